@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from harness.callbacks.monitor import Mode, Monitor
+from harness.engine import Callback, State
+
+
+class BestPredictions(Callback):
+    """Keeps the validation logits of the best epoch, (N, classes) in the order of the batches, on the CPU.
+
+    They are the very outputs that the epoch's metrics were counted from, so nothing is computed twice.
+    """
+
+    def __init__(self, monitor: str = "valid_loss", mode: Mode = "auto") -> None:
+        self._monitor = Monitor(monitor, mode)
+        self._batches: list[Tensor] = []
+        self.logits: Tensor | None = None
+
+    @property
+    def best_epoch(self) -> int:
+        return self._monitor.best_epoch
+
+    def on_fit_start(self, state: State) -> None:
+        self._monitor.reset(state)
+        self._batches, self.logits = [], None
+
+    def on_epoch_start(self, state: State) -> None:
+        self._batches = []
+
+    def on_batch_end(self, state: State) -> None:
+        if state.phase == "valid" and state.logits is not None:
+            self._batches.append(state.logits)
+
+    def on_epoch_end(self, state: State) -> None:
+        if self._monitor.improved(state):
+            self.logits = torch.cat(self._batches).cpu()

@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+import math
+
+from harness.engine import Callback, State
+from harness.errors import TrainingError
+
+
+class TerminateOnNaN(Callback):
+    """Fails the fit at the end of an epoch whose training loss is not finite: such weights are worth nothing."""
+
+    def on_epoch_end(self, state: State) -> None:
+        loss = state.history[-1]["train_loss"]
+        if not math.isfinite(loss):
+            lr = state.history[-1]["lr"]
+            raise TrainingError(
+                f"the training loss is {loss} in epoch {state.epoch}",
+                f"the weights diverged, most often by a learning rate that is too high (it is {lr:g})",
+                f"-s lr={lr / 10:g}, or a GradientClipping callback",
+            )

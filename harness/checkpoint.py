@@ -1,0 +1,76 @@
+"""Checkpoints: one dictionary of tensors and plain values in a file that is whole or not there, and runs no code.
+
+A checkpoint of a run holds all that its model needs to be built again: `model` (the state dict), `architecture`,
+`classes` (names, in the order of the logits), `transform`, `experiment`, `fold`, `epoch` and that epoch's `metrics`.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harness.errors import ModelError, storing
+
+FORMAT = "harness-checkpoint-1"
+
+
+def save(path: Path, content: dict[str, Any]) -> None:
+    """Writes beside `path`, syncs, and renames over it: a crash leaves the old file or the new one, never half of one.
+
+    Raises StorageError where the disk refuses.
+    """
+    buffer = io.BytesIO()
+    torch.save({"format": FORMAT, **content}, buffer)
+    write_whole(path, buffer.getbuffer())
+
+
+def write_whole(path: Path, content: bytes | memoryview) -> None:
+    """Replaces the file at `path` by `content` in one step. Raises StorageError, and then leaves nothing behind."""
+    with storing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).chmod(0o644)  # mkstemp's 0600 would hide the file from a group that shares the folder
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The dictionary in `path`, on the CPU. A pickle with code in it is refused, not run.
+
+    Raises ModelError where the file is missing, damaged, or holds anything else.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise ModelError(
+            f"{path} is not there", f"looked in {Path(path).parent.absolute()}", "name a file that exists, or imagenet"
+        ) from error
+    except pickle.UnpicklingError as error:
+        raise ModelError(
+            f"{path} is not loaded",
+            "it holds Python objects, whose loading can run code; only tensors and plain values are read",
+            "save its state dict alone: torch.save(model.state_dict(), file)",
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, UnicodeDecodeError) as error:
+        first = (str(error) or type(error).__name__).splitlines()[0]
+        raise ModelError(
+            f"{path} cannot be read", f"damaged, or no torch file: {first}", "name a file that torch.save wrote"
+        ) from error
+    if not isinstance(content, dict):
+        raise ModelError(
+            f"{path} is no checkpoint", f"it holds a {type(content).__name__}, not a dictionary", "save a state dict"
+        )
+    return content

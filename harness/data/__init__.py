@@ -1,0 +1,1 @@
+"""Images in folders: listing, checking, decoding, transforming, splitting, and loading them in batches."""

@@ -1,0 +1,93 @@
+"""Reading every image once before the first epoch: which cannot be decoded, which are the same, and a digest of all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from harness.data.decode import decode
+from harness.data.folders import Images
+from harness.errors import DataError
+
+
+@dataclass(frozen=True)
+class Check:
+    """What reading every image found."""
+
+    hashes: tuple[str, ...]  # MD5 of each file, in the order of the images; "" where it could not be read
+    problems: dict[str, str]  # path -> why it cannot be decoded
+
+    def digest(self, images: Images) -> str:
+        """One MD5 of all paths and contents: the number that DVC gives to a folder of just these files."""
+        entries = [{"md5": md5, "relpath": path} for path, md5 in sorted(zip(images.paths, self.hashes, strict=True))]
+        return hashlib.md5(json.dumps(entries, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"
+
+    def duplicates(self, images: Images) -> list[tuple[str, ...]]:
+        """Groups of paths whose files are equal to the byte."""
+        groups: dict[str, list[str]] = defaultdict(list)
+        for path, md5 in zip(images.paths, self.hashes, strict=True):
+            groups[md5].append(path)
+        return [tuple(paths) for md5, paths in groups.items() if md5 and len(paths) > 1]
+
+    def without(self, images: Images) -> tuple[Images, Check]:
+        """The images that can be decoded, and the check of those."""
+        kept = [md5 for path, md5 in zip(images.paths, self.hashes, strict=True) if path not in self.problems]
+        return images.without(self.problems), Check(tuple(kept), {})
+
+
+def check_images(images: Images) -> Check:
+    """Reads and decodes every image, on all cores, with a bar on a terminal."""
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        found = pool.map(_check_one, (images.root / path for path in images.paths))
+        results = list(_progress(found, len(images)))
+    problems = {path: why for path, (_, why) in zip(images.paths, results, strict=True) if why}
+    return Check(tuple(md5 for md5, _ in results), problems)
+
+
+def refuse(check: Check, images: Images) -> DataError:
+    """The error that names every image that cannot be decoded."""
+    named = "; ".join(f"{path} ({why})" for path, why in check.problems.items())
+    return DataError(
+        f"{len(check.problems)} of {len(images)} images in {images.root} cannot be decoded",
+        named,
+        "mend or delete them, or go on without them: --skip-corrupt",
+    )
+
+
+def _check_one(path: Path) -> tuple[str, str]:
+    """(MD5 of the file, why it cannot be decoded): one of them may be empty."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        broken = path.is_symlink() and not path.exists()
+        return "", "a broken link" if broken else "not permitted" if isinstance(error, PermissionError) else str(
+            error.strerror
+        )
+    return hashlib.md5(content, usedforsecurity=False).hexdigest(), problem(content)
+
+
+def problem(content: bytes) -> str:
+    """Why these bytes cannot be decoded, in a few words; empty where they can."""
+    if not content:
+        return "empty"
+    try:
+        decode(content)
+    except Exception as error:
+        if type(error).__name__ == "UnidentifiedImageError":
+            return "not an image"
+        if type(error).__name__ == "DecompressionBombError":
+            return "too many pixels"
+        return "truncated" if "truncated" in str(error).lower() else f"damaged: {error}"
+    return ""
+
+
+def _progress(results: Iterable[tuple[str, str]], total: int) -> Iterator[tuple[str, str]]:
+    return iter(tqdm(results, total=total, desc="checking images", unit="image", leave=False, disable=None))

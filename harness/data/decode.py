@@ -1,0 +1,41 @@
+"""Any image file as 8-bit RGB, the way a person sees it."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image, ImageOps
+
+
+def decode(content: bytes) -> Image.Image:
+    """Decodes a file's bytes to mode RGB. Raises whatever Pillow raises; `check.problem` names it for people.
+
+    The camera's rotation (EXIF) is applied; 16-bit grey keeps its top eight bits, where Pillow's own conversion would
+    clip; what is transparent lies on white, where Pillow's own conversion would show whatever colour is hidden there.
+    Of an animation the first frame counts.
+    """
+    with Image.open(io.BytesIO(content)) as file:
+        file.load()
+        image: Image.Image = _upright(file)
+        if image.mode.startswith("I") or image.mode == "F":
+            image = _eight_bits(image)
+        if image.has_transparency_data:
+            image = image.convert("RGBA")
+            white = Image.new("RGBA", image.size, "white")
+            image = Image.alpha_composite(white, image)
+        return image.convert("RGB")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # a damaged EXIF block says nothing about the pixels
+        return image
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Grey of more than 8 bits (modes I;16, I, F) as 8 bits: integers by the range of 16 bits, floats by 1 or 255."""
+    values = np.asarray(image, dtype=np.float64)
+    white = 65535.0 if image.mode != "F" else 1.0 if values.max() <= 1.0 else 255.0
+    return Image.fromarray((values.clip(0, white) * (255.0 / white)).astype(np.uint8))

@@ -1,0 +1,147 @@
+"""A folder with a folder per class, as a sorted list that does not depend on the file system."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from harness.errors import DataError, nearest
+
+SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
+)
+
+
+@dataclass(frozen=True)
+class Images:
+    """Which images there are. `labels[i]` is the place of image i's class in `classes`; nothing is decoded yet."""
+
+    root: Path
+    classes: tuple[str, ...]
+    paths: tuple[str, ...]  # relative to root, "/" on every system, sorted by class and name
+    labels: tuple[int, ...]
+    ignored: tuple[str, ...]  # files that are no images by their name, relative to root
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def counts(self) -> dict[str, int]:
+        """Images per class, in the order of `classes`; a class may have none."""
+        counted = Counter(self.labels)
+        return {name: counted[label] for label, name in enumerate(self.classes)}
+
+    def without(self, paths: Collection[str]) -> Images:
+        """The same, less those `paths`."""
+        kept = [i for i, path in enumerate(self.paths) if path not in paths]
+        return replace(self, paths=tuple(self.paths[i] for i in kept), labels=tuple(self.labels[i] for i in kept))
+
+
+def list_images(root: Path | str, classes: Sequence[str] | None = None) -> Images:
+    """Lists the images under `root`, whose folders are the classes.
+
+    With `classes` given (those a model knows), folders are matched to them by name, never by position: a class that has
+    no folder here simply has no images; a folder that is none of them is refused. Raises DataError, also where there
+    is no folder, no class, only one, or a class without images.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise _no_folder(root)
+    try:
+        folders = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+        stray = sorted(entry.name for entry in root.iterdir() if not entry.is_dir())
+    except OSError as error:
+        raise DataError(f"{root} cannot be listed", str(error.strerror), f"chmod u+rx {root}") from error
+    if not folders:
+        raise DataError(
+            f"{root} has no classes",
+            f"it holds no folders; each class is a folder of images ({len(stray)} files lie loose in it)",
+            f"mkdir {root}/sea {root}/forest, and move the images there",
+        )
+    if classes is None:
+        _require_two(root, folders)
+    else:
+        _require_known(root, folders, classes)
+    names = tuple(folders if classes is None else classes)
+    paths: list[str] = []
+    labels: list[int] = []
+    ignored = stray
+    for name in folders:
+        images, others = _walk(root, name)
+        if not images and classes is None:
+            raise DataError(
+                f"class {name!r} is empty",
+                f"{root / name} holds no image ({len(others)} other files)",
+                f"add images to it, or rmdir {root / name}",
+            )
+        paths += images
+        labels += [names.index(name)] * len(images)
+        ignored += others
+    if not paths:
+        raise DataError(f"{root} has no images", f"its folders {', '.join(folders)} hold none", "name another folder")
+    return Images(root, names, tuple(paths), tuple(labels), tuple(ignored))
+
+
+def tracking_file(path: Path | str) -> Path | None:
+    """The `.dvc` file that tracks `path`, or a folder above it: `data.dvc` for `data/train`."""
+    path = Path(path)
+    for folder in (path, *path.parents):
+        candidate = folder.with_name(folder.name + ".dvc") if folder.name else None
+        if candidate is not None and candidate.is_file():
+            return candidate
+    return None
+
+
+def _walk(root: Path, name: str) -> tuple[list[str], list[str]]:
+    """(images, other files) under one class, at any depth; links are followed, a loop of links once."""
+    images: list[str] = []
+    others: list[str] = []
+    seen: set[str] = set()
+    for folder, folders, files in os.walk(root / name, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = [entry for entry in folders if not entry.startswith(".")]
+        for file in files:
+            path = PurePosixPath(Path(folder, file).relative_to(root).as_posix())
+            is_image = path.suffix.lower() in SUFFIXES and not file.startswith(".")
+            (images if is_image else others).append(str(path))
+    return sorted(images), sorted(others)
+
+
+def _no_folder(root: Path) -> DataError:
+    tracked = tracking_file(root)
+    if root.exists():
+        return DataError(f"{root} is no folder", "it is a file", "name the folder that holds a folder per class")
+    if tracked is not None:
+        return DataError(
+            f"{root} is not there", f"{tracked} tracks it, but it has not been fetched", f"dvc pull {tracked}"
+        )
+    return DataError(
+        f"{root} is not there",
+        f"looked for {root.absolute()}",
+        "harness data demo, or -s data=FOLDER for your own images",
+    )
+
+
+def _require_two(root: Path, folders: Sequence[str]) -> None:
+    if len(folders) == 1:
+        raise DataError(
+            f"{root} has one class only",
+            f"its only folder is {folders[0]!r}; telling classes apart takes two",
+            f"add a folder for another class, or name the folder above: -s data={root.parent}",
+        )
+
+
+def _require_known(root: Path, folders: Sequence[str], classes: Sequence[str]) -> None:
+    unknown = [name for name in folders if name not in classes]
+    if unknown:
+        raise DataError(
+            f"{root} has unknown classes: {', '.join(unknown)}{nearest(unknown[0], classes)}",
+            f"the model knows {', '.join(classes)}; the folder holds {', '.join(folders)}",
+            "rename or remove those folders; classes are matched by name",
+        )

@@ -1,0 +1,101 @@
+"""From a decoded image to what a model sees: resize, augment (training only), normalise."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+Augment = Callable[[Tensor], Tensor]  # (3, H, W) uint8 -> (3, H, W) uint8
+
+# Mean and standard deviation per channel of ImageNet's training images in 0..1, which torchvision's weights expect.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Transform:
+    """What a model's inputs went through. Plain values: it travels in the checkpoint."""
+
+    image_size: int  # pixels; images are squares, whatever shape they had
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+
+    def resize(self, image: Image.Image) -> Tensor:
+        """A decoded image as (3, image_size, image_size) uint8; bilinear, with the antialiasing that shrinking needs."""
+        size = (self.image_size, self.image_size)
+        if image.size != size:
+            image = image.resize(size, Image.Resampling.BILINEAR)
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) uint8 -> float32 of mean 0 and deviation 1 per channel, by the mean and deviation above."""
+        mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (self.mean, self.std))
+        return images.float().div_(255).sub_(mean).div_(std)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
+
+
+def augmentation(kind: str | Augment | None, image_size: int) -> Augment | None:
+    """The function that "flip" or "standard" stands for; a function of the user's is returned as it is."""
+    if kind is None or callable(kind):
+        return kind
+    from torchvision.transforms import v2
+
+    if kind == "flip":
+        return v2.RandomHorizontalFlip()  # type: ignore[no-any-return]
+    return v2.Compose(  # type: ignore[no-any-return]
+        [
+            v2.RandomResizedCrop(image_size, scale=(0.5, 1.0), antialias=True),
+            v2.RandomHorizontalFlip(),
+            v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2),
+        ]
+    )
+
+
+@contextlib.contextmanager
+def seeded(*parts: int) -> Iterator[None]:
+    """Within, torch's, numpy's and Python's global generators start from `parts`; afterwards they are as they were.
+
+    So whatever an augmentation draws from is a function of (seed, epoch, index), in any process and in any order.
+    """
+    words = np.random.SeedSequence(parts).generate_state(4)
+    states = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    try:
+        torch.default_generator.manual_seed(int(words[0]) << 32 | int(words[1]))
+        np.random.seed(words)
+        random.seed(words.tobytes())
+        yield
+    finally:
+        torch.set_rng_state(states[0])
+        np.random.set_state(states[1])
+        random.setstate(states[2])
+
+
+def as_square(image: Any, image_size: int) -> Tensor:
+    """What a user's augmentation returned, as (3, image_size, image_size) uint8. Raises TypeError where it is no image."""
+    if not isinstance(image, Tensor) or image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3:
+        raise TypeError(f"the augmentation must return a uint8 tensor (3, H, W), not {_describe(image)}")
+    if image.shape[1:] == (image_size, image_size):
+        return image
+    from torchvision.transforms.v2 import functional
+
+    resized: Tensor = functional.resize(image, [image_size, image_size], antialias=True)
+    return resized
+
+
+def _describe(value: Any) -> str:
+    return f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+
+
+def channels(values: Sequence[float]) -> tuple[float, ...]:
+    """A mean or a deviation as a checkpoint or torchvision gives it."""
+    return tuple(float(value) for value in values)

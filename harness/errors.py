@@ -1,0 +1,106 @@
+"""The exceptions of `harness`, drawn once, each with the exit code of a command that ends with it.
+
+    HarnessError            1   something is wrong that has a name
+    ├── UsageError          2   the command line, or a value in it
+    │   ├── ExperimentError 2   the experiment file, or a field of it
+    │   └── ModelError      2   the model, its weights, or what to freeze of it
+    ├── DataError           4   the images, or the folder they are in
+    ├── StorageError        1   the disk: full, read-only, gone
+    └── TrainingError       1   the training itself: the loss is not a number, no memory left
+
+Two more codes have no exception here: 130 is Ctrl-C (KeyboardInterrupt), 143 is SIGTERM (`Terminated`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import errno
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+
+
+class HarnessError(Exception):
+    """What is wrong, why, and what to type: three lines for a person.
+
+    `why` and `fix` may be sentences or commands; newlines in them are folded, so that there are always three lines.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, why: str, fix: str) -> None:
+        super().__init__(what, why, fix)
+        self.what, self.why, self.fix = (" ".join(str(text).split()) for text in (what, why, fix))
+
+    def __str__(self) -> str:
+        return f"error: {self.what}\n  why: {self.why}\n  try: {self.fix}"
+
+
+class UsageError(HarnessError):
+    exit_code = 2
+
+
+class ExperimentError(UsageError):
+    pass
+
+
+class ModelError(UsageError):
+    pass
+
+
+class DataError(HarnessError):
+    exit_code = 4
+
+
+class StorageError(HarnessError):
+    pass
+
+
+class TrainingError(HarnessError):
+    pass
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived. Like KeyboardInterrupt it is no Exception, so that nothing catches it by mistake."""
+
+    exit_code = 143
+
+
+@contextlib.contextmanager
+def storing(path: Path | str) -> Iterator[None]:
+    """Turns an OSError while `path` is written into a `StorageError` that says what the disk said."""
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        raise StorageError(
+            f"{path} cannot be written",
+            f"{error.strerror or error}; what was written before is whole",
+            f"make room (df -h {Path(path).parent}), then run again"
+            if full
+            else "choose another folder with --runs, or make this one writable",
+        ) from error
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`"; did you mean 'lr'?"`, or nothing where no known word is near."""
+    matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {matches[0]!r}?" if matches else ""
+
+
+def show_uncaught() -> None:
+    """From here on, a `HarnessError` that nothing catches prints its three lines and ends the process with its code.
+
+    For `python experiments/x.py`: there the experiment is made before any code of ours could catch what it raises.
+    """
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if not isinstance(error, HarnessError) or "--debug" in sys.argv:
+            sys.__excepthook__(kind, error, trace)
+            return
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
+
+    sys.excepthook = hook

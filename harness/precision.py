@@ -1,0 +1,78 @@
+"""Which number format the arithmetic runs in, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harness.errors import UsageError
+
+NAMES = ("auto", "fp32", "bf16", "fp16")
+
+
+@dataclass(frozen=True)
+class Precision:
+    """What autocast and the gradient scaler need to know. There is one code path: with fp32 both are switched off."""
+
+    name: str
+    reason: str
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return torch.float16 if self.name == "fp16" else torch.bfloat16
+
+    @property
+    def mixed(self) -> bool:
+        """Whether matrix work runs in `dtype`. Weights, losses and sums stay in 32 bits."""
+        return self.name != "fp32"
+
+    @property
+    def scaled(self) -> bool:
+        """Whether gradients must be scaled: fp16 has too few exponent bits for small ones; bf16 has those of fp32."""
+        return self.name == "fp16"
+
+
+def choose_precision(asked: str, device: torch.device) -> Precision:
+    """The precision `asked` for, or with "auto" the one that `device` does well. Raises UsageError where it cannot."""
+    if asked == "auto":
+        return _best(device)
+    if asked not in NAMES:
+        raise UsageError(f"precision {asked!r} is unknown", f"there are {', '.join(NAMES)}", "-s precision=auto")
+    if asked == "fp16" and device.type != "cuda":
+        raise UsageError(
+            f"precision fp16 does not train on {device.type}",
+            "it needs a CUDA device; elsewhere it is slow, and torch would swap it in silence",
+            "-s precision=bf16, or -s precision=auto",
+        )
+    return Precision(asked, "asked for")
+
+
+def _best(device: torch.device) -> Precision:
+    if device.type == "cuda":
+        major, _ = torch.cuda.get_device_capability(device)
+        if major >= 8:  # Ampere, 2020: the first generation with bf16 tensor cores
+            return Precision("bf16", "this GPU has bf16 tensor cores")
+        if major >= 7:  # Volta, 2017: fp16 tensor cores
+            return Precision("fp16", "this GPU has fp16 tensor cores, but none for bf16")
+        return Precision("fp32", "this GPU has no tensor cores")
+    if device.type == "cpu":
+        flags = cpu_flags() & {"avx512_bf16", "amx_bf16", "arm_bf16", "bf16"}
+        if flags:
+            return Precision("bf16", f"this CPU computes it in hardware ({', '.join(sorted(flags))})")
+        return Precision("fp32", "this CPU has no bf16 instructions, and without them bf16 is slower")
+    return Precision("fp32", f"the safe choice on {device.type}")
+
+
+def cpu_flags() -> set[str]:
+    """The instruction sets that this CPU reports; empty where nothing can be asked."""
+    ask: Any = getattr(torch.cpu, "get_capabilities", None)  # torch 2.11 and newer
+    if ask is not None:
+        return {name for name, present in ask().items() if present is True}
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return set()
+    return {flag for line in lines if line.startswith(("flags", "Features")) for flag in line.split(":", 1)[1].split()}
