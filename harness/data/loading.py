@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -57,8 +58,8 @@ class EpochSampler(Sampler[list[Key]]):
     def __iter__(self) -> Iterator[list[Key]]:
         order = self.indices
         if self.shuffle:
-            with seeded(self.seed, self.epoch):
-                order = [self.indices[i] for i in torch.randperm(len(self.indices)).tolist()]
+            shuffled = np.random.default_rng((self.seed, self.epoch)).permutation(len(self.indices))
+            order = [self.indices[i] for i in shuffled]
         starts = self._starts()
         for start, end in zip(starts, [*starts[1:], len(order)], strict=True):
             yield [(self.epoch, index) for index in order[start:end]]

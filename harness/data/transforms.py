@@ -29,7 +29,7 @@ class Transform:
     std: tuple[float, ...] = IMAGENET_STD
 
     def resize(self, image: Image.Image) -> Tensor:
-        """A decoded image as (3, image_size, image_size) uint8; bilinear, with the antialiasing that shrinking needs."""
+        """A decoded image as (3, image_size, image_size) uint8; bilinear and antialiased."""
         size = (self.image_size, self.image_size)
         if image.size != size:
             image = image.resize(size, Image.Resampling.BILINEAR)
@@ -81,7 +81,7 @@ def seeded(*parts: int) -> Iterator[None]:
 
 
 def as_square(image: Any, image_size: int) -> Tensor:
-    """What a user's augmentation returned, as (3, image_size, image_size) uint8. Raises TypeError where it is no image."""
+    """What a user's augmentation returned, as (3, image_size, image_size) uint8. Raises TypeError if it is none."""
     if not isinstance(image, Tensor) or image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3:
         raise TypeError(f"the augmentation must return a uint8 tensor (3, H, W), not {_describe(image)}")
     if image.shape[1:] == (image_size, image_size):

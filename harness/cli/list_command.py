@@ -1,0 +1,74 @@
+"""`harness list`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.cli import main as cli
+from harness.errors import HarnessError
+
+
+@click.command("list", short_help=cli.VERBS["list"])
+@click.option("--runs", default="runs", show_default=True, help="Folder that run folders lie in.")
+@click.option("-n", "count", type=click.IntRange(min=0), default=10, show_default=True, help="So many runs.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+def command(runs: str, count: int, as_json: bool) -> None:
+    """Show the experiments in experiments/ and the latest runs."""
+    from itertools import islice
+
+    from harness.experiment_file import files
+    from harness.trackers.run_folder import latest_runs
+
+    experiments = [_experiment(path) for path in files()]
+    latest = [_run(path, record) for path, record in islice(latest_runs(Path(runs)), count)]
+    if as_json:
+        click.echo(json.dumps({"experiments": experiments, "runs": latest}))
+        return
+    click.echo("experiments" if experiments else "no experiments: there is no file in experiments/")
+    _print_columns(experiments, ["file", "about"])
+    click.echo("\nlatest runs" if latest else f"\nno runs in {runs} yet: harness run EXPERIMENT")
+    _print_columns(latest, ["run_dir", "status", "result"])
+
+
+def _experiment(path: Path) -> dict[str, Any]:
+    from harness.experiment_file import load
+    from harness.fields import plain
+
+    try:
+        e = load(path)
+    except HarnessError as error:
+        return {"file": path.as_posix(), "about": f"cannot be loaded: {error.what}"}
+    folds = f"{e.folds} folds" if e.folds else "hold-out"
+    freeze = {True: "frozen", False: "not frozen"}[e.freeze] if isinstance(e.freeze, bool) else f"frozen to {e.freeze}"
+    about = (
+        f"{plain(e.model)}, {freeze}, {e.image_size} px, lr {e.lr:g}, batch {e.batch_size}, {folds} x {e.epochs} epochs"
+    )
+    return {"file": path.as_posix(), "about": about}
+
+
+def _run(path: Path, record: dict[str, Any]) -> dict[str, Any]:
+    low, high = record.get("interval") or (0.0, 0.0)
+    result = ""
+    if "accuracy" in record:
+        result = f"{100 * record['accuracy']:.1f} % of {record['n']} ({100 * low:.1f} to {100 * high:.1f} %)"
+    if record.get("fast_dev_run"):
+        result = "fast dev run"
+    if record.get("error"):
+        result += f"  {record['error']}"
+    return {
+        "run_dir": path.as_posix(),
+        "status": record.get("status"),
+        "result": result.strip(),
+        "accuracy": record.get("accuracy"),
+    }
+
+
+def _print_columns(rows: list[dict[str, Any]], names: list[str]) -> None:
+    widths = [max((len(str(row[name])) for row in rows), default=0) for name in names]
+    for row in rows:
+        cells = (str(row[name]).ljust(width) for name, width in zip(names, widths, strict=True))
+        click.echo(("  " + "  ".join(cells)).rstrip())

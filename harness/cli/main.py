@@ -1,0 +1,132 @@
+"""The group of verbs, and what every verb shares: lazy loading, three-line errors, exit codes, signals."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+
+from harness.errors import HarnessError, Terminated, UsageError, nearest
+from harness.version import __version__
+
+STARTED = time.perf_counter()  # of the process, less the interpreter's own start
+
+VERBS = {
+    "data": "Make and look after data sets.",
+    "list": "Show the experiments and the latest runs.",
+    "run": "Train an experiment by cross-validation.",
+}
+
+
+class Verbs(click.Group):
+    """Verbs that are imported when they are called, so that help and mistakes are answered at once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = importlib.import_module(f"harness.cli.{cmd_name}_command").command
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            raise UsageError(
+                f"there is no command {args[0]!r}{nearest(args[0], VERBS)}",
+                f"the commands are {', '.join(VERBS)}",
+                "harness --help",
+            )
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="harness")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error. Goes anywhere on the line.")
+def harness(debug: bool) -> None:
+    """Train, search and test image classifiers on folders of images.
+
+    Exit codes: 0 ok, 1 failed, 2 usage, 3 gate not met, 4 data, 5 credentials or remote, 130 Ctrl-C, 143 SIGTERM.
+    """
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Runs a command line and ends the process with its exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(run_command([a for a in arguments if a != "--debug"], debug="--debug" in arguments))
+
+
+def run_command(arguments: list[str], debug: bool = False) -> int:
+    """Runs a command line and returns its exit code. Every failure ends as three lines on stderr."""
+    try:
+        harness.main(args=arguments or ["--help"], prog_name="harness", standalone_mode=False)
+        sys.stdout.flush()
+    except HarnessError as error:
+        return _failed(error, debug, error.exit_code)
+    except (click.UsageError, click.FileError) as error:
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context else "harness"
+        return _failed(UsageError(error.format_message(), f"{path} does not take that", f"{path} --help"), debug, 2)
+    except (click.Abort, KeyboardInterrupt):
+        return _stopped("interrupted by Ctrl-C", 130)
+    except Terminated:
+        return _stopped("ended by SIGTERM", Terminated.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left; nothing more to say
+        return 0
+    except Exception as error:
+        return _failed(_unforeseen(error), debug, 1)
+    return 0
+
+
+def run_file(path: str) -> NoReturn:
+    """What an experiment file ends with, so that `python experiments/x.py [options]` is `harness run` of that file."""
+    relative = os.path.relpath(path)
+    main(["run", path if relative.startswith("..") else relative, *sys.argv[1:]])
+
+
+def _failed(error: HarnessError, debug: bool, code: int) -> int:
+    if debug:
+        traceback.print_exc()
+    click.echo(str(error), err=True)
+    return code
+
+
+def _stopped(what: str, code: int) -> int:
+    stop = HarnessError(what, "what was finished is kept in the run folder", "harness list shows the latest runs")
+    click.echo(str(stop), err=True)
+    return code
+
+
+def _unforeseen(error: Exception) -> HarnessError:
+    """An error without a name of ours: in a function of the user's, or a defect of `harness`. Says where it arose."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = Path(__file__).parents[1]
+    users = [
+        f for f in frames if "site-packages" not in f.filename and not f.filename.startswith(("<", sys.base_prefix))
+    ]
+    outside = [f for f in users if ours not in Path(f.filename).parents]
+    frame = (outside or users or list(frames))[-1]
+    kind = "code of yours" if outside else "harness itself"
+    return HarnessError(
+        f"{kind} failed at {os.path.relpath(frame.filename)}:{frame.lineno}",
+        f"{type(error).__name__}: {error}",
+        "the same command with --debug, for the whole traceback",
+    )
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> None:
+    raise Terminated

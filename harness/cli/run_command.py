@@ -1,0 +1,120 @@
+"""`harness run`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.cli import main as cli
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from harness.crossval import CrossValidation
+    from harness.experiment import Experiment
+
+
+@click.command("run", short_help=cli.VERBS["run"])
+@click.argument("experiment")
+@click.option("-s", "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a field. May be repeated.")
+@click.option("--fold", type=click.IntRange(min=1), help="Train this fold only (1 is the first).")
+@click.option("--fast-dev-run", is_flag=True, help="Go through everything with two batches and one epoch.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and every field with its origin; train nothing.")
+@click.option("--skip-corrupt", is_flag=True, help="Leave out images that cannot be decoded.")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps, or the best there is.")
+@click.option("--runs", default="runs", show_default=True, help="Folder that run folders go to.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout.")
+def command(
+    experiment: str,
+    settings: tuple[str, ...],
+    fold: int | None,
+    fast_dev_run: bool,
+    dry_run: bool,
+    skip_corrupt: bool,
+    device: str,
+    runs: str,
+    as_json: bool,
+) -> None:
+    """Train EXPERIMENT, a file or the name of one in experiments/, by stratified cross-validation."""
+    from harness.experiment_file import find, load
+
+    path = find(experiment)
+    chosen = load(path).override(parse_settings(settings))
+    from harness.crossval import cross_validate
+    from harness.plan import make_plan
+
+    plan = make_plan(chosen, fold=fold, skip_corrupt=skip_corrupt, device=device)
+    for line in plan.lines():
+        click.echo(line, err=True)
+    if dry_run:
+        click.echo(json.dumps(_resolved(chosen), indent=2) if as_json else _table(chosen))
+        return
+    found = cross_validate(plan, runs=runs, fast_dev_run=fast_dev_run)
+    seconds = time.perf_counter() - cli.STARTED
+    if as_json:
+        outcome = {"run_dir": str(found.run_dir), "status": "finished", **found.to_dict(), "seconds": round(seconds, 3)}
+        click.echo(json.dumps(outcome))
+        return
+    click.echo("\n".join(_summary(found, seconds, fast_dev_run)))
+
+
+def parse_settings(settings: tuple[str, ...]) -> dict[str, str]:
+    """`("lr=1e-4", ...)` as a dictionary. Raises UsageError where there is no "="."""
+    parsed = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise UsageError(f"-s {setting} sets nothing", "it has no '='", "-s key=value, as in -s lr=1e-4")
+        parsed[key.strip()] = value.strip()
+    return parsed
+
+
+def _resolved(experiment: Experiment) -> dict[str, Any]:
+    values = experiment.to_dict()
+    return {name: {"value": value, "origin": experiment.origin(name)} for name, value in values.items()}
+
+
+def _table(experiment: Experiment) -> str:
+    rows = [
+        (item.name, _shown(experiment.to_dict()[item.name]), experiment.origin(item.name), item.metadata["about"])
+        for item in dataclasses.fields(experiment)
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)) for row in rows
+    )
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _summary(found: CrossValidation, seconds: float, fast_dev_run: bool) -> list[str]:
+    """The last block of a run: what happened, where everything lies, what to type next."""
+    numbers = found.to_dict()
+    folds = ", ".join(f"{100 * result.accuracy.value:.1f}" for result in found.results)
+    spread = f": mean {100 * numbers['mean']:.2f} %, standard deviation {100 * numbers['deviation']:.2f}"
+    stops = [f"fold {result.fold}: {result.stop_reason}" for result in found.results if result.stop_reason]
+    best = ", ".join(f"{result.best_epoch} of {len(result.history)}" for result in found.results)
+    name = found.experiment.name
+    lines = [
+        "",
+        f"{name}: {found.accuracy} right out of fold",
+        f"  guessing   always the most frequent class: {100 * found.baseline:.1f} %",
+        f"  folds      {folds} %{spread if len(found.results) > 1 else ''}",
+        f"  best epoch {best}",
+        *(f"  stopped    {stop}" for stop in stops),
+        f"  time       {seconds:.0f} s, of which training {found.fit_seconds:.0f} s",
+        f"  run folder {found.run_dir}",
+        f"  weights    {Path(found.results[0].checkpoint).parent}",
+        f"  next       harness list   or   harness run {name} -s lr={found.experiment.lr / 3:.2g}",
+    ]
+    if fast_dev_run:
+        lines[1] = f"{name}: everything works; two batches and one epoch a fold give no numbers to trust"
+    return lines

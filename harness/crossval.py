@@ -1,0 +1,158 @@
+"""Folds in, one `Result` per fold and the out-of-fold predictions out: one run that contains its folds."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import provenance
+from harness.data.splits import Split
+from harness.errors import Terminated
+from harness.evaluate import Accuracy, Prediction, mean_and_deviation, measure
+from harness.experiment import Experiment
+from harness.plan import Plan, make_plan
+from harness.run import Result, train
+from harness.trackers.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """What a run found. Each image was predicted by a model that had not been trained on it."""
+
+    experiment: Experiment
+    run_dir: Path
+    results: tuple[Result, ...]
+    classes: tuple[str, ...]
+
+    @property
+    def predictions(self) -> tuple[Prediction, ...]:
+        """Out-of-fold: every validation image once."""
+        return tuple(prediction for result in self.results for prediction in result.predictions)
+
+    @property
+    def accuracy(self) -> Accuracy:
+        """Pooled over all out-of-fold predictions, so that folds of unequal size count by their images."""
+        return measure(self.predictions, self.classes)
+
+    @property
+    def baseline(self) -> float:
+        """The accuracy of always naming the most frequent class."""
+        labels = [prediction.label for prediction in self.predictions]
+        return max(labels.count(name) for name in self.classes) / len(labels)
+
+    @property
+    def fit_seconds(self) -> float:
+        return sum(result.seconds for result in self.results)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The numbers, for `--json` and `run.json`."""
+        mean, deviation = mean_and_deviation([result.accuracy.value for result in self.results])
+        return {
+            "accuracy": self.accuracy.value,
+            "interval": list(self.accuracy.interval),
+            "n": self.accuracy.n,
+            "baseline": self.baseline,
+            "mean": mean,
+            "deviation": deviation,
+            "folds": [self._fold(result) for result in self.results],
+            "fit_seconds": round(self.fit_seconds, 3),
+        }
+
+    def _fold(self, result: Result) -> dict[str, Any]:
+        return {
+            "fold": result.fold,
+            "accuracy": result.accuracy.value,
+            "n": result.accuracy.n,
+            "loss": result.loss,
+            "best_epoch": result.best_epoch,
+            "epochs": len(result.history),
+            "stop_reason": result.stop_reason,
+            "checkpoint": str(result.checkpoint),
+            "seconds": round(result.seconds, 3),
+        }
+
+
+def cross_validate(
+    experiment: Experiment | Plan, *, runs: Path | str = "runs", fast_dev_run: bool = False
+) -> CrossValidation:
+    """Trains each fold of the plan, one after the other, and writes the run folder as it goes.
+
+    `fast_dev_run` goes through everything with two batches and one epoch; its numbers mean nothing. Whatever ends the
+    run early, the folder says so, and keeps what the finished folds gave.
+    """
+    plan = experiment if isinstance(experiment, Plan) else make_plan(experiment)
+    if fast_dev_run:
+        plan = _shortened(plan)
+    folder = RunFolder.create(Path(runs), plan.experiment.name or "experiment", _record(plan, fast_dev_run))
+    results: list[Result] = []
+    with _status_kept(folder):
+        for fold, split in plan.splits.items():
+            result = train(
+                plan.experiment,
+                plan.images,
+                split,
+                checkpoints=folder.checkpoints,
+                fold=fold,
+                title=f"fold {fold}/{plan.experiment.folds}" if plan.experiment.folds else "hold-out",
+                callbacks=[folder.epoch_log(fold)],
+                device=plan.device,
+            )
+            results.append(result)
+            found = CrossValidation(plan.experiment, folder.path, tuple(results), plan.images.classes)
+            folder.write_predictions(found.predictions, found.classes)
+            folder.update(**found.to_dict())
+    return found
+
+
+def _record(plan: Plan, fast_dev_run: bool) -> dict[str, Any]:
+    experiment = plan.experiment
+    fields = [item.name for item in dataclasses.fields(experiment)]
+    return {
+        "command": provenance.command(),
+        "fast_dev_run": fast_dev_run,
+        "experiment": experiment.to_dict(),
+        "origins": {name: experiment.origin(name) for name in fields},
+        "git": provenance.git_state(),
+        "data": plan.data_record(),
+        "weights": plan.weights,
+        "parameters": {"trainable": plan.trainable, "frozen": plan.frozen},
+        "device": str(plan.device),
+        "precision": dataclasses.asdict(plan.precision),
+        "seed": experiment.seed,
+        "versions": provenance.versions(),
+        "machine": provenance.machine(),
+        "notes": list(plan.notes),
+    }
+
+
+@contextmanager
+def _status_kept(folder: RunFolder) -> Iterator[None]:
+    """However the folds end, `run.json` says how, and when."""
+    started = time.perf_counter()
+    status, error = "finished", None
+    try:
+        yield
+    except BaseException as caught:
+        status = "interrupted" if isinstance(caught, (KeyboardInterrupt, Terminated)) else "failed"
+        error = f"{type(caught).__name__}: {getattr(caught, 'what', caught)}"
+        raise
+    finally:
+        folder.update(status=status, error=error, run_seconds=round(time.perf_counter() - started, 3))
+
+
+def _shortened(plan: Plan) -> Plan:
+    """Two batches a phase, spread over the classes, and one epoch."""
+    most = 2 * plan.experiment.batch_size
+    splits = {fold: Split(_spread(s.train, most), _spread(s.valid, most)) for fold, s in plan.splits.items()}
+    return dataclasses.replace(plan, experiment=plan.experiment.replace(epochs=1), splits=splits)
+
+
+def _spread(indices: Sequence[int], most: int) -> tuple[int, ...]:
+    """At most so many of the indices, evenly spaced."""
+    step = max(1, -(-len(indices) // most))
+    return tuple(indices[::step])

@@ -1,0 +1,75 @@
+"""From predictions to numbers: accuracy with its interval, and the table of every image's prediction."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+Z95 = 1.959963984540054  # the normal distribution's 97.5 % point: a two-sided 95 % interval
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model said of one image that it had not been trained on."""
+
+    path: str
+    fold: int  # 1-based
+    label: str
+    probabilities: tuple[float, ...]  # in the order of the classes
+
+    def predicted(self, classes: Sequence[str]) -> str:
+        return classes[self.probabilities.index(max(self.probabilities))]
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """A share of right predictions, with the 95 % interval that so many examples allow."""
+
+    right: int
+    n: int
+
+    @property
+    def value(self) -> float:
+        return self.right / self.n
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        return wilson_interval(self.right, self.n)
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return f"{100 * self.value:.1f} % of {self.n} images (95 % interval {100 * low:.1f} to {100 * high:.1f} %)"
+
+
+def measure(predictions: Sequence[Prediction], classes: Sequence[str]) -> Accuracy:
+    """The accuracy of `predictions`, of which there must be at least one."""
+    return Accuracy(sum(p.predicted(classes) == p.label for p in predictions), len(predictions))
+
+
+def wilson_interval(right: int, n: int, z: float = Z95) -> tuple[float, float]:
+    """Wilson's score interval for a share (E. B. Wilson, 1927): sound for small n and for shares near 0 and 1."""
+    share, z2 = right / n, z * z
+    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = z / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
+    """The mean, and the sample standard deviation (n - 1), which is 0 for a single value."""
+    mean = sum(values) / len(values)
+    if len(values) == 1:
+        return mean, 0.0
+    return mean, math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
+
+
+def predictions_csv(predictions: Iterable[Prediction], classes: Sequence[str]) -> bytes:
+    """A table: path, fold, label, predicted, and `p_<class>` for each class; UTF-8, one line per image."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["path", "fold", "label", "predicted", *(f"p_{name}" for name in classes)])
+    for p in predictions:
+        writer.writerow([p.path, p.fold, p.label, p.predicted(classes), *map(repr, p.probabilities)])
+    return text.getvalue().encode("utf-8", "surrogateescape")

@@ -1,0 +1,81 @@
+"""Reading an `Experiment` from a Python file, and finding such files."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+import traceback
+from pathlib import Path
+
+from harness.errors import ExperimentError, HarnessError, nearest
+from harness.experiment import Experiment
+
+FOLDER = Path("experiments")
+
+
+def find(name: str, folder: Path = FOLDER) -> Path:
+    """The file that `name` means: a path, or the name of a file in `folder`. Raises ExperimentError for none."""
+    for path in (Path(name), folder / name, folder / f"{name}.py"):
+        if path.is_file():
+            return path
+    known = [path.stem for path in files(folder)]
+    raise ExperimentError(
+        f"there is no experiment {name!r}{nearest(Path(name).stem, known)}",
+        f"looked for {name} and {folder / Path(name).stem}.py in {Path.cwd()}",
+        f"harness run {known[0]}  (there are {', '.join(known)})"
+        if known
+        else "harness run FILE.py, or cd to the project",
+    )
+
+
+def files(folder: Path = FOLDER) -> list[Path]:
+    """The experiment files in `folder`, sorted; none where it is not there."""
+    return sorted(path for path in folder.glob("*.py") if not path.name.startswith("_"))
+
+
+def load(path: Path | str) -> Experiment:
+    """The `experiment` that the file at `path` defines, named after the file unless it has a name.
+
+    Raises ExperimentError, with the line, where the file cannot be read or run, or defines no Experiment.
+    """
+    path = Path(path)
+    module_name = f"harness_experiment_{path.stem}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None:
+        raise ExperimentError(f"{path} is no experiment", "it is not a Python file", "name a file that ends in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module  # so that what the file defines can be found by its name
+    try:
+        spec.loader.exec_module(module)
+    except HarnessError as error:
+        raise type(error)(f"{_line_of(error, path)}: {error.what}", error.why, error.fix) from error
+    except SyntaxError as error:
+        raise ExperimentError(
+            f"{path}:{error.lineno}: syntax error", f"{error.msg}: {(error.text or '').strip()}", f"mend {path}"
+        ) from error
+    except (Exception, SystemExit) as error:
+        raise ExperimentError(
+            f"{_line_of(error, path)}: the experiment file failed", f"{type(error).__name__}: {error}", f"mend {path}"
+        ) from error
+    experiment = getattr(module, "experiment", None)
+    if not isinstance(experiment, Experiment):
+        found = "it defines none" if experiment is None else f"its `experiment` is a {type(experiment).__name__}"
+        raise ExperimentError(
+            f"{path} has no experiment", found, f'add to {path}: experiment = Experiment(model="resnet18")'
+        )
+    return experiment if experiment.name else experiment.replace(name=folder_name(path.stem))
+
+
+def folder_name(stem: str) -> str:
+    """A file's name as the name of runs: `My Trial` -> `my-trial`."""
+    return re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).strip("-.") or "experiment"
+
+
+def _line_of(error: BaseException, path: Path) -> str:
+    """`file:line` of the last line of `path` that led to `error`."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [
+        frame.lineno for frame in frames if Path(frame.filename) == path or Path(frame.filename) == path.absolute()
+    ]
+    return f"{path}:{lines[-1]}" if lines else str(path)

@@ -1,0 +1,1 @@
+"""Classifiers: building them by name, loading weights into them, freezing a part of them."""

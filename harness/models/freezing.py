@@ -1,0 +1,84 @@
+"""Freezing the first part of a model, so that it is a pure function of the image."""
+
+from __future__ import annotations
+
+import types
+from typing import Any
+
+from torch import nn
+
+from harness.errors import ModelError, nearest
+from harness.models.build import head_name
+
+
+def freeze(model: nn.Module, until: bool | str) -> list[str]:
+    """Freezes all before the head (True), all up to and with the block named `until`, or nothing (False).
+
+    What comes before is told by the order in which the layers were defined. A frozen parameter gets no gradient; a
+    frozen module stays in eval mode whatever `model.train()` says, so that the statistics of its BatchNorm cannot
+    drift and its dropout is off. Returns the names of the modules that are frozen whole.
+
+    Raises ModelError where there is no such block, or nothing would be left to train.
+    """
+    if until is False:
+        return []
+    prefix = _modules_until(model, until)
+    own = {name: list(model.get_submodule(name).parameters(recurse=False)) for name in prefix}
+    frozen = {id(parameter) for parameters in own.values() for parameter in parameters}
+    if all(id(parameter) in frozen for parameter in model.parameters()):
+        raise ModelError(
+            f"freeze={until!r} leaves nothing to train",
+            f"{until} is the last block with parameters",
+            "-s freeze=true for all but the head",
+        )
+    for parameters in own.values():
+        for parameter in parameters:
+            parameter.requires_grad_(False)
+    # a container that also holds a later layer must still be able to switch that one
+    whole = [name for name in prefix if name and {*_names(model.get_submodule(name), name)} <= {*prefix}]
+    for name in whole:
+        module = model.get_submodule(name)
+        module.eval()
+        module.train = types.MethodType(_stay, module)  # type: ignore[method-assign]
+    return whole
+
+
+def count_parameters(model: nn.Module) -> tuple[int, int]:
+    """(trainable, frozen) numbers of parameters."""
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return trainable, sum(p.numel() for p in model.parameters()) - trainable
+
+
+def blocks(model: nn.Module) -> list[str]:
+    """The names that `freeze` is likely to be given: the layers and blocks of the first two levels, less the head."""
+    head = head_name(model)
+    names = [name for name, _ in model.named_modules() if name and name.count(".") < 2]
+    names = [name for name in names if not f"{head}.".startswith(f"{name}.")]
+    return [name for name in names if any(True for _ in model.get_submodule(name).parameters())]
+
+
+def _modules_until(model: nn.Module, until: bool | str) -> list[str]:
+    """The names, in order of definition, of all modules before the head, or up to the end of the block `until`."""
+    names = _names(model)
+    if until is True:
+        stop = names.index(head_name(model))
+    elif until in names and until:
+        within = f"{until}."
+        stop = max(i for i, name in enumerate(names) if name == until or name.startswith(within)) + 1
+    else:
+        known = blocks(model)
+        raise ModelError(
+            f"the model has no block {until!r}{nearest(str(until), known)}",
+            f"its blocks are {', '.join(known)}",
+            "-s freeze=true for all but the head",
+        )
+    return names[:stop]
+
+
+def _names(module: nn.Module, prefix: str = "") -> list[str]:
+    return [name for name, _ in module.named_modules(prefix=prefix)]
+
+
+def _stay(module: nn.Module, mode: bool = True) -> Any:  # noqa: ARG001
+    """In place of `nn.Module.train`: this module stays in eval mode."""
+    return module

@@ -1,0 +1,165 @@
+"""All that can be known, and all that can go wrong, before the first step of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from harness.data.check import Check, check_images, refuse
+from harness.data.folders import Images, list_images
+from harness.data.splits import Split, stratified_splits
+from harness.engine import choose_device
+from harness.errors import DataError, UsageError, nearest
+from harness.experiment import Experiment
+from harness.fields import plain
+from harness.models.freezing import count_parameters
+from harness.precision import Precision, choose_precision
+from harness.provenance import dvc_state
+from harness.run import prepare_model
+
+MONITORS = ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do. Making one reads every image and builds the model once, but trains nothing."""
+
+    experiment: Experiment
+    images: Images
+    digest: str
+    splits: dict[int, Split]  # by fold, 1-based
+    device: torch.device
+    precision: Precision
+    weights: str  # what was done about them, one sentence
+    trainable: int  # parameters
+    frozen: int
+    skipped: dict[str, str]  # images left out because they cannot be decoded: path -> why
+    notes: tuple[str, ...]  # what a person should know before the run
+
+    def lines(self) -> list[str]:
+        """The first lines of a run: what will happen, on what, and what to know."""
+        experiment, first = self.experiment, next(iter(self.splits.values()))
+        folds = f"{len(self.splits)} of {experiment.folds} folds" if experiment.folds else "one hold-out"
+        counts = ", ".join(f"{name} {count}" for name, count in self.images.counts().items())
+        sides = f"{len(first.train)} to learn from, {len(first.valid)} to judge by"
+        frozen = _frozen_part(experiment.freeze)
+        threads = f" ({torch.get_num_threads()} threads)" if self.device.type == "cpu" else ""
+        return [
+            f"{experiment.name}: {folds} of {experiment.epochs} epochs",
+            f"  data       {self.images.root}: {len(self.images)} images ({counts}); {sides}",
+            f"  model      {plain(experiment.model)} at {experiment.image_size} px; {frozen} frozen: "
+            f"{self.trainable:,} parameters to train, {self.frozen:,} frozen",
+            f"  weights    {self.weights}",
+            f"  training   {plain(experiment.optimizer)}, lr {experiment.lr:g}, "
+            f"weight decay {experiment.weight_decay:g}, batches of {experiment.batch_size}, "
+            f"augmentation {plain(experiment.augment) or 'none'}",
+            f"  device     {self.device}{threads}, {self.precision.name}: {self.precision.reason}",
+            *(f"  note       {note}" for note in self.notes),
+        ]
+
+    def data_record(self) -> dict[str, Any]:
+        """What `run.json` says of the data."""
+        return {
+            "folder": str(self.images.root),
+            "images": len(self.images),
+            "classes": self.images.counts(),
+            "digest": self.digest,
+            "dvc": dvc_state(self.images.root),
+            "ignored": len(self.images.ignored),
+            "skipped": self.skipped,
+        }
+
+
+def make_plan(
+    experiment: Experiment, *, fold: int | None = None, skip_corrupt: bool = False, device: str = "auto"
+) -> Plan:
+    """Checks the experiment against its data, its model and this machine, cheapest first. Raises HarnessError.
+
+    With `fold` (1-based) the plan is for that one only.
+    """
+    _require_monitor(experiment.monitor)
+    chosen = choose_device(device)
+    precision = choose_precision(experiment.precision, chosen)
+    images = list_images(experiment.data)
+    splits = _splits(images, experiment, fold)
+    model, weights = prepare_model(experiment, images.classes, fold or 1)
+    trainable, frozen = count_parameters(model)
+    check = check_images(images)
+    skipped = check.problems
+    if skipped and not skip_corrupt:
+        raise refuse(check, images)
+    if skipped:
+        images, check = check.without(images)
+        splits = _splits(images, experiment, fold)
+    notes = (
+        *_data_notes(images, check, skipped),
+        *_test_notes(experiment, images, check),
+        *_patience_notes(experiment),
+    )
+    return Plan(
+        experiment, images, check.digest(images), splits, chosen, precision, weights, trainable, frozen, skipped, notes
+    )
+
+
+def _frozen_part(freeze: bool | str) -> str:
+    if isinstance(freeze, str):
+        return f"all up to {freeze}"
+    return "all but the head" if freeze else "nothing"
+
+
+def _splits(images: Images, experiment: Experiment, fold: int | None) -> dict[int, Split]:
+    splits = dict(enumerate(stratified_splits(images, experiment.folds, experiment.seed), start=1))
+    if fold is None:
+        return splits
+    if fold not in splits:
+        raise UsageError(
+            f"there is no fold {fold}", f"the folds are {', '.join(map(str, splits))}", f"--fold {len(splits)}"
+        )
+    return {fold: splits[fold]}
+
+
+def _require_monitor(name: str) -> None:
+    if name not in MONITORS:
+        raise UsageError(
+            f"there is no metric {name!r} to monitor{nearest(name, MONITORS)}",
+            f"a run computes {', '.join(MONITORS)}",
+            "-s monitor=valid_accuracy",
+        )
+
+
+def _data_notes(images: Images, check: Check, skipped: dict[str, str]) -> list[str]:
+    notes = []
+    if images.ignored:
+        notes.append(f"{len(images.ignored)} files are no images by their name, and left out: {_few(images.ignored)}")
+    if skipped:
+        notes.append(f"{len(skipped)} images cannot be decoded and are left out: {_few(list(skipped))}")
+    groups = check.duplicates(images)
+    if groups:
+        extra = sum(len(group) - 1 for group in groups)
+        notes.append(f"{extra} images are copies of others, and may be on both sides of a fold: {_few(groups[0])}")
+    return notes
+
+
+def _test_notes(experiment: Experiment, images: Images, check: Check) -> list[str]:
+    """What is wrong with the folder of the last test: no reason to stop, since nothing here is trained on it."""
+    if experiment.test_data is None:
+        return []
+    try:
+        test = list_images(experiment.test_data, images.classes)
+    except DataError as error:
+        return [f"test_data will be refused: {error.what}; {error.why}"]
+    known = set(check.hashes)
+    seen = [path for path, md5 in zip(test.paths, check_images(test).hashes, strict=True) if md5 in known]
+    return [f"{len(seen)} images of {test.root} are also trained on: {_few(seen)}"] if seen else []
+
+
+def _patience_notes(experiment: Experiment) -> list[str]:
+    if experiment.patience is None or experiment.patience < experiment.epochs:
+        return []
+    return [f"patience={experiment.patience} can never stop a fold of {experiment.epochs} epochs"]
+
+
+def _few(paths: tuple[str, ...] | list[str]) -> str:
+    return ", ".join(paths[:3]) + (", ..." if len(paths) > 3 else "")
