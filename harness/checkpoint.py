@@ -10,6 +10,7 @@ import io
 import os
 import pickle
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,9 @@ def load(path: Path) -> dict[str, Any]:
     Raises ModelError where the file is missing, damaged, or holds anything else.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's guesses about a foreign file; what matters is raised below
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise ModelError(
             f"{path} is not there", f"looked in {Path(path).parent.absolute()}", "name a file that exists, or imagenet"

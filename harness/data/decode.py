@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import io
+import warnings
 
 import numpy as np
 from PIL import Image, ImageOps
+
+# one such block in an image of thousands; the pixels are sound, and `_upright` goes on without it
+warnings.filterwarnings("ignore", message="Corrupt EXIF data", category=UserWarning)
 
 
 def decode(content: bytes) -> Image.Image:

@@ -1,0 +1,98 @@
+"""What tests share: small real data, real photographs where they are, and the command line called in-process."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # the same numbers on every machine
+
+from harness.cli.main import run_command
+from harness.data.demo import draw
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def error_lines(self) -> list[str]:
+        """The three lines of an error, and whatever wrongly follows them."""
+        lines = self.err.splitlines()
+        return lines[next(i for i, line in enumerate(lines) if line.startswith("error: ")) :]
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """`call("run", "x.py")` is `harness run x.py`, in this process and folder."""
+
+    def call_harness(*arguments: object) -> Outcome:
+        capsys.readouterr()
+        code = run_command([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return Outcome(code, captured.out, captured.err)
+
+    return call_harness
+
+
+@pytest.fixture(scope="session")
+def scenery(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """18 drawings of the sea and 15 of forests, in a folder per class."""
+    root = tmp_path_factory.mktemp("scenery")
+    for name, count in {"sea": 18, "forest": 15}.items():
+        (root / name).mkdir()
+        for number in range(count):
+            draw("train", name, number).resize((48, 48)).save(root / name / f"{name}{number:02d}.jpg")
+    return root
+
+
+@pytest.fixture
+def project(tmp_path: Path, scenery: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project folder that is the current one, with `experiments/tiny.py` on the scenery: a second for two folds."""
+    (tmp_path / "experiments").mkdir()
+    write_experiment(tmp_path / "experiments/tiny.py", scenery)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write_experiment(path: Path, data: Path, **fields: object) -> Path:
+    """An experiment file with small values, and `fields` on top of them."""
+    values: dict[str, object] = {
+        "data": str(data),
+        "model": "small_cnn",
+        "weights": None,
+        "image_size": 32,
+        "epochs": 2,
+        "folds": 2,
+        "batch_size": 8,
+        "precision": "fp32",
+    }
+    given = ", ".join(f"{name}={value!r}" for name, value in (values | fields).items())
+    path.write_text(f"from harness import Experiment\n\nexperiment = Experiment({given})\n")
+    return path
+
+
+@pytest.fixture(scope="session")
+def scenes() -> Path:
+    """Real photographs, where they are: a folder with train/ and test/."""
+    return _shared("data/scenes")
+
+
+@pytest.fixture(scope="session")
+def scenes_weights() -> Path:
+    """Pretrained weights of a ResNet18, where they are."""
+    return _shared("weights/resnet18-scenes.pth")
+
+
+def _shared(path: str) -> Path:
+    if not (SHARED / path).exists():
+        pytest.skip(f"{path} is not on this machine")
+    return SHARED / path

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import PIL
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from harness.data.check import check_images
+from harness.data.demo import COUNTS, draw, draw_demo
+from harness.data.folders import list_images
+from harness.errors import DataError
+
+# of the training images, as drawn with the Pillow of constraints.txt for Python 3.11 and newer
+DIGEST = "0c2a6788280198a842d1471acbd588c8.dir"
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("demo") / "data"
+    assert draw_demo(folder)[1]
+    return folder
+
+
+def test_it_has_the_counts_of_the_first_program_for_this_task(demo: Path) -> None:
+    assert list_images(demo / "train").counts() == {"forest": 474, "sea": 475}
+    assert list_images(demo / "test").counts() == {"forest": 20, "sea": 15}
+    assert draw("test", "sea", 3).size == (96, 96)
+
+
+def test_it_is_the_same_to_the_bit(demo: Path) -> None:
+    images = list_images(demo / "train")
+    check = check_images(images)
+    assert check.problems == {}
+    assert check.duplicates(images) == []
+    if PIL.__version__ == "13.0.0":
+        assert check.digest(images) == DIGEST
+    again = draw("train", "forest", 7)
+    again.save(demo.parent / "again.jpg", quality=90)
+    assert (demo.parent / "again.jpg").read_bytes() == (demo / "train/forest/forest_0007.jpg").read_bytes()
+
+
+def test_no_test_image_is_a_training_image(demo: Path) -> None:
+    train, test = (set(check_images(list_images(demo / part)).hashes) for part in ("train", "test"))
+    assert not train & test
+
+
+def test_the_mean_colour_does_not_tell_the_classes_apart(demo: Path) -> None:
+    colours, labels = [], []
+    for name in ("sea", "forest"):
+        for number in range(COUNTS["train", name]):
+            colours.append(np.asarray(draw("train", name, number)).mean((0, 1)))
+            labels.append(name)
+    model = make_pipeline(StandardScaler(), LogisticRegression())
+    accuracy = cross_val_score(model, np.array(colours), labels, cv=5).mean()
+    assert 0.5 < accuracy < 0.8
+
+
+def test_a_second_call_draws_nothing_and_other_files_are_never_overwritten(demo: Path, tmp_path: Path) -> None:
+    before = hashlib.md5((demo / "train/sea/sea_0000.jpg").read_bytes()).hexdigest()
+    assert not draw_demo(demo)[1]
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/photo.jpg").write_bytes(b"precious")
+    with pytest.raises(DataError, match="other files"):
+        draw_demo(tmp_path / "mine")
+    assert (tmp_path / "mine/photo.jpg").read_bytes() == b"precious"
+    assert hashlib.md5((demo / "train/sea/sea_0000.jpg").read_bytes()).hexdigest() == before

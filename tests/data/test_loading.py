@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from harness.data.folders import list_images
+from harness.data.loading import Batches, EpochSampler, ImageDataset
+from harness.data.transforms import Transform, augmentation
+
+
+def shake(image: Tensor) -> Tensor:
+    return (image.float() + random.randint(-9, 9) + torch.randint(-9, 9, (1,))).clip(0, 255).byte()
+
+
+def load(
+    root: Path, *, augment: object = None, workers: int = 0, shuffle: bool = True, epochs: int = 2
+) -> list[Tensor]:
+    images = list_images(root)
+    dataset = ImageDataset(images, Transform(24), augmentation(augment, 24), seed=3)  # type: ignore[arg-type]
+    batches = Batches(dataset, range(len(images)), 8, shuffle=shuffle, workers=workers, pin=False)
+    loaded = []
+    for epoch in (1, 2):
+        batches.set_epoch(epoch)
+        parts = list(batches)
+        assert len(parts) == len(batches)
+        loaded.append(torch.cat([inputs.flatten(1) for inputs, _ in parts]))
+        assert sorted(torch.cat([targets for _, targets in parts]).tolist()) == sorted(images.labels)
+    batches.close()
+    return loaded
+
+
+@pytest.mark.parametrize("augment", ["standard", shake])
+def test_batches_do_not_depend_on_the_number_of_workers(augment: object, scenery: Path) -> None:
+    alone = load(scenery, augment=augment)
+    helped = load(scenery, augment=augment, workers=2)
+    assert all(torch.equal(one, other) for one, other in zip(alone, helped, strict=True))
+
+
+def test_order_and_augmentation_change_from_epoch_to_epoch(scenery: Path) -> None:
+    first, second = load(scenery, augment="standard")
+    assert not torch.equal(first, second)
+    ordered = load(scenery, shuffle=False)
+    assert torch.equal(ordered[0], ordered[1])
+    shuffled = load(scenery)
+    assert not torch.equal(shuffled[0], shuffled[1])
+    assert torch.equal(shuffled[0].sum(1).sort()[0], shuffled[1].sum(1).sort()[0])
+
+
+def test_loading_leaves_the_global_chance_alone(scenery: Path) -> None:
+    torch.manual_seed(1)
+    expected = torch.rand(2)
+    torch.manual_seed(1)
+    load(scenery, augment="standard")
+    assert torch.equal(torch.rand(2), expected)
+
+
+def test_a_last_batch_of_one_joins_the_one_before_in_training_only() -> None:
+    training = EpochSampler(range(9), 4, seed=0, shuffle=True)
+    assert [len(keys) for keys in training] == [4, 5]
+    assert len(training) == 2
+    judging = EpochSampler(range(9), 4, seed=0, shuffle=False)
+    assert [[index for _, index in keys] for keys in judging] == [[0, 1, 2, 3], [4, 5, 6, 7], [8]]
+    assert [len(keys) for keys in EpochSampler(range(1), 4, seed=0, shuffle=True)] == [1]

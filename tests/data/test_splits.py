@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from harness.data.folders import Images
+from harness.data.splits import stratified_splits
+from harness.errors import DataError
+
+
+def images(**counts: int) -> Images:
+    names = tuple(sorted(counts))
+    labels = tuple(label for label, name in enumerate(names) for _ in range(counts[name]))
+    return Images(Path(), names, tuple(f"{i}.jpg" for i in range(len(labels))), labels, ())
+
+
+@pytest.mark.parametrize("folds", [2, 3, 5])
+def test_every_image_is_judged_once_and_never_by_what_it_taught(folds: int) -> None:
+    listed = images(sea=31, forest=20)
+    splits = stratified_splits(listed, folds, seed=1)
+    assert len(splits) == folds
+    assert sorted(i for split in splits for i in split.valid) == list(range(51))
+    for split in splits:
+        assert set(split.train) | set(split.valid) == set(range(51))
+        assert not set(split.train) & set(split.valid)
+        counts = Counter(listed.labels[i] for i in split.valid)
+        assert abs(counts[0] - 20 / folds) < 1
+        assert abs(counts[1] - 31 / folds) < 1
+
+
+def test_folds_are_a_function_of_the_seed() -> None:
+    assert stratified_splits(images(a=20, b=20), 4, 1) == stratified_splits(images(a=20, b=20), 4, 1)
+    assert stratified_splits(images(a=20, b=20), 4, 1) != stratified_splits(images(a=20, b=20), 4, 2)
+
+
+def test_no_folds_is_one_stratified_hold_out_of_a_fifth() -> None:
+    listed = images(a=50, b=25)
+    (split,) = stratified_splits(listed, 0, 0)
+    assert Counter(listed.labels[i] for i in split.valid) == {0: 10, 1: 5}
+    assert len(split.train) == 60
+
+
+def test_a_hold_out_of_few_images_keeps_one_of_each_class() -> None:
+    listed = images(a=2, b=2, c=2)
+    (split,) = stratified_splits(listed, 0, 0)
+    assert {listed.labels[i] for i in split.valid} == {0, 1, 2} == {listed.labels[i] for i in split.train}
+
+
+def test_fewer_images_in_a_class_than_folds() -> None:
+    with pytest.raises(DataError) as caught:
+        stratified_splits(images(a=20, b=3), 5, 0)
+    assert "b (3)" in caught.value.why
+    assert caught.value.fix == "-s folds=3"
+    with pytest.raises(DataError, match="hold-out"):
+        stratified_splits(images(a=20, b=1), 0, 0)

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from harness.data.demo import draw
+from harness.data.transforms import Transform, as_square, augmentation, seeded
+
+
+def test_resize_keeps_all_of_the_image_and_normalise_centres_it() -> None:
+    transform = Transform(32)
+    square = transform.resize(Image.new("RGB", (80, 20), (124, 116, 104)))
+    assert square.shape == (3, 32, 32)
+    assert square.dtype == torch.uint8
+    normal = transform.normalise(square[None])
+    assert normal.dtype == torch.float32
+    assert normal.abs().max() < 0.02  # the mean colour of ImageNet becomes zero
+    white = Transform(32, mean=(0.5,) * 3, std=(0.25,) * 3).normalise(torch.full((1, 3, 2, 2), 255, dtype=torch.uint8))
+    assert torch.equal(white, torch.full((1, 3, 2, 2), 2.0))
+
+
+def picture() -> Tensor:
+    return Transform(48).resize(draw("train", "sea", 0))
+
+
+@pytest.mark.parametrize("kind", ["flip", "standard"])
+def test_augmentations_change_images_and_keep_their_form(kind: str) -> None:
+    augment = augmentation(kind, 48)
+    assert augment is not None
+    seen = []
+    for number in range(12):
+        with seeded(0, 1, number):
+            seen.append(augment(picture()))
+    assert {(image.shape, image.dtype) for image in seen} == {((3, 48, 48), torch.uint8)}
+    distinct = {image.numpy().tobytes() for image in seen}
+    assert len(distinct) == 2 if kind == "flip" else len(distinct) == 12
+
+
+def test_none_and_ones_own() -> None:
+    assert augmentation(None, 48) is None
+    assert augmentation(torch.flipud, 48) is torch.flipud
+
+
+def test_seeded_chance_is_a_function_of_the_seed_and_leaves_no_trace() -> None:
+    def draws() -> tuple[float, float, float]:
+        return torch.rand(1).item(), float(np.random.rand()), random.random()
+
+    torch.manual_seed(5)
+    np.random.seed(5)
+    random.seed(5)
+    expected = draws()
+    torch.manual_seed(5)
+    np.random.seed(5)
+    random.seed(5)
+    with seeded(1, 2, 3):
+        first = draws()
+    assert draws() == expected
+    with seeded(1, 2, 3):
+        assert draws() == first
+    with seeded(1, 2, 4):
+        assert draws() != first
+
+
+def test_what_a_users_augmentation_returns_is_made_square_or_refused(tmp_path: Path) -> None:
+    assert as_square(picture()[:, :20], 48).shape == (3, 48, 48)
+    for wrong in (picture().float(), picture()[0], None):
+        with pytest.raises(TypeError, match="must return a uint8 tensor"):
+            as_square(wrong, 48)

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from harness.errors import ModelError
+from harness.models.build import architectures, bears_channels_last, build, head_name
+
+HEADS = {
+    "resnet18": "fc",
+    "resnet50": "fc",
+    "resnet101": "fc",
+    "mobilenet_v3_small": "classifier.3",
+    "efficientnet_b0": "classifier.1",
+    "convnext_tiny": "classifier.2",
+    "vit_b_16": "heads.head",
+    "densenet121": "classifier",
+    "squeezenet1_1": "classifier.1",
+    "googlenet": "fc",
+    "small_cnn": "head",
+}
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_the_head_is_replaced_whatever_it_is_called(name: str) -> None:
+    model = build(name, classes=3, image_size=64)
+    assert head_name(model) == HEADS[name]
+    assert bears_channels_last(model, 64)
+    with torch.inference_mode():
+        assert model.eval()(torch.zeros(2, 3, 64, 64)).shape == (2, 3)
+
+
+def test_every_name_is_one_of_torchvision_or_ours() -> None:
+    assert {*HEADS} <= {*architectures()}
+    with pytest.raises(ModelError, match=r"'resnet19'; did you mean 'resnet18'"):
+        build("resnet19", 2, 64)
+
+
+def test_a_size_that_a_model_cannot_take() -> None:
+    with pytest.raises(ModelError, match="inception_v3 cannot take images of 32 px"):
+        build("inception_v3", 2, 32)
+    with pytest.raises(ModelError, match="vit_b_16 cannot take images of 60 px"):
+        build("vit_b_16", 2, 60)
+
+
+class Flat(nn.Module):
+    """A model as tutorials write it, whose `view` does not bear channels-last order."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.fc = nn.Linear(4 * 32 * 32, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.fc(self.conv(images).view(-1, 4 * 32 * 32))
+        return logits
+
+
+def test_a_users_function() -> None:
+    model = build(Flat, 4, 32)
+    assert head_name(model) == "fc"
+    assert model.training
+    assert not bears_channels_last(model, 32)
+    assert not bears_channels_last(nn.Linear(2, 2), 32)
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda classes: "no", "returned a str"),
+        (lambda classes: Flat(classes + 1), r"gives \(2, 3\)"),
+        (lambda classes: nn.Conv2d(1, 1, 1), "cannot take images"),
+    ],
+)
+def test_a_users_function_that_makes_no_classifier(function: object, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        build(function, 2, 32)  # type: ignore[arg-type]

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from harness.engine import Trainer
+from harness.errors import ModelError
+from harness.models.build import build
+from harness.models.freezing import blocks, count_parameters, freeze
+
+
+def train(model: nn.Module) -> None:
+    """A few steps at a rate that moves whatever can move."""
+    images = torch.randn(12, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    targets = torch.tensor([0, 1, 1, 1, 0, 1])  # unequal, else the gradient of a bias can be exactly zero
+    batches = [(images[:6] * 5 + 3, targets), (images[6:], targets)]
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.1, weight_decay=0.5)
+    Trainer(device="cpu", precision="fp32").fit(model, optimizer, batches, batches, epochs=2)
+
+
+def moved(before: dict[str, Tensor], model: nn.Module) -> set[str]:
+    """The names of parameters and buffers of which at least one bit has changed."""
+    return {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+
+
+@pytest.mark.parametrize(
+    ("name", "until", "free"),
+    [
+        ("resnet18", True, ("fc.",)),
+        ("resnet18", "layer4", ("fc.",)),
+        ("resnet18", "layer3", ("layer4.", "fc.")),
+        ("resnet18", "layer3.0", ("layer3.1.", "layer4.", "fc.")),
+        ("small_cnn", "blocks.block2", ("blocks.block3.", "blocks.block4.", "head.")),
+        ("mobilenet_v3_small", "features", ("classifier.",)),
+        ("mobilenet_v3_small", "features.6", (*(f"features.{i}." for i in range(7, 13)), "classifier.")),
+        ("efficientnet_b0", True, ("classifier.1.",)),
+        ("convnext_tiny", "features.5", ("features.6.", "features.7.", "classifier.")),
+        ("vit_b_16", True, ("heads.",)),
+    ],
+)
+def test_what_is_frozen_does_not_move_by_a_bit_and_the_rest_does(
+    name: str, until: bool | str, free: tuple[str, ...]
+) -> None:
+    model = build(name, 2, 32)
+    freeze(model, until)
+    before = copy.deepcopy(model.state_dict())
+    train(model)
+    free_names = {key for key in before if key.startswith(free)}
+    assert moved(before, model) == free_names
+    assert free_names
+
+
+def test_without_freezing_all_parameters_and_statistics_move() -> None:
+    model = build("resnet18", 2, 32)
+    assert freeze(model, False) == []
+    before = copy.deepcopy(model.state_dict())
+    train(model)
+    assert moved(before, model) == set(before)
+
+
+def test_frozen_modules_stay_in_eval_mode_whatever_is_said() -> None:
+    model = build("mobilenet_v3_small", 2, 32)
+    frozen = freeze(model, "features.3")
+    model.train()
+    model.features.train()  # type: ignore[operator, union-attr]
+    training = {name for name, module in model.named_modules() if module.training}
+    assert "features.3" in frozen
+    assert not training & set(frozen)
+    assert {"", "features", "features.4", "features.4.block.0.1", "classifier"} <= training
+    assert not any(module.training for module in copy.deepcopy(model).train().features[0].modules())  # type: ignore[index, union-attr]
+
+
+def test_frozen_parameters_get_no_gradient() -> None:
+    model = build("small_cnn", 2, 32)
+    freeze(model, True)
+    model(torch.randn(2, 3, 32, 32)).sum().backward()
+    assert {name for name, p in model.named_parameters() if p.grad is not None} == {"head.weight", "head.bias"}
+    assert count_parameters(model) == (258, 97_680)
+
+
+def test_blocks_that_are_not_there_or_leave_nothing_to_train() -> None:
+    model = build("resnet18", 2, 32)
+    with pytest.raises(ModelError, match=r"no block 'layr3'; did you mean 'layer3'") as caught:
+        freeze(model, "layr3")
+    assert "layer1, layer1.0" in caught.value.why
+    with pytest.raises(ModelError, match="leaves nothing to train"):
+        freeze(model, "fc")
+    assert all(p.requires_grad for p in model.parameters())
+    assert blocks(model)[:3] == ["conv1", "bn1", "layer1"]
+    assert "fc" not in blocks(model)

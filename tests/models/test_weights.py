@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import urllib.error
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from harness import checkpoint
+from harness.errors import ModelError
+from harness.models.build import build
+from harness.models.weights import load_weights, normalisation
+
+CLASSES = ["forest", "sea"]
+
+
+def small(classes: int = 2) -> nn.Module:
+    return build("small_cnn", classes, 32)
+
+
+def saved(path: Path, state: Any) -> str:
+    torch.save(state, path)
+    return str(path)
+
+
+def same(one: nn.Module, other: nn.Module, but: str = "head.") -> bool:
+    states = one.state_dict(), other.state_dict()
+    return all(torch.equal(states[0][name], states[1][name]) for name in states[0] if not name.startswith(but))
+
+
+def test_a_head_that_does_not_fit_is_dropped_and_that_is_said(tmp_path: Path) -> None:
+    source, model = small(4), small()
+    own_head = model.state_dict()["head.weight"].clone()
+    said = load_weights(model, "small_cnn", saved(tmp_path / "w.pth", source.state_dict()), CLASSES)
+    assert "its head has 4 outputs, so head starts anew with 2" in said
+    assert same(source, model)
+    assert torch.equal(model.state_dict()["head.weight"], own_head)
+
+
+@pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"state_dict": s}, lambda s: {"model": s, "epoch": 3}])
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.module.", "resnet."])
+def test_the_forms_in_which_weights_are_saved(wrap: Any, prefix: str, tmp_path: Path) -> None:
+    source, model = small(), small()
+    state = {prefix + name: value for name, value in source.state_dict().items()}
+    said = load_weights(model, "small_cnn", saved(tmp_path / "w.pth", wrap(state)), CLASSES)
+    assert "head included" in said
+    assert same(source, model, but="-")
+
+
+def test_a_head_for_other_classes_of_the_same_number_is_dropped(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path / "c.pt", {"model": small().state_dict(), "classes": ["sea", "forest"]})
+    assert "is for other classes" in load_weights(small(), "small_cnn", str(tmp_path / "c.pt"), CLASSES)
+    assert "head included" in load_weights(small(), "small_cnn", str(tmp_path / "c.pt"), ["sea", "forest"])
+
+
+def test_weights_of_another_model_are_refused_with_the_first_names_of_both(tmp_path: Path) -> None:
+    path = saved(tmp_path / "w.pth", build("resnet18", 2, 32).state_dict())
+    with pytest.raises(ModelError, match="do not fit small_cnn") as caught:
+        load_weights(small(), "small_cnn", path, CLASSES)
+    assert "blocks.block1.0.weight (16, 3, 3, 3)" in caught.value.why
+    assert "conv1.weight (64, 3, 7, 7)" in caught.value.why
+    with pytest.raises(ModelError, match="do not fit resnet50"):
+        load_weights(build("resnet50", 2, 32), "resnet50", path, CLASSES)
+
+
+def test_files_that_hold_no_weights(tmp_path: Path) -> None:
+    for state in ({"epoch": 3}, {}):
+        with pytest.raises(ModelError, match="holds no weights"):
+            load_weights(small(), "small_cnn", saved(tmp_path / "w.pth", state), CLASSES)
+    with pytest.raises(ModelError, match="is not there"):
+        load_weights(small(), "small_cnn", str(tmp_path / "nowhere.pth"), CLASSES)
+
+
+def test_real_weights_reach_a_resnet18(scenes_weights: Path) -> None:
+    model = build("resnet18", 2, 64)
+    assert "its head has 4 outputs" in load_weights(model, "resnet18", str(scenes_weights), CLASSES)
+    state = torch.load(scenes_weights, weights_only=True)
+    assert torch.equal(model.state_dict()["layer4.1.bn2.running_mean"], state["layer4.1.bn2.running_mean"])
+
+
+def imagenet_file(name: str, monkeypatch: pytest.MonkeyPatch, hub: Path) -> nn.Module:
+    """A file of random weights where torchvision looks before it downloads."""
+    import torchvision
+
+    model: nn.Module = torchvision.models.get_model(name)
+    entry = torchvision.models.get_model_weights(name).DEFAULT
+    (hub / "checkpoints").mkdir(parents=True)
+    torch.save(model.state_dict(), hub / "checkpoints" / Path(entry.url).name)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(hub))
+    return model
+
+
+def test_imagenet_weights_are_read_by_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = imagenet_file("resnet18", monkeypatch, tmp_path)
+    model = build("resnet18", 2, 64)
+    said = load_weights(model, "resnet18", "imagenet", CLASSES)
+    assert "its head has 1000 outputs, so fc starts anew with 2" in said
+    assert same(source, model, but="fc.")
+
+
+def test_a_vision_transformers_positions_are_stretched_to_another_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = imagenet_file("vit_b_16", monkeypatch, tmp_path)
+    model = build("vit_b_16", 2, 64)
+    load_weights(model, "vit_b_16", "imagenet", CLASSES)
+    assert model.state_dict()["encoder.pos_embedding"].shape == (1, 1 + 4 * 4, 768)
+    assert torch.equal(model.state_dict()["conv_proj.weight"], source.state_dict()["conv_proj.weight"])
+
+
+def test_no_network_is_an_error_that_names_the_two_ways_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*arguments: object, **options: object) -> None:
+        raise urllib.error.URLError("Name or service not known")
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    with pytest.raises(ModelError, match="cannot be downloaded") as caught:
+        load_weights(build("resnet18", 2, 64), "resnet18", "imagenet", CLASSES)
+    assert "-s weights=FILE" in caught.value.fix
+    assert "-s weights=none" in caught.value.fix
+    with pytest.raises(ModelError, match="has no ImageNet weights"):
+        load_weights(small(), "small_cnn", "imagenet", CLASSES)
+
+
+def test_normalisation_is_what_the_weights_expect(tmp_path: Path) -> None:
+    assert normalisation("resnet18", "imagenet") == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    assert normalisation("resnet18", None) == normalisation("resnet18", "imagenet")
+    content = {"model": small().state_dict(), "transform": {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}}
+    checkpoint.save(tmp_path / "c.pt", content)
+    assert normalisation("small_cnn", str(tmp_path / "c.pt")) == ((0.5,) * 3, (0.25,) * 3)

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.errors import DataError, HarnessError, StorageError, UsageError, nearest, storing
+
+
+def test_an_error_is_three_lines_whatever_its_texts_hold() -> None:
+    error = HarnessError("a\nb", "c\n\nd", "e")
+    assert str(error).splitlines() == ["error: a b", "  why: c d", "  try: e"]
+
+
+def test_exit_codes() -> None:
+    assert [kind.exit_code for kind in (HarnessError, StorageError, UsageError, DataError)] == [1, 1, 2, 4]
+
+
+def test_nearest_names_only_what_is_near() -> None:
+    assert nearest("epoch", ["epochs", "lr"]) == "; did you mean 'epochs'?"
+    assert nearest("zzz", ["epochs", "lr"]) == ""
+
+
+def test_a_full_disk_is_told_from_a_folder_that_may_not_be_written() -> None:
+    with pytest.raises(StorageError, match="cannot be written") as full, storing("runs/x"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert "make room" in full.value.fix
+    with pytest.raises(StorageError) as readonly, storing("runs/x"):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+    assert "--runs" in readonly.value.fix
+
+
+def test_a_bad_field_in_a_script_is_three_lines_and_exit_code_2(tmp_path: Path) -> None:
+    script = tmp_path / "bad.py"
+    script.write_text("from harness import Experiment\nexperiment = Experiment(learning_rate=1)\n")
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert [line.split(":")[0].strip() for line in done.stderr.splitlines()] == ["error", "why", "try"]
+    assert "'learning_rate'" in done.stderr

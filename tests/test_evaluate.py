@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import pytest
+from scipy.stats import binomtest
+
+from harness.evaluate import Accuracy, Prediction, mean_and_deviation, measure, predictions_csv, wilson_interval
+
+
+@pytest.mark.parametrize(("right", "n"), [(25, 35), (30, 35), (0, 10), (10, 10), (898, 949)])
+def test_the_interval_is_wilsons(right: int, n: int) -> None:
+    expected = binomtest(right, n).proportion_ci(method="wilson")
+    assert wilson_interval(right, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_25_of_35_may_be_anything_from_55_to_84_percent() -> None:
+    assert wilson_interval(25, 35) == pytest.approx((0.55, 0.84), abs=0.005)
+
+
+def test_accuracy_counts_by_class_names_in_the_order_of_the_probabilities() -> None:
+    classes = ("forest", "sea")
+    predictions = [Prediction("a", 1, "sea", (0.2, 0.8)), Prediction("b", 1, "sea", (0.6, 0.4))]
+    found = measure(predictions, classes)
+    assert found == Accuracy(1, 2)
+    assert str(found) == "50.0 % of 2 images (95 % interval 9.5 to 90.5 %)"
+
+
+def test_mean_and_deviation() -> None:
+    assert mean_and_deviation([1.0, 2.0, 3.0]) == (2.0, 1.0)
+    assert mean_and_deviation([0.5]) == (0.5, 0.0)
+
+
+def test_the_table_of_predictions() -> None:
+    table = predictions_csv([Prediction('sea/a, "b".jpg', 2, "sea", (0.25, 0.75))], ["forest", "sea"]).decode()
+    assert table == 'path,fold,label,predicted,p_forest,p_sea\n"sea/a, ""b"".jpg",2,sea,sea,0.25,0.75\n'

@@ -1,0 +1,37 @@
+"""The experiments that come with the project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.experiment import Experiment
+from harness.experiment_file import load
+
+FOLDER = Path(__file__).parents[1] / "experiments"
+PHASES: dict[str, dict[str, Any]] = {
+    "phase1_baseline": {"folds": 5, "epochs": 2, "lr": 1e-5, "weight_decay": 1e-5, "batch_size": 16, "freeze": True},
+    "phase2_champion": {"folds": 3, "epochs": 5, "lr": 1e-3, "batch_size": 16, "freeze": True},
+    "phase3_finetune": {"folds": 3, "epochs": 2, "lr": 1e-2, "batch_size": 32, "freeze": False},
+}
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.stem)
+def test_each_is_a_sound_experiment(path: Path) -> None:
+    assert isinstance(load(path), Experiment)
+    assert path.read_text().startswith('"""')
+
+
+@pytest.mark.parametrize("name", PHASES)
+def test_the_phases_are_those_of_the_first_program(name: str) -> None:
+    experiment = load(FOLDER / f"{name}.py")
+    common = {"model": "resnet18", "weights": "imagenet", "image_size": 224, "optimizer": "adam"}
+    for field, value in (common | PHASES[name]).items():
+        assert getattr(experiment, field) == value, field
+
+
+@pytest.mark.parametrize("name", ["quickstart", "sea_forest", *PHASES])
+def test_they_are_short(name: str) -> None:
+    assert len((FOLDER / f"{name}.py").read_text().splitlines()) < 25
