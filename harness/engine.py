@@ -17,7 +17,6 @@ on_fit_end                      always, also after a failure: state.error says w
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from contextlib import AbstractContextManager
@@ -30,6 +29,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from harness.errors import UsageError, nearest
+from harness.metrics import Means, Metric, accuracy
 from harness.precision import Precision, choose_precision
 
 EVENTS = (
@@ -43,7 +43,6 @@ EVENTS = (
 )
 Phase = Literal["train", "valid"]
 Loss = Callable[[Tensor, Tensor], Tensor]
-Metric = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass
@@ -112,37 +111,6 @@ class Callback:
 
     def on_fit_end(self, state: State) -> None:
         """Close what was opened. `state.error` is None after a good fit."""
-
-
-def accuracy(logits: Tensor, targets: Tensor) -> Tensor:
-    """1 for each example whose highest logit is its target, else 0. Shapes (B, classes), (B,) -> (B,)."""
-    return (logits.argmax(1) == targets).float()
-
-
-class Means:
-    """Means over the examples of one phase, kept as sums on the device until `read`."""
-
-    def __init__(self, metrics: Mapping[str, Metric], device: torch.device) -> None:
-        self._metrics = metrics
-        self._sums = torch.zeros(1 + len(metrics), device=device, dtype=_widest(device))
-        self._examples = 0
-        self._started = time.perf_counter()
-
-    def add(self, logits: Tensor, targets: Tensor, loss: Tensor) -> None:
-        """Adds a batch. `loss` is the batch's mean, so that a short batch counts for the examples it has."""
-        examples = len(targets)
-        self._examples += examples
-        scores = [metric(logits, targets).sum() for metric in self._metrics.values()]
-        self._sums += torch.stack([loss * examples, *scores])
-
-    def read(self, prefix: str) -> dict[str, float]:
-        """The means, the examples, and the seconds since the phase began. Waits for the device."""
-        names = ("loss", *self._metrics)
-        row = {
-            prefix + name: total / max(self._examples, 1)
-            for name, total in zip(names, self._sums.tolist(), strict=True)
-        }
-        return row | {prefix + "examples": self._examples, prefix + "seconds": time.perf_counter() - self._started}
 
 
 class Trainer:
@@ -296,10 +264,6 @@ def choose_device(asked: str | torch.device = "auto") -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise UsageError(f"device {asked!r} is not there", str(error).splitlines()[0], "--device auto") from error
     return torch.device(asked)
-
-
-def _widest(device: torch.device) -> torch.dtype:
-    return torch.float32 if device.type == "mps" else torch.float64  # Apple's GPUs have no 64-bit floats
 
 
 def _set_epoch(batches: Iterable[Any], epoch: int) -> None:

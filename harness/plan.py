@@ -155,10 +155,13 @@ def _test_notes(experiment: Experiment, images: Images, check: Check) -> list[st
     return [f"{len(seen)} images of {test.root} are also trained on: {_few(seen)}"] if seen else []
 
 
-def _patience_notes(experiment: Experiment) -> list[str]:
-    if experiment.patience is None or experiment.patience < experiment.epochs:
-        return []
-    return [f"patience={experiment.patience} can never stop a fold of {experiment.epochs} epochs"]
+def _setting_notes(experiment: Experiment) -> list[str]:
+    notes = []
+    if experiment.patience is not None and experiment.patience >= experiment.epochs:
+        notes.append(f"patience={experiment.patience} can never stop a fold of {experiment.epochs} epochs")
+    if experiment.trackers:
+        notes.append(f"trackers ({', '.join(experiment.trackers)}) are recorded, but this version writes the folder only")
+    return notes
 
 
 def _few(paths: tuple[str, ...] | list[str]) -> str:

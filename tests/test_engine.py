@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness.engine import EVENTS, Callback, State, Trainer, accuracy
+from harness.engine import EVENTS, Callback, State, Trainer
 from harness.errors import UsageError
+from harness.metrics import accuracy
 
 Batch = tuple[Tensor, Tensor]
 

@@ -53,5 +53,5 @@ def test_an_experiment_is_found_by_path_or_name(project: Path) -> None:
     assert files() == [Path("experiments/tiny.py")]
     with pytest.raises(ExperimentError, match="'tinny'; did you mean 'tiny'"):
         find("tinny")
-    with pytest.raises(ExperimentError, match="no experiment 'a/b.py'"):
+    with pytest.raises(ExperimentError, match=r"no experiment 'a/b\.py'"):
         find("a/b.py")

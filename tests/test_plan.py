@@ -76,6 +76,10 @@ def test_patience_that_can_never_act_is_told(scenery: Path) -> None:
     assert plan(scenery, patience=2, epochs=10).notes == ()
 
 
+def test_trackers_that_are_named_do_nothing_yet_and_that_is_told(scenery: Path) -> None:
+    assert "this version writes the folder only" in plan(scenery, trackers=["mlflow"]).notes[0]
+
+
 def test_a_monitor_that_will_not_exist(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="'val_loss' to monitor; did you mean 'valid_loss'"):
         plan(tmp_path, monitor="val_loss")

@@ -73,7 +73,6 @@ def run_command(arguments: list[str], debug: bool = False) -> int:
     """Runs a command line and returns its exit code. Every failure ends as three lines on stderr."""
     try:
         harness.main(args=arguments or ["--help"], prog_name="harness", standalone_mode=False)
-        sys.stdout.flush()
     except HarnessError as error:
         return _failed(error, debug, error.exit_code)
     except (click.UsageError, click.FileError) as error:
@@ -84,9 +83,6 @@ def run_command(arguments: list[str], debug: bool = False) -> int:
         return _stopped("interrupted by Ctrl-C", 130)
     except Terminated:
         return _stopped("ended by SIGTERM", Terminated.exit_code)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left; nothing more to say
-        return 0
     except Exception as error:
         return _failed(_unforeseen(error), debug, 1)
     return 0

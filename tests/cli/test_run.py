@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Outcome, write_experiment
+
+Call = Callable[..., Outcome]
+
+
+def only_run(project: Path, name: str = "tiny") -> dict[str, Any]:
+    (path,) = (project / "runs" / name).glob("*/run.json")
+    return dict(json.loads(path.read_text()))
+
+
+def test_a_run_says_what_will_happen_what_happened_and_what_to_type_next(call: Call, project: Path) -> None:
+    outcome = call("run", "tiny")
+    assert outcome.code == 0
+    assert outcome.err.startswith("tiny: 2 of 2 folds of 2 epochs\n")
+    assert outcome.err.count("fold 1/2  epoch ") == 2
+    assert "right out of fold" in outcome.out
+    assert "95 % interval" in outcome.out
+    assert "run folder runs/tiny/" in outcome.out
+    assert "next       harness" in outcome.out
+
+
+def test_json_is_one_object_on_stdout(call: Call, project: Path) -> None:
+    outcome = call("run", "tiny", "--json")
+    found = json.loads(outcome.out)
+    assert outcome.out.count("\n") == 1
+    assert {"run_dir", "status", "accuracy", "interval", "n", "folds", "fit_seconds", "seconds"} <= set(found)
+    assert {"accuracy", "loss", "best_epoch", "checkpoint"} <= set(found["folds"][0])
+    assert found["status"] == "finished"
+    assert found["n"] == 33
+    assert (project / found["folds"][0]["checkpoint"]).is_file()
+    assert 0 < found["fit_seconds"] < found["seconds"]
+    assert only_run(project)["accuracy"] == found["accuracy"]
+
+
+def test_overrides_are_taken_and_recorded(call: Call, project: Path) -> None:
+    assert call("run", "tiny", "-s", "lr=0.5", "-s", "epochs=1", "--fold", "2", "--runs", "elsewhere").code == 0
+    (path,) = (project / "elsewhere/tiny").glob("*/run.json")
+    written = json.loads(path.read_text())
+    assert written["experiment"]["lr"] == 0.5
+    assert written["origins"]["lr"] == "command line"
+    assert [fold["fold"] for fold in written["folds"]] == [2]
+
+
+def test_a_dry_run_shows_every_field_with_its_origin_and_trains_nothing(call: Call, project: Path) -> None:
+    outcome = call("run", "tiny", "--dry-run", "-s", "seed=7")
+    rows = {line.split()[0]: line for line in outcome.out.splitlines()}
+    assert "command line" in rows["seed"]
+    assert "experiment file" in rows["epochs"]
+    assert "default" in rows["min_accuracy"]
+    assert "tiny: 2 of 2 folds" in outcome.err
+    assert not (project / "runs").exists()
+    values = json.loads(call("run", "tiny", "--dry-run", "--json").out)
+    assert values["image_size"] == {"value": 32, "origin": "experiment file"}
+
+
+def test_a_fast_dev_run_goes_through_everything(call: Call, project: Path, scenery: Path) -> None:
+    write_experiment(project / "experiments/long.py", scenery, epochs=500, batch_size=4)
+    outcome = call("run", "long", "--fast-dev-run")
+    assert outcome.code == 0
+    assert "everything works" in outcome.out
+    written = only_run(project, "long")
+    assert written["fast_dev_run"] is True
+    assert [fold["epochs"] for fold in written["folds"]] == [1, 1]
+    assert written["n"] <= 2 * 2 * 4
+    lines = (next((project / "runs/long").iterdir()) / "metrics.jsonl").read_text().splitlines()
+    assert all(json.loads(line)["step"] <= 2 for line in lines)
+
+
+def test_an_experiment_file_runs_itself(project: Path) -> None:
+    path = project / "experiments/tiny.py"
+    ending = '\nif __name__ == "__main__":\n    run_file(__file__)\n'
+    path.write_text(path.read_text().replace("import Experiment", "import Experiment, run_file") + ending)
+    command = [sys.executable, "experiments/tiny.py", "-s", "epochs=1", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["n"] == 33
+    assert only_run(project)["experiment"]["epochs"] == 1
+    assert only_run(project)["command"] == ["tiny.py", "-s", "epochs=1", "--json"]
+
+
+def test_corrupt_images_can_be_skipped(call: Call, project: Path, scenery: Path) -> None:
+    (project / "data").mkdir()
+    for folder in scenery.iterdir():
+        (project / "data" / folder.name).mkdir()
+        for path in folder.iterdir():
+            (project / "data" / folder.name / path.name).write_bytes(path.read_bytes())
+    (project / "data/sea/sea03.jpg").write_bytes(b"broken")
+    outcome = call("run", "tiny", "-s", "data=data")
+    assert outcome.code == 4
+    assert "sea/sea03.jpg (not an image)" in outcome.err
+    assert not (project / "runs").exists()
+    outcome = call("run", "tiny", "-s", "data=data", "--skip-corrupt")
+    assert outcome.code == 0
+    assert only_run(project)["data"]["skipped"] == {"sea/sea03.jpg": "not an image"}
+    assert only_run(project)["n"] == 32
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals differ")
+@pytest.mark.parametrize(
+    ("number", "code", "status"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "interrupted"), (signal.SIGKILL, -9, "died")],
+)
+def test_a_run_that_is_ended_keeps_what_it_has(
+    number: int, code: int, status: str, call: Call, project: Path, scenery: Path
+) -> None:
+    write_experiment(project / "experiments/long.py", scenery, epochs=5000)
+    command = [sys.executable, "-m", "harness", "run", "long"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    deadline = time.monotonic() + 60
+    while not list((project / "runs").glob("long/*/checkpoints/fold1-best.pt")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert "Traceback" not in err
+    if number != signal.SIGKILL:
+        assert [line.split(":")[0].strip() for line in err.splitlines()[-3:]] == ["error", "why", "try"]
+        assert only_run(project, "long")["status"] == status
+        assert (next((project / "runs/long").iterdir()) / "checkpoints/fold1-last.pt").is_file()
+    assert json.loads(call("list", "--json").out)["runs"][0]["status"] == status

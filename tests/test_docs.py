@@ -1,0 +1,57 @@
+"""What the documents show works."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import harness
+from harness.engine import EVENTS, Trainer
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(name: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(), re.DOTALL)
+
+
+def test_the_trainer_by_itself_in_ten_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    example, callback = blocks("docs/trainer.md")
+    code = [line for line in example.splitlines() if line and not line.startswith(("import", "from"))]
+    assert len(code) <= 10
+    names: dict[str, Any] = {}
+    exec(example, names)
+    assert names["state"].history[-1]["valid_accuracy"] > 0.9
+    exec(callback, names)
+    trainer = Trainer(callbacks=[names["GradientNorm"]()], precision="fp32")
+    state = trainer.fit(names["model"], names["optimizer"], names["batches"], None, 2)
+    assert state.history[-1]["gradient_norm"] > 0
+
+
+def test_the_experiment_in_the_readme_is_one() -> None:
+    for example in blocks("README.md"):
+        names: dict[str, Any] = {"__name__": "readme"}
+        exec(example, names)
+        assert isinstance(names["experiment"], harness.Experiment)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
+        assert target.startswith("http") or (path.parent / target).exists(), target
+
+
+def test_the_loop_is_drawn_with_every_event() -> None:
+    drawn = (ROOT / "docs/architecture.md").read_text().split("## The loop")[1].split("## Floors")[0]
+    assert [event for event in EVENTS if event not in drawn] == []
+
+
+def test_every_module_has_its_place_in_the_house() -> None:
+    table = (ROOT / "docs/architecture.md").read_text().split("## Floors")[1].split("## Randomness")[0]
+    homes = {path.name for path in (ROOT / "harness").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    homes -= {"__init__.py", "__main__.py", "py.typed"}
+    assert {home for home in homes if f"`{home}" not in table} == set()
