@@ -160,7 +160,9 @@ def _setting_notes(experiment: Experiment) -> list[str]:
     if experiment.patience is not None and experiment.patience >= experiment.epochs:
         notes.append(f"patience={experiment.patience} can never stop a fold of {experiment.epochs} epochs")
     if experiment.trackers:
-        notes.append(f"trackers ({', '.join(experiment.trackers)}) are recorded, but this version writes the folder only")
+        notes.append(
+            f"trackers ({', '.join(experiment.trackers)}) are recorded, but this version writes the folder only"
+        )
     return notes
 
 

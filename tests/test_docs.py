@@ -52,6 +52,8 @@ def test_the_loop_is_drawn_with_every_event() -> None:
 
 def test_every_module_has_its_place_in_the_house() -> None:
     table = (ROOT / "docs/architecture.md").read_text().split("## Floors")[1].split("## Randomness")[0]
-    homes = {path.name for path in (ROOT / "harness").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    homes = {
+        path.name for path in (ROOT / "harness").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
     homes -= {"__init__.py", "__main__.py", "py.typed"}
     assert {home for home in homes if f"`{home}" not in table} == set()
