@@ -96,7 +96,7 @@ def make_plan(
     notes = (
         *_data_notes(images, check, skipped),
         *_test_notes(experiment, images, check),
-        *_patience_notes(experiment),
+        *_setting_notes(experiment),
     )
     return Plan(
         experiment, images, check.digest(images), splits, chosen, precision, weights, trainable, frozen, skipped, notes
