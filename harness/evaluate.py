@@ -41,7 +41,7 @@ class Accuracy:
 
     def __str__(self) -> str:
         low, high = self.interval
-        return f"{100 * self.value:.1f} % of {self.n} images (95 % interval {100 * low:.1f} to {100 * high:.1f} %)"
+        return f"{100 * self.value:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f} %, n = {self.n})"
 
 
 def measure(predictions: Sequence[Prediction], classes: Sequence[str]) -> Accuracy:

@@ -21,7 +21,7 @@ def test_accuracy_counts_by_class_names_in_the_order_of_the_probabilities() -> N
     predictions = [Prediction("a", 1, "sea", (0.2, 0.8)), Prediction("b", 1, "sea", (0.6, 0.4))]
     found = measure(predictions, classes)
     assert found == Accuracy(1, 2)
-    assert str(found) == "50.0 % of 2 images (95 % interval 9.5 to 90.5 %)"
+    assert str(found) == "50.0 % (95 % interval 9.5 to 90.5 %, n = 2)"
 
 
 def test_mean_and_deviation() -> None:

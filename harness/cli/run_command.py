@@ -103,18 +103,19 @@ def _summary(found: CrossValidation, seconds: float, fast_dev_run: bool) -> list
     stops = [f"fold {result.fold}: {result.stop_reason}" for result in found.results if result.stop_reason]
     best = ", ".join(f"{result.best_epoch} of {len(result.history)}" for result in found.results)
     name = found.experiment.name
-    lines = [
-        "",
-        f"{name}: {found.accuracy} right out of fold",
-        f"  guessing   always the most frequent class: {100 * found.baseline:.1f} %",
-        f"  folds      {folds} %{spread if len(found.results) > 1 else ''}",
-        f"  best epoch {best}",
-        *(f"  stopped    {stop}" for stop in stops),
-        f"  time       {seconds:.0f} s, of which training {found.fit_seconds:.0f} s",
-        f"  run folder {found.run_dir}",
-        f"  weights    {Path(found.results[0].checkpoint).parent}",
-        f"  next       harness list   or   harness run {name} -s lr={found.experiment.lr / 3:.2g}",
-    ]
+    headline = f"out-of-fold accuracy {found.accuracy}"
     if fast_dev_run:
-        lines[1] = f"{name}: everything works; two batches and one epoch a fold give no numbers to trust"
-    return lines
+        headline = "everything works; two batches and one epoch a fold give no numbers to trust"
+    return [
+        "",
+        f"{name}: {headline}",
+        f"  guessing     {100 * found.baseline:.1f} % by always naming the most frequent class",
+        f"  folds        {folds} %{spread if len(found.results) > 1 else ''}",
+        f"  best epochs  {best}",
+        *(f"  stopped      {stop}" for stop in stops),
+        f"  time         {seconds:.0f} s, of which training {found.fit_seconds:.0f} s",
+        f"  run folder   {found.run_dir}",
+        f"  checkpoints  {Path(found.results[0].checkpoint).parent}",
+        "  next         harness list" + " " * 25 + "all runs beside each other",
+        f"               {f'harness run {name} -s data=FOLDER':<36} your own images, a folder per class",
+    ]

@@ -27,10 +27,10 @@ def test_a_run_says_what_will_happen_what_happened_and_what_to_type_next(call: C
     assert outcome.code == 0
     assert outcome.err.startswith("tiny: 2 of 2 folds of 2 epochs\n")
     assert outcome.err.count("fold 1/2  epoch ") == 2
-    assert "right out of fold" in outcome.out
+    assert "\ntiny: out-of-fold accuracy " in outcome.out
     assert "95 % interval" in outcome.out
-    assert "run folder runs/tiny/" in outcome.out
-    assert "next       harness" in outcome.out
+    assert "run folder   runs/tiny/" in outcome.out
+    assert "next         harness" in outcome.out
 
 
 def test_json_is_one_object_on_stdout(call: Call, project: Path) -> None:
