@@ -28,9 +28,7 @@ class Experiment:
         "names the runs; by default the file's name",
     )
     data: str = setting("data/train", text("a folder"), "training images: a folder per class")
-    test_data: str | None = setting(
-        "data/test", text("a folder").or_none(), "images for the last test, never trained on"
-    )
+    test_data: str | None = setting(None, text("a folder").or_none(), "images for the last test, never trained on")
     image_size: int = setting(224, whole(16), "pixels: every image becomes a square of this side")
     augment: str | Callable[..., Any] | None = setting(
         None,

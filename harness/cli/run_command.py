@@ -116,6 +116,6 @@ def _summary(found: CrossValidation, seconds: float, fast_dev_run: bool) -> list
         f"  time         {seconds:.0f} s, of which training {found.fit_seconds:.0f} s",
         f"  run folder   {found.run_dir}",
         f"  checkpoints  {Path(found.results[0].checkpoint).parent}",
-        "  next         harness list" + " " * 25 + "all runs beside each other",
-        f"               {f'harness run {name} -s data=FOLDER':<36} your own images, a folder per class",
+        f"  next         {'harness list':<40} all runs beside each other",
+        f"               {f'harness run {name} -s data=FOLDER':<40} your own images, a folder per class",
     ]
