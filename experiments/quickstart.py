@@ -1,4 +1,4 @@
-"""Sea or forest in about a minute: a small network, from scratch, on the demo data."""
+"""Sea or forest in half a minute: a small network, from scratch, on the demo data."""
 
 from harness import Experiment, run_file
 

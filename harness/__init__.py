@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import time
 from typing import TYPE_CHECKING, Any
 
 from harness.version import __version__
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from harness.experiment_file import load
     from harness.plan import Plan, make_plan
     from harness.run import Result, train
+
+STARTED = time.perf_counter()  # as near as can be to the start of the process, for the seconds that a run reports
 
 _HOMES = {
     "BestPredictions": "callbacks",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
-import tempfile
+import secrets
 import warnings
 from pathlib import Path
 from typing import Any
@@ -35,16 +35,15 @@ def write_whole(path: Path, content: bytes | memoryview) -> None:
     """Replaces the file at `path` by `content` in one step. Raises StorageError, and then leaves nothing behind."""
     with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+        temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
         try:
-            with os.fdopen(handle, "wb") as file:
+            with temporary.open("xb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            Path(temporary).chmod(0o644)  # mkstemp's 0600 would hide the file from a group that shares the folder
-            Path(temporary).replace(path)
+            temporary.replace(path)
         except BaseException:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
 
 
@@ -53,14 +52,11 @@ def load(path: Path) -> dict[str, Any]:
 
     Raises ModelError where the file is missing, damaged, or holds anything else.
     """
+    _require_torch_file(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's guesses about a foreign file; what matters is raised below
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise ModelError(
-            f"{path} is not there", f"looked in {Path(path).parent.absolute()}", "name a file that exists, or imagenet"
-        ) from error
     except pickle.UnpicklingError as error:
         raise ModelError(
             f"{path} is not loaded",
@@ -77,3 +73,19 @@ def load(path: Path) -> dict[str, Any]:
             f"{path} is no checkpoint", f"it holds a {type(content).__name__}, not a dictionary", "save a state dict"
         )
     return content
+
+
+def _require_torch_file(path: Path) -> None:
+    """Raises ModelError unless `path` begins as what torch.save writes: a zip archive, or, long ago, a pickle."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+    except FileNotFoundError as error:
+        raise ModelError(
+            f"{path} is not there", f"looked in {path.parent.absolute()}", "name a file that exists, or imagenet"
+        ) from error
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read", str(error.strerror), "name a file that torch.save wrote") from error
+    if not start.startswith((b"PK\x03\x04", b"\x80")):
+        why = f"it begins with {start!r}" if start else "it is empty"
+        raise ModelError(f"{path} is no torch file", why, "name a file that torch.save wrote")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness import provenance
-from harness.data.splits import Split
 from harness.errors import Terminated
 from harness.evaluate import Accuracy, Prediction, mean_and_deviation, measure
 from harness.experiment import Experiment
@@ -78,17 +77,17 @@ class CrossValidation:
 
 
 def cross_validate(
-    experiment: Experiment | Plan, *, runs: Path | str = "runs", fast_dev_run: bool = False
+    experiment: Experiment | Plan, *, runs: Path | str = "runs", source: Path | None = None
 ) -> CrossValidation:
     """Trains each fold of the plan, one after the other, and writes the run folder as it goes.
 
-    `fast_dev_run` goes through everything with two batches and one epoch; its numbers mean nothing. Whatever ends the
-    run early, the folder says so, and keeps what the finished folds gave.
+    Whatever ends the run early, the folder says so, and keeps what the finished folds gave. `source` is the
+    experiment's file, of which the folder gets a copy: what is a function in it is in no checkpoint.
     """
     plan = experiment if isinstance(experiment, Plan) else make_plan(experiment)
-    if fast_dev_run:
-        plan = _shortened(plan)
-    folder = RunFolder.create(Path(runs), plan.experiment.name or "experiment", _record(plan, fast_dev_run))
+    folder = RunFolder.create(Path(runs), plan.experiment.name or "experiment", _record(plan))
+    if source is not None:
+        folder.keep_copy(source)
     results: list[Result] = []
     with _status_kept(folder):
         for fold, split in plan.splits.items():
@@ -99,8 +98,9 @@ def cross_validate(
                 checkpoints=folder.checkpoints,
                 fold=fold,
                 title=f"fold {fold}/{plan.experiment.folds}" if plan.experiment.folds else "hold-out",
-                callbacks=[folder.epoch_log(fold)],
+                logs=[folder.epoch_log(fold)],
                 device=plan.device,
+                data_digest=plan.digest,
             )
             results.append(result)
             found = CrossValidation(plan.experiment, folder.path, tuple(results), plan.images.classes)
@@ -109,12 +109,12 @@ def cross_validate(
     return found
 
 
-def _record(plan: Plan, fast_dev_run: bool) -> dict[str, Any]:
+def _record(plan: Plan) -> dict[str, Any]:
     experiment = plan.experiment
     fields = [item.name for item in dataclasses.fields(experiment)]
     return {
         "command": provenance.command(),
-        "fast_dev_run": fast_dev_run,
+        "fast_dev_run": plan.fast_dev_run,
         "experiment": experiment.to_dict(),
         "origins": {name: experiment.origin(name) for name in fields},
         "git": provenance.git_state(),
@@ -139,20 +139,7 @@ def _status_kept(folder: RunFolder) -> Iterator[None]:
         yield
     except BaseException as caught:
         status = "interrupted" if isinstance(caught, (KeyboardInterrupt, Terminated)) else "failed"
-        error = f"{type(caught).__name__}: {getattr(caught, 'what', caught)}"
+        error = f"{type(caught).__name__}: {getattr(caught, 'what', caught)}".rstrip(": ")
         raise
     finally:
         folder.update(status=status, error=error, run_seconds=round(time.perf_counter() - started, 3))
-
-
-def _shortened(plan: Plan) -> Plan:
-    """Two batches a phase, spread over the classes, and one epoch."""
-    most = 2 * plan.experiment.batch_size
-    splits = {fold: Split(_spread(s.train, most), _spread(s.valid, most)) for fold, s in plan.splits.items()}
-    return dataclasses.replace(plan, experiment=plan.experiment.replace(epochs=1), splits=splits)
-
-
-def _spread(indices: Sequence[int], most: int) -> tuple[int, ...]:
-    """At most so many of the indices, evenly spaced."""
-    step = max(1, -(-len(indices) // most))
-    return tuple(indices[::step])

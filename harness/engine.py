@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from harness.errors import UsageError, nearest
-from harness.metrics import Means, Metric, accuracy
+from harness.metrics import Means, Metric, accuracy, require_metric
 from harness.precision import Precision, choose_precision
 
 EVENTS = (
@@ -58,7 +58,7 @@ class State:
     metric_names: tuple[str, ...]  # what each row of `history` will hold, known before the first step
     batches: dict[Phase, int]  # per epoch, of each phase whose iterable has a length
     epoch: int = 0  # 1-based from the first on_epoch_start on
-    step: int = 0  # optimizer steps taken
+    step: int = 0  # batches trained on; in fp16 the scaler may have skipped the optimizer for some
     phase: Phase = "train"
     batch: Any = None  # (inputs, targets) on the device
     logits: Tensor | None = None  # (B, classes), fp32, on the device
@@ -73,12 +73,7 @@ class State:
 
     def require_metric(self, name: str) -> None:
         """Raises UsageError unless `name` will be in every row of `history`."""
-        if name not in self.metric_names:
-            raise UsageError(
-                f"there is no metric {name!r} to monitor{nearest(name, self.metric_names)}",
-                f"this fit computes {', '.join(self.metric_names) or 'none'}",
-                f"-s monitor={self.metric_names[-1]}" if self.metric_names else "Trainer(metrics=...)",
-            )
+        require_metric(name, self.metric_names)
 
 
 class Callback:
@@ -143,7 +138,10 @@ class Trainer:
     def fit(
         self, model: nn.Module, optimizer: Optimizer, train: Iterable[Any], valid: Iterable[Any] | None, epochs: int
     ) -> State:
-        """Trains for at most `epochs` epochs. Whatever a callback or the model raises propagates unchanged."""
+        """Trains `model`, where it is moved to the device, for at most `epochs` epochs.
+
+        Whatever a callback or the model raises propagates unchanged; UsageError where an iterable gives no batch.
+        """
         phases: dict[Phase, Iterable[Any]] = {"train": train} if valid is None else {"train": train, "valid": valid}
         state = self._new_state(model, optimizer, phases, epochs)
         try:
@@ -190,7 +188,7 @@ class Trainer:
                 self._emit("on_batch_end", state)
                 if training and state.stop_reason is not None:
                     break  # the validation that follows is always whole
-        return means.read(prefix=f"{state.phase}_")  # the phase's one wait for the device
+        return means.read(state.phase)  # the phase's one wait for the device (in fp16 the scaler adds one a step)
 
     def _new_state(
         self, model: nn.Module, optimizer: Optimizer, phases: Mapping[Phase, Iterable[Any]], epochs: int
@@ -216,16 +214,20 @@ class Trainer:
         return torch.autocast(self.device.type, self.precision.dtype, enabled=self.precision.mixed)
 
     def predict(self, model: nn.Module, batches: Iterable[Any]) -> Tensor:
-        """The logits of every example, in order: (N, classes), fp32, on the CPU. Targets are not looked at."""
+        """The logits of every example, in order: (N, classes), fp32, on the CPU. Targets are not looked at.
+
+        The model is moved to the device and left in eval mode. There must be at least one batch.
+        """
         self.place(model).eval()
         with torch.inference_mode(), self.autocast():
             return torch.cat([model(self._to_device(inputs)).float() for inputs, _ in batches]).cpu()
 
     def _to_device(self, value: Any) -> Any:
-        """Tensors, and lists, tuples and dicts of them, on the device. Copies from pinned memory do not wait."""
+        """Tensors, and lists, tuples and dicts of them, on the device."""
         if isinstance(value, Tensor):
             order = torch.channels_last if self.channels_last and value.ndim == 4 else torch.preserve_format
-            return value.to(self.device, non_blocking=True, memory_format=order)
+            # only CUDA keeps the source of such a copy alive; on Apple's GPUs it could be read after it is freed
+            return value.to(self.device, non_blocking=self.device.type == "cuda", memory_format=order)
         if isinstance(value, (list, tuple)):
             return tuple(self._to_device(item) for item in value)
         if isinstance(value, dict):
@@ -260,10 +262,14 @@ def choose_device(asked: str | torch.device = "auto") -> torch.device:
             "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
         )
     try:
-        torch.zeros(1, device=asked)
+        device = torch.device(asked)
+        if device.type not in ("cpu", "cuda", "mps"):
+            raise RuntimeError("harness trains on cpu, cuda or mps")
+        torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"device {asked!r} is not there", str(error).splitlines()[0], "--device auto") from error
-    return torch.device(asked)
+        reason = (str(error) or "torch cannot use it").splitlines()[0]
+        raise UsageError(f"device {str(asked)!r} is not there", reason, "--device auto") from error
+    return device
 
 
 def _set_epoch(batches: Iterable[Any], epoch: int) -> None:

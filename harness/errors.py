@@ -5,6 +5,7 @@
     │   ├── ExperimentError 2   the experiment file, or a field of it
     │   └── ModelError      2   the model, its weights, or what to freeze of it
     ├── DataError           4   the images, or the folder they are in
+    ├── RemoteError         5   what lies elsewhere: no network, no permission
     ├── StorageError        1   the disk: full, read-only, gone
     └── TrainingError       1   the training itself: the loss is not a number, no memory left
 
@@ -52,6 +53,10 @@ class ModelError(UsageError):
 
 class DataError(HarnessError):
     exit_code = 4
+
+
+class RemoteError(HarnessError):
+    exit_code = 5
 
 
 class StorageError(HarnessError):

@@ -70,7 +70,11 @@ class Experiment:
     monitor: str = setting("valid_accuracy", text("a metric"), "decides which epoch is the best")
     patience: int | None = setting(None, whole(1).or_none(), "epochs without a better monitor before a fold stops")
     precision: str = setting("auto", choice("auto", "fp32", "bf16", "fp16"), "number format of the arithmetic")
-    seed: int = setting(0, whole(0), "of folds, new weights, order and augmentation")
+    seed: int = setting(
+        0,
+        Rule("a whole number from 0 to 4294967295", lambda v: type(v) is int and 0 <= v < 2**32),
+        "of folds, new weights, order and augmentation",
+    )
     workers: int | str = setting(
         "auto",
         Rule("auto, or a whole number from 0 up", lambda v: v == "auto" or (type(v) is int and v >= 0)),
@@ -177,9 +181,14 @@ def _refuse(what: str, why: str, fix: str) -> ExperimentError:
     return ExperimentError(what, why, fix)
 
 
+def _is_seed(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 2**32  # what scikit-learn takes
+
+
 def _is_name(value: str) -> bool:
     return value == "" or NAME.fullmatch(value) is not None
 
 
 def _is_callback(value: Any) -> bool:
-    return hasattr(value, "on_fit_start") and not isinstance(value, type)
+    """An instance of a subclass of `Callback`, told by name: importing the engine here would import torch."""
+    return any(f"{kind.__module__}.{kind.__name__}" == "harness.engine.Callback" for kind in type(value).__mro__)

@@ -46,6 +46,9 @@ def load(path: Path | str) -> Experiment:
         raise ExperimentError(f"{path} is no experiment", "it is not a Python file", "name a file that ends in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module  # so that what the file defines can be found by its name
+    beside = str(path.parent.resolve())
+    if beside not in sys.path:
+        sys.path.append(beside)  # the file may import what lies beside it; last, so that it can hide nothing
     try:
         spec.loader.exec_module(module)
     except HarnessError as error:

@@ -21,7 +21,7 @@ class Rule:
         return Rule(f"{self.takes}, or none", lambda v: v is None or self.holds(v))
 
     def or_function(self, form: str) -> Rule:
-        return Rule(f"{self.takes}, or a function {form}", lambda v: is_function(v) or self.holds(v))
+        return Rule(f"{self.takes}, or a function {form}", lambda v: callable(v) or self.holds(v))
 
 
 def setting(default: Any, rule: Rule, about: str) -> Any:
@@ -43,10 +43,6 @@ def choice(*names: str) -> Rule:
 
 def text(takes: str) -> Rule:
     return Rule(takes, lambda v: isinstance(v, str) and v != "")
-
-
-def is_function(value: Any) -> bool:
-    return callable(value)
 
 
 def parse(rule: Rule, typed: str, is_tuple: bool) -> Any:

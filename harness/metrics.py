@@ -1,19 +1,42 @@
-"""Metrics of an epoch: means over examples, summed on the device and read once."""
+"""Metrics of an epoch: means over examples, summed on the device and read once; and what their names tell."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor
+
+from harness.errors import UsageError, nearest
 
 Metric = Callable[[Tensor, Tensor], Tensor]  # (logits, targets) -> one number per example, shape (B,)
 
 
 def accuracy(logits: Tensor, targets: Tensor) -> Tensor:
-    """1 for each example whose highest logit is its target, else 0. Shapes (B, classes), (B,) -> (B,)."""
+    """1 for each example whose highest logit is its target, else 0. Shapes (B, classes), (B,) -> (B,).
+
+    Of targets that are probabilities, (B, classes), as mixing images makes them, the highest counts.
+    """
+    if targets.ndim == 2:
+        targets = targets.argmax(1)
     return (logits.argmax(1) == targets).float()
+
+
+def rises(metric_name: str) -> bool:
+    """Whether more is better, by the name: `valid_accuracy` rises, `valid_loss` falls."""
+    return metric_name.endswith(("accuracy", "auc", "f1", "precision", "recall"))
+
+
+def require_metric(name: str, computed: Iterable[str]) -> None:
+    """Raises UsageError unless `name` is one of the metrics that will be computed."""
+    known = list(computed)
+    if name not in known:
+        raise UsageError(
+            f"there is no metric {name!r} to monitor{nearest(name, known)}",
+            f"what is computed: {', '.join(known)}",
+            f"-s monitor={known[-1]}",
+        )
 
 
 class Means:
@@ -26,20 +49,35 @@ class Means:
         self._started = time.perf_counter()
 
     def add(self, logits: Tensor, targets: Tensor, loss: Tensor) -> None:
-        """Adds a batch. `loss` is the batch's mean, so that a short batch counts for the examples it has."""
+        """Adds a batch. `loss` is the batch's mean, so that a short batch counts for the examples it has.
+
+        Raises ValueError where a metric does not give one number per example.
+        """
         examples = len(targets)
         self._examples += examples
-        scores = [metric(logits, targets).sum() for metric in self._metrics.values()]
-        self._sums += torch.stack([loss * examples, *scores])
+        sums = [loss * examples]
+        for name, metric in self._metrics.items():
+            scores = metric(logits, targets)
+            if scores.shape != (examples,):
+                raise ValueError(f"metric {name} gave the shape {tuple(scores.shape)} for {examples} examples")
+            sums.append(scores.sum())
+        self._sums += torch.stack(sums)
 
-    def read(self, prefix: str) -> dict[str, float]:
-        """The means, the examples, and the seconds since the phase began. Waits for the device."""
+    def read(self, phase: str) -> dict[str, float]:
+        """The means, the examples, and the seconds since the phase began. Waits for the device.
+
+        Raises UsageError where there was no example: a mean of nothing would be a made-up number.
+        """
+        if self._examples == 0:
+            raise UsageError(
+                f"there was no batch to {phase} on",
+                "the iterable is empty, or an iterator that an earlier epoch has used up",
+                "give a list, a DataLoader, or an object with an __iter__ of its own",
+            )
         names = ("loss", *self._metrics)
-        row = {
-            prefix + name: total / max(self._examples, 1)
-            for name, total in zip(names, self._sums.tolist(), strict=True)
-        }
-        return row | {prefix + "examples": self._examples, prefix + "seconds": time.perf_counter() - self._started}
+        means = {f"{phase}_{n}": total / self._examples for n, total in zip(names, self._sums.tolist(), strict=True)}
+        seconds = time.perf_counter() - self._started
+        return means | {f"{phase}_examples": self._examples, f"{phase}_seconds": seconds}
 
 
 def _widest(device: torch.device) -> torch.dtype:

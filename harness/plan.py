@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
-from harness.data.check import Check, check_images, refuse
+from harness.data.check import Check, check_images, undecodable_error
 from harness.data.folders import Images, list_images
 from harness.data.splits import Split, stratified_splits
 from harness.engine import choose_device
-from harness.errors import DataError, UsageError, nearest
+from harness.errors import DataError, UsageError
 from harness.experiment import Experiment
 from harness.fields import plain
+from harness.metrics import require_metric
 from harness.models.freezing import count_parameters
 from harness.precision import Precision, choose_precision
 from harness.provenance import dvc_state
 from harness.run import prepare_model
 
-MONITORS = ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy")
+MONITORS = ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy")  # what every run computes
+LEAK = "the weights were trained on these very images, so the accuracy will be too good: start from others to judge"
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class Plan:
     frozen: int
     skipped: dict[str, str]  # images left out because they cannot be decoded: path -> why
     notes: tuple[str, ...]  # what a person should know before the run
+    fast_dev_run: bool = False  # its numbers mean nothing
 
     def lines(self) -> list[str]:
         """The first lines of a run: what will happen, on what, and what to know."""
@@ -46,18 +51,27 @@ class Plan:
         sides = f"{len(first.train)} to learn from, {len(first.valid)} to judge by"
         frozen = _frozen_part(experiment.freeze)
         threads = f" ({torch.get_num_threads()} threads)" if self.device.type == "cpu" else ""
+        dev = ", two batches each: a fast dev run" if self.fast_dev_run else ""
         return [
-            f"{experiment.name}: {folds} of {experiment.epochs} epochs",
+            f"{experiment.name}: {folds} of {experiment.epochs} epochs{dev}",
             f"  data       {self.images.root}: {len(self.images)} images ({counts}); {sides}",
-            f"  model      {plain(experiment.model)} at {experiment.image_size} px; {frozen} frozen: "
+            f"  model      {_named(experiment.model)} at {experiment.image_size} px; {frozen} frozen: "
             f"{self.trainable:,} parameters to train, {self.frozen:,} frozen",
             f"  weights    {self.weights}",
-            f"  training   {plain(experiment.optimizer)}, lr {experiment.lr:g}, "
+            f"  training   {_named(experiment.optimizer)}, lr {experiment.lr:g}, "
             f"weight decay {experiment.weight_decay:g}, batches of {experiment.batch_size}, "
-            f"augmentation {plain(experiment.augment) or 'none'}",
+            f"scheduler {_named(experiment.scheduler)}, augmentation {_named(experiment.augment)}, "
+            f"loss {_named(experiment.loss)}",
             f"  device     {self.device}{threads}, {self.precision.name}: {self.precision.reason}",
             *(f"  note       {note}" for note in self.notes),
         ]
+
+    def shortened(self) -> Plan:
+        """The same for one epoch of two batches a phase, spread over the classes: everything is gone through."""
+        most = 2 * self.experiment.batch_size
+        splits = {fold: Split(_spread(s.train, most), _spread(s.valid, most)) for fold, s in self.splits.items()}
+        experiment = self.experiment.override({"epochs": "1"})
+        return replace(self, experiment=experiment, splits=splits, fast_dev_run=True)
 
     def data_record(self) -> dict[str, Any]:
         """What `run.json` says of the data."""
@@ -79,28 +93,61 @@ def make_plan(
 
     With `fold` (1-based) the plan is for that one only.
     """
-    _require_monitor(experiment.monitor)
+    require_metric(experiment.monitor, MONITORS)
     chosen = choose_device(device)
     precision = choose_precision(experiment.precision, chosen)
     images = list_images(experiment.data)
     splits = _splits(images, experiment, fold)
-    model, weights = prepare_model(experiment, images.classes, fold or 1)
-    trainable, frozen = count_parameters(model)
+    _require_sendable(experiment)
+    prepared = prepare_model(experiment, images.classes, fold or 1)
+    trainable, frozen = count_parameters(prepared.model)
     check = check_images(images)
     skipped = check.problems
     if skipped and not skip_corrupt:
-        raise refuse(check, images)
+        raise undecodable_error(check, images)
     if skipped:
         images, check = check.without(images)
         splits = _splits(images, experiment, fold)
-    notes = (
-        *_data_notes(images, check, skipped),
-        *_test_notes(experiment, images, check),
-        *_setting_notes(experiment),
-    )
+    digest = check.digest(images)
     return Plan(
-        experiment, images, check.digest(images), splits, chosen, precision, weights, trainable, frozen, skipped, notes
+        experiment=experiment,
+        images=images,
+        digest=digest,
+        splits=splits,
+        device=chosen,
+        precision=precision,
+        weights=prepared.weights_note,
+        trainable=trainable,
+        frozen=frozen,
+        skipped=skipped,
+        notes=(
+            *_data_notes(images, check, skipped),
+            *_test_notes(experiment, images, check),
+            *_setting_notes(experiment),
+            *([LEAK] if prepared.weights_digest == digest else []),
+        ),
     )
+
+
+def _require_sendable(experiment: Experiment) -> None:
+    """Elsewhere than on Linux, loader processes start anew, and cannot find a function of an experiment file."""
+    if sys.platform != "linux" and experiment.workers not in (0, "auto") and callable(experiment.augment):
+        raise UsageError(
+            "an augmentation of your own cannot be sent to loader processes",
+            f"on {sys.platform} they start as new interpreters, which do not know the experiment file",
+            "-s workers=0",
+        )
+
+
+def _spread(indices: Sequence[int], most: int) -> tuple[int, ...]:
+    """At most so many of the indices, evenly spaced."""
+    count = min(most, len(indices))
+    return tuple(indices[i * len(indices) // count] for i in range(count))
+
+
+def _named(value: Any) -> str:
+    """A setting for people: of a function, its name alone."""
+    return "none" if value is None else str(plain(value)).rpartition(":")[2]
 
 
 def _frozen_part(freeze: bool | str) -> str:
@@ -120,15 +167,6 @@ def _splits(images: Images, experiment: Experiment, fold: int | None) -> dict[in
     return {fold: splits[fold]}
 
 
-def _require_monitor(name: str) -> None:
-    if name not in MONITORS:
-        raise UsageError(
-            f"there is no metric {name!r} to monitor{nearest(name, MONITORS)}",
-            f"a run computes {', '.join(MONITORS)}",
-            "-s monitor=valid_accuracy",
-        )
-
-
 def _data_notes(images: Images, check: Check, skipped: dict[str, str]) -> list[str]:
     notes = []
     if images.ignored:
@@ -144,15 +182,21 @@ def _data_notes(images: Images, check: Check, skipped: dict[str, str]) -> list[s
 
 def _test_notes(experiment: Experiment, images: Images, check: Check) -> list[str]:
     """What is wrong with the folder of the last test: no reason to stop, since nothing here is trained on it."""
-    if experiment.test_data is None:
+    other_data = experiment.origin("data") == "command line" != experiment.origin("test_data")
+    if experiment.test_data is None or other_data:  # the file's test images belong to the file's training images
         return []
     try:
         test = list_images(experiment.test_data, images.classes)
     except DataError as error:
         return [f"test_data will be refused: {error.what}; {error.why}"]
-    known = set(check.hashes)
-    seen = [path for path, md5 in zip(test.paths, check_images(test).hashes, strict=True) if md5 in known]
-    return [f"{len(seen)} images of {test.root} are also trained on: {_few(seen)}"] if seen else []
+    notes, test_check, trained_on = [], check_images(test), set(check.hashes)
+    seen = [path for path, md5 in zip(test.paths, test_check.hashes, strict=True) if md5 in trained_on]
+    if seen:
+        notes.append(f"{len(seen)} images of {test.root} are also trained on: {_few(seen)}")
+    if test_check.problems:
+        bad = list(test_check.problems)
+        notes.append(f"{len(bad)} images of {test.root} cannot be decoded: {_few(bad)}")
+    return notes
 
 
 def _setting_notes(experiment: Experiment) -> list[str]:

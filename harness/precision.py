@@ -52,17 +52,16 @@ def choose_precision(asked: str, device: torch.device) -> Precision:
 
 def _best(device: torch.device) -> Precision:
     if device.type == "cuda":
-        major, _ = torch.cuda.get_device_capability(device)
-        if major >= 8:  # Ampere, 2020: the first generation with bf16 tensor cores
-            return Precision("bf16", "this GPU has bf16 tensor cores")
-        if major >= 7:  # Volta, 2017: fp16 tensor cores
-            return Precision("fp16", "this GPU has fp16 tensor cores, but none for bf16")
+        if torch.cuda.is_bf16_supported(including_emulation=False):  # Ampere, 2020, and newer; AMD's
+            return Precision("bf16", "this GPU computes it in hardware")
+        if torch.cuda.get_device_capability(device) >= (7, 0):  # Volta, 2017: the first with tensor cores
+            return Precision("fp16", "this GPU has tensor cores for it, but none for bf16")
         return Precision("fp32", "this GPU has no tensor cores")
     if device.type == "cpu":
         flags = cpu_flags() & {"avx512_bf16", "amx_bf16", "arm_bf16", "bf16"}
         if flags:
             return Precision("bf16", f"this CPU computes it in hardware ({', '.join(sorted(flags))})")
-        return Precision("fp32", "this CPU has no bf16 instructions, and without them bf16 is slower")
+        return Precision("fp32", "this CPU reports no bf16 instructions, and without them bf16 is slower")
     return Precision("fp32", f"the safe choice on {device.type}")
 
 

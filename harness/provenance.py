@@ -51,8 +51,11 @@ def machine() -> dict[str, Any]:
 
 
 def command() -> list[str]:
-    """The command line as it was typed, without the folder that the program lies in."""
-    return [Path(sys.argv[0]).name, *sys.argv[1:]]
+    """The command line as it was typed; of a program somewhere else, its name alone."""
+    program = Path(sys.argv[0])
+    if program.name in ("__main__.py", "harness"):
+        return ["harness", *sys.argv[1:]]
+    return [program.name if program.is_absolute() else program.as_posix(), *sys.argv[1:]]
 
 
 def _git(folder: Path | str, *arguments: str) -> str | None:

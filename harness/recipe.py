@@ -11,8 +11,9 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau
 
 from harness.experiment import Experiment
+from harness.metrics import rises
 
-MakeScheduler = Callable[[Optimizer, int], Any]
+MakeScheduler = Callable[[Optimizer, int], Any]  # (optimizer, how many times it will be stepped) -> scheduler
 
 
 def make_optimizer(experiment: Experiment, parameters: list[nn.Parameter]) -> Optimizer:
@@ -29,16 +30,26 @@ def make_optimizer(experiment: Experiment, parameters: list[nn.Parameter]) -> Op
 
 
 def make_scheduler(experiment: Experiment) -> tuple[MakeScheduler | None, Literal["epoch", "batch"]]:
-    """(function of the optimizer and the number of steps, how often the scheduler steps); no function for none."""
+    """(function of the optimizer and the number of steps, how often the scheduler steps); no function for none.
+
+    "plateau" divides the rate by 10 once the monitor has not improved for more than 2 epochs.
+    """
     match experiment.scheduler:
         case "cosine":
             return CosineAnnealingLR, "batch"
         case "onecycle":
-            return lambda optimizer, total: OneCycleLR(optimizer, experiment.lr, total_steps=total), "batch"
+            return _one_cycle, "batch"
         case "plateau":
-            mode: Literal["min", "max"] = "max" if experiment.monitor.endswith("accuracy") else "min"
+            mode: Literal["min", "max"] = "max" if rises(experiment.monitor) else "min"
             return lambda optimizer, _: ReduceLROnPlateau(optimizer, mode, factor=0.1, patience=2), "epoch"
     return experiment.scheduler, "epoch"  # type: ignore[return-value]
+
+
+def _one_cycle(optimizer: Optimizer, total: int) -> OneCycleLR:
+    """Up to the learning rate and down again (L. N. Smith, 2018), the momentum against it where there is one."""
+    has_momentum = "betas" in optimizer.defaults or "momentum" in optimizer.defaults
+    highest = [group["lr"] for group in optimizer.param_groups]
+    return OneCycleLR(optimizer, highest, total_steps=total, cycle_momentum=has_momentum)
 
 
 def make_loss(experiment: Experiment) -> Callable[[Tensor, Tensor], Tensor]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import os
+import random
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,10 +33,12 @@ from harness.errors import TrainingError
 from harness.evaluate import Accuracy, Prediction, measure
 from harness.experiment import Experiment
 from harness.fields import plain
-from harness.models.build import bears_channels_last, build
+from harness.models.build import build, supports_channels_last
 from harness.models.freezing import freeze
-from harness.models.weights import load_weights, normalisation
+from harness.models.weights import Weights, imagenet_weights, weights_from_file
 from harness.recipe import make_loss, make_optimizer, make_scheduler
+
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # CUDA and Apple, Linux, Windows
 
 
 @dataclass(frozen=True)
@@ -57,33 +61,32 @@ class Result:
         return self.history[self.best_epoch - 1]["valid_loss"]
 
 
-def prepare_model(experiment: Experiment, classes: Sequence[str], fold: int) -> tuple[nn.Module, str]:
-    """The model of one fold, weights loaded and prefix frozen, and what there is to say of its weights.
+@dataclass(frozen=True)
+class PreparedModel:
+    """A model with its weights loaded and its prefix frozen, and what its inputs must go through."""
 
-    What is random in it is a function of (seed, fold). Raises ModelError.
+    model: nn.Module
+    transform: Transform
+    weights_note: str  # what was done about the weights, one sentence
+    weights_digest: str | None  # of the data that they were trained on, where they say
+
+
+def prepare_model(experiment: Experiment, classes: Sequence[str], fold: int) -> PreparedModel:
+    """The model of one fold. What is random in it, and in all that follows, is a function of (seed, fold).
+
+    Raises ModelError where the model, its weights, or what to freeze of it cannot be.
     """
-    torch.manual_seed(int(np.random.SeedSequence((experiment.seed, fold)).generate_state(1)[0]))
+    _seed_everything(experiment.seed, fold)
     model = build(experiment.model, len(classes), experiment.image_size)
-    said = "no weights loaded: from scratch"
-    if callable(experiment.model):
-        said = "weights as the experiment's function makes them"
-    source = weights_source(experiment)
-    if source is not None:
-        said = load_weights(model, plain(experiment.model), source, classes)
+    weights = _weights(experiment)
+    note = "from scratch" if isinstance(experiment.model, str) else "as the experiment's own function makes them"
+    if weights is not None:
+        note = weights.load_into(model, plain(experiment.model), classes)
     freeze(model, experiment.freeze)
-    return model, said
-
-
-def weights_source(experiment: Experiment) -> str | None:
-    """Where weights come from. A function makes its own model: for it, "imagenet" by default means nothing to load."""
-    if callable(experiment.model) and experiment.weights == "imagenet":
-        return None
-    return experiment.weights
-
-
-def make_transform(experiment: Experiment) -> Transform:
-    mean, std = normalisation(experiment.model, weights_source(experiment))
-    return Transform(experiment.image_size, mean, std)
+    transform = Transform(experiment.image_size)
+    if weights is not None:
+        transform = Transform(experiment.image_size, weights.mean, weights.std)
+    return PreparedModel(model, transform, note, weights.data_digest if weights else None)
 
 
 def train(
@@ -94,49 +97,43 @@ def train(
     checkpoints: Path,
     fold: int = 1,
     title: str = "",
-    callbacks: Sequence[Callback] = (),
+    logs: Sequence[Callback] = (),
     device: str | torch.device = "auto",
+    data_digest: str | None = None,
 ) -> Result:
     """Trains one model on `split.train`, judges it on `split.valid` each epoch, and keeps its best epoch.
 
-    Raises HarnessError for anything with a name; what a function of the user's raises propagates unchanged.
+    `logs` are callbacks that see each epoch after those of the experiment, and before anything can end the fit. Raises
+    HarnessError for anything with a name; what a function of the user's raises propagates unchanged.
     """
-    model, _ = prepare_model(experiment, images.classes, fold)
-    transform = make_transform(experiment)
+    prepared = prepare_model(experiment, images.classes, fold)
+    content = _checkpoint_content(experiment, images, prepared.transform, fold) | {"data_digest": data_digest}
     best = BestPredictions(experiment.monitor)
-    content = {
-        "architecture": plain(experiment.model),
-        "classes": list(images.classes),
-        "transform": transform.to_dict(),
-        "experiment": experiment.to_dict(),
-        "fold": fold,
-    }
-    make, every = make_scheduler(experiment)
-    schedule = [LearningRateSchedule(make, every, experiment.monitor)] if make else []
     saver = ModelCheckpoint(checkpoints, experiment.monitor, prefix=f"fold{fold}-", content=content)
     trainer = Trainer(
         make_loss(experiment),
         [
+            *copy.deepcopy(experiment.callbacks),
+            *logs,
             TerminateOnNaN(),
             best,
             saver,
-            *schedule,
-            *([EarlyStopping(experiment.monitor, experiment.patience)] if experiment.patience else []),
-            *copy.deepcopy(experiment.callbacks),
-            *callbacks,
+            *_optional_callbacks(experiment),
             ProgressBar(title),
         ],
         precision=experiment.precision,
         device=device,
-        channels_last=bears_channels_last(model, experiment.image_size),
     )
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    training, validation = _batches(experiment, images, split, transform, trainer.device)
+    trainer.channels_last = trainer.device.type != "mps" and supports_channels_last(
+        prepared.model, experiment.image_size
+    )
+    optimizer = make_optimizer(experiment, [p for p in prepared.model.parameters() if p.requires_grad])
+    training, validation = _batches(experiment, images, split, prepared.transform, trainer.device)
     started = time.perf_counter()
     try:
-        state = trainer.fit(model, make_optimizer(experiment, trainable), training, validation, experiment.epochs)
+        state = trainer.fit(prepared.model, optimizer, training, validation, experiment.epochs)
     except RuntimeError as error:
-        if not _is_out_of_memory(error):
+        if not any(words in str(error) for words in OUT_OF_MEMORY):
             raise
         raise TrainingError(
             f"fold {fold} ran out of memory on {trainer.device}",
@@ -148,15 +145,15 @@ def train(
         validation.close()
     predictions = _predictions(images, split, fold, best)
     return Result(
-        experiment,
-        fold,
-        tuple(state.history),
-        saver.best_epoch,
-        state.stop_reason,
-        saver.best_path,
-        predictions,
-        measure(predictions, images.classes),
-        time.perf_counter() - started,
+        experiment=experiment,
+        fold=fold,
+        history=tuple(state.history),
+        best_epoch=saver.best_epoch,
+        stop_reason=state.stop_reason,
+        checkpoint=saver.best_path,
+        predictions=predictions,
+        accuracy=measure(predictions, images.classes),
+        seconds=time.perf_counter() - started,
     )
 
 
@@ -165,6 +162,58 @@ def choose_workers(asked: int | str, device: torch.device) -> int:
     if isinstance(asked, int):
         return asked
     return min(8, max(1, (os.cpu_count() or 1) - 1)) if device.type == "cuda" and sys.platform == "linux" else 0
+
+
+def _seed_everything(seed: int, fold: int) -> None:
+    """Every global generator that a model, a callback or a loss may draw from. Augmentations have their own."""
+    words = np.random.SeedSequence((seed, fold)).generate_state(3)
+    torch.manual_seed(int(words[0]))
+    np.random.seed(words[1])
+    random.seed(int(words[2]))
+
+
+def _weights(experiment: Experiment) -> Weights | None:
+    """Where the model starts from. A function makes its own model: for it, the default "imagenet" means nothing."""
+    if experiment.weights is None or (callable(experiment.model) and experiment.weights == "imagenet"):
+        return None
+    if experiment.weights == "imagenet":
+        return imagenet_weights(plain(experiment.model))
+    return weights_from_file(Path(experiment.weights))
+
+
+def _checkpoint_content(experiment: Experiment, images: Images, transform: Transform, fold: int) -> dict[str, Any]:
+    """What a checkpoint holds besides the weights: all that it takes to build the model and feed it."""
+    return {
+        "architecture": plain(experiment.model),
+        "classes": list(images.classes),
+        "transform": transform.to_dict(),
+        "experiment": experiment.to_dict(),
+        "fold": fold,
+    }
+
+
+def _optional_callbacks(experiment: Experiment) -> list[Callback]:
+    make, every = make_scheduler(experiment)
+    callbacks: list[Callback] = []
+    if make is not None:
+        callbacks.append(LearningRateSchedule(make, every, experiment.monitor))
+    if experiment.patience is not None:
+        callbacks.append(EarlyStopping(experiment.monitor, experiment.patience))
+    return callbacks
+
+
+def _batches(
+    experiment: Experiment, images: Images, split: Split, transform: Transform, device: torch.device
+) -> tuple[Batches, Batches]:
+    """(training, validation): each side has its own transform."""
+    augment = augmentation(experiment.augment, experiment.image_size)
+    workers, pin = choose_workers(experiment.workers, device), device.type == "cuda"
+    training = ImageDataset(images, transform, augment, experiment.seed)
+    validation = ImageDataset(images, transform, None, experiment.seed)
+    return (
+        Batches(training, split.train, experiment.batch_size, shuffle=True, workers=workers, pin=pin),
+        Batches(validation, split.valid, experiment.batch_size, shuffle=False, workers=workers, pin=pin),
+    )
 
 
 def _predictions(images: Images, split: Split, fold: int, best: BestPredictions) -> tuple[Prediction, ...]:
@@ -179,21 +228,3 @@ def _predictions(images: Images, split: Split, fold: int, best: BestPredictions)
         Prediction(images.paths[i], fold, images.classes[images.labels[i]], tuple(row))
         for i, row in zip(split.valid, probabilities, strict=True)
     )
-
-
-def _batches(
-    experiment: Experiment, images: Images, split: Split, transform: Transform, device: torch.device
-) -> tuple[Batches, Batches]:
-    augment = augmentation(experiment.augment, experiment.image_size)
-    plain_images = ImageDataset(images, transform, None, experiment.seed)
-    changed_images = plain_images if augment is None else ImageDataset(images, transform, augment, experiment.seed)
-    workers, pin = choose_workers(experiment.workers, device), device.type == "cuda"
-    size = experiment.batch_size
-    return (
-        Batches(changed_images, split.train, size, shuffle=True, workers=workers, pin=pin),
-        Batches(plain_images, split.valid, size, shuffle=False, workers=workers, pin=pin),
-    )
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

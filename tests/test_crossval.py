@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import csv
 import json
+import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -80,12 +82,28 @@ def test_the_numbers_reported_are_those_of_the_saved_weights(scenery: Path, tmp_
 
 
 def test_the_same_command_gives_the_same_numbers_whatever_the_workers(scenery: Path, tmp_path: Path) -> None:
-    fields = {"augment": "standard", "epochs": 2, "model": "mobilenet_v3_small", "image_size": 48}  # it has dropout
+    fields: dict[str, Any] = {
+        "augment": "standard",
+        "epochs": 2,
+        "model": "mobilenet_v3_small",
+        "image_size": 48,
+    }  # it has dropout
+    fields["callbacks"] = [Chance()]
     first, second, helped = (run(scenery, tmp_path, workers=workers, **fields) for workers in (0, 0, 2))
     for other in (second, helped):
         assert other.predictions == first.predictions
         assert [_numbers(result.history) for result in other.results] == [_numbers(r.history) for r in first.results]
     assert first.predictions != run(scenery, tmp_path, seed=1, **fields).predictions
+
+
+class Chance(Callback):
+    """Draws from all three global generators, as mixing images does."""
+
+    def on_batch_start(self, state: State) -> None:
+        inputs, targets = state.batch
+        if state.phase == "train":
+            noise = random.random() + float(np.random.rand()) + torch.rand(1)
+            state.batch = inputs + noise * 0.1, targets
 
 
 def _numbers(history: tuple[dict[str, float], ...]) -> list[dict[str, float]]:
@@ -98,6 +116,17 @@ def test_a_fold_by_itself_gives_what_it_gives_among_the_others(scenery: Path, tm
     whole = run(scenery, tmp_path)
     alone = cross_validate(make_plan(whole.experiment, fold=2), runs=tmp_path)
     assert alone.predictions == whole.results[1].predictions
+
+
+def test_weights_that_were_trained_on_the_same_images_are_told(scenery: Path, tmp_path: Path) -> None:
+    from harness.plan import LEAK, make_plan
+
+    found = run(scenery, tmp_path)
+    again = found.experiment.replace(weights=str(found.results[0].checkpoint))
+    plan = make_plan(again)
+    assert LEAK in plan.notes
+    assert "head included" in plan.weights
+    assert LEAK not in make_plan(found.experiment).notes
 
 
 def test_a_hold_out(scenery: Path, tmp_path: Path) -> None:

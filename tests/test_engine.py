@@ -237,6 +237,28 @@ def test_any_iterable_and_any_module_and_metrics_of_ones_own() -> None:
     assert state.batches == {}
 
 
+def test_targets_may_be_probabilities_as_mixing_makes_them() -> None:
+    class Mix(Callback):
+        def on_batch_start(self, state: State) -> None:
+            inputs, targets = state.batch
+            state.batch = inputs, nn.functional.one_hot(targets, 2).float() * 0.8 + 0.1
+
+    state = fit(Mix(), epochs=20, train=examples(40, 2))  # as many examples as classes in each batch
+    assert state.history[-1]["valid_accuracy"] > 0.9
+
+
+def test_a_metric_that_gives_no_number_per_example_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"metric wrong gave the shape \(16, 2\) for 16 examples"):
+        fit(metrics={"wrong": lambda logits, targets: logits})
+
+
+def test_an_iterator_that_is_used_up_is_refused_and_not_counted_as_zero() -> None:
+    with pytest.raises(UsageError, match="no batch to train on"):
+        fit(train=iter(examples()), epochs=2)
+    with pytest.raises(UsageError, match="no batch to valid on"):
+        Trainer(device="cpu").fit(nn.Linear(4, 2), torch.optim.SGD([torch.zeros(1)], 0.1), examples(), [], 1)
+
+
 def test_predict_gives_logits_in_order_under_the_precision_of_validation() -> None:
     trainer = Trainer(device="cpu", precision="bf16")
     model = nn.Linear(4, 2)
@@ -278,6 +300,7 @@ def test_channels_last_changes_no_result() -> None:
     assert losses(True) == pytest.approx(losses(False), rel=1e-4)
 
 
-def test_an_absent_device_is_refused() -> None:
-    with pytest.raises(UsageError, match="device 'cuda:7' is not there"):
-        Trainer(device="cuda:7")
+@pytest.mark.parametrize("device", ["cuda:7", "gpu", "meta", ""])
+def test_an_absent_device_is_refused(device: str) -> None:
+    with pytest.raises(UsageError, match=f"device '{device}' is not there"):
+        Trainer(device=device)

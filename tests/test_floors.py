@@ -77,6 +77,8 @@ def test_imports_go_downwards(path: Path) -> None:
         return
     for module in imports(path):
         parts = module.split(".")
+        if module == "harness.STARTED":
+            continue  # a number, no module
         if parts[0] == "harness" and len(parts) > 1 and parts[1] != home:
             assert FLOORS[parts[1]] < FLOORS[home], f"{path} imports {module}"
 

@@ -15,7 +15,7 @@ def test_auto_on_a_cpu_is_decided_by_its_flags(flags: set[str], name: str, monke
     monkeypatch.setattr(precision, "cpu_flags", lambda: flags)
     chosen = choose_precision("auto", CPU)
     assert chosen.name == name
-    assert ("in hardware" if name == "bf16" else "no bf16 instructions") in chosen.reason
+    assert ("in hardware" if name == "bf16" else "reports no bf16 instructions") in chosen.reason
 
 
 def test_the_flags_of_this_cpu_are_read() -> None:
@@ -31,6 +31,7 @@ def test_auto_on_a_gpu_is_decided_by_its_generation(
     capability: tuple[int, int], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: capability >= (8, 0))
     chosen = choose_precision("auto", torch.device("cuda"))
     assert chosen.name == name
     assert chosen.scaled == (name == "fp16")

@@ -11,7 +11,8 @@ from harness.engine import Callback, State
 class ModelCheckpoint(Callback):
     """Saves `<prefix>best.pt` whenever `monitor` improves, and `<prefix>last.pt` when the fit ends, however it ends.
 
-    `best` is for using the model, `last` for going on: it also holds the optimizer. `content` is added to both.
+    `best` is for using the model. `last` is where the fit ended, and also holds the optimizer; its `epoch` and
+    `metrics` are those of the last epoch that was completed. `content` is added to both.
     """
 
     def __init__(
@@ -42,15 +43,15 @@ class ModelCheckpoint(Callback):
     def on_fit_end(self, state: State) -> None:
         if state.step == 0:
             return
-        going_on = {
+        where_it_ended = {
             "optimizer": state.optimizer.state_dict(),
             "scaler": state.scaler.state_dict(),
             "step": state.step,
             "stop_reason": state.stop_reason,
         }
-        checkpoint.save(self.last_path, self._snapshot(state) | going_on)
+        checkpoint.save(self.last_path, self._snapshot(state) | where_it_ended)
 
     def _snapshot(self, state: State) -> dict[str, Any]:
         weights = {name: tensor.detach().cpu() for name, tensor in state.model.state_dict().items()}
         metrics = dict(state.history[-1]) if state.history else {}
-        return {**self._content, "model": weights, "epoch": state.epoch, "metrics": metrics}
+        return {**self._content, "model": weights, "epoch": len(state.history), "metrics": metrics}

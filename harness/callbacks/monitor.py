@@ -6,9 +6,9 @@ import math
 from typing import Literal
 
 from harness.engine import State
+from harness.metrics import rises
 
 Mode = Literal["auto", "min", "max"]
-RISING = ("accuracy", "auc", "f1", "precision", "recall")  # a metric whose name ends so is better when higher
 
 
 class Monitor:
@@ -18,7 +18,7 @@ class Monitor:
     """
 
     def __init__(self, name: str, mode: Mode = "auto", min_delta: float = 0.0) -> None:
-        rising = name.endswith(RISING) if mode == "auto" else mode == "max"
+        rising = rises(name) if mode == "auto" else mode == "max"
         self.name = name
         self._sign = 1.0 if rising else -1.0
         self._min_delta = min_delta

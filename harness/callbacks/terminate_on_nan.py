@@ -12,7 +12,7 @@ class TerminateOnNaN(Callback):
     def on_epoch_end(self, state: State) -> None:
         loss = state.history[-1]["train_loss"]
         if not math.isfinite(loss):
-            lr = state.history[-1]["lr"]
+            lr = state.optimizer.defaults["lr"]  # as it was set: a schedule may have changed it since
             raise TrainingError(
                 f"the training loss is {loss} in epoch {state.epoch}",
                 f"the weights diverged, most often by a learning rate that is too high (it is {lr:g})",

@@ -18,20 +18,23 @@ from harness.errors import HarnessError
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 def command(runs: str, count: int, as_json: bool) -> None:
     """Show the experiments in experiments/ and the latest runs."""
-    from itertools import islice
-
     from harness.experiment_file import files
     from harness.trackers.run_folder import latest_runs
 
     experiments = [_experiment(path) for path in files()]
-    latest = [_run(path, record) for path, record in islice(latest_runs(Path(runs)), count)]
+    every = list(latest_runs(Path(runs)))
+    latest = [_run(path, record) for path, record in every[:count]]
     if as_json:
         click.echo(json.dumps({"experiments": experiments, "runs": latest}))
         return
     click.echo("experiments" if experiments else "no experiments: there is no file in experiments/")
     _print_columns(experiments, ["file", "about"])
-    click.echo("\nlatest runs" if latest else f"\nno runs in {runs} yet: harness run EXPERIMENT")
-    _print_columns(latest, ["run_dir", "status", "result"])
+    if not every:
+        click.echo(f"\nno runs in {runs} yet: harness run EXPERIMENT")
+        return
+    more = f" ({count} of {len(every)}; -n {len(every)} shows all)" if len(every) > count else ""
+    click.echo(f"\nlatest runs{more}")
+    _print_columns(latest, ["run_dir", "status", "result", "differs"])
 
 
 def _experiment(path: Path) -> dict[str, Any]:
@@ -64,7 +67,18 @@ def _run(path: Path, record: dict[str, Any]) -> dict[str, Any]:
         "status": record.get("status"),
         "result": result.strip(),
         "accuracy": record.get("accuracy"),
+        "differs": _differs(record),
     }
+
+
+def _differs(record: dict[str, Any]) -> str:
+    """What was typed over the experiment's file, and which folds were trained if not all."""
+    origins, values = record.get("origins", {}), record.get("experiment", {})
+    parts = [f"{name}={values.get(name)}" for name, origin in origins.items() if origin == "command line"]
+    folds = [str(fold.get("fold")) for fold in record.get("folds", [])]
+    if record.get("status") == "finished" and values.get("folds") and len(folds) < values["folds"]:
+        parts.append(f"fold {', '.join(folds)} only")
+    return "  ".join(parts)
 
 
 def _print_columns(rows: list[dict[str, Any]], names: list[str]) -> None:

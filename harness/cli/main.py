@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import signal
 import sys
-import time
 import traceback
 from pathlib import Path
 from types import FrameType
@@ -16,8 +16,6 @@ import click
 
 from harness.errors import HarnessError, Terminated, UsageError, nearest
 from harness.version import __version__
-
-STARTED = time.perf_counter()  # of the process, less the interpreter's own start
 
 VERBS = {
     "data": "Make and look after data sets.",
@@ -56,9 +54,9 @@ class Verbs(click.Group):
 @click.version_option(__version__, prog_name="harness")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error. Goes anywhere on the line.")
 def harness(debug: bool) -> None:
-    """Train, search and test image classifiers on folders of images.
+    """Train image classifiers on folders of images, by cross-validation.
 
-    Exit codes: 0 ok, 1 failed, 2 usage, 3 gate not met, 4 data, 5 credentials or remote, 130 Ctrl-C, 143 SIGTERM.
+    Exit codes: 0 ok, 1 failed, 2 usage, 4 data, 5 credentials or remote, 130 Ctrl-C, 143 SIGTERM.
     """
 
 
@@ -72,17 +70,21 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 def run_command(arguments: list[str], debug: bool = False) -> int:
     """Runs a command line and returns its exit code. Every failure ends as three lines on stderr."""
     try:
-        harness.main(args=arguments or ["--help"], prog_name="harness", standalone_mode=False)
+        with harness.make_context("harness", arguments or ["--help"]) as context:
+            harness.invoke(context)
+    except click.exceptions.Exit as end:  # after --help and --version
+        return end.exit_code
     except HarnessError as error:
         return _failed(error, debug, error.exit_code)
-    except (click.UsageError, click.FileError) as error:
-        context = getattr(error, "ctx", None)
-        path = context.command_path if context else "harness"
-        return _failed(UsageError(error.format_message(), f"{path} does not take that", f"{path} --help"), debug, 2)
+    except click.ClickException as error:
+        return _failed(_usage(error), debug, 2)
     except (click.Abort, KeyboardInterrupt):
         return _stopped("interrupted by Ctrl-C", 130)
     except Terminated:
         return _stopped("ended by SIGTERM", Terminated.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left; there is no more to say
+        return 1
     except Exception as error:
         return _failed(_unforeseen(error), debug, 1)
     return 0
@@ -90,8 +92,7 @@ def run_command(arguments: list[str], debug: bool = False) -> int:
 
 def run_file(path: str) -> NoReturn:
     """What an experiment file ends with, so that `python experiments/x.py [options]` is `harness run` of that file."""
-    relative = os.path.relpath(path)
-    main(["run", path if relative.startswith("..") else relative, *sys.argv[1:]])
+    main(["run", _shown(path), *sys.argv[1:]])
 
 
 def _failed(error: HarnessError, debug: bool, code: int) -> int:
@@ -107,21 +108,34 @@ def _stopped(what: str, code: int) -> int:
     return code
 
 
+def _usage(error: click.ClickException) -> UsageError:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "harness"
+    if type(error).__name__ == "NoArgsIsHelpError":  # whose message is the whole help page
+        commands = ", ".join(context.command.list_commands(context)) if context else ""
+        return UsageError(f"{path} does nothing by itself", f"its commands are {commands}", f"{path} --help")
+    return UsageError(error.format_message(), f"{path} does not take that", f"{path} --help")
+
+
 def _unforeseen(error: Exception) -> HarnessError:
     """An error without a name of ours: in a function of the user's, or a defect of `harness`. Says where it arose."""
-    frames = traceback.extract_tb(error.__traceback__)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_file()]
     ours = Path(__file__).parents[1]
-    users = [
-        f for f in frames if "site-packages" not in f.filename and not f.filename.startswith(("<", sys.base_prefix))
-    ]
-    outside = [f for f in users if ours not in Path(f.filename).parents]
-    frame = (outside or users or list(frames))[-1]
-    kind = "code of yours" if outside else "harness itself"
+    library = (sys.base_prefix, sys.prefix)
+    users = [f for f in frames if not f.filename.startswith(library) and ours not in Path(f.filename).parents]
+    frame = (users or [f for f in frames if ours in Path(f.filename).parents] or frames)[-1]
     return HarnessError(
-        f"{kind} failed at {os.path.relpath(frame.filename)}:{frame.lineno}",
+        f"{'code of yours' if users else 'harness itself'} failed at {_shown(frame.filename)}:{frame.lineno}",
         f"{type(error).__name__}: {error}",
         "the same command with --debug, for the whole traceback",
     )
+
+
+def _shown(path: str) -> str:
+    """A path as one would type it here: relative where it is below this folder."""
+    with contextlib.suppress(ValueError):
+        return str(Path(path).resolve().relative_to(Path.cwd()))
+    return path
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> None:

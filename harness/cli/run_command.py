@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness import STARTED
 from harness.cli import main as cli
 from harness.errors import UsageError
 
@@ -48,18 +48,20 @@ def command(
     from harness.plan import make_plan
 
     plan = make_plan(chosen, fold=fold, skip_corrupt=skip_corrupt, device=device)
+    if fast_dev_run:
+        plan = plan.shortened()
     for line in plan.lines():
         click.echo(line, err=True)
     if dry_run:
         click.echo(json.dumps(_resolved(chosen), indent=2) if as_json else _table(chosen))
         return
-    found = cross_validate(plan, runs=runs, fast_dev_run=fast_dev_run)
-    seconds = time.perf_counter() - cli.STARTED
+    found = cross_validate(plan, runs=runs, source=path)
+    seconds = time.perf_counter() - STARTED
     if as_json:
-        outcome = {"run_dir": str(found.run_dir), "status": "finished", **found.to_dict(), "seconds": round(seconds, 3)}
-        click.echo(json.dumps(outcome))
+        status = {"run_dir": str(found.run_dir), "status": "finished", "fast_dev_run": fast_dev_run}
+        click.echo(json.dumps({**status, **found.to_dict(), "seconds": round(seconds, 3)}))
         return
-    click.echo("\n".join(_summary(found, seconds, fast_dev_run)))
+    click.echo("\n".join(_summary(found, seconds, experiment, fast_dev_run)))
 
 
 def parse_settings(settings: tuple[str, ...]) -> dict[str, str]:
@@ -95,27 +97,31 @@ def _shown(value: Any) -> str:
     return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _summary(found: CrossValidation, seconds: float, fast_dev_run: bool) -> list[str]:
+def _summary(found: CrossValidation, seconds: float, typed: str, fast_dev_run: bool) -> list[str]:
     """The last block of a run: what happened, where everything lies, what to type next."""
-    numbers = found.to_dict()
-    folds = ", ".join(f"{100 * result.accuracy.value:.1f}" for result in found.results)
-    spread = f": mean {100 * numbers['mean']:.2f} %, standard deviation {100 * numbers['deviation']:.2f}"
-    stops = [f"fold {result.fold}: {result.stop_reason}" for result in found.results if result.stop_reason]
-    best = ", ".join(f"{result.best_epoch} of {len(result.history)}" for result in found.results)
-    name = found.experiment.name
-    headline = f"out-of-fold accuracy {found.accuracy}"
+    experiment, numbers = found.experiment, found.to_dict()
+    headline = f"{'out-of-fold' if experiment.folds else 'hold-out'} accuracy {found.accuracy}"
     if fast_dev_run:
-        headline = "everything works; two batches and one epoch a fold give no numbers to trust"
-    return [
-        "",
-        f"{name}: {headline}",
-        f"  guessing     {100 * found.baseline:.1f} % by always naming the most frequent class",
-        f"  folds        {folds} %{spread if len(found.results) > 1 else ''}",
-        f"  best epochs  {best}",
-        *(f"  stopped      {stop}" for stop in stops),
-        f"  time         {seconds:.0f} s, of which training {found.fit_seconds:.0f} s",
-        f"  run folder   {found.run_dir}",
-        f"  checkpoints  {Path(found.results[0].checkpoint).parent}",
-        f"  next         {'harness list':<40} all runs beside each other",
-        f"               {f'harness run {name} -s data=FOLDER':<40} your own images, a folder per class",
+        headline = "everything works; the numbers of a fast dev run mean nothing"
+    folds = ", ".join(f"{100 * result.accuracy.value:.1f}" for result in found.results) + " %"
+    if len(found.results) > 1:
+        folds += f": mean {100 * numbers['mean']:.2f} %, standard deviation {100 * numbers['deviation']:.2f}"
+    guessing = f"{100 * found.baseline:.1f} % by always naming the most frequent class"
+    if found.accuracy.interval[0] <= found.baseline:
+        guessing += ", which this run does not clearly beat"
+    best = ", ".join(f"{result.best_epoch} of {len(result.history)}" for result in found.results)
+    other = {"--dry-run": "every field, and where its value came from"}
+    if experiment.origin("data") != "command line":
+        other = {"-s data=FOLDER": "your own images, a folder per class"}
+    rows = [
+        ("guessing", guessing),
+        ("folds" if experiment.folds else "accuracy", folds),
+        ("best epochs", best),
+        *(("stopped", f"fold {result.fold}: {result.stop_reason}") for result in found.results if result.stop_reason),
+        ("time", f"{seconds:.0f} s, of which training {found.fit_seconds:.0f} s"),
+        ("run folder", str(found.run_dir)),
+        ("checkpoints", str(found.results[0].checkpoint.parent)),
+        ("next", f"{'harness list':<44} the experiments and the latest runs"),
+        *(("", f"{f'harness run {typed} {option}':<44} {what}") for option, what in other.items()),
     ]
+    return ["", f"{experiment.name}: {headline}", *(f"  {name:<11}  {text}" for name, text in rows)]

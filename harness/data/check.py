@@ -52,7 +52,7 @@ def check_images(images: Images) -> Check:
     return Check(tuple(md5 for md5, _ in results), problems)
 
 
-def refuse(check: Check, images: Images) -> DataError:
+def undecodable_error(check: Check, images: Images) -> DataError:
     """The error that names every image that cannot be decoded."""
     named = "; ".join(f"{path} ({why})" for path, why in check.problems.items())
     return DataError(

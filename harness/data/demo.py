@@ -13,6 +13,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -83,14 +84,19 @@ def draw(part: str, name: str, number: int) -> Image.Image:
 
 def _light(rng: Rng, picture: Field) -> Field:
     """One light for all that is in the picture: brightness, contrast, a cast of colour, haze and the sensor's grain."""
-    middle = rng.uniform(0.32, 0.62)
+    middle = _between(rng, 0.32, 0.62)
     mean = np.array([_mean(picture[..., channel]) for channel in range(3)])
-    contrast = rng.uniform(0.7, 1.15) * (rng.uniform(0.1, 0.5) if rng.random() < 0.15 else 1)  # some in fog or dusk
+    contrast = _between(rng, 0.7, 1.15) * (_between(rng, 0.1, 0.5) if rng.random() < 0.15 else 1)  # some in fog or dusk
     grey = (mean[0] + mean[1] + mean[2]) / 3
-    cast = middle * rng.uniform(0.93, 1.07, 3) + rng.uniform(0.4, 1.0) * (mean - grey)
+    cast = middle * _between(rng, 0.93, 1.07, 3) + _between(rng, 0.4, 1.0) * (mean - grey)
     grain = rng.integers(-6, 7, (SIZE, SIZE, 1)) / 255.0
     lit: Field = (picture - mean) * contrast + cast + grain
     return lit
+
+
+def _between(rng: Rng, low: float, high: float, count: int | None = None) -> Any:
+    """`rng.uniform`, less the multiply-and-add that some processors round once and others twice."""
+    return low + (high - low) * rng.random(count)
 
 
 def _mean(values: Field) -> float:
@@ -101,7 +107,8 @@ def _mean(values: Field) -> float:
 def _noise(rng: Rng, columns: int, rows: int, size: tuple[int, int] = (SIZE, SIZE)) -> Field:
     """Smooth noise in 0..1 of so many blobs across and down, as an array of `size` (width, height)."""
     blobs = Image.fromarray(rng.integers(0, 256, (rows, columns), dtype=np.uint8))
-    return np.asarray(blobs.resize(size, Image.Resampling.BICUBIC)) / 255.0
+    smooth: Field = np.asarray(blobs.resize(size, Image.Resampling.BICUBIC)) / 255.0
+    return smooth
 
 
 def _mix(below: Field, above: Field, share: Field) -> Field:
@@ -112,7 +119,8 @@ def _mix(below: Field, above: Field, share: Field) -> Field:
 
 def _colour(rng: Rng, choices: list[tuple[float, float, float]], spread: float = 0.06) -> Field:
     base = np.array(choices[int(rng.integers(len(choices)))])
-    return (base + rng.uniform(-spread, spread, 3)).clip(0, 1)
+    colour: Field = (base + _between(rng, -spread, spread, 3)).clip(0, 1)
+    return colour
 
 
 def _sky(rng: Rng) -> Field:
@@ -121,8 +129,8 @@ def _sky(rng: Rng) -> Field:
     top, low = _colour(rng, palette), _colour(rng, palette)
     down = (ROWS / SIZE)[..., None]
     sky = top * (1 - down) + low * down
-    clouds = (_noise(rng, int(rng.integers(2, 6)), int(rng.integers(4, 12))) - rng.uniform(0.35, 0.75)) * 2.5
-    return _mix(sky, np.ones((SIZE, SIZE, 3)) * rng.uniform(0.75, 0.98), clouds * rng.uniform(0.2, 0.9))
+    clouds = (_noise(rng, int(rng.integers(2, 6)), int(rng.integers(4, 12))) - _between(rng, 0.35, 0.75)) * 2.5
+    return _mix(sky, np.ones((SIZE, SIZE, 3)) * _between(rng, 0.75, 0.98), clouds * _between(rng, 0.2, 0.9))
 
 
 FOLIAGE = [(0.20, 0.34, 0.14), (0.30, 0.42, 0.18), (0.52, 0.38, 0.16), (0.34, 0.42, 0.44), (0.16, 0.24, 0.22)]
@@ -135,15 +143,15 @@ EARTH = [(0.34, 0.28, 0.20), (0.28, 0.36, 0.18), (0.55, 0.50, 0.42), (0.42, 0.34
 def _sea(rng: Rng) -> Field:
     """Waves that grow towards the viewer under a level horizon; perhaps a coast, a sun, a beach, rocks."""
     picture = _sky(rng)
-    level = rng.uniform(18, 58) + rng.uniform(-0.05, 0.05) * (COLUMNS - SIZE / 2)
+    level = _between(rng, 18, 58) + _between(rng, -0.05, 0.05) * (COLUMNS - SIZE / 2)
     if rng.random() < 0.4:
-        hills = level - 2 - rng.uniform(4, 14) * _noise(rng, int(rng.integers(3, 7)), 1)
+        hills = level - 2 - _between(rng, 4, 14) * _noise(rng, int(rng.integers(3, 7)), 1)
         picture = _mix(picture, _leaves(rng) * 0.8 + 0.15, ROWS - hills)
     depth = (ROWS - level).clip(0, None)
     water = _water(rng, depth)
     if rng.random() < 0.35:
-        centre, width = rng.uniform(15, 80), rng.uniform(3, 9)
-        sun = 1.2 - ((COLUMNS - centre) ** 2 + (ROWS - level + rng.uniform(6, 25)) ** 2) / (width * width)
+        centre, width = _between(rng, 15, 80), _between(rng, 3, 9)
+        sun = 1.2 - ((COLUMNS - centre) ** 2 + (ROWS - level + _between(rng, 6, 25)) ** 2) / (width * width)
         picture = _mix(picture, np.ones((SIZE, SIZE, 3)), sun)
         glitter = (1 - abs(COLUMNS - centre) / (width + depth / 4)) * (_waves(rng, depth) - 0.35) * 4
         water = _mix(water, np.ones((SIZE, SIZE, 3)) * np.array([1.0, 0.95, 0.8]), glitter)
@@ -160,17 +168,17 @@ def _water(rng: Rng, depth: Field) -> Field:
     near, far = _colour(rng, palette), _colour(rng, palette)
     share = (depth / SIZE)[..., None]
     waves = _waves(rng, depth)
-    water = near * share + far * (1 - share) + ((waves - 0.5) * rng.uniform(0.25, 0.6))[..., None]
-    foam = (waves - rng.uniform(0.68, 0.95)) * 6
-    return _mix(water, np.ones((SIZE, SIZE, 3)) * 0.95, foam * rng.uniform(0.3, 1))
+    water = near * share + far * (1 - share) + ((waves - 0.5) * _between(rng, 0.25, 0.6))[..., None]
+    foam = (waves - _between(rng, 0.68, 0.95)) * 6
+    return _mix(water, np.ones((SIZE, SIZE, 3)) * 0.95, foam * _between(rng, 0.3, 1))
 
 
 def _waves(rng: Rng, depth: Field) -> Field:
     """Noise on a plane that is seen from `rise` above it, so that rows crowd towards the horizon."""
-    rise = rng.uniform(250, 600)
+    rise = _between(rng, 250, 600)
     plane = _noise(rng, 96, 128, (768, 256))
     away = rise / (depth + 5)
-    across = (COLUMNS - SIZE / 2) * 60 / (depth + 14) + 384 + away * rng.uniform(-0.6, 0.6)
+    across = (COLUMNS - SIZE / 2) * 60 / (depth + 14) + 384 + away * _between(rng, -0.6, 0.6)
     fine = plane[(away * 1.7).astype(np.int64) % 256, across.astype(np.int64) % 768]
     coarse = plane[(away * 0.5).astype(np.int64) % 256, (across / 2).astype(np.int64) % 768]
     waves: Field = fine * 0.55 + coarse * 0.45
@@ -178,16 +186,16 @@ def _waves(rng: Rng, depth: Field) -> Field:
 
 
 def _beach(rng: Rng, picture: Field) -> Field:
-    edge = rng.uniform(70, 90) + rng.uniform(-0.2, 0.2) * (COLUMNS - SIZE / 2) + 8 * _noise(rng, 4, 1)
+    edge = _between(rng, 70, 90) + _between(rng, -0.2, 0.2) * (COLUMNS - SIZE / 2) + 8 * _noise(rng, 4, 1)
     sand = _colour(rng, EARTH) * 1.2 + (_noise(rng, 48, 48)[..., None] - 0.5) * 0.12
-    surf = 1 - abs(ROWS - edge) / rng.uniform(1.5, 4)
+    surf = 1 - abs(ROWS - edge) / _between(rng, 1.5, 4)
     return _mix(_mix(picture, sand, (ROWS - edge) / 2), np.ones((SIZE, SIZE, 3)) * 0.95, surf)
 
 
 def _rocks(rng: Rng, picture: Field, level: Field) -> Field:
     for _ in range(int(rng.integers(1, 4))):
-        centre, half, height = rng.uniform(0, SIZE), rng.uniform(6, 18), rng.uniform(6, 24)
-        foot = level + rng.uniform(4, 30)
+        centre, half, height = _between(rng, 0, SIZE), _between(rng, 6, 18), _between(rng, 6, 24)
+        foot = level + _between(rng, 4, 30)
         top = foot - height * (1 - abs(COLUMNS - centre) / half) - 5 * _noise(rng, 12, 1)
         inside = (ROWS - top).clip(0, 1) * (foot - ROWS).clip(0, 1) * (abs(COLUMNS - centre) < half)
         rock = _colour(rng, EARTH) * 0.6 + (_noise(rng, 20, 20)[..., None] - 0.5) * 0.3
@@ -201,46 +209,46 @@ def _rocks(rng: Rng, picture: Field, level: Field) -> Field:
 def _forest(rng: Rng) -> Field:
     """Trunks under a canopy, or a line of crowns against the sky; perhaps mist, perhaps leaves in front."""
     picture = _sky(rng)
-    ground = rng.uniform(55, 92) + rng.uniform(-0.1, 0.1) * (COLUMNS - SIZE / 2) + 6 * _noise(rng, 5, 1)
-    earth = _colour(rng, EARTH) + (_noise(rng, 40, 30)[..., None] - 0.5) * rng.uniform(0.15, 0.5)
+    ground = _between(rng, 55, 92) + _between(rng, -0.1, 0.1) * (COLUMNS - SIZE / 2) + 6 * _noise(rng, 5, 1)
+    earth = _colour(rng, EARTH) + (_noise(rng, 40, 30)[..., None] - 0.5) * _between(rng, 0.15, 0.5)
     if rng.random() < 0.4:
-        skyline = rng.uniform(8, 50) + rng.uniform(8, 24) * _noise(rng, int(rng.integers(6, 16)), 1)
+        skyline = _between(rng, 8, 50) + _between(rng, 8, 24) * _noise(rng, int(rng.integers(6, 16)), 1)
         skyline = skyline + 10 * _noise(rng, int(rng.integers(16, 40)), 6)
         picture = _mix(picture, _leaves(rng), ROWS - skyline)
         trunks = int(rng.integers(2, 8))
     else:
-        gaps = _noise(rng, int(rng.integers(4, 10)), int(rng.integers(4, 10))) - rng.uniform(0.05, 0.55)
+        gaps = _noise(rng, int(rng.integers(4, 10)), int(rng.integers(4, 10))) - _between(rng, 0.05, 0.55)
         picture = _mix(picture, _leaves(rng), gaps * 6)
         trunks = int(rng.integers(5, 16))
     picture = _mix(picture, earth, (ROWS - ground) / 2)
     mist = _colour(rng, [(0.75, 0.78, 0.80), (0.80, 0.72, 0.60), (0.55, 0.64, 0.66)])
-    misty = rng.uniform(0, 0.7)
+    misty = _between(rng, 0, 0.7)
     for near in np.linspace(0, 1, trunks):
         picture = _trunk(rng, picture, ground, float(near), mist, misty * (1 - float(near)))
     if rng.random() < 0.6:
-        front = (_noise(rng, 14, 14) + (abs(ROWS - 48) / 48) - rng.uniform(1.1, 1.5)) * 5
+        front = (_noise(rng, 14, 14) + (abs(ROWS - 48) / 48) - _between(rng, 1.1, 1.5)) * 5
         picture = _mix(picture, _leaves(rng), front)
     return picture
 
 
 def _leaves(rng: Rng) -> Field:
     """Foliage: blotches of three sizes between a dark and a bright colour."""
-    dark, bright = _colour(rng, FOLIAGE) * rng.uniform(0.3, 0.8), _colour(rng, FOLIAGE) * rng.uniform(1.0, 1.9)
+    dark, bright = _colour(rng, FOLIAGE) * _between(rng, 0.3, 0.8), _colour(rng, FOLIAGE) * _between(rng, 1.0, 1.9)
     blotches = 0.35 * _noise(rng, 10, 10) + 0.35 * _noise(rng, 24, 24) + 0.3 * _noise(rng, 60, 60)
-    share = ((blotches - 0.5) * rng.uniform(2, 4) + 0.5).clip(0, 1)[..., None]
+    share = ((blotches - 0.5) * _between(rng, 2, 4) + 0.5).clip(0, 1)[..., None]
     leaves: Field = dark * (1 - share) + bright * share
     return leaves
 
 
 def _trunk(rng: Rng, picture: Field, ground: Field, near: float, mist: Field, misty: float) -> Field:
     """One trunk, from its foot up out of the picture, round by its shading; the nearer, the wider and the lower."""
-    half = 0.6 + near * rng.uniform(0.5, 5)
-    lean = rng.uniform(-0.12, 0.12)
-    centre = rng.uniform(0, SIZE) + lean * (SIZE - ROWS) + 1.5 * _noise(rng, 1, 4)
+    half = 0.6 + near * _between(rng, 0.5, 5)
+    lean = _between(rng, -0.12, 0.12)
+    centre = _between(rng, 0, SIZE) + lean * (SIZE - ROWS) + 1.5 * _noise(rng, 1, 4)
     across = (COLUMNS - centre) / half
     bark = _colour(rng, [(0.24, 0.18, 0.14), (0.40, 0.32, 0.24), (0.78, 0.76, 0.72), (0.16, 0.16, 0.18)])
     shaded = bark * (1 - 0.45 * across[..., None].clip(-1, 1)) + (_noise(rng, 60, 16)[..., None] - 0.5) * 0.25
     coloured = shaded * (1 - misty) + mist * misty
     foot = (ground + near * 14 - ROWS).clip(0, 1)
-    top = (ROWS - rng.uniform(-40, 25)).clip(0, 1)
+    top = (ROWS - _between(rng, -40, 25)).clip(0, 1)
     return _mix(picture, coloured, ((1 - abs(across)) * half + 0.5).clip(0, 1) * foot * top)

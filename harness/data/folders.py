@@ -54,10 +54,16 @@ def list_images(root: Path | str, classes: Sequence[str] | None = None) -> Image
         stray = sorted(entry.name for entry in root.iterdir() if not entry.is_dir())
     except OSError as error:
         raise DataError(f"{root} cannot be listed", str(error.strerror), f"chmod u+rx {root}") from error
+    if not folders and any(PurePosixPath(name).suffix.lower() in SUFFIXES for name in stray):
+        raise DataError(
+            f"{root} has no classes",
+            f"its images lie loose in it; each class is a folder of images ({len(stray)} files)",
+            f"-s data={root.absolute().parent}, if {root.absolute().name!r} is one of the classes",
+        )
     if not folders:
         raise DataError(
             f"{root} has no classes",
-            f"it holds no folders; each class is a folder of images ({len(stray)} files lie loose in it)",
+            f"it holds no folders; each class is a folder of images ({len(stray)} other files)",
             f"mkdir {root}/sea {root}/forest, and move the images there",
         )
     if classes is None:
@@ -99,13 +105,19 @@ def _walk(root: Path, name: str) -> tuple[list[str], list[str]]:
     images: list[str] = []
     others: list[str] = []
     seen: set[str] = set()
-    for folder, folders, files in os.walk(root / name, followlinks=True):
+
+    def refuse(error: OSError) -> None:
+        raise DataError(
+            f"{error.filename} cannot be listed", str(error.strerror), f"chmod u+rx {error.filename}"
+        ) from error
+
+    for folder, folders, files in os.walk(root / name, onerror=refuse, followlinks=True):
         real = os.path.realpath(folder)
         if real in seen:
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = [entry for entry in folders if not entry.startswith(".")]
+        folders[:] = sorted(entry for entry in folders if not entry.startswith("."))
         for file in files:
             path = PurePosixPath(Path(folder, file).relative_to(root).as_posix())
             is_image = path.suffix.lower() in SUFFIXES and not file.startswith(".")

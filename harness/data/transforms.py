@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -94,8 +94,3 @@ def as_square(image: Any, image_size: int) -> Tensor:
 
 def _describe(value: Any) -> str:
     return f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-
-
-def channels(values: Sequence[float]) -> tuple[float, ...]:
-    """A mean or a deviation as a checkpoint or torchvision gives it."""
-    return tuple(float(value) for value in values)

@@ -52,7 +52,7 @@ def head_name(model: nn.Module) -> str:
     return layers[-1]
 
 
-def bears_channels_last(model: nn.Module, image_size: int) -> bool:
+def supports_channels_last(model: nn.Module, image_size: int) -> bool:
     """Whether a forward pass works on images in channels-last order: a user's model that calls `view` may fail."""
     if not any(isinstance(module, nn.Conv2d) for module in model.modules()):
         return False
@@ -80,7 +80,8 @@ def _torchvision(name: str, classes: int, image_size: int) -> nn.Module:
         )
     options: dict[str, Any] = {"num_classes": classes}
     if name in ("googlenet", "inception_v3"):
-        options |= {"aux_logits": False, "init_weights": False}  # their second heads return no single tensor
+        # no second heads, which return no single tensor; inputs as torchvision's weights for these two expect them
+        options |= {"aux_logits": False, "init_weights": False, "transform_input": True}
     if name.startswith("vit_"):
         options["image_size"] = image_size
     try:

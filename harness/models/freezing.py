@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import types
+import functools
 from typing import Any
 
 from torch import nn
@@ -39,7 +39,7 @@ def freeze(model: nn.Module, until: bool | str) -> list[str]:
     for name in whole:
         module = model.get_submodule(name)
         module.eval()
-        module.train = types.MethodType(_stay, module)  # type: ignore[method-assign]
+        module.__class__ = _frozen_class(type(module))  # type: ignore[arg-type]
     return whole
 
 
@@ -79,6 +79,13 @@ def _names(module: nn.Module, prefix: str = "") -> list[str]:
     return [name for name, _ in module.named_modules(prefix=prefix)]
 
 
-def _stay(module: nn.Module, mode: bool = True) -> Any:  # noqa: ARG001
-    """In place of `nn.Module.train`: this module stays in eval mode."""
-    return module
+@functools.cache
+def _frozen_class(kind: Any) -> Any:
+    """The same class, less its `train`. A class and not an attribute of the module, which would refer to itself and
+    keep a whole fold's model in memory until a garbage collection.
+    """
+
+    def stay_in_eval(self: nn.Module, mode: bool = True) -> nn.Module:  # noqa: ARG001 - the signature is torch's
+        return self
+
+    return type(kind.__name__, (kind,), {"train": stay_in_eval, "__module__": kind.__module__})

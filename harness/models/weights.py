@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,50 +11,81 @@ import torch
 from torch import Tensor, nn
 
 from harness import checkpoint
-from harness.data.transforms import IMAGENET_MEAN, IMAGENET_STD, channels
-from harness.errors import ModelError
+from harness.data.transforms import IMAGENET_MEAN, IMAGENET_STD
+from harness.errors import ModelError, RemoteError
 from harness.models.build import head_name
 
 StateDict = Mapping[str, Tensor]
 
 
-def load_weights(model: nn.Module, architecture: str, source: str, classes: Sequence[str]) -> str:
-    """Loads "imagenet" or the file `source` into `model`, and says in one sentence what was done.
+@dataclass(frozen=True)
+class Weights:
+    """A state dict, and what there is to know of it."""
 
-    A head that does not fit is dropped: the model keeps its own, random one. Everything else must fit exactly. Raises
-    ModelError otherwise, and where there are no such weights.
-    """
-    if source == "imagenet":
-        state, kept_head = _imagenet(architecture), False
-    else:
-        state, kept_head = _from_file(Path(source), list(classes))
-    head = head_name(model)
-    own = model.state_dict()
-    state = {name: value for name, value in _strip(state, own).items() if not name.lower().startswith("aux")}
-    _resize_positions(state, own, model)
-    in_head = {name for name in own if name.startswith(f"{head}.")}
-    fits = kept_head and all(name in state and state[name].shape == own[name].shape for name in in_head)
-    body = {name: value for name, value in state.items() if name not in in_head}
-    _require_fit(body, {name: value for name, value in own.items() if name not in in_head}, source, architecture)
-    model.load_state_dict(state if fits else body, strict=False)
-    if fits:
-        return f"weights from {source}, head included"
-    found = next((len(state[name]) for name in sorted(in_head) if name in state), None)
-    why = "has none" if found is None else f"has {found} outputs" if found != len(classes) else "is for other classes"
-    return f"weights from {source}; its head {why}, so {head} starts anew with {len(classes)}"
+    source: str  # "imagenet", or the file
+    state: StateDict
+    classes: list[str] | None  # that its head was trained for, where it says; None: unknown
+    keep_head: bool = True  # where it fits
+    mean: tuple[float, ...] = IMAGENET_MEAN  # per channel, that the inputs were normalised by
+    std: tuple[float, ...] = IMAGENET_STD
+    data_digest: str | None = None  # of the images that it was trained on, where it says
+
+    def load_into(self, model: nn.Module, architecture: str, classes: Sequence[str]) -> str:
+        """Loads into `model`, whose head is for `classes`, and says in one sentence what was done.
+
+        A head that does not fit is dropped: the model keeps its own, random one. Everything else must fit exactly, else
+        ModelError is raised.
+        """
+        head = head_name(model)
+        own = model.state_dict()
+        state = {name: value for name, value in _strip(self.state, own).items() if not name.lower().startswith("aux")}
+        _resize_positions(state, own, model)
+        (body, theirs), (own_body, ours) = (_part(part, head) for part in (state, own))
+        _require_fit(body, own_body, self.source, architecture)
+        shapes = [{name: value.shape for name, value in part.items()} for part in (theirs, ours)]
+        fits = self.keep_head and self.classes in (None, list(classes)) and shapes[0] == shapes[1]
+        model.load_state_dict(state if fits else body, strict=False)
+        if fits:
+            return f"from {self.source}, head included"
+        return f"from {self.source}; {_head_misfit(theirs, len(classes))}, so {head} starts anew with {len(classes)}"
 
 
-def normalisation(architecture: Any, source: str | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """(mean, standard deviation) per channel that the weights were trained with; by default ImageNet's."""
-    if source is None or callable(architecture):
-        return IMAGENET_MEAN, IMAGENET_STD
-    if source != "imagenet":
-        recorded = checkpoint.load(Path(source)).get("transform")
-        if isinstance(recorded, dict):
-            return channels(recorded["mean"]), channels(recorded["std"])
-        return IMAGENET_MEAN, IMAGENET_STD
-    preset = _entry(architecture).transforms()
-    return channels(preset.mean), channels(preset.std)
+def imagenet_weights(architecture: str) -> Weights:
+    """torchvision's default weights, downloaded once. Raises ModelError for none, RemoteError for no network."""
+    entry = _entry(architecture)
+    preset = entry.transforms()
+    try:
+        state: StateDict = entry.get_state_dict(progress=True, check_hash=True)
+    except OSError as error:  # urllib's URLError is one
+        raise RemoteError(
+            f"the ImageNet weights of {architecture} cannot be downloaded",
+            f"{getattr(error, 'reason', error)}; looked in {torch.hub.get_dir()}/checkpoints first",
+            "-s weights=FILE for a file that you have, or -s weights=none to train from scratch",
+        ) from error
+    return Weights("imagenet", state, None, keep_head=False, mean=_channels(preset.mean), std=_channels(preset.std))
+
+
+def weights_from_file(path: Path) -> Weights:
+    """A state dict, bare or in a dictionary of more, or a checkpoint of ours. Raises ModelError where it is none."""
+    content = checkpoint.load(path)
+    known: dict[str, Any] = {}
+    if content.get("format") == checkpoint.FORMAT:
+        transform = content["transform"]
+        known = {"mean": _channels(transform["mean"]), "std": _channels(transform["std"])}
+        known |= {"data_digest": content.get("data_digest")}
+    classes = content.get("classes") if known else None
+    for key in ("model", "state_dict", "model_state_dict"):
+        if isinstance(content.get(key), dict):
+            content = content[key]
+            break
+    state = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    if not state:
+        raise ModelError(
+            f"{path} holds no weights",
+            f"it has {', '.join(map(str, list(content)[:5])) or 'nothing'}, and no tensor among them",
+            "save a state dict: torch.save(model.state_dict(), file)",
+        )
+    return Weights(str(path), state, classes, **known)
 
 
 def _entry(architecture: str) -> Any:
@@ -70,34 +102,23 @@ def _entry(architecture: str) -> Any:
         ) from error
 
 
-def _imagenet(architecture: str) -> StateDict:
-    try:
-        state: StateDict = _entry(architecture).get_state_dict(progress=True, check_hash=True)
-    except OSError as error:  # urllib's URLError is one
-        raise ModelError(
-            f"the ImageNet weights of {architecture} cannot be downloaded",
-            f"{getattr(error, 'reason', error)}; looked in {torch.hub.get_dir()}/checkpoints first",
-            "-s weights=FILE for a file that you have, or -s weights=none to train from scratch",
-        ) from error
-    return state
+def _channels(values: Sequence[float]) -> tuple[float, ...]:
+    return tuple(float(value) for value in values)
 
 
-def _from_file(path: Path, classes: list[str]) -> tuple[StateDict, bool]:
-    """(state dict, whether its head may be kept): the head of a checkpoint of ours counts for the same classes only."""
-    content = checkpoint.load(path)
-    keep = "classes" not in content or content["classes"] == classes
-    for key in ("model", "state_dict", "model_state_dict"):
-        if isinstance(content.get(key), dict):
-            content = content[key]
-            break
-    state = {name: value for name, value in content.items() if isinstance(value, Tensor)}
-    if not state:
-        raise ModelError(
-            f"{path} holds no weights",
-            f"it has {', '.join(map(str, list(content)[:5])) or 'nothing'}, and no tensor among them",
-            "save a state dict: torch.save(model.state_dict(), file)",
-        )
-    return state, keep
+def _part(state: StateDict, head: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """(body, head) of a state dict."""
+    in_head = {name: value for name, value in state.items() if name.startswith(f"{head}.")}
+    return {name: value for name, value in state.items() if name not in in_head}, in_head
+
+
+def _head_misfit(theirs: StateDict, classes: int) -> str:
+    outputs = {len(value) for name, value in theirs.items() if name.endswith(("weight", "bias")) and value.ndim}
+    if not theirs:
+        return "it has no head"
+    if len(outputs) == 1 and outputs != {classes}:
+        return f"its head has {outputs.pop()} outputs"
+    return "its head is for other classes" if outputs == {classes} else "its head is of another form"
 
 
 def _strip(state: StateDict, own: StateDict) -> dict[str, Tensor]:
@@ -142,5 +163,5 @@ def _require_fit(body: StateDict, own: StateDict, source: str, architecture: str
 
 def _first(state: StateDict, wrong: Sequence[str], extra: Sequence[str] = ()) -> str:
     """The first names on one side of a misfit, with shapes."""
-    names = [name for name in (*wrong, *extra) if name in state][:3] or list(state)[:3]
-    return ", ".join(f"{name} {tuple(state[name].shape)}" for name in names) or "nothing"
+    names = [name for name in (*wrong, *extra) if name in state][:3]
+    return ", ".join(f"{name} {tuple(state[name].shape)}" for name in names) or "nothing of that kind"

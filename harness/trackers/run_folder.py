@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import secrets
 import socket
@@ -52,6 +53,10 @@ class RunFolder:
         """Writes all predictions so far, in one step."""
         write_whole(self.path / "predictions.csv", predictions_csv(predictions, classes))
 
+    def keep_copy(self, experiment_file: Path) -> None:
+        """Copies the experiment's file to `experiment.py`."""
+        write_whole(self.path / "experiment.py", experiment_file.read_bytes())
+
     def epoch_log(self, fold: int) -> Callback:
         """A callback that adds a line to `metrics.jsonl` at the end of each epoch."""
         return _EpochLog(self.path / "metrics.jsonl", fold)
@@ -63,7 +68,9 @@ class _EpochLog(Callback):
         self._fold = fold
 
     def on_epoch_end(self, state: State) -> None:
-        row = {"fold": self._fold, "time": round(time.time(), 3), "step": state.step, **state.history[-1]}
+        # JSON has no words for what is not a finite number
+        finite = {name: value if math.isfinite(value) else None for name, value in state.history[-1].items()}
+        row = {"fold": self._fold, "time": round(time.time(), 3), "step": state.step, **finite}
         with storing(self._path), self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import StepLR
 
-from harness import callbacks
+from harness import callbacks, checkpoint
 from harness.engine import Callback, Trainer
 
 MAKE: dict[str, Callable[[Path], Callback]] = {
     "BestPredictions": lambda folder: callbacks.BestPredictions(),
-    "EarlyStopping": lambda folder: callbacks.EarlyStopping("train_loss", patience=2, mode="max"),
+    "EarlyStopping": lambda folder: callbacks.EarlyStopping("valid_loss", patience=1),
     "GradientClipping": lambda folder: callbacks.GradientClipping(0.1),
     "LearningRateSchedule": lambda folder: callbacks.LearningRateSchedule(lambda o, total: StepLR(o, 1, 0.1)),
     "ModelCheckpoint": lambda folder: callbacks.ModelCheckpoint(folder, "valid_accuracy"),
@@ -24,14 +25,31 @@ MAKE: dict[str, Callable[[Path], Callback]] = {
 }
 
 
-def fit(callback: Callback, seed: int) -> list[dict[str, float]]:
+def fit(callback: Callback, seed: int, good: bool = True) -> dict[str, Any]:
+    """What a callback makes of a fit: the history, all that it remembers, and the files that it wrote."""
     torch.manual_seed(seed)
     model = nn.Linear(3, 2)
     points = torch.randn(20, 3)
-    batches = list(zip(points.split(8), (points[:, 0] > 0).long().split(8), strict=True))
+    targets = (points[:, 0] > 0).long()
+    batches = list(zip(points.split(8), targets.split(8), strict=True))
     trainer = Trainer(callbacks=[callback], device="cpu", precision="fp32")
-    state = trainer.fit(model, torch.optim.SGD(model.parameters(), 0.1), batches, batches, epochs=5)
-    return [{name: value for name, value in row.items() if "seconds" not in name} for row in state.history]
+    state = trainer.fit(model, torch.optim.SGD(model.parameters(), 2.0 if good else 1e-4), batches, batches, epochs=5)
+    rows = [{name: value for name, value in row.items() if "seconds" not in name} for row in state.history]
+    return {
+        "history": rows,
+        "stop": state.stop_reason,
+        "best_epoch": getattr(callback, "best_epoch", None),
+        "logits": getattr(callback, "logits", torch.zeros(0)).tolist(),
+        "best": _saved(getattr(callback, "best_path", None)),
+        "last": _saved(getattr(callback, "last_path", None)),
+    }
+
+
+def _saved(path: Path | None) -> list[Any]:
+    if path is None:
+        return []
+    content = checkpoint.load(path)
+    return [content["epoch"], content["model"]["weight"].tolist()]
 
 
 def test_every_callback_is_here() -> None:
@@ -41,8 +59,8 @@ def test_every_callback_is_here() -> None:
 @pytest.mark.parametrize("name", sorted(MAKE))
 def test_a_second_fit_is_not_touched_by_the_first(name: str, tmp_path: Path) -> None:
     used = MAKE[name](tmp_path)
-    fit(used, seed=1)
-    assert fit(used, seed=2) == fit(MAKE[name](tmp_path), seed=2)
+    fit(used, seed=1, good=True)  # better than all that follows, so that what is not forgotten shows
+    assert fit(used, seed=2, good=False) == fit(MAKE[name](tmp_path), seed=2, good=False)
 
 
 @pytest.mark.parametrize("name", sorted(MAKE))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import shutil
@@ -86,8 +87,19 @@ def runs_is_a_file(project: Path, data: Path) -> list[str]:
     return ["tiny"]
 
 
+def read_only(project: Path, data: Path) -> list[str]:
+    """A folder that the system lets nobody write to, or, for all but root, one without that permission."""
+    folder = Path("/sys/kernel") if os.geteuid() == 0 else project / "locked"
+    folder.mkdir(mode=0o555, exist_ok=True)
+    return ["tiny", "--runs", str(folder)]
+
+
 def bad(code: str) -> Arrange:
     return experiment(f"from harness import Experiment\n{code}\n")
+
+
+def with_bytes(content: bytes) -> Arrange:
+    return with_weights(lambda path: path.write_bytes(content))
 
 
 def saved(content: object) -> Arrange:
@@ -131,15 +143,25 @@ CASES = [
         "do not fit small_cnn",
         with_weights(lambda path: torch.save(build("mobilenet_v3_small", 2, 32).state_dict(), path)),
     ),
-    Case("weights that are no torch file", 2, "w.pth", with_weights(lambda path: path.write_text("hello"))),
-    Case("empty weights", 2, "cannot be read", with_weights(lambda path: path.write_bytes(b""))),
+    Case(
+        "weights that are no torch file",
+        2,
+        "w.pth is no torch file",
+        with_bytes(b"hello"),
+    ),
+    Case("empty weights", 2, "it is empty", with_bytes(b"")),
     Case(
         "a whole model",
         2,
         "it holds Python objects",
         saved(torch.nn.Linear(2, 2)),
     ),
-    Case("a pickle with code in it", 2, "w.pth", with_weights(lambda path: path.write_bytes(pickle.dumps(Evil())))),
+    Case(
+        "a pickle with code in it",
+        2,
+        "it holds Python objects",
+        with_bytes(pickle.dumps(Evil())),
+    ),
     Case("code in a torch file", 2, "it holds Python objects", saved({"a": Evil()})),
     Case("no data", 4, "harness data demo", settings("data=data/train")),
     Case("data that DVC has not fetched", 4, "dvc pull data.dvc", dvc_file),
@@ -157,7 +179,9 @@ CASES = [
         file_in_sea(lambda path: path.write_text("<html>")),
     ),
     Case("a broken link", 4, "sea/x.png (a broken link)", file_in_sea(lambda path: path.symlink_to("gone"))),
-    Case("a folder that cannot be written", 1, "runs/tiny", runs_is_a_file),
+    Case("runs that are a file", 1, "runs/tiny", runs_is_a_file),
+    Case("a read-only folder", 1, "choose another folder with --runs", read_only),
+    Case("a huge seed", 2, "seed = 99999999999 is not possible", settings("seed=99999999999")),
     Case("a learning rate that diverges", 1, "the training loss is", settings("lr=1e30", "optimizer=sgd")),
     Case("a hook that does not exist", 2, "on_epoch_edn is no event", callback_that("on_epoch_edn", "pass")),
     Case("a callback that fails", 1, "bad.py:3", callback_that("on_batch_end", "state.nothing")),
@@ -172,13 +196,18 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_bad_input(case: Case, call: Callable[..., Outcome], project: Path, scenery: Path) -> None:
-    outcome = call("run", *case.arrange(project, scenery))
+    arguments = case.arrange(project, scenery)
+    before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
+    outcome = call("run", *arguments)
     assert outcome.code == case.code, outcome.err
     assert case.says in outcome.err
     assert [line.split(":")[0].strip() for line in outcome.error_lines] == ["error", "why", "try"]
     assert outcome.out == ""
     assert "Traceback" not in outcome.err
     assert not (project / "pwned").exists()
+    assert before.items() <= {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}.items()
+    for record in project.glob("runs/*/*/run.json"):
+        assert json.loads(record.read_text())["status"] == "failed"
 
 
 def test_there_are_many() -> None:

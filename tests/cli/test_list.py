@@ -23,5 +23,10 @@ def test_experiments_and_runs_are_shown_newest_first(call: Call, project: Path) 
     assert outcome.out.count("finished") == 2
     listed = json.loads(call("list", "--json").out)
     assert len(listed["runs"]) == 2
-    assert listed["runs"][0]["run_dir"] > listed["runs"][1]["run_dir"]
+    newest = json.loads((project / listed["runs"][0]["run_dir"] / "run.json").read_text())
+    assert newest["experiment"]["epochs"] == 2
+    assert "epochs=2" in outcome.out
     assert len(json.loads(call("list", "-n", "1", "--json").out)["runs"]) == 1
+    assert "latest runs (1 of 2; -n 2 shows all)" in call("list", "-n", "1").out
+    assert call("run", "tiny", "--fold", "2").code == 0
+    assert "fold 2 only" in call("list").out

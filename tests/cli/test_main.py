@@ -17,7 +17,7 @@ def test_help_names_every_verb_and_the_exit_codes(call: Call) -> None:
     outcome = call("--help")
     assert outcome.code == 0
     assert all(f"  {verb} " in outcome.out for verb in ("data", "list", "run"))
-    assert "3 gate not met" in outcome.out
+    assert "4 data" in outcome.out
     assert call().out == outcome.out
     assert call("run", "-h").code == 0
 
@@ -38,6 +38,7 @@ def test_the_module_is_the_command() -> None:
         (["run", "x", "y"], "Got unexpected extra argument"),
         (["data", "demmo"], "No such command 'demmo'"),
         (["--wrong"], "No such option"),
+        (["data"], "harness data does nothing by itself"),
     ],
 )
 def test_a_mistyped_command_is_three_lines_and_exit_code_2(arguments: list[str], what: str, call: Call) -> None:
@@ -48,7 +49,9 @@ def test_a_mistyped_command_is_three_lines_and_exit_code_2(arguments: list[str],
     assert what in outcome.err
 
 
-def test_code_of_the_users_that_fails_is_three_lines_and_debug_shows_all(call: Call, project: Path) -> None:
+def test_code_of_the_users_that_fails_is_three_lines_and_debug_shows_all(
+    call: Call, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = project / "experiments/mine.py"
     text = (project / "experiments/tiny.py").read_text()
     path.write_text(text[:-2] + ", augment=broken)\n")
@@ -61,7 +64,27 @@ def test_code_of_the_users_that_fails_is_three_lines_and_debug_shows_all(call: C
     assert "Traceback" not in outcome.err
     from harness.cli.main import run_command
 
+    capsys.readouterr()
     assert run_command(["run", "mine"], debug=True) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_an_end_of_file_in_code_of_the_users_is_not_ctrl_c(call: Call, project: Path) -> None:
+    text = (project / "experiments/tiny.py").read_text()
+    body = "def broken(image):\n    raise EOFError\n\n"
+    (project / "experiments/mine.py").write_text(body + text[:-2] + ", augment=broken)\n")
+    outcome = call("run", "mine")
+    assert outcome.code == 1
+    assert "code of yours failed at experiments/mine.py:2" in outcome.err
+
+
+def test_an_experiment_may_import_what_lies_beside_it(call: Call, project: Path) -> None:
+    (project / "experiments/_common_parts.py").write_text("RATE = 0.25\n")
+    text = (project / "experiments/tiny.py").read_text()
+    (project / "experiments/mine.py").write_text("from _common_parts import RATE\n" + text[:-2] + ", lr=RATE)\n")
+    assert '"value": 0.25' in call("run", "mine", "--dry-run", "--json").out
+    assert "mine" in call("list").out
+    assert "_common_parts" not in call("list").out
 
 
 def test_a_reader_that_leaves_is_told_nothing(project: Path) -> None:

@@ -75,9 +75,10 @@ def test_a_fast_dev_run_goes_through_everything(call: Call, project: Path, scene
     written = only_run(project, "long")
     assert written["fast_dev_run"] is True
     assert [fold["epochs"] for fold in written["folds"]] == [1, 1]
-    assert written["n"] <= 2 * 2 * 4
+    assert written["n"] == 2 * 2 * 4
+    assert written["origins"]["epochs"] == "command line"
     lines = (next((project / "runs/long").iterdir()) / "metrics.jsonl").read_text().splitlines()
-    assert all(json.loads(line)["step"] <= 2 for line in lines)
+    assert all(json.loads(line)["step"] == 2 for line in lines)
 
 
 def test_an_experiment_file_runs_itself(project: Path) -> None:
@@ -88,7 +89,9 @@ def test_an_experiment_file_runs_itself(project: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["n"] == 33
     assert only_run(project)["experiment"]["epochs"] == 1
-    assert only_run(project)["command"] == ["tiny.py", "-s", "epochs=1", "--json"]
+    (copied,) = (project / "runs/tiny").glob("*/experiment.py")
+    assert copied.read_text() == path.read_text()
+    assert only_run(project)["command"] == ["experiments/tiny.py", "-s", "epochs=1", "--json"]
 
 
 def test_corrupt_images_can_be_skipped(call: Call, project: Path, scenery: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.data.check import check_images, refuse
+from harness.data.check import check_images, undecodable_error
 from harness.data.folders import list_images
 
 
@@ -40,7 +40,7 @@ def test_every_image_that_cannot_be_decoded_is_named_with_its_reason(copy: Path)
         "sea/sea00.jpg": "truncated",
         "sea/sea01.jpg": "empty",
     }
-    error = refuse(check, images)
+    error = undecodable_error(check, images)
     assert error.what.startswith("4 of 34 images")
     assert all(f"{path} ({why})" in error.why for path, why in check.problems.items())
     rest, rest_check = check.without(images)

@@ -18,15 +18,17 @@ def make(root: Path, *paths: str) -> Path:
 
 def test_the_listing_is_sorted_and_in_posix_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(tmp_path, "sea/b.jpg", "sea/a.PNG", "forest/z/c.jpeg", "forest/a.jpg")
+    (tmp_path / "forest/alias").symlink_to(tmp_path / "forest/z", target_is_directory=True)
     images = list_images(tmp_path)
     assert images.classes == ("forest", "sea")
-    assert images.paths == ("forest/a.jpg", "forest/z/c.jpeg", "sea/a.PNG", "sea/b.jpg")
+    assert images.paths == ("forest/a.jpg", "forest/alias/c.jpeg", "sea/a.PNG", "sea/b.jpg")
     assert images.labels == (0, 0, 1, 1)
     real_walk = os.walk
 
     def backwards(top, **options):  # type: ignore[no-untyped-def]
         for folder, folders, files in real_walk(top, **options):
-            yield folder, folders, files[::-1]
+            folders.sort(reverse=True)
+            yield folder, folders, sorted(files, reverse=True)
 
     monkeypatch.setattr(os, "walk", backwards)
     assert list_images(tmp_path) == images

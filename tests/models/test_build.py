@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.errors import ModelError
-from harness.models.build import architectures, bears_channels_last, build, head_name
+from harness.models.build import architectures, build, head_name, supports_channels_last
 
 HEADS = {
     "resnet18": "fc",
@@ -26,7 +26,7 @@ HEADS = {
 def test_the_head_is_replaced_whatever_it_is_called(name: str) -> None:
     model = build(name, classes=3, image_size=64)
     assert head_name(model) == HEADS[name]
-    assert bears_channels_last(model, 64)
+    assert supports_channels_last(model, 64)
     with torch.inference_mode():
         assert model.eval()(torch.zeros(2, 3, 64, 64)).shape == (2, 3)
 
@@ -61,8 +61,8 @@ def test_a_users_function() -> None:
     model = build(Flat, 4, 32)
     assert head_name(model) == "fc"
     assert model.training
-    assert not bears_channels_last(model, 32)
-    assert not bears_channels_last(nn.Linear(2, 2), 32)
+    assert not supports_channels_last(model, 32)
+    assert not supports_channels_last(nn.Linear(2, 2), 32)
 
 
 @pytest.mark.parametrize(

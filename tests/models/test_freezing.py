@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import copy
+import gc
+import weakref
 
 import pytest
 import torch
@@ -71,6 +73,18 @@ def test_frozen_modules_stay_in_eval_mode_whatever_is_said() -> None:
     assert not training & set(frozen)
     assert {"", "features", "features.4", "features.4.block.0.1", "classifier"} <= training
     assert not any(module.training for module in copy.deepcopy(model).train().features[0].modules())  # type: ignore[index, union-attr]
+
+
+def test_a_frozen_model_is_freed_as_soon_as_nobody_holds_it() -> None:
+    model = build("resnet18", 2, 32)
+    freeze(model, True)
+    watched = weakref.ref(model.layer1)
+    gc.disable()
+    try:
+        del model
+        assert watched() is None
+    finally:
+        gc.enable()
 
 
 def test_frozen_parameters_get_no_gradient() -> None:

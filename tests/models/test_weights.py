@@ -9,15 +9,20 @@ import torch
 from torch import nn
 
 from harness import checkpoint
-from harness.errors import ModelError
+from harness.errors import ModelError, RemoteError
 from harness.models.build import build
-from harness.models.weights import load_weights, normalisation
+from harness.models.weights import imagenet_weights, weights_from_file
 
 CLASSES = ["forest", "sea"]
 
 
 def small(classes: int = 2) -> nn.Module:
     return build("small_cnn", classes, 32)
+
+
+def load_weights(model: nn.Module, architecture: str, source: str, classes: list[str]) -> str:
+    weights = imagenet_weights(architecture) if source == "imagenet" else weights_from_file(Path(source))
+    return weights.load_into(model, architecture, classes)
 
 
 def saved(path: Path, state: Any) -> str:
@@ -49,8 +54,24 @@ def test_the_forms_in_which_weights_are_saved(wrap: Any, prefix: str, tmp_path: 
     assert same(source, model, but="-")
 
 
+def ours(path: Path, **content: Any) -> None:
+    transform = {"image_size": 32, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
+    checkpoint.save(path, {"model": small().state_dict(), "transform": transform, **content})
+
+
+def test_a_head_of_another_form_is_dropped_whole(tmp_path: Path) -> None:
+    source = small()
+    source.head = nn.Sequential(nn.Dropout(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 2))
+    model = small()
+    said = load_weights(model, "small_cnn", saved(tmp_path / "w.pth", source.state_dict()), CLASSES)
+    assert "its head is of another form" in said
+    assert same(source, model)
+    body = {name: value for name, value in source.state_dict().items() if not name.startswith("head.")}
+    assert "it has no head" in load_weights(model, "small_cnn", saved(tmp_path / "b.pth", body), CLASSES)
+
+
 def test_a_head_for_other_classes_of_the_same_number_is_dropped(tmp_path: Path) -> None:
-    checkpoint.save(tmp_path / "c.pt", {"model": small().state_dict(), "classes": ["sea", "forest"]})
+    ours(tmp_path / "c.pt", classes=["sea", "forest"])
     assert "is for other classes" in load_weights(small(), "small_cnn", str(tmp_path / "c.pt"), CLASSES)
     assert "head included" in load_weights(small(), "small_cnn", str(tmp_path / "c.pt"), ["sea", "forest"])
 
@@ -116,7 +137,7 @@ def test_no_network_is_an_error_that_names_the_two_ways_on(tmp_path: Path, monke
 
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
-    with pytest.raises(ModelError, match="cannot be downloaded") as caught:
+    with pytest.raises(RemoteError, match="cannot be downloaded") as caught:
         load_weights(build("resnet18", 2, 64), "resnet18", "imagenet", CLASSES)
     assert "-s weights=FILE" in caught.value.fix
     assert "-s weights=none" in caught.value.fix
@@ -124,9 +145,17 @@ def test_no_network_is_an_error_that_names_the_two_ways_on(tmp_path: Path, monke
         load_weights(small(), "small_cnn", "imagenet", CLASSES)
 
 
-def test_normalisation_is_what_the_weights_expect(tmp_path: Path) -> None:
-    assert normalisation("resnet18", "imagenet") == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    assert normalisation("resnet18", None) == normalisation("resnet18", "imagenet")
-    content = {"model": small().state_dict(), "transform": {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}}
-    checkpoint.save(tmp_path / "c.pt", content)
-    assert normalisation("small_cnn", str(tmp_path / "c.pt")) == ((0.5,) * 3, (0.25,) * 3)
+def test_normalisation_is_what_the_weights_expect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    imagenet_file("resnet18", monkeypatch, tmp_path)
+    weights = imagenet_weights("resnet18")
+    assert (weights.mean, weights.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    torch.save(small().state_dict(), tmp_path / "bare.pth")
+    assert weights_from_file(tmp_path / "bare.pth").mean == weights.mean
+    ours(tmp_path / "c.pt", data_digest="abc.dir")
+    own = weights_from_file(tmp_path / "c.pt")
+    assert (own.mean, own.std, own.data_digest) == ((0.5,) * 3, (0.25,) * 3, "abc.dir")
+
+
+@pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
+def test_two_models_transform_their_inputs_for_torchvisions_weights(name: str) -> None:
+    assert build(name, 2, 96).transform_input is True
