@@ -28,10 +28,10 @@ def save(path: Path, content: dict[str, Any]) -> None:
     """
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, **content}, buffer)
-    write_whole(path, buffer.getbuffer())
+    write_whole(path, buffer.getvalue())
 
 
-def write_whole(path: Path, content: bytes | memoryview) -> None:
+def write_whole(path: Path, content: bytes) -> None:
     """Replaces the file at `path` by `content` in one step. Raises StorageError, and then leaves nothing behind."""
     with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,7 @@ def command(runs: str, count: int, as_json: bool) -> None:
     from harness.trackers.run_folder import latest_runs
 
     experiments = [_experiment(path) for path in files()]
-    every = list(latest_runs(Path(runs)))
+    every = latest_runs(Path(runs))
     latest = [_run(path, record) for path, record in every[:count]]
     if as_json:
         click.echo(json.dumps({"experiments": experiments, "runs": latest}))

@@ -8,7 +8,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ class RunFolder:
         path = runs / name / f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         with storing(path):
             (path / "checkpoints").mkdir(parents=True)
-        started = {"started": now.isoformat(timespec="seconds"), "pid": os.getpid(), "host": socket.gethostname()}
+        started = {"started": now.isoformat(timespec="milliseconds"), "pid": os.getpid(), "host": socket.gethostname()}
         folder = cls(path, {"name": name, "status": UNFINISHED, **started, **record})
         folder.update()
         return folder
@@ -75,20 +75,22 @@ class _EpochLog(Callback):
             file.write(json.dumps(row) + "\n")
 
 
-def latest_runs(runs: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+def latest_runs(runs: Path) -> list[tuple[Path, dict[str, Any]]]:
     """(folder, record) of each run under `runs`, newest first; a folder without a readable `run.json` is passed over.
 
     A run that says it is running, but whose process on this machine is gone, is given the status "died".
     """
-    for path in sorted(runs.glob("*/*/run.json"), key=lambda path: path.parent.name, reverse=True):
+    found = []
+    for path in runs.glob("*/*/run.json"):
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            started = datetime.fromisoformat(record["started"]).timestamp()
+        except (OSError, ValueError, TypeError, KeyError):
             continue
-        if isinstance(record, dict):
-            if record.get("status") == UNFINISHED and _is_gone(record):
-                record["status"] = "died"
-            yield path.parent, record
+        if record.get("status") == UNFINISHED and _is_gone(record):
+            record["status"] = "died"
+        found.append((started, path.parent, record))
+    return [(folder, record) for _, folder, record in sorted(found, key=lambda run: run[0], reverse=True)]
 
 
 def _is_gone(record: dict[str, Any]) -> bool:
