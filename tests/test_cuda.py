@@ -1,0 +1,42 @@
+"""On a GPU, where there is one: the everyday suite hides it, so these run in a process of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import sys, torch
+from harness import Callback, Trainer
+class Watch(Callback):
+    def on_batch_end(self, state):
+        assert state.loss.is_cuda and state.logits.dtype == torch.float32
+model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.LazyLinear(2))
+model(torch.zeros(1, 3, 8, 8))
+images = torch.randn(64, 3, 8, 8)
+batches = list(zip(images.split(16), (images[:, 0].mean((1, 2)) > 0).long().split(16)))
+trainer = Trainer(callbacks=[Watch()], device="cuda", precision=sys.argv[1], channels_last=True)
+state = trainer.fit(model, torch.optim.Adam(model.parameters(), 1e-2), batches, batches, 30)
+assert state.scaler.is_enabled() == (sys.argv[1] == "fp16")
+assert state.history[-1]["valid_accuracy"] > 0.9, state.history[-1]
+assert trainer.predict(model, batches).shape == (64, 2)
+"""
+
+
+def _has_gpu() -> bool:
+    code = "import sys, torch; sys.exit(not torch.cuda.is_available())"
+    return subprocess.run([sys.executable, "-c", code], env=_visible(), check=False).returncode == 0
+
+
+def _visible() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_training_on_a_gpu(precision: str) -> None:
+    if not _has_gpu():
+        pytest.skip("there is no GPU")
+    subprocess.run([sys.executable, "-c", SCRIPT, precision], env=_visible(), check=True)
