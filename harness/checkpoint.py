@@ -14,6 +14,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from harness.errors import ModelError, storing
@@ -27,8 +28,24 @@ def save(path: Path, content: dict[str, Any]) -> None:
     Raises StorageError where the disk refuses.
     """
     buffer = io.BytesIO()
-    torch.save({"format": FORMAT, **content}, buffer)
+    torch.save(_exact({"format": FORMAT, **content}), buffer)
     write_whole(path, buffer.getvalue())
+
+
+def _exact(value: Any) -> Any:
+    """The same in types that a safe load takes: of subclasses of str or float, and numpy's numbers, the value."""
+    if isinstance(value, dict):
+        return {_exact(key): _exact(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_exact(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, (torch.Tensor, bool)):
+        return value
+    for kind in (str, int, float):
+        if isinstance(value, kind):
+            return kind(value)
+    return str(value)
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -63,7 +80,7 @@ def load(path: Path) -> dict[str, Any]:
             "it holds Python objects, whose loading can run code; only tensors and plain values are read",
             "save its state dict alone: torch.save(model.state_dict(), file)",
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, UnicodeDecodeError) as error:
+    except Exception as error:  # what torch raises of a damaged file is of any kind
         first = (str(error) or type(error).__name__).splitlines()[0]
         raise ModelError(
             f"{path} cannot be read", f"damaged, or no torch file: {first}", "name a file that torch.save wrote"

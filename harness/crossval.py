@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness import provenance
-from harness.errors import Terminated
+from harness.errors import StorageError, Terminated
 from harness.evaluate import Accuracy, Prediction, mean_and_deviation, measure
 from harness.experiment import Experiment
 from harness.plan import Plan, make_plan
@@ -36,7 +36,7 @@ class CrossValidation:
     @property
     def accuracy(self) -> Accuracy:
         """Pooled over all out-of-fold predictions, so that folds of unequal size count by their images."""
-        return measure(self.predictions, self.classes)
+        return measure(self.predictions)
 
     @property
     def baseline(self) -> float:
@@ -130,16 +130,26 @@ def _record(plan: Plan) -> dict[str, Any]:
     }
 
 
-@contextmanager
+@contextlib.contextmanager
 def _status_kept(folder: RunFolder) -> Iterator[None]:
     """However the folds end, `run.json` says how, and when."""
     started = time.perf_counter()
-    status, error = "finished", None
     try:
         yield
-    except BaseException as caught:
-        status = "interrupted" if isinstance(caught, (KeyboardInterrupt, Terminated)) else "failed"
-        error = f"{type(caught).__name__}: {getattr(caught, 'what', caught)}".rstrip(": ")
+    except BaseException as error:
+        with contextlib.suppress(StorageError):  # what ended the run matters more than that the disk is full, too
+            folder.update(status=_status(error), error=_one_line(error), run_seconds=_since(started))
         raise
-    finally:
-        folder.update(status=status, error=error, run_seconds=round(time.perf_counter() - started, 3))
+    folder.update(status="finished", error=None, run_seconds=_since(started))
+
+
+def _status(error: BaseException) -> str:
+    return "interrupted" if isinstance(error, (KeyboardInterrupt, Terminated)) else "failed"
+
+
+def _one_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {getattr(error, 'what', error)}".rstrip(": ")
+
+
+def _since(started: float) -> float:
+    return round(time.perf_counter() - started, 3)

@@ -17,7 +17,7 @@ on_fit_end                      always, also after a failure: state.error says w
 
 from __future__ import annotations
 
-import warnings
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -32,6 +32,7 @@ from harness.errors import UsageError, nearest
 from harness.metrics import Means, Metric, accuracy, require_metric
 from harness.precision import Precision, choose_precision
 
+log = logging.getLogger("harness")
 EVENTS = (
     "on_fit_start",
     "on_epoch_start",
@@ -56,6 +57,7 @@ class State:
     precision: Precision
     scaler: torch.amp.GradScaler  # does nothing except in fp16
     metric_names: tuple[str, ...]  # what each row of `history` will hold, known before the first step
+    phases: tuple[Phase, ...]  # of each epoch, in order
     batches: dict[Phase, int]  # per epoch, of each phase whose iterable has a length
     epoch: int = 0  # 1-based from the first on_epoch_start on
     step: int = 0  # batches trained on; in fp16 the scaler may have skipped the optimizer for some
@@ -69,7 +71,7 @@ class State:
 
     def stop(self, reason: str) -> None:
         """Ends the fit: training after this batch, and, once what was trained is validated, this epoch."""
-        self.stop_reason = self.stop_reason or reason
+        self.stop_reason = self.stop_reason or str(reason)
 
     def require_metric(self, name: str) -> None:
         """Raises UsageError unless `name` will be in every row of `history`."""
@@ -81,7 +83,7 @@ class Callback:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for name in vars(cls):
+        for name in dir(cls):
             if name.startswith("on_") and name not in EVENTS:
                 known = ", ".join(EVENTS)
                 raise TypeError(f"{cls.__name__}.{name} is no event{nearest(name, EVENTS)}; the events are {known}")
@@ -149,7 +151,7 @@ class Trainer:
             while state.epoch < epochs and state.stop_reason is None:
                 state.epoch += 1
                 self._emit("on_epoch_start", state)
-                row: dict[str, float] = {"epoch": state.epoch, "lr": optimizer.param_groups[0]["lr"]}
+                row: dict[str, float] = {"epoch": state.epoch, "lr": float(optimizer.param_groups[0]["lr"])}
                 for state.phase, batches in phases.items():
                     row |= self._run_phase(state, batches)
                 state.history.append(row)
@@ -201,6 +203,7 @@ class Trainer:
             self.precision,
             torch.amp.GradScaler(self.device.type, enabled=self.precision.scaled),
             metric_names=tuple(f"{phase}_{name}" for phase in phases for name in ("loss", *self.metrics)),
+            phases=tuple(phases),
             batches={phase: len(batches) for phase, batches in phases.items() if isinstance(batches, Sized)},
         )
 
@@ -249,7 +252,7 @@ class Trainer:
         if failure is None:
             return
         if state.error is not None:  # the fit's own failure is the one to report
-            warnings.warn(f"at the end of the failed fit, also: {failure!r}", RuntimeWarning, stacklevel=3)
+            log.warning("at the end of the failed fit, also: %s: %s", type(failure).__name__, failure)
             return
         state.error = failure
         raise failure

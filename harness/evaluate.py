@@ -18,10 +18,8 @@ class Prediction:
     path: str
     fold: int  # 1-based
     label: str
+    predicted: str  # the class with the highest logit
     probabilities: tuple[float, ...]  # in the order of the classes
-
-    def predicted(self, classes: Sequence[str]) -> str:
-        return classes[self.probabilities.index(max(self.probabilities))]
 
 
 @dataclass(frozen=True)
@@ -44,9 +42,9 @@ class Accuracy:
         return f"{100 * self.value:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f} %, n = {self.n})"
 
 
-def measure(predictions: Sequence[Prediction], classes: Sequence[str]) -> Accuracy:
+def measure(predictions: Sequence[Prediction]) -> Accuracy:
     """The accuracy of `predictions`, of which there must be at least one."""
-    return Accuracy(sum(p.predicted(classes) == p.label for p in predictions), len(predictions))
+    return Accuracy(sum(p.predicted == p.label for p in predictions), len(predictions))
 
 
 def wilson_interval(right: int, n: int, z: float = Z95) -> tuple[float, float]:
@@ -71,5 +69,5 @@ def predictions_csv(predictions: Iterable[Prediction], classes: Sequence[str]) -
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["path", "fold", "label", "predicted", *(f"p_{name}" for name in classes)])
     for p in predictions:
-        writer.writerow([p.path, p.fold, p.label, p.predicted(classes), *map(repr, p.probabilities)])
+        writer.writerow([p.path, p.fold, p.label, p.predicted, *map(repr, p.probabilities)])
     return text.getvalue().encode("utf-8", "surrogateescape")

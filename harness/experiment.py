@@ -12,7 +12,7 @@ from harness.errors import ExperimentError, nearest, show_uncaught
 from harness.fields import Rule, choice, number, parse, plain, setting, text, whole
 
 TRACKERS = ("tensorboard", "mlflow")
-NAME = re.compile(r"[a-z0-9._-]*[a-z0-9_-]")  # valid as a folder on every system
+NAME = re.compile(r"[a-z0-9._-]{0,99}[a-z0-9_-]")  # valid as a folder on every system
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class Experiment:
     )
     data: str = setting("data/train", text("a folder"), "training images: a folder per class")
     test_data: str | None = setting(None, text("a folder").or_none(), "images for the last test, never trained on")
-    image_size: int = setting(224, whole(16), "pixels: every image becomes a square of this side")
+    image_size: int = setting(224, whole(16, 4096), "pixels: every image becomes a square of this side")
     augment: str | Callable[..., Any] | None = setting(
         None,
         choice("flip", "standard").or_none().or_function("(uint8 image) -> uint8 image"),
@@ -72,7 +72,7 @@ class Experiment:
     precision: str = setting("auto", choice("auto", "fp32", "bf16", "fp16"), "number format of the arithmetic")
     seed: int = setting(
         0,
-        Rule("a whole number from 0 to 4294967295", lambda v: type(v) is int and 0 <= v < 2**32),
+        whole(0, 2**32 - 1),
         "of folds, new weights, order and augmentation",
     )
     workers: int | str = setting(
@@ -113,9 +113,9 @@ class Experiment:
     def __post_init__(self) -> None:
         for item in dataclasses.fields(self):
             value = getattr(self, item.name)
-            if isinstance(value, list):
-                value = tuple(value)
-            if type(value) is int and isinstance(item.default, float):
+            if isinstance(item.default, tuple) and isinstance(value, (list, str)):
+                value = tuple(value) if isinstance(value, list) else (value,)
+            if type(value) is int and isinstance(item.default, float) and abs(value) < 2**53:
                 value = float(value)
             object.__setattr__(self, item.name, value)
             _require_value(item, value)

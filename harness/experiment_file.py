@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import re
 import sys
 import traceback
 from pathlib import Path
 
-from harness.errors import ExperimentError, HarnessError, nearest
+from harness.errors import ExperimentError, HarnessError, Terminated, nearest
 from harness.experiment import Experiment
 
 FOLDER = Path("experiments")
@@ -17,12 +18,13 @@ FOLDER = Path("experiments")
 def find(name: str, folder: Path = FOLDER) -> Path:
     """The file that `name` means: a path, or the name of a file in `folder`. Raises ExperimentError for none."""
     for path in (Path(name), folder / name, folder / f"{name}.py"):
-        if path.is_file():
-            return path
+        with contextlib.suppress(OSError):  # a name that is too long for the system, say
+            if path.is_file():
+                return path
     known = [path.stem for path in files(folder)]
     raise ExperimentError(
         f"there is no experiment {name!r}{nearest(Path(name).stem, known)}",
-        f"looked for {name} and {folder / Path(name).stem}.py in {Path.cwd()}",
+        f"looked for {name} and {folder / Path(name).stem}.py in this folder",
         f"harness run {known[0]}  (there are {', '.join(known)})"
         if known
         else "harness run FILE.py, or cd to the project",
@@ -52,12 +54,17 @@ def load(path: Path | str) -> Experiment:
     try:
         spec.loader.exec_module(module)
     except HarnessError as error:
-        raise type(error)(f"{_line_of(error, path)}: {error.what}", error.why, error.fix) from error
+        error.what = f"{_line_of(error, path)}: {error.what}"
+        raise
     except SyntaxError as error:
+        file = Path(error.filename or path)  # the experiment, or what it imports
+        file = path if file == path.absolute() else file
         raise ExperimentError(
-            f"{path}:{error.lineno}: syntax error", f"{error.msg}: {(error.text or '').strip()}", f"mend {path}"
+            f"{file}:{error.lineno or 1}: syntax error", f"{error.msg}: {(error.text or '').strip()}", f"mend {file}"
         ) from error
-    except (Exception, SystemExit) as error:
+    except (KeyboardInterrupt, Terminated):
+        raise
+    except BaseException as error:  # SystemExit, and whatever else a file may raise
         raise ExperimentError(
             f"{_line_of(error, path)}: the experiment file failed", f"{type(error).__name__}: {error}", f"mend {path}"
         ) from error

@@ -15,7 +15,13 @@ class Rule:
     """What a field takes: the end of the sentence "lr takes ...", and the test for it."""
 
     takes: str
-    holds: Callable[[Any], bool]
+    test: Callable[[Any], bool]
+
+    def holds(self, value: Any) -> bool:
+        try:
+            return bool(self.test(value))
+        except (TypeError, ValueError, OverflowError):  # of a value so odd that it cannot even be looked at
+            return False
 
     def or_none(self) -> Rule:
         return Rule(f"{self.takes}, or none", lambda v: v is None or self.holds(v))
@@ -29,8 +35,9 @@ def setting(default: Any, rule: Rule, about: str) -> Any:
     return dataclasses.field(default=default, metadata={"rule": rule, "about": about})
 
 
-def whole(least: int) -> Rule:
-    return Rule(f"a whole number from {least} up", lambda v: type(v) is int and v >= least)
+def whole(least: int, most: int = 10**9) -> Rule:
+    takes = f"a whole number from {least} " + ("up" if most == 10**9 else f"to {most}")
+    return Rule(takes, lambda v: type(v) is int and least <= v <= most)
 
 
 def number(takes: str, holds: Callable[[float], bool]) -> Rule:

@@ -20,6 +20,7 @@ from harness.metrics import require_metric
 from harness.models.freezing import count_parameters
 from harness.precision import Precision, choose_precision
 from harness.provenance import dvc_state
+from harness.recipe import rehearse
 from harness.run import prepare_model
 
 MONITORS = ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy")  # what every run computes
@@ -100,6 +101,7 @@ def make_plan(
     splits = _splits(images, experiment, fold)
     _require_sendable(experiment)
     prepared = prepare_model(experiment, images.classes, fold or 1)
+    rehearse(experiment, prepared.model, len(images.classes))
     trainable, frozen = count_parameters(prepared.model)
     check = check_images(images)
     skipped = check.problems
@@ -170,7 +172,8 @@ def _splits(images: Images, experiment: Experiment, fold: int | None) -> dict[in
 def _data_notes(images: Images, check: Check, skipped: dict[str, str]) -> list[str]:
     notes = []
     if images.ignored:
-        notes.append(f"{len(images.ignored)} files are no images by their name, and left out: {_few(images.ignored)}")
+        files = f"{len(images.ignored)} files are no images by their name, or in no class"
+        notes.append(f"{files}, and left out: {_few(images.ignored)}")
     if skipped:
         notes.append(f"{len(skipped)} images cannot be decoded and are left out: {_few(list(skipped))}")
     groups = check.duplicates(images)

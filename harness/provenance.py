@@ -30,7 +30,7 @@ def dvc_state(data: Path | str) -> dict[str, str] | None:
     file = tracking_file(data)
     if file is None:
         return None
-    found = re.search(r"^\s*-?\s*md5:\s*(\S+)", file.read_text(encoding="utf-8"), re.MULTILINE)
+    found = re.search(r"^\s*-?\s*md5:\s*(\S+)", file.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
     return {"file": file.as_posix(), "md5": found[1]} if found else None
 
 
@@ -61,7 +61,12 @@ def command() -> list[str]:
 def _git(folder: Path | str, *arguments: str) -> str | None:
     try:
         done = subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=30, check=False
+            ["git", "-C", str(folder), *arguments],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=30,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

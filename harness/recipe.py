@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import copy
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau
 
+from harness.errors import ExperimentError, ModelError
 from harness.experiment import Experiment
 from harness.metrics import rises
 
@@ -55,3 +59,43 @@ def _one_cycle(optimizer: Optimizer, total: int) -> OneCycleLR:
 def make_loss(experiment: Experiment) -> Callable[[Tensor, Tensor], Tensor]:
     """(logits, targets) -> the mean over the batch."""
     return F.cross_entropy if experiment.loss == "cross_entropy" else experiment.loss  # type: ignore[return-value]
+
+
+def rehearse(experiment: Experiment, model: nn.Module, classes: int) -> None:
+    """Makes the optimizer and the scheduler once, and the loss of two examples, before a run depends on them.
+
+    Raises ExperimentError where a function of the experiment's fails, or gives something else than it should.
+    """
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not parameters:
+        raise ModelError("the model has nothing to train", "none of its parameters takes a gradient", "-s freeze=false")
+    with _part("optimizer", "(parameters, lr=, weight_decay=) -> Optimizer"):
+        optimizer = make_optimizer(experiment, parameters)
+        _require(isinstance(optimizer, Optimizer), optimizer)
+    make, _ = make_scheduler(experiment)
+    if make is not None:
+        with _part("scheduler", "(optimizer, epochs) -> scheduler"):
+            scheduler = make(optimizer, max(2, experiment.epochs))
+            _require(hasattr(scheduler, "step"), scheduler)
+    with _part("loss", "(logits (B, classes), targets (B,)) -> tensor (), the mean over the batch"):
+        logits = torch.zeros(2, classes, requires_grad=True)
+        loss = copy.deepcopy(make_loss(experiment))(logits, torch.zeros(2, dtype=torch.long))
+        _require(isinstance(loss, Tensor) and loss.shape == (), loss)
+    with _part("callbacks", "instances that can be copied for each fold"):
+        copy.deepcopy(experiment.callbacks)
+
+
+@contextlib.contextmanager
+def _part(name: str, form: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise ExperimentError(
+            f"{name} does not work", f"{type(error).__name__}: {error}", f"in the experiment file: {name}={form}"
+        ) from error
+
+
+def _require(sound: bool, found: object) -> None:
+    if not sound:
+        shape = f" {tuple(found.shape)}" if isinstance(found, Tensor) else ""
+        raise TypeError(f"it gave a {type(found).__name__}{shape}")

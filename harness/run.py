@@ -108,10 +108,11 @@ def train(
     """
     prepared = prepare_model(experiment, images.classes, fold)
     content = _checkpoint_content(experiment, images, prepared.transform, fold) | {"data_digest": data_digest}
+    experiment_loss = copy.deepcopy(make_loss(experiment))  # a loss may hold state: each fold begins anew
     best = BestPredictions(experiment.monitor)
     saver = ModelCheckpoint(checkpoints, experiment.monitor, prefix=f"fold{fold}-", content=content)
     trainer = Trainer(
-        make_loss(experiment),
+        experiment_loss,
         [
             *copy.deepcopy(experiment.callbacks),
             *logs,
@@ -152,7 +153,7 @@ def train(
         stop_reason=state.stop_reason,
         checkpoint=saver.best_path,
         predictions=predictions,
-        accuracy=measure(predictions, images.classes),
+        accuracy=measure(predictions),
         seconds=time.perf_counter() - started,
     )
 
@@ -223,8 +224,16 @@ def _predictions(images: Images, split: Split, fold: int, best: BestPredictions)
             "no epoch ended, or the metric to monitor was never a number",
             "remove the callback that stops the fit at once, or -s monitor=valid_loss",
         )
-    probabilities = best.logits.double().softmax(1).tolist()
+    labels = torch.tensor([images.labels[i] for i in split.valid])
+    if not torch.equal(best.targets, labels):
+        raise TrainingError(
+            f"the validation of fold {fold} was not of its images",
+            "a callback replaced batches of the validation by others, so predictions cannot be told apart",
+            'in that callback: if state.phase == "train"',
+        )
     return tuple(
-        Prediction(images.paths[i], fold, images.classes[images.labels[i]], tuple(row))
-        for i, row in zip(split.valid, probabilities, strict=True)
+        Prediction(images.paths[i], fold, images.classes[images.labels[i]], images.classes[top], tuple(row))
+        for i, top, row in zip(
+            split.valid, best.logits.argmax(1).tolist(), best.logits.double().softmax(1).tolist(), strict=True
+        )
     )

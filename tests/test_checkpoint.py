@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,6 +20,18 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     assert torch.equal(loaded["model"]["w"], torch.arange(3.0))
     assert {**loaded, "model": None} == {**content, "model": None, "format": checkpoint.FORMAT}
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["x.pt"]
+
+
+def test_what_only_looks_plain_is_saved_as_plain_values(tmp_path: Path) -> None:
+    class Name(str):
+        __slots__ = ()
+
+    content = {"lr": np.float64(0.5), "epoch": np.int64(3), "name": np.str_("x"), "more": [Name("y"), {"z": (1, True)}]}
+    checkpoint.save(tmp_path / "x.pt", content)
+    loaded = checkpoint.load(tmp_path / "x.pt")
+    del loaded["format"]
+    assert loaded == {"lr": 0.5, "epoch": 3, "name": "x", "more": ["y", {"z": [1, True]}]}
+    assert [type(value) for value in loaded.values()] == [float, int, str, list]
 
 
 class Evil:

@@ -16,6 +16,7 @@ from harness.data.folders import list_images
 from harness.data.loading import Batches, ImageDataset
 from harness.data.transforms import Transform
 from harness.engine import Callback, State, Trainer
+from harness.errors import TrainingError
 from harness.experiment import Experiment
 from harness.models.build import build
 
@@ -127,6 +128,50 @@ def test_weights_that_were_trained_on_the_same_images_are_told(scenery: Path, tm
     assert LEAK in plan.notes
     assert "head included" in plan.weights
     assert LEAK not in make_plan(found.experiment).notes
+
+
+class Counting(torch.nn.Module):
+    """A loss that changes as it is used."""
+
+    calls = 0
+
+    def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return torch.nn.functional.cross_entropy(logits, targets) * (1 + self.calls / 10)
+
+
+def test_a_loss_with_state_begins_anew_in_each_fold(scenery: Path, tmp_path: Path) -> None:
+    from harness.plan import make_plan
+
+    whole = run(scenery, tmp_path, loss=Counting(), monitor="valid_loss")
+    alone = cross_validate(make_plan(whole.experiment, fold=2), runs=tmp_path)
+    assert alone.results[0].loss == whole.results[1].loss
+
+
+def test_predictions_are_never_paired_with_other_images(scenery: Path, tmp_path: Path) -> None:
+    class Turn(Callback):
+        def on_batch_start(self, state: State) -> None:
+            inputs, targets = state.batch
+            state.batch = inputs.flip(0), targets.flip(0)
+
+    with pytest.raises(TrainingError, match="was not of its images"):
+        run(scenery, tmp_path, callbacks=[Turn()])
+
+
+def test_a_model_that_diverges_in_its_last_step_is_no_result(scenery: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="the valid loss is nan"):
+        run(scenery, tmp_path, optimizer="sgd", lr=1e30, batch_size=100, epochs=1)
+    (folder,) = (tmp_path / "x").iterdir()
+    line = json.loads((folder / "metrics.jsonl").read_text(), parse_constant=pytest.fail)
+    assert line["valid_loss"] is None
+
+
+def test_a_strange_reason_to_stop_is_a_text(scenery: Path, tmp_path: Path) -> None:
+    class Strange(Callback):
+        def on_epoch_end(self, state: State) -> None:
+            state.stop(ValueError("enough"))  # type: ignore[arg-type]
+
+    assert record(run(scenery, tmp_path, callbacks=[Strange()]))["folds"][0]["stop_reason"] == "enough"
 
 
 def test_a_hold_out(scenery: Path, tmp_path: Path) -> None:

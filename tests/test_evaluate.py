@@ -16,10 +16,9 @@ def test_25_of_35_may_be_anything_from_55_to_84_percent() -> None:
     assert wilson_interval(25, 35) == pytest.approx((0.55, 0.84), abs=0.005)
 
 
-def test_accuracy_counts_by_class_names_in_the_order_of_the_probabilities() -> None:
-    classes = ("forest", "sea")
-    predictions = [Prediction("a", 1, "sea", (0.2, 0.8)), Prediction("b", 1, "sea", (0.6, 0.4))]
-    found = measure(predictions, classes)
+def test_accuracy_counts_by_class_names() -> None:
+    predictions = [Prediction("a", 1, "sea", "sea", (0.2, 0.8)), Prediction("b", 1, "sea", "forest", (0.6, 0.4))]
+    found = measure(predictions)
     assert found == Accuracy(1, 2)
     assert str(found) == "50.0 % (95 % interval 9.5 to 90.5 %, n = 2)"
 
@@ -30,5 +29,5 @@ def test_mean_and_deviation() -> None:
 
 
 def test_the_table_of_predictions() -> None:
-    table = predictions_csv([Prediction('sea/a, "b".jpg', 2, "sea", (0.25, 0.75))], ["forest", "sea"]).decode()
+    table = predictions_csv([Prediction('sea/a, "b".jpg', 2, "sea", "sea", (0.25, 0.75))], ["forest", "sea"]).decode()
     assert table == 'path,fold,label,predicted,p_forest,p_sea\n"sea/a, ""b"".jpg",2,sea,sea,0.25,0.75\n'

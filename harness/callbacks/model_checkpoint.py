@@ -3,6 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from harness import checkpoint
 from harness.callbacks.monitor import Mode, Monitor
 from harness.engine import Callback, State
@@ -52,6 +54,11 @@ class ModelCheckpoint(Callback):
         checkpoint.save(self.last_path, self._snapshot(state) | where_it_ended)
 
     def _snapshot(self, state: State) -> dict[str, Any]:
-        weights = {name: tensor.detach().cpu() for name, tensor in state.model.state_dict().items()}
+        weights = {name: _on_cpu(value) for name, value in state.model.state_dict().items()}
         metrics = dict(state.history[-1]) if state.history else {}
         return {**self._content, "model": weights, "epoch": len(state.history), "metrics": metrics}
+
+
+def _on_cpu(value: Any) -> Any:
+    """A tensor on the CPU; a module's extra state as it is."""
+    return value.detach().cpu() if isinstance(value, Tensor) else value

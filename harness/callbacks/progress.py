@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import Any
 
@@ -31,7 +32,8 @@ class ProgressBar(Callback):
             self._bar.update()
 
     def on_epoch_end(self, state: State) -> None:
-        tqdm.write(f"{self.title}  {epoch_line(state)}".strip(), file=sys.stderr)
+        with contextlib.suppress(OSError):  # whoever read it has left; that must not end the training
+            tqdm.write(f"{self.title}  {epoch_line(state)}".strip(), file=sys.stderr)
 
     def on_fit_end(self, state: State) -> None:
         if self._bar is not None:

@@ -7,14 +7,15 @@ from harness.errors import TrainingError
 
 
 class TerminateOnNaN(Callback):
-    """Fails the fit at the end of an epoch whose training loss is not finite: such weights are worth nothing."""
+    """Fails the fit at the end of an epoch whose loss, in training or validation, is not finite."""
 
     def on_epoch_end(self, state: State) -> None:
-        loss = state.history[-1]["train_loss"]
-        if not math.isfinite(loss):
-            lr = state.optimizer.defaults["lr"]  # as it was set: a schedule may have changed it since
-            raise TrainingError(
-                f"the training loss is {loss} in epoch {state.epoch}",
-                f"the weights diverged, most often by a learning rate that is too high (it is {lr:g})",
-                f"-s lr={lr / 10:g}, or a GradientClipping callback",
-            )
+        for phase in state.phases:
+            loss = state.history[-1][f"{phase}_loss"]
+            if not math.isfinite(loss):
+                lr = state.optimizer.defaults["lr"]  # as it was set: a schedule may have changed it since
+                raise TrainingError(
+                    f"the {phase} loss is {loss} in epoch {state.epoch}",
+                    f"the weights diverged, most often by a learning rate that is too high (it is {lr:g})",
+                    f"-s lr={lr / 10:g}, or a GradientClipping callback",
+                )

@@ -23,7 +23,7 @@ def command(runs: str, count: int, as_json: bool) -> None:
 
     experiments = [_experiment(path) for path in files()]
     every = latest_runs(Path(runs))
-    latest = [_run(path, record) for path, record in every[:count]]
+    latest = [_run_or_nothing(path, record) for path, record in every[:count]]
     if as_json:
         click.echo(json.dumps({"experiments": experiments, "runs": latest}))
         return
@@ -51,6 +51,13 @@ def _experiment(path: Path) -> dict[str, Any]:
         f"{plain(e.model)}, {freeze}, {e.image_size} px, lr {e.lr:g}, batch {e.batch_size}, {folds} x {e.epochs} epochs"
     )
     return {"file": path.as_posix(), "about": about}
+
+
+def _run_or_nothing(path: Path, record: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return _run(path, record)
+    except (TypeError, ValueError, KeyError, AttributeError):  # somebody changed its run.json
+        return {"run_dir": path.as_posix(), "status": "unreadable", "result": "", "accuracy": None, "differs": ""}
 
 
 def _run(path: Path, record: dict[str, Any]) -> dict[str, Any]:

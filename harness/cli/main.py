@@ -63,8 +63,15 @@ def harness(debug: bool) -> None:
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Runs a command line and ends the process with its exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    signal.signal(signal.SIGTERM, _terminate)
-    sys.exit(run_command([a for a in arguments if a != "--debug"], debug="--debug" in arguments))
+    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _terminate)
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - for the life of the process
+    code = run_command([a for a in arguments if a != "--debug"], debug="--debug" in arguments)
+    for name in ("SIGINT", "SIGTERM"):  # all is said and written: a second Ctrl-C must not spoil the end
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    sys.exit(code)
 
 
 def run_command(arguments: list[str], debug: bool = False) -> int:
@@ -85,7 +92,7 @@ def run_command(arguments: list[str], debug: bool = False) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left; there is no more to say
         return 1
-    except Exception as error:
+    except BaseException as error:  # SystemExit of a callback is no success
         return _failed(_unforeseen(error), debug, 1)
     return 0
 
@@ -117,7 +124,7 @@ def _usage(error: click.ClickException) -> UsageError:
     return UsageError(error.format_message(), f"{path} does not take that", f"{path} --help")
 
 
-def _unforeseen(error: Exception) -> HarnessError:
+def _unforeseen(error: BaseException) -> HarnessError:
     """An error without a name of ours: in a function of the user's, or a defect of `harness`. Says where it arose."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_file()]
     ours = Path(__file__).parents[1]
@@ -126,14 +133,20 @@ def _unforeseen(error: Exception) -> HarnessError:
     frame = (users or [f for f in frames if ours in Path(f.filename).parents] or frames)[-1]
     return HarnessError(
         f"{'code of yours' if users else 'harness itself'} failed at {_shown(frame.filename)}:{frame.lineno}",
-        f"{type(error).__name__}: {error}",
+        f"{type(error).__name__}: {_last_line(error)}",
         "the same command with --debug, for the whole traceback",
     )
 
 
+def _last_line(error: BaseException) -> str:
+    """The message; of an error in a loader process, whose message is its whole traceback, the last line."""
+    text = str(error).strip()
+    return text.splitlines()[-1] if "Original Traceback" in text else text
+
+
 def _shown(path: str) -> str:
     """A path as one would type it here: relative where it is below this folder."""
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, OSError):
         return str(Path(path).resolve().relative_to(Path.cwd()))
     return path
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -42,20 +44,23 @@ def command(
     """Train EXPERIMENT, a file or the name of one in experiments/, by stratified cross-validation."""
     from harness.experiment_file import find, load
 
-    path = find(experiment)
-    chosen = load(path).override(parse_settings(settings))
-    from harness.crossval import cross_validate
-    from harness.plan import make_plan
+    found = None
+    with contextlib.redirect_stdout(sys.stderr):  # what an experiment's own code prints is no result
+        path = find(experiment)
+        chosen = load(path).override(parse_settings(settings))
+        from harness.crossval import cross_validate
+        from harness.plan import make_plan
 
-    plan = make_plan(chosen, fold=fold, skip_corrupt=skip_corrupt, device=device)
-    if fast_dev_run:
-        plan = plan.shortened()
-    for line in plan.lines():
-        click.echo(line, err=True)
-    if dry_run:
+        plan = make_plan(chosen, fold=fold, skip_corrupt=skip_corrupt, device=device)
+        if fast_dev_run:
+            plan = plan.shortened()
+        with contextlib.suppress(OSError):  # whoever read stderr has left; that must not end the run
+            click.echo("\n".join(plan.lines()), err=True)
+        if not dry_run:
+            found = cross_validate(plan, runs=runs, source=path)
+    if found is None:
         click.echo(json.dumps(_resolved(chosen), indent=2) if as_json else _table(chosen))
         return
-    found = cross_validate(plan, runs=runs, source=path)
     seconds = time.perf_counter() - STARTED
     if as_json:
         status = {"run_dir": str(found.run_dir), "status": "finished", "fast_dev_run": fast_dev_run}

@@ -64,13 +64,16 @@ def undecodable_error(check: Check, images: Images) -> DataError:
 
 def _check_one(path: Path) -> tuple[str, str]:
     """(MD5 of the file, why it cannot be decoded): one of them may be empty."""
+    if path.is_symlink() and not path.exists():
+        return "", "a broken link"
     try:
+        if not path.is_file():
+            return "", "not a file"  # a pipe, say, which could be read for ever
         content = path.read_bytes()
+    except PermissionError:
+        return "", "not permitted"
     except OSError as error:
-        broken = path.is_symlink() and not path.exists()
-        return "", "a broken link" if broken else "not permitted" if isinstance(error, PermissionError) else str(
-            error.strerror
-        )
+        return "", str(error.strerror)
     return hashlib.md5(content, usedforsecurity=False).hexdigest(), problem(content)
 
 

@@ -39,7 +39,10 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Grey of more than 8 bits (modes I;16, I, F) as 8 bits: integers by the range of 16 bits, floats by 1 or 255."""
-    values = np.asarray(image, dtype=np.float64)
-    white = 65535.0 if image.mode != "F" else 1.0 if values.max() <= 1.0 else 255.0
-    return Image.fromarray((values.clip(0, white) * (255.0 / white)).astype(np.uint8))
+    """Grey of more than 8 bits as 8 bits: of integers (modes I;16, I) the top half of 16, of floats (F) by 1 or 255."""
+    values = np.nan_to_num(np.asarray(image, dtype=np.float64))
+    if image.mode != "F":
+        values = values // 256
+    elif values.max() <= 1.0:
+        values = values * 255
+    return Image.fromarray(values.clip(0, 255).astype(np.uint8))

@@ -38,33 +38,46 @@ def draw_demo(folder: Path, force: bool = False) -> tuple[dict[str, int], bool]:
     A folder that holds the demo already is left as it is. Raises DataError where it holds something else, unless
     `force`; StorageError where it cannot be written.
     """
+    folder = folder.absolute()
     wanted = {
         f"{part}/{name}/{name}_{number:04d}.jpg": (part, name, number)
         for (part, name), count in COUNTS.items()
         for number in range(count)
     }
     told = {f"{part}/{name}": count for (part, name), count in COUNTS.items()}
-    if folder.exists() and not force:
-        present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-        if present == set(wanted):
-            return told, False
-        if present:
-            raise DataError(
-                f"{folder} holds other files than the demo data",
-                f"{len(present)} files, of which {len(present - set(wanted))} are not the demo's",
-                f"harness data demo --to OTHER, or --force to replace {folder}",
-            )
-    unfinished = folder.with_name(f".{folder.name}.unfinished")
+    present = _files_in(folder)
+    if present == set(wanted) and not force:
+        return told, False
+    if present and not force:
+        raise DataError(
+            f"{folder} holds other files than the demo data",
+            f"{len(present)} files, of which {len(present - set(wanted))} are not the demo's",
+            f"harness data demo --to OTHER, or --force to replace {folder}",
+        )
+    unfinished, replaced = (folder.with_name(f".{folder.name}.{word}") for word in ("unfinished", "replaced"))
     with storing(folder):
-        shutil.rmtree(unfinished, ignore_errors=True)
+        for left_over in (unfinished, replaced):
+            shutil.rmtree(left_over, ignore_errors=True)
         for path, (part, name, number) in tqdm(wanted.items(), desc="drawing", unit="image", leave=False, disable=None):
             file = unfinished / path
             file.parent.mkdir(parents=True, exist_ok=True)
             draw(part, name, number).save(file, quality=90)
         if folder.exists():
-            shutil.rmtree(folder)
+            folder.replace(replaced)  # what was there is deleted only once its successor stands
         unfinished.replace(folder)
+        shutil.rmtree(replaced, ignore_errors=True)
     return told, True
+
+
+def _files_in(folder: Path) -> set[str]:
+    """The files under `folder`, none where there is no such folder. Raises DataError where it may not be replaced."""
+    here, real = Path.cwd().resolve(), folder.resolve()
+    if folder.is_symlink() or real == here or real in here.parents:
+        why = "it is a link" if folder.is_symlink() else f"this shell stands in it: {here}"
+        raise DataError(f"{folder} is no place to draw into", why, "harness data demo --to data")
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"{folder} is no folder", "it is a file", "harness data demo --to OTHER")
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
 def draw(part: str, name: str, number: int) -> Image.Image:

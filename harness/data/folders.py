@@ -47,13 +47,13 @@ def list_images(root: Path | str, classes: Sequence[str] | None = None) -> Image
     is no folder, no class, only one, or a class without images.
     """
     root = Path(root)
-    if not root.is_dir():
-        raise _no_folder(root)
     try:
+        if not root.is_dir():
+            raise _no_folder(root)
         folders = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
         stray = sorted(entry.name for entry in root.iterdir() if not entry.is_dir())
     except OSError as error:
-        raise DataError(f"{root} cannot be listed", str(error.strerror), f"chmod u+rx {root}") from error
+        raise DataError(f"{root} cannot be listed", str(error.strerror), "name a folder that you may read") from error
     if not folders and any(PurePosixPath(name).suffix.lower() in SUFFIXES for name in stray):
         raise DataError(
             f"{root} has no classes",
@@ -75,7 +75,9 @@ def list_images(root: Path | str, classes: Sequence[str] | None = None) -> Image
     labels: list[int] = []
     ignored = stray
     for name in folders:
-        images, others = _walk(root, name)
+        images, others = _walk(
+            root, name, {os.path.realpath(root / other) for other in ("", *folders) if other != name}
+        )
         if not images and classes is None:
             raise DataError(
                 f"class {name!r} is empty",
@@ -100,11 +102,11 @@ def tracking_file(path: Path | str) -> Path | None:
     return None
 
 
-def _walk(root: Path, name: str) -> tuple[list[str], list[str]]:
-    """(images, other files) under one class, at any depth; links are followed, a loop of links once."""
+def _walk(root: Path, name: str, elsewhere: set[str]) -> tuple[list[str], list[str]]:
+    """(images, other files) under one class, at any depth. Links are followed, none twice, and none to `elsewhere`."""
     images: list[str] = []
     others: list[str] = []
-    seen: set[str] = set()
+    seen = set(elsewhere)
 
     def refuse(error: OSError) -> None:
         raise DataError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from harness.data.decode import decode
 from harness.data.folders import Images
 from harness.data.transforms import Augment, Transform, as_square, seeded
+from harness.errors import DataError
 
 Key = tuple[int, int]  # (epoch, index): loader processes outlive an epoch, so each request says which it is for
 
@@ -29,7 +31,13 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
 
     def __getitem__(self, key: Key) -> tuple[Tensor, int]:
         epoch, index = key
-        content = (self.images.root / self.images.paths[index]).read_bytes()
+        path = self.images.root / self.images.paths[index]
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise DataError(
+                f"{path} cannot be read any more", str(error.strerror), "leave the images alone during a run"
+            ) from error
         image = self.transform.resize(decode(content))
         if self.augment is not None:
             with seeded(self.seed, epoch, index):
@@ -71,6 +79,12 @@ class EpochSampler(Sampler[list[Key]]):
         return starts
 
 
+def _leave_signals_to_the_parent(_: int) -> None:
+    """A signal to the whole group must end the run as such, and not as a loader process that died."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
 class Batches:
     """An iterable of (inputs, targets) for `Trainer`: the images at `indices`, loaded by `workers` processes.
 
@@ -88,6 +102,7 @@ class Batches:
             collate_fn=dataset.collate,
             pin_memory=pin,
             persistent_workers=workers > 0,
+            worker_init_fn=_leave_signals_to_the_parent,
             # forked workers share the functions of an experiment file, which a fresh interpreter could not import
             multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
             generator=torch.Generator(),  # else each epoch would draw from the global one, which dropout also uses

@@ -38,13 +38,20 @@ class Weights:
         """
         head = head_name(model)
         own = model.state_dict()
-        state = {name: value for name, value in _strip(self.state, own).items() if not name.lower().startswith("aux")}
+        state = {
+            name: value for name, value in _strip(self.state, own).items() if name in own or not name.startswith("aux")
+        }
         _resize_positions(state, own, model)
         (body, theirs), (own_body, ours) = (_part(part, head) for part in (state, own))
         _require_fit(body, own_body, self.source, architecture)
         shapes = [{name: value.shape for name, value in part.items()} for part in (theirs, ours)]
         fits = self.keep_head and self.classes in (None, list(classes)) and shapes[0] == shapes[1]
-        model.load_state_dict(state if fits else body, strict=False)
+        try:
+            model.load_state_dict(state if fits else body, strict=False)
+        except (RuntimeError, NotImplementedError) as error:  # sparse or quantised tensors
+            raise ModelError(
+                f"the weights in {self.source} do not fit {architecture}", str(error), "save them as plain tensors"
+            ) from error
         if fits:
             return f"from {self.source}, head included"
         return f"from {self.source}; {_head_misfit(theirs, len(classes))}, so {head} starts anew with {len(classes)}"
@@ -70,9 +77,7 @@ def weights_from_file(path: Path) -> Weights:
     content = checkpoint.load(path)
     known: dict[str, Any] = {}
     if content.get("format") == checkpoint.FORMAT:
-        transform = content["transform"]
-        known = {"mean": _channels(transform["mean"]), "std": _channels(transform["std"])}
-        known |= {"data_digest": content.get("data_digest")}
+        known = _normalisation(path, content) | {"data_digest": content.get("data_digest")}
     classes = content.get("classes") if known else None
     for key in ("model", "state_dict", "model_state_dict"):
         if isinstance(content.get(key), dict):
@@ -85,6 +90,7 @@ def weights_from_file(path: Path) -> Weights:
             f"it has {', '.join(map(str, list(content)[:5])) or 'nothing'}, and no tensor among them",
             "save a state dict: torch.save(model.state_dict(), file)",
         )
+    _require_sound(path, state)
     return Weights(str(path), state, classes, **known)
 
 
@@ -100,6 +106,31 @@ def _entry(architecture: str) -> Any:
             "torchvision offers none for it",
             "-s weights=none, or -s weights=FILE",
         ) from error
+
+
+def _normalisation(path: Path, content: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
+    """The mean and deviation in a checkpoint of ours. Raises ModelError where they are not there."""
+    try:
+        found = {name: _channels(content["transform"][name]) for name in ("mean", "std")}
+    except (KeyError, TypeError, ValueError) as error:
+        found = {"mean": (), "std": ()}
+        cause: Exception | None = error
+    else:
+        cause = None
+    if [len(values) for values in found.values()] != [3, 3]:
+        raise ModelError(
+            f"{path} is no whole checkpoint", "it does not say how its images were normalised", "name another file"
+        ) from cause
+    return found
+
+
+def _require_sound(path: Path, state: StateDict) -> None:
+    """Raises ModelError where a weight is not a finite number: what starts from it can learn nothing."""
+    for name, value in state.items():
+        if value.is_floating_point() and value.layout == torch.strided and not torch.isfinite(value).all():
+            raise ModelError(
+                f"the weights in {path} are not all finite", f"{name} holds nan or inf", "name a file of sound weights"
+            )
 
 
 def _channels(values: Sequence[float]) -> tuple[float, ...]:

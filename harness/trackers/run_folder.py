@@ -46,8 +46,10 @@ class RunFolder:
 
     def update(self, **changes: Any) -> None:
         """Changes the record, and writes `run.json` in one step."""
-        self.record |= changes
-        write_whole(self.path / "run.json", (json.dumps(self.record, indent=2) + "\n").encode())
+        record = self.record | changes
+        text = json.dumps(record, indent=2, default=str)
+        self.record = record
+        write_whole(self.path / "run.json", f"{text}\n".encode())
 
     def write_predictions(self, predictions: Sequence[Prediction], classes: Sequence[str]) -> None:
         """Writes all predictions so far, in one step."""
@@ -85,7 +87,7 @@ def latest_runs(runs: Path) -> list[tuple[Path, dict[str, Any]]]:
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
             started = datetime.fromisoformat(record["started"]).timestamp()
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
             continue
         if record.get("status") == UNFINISHED and _is_gone(record):
             record["status"] = "died"
@@ -100,6 +102,6 @@ def _is_gone(record: dict[str, Any]) -> bool:
         os.kill(int(record.get("pid", 0)), 0)
     except ProcessLookupError:
         return True
-    except (OSError, ValueError, OverflowError):
+    except (OSError, ValueError, OverflowError, TypeError):
         return False
     return False

@@ -167,7 +167,7 @@ def test_best_predictions_are_those_of_the_best_epochs_weights(tmp_path: Path) -
 
 
 def test_a_loss_that_is_not_finite_ends_the_fit_with_a_hint() -> None:
-    with pytest.raises(TrainingError, match=r"the training loss is (nan|inf) in epoch") as caught:
+    with pytest.raises(TrainingError, match=r"the (train|valid) loss is (nan|inf) in epoch") as caught:
         fit(TerminateOnNaN(), lr=1e38)
     assert "-s lr=1e+37" in caught.value.fix
 

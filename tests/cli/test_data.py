@@ -3,6 +3,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import Outcome
 
 
@@ -15,3 +17,19 @@ def test_the_demo_data_is_drawn_once(call: Callable[..., Outcome], project: Path
     assert call("data", "demo").code == 4
     assert call("data", "demo", "--force").code == 0
     assert not (project / "data/mine.jpg").exists()
+
+
+def test_a_folder_that_one_stands_in_is_never_replaced(
+    call: Callable[..., Outcome], project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "deep").mkdir()
+    (project / "precious.txt").write_text("x")
+    before = sorted(project.rglob("*"))
+    monkeypatch.chdir(project / "deep")
+    for folder in ("..", ".", project / "precious.txt"):
+        outcome = call("data", "demo", "--to", folder, "--force")
+        assert outcome.code == 4, folder
+        assert len(outcome.error_lines) == 3
+    (project / "link").symlink_to(project / "experiments", target_is_directory=True)
+    assert call("data", "demo", "--to", project / "link", "--force").code == 4
+    assert sorted(project.rglob("*")) == sorted([*before, project / "link"])

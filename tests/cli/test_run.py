@@ -114,7 +114,12 @@ def test_corrupt_images_can_be_skipped(call: Call, project: Path, scenery: Path)
 @pytest.mark.skipif(sys.platform == "win32", reason="signals differ")
 @pytest.mark.parametrize(
     ("number", "code", "status"),
-    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "interrupted"), (signal.SIGKILL, -9, "died")],
+    [
+        (signal.SIGINT, 130, "interrupted"),
+        (signal.SIGTERM, 143, "interrupted"),
+        (signal.SIGHUP, 143, "interrupted"),
+        (signal.SIGKILL, -9, "died"),
+    ],
 )
 def test_a_run_that_is_ended_keeps_what_it_has(
     number: int, code: int, status: str, call: Call, project: Path, scenery: Path
@@ -136,3 +141,35 @@ def test_a_run_that_is_ended_keeps_what_it_has(
         assert only_run(project, "long")["status"] == status
         assert (next((project / "runs/long").iterdir()) / "checkpoints/fold1-last.pt").is_file()
     assert json.loads(call("list", "--json").out)["runs"][0]["status"] == status
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals differ")
+def test_a_signal_to_the_loader_processes_too_is_no_failure(project: Path, scenery: Path) -> None:
+    write_experiment(project / "experiments/long.py", scenery, epochs=5000, workers=2)
+    command = [sys.executable, "-m", "harness", "run", "long"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not list((project / "runs").glob("long/*/checkpoints/fold1-best.pt")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGTERM)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 143, err
+    assert only_run(project, "long")["status"] == "interrupted"
+
+
+def test_a_reader_of_the_progress_that_leaves_does_not_end_the_run(project: Path) -> None:
+    command = [sys.executable, "-m", "harness", "run", "tiny"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    assert process.stderr is not None
+    process.stderr.close()
+    assert process.wait(timeout=60) == 0
+    assert only_run(project)["status"] == "finished"
+
+
+def test_what_an_experiment_prints_is_no_result(call: Call, project: Path) -> None:
+    path = project / "experiments/tiny.py"
+    path.write_text("print('hello')\n" + path.read_text())
+    outcome = call("run", "tiny", "-s", "epochs=1", "--json")
+    assert json.loads(outcome.out)["n"] == 33
+    assert outcome.err.startswith("hello\n")

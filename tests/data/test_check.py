@@ -66,6 +66,12 @@ def test_an_image_that_may_not_be_read(copy: Path) -> None:
     assert problems == {"sea/sea00.jpg": "not permitted"}
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no named pipes")
+def test_a_pipe_is_named_and_not_waited_for(copy: Path) -> None:
+    os.mkfifo(copy / "sea/pipe.jpg")
+    assert check_images(list_images(copy)).problems == {"sea/pipe.jpg": "not a file"}
+
+
 def test_copies_are_found(copy: Path) -> None:
     shutil.copy(copy / "sea/sea00.jpg", copy / "forest/again.jpg")
     images = list_images(copy)

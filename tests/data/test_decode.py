@@ -57,8 +57,8 @@ def test_cmyk_comes_out_as_the_colour_that_was_printed() -> None:
 
 def test_sixteen_bits_keep_their_brightness() -> None:
     values = np.array([[0, 256, 32768, 65535]], dtype=np.uint16)
-    assert decoded(Image.fromarray(values))[0, :, 0].tolist() == [0, 0, 127, 255]
-    assert decoded(Image.fromarray(values), "TIFF")[0, :, 0].tolist() == [0, 0, 127, 255]
+    assert decoded(Image.fromarray(values))[0, :, 0].tolist() == [0, 1, 128, 255]
+    assert decoded(Image.fromarray(values), "TIFF")[0, :, 0].tolist() == [0, 1, 128, 255]
 
 
 def test_floats_in_0_to_1_are_stretched() -> None:

@@ -156,6 +156,18 @@ def test_normalisation_is_what_the_weights_expect(tmp_path: Path, monkeypatch: p
     assert (own.mean, own.std, own.data_digest) == ((0.5,) * 3, (0.25,) * 3, "abc.dir")
 
 
+def test_a_layer_of_ones_own_may_be_called_auxiliary(tmp_path: Path) -> None:
+    class Own(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.auxiliary = nn.Linear(3, 3)
+            self.head = nn.Linear(3, 2)
+
+    source, model = Own(), Own()
+    load_weights(model, "own", saved(tmp_path / "w.pth", source.state_dict()), CLASSES)
+    assert same(source, model, but="-")
+
+
 @pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
 def test_two_models_transform_their_inputs_for_torchvisions_weights(name: str) -> None:
     assert build(name, 2, 96).transform_input is True

@@ -30,7 +30,7 @@ def test_two_runs_of_the_same_second_have_folders_of_their_own(tmp_path: Path) -
 
 def test_predictions_are_written_whole_each_time(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path, "trial", {})
-    rows = [Prediction(f"sea/{i}.jpg", 1, "sea", (0.5, 0.5)) for i in range(3)]
+    rows = [Prediction(f"sea/{i}.jpg", 1, "sea", "forest", (0.5, 0.5)) for i in range(3)]
     for count in (1, 3):
         folder.write_predictions(rows[:count], ["forest", "sea"])
         assert len((folder.path / "predictions.csv").read_text().splitlines()) == 1 + count
