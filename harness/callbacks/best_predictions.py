@@ -8,7 +8,7 @@ from harness.engine import Callback, State
 
 
 class BestPredictions(Callback):
-    """Keeps the best epoch's validation logits, (N, classes), and targets, (N,), in the order of the batches, on the CPU.
+    """Keeps the best epoch's validation logits, (N, classes), and targets, (N,), in the order of the batches.
 
     They are the very outputs that the epoch's metrics were counted from, so nothing is computed twice.
     """

@@ -74,10 +74,10 @@ def list_images(root: Path | str, classes: Sequence[str] | None = None) -> Image
     paths: list[str] = []
     labels: list[int] = []
     ignored = stray
+    homes = {name: os.path.realpath(root / name) for name in folders}
+    elsewhere = {os.path.realpath(root), *homes.values()}
     for name in folders:
-        images, others = _walk(
-            root, name, {os.path.realpath(root / other) for other in ("", *folders) if other != name}
-        )
+        images, others = _walk(root, name, elsewhere - {homes[name]})
         if not images and classes is None:
             raise DataError(
                 f"class {name!r} is empty",
