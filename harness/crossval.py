@@ -86,10 +86,10 @@ def cross_validate(
     """
     plan = experiment if isinstance(experiment, Plan) else make_plan(experiment)
     folder = RunFolder.create(Path(runs), plan.experiment.name or "experiment", _record(plan))
-    if source is not None:
-        folder.keep_copy(source)
     results: list[Result] = []
     with _status_kept(folder):
+        if source is not None:
+            folder.keep_copy(source)
         for fold, split in plan.splits.items():
             result = train(
                 plan.experiment,

@@ -124,6 +124,10 @@ class Experiment:
         """The same experiment with other values."""
         return self._with(changes, "experiment file")
 
+    def named(self, name: str) -> Experiment:
+        """The same under `name`, unless it has a name already."""
+        return self if self.name else self._with({"name": name}, "default")
+
     def override(self, typed: Mapping[str, str]) -> Experiment:
         """The same with values as they are typed on a command line: `{"lr": "1e-4", "weights": "none"}`."""
         changes = {}

@@ -74,7 +74,7 @@ def load(path: Path | str) -> Experiment:
         raise ExperimentError(
             f"{path} has no experiment", found, f'add to {path}: experiment = Experiment(model="resnet18")'
         )
-    return experiment if experiment.name else experiment.replace(name=folder_name(path.stem))
+    return experiment.named(folder_name(path.stem))
 
 
 def folder_name(stem: str) -> str:

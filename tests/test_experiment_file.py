@@ -16,7 +16,8 @@ def write(path: Path, text: str) -> Path:
 
 
 def test_an_experiment_is_named_after_its_file(tmp_path: Path) -> None:
-    assert load(write(tmp_path / "My Trial.py", GOOD)).name == "my-trial"
+    trial = load(write(tmp_path / "My Trial.py", GOOD))
+    assert (trial.name, trial.origin("name")) == ("my-trial", "default")
     assert load(write(tmp_path / "b.py", GOOD.replace("lr=0.5", "name='other'"))).name == "other"
     assert folder_name("Ä!") == "experiment"
 

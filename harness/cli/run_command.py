@@ -42,12 +42,12 @@ def command(
     as_json: bool,
 ) -> None:
     """Train EXPERIMENT, a file or the name of one in experiments/, by stratified cross-validation."""
-    from harness.experiment_file import find, load
+    from harness.experiment_file import find, folder_name, load
 
     found = None
     with contextlib.redirect_stdout(sys.stderr):  # what an experiment's own code prints is no result
         path = find(experiment)
-        chosen = load(path).override(parse_settings(settings))
+        chosen = load(path).override(parse_settings(settings)).named(folder_name(path.stem))
         from harness.crossval import cross_validate
         from harness.plan import make_plan
 
