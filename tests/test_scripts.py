@@ -42,7 +42,9 @@ def test_without_a_python_that_is_new_enough_the_error_says_so(tmp_path: Path) -
     for tool in ("bash", "dirname", "cat", "cksum"):
         found = next(Path(folder, tool) for folder in os.environ["PATH"].split(":") if Path(folder, tool).exists())
         (tmp_path / tool).symlink_to(found)
-    done = run(tmp_path / "bash", ROOT / "scripts/setup", HARNESS_VENV=str(tmp_path / "venv"), PATH=str(tmp_path))
+    done = run(
+        tmp_path / "bash", ROOT / "scripts/setup", HARNESS_VENV=str(tmp_path / "venv"), PATH=str(tmp_path), PYTHON=""
+    )
     assert done.returncode == 1
     assert done.stderr.splitlines()[0] == "error: no Python of 3.10 or newer"
     assert len(done.stderr.splitlines()) == 3
