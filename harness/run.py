@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 import random
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,11 +109,10 @@ def train(
     """
     prepared = prepare_model(experiment, images.classes, fold)
     content = _checkpoint_content(experiment, images, prepared.transform, fold) | {"data_digest": data_digest}
-    experiment_loss = copy.deepcopy(make_loss(experiment))  # a loss may hold state: each fold begins anew
     best = BestPredictions(experiment.monitor)
     saver = ModelCheckpoint(checkpoints, experiment.monitor, prefix=f"fold{fold}-", content=content)
     trainer = Trainer(
-        experiment_loss,
+        copy.deepcopy(make_loss(experiment)),  # it may hold state: each fold begins anew
         [
             *copy.deepcopy(experiment.callbacks),
             *logs,
@@ -132,15 +132,8 @@ def train(
     training, validation = _batches(experiment, images, split, prepared.transform, trainer.device)
     started = time.perf_counter()
     try:
-        state = trainer.fit(prepared.model, optimizer, training, validation, experiment.epochs)
-    except RuntimeError as error:
-        if not any(words in str(error) for words in OUT_OF_MEMORY):
-            raise
-        raise TrainingError(
-            f"fold {fold} ran out of memory on {trainer.device}",
-            str(error).splitlines()[0],
-            f"-s batch_size={max(1, experiment.batch_size // 2)}",
-        ) from error
+        with _named_out_of_memory(experiment, fold, trainer.device):
+            state = trainer.fit(prepared.model, optimizer, training, validation, experiment.epochs)
     finally:
         training.close()
         validation.close()
@@ -163,6 +156,20 @@ def choose_workers(asked: int | str, device: torch.device) -> int:
     if isinstance(asked, int):
         return asked
     return min(8, max(1, (os.cpu_count() or 1) - 1)) if device.type == "cuda" and sys.platform == "linux" else 0
+
+
+@contextlib.contextmanager
+def _named_out_of_memory(experiment: Experiment, fold: int, device: torch.device) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if not any(words in str(error) for words in OUT_OF_MEMORY):
+            raise
+        raise TrainingError(
+            f"fold {fold} ran out of memory on {device}",
+            str(error).splitlines()[0],
+            f"-s batch_size={max(1, experiment.batch_size // 2)}",
+        ) from error
 
 
 def _seed_everything(seed: int, fold: int) -> None:
