@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,8 +42,8 @@ class CrossValidation:
     @property
     def baseline(self) -> float:
         """The accuracy of always naming the most frequent class."""
-        labels = [prediction.label for prediction in self.predictions]
-        return max(labels.count(name) for name in self.classes) / len(labels)
+        counted = Counter(prediction.label for prediction in self.predictions)
+        return max(counted.values()) / counted.total()
 
     @property
     def fit_seconds(self) -> float:
@@ -50,29 +51,17 @@ class CrossValidation:
 
     def to_dict(self) -> dict[str, Any]:
         """The numbers, for `--json` and `run.json`."""
+        accuracy = self.accuracy
         mean, deviation = mean_and_deviation([result.accuracy.value for result in self.results])
         return {
-            "accuracy": self.accuracy.value,
-            "interval": list(self.accuracy.interval),
-            "n": self.accuracy.n,
+            "accuracy": accuracy.value,
+            "interval": list(accuracy.interval),
+            "n": accuracy.n,
             "baseline": self.baseline,
             "mean": mean,
             "deviation": deviation,
-            "folds": [self._fold(result) for result in self.results],
+            "folds": [result.to_dict() for result in self.results],
             "fit_seconds": round(self.fit_seconds, 3),
-        }
-
-    def _fold(self, result: Result) -> dict[str, Any]:
-        return {
-            "fold": result.fold,
-            "accuracy": result.accuracy.value,
-            "n": result.accuracy.n,
-            "loss": result.loss,
-            "best_epoch": result.best_epoch,
-            "epochs": len(result.history),
-            "stop_reason": result.stop_reason,
-            "checkpoint": str(result.checkpoint),
-            "seconds": round(result.seconds, 3),
         }
 
 

@@ -70,11 +70,7 @@ class Experiment:
     monitor: str = setting("valid_accuracy", text("a metric"), "decides which epoch is the best")
     patience: int | None = setting(None, whole(1).or_none(), "epochs without a better monitor before a fold stops")
     precision: str = setting("auto", choice("auto", "fp32", "bf16", "fp16"), "number format of the arithmetic")
-    seed: int = setting(
-        0,
-        whole(0, 2**32 - 1),
-        "of folds, new weights, order and augmentation",
-    )
+    seed: int = setting(0, whole(0, 2**32 - 1), "of folds, new weights, order and augmentation")
     workers: int | str = setting(
         "auto",
         Rule("auto, or a whole number from 0 up", lambda v: v == "auto" or (type(v) is int and v >= 0)),
@@ -183,10 +179,6 @@ def _typed(value: Any) -> str:
 def _refuse(what: str, why: str, fix: str) -> ExperimentError:
     show_uncaught()  # `python experiments/x.py` makes its Experiment where only the interpreter would catch this
     return ExperimentError(what, why, fix)
-
-
-def _is_seed(value: Any) -> bool:
-    return type(value) is int and 0 <= value < 2**32  # what scikit-learn takes
 
 
 def _is_name(value: str) -> bool:

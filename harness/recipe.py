@@ -17,11 +17,10 @@ from harness.errors import ExperimentError, ModelError
 from harness.experiment import Experiment
 from harness.metrics import rises
 
-MakeScheduler = Callable[[Optimizer, int], Any]  # (optimizer, how many times it will be stepped) -> scheduler
 
-
-def make_optimizer(experiment: Experiment, parameters: list[nn.Parameter]) -> Optimizer:
-    """The experiment's optimizer over `parameters`; a function of the user's is called as torch's own classes are."""
+def make_optimizer(experiment: Experiment, model: nn.Module) -> Optimizer:
+    """The experiment's optimizer over what of `model` is not frozen; a function is called as torch's classes are."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     options: dict[str, Any] = {"lr": experiment.lr, "weight_decay": experiment.weight_decay}
     match experiment.optimizer:
         case "adam":
@@ -33,7 +32,7 @@ def make_optimizer(experiment: Experiment, parameters: list[nn.Parameter]) -> Op
     return experiment.optimizer(parameters, **options)  # type: ignore[operator, no-any-return]
 
 
-def make_scheduler(experiment: Experiment) -> tuple[MakeScheduler | None, Literal["epoch", "batch"]]:
+def make_scheduler(experiment: Experiment) -> tuple[Callable[[Optimizer, int], Any] | None, Literal["epoch", "batch"]]:
     """(function of the optimizer and the number of steps, how often the scheduler steps); no function for none.
 
     "plateau" divides the rate by 10 once the monitor has not improved for more than 2 epochs.
@@ -66,11 +65,10 @@ def rehearse(experiment: Experiment, model: nn.Module, classes: int) -> None:
 
     Raises ExperimentError where a function of the experiment's fails, or gives something else than it should.
     """
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    if not parameters:
+    if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ModelError("the model has nothing to train", "none of its parameters takes a gradient", "-s freeze=false")
     with _part("optimizer", "(parameters, lr=, weight_decay=) -> Optimizer"):
-        optimizer = make_optimizer(experiment, parameters)
+        optimizer = make_optimizer(experiment, model)
         _require(isinstance(optimizer, Optimizer), optimizer)
     make, _ = make_scheduler(experiment)
     if make is not None:

@@ -61,6 +61,20 @@ class Result:
         """The validation loss of the best epoch, a mean over images."""
         return self.history[self.best_epoch - 1]["valid_loss"]
 
+    def to_dict(self) -> dict[str, Any]:
+        """The numbers, for `--json` and `run.json`."""
+        return {
+            "fold": self.fold,
+            "accuracy": self.accuracy.value,
+            "n": self.accuracy.n,
+            "loss": self.loss,
+            "best_epoch": self.best_epoch,
+            "epochs": len(self.history),
+            "stop_reason": self.stop_reason,
+            "checkpoint": str(self.checkpoint),
+            "seconds": round(self.seconds, 3),
+        }
+
 
 @dataclass(frozen=True)
 class PreparedModel:
@@ -128,7 +142,7 @@ def train(
     trainer.channels_last = trainer.device.type != "mps" and supports_channels_last(
         prepared.model, experiment.image_size
     )
-    optimizer = make_optimizer(experiment, [p for p in prepared.model.parameters() if p.requires_grad])
+    optimizer = make_optimizer(experiment, prepared.model)
     training, validation = _batches(experiment, images, split, prepared.transform, trainer.device)
     started = time.perf_counter()
     try:

@@ -5,28 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from harness.engine import EVENTS, Callback, State, Trainer
 from harness.errors import UsageError
-from harness.metrics import accuracy
-
-Batch = tuple[Tensor, Tensor]
-
-
-def examples(count: int = 40, size: int = 16) -> list[Batch]:
-    """Points that a line tells apart, in batches of `size`, the last one shorter."""
-    points = torch.randn(count, 4, generator=torch.Generator().manual_seed(0))
-    targets = (points[:, 0] > 0).long()
-    return list(zip(points.split(size), targets.split(size), strict=True))
-
-
-def fit(*callbacks: Callback, epochs: int = 2, train: object = None, valid: object = None, **options: object) -> State:
-    torch.manual_seed(0)
-    model = nn.Linear(4, 2)
-    trainer = Trainer(callbacks=callbacks, device="cpu", **{"precision": "fp32", **options})  # type: ignore[arg-type]
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    return trainer.fit(model, optimizer, train or examples(), valid or examples(20), epochs)  # type: ignore[arg-type]
+from tests.toy import Batch, examples, fit
 
 
 def recorder(events: tuple[str, ...] = EVENTS) -> tuple[Callback, list[str]]:
@@ -94,27 +77,6 @@ def test_the_loop_fits_on_one_screen() -> None:
 def test_an_unknown_hook_is_refused_when_the_class_is_made() -> None:
     with pytest.raises(TypeError, match=r"on_epoch_ends is no event; did you mean 'on_epoch_end'"):
         type("Typo", (Callback,), {"on_epoch_ends": lambda self, state: None})
-
-
-def test_metrics_are_means_over_examples_not_over_batches() -> None:
-    batches = examples(40, 16)  # 16, 16, 8
-    state = fit(epochs=1, train=batches, valid=batches)
-    with torch.no_grad():
-        points, targets = (torch.cat(parts) for parts in zip(*batches, strict=True))
-        logits = state.model(points)
-        expected = nn.functional.cross_entropy(logits, targets).item()
-    row = state.history[0]
-    assert row["valid_loss"] == pytest.approx(expected, rel=1e-6)
-    assert row["valid_accuracy"] == accuracy(logits, targets).sum().item() / 40
-    assert row["valid_examples"] == 40
-
-
-def test_metrics_are_there_before_the_first_callback_sees_the_end_of_an_epoch() -> None:
-    class Reader(Callback):
-        def on_epoch_end(self, state: State) -> None:
-            assert set(state.metric_names) <= set(state.history[-1])
-
-    assert len(fit(Reader()).history) == 2
 
 
 def test_training_learns_and_validation_does_not_train() -> None:
@@ -192,17 +154,6 @@ def test_ctrl_c_is_a_failure_that_callbacks_see() -> None:
         fit(Press())
 
 
-def test_a_metric_that_will_not_exist_is_refused_with_those_that_will() -> None:
-    class Wants(Callback):
-        def on_fit_start(self, state: State) -> None:
-            state.require_metric("val_loss")
-
-    with pytest.raises(UsageError) as caught:
-        fit(Wants())
-    assert "'valid_loss'" in caught.value.what
-    assert "train_loss, train_accuracy, valid_loss, valid_accuracy" in caught.value.why
-
-
 def test_a_callback_may_replace_the_batch() -> None:
     class Blank(Callback):
         def on_batch_start(self, state: State) -> None:
@@ -236,28 +187,6 @@ def test_any_iterable_and_any_module_and_metrics_of_ones_own() -> None:
     assert state.history[-1]["train_distance"] < state.history[0]["train_distance"] / 2
     assert Stream.epochs == list(range(1, 31))
     assert state.batches == {}
-
-
-def test_targets_may_be_probabilities_as_mixing_makes_them() -> None:
-    class Mix(Callback):
-        def on_batch_start(self, state: State) -> None:
-            inputs, targets = state.batch
-            state.batch = inputs, nn.functional.one_hot(targets, 2).float() * 0.8 + 0.1
-
-    state = fit(Mix(), epochs=20, train=examples(40, 2))  # as many examples as classes in each batch
-    assert state.history[-1]["valid_accuracy"] > 0.9
-
-
-def test_a_metric_that_gives_no_number_per_example_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"metric wrong gave the shape \(16, 2\) for 16 examples"):
-        fit(metrics={"wrong": lambda logits, targets: logits})
-
-
-def test_an_iterator_that_is_used_up_is_refused_and_not_counted_as_zero() -> None:
-    with pytest.raises(UsageError, match="no batch to train on"):
-        fit(train=iter(examples()), epochs=2)
-    with pytest.raises(UsageError, match="no batch to valid on"):
-        Trainer(device="cpu").fit(nn.Linear(4, 2), torch.optim.SGD([torch.zeros(1)], 0.1), examples(), [], 1)
 
 
 def test_predict_gives_logits_in_order_under_the_precision_of_validation() -> None:

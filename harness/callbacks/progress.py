@@ -44,10 +44,9 @@ def epoch_line(state: State) -> str:
     """`epoch 2/5  train loss 0.2213, accuracy 91.20 %  valid loss 0.1822, accuracy 95.10 %  12.3 s`."""
     row = state.history[-1]
     parts = [f"epoch {state.epoch}/{state.epochs}"]
-    for phase in ("train", "valid"):
-        names = [name for name in state.metric_names if name.startswith(phase)]
-        if names:
-            parts.append(f"{phase} " + ", ".join(_value(name.split("_", 1)[1], row[name]) for name in names))
+    for phase in state.phases:
+        names = [name for name in state.metric_names if name.startswith(f"{phase}_")]
+        parts.append(f"{phase} " + ", ".join(_value(name.removeprefix(f"{phase}_"), row[name]) for name in names))
     parts.append(f"{sum(value for name, value in row.items() if name.endswith('_seconds')):.1f} s")
     return "  ".join(parts)
 

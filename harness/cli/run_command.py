@@ -86,8 +86,9 @@ def _resolved(experiment: Experiment) -> dict[str, Any]:
 
 
 def _table(experiment: Experiment) -> str:
+    values = experiment.to_dict()
     rows = [
-        (item.name, _shown(experiment.to_dict()[item.name]), experiment.origin(item.name), item.metadata["about"])
+        (item.name, _shown(values[item.name]), experiment.origin(item.name), item.metadata["about"])
         for item in dataclasses.fields(experiment)
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]

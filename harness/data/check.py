@@ -6,11 +6,11 @@ import hashlib
 import json
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from harness.data.decode import decode
@@ -47,7 +47,7 @@ def check_images(images: Images) -> Check:
     """Reads and decodes every image, on all cores, with a bar on a terminal."""
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         found = pool.map(_check_one, (images.root / path for path in images.paths))
-        results = list(_progress(found, len(images)))
+        results = list(tqdm(found, total=len(images), desc="checking images", unit="image", leave=False, disable=None))
     problems = {path: why for path, (_, why) in zip(images.paths, results, strict=True) if why}
     return Check(tuple(md5 for md5, _ in results), problems)
 
@@ -83,14 +83,10 @@ def problem(content: bytes) -> str:
         return "empty"
     try:
         decode(content)
-    except Exception as error:
-        if type(error).__name__ == "UnidentifiedImageError":
-            return "not an image"
-        if type(error).__name__ == "DecompressionBombError":
-            return "too many pixels"
+    except UnidentifiedImageError:
+        return "not an image"
+    except Image.DecompressionBombError:
+        return "too many pixels"
+    except Exception as error:  # Pillow's decoders raise of every kind
         return "truncated" if "truncated" in str(error).lower() else f"damaged: {error}"
     return ""
-
-
-def _progress(results: Iterable[tuple[str, str]], total: int) -> Iterator[tuple[str, str]]:
-    return iter(tqdm(results, total=total, desc="checking images", unit="image", leave=False, disable=None))

@@ -50,22 +50,13 @@ def list_images(root: Path | str, classes: Sequence[str] | None = None) -> Image
     try:
         if not root.is_dir():
             raise _no_folder(root)
-        folders = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-        stray = sorted(entry.name for entry in root.iterdir() if not entry.is_dir())
+        entries = sorted(root.iterdir(), key=lambda entry: entry.name)  # a Path's own order differs on Windows
+        folders = [entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+        stray = [entry.name for entry in entries if not entry.is_dir()]
     except OSError as error:
         raise DataError(f"{root} cannot be listed", str(error.strerror), "name a folder that you may read") from error
-    if not folders and any(PurePosixPath(name).suffix.lower() in SUFFIXES for name in stray):
-        raise DataError(
-            f"{root} has no classes",
-            f"its images lie loose in it; each class is a folder of images ({len(stray)} files)",
-            f"-s data={root.absolute().parent}, if {root.absolute().name!r} is one of the classes",
-        )
     if not folders:
-        raise DataError(
-            f"{root} has no classes",
-            f"it holds no folders; each class is a folder of images ({len(stray)} other files)",
-            f"mkdir {root}/sea {root}/forest, and move the images there",
-        )
+        raise _no_classes(root, stray)
     if classes is None:
         _require_two(root, folders)
     else:
@@ -121,10 +112,14 @@ def _walk(root: Path, name: str, elsewhere: set[str]) -> tuple[list[str], list[s
         seen.add(real)
         folders[:] = sorted(entry for entry in folders if not entry.startswith("."))
         for file in files:
-            path = PurePosixPath(Path(folder, file).relative_to(root).as_posix())
-            is_image = path.suffix.lower() in SUFFIXES and not file.startswith(".")
-            (images if is_image else others).append(str(path))
+            path = Path(folder, file).relative_to(root).as_posix()
+            (images if _is_image(file) else others).append(path)
     return sorted(images), sorted(others)
+
+
+def _is_image(name: str) -> bool:
+    """By its name; what begins with a dot is some system's own note about an image."""
+    return PurePosixPath(name).suffix.lower() in SUFFIXES and not name.startswith(".")
 
 
 def _no_folder(root: Path) -> DataError:
@@ -139,6 +134,20 @@ def _no_folder(root: Path) -> DataError:
         f"{root} is not there",
         f"looked for {root.absolute()}",
         "harness data demo, or -s data=FOLDER for your own images",
+    )
+
+
+def _no_classes(root: Path, stray: Sequence[str]) -> DataError:
+    if any(_is_image(name) for name in stray):
+        return DataError(
+            f"{root} has no classes",
+            f"its images lie loose in it; each class is a folder of images ({len(stray)} files)",
+            f"-s data={root.absolute().parent}, if {root.absolute().name!r} is one of the classes",
+        )
+    return DataError(
+        f"{root} has no classes",
+        f"it holds no folders; each class is a folder of images ({len(stray)} other files)",
+        f"mkdir {root}/sea {root}/forest, and move the images there",
     )
 
 

@@ -56,15 +56,10 @@ def supports_channels_last(model: nn.Module, image_size: int) -> bool:
     """Whether a forward pass works on images in channels-last order: a user's model that calls `view` may fail."""
     if not any(isinstance(module, nn.Conv2d) for module in model.modules()):
         return False
-    was_training = model.training
-    images = torch.zeros(2, 3, image_size, image_size).to(memory_format=torch.channels_last)
     try:
-        with torch.inference_mode():
-            model.eval()(images)
+        _pass_blank(model, image_size, torch.channels_last)
     except RuntimeError:
         return False
-    finally:
-        model.train(was_training)
     return True
 
 
@@ -94,12 +89,9 @@ def _torchvision(name: str, classes: int, image_size: int) -> nn.Module:
 def _try(model: nn.Module, architecture: Architecture, classes: int, image_size: int) -> None:
     name = architecture if isinstance(architecture, str) else getattr(architecture, "__name__", "model")
     try:
-        with torch.inference_mode():
-            logits = model.eval()(torch.zeros(2, 3, image_size, image_size))
+        logits = _pass_blank(model, image_size, torch.contiguous_format)
     except (ValueError, RuntimeError, AssertionError) as error:
         raise _unfit(name, image_size, error) from error
-    finally:
-        model.train()
     if not isinstance(logits, torch.Tensor) or logits.shape != (2, classes):
         shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
         raise ModelError(
@@ -107,6 +99,17 @@ def _try(model: nn.Module, architecture: Architecture, classes: int, image_size:
             f"for {classes} classes it must give a tensor (2, {classes})",
             "let the function use its argument, the number of classes",
         )
+
+
+def _pass_blank(model: nn.Module, image_size: int, order: torch.memory_format) -> Any:
+    """What the model gives for two blank images in eval mode; it is left in the mode that it was in."""
+    was_training = model.training
+    images = torch.zeros(2, 3, image_size, image_size).to(memory_format=order)
+    try:
+        with torch.inference_mode():
+            return model.eval()(images)
+    finally:
+        model.train(was_training)
 
 
 def _unfit(name: str, image_size: int, error: Exception) -> ModelError:

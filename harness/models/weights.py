@@ -111,17 +111,14 @@ def _entry(architecture: str) -> Any:
 def _normalisation(path: Path, content: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
     """The mean and deviation in a checkpoint of ours. Raises ModelError where they are not there."""
     try:
-        found = {name: _channels(content["transform"][name]) for name in ("mean", "std")}
+        mean, std = (_channels(content["transform"][name]) for name in ("mean", "std"))
+        if len(mean) != 3 or len(std) != 3:
+            raise ValueError("an image has three channels")
     except (KeyError, TypeError, ValueError) as error:
-        found = {"mean": (), "std": ()}
-        cause: Exception | None = error
-    else:
-        cause = None
-    if [len(values) for values in found.values()] != [3, 3]:
         raise ModelError(
             f"{path} is no whole checkpoint", "it does not say how its images were normalised", "name another file"
-        ) from cause
-    return found
+        ) from error
+    return {"mean": mean, "std": std}
 
 
 def _require_sound(path: Path, state: StateDict) -> None:

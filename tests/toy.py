@@ -1,0 +1,25 @@
+"""A fit of a linear layer on points in a plane: a millisecond, and a real one."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from harness.engine import Callback, State, Trainer
+
+Batch = tuple[Tensor, Tensor]
+
+
+def examples(count: int = 40, size: int = 16) -> list[Batch]:
+    """Points that a line tells apart, in batches of `size`, the last one shorter."""
+    points = torch.randn(count, 4, generator=torch.Generator().manual_seed(0))
+    targets = (points[:, 0] > 0).long()
+    return list(zip(points.split(size), targets.split(size), strict=True))
+
+
+def fit(*callbacks: Callback, epochs: int = 2, train: object = None, valid: object = None, **options: object) -> State:
+    torch.manual_seed(0)
+    model = nn.Linear(4, 2)
+    trainer = Trainer(callbacks=callbacks, device="cpu", **{"precision": "fp32", **options})  # type: ignore[arg-type]
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    return trainer.fit(model, optimizer, train or examples(), valid or examples(20), epochs)  # type: ignore[arg-type]
