@@ -7,9 +7,7 @@ A checkpoint of a run holds all that its model needs to be built again: `model` 
 from __future__ import annotations
 
 import io
-import os
 import pickle
-import secrets
 import warnings
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.errors import ModelError, storing
+from harness.errors import ModelError
+from harness.files import write_whole
 
 FORMAT = "harness-checkpoint-1"
 
@@ -46,22 +45,6 @@ def _exact(value: Any) -> Any:
         if isinstance(value, kind):
             return kind(value)
     return str(value)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Replaces the file at `path` by `content` in one step. Raises StorageError, and then leaves nothing behind."""
-    with storing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
-        try:
-            with temporary.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from harness import provenance
+from harness.callbacks import EpochLog
 from harness.errors import StorageError, Terminated
 from harness.evaluate import Accuracy, Prediction, mean_and_deviation, measure
 from harness.experiment import Experiment
 from harness.plan import Plan, make_plan
 from harness.run import Result, train
+from harness.trackers.pictures import draw_fold, draw_run
 from harness.trackers.run_folder import RunFolder
+from harness.trackers.tracking import Tracking
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class CrossValidation:
             "accuracy": accuracy.value,
             "interval": list(accuracy.interval),
             "n": accuracy.n,
+            "loss": sum(result.loss * result.accuracy.n for result in self.results) / accuracy.n,
             "baseline": self.baseline,
             "mean": mean,
             "deviation": deviation,
@@ -76,10 +80,12 @@ def cross_validate(
     plan = experiment if isinstance(experiment, Plan) else make_plan(experiment)
     folder = RunFolder.create(Path(runs), plan.experiment.name or "experiment", _record(plan))
     results: list[Result] = []
-    with _status_kept(folder):
+    tracking = Tracking(folder, plan.experiment.trackers)
+    with _status_kept(folder, tracking):
         if source is not None:
             folder.keep_copy(source)
         for fold, split in plan.splits.items():
+            log = EpochLog(folder.metrics, fold)
             result = train(
                 plan.experiment,
                 plan.images,
@@ -87,7 +93,9 @@ def cross_validate(
                 checkpoints=folder.checkpoints,
                 fold=fold,
                 title=f"fold {fold}/{plan.experiment.folds}" if plan.experiment.folds else "hold-out",
-                logs=[folder.epoch_log(fold)],
+                logs=[log],
+                shows=[tracking.callback(log)],
+                plots=folder.plots,
                 device=plan.device,
                 data_digest=plan.digest,
             )
@@ -95,6 +103,8 @@ def cross_validate(
             found = CrossValidation(plan.experiment, folder.path, tuple(results), plan.images.classes)
             folder.write_predictions(found.predictions, found.classes)
             folder.update(**found.to_dict())
+            draw_fold(folder, fold)
+            tracking.fold_ended(fold)
     return found
 
 
@@ -113,6 +123,7 @@ def _record(plan: Plan) -> dict[str, Any]:
         "device": str(plan.device),
         "precision": dataclasses.asdict(plan.precision),
         "seed": experiment.seed,
+        "splits": {fold: {"train": len(s.train), "valid": len(s.valid)} for fold, s in plan.splits.items()},
         "versions": provenance.versions(),
         "machine": provenance.machine(),
         "notes": list(plan.notes),
@@ -120,16 +131,25 @@ def _record(plan: Plan) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _status_kept(folder: RunFolder) -> Iterator[None]:
-    """However the folds end, `run.json` says how, and when."""
+def _status_kept(folder: RunFolder, tracking: Tracking) -> Iterator[None]:
+    """However the folds end, `run.json` says how, and when; then come the plots, and the trackers get the rest."""
     started = time.perf_counter()
     try:
         yield
     except BaseException as error:
         with contextlib.suppress(StorageError):  # what ended the run matters more than that the disk is full, too
             folder.update(status=_status(error), error=_one_line(error), run_seconds=_since(started))
+            _show(folder, tracking)
         raise
     folder.update(status="finished", error=None, run_seconds=_since(started))
+    _show(folder, tracking)
+
+
+def _show(folder: RunFolder, tracking: Tracking) -> None:
+    try:
+        draw_run(folder)
+    finally:
+        folder.update(trackers=tracking.close())
 
 
 def _status(error: BaseException) -> str:

@@ -4,6 +4,7 @@
     ├── UsageError          2   the command line, or a value in it
     │   ├── ExperimentError 2   the experiment file, or a field of it
     │   └── ModelError      2   the model, its weights, or what to freeze of it
+    ├── GateError           3   the model is not good enough
     ├── DataError           4   the images, or the folder they are in
     ├── RemoteError         5   what lies elsewhere: no network, no permission
     ├── StorageError        1   the disk: full, read-only, gone
@@ -49,6 +50,10 @@ class ExperimentError(UsageError):
 
 class ModelError(UsageError):
     pass
+
+
+class GateError(HarnessError):
+    exit_code = 3
 
 
 class DataError(HarnessError):

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+COLUMNS = ["path", "fold", "label", "predicted"]
 Z95 = 1.959963984540054  # the normal distribution's 97.5 % point: a two-sided 95 % interval
 
 
@@ -67,7 +68,19 @@ def predictions_csv(predictions: Iterable[Prediction], classes: Sequence[str]) -
     """A table: path, fold, label, predicted, and `p_<class>` for each class; UTF-8, one line per image."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", "fold", "label", "predicted", *(f"p_{name}" for name in classes)])
+    writer.writerow([*COLUMNS, *(f"p_{name}" for name in classes)])
     for p in predictions:
         writer.writerow([p.path, p.fold, p.label, p.predicted, *map(repr, p.probabilities)])
     return text.getvalue().encode("utf-8", "surrogateescape")
+
+
+def read_predictions(content: bytes) -> list[Prediction]:
+    """What `predictions_csv` wrote. Raises ValueError or IndexError where it is something else."""
+    rows = csv.reader(io.StringIO(content.decode("utf-8", "surrogateescape"), newline=""))
+    header = next(rows, [])
+    if header[:4] != COLUMNS:
+        raise ValueError(f"its first line is not {','.join(COLUMNS)},...")
+    return [
+        Prediction(path, int(fold), label, predicted, tuple(map(float, probabilities)))
+        for path, fold, label, predicted, *probabilities in rows
+    ]

@@ -90,7 +90,7 @@ class Experiment:
         "your own; each fold gets copies of them",
     )
     trackers: tuple[str, ...] = setting(
-        (),
+        TRACKERS,
         Rule(f"{', '.join(TRACKERS)}, both, or none", lambda v: isinstance(v, tuple) and {*v} <= {*TRACKERS}),
         "where a run is shown besides its folder",
     )

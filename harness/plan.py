@@ -22,6 +22,7 @@ from harness.precision import Precision, choose_precision
 from harness.provenance import dvc_state
 from harness.recipe import rehearse
 from harness.run import prepare_model
+from harness.trackers.tracking import installed
 
 MONITORS = ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy")  # what every run computes
 LEAK = "the weights were trained on these very images, so the accuracy will be too good: start from others to judge"
@@ -206,10 +207,9 @@ def _setting_notes(experiment: Experiment) -> list[str]:
     notes = []
     if experiment.patience is not None and experiment.patience >= experiment.epochs:
         notes.append(f"patience={experiment.patience} can never stop a fold of {experiment.epochs} epochs")
-    if experiment.trackers:
-        notes.append(
-            f"trackers ({', '.join(experiment.trackers)}) are recorded, but this version writes the folder only"
-        )
+    for name in experiment.trackers:
+        if not installed(name):
+            notes.append(f"{name} is not installed, and the run goes on without it (pip install {name})")
     return notes
 
 

@@ -20,6 +20,7 @@ from torch import nn
 from harness.callbacks import (
     BestPredictions,
     EarlyStopping,
+    FirstBatch,
     LearningRateSchedule,
     ModelCheckpoint,
     ProgressBar,
@@ -113,12 +114,15 @@ def train(
     fold: int = 1,
     title: str = "",
     logs: Sequence[Callback] = (),
+    shows: Sequence[Callback] = (),
+    plots: Path | None = None,
     device: str | torch.device = "auto",
     data_digest: str | None = None,
 ) -> Result:
     """Trains one model on `split.train`, judges it on `split.valid` each epoch, and keeps its best epoch.
 
-    `logs` are callbacks that see each epoch after those of the experiment, and before anything can end the fit. Raises
+    `logs` are callbacks that see each epoch after those of the experiment, and before anything can end the fit; `shows`
+    come after them, and after the first batch has been drawn into the folder `plots`, if one is given. Raises
     HarnessError for anything with a name; what a function of the user's raises propagates unchanged.
     """
     prepared = prepare_model(experiment, images.classes, fold)
@@ -130,6 +134,8 @@ def train(
         [
             *copy.deepcopy(experiment.callbacks),
             *logs,
+            *_first_batch(plots, images, prepared.transform, fold),
+            *shows,
             TerminateOnNaN(),
             best,
             saver,
@@ -212,6 +218,12 @@ def _checkpoint_content(experiment: Experiment, images: Images, transform: Trans
         "experiment": experiment.to_dict(),
         "fold": fold,
     }
+
+
+def _first_batch(plots: Path | None, images: Images, transform: Transform, fold: int) -> list[Callback]:
+    if plots is None:
+        return []
+    return [FirstBatch(plots / f"fold{fold}-batch.png", images.classes, transform.picture)]
 
 
 def _optional_callbacks(experiment: Experiment) -> list[Callback]:

@@ -74,6 +74,7 @@ def write_experiment(path: Path, data: Path, **fields: object) -> Path:
         "folds": 2,
         "batch_size": 8,
         "precision": "fp32",
+        "trackers": (),
     }
     given = ", ".join(f"{name}={value!r}" for name, value in (values | fields).items())
     path.write_text(f"from harness import Experiment\n\nexperiment = Experiment({given})\n")

@@ -23,7 +23,8 @@ from harness.models.build import build
 
 def run(data: Path, runs: Path, **fields: Any) -> CrossValidation:
     values = {"name": "x", "model": "small_cnn", "weights": None, "image_size": 32, "folds": 3, "batch_size": 8}
-    experiment = Experiment(data=str(data), **(values | {"precision": "fp32", "epochs": 3, "lr": 0.01} | fields))
+    values |= {"precision": "fp32", "epochs": 3, "lr": 0.01, "trackers": ()}
+    experiment = Experiment(data=str(data), **(values | fields))
     return cross_validate(experiment, runs=runs)
 
 

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
 from harness.engine import Callback, State
+
+T = TypeVar("T")
 
 
 class ProgressBar(Callback):
@@ -32,12 +35,22 @@ class ProgressBar(Callback):
             self._bar.update()
 
     def on_epoch_end(self, state: State) -> None:
-        with contextlib.suppress(OSError):  # whoever read it has left; that must not end the training
-            tqdm.write(f"{self.title}  {epoch_line(state)}".strip(), file=sys.stderr)
+        say(f"{self.title}  {epoch_line(state)}".strip())
 
     def on_fit_end(self, state: State) -> None:
         if self._bar is not None:
             self._bar.close()
+
+
+def say(text: str) -> None:
+    """A line on stderr, above whatever bar is there."""
+    with contextlib.suppress(OSError):  # whoever read it has left; that must not end the training
+        tqdm.write(text, file=sys.stderr)
+
+
+def counted(batches: Iterable[T], total: int, title: str) -> Iterator[T]:
+    """The same, with a bar on a terminal."""
+    yield from tqdm(batches, title, total, leave=False, unit="batch", dynamic_ncols=True, disable=None)
 
 
 def epoch_line(state: State) -> str:

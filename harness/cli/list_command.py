@@ -23,7 +23,7 @@ def command(runs: str, count: int, as_json: bool) -> None:
 
     experiments = [_experiment(path) for path in files()]
     every = latest_runs(Path(runs))
-    latest = [_run_or_nothing(path, record) for path, record in every[:count]]
+    latest = [_run_or_nothing(folder.path, folder.record | {"status": folder.status}) for folder in every[:count]]
     if as_json:
         click.echo(json.dumps({"experiments": experiments, "runs": latest}))
         return

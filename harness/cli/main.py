@@ -21,6 +21,9 @@ VERBS = {
     "data": "Make and look after data sets.",
     "list": "Show the experiments and the latest runs.",
     "run": "Train an experiment by cross-validation.",
+    "sync": "Send a run to the trackers that missed it.",
+    "test": "Test a model on new images, against a gate.",
+    "ui": "Start TensorBoard and MLflow, and say where.",
 }
 
 
@@ -56,7 +59,7 @@ class Verbs(click.Group):
 def harness(debug: bool) -> None:
     """Train image classifiers on folders of images, by cross-validation.
 
-    Exit codes: 0 ok, 1 failed, 2 usage, 4 data, 5 credentials or remote, 130 Ctrl-C, 143 SIGTERM.
+    Exit codes: 0 ok, 1 failed, 2 usage, 3 gate not met, 4 data, 5 credentials or remote, 130 Ctrl-C, 143 SIGTERM.
     """
 
 

@@ -14,6 +14,7 @@ import click
 from harness import STARTED
 from harness.cli import main as cli
 from harness.errors import UsageError
+from harness.trackers.run_folder import COMPLETE, RunFolder
 
 if TYPE_CHECKING:
     from harness.crossval import CrossValidation
@@ -61,12 +62,14 @@ def command(
     if found is None:
         click.echo(json.dumps(_resolved(chosen), indent=2) if as_json else _table(chosen))
         return
+    trackers = RunFolder.open(found.run_dir).record["trackers"]
     seconds = time.perf_counter() - STARTED
     if as_json:
         status = {"run_dir": str(found.run_dir), "status": "finished", "fast_dev_run": fast_dev_run}
+        status |= {"trackers": trackers}
         click.echo(json.dumps({**status, **found.to_dict(), "seconds": round(seconds, 3)}))
         return
-    click.echo("\n".join(_summary(found, seconds, experiment, fast_dev_run)))
+    click.echo("\n".join(_summary(found, seconds, experiment, fast_dev_run, trackers)))
 
 
 def parse_settings(settings: tuple[str, ...]) -> dict[str, str]:
@@ -103,7 +106,9 @@ def _shown(value: Any) -> str:
     return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _summary(found: CrossValidation, seconds: float, typed: str, fast_dev_run: bool) -> list[str]:
+def _summary(
+    found: CrossValidation, seconds: float, typed: str, fast_dev_run: bool, trackers: dict[str, str]
+) -> list[str]:
     """The last block of a run: what happened, where everything lies, what to type next."""
     experiment, numbers = found.experiment, found.to_dict()
     headline = f"{'out-of-fold' if experiment.folds else 'hold-out'} accuracy {found.accuracy}"
@@ -127,6 +132,8 @@ def _summary(found: CrossValidation, seconds: float, typed: str, fast_dev_run: b
         ("time", f"{seconds:.0f} s, of which training {found.fit_seconds:.0f} s"),
         ("run folder", str(found.run_dir)),
         ("checkpoints", str(found.results[0].checkpoint.parent)),
+        ("plots", str(found.run_dir / "plots")),
+        *(("missed by", f"{name}: harness sync {found.run_dir}") for name, has in trackers.items() if has != COMPLETE),
         ("next", f"{'harness list':<44} the experiments and the latest runs"),
         *(("", f"{f'harness run {typed} {option}':<44} {what}") for option, what in other.items()),
     ]

@@ -52,6 +52,17 @@ def check_images(images: Images) -> Check:
     return Check(tuple(md5 for md5, _ in results), problems)
 
 
+def copies_in(training: Images, images: Images, check: Check) -> list[str]:
+    """Those of `images`, which `check` is of, that are also in `training`, equal to the byte.
+
+    Only files of equal size are read.
+    """
+    sizes = {(images.root / path).stat().st_size for path in images.paths}
+    alike = [training.root / path for path in training.paths if _size(training.root / path) in sizes]
+    known = {_digest(path) for path in alike}
+    return [path for path, md5 in zip(images.paths, check.hashes, strict=True) if md5 in known]
+
+
 def undecodable_error(check: Check, images: Images) -> DataError:
     """The error that names every image that cannot be decoded."""
     named = "; ".join(f"{path} ({why})" for path, why in check.problems.items())
@@ -75,6 +86,21 @@ def _check_one(path: Path) -> tuple[str, str]:
     except OSError as error:
         return "", str(error.strerror)
     return hashlib.md5(content, usedforsecurity=False).hexdigest(), problem(content)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
+def _digest(path: Path) -> str:
+    """MD5 of the file; empty where it cannot be read."""
+    try:
+        return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    except OSError:
+        return ""
 
 
 def problem(content: bytes) -> str:

@@ -83,6 +83,18 @@ def list_images(root: Path | str, classes: Sequence[str] | None = None) -> Image
     return Images(root, names, tuple(paths), tuple(labels), tuple(ignored))
 
 
+def require_every_class(images: Images) -> None:
+    """Raises DataError where a class has no image: no number could say anything of it."""
+    absent = [name for name, count in images.counts().items() if not count]
+    if absent:
+        raise DataError(
+            f"{images.root} has no images of {', '.join(absent)}",
+            f"the model knows {', '.join(images.classes)}; the folder holds images of "
+            f"{', '.join(name for name in images.classes if name not in absent)}",
+            f"add images to {images.root / absent[0]}, or --allow-missing to test the other classes",
+        )
+
+
 def tracking_file(path: Path | str) -> Path | None:
     """The `.dvc` file that tracks `path`, or a folder above it: `data.dvc` for `data/train`."""
     path = Path(path)

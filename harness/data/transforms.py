@@ -40,6 +40,11 @@ class Transform:
         mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (self.mean, self.std))
         return images.float().div_(255).sub_(mean).div_(std)
 
+    def picture(self, inputs: Tensor) -> Tensor:
+        """What `normalise` made, (B, 3, H, W), as uint8 images again, for people to look at."""
+        mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (self.mean, self.std))
+        return inputs.mul(std).add_(mean).mul_(255).round_().clamp_(0, 255).to(torch.uint8)
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
 

@@ -72,9 +72,12 @@ def imagenet_weights(architecture: str) -> Weights:
     return Weights("imagenet", state, None, keep_head=False, mean=_channels(preset.mean), std=_channels(preset.std))
 
 
-def weights_from_file(path: Path) -> Weights:
-    """A state dict, bare or in a dictionary of more, or a checkpoint of ours. Raises ModelError where it is none."""
-    content = checkpoint.load(path)
+def weights_from_file(path: Path, content: dict[str, Any] | None = None) -> Weights:
+    """A state dict, bare or in a dictionary of more, or a checkpoint of ours. Raises ModelError where it is none.
+
+    `content` is what `checkpoint.load` has found in it, where that was called before.
+    """
+    content = checkpoint.load(path) if content is None else content
     known: dict[str, Any] = {}
     if content.get("format") == checkpoint.FORMAT:
         known = _normalisation(path, content) | {"data_digest": content.get("data_digest")}

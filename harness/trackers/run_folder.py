@@ -1,48 +1,92 @@
-"""`runs/<experiment>/<yyyymmdd-hhmmss>-<id>/`: the plain files of one run, written as it goes."""
+"""`runs/<experiment>/<yyyymmdd-hhmmss>-<id>/`: the plain files of one run, written as it goes, and read back."""
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import secrets
 import socket
-import time
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from harness.checkpoint import write_whole
-from harness.engine import Callback, State
-from harness.errors import storing
-from harness.evaluate import Prediction, predictions_csv
+from harness.errors import UsageError, storing
+from harness.evaluate import Prediction, predictions_csv, read_predictions
+from harness.files import write_whole
 
 UNFINISHED = "running"
+COMPLETE = "complete"  # of a tracker that has all of a run
+RESULTS = ("accuracy", "interval_low", "interval_high", "loss", "fit_seconds")  # by which runs are compared
 
 
 class RunFolder:
-    """One run's folder: `run.json`, `metrics.jsonl`, `predictions.csv`, `checkpoints/`. Raises StorageError."""
+    """One run's folder: `run.json`, `metrics.jsonl`, `predictions.csv`, and more. Writing raises StorageError."""
 
     def __init__(self, path: Path, record: dict[str, Any]) -> None:
         self.path = path
         self.record = record
 
     @classmethod
-    def create(cls, runs: Path, name: str, record: dict[str, Any]) -> RunFolder:
-        """A new folder under `runs/name`, with a `run.json` that says that it is running, where and since when."""
+    def create(cls, runs: Path, name: str, record: dict[str, Any], path: Path | None = None) -> RunFolder:
+        """A new folder under `runs/name`, with a `run.json` that says that it is running, where and since when.
+
+        With `path`, that folder instead, new or not.
+        """
         now = datetime.now().astimezone()
-        path = runs / name / f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        if path is None:
+            path = runs / name / f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         with storing(path):
-            (path / "checkpoints").mkdir(parents=True)
+            (path / "plots").mkdir(parents=True, exist_ok=True)
         started = {"started": now.isoformat(timespec="milliseconds"), "pid": os.getpid(), "host": socket.gethostname()}
         folder = cls(path, {"name": name, "status": UNFINISHED, **started, **record})
         folder.update()
         return folder
 
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """The folder of a run that is there. Raises UsageError where it is none."""
+        try:
+            record = json.loads((path / "run.json").read_text(encoding="utf-8"))
+            datetime.fromisoformat(record["started"])
+            name, status = record["name"], record["status"]
+            if not isinstance(name, str) or not isinstance(status, str) or "experiment" not in record:
+                raise TypeError("a part of it has another form")
+        except FileNotFoundError as error:
+            why = "it has no run.json" if path.is_dir() else f"looked for {path.absolute()}"
+            raise UsageError(f"{path} is no run folder", why, "harness list shows the latest runs") from error
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+            raise UsageError(
+                f"{path / 'run.json'} cannot be read", f"damaged: {error}", "harness list shows the latest runs"
+            ) from error
+        return cls(path, record)
+
+    @property
+    def id(self) -> str:
+        """The folder's own name: when the run began, and a few random digits."""
+        return self.path.resolve().name
+
     @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
+
+    @property
+    def plots(self) -> Path:
+        return self.path / "plots"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def status(self) -> str:
+        """running, finished, failed, interrupted; or "died" where it says running, but its process here is gone."""
+        said: str = self.record["status"]
+        return "died" if said == UNFINISHED and _is_gone(self.record) else said
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(self.record["data"]["classes"])
 
     def update(self, **changes: Any) -> None:
         """Changes the record, and writes `run.json` in one step."""
@@ -51,48 +95,73 @@ class RunFolder:
         self.record = record
         write_whole(self.path / "run.json", f"{text}\n".encode())
 
+    def reload(self) -> None:
+        """Reads `run.json` again, which another process may have changed."""
+        self.record = RunFolder.open(self.path).record
+
+    def epochs(self) -> list[dict[str, Any]]:
+        """The rows of `metrics.jsonl`, less a last one that was cut short."""
+        rows = []
+        for line in self.metrics.read_text(encoding="utf-8").splitlines() if self.metrics.is_file() else []:
+            try:
+                rows.append(dict(json.loads(line)))
+            except (ValueError, TypeError):
+                continue
+        return rows
+
     def write_predictions(self, predictions: Sequence[Prediction], classes: Sequence[str]) -> None:
         """Writes all predictions so far, in one step."""
         write_whole(self.path / "predictions.csv", predictions_csv(predictions, classes))
+
+    def predictions(self) -> list[Prediction]:
+        """All predictions so far; none before the first fold has ended. Raises UsageError where they are damaged."""
+        path = self.path / "predictions.csv"
+        try:
+            return read_predictions(path.read_bytes()) if path.is_file() else []
+        except (ValueError, IndexError) as error:
+            raise UsageError(f"{path} cannot be read", f"damaged: {error}", "run the experiment again") from error
+
+    def results(self) -> dict[str, float]:
+        """RESULTS of the folds that have ended; the loss is that of the best epochs, a mean over images."""
+        folds = self.record.get("folds", [])
+        if not folds:
+            return {}
+        loss = sum(fold["loss"] * fold["n"] for fold in folds) / sum(fold["n"] for fold in folds)
+        numbers = (self.record["accuracy"], *self.record["interval"], loss, self.record["fit_seconds"])
+        return dict(zip(RESULTS, numbers, strict=True))
+
+    def best_fold(self) -> dict[str, Any] | None:
+        """The entry of the fold with the highest accuracy, of equal ones with the lowest loss; None before any ended.
+
+        Each fold was judged on other images, so "best" is a choice of a model and no finding.
+        """
+        folds = self.record.get("folds", [])
+        return min(folds, key=lambda fold: (-fold["accuracy"], fold["loss"]), default=None)
 
     def keep_copy(self, experiment_file: Path) -> None:
         """Copies the experiment's file to `experiment.py`."""
         write_whole(self.path / "experiment.py", experiment_file.read_bytes())
 
-    def epoch_log(self, fold: int) -> Callback:
-        """A callback that adds a line to `metrics.jsonl` at the end of each epoch."""
-        return _EpochLog(self.path / "metrics.jsonl", fold)
 
-
-class _EpochLog(Callback):
-    def __init__(self, path: Path, fold: int) -> None:
-        self._path = path
-        self._fold = fold
-
-    def on_epoch_end(self, state: State) -> None:
-        # JSON has no words for what is not a finite number
-        finite = {name: value if math.isfinite(value) else None for name, value in state.history[-1].items()}
-        row = {"fold": self._fold, "time": round(time.time(), 3), "step": state.step, **finite}
-        with storing(self._path), self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
-
-
-def latest_runs(runs: Path) -> list[tuple[Path, dict[str, Any]]]:
-    """(folder, record) of each run under `runs`, newest first; a folder without a readable `run.json` is passed over.
-
-    A run that says it is running, but whose process on this machine is gone, is given the status "died".
-    """
+def latest_runs(runs: Path) -> list[RunFolder]:
+    """Each run under `runs`, newest first; a folder without a readable `run.json` is passed over."""
     found = []
     for path in runs.glob("*/*/run.json"):
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            started = datetime.fromisoformat(record["started"]).timestamp()
-        except (OSError, ValueError, TypeError, KeyError, RecursionError):
+            folder = RunFolder.open(path.parent)
+        except UsageError:
             continue
-        if record.get("status") == UNFINISHED and _is_gone(record):
-            record["status"] = "died"
-        found.append((started, path.parent, record))
-    return [(folder, record) for _, folder, record in sorted(found, key=lambda run: run[0], reverse=True)]
+        found.append((datetime.fromisoformat(folder.record["started"]).timestamp(), folder))
+    return [folder for _, folder in sorted(found, key=lambda run: run[0], reverse=True)]
+
+
+def find_run(named: str, runs: Path) -> RunFolder:
+    """The run that `named` means: a folder, or the id of one under `runs`. Raises UsageError for none."""
+    if not Path(named).is_dir():
+        for folder in latest_runs(runs):
+            if folder.id == named:
+                return folder
+    return RunFolder.open(Path(named))
 
 
 def _is_gone(record: dict[str, Any]) -> bool:

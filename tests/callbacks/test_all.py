@@ -17,6 +17,8 @@ from harness.engine import Callback, Trainer
 MAKE: dict[str, Callable[[Path], Callback]] = {
     "BestPredictions": lambda folder: callbacks.BestPredictions(),
     "EarlyStopping": lambda folder: callbacks.EarlyStopping("valid_loss", patience=1),
+    "EpochLog": lambda folder: callbacks.EpochLog(folder / "metrics.jsonl"),
+    "FirstBatch": lambda folder: callbacks.FirstBatch(folder / "batch.png", ["a", "b"], lambda x: x.byte()),
     "GradientClipping": lambda folder: callbacks.GradientClipping(0.1),
     "LearningRateSchedule": lambda folder: callbacks.LearningRateSchedule(lambda o, total: StepLR(o, 1, 0.1)),
     "ModelCheckpoint": lambda folder: callbacks.ModelCheckpoint(folder, "valid_accuracy"),

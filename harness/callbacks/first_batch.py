@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from harness.engine import Callback, State
+from harness.plots.gallery import MOST, Tile, draw_gallery, thumbnail
+
+
+class FirstBatch(Callback):
+    """Draws the first training batch as the model sees it, augmented and resized, once the first epoch has ended.
+
+    `picture` takes inputs (B, 3, H, W) back to uint8 images, (B, 3, H, W). Batches of another form are not drawn.
+    """
+
+    def __init__(self, path: Path | str, classes: Sequence[str], picture: Callable[[Tensor], Tensor]) -> None:
+        self._path = Path(path)
+        self._classes = tuple(classes)
+        self._picture = picture
+        self._batch: tuple[Tensor, Tensor] | None = None
+
+    def on_fit_start(self, state: State) -> None:
+        self._batch = None
+
+    def on_batch_start(self, state: State) -> None:
+        if self._batch is None and state.step == 0 and state.phase == "train":
+            inputs, targets = state.batch
+            if isinstance(inputs, Tensor) and inputs.ndim == 4 and inputs.shape[1] == 3 and isinstance(targets, Tensor):
+                self._batch = inputs[:MOST].detach().clone(), targets[:MOST].detach().clone()
+
+    def on_epoch_end(self, state: State) -> None:
+        if self._batch is None or state.epoch != 1:
+            return
+        inputs, targets = (part.cpu() for part in self._batch)
+        self._batch = None
+        if targets.ndim == 2:
+            targets = targets.argmax(1)
+        images = self._picture(inputs.float()).permute(0, 2, 3, 1).contiguous().numpy()
+        tiles = [_tile(image, self._classes[int(target)]) for image, target in zip(images, targets, strict=True)]
+        side = f"{inputs.shape[3]} × {inputs.shape[2]} px"
+        draw_gallery(self._path, "the first training batch, as the model sees it", side, tiles)
+
+
+def _tile(image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], name: str) -> Tile:
+    return Tile(thumbnail(Image.fromarray(image)), ((name, "black"),))

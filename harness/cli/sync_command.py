@@ -1,0 +1,39 @@
+"""`harness sync`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness.cli import main as cli
+from harness.errors import UsageError
+from harness.experiment import TRACKERS
+
+
+@click.command("sync", short_help=cli.VERBS["sync"])
+@click.argument("run", nargs=-1, required=True)
+@click.option("--to", type=click.Choice(TRACKERS), multiple=True, help="Only this one. May be repeated.")
+@click.option("--force", is_flag=True, help="Also a run that says that it is still running.")
+@click.option("--runs", default="runs", show_default=True, help="Folder that run folders lie in.")
+def command(run: tuple[str, ...], to: tuple[str, ...], force: bool, runs: str) -> None:
+    """Send each RUN, a run folder or the id of one, to the trackers that missed it.
+
+    By default these are the trackers that the experiment names, or all where it names none. Nothing is sent twice.
+    """
+    from harness.trackers.run_folder import find_run
+    from harness.trackers.tracking import installed
+
+    folders = [find_run(named, Path(runs)) for named in run]
+    for name in to:
+        if not installed(name):
+            raise UsageError(f"{name} is not installed", "its package is not there", f"pip install {name}")
+    from harness.trackers.sync import sync
+
+    for folder in folders:
+        own = [name for name in folder.record["experiment"].get("trackers") or TRACKERS if name in TRACKERS]
+        if folder.record.get("kind") == "test":
+            own = ["mlflow"]
+        names = [name for name in to or own if installed(name)]
+        sync(folder, names, force)
+        click.echo(f"{folder.path}: {f"all of it is in {' and '.join(names)}" if names else 'no tracker is installed'}")

@@ -1,0 +1,170 @@
+"""`harness test`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.cli import main as cli
+from harness.errors import GateError, UsageError
+
+if TYPE_CHECKING:
+    from harness.gate import Verdict
+
+FEW_CLASSES = 10  # whose confusion matrix is also printed; of more, the picture is better
+
+
+@click.command("test", short_help=cli.VERBS["test"])
+@click.argument("model")
+@click.option("--data", help="Test images, a folder per class. By default the experiment's test_data.")
+@click.option("--min-accuracy", type=click.FloatRange(0, 1), help="The gate. By default the experiment's, or 0.7.")
+@click.option("--classes", help="Of a bare state dict: the names of its outputs, in order, as in sea,forest.")
+@click.option(
+    "--model", "architecture", help="Of a bare state dict: which model it is, if its file's name does not say."
+)
+@click.option("--image-size", type=click.IntRange(16, 4096), help="Of a bare state dict: pixels. By default 224.")
+@click.option("--allow-missing", is_flag=True, help="Go on where a class has no images.")
+@click.option("--skip-corrupt", is_flag=True, help="Leave out images that cannot be decoded.")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps, or the best there is.")
+@click.option("--tracker", type=click.Choice(["mlflow", "none"]), help="By default as the experiment says.")
+@click.option("--runs", default="runs", show_default=True, help="Folder that run folders lie in.")
+@click.option("--out", help="Write to this folder, the same each time, as DVC wants it.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout.")
+def command(
+    model: str,
+    data: str | None,
+    min_accuracy: float | None,
+    classes: str | None,
+    architecture: str | None,
+    image_size: int | None,
+    allow_missing: bool,
+    skip_corrupt: bool,
+    device: str,
+    tracker: str | None,
+    runs: str,
+    out: str | None,
+    as_json: bool,
+) -> None:
+    """Test MODEL on images that it was never trained on. MODEL is a run (its best fold's model) or a checkpoint.
+
+    Ends with exit code 3 where the accuracy is below the gate.
+    """
+    names = _class_names(classes)
+    from harness.gate import find_checkpoint, judge
+    from harness.models.saved import load_model
+    from harness.own_model import own_function
+
+    path = find_checkpoint(model, Path(runs))
+    saved = load_model(
+        path, classes=names, architecture=architecture, image_size=image_size, function=own_function(path)
+    )
+    verdict = judge(
+        saved,
+        path,
+        data,
+        min_accuracy=min_accuracy,
+        allow_missing=allow_missing,
+        skip_corrupt=skip_corrupt,
+        device=device,
+        trackers=None if tracker is None else [] if tracker == "none" else [tracker],
+        runs=Path(runs),
+        out=None if out is None else Path(out),
+    )
+    if as_json:
+        click.echo(json.dumps({"run_dir": str(verdict.run_dir), "checkpoint": str(path), **verdict.to_dict()}))
+    else:
+        click.echo("\n".join(_report(verdict, path)))
+    if not verdict.passed:
+        raise _not_met(verdict)
+
+
+def _class_names(typed: str | None) -> list[str] | None:
+    if typed is None:
+        return None
+    names = [name.strip() for name in typed.split(",")]
+    if len({*names}) < len(names) or len(names) < 2 or not all(names):
+        raise UsageError(
+            f"--classes {typed} is no list of classes",
+            "it takes two names or more, all different",
+            "--classes sea,forest",
+        )
+    return names
+
+
+def _report(verdict: Verdict, path: Path) -> list[str]:
+    found, saved = verdict.to_dict(), verdict.model
+    counts = ", ".join(f"{name} {count}" for name, count in verdict.images.counts().items())
+    accuracy = verdict.accuracy
+    wrong = accuracy.n - accuracy.right
+    rows = [
+        ("model", f"{path}: {saved.architecture.rpartition(':')[2]} at {saved.transform.image_size} px"),
+        ("data", f"{verdict.images.root}: {accuracy.n} images ({counts})"),
+        *(("note", note) for note in verdict.notes),
+        ("accuracy", str(accuracy)),
+        ("wrong", f"{100 * found['misclassification_rate']:.1f} % misclassified, {wrong} of {accuracy.n}"),
+        ("loss", f"{verdict.loss:.4f}, the mean cross-entropy"),
+    ]
+    return [
+        *(f"{name:<10}  {text}" for name, text in rows),
+        "",
+        *_class_table(verdict),
+        "",
+        *_confusion_table(verdict),
+        f"{'written to':<10}  {verdict.run_dir}: metrics.json, predictions.csv, plots/",
+        f"{'gate':<10}  {_gate(verdict)}",
+    ]
+
+
+def _class_table(verdict: Verdict) -> list[str]:
+    width = max(5, *(len(score.name) for score in verdict.per_class))
+    lines = [f"{'class':<{width}}  precision  recall     F1  support"]
+    for score in verdict.per_class:
+        shares = [
+            f"{'-' if v is None else f'{v:.3f}':>{w}}"
+            for v, w in zip((score.precision, score.recall, score.f1), (9, 6, 5), strict=True)
+        ]
+        lines.append(f"{score.name:<{width}}  {'  '.join(shares)}  {score.support:>7}")
+    return lines
+
+
+def _confusion_table(verdict: Verdict) -> list[str]:
+    names = verdict.model.classes
+    if len(names) > FEW_CLASSES:
+        return []
+    width = max(9, *(len(name) for name in names))
+    lines = [f"{'true':<{width}}  called " + "  ".join(f"{name:>{width}}" for name in names)]
+    for name, row in zip(names, verdict.confusion.tolist(), strict=True):
+        lines.append(f"{name:<{width}}         " + "  ".join(f"{count:>{width}}" for count in row))
+    return [*lines, ""]
+
+
+def _gate(verdict: Verdict) -> str:
+    value, gate = 100 * verdict.accuracy.value, 100 * verdict.min_accuracy
+    low, high = (100 * bound for bound in verdict.accuracy.interval)
+    interval = f"95 % interval {low:.1f} to {high:.1f} %"
+    if not verdict.passed:
+        return f"FAIL: {value:.1f} % is below {gate:.1f} % ({interval})"
+    doubt = "" if low >= gate else f"; to be sure of it, all of the interval must be: {_needed(verdict)}"
+    return f"PASS: {value:.1f} % is not below {gate:.1f} % ({interval}{doubt})"
+
+
+def _needed(verdict: Verdict) -> str:
+    """How many right predictions of as many images would put the whole interval above the gate."""
+    from harness.evaluate import wilson_interval
+
+    n = verdict.accuracy.n
+    enough = next((right for right in range(n + 1) if wilson_interval(right, n)[0] >= verdict.min_accuracy), None)
+    return "that takes more images" if enough is None else f"that would take {enough} of {n}"
+
+
+def _not_met(verdict: Verdict) -> GateError:
+    value, accuracy = 100 * verdict.accuracy.value, verdict.accuracy
+    low, high = (100 * bound for bound in accuracy.interval)
+    return GateError(
+        f"the gate is not met: accuracy {value:.1f} % is below {100 * verdict.min_accuracy:.1f} %",
+        f"{accuracy.right} of {accuracy.n} are right (95 % interval {low:.1f} to {high:.1f} %)",
+        f"look at {verdict.run_dir}/plots/errors.png, and train a better model",
+    )

@@ -1,0 +1,224 @@
+"""A saved model judged on images that it has never seen, against a gate."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from harness import provenance
+from harness.callbacks.progress import counted
+from harness.data.check import Check, check_images, copies_in, undecodable_error
+from harness.data.folders import Images, list_images, require_every_class
+from harness.data.loading import Batches, ImageDataset
+from harness.engine import Trainer, choose_device
+from harness.errors import DataError, UsageError
+from harness.evaluate import Accuracy, Prediction, measure
+from harness.experiment_file import folder_name
+from harness.files import write_whole
+from harness.models.build import supports_channels_last
+from harness.models.saved import SavedModel
+from harness.scores import ClassScore, Indices, by_class, confusion, log_loss
+from harness.trackers.pictures import draw_run
+from harness.trackers.run_folder import RunFolder, find_run
+from harness.trackers.tracking import Tracking
+
+BATCH_SIZE = 64
+MIN_ACCURACY = 0.7  # where the checkpoint knows no experiment
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a model says of images that it was never trained on, and whether that is enough."""
+
+    run_dir: Path
+    model: SavedModel
+    images: Images
+    predictions: tuple[Prediction, ...]
+    loss: float  # mean cross-entropy, whatever loss the training made small
+    per_class: tuple[ClassScore, ...]
+    confusion: Indices  # (classes, classes) counts, a row for each true class
+    min_accuracy: float
+    notes: tuple[str, ...]
+
+    @property
+    def accuracy(self) -> Accuracy:
+        return measure(self.predictions)
+
+    @property
+    def passed(self) -> bool:
+        return self.accuracy.value >= self.min_accuracy
+
+    def to_dict(self) -> dict[str, Any]:
+        """The numbers, for `--json`, `metrics.json` and `run.json`."""
+        accuracy = self.accuracy
+        return {
+            "accuracy": accuracy.value,
+            "interval": list(accuracy.interval),
+            "n": accuracy.n,
+            "misclassification_rate": 1 - accuracy.value,
+            "loss": self.loss,
+            "gate": {"passed": self.passed, "min_accuracy": self.min_accuracy},
+            "per_class": {score.name: score.to_dict() for score in self.per_class},
+            "confusion": {"classes": list(self.model.classes), "counts": self.confusion.tolist()},
+        }
+
+
+def find_checkpoint(named: str, runs: Path) -> Path:
+    """The checkpoint that `named` means: a file, or the best fold's of a run. Raises UsageError for none."""
+    if Path(named).is_file():
+        return Path(named)
+    folder = find_run(named, runs)
+    best = folder.best_fold()
+    if best is None:
+        why = "it is itself a test" if folder.record.get("kind") == "test" else "none of its folds has ended"
+        raise UsageError(f"{folder.path} has no model to test", why, "harness list shows the latest runs")
+    return folder.checkpoints / Path(best["checkpoint"]).name
+
+
+def judge(
+    model: SavedModel,
+    checkpoint: Path,
+    data: Path | str | None = None,
+    *,
+    min_accuracy: float | None = None,
+    allow_missing: bool = False,
+    skip_corrupt: bool = False,
+    device: str = "auto",
+    trackers: Sequence[str] | None = None,
+    runs: Path = Path("runs"),
+    out: Path | None = None,
+) -> Verdict:
+    """Predicts every image under `data`, by default the experiment's `test_data`, and writes all of it down.
+
+    It goes to a new folder under `runs`, or to `out`; to MLflow, too, if the experiment names it. `min_accuracy` is by
+    default the experiment's. Raises DataError where the images are not what the model knows, UsageError for options.
+    """
+    images, check, notes = _images(model, data, allow_missing, skip_corrupt)
+    asked = str(model.experiment.get("precision", "auto"))
+    chosen = choose_device(device)
+    if asked == "fp16" and chosen.type != "cuda":
+        asked = "auto"
+    trainer = Trainer(precision=asked, device=chosen)
+    gate = model.experiment.get("min_accuracy", MIN_ACCURACY) if min_accuracy is None else min_accuracy
+    record = _record(model, checkpoint, images, check, trainer, notes) | {"asked": {"gate": gate}}
+    folder = RunFolder.create(runs, record["name"], record, out)
+    tracking = Tracking(folder, _mirrors(model, trackers))
+    try:
+        predictions = _predict(trainer, model, images)
+        verdict = Verdict(folder.path, model, images, predictions, *_scores(predictions, model), gate, tuple(notes))
+        folder.write_predictions(predictions, model.classes)
+        write_whole(folder.path / "metrics.json", f"{json.dumps(verdict.to_dict(), indent=2)}\n".encode())
+        folder.update(status="finished", **verdict.to_dict())
+    except BaseException as error:
+        interrupted = not isinstance(error, Exception)
+        folder.update(status="interrupted" if interrupted else "failed", error=f"{type(error).__name__}: {error}")
+        raise
+    finally:
+        draw_run(folder)
+        folder.update(trackers=tracking.close())
+    return verdict
+
+
+def _images(
+    model: SavedModel, data: Path | str | None, allow_missing: bool, skip_corrupt: bool
+) -> tuple[Images, Check, list[str]]:
+    """(images, their check, what a person should know of them)."""
+    root = data or model.experiment.get("test_data")
+    if not root:
+        raise UsageError("there are no images to test on", "the experiment names no test_data", "--data FOLDER")
+    images = list_images(root, model.classes)
+    notes = []
+    absent = [name for name, count in images.counts().items() if not count]
+    if absent and not allow_missing:
+        require_every_class(images)
+    if absent:
+        notes.append(f"no image of {', '.join(absent)}: the numbers say nothing of that")
+    check = check_images(images)
+    if check.problems:
+        if not skip_corrupt:
+            raise undecodable_error(check, images)
+        notes.append(f"{len(check.problems)} images cannot be decoded and are left out: {', '.join(check.problems)}")
+        images, check = check.without(images)
+    if model.data_digest is not None and check.digest(images) == model.data_digest:
+        notes.append("these are the very images that the model was trained on: the numbers mean nothing")
+    else:
+        seen = _also_trained_on(model, images, check)
+        if seen:
+            notes.append(f"{len(seen)} of these images are also trained on: {', '.join(seen[:3])}")
+    return images, check, notes
+
+
+def _also_trained_on(model: SavedModel, images: Images, check: Check) -> list[str]:
+    """Those that lie, to the byte, among the training images too, as far as these are at hand."""
+    try:
+        training = list_images(model.experiment["data"], model.classes)
+    except (DataError, KeyError, TypeError):
+        return []
+    return copies_in(training, images, check)
+
+
+def _predict(trainer: Trainer, model: SavedModel, images: Images) -> tuple[Prediction, ...]:
+    """As the validation of a fold does: the same arithmetic, the same order of memory, no augmentation."""
+    size = model.transform.image_size
+    trainer.channels_last = trainer.device.type != "mps" and supports_channels_last(model.model, size)
+    dataset = ImageDataset(images, model.transform)
+    batches = Batches(dataset, range(len(images)), BATCH_SIZE, shuffle=False, workers=0, pin=False)
+    logits = trainer.predict(model.model, counted(batches, len(batches), "testing"))
+    rows = zip(images.paths, images.labels, logits.argmax(1).tolist(), logits.double().softmax(1).tolist(), strict=True)
+    return tuple(
+        Prediction(path, model.fold or 0, model.classes[label], model.classes[top], tuple(probabilities))
+        for path, label, top, probabilities in rows
+    )
+
+
+def _scores(predictions: Sequence[Prediction], model: SavedModel) -> tuple[float, tuple[ClassScore, ...], Indices]:
+    from harness.plots.every import as_arrays
+
+    labels, predicted, probabilities = as_arrays(predictions, model.classes)
+    scores = tuple(by_class(labels, predicted, model.classes))
+    return log_loss(labels, probabilities), scores, confusion(labels, predicted, len(model.classes))
+
+
+def _mirrors(model: SavedModel, trackers: Sequence[str] | None) -> list[str]:
+    """A test has no epochs for TensorBoard to show."""
+    asked = model.experiment.get("trackers", ["mlflow"]) if trackers is None else trackers
+    return [name for name in asked if name == "mlflow"]
+
+
+def _record(
+    model: SavedModel, checkpoint: Path, images: Images, check: Check, trainer: Trainer, notes: list[str]
+) -> dict[str, Any]:
+    name = str(model.experiment.get("name") or folder_name(checkpoint.stem))
+    architecture = model.architecture.rpartition(":")[2]
+    freeze = model.experiment.get("freeze", "unknown")
+    return {
+        "kind": "test",
+        "name": name,
+        "title": f"test_{architecture}_freeze_{freeze}_{datetime.now():%H%M%S}",
+        "command": provenance.command(),
+        "experiment": dict(model.experiment) or {"model": architecture, "freeze": freeze},
+        "checkpoint": {
+            "file": str(checkpoint),
+            "sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
+            "fold": model.fold,
+        },
+        "git": provenance.git_state(),
+        "data": {
+            "folder": str(images.root),
+            "images": len(images),
+            "classes": images.counts(),
+            "digest": check.digest(images),
+            "dvc": provenance.dvc_state(images.root),
+        },
+        "device": str(trainer.device),
+        "precision": dataclasses.asdict(trainer.precision),
+        "versions": provenance.versions(),
+        "machine": provenance.machine(),
+        "notes": notes,
+    }

@@ -1,0 +1,120 @@
+"""A model from its checkpoint alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from harness import checkpoint
+from harness.data.transforms import Transform
+from harness.errors import ModelError, UsageError
+from harness.models.build import architectures, build
+from harness.models.weights import Weights, weights_from_file
+
+LEGACY_NAME = re.compile(r"freeze_backbone_(True|False)")  # as in cnn_resnet18_freeze_backbone_False_fold_2.pth
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A model with all its weights, in eval mode, and what its inputs must go through."""
+
+    model: nn.Module
+    architecture: str  # its name
+    classes: tuple[str, ...]  # in the order of the logits
+    transform: Transform
+    experiment: Mapping[str, Any]  # as it was recorded; empty where the file does not say
+    fold: int | None
+    data_digest: str | None  # of the images that it was trained on
+
+
+def load_model(
+    path: Path,
+    *,
+    classes: Sequence[str] | None = None,
+    architecture: str | None = None,
+    image_size: int | None = None,
+    function: Callable[[str], Callable[[int], Any]] | None = None,
+) -> SavedModel:
+    """The model in a checkpoint of ours, or in a bare state dict with what it does not say: `classes` and the rest.
+
+    A bare one is taken to be of the model that its file's name holds, at 224 px. `function` finds the user's own
+    function that made a model, by the name under which it was recorded. Raises ModelError, or UsageError where
+    something must be said, or is said otherwise in the file.
+    """
+    content = checkpoint.load(path)
+    weights = weights_from_file(path, content)
+    if content.get("format") != checkpoint.FORMAT:
+        return _bare(path, weights, classes, architecture, image_size)
+    _agree(path, "classes", content.get("classes"), None if classes is None else list(classes))
+    _agree(path, "model", content.get("architecture"), architecture)
+    try:
+        named = str(content["architecture"])
+        known = tuple(map(str, content["classes"]))
+        transform = Transform(int(content["transform"]["image_size"]), weights.mean, weights.std)
+        experiment = dict(content["experiment"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{path} is no whole checkpoint", f"{error} is not in it", "name another file") from error
+    _agree(path, "image size", transform.image_size, image_size)
+    make = function(named) if ":" in named and function is not None else named
+    model = build(make, len(known), transform.image_size)
+    _load_all(weights, model, named, known)
+    return SavedModel(
+        model.eval(), named, known, transform, experiment, content.get("fold"), content.get("data_digest")
+    )
+
+
+def _bare(
+    path: Path, weights: Weights, classes: Sequence[str] | None, architecture: str | None, image_size: int | None
+) -> SavedModel:
+    """A state dict of another program, whose file's name may say what it is."""
+    if classes is None:
+        raise UsageError(
+            f"{path} does not say its classes",
+            "it is a bare state dict; its outputs have an order, but no names",
+            "--classes sea,forest  (in the order that it was trained with)",
+        )
+    named = architecture or _in_name(path)
+    if named is None:
+        raise UsageError(
+            f"{path} does not say which model it is", "it is a bare state dict, and its name holds none", "--model NAME"
+        )
+    transform = Transform(image_size or 224, weights.mean, weights.std)
+    model = build(named, len(classes), transform.image_size)
+    _load_all(weights, model, named, classes)
+    freeze = LEGACY_NAME.search(path.name)
+    experiment = {"freeze": freeze[1] == "True"} if freeze else {}
+    return SavedModel(model.eval(), named, tuple(classes), transform, experiment, None, None)
+
+
+def _load_all(weights: Weights, model: nn.Module, named: str, classes: Sequence[str]) -> None:
+    note = weights.load_into(model, named, classes)
+    if not note.endswith("head included"):
+        raise ModelError(
+            f"{weights.source} is no model for these {len(classes)} classes",
+            f"{note}; a random head would give random answers",
+            f"--classes with as many names as it has outputs (now {', '.join(classes)})",
+        )
+
+
+def _agree(path: Path, what: str, found: Any, said: Any) -> None:
+    if said is not None and said != found:
+        raise UsageError(
+            f"{path} has other {what}" if what == "classes" else f"{path} has another {what}",
+            f"it says {_shown(found)}, and you say {_shown(said)}",
+            f"leave out what the file knows: its {what}",
+        )
+
+
+def _shown(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _in_name(path: Path) -> str | None:
+    """The longest name of a model in the file's name: resnet18 in cnn_resnet18_freeze_backbone_False_fold_2.pth."""
+    found = [name for name in architectures() if re.search(rf"(?<![a-z0-9]){name}(?![a-z0-9])", path.stem.lower())]
+    return max(found, key=len, default=None)

@@ -1,0 +1,52 @@
+"""What all pictures share: the figure, the colours, and how one becomes a file."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from harness.files import write_whole
+
+# Eight colours that stay apart in every kind of colour blindness (M. Okabe and K. Ito, 2008); the yellow is left out
+BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
+COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, "#000000")
+STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))  # for whoever prints in grey
+GREY = "#767676"
+DPI = 110
+
+
+@contextmanager
+def picture(path: Path, width: float, height: float, title: str, about: str = "") -> Iterator[Figure]:
+    """A figure of so many inches to draw on, written to `path` as PNG at the end. Raises StorageError."""
+    # a "$" in the name of a class is a "$", and no formula
+    with rc_context({"text.parse_math": False, "font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        figure.suptitle(title if not about else f"{title}\n{about}", fontsize=11)
+        yield figure
+        buffer = io.BytesIO()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # a letter that the font lacks is drawn as a box
+            figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    write_whole(path, buffer.getvalue())
+
+
+def legend(axes: Any, handles: list[Any], labels: list[str], **options: Any) -> None:
+    """A legend of just these, a label that begins with "_" included."""
+    box = axes.legend(handles, [str(i) for i in range(len(labels))], frameon=False, fontsize=9, **options)
+    for text, label in zip(box.get_texts(), labels, strict=True):
+        text.set_text(label)
+
+
+def short(text: str, most: int = 18) -> str:
+    """The text, cut in the middle where it is longer."""
+    if len(text) <= most:
+        return text
+    tail = (most - 1) // 3
+    return f"{text[: most - 1 - tail]}…{text[len(text) - tail :]}"

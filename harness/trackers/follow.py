@@ -1,0 +1,108 @@
+"""The process that follows a run folder and sends it to MLflow: `python -m harness.trackers.follow RUN`.
+
+A process of its own, so that a run waits for nothing that MLflow does: not its import, not its database, not a server
+that hangs. Its input is a pipe that nobody writes to: it closes when the run has ended, however it did, kill -9
+included. What people should know it prints, a line each; its exit code is 0 where MLflow has all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TextIO
+
+from harness.errors import HarnessError
+from harness.trackers.mlflow.run import MLflow, settle
+from harness.trackers.run_folder import RunFolder
+
+LOOK_SECONDS = 1.0  # between two looks at the folder
+AGAIN_SECONDS = 15.0  # before MLflow is tried again, once it has failed
+SLOW_SECONDS = 2.0  # what took longer to fail than this, hung
+
+
+def follow(path: Path, ended: threading.Event, say: Callable[[str], None]) -> bool:
+    """Sends what is new each second until `ended`, then the rest. True where MLflow has all. A trouble is told once."""
+    mirror = MLflow(RunFolder.open(path))
+    seen: tuple[int, ...] | None = None
+    trouble, rest_until, was_slow = "", 0.0, False
+
+    def tried(send: Callable[[], None]) -> bool:
+        nonlocal trouble, rest_until, was_slow
+        started = time.monotonic()
+        try:
+            mirror.folder.reload()
+            send()
+        except Exception as error:
+            if not trouble:
+                say(f"{_told(error)}; the run goes on, and its folder has all")
+            trouble = _told(error)
+            was_slow = time.monotonic() - started > SLOW_SECONDS
+            rest_until = time.monotonic() + AGAIN_SECONDS
+            return False
+        if trouble:
+            say(f"{mirror.name} is there again")
+        trouble, was_slow = "", False
+        return True
+
+    while not ended.is_set():
+        now = _stamp(path)
+        if now != seen and time.monotonic() >= rest_until and tried(mirror.send):
+            if seen is None:
+                _prepare(mirror, path)
+            seen = now
+        ended.wait(LOOK_SECONDS)
+    if was_slow and time.monotonic() < rest_until:  # it hung a moment ago: nobody should wait for that again
+        return False
+    return tried(mirror.finish)
+
+
+def _prepare(mirror: MLflow, path: Path) -> None:
+    """What there is time for now: imports that the end needs, and runs that died together with their follower."""
+    mirror.warm_up()
+    with contextlib.suppress(Exception):  # what cannot be sent now is tried with the next run
+        settle(path.resolve().parents[1])
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, HarnessError):
+        return f"{error.what}: {error.why}"
+    return f"MLflow cannot be used: {type(error).__name__}: {error}"
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """Changes with every epoch and every change of the record."""
+    files = (path / "metrics.jsonl", path / "run.json")
+    return tuple(file.stat().st_mtime_ns for file in files if file.exists())
+
+
+def _wait_for_end(ended: threading.Event) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdin.buffer.read()
+    ended.set()
+
+
+def _main() -> int:
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # they are the run's; this process ends when the run has
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    if hasattr(os, "nice"):
+        os.nice(19)  # the training comes first
+    out, sys.stdout = sys.stdout, sys.stderr  # what MLflow prints is no word of ours
+    ended = threading.Event()
+    threading.Thread(target=_wait_for_end, args=(ended,), daemon=True).start()
+    return 0 if follow(Path(sys.argv[1]), ended, lambda text: _say(out, text)) else 1
+
+
+def _say(out: TextIO, text: str) -> None:
+    with contextlib.suppress(OSError):
+        print(" ".join(text.split()), file=out, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(_main())

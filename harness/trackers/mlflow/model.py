@@ -1,0 +1,72 @@
+"""A fold's model in MLflow: exported, with its signature and an example."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harness.data.decode import decode
+from harness.models.saved import SavedModel, load_model
+from harness.own_model import own_function
+from harness.trackers.run_folder import RunFolder
+
+
+def log_model(uri: str, run_id: str, folder: RunFolder, found: Mapping[str, Any]) -> str:
+    """Logs the checkpoint of the fold `found` as the run's model. Returns why not where it cannot be exported.
+
+    It is a program of its own (torch.export), so that loading it needs none of our code and runs no pickle. It takes
+    normalised images (B, 3, S, S) and gives logits (B, classes).
+    """
+    path = folder.checkpoints / Path(found["checkpoint"]).name
+    saved = load_model(path, function=own_function(path))
+    example = _example(folder, saved, found["fold"])
+    import mlflow
+
+    mlflow.set_tracking_uri(uri)
+    try:
+        with torch.inference_mode():
+            signature = mlflow.models.infer_signature(example.numpy(), saved.model(example).numpy())
+        program = torch.export.export(saved.model, (example,), strict=False)
+        del program
+    except Exception as error:  # the tracer meets any code there is
+        return f"not exported: {type(error).__name__}: {str(error).splitlines()[0]}"[:500]
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(), mlflow.start_run(run_id=run_id):
+        warnings.simplefilter("ignore")
+        mlflow.pytorch.log_model(
+            saved.model,
+            name="model",
+            input_example=example.numpy(),
+            signature=signature,
+            serialization_format="pt2",
+            pip_requirements=[f"{name}=={metadata.version(name)}" for name in ("torch", "torchvision", "numpy")],
+            metadata={
+                "classes": list(saved.classes),
+                "transform": saved.transform.to_dict(),
+                "fold": found["fold"],
+                "epoch": found["best_epoch"],
+                "accuracy": found["accuracy"],
+            },
+        )
+    return ""
+
+
+def _example(folder: RunFolder, saved: SavedModel, fold: int) -> torch.Tensor:
+    """Two images of the fold's validation as the model takes them, (2, 3, S, S); two, so that any number may follow.
+
+    Rounded, since MLflow writes each number as text; where the images are gone, noise.
+    """
+    size = saved.transform.image_size
+    root = Path(folder.record["data"]["folder"])
+    paths = [root / p.path for p in folder.predictions() if p.fold == fold]
+    try:
+        images = torch.stack([saved.transform.resize(decode(path.read_bytes())) for path in (paths[0], paths[-1])])
+    except Exception:
+        images = torch.randint(0, 256, (2, 3, size, size), dtype=torch.uint8)
+    return saved.transform.normalise(images).round(decimals=2)

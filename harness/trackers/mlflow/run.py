@@ -1,0 +1,179 @@
+"""One run's mirror in MLflow.
+
+Everything is found again by its tags, and sent so that sending it twice changes nothing: the same calls follow a run
+as it goes, and send afterwards what was missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.trackers.mlflow import words
+from harness.trackers.mlflow.store import answering, connect, shown, time_to_store, tracking_uri
+from harness.trackers.run_folder import COMPLETE, RunFolder, latest_runs
+
+STATUS = {"finished": "FINISHED", "interrupted": "KILLED"}  # all else is FAILED: a run that is gone has died
+MODEL_TAG = "harness.model"
+MOST_METRICS = 1000  # in one request, MLflow's own limit
+
+
+class MLflow:
+    """Sends one run folder. Raises RemoteError for whatever MLflow raises."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        self._uri = tracking_uri()
+        self.name = f"MLflow at {shown(self._uri)}"
+        self._client: Any = None
+        self._experiment = self._parent = ""
+        self._children: dict[int, str] = {}
+        self._sent = 0  # rows of metrics.jsonl
+        self._ended: set[int] = set()  # folds whose result has been sent
+
+    def send(self) -> None:
+        """All that is new in the run folder. The first call makes the run there, or finds it."""
+        if not self._parent:
+            self._client = connect(self._uri)
+        with answering(self._uri):
+            if not self._parent:
+                self._find_or_make()
+            rows = self.folder.epochs()
+            for fold in sorted({row["fold"] for row in rows[self._sent :]}):
+                self._send_epochs(fold, [row for row in rows[self._sent :] if row["fold"] == fold])
+            self._sent = len(rows)
+            for found in self.folder.record.get("folds", []):
+                if found["fold"] not in self._ended:
+                    self._send_result(found, [row for row in rows if row["fold"] == found["fold"]])
+
+    def warm_up(self) -> None:
+        """Imports what `finish` will need, while there is time: torch takes seconds."""
+        if self.folder.record.get("kind") != "test":
+            import harness.trackers.mlflow.model  # noqa: F401
+
+    def finish(self) -> None:
+        """Also the files, the model, and how the run ended; one that is still called running has died."""
+        self.send()
+        with answering(self._uri), time_to_store():
+            record, end = self.folder.record, self._end()
+            status = STATUS.get(record["status"], "FAILED")
+            for fold, child in self._children.items():
+                if fold not in self._ended:
+                    self._client.set_terminated(child, status, end)
+            self._log(self._parent, words.numbers(record), end, 0)
+            self._client.set_tag(self._parent, "harness.status", record["status"])
+            self._client.set_tag(self._parent, "mlflow.note.content", words.note(record))
+            self._send_files()
+            self._send_model()
+            self._client.set_terminated(self._parent, status, end)
+
+    def _find_or_make(self) -> None:
+        name = self.folder.record["name"]
+        experiment = self._client.get_experiment_by_name(name)
+        if experiment is not None and experiment.lifecycle_stage == "deleted":
+            self._client.restore_experiment(experiment.experiment_id)
+        self._experiment = experiment.experiment_id if experiment else self._client.create_experiment(name)
+        found = self._search(f"tags.`harness.run` = '{self.folder.id}' and tags.`harness.role` = 'run'")
+        parent = found[0].info.run_id if found else self._make_parent()
+        self._describe(parent)  # also what was found: it may have been made a moment before something failed
+        for child in self._search(f"tags.`mlflow.parentRunId` = '{parent}'"):
+            fold = int(child.data.tags["harness.fold"])
+            self._children[fold] = child.info.run_id
+            self._describe(child.info.run_id, fold)
+        self._parent = parent
+
+    def _search(self, filter_string: str) -> list[Any]:
+        return list(self._client.search_runs([self._experiment], filter_string))
+
+    def _make_parent(self) -> str:
+        record = self.folder.record
+        own = {"harness.run": self.folder.id, "harness.role": "run", "harness.folder": str(self.folder.path)}
+        return self._make(record.get("title", self.folder.id), own, words.milliseconds(record["started"]))
+
+    def _child(self, fold: int, rows: Sequence[Mapping[str, Any]]) -> str:
+        """The run of a fold, which began before the first of its `rows` was written."""
+        if fold not in self._children:
+            own = {"harness.run": self.folder.id, "harness.role": "fold", "harness.fold": str(fold)}
+            own |= {"mlflow.parentRunId": self._parent}
+            since = rows[0]["time"] - sum(rows[0].get(f"{side}_seconds", 0) for side in ("train", "valid"))
+            self._children[fold] = self._make(f"fold {fold}", own, int(1000 * since))
+            self._describe(self._children[fold], fold)
+        return self._children[fold]
+
+    def _make(self, title: str, own: dict[str, str], since: int) -> str:
+        run = self._client.create_run(self._experiment, since, words.tags(self.folder.record) | own, title)
+        return str(run.info.run_id)
+
+    def _describe(self, run_id: str, fold: int | None = None) -> None:
+        from mlflow.entities import Param
+
+        record = self.folder.record
+        values = words.parameters(record, fold)
+        self._client.log_batch(run_id, params=[Param(name, value) for name, value in values.items()])
+        self._client.log_inputs(run_id, words.data_set(record, "evaluation" if "kind" in record else "training"))
+
+    def _send_epochs(self, fold: int, rows: Sequence[Mapping[str, Any]]) -> None:
+        """A row that is sent twice is one row there, since its time is the row's own."""
+        from mlflow.entities import Metric
+
+        metrics = [
+            Metric(name, value, int(1000 * row["time"]), row["epoch"])
+            for row in rows
+            for name, value in words.epoch_numbers(row).items()
+        ]
+        child = self._child(fold, rows)
+        for start in range(0, len(metrics), MOST_METRICS):
+            self._client.log_batch(child, metrics=metrics[start : start + MOST_METRICS])
+
+    def _send_result(self, found: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
+        child, at = self._child(found["fold"], rows), int(1000 * rows[-1]["time"])
+        numbers = {name: float(found[name]) for name in ("accuracy", "loss", "best_epoch", "n", "seconds")}
+        self._log(child, numbers, at, found["best_epoch"])
+        self._client.set_terminated(child, "FINISHED", at)
+        self._ended.add(found["fold"])
+
+    def _log(self, run_id: str, numbers: Mapping[str, float], at: int, step: int) -> None:
+        from mlflow.entities import Metric
+
+        self._client.log_batch(run_id, metrics=[Metric(name, value, at, step) for name, value in numbers.items()])
+
+    def _send_files(self) -> None:
+        """The run folder less its checkpoints and event files: of the ones the best is the model, below."""
+        for file in sorted(path for path in self.folder.path.iterdir() if path.is_file()):
+            if "tfevents" not in file.name and not file.name.startswith("."):
+                self._client.log_artifact(self._parent, str(file))
+        if any(self.folder.plots.glob("*")):
+            self._client.log_artifacts(self._parent, str(self.folder.plots), "plots")
+
+    def _send_model(self) -> None:
+        """The best fold's model, once; what cannot be exported goes as its checkpoint."""
+        best = self.folder.best_fold()
+        if best is None or MODEL_TAG in self._client.get_run(self._parent).data.tags:
+            return
+        from harness.trackers.mlflow.model import log_model
+
+        problem = log_model(self._uri, self._parent, self.folder, best)
+        if problem:
+            self._client.log_artifact(self._parent, best["checkpoint"], "checkpoints")
+        self._client.set_tag(self._parent, MODEL_TAG, problem or f"fold {best['fold']}")
+
+    def _end(self) -> int:
+        """When the run ended, in milliseconds; of one that died, when its last epoch did."""
+        record = self.folder.record
+        started = words.milliseconds(record["started"])
+        if record.get("run_seconds") is not None:
+            return started + int(1000 * record["run_seconds"])
+        return max([started, *(int(1000 * row["time"]) for row in self.folder.epochs())])
+
+
+def settle(runs: Path) -> None:
+    """Sends what runs under `runs` left unsent that were killed together with their follower: none stays RUNNING.
+
+    Raises RemoteError where MLflow does not take it.
+    """
+    for folder in latest_runs(runs):
+        known = folder.record.get("trackers", {})
+        if folder.status == "died" and "mlflow" in folder.record["experiment"].get("trackers", ()) and not known:
+            MLflow(folder).finish()
+            folder.update(trackers={"mlflow": COMPLETE})

@@ -1,0 +1,158 @@
+"""Where MLflow's store is, whether it can be used, and what is wrong with it in a person's words."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from harness.errors import RemoteError
+
+DEFAULT = "sqlite:///mlflow.db"
+PATIENCE = {  # what cannot be reached must cost seconds: MLflow's own patience is 4 minutes, and 20 with a hung server
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "4",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+STORING_SECONDS = "120"  # a server may take longer to store a model than to answer
+LOCK_SECONDS = 5
+
+
+def tracking_uri() -> str:
+    """`MLFLOW_TRACKING_URI`, or a database in this folder."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT
+
+
+def shown(uri: str) -> str:
+    """An address without the password that may be in it."""
+    parts = urlsplit(uri)
+    if "@" not in parts.netloc:
+        return uri
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def is_server(uri: str) -> bool:
+    return uri.startswith(("http://", "https://"))
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The file of an SQLite store; None for any other."""
+    return Path(uri.removeprefix("sqlite:///").partition("?")[0]) if uri.startswith("sqlite:///") else None
+
+
+def require_store(uri: str) -> None:
+    """Raises RemoteError where an SQLite store is damaged or locked: MLflow itself would try for minutes."""
+    path = sqlite_file(uri)
+    if path is None or not path.exists():
+        return
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=LOCK_SECONDS)) as database:
+            database.execute("BEGIN IMMEDIATE").close()
+            database.rollback()
+            database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error as error:
+        raise refused(uri, error) from error
+
+
+@contextlib.contextmanager
+def answering(uri: str) -> Iterator[None]:
+    """Whatever MLflow raises within becomes a RemoteError that says what is the matter."""
+    try:
+        yield
+    except RemoteError:
+        raise
+    except Exception as error:
+        raise refused(uri, error) from error
+
+
+@contextlib.contextmanager
+def time_to_store() -> Iterator[None]:
+    """Within, a server that has answered so far may take its time with files."""
+    name = "MLFLOW_HTTP_REQUEST_TIMEOUT"
+    before = os.environ.get(name)
+    os.environ[name] = STORING_SECONDS
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+def refused(uri: str, error: Exception) -> RemoteError:
+    """MLflow's or SQLite's error in three lines."""
+    why, fix = _explained(uri, str(error) or type(error).__name__)
+    return RemoteError(f"MLflow at {shown(uri)} cannot be used", why, fix)
+
+
+def _explained(uri: str, text: str) -> tuple[str, str]:
+    """(why, what to type) for an error's text, in which MLflow wraps several others."""
+    file = sqlite_file(uri) or "the store"
+    schema = re.search(r"found version (\w+), but expected (\w+)", text)
+    unknown = re.search(r"Can't locate revision identified by '(\w+)'", text)
+    if schema or unknown:
+        had = (schema or unknown or [""])[1]
+        ours = f", and this one is {_version()}"
+        return (
+            f"another version of MLflow made it (schema {had}){ours}",
+            f"pip install --upgrade mlflow, if it is newer; mlflow db upgrade {shown(uri)}, if it is older",
+        )
+    known = {
+        "file is not a database": ("it is damaged, or no database", f"mv {file} {file}.damaged, to begin a new one"),
+        "malformed": ("it is damaged", f"mv {file} {file}.damaged, to begin a new one"),
+        "database is locked": ("another program holds it locked", "end that program, then harness sync RUN"),
+        "readonly database": ("it may not be written", f"chmod u+w {file}"),
+        "unable to open database file": ("it cannot be opened", "export MLFLOW_TRACKING_URI=sqlite:///FILE"),
+        "disk is full": ("the disk is full", "make room, then harness sync RUN"),
+        "No space left": ("the disk is full", "make room, then harness sync RUN"),
+        "disk I/O error": ("the disk refuses", "make room, then harness sync RUN"),
+        "maintenance mode": ("MLflow no longer writes folders", f"export MLFLOW_TRACKING_URI={DEFAULT}"),
+        "Connection refused": ("nothing answers there", "harness ui, or the address of a server that runs"),
+        "timed out": ("it does not answer", "start it again, then harness sync RUN"),
+        "Name or service not known": ("there is no such host", "export MLFLOW_TRACKING_URI=ADDRESS"),
+        "Failed to resolve": ("there is no such host", "export MLFLOW_TRACKING_URI=ADDRESS"),
+        "error code 401": ("it wants a name and a password", "export MLFLOW_TRACKING_USERNAME=… _PASSWORD=…"),
+        "error code 403": ("it does not permit that", "export MLFLOW_TRACKING_USERNAME=… _PASSWORD=…"),
+    }
+    for words, explained in known.items():
+        if words.lower() in text.lower():
+            return explained
+    parts = urlsplit(uri)
+    first = text.strip().splitlines()[0][:200]
+    first = first.replace(parts.password, "***") if parts.password else first
+    return first, "harness sync RUN --debug, for the whole traceback"
+
+
+def _version() -> str:
+    import mlflow
+
+    return f"mlflow {mlflow.__version__}"
+
+
+def require_usable(uri: str) -> None:
+    """Raises RemoteError unless the store answers; makes its tables where it is new."""
+    client = connect(uri)
+    with answering(uri):
+        client.search_experiments(max_results=1)
+
+
+def connect(uri: str) -> Any:
+    """A client. Raises RemoteError where the store cannot be used; the first use of a new one makes its tables."""
+    import logging
+
+    for name, value in PATIENCE.items():
+        os.environ.setdefault(name, value)
+    require_store(uri)
+    with answering(uri):
+        from mlflow import MlflowClient
+
+        for name in ("alembic", "mlflow"):
+            logging.getLogger(name).setLevel(logging.ERROR)  # that a new store is made is no news
+        return MlflowClient(uri)

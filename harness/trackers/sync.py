@@ -1,0 +1,35 @@
+"""Sending a run folder, afterwards, to trackers that missed it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from harness.callbacks.progress import say
+from harness.errors import UsageError
+from harness.trackers.mlflow.run import MLflow
+from harness.trackers.pictures import draw_run
+from harness.trackers.run_folder import COMPLETE, UNFINISHED, RunFolder
+from harness.trackers.tensorboard import write_again
+
+
+def sync(folder: RunFolder, trackers: Sequence[str], force: bool = False) -> None:
+    """Gives each of `trackers` all that the run folder holds; what they have already stays as it is.
+
+    Raises UsageError for a run that is still running, unless `force`; RemoteError where MLflow does not take it.
+    """
+    if folder.status == UNFINISHED and not force:
+        raise UsageError(
+            f"{folder.path} is still running",
+            f"its process {folder.record.get('pid')} on {folder.record.get('host')} sends it as it goes",
+            "wait for its end, or --force if you know that it has ended",
+        )
+    if not (folder.plots / "curves.png").is_file():
+        draw_run(folder)
+    send: dict[str, Callable[[RunFolder], None]] = {
+        "tensorboard": write_again,
+        "mlflow": lambda folder: MLflow(folder).finish(),
+    }
+    for name in trackers:
+        say(f"{folder.path}: sending to {name}")
+        send[name](folder)
+        folder.update(trackers={**folder.record.get("trackers", {}), name: COMPLETE})

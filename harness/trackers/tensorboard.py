@@ -1,0 +1,147 @@
+"""A run in TensorBoard: event files in the run folder, written as the run goes, or again from its plain files."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.trackers.run_folder import RESULTS, RunFolder
+
+SIDES = ("train", "valid")
+NO_QUANTITY = {"fold", "time", "step", "epoch", "lr"}
+HYPERPARAMETERS = (
+    *("data", "model", "weights", "freeze", "image_size", "augment", "optimizer", "lr", "weight_decay", "scheduler"),
+    *("batch_size", "epochs", "folds", "patience", "precision", "loss", "seed"),
+)
+NUMBERS = {"image_size", "lr", "weight_decay", "batch_size", "epochs", "folds", "seed"}
+
+
+class TensorBoard:
+    """Writes what the run folder holds: the folder itself is the run, `fold1/train` and `fold1/valid` are below it.
+
+    One quantity has one name on both sides of a fold, so that TensorBoard draws them on one chart. Each method has its
+    events on disk when it returns. Raises whatever the tool or the disk does.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._folder = folder
+        self._new_writer = SummaryWriter
+        self._writers: dict[str, Any] = {}
+
+    def start(self) -> None:
+        """The run's page of hyperparameters, and its whole configuration as text."""
+        root = self._writer(".")
+        experiment, session, self._end = _hparams(self._folder.record["experiment"])
+        for summary in (experiment, session):
+            root.file_writer.add_summary(summary)
+        root.add_text("experiment", _table(self._folder.record["experiment"]))
+        root.flush()
+
+    def epoch(self, row: Mapping[str, Any]) -> None:
+        """A row of `metrics.jsonl`; with a fold's first one, the first batch."""
+        fold, step, at = f"fold{row['fold']}", row["epoch"], row["time"]
+        train = self._writer(f"{fold}/train")
+        if row.get("lr") is not None:
+            train.add_scalar("learning_rate", row["lr"], step, at)
+        for name, value in row.items():
+            side, quantity = _side(name)
+            if value is not None and name not in NO_QUANTITY and quantity not in ("examples", "seconds"):
+                self._writer(f"{fold}/{side}").add_scalar(quantity, value, step, at)
+        for side in SIDES:
+            if row.get(f"{side}_seconds"):
+                rate = row[f"{side}_examples"] / row[f"{side}_seconds"]
+                self._writer(f"{fold}/{side}").add_scalar("images_per_second", rate, step, at)
+        if step == 1:
+            _add_png(train, "first batch", self._folder.plots / f"{fold}-batch.png", step, at)
+        self._flush()
+
+    def fold_ended(self, fold: int) -> None:
+        """The confusion matrix and the precision-recall curves of a fold, and the run's numbers so far."""
+        ended = {found["fold"]: found for found in self._folder.record["folds"]}
+        writer, step = self._writer(f"fold{fold}/valid"), ended[fold]["best_epoch"]
+        for name in ("confusion", "confusion_normalised"):
+            _add_png(writer, name, self._folder.plots / f"fold{fold}-{name}.png", step)
+        rows = [p for p in self._folder.predictions() if p.fold == fold]
+        for place, name in enumerate(self._folder.classes):
+            truth = np.array([p.label == name for p in rows])
+            scores = np.array([p.probabilities[place] for p in rows])
+            writer.add_pr_curve(f"precision_recall/{name}", truth, scores, step)
+        root = self._writer(".")
+        for name, value in self._folder.results().items():
+            root.add_scalar(f"out_of_fold/{name}", value, len(ended))
+        self._flush()
+
+    def end(self) -> None:
+        """The run's plots, and that it has ended. Closes the files."""
+        root = self._writer(".")
+        for path in sorted(self._folder.plots.glob("*.png")):
+            if not path.name.startswith("fold"):
+                _add_png(root, f"run/{path.stem}", path, 0)
+        root.file_writer.add_summary(self._end)
+        for writer in self._writers.values():
+            writer.close()
+
+    def _writer(self, name: str) -> Any:
+        if name not in self._writers:
+            self._writers[name] = self._new_writer(os.fspath(self._folder.path / name))
+        return self._writers[name]
+
+    def _flush(self) -> None:
+        for writer in self._writers.values():
+            writer.flush()
+
+
+def write_again(folder: RunFolder) -> None:
+    """The event files of a run that has ended, made anew from its plain files."""
+    for path in event_files(folder.path):
+        path.unlink()
+    board = TensorBoard(folder)
+    board.start()
+    for row in folder.epochs():
+        board.epoch(row)
+    for found in folder.record.get("folds", []):
+        board.fold_ended(found["fold"])
+    board.end()
+
+
+def event_files(path: Path) -> list[Path]:
+    """Those of one run."""
+    return [file for pattern in ("", "fold*/*/") for file in path.glob(f"{pattern}events.out.tfevents.*")]
+
+
+def _side(name: str) -> tuple[str, str]:
+    """`valid_loss` -> ("valid", "loss"); what a callback added under another name goes with training."""
+    side, _, quantity = name.partition("_")
+    return (side, quantity) if side in SIDES else ("train", name)
+
+
+def _hparams(experiment: Mapping[str, Any]) -> Sequence[Any]:
+    """(experiment, session start, session end). Every run has the same names, since TensorBoard takes the first's."""
+    from torch.utils.tensorboard.summary import hparams
+
+    values = {n: experiment[n] if n in NUMBERS else str(experiment[n]).lower() for n in HYPERPARAMETERS}
+    summaries: Any = hparams
+    found: Sequence[Any] = summaries(values, dict.fromkeys((f"out_of_fold/{name}" for name in RESULTS), 0))
+    return found
+
+
+def _table(experiment: Mapping[str, Any]) -> str:
+    return "\n".join(["field | value", "--- | ---", *(f"{name} | `{value}`" for name, value in experiment.items())])
+
+
+def _add_png(writer: Any, tag: str, path: Path, step: int, at: float | None = None) -> None:
+    """A picture as the very bytes of its file; none where it could not be drawn."""
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    if path.is_file():
+        content = path.read_bytes()
+        width, height = struct.unpack(">II", content[16:24])  # where every PNG has them
+        image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=content)
+        writer.file_writer.add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step, at)
