@@ -61,7 +61,7 @@ class Verdict:
             "accuracy": accuracy.value,
             "interval": list(accuracy.interval),
             "n": accuracy.n,
-            "misclassification_rate": 1 - accuracy.value,
+            "misclassification_rate": (accuracy.n - accuracy.right) / accuracy.n,
             "loss": self.loss,
             "gate": {"passed": self.passed, "min_accuracy": self.min_accuracy},
             "per_class": {score.name: score.to_dict() for score in self.per_class},

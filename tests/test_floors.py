@@ -50,7 +50,7 @@ TOOLS = {
     "PIL": ("data/", "plots/gallery.py", "callbacks/first_batch.py"),
     "matplotlib": "plots/",
     "mlflow": "trackers/mlflow/",
-    "tensorboard": "trackers/tensorboard.py",
+    "tensorboard": "trackers/tensorboard/",
     "optuna": "search.py",
     "dvc": "versioning.py",
 }

@@ -36,4 +36,5 @@ def command(run: tuple[str, ...], to: tuple[str, ...], force: bool, runs: str) -
             own = ["mlflow"]
         names = [name for name in to or own if installed(name)]
         sync(folder, names, force)
-        click.echo(f"{folder.path}: {f"all of it is in {' and '.join(names)}" if names else 'no tracker is installed'}")
+        where = f"all of it is in {' and '.join(names)}" if names else "no tracker is installed"
+        click.echo(f"{folder.path}: {where}")

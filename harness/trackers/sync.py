@@ -9,7 +9,7 @@ from harness.errors import UsageError
 from harness.trackers.mlflow.run import MLflow
 from harness.trackers.pictures import draw_run
 from harness.trackers.run_folder import COMPLETE, UNFINISHED, RunFolder
-from harness.trackers.tensorboard import write_again
+from harness.trackers.tensorboard.run import write_again
 
 
 def sync(folder: RunFolder, trackers: Sequence[str], force: bool = False) -> None:

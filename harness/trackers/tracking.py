@@ -16,7 +16,7 @@ from harness.callbacks import EpochLog
 from harness.callbacks.progress import say
 from harness.engine import Callback, State
 from harness.trackers.run_folder import COMPLETE, RunFolder
-from harness.trackers.tensorboard import TensorBoard
+from harness.trackers.tensorboard.run import TensorBoard
 
 PATIENCE_SECONDS = 2.0  # before a person is told what the run is waiting for
 

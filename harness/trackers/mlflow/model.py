@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import warnings
 from collections.abc import Mapping
 from importlib import metadata
@@ -37,7 +35,7 @@ def log_model(uri: str, run_id: str, folder: RunFolder, found: Mapping[str, Any]
         del program
     except Exception as error:  # the tracer meets any code there is
         return f"not exported: {type(error).__name__}: {str(error).splitlines()[0]}"[:500]
-    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(), mlflow.start_run(run_id=run_id):
+    with warnings.catch_warnings(), mlflow.start_run(run_id=run_id):
         warnings.simplefilter("ignore")
         mlflow.pytorch.log_model(
             saved.model,

@@ -15,6 +15,7 @@ from harness.trackers.mlflow.store import answering, connect, shown, time_to_sto
 from harness.trackers.run_folder import COMPLETE, RunFolder, latest_runs
 
 STATUS = {"finished": "FINISHED", "interrupted": "KILLED"}  # all else is FAILED: a run that is gone has died
+KIND = {"mlflow.experimentKind": "custom_model_development"}  # else the pages are those for language models
 MODEL_TAG = "harness.model"
 MOST_METRICS = 1000  # in one request, MLflow's own limit
 
@@ -62,7 +63,7 @@ class MLflow:
                 if fold not in self._ended:
                     self._client.set_terminated(child, status, end)
             self._log(self._parent, words.numbers(record), end, 0)
-            self._client.set_tag(self._parent, "harness.status", record["status"])
+            self._client.set_tag(self._parent, "harness.status", self.folder.status)
             self._client.set_tag(self._parent, "mlflow.note.content", words.note(record))
             self._send_files()
             self._send_model()
@@ -73,7 +74,7 @@ class MLflow:
         experiment = self._client.get_experiment_by_name(name)
         if experiment is not None and experiment.lifecycle_stage == "deleted":
             self._client.restore_experiment(experiment.experiment_id)
-        self._experiment = experiment.experiment_id if experiment else self._client.create_experiment(name)
+        self._experiment = experiment.experiment_id if experiment else self._client.create_experiment(name, tags=KIND)
         found = self._search(f"tags.`harness.run` = '{self.folder.id}' and tags.`harness.role` = 'run'")
         parent = found[0].info.run_id if found else self._make_parent()
         self._describe(parent)  # also what was found: it may have been made a moment before something failed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 import sqlite3
@@ -62,9 +63,10 @@ def require_store(uri: str) -> None:
 
 @contextlib.contextmanager
 def answering(uri: str) -> Iterator[None]:
-    """Whatever MLflow raises within becomes a RemoteError that says what is the matter."""
+    """Whatever MLflow raises within becomes a RemoteError that says what is the matter; what it prints is dropped."""
     try:
-        yield
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
     except RemoteError:
         raise
     except Exception as error:

@@ -1,24 +1,21 @@
-"""A run in TensorBoard: event files in the run folder, written as the run goes, or again from its plain files."""
+"""A run's event files."""
 
 from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from harness.trackers.run_folder import RESULTS, RunFolder
+from harness.trackers.run_folder import RunFolder
+from harness.trackers.tensorboard import hparams
 
 SIDES = ("train", "valid")
 NO_QUANTITY = {"fold", "time", "step", "epoch", "lr"}
-HYPERPARAMETERS = (
-    *("data", "model", "weights", "freeze", "image_size", "augment", "optimizer", "lr", "weight_decay", "scheduler"),
-    *("batch_size", "epochs", "folds", "patience", "precision", "loss", "seed"),
-)
-NUMBERS = {"image_size", "lr", "weight_decay", "batch_size", "epochs", "folds", "seed"}
 
 
 class TensorBoard:
@@ -38,10 +35,11 @@ class TensorBoard:
     def start(self) -> None:
         """The run's page of hyperparameters, and its whole configuration as text."""
         root = self._writer(".")
-        experiment, session, self._end = _hparams(self._folder.record["experiment"])
-        for summary in (experiment, session):
+        record = self._folder.record
+        title = f"{record['name']}/{self._folder.id}"
+        for summary in hparams.start(record["experiment"], title, _seconds(record)):
             root.file_writer.add_summary(summary)
-        root.add_text("experiment", _table(self._folder.record["experiment"]))
+        root.add_text("experiment", _table(record["experiment"]))
         root.flush()
 
     def epoch(self, row: Mapping[str, Any]) -> None:
@@ -75,7 +73,7 @@ class TensorBoard:
             writer.add_pr_curve(f"precision_recall/{name}", truth, scores, step)
         root = self._writer(".")
         for name, value in self._folder.results().items():
-            root.add_scalar(f"out_of_fold/{name}", value, len(ended))
+            root.add_scalar(hparams.metric_tag(name), value, len(ended))
         self._flush()
 
     def end(self) -> None:
@@ -84,7 +82,9 @@ class TensorBoard:
         for path in sorted(self._folder.plots.glob("*.png")):
             if not path.name.startswith("fold"):
                 _add_png(root, f"run/{path.stem}", path, 0)
-        root.file_writer.add_summary(self._end)
+        record = self._folder.record
+        ended = _seconds(record) + (record.get("run_seconds") or 0.0)
+        root.file_writer.add_summary(hparams.end(self._folder.status, ended))
         for writer in self._writers.values():
             writer.close()
 
@@ -122,14 +122,9 @@ def _side(name: str) -> tuple[str, str]:
     return (side, quantity) if side in SIDES else ("train", name)
 
 
-def _hparams(experiment: Mapping[str, Any]) -> Sequence[Any]:
-    """(experiment, session start, session end). Every run has the same names, since TensorBoard takes the first's."""
-    from torch.utils.tensorboard.summary import hparams
-
-    values = {n: experiment[n] if n in NUMBERS else str(experiment[n]).lower() for n in HYPERPARAMETERS}
-    summaries: Any = hparams
-    found: Sequence[Any] = summaries(values, dict.fromkeys((f"out_of_fold/{name}" for name in RESULTS), 0))
-    return found
+def _seconds(record: Mapping[str, Any]) -> float:
+    """When the run began, since 1970."""
+    return datetime.fromisoformat(record["started"]).timestamp()
 
 
 def _table(experiment: Mapping[str, Any]) -> str:

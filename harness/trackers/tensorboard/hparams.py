@@ -1,0 +1,66 @@
+"""One row of TensorBoard's page of hyperparameters for a whole run, by the run's own event file: no runs are added."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from harness.trackers.run_folder import RESULTS
+
+# The page takes the names from whichever run it reads first, so every run has all of them. Those in the first line are
+# its first columns; of the others one has to tick a box.
+FIRST = ("model", "freeze", "lr", "batch_size", "weight_decay")
+OTHERS = (
+    *("data", "weights", "image_size", "augment", "optimizer", "scheduler", "epochs", "folds", "patience"),
+    *("precision", "loss", "seed"),
+)
+NUMBERS = {"image_size", "lr", "weight_decay", "batch_size", "epochs", "folds", "seed"}
+ENDS = {"finished": "STATUS_SUCCESS", "running": "STATUS_RUNNING"}  # all else is STATUS_FAILURE
+
+
+def start(experiment: Mapping[str, Any], title: str, seconds: float) -> list[Any]:
+    """The summaries of a run that begins: what the columns are, and its values in them."""
+    from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
+
+    infos = []
+    for name in (*FIRST, *OTHERS):
+        kind = api_pb2.DATA_TYPE_FLOAT64 if name in NUMBERS else api_pb2.DATA_TYPE_STRING
+        infos.append(api_pb2.HParamInfo(name=name, type=kind, differs=name in FIRST))
+    metrics = [
+        api_pb2.MetricInfo(name=api_pb2.MetricName(tag=metric_tag(name)), display_name=name.replace("_", " "))
+        for name in RESULTS
+    ]
+    session = plugin_data_pb2.SessionStartInfo(group_name=title, start_time_secs=seconds)
+    for name in (*FIRST, *OTHERS):
+        value = experiment[name]
+        if name in NUMBERS:
+            session.hparams[name].number_value = value
+        else:
+            session.hparams[name].string_value = str(value).lower()
+    columns = api_pb2.Experiment(hparam_infos=infos, metric_infos=metrics)
+    return [
+        _summary(metadata.EXPERIMENT_TAG, plugin_data_pb2.HParamsPluginData(experiment=columns)),
+        _summary(metadata.SESSION_START_INFO_TAG, plugin_data_pb2.HParamsPluginData(session_start_info=session)),
+    ]
+
+
+def end(status: str, seconds: float) -> Any:
+    """The summary of a run that has ended so."""
+    from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
+
+    how = api_pb2.Status.Value(ENDS.get(status, "STATUS_FAILURE"))
+    info = plugin_data_pb2.SessionEndInfo(status=how, end_time_secs=seconds)
+    return _summary(metadata.SESSION_END_INFO_TAG, plugin_data_pb2.HParamsPluginData(session_end_info=info))
+
+
+def metric_tag(name: str) -> str:
+    """The tag of the scalar that holds a run's number."""
+    return f"out_of_fold/{name}"
+
+
+def _summary(tag: str, content: Any) -> Any:
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.plugins.hparams import metadata
+
+    about = metadata.create_summary_metadata(content)
+    return Summary(value=[Summary.Value(tag=tag, metadata=about, tensor=metadata.NULL_TENSOR)])
