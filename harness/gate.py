@@ -78,7 +78,7 @@ def find_checkpoint(named: str, runs: Path) -> Path:
     if best is None:
         why = "it is itself a test" if folder.record.get("kind") == "test" else "none of its folds has ended"
         raise UsageError(f"{folder.path} has no model to test", why, "harness list shows the latest runs")
-    return folder.checkpoints / Path(best["checkpoint"]).name
+    return folder.checkpoint_of(best)
 
 
 def judge(

@@ -23,6 +23,7 @@ NEAREST = 20  # ports that are tried above one that is in use
 READY_SECONDS = 120.0  # a new MLflow store takes half a minute on a slow machine
 STOP_SECONDS = 5.0
 LAST_LINES = 3
+TRAINING_PAGE = "/#/experiments?workflowType=machine_learning"  # MLflow opens on those for language models
 
 
 @dataclass
@@ -33,6 +34,7 @@ class Server:
     command: list[str]
     port: int
     health: str  # a path that answers once it is ready
+    page: str = "/"  # the one that people should open
     environment: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     log: IO[bytes] | None = None
@@ -82,7 +84,9 @@ class Server:
                     self.process.kill()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(STOP_SECONDS)
-                return
+                break
+        if self.log is not None:
+            self.log.close()
 
     def _last_words(self) -> str:
         assert self.log is not None
@@ -101,7 +105,7 @@ def mlflow(uri: str, port: int) -> Server:
     """MLflow's pages over the store `uri`. Its job workers, 2 GB of memory for what we do not use, stay off."""
     module = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--workers", "1"]
     environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    return Server("MLflow", [*module, "--host", HOST, "--port", str(port)], port, "/health", environment)
+    return Server("MLflow", [*module, "--host", HOST, "--port", str(port)], port, "/health", TRAINING_PAGE, environment)
 
 
 def free_port(wanted: int | None, default: int, option: str) -> int:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +17,8 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # the same numbers on every m
 
 from harness.cli.main import run_command
 from harness.data.demo import draw
+from harness.trackers.mlflow.store import connect, require_usable
+from harness.trackers.run_folder import RunFolder
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -61,6 +67,50 @@ def project(tmp_path: Path, scenery: Path, monkeypatch: pytest.MonkeyPatch) -> P
     write_experiment(tmp_path / "experiments/tiny.py", scenery)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def new_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow store with its tables and nothing else in it, which takes MLflow 10 seconds to make."""
+    path = tmp_path_factory.mktemp("template") / "mlflow.db"
+    require_usable(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def store(new_database: Path, project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The project, with an empty MLflow store of its own; by its whole path, since MLflow keeps what it opened."""
+    shutil.copy(new_database, project / "mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project / 'mlflow.db'}")
+    return project
+
+
+@dataclasses.dataclass(frozen=True)
+class Tracked:
+    """A run that both trackers followed: its folder is `project / run`, and MLflow's store is in `project`."""
+
+    project: Path
+    run: RunFolder
+    uri: str
+
+    def client(self) -> Any:
+        return connect(self.uri)
+
+
+@pytest.fixture(scope="session")
+def tracked(tmp_path_factory: pytest.TempPathFactory, new_database: Path, scenery: Path) -> Tracked:
+    """One run of two folds of two epochs, from the command line; to be looked at, not to be changed."""
+    project = tmp_path_factory.mktemp("tracked")
+    (project / "experiments").mkdir()
+    shutil.copy(new_database, project / "mlflow.db")
+    write_experiment(project / "experiments/tiny.py", scenery, trackers=("tensorboard", "mlflow"))
+    environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+    command = [sys.executable, "-m", "harness", "run", "tiny"]
+    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    assert "warning" not in done.stderr
+    (path,) = (project / "runs/tiny").iterdir()
+    return Tracked(project, RunFolder.open(path), f"sqlite:///{project / 'mlflow.db'}")
 
 
 def write_experiment(path: Path, data: Path, **fields: object) -> Path:

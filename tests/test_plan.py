@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +77,11 @@ def test_patience_that_can_never_act_is_told(scenery: Path) -> None:
     assert plan(scenery, patience=2, epochs=10).notes == ()
 
 
-def test_trackers_that_are_named_do_nothing_yet_and_that_is_told(scenery: Path) -> None:
-    assert "this version writes the folder only" in plan(scenery, trackers=["mlflow"]).notes[0]
+def test_a_tracker_that_is_not_installed_is_told_once(scenery: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert plan(scenery, trackers=["mlflow", "tensorboard"]).notes == ()
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    (note,) = plan(scenery, trackers=["mlflow", "tensorboard"]).notes
+    assert note.startswith("mlflow is not installed")
 
 
 def test_a_monitor_that_will_not_exist(tmp_path: Path) -> None:

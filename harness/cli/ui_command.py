@@ -37,19 +37,19 @@ def command(runs: str, port: int | None, mlflow_port: int | None, only: str | No
         addresses.append(("TensorBoard", server.address, f"all of {folder}"))
     if "mlflow" in wanted:
         if store.is_server(uri):
-            addresses.append(("MLflow", store.shown(uri), "MLFLOW_TRACKING_URI, which runs by itself"))
+            addresses.append(("MLflow", store.shown(uri).rstrip("/") + servers.TRAINING_PAGE, "MLFLOW_TRACKING_URI"))
         else:
             store.require_usable(uri)
             settle(folder)
             server = servers.mlflow(uri, servers.free_port(mlflow_port, 5000, "--mlflow-port"))
             started.append(server)
-            addresses.append(("MLflow", server.address, store.shown(uri)))
+            addresses.append(("MLflow", server.address + server.page, store.shown(uri)))
     names = " and ".join(server.name for server in started)
     if started:
         click.echo(f"starting {names} ...", err=True)
     with servers.running(started):
         for name, address, what in addresses:
-            click.echo(f"{name:<12} {address:<24} {what}")
+            click.echo(f"{name:<12} {address}  ({what})")
         if not started:
             return
         click.echo("Ctrl-C stops", err=True)

@@ -138,6 +138,10 @@ class RunFolder:
         folds = self.record.get("folds", [])
         return min(folds, key=lambda fold: (-fold["accuracy"], fold["loss"]), default=None)
 
+    def checkpoint_of(self, found: dict[str, Any]) -> Path:
+        """Where the best model of a fold's entry lies, wherever the run folder has been moved to."""
+        return self.checkpoints / Path(found["checkpoint"]).name
+
     def keep_copy(self, experiment_file: Path) -> None:
         """Copies the experiment's file to `experiment.py`."""
         write_whole(self.path / "experiment.py", experiment_file.read_bytes())

@@ -57,6 +57,7 @@ class Tracking:
         if self._board is not None:
             with self._warned("tensorboard"):
                 self._board.fold_ended(fold)
+                self._board.results()
 
     def close(self) -> dict[str, str]:
         """What each tracker has of the run that has ended: COMPLETE, or what was the matter."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,13 @@ from harness.own_model import own_function
 from harness.trackers.run_folder import RunFolder
 
 
-def log_model(uri: str, run_id: str, folder: RunFolder, found: Mapping[str, Any]) -> str:
+def log_model(uri: str, run_id: str, folder: RunFolder, found: dict[str, Any]) -> str:
     """Logs the checkpoint of the fold `found` as the run's model. Returns why not where it cannot be exported.
 
     It is a program of its own (torch.export), so that loading it needs none of our code and runs no pickle. It takes
     normalised images (B, 3, S, S) and gives logits (B, classes).
     """
-    path = folder.checkpoints / Path(found["checkpoint"]).name
+    path = folder.checkpoint_of(found)
     saved = load_model(path, function=own_function(path))
     example = _example(folder, saved, found["fold"])
     import mlflow

@@ -156,7 +156,7 @@ class MLflow:
 
         problem = log_model(self._uri, self._parent, self.folder, best)
         if problem:
-            self._client.log_artifact(self._parent, best["checkpoint"], "checkpoints")
+            self._client.log_artifact(self._parent, str(self.folder.checkpoint_of(best)), "checkpoints")
         self._client.set_tag(self._parent, MODEL_TAG, problem or f"fold {best['fold']}")
 
     def _end(self) -> int:

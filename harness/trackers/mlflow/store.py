@@ -7,6 +7,7 @@ import io
 import os
 import re
 import sqlite3
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,8 @@ def require_store(uri: str) -> None:
 def answering(uri: str) -> Iterator[None]:
     """Whatever MLflow raises within becomes a RemoteError that says what is the matter; what it prints is dropped."""
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # its own use of what is deprecated is its own business
             yield
     except RemoteError:
         raise

@@ -61,9 +61,9 @@ class TensorBoard:
         self._flush()
 
     def fold_ended(self, fold: int) -> None:
-        """The confusion matrix and the precision-recall curves of a fold, and the run's numbers so far."""
-        ended = {found["fold"]: found for found in self._folder.record["folds"]}
-        writer, step = self._writer(f"fold{fold}/valid"), ended[fold]["best_epoch"]
+        """The confusion matrix and the precision-recall curves of a fold."""
+        (step,) = (found["best_epoch"] for found in self._folder.record["folds"] if found["fold"] == fold)
+        writer = self._writer(f"fold{fold}/valid")
         for name in ("confusion", "confusion_normalised"):
             _add_png(writer, name, self._folder.plots / f"fold{fold}-{name}.png", step)
         rows = [p for p in self._folder.predictions() if p.fold == fold]
@@ -71,10 +71,14 @@ class TensorBoard:
             truth = np.array([p.label == name for p in rows])
             scores = np.array([p.probabilities[place] for p in rows])
             writer.add_pr_curve(f"precision_recall/{name}", truth, scores, step)
+        self._flush()
+
+    def results(self) -> None:
+        """The run's numbers so far, a step for each fold that has ended."""
         root = self._writer(".")
         for name, value in self._folder.results().items():
-            root.add_scalar(hparams.metric_tag(name), value, len(ended))
-        self._flush()
+            root.add_scalar(hparams.metric_tag(name), value, len(self._folder.record["folds"]))
+        root.flush()
 
     def end(self) -> None:
         """The run's plots, and that it has ended. Closes the files."""
@@ -108,6 +112,7 @@ def write_again(folder: RunFolder) -> None:
         board.epoch(row)
     for found in folder.record.get("folds", []):
         board.fold_ended(found["fold"])
+    board.results()
     board.end()
 
 

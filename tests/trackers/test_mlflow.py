@@ -1,0 +1,251 @@
+"""A real store is asked what it has: once after a run that was followed, and for runs in every other state."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from harness.models.saved import load_model
+from harness.trackers.mlflow import words
+from harness.trackers.mlflow.run import MLflow, settle
+from harness.trackers.mlflow.store import connect, tracking_uri
+from harness.trackers.run_folder import RunFolder
+from tests.conftest import Tracked
+
+
+def runs(client: Any, name: str = "tiny") -> tuple[Any, list[Any]]:
+    """(the parent, the folds in order) of the only run of an experiment."""
+    experiment = client.get_experiment_by_name(name)
+    found = list(client.search_runs([experiment.experiment_id]))
+    children = [run for run in found if "mlflow.parentRunId" in run.data.tags]
+    (parent,) = (run for run in found if run not in children)
+    assert {run.data.tags["mlflow.parentRunId"] for run in children} <= {parent.info.run_id}
+    return parent, sorted(children, key=lambda run: int(run.data.tags["harness.fold"]))
+
+
+def everything(client: Any) -> list[Any]:
+    """All that the store has of all runs, less the moments at which things were stored."""
+    content = []
+    for run in client.search_runs([experiment.experiment_id for experiment in client.search_experiments()]):
+        histories = {
+            name: [
+                (point.step, point.value, point.timestamp) for point in client.get_metric_history(run.info.run_id, name)
+            ]
+            for name in sorted(run.data.metrics)
+        }
+        files = [file.path for file in client.list_artifacts(run.info.run_id)]
+        inputs = [data.dataset.digest for data in run.inputs.dataset_inputs]
+        info = (run.info.run_id, run.info.run_name, run.info.status, run.info.start_time, run.info.end_time)
+        content.append((info, run.data.params, run.data.tags, histories, files, inputs))
+    return content
+
+
+def copy_of(tracked: Tracked, project: Path, rows: int | None = None, **changes: Any) -> RunFolder:
+    """The tracked run in another project; with `rows`, as it was after so many epochs and no fold."""
+    path = project / "runs/tiny" / tracked.run.id
+    shutil.copytree(tracked.run.path, path)
+    folder = RunFolder.open(path)
+    if rows is not None:
+        lines = folder.metrics.read_text().splitlines(keepends=True)[:rows]
+        folder.metrics.write_text("".join(lines))
+        (path / "predictions.csv").unlink()
+        for name in ("folds", "accuracy", "interval", "n", "mean", "deviation", "run_seconds", "trackers", "loss"):
+            folder.record.pop(name)
+    folder.update(**changes)
+    return folder
+
+
+def test_one_parent_and_a_child_a_fold_that_have_all_finished(tracked: Tracked) -> None:
+    parent, children = runs(tracked.client())
+    assert parent.info.run_name == tracked.run.id
+    assert [run.info.run_name for run in children] == ["fold 1", "fold 2"]
+    assert {run.info.status for run in (parent, *children)} == {"FINISHED"}
+    times = [(run.info.start_time, run.info.end_time) for run in (*children, parent)]
+    assert all(start < end for start, end in times)
+    assert times[0][1] <= times[1][1] <= times[2][1]
+    assert parent.info.end_time - parent.info.start_time == int(1000 * tracked.run.record["run_seconds"])
+
+
+def test_every_field_and_every_number_is_there(tracked: Tracked) -> None:
+    client = tracked.client()
+    parent, children = runs(client)
+    record = tracked.run.record
+    for name in record["experiment"]:
+        assert name in parent.data.params, name
+    assert parent.data.params["lr"] == str(record["experiment"]["lr"])
+    assert parent.data.params["classes"] == "forest, sea"
+    assert parent.data.metrics["accuracy"] == record["accuracy"]
+    assert parent.data.metrics["interval_low"] == record["interval"][0]
+    rows = tracked.run.epochs()
+    for fold, child in enumerate(children, 1):
+        assert child.data.params["fold"] == str(fold)
+        assert int(child.data.params["train_images"]) + int(child.data.params["valid_images"]) == 33
+        assert child.data.metrics["accuracy"] == record["folds"][fold - 1]["accuracy"]
+        for name in ("train_loss", "valid_accuracy", "lr"):
+            points = client.get_metric_history(child.info.run_id, name)
+            assert [(point.step, point.value) for point in points] == [
+                (row["epoch"], row[name]) for row in rows if row["fold"] == fold
+            ]
+        assert child.data.metrics["train_images_per_second"] > 1
+
+
+def test_the_data_are_an_input_with_their_digest(tracked: Tracked) -> None:
+    parent, children = runs(tracked.client())
+    for run in (parent, *children):
+        (given,) = run.inputs.dataset_inputs
+        assert given.dataset.digest == tracked.run.record["data"]["digest"]
+        assert {tag.key: tag.value for tag in given.tags} == {"mlflow.data.context": "training"}
+
+
+def test_the_files_of_the_run_are_its_artifacts(tracked: Tracked) -> None:
+    client = tracked.client()
+    parent, _ = runs(client)
+    files = {file.path for file in client.list_artifacts(parent.info.run_id)}
+    assert files == {"run.json", "metrics.jsonl", "predictions.csv", "experiment.py", "plots"}
+    plots = {Path(file.path).name for file in client.list_artifacts(parent.info.run_id, "plots")}
+    assert plots == {path.name for path in tracked.run.plots.iterdir()}
+    content = json.loads(Path(client.download_artifacts(parent.info.run_id, "run.json")).read_text())
+    assert (content["status"], content["accuracy"]) == ("finished", tracked.run.record["accuracy"])
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_best_folds_model_is_there_once_and_gives_the_same_logits(
+    tracked: Tracked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracked.uri)
+    mlflow.set_tracking_uri(tracked.uri)
+    client = tracked.client()
+    parent, _ = runs(client)
+    (logged,) = client.search_logged_models([parent.info.experiment_id])
+    assert logged.source_run_id == parent.info.run_id
+    best = tracked.run.best_fold() or {}
+    ours = load_model(tracked.run.checkpoint_of(best))
+    address = f"runs:/{parent.info.run_id}/model"
+    theirs = mlflow.pytorch.load_model(address)
+    inputs = torch.randn(5, 3, 32, 32, generator=torch.Generator().manual_seed(0))  # another number than the example's
+    with torch.inference_mode():
+        assert torch.allclose(theirs(inputs), ours.model(inputs), atol=1e-5)
+    about = mlflow.models.Model.load(address)
+    assert about.signature.inputs.inputs[0].shape == (-1, 3, 32, 32)
+    assert about.signature.outputs.inputs[0].shape == (-1, 2)
+    assert about.metadata["classes"] == ["forest", "sea"]
+    example = np.asarray(about.load_input_example(address))
+    assert example.shape == (2, 3, 32, 32)
+    pictures = ours.transform.picture(torch.tensor(example, dtype=torch.float32))
+    assert pictures.float().std() > 20  # photographs, not noise about a mean of nothing
+
+
+def test_sending_all_again_changes_nothing(tracked: Tracked, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copy(tracked.project / "mlflow.db", project / "mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project / 'mlflow.db'}")
+    folder = copy_of(tracked, project)
+    client = connect(tracking_uri())
+    before = everything(client)
+    models = len(client.search_logged_models(["1"]))
+    MLflow(folder).finish()
+    assert everything(client) == before
+    assert len(client.search_logged_models(["1"])) == models
+
+
+@pytest.mark.parametrize(
+    ("ended", "there"), [("failed", "FAILED"), ("interrupted", "KILLED"), ("running", "FAILED")], ids=str
+)
+def test_a_run_that_did_not_finish_is_never_left_running(tracked: Tracked, store: Path, ended: str, there: str) -> None:
+    folder = copy_of(tracked, store, rows=1, status="running", error=None)
+    mirror = MLflow(folder)
+    mirror.send()
+    parent, (child,) = runs(connect(tracking_uri()))
+    assert (parent.info.status, child.info.status) == ("RUNNING", "RUNNING")
+    folder.update(status=ended, error="TrainingError: the loss is nan")
+    mirror.finish()
+    parent, (child,) = runs(connect(tracking_uri()))
+    assert (parent.info.status, child.info.status) == (there, there)
+    assert "the loss is nan" in parent.data.tags["mlflow.note.content"]
+    assert "harness.model" not in parent.data.tags
+
+
+def test_what_was_half_sent_is_found_again_and_completed(tracked: Tracked, store: Path) -> None:
+    folder = copy_of(tracked, store, rows=1, status="running", error=None)
+    MLflow(folder).send()
+    shutil.rmtree(folder.path)
+    folder = copy_of(tracked, store, trackers={})
+    MLflow(folder).finish()
+    parent, children = runs(connect(tracking_uri()))
+    assert [run.info.status for run in (parent, *children)] == ["FINISHED"] * 3
+    history = connect(tracking_uri()).get_metric_history(children[0].info.run_id, "valid_loss")
+    assert [point.step for point in history] == [1, 2]
+
+
+def test_a_run_that_died_together_with_its_follower_is_settled(tracked: Tracked, store: Path) -> None:
+    folder = copy_of(tracked, store, rows=1, status="running", error=None)
+    MLflow(folder).send()
+    settle(store / "runs")  # its process is not this one's, but gone
+    parent, (child,) = runs(connect(tracking_uri()))
+    assert (parent.info.status, child.info.status) == ("FAILED", "FAILED")
+    assert parent.data.tags["harness.status"] == "died"
+    again = everything(connect(tracking_uri()))
+    settle(store / "runs")
+    assert everything(connect(tracking_uri())) == again
+
+
+def test_an_experiment_that_was_deleted_there_comes_back(tracked: Tracked, store: Path) -> None:
+    client = connect(tracking_uri())
+    client.delete_experiment(client.create_experiment("tiny"))
+    MLflow(copy_of(tracked, store, rows=1, status="failed", error="x")).finish()
+    parent, _ = runs(client)
+    assert parent.info.status == "FAILED"
+
+
+def test_a_model_that_cannot_be_exported_goes_as_its_checkpoint(
+    tracked: Tracked, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_export(*_: object, **__: object) -> None:
+        raise RuntimeError("data-dependent control flow\nand more")
+
+    monkeypatch.setattr(torch.export, "export", no_export)
+    folder = copy_of(tracked, store)
+    (store / "runs/tiny" / folder.id / "checkpoints").mkdir(exist_ok=True)
+    MLflow(folder).finish()
+    client = connect(tracking_uri())
+    parent, _ = runs(client)
+    assert parent.data.tags["harness.model"] == "not exported: RuntimeError: data-dependent control flow"
+    best = folder.best_fold() or {}
+    assert [file.path for file in client.list_artifacts(parent.info.run_id, "checkpoints")] == [
+        f"checkpoints/{folder.checkpoint_of(best).name}"
+    ]
+    assert client.search_logged_models([parent.info.experiment_id]) == []
+
+
+class TestWords:
+    RECORD: dict[str, Any] = {
+        "started": "2026-11-23T10:00:00.000+00:00",
+        "command": ["harness", "run", "x"],
+        "experiment": {"lr": 0.1, "trackers": ["mlflow"]},
+        "data": {"folder": "data", "images": 3, "classes": {"a": 1, "b": 2}, "digest": "12.dir"},
+    }
+
+    def test_tags_say_where_a_run_comes_from(self) -> None:
+        found = words.tags(
+            self.RECORD
+            | {"git": {"commit": "abc", "dirty": True}, "host": "box", "pid": 5}
+            | {"data": {**self.RECORD["data"], "dvc": {"md5": "12.dir", "file": "data.dvc"}}}
+        )
+        assert found["mlflow.source.git.commit"] == "abc"
+        assert (found["git.dirty"], found["dvc.md5"], found["dvc.file"]) == ("True", "12.dir", "data.dvc")
+        assert "git.dirty" not in words.tags(self.RECORD)  # no repository is not a clean one
+
+    def test_numbers_of_a_class_whose_name_mlflow_would_refuse(self) -> None:
+        found = words.numbers({"per_class": {"ça+va": {"recall": 0.5, "precision": None}}})
+        assert found == {"recall/ça_va": 0.5}
+
+    def test_a_value_that_is_too_long_for_mlflow_is_cut(self) -> None:
+        record = self.RECORD | {"experiment": {"data": "x" * 9000}}
+        assert len(words.parameters(record)["data"]) == 6000
