@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import pickle
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ def load(path: Path) -> dict[str, Any]:
     Raises ModelError where the file is missing, damaged, or holds anything else.
     """
     _require_torch_file(path)
+    _require_intact(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's guesses about a foreign file; what matters is raised below
@@ -73,6 +75,17 @@ def load(path: Path) -> dict[str, Any]:
             f"{path} is no checkpoint", f"it holds a {type(content).__name__}, not a dictionary", "save a state dict"
         )
     return content
+
+
+def _require_intact(path: Path) -> None:
+    """Raises ModelError where a part of a zip archive is not what was written, which torch does not look at."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            part = archive.testzip()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError):
+        return  # no archive: torch says what it makes of it
+    if part is not None:
+        raise ModelError(f"{path} cannot be read", f"damaged: the checksum of {part} is wrong", "name another file")
 
 
 def _require_torch_file(path: Path) -> None:

@@ -78,7 +78,10 @@ def find_checkpoint(named: str, runs: Path) -> Path:
     if best is None:
         why = "it is itself a test" if folder.record.get("kind") == "test" else "none of its folds has ended"
         raise UsageError(f"{folder.path} has no model to test", why, "harness list shows the latest runs")
-    return folder.checkpoint_of(best)
+    path = folder.checkpoint_of(best)
+    if not path.is_file():
+        raise UsageError(f"the model of {folder.path} is gone", f"{path} is not there", "harness list, for other runs")
+    return path
 
 
 def judge(

@@ -99,3 +99,14 @@ def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError):
         checkpoint.save(tmp_path / "file" / "x.pt", {})
+
+
+def test_weights_that_have_changed_on_the_disk_are_not_loaded(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path / "x.pt", {"model": {"w": torch.zeros(10_000)}})
+    content = bytearray((tmp_path / "x.pt").read_bytes())
+    place = content.find(bytes(1000)) + 500
+    content[place] = 1  # a single bit of a single weight
+    (tmp_path / "x.pt").write_bytes(content)
+    with pytest.raises(ModelError, match="cannot be read") as caught:
+        checkpoint.load(tmp_path / "x.pt")
+    assert "checksum" in caught.value.why

@@ -79,7 +79,11 @@ def _run(path: Path, record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _differs(record: dict[str, Any]) -> str:
-    """What was typed over the experiment's file, and which folds were trained if not all."""
+    """What was typed over the experiment's file, and which folds were trained if not all; of a test, of what."""
+    if record.get("kind") == "test":
+        passed = record.get("gate", {}).get("passed")
+        gate = "" if passed is None else f", gate {'passed' if passed else 'failed'}"
+        return f"test of {record['checkpoint']['file']} on {record['data']['folder']}{gate}"
     origins, values = record.get("origins", {}), record.get("experiment", {})
     parts = [f"{name}={values.get(name)}" for name, origin in origins.items() if origin == "command line"]
     folds = [str(fold.get("fold")) for fold in record.get("folds", [])]

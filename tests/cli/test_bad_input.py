@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
 import shutil
+import socket
+import sqlite3
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from harness.models.build import build
-from tests.conftest import Outcome, write_experiment
+from harness.trackers.mlflow import store
+from tests.conftest import Outcome, Tracked, write_experiment
 
 Arrange = Callable[[Path, Path], list[str]]  # (project, sound data) -> arguments after `harness run`
+After = Callable[[Path, Path, Path], list[str]]  # (project, sound data, a sound checkpoint) -> arguments of `harness`
 
 
 @dataclass(frozen=True)
@@ -25,7 +31,7 @@ class Case:
     name: str
     code: int
     says: str
-    arrange: Arrange
+    arrange: Any  # Arrange, or After
 
 
 def settings(*typed: str) -> Arrange:
@@ -220,24 +226,283 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_bad_input(case: Case, call: Callable[..., Outcome], project: Path, scenery: Path) -> None:
-    arguments = case.arrange(project, scenery)
-    before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
-    outcome = call("run", *arguments)
+def require_three_lines(case: Case, outcome: Outcome) -> None:
     assert outcome.code == case.code, outcome.err
     assert case.says in outcome.err
     assert [line.split(":")[0].strip() for line in outcome.error_lines] == ["error", "why", "try"]
     assert outcome.out == ""
     assert "Traceback" not in outcome.err
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_bad_input(case: Case, call: Callable[..., Outcome], project: Path, scenery: Path) -> None:
+    arguments = case.arrange(project, scenery)
+    before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
+    outcome = call("run", *arguments)
+    require_three_lines(case, outcome)
     assert not (project / "pwned").exists()
     assert before.items() <= {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}.items()
     for record in project.glob("runs/*/*/run.json"):
         assert json.loads(record.read_text())["status"] == "failed"
 
 
+# ---- the verbs that come after a run -------------------------------------------------------------------------------
+
+
+def judging(change: Callable[[Path], object], *arguments: str) -> After:
+    """`harness test` of a sound checkpoint on a copy of sound images, changed."""
+
+    def arrange(project: Path, data: Path, checkpoint: Path) -> list[str]:
+        shutil.copytree(data, project / "images")
+        change(project / "images")
+        shutil.copy(checkpoint, project / "best.pt")
+        return ["test", "best.pt", "--data", "images", "--tracker", "none", *arguments]
+
+    return arrange
+
+
+def checkpoint_of(change: Callable[[Path, Path], object], *arguments: str, name: str = "bad.pt") -> After:
+    """`harness test` of a file that `change(checkpoint, file)` writes."""
+
+    def arrange(project: Path, data: Path, checkpoint: Path) -> list[str]:
+        change(checkpoint, project / name)
+        return ["test", name, "--data", str(data), "--tracker", "none", *arguments]
+
+    return arrange
+
+
+def changed(**parts: object) -> Callable[[Path, Path], object]:
+    return lambda checkpoint, path: torch.save(torch.load(checkpoint, weights_only=True) | parts, path)
+
+
+def half(checkpoint: Path, path: Path) -> None:
+    content = checkpoint.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def flipped(checkpoint: Path, path: Path) -> None:
+    """A checkpoint in which some bytes of the weights have changed on the disk."""
+    content = bytearray(checkpoint.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 64] = os.urandom(64)
+    path.write_bytes(content)
+
+
+def only(*names: str) -> Callable[[Path], None]:
+    def change(data: Path) -> None:
+        for folder in data.iterdir():
+            if folder.name not in names:
+                shutil.rmtree(folder)
+
+    return change
+
+
+def empty_class(data: Path) -> None:
+    for file in (data / "sea").iterdir():
+        file.unlink()
+
+
+def nothing_but_text(data: Path) -> None:
+    for folder in data.iterdir():
+        for file in folder.iterdir():
+            file.unlink()
+        (folder / "notes.txt").write_text("none")
+
+
+def words(*typed: str) -> After:
+    return lambda project, data, checkpoint: [*typed]
+
+
+def with_store(uri: str, change: Callable[[Path], object], *arguments: str) -> After:
+    """`harness ...` where MLflow's store is `uri`, once `change(project)` has been done."""
+
+    def arrange(project: Path, data: Path, checkpoint: Path) -> list[str]:
+        change(project)
+        os.environ["MLFLOW_TRACKING_URI"] = uri.replace("{project}", str(project))
+        return [*arguments]
+
+    return arrange
+
+
+def a_run(project: Path) -> Path:
+    """The folder of a run that MLflow has nothing of."""
+    record = {
+        "name": "x",
+        "status": "failed",
+        "started": "2026-01-01T00:00:00.000+00:00",
+        "experiment": {},
+        "folds": [],
+    }
+    record |= {"data": {"folder": "data", "images": 2, "classes": {"a": 1, "b": 1}, "digest": "12.dir"}}
+    path = project / "runs/x/20260101-000000-abcd"
+    (path / "plots").mkdir(parents=True)
+    (path / "run.json").write_text(json.dumps(record))
+    return path
+
+
+def and_then(change: Callable[[Path], object]) -> Callable[[Path], object]:
+    def both(project: Path) -> None:
+        a_run(project)
+        change(project)
+
+    return both
+
+
+def newer(project: Path) -> None:
+    with contextlib.closing(sqlite3.connect(project / "mlflow.db")) as database:
+        database.execute("UPDATE alembic_version SET version_num = 'fedcba987654'")
+        database.commit()
+
+
+def locked(project: Path) -> None:
+    HELD.append(sqlite3.connect(project / "mlflow.db"))
+    HELD[-1].execute("BEGIN EXCLUSIVE")
+
+
+def port_in_use(option: str) -> After:
+    def arrange(project: Path, data: Path, checkpoint: Path) -> list[str]:
+        (project / "runs").mkdir()
+        HELD.append(socket.create_server(("127.0.0.1", 0)))
+        only_one = "tensorboard" if option == "--port" else "mlflow"
+        return ["ui", "--only", only_one, option, str(HELD[-1].getsockname()[1])]
+
+    return arrange
+
+
+HELD: list[Any] = []  # what must stay open for the length of a case
+STORE = "sqlite:///{project}/mlflow.db"
+SYNC = ("sync", "runs/x/20260101-000000-abcd", "--to", "mlflow")
+GARBAGE = b"this is no database, and never was" * 99
+AFTER = [
+    Case("a checkpoint that is cut short", 2, "damaged", checkpoint_of(half)),
+    Case("a checkpoint whose bytes have changed", 2, "damaged", checkpoint_of(flipped)),
+    Case("an empty checkpoint", 2, "it is empty", checkpoint_of(lambda c, path: path.touch())),
+    Case(
+        "a checkpoint that is a picture", 2, "is no torch file", checkpoint_of(lambda c, p: p.write_bytes(b"\xff\xd8"))
+    ),
+    Case(
+        "a pickle as checkpoint", 2, "Python objects", checkpoint_of(lambda c, p: p.write_bytes(pickle.dumps(Evil())))
+    ),
+    Case("a checkpoint with a pickle in it", 2, "Python objects", checkpoint_of(changed(experiment=Evil()))),
+    Case(
+        "a whole model as checkpoint", 2, "Python objects", checkpoint_of(lambda c, p: torch.save(torch.nn.ReLU(), p))
+    ),
+    Case("a checkpoint without classes", 2, "no whole checkpoint", checkpoint_of(changed(classes=None))),
+    Case("a checkpoint without its size", 2, "no whole checkpoint", checkpoint_of(changed(transform={}))),
+    Case(
+        "a checkpoint of an unknown model", 2, "no model 'resnet999'", checkpoint_of(changed(architecture="resnet999"))
+    ),
+    Case("a checkpoint of another model", 2, "do not fit resnet18", checkpoint_of(changed(architecture="resnet18"))),
+    Case(
+        "a checkpoint of a function that is gone", 2, "built again", checkpoint_of(changed(architecture="mine:model"))
+    ),
+    Case(
+        "another program's checkpoint",
+        2,
+        "does not say its classes",
+        checkpoint_of(
+            lambda c, path: torch.save({"epoch": 3, "state_dict": build("resnet18", 2, 64).state_dict()}, path)
+        ),
+    ),
+    Case(
+        "another program's, of no known name",
+        2,
+        "does not say which model",
+        checkpoint_of(lambda c, path: torch.save(build("resnet18", 2, 64).state_dict(), path), "--classes", "a,b"),
+    ),
+    Case(
+        "another program's, with other classes",
+        2,
+        "no model for these 3 classes",
+        checkpoint_of(
+            lambda c, path: torch.save(build("resnet18", 2, 64).state_dict(), path),
+            *("--classes", "a,b,c"),
+            name="resnet18.pth",
+        ),
+    ),
+    Case("a checkpoint that is not there", 2, "is no run folder", words("test", "nothing.pt")),
+    Case("a folder that is no run", 2, "it has no run.json", words("test", "experiments")),
+    Case("classes that are one", 2, "is no list of classes", judging(lambda d: None, "--classes", "sea")),
+    Case("classes that the file does not have", 2, "has other classes", judging(lambda d: None, "--classes", "a,b")),
+    Case("a gate of 95", 2, "95.0 is not in the range", judging(lambda d: None, "--min-accuracy", "95")),
+    Case("no such device to test on", 2, "device 'cuda:9' is not there", judging(lambda d: None, "--device", "cuda:9")),
+    Case("a class missing from the test", 4, "sea", judging(only("forest"))),
+    Case("a class empty in the test", 4, "sea", judging(empty_class)),
+    Case("a class unknown to the model", 4, "lake", judging(lambda data: (data / "sea").rename(data / "lake"))),
+    Case("no images to test on", 4, "no image", judging(nothing_but_text)),
+    Case("a test folder that is not there", 4, "images is not there", judging(shutil.rmtree)),
+    Case(
+        "a test folder that is a file",
+        4,
+        "is no folder",
+        words("test", "{checkpoint}", "--data", "experiments/tiny.py"),
+    ),
+    Case("a truncated test image", 4, "sea/sea00.jpg", judging(lambda data: truncate(data / "sea/sea00.jpg"))),
+    Case(
+        "a place for the result that is a file", 1, "tiny.py", judging(lambda d: None, "--out", "experiments/tiny.py")
+    ),
+    Case("a run to send that is not there", 2, "is no run folder", words("sync", "nothing")),
+    Case("a tracker that there is none of", 2, "wandb", words("sync", "x", "--to", "wandb")),
+    Case(
+        "a run whose record is damaged",
+        2,
+        "run.json cannot be read",
+        with_store(STORE, lambda p: (a_run(p) / "run.json").write_text("{"), *SYNC),
+    ),
+    Case(
+        "a store that is damaged",
+        5,
+        "it is damaged",
+        with_store(STORE, and_then(lambda p: (p / "mlflow.db").write_bytes(GARBAGE)), *SYNC),
+    ),
+    Case("a store that is locked", 5, "holds it locked", with_store(STORE, and_then(locked), *SYNC)),
+    Case("a store of a newer version", 5, "another version of MLflow", with_store(STORE, and_then(newer), *SYNC)),
+    Case("a store that is a folder", 5, "cannot be opened", with_store("sqlite:///{project}", a_run, *SYNC)),
+    Case("a store of a kind that MLflow lacks", 5, "cannot be used", with_store("gopher://x", a_run, *SYNC)),
+    Case("an MLflow server that refuses", 5, "nothing answers there", with_store("http://127.0.0.1:9", a_run, *SYNC)),
+    Case("a server that is no host", 5, "cannot be used", with_store("http://no.such.host.invalid", a_run, *SYNC)),
+    Case(
+        "pages over a damaged store",
+        5,
+        "it is damaged",
+        with_store(STORE, and_then(lambda p: (p / "mlflow.db").write_bytes(GARBAGE)), "ui"),
+    ),
+    Case("pages over a newer store", 5, "another version of MLflow", with_store(STORE, and_then(newer), "ui")),
+    Case("pages of no runs", 4, "harness run quickstart", words("ui")),
+    Case("TensorBoard's port in use", 2, "--port", port_in_use("--port")),
+    Case("MLflow's port in use", 2, "--mlflow-port", port_in_use("--mlflow-port")),
+    Case("a port that is none", 2, "70000 is not in the range", words("ui", "--port", "70000")),
+]
+
+
+@pytest.mark.parametrize("case", AFTER, ids=lambda case: case.name)
+def test_bad_input_after_a_run(
+    case: Case,
+    call: Callable[..., Outcome],
+    project: Path,
+    scenery: Path,
+    tracked: Tracked,
+    new_database: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shutil.copy(new_database, project / "mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project}/mlflow.db")
+    monkeypatch.setattr(store, "LOCK_SECONDS", 0.1)
+    checkpoint = tracked.run.checkpoint_of(tracked.run.best_fold() or {})
+    arguments = [part.replace("{checkpoint}", str(checkpoint)) for part in case.arrange(project, scenery, checkpoint)]
+    before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
+    try:
+        outcome = call(*arguments)
+    finally:
+        while HELD:
+            HELD.pop().close()
+    require_three_lines(case, outcome)
+    assert not (project / "pwned").exists()
+    assert before.items() <= {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}.items()
+
+
 def test_there_are_many() -> None:
     assert len(CASES) >= 40
+    assert len(AFTER) >= 20
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the system cannot limit the size of files")

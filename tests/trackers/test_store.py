@@ -1,0 +1,150 @@
+"""What is wrong with a store, in a person's words, and within seconds."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.errors import RemoteError
+from harness.trackers.mlflow import store
+
+
+@contextlib.contextmanager
+def silent_server() -> Iterator[str]:
+    """A server that takes a connection and says nothing, for ever."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def unused_address() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def refusal(uri: str) -> RemoteError:
+    with pytest.raises(RemoteError) as caught:
+        store.require_usable(uri)
+    return caught.value
+
+
+def test_the_default_is_a_file_here_and_the_environment_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert store.tracking_uri() == "sqlite:///mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://box:5000")
+    assert store.tracking_uri() == "http://box:5000"
+
+
+def test_a_password_is_not_shown() -> None:
+    assert store.shown("postgresql://me:secret@db:5432/mlflow") == "postgresql://db:5432/mlflow"
+    assert store.shown("sqlite:///mlflow.db") == "sqlite:///mlflow.db"
+    error = store.refused("https://me:secret@box", ValueError("https://me:secret@box: no"))
+    assert "secret" not in str(error)
+
+
+def test_a_store_that_answers(new_database: Path) -> None:
+    store.require_usable(f"sqlite:///{new_database}")
+
+
+def test_a_damaged_store_is_named_with_what_to_type(new_database: Path, tmp_path: Path) -> None:
+    path = tmp_path / "mlflow.db"
+    path.write_bytes(b"this is no database, and never was" * 100)
+    assert refusal(f"sqlite:///{path}").why == "it is damaged, or no database"
+    assert f"mv {path}" in refusal(f"sqlite:///{path}").fix
+    content = bytearray(new_database.read_bytes())
+    content[4096 : len(content) // 2] = b"\xff" * (len(content) // 2 - 4096)
+    path.write_bytes(content)
+    assert "damaged" in refusal(f"sqlite:///{path}").why
+
+
+def test_a_locked_store(new_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "LOCK_SECONDS", 0.1)
+    path = tmp_path / "mlflow.db"
+    path.write_bytes(new_database.read_bytes())
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        assert refusal(f"sqlite:///{path}").why == "another program holds it locked"
+        other.rollback()
+    store.require_usable(f"sqlite:///{path}")
+
+
+def test_a_store_of_a_newer_version(new_database: Path, tmp_path: Path) -> None:
+    path = tmp_path / "mlflow.db"
+    path.write_bytes(new_database.read_bytes())
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("UPDATE alembic_version SET version_num = 'fedcba987654'")
+        database.commit()
+    error = refusal(f"sqlite:///{path}")
+    assert "another version of MLflow made it (schema fedcba987654)" in error.why
+    assert "pip install --upgrade mlflow" in error.fix
+
+
+def test_a_folder_where_a_store_should_be(tmp_path: Path) -> None:
+    assert refusal(f"sqlite:///{tmp_path}").why == "it cannot be opened"
+
+
+def test_a_server_that_is_not_there() -> None:
+    started = time.monotonic()
+    assert refusal(unused_address()).why == "nothing answers there"
+    assert time.monotonic() - started < 10
+
+
+def test_a_server_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with silent_server() as uri:
+        assert refusal(uri).why == "it does not answer"
+
+
+def test_a_server_that_is_no_mlflow() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    with connection:
+                        connection.recv(4096)
+                        connection.sendall(
+                            b"HTTP/1.1 404 Not Found\r\nContent-Length: 5\r\nConnection: close\r\n\r\nnope\n"
+                        )
+
+        threading.Thread(target=answer, daemon=True).start()
+        error = refusal(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        listener.shutdown(socket.SHUT_RDWR)
+    assert "404" in error.why
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("(sqlite3.OperationalError) database or disk is full", "the disk is full"),
+        ("[Errno 28] No space left on device: 'mlruns'", "the disk is full"),
+        ("attempt to write a readonly database", "it may not be written"),
+        ("API request to endpoint failed with error code 401 != 200", "it wants a name and a password"),
+        ("Detected out-of-date database schema (found version 12, but expected 34)", "another version of MLflow"),
+        ("something\nnew", "something"),
+    ],
+)
+def test_errors_that_mlflow_wraps(text: str, why: str) -> None:
+    assert store.refused("sqlite:///mlflow.db", RuntimeError(text)).why.startswith(why)
+
+
+def test_a_server_gets_more_time_while_files_are_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    name = "MLFLOW_HTTP_REQUEST_TIMEOUT"
+    monkeypatch.delenv(name, raising=False)
+    with store.time_to_store():
+        assert os.environ[name] == store.STORING_SECONDS
+    assert name not in os.environ
+    monkeypatch.setenv(name, "7")
+    with store.time_to_store():
+        pass
+    assert os.environ[name] == "7"

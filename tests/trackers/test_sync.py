@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.errors import UsageError
+from harness.trackers.mlflow.store import connect, tracking_uri
+from harness.trackers.run_folder import RunFolder
+from harness.trackers.sync import sync
+from harness.trackers.tensorboard.run import event_files
+from tests.conftest import Outcome, Tracked
+from tests.trackers.test_mlflow import copy_of, everything, runs
+from tests.trackers.test_store import unused_address
+
+
+def test_a_run_that_both_missed_is_in_both_afterwards_and_a_second_time_changes_nothing(
+    tracked: Tracked, store: Path, call: Callable[..., Outcome]
+) -> None:
+    folder = copy_of(tracked, store, trackers={"mlflow": "it hung"})
+    for file in event_files(folder.path):
+        file.unlink()
+    outcome = call("sync", folder.id)
+    assert outcome.code == 0
+    assert "all of it is in tensorboard and mlflow" in outcome.out
+    assert RunFolder.open(folder.path).record["trackers"] == {"mlflow": "complete", "tensorboard": "complete"}
+    assert len(event_files(folder.path)) == 5
+    client = connect(tracking_uri())
+    parent, children = runs(client)
+    assert [run.info.status for run in (parent, *children)] == ["FINISHED"] * 3
+    assert len(client.search_logged_models([parent.info.experiment_id])) == 1
+    before = everything(client)
+    assert call("sync", folder.path, "--to", "mlflow").code == 0
+    assert everything(client) == before
+
+
+def test_a_run_without_plots_gets_them(tracked: Tracked, project: Path) -> None:
+    folder = copy_of(tracked, project)
+    names = {path.name for path in folder.plots.glob("*.png") if not path.name.startswith("fold")}
+    for name in names:
+        (folder.plots / name).unlink()
+    sync(folder, ["tensorboard"])
+    assert names <= {path.name for path in folder.plots.glob("*.png")}
+
+
+def test_a_run_that_is_still_running_is_left_to_itself(
+    tracked: Tracked, project: Path, call: Callable[..., Outcome]
+) -> None:
+    import os
+
+    folder = copy_of(tracked, project, rows=1, status="running", pid=os.getpid())
+    with pytest.raises(UsageError, match="is still running"):
+        sync(folder, ["tensorboard"])
+    assert call("sync", folder.path, "--to", "tensorboard", "--force").code == 0
+
+
+def test_what_cannot_be_sent_is_said_and_can_be_sent_later(
+    tracked: Tracked, project: Path, call: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", unused_address())
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    folder = copy_of(tracked, project, trackers={"mlflow": "it hung"})
+    outcome = call("sync", folder.path, "--to", "mlflow")
+    assert outcome.code == 5
+    assert "nothing answers there" in outcome.error_lines[1]
+    assert json.loads((folder.path / "run.json").read_text())["trackers"] == {"mlflow": "it hung"}

@@ -1,0 +1,117 @@
+"""Runs as people start them, killed as machines kill them: what stands in MLflow and in the folder afterwards."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.crossval import cross_validate
+from harness.experiment import Experiment
+from harness.trackers.mlflow.store import connect, tracking_uri
+from harness.trackers.run_folder import RunFolder
+from harness.trackers.tensorboard.run import TensorBoard, event_files
+from harness.trackers.tracking import installed
+from tests.conftest import Outcome, write_experiment
+from tests.trackers.test_mlflow import runs
+from tests.trackers.test_store import unused_address
+
+
+def small(data: Path, *trackers: str, epochs: int = 2) -> Experiment:
+    values = {"model": "small_cnn", "weights": None, "image_size": 32, "folds": 0, "precision": "fp32"}
+    return Experiment(data=str(data), name="tiny", epochs=epochs, batch_size=8, trackers=trackers, **values)  # type: ignore[arg-type]
+
+
+def wait(until: Callable[[], object], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not until():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.1)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are another matter there")
+@pytest.mark.parametrize(
+    ("sent", "status", "there"), [("SIGINT", "interrupted", "KILLED"), ("SIGKILL", "died", "FAILED")]
+)
+def test_however_a_run_is_ended_it_does_not_stay_running_there(
+    store: Path, scenery: Path, sent: str, status: str, there: str
+) -> None:
+    write_experiment(store / "experiments/long.py", scenery, epochs=10_000, name="tiny", trackers=("mlflow",))
+    command = [sys.executable, "-m", "harness", "run", "long"]
+    one_core = {**os.environ, "OMP_NUM_THREADS": "1"}  # the other is the follower's, or it would take half a minute
+    client = connect(tracking_uri())
+    with (store / "said.txt").open("w") as said:
+        process = subprocess.Popen(command, stderr=said, env=one_core, start_new_session=True)
+        wait(lambda: (found := client.get_experiment_by_name("tiny")) and client.search_runs([found.experiment_id]))
+        if sent == "SIGINT":
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the run and to all that it started
+        else:
+            os.kill(process.pid, signal.SIGKILL)
+        assert process.wait(60) == (130 if sent == "SIGINT" else -signal.SIGKILL)
+    assert "Traceback" not in (store / "said.txt").read_text()
+    wait(lambda: runs(client)[0].info.status != "RUNNING")
+    parent, children = runs(client)
+    assert {run.info.status for run in (parent, *children)} == {there}
+    (path,) = (store / "runs/tiny").iterdir()
+    assert RunFolder.open(path).status == status
+
+
+def test_neither_one_nor_both(scenery: Path, store: Path) -> None:
+    found = cross_validate(small(scenery))
+    assert RunFolder.open(found.run_dir).record["trackers"] == {}
+    assert event_files(found.run_dir) == []
+    found = cross_validate(small(scenery, "tensorboard"))
+    assert RunFolder.open(found.run_dir).record["trackers"] == {"tensorboard": "complete"}
+    assert len(event_files(found.run_dir)) == 3
+    assert connect(tracking_uri()).get_experiment_by_name("tiny") is None
+
+
+def test_a_tracker_changes_no_number(scenery: Path, store: Path) -> None:
+    plain, shown = (cross_validate(small(scenery, *trackers)) for trackers in ((), ("tensorboard",)))
+    assert plain.predictions == shown.predictions
+
+
+def test_an_mlflow_that_is_not_there_costs_one_warning_and_not_the_run(
+    call: Callable[..., Outcome], project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", unused_address())
+    outcome = call("run", "tiny", "-s", "trackers=mlflow")
+    assert outcome.code == 0
+    assert outcome.err.count("warning: ") == 1
+    assert "nothing answers there; the run goes on, and its folder has all" in outcome.err
+    assert "missed by    mlflow: harness sync runs/tiny/" in outcome.out
+    (path,) = (project / "runs/tiny").iterdir()
+    assert "nothing answers there" in RunFolder.open(path).record["trackers"]["mlflow"]
+
+
+def test_a_tensorboard_that_fails_costs_one_warning_and_not_the_run(
+    call: Callable[..., Outcome], project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(TensorBoard, "epoch", full)
+    outcome = call("run", "tiny", "-s", "trackers=tensorboard")
+    assert outcome.code == 0
+    assert outcome.err.count("warning: ") == 1
+    assert "No space left on device" in outcome.err
+    assert "missed by    tensorboard: harness sync runs/tiny/" in outcome.out
+
+
+def test_a_package_that_is_not_installed_is_told_once_and_the_run_goes_on(
+    call: Callable[..., Outcome], project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("mlflow", "tensorboard"):
+        monkeypatch.setitem(sys.modules, name, None)
+        assert not installed(name)
+    outcome = call("run", "tiny", "-s", "trackers=tensorboard,mlflow")
+    assert outcome.code == 0
+    for name in ("mlflow", "tensorboard"):
+        assert outcome.err.count(f"{name} is not installed") == 1
+    assert "missed by" not in outcome.out
