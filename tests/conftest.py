@@ -16,7 +16,7 @@ import pytest
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # the same numbers on every machine
 
 from harness.cli.main import run_command
-from harness.data.demo import draw
+from harness.data.demo import draw, draw_demo
 from harness.trackers.mlflow.store import connect, require_usable
 from harness.trackers.run_folder import RunFolder
 
@@ -58,6 +58,14 @@ def scenery(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for number in range(count):
             draw("train", name, number).resize((48, 48)).save(root / name / f"{name}{number:02d}.jpg")
     return root
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo data as `harness data demo` draws them: train/ and test/. To be looked at, not to be changed."""
+    folder = tmp_path_factory.mktemp("demo") / "data"
+    assert draw_demo(folder)[1]
+    return folder
 
 
 @pytest.fixture

@@ -8,26 +8,23 @@ from pathlib import Path
 import pytest
 
 from harness.crossval import cross_validate
-from harness.data.demo import draw_demo
 from harness.experiment_file import load
 from harness.plan import make_plan
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 
 
-def test_a_fold_of_the_quickstart_is_right_in_95_percent(tmp_path: Path) -> None:
-    draw_demo(tmp_path / "data")
-    experiment = load(EXPERIMENTS / "quickstart.py").replace(data=str(tmp_path / "data/train"), test_data=None)
+def test_a_fold_of_the_quickstart_is_right_in_95_percent(demo: Path, tmp_path: Path) -> None:
+    experiment = load(EXPERIMENTS / "quickstart.py").replace(data=str(demo / "train"), test_data=None, trackers=())
     found = cross_validate(make_plan(experiment, fold=1), runs=tmp_path)
     assert found.accuracy.value >= 0.95
 
 
 @pytest.mark.slow
-def test_the_quickstart_is_right_in_95_percent_in_each_precision(tmp_path: Path) -> None:
-    draw_demo(tmp_path / "data")
+def test_the_quickstart_is_right_in_95_percent_in_each_precision(demo: Path, tmp_path: Path) -> None:
     for precision in ("fp32", "bf16"):
         experiment = load(EXPERIMENTS / "quickstart.py").replace(
-            data=str(tmp_path / "data/train"), test_data=None, precision=precision
+            data=str(demo / "train"), test_data=None, trackers=(), precision=precision
         )
         assert cross_validate(experiment, runs=tmp_path).accuracy.value >= 0.95
 
@@ -37,7 +34,7 @@ def test_the_champion_of_the_first_program_is_matched_on_real_photographs(
     scenes: Path, scenes_weights: Path, tmp_path: Path
 ) -> None:
     experiment = load(EXPERIMENTS / "phase2_champion.py")
-    changes = {"data": str(scenes / "train"), "test_data": None, "weights": str(scenes_weights)}
+    changes = {"data": str(scenes / "train"), "test_data": None, "trackers": (), "weights": str(scenes_weights)}
     found = cross_validate(dataclasses.replace(experiment, **changes), runs=tmp_path)
     low, _ = found.accuracy.interval
     assert found.accuracy.n == 949

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -121,9 +122,11 @@ def _summary(
     if found.accuracy.interval[0] <= found.baseline:
         guessing += ", which this run does not clearly beat"
     best = ", ".join(f"{result.best_epoch} of {len(result.history)}" for result in found.results)
-    other = {"--dry-run": "every field, and where its value came from"}
+    after = {"harness ui": "all runs in the browser: TensorBoard and MLflow"}
+    if experiment.test_data and Path(experiment.test_data).is_dir():
+        after[f"harness test {found.run_dir.name}"] = f"its best fold's model on {experiment.test_data}"
     if experiment.origin("data") != "command line":
-        other = {"-s data=FOLDER": "your own images, a folder per class"}
+        after[f"harness run {typed} -s data=FOLDER"] = "your own images, a folder per class"
     rows = [
         ("guessing", guessing),
         ("folds" if experiment.folds else "accuracy", folds),
@@ -134,7 +137,6 @@ def _summary(
         ("checkpoints", str(found.results[0].checkpoint.parent)),
         ("plots", str(found.run_dir / "plots")),
         *(("missed by", f"{name}: harness sync {found.run_dir}") for name, has in trackers.items() if has != COMPLETE),
-        ("next", f"{'harness list':<44} the experiments and the latest runs"),
-        *(("", f"{f'harness run {typed} {option}':<44} {what}") for option, what in other.items()),
+        *(("" if i else "next", f"{command:<44} {what}") for i, (command, what) in enumerate(after.items())),
     ]
     return ["", f"{experiment.name}: {headline}", *(f"  {name:<11}  {text}" for name, text in rows)]

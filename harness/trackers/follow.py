@@ -21,13 +21,13 @@ from harness.errors import HarnessError
 from harness.trackers.mlflow.run import MLflow, settle
 from harness.trackers.run_folder import RunFolder
 
-LOOK_SECONDS = 1.0  # between two looks at the folder
+LOOK_SECONDS = 3.0  # between two looks at the folder: each that finds something costs 25 ms of a core
 AGAIN_SECONDS = 15.0  # before MLflow is tried again, once it has failed
 SLOW_SECONDS = 2.0  # what took longer to fail than this, hung
 
 
 def follow(path: Path, ended: threading.Event, say: Callable[[str], None]) -> bool:
-    """Sends what is new each second until `ended`, then the rest. True where MLflow has all. A trouble is told once."""
+    """Sends what is new until `ended`, then the rest. True where MLflow has all. A trouble is told once."""
     mirror = MLflow(RunFolder.open(path))
     seen: tuple[int, ...] | None = None
     trouble, rest_until, was_slow = "", 0.0, False

@@ -44,6 +44,11 @@ class Tracking:
                 self._board = TensorBoard(folder)
                 self._board.start()
 
+    @property
+    def processes(self) -> list[int]:
+        """The ids of those that it has started."""
+        return [] if self._follower is None else [self._follower.pid]
+
     def callback(self, log: EpochLog) -> Callback:
         """Shows each epoch that `log` has written. To come after it, and after `FirstBatch`."""
         return _EachEpoch(self, log)
@@ -107,6 +112,10 @@ class Follower:
         self._last = ""
         self._reader = threading.Thread(target=self._pass_on, daemon=True)
         self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def finish(self) -> str:
         """Lets it send the rest, and waits for that. Returns what it missed, in a sentence, or nothing."""

@@ -20,13 +20,6 @@ from harness.errors import DataError
 DIGEST = "0c2a6788280198a842d1471acbd588c8.dir"
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("demo") / "data"
-    assert draw_demo(folder)[1]
-    return folder
-
-
 def test_it_has_the_counts_of_the_first_program_for_this_task(demo: Path) -> None:
     assert list_images(demo / "train").counts() == {"forest": 474, "sea": 475}
     assert list_images(demo / "test").counts() == {"forest": 20, "sea": 15}

@@ -1,0 +1,90 @@
+"""What tracking costs an epoch over tensors in memory: with both trackers and with none.
+
+The speed of a machine drifts by more than tracking costs. So one fit does both in turn, a few epochs each: with the
+trackers at work, and with the process that sends to MLflow stopped and nothing written for TensorBoard.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from harness.callbacks import EpochLog
+from harness.engine import Callback, State, Trainer
+from harness.experiment import Experiment
+from harness.models.build import build
+from harness.trackers.mlflow.store import require_usable
+from harness.trackers.run_folder import RunFolder
+from harness.trackers.tracking import Tracking
+
+IMAGES, SIZE, BATCH = 949, 64, 32
+START = 10  # epochs in which the other process is importing MLflow and torch, told apart
+BLOCK, BLOCKS = 3, 30
+
+
+class InTurn(Callback):
+    """Lets the trackers work in every other block of epochs. `seconds` has those of each block, the first one with."""
+
+    def __init__(self, tracking: Tracking, log: EpochLog, follower: int) -> None:
+        self._tracking, self._log, self._follower = tracking, log, follower
+        self._on, self._began = True, 0.0
+        self.starting: list[float] = []
+        self.seconds: list[list[float]] = []
+
+    def on_epoch_start(self, state: State) -> None:
+        place = state.epoch - 1 - START
+        if place >= 0 and place % BLOCK == 0:
+            self._on = place // BLOCK % 2 == 0
+            os.kill(self._follower, signal.SIGCONT if self._on else signal.SIGSTOP)
+            self.seconds.append([])
+        self._began = time.perf_counter()
+
+    def on_epoch_end(self, state: State) -> None:
+        if self._on:
+            self._tracking.epoch_ended(self._log.row)
+        (self.seconds[-1] if self.seconds else self.starting).append(time.perf_counter() - self._began)
+
+    def on_fit_end(self, state: State) -> None:
+        os.kill(self._follower, signal.SIGCONT)
+
+
+def main() -> None:
+    os.chdir(tempfile.mkdtemp())
+    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{Path('mlflow.db').resolve()}"
+    require_usable(os.environ["MLFLOW_TRACKING_URI"])
+    torch.manual_seed(0)
+    images, labels = torch.randn(IMAGES, 3, SIZE, SIZE), torch.arange(IMAGES) % 2
+    batches = list(zip(images.split(BATCH), labels.split(BATCH), strict=True))
+    train, valid = batches[: 2 * len(batches) // 3], batches[2 * len(batches) // 3 :]
+    experiment = Experiment(name="benchmark", data="memory", model="small_cnn", weights=None)
+    data = {"folder": "memory", "images": IMAGES, "classes": {"a": 475, "b": 474}, "digest": "0"}
+    splits = {"1": {"train": 2 * IMAGES // 3, "valid": IMAGES // 3}}
+    run = RunFolder.create(Path(), "benchmark", {"experiment": experiment.to_dict(), "data": data, "splits": splits})
+    tracking, log = Tracking(run, ("tensorboard", "mlflow")), EpochLog(run.metrics)
+    turns = InTurn(tracking, log, tracking.processes[0])
+    model = build("small_cnn", 2, SIZE)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+    Trainer(callbacks=[log, turns], device="cpu").fit(model, optimizer, train, valid, START + BLOCK * BLOCKS)
+    run.update(status="finished")
+    tracking.close()
+    pairs = [
+        (statistics.mean(a), statistics.mean(b)) for a, b in zip(turns.seconds[::2], turns.seconds[1::2], strict=True)
+    ]
+    found = {
+        "seconds an epoch, both": statistics.median(both for both, _ in pairs),
+        "seconds an epoch, none": statistics.median(none for _, none in pairs),
+        "both over none": statistics.median(both / none for both, none in pairs),
+        "seconds an epoch while MLflow is imported": statistics.median(turns.starting[:3]),
+    }
+    print(json.dumps({name: round(value, 4) for name, value in found.items()}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
