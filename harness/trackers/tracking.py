@@ -124,7 +124,7 @@ class Follower:
         try:
             code = self._process.wait(PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
-            say("sending the model and the files to MLflow (Ctrl-C: in the background)")
+            say("sending the rest to MLflow (Ctrl-C: in the background)")
             try:
                 code = self._process.wait()
             except KeyboardInterrupt:  # it goes on by itself: a run must not stay RUNNING there

@@ -227,7 +227,7 @@ def test_a_model_that_cannot_be_exported_goes_as_its_checkpoint(
 class TestWords:
     RECORD: dict[str, Any] = {
         "started": "2026-11-23T10:00:00.000+00:00",
-        "command": ["harness", "run", "x"],
+        "command": ["harness", "run", "x", "-s", "weights=a/b.pth"],
         "experiment": {"lr": 0.1, "trackers": ["mlflow"]},
         "data": {"folder": "data", "images": 3, "classes": {"a": 1, "b": 2}, "digest": "12.dir"},
     }
@@ -240,6 +240,7 @@ class TestWords:
         )
         assert found["mlflow.source.git.commit"] == "abc"
         assert (found["git.dirty"], found["dvc.md5"], found["dvc.file"]) == ("True", "12.dir", "data.dvc")
+        assert found["mlflow.source.name"] == "harness run x"  # whose last path MLflow shows: not that of an option
         assert "git.dirty" not in words.tags(self.RECORD)  # no repository is not a clean one
 
     def test_numbers_of_a_class_whose_name_mlflow_would_refuse(self) -> None:

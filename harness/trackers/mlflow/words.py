@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import takewhile
 from typing import Any
 
 Record = Mapping[str, Any]
@@ -24,7 +25,7 @@ def tags(record: Record) -> dict[str, str]:
     values = {
         "mlflow.user": getpass.getuser(),
         "mlflow.source.type": "LOCAL",
-        "mlflow.source.name": " ".join(record.get("command", [])),
+        "mlflow.source.name": " ".join(takewhile(lambda part: not part.startswith("-"), record.get("command", []))),
         "mlflow.source.git.commit": git.get("commit"),
         "git.dirty": git.get("dirty"),
         "dvc.md5": dvc.get("md5"),
