@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -102,6 +103,8 @@ def judge(
     It goes to a new folder under `runs`, or to `out`; to MLflow, too, if the experiment names it. `min_accuracy` is by
     default the experiment's. Raises DataError where the images are not what the model knows, UsageError for options.
     """
+    _require_no_run(out)
+    started = time.perf_counter()
     images, check, notes = _images(model, data, allow_missing, skip_corrupt)
     asked = str(model.experiment.get("precision", "auto"))
     chosen = choose_device(device)
@@ -117,7 +120,7 @@ def judge(
         verdict = Verdict(folder.path, model, images, predictions, *_scores(predictions, model), gate, tuple(notes))
         folder.write_predictions(predictions, model.classes)
         write_whole(folder.path / "metrics.json", f"{json.dumps(verdict.to_dict(), indent=2)}\n".encode())
-        folder.update(status="finished", **verdict.to_dict())
+        folder.update(status="finished", run_seconds=round(time.perf_counter() - started, 3), **verdict.to_dict())
     except BaseException as error:
         interrupted = not isinstance(error, Exception)
         folder.update(status="interrupted" if interrupted else "failed", error=f"{type(error).__name__}: {error}")
@@ -126,6 +129,12 @@ def judge(
         draw_run(folder)
         folder.update(trackers=tracking.close())
     return verdict
+
+
+def _require_no_run(out: Path | None) -> None:
+    """Raises UsageError where the result would be written over a run that was trained."""
+    if out is not None and (out / "run.json").is_file() and RunFolder.open(out).record.get("kind") != "test":
+        raise UsageError(f"{out} is the folder of a run", "its record would be lost", "--out with another folder")
 
 
 def _images(

@@ -117,6 +117,13 @@ def test_the_same_folder_each_time(tracked: Tracked, unseen: Path, tmp_path: Pat
     assert json.loads((tmp_path / "out/metrics.json").read_text())["n"] == 15
 
 
+def test_nothing_is_written_over_a_run(tracked: Tracked, unseen: Path, tmp_path: Path) -> None:
+    before = (tracked.run.path / "run.json").read_bytes()
+    with pytest.raises(UsageError, match="is the folder of a run"):
+        verdict(tracked, unseen, tmp_path, out=tracked.run.path)
+    assert (tracked.run.path / "run.json").read_bytes() == before
+
+
 def test_what_has_no_model(tracked: Tracked, unseen: Path, tmp_path: Path) -> None:
     test = verdict(tracked, unseen, tmp_path)
     with pytest.raises(UsageError, match="has no model to test"):

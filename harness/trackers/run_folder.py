@@ -34,12 +34,12 @@ class RunFolder:
         With `path`, that folder instead, new or not.
         """
         now = datetime.now().astimezone()
-        if path is None:
-            path = runs / name / f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        own = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        path = runs / name / own if path is None else path
         with storing(path):
             (path / "plots").mkdir(parents=True, exist_ok=True)
         started = {"started": now.isoformat(timespec="milliseconds"), "pid": os.getpid(), "host": socket.gethostname()}
-        folder = cls(path, {"name": name, "status": UNFINISHED, **started, **record})
+        folder = cls(path, {"name": name, "id": own, "status": UNFINISHED, **started, **record})
         folder.update()
         return folder
 
@@ -63,8 +63,8 @@ class RunFolder:
 
     @property
     def id(self) -> str:
-        """The folder's own name: when the run began, and a few random digits."""
-        return self.path.resolve().name
+        """When the run began, and a few random digits: the folder's own name, unless it was put elsewhere."""
+        return str(self.record.get("id") or self.path.resolve().name)
 
     @property
     def checkpoints(self) -> Path:

@@ -122,13 +122,13 @@ class Follower:
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:
-            code = self._process.wait(PATIENCE_SECONDS)
-        except subprocess.TimeoutExpired:
-            say("sending the rest to MLflow (Ctrl-C: in the background)")
             try:
+                code = self._process.wait(PATIENCE_SECONDS)
+            except subprocess.TimeoutExpired:
+                say("sending the rest to MLflow (Ctrl-C: in the background)")
                 code = self._process.wait()
-            except KeyboardInterrupt:  # it goes on by itself: a run must not stay RUNNING there
-                return "it was still being sent when Ctrl-C was pressed"
+        except KeyboardInterrupt:  # it goes on by itself: a run must not stay RUNNING there
+            return "it was still being sent when Ctrl-C was pressed"
         self._reader.join(PATIENCE_SECONDS)
         return "" if code == 0 else self._last or f"the process that sends to it ended with {code}"
 

@@ -69,6 +69,20 @@ def test_it_is_a_run_of_its_own_in_mlflow(call: Call, store: Path, tracked: Trac
     assert files == {"run.json", "metrics.json", "predictions.csv", "plots"}
 
 
+def test_each_test_into_one_folder_is_a_run_of_its_own(
+    call: Call, store: Path, tracked: Tracked, scenery: Path
+) -> None:
+    for gate in ("0", "0.1"):
+        options = ("--data", scenery, "--min-accuracy", gate, "--out", "verdict", "--json")
+        outcome = call("test", tracked.run.path, *options)
+        assert outcome.code == 0
+        assert "warning" not in outcome.err
+    client = connect(tracking_uri())
+    found = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
+    assert sorted(run.data.params["gate"] for run in found) == ["0.0", "0.1"]
+    assert all(run.info.end_time > run.info.start_time for run in found)
+
+
 def test_the_tests_of_an_experiment_are_listed_as_such(
     call: Call, project: Path, tracked: Tracked, scenery: Path
 ) -> None:
