@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import servers
 from harness.crossval import cross_validate
 from harness.experiment import Experiment
 from harness.trackers.mlflow.store import connect, tracking_uri
@@ -115,3 +116,32 @@ def test_a_package_that_is_not_installed_is_told_once_and_the_run_goes_on(
     for name in ("mlflow", "tensorboard"):
         assert outcome.err.count(f"{name} is not installed") == 1
     assert "missed by" not in outcome.out
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are another matter there")
+def test_a_server_that_is_killed_in_mid_run_costs_one_warning_and_sync_sends_the_rest(
+    call: Callable[..., Outcome], store: Path, scenery: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database, port = tracking_uri(), servers.free_port(None, 15000, "--port")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    write_experiment(store / "experiments/long.py", scenery, epochs=60, name="tiny", trackers=("mlflow",))
+    client = connect(tracking_uri())
+    with (store / "said.txt").open("w") as said, servers.running([servers.mlflow(database, port)]):
+        command = [sys.executable, "-m", "harness", "run", "long"]
+        process = subprocess.Popen(command, stderr=said, stdout=said, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        wait(lambda: (found := client.get_experiment_by_name("tiny")) and client.search_runs([found.experiment_id]))
+    assert process.wait(120) == 0
+    told = (store / "said.txt").read_text()
+    assert told.count("warning: ") == 1
+    assert "missed by    mlflow: harness sync runs/tiny/" in told
+    (path,) = (store / "runs/tiny").iterdir()
+    with servers.running([servers.mlflow(database, port)]):
+        assert runs(client)[0].info.status == "RUNNING"
+        assert call("sync", path).code == 0
+        parent, children = runs(client)
+        assert [run.info.status for run in (parent, *children)] == ["FINISHED"] * 3
+        for child in children:
+            history = client.get_metric_history(child.info.run_id, "valid_loss")
+            assert [point.step for point in history] == list(range(1, 61))
+        assert len(client.search_logged_models([parent.info.experiment_id])) == 1
