@@ -82,8 +82,8 @@ def _require_intact(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             part = archive.testzip()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError):
-        return  # no archive: torch says what it makes of it
+    except Exception:  # no archive, or one of a kind that torch does not write: torch says what it makes of it
+        return
     if part is not None:
         raise ModelError(f"{path} cannot be read", f"damaged: the checksum of {part} is wrong", "name another file")
 

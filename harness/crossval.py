@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness import provenance
 from harness.callbacks import EpochLog
-from harness.errors import StorageError, Terminated
 from harness.evaluate import Accuracy, Prediction, mean_and_deviation, measure
 from harness.experiment import Experiment
 from harness.plan import Plan, make_plan
 from harness.run import Result, train
-from harness.trackers.pictures import draw_fold, draw_run
+from harness.trackers.kept import kept
+from harness.trackers.pictures import draw_fold
 from harness.trackers.run_folder import RunFolder
-from harness.trackers.tracking import Tracking
 
 
 @dataclass(frozen=True)
@@ -80,8 +76,7 @@ def cross_validate(
     plan = experiment if isinstance(experiment, Plan) else make_plan(experiment)
     folder = RunFolder.create(Path(runs), plan.experiment.name or "experiment", _record(plan))
     results: list[Result] = []
-    tracking = Tracking(folder, plan.experiment.trackers)
-    with _status_kept(folder, tracking):
+    with kept(folder, plan.experiment.trackers) as tracking:
         if source is not None:
             folder.keep_copy(source)
         for fold, split in plan.splits.items():
@@ -128,37 +123,3 @@ def _record(plan: Plan) -> dict[str, Any]:
         "machine": provenance.machine(),
         "notes": list(plan.notes),
     }
-
-
-@contextlib.contextmanager
-def _status_kept(folder: RunFolder, tracking: Tracking) -> Iterator[None]:
-    """However the folds end, `run.json` says how, and when; then come the plots, and the trackers get the rest."""
-    started = time.perf_counter()
-    try:
-        yield
-    except BaseException as error:
-        with contextlib.suppress(StorageError):  # what ended the run matters more than that the disk is full, too
-            folder.update(status=_status(error), error=_one_line(error), run_seconds=_since(started))
-            _show(folder, tracking)
-        raise
-    folder.update(status="finished", error=None, run_seconds=_since(started))
-    _show(folder, tracking)
-
-
-def _show(folder: RunFolder, tracking: Tracking) -> None:
-    try:
-        draw_run(folder)
-    finally:
-        folder.update(trackers=tracking.close())
-
-
-def _status(error: BaseException) -> str:
-    return "interrupted" if isinstance(error, (KeyboardInterrupt, Terminated)) else "failed"
-
-
-def _one_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {getattr(error, 'what', error)}".rstrip(": ")
-
-
-def _since(started: float) -> float:
-    return round(time.perf_counter() - started, 3)

@@ -53,7 +53,7 @@ def wilson_interval(right: int, n: int, z: float = Z95) -> tuple[float, float]:
     share, z2 = right / n, z * z
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = z / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    return (0.0 if right == 0 else centre - half), (1.0 if right == n else centre + half)
 
 
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:

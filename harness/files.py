@@ -1,9 +1,10 @@
-"""Files that are whole or not there."""
+"""Files that are whole or not there, and names of files as text."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import time
 from pathlib import Path
 
 from harness.errors import storing
@@ -19,7 +20,24 @@ def write_whole(path: Path, content: bytes) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.replace(path)
+            _replace(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def as_text(name: str) -> str:
+    """A file's name in letters that every program takes: those of its bytes that are no UTF-8 become "?"."""
+    return name.encode("utf-8", "replace").decode()
+
+
+def _replace(temporary: Path, path: Path) -> None:
+    """In one step; on Windows once nobody has the old file open, for which it waits a moment."""
+    for wait in (0.01, 0.05, 0.2) if os.name == "nt" else ():
+        try:
+            temporary.replace(path)
+        except PermissionError:
+            time.sleep(wait)
+        else:
+            return
+    temporary.replace(path)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import provenance
-from harness.callbacks.progress import counted
+from harness.callbacks.progress import counted, say
 from harness.data.check import Check, check_images, copies_in, undecodable_error
 from harness.data.folders import Images, list_images, require_every_class
 from harness.data.loading import Batches, ImageDataset
@@ -25,9 +24,9 @@ from harness.files import write_whole
 from harness.models.build import supports_channels_last
 from harness.models.saved import SavedModel
 from harness.scores import ClassScore, Indices, by_class, confusion, log_loss
-from harness.trackers.pictures import draw_run
+from harness.trackers.kept import kept
 from harness.trackers.run_folder import RunFolder, find_run
-from harness.trackers.tracking import Tracking
+from harness.trackers.tracking import installed
 
 BATCH_SIZE = 64
 MIN_ACCURACY = 0.7  # where the checkpoint knows no experiment
@@ -104,7 +103,6 @@ def judge(
     default the experiment's. Raises DataError where the images are not what the model knows, UsageError for options.
     """
     _require_no_run(out)
-    started = time.perf_counter()
     images, check, notes = _images(model, data, allow_missing, skip_corrupt)
     asked = str(model.experiment.get("precision", "auto"))
     chosen = choose_device(device)
@@ -114,20 +112,12 @@ def judge(
     gate = model.experiment.get("min_accuracy", MIN_ACCURACY) if min_accuracy is None else min_accuracy
     record = _record(model, checkpoint, images, check, trainer, notes) | {"asked": {"gate": gate}}
     folder = RunFolder.create(runs, record["name"], record, out)
-    tracking = Tracking(folder, _mirrors(model, trackers))
-    try:
+    with kept(folder, _mirrors(model, trackers)):
         predictions = _predict(trainer, model, images)
         verdict = Verdict(folder.path, model, images, predictions, *_scores(predictions, model), gate, tuple(notes))
         folder.write_predictions(predictions, model.classes)
         write_whole(folder.path / "metrics.json", f"{json.dumps(verdict.to_dict(), indent=2)}\n".encode())
-        folder.update(status="finished", run_seconds=round(time.perf_counter() - started, 3), **verdict.to_dict())
-    except BaseException as error:
-        interrupted = not isinstance(error, Exception)
-        folder.update(status="interrupted" if interrupted else "failed", error=f"{type(error).__name__}: {error}")
-        raise
-    finally:
-        draw_run(folder)
-        folder.update(trackers=tracking.close())
+        folder.update(**verdict.to_dict())
     return verdict
 
 
@@ -146,17 +136,21 @@ def _images(
         raise UsageError("there are no images to test on", "the experiment names no test_data", "--data FOLDER")
     images = list_images(root, model.classes)
     notes = []
-    absent = [name for name, count in images.counts().items() if not count]
-    if absent and not allow_missing:
+    if not allow_missing:
         require_every_class(images)
-    if absent:
-        notes.append(f"no image of {', '.join(absent)}: the numbers say nothing of that")
     check = check_images(images)
     if check.problems:
         if not skip_corrupt:
             raise undecodable_error(check, images)
         notes.append(f"{len(check.problems)} images cannot be decoded and are left out: {', '.join(check.problems)}")
         images, check = check.without(images)
+        if not len(images):
+            raise DataError(f"no image of {images.root} is left", "none of them can be decoded", "--data FOLDER")
+        if not allow_missing:
+            require_every_class(images)
+    absent = [name for name, count in images.counts().items() if not count]
+    if absent:
+        notes.append(f"no image of {', '.join(absent)}: the numbers say nothing of that")
     if model.data_digest is not None and check.digest(images) == model.data_digest:
         notes.append("these are the very images that the model was trained on: the numbers mean nothing")
     else:
@@ -200,6 +194,8 @@ def _scores(predictions: Sequence[Prediction], model: SavedModel) -> tuple[float
 def _mirrors(model: SavedModel, trackers: Sequence[str] | None) -> list[str]:
     """A test has no epochs for TensorBoard to show."""
     asked = model.experiment.get("trackers", ["mlflow"]) if trackers is None else trackers
+    if "mlflow" in asked and not installed("mlflow"):
+        say("note: mlflow is not installed, and the test goes on without it (pip install mlflow)")
     return [name for name in asked if name == "mlflow"]
 
 
@@ -214,7 +210,7 @@ def _record(
         "name": name,
         "title": f"test_{architecture}_freeze_{freeze}_{datetime.now():%H%M%S}",
         "command": provenance.command(),
-        "experiment": dict(model.experiment) or {"model": architecture, "freeze": freeze},
+        "experiment": {"model": architecture, "freeze": freeze, **model.experiment},
         "checkpoint": {
             "file": str(checkpoint),
             "sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),

@@ -60,7 +60,8 @@ def by_class(labels: Indices, predicted: Indices, names: tuple[str, ...]) -> lis
         labels, predicted, labels=range(len(names)), zero_division=np.nan, average=None
     )
     *shares, support = (column.tolist() for column in columns)
-    rows = zip(names, *([None if np.isnan(v) else v for v in column] for column in shares), support, strict=True)
+    counts = map(int, support)
+    rows = zip(names, *([None if np.isnan(v) else v for v in column] for column in shares), counts, strict=True)
     return [ClassScore(*row) for row in rows]
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -23,6 +25,7 @@ NEAREST = 20  # ports that are tried above one that is in use
 READY_SECONDS = 120.0  # a new MLflow store takes half a minute on a slow machine
 STOP_SECONDS = 5.0
 LAST_LINES = 3
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy knows this machine's own servers
 TRAINING_PAGE = "/#/experiments?workflowType=machine_learning"  # MLflow opens on those for language models
 
 
@@ -58,7 +61,7 @@ class Server:
         """Whether it answers. Raises HarnessError where it has ended instead."""
         self.require_alive()
         try:
-            with urllib.request.urlopen(self.address + self.health, timeout=2):
+            with DIRECT.open(self.address + self.health, timeout=2):
                 return True
         except urllib.error.HTTPError:
             return True
@@ -72,21 +75,25 @@ class Server:
                 f"{self.name} has ended with exit code {code}", self._last_words(), f"{' '.join(self.command)}"
             )
 
-    def stop(self) -> None:
-        """Ends it with its workers: politely, then not."""
-        if self.process is None:
-            return
-        for number in (15, 9):  # SIGTERM, SIGKILL
+    def end(self, number: int) -> None:
+        """Sends the signal to it and to its workers."""
+        if self.process is not None:
             with contextlib.suppress(OSError):
                 if os.name == "posix":
                     os.killpg(self.process.pid, number)
                 else:
                     self.process.kill()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(STOP_SECONDS)
-                break
+
+    def stopped(self, seconds: float) -> bool:
+        """Whether it has ended within so many seconds."""
+        if self.process is not None:
+            try:
+                self.process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                return False
         if self.log is not None:
             self.log.close()
+        return True
 
     def _last_words(self) -> str:
         assert self.log is not None
@@ -103,8 +110,9 @@ def tensorboard(runs: Path, port: int) -> Server:
 
 def mlflow(uri: str, port: int) -> Server:
     """MLflow's pages over the store `uri`. Its job workers, 2 GB of memory for what we do not use, stay off."""
-    module = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--workers", "1"]
-    environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    module = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
+    environment = {"MLFLOW_BACKEND_STORE_URI": uri}  # not among the arguments, which everybody on the machine can read
+    environment |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     return Server("MLflow", [*module, "--host", HOST, "--port", str(port)], port, "/health", TRAINING_PAGE, environment)
 
 
@@ -144,5 +152,20 @@ def running(servers: Sequence[Server]) -> Iterator[None]:
             time.sleep(0.2)
         yield
     finally:
-        for server in servers:
-            server.stop()
+        _stop(servers)
+
+
+def _stop(servers: Sequence[Server]) -> None:
+    """Ends all with their workers: politely, then not. A second Ctrl-C changes nothing of that."""
+    before = None
+    if threading.current_thread() is threading.main_thread():
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        left = list(servers)
+        for number in (15, 9):  # SIGTERM, SIGKILL
+            for server in left:
+                server.end(number)
+            left = [server for server in left if not server.stopped(STOP_SECONDS)]
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGINT, before)

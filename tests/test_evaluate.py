@@ -20,6 +20,10 @@ def test_the_interval_is_wilsons(right: int, n: int) -> None:
     assert wilson_interval(right, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
+def test_the_interval_of_all_or_none_ends_exactly_there() -> None:
+    assert all(wilson_interval(n, n)[1] == 1.0 and wilson_interval(0, n)[0] == 0.0 for n in range(1, 200))
+
+
 def test_25_of_35_may_be_anything_from_55_to_84_percent() -> None:
     assert wilson_interval(25, 35) == pytest.approx((0.55, 0.84), abs=0.005)
 

@@ -111,6 +111,19 @@ def test_an_image_that_cannot_be_decoded(tracked: Tracked, unseen: Path, tmp_pat
     assert "sea/0.png" in found.notes[0]
 
 
+def test_a_class_of_which_no_image_is_left_is_missing(tracked: Tracked, unseen: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(unseen, tmp_path / "copy"))
+    for path in (copy / "sea").iterdir():
+        path.write_bytes(b"garbage")
+    with pytest.raises(DataError, match="no images of sea"):
+        verdict(tracked, copy, tmp_path, skip_corrupt=True)
+    assert "no image of sea" in verdict(tracked, copy, tmp_path, skip_corrupt=True, allow_missing=True).notes[1]
+    for path in (copy / "forest").iterdir():
+        path.write_bytes(b"garbage")
+    with pytest.raises(DataError, match=r"no image of .* is left"):
+        verdict(tracked, copy, tmp_path, skip_corrupt=True, allow_missing=True)
+
+
 def test_the_same_folder_each_time(tracked: Tracked, unseen: Path, tmp_path: Path) -> None:
     for _ in range(2):
         assert verdict(tracked, unseen, tmp_path, out=tmp_path / "out").run_dir == tmp_path / "out"

@@ -7,7 +7,9 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from harness.callbacks.progress import only_a_picture
 from harness.engine import Callback, State
+from harness.plots.figure import short
 from harness.plots.gallery import MOST, Tile, draw_gallery, thumbnail
 
 
@@ -35,15 +37,20 @@ class FirstBatch(Callback):
     def on_epoch_end(self, state: State) -> None:
         if self._batch is None or state.epoch != 1:
             return
-        inputs, targets = (part.cpu() for part in self._batch)
+        inputs, targets = self._batch
         self._batch = None
+        with only_a_picture():
+            self._draw(inputs.float().cpu(), targets.cpu())
+
+    def _draw(self, inputs: Tensor, targets: Tensor) -> None:
         if targets.ndim == 2:
             targets = targets.argmax(1)
-        images = self._picture(inputs.float()).permute(0, 2, 3, 1).contiguous().numpy()
-        tiles = [_tile(image, self._classes[int(target)]) for image, target in zip(images, targets, strict=True)]
+        images = self._picture(inputs).permute(0, 2, 3, 1).contiguous().numpy()
+        names = [self._classes[int(i)] if 0 <= i < len(self._classes) else "no class" for i in targets]
+        tiles = [_tile(image, name) for image, name in zip(images, names, strict=True)]
         side = f"{inputs.shape[3]} × {inputs.shape[2]} px"
         draw_gallery(self._path, "the first training batch, as the model sees it", side, tiles)
 
 
 def _tile(image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], name: str) -> Tile:
-    return Tile(thumbnail(Image.fromarray(image)), ((name, "black"),))
+    return Tile(thumbnail(Image.fromarray(image)), ((short(name), "black"),))

@@ -48,6 +48,16 @@ def say(text: str) -> None:
         tqdm.write(text, file=sys.stderr)
 
 
+@contextlib.contextmanager
+def only_a_picture() -> Iterator[None]:
+    """Within, whatever fails costs a warning: what only shows the numbers must not cost the run."""
+    try:
+        yield
+    except Exception as error:
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        say(f"warning: a plot could not be drawn ({why}); the numbers are not touched by that")
+
+
 def counted(batches: Iterable[T], total: int, title: str) -> Iterator[T]:
     """The same, with a bar on a terminal."""
     yield from tqdm(batches, title, total, leave=False, unit="batch", dynamic_ncols=True, disable=None)

@@ -85,11 +85,16 @@ def _differs(record: dict[str, Any]) -> str:
         gate = "" if passed is None else f", gate {'passed' if passed else 'failed'}"
         return f"test of {record['checkpoint']['file']} on {record['data']['folder']}{gate}"
     origins, values = record.get("origins", {}), record.get("experiment", {})
-    parts = [f"{name}={values.get(name)}" for name, origin in origins.items() if origin == "command line"]
+    parts = [f"{name}={_typed(values.get(name))}" for name, origin in origins.items() if origin == "command line"]
     folds = [str(fold.get("fold")) for fold in record.get("folds", [])]
     if record.get("status") == "finished" and values.get("folds") and len(folds) < values["folds"]:
         parts.append(f"fold {', '.join(folds)} only")
     return "  ".join(parts)
+
+
+def _typed(value: Any) -> str:
+    """As one types it."""
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _print_columns(rows: list[dict[str, Any]], names: list[str]) -> None:

@@ -122,8 +122,12 @@ def _summary(
     if found.accuracy.interval[0] <= found.baseline:
         guessing += ", which this run does not clearly beat"
     best = ", ".join(f"{result.best_epoch} of {len(result.history)}" for result in found.results)
-    after = {"harness ui": "all runs in the browser: TensorBoard and MLflow"}
-    if experiment.test_data and Path(experiment.test_data).is_dir():
+    after = {"harness ui": "all runs in the browser: TensorBoard and MLflow"} if trackers else {}
+    if experiment.origin("data") == "command line" != experiment.origin("test_data"):
+        after[f"harness test {found.run_dir.name} --data FOLDER"] = (
+            "its best fold's model on images that it has not seen"
+        )
+    elif experiment.test_data and Path(experiment.test_data).is_dir():
         after[f"harness test {found.run_dir.name}"] = f"its best fold's model on {experiment.test_data}"
     if experiment.origin("data") != "command line":
         after[f"harness run {typed} -s data=FOLDER"] = "your own images, a folder per class"

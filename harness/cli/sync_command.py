@@ -19,7 +19,8 @@ from harness.experiment import TRACKERS
 def command(run: tuple[str, ...], to: tuple[str, ...], force: bool, runs: str) -> None:
     """Send each RUN, a run folder or the id of one, to the trackers that missed it.
 
-    By default these are the trackers that the experiment names, or all where it names none. Nothing is sent twice.
+    By default these are the trackers that the experiment names, or all where it names none. Sending a run again changes
+    nothing.
     """
     from harness.trackers.run_folder import find_run
     from harness.trackers.tracking import installed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,8 @@ def command(
 
     Ends with exit code 3 where the accuracy is below the gate.
     """
+    if min_accuracy is not None and math.isnan(min_accuracy):
+        raise UsageError("--min-accuracy nan is no gate", "it is no number", "--min-accuracy 0.9")
     names = _class_names(classes)
     from harness.gate import find_checkpoint, judge
     from harness.models.saved import load_model
@@ -142,13 +145,26 @@ def _confusion_table(verdict: Verdict) -> list[str]:
 
 
 def _gate(verdict: Verdict) -> str:
-    value, gate = 100 * verdict.accuracy.value, 100 * verdict.min_accuracy
+    value, gate = _told_apart(verdict.accuracy.value, verdict.min_accuracy)
     low, high = (100 * bound for bound in verdict.accuracy.interval)
     interval = f"95 % interval {low:.1f} to {high:.1f} %"
     if not verdict.passed:
-        return f"FAIL: {value:.1f} % is below {gate:.1f} % ({interval})"
-    doubt = "" if low >= gate else f"; to be sure of it, all of the interval must be: {_needed(verdict)}"
-    return f"PASS: {value:.1f} % is not below {gate:.1f} % ({interval}{doubt})"
+        return f"FAIL: {value} is below {gate} ({interval})"
+    doubt = (
+        ""
+        if verdict.accuracy.interval[0] >= verdict.min_accuracy
+        else f"; to be sure of it, all of the interval must be: {_needed(verdict)}"
+    )
+    return f"PASS: {value} is not below {gate} ({interval}{doubt})"
+
+
+def _told_apart(value: float, gate: float) -> tuple[str, str]:
+    """Both as percentages, with as many decimals as show that they differ, if they do."""
+    for decimals in range(1, 12):
+        shown = f"{100 * value:.{decimals}f} %", f"{100 * gate:.{decimals}f} %"
+        if shown[0] != shown[1] or value == gate:
+            break
+    return shown
 
 
 def _needed(verdict: Verdict) -> str:
@@ -161,10 +177,10 @@ def _needed(verdict: Verdict) -> str:
 
 
 def _not_met(verdict: Verdict) -> GateError:
-    value, accuracy = 100 * verdict.accuracy.value, verdict.accuracy
+    accuracy, (value, gate) = verdict.accuracy, _told_apart(verdict.accuracy.value, verdict.min_accuracy)
     low, high = (100 * bound for bound in accuracy.interval)
     return GateError(
-        f"the gate is not met: accuracy {value:.1f} % is below {100 * verdict.min_accuracy:.1f} %",
+        f"the gate is not met: accuracy {value} is below {gate}",
         f"{accuracy.right} of {accuracy.n} are right (95 % interval {low:.1f} to {high:.1f} %)",
         f"look at {verdict.run_dir}/plots/errors.png, and train a better model",
     )

@@ -36,11 +36,13 @@ def command(runs: str, port: int | None, mlflow_port: int | None, only: str | No
         started.append(server)
         addresses.append(("TensorBoard", server.address, f"all of {folder}"))
     if "mlflow" in wanted:
+        if not store.is_server(uri):
+            store.require_usable(uri)
+        for problem in settle(folder):
+            click.echo(f"warning: {problem}", err=True)
         if store.is_server(uri):
             addresses.append(("MLflow", store.shown(uri).rstrip("/") + servers.TRAINING_PAGE, "MLFLOW_TRACKING_URI"))
         else:
-            store.require_usable(uri)
-            settle(folder)
             server = servers.mlflow(uri, servers.free_port(mlflow_port, 5000, "--mlflow-port"))
             started.append(server)
             addresses.append(("MLflow", server.address + server.page, store.shown(uri)))
@@ -59,4 +61,5 @@ def command(runs: str, port: int | None, mlflow_port: int | None, only: str | No
                 for server in started:
                     server.require_alive()
         except KeyboardInterrupt:
-            click.echo(f"\nstopped {names}", err=True)
+            click.echo(f"\nstopping {names} ...", err=True)
+    click.echo(f"stopped {names}", err=True)

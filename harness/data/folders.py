@@ -178,5 +178,5 @@ def _require_known(root: Path, folders: Sequence[str], classes: Sequence[str]) -
         raise DataError(
             f"{root} has unknown classes: {', '.join(unknown)}{nearest(unknown[0], classes)}",
             f"the model knows {', '.join(classes)}; the folder holds {', '.join(folders)}",
-            "rename or remove those folders; classes are matched by name",
+            "--data with a folder of its classes, which are matched by name",
         )

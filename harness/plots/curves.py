@@ -19,7 +19,7 @@ def draw_curves(path: Path, title: str, rows: Sequence[Mapping[str, Any]], best_
     """
     folds = sorted({row["fold"] for row in rows})
     about = f"{len(folds)} folds: thin; their mean: thick" if len(folds) > 1 else ""
-    with picture(path, 9, 4, title, about) as figure:
+    with picture(path, 10.4, 4, title, about) as figure:
         for axes, quantity, factor in zip(figure.subplots(1, 2), ("loss", "accuracy"), (1, 100), strict=True):
             for side, (colour, style) in SIDES.items():
                 name = f"{side}_{quantity}"
@@ -39,7 +39,13 @@ def draw_curves(path: Path, title: str, rows: Sequence[Mapping[str, Any]], best_
             axes.grid(alpha=0.25)
         train, valid = (Line2D([], [], color=colour, linestyle=style) for colour, style in SIDES.values())
         best_mark = Line2D([], [], color=BLUE, marker="o", linestyle="", markeredgecolor="white")
-        legend(axes, [train, valid, best_mark], ["training", "validation", "best epoch of a fold"], loc="lower right")
+        legend(
+            axes,
+            [train, valid, best_mark],
+            ["training", "validation", "best epoch of a fold"],
+            loc="center left",
+            bbox_to_anchor=(1.0, 0.5),
+        )
 
 
 def _line(rows: Sequence[Mapping[str, Any]], fold: int, name: str, factor: float) -> dict[int, float]:

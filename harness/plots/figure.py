@@ -12,7 +12,7 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from harness.files import write_whole
+from harness.files import as_text, write_whole
 
 # Eight colours that stay apart in every kind of colour blindness (M. Okabe and K. Ito, 2008); the yellow is left out
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
@@ -28,7 +28,7 @@ def picture(path: Path, width: float, height: float, title: str, about: str = ""
     # a "$" in the name of a class is a "$", and no formula
     with rc_context({"text.parse_math": False, "font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(width, height), layout="constrained")
-        figure.suptitle(title if not about else f"{title}\n{about}", fontsize=11)
+        figure.suptitle(as_text(f"{title}\n{about}".strip()), fontsize=11)
         yield figure
         buffer = io.BytesIO()
         with warnings.catch_warnings():
@@ -45,7 +45,8 @@ def legend(axes: Any, handles: list[Any], labels: list[str], **options: Any) -> 
 
 
 def short(text: str, most: int = 18) -> str:
-    """The text, cut in the middle where it is longer."""
+    """The text, cut in the middle where it is longer, in letters that can be drawn."""
+    text = as_text(text)
     if len(text) <= most:
         return text
     tail = (most - 1) // 3

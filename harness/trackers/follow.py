@@ -17,8 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
-from harness.errors import HarnessError
-from harness.trackers.mlflow.run import MLflow, settle
+from harness.trackers.mlflow.run import MLflow, settle, told
 from harness.trackers.run_folder import RunFolder
 
 LOOK_SECONDS = 3.0  # between two looks at the folder: each that finds something costs 25 ms of a core
@@ -40,8 +39,8 @@ def follow(path: Path, ended: threading.Event, say: Callable[[str], None]) -> bo
             send()
         except Exception as error:
             if not trouble:
-                say(f"{_told(error)}; the run goes on, and its folder has all")
-            trouble = _told(error)
+                say(f"{told(error)}; the run goes on, and its folder has all")
+            trouble = told(error)
             was_slow = time.monotonic() - started > SLOW_SECONDS
             rest_until = time.monotonic() + AGAIN_SECONDS
             return False
@@ -54,7 +53,7 @@ def follow(path: Path, ended: threading.Event, say: Callable[[str], None]) -> bo
         now = _stamp(path)
         if now != seen and time.monotonic() >= rest_until and tried(mirror.send):
             if seen is None:
-                _prepare(mirror, path)
+                _prepare(mirror)
             seen = now
         ended.wait(LOOK_SECONDS)
     if was_slow and time.monotonic() < rest_until:  # it hung a moment ago: nobody should wait for that again
@@ -62,17 +61,12 @@ def follow(path: Path, ended: threading.Event, say: Callable[[str], None]) -> bo
     return tried(mirror.finish)
 
 
-def _prepare(mirror: MLflow, path: Path) -> None:
-    """What there is time for now: imports that the end needs, and runs that died together with their follower."""
+def _prepare(mirror: MLflow) -> None:
+    """What there is time for now: imports that the end needs, and runs that ended together with their follower."""
     mirror.warm_up()
-    with contextlib.suppress(Exception):  # what cannot be sent now is tried with the next run
-        settle(path.resolve().parents[1])
-
-
-def _told(error: Exception) -> str:
-    if isinstance(error, HarnessError):
-        return f"{error.what}: {error.why}"
-    return f"MLflow cannot be used: {type(error).__name__}: {error}"
+    path = mirror.folder.path.resolve()
+    if path.name == mirror.folder.id:  # it lies where runs lie, and so do the others
+        settle(path.parents[1])  # what cannot be sent now is tried with the next run
 
 
 def _stamp(path: Path) -> tuple[int, ...]:
@@ -96,7 +90,14 @@ def _main() -> int:
     out, sys.stdout = sys.stdout, sys.stderr  # what MLflow prints is no word of ours
     ended = threading.Event()
     threading.Thread(target=_wait_for_end, args=(ended,), daemon=True).start()
-    return 0 if follow(Path(sys.argv[1]), ended, lambda text: _say(out, text)) else 1
+    try:
+        with RunFolder.open(Path(sys.argv[1])).sending() as alone:
+            if not alone:
+                _say(out, "another process sends this run to MLflow")
+            return 0 if alone and follow(Path(sys.argv[1]), ended, lambda text: _say(out, text)) else 1
+    except Exception as error:
+        _say(out, told(error))
+        return 1
 
 
 def _say(out: TextIO, text: str) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,14 @@ from harness.errors import UsageError, storing
 from harness.evaluate import Prediction, predictions_csv, read_predictions
 from harness.files import write_whole
 
+try:
+    import fcntl
+except ImportError:  # on Windows
+    fcntl = None  # type: ignore[assignment]
+
 UNFINISHED = "running"
 COMPLETE = "complete"  # of a tracker that has all of a run
+FILES = ("run.json", "metrics.jsonl", "metrics.json", "predictions.csv", "experiment.py")  # beside the folders
 RESULTS = ("accuracy", "interval_low", "interval_high", "loss", "fit_seconds")  # by which runs are compared
 
 
@@ -31,13 +38,15 @@ class RunFolder:
     def create(cls, runs: Path, name: str, record: dict[str, Any], path: Path | None = None) -> RunFolder:
         """A new folder under `runs/name`, with a `run.json` that says that it is running, where and since when.
 
-        With `path`, that folder instead, new or not.
+        With `path`, that folder instead, new or not, less what an earlier run left in it.
         """
         now = datetime.now().astimezone()
         own = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         path = runs / name / own if path is None else path
         with storing(path):
             (path / "plots").mkdir(parents=True, exist_ok=True)
+            for old in (*(path / name for name in FILES), *(path / "plots").glob("*.png")):
+                old.unlink(missing_ok=True)
         started = {"started": now.isoformat(timespec="milliseconds"), "pid": os.getpid(), "host": socket.gethostname()}
         folder = cls(path, {"name": name, "id": own, "status": UNFINISHED, **started, **record})
         folder.update()
@@ -142,6 +151,18 @@ class RunFolder:
         """Where the best model of a fold's entry lies, wherever the run folder has been moved to."""
         return self.checkpoints / Path(found["checkpoint"]).name
 
+    @contextlib.contextmanager
+    def sending(self) -> Iterator[bool]:
+        """Within, nobody else sends this run to MLflow; False where somebody does. It ends with the process."""
+        with (self.path / ".sending").open("wb") as file:
+            try:
+                if fcntl is not None:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                yield False
+                return
+            yield True
+
     def keep_copy(self, experiment_file: Path) -> None:
         """Copies the experiment's file to `experiment.py`."""
         write_whole(self.path / "experiment.py", experiment_file.read_bytes())
@@ -160,11 +181,17 @@ def latest_runs(runs: Path) -> list[RunFolder]:
 
 
 def find_run(named: str, runs: Path) -> RunFolder:
-    """The run that `named` means: a folder, or the id of one under `runs`. Raises UsageError for none."""
+    """The run that `named` means: a folder, or the id of one under `runs`, or how one id there ends.
+
+    Raises UsageError for none.
+    """
     if not Path(named).is_dir():
-        for folder in latest_runs(runs):
-            if folder.id == named:
-                return folder
+        found = [folder for folder in latest_runs(runs) if folder.id.endswith(named)]
+        if len(found) == 1:
+            return found[0]
+        if not (Path(named) / "run.json").exists():
+            why = f"{len(found)} runs in {runs} end so" if found else f"no run in {runs} ends so, and no file is there"
+            raise UsageError(f"{named} is no run folder", why, "harness list shows the latest runs")
     return RunFolder.open(Path(named))
 
 

@@ -23,13 +23,24 @@ def sync(folder: RunFolder, trackers: Sequence[str], force: bool = False) -> Non
             f"its process {folder.record.get('pid')} on {folder.record.get('host')} sends it as it goes",
             "wait for its end, or --force if you know that it has ended",
         )
-    if not (folder.plots / "curves.png").is_file():
+    if folder.record.get("kind") == "test" and "tensorboard" in trackers:
+        raise UsageError(f"{folder.path} is a test", "it has no epochs for TensorBoard to show", "--to mlflow")
+    if not any(path for path in folder.plots.glob("*.png") if not path.name.startswith("fold")):
         draw_run(folder)
     send: dict[str, Callable[[RunFolder], None]] = {
         "tensorboard": write_again,
-        "mlflow": lambda folder: MLflow(folder).finish(),
+        "mlflow": _to_mlflow,
     }
     for name in trackers:
         say(f"{folder.path}: sending to {name}")
         send[name](folder)
         folder.update(trackers={**folder.record.get("trackers", {}), name: COMPLETE})
+
+
+def _to_mlflow(folder: RunFolder) -> None:
+    with folder.sending() as alone:
+        if not alone:
+            raise UsageError(
+                f"{folder.path} is being sent to MLflow", "another process does so at this moment", "wait for its end"
+            )
+        MLflow(folder).finish()

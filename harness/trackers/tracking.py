@@ -15,9 +15,11 @@ from typing import Any
 from harness.callbacks import EpochLog
 from harness.callbacks.progress import say
 from harness.engine import Callback, State
+from harness.trackers.mlflow.store import shown, tracking_uri
 from harness.trackers.run_folder import COMPLETE, RunFolder
 from harness.trackers.tensorboard.run import TensorBoard
 
+MOST_SECONDS = 300.0  # that a run waits at its end for what MLflow still lacks
 PATIENCE_SECONDS = 2.0  # before a person is told what the run is waiting for
 
 
@@ -29,7 +31,7 @@ def installed(tracker: str) -> bool:
 
 
 class Tracking:
-    """The trackers of one run, by name; those that are not installed are passed over, since the plan has said so."""
+    """The trackers of one run, by name. Those that are not installed are passed over: to say so is the caller's."""
 
     def __init__(self, folder: RunFolder, trackers: Sequence[str]) -> None:
         self._folder = folder
@@ -38,7 +40,9 @@ class Tracking:
         self._problems: dict[str, str] = {}
         self._names = [name for name in trackers if installed(name)]
         if "mlflow" in self._names:
-            self._follower = Follower(folder)
+            with self._warned("mlflow"):
+                folder.update(stores={"mlflow": shown(tracking_uri())})
+                self._follower = Follower(folder)
         if "tensorboard" in self._names:
             with self._warned("tensorboard"):
                 self._board = TensorBoard(folder)
@@ -79,8 +83,10 @@ class Tracking:
     def _warned(self, name: str) -> Iterator[None]:
         try:
             yield
-        except Exception as error:
-            self._board = None
+        except Exception as error:  # the disk is full, say; StorageError of the run's own files comes by itself
+            if name == "tensorboard" and self._board is not None:
+                self._board.close()
+                self._board = None
             self._problems[name] = f"{type(error).__name__}: {error}"
             say(f"warning: {name} has failed ({self._problems[name]}); the run goes on, and its folder has all")
 
@@ -126,11 +132,16 @@ class Follower:
                 code = self._process.wait(PATIENCE_SECONDS)
             except subprocess.TimeoutExpired:
                 say("sending the rest to MLflow (Ctrl-C: in the background)")
-                code = self._process.wait()
+                code = self._process.wait(MOST_SECONDS)
+        except subprocess.TimeoutExpired:
+            return f"it was still being sent after {MOST_SECONDS:.0f} s"
         except KeyboardInterrupt:  # it goes on by itself: a run must not stay RUNNING there
             return "it was still being sent when Ctrl-C was pressed"
         self._reader.join(PATIENCE_SECONDS)
-        return "" if code == 0 else self._last or f"the process that sends to it ended with {code}"
+        if code and not self._last:
+            self._last = f"the process that sends to MLflow ended with {code}"
+            say(f"warning: {self._last}")
+        return self._last if code else ""
 
     def _pass_on(self) -> None:
         assert self._process.stdout is not None

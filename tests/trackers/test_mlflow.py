@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 
+from harness.errors import RemoteError
 from harness.models.saved import load_model
 from harness.trackers.mlflow import words
 from harness.trackers.mlflow.run import MLflow, settle
-from harness.trackers.mlflow.store import connect, tracking_uri
+from harness.trackers.mlflow.store import connect, shown, tracking_uri
 from harness.trackers.run_folder import RunFolder
 from tests.conftest import Tracked
 
@@ -51,6 +52,7 @@ def copy_of(tracked: Tracked, project: Path, rows: int | None = None, **changes:
     path = project / "runs/tiny" / tracked.run.id
     shutil.copytree(tracked.run.path, path)
     folder = RunFolder.open(path)
+    folder.record["stores"] = {"mlflow": shown(tracking_uri())}
     if rows is not None:
         lines = folder.metrics.read_text().splitlines(keepends=True)[:rows]
         folder.metrics.write_text("".join(lines))
@@ -196,6 +198,47 @@ def test_a_run_that_died_together_with_its_follower_is_settled(tracked: Tracked,
     assert everything(connect(tracking_uri())) == again
 
 
+def test_what_ended_but_was_never_sent_is_sent_and_what_cannot_be_does_not_stand_in_the_way(
+    tracked: Tracked, store: Path
+) -> None:
+    folder = copy_of(tracked, store, trackers={})
+    broken = store / "runs/tiny/20990101-000000-0000"
+    shutil.copytree(folder.path, broken)
+    record = json.loads((broken / "run.json").read_text())
+    (broken / "run.json").write_text(json.dumps(record | {"id": broken.name, "data": {}}))
+    (problem,) = settle(store / "runs")
+    assert str(broken) in problem
+    parent, children = runs(connect(tracking_uri()))
+    assert [run.info.status for run in (parent, *children)] == ["FINISHED"] * 3
+    assert RunFolder.open(folder.path).record["trackers"] == {"mlflow": "complete"}
+
+
+def test_another_process_that_is_sending_is_left_alone(tracked: Tracked, store: Path) -> None:
+    folder = copy_of(tracked, store, trackers={})
+    with RunFolder.open(folder.path).sending() as alone:
+        assert alone
+        assert settle(store / "runs") == []
+    assert connect(tracking_uri()).get_experiment_by_name("tiny") is None
+
+
+def test_files_that_cannot_be_stored_leave_no_run_running(tracked: Tracked, store: Path) -> None:
+    folder = copy_of(tracked, store, trackers={})
+    (store / "mlruns").write_text("")
+    with pytest.raises(RemoteError):
+        MLflow(folder).finish()
+    parent, children = runs(connect(tracking_uri()))
+    assert [run.info.status for run in (parent, *children)] == ["FINISHED"] * 3
+
+
+def test_a_model_that_is_gone_costs_the_model_alone(tracked: Tracked, store: Path) -> None:
+    folder = copy_of(tracked, store, trackers={})
+    shutil.rmtree(folder.checkpoints)
+    MLflow(folder).finish()
+    parent, _ = runs(connect(tracking_uri()))
+    assert parent.info.status == "FINISHED"
+    assert "is not there" in parent.data.tags["harness.model"]
+
+
 def test_an_experiment_that_was_deleted_there_comes_back(tracked: Tracked, store: Path) -> None:
     client = connect(tracking_uri())
     client.delete_experiment(client.create_experiment("tiny"))
@@ -246,6 +289,17 @@ class TestWords:
     def test_numbers_of_a_class_whose_name_mlflow_would_refuse(self) -> None:
         found = words.numbers({"per_class": {"ça+va": {"recall": 0.5, "precision": None}}})
         assert found == {"recall/ça_va": 0.5}
+
+    def test_two_classes_that_mlflow_cannot_tell_apart_keep_their_numbers(self) -> None:
+        found = words.numbers({"per_class": {"a$": {"recall": 0.5}, "a+": {"recall": 0.7}}})
+        assert sorted(found.values()) == [0.5, 0.7]
+
+    def test_a_user_without_a_name(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def nobody() -> str:
+            raise KeyError("getpwuid(): uid not found: 12345")
+
+        monkeypatch.setattr("getpass.getuser", nobody)
+        assert "mlflow.user" not in words.tags(self.RECORD)
 
     def test_a_value_that_is_too_long_for_mlflow_is_cut(self) -> None:
         record = self.RECORD | {"experiment": {"data": "x" * 9000}}

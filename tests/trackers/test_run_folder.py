@@ -59,7 +59,8 @@ def test_a_run_is_found_by_its_folder_or_by_its_id(tmp_path: Path) -> None:
     made = RunFolder.create(tmp_path / "runs", "trial", EMPTY)
     assert find_run(str(made.path), tmp_path).record == made.record
     assert find_run(made.id, tmp_path / "runs").path == made.path
-    for named, why in ((str(tmp_path), "no run.json"), ("20260101-000000-abcd", "looked for")):
+    assert find_run(made.id[-4:], tmp_path / "runs").path == made.path
+    for named, why in ((str(tmp_path), "no run.json"), ("20260101-000000-abcd", "no run in")):
         with pytest.raises(UsageError, match="is no run folder") as caught:
             find_run(named, tmp_path / "runs")
         assert why in caught.value.why

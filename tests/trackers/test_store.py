@@ -46,6 +46,10 @@ def test_a_password_is_not_shown() -> None:
     assert store.shown("sqlite:///mlflow.db") == "sqlite:///mlflow.db"
     error = store.refused("https://me:secret@box", ValueError("https://me:secret@box: no"))
     assert "secret" not in str(error)
+    assert store.shown("postgresql://u:pa/ss@h/db") == "postgresql://h/db"
+    assert store.shown("postgresql://h/db?user=u&password=secret&x=1") == "postgresql://h/db?user=u&password=***&x=1"
+    long = "x" * 190 + "postgresql://me:secret@db"
+    assert "sec" not in str(store.refused("postgresql://me:secret@db", ValueError(long)))
 
 
 def test_a_store_that_answers(new_database: Path) -> None:
@@ -142,7 +146,7 @@ def test_a_server_gets_more_time_while_files_are_stored(monkeypatch: pytest.Monk
     name = "MLFLOW_HTTP_REQUEST_TIMEOUT"
     monkeypatch.delenv(name, raising=False)
     with store.time_to_store():
-        assert os.environ[name] == store.STORING_SECONDS
+        assert os.environ[name] == str(store.STORING_SECONDS)
     assert name not in os.environ
     monkeypatch.setenv(name, "7")
     with store.time_to_store():

@@ -113,6 +113,22 @@ def test_what_was_written_afterwards_is_what_was_written_as_it_went(tracked: Tra
     assert len(event_files(copy)) == 5  # the run, and two sides of two folds: none twice
 
 
+def test_what_fails_on_the_way_leaves_the_old_files(
+    tracked: Tracked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / tracked.run.id
+    shutil.copytree(tracked.run.path, copy)
+    before = {path: path.read_bytes() for path in event_files(copy)}
+
+    def broken(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(TensorBoard, "fold_ended", broken)
+    with pytest.raises(OSError, match="No space"):
+        write_again(RunFolder.open(copy))
+    assert {path: path.read_bytes() for path in event_files(copy)} == before
+
+
 @pytest.fixture(scope="module")
 def board(tracked: Tracked) -> Iterator[str]:
     """A real TensorBoard over the runs of that project."""

@@ -17,7 +17,8 @@ from harness.crossval import cross_validate
 from harness.experiment import Experiment
 from harness.trackers.mlflow.store import connect, tracking_uri
 from harness.trackers.run_folder import RunFolder
-from harness.trackers.tensorboard.run import TensorBoard, event_files
+from harness.trackers.tensorboard.events import Events
+from harness.trackers.tensorboard.run import event_files
 from harness.trackers.tracking import installed
 from tests.conftest import Outcome, write_experiment
 from tests.trackers.test_mlflow import runs
@@ -29,7 +30,7 @@ def small(data: Path, *trackers: str, epochs: int = 2) -> Experiment:
     return Experiment(data=str(data), name="tiny", epochs=epochs, batch_size=8, trackers=trackers, **values)  # type: ignore[arg-type]
 
 
-def wait(until: Callable[[], object], seconds: float = 60) -> None:
+def wait(until: Callable[[], object], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not until():
         assert time.monotonic() < deadline, "it did not happen"
@@ -41,7 +42,7 @@ def wait(until: Callable[[], object], seconds: float = 60) -> None:
     ("sent", "status", "there"), [("SIGINT", "interrupted", "KILLED"), ("SIGKILL", "died", "FAILED")]
 )
 def test_however_a_run_is_ended_it_does_not_stay_running_there(
-    store: Path, scenery: Path, sent: str, status: str, there: str
+    store: Path, scenery: Path, request: pytest.FixtureRequest, sent: str, status: str, there: str
 ) -> None:
     write_experiment(store / "experiments/long.py", scenery, epochs=10_000, name="tiny", trackers=("mlflow",))
     command = [sys.executable, "-m", "harness", "run", "long"]
@@ -49,6 +50,7 @@ def test_however_a_run_is_ended_it_does_not_stay_running_there(
     client = connect(tracking_uri())
     with (store / "said.txt").open("w") as said:
         process = subprocess.Popen(command, stderr=said, env=one_core, start_new_session=True)
+        request.addfinalizer(process.kill)
         wait(lambda: (found := client.get_experiment_by_name("tiny")) and client.search_runs([found.experiment_id]))
         if sent == "SIGINT":
             os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the run and to all that it started
@@ -91,18 +93,31 @@ def test_an_mlflow_that_is_not_there_costs_one_warning_and_not_the_run(
     assert "nothing answers there" in RunFolder.open(path).record["trackers"]["mlflow"]
 
 
-def test_a_tensorboard_that_fails_costs_one_warning_and_not_the_run(
+def test_a_disk_that_is_full_for_tensorboard_costs_one_warning_and_not_the_run(
     call: Callable[..., Outcome], project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(TensorBoard, "epoch", full)
+    monkeypatch.setattr(Events, "_write", full)
     outcome = call("run", "tiny", "-s", "trackers=tensorboard")
     assert outcome.code == 0
     assert outcome.err.count("warning: ") == 1
     assert "No space left on device" in outcome.err
     assert "missed by    tensorboard: harness sync runs/tiny/" in outcome.out
+
+
+def test_a_process_that_cannot_be_started_costs_one_warning_and_not_the_run(
+    call: Callable[..., Outcome], project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*_: object, **__: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(subprocess, "Popen", none)
+    outcome = call("run", "tiny", "-s", "trackers=mlflow")
+    assert outcome.code == 0
+    assert outcome.err.count("warning: mlflow has failed") == 1
+    assert "missed by    mlflow" in outcome.out
 
 
 def test_a_package_that_is_not_installed_is_told_once_and_the_run_goes_on(

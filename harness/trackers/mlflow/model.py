@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from harness.data.decode import decode
+from harness.errors import HarnessError
 from harness.models.saved import SavedModel, load_model
 from harness.own_model import own_function
 from harness.trackers.run_folder import RunFolder
@@ -21,19 +22,21 @@ def log_model(uri: str, run_id: str, folder: RunFolder, found: dict[str, Any]) -
     It is a program of its own (torch.export), so that loading it needs none of our code and runs no pickle. It takes
     normalised images (B, 3, S, S) and gives logits (B, classes).
     """
-    path = folder.checkpoint_of(found)
-    saved = load_model(path, function=own_function(path))
-    example = _example(folder, saved, found["fold"])
     import mlflow
 
     mlflow.set_tracking_uri(uri)
+    path = folder.checkpoint_of(found)
     try:
+        saved = load_model(path, function=own_function(path))
+        example = _example(folder, saved, found["fold"])
         with torch.inference_mode():
             signature = mlflow.models.infer_signature(example.numpy(), saved.model(example).numpy())
-        program = torch.export.export(saved.model, (example,), strict=False)
-        del program
+        torch.export.export(saved.model, (example,), strict=False)
+    except HarnessError as error:
+        return f"not there: {error.what}: {error.why}"[:500]
     except Exception as error:  # the tracer meets any code there is
-        return f"not exported: {type(error).__name__}: {str(error).splitlines()[0]}"[:500]
+        first = (str(error).splitlines() or [""])[0]
+        return f"not exported: {type(error).__name__}: {first}"[:500]
     with warnings.catch_warnings(), mlflow.start_run(run_id=run_id):
         warnings.simplefilter("ignore")
         mlflow.pytorch.log_model(

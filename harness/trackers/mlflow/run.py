@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.errors import HarnessError, RemoteError
 from harness.trackers.mlflow import words
-from harness.trackers.mlflow.store import answering, connect, shown, time_to_store, tracking_uri
-from harness.trackers.run_folder import COMPLETE, RunFolder, latest_runs
+from harness.trackers.mlflow.store import answering, connect, require_usable, shown, time_to_store, tracking_uri
+from harness.trackers.run_folder import COMPLETE, FILES, UNFINISHED, RunFolder, latest_runs
 
 STATUS = {"finished": "FINISHED", "interrupted": "KILLED"}  # all else is FAILED: a run that is gone has died
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # else the pages are those for language models
@@ -65,12 +66,16 @@ class MLflow:
             self._log(self._parent, words.numbers(record), end, 0)
             self._client.set_tag(self._parent, "harness.status", self.folder.status)
             self._client.set_tag(self._parent, "mlflow.note.content", words.note(record))
+            self._client.set_terminated(self._parent, status, end)  # whatever becomes of the files
             self._send_files()
-            self._send_model()
-            self._client.set_terminated(self._parent, status, end)
+            try:
+                self._send_model()
+            finally:  # MLflow sets a run to which a model is logged to RUNNING
+                self._client.set_terminated(self._parent, status, end)
 
     def _find_or_make(self) -> None:
         name = self.folder.record["name"]
+        words.parameters(self.folder.record)  # of a record that somebody damaged: fails before anything is made
         experiment = self._client.get_experiment_by_name(name)
         if experiment is not None and experiment.lifecycle_stage == "deleted":
             self._client.restore_experiment(experiment.experiment_id)
@@ -123,9 +128,7 @@ class MLflow:
             for row in rows
             for name, value in words.epoch_numbers(row).items()
         ]
-        child = self._child(fold, rows)
-        for start in range(0, len(metrics), MOST_METRICS):
-            self._client.log_batch(child, metrics=metrics[start : start + MOST_METRICS])
+        self._log_all(self._child(fold, rows), metrics)
 
     def _send_result(self, found: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
         child, at = self._child(found["fold"], rows), int(1000 * rows[-1]["time"])
@@ -137,15 +140,19 @@ class MLflow:
     def _log(self, run_id: str, numbers: Mapping[str, float], at: int, step: int) -> None:
         from mlflow.entities import Metric
 
-        self._client.log_batch(run_id, metrics=[Metric(name, value, at, step) for name, value in numbers.items()])
+        self._log_all(run_id, [Metric(name, value, at, step) for name, value in numbers.items()])
+
+    def _log_all(self, run_id: str, metrics: Sequence[Any]) -> None:
+        for start in range(0, len(metrics), MOST_METRICS):
+            self._client.log_batch(run_id, metrics=metrics[start : start + MOST_METRICS])
 
     def _send_files(self) -> None:
         """The run folder less its checkpoints and event files: of the ones the best is the model, below."""
-        for file in sorted(path for path in self.folder.path.iterdir() if path.is_file()):
-            if "tfevents" not in file.name and not file.name.startswith("."):
-                self._client.log_artifact(self._parent, str(file))
-        if any(self.folder.plots.glob("*")):
-            self._client.log_artifacts(self._parent, str(self.folder.plots), "plots")
+        for name in FILES:  # and nothing else, which may be anybody's
+            if (self.folder.path / name).is_file():
+                self._client.log_artifact(self._parent, str(self.folder.path / name))
+        for picture in sorted(self.folder.plots.glob("*.png")):
+            self._client.log_artifact(self._parent, str(picture), "plots")
 
     def _send_model(self) -> None:
         """The best fold's model, once; what cannot be exported goes as its checkpoint."""
@@ -155,7 +162,7 @@ class MLflow:
         from harness.trackers.mlflow.model import log_model
 
         problem = log_model(self._uri, self._parent, self.folder, best)
-        if problem:
+        if problem and self.folder.checkpoint_of(best).is_file():
             self._client.log_artifact(self._parent, str(self.folder.checkpoint_of(best)), "checkpoints")
         self._client.set_tag(self._parent, MODEL_TAG, problem or f"fold {best['fold']}")
 
@@ -168,13 +175,40 @@ class MLflow:
         return max([started, *(int(1000 * row["time"]) for row in self.folder.epochs())])
 
 
-def settle(runs: Path) -> None:
-    """Sends what runs under `runs` left unsent that were killed together with their follower: none stays RUNNING.
+def settle(runs: Path) -> list[str]:
+    """Sends what ended runs under `runs` left unsent, killed together with their follower, say: none stays RUNNING.
 
-    Raises RemoteError where MLflow does not take it.
+    Only those whose store is the one of now. Returns what could not be sent, a line each.
     """
-    for folder in latest_runs(runs):
-        known = folder.record.get("trackers", {})
-        if folder.status == "died" and "mlflow" in folder.record["experiment"].get("trackers", ()) and not known:
-            MLflow(folder).finish()
-            folder.update(trackers={"mlflow": COMPLETE})
+    here = shown(tracking_uri())
+    left = [
+        folder
+        for folder in latest_runs(runs)
+        if folder.status != UNFINISHED
+        and folder.record.get("trackers", {}).get("mlflow") != COMPLETE
+        and folder.record.get("stores", {}).get("mlflow") == here
+    ]
+    problems = []
+    try:
+        if left:
+            require_usable(tracking_uri())
+    except RemoteError as error:
+        return [told(error)]
+    for folder in left:
+        try:
+            with folder.sending() as alone:
+                folder.reload()
+                known = folder.record.get("trackers", {})
+                if alone and known.get("mlflow") != COMPLETE:
+                    MLflow(folder).finish()
+                    folder.update(trackers={**known, "mlflow": COMPLETE})
+        except Exception as error:  # one that cannot be sent must not keep the others from it
+            problems.append(f"{folder.path} could not be sent to MLflow: {told(error)}")
+    return problems
+
+
+def told(error: Exception) -> str:
+    """An error in one line."""
+    if isinstance(error, HarnessError):
+        return " ".join(f"{error.what}: {error.why}".split())
+    return " ".join(f"MLflow cannot be used: {type(error).__name__}: {error}".split())

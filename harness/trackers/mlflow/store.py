@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from harness.errors import RemoteError
 
@@ -20,9 +19,10 @@ PATIENCE = {  # what cannot be reached must cost seconds: MLflow's own patience 
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "4",
+    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",  # a page for maintenance asks for minutes
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
-STORING_SECONDS = "120"  # a server may take longer to store a model than to answer
+STORING_SECONDS = 120  # a server may take longer to store a model than to answer
 LOCK_SECONDS = 5
 
 
@@ -32,11 +32,9 @@ def tracking_uri() -> str:
 
 
 def shown(uri: str) -> str:
-    """An address without the password that may be in it."""
-    parts = urlsplit(uri)
-    if "@" not in parts.netloc:
-        return uri
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    """An address, or a text with addresses in it, without the passwords."""
+    uri = re.sub(r"://[^\s'\"]*@", "://", uri)
+    return re.sub(r"(?i)(password|passwd|token|secret|key)=[^&\s]*", r"\1=***", uri)
 
 
 def is_server(uri: str) -> bool:
@@ -80,7 +78,7 @@ def time_to_store() -> Iterator[None]:
     """Within, a server that has answered so far may take its time with files."""
     name = "MLFLOW_HTTP_REQUEST_TIMEOUT"
     before = os.environ.get(name)
-    os.environ[name] = STORING_SECONDS
+    os.environ[name] = str(max(STORING_SECONDS, int(before) if before and before.isdigit() else 0))
     try:
         yield
     finally:
@@ -128,9 +126,7 @@ def _explained(uri: str, text: str) -> tuple[str, str]:
     for words, explained in known.items():
         if words.lower() in text.lower():
             return explained
-    parts = urlsplit(uri)
-    first = text.strip().splitlines()[0][:200]
-    first = first.replace(parts.password, "***") if parts.password else first
+    first = shown(text.replace(uri, shown(uri))).strip().splitlines()[0][:200]
     return first, "harness sync RUN --debug, for the whole traceback"
 
 

@@ -23,7 +23,7 @@ def tags(record: Record) -> dict[str, str]:
     """Where a run comes from: the code, the data, the person and the machine."""
     git, dvc = record.get("git") or {}, record["data"].get("dvc") or {}
     values = {
-        "mlflow.user": getpass.getuser(),
+        "mlflow.user": _user(),
         "mlflow.source.type": "LOCAL",
         "mlflow.source.name": " ".join(takewhile(lambda part: not part.startswith("-"), record.get("command", []))),
         "mlflow.source.git.commit": git.get("commit"),
@@ -56,7 +56,10 @@ def numbers(record: Record) -> dict[str, float]:
     if record.get("interval"):
         found["interval_low"], found["interval_high"] = record["interval"]
     for name, scores in record.get("per_class", {}).items():
-        found |= {key(f"{score}/{name}"): value for score, value in scores.items()}
+        shown = name
+        while key(f"recall/{shown}") in found:  # another class whose name differs only in letters that MLflow refuses
+            shown += "_"
+        found |= {key(f"{score}/{shown}"): value for score, value in scores.items()}
     return {name: float(value) for name, value in found.items() if value is not None}
 
 
@@ -90,6 +93,9 @@ def note(record: Record) -> str:
             f"**accuracy {100 * record['accuracy']:.1f} %** (95 % interval {100 * low:.1f} to {100 * high:.1f} %, "
             f"n = {record['n']})"
         )
+    if record.get("gate"):
+        gate = record["gate"]
+        lines.append(f"gate {100 * gate['min_accuracy']:g} %: **{'PASS' if gate['passed'] else 'FAIL'}**")
     if record.get("error"):
         lines.append(f"{record['status']}: {record['error']}")
     return "\n\n".join([*lines, *(f"- {text}" for text in record.get("notes", []))])
@@ -98,6 +104,14 @@ def note(record: Record) -> str:
 def key(name: str) -> str:
     """A name in the letters that MLflow takes for a metric."""
     return re.sub(r"[^\w.\- :/]", "_", name)
+
+
+def _user() -> str | None:
+    """Who runs it; None in a container whose user has no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return None
 
 
 def milliseconds(moment: str) -> int:

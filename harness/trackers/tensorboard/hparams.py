@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from harness.files import as_text
 from harness.trackers.run_folder import RESULTS
 
 # The page takes the names from whichever run it reads first, so every run has all of them. Those in the first line are
@@ -32,11 +33,12 @@ def start(experiment: Mapping[str, Any], title: str, seconds: float) -> list[Any
     ]
     session = plugin_data_pb2.SessionStartInfo(group_name=title, start_time_secs=seconds)
     for name in (*FIRST, *OTHERS):
-        value = experiment[name]
-        if name in NUMBERS:
+        value = experiment.get(name)
+        if name in NUMBERS and isinstance(value, (int, float)):
             session.hparams[name].number_value = value
         else:
-            session.hparams[name].string_value = str(value).lower()
+            text = str(value).lower() if value is None or isinstance(value, bool) else str(value)
+            session.hparams[name].string_value = as_text(text)
     columns = api_pb2.Experiment(hparam_infos=infos, metric_infos=metrics)
     return [
         _summary(metadata.EXPERIMENT_TAG, plugin_data_pb2.HParamsPluginData(experiment=columns)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Mapping
 from datetime import datetime
@@ -11,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from harness.files import as_text
 from harness.trackers.run_folder import RunFolder
 from harness.trackers.tensorboard import hparams
+from harness.trackers.tensorboard.events import Events
 
 SIDES = ("train", "valid")
 NO_QUANTITY = {"fold", "time", "step", "epoch", "lr"}
@@ -26,94 +27,106 @@ class TensorBoard:
     """
 
     def __init__(self, folder: RunFolder) -> None:
-        from torch.utils.tensorboard import SummaryWriter
+        from torch.utils.tensorboard import summary
 
         self._folder = folder
-        self._new_writer = SummaryWriter
-        self._writers: dict[str, Any] = {}
+        self._summary: Any = summary
+        self._files: dict[str, Events] = {}
 
     def start(self) -> None:
         """The run's page of hyperparameters, and its whole configuration as text."""
-        root = self._writer(".")
-        record = self._folder.record
+        root, record = self._events("."), self._folder.record
         title = f"{record['name']}/{self._folder.id}"
         for summary in hparams.start(record["experiment"], title, _seconds(record)):
-            root.file_writer.add_summary(summary)
-        root.add_text("experiment", _table(record["experiment"]))
-        root.flush()
+            root.add(summary)
+        root.add(self._summary.text("experiment", _table(record["experiment"])))
 
     def epoch(self, row: Mapping[str, Any]) -> None:
         """A row of `metrics.jsonl`; with a fold's first one, the first batch."""
         fold, step, at = f"fold{row['fold']}", row["epoch"], row["time"]
-        train = self._writer(f"{fold}/train")
-        if row.get("lr") is not None:
-            train.add_scalar("learning_rate", row["lr"], step, at)
+        scalars = [("train", "learning_rate", row.get("lr"))]
         for name, value in row.items():
             side, quantity = _side(name)
-            if value is not None and name not in NO_QUANTITY and quantity not in ("examples", "seconds"):
-                self._writer(f"{fold}/{side}").add_scalar(quantity, value, step, at)
+            if name not in NO_QUANTITY and quantity not in ("examples", "seconds"):
+                scalars.append((side, quantity, value))
         for side in SIDES:
             if row.get(f"{side}_seconds"):
-                rate = row[f"{side}_examples"] / row[f"{side}_seconds"]
-                self._writer(f"{fold}/{side}").add_scalar("images_per_second", rate, step, at)
+                scalars.append((side, "images_per_second", row[f"{side}_examples"] / row[f"{side}_seconds"]))
+        for side, quantity, value in scalars:
+            if value is not None:
+                self._events(f"{fold}/{side}").add(self._summary.scalar(quantity, value), step, at)
         if step == 1:
-            _add_png(train, "first batch", self._folder.plots / f"{fold}-batch.png", step, at)
-        self._flush()
+            self._add_png(f"{fold}/train", "first batch", self._folder.plots / f"{fold}-batch.png", step, at)
 
     def fold_ended(self, fold: int) -> None:
         """The confusion matrix and the precision-recall curves of a fold."""
         (step,) = (found["best_epoch"] for found in self._folder.record["folds"] if found["fold"] == fold)
-        writer = self._writer(f"fold{fold}/valid")
+        side = f"fold{fold}/valid"
         for name in ("confusion", "confusion_normalised"):
-            _add_png(writer, name, self._folder.plots / f"fold{fold}-{name}.png", step)
+            self._add_png(side, name, self._folder.plots / f"fold{fold}-{name}.png", step)
         rows = [p for p in self._folder.predictions() if p.fold == fold]
         for place, name in enumerate(self._folder.classes):
             truth = np.array([p.label == name for p in rows])
             scores = np.array([p.probabilities[place] for p in rows])
-            writer.add_pr_curve(f"precision_recall/{name}", truth, scores, step)
-        self._flush()
+            curve = self._summary.pr_curve(f"precision_recall/{as_text(name)}", truth, scores)
+            self._events(side).add(curve, step)
 
     def results(self) -> None:
         """The run's numbers so far, a step for each fold that has ended."""
-        root = self._writer(".")
         for name, value in self._folder.results().items():
-            root.add_scalar(hparams.metric_tag(name), value, len(self._folder.record["folds"]))
-        root.flush()
+            summary = self._summary.scalar(hparams.metric_tag(name), value)
+            self._events(".").add(summary, len(self._folder.record["folds"]))
 
     def end(self) -> None:
         """The run's plots, and that it has ended. Closes the files."""
-        root = self._writer(".")
         for path in sorted(self._folder.plots.glob("*.png")):
             if not path.name.startswith("fold"):
-                _add_png(root, f"run/{path.stem}", path, 0)
+                self._add_png(".", f"run/{path.stem}", path, 0)
         record = self._folder.record
         ended = _seconds(record) + (record.get("run_seconds") or 0.0)
-        root.file_writer.add_summary(hparams.end(self._folder.status, ended))
-        for writer in self._writers.values():
-            writer.close()
+        self._events(".").add(hparams.end(self._folder.status, ended))
+        self.close()
 
-    def _writer(self, name: str) -> Any:
-        if name not in self._writers:
-            self._writers[name] = self._new_writer(os.fspath(self._folder.path / name))
-        return self._writers[name]
+    def close(self) -> None:
+        """Closes the files as they are."""
+        for events in self._files.values():
+            events.close()
 
-    def _flush(self) -> None:
-        for writer in self._writers.values():
-            writer.flush()
+    def _events(self, name: str) -> Events:
+        if name not in self._files:
+            self._files[name] = Events(self._folder.path / name)
+        return self._files[name]
+
+    def _add_png(self, name: str, tag: str, path: Path, step: int, at: float | None = None) -> None:
+        """A picture as the very bytes of its file; none where it could not be drawn."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        if path.is_file():
+            content = path.read_bytes()
+            width, height = struct.unpack(">II", content[16:24])  # where every PNG has them
+            image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=content)
+            self._events(name).add(Summary(value=[Summary.Value(tag=tag, image=image)]), step, at)
 
 
 def write_again(folder: RunFolder) -> None:
-    """The event files of a run that has ended, made anew from its plain files."""
-    for path in event_files(folder.path):
-        path.unlink()
+    """The event files of a run that has ended, made anew from its plain files; the old ones go once all are there."""
+    before = event_files(folder.path)
     board = TensorBoard(folder)
-    board.start()
-    for row in folder.epochs():
-        board.epoch(row)
-    for found in folder.record.get("folds", []):
-        board.fold_ended(found["fold"])
-    board.results()
-    board.end()
+    try:
+        board.start()
+        for row in folder.epochs():
+            board.epoch(row)
+        for found in folder.record.get("folds", []):
+            board.fold_ended(found["fold"])
+        board.results()
+        board.end()
+    except BaseException:
+        board.close()
+        for path in {*event_files(folder.path)} - {*before}:
+            path.unlink()
+        raise
+    for path in before:
+        path.unlink()
 
 
 def event_files(path: Path) -> list[Path]:
@@ -133,15 +146,5 @@ def _seconds(record: Mapping[str, Any]) -> float:
 
 
 def _table(experiment: Mapping[str, Any]) -> str:
-    return "\n".join(["field | value", "--- | ---", *(f"{name} | `{value}`" for name, value in experiment.items())])
-
-
-def _add_png(writer: Any, tag: str, path: Path, step: int, at: float | None = None) -> None:
-    """A picture as the very bytes of its file; none where it could not be drawn."""
-    from tensorboard.compat.proto.summary_pb2 import Summary
-
-    if path.is_file():
-        content = path.read_bytes()
-        width, height = struct.unpack(">II", content[16:24])  # where every PNG has them
-        image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=content)
-        writer.file_writer.add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step, at)
+    rows = (f"{name} | `{as_text(str(value))}`" for name, value in experiment.items())
+    return "\n".join(["field | value", "--- | ---", *rows])

@@ -1,0 +1,48 @@
+"""A run from its first moment to its last: however it ends, its folder says so, and the trackers get the rest."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+
+from harness.errors import StorageError, Terminated
+from harness.trackers.pictures import draw_run
+from harness.trackers.run_folder import RunFolder
+from harness.trackers.tracking import Tracking
+
+
+@contextlib.contextmanager
+def kept(folder: RunFolder, trackers: Sequence[str]) -> Iterator[Tracking]:
+    """The trackers of a run, within which it happens. At its end come its status, its plots, and the trackers' rest."""
+    started = time.perf_counter()
+    tracking: Tracking | None = None
+    try:
+        tracking = Tracking(folder, trackers)
+        yield tracking
+    except BaseException as error:
+        with contextlib.suppress(StorageError):  # what ended the run matters more than that the disk is full, too
+            folder.update(status=_status(error), error=_one_line(error), run_seconds=_since(started))
+            _show(folder, tracking)
+        raise
+    folder.update(status="finished", error=None, run_seconds=_since(started))
+    _show(folder, tracking)
+
+
+def _show(folder: RunFolder, tracking: Tracking | None) -> None:
+    try:
+        draw_run(folder)
+    finally:
+        folder.update(trackers=tracking.close() if tracking is not None else {})
+
+
+def _status(error: BaseException) -> str:
+    return "interrupted" if isinstance(error, (KeyboardInterrupt, Terminated)) else "failed"
+
+
+def _one_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {getattr(error, 'what', error)}".rstrip(": ")
+
+
+def _since(started: float) -> float:
+    return round(time.perf_counter() - started, 3)

@@ -1,0 +1,38 @@
+"""One event file, written record by record: what was added is in it when the call returns, with no thread between."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+
+class Events:
+    """A new event file in `folder`. Raises OSError."""
+
+    def __init__(self, folder: Path) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{secrets.token_hex(4)}"
+        self._event = Event
+        self._file = (folder / name).open("xb", buffering=0)
+        self._records = RecordWriter(self._file)
+        try:
+            self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
+        except OSError:
+            self.close()
+            raise
+
+    def add(self, summary: Any, step: int = 0, at: float | None = None) -> None:
+        """A summary, at a step and at a moment in seconds since 1970, by default now."""
+        self._write(self._event(wall_time=time.time() if at is None else at, step=step, summary=summary))
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _write(self, event: Any) -> None:
+        self._records.write(event.SerializeToString())
