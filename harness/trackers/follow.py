@@ -53,7 +53,7 @@ def follow(path: Path, ended: threading.Event, say: Callable[[str], None]) -> bo
         now = _stamp(path)
         if now != seen and time.monotonic() >= rest_until and tried(mirror.send):
             if seen is None:
-                _prepare(mirror)
+                _prepare(mirror, ended)
             seen = now
         ended.wait(LOOK_SECONDS)
     if was_slow and time.monotonic() < rest_until:  # it hung a moment ago: nobody should wait for that again
@@ -61,12 +61,12 @@ def follow(path: Path, ended: threading.Event, say: Callable[[str], None]) -> bo
     return tried(mirror.finish)
 
 
-def _prepare(mirror: MLflow) -> None:
+def _prepare(mirror: MLflow, ended: threading.Event) -> None:
     """What there is time for now: imports that the end needs, and runs that ended together with their follower."""
     mirror.warm_up()
     path = mirror.folder.path.resolve()
     if path.name == mirror.folder.id:  # it lies where runs lie, and so do the others
-        settle(path.parents[1])  # what cannot be sent now is tried with the next run
+        settle(path.parents[1], ended.is_set)  # what cannot be sent now is tried with the next run
 
 
 def _stamp(path: Path) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ as it goes, and send afterwards what was missed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -175,10 +175,11 @@ class MLflow:
         return max([started, *(int(1000 * row["time"]) for row in self.folder.epochs())])
 
 
-def settle(runs: Path) -> list[str]:
+def settle(runs: Path, enough: Callable[[], bool] = lambda: False) -> list[str]:
     """Sends what ended runs under `runs` left unsent, killed together with their follower, say: none stays RUNNING.
 
-    Only those whose store is the one of now. Returns what could not be sent, a line each.
+    Only those whose store is the one of now, and none more once there was `enough`. Returns what could not be sent, a
+    line each.
     """
     here = shown(tracking_uri())
     left = [
@@ -195,6 +196,8 @@ def settle(runs: Path) -> list[str]:
     except RemoteError as error:
         return [told(error)]
     for folder in left:
+        if enough():
+            break
         try:
             with folder.sending() as alone:
                 folder.reload()
