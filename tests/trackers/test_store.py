@@ -133,6 +133,8 @@ def test_a_server_that_is_no_mlflow() -> None:
         ("attempt to write a readonly database", "it may not be written"),
         ("API request to endpoint failed with error code 401 != 200", "it wants a name and a password"),
         ("Detected out-of-date database schema (found version 12, but expected 34)", "another version of MLflow"),
+        ("Max retries exceeded with url: /api (Caused by ResponseError('too many 503 error responses'))", "it answers"),
+        ("Max retries exceeded with url: /api (Caused by ... Connection refused)", "nothing answers there"),
         ("something\nnew", "something"),
     ],
 )

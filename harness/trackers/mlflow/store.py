@@ -120,6 +120,7 @@ def _explained(uri: str, text: str) -> tuple[str, str]:
         "timed out": ("it does not answer", "start it again, then harness sync RUN"),
         "Name or service not known": ("there is no such host", "export MLFLOW_TRACKING_URI=ADDRESS"),
         "Failed to resolve": ("there is no such host", "export MLFLOW_TRACKING_URI=ADDRESS"),
+        "Max retries exceeded": ("it answers with errors alone", "start it again, then harness sync RUN"),
         "error code 401": ("it wants a name and a password", "export MLFLOW_TRACKING_USERNAME=… _PASSWORD=…"),
         "error code 403": ("it does not permit that", "export MLFLOW_TRACKING_USERNAME=… _PASSWORD=…"),
     }
