@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,8 @@ def test_both_are_started_their_addresses_are_printed_and_ctrl_c_stops_both(trac
         text=True,
         start_new_session=True,
     )
+    too_late = threading.Timer(180, process.kill)
+    too_late.start()
     with process:
         assert process.stdout is not None
         try:
@@ -44,6 +47,7 @@ def test_both_are_started_their_addresses_are_printed_and_ctrl_c_stops_both(trac
             os.killpg(process.pid, signal.SIGINT)
         rest = process.stdout.read()
         assert process.wait(30) == 0
+    too_late.cancel()
     assert "stopped TensorBoard and MLflow" in rest
     assert "Traceback" not in rest
     for port in addresses:
