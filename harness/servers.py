@@ -166,6 +166,8 @@ def _stop(servers: Sequence[Server]) -> None:
             for server in left:
                 server.end(number)
             left = [server for server in left if not server.stopped(STOP_SECONDS)]
+        for server in servers:
+            server.end(9)  # workers that have outlived it
     finally:
         if before is not None:
             signal.signal(signal.SIGINT, before)
