@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,14 @@ def tracked(tmp_path_factory: pytest.TempPathFactory, new_database: Path, scener
     assert "warning" not in done.stderr
     (path,) = (project / "runs/tiny").iterdir()
     return Tracked(project, RunFolder.open(path), f"sqlite:///{project / 'mlflow.db'}")
+
+
+def wait(until: Callable[[], object], seconds: float = 30) -> None:
+    """Until it is so. Fails where it does not come."""
+    deadline = time.monotonic() + seconds
+    while not until():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
 
 
 def write_experiment(path: Path, data: Path, **fields: object) -> Path:

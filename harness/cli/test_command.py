@@ -150,12 +150,9 @@ def _gate(verdict: Verdict) -> str:
     interval = f"95 % interval {low:.1f} to {high:.1f} %"
     if not verdict.passed:
         return f"FAIL: {value} is below {gate} ({interval})"
-    doubt = (
-        ""
-        if verdict.accuracy.interval[0] >= verdict.min_accuracy
-        else f"; to be sure of it, all of the interval must be: {_needed(verdict)}"
-    )
-    return f"PASS: {value} is not below {gate} ({interval}{doubt})"
+    if verdict.accuracy.interval[0] < verdict.min_accuracy:
+        interval += f"; to be sure of it, all of the interval must be: {_needed(verdict)}"
+    return f"PASS: {value} is not below {gate} ({interval})"
 
 
 def _told_apart(value: float, gate: float) -> tuple[str, str]:

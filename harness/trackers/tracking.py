@@ -83,7 +83,7 @@ class Tracking:
     def _warned(self, name: str) -> Iterator[None]:
         try:
             yield
-        except Exception as error:  # the disk is full, say; StorageError of the run's own files comes by itself
+        except Exception as error:  # the disk is full, say
             if name == "tensorboard" and self._board is not None:
                 self._board.close()
                 self._board = None

@@ -10,7 +10,7 @@ import pytest
 
 from harness.trackers import follow as following
 from harness.trackers.mlflow import store as stores
-from tests.conftest import Tracked
+from tests.conftest import Tracked, wait
 from tests.trackers.test_mlflow import copy_of, runs
 from tests.trackers.test_store import unused_address
 
@@ -38,15 +38,6 @@ def followed(path: Path) -> Iterator[tuple[list[str], Callable[[], bool]]]:
 
     yield said, end
     ended.set()
-
-
-def wait(until: Callable[[], object], seconds: float = 30) -> None:
-    pause = threading.Event()
-    for _ in range(int(seconds / 0.02)):
-        if until():
-            return
-        pause.wait(0.02)
-    raise AssertionError("it did not happen")
 
 
 def children(uri: str) -> list[str]:

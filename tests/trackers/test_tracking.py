@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from harness.trackers.run_folder import RunFolder
 from harness.trackers.tensorboard.events import Events
 from harness.trackers.tensorboard.run import event_files
 from harness.trackers.tracking import installed
-from tests.conftest import Outcome, write_experiment
+from tests.conftest import Outcome, wait, write_experiment
 from tests.trackers.test_mlflow import runs
 from tests.trackers.test_store import unused_address
 
@@ -28,13 +27,6 @@ from tests.trackers.test_store import unused_address
 def small(data: Path, *trackers: str, epochs: int = 2) -> Experiment:
     values = {"model": "small_cnn", "weights": None, "image_size": 32, "folds": 0, "precision": "fp32"}
     return Experiment(data=str(data), name="tiny", epochs=epochs, batch_size=8, trackers=trackers, **values)  # type: ignore[arg-type]
-
-
-def wait(until: Callable[[], object], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not until():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.1)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are another matter there")
@@ -51,14 +43,16 @@ def test_however_a_run_is_ended_it_does_not_stay_running_there(
     with (store / "said.txt").open("w") as said:
         process = subprocess.Popen(command, stderr=said, env=one_core, start_new_session=True)
         request.addfinalizer(process.kill)
-        wait(lambda: (found := client.get_experiment_by_name("tiny")) and client.search_runs([found.experiment_id]))
+        wait(
+            lambda: (found := client.get_experiment_by_name("tiny")) and client.search_runs([found.experiment_id]), 120
+        )
         if sent == "SIGINT":
             os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the run and to all that it started
         else:
             os.kill(process.pid, signal.SIGKILL)
         assert process.wait(60) == (130 if sent == "SIGINT" else -signal.SIGKILL)
     assert "Traceback" not in (store / "said.txt").read_text()
-    wait(lambda: runs(client)[0].info.status != "RUNNING")
+    wait(lambda: runs(client)[0].info.status != "RUNNING", 120)
     parent, children = runs(client)
     assert {run.info.status for run in (parent, *children)} == {there}
     (path,) = (store / "runs/tiny").iterdir()
@@ -80,15 +74,20 @@ def test_a_tracker_changes_no_number(scenery: Path, store: Path) -> None:
     assert plain.predictions == shown.predictions
 
 
+def require_one_warning(outcome: Outcome, tracker: str, says: str) -> None:
+    """The run has ended well, said once what the matter is, and what to type."""
+    assert outcome.code == 0
+    assert outcome.err.count("warning: ") == 1
+    assert says in outcome.err
+    assert f"missed by    {tracker}: harness sync runs/tiny/" in outcome.out
+
+
 def test_an_mlflow_that_is_not_there_costs_one_warning_and_not_the_run(
     call: Callable[..., Outcome], project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", unused_address())
-    outcome = call("run", "tiny", "-s", "trackers=mlflow")
-    assert outcome.code == 0
-    assert outcome.err.count("warning: ") == 1
-    assert "nothing answers there; the run goes on, and its folder has all" in outcome.err
-    assert "missed by    mlflow: harness sync runs/tiny/" in outcome.out
+    told = "nothing answers there; the run goes on, and its folder has all"
+    require_one_warning(call("run", "tiny", "-s", "trackers=mlflow"), "mlflow", told)
     (path,) = (project / "runs/tiny").iterdir()
     assert "nothing answers there" in RunFolder.open(path).record["trackers"]["mlflow"]
 
@@ -100,11 +99,7 @@ def test_a_disk_that_is_full_for_tensorboard_costs_one_warning_and_not_the_run(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Events, "_write", full)
-    outcome = call("run", "tiny", "-s", "trackers=tensorboard")
-    assert outcome.code == 0
-    assert outcome.err.count("warning: ") == 1
-    assert "No space left on device" in outcome.err
-    assert "missed by    tensorboard: harness sync runs/tiny/" in outcome.out
+    require_one_warning(call("run", "tiny", "-s", "trackers=tensorboard"), "tensorboard", "No space left on device")
 
 
 def test_a_process_that_cannot_be_started_costs_one_warning_and_not_the_run(
@@ -114,10 +109,7 @@ def test_a_process_that_cannot_be_started_costs_one_warning_and_not_the_run(
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
     monkeypatch.setattr(subprocess, "Popen", none)
-    outcome = call("run", "tiny", "-s", "trackers=mlflow")
-    assert outcome.code == 0
-    assert outcome.err.count("warning: mlflow has failed") == 1
-    assert "missed by    mlflow" in outcome.out
+    require_one_warning(call("run", "tiny", "-s", "trackers=mlflow"), "mlflow", "warning: mlflow has failed")
 
 
 def test_a_package_that_is_not_installed_is_told_once_and_the_run_goes_on(
@@ -145,7 +137,9 @@ def test_a_server_that_is_killed_in_mid_run_costs_one_warning_and_sync_sends_the
     with (store / "said.txt").open("w") as said, servers.running([servers.mlflow(database, port)]):
         command = [sys.executable, "-m", "harness", "run", "long"]
         process = subprocess.Popen(command, stderr=said, stdout=said, env={**os.environ, "OMP_NUM_THREADS": "1"})
-        wait(lambda: (found := client.get_experiment_by_name("tiny")) and client.search_runs([found.experiment_id]))
+        wait(
+            lambda: (found := client.get_experiment_by_name("tiny")) and client.search_runs([found.experiment_id]), 120
+        )
     assert process.wait(120) == 0
     told = (store / "said.txt").read_text()
     assert told.count("warning: ") == 1
