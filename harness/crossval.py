@@ -93,6 +93,8 @@ def cross_validate(
                 plots=folder.plots,
                 device=plan.device,
                 data_digest=plan.digest,
+                pixels=plan.pixels,
+                cache=plan.cache,
             )
             results.append(result)
             found = CrossValidation(plan.experiment, folder.path, tuple(results), plan.images.classes)

@@ -170,7 +170,7 @@ class Trainer:
         _set_epoch(batches, state.epoch)
         with torch.set_grad_enabled(training):
             for batch in batches:
-                state.batch = self._to_device(batch)
+                state.batch = self.to_device(batch)
                 self._emit("on_batch_start", state)
                 inputs, targets = state.batch
                 with self.autocast():
@@ -223,18 +223,18 @@ class Trainer:
         """
         self.place(model).eval()
         with torch.inference_mode(), self.autocast():
-            return torch.cat([model(self._to_device(inputs)).float() for inputs, _ in batches]).cpu()
+            return torch.cat([model(self.to_device(inputs)).float() for inputs, _ in batches]).cpu()
 
-    def _to_device(self, value: Any) -> Any:
+    def to_device(self, value: Any) -> Any:
         """Tensors, and lists, tuples and dicts of them, on the device."""
         if isinstance(value, Tensor):
             order = torch.channels_last if self.channels_last and value.ndim == 4 else torch.preserve_format
             # only CUDA keeps the source of such a copy alive; on Apple's GPUs it could be read after it is freed
             return value.to(self.device, non_blocking=self.device.type == "cuda", memory_format=order)
         if isinstance(value, (list, tuple)):
-            return tuple(self._to_device(item) for item in value)
+            return tuple(self.to_device(item) for item in value)
         if isinstance(value, dict):
-            return {key: self._to_device(item) for key, item in value.items()}
+            return {key: self.to_device(item) for key, item in value.items()}
         return value
 
     def _emit(self, event: str, state: State) -> None:

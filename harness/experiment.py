@@ -46,6 +46,16 @@ class Experiment:
         Rule("true, false, or the name of a block", lambda v: isinstance(v, (bool, str)) and v != ""),
         "true trains the head alone; a block's name freezes all up to and with it",
     )
+    views: int | None = setting(
+        None,
+        whole(1, 1000).or_none(),
+        "so many augmented views of each image are kept, and an epoch shows one; none: a new one each epoch",
+    )
+    cache: bool = setting(
+        True,
+        Rule("true or false", lambda v: isinstance(v, bool)),
+        "keeps decoded images and what a frozen part makes of them; false computes all of it in each epoch",
+    )
     optimizer: str | Callable[..., Any] = setting(
         "adam",
         choice("adam", "adamw", "sgd").or_function("(parameters, lr=, weight_decay=) -> Optimizer"),

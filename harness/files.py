@@ -1,13 +1,20 @@
-"""Files that are whole or not there, and names of files as text."""
+"""Files that are whole or not there, locks that end with their process, and names of files as text."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from harness.errors import storing
+
+try:
+    import fcntl
+except ImportError:  # on Windows, where there is no lock
+    fcntl = None  # type: ignore[assignment]
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -24,6 +31,21 @@ def write_whole(path: Path, content: bytes) -> None:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+@contextlib.contextmanager
+def locked(path: Path, wait: bool = False) -> Iterator[bool]:
+    """True within where this process alone holds the lock `path`, False where another does; with `wait` it is waited
+    for. The lock ends with its process, however that ends. Raises OSError where the file cannot be opened.
+    """
+    with path.open("ab") as file:
+        try:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except OSError:
+            yield False
+            return
+        yield True
 
 
 def as_text(name: str) -> str:

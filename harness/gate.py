@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from harness import provenance
+from harness.allocator import keep_freed_memory
 from harness.callbacks.progress import counted, say
 from harness.data.check import Check, check_images, copies_in, undecodable_error
 from harness.data.folders import Images, list_images, require_every_class
-from harness.data.loading import Batches, ImageDataset
+from harness.data.loading import Batches, EpochSampler, ImageSource
+from harness.data.pixels import Pixels
 from harness.engine import Trainer, choose_device
 from harness.errors import DataError, UsageError
 from harness.evaluate import Accuracy, Prediction, measure
@@ -113,7 +115,8 @@ def judge(
     record = _record(model, checkpoint, images, check, trainer, notes) | {"asked": {"gate": gate}}
     folder = RunFolder.create(runs, record["name"], record, out)
     with kept(folder, _mirrors(model, trackers)):
-        predictions = _predict(trainer, model, images)
+        assert check.pixels is not None
+        predictions = _predict(trainer, model, check.pixels)
         verdict = Verdict(folder.path, model, images, predictions, *_scores(predictions, model), gate, tuple(notes))
         folder.write_predictions(predictions, model.classes)
         write_whole(folder.path / "metrics.json", f"{json.dumps(verdict.to_dict(), indent=2)}\n".encode())
@@ -138,7 +141,7 @@ def _images(
     notes = []
     if not allow_missing:
         require_every_class(images)
-    check = check_images(images)
+    check = check_images(images, model.transform.image_size)
     if check.problems:
         if not skip_corrupt:
             raise undecodable_error(check, images)
@@ -169,12 +172,14 @@ def _also_trained_on(model: SavedModel, images: Images, check: Check) -> list[st
     return copies_in(training, images, check)
 
 
-def _predict(trainer: Trainer, model: SavedModel, images: Images) -> tuple[Prediction, ...]:
+def _predict(trainer: Trainer, model: SavedModel, pixels: Pixels) -> tuple[Prediction, ...]:
     """As the validation of a fold does: the same arithmetic, the same order of memory, no augmentation."""
-    size = model.transform.image_size
+    images, size = pixels.images, model.transform.image_size
     trainer.channels_last = trainer.device.type != "mps" and supports_channels_last(model.model, size)
-    dataset = ImageDataset(images, model.transform)
-    batches = Batches(dataset, range(len(images)), BATCH_SIZE, shuffle=False, workers=0, pin=False)
+    if trainer.device.type == "cpu":
+        keep_freed_memory()
+    sampler = EpochSampler(range(len(images)), BATCH_SIZE, seed=0, shuffle=False)
+    batches = Batches(ImageSource(pixels, model.transform), images.labels, sampler, device=trainer.device)
     logits = trainer.predict(model.model, counted(batches, len(batches), "testing"))
     rows = zip(images.paths, images.labels, logits.argmax(1).tolist(), logits.double().softmax(1).tolist(), strict=True)
     return tuple(

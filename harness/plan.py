@@ -8,20 +8,26 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch import nn
 
+from harness.cache.store import Cache, open_cache
+from harness.callbacks.progress import say
 from harness.data.check import Check, check_images, undecodable_error
 from harness.data.folders import Images, list_images
+from harness.data.pixels import DECODER, Pixels
 from harness.data.splits import Split, stratified_splits
 from harness.engine import choose_device
 from harness.errors import DataError, UsageError
 from harness.experiment import Experiment
+from harness.features import find_cut, why_live
 from harness.fields import plain
 from harness.metrics import require_metric
 from harness.models.freezing import count_parameters
+from harness.models.prefix import CannotCutError
 from harness.precision import Precision, choose_precision
+from harness.prepared import prepare_model
 from harness.provenance import dvc_state
 from harness.recipe import rehearse
-from harness.run import prepare_model
 from harness.trackers.tracking import installed
 
 MONITORS = ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy")  # what every run computes
@@ -34,6 +40,8 @@ class Plan:
 
     experiment: Experiment
     images: Images
+    pixels: Pixels  # what the images look like, as far as they were decoded
+    cache: Cache
     digest: str
     splits: dict[int, Split]  # by fold, 1-based
     device: torch.device
@@ -104,7 +112,9 @@ def make_plan(
     prepared = prepare_model(experiment, images.classes, fold or 1)
     rehearse(experiment, prepared.model, len(images.classes))
     trainable, frozen = count_parameters(prepared.model)
-    check = check_images(images)
+    cache = open_cache(say)
+    live = _live_note(experiment, prepared.model, images, cache)
+    check = check_images(images, experiment.image_size, cache.items(**DECODER) if experiment.cache else ())
     skipped = check.problems
     if skipped and not skip_corrupt:
         raise undecodable_error(check, images)
@@ -112,9 +122,12 @@ def make_plan(
         images, check = check.without(images)
         splits = _splits(images, experiment, fold)
     digest = check.digest(images)
+    assert check.pixels is not None
     return Plan(
         experiment=experiment,
         images=images,
+        pixels=check.pixels,
+        cache=cache,
         digest=digest,
         splits=splits,
         device=chosen,
@@ -127,9 +140,23 @@ def make_plan(
             *_data_notes(images, check, skipped),
             *_test_notes(experiment, images, check),
             *_setting_notes(experiment),
+            *live,
             *([LEAK] if prepared.weights_digest == digest else []),
         ),
     )
+
+
+def _live_note(experiment: Experiment, model: nn.Module, images: Images, cache: Cache) -> list[str]:
+    """Why the frozen part of the model will run in every epoch, where it will."""
+    if experiment.freeze is False:
+        return []
+    why = why_live(experiment)
+    if not why:
+        try:
+            find_cut(experiment, model, len(images), cache)
+        except CannotCutError as error:
+            why = str(error)
+    return [f"the frozen part runs in every epoch, which is slow: {why}"] if why else []
 
 
 def _require_sendable(experiment: Experiment) -> None:
@@ -207,6 +234,8 @@ def _setting_notes(experiment: Experiment) -> list[str]:
     notes = []
     if experiment.patience is not None and experiment.patience >= experiment.epochs:
         notes.append(f"patience={experiment.patience} can never stop a fold of {experiment.epochs} epochs")
+    if experiment.views is not None and experiment.augment is None:
+        notes.append(f"views={experiment.views} changes nothing: there is no augmentation")
     for name in experiment.trackers:
         if not installed(name):
             notes.append(f"{name} is not installed, and the run goes on without it (pip install {name})")

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import os
-import random
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import nn
 
+from harness.allocator import keep_freed_memory
+from harness.cache.store import Cache, open_cache
 from harness.callbacks import (
     BestPredictions,
     EarlyStopping,
@@ -26,18 +23,19 @@ from harness.callbacks import (
     ProgressBar,
     TerminateOnNaN,
 )
+from harness.callbacks.progress import say
+from harness.data.check import check_images
 from harness.data.folders import Images
-from harness.data.loading import Batches, ImageDataset
+from harness.data.pixels import Pixels
 from harness.data.splits import Split
-from harness.data.transforms import Transform, augmentation
 from harness.engine import Callback, Trainer
 from harness.errors import TrainingError
 from harness.evaluate import Accuracy, Prediction, measure
 from harness.experiment import Experiment
+from harness.feeding import feed
 from harness.fields import plain
-from harness.models.build import build, supports_channels_last
-from harness.models.freezing import freeze
-from harness.models.weights import Weights, imagenet_weights, weights_from_file
+from harness.models.build import supports_channels_last
+from harness.prepared import PreparedModel, prepare_model
 from harness.recipe import make_loss, make_optimizer, make_scheduler
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # CUDA and Apple, Linux, Windows
@@ -77,34 +75,6 @@ class Result:
         }
 
 
-@dataclass(frozen=True)
-class PreparedModel:
-    """A model with its weights loaded and its prefix frozen, and what its inputs must go through."""
-
-    model: nn.Module
-    transform: Transform
-    weights_note: str  # what was done about the weights, one sentence
-    weights_digest: str | None  # of the data that they were trained on, where they say
-
-
-def prepare_model(experiment: Experiment, classes: Sequence[str], fold: int) -> PreparedModel:
-    """The model of one fold. What is random in it, and in all that follows, is a function of (seed, fold).
-
-    Raises ModelError where the model, its weights, or what to freeze of it cannot be.
-    """
-    _seed_everything(experiment.seed, fold)
-    model = build(experiment.model, len(classes), experiment.image_size)
-    weights = _weights(experiment)
-    note = "from scratch" if isinstance(experiment.model, str) else "as the experiment's own function makes them"
-    if weights is not None:
-        note = weights.load_into(model, plain(experiment.model), classes)
-    freeze(model, experiment.freeze)
-    transform = Transform(experiment.image_size)
-    if weights is not None:
-        transform = Transform(experiment.image_size, weights.mean, weights.std)
-    return PreparedModel(model, transform, note, weights.data_digest if weights else None)
-
-
 def train(
     experiment: Experiment,
     images: Images,
@@ -118,45 +88,54 @@ def train(
     plots: Path | None = None,
     device: str | torch.device = "auto",
     data_digest: str | None = None,
+    pixels: Pixels | None = None,
+    cache: Cache | None = None,
 ) -> Result:
     """Trains one model on `split.train`, judges it on `split.valid` each epoch, and keeps its best epoch.
 
     `logs` are callbacks that see each epoch after those of the experiment, and before anything can end the fit; `shows`
-    come after them, and after the first batch has been drawn into the folder `plots`, if one is given. Raises
-    HarnessError for anything with a name; what a function of the user's raises propagates unchanged.
+    come after them, and after the first batch has been drawn into the folder `plots`, if one is given. `pixels` are the
+    decoded images, where they are at hand. Raises HarnessError for anything with a name; what a function of the user's
+    raises propagates unchanged.
     """
-    prepared = prepare_model(experiment, images.classes, fold)
-    content = _checkpoint_content(experiment, images, prepared.transform, fold) | {"data_digest": data_digest}
-    best = BestPredictions(experiment.monitor)
-    saver = ModelCheckpoint(checkpoints, experiment.monitor, prefix=f"fold{fold}-", content=content)
-    trainer = Trainer(
-        copy.deepcopy(make_loss(experiment)),  # it may hold state: each fold begins anew
-        [
-            *copy.deepcopy(experiment.callbacks),
-            *logs,
-            *_first_batch(plots, images, prepared.transform, fold),
-            *shows,
-            TerminateOnNaN(),
-            best,
-            saver,
-            *_optional_callbacks(experiment),
-            ProgressBar(title),
-        ],
-        precision=experiment.precision,
-        device=device,
-    )
-    trainer.channels_last = trainer.device.type != "mps" and supports_channels_last(
-        prepared.model, experiment.image_size
-    )
-    optimizer = make_optimizer(experiment, prepared.model)
-    training, validation = _batches(experiment, images, split, prepared.transform, trainer.device)
     started = time.perf_counter()
-    try:
-        with _named_out_of_memory(experiment, fold, trainer.device):
-            state = trainer.fit(prepared.model, optimizer, training, validation, experiment.epochs)
-    finally:
-        training.close()
-        validation.close()
+    pixels = pixels or check_images(images, experiment.image_size).pixels
+    assert pixels is not None
+    prepared = prepare_model(experiment, images.classes, fold)
+    bare = Trainer(precision=experiment.precision, device=device)
+    bare.channels_last = bare.device.type != "mps" and supports_channels_last(prepared.model, experiment.image_size)
+    if bare.device.type == "cpu":
+        keep_freed_memory()
+    with _named_out_of_memory(experiment, fold, bare.device), contextlib.ExitStack() as stack:
+        fed = feed(experiment, prepared, pixels, split, bare, cache or open_cache(say))
+        stack.callback(fed.close)
+        content = _checkpoint_content(experiment, images, prepared, fold) | {"data_digest": data_digest}
+        best = BestPredictions(experiment.monitor)
+        saver = ModelCheckpoint(checkpoints, experiment.monitor, prefix=f"fold{fold}-", content=content)
+        first = (
+            FirstBatch(plots / f"fold{fold}-batch.png", images.classes, prepared.transform.picture, fed.images)
+            if plots
+            else None
+        )
+        trainer = Trainer(
+            copy.deepcopy(make_loss(experiment)),  # it may hold state: each fold begins anew
+            [
+                *copy.deepcopy(experiment.callbacks),
+                *logs,
+                *([first] if first else []),
+                *shows,
+                TerminateOnNaN(),
+                best,
+                saver,
+                *_optional_callbacks(experiment),
+                ProgressBar(title),
+            ],
+            precision=experiment.precision,
+            device=device,
+            channels_last=bare.channels_last,
+        )
+        optimizer = make_optimizer(experiment, prepared.model)
+        state = trainer.fit(prepared.model, optimizer, fed.training, fed.validation, experiment.epochs)
     predictions = _predictions(images, split, fold, best)
     return Result(
         experiment=experiment,
@@ -169,13 +148,6 @@ def train(
         accuracy=measure(predictions),
         seconds=time.perf_counter() - started,
     )
-
-
-def choose_workers(asked: int | str, device: torch.device) -> int:
-    """How many processes load images. On a CPU they would take from the training what they give."""
-    if isinstance(asked, int):
-        return asked
-    return min(8, max(1, (os.cpu_count() or 1) - 1)) if device.type == "cuda" and sys.platform == "linux" else 0
 
 
 @contextlib.contextmanager
@@ -192,38 +164,15 @@ def _named_out_of_memory(experiment: Experiment, fold: int, device: torch.device
         ) from error
 
 
-def _seed_everything(seed: int, fold: int) -> None:
-    """Every global generator that a model, a callback or a loss may draw from. Augmentations have their own."""
-    words = np.random.SeedSequence((seed, fold)).generate_state(3)
-    torch.manual_seed(int(words[0]))
-    np.random.seed(words[1])
-    random.seed(int(words[2]))
-
-
-def _weights(experiment: Experiment) -> Weights | None:
-    """Where the model starts from. A function makes its own model: for it, the default "imagenet" means nothing."""
-    if experiment.weights is None or (callable(experiment.model) and experiment.weights == "imagenet"):
-        return None
-    if experiment.weights == "imagenet":
-        return imagenet_weights(plain(experiment.model))
-    return weights_from_file(Path(experiment.weights))
-
-
-def _checkpoint_content(experiment: Experiment, images: Images, transform: Transform, fold: int) -> dict[str, Any]:
+def _checkpoint_content(experiment: Experiment, images: Images, prepared: PreparedModel, fold: int) -> dict[str, Any]:
     """What a checkpoint holds besides the weights: all that it takes to build the model and feed it."""
     return {
         "architecture": plain(experiment.model),
         "classes": list(images.classes),
-        "transform": transform.to_dict(),
+        "transform": prepared.transform.to_dict(),
         "experiment": experiment.to_dict(),
         "fold": fold,
     }
-
-
-def _first_batch(plots: Path | None, images: Images, transform: Transform, fold: int) -> list[Callback]:
-    if plots is None:
-        return []
-    return [FirstBatch(plots / f"fold{fold}-batch.png", images.classes, transform.picture)]
 
 
 def _optional_callbacks(experiment: Experiment) -> list[Callback]:
@@ -234,20 +183,6 @@ def _optional_callbacks(experiment: Experiment) -> list[Callback]:
     if experiment.patience is not None:
         callbacks.append(EarlyStopping(experiment.monitor, experiment.patience))
     return callbacks
-
-
-def _batches(
-    experiment: Experiment, images: Images, split: Split, transform: Transform, device: torch.device
-) -> tuple[Batches, Batches]:
-    """(training, validation): each side has its own transform."""
-    augment = augmentation(experiment.augment, experiment.image_size)
-    workers, pin = choose_workers(experiment.workers, device), device.type == "cuda"
-    training = ImageDataset(images, transform, augment, experiment.seed)
-    validation = ImageDataset(images, transform, None, experiment.seed)
-    return (
-        Batches(training, split.train, experiment.batch_size, shuffle=True, workers=workers, pin=pin),
-        Batches(validation, split.valid, experiment.batch_size, shuffle=False, workers=workers, pin=pin),
-    )
 
 
 def _predictions(images: Images, split: Split, fold: int, best: BestPredictions) -> tuple[Prediction, ...]:

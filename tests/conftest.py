@@ -30,6 +30,14 @@ from harness.trackers.run_folder import RunFolder
 SHARED = Path(__file__).parents[2] / "shared"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the tests keep what is computed once: not where the user does."""
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["HARNESS_CACHE"] = str(folder)
+    return folder
+
+
 @dataclasses.dataclass(frozen=True)
 class Outcome:
     code: int

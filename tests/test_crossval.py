@@ -12,8 +12,9 @@ import torch
 
 from harness import checkpoint
 from harness.crossval import CrossValidation, cross_validate
+from harness.data.check import check_images
 from harness.data.folders import list_images
-from harness.data.loading import Batches, ImageDataset
+from harness.data.loading import Batches, EpochSampler, ImageSource
 from harness.data.transforms import Transform
 from harness.engine import Callback, State, Trainer
 from harness.errors import TrainingError
@@ -76,8 +77,10 @@ def test_the_numbers_reported_are_those_of_the_saved_weights(scenery: Path, tmp_
         model = build(saved["architecture"], len(saved["classes"]), size)
         model.load_state_dict(saved["model"])
         indices = [images.paths.index(prediction.path) for prediction in result.predictions]
-        dataset = ImageDataset(images, Transform(**saved["transform"]))
-        batches = Batches(dataset, indices, 8, shuffle=False, workers=0, pin=False)
+        pixels = check_images(images, size).pixels
+        assert pixels is not None
+        source = ImageSource(pixels, Transform(**saved["transform"]))
+        batches = Batches(source, images.labels, EpochSampler(indices, 8, 0, shuffle=False))
         trainer = Trainer(device="cpu", precision="bf16", channels_last=True)
         again = trainer.predict(model, batches).double().softmax(1)
         assert torch.equal(again, torch.tensor([p.probabilities for p in result.predictions], dtype=torch.float64))

@@ -11,8 +11,8 @@ from harness.errors import ExperimentError
 from harness.experiment import Experiment
 
 FIELDS = (
-    "name data test_data image_size augment model weights freeze optimizer lr weight_decay scheduler batch_size epochs "
-    "folds monitor patience precision seed workers min_accuracy loss callbacks trackers"
+    "name data test_data image_size augment model weights freeze views cache optimizer lr weight_decay scheduler "
+    "batch_size epochs folds monitor patience precision seed workers min_accuracy loss callbacks trackers"
 )
 
 

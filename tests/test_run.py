@@ -1,24 +1,34 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from harness.data.folders import list_images
+from harness.data.loading import ImageSource
+from harness.data.pixels import Pixels
 from harness.data.splits import stratified_splits
+from harness.data.transforms import Transform
 from harness.engine import Callback, State
 from harness.errors import TrainingError
 from harness.experiment import Experiment
-from harness.run import choose_workers, prepare_model, train
+from harness.feeding import choose_workers
+from harness.prepared import prepare_model
+from harness.run import train
 
 SMALL = Experiment(model="small_cnn", weights=None, image_size=32, epochs=1, batch_size=8, precision="fp32")
 
 
-def test_workers_are_none_on_a_cpu_and_as_many_as_are_asked_for() -> None:
-    assert choose_workers("auto", torch.device("cpu")) == 0
-    assert choose_workers(3, torch.device("cpu")) == 3
-    assert choose_workers("auto", torch.device("cuda")) <= 8
+def test_workers_are_as_many_as_are_asked_for_or_as_augmentation_for_a_gpu_needs(scenery: Path) -> None:
+    pixels = Pixels(list_images(scenery), (), 16)
+    still, augmented = (ImageSource(pixels, Transform(16), augment) for augment in (None, torch.flipud))
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    assert choose_workers(3, still, cpu) == 3
+    assert [choose_workers("auto", source, cpu) for source in (still, augmented)] == [0, 0]
+    assert choose_workers("auto", still, cuda) == 0
+    assert 1 <= choose_workers("auto", augmented, cuda) <= 16 or sys.platform != "linux"
 
 
 def test_a_fresh_model_is_a_function_of_the_seed_and_the_fold() -> None:

@@ -1,28 +1,34 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
 from torch import Tensor
 
 from harness.callbacks.progress import only_a_picture
 from harness.engine import Callback, State
-from harness.plots.figure import short
-from harness.plots.gallery import MOST, Tile, draw_gallery, thumbnail
+
+MOST = 24  # images of a batch
 
 
 class FirstBatch(Callback):
     """Draws the first training batch as the model sees it, augmented and resized, once the first epoch has ended.
 
-    `picture` takes inputs (B, 3, H, W) back to uint8 images, (B, 3, H, W). Batches of another form are not drawn.
+    `picture` takes inputs (B, 3, H, W) back to uint8 images, (B, 3, H, W). Batches of another form are not drawn; where
+    the model is fed features, `images` are the batches that they were made of.
     """
 
-    def __init__(self, path: Path | str, classes: Sequence[str], picture: Callable[[Tensor], Tensor]) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        classes: Sequence[str],
+        picture: Callable[[Tensor], Tensor],
+        images: Iterable[tuple[Tensor, Tensor]] = (),
+    ) -> None:
         self._path = Path(path)
         self._classes = tuple(classes)
         self._picture = picture
+        self._images = images
         self._batch: tuple[Tensor, Tensor] | None = None
 
     def on_fit_start(self, state: State) -> None:
@@ -35,22 +41,27 @@ class FirstBatch(Callback):
                 self._batch = inputs[:MOST].detach().clone(), targets[:MOST].detach().clone()
 
     def on_epoch_end(self, state: State) -> None:
-        if self._batch is None or state.epoch != 1:
+        if state.epoch != 1:
             return
-        inputs, targets = self._batch
-        self._batch = None
         with only_a_picture():
-            self._draw(inputs.float().cpu(), targets.cpu())
+            batch = self._batch or next(iter(self._images), None)
+            self._batch = None
+            if batch is not None:
+                self._draw(batch[0][:MOST].float().cpu(), batch[1][:MOST].cpu())
 
     def _draw(self, inputs: Tensor, targets: Tensor) -> None:
+        from PIL import Image
+
+        from harness.plots.figure import short
+        from harness.plots.gallery import Tile, draw_gallery, thumbnail
+
         if targets.ndim == 2:
             targets = targets.argmax(1)
         images = self._picture(inputs).permute(0, 2, 3, 1).contiguous().numpy()
         names = [self._classes[int(i)] if 0 <= i < len(self._classes) else "no class" for i in targets]
-        tiles = [_tile(image, name) for image, name in zip(images, names, strict=True)]
+        tiles = [
+            Tile(thumbnail(Image.fromarray(image)), ((short(name), "black"),))
+            for image, name in zip(images, names, strict=True)
+        ]
         side = f"{inputs.shape[3]} × {inputs.shape[2]} px"
         draw_gallery(self._path, "the first training batch, as the model sees it", side, tiles)
-
-
-def _tile(image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], name: str) -> Tile:
-    return Tile(thumbnail(Image.fromarray(image)), ((short(name), "black"),))

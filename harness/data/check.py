@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from harness.data.decode import decode
 from harness.data.folders import Images
+from harness.data.pixels import Pixels, in_threads
 from harness.errors import DataError
 
 
@@ -24,6 +25,7 @@ class Check:
 
     hashes: tuple[str, ...]  # MD5 of each file, in the order of the images; "" where it could not be read
     problems: dict[str, str]  # path -> why it cannot be decoded
+    pixels: Pixels | None = None  # what was decoded, if an image size was given
 
     def digest(self, images: Images) -> str:
         """One MD5 of all paths and contents: the number that DVC gives to a folder of just these files."""
@@ -40,16 +42,29 @@ class Check:
     def without(self, images: Images) -> tuple[Images, Check]:
         """The images that can be decoded, and the check of those."""
         kept = [md5 for path, md5 in zip(images.paths, self.hashes, strict=True) if path not in self.problems]
-        return images.without(self.problems), Check(tuple(kept), {})
+        pixels = None if self.pixels is None else self.pixels.without(self.problems)
+        return images.without(self.problems), Check(tuple(kept), {}, pixels)
 
 
-def check_images(images: Images) -> Check:
-    """Reads and decodes every image, on all cores, with a bar on a terminal."""
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        found = pool.map(_check_one, (images.root / path for path in images.paths))
-        results = list(tqdm(found, total=len(images), desc="checking images", unit="image", leave=False, disable=None))
+def check_images(images: Images, image_size: int | None = None, known: Collection[str] = ()) -> Check:
+    """Reads and decodes every image, on all cores, with a bar on a terminal.
+
+    With `image_size` the decoded images are there afterwards, as far as there is room for them. Those whose MD5 is
+    `known` were decoded before, and are only read.
+    """
+    pixels = None if image_size is None else Pixels(images, (), image_size)
+
+    def check_one(index: int) -> tuple[str, str]:
+        path = images.root / images.paths[index]
+        return _check_one(path, known, decode if pixels is None else lambda content: pixels.put(index, content))
+
+    found = in_threads(check_one, range(len(images)))
+    results = list(tqdm(found, total=len(images), desc="checking images", unit="image", leave=False, disable=None))
     problems = {path: why for path, (_, why) in zip(images.paths, results, strict=True) if why}
-    return Check(tuple(md5 for md5, _ in results), problems)
+    hashes = tuple(md5 for md5, _ in results)
+    if pixels is not None:
+        pixels.hashes = hashes
+    return Check(hashes, problems, pixels)
 
 
 def copies_in(training: Images, images: Images, check: Check) -> list[str]:
@@ -73,7 +88,7 @@ def undecodable_error(check: Check, images: Images) -> DataError:
     )
 
 
-def _check_one(path: Path) -> tuple[str, str]:
+def _check_one(path: Path, known: Collection[str], look: Callable[[bytes], Any]) -> tuple[str, str]:
     """(MD5 of the file, why it cannot be decoded): one of them may be empty."""
     if path.is_symlink() and not path.exists():
         return "", "a broken link"
@@ -85,7 +100,8 @@ def _check_one(path: Path) -> tuple[str, str]:
         return "", "not permitted"
     except OSError as error:
         return "", str(error.strerror)
-    return hashlib.md5(content, usedforsecurity=False).hexdigest(), problem(content)
+    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    return md5, "" if md5 in known else problem(content, look)
 
 
 def _size(path: Path) -> int:
@@ -103,12 +119,12 @@ def _digest(path: Path) -> str:
         return ""
 
 
-def problem(content: bytes) -> str:
-    """Why these bytes cannot be decoded, in a few words; empty where they can."""
+def problem(content: bytes, look: Callable[[bytes], Any] = decode) -> str:
+    """Why these bytes cannot be decoded, in a few words; empty where they can. `look` decodes them."""
     if not content:
         return "empty"
     try:
-        decode(content)
+        look(content)
     except UnidentifiedImageError:
         return "not an image"
     except Image.DecompressionBombError:

@@ -2,52 +2,91 @@
 
 from __future__ import annotations
 
+import contextlib
+import queue
 import signal
 import sys
-from collections.abc import Iterator, Sequence
-from typing import Any
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from harness.data.decode import decode
-from harness.data.folders import Images
+from harness.data.pixels import Pixels
 from harness.data.transforms import Augment, Transform, as_square, seeded
-from harness.errors import DataError
 
 Key = tuple[int, int]  # (epoch, index): loader processes outlive an epoch, so each request says which it is for
+AHEAD = 3  # batches that wait for a GPU
 
 
-class ImageDataset(Dataset[tuple[Tensor, int]]):
-    """Key -> (uint8 image (3, S, S), label). What an image looks like is a function of (seed, epoch, index)."""
+class Source(Protocol):
+    """Where the inputs of a model come from, in two steps: on the CPU, in any process; then on the device."""
 
-    def __init__(self, images: Images, transform: Transform, augment: Augment | None = None, seed: int = 0) -> None:
-        self.images = images
+    random: bool  # whether `load` seeds the global generators for a moment, which only one thread may do
+
+    def load(self, keys: Sequence[Key]) -> Tensor:
+        """What is to be copied to the device for these keys."""
+
+    def finish(self, loaded: Tensor) -> Tensor:
+        """The inputs, from what `load` gave, which is on the device now."""
+
+
+class ImageSource:
+    """Images as a model sees them. What one looks like is a function of (seed, epoch, index).
+
+    With `views` an image is augmented in only so many ways: those that it would have in as many first epochs.
+    """
+
+    def __init__(
+        self,
+        pixels: Pixels,
+        transform: Transform,
+        augment: Augment | None = None,
+        seed: int = 0,
+        views: int | None = None,
+    ) -> None:
+        self.pixels = pixels
         self.transform = transform
         self.augment = augment
+        self.random = augment is not None
+        self.view = Views(views, seed, len(pixels.images))
         self.seed = seed
 
-    def __getitem__(self, key: Key) -> tuple[Tensor, int]:
-        epoch, index = key
-        path = self.images.root / self.images.paths[index]
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise DataError(
-                f"{path} cannot be read any more", str(error.strerror), "leave the images alone during a run"
-            ) from error
-        image = self.transform.resize(decode(content))
+    def load(self, keys: Sequence[Key]) -> Tensor:
+        """(B, 3, S, S) uint8, augmented."""
+        images = self.pixels.take([index for _, index in keys])
         if self.augment is not None:
-            with seeded(self.seed, epoch, index):
-                image = as_square(self.augment(image), self.transform.image_size)
-        return image, self.images.labels[index]
+            for place, (epoch, index) in enumerate(keys):
+                images[place] = self._augmented(images[place], self.view(epoch, index), index)
+        return images
 
-    def collate(self, items: Sequence[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
-        """(B, 3, S, S) normalised float32, and (B,) int64."""
-        images, labels = zip(*items, strict=True)
-        return self.transform.normalise(torch.stack(images)), torch.tensor(labels)
+    def finish(self, loaded: Tensor) -> Tensor:
+        """(B, 3, S, S) float32, normalised."""
+        return self.transform.normalise(loaded)
+
+    def _augmented(self, image: Tensor, view: int, index: int) -> Tensor:
+        assert self.augment is not None
+        with seeded(self.seed, view, index):
+            return as_square(self.augment(image), self.transform.image_size)
+
+
+class Views:
+    """(epoch, index) -> which of `count` views of an image that epoch shows, 1-based; without `count`, the epoch."""
+
+    def __init__(self, count: int | None, seed: int, images: int) -> None:
+        self._count, self._seed, self._images = count, seed, images
+        self._drawn: tuple[int, Any] = (0, None)
+
+    def __call__(self, epoch: int, index: int) -> int:
+        if self._count is None:
+            return epoch
+        if self._drawn[0] != epoch:
+            chance = np.random.default_rng((self._seed, epoch, self._count))
+            self._drawn = epoch, chance.integers(1, self._count + 1, self._images)
+        return int(self._drawn[1][index])
 
 
 class EpochSampler(Sampler[list[Key]]):
@@ -79,47 +118,113 @@ class EpochSampler(Sampler[list[Key]]):
         return starts
 
 
-def _leave_signals_to_the_parent(_: int) -> None:
-    """A signal to the whole group must end the run as such, and not as a loader process that died."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-
-
 class Batches:
-    """An iterable of (inputs, targets) for `Trainer`: the images at `indices`, loaded by `workers` processes.
+    """An iterable of (inputs, targets) on `device` for `Trainer`: a batch for each list of keys of `sampler`.
 
-    Shuffled and augmented for training; in order and as they are otherwise. The batches are the same for any `workers`.
+    `workers` processes load them, or this one; the batches are the same.
     """
 
     def __init__(
-        self, dataset: ImageDataset, indices: Sequence[int], batch_size: int, *, shuffle: bool, workers: int, pin: bool
+        self,
+        source: Source,
+        labels: Sequence[int],
+        sampler: EpochSampler | Sequence[Sequence[Key]],
+        *,
+        workers: int = 0,
+        device: torch.device | str = "cpu",
     ) -> None:
-        self.sampler = EpochSampler(indices, batch_size, dataset.seed, shuffle)
-        self._loader: DataLoader[Any] = DataLoader(
-            dataset,
-            batch_sampler=self.sampler,
-            num_workers=workers,
-            collate_fn=dataset.collate,
-            pin_memory=pin,
-            persistent_workers=workers > 0,
-            worker_init_fn=_leave_signals_to_the_parent,
-            # forked workers share the functions of an experiment file, which a fresh interpreter could not import
-            multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
-            generator=torch.Generator(),  # else each epoch would draw from the global one, which dropout also uses
-        )
+        self.sampler = sampler
+        self._source = source
+        self._labels = torch.tensor(labels)
+        self._device = torch.device(device)
+        self._in_thread = self._device.type == "cuda" and (workers > 0 or not source.random)
+        self._loader: DataLoader[Any] | None = None
+        if workers:
+            self._loader = DataLoader(
+                _Requests(source.load),
+                batch_size=None,  # a request is a batch already
+                sampler=sampler,
+                num_workers=workers,
+                persistent_workers=True,
+                worker_init_fn=_leave_signals_to_the_parent,
+                # forked workers share the functions of an experiment file, which a fresh interpreter could not import
+                multiprocessing_context="fork" if sys.platform == "linux" else None,
+                generator=torch.Generator(),  # else each epoch would draw from the global one, which dropout also uses
+            )
 
     def set_epoch(self, epoch: int) -> None:
-        self.sampler.epoch = epoch
+        if isinstance(self.sampler, EpochSampler):
+            self.sampler.epoch = epoch
 
     def __len__(self) -> int:
         return len(self.sampler)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        return iter(self._loader)
+        for loaded, targets in _ahead(self._pinned()) if self._in_thread else self._loaded():
+            inputs = self._source.finish(loaded.to(self._device, non_blocking=True))
+            yield inputs, targets.to(self._device, non_blocking=True)
 
     def close(self) -> None:
         """Ends the loader processes."""
         iterator = getattr(self._loader, "_iterator", None)
         if iterator is not None and hasattr(iterator, "_shutdown_workers"):
             iterator._shutdown_workers()
-        self._loader._iterator = None
+        self._loader = None
+
+    def _loaded(self) -> Iterator[tuple[Tensor, Tensor]]:
+        loaded = map(self._source.load, self.sampler) if self._loader is None else self._loader
+        for keys, inputs in zip(self.sampler, loaded, strict=True):
+            yield inputs, self._labels[[index for _, index in keys]]
+
+    def _pinned(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """In memory that a GPU copies from by itself."""
+        return ((inputs.pin_memory(), targets.pin_memory()) for inputs, targets in self._loaded())
+
+
+class _Requests(Dataset[Tensor]):
+    """What DataLoader asks in its processes."""
+
+    def __init__(self, load: Callable[[Sequence[Key]], Tensor]) -> None:
+        self._load = load
+
+    def __getitem__(self, keys: Any) -> Tensor:
+        return self._load(keys)
+
+
+def _ahead(batches: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+    """The same, made by a thread, a few ahead of the reader: a GPU should not wait for them."""
+    ready: queue.Queue[Any] = queue.Queue(AHEAD)
+    left = threading.Event()  # the reader has had enough
+
+    def offer(item: object) -> None:
+        while not left.is_set():
+            with contextlib.suppress(queue.Full):
+                ready.put(item, timeout=0.1)
+                break
+
+    def work() -> None:
+        try:
+            for batch in batches:
+                offer(batch)
+                if left.is_set():
+                    return
+            offer(None)
+        except BaseException as error:  # it is raised where the batches are read
+            offer(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        while (batch := ready.get()) is not None:
+            if isinstance(batch, BaseException):
+                raise batch
+            yield batch
+    finally:
+        left.set()
+        thread.join()
+
+
+def _leave_signals_to_the_parent(_: int) -> None:
+    """A signal to the whole group must end the run as such, and not as a loader process that died."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -14,12 +14,7 @@ from typing import Any
 
 from harness.errors import UsageError, storing
 from harness.evaluate import Prediction, predictions_csv, read_predictions
-from harness.files import write_whole
-
-try:
-    import fcntl
-except ImportError:  # on Windows
-    fcntl = None  # type: ignore[assignment]
+from harness.files import locked, write_whole
 
 UNFINISHED = "running"
 COMPLETE = "complete"  # of a tracker that has all of a run
@@ -154,14 +149,8 @@ class RunFolder:
     @contextlib.contextmanager
     def sending(self) -> Iterator[bool]:
         """Within, nobody else sends this run to MLflow; False where somebody does. It ends with the process."""
-        with (self.path / ".sending").open("wb") as file:
-            try:
-                if fcntl is not None:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                yield False
-                return
-            yield True
+        with locked(self.path / ".sending") as alone:
+            yield alone
 
     def keep_copy(self, experiment_file: Path) -> None:
         """Copies the experiment's file to `experiment.py`."""

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from harness.data.check import check_images
 from harness.data.folders import list_images
-from harness.data.loading import Batches, EpochSampler, ImageDataset
+from harness.data.loading import Batches, EpochSampler, ImageSource
 from harness.data.transforms import Transform, augmentation
 
 
@@ -20,8 +21,10 @@ def load(
     root: Path, *, augment: object = None, workers: int = 0, shuffle: bool = True, epochs: int = 2
 ) -> list[Tensor]:
     images = list_images(root)
-    dataset = ImageDataset(images, Transform(24), augmentation(augment, 24), seed=3)  # type: ignore[arg-type]
-    batches = Batches(dataset, range(len(images)), 8, shuffle=shuffle, workers=workers, pin=False)
+    pixels = check_images(images, 24).pixels
+    assert pixels is not None
+    source = ImageSource(pixels, Transform(24), augmentation(augment, 24), seed=3)  # type: ignore[arg-type]
+    batches = Batches(source, images.labels, EpochSampler(range(len(images)), 8, 3, shuffle), workers=workers)
     loaded = []
     for epoch in (1, 2):
         batches.set_epoch(epoch)

@@ -7,9 +7,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from harness.data.decode import decode
+from harness.data.transforms import resize
 from harness.errors import HarnessError
 from harness.models.saved import SavedModel, load_model
 from harness.own_model import own_function
@@ -66,7 +68,8 @@ def _example(folder: RunFolder, saved: SavedModel, fold: int) -> torch.Tensor:
     root = Path(folder.record["data"]["folder"])
     paths = [root / p.path for p in folder.predictions() if p.fold == fold]
     try:
-        images = torch.stack([saved.transform.resize(decode(path.read_bytes())) for path in (paths[0], paths[-1])])
+        squares = [resize(decode(path.read_bytes()), size) for path in (paths[0], paths[-1])]
+        images = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2)
     except Exception:
         images = torch.randint(0, 256, (2, 3, size, size), dtype=torch.uint8)
     return saved.transform.normalise(images).round(decimals=2)

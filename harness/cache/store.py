@@ -1,0 +1,262 @@
+"""The entries of a cache: found, made, checked, removed."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import json
+import mmap
+import os
+import secrets
+import shutil
+import tempfile
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.cache.rows import Array, Rows
+from harness.errors import StorageError, UsageError, storing
+from harness.files import locked, write_whole
+
+Make = Callable[[Sequence[str]], Iterator[Array]]  # items -> chunks of their rows, in that order
+
+GB = 10**9
+LIMIT = 20 * GB  # of all entries together
+ROOM = GB // 2  # that stays free on the disk
+FORMAT = "harness-rows-1"
+SUFFIXES = (".json", ".rows", ".lock", ".part")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a row is a function of, besides its item."""
+
+    kind: str  # "features" or "images"
+    about: str  # for people, and no part of the key
+    parts: Mapping[str, Any]  # plain values
+
+    def digest(self, items: Sequence[str] = ()) -> str:
+        """32 hexadecimal digits, whatever the order of the items."""
+        text = json.dumps([FORMAT, self.kind, dict(self.parts), sorted(items)], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is kept, for people."""
+
+    key: str
+    kind: str
+    about: str
+    rows: int
+    bytes: int
+    used: float  # seconds since 1970
+
+
+class Cache:
+    """Entries in a folder, `limit` bytes of them; beyond that, those that were not used for longest go."""
+
+    def __init__(self, folder: Path, limit: int = LIMIT, say: Callable[[str], None] = lambda _: None) -> None:
+        self.folder = folder
+        self.limit = limit
+        self._say = say
+
+    def rows(self, recipe: Recipe, items: Sequence[str], make: Make) -> Rows:
+        """A row for each of `items`, which `make` computes; it is asked for those alone that are not kept.
+
+        Whoever wants the same entry at the same time waits for it. Where nothing can be kept, the rows are in memory,
+        and a note says why.
+        """
+        items = list(dict.fromkeys(items))
+        key = recipe.digest(items)
+        found = self._read(key)
+        if found is not None:
+            return found
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = self.folder / f"{key}.lock"
+            with locked(lock) as alone:
+                if alone:
+                    return self._read(key) or self._write(key, recipe, items, make)
+            self._say(f"another process computes the {recipe.kind} of {recipe.about}: waiting for it")
+            with locked(lock, wait=True):
+                return self._read(key) or self._write(key, recipe, items, make)
+        except (OSError, StorageError) as error:
+            why = error.why if isinstance(error, StorageError) else error.strerror or error
+            self._say(f"note: {recipe.kind} cannot be kept in {self.folder} ({why}): they are for this run alone")
+            return Rows(items, np.concatenate(list(make(items))))
+
+    def items(self, **parts: object) -> set[str]:
+        """Every item of every entry whose recipe has these parts."""
+        return {item for _, record in self._records(parts) for item in record["items"]}
+
+    def entries(self) -> list[Entry]:
+        """What is kept, the latest used first."""
+        found = []
+        for key, record in self._records({}):
+            with contextlib.suppress(OSError):  # another process has just removed it
+                sizes = [(self.folder / f"{key}{suffix}").stat() for suffix in (".json", ".rows")]
+                size, used = sum(size.st_size for size in sizes), sizes[0].st_mtime
+                found.append(Entry(key, record["kind"], record["about"], len(record["items"]), size, used))
+        return sorted(found, key=lambda entry: -entry.used)
+
+    def clear(self, begins: Sequence[str] = ()) -> int:
+        """Removes the entries whose keys begin so, or all and whatever was left unfinished. Returns how many entries.
+
+        Raises UsageError for a beginning that no entry has, StorageError where the folder cannot be written.
+        """
+        keys = [entry.key for entry in self.entries()]
+        for begin in begins:
+            if not any(key.startswith(begin) for key in keys):
+                raise UsageError(
+                    f"no entry begins with {begin!r}", f"looked in {self.folder}", "harness cache, for those there are"
+                )
+        gone = [key for key in keys if not begins or key.startswith(tuple(begins))]
+        with storing(self.folder):
+            for path in list(self.folder.glob("*")) if self.folder.is_dir() else ():
+                if path.suffix in SUFFIXES and (not begins or path.stem in gone):
+                    path.unlink(missing_ok=True)
+        return len(gone)
+
+    def _read(self, key: str) -> Rows | None:
+        """The entry, if it is there and whole."""
+        path, record = self.folder / f"{key}.rows", self.folder / f"{key}.json"
+        try:
+            content = json.loads(record.read_text())
+            kind, shape = np.dtype(content["dtype"]), (len(content["items"]), *content["shape"])
+            with path.open("rb") as file:
+                if _checksum(file) != content["checksum"] or file.tell() != int(np.prod(shape)) * kind.itemsize:
+                    raise ValueError("its checksum is wrong")
+                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            with contextlib.suppress(OSError):
+                os.utime(record)  # it was used now
+            return Rows(content["items"], np.frombuffer(mapped, kind).reshape(shape), mapped)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            self._say(f"note: {path} is damaged ({error}), and is made again")
+            return None
+
+    def _write(self, key: str, recipe: Recipe, items: Sequence[str], make: Make) -> Rows:
+        """Makes the entry: from the rows of a relative, as far as it has them, and the rest by `make`."""
+        relative, shared = self._relative(recipe, items)
+        missing = [item for item in items if item not in shared]
+        order = [*shared, *missing]
+        chunks = itertools.chain(relative.chunks(list(shared)) if relative else (), make(missing) if missing else ())
+        part = self.folder / f"{key}-{secrets.token_hex(4)}.part"
+        with storing(part):
+            try:
+                with part.open("xb") as file:
+                    checksum, like = 0, None
+                    for chunk in chunks:
+                        if like is None:
+                            like = chunk[0]
+                            self._make_room(file.fileno(), like.nbytes * len(order))
+                        content = np.ascontiguousarray(chunk).reshape(-1).view(np.uint8).data
+                        checksum = zlib.crc32(content, checksum)
+                        file.write(content)
+                part.replace(self.folder / f"{key}.rows")
+            finally:
+                part.unlink(missing_ok=True)
+        assert like is not None  # there is at least one item
+        record = {
+            "format": FORMAT,
+            "kind": recipe.kind,
+            "about": recipe.about,
+            "recipe": recipe.digest(),
+            "parts": dict(recipe.parts),
+            "shape": list(like.shape),
+            "dtype": like.dtype.str,
+            "checksum": checksum,
+            "items": order,
+        }
+        write_whole(self.folder / f"{key}.json", json.dumps(record).encode())
+        self._prune(key)
+        found = self._read(key)
+        if found is None:
+            raise OSError("what was written cannot be read")
+        return found
+
+    def _relative(self, recipe: Recipe, items: Sequence[str]) -> tuple[Rows | None, dict[str, None]]:
+        """The entry of the same recipe that has most of `items`, and those that it has."""
+        wanted, digest = set(items), recipe.digest()
+        shared = {
+            key: wanted.intersection(record["items"]) for key, record in self._records({}) if record["recipe"] == digest
+        }
+        best = max(shared, key=lambda key: len(shared[key]), default=None)
+        rows = self._read(best) if best is not None and shared[best] else None
+        if best is None or rows is None:
+            return None, {}
+        return rows, dict.fromkeys(item for item in items if item in shared[best])
+
+    def _make_room(self, file: int, size: int) -> None:
+        """Claims the room for an entry before work goes into it. Raises OSError where there is not enough."""
+        free = shutil.disk_usage(self.folder).free
+        if size + ROOM > free:
+            raise OSError(f"it takes {size / GB:.1f} GB, and {free / GB:.1f} GB are free")
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file, 0, size)
+
+    def _prune(self, keep: str) -> None:
+        """Removes what was not used for longest, until all fits the limit; never the entry `keep`.
+
+        With it goes what a process that died a day ago or more left unfinished.
+        """
+        with contextlib.suppress(OSError):
+            for path in self.folder.glob("*.part"):
+                if time.time() - path.stat().st_mtime > 86400:
+                    path.unlink()
+        entries = self.entries()
+        total = sum(entry.bytes for entry in entries)
+        for entry in reversed(entries):
+            if total <= self.limit:
+                return
+            if entry.key != keep:
+                for suffix in (".json", ".rows"):
+                    with contextlib.suppress(OSError):  # on Windows, while somebody reads it
+                        (self.folder / f"{entry.key}{suffix}").unlink()
+                total -= entry.bytes
+
+    def _records(self, parts: Mapping[str, object]) -> Iterator[tuple[str, dict[str, Any]]]:
+        """(key, record) of each entry whose recipe has these parts."""
+        for path in self.folder.glob("*.json"):
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+                record = json.loads(path.read_text())
+                if record["format"] == FORMAT and parts.items() <= record["parts"].items():
+                    yield path.stem, record
+
+
+def open_cache(say: Callable[[str], None] = lambda _: None) -> Cache:
+    """This user's cache: in $HARNESS_CACHE, or where the system keeps caches; of $HARNESS_CACHE_GB, or 20.
+
+    Raises UsageError where that is no number.
+    """
+    folder = Path(os.environ.get("HARNESS_CACHE") or _caches() / "harness")
+    limit = os.environ.get("HARNESS_CACHE_GB") or str(LIMIT / GB)
+    try:
+        size = int(float(limit) * GB)
+    except (ValueError, OverflowError) as error:
+        raise UsageError(f"HARNESS_CACHE_GB={limit} is no size", "it is no number", "HARNESS_CACHE_GB=20") from error
+    return Cache(folder, size, say)
+
+
+def _caches() -> Path:
+    named = os.environ.get("LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME")
+    try:
+        return Path(named) if named else Path.home() / ".cache"
+    except RuntimeError:  # this user has no home
+        return Path(tempfile.gettempdir())
+
+
+def _checksum(file: Any) -> int:
+    """CRC-32 of the rest of a file."""
+    checksum = 0
+    while content := file.read(2**20):
+        checksum = zlib.crc32(content, checksum)
+    return checksum

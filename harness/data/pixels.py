@@ -1,0 +1,124 @@
+"""Images decoded and resized once, as 8-bit squares: in memory where they fit, in the cache where they do not."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from importlib import metadata
+from itertools import islice
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from harness.cache.rows import Rows
+from harness.cache.store import Cache, Recipe
+from harness.data.decode import decode
+from harness.data.folders import Images
+from harness.data.transforms import resize
+from harness.errors import DataError
+
+Bytes = NDArray[np.uint8]
+T = TypeVar("T")
+U = TypeVar("U")
+
+MEMORY = 256 * 2**20  # bytes of decoded images that are held: 1,783 of 224 px
+AT_ONCE = 256  # images that are decoded before any is written
+DECODER = {"pillow": metadata.version("pillow"), "decoder": 1}  # what pixels are a function of, besides a file's bytes
+
+
+class Pixels:
+    """What the images of a listing look like, (S, S, 3) uint8 each. `hashes` are the MD5s of their files.
+
+    An image is decoded when it is first asked for, and held as far as all of them fit `memory` bytes. Others are
+    decoded again each time, unless `keep_in` gives them a place on the disk.
+    """
+
+    def __init__(self, images: Images, hashes: Sequence[str], image_size: int, memory: int = MEMORY) -> None:
+        self.images = images
+        self.hashes = tuple(hashes)
+        self.image_size = image_size
+        shape = (len(images), image_size, image_size, 3)
+        self._held: Bytes | None = np.empty(shape, np.uint8) if np.prod(shape) <= memory else None
+        self._here = np.zeros(len(images), bool)  # of those that are held, which are decoded
+        self._kept: Rows | None = None
+
+    @property
+    def held(self) -> bool:
+        """Whether there is room in memory for all."""
+        return self._held is not None
+
+    def put(self, index: int, content: bytes) -> None:
+        """Decodes a file's bytes and holds the image, if there is room. Raises whatever the decoder raises."""
+        image = decode(content)
+        if self._held is not None:
+            self._held[index] = resize(image, self.image_size)
+            self._here[index] = True
+
+    def take(self, indices: Sequence[int]) -> Tensor:
+        """A copy of these images, (B, 3, S, S) uint8, channels last in memory.
+
+        Raises DataError where a file is gone, or is another than it was.
+        """
+        if self._kept is not None:
+            rows = self._kept.take(self._kept.places(self.hashes[i] for i in indices))
+        elif self._held is not None:
+            missing = [i for i in indices if not self._here[i]]
+            for index, image in zip(missing, in_threads(self._decode, missing), strict=True):
+                self._held[index] = image
+                self._here[index] = True
+            rows = self._held[np.asarray(indices)]
+        else:
+            rows = np.stack(list(in_threads(self._decode, indices)))
+        return torch.from_numpy(rows).permute(0, 3, 1, 2)
+
+    def keep_in(self, cache: Cache | None) -> None:
+        """Has every image at hand from now on: decoded in memory if there is room, else in `cache`, if there is one."""
+        if self._held is not None:
+            for start in range(0, len(self.images), AT_ONCE):
+                self.take(range(start, min(start + AT_ONCE, len(self.images))))
+        elif cache is not None and self._kept is None:
+            about = f"{len(self.images)} images at {self.image_size} px"
+            recipe = Recipe("images", about, DECODER | {"image_size": self.image_size})
+            self._kept = cache.rows(recipe, self.hashes, self._make)
+
+    def without(self, paths: Iterable[str]) -> Pixels:
+        """The same, less those `paths`."""
+        dropped = set(paths)
+        left = [i for i, path in enumerate(self.images.paths) if path not in dropped]
+        rest = Pixels(self.images.without(dropped), [self.hashes[i] for i in left], self.image_size, memory=0)
+        rest._here = self._here[left]
+        rest._held = None if self._held is None else self._held[left]
+        return rest
+
+    def _make(self, hashes: Sequence[str]) -> Iterator[Bytes]:
+        places = {md5: i for i, md5 in enumerate(self.hashes)}
+        for start in range(0, len(hashes), AT_ONCE):
+            yield np.stack(list(in_threads(self._decode, [places[md5] for md5 in hashes[start : start + AT_ONCE]])))
+
+    def _decode(self, index: int) -> Bytes:
+        path = self.images.root / self.images.paths[index]
+        fix = "leave the images alone during a run"
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise DataError(f"{path} cannot be read any more", str(error.strerror), fix) from error
+        if hashlib.md5(content, usedforsecurity=False).hexdigest() != self.hashes[index]:
+            raise DataError(f"{path} is another image than it was", "its bytes changed after the run had begun", fix)
+        return resize(decode(content), self.image_size)
+
+
+def in_threads(function: Callable[[T], U], items: Iterable[T]) -> Iterator[U]:
+    """What `function` gives for each, in order, computed on all cores; never more than a few ahead of the reader."""
+    workers = os.cpu_count() or 1
+    left = iter(items)
+    with ThreadPoolExecutor(workers) as pool:
+        ahead: deque[Future[U]] = deque(pool.submit(function, item) for item in islice(left, 16 * workers))
+        while ahead:
+            yield ahead.popleft().result()
+            ahead.extend(pool.submit(function, item) for item in islice(left, 1))

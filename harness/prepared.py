@@ -1,0 +1,64 @@
+"""The model of one fold before its first step: built, seeded, with its weights, its prefix frozen."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from harness.data.transforms import Transform
+from harness.experiment import Experiment
+from harness.fields import plain
+from harness.models.build import build
+from harness.models.freezing import freeze
+from harness.models.weights import Weights, imagenet_weights, weights_from_file
+
+
+@dataclass(frozen=True)
+class PreparedModel:
+    """A model with its weights loaded and its prefix frozen, and what its inputs must go through."""
+
+    model: nn.Module
+    transform: Transform
+    weights_note: str  # what was done about the weights, one sentence
+    weights_digest: str | None  # of the data that they were trained on, where they say
+
+
+def prepare_model(experiment: Experiment, classes: Sequence[str], fold: int) -> PreparedModel:
+    """The model of one fold. What is random in it, and in all that follows, is a function of (seed, fold).
+
+    Raises ModelError where the model, its weights, or what to freeze of it cannot be.
+    """
+    _seed_everything(experiment.seed, fold)
+    model = build(experiment.model, len(classes), experiment.image_size)
+    weights = _weights(experiment)
+    note = "from scratch" if isinstance(experiment.model, str) else "as the experiment's own function makes them"
+    if weights is not None:
+        note = weights.load_into(model, plain(experiment.model), classes)
+    freeze(model, experiment.freeze)
+    transform = Transform(experiment.image_size)
+    if weights is not None:
+        transform = Transform(experiment.image_size, weights.mean, weights.std)
+    return PreparedModel(model, transform, note, weights.data_digest if weights else None)
+
+
+def _seed_everything(seed: int, fold: int) -> None:
+    """Every global generator that a model, a callback or a loss may draw from. Augmentations have their own."""
+    words = np.random.SeedSequence((seed, fold)).generate_state(3)
+    torch.manual_seed(int(words[0]))
+    np.random.seed(words[1])
+    random.seed(int(words[2]))
+
+
+def _weights(experiment: Experiment) -> Weights | None:
+    """Where the model starts from. A function makes its own model: for it, the default "imagenet" means nothing."""
+    if experiment.weights is None or (callable(experiment.model) and experiment.weights == "imagenet"):
+        return None
+    if experiment.weights == "imagenet":
+        return imagenet_weights(plain(experiment.model))
+    return weights_from_file(Path(experiment.weights))
