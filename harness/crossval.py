@@ -14,6 +14,7 @@ from harness.evaluate import Accuracy, Prediction, mean_and_deviation, measure
 from harness.experiment import Experiment
 from harness.plan import Plan, make_plan
 from harness.run import Result, train
+from harness.trackers.follower import Follower
 from harness.trackers.kept import kept
 from harness.trackers.pictures import draw_fold
 from harness.trackers.run_folder import RunFolder
@@ -66,17 +67,22 @@ class CrossValidation:
 
 
 def cross_validate(
-    experiment: Experiment | Plan, *, runs: Path | str = "runs", source: Path | None = None
+    experiment: Experiment | Plan,
+    *,
+    runs: Path | str = "runs",
+    source: Path | None = None,
+    follower: Follower | None = None,
 ) -> CrossValidation:
     """Trains each fold of the plan, one after the other, and writes the run folder as it goes.
 
     Whatever ends the run early, the folder says so, and keeps what the finished folds gave. `source` is the
-    experiment's file, of which the folder gets a copy: what is a function in it is in no checkpoint.
+    experiment's file, of which the folder gets a copy: what is a function in it is in no checkpoint. `follower` is a
+    process for MLflow that was started while the plan was made.
     """
     plan = experiment if isinstance(experiment, Plan) else make_plan(experiment)
     folder = RunFolder.create(Path(runs), plan.experiment.name or "experiment", _record(plan))
     results: list[Result] = []
-    with kept(folder, plan.experiment.trackers) as tracking:
+    with kept(folder, plan.experiment.trackers, follower) as tracking:
         if source is not None:
             folder.keep_copy(source)
         for fold, split in plan.splits.items():

@@ -53,6 +53,15 @@ def as_text(name: str) -> str:
     return name.encode("utf-8", "replace").decode()
 
 
+def short(text: str, most: int = 18) -> str:
+    """The text, cut in the middle where it is longer, in letters that can be drawn."""
+    text = as_text(text)
+    if len(text) <= most:
+        return text
+    tail = (most - 1) // 3
+    return f"{text[: most - 1 - tail]}…{text[len(text) - tail :]}"
+
+
 def _replace(temporary: Path, path: Path) -> None:
     """In one step; on Windows once nobody has the old file open, for which it waits a moment."""
     for wait in (0.01, 0.05, 0.2) if os.name == "nt" else ():

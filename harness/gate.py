@@ -26,9 +26,9 @@ from harness.files import write_whole
 from harness.models.build import supports_channels_last
 from harness.models.saved import SavedModel
 from harness.scores import ClassScore, Indices, by_class, confusion, log_loss
+from harness.trackers.follower import installed
 from harness.trackers.kept import kept
 from harness.trackers.run_folder import RunFolder, find_run
-from harness.trackers.tracking import installed
 
 BATCH_SIZE = 64
 MIN_ACCURACY = 0.7  # where the checkpoint knows no experiment

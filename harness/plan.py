@@ -28,7 +28,7 @@ from harness.precision import Precision, choose_precision
 from harness.prepared import prepare_model
 from harness.provenance import dvc_state
 from harness.recipe import rehearse
-from harness.trackers.tracking import installed
+from harness.trackers.follower import installed
 
 MONITORS = ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy")  # what every run computes
 LEAK = "the weights were trained on these very images, so the accuracy will be too good: start from others to judge"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,9 +16,12 @@ from torch import nn
 from harness.data.transforms import Transform
 from harness.experiment import Experiment
 from harness.fields import plain
-from harness.models.build import build
+from harness.models.build import build, supports_channels_last
 from harness.models.freezing import freeze
 from harness.models.weights import Weights, imagenet_weights, weights_from_file
+
+# what blank images have shown: (architecture, classes, image size) -> whether it works in channels-last order
+_channels_last: dict[tuple[Any, int, int], bool] = {}
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,7 @@ class PreparedModel:
     transform: Transform
     weights_note: str  # what was done about the weights, one sentence
     weights_digest: str | None  # of the data that they were trained on, where they say
+    channels_last: bool  # whether it works on images in that order
 
 
 def prepare_model(experiment: Experiment, classes: Sequence[str], fold: int) -> PreparedModel:
@@ -35,7 +41,10 @@ def prepare_model(experiment: Experiment, classes: Sequence[str], fold: int) -> 
     Raises ModelError where the model, its weights, or what to freeze of it cannot be.
     """
     _seed_everything(experiment.seed, fold)
-    model = build(experiment.model, len(classes), experiment.image_size)
+    built = (experiment.model, len(classes), experiment.image_size)
+    model = build(*built, check=built not in _channels_last)
+    if built not in _channels_last:
+        _channels_last[built] = supports_channels_last(model, experiment.image_size)
     weights = _weights(experiment)
     note = "from scratch" if isinstance(experiment.model, str) else "as the experiment's own function makes them"
     if weights is not None:
@@ -44,7 +53,7 @@ def prepare_model(experiment: Experiment, classes: Sequence[str], fold: int) -> 
     transform = Transform(experiment.image_size)
     if weights is not None:
         transform = Transform(experiment.image_size, weights.mean, weights.std)
-    return PreparedModel(model, transform, note, weights.data_digest if weights else None)
+    return PreparedModel(model, transform, note, weights.data_digest if weights else None, _channels_last[built])
 
 
 def _seed_everything(seed: int, fold: int) -> None:
@@ -61,4 +70,14 @@ def _weights(experiment: Experiment) -> Weights | None:
         return None
     if experiment.weights == "imagenet":
         return imagenet_weights(plain(experiment.model))
-    return weights_from_file(Path(experiment.weights))
+    path = Path(experiment.weights)
+    try:
+        return _read_weights(path, path.stat().st_mtime_ns)
+    except OSError:
+        return weights_from_file(path)  # which says what is wrong with it
+
+
+@functools.lru_cache(maxsize=1)
+def _read_weights(path: Path, _changed: int) -> Weights:
+    """Read once for all folds, unless the file has changed since."""
+    return weights_from_file(path)

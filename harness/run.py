@@ -34,7 +34,6 @@ from harness.evaluate import Accuracy, Prediction, measure
 from harness.experiment import Experiment
 from harness.feeding import feed
 from harness.fields import plain
-from harness.models.build import supports_channels_last
 from harness.prepared import PreparedModel, prepare_model
 from harness.recipe import make_loss, make_optimizer, make_scheduler
 
@@ -103,7 +102,7 @@ def train(
     assert pixels is not None
     prepared = prepare_model(experiment, images.classes, fold)
     bare = Trainer(precision=experiment.precision, device=device)
-    bare.channels_last = bare.device.type != "mps" and supports_channels_last(prepared.model, experiment.image_size)
+    bare.channels_last = bare.device.type != "mps" and prepared.channels_last
     if bare.device.type == "cpu":
         keep_freed_memory()
     with _named_out_of_memory(experiment, fold, bare.device), contextlib.ExitStack() as stack:

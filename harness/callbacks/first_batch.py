@@ -52,7 +52,7 @@ class FirstBatch(Callback):
     def _draw(self, inputs: Tensor, targets: Tensor) -> None:
         from PIL import Image
 
-        from harness.plots.figure import short
+        from harness.files import short
         from harness.plots.gallery import Tile, draw_gallery, thumbnail
 
         if targets.ndim == 2:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import importlib
 import os
@@ -74,7 +75,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     code = run_command([a for a in arguments if a != "--debug"], debug="--debug" in arguments)
     for name in ("SIGINT", "SIGTERM"):  # all is said and written: a second Ctrl-C must not spoil the end
         signal.signal(getattr(signal, name), signal.SIG_IGN)
-    sys.exit(code)
+    _leave(code)
 
 
 def run_command(arguments: list[str], debug: bool = False) -> int:
@@ -98,6 +99,15 @@ def run_command(arguments: list[str], debug: bool = False) -> int:
     except BaseException as error:  # SystemExit of a callback is no success
         return _failed(_unforeseen(error), debug, 1)
     return 0
+
+
+def _leave(code: int) -> NoReturn:
+    """Ends the process at once: to take apart all that torch has imported, object by object, takes 1.6 seconds."""
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # whoever read it has left
+            stream.flush()
+    os._exit(code)
 
 
 def run_file(path: str) -> NoReturn:

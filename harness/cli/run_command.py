@@ -15,6 +15,7 @@ import click
 from harness import STARTED
 from harness.cli import main as cli
 from harness.errors import UsageError
+from harness.trackers.follower import start_early
 from harness.trackers.run_folder import COMPLETE, RunFolder
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def command(
     with contextlib.redirect_stdout(sys.stderr):  # what an experiment's own code prints is no result
         path = find(experiment)
         chosen = load(path).override(parse_settings(settings)).named(folder_name(path.stem))
+        follower = None if dry_run else start_early(chosen.trackers)
         from harness.crossval import cross_validate
         from harness.plan import make_plan
 
@@ -59,7 +61,7 @@ def command(
         with contextlib.suppress(OSError):  # whoever read stderr has left; that must not end the run
             click.echo("\n".join(plan.lines()), err=True)
         if not dry_run:
-            found = cross_validate(plan, runs=runs, source=path)
+            found = cross_validate(plan, runs=runs, source=path, follower=follower)
     if found is None:
         click.echo(json.dumps(_resolved(chosen), indent=2) if as_json else _table(chosen))
         return

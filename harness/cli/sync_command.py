@@ -22,8 +22,8 @@ def command(run: tuple[str, ...], to: tuple[str, ...], force: bool, runs: str) -
     By default these are the trackers that the experiment names, or all where it names none. Sending a run again changes
     nothing.
     """
+    from harness.trackers.follower import installed
     from harness.trackers.run_folder import find_run
-    from harness.trackers.tracking import installed
 
     folders = [find_run(named, Path(runs)) for named in run]
     for name in to:

@@ -19,9 +19,9 @@ from harness.errors import DataError, UsageError
 def command(runs: str, port: int | None, mlflow_port: int | None, only: str | None) -> None:
     """Start TensorBoard and MLflow on this machine, print their addresses, and stop both on Ctrl-C."""
     from harness import servers
+    from harness.trackers.follower import installed
     from harness.trackers.mlflow import store
     from harness.trackers.mlflow.run import settle
-    from harness.trackers.tracking import installed
 
     folder, uri = Path(runs), store.tracking_uri()
     wanted = [only] if only else ["tensorboard", "mlflow"]

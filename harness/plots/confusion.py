@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.plots.figure import picture, short
+from harness.files import short
+from harness.plots.figure import picture
 from harness.scores import Indices
 
 MOST_NUMBERS = 40  # classes: with more, the numbers in the cells could not be read

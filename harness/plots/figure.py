@@ -42,12 +42,3 @@ def legend(axes: Any, handles: list[Any], labels: list[str], **options: Any) -> 
     box = axes.legend(handles, [str(i) for i in range(len(labels))], frameon=False, fontsize=9, **options)
     for text, label in zip(box.get_texts(), labels, strict=True):
         text.set_text(label)
-
-
-def short(text: str, most: int = 18) -> str:
-    """The text, cut in the middle where it is longer, in letters that can be drawn."""
-    text = as_text(text)
-    if len(text) <= most:
-        return text
-    tail = (most - 1) // 3
-    return f"{text[: most - 1 - tail]}…{text[len(text) - tail :]}"

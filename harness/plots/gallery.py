@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import importlib.util
+import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from harness.data.decode import decode
 from harness.evaluate import Prediction
-from harness.plots.figure import GREY, picture, short
+from harness.files import as_text, short, write_whole
 
 Pixels = NDArray[np.uint8]  # (side, side, 3)
 MOST = 24
 COLUMNS = 6
 SIDE = 112  # pixels of a thumbnail
 LINE = 17  # pixels of a line of words
+TOP = 56  # pixels above the tiles
+NARROWEST = 480  # pixels, for the words above few tiles
+GREY = "#767676"
 
 
 @dataclass(frozen=True)
@@ -31,23 +39,42 @@ class Tile:
 
 
 def draw_gallery(path: Path, title: str, about: str, tiles: Sequence[Tile]) -> None:
-    """The tiles in rows, in the order given; with none, the words alone."""
+    """The tiles in rows, in the order given; with none, the words alone. Raises StorageError.
+
+    Drawn without matplotlib, which would take half a second to import in the middle of a training.
+    """
     columns = max(1, min(COLUMNS, len(tiles)))
     rows = math.ceil(len(tiles) / columns)
     words = max((len(tile.lines) for tile in tiles), default=0)
     pitch_x, pitch_y = SIDE + 16, SIDE + LINE * words + 12
-    sheet = np.full((max(1, rows * pitch_y), columns * pitch_x, 3), 255, np.uint8)
-    height = sheet.shape[0] / 100 + 0.7
-    with picture(path, max(4.5, sheet.shape[1] / 100), height, title, about) as figure:
-        axes = figure.subplots()
-        axes.set_axis_off()
-        for place, tile in enumerate(tiles):
-            y, x = (place // columns) * pitch_y, (place % columns) * pitch_x + 8
-            sheet[y : y + SIDE, x : x + SIDE] = tile.image
-            for number, (text, colour) in enumerate(tile.lines):
-                top = y + SIDE + LINE * (number + 0.75)
-                axes.text(x + SIDE / 2, top, text, color=colour, fontsize=8, ha="center", va="center")
-        axes.imshow(sheet, interpolation="nearest")
+    width = max(NARROWEST, columns * pitch_x)
+    sheet = Image.new("RGB", (width, TOP + max(rows, 0) * pitch_y), "white")
+    pen, left = ImageDraw.Draw(sheet), (width - columns * pitch_x) // 2
+    for number, line in enumerate((title, about)):
+        pen.text((width / 2, 18 + 20 * number), _one_line(line), "black", _font(15), anchor="mm")
+    for place, tile in enumerate(tiles):
+        x, y = left + (place % columns) * pitch_x + 8, TOP + (place // columns) * pitch_y
+        sheet.paste(Image.fromarray(tile.image), (x, y))
+        for number, (text, colour) in enumerate(tile.lines):
+            pen.text((x + SIDE / 2, y + SIDE + LINE * (number + 0.75)), _one_line(text), colour, _font(11), anchor="mm")
+    buffer = io.BytesIO()
+    sheet.save(buffer, "png")
+    write_whole(path, buffer.getvalue())
+
+
+def _one_line(text: str) -> str:
+    return " ".join(as_text(text).split())
+
+
+@functools.cache
+def _font(size: int) -> Any:
+    """matplotlib's own letters, which all other pictures have; Pillow's where they are not."""
+    found = importlib.util.find_spec("matplotlib")
+    homes = found.submodule_search_locations or [] if found else []
+    for home in homes:
+        with contextlib.suppress(OSError):
+            return ImageFont.truetype(str(Path(home) / "mpl-data/fonts/ttf/DejaVuSans.ttf"), size)
+    return ImageFont.load_default(size)
 
 
 def draw_errors(path: Path, title: str, predictions: Sequence[Prediction], classes: Sequence[str], root: Path) -> None:

@@ -3,7 +3,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.plots.figure import COLOURS, GREY, STYLES, legend, picture, short
+from harness.files import short
+from harness.plots.figure import COLOURS, GREY, STYLES, legend, picture
 from harness.scores import Floats, Indices, precision_recall
 
 MOST_COLOURS = 6  # curves that are told apart by colour; of more classes the hardest few are, the others are grey

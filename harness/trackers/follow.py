@@ -1,8 +1,10 @@
-"""The process that follows a run folder and sends it to MLflow: `python -m harness.trackers.follow RUN`.
+"""The process that follows a run folder and sends it to MLflow: `python -m harness.trackers.follow`.
 
 A process of its own, so that a run waits for nothing that MLflow does: not its import, not its database, not a server
-that hangs. Its input is a pipe that nobody writes to: it closes when the run has ended, however it did, kill -9
-included. What people should know it prints, a line each; its exit code is 0 where MLflow has all.
+that hangs. Its input is a pipe. It begins before the run does, and imports what it needs while the run does the same on
+another core. The first line that it reads is the run's folder; then nothing comes, and the pipe closes when the run has
+ended, however it did, kill -9 included. What people should know it prints, a line each; its exit code is 0 where MLflow
+has all.
 """
 
 from __future__ import annotations
@@ -62,8 +64,7 @@ def follow(path: Path, ended: threading.Event, say: Callable[[str], None]) -> bo
 
 
 def _prepare(mirror: MLflow, ended: threading.Event) -> None:
-    """What there is time for now: imports that the end needs, and runs that ended together with their follower."""
-    mirror.warm_up()
+    """What there is time for now: runs that ended together with their follower."""
     path = mirror.folder.path.resolve()
     if path.name == mirror.folder.id:  # it lies where runs lie, and so do the others
         settle(path.parents[1], ended.is_set)  # what cannot be sent now is tried with the next run
@@ -88,16 +89,28 @@ def _main() -> int:
     if hasattr(os, "nice"):
         os.nice(19)  # the training comes first
     out, sys.stdout = sys.stdout, sys.stderr  # what MLflow prints is no word of ours
+    _warm_up()
+    path = os.fsdecode(sys.stdin.buffer.readline().strip(b"\n"))
+    if not path:  # there is no run: the plan was refused
+        return 0
     ended = threading.Event()
     threading.Thread(target=_wait_for_end, args=(ended,), daemon=True).start()
     try:
-        with RunFolder.open(Path(sys.argv[1])).sending() as alone:
+        with RunFolder.open(Path(path)).sending() as alone:
             if not alone:
                 _say(out, "another process sends this run to MLflow")
-            return 0 if alone and follow(Path(sys.argv[1]), ended, lambda text: _say(out, text)) else 1
+            return 0 if alone and follow(Path(path), ended, lambda text: _say(out, text)) else 1
     except Exception as error:
         _say(out, told(error))
         return 1
+
+
+def _warm_up() -> None:
+    """Imports what the end of a run needs: MLflow takes 2 seconds, torch 2, the models another 2."""
+    with contextlib.suppress(Exception):  # what is missing is told where it is needed
+        import torchvision  # noqa: F401
+
+        import harness.trackers.mlflow.model  # noqa: F401
 
 
 def _say(out: TextIO, text: str) -> None:

@@ -7,18 +7,19 @@ import time
 from collections.abc import Iterator, Sequence
 
 from harness.errors import StorageError, Terminated
+from harness.trackers.follower import Follower
 from harness.trackers.pictures import draw_run
 from harness.trackers.run_folder import RunFolder
 from harness.trackers.tracking import Tracking
 
 
 @contextlib.contextmanager
-def kept(folder: RunFolder, trackers: Sequence[str]) -> Iterator[Tracking]:
+def kept(folder: RunFolder, trackers: Sequence[str], follower: Follower | None = None) -> Iterator[Tracking]:
     """The trackers of a run, within which it happens. At its end come its status, its plots, and the trackers' rest."""
     started = time.perf_counter()
     tracking: Tracking | None = None
     try:
-        tracking = Tracking(folder, trackers)
+        tracking = Tracking(folder, trackers, follower)
         yield tracking
     except BaseException as error:
         with contextlib.suppress(StorageError):  # what ended the run matters more than that the disk is full, too

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.callbacks.progress import only_a_picture
-from harness.plots.curves import draw_curves
-from harness.plots.every import draw_confusions, draw_predictions
 from harness.trackers.run_folder import RunFolder
 
 
 def draw_fold(folder: RunFolder, fold: int) -> None:
     """The confusion matrix of one fold's validation."""
     with only_a_picture():
+        from harness.plots.every import draw_confusions  # matplotlib takes half a second, and can wait
+
         name = f"{folder.record['name']}, fold {fold}: confusion"
         rows = [p for p in folder.predictions() if p.fold == fold]
         draw_confusions(folder.plots, name, rows, folder.classes, prefix=f"fold{fold}-")
@@ -23,9 +23,13 @@ def draw_run(folder: RunFolder) -> None:
     name, rows = folder.record["name"], folder.epochs()
     if rows:
         with only_a_picture():
+            from harness.plots.curves import draw_curves
+
             best = {found["fold"]: found["best_epoch"] for found in folder.record.get("folds", [])}
             draw_curves(folder.plots / "curves.png", name, rows, best)
     with only_a_picture():
+        from harness.plots.every import draw_predictions
+
         predictions = folder.predictions()
         if predictions:
             kind = "out of fold" if folder.record["experiment"].get("folds") else "hold-out"

@@ -3,37 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
-import os
-import signal
-import subprocess
-import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.callbacks import EpochLog
 from harness.callbacks.progress import say
 from harness.engine import Callback, State
+from harness.trackers.follower import Follower, installed
 from harness.trackers.mlflow.store import shown, tracking_uri
 from harness.trackers.run_folder import COMPLETE, RunFolder
 from harness.trackers.tensorboard.run import TensorBoard
 
-MOST_SECONDS = 300.0  # that a run waits at its end for what MLflow still lacks
-PATIENCE_SECONDS = 2.0  # before a person is told what the run is waiting for
-
-
-def installed(tracker: str) -> bool:
-    """Whether the package of that tracker is there; nothing is imported."""
-    with contextlib.suppress(ValueError):
-        return importlib.util.find_spec(tracker) is not None
-    return False
-
 
 class Tracking:
-    """The trackers of one run, by name. Those that are not installed are passed over: to say so is the caller's."""
+    """The trackers of one run, by name. Those that are not installed are passed over: to say so is the caller's.
 
-    def __init__(self, folder: RunFolder, trackers: Sequence[str]) -> None:
+    `follower` is a process that was started for it before; else it is started now.
+    """
+
+    def __init__(self, folder: RunFolder, trackers: Sequence[str], follower: Follower | None = None) -> None:
         self._folder = folder
         self._board: TensorBoard | None = None
         self._follower: Follower | None = None
@@ -42,7 +30,8 @@ class Tracking:
         if "mlflow" in self._names:
             with self._warned("mlflow"):
                 folder.update(stores={"mlflow": shown(tracking_uri())})
-                self._follower = Follower(folder)
+                self._follower = follower or Follower()
+                self._follower.begin(folder)
         if "tensorboard" in self._names:
             with self._warned("tensorboard"):
                 self._board = TensorBoard(folder)
@@ -98,67 +87,3 @@ class _EachEpoch(Callback):
 
     def on_epoch_end(self, state: State) -> None:
         self._tracking.epoch_ended(self._log.row)
-
-
-class Follower:
-    """The process that sends the run to MLflow, seen from the run's side."""
-
-    def __init__(self, folder: RunFolder) -> None:
-        command = [sys.executable, "-m", "harness.trackers.follow", str(folder.path)]
-        with _interrupts_ignored():  # Ctrl-C goes to both; the follower must outlive the run
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                encoding="utf-8",
-                errors="replace",
-                env={**os.environ, "PYTHONIOENCODING": "utf-8"},
-            )
-        self._last = ""
-        self._reader = threading.Thread(target=self._pass_on, daemon=True)
-        self._reader.start()
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def finish(self) -> str:
-        """Lets it send the rest, and waits for that. Returns what it missed, in a sentence, or nothing."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        try:
-            try:
-                code = self._process.wait(PATIENCE_SECONDS)
-            except subprocess.TimeoutExpired:
-                say("sending the rest to MLflow (Ctrl-C: in the background)")
-                code = self._process.wait(MOST_SECONDS)
-        except subprocess.TimeoutExpired:
-            return f"it was still being sent after {MOST_SECONDS:.0f} s"
-        except KeyboardInterrupt:  # it goes on by itself: a run must not stay RUNNING there
-            return "it was still being sent when Ctrl-C was pressed"
-        self._reader.join(PATIENCE_SECONDS)
-        if code and not self._last:
-            self._last = f"the process that sends to MLflow ended with {code}"
-            say(f"warning: {self._last}")
-        return self._last if code else ""
-
-    def _pass_on(self) -> None:
-        assert self._process.stdout is not None
-        with self._process.stdout as lines:
-            for line in lines:
-                self._last = line.strip()
-                say(f"warning: {self._last}")
-
-
-@contextlib.contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """A process that is started within ignores Ctrl-C from its first moment on."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before: Callable[..., Any] | int | None = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from harness.evaluate import Prediction
+from harness.files import short
 from harness.plots.curves import draw_curves
 from harness.plots.every import as_arrays, draw_predictions
-from harness.plots.figure import short
 from harness.plots.gallery import SIDE, draw_errors, thumbnail
 
 NAMES = ["confusion", "confusion_normalised", "errors", "precision_recall", "reliability"]

@@ -48,6 +48,7 @@ def log_model(uri: str, run_id: str, folder: RunFolder, found: dict[str, Any]) -
             signature=signature,
             serialization_format="pt2",
             pip_requirements=[f"{name}=={metadata.version(name)}" for name in ("torch", "torchvision", "numpy")],
+            validate_serving_input=False,  # it would load the model once more, to run it on the example
             metadata={
                 "classes": list(saved.classes),
                 "transform": saved.transform.to_dict(),

@@ -49,11 +49,6 @@ class MLflow:
                 if found["fold"] not in self._ended:
                     self._send_result(found, [row for row in rows if row["fold"] == found["fold"]])
 
-    def warm_up(self) -> None:
-        """Imports what `finish` will need, while there is time: torch takes seconds."""
-        if self.folder.record.get("kind") != "test":
-            import harness.trackers.mlflow.model  # noqa: F401
-
     def finish(self) -> None:
         """Also the files, the model, and how the run ended; one that is still called running has died."""
         self.send()

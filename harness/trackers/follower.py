@@ -1,0 +1,114 @@
+"""The process that sends a run to MLflow, seen from the run's side. This imports nothing heavy: it is for the start."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.trackers.run_folder import RunFolder
+
+MOST_SECONDS = 300.0  # that a run waits at its end for what MLflow still lacks
+PATIENCE_SECONDS = 2.0  # before a person is told what the run is waiting for
+
+
+def installed(tracker: str) -> bool:
+    """Whether the package of that tracker is there; nothing is imported."""
+    with contextlib.suppress(ValueError):
+        return importlib.util.find_spec(tracker) is not None
+    return False
+
+
+def start_early(trackers: Sequence[str]) -> Follower | None:
+    """A follower for a run that is still to be planned, so that it has imported all when there is a run.
+
+    None where none is needed, or where there is no second core to do it.
+    """
+    wanted = "mlflow" in trackers and installed("mlflow") and (os.cpu_count() or 1) > 1
+    return Follower() if wanted else None
+
+
+class Follower:
+    """The process that sends a run to MLflow, seen from the run's side. Started early, it is ready when there is a run.
+
+    It ends by itself where there is none.
+    """
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-m", "harness.trackers.follow"]
+        with _interrupts_ignored():  # Ctrl-C goes to both; the follower must outlive the run
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                encoding="utf-8",
+                errors="surrogateescape",
+                env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+            )
+        self._last = ""
+        self._reader = threading.Thread(target=self._pass_on, daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def begin(self, folder: RunFolder) -> None:
+        """From now on it follows that run. Raises OSError where it has died already."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{folder.path}\n")
+        self._process.stdin.flush()
+
+    def finish(self) -> str:
+        """Lets it send the rest, and waits for that. Returns what it missed, in a sentence, or nothing."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            try:
+                code = self._process.wait(PATIENCE_SECONDS)
+            except subprocess.TimeoutExpired:
+                _say("sending the rest to MLflow (Ctrl-C: in the background)")
+                code = self._process.wait(MOST_SECONDS)
+        except subprocess.TimeoutExpired:
+            return f"it was still being sent after {MOST_SECONDS:.0f} s"
+        except KeyboardInterrupt:  # it goes on by itself: a run must not stay RUNNING there
+            return "it was still being sent when Ctrl-C was pressed"
+        self._reader.join(PATIENCE_SECONDS)
+        if code and not self._last:
+            self._last = f"the process that sends to MLflow ended with {code}"
+            _say(f"warning: {self._last}")
+        return self._last if code else ""
+
+    def _pass_on(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as lines:
+            for line in lines:
+                self._last = line.strip()
+                _say(f"warning: {self._last}")
+
+
+@contextlib.contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """A process that is started within ignores Ctrl-C from its first moment on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before: Callable[..., Any] | int | None = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _say(text: str) -> None:
+    from harness.callbacks.progress import say  # with torch, which a run has imported by now
+
+    say(text)

@@ -1,0 +1,282 @@
+"""One contender at one work, in a process of its own: `contenders.py floor a`. Prints its seconds as JSON.
+
+`work` is from the first image to the last epoch, without what a process does before and after. A work of which only a
+part is done, since the whole takes minutes, says so: `share` is the part.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from task import FINE_TUNE, FOLDS, FROZEN, MEAN, ROOT, SIZE, STD, Task, frozen, has_bf16, resnet18, task
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Subset
+from torchvision.datasets import ImageFolder
+from torchvision.transforms import v2
+
+
+def floor_a(given: Task) -> dict[str, float]:
+    """Fine-tuning with tensors that were decoded before the clock starts: a bare loop, and nothing else."""
+    inputs, labels, split = _decoded(given), torch.tensor(given.images.labels), given.splits[0]
+    train, valid = list(split.train), list(split.valid)
+    model = resnet18(given.weights).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(model.parameters(), FINE_TUNE["lr"])
+    started = time.perf_counter()
+    for _ in range(int(FINE_TUNE["epochs"])):
+        model.train()
+        order = torch.randperm(len(train)).tolist()
+        for indices in _cut([train[i] for i in order], int(FINE_TUNE["batch"])):
+            optimizer.zero_grad(set_to_none=True)
+            with torch.autocast("cpu", torch.bfloat16, enabled=has_bf16()):
+                logits = model(inputs[indices])
+            F.cross_entropy(logits.float(), labels[indices]).backward()
+            optimizer.step()
+        model.eval()
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=has_bf16()):
+            for indices in _cut(valid, int(FINE_TUNE["batch"])):
+                model(inputs[indices])
+    return {"work": time.perf_counter() - started}
+
+
+def floor_b(given: Task) -> dict[str, float]:
+    """Each image decoded, on all cores, and passed once through the bare model in the batch size that suits it best."""
+    model = resnet18(given.weights).eval().to(memory_format=torch.channels_last)
+    batch = max((16, 32, 64), key=lambda size: _inference(model, size, seconds=1.0))
+    started = time.perf_counter()
+    inputs = _decoded(given)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=has_bf16()):
+        for part in inputs.split(batch):
+            model(part)
+    return {"work": time.perf_counter() - started}
+
+
+def plain_a(given: Task) -> dict[str, float]:
+    """The loop that most people write: fp32, every image decoded in every epoch."""
+    model = resnet18(given.weights)
+    return {"work": _plain(given, model, FINE_TUNE, int(FINE_TUNE["epochs"]))}
+
+
+def plain_b(given: Task) -> dict[str, float]:
+    """The same with a frozen body; one epoch of one fold."""
+    model = frozen(resnet18(given.weights))
+    return {"work": _plain(given, model, FROZEN, 1), "share": 1 / (FOLDS * FROZEN["epochs"])}
+
+
+def lightning_a(given: Task) -> dict[str, float]:
+    """Lightning as fast as its manual says to make it: mixed precision, channels last, no logger, no checkpoints."""
+    return {"work": _lightning(given, resnet18(given.weights), FINE_TUNE, int(FINE_TUNE["epochs"]))}
+
+
+def lightning_b(given: Task) -> dict[str, float]:
+    """The same with a frozen body, in eval mode and without gradients; one epoch of one fold."""
+    model = frozen(resnet18(given.weights))
+    return {"work": _lightning(given, model, FROZEN, 1), "share": 1 / (FOLDS * FROZEN["epochs"])}
+
+
+def harness_a(given: Task) -> dict[str, float]:
+    """`harness run` with both trackers on."""
+    return _harness(given, freeze=False, options=("--fold", "1"), **FINE_TUNE)
+
+
+def harness_b(given: Task) -> dict[str, float]:
+    """The same with a frozen body, nothing in the cache: three folds of five epochs."""
+    os.environ["HARNESS_CACHE"] = tempfile.mkdtemp()
+    return _harness(given, freeze=True, **FROZEN)
+
+
+def harness_c(given: Task) -> dict[str, float]:
+    """A second time."""
+    return _harness(given, freeze=True, **FROZEN)
+
+
+def inference(given: Task) -> dict[str, float]:
+    """Images per second of a bare model, in the batch size that suits it best."""
+    model = resnet18(given.weights).eval().to(memory_format=torch.channels_last)
+    return {"rate": max(_inference(model, size, seconds=5.0) for size in (16, 32, 64))}
+
+
+def extraction(given: Task) -> dict[str, float]:
+    """Images per second of `harness`'s frozen part, decoded images at hand, everything else included."""
+    from harness.allocator import keep_freed_memory
+    from harness.cache.store import Cache
+    from harness.data.check import check_images
+    from harness.engine import Trainer
+    from harness.experiment import Experiment
+    from harness.features import feature_sources, find_cut
+    from harness.prepared import prepare_model
+
+    keep_freed_memory()
+    weights = None if given.weights is None else str(given.weights)
+    experiment = Experiment(data=str(given.images.root), freeze=True, weights=weights)
+    pixels = check_images(given.images, SIZE).pixels
+    assert pixels is not None
+    prepared = prepare_model(experiment, given.images.classes, 1)
+    cache = Cache(Path(tempfile.mkdtemp()))
+    trainer = Trainer(device="cpu", channels_last=True)
+    started = time.perf_counter()
+    found = find_cut(experiment, trainer.place(prepared.model), len(given.images), cache)
+    feature_sources(experiment, found, pixels, prepared.transform, trainer, cache)
+    return {"rate": len(given.images) / (time.perf_counter() - started)}
+
+
+def _decoded(given: Task) -> Tensor:
+    def one(path: Path) -> Any:
+        return np.asarray(Image.open(path).convert("RGB").resize((SIZE, SIZE), Image.Resampling.BILINEAR))
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        images = torch.from_numpy(np.stack(list(pool.map(one, given.paths)))).permute(0, 3, 1, 2)
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
+    return images.float().div_(255).sub_(mean).div_(std)
+
+
+def _cut(indices: list[int], batch: int) -> Iterator[list[int]]:
+    return (indices[start : start + batch] for start in range(0, len(indices), batch))
+
+
+def _inference(model: nn.Module, batch: int, seconds: float) -> float:
+    images = torch.randn(batch, 3, SIZE, SIZE).to(memory_format=torch.channels_last)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=has_bf16()):
+        model(images)
+        started, passes = time.perf_counter(), 0
+        while time.perf_counter() - started < seconds:
+            model(images)
+            passes += 1
+        return passes * batch / (time.perf_counter() - started)
+
+
+def _loaders(given: Task, batch: int, workers: int) -> tuple[Any, Any]:
+    change = v2.Compose(
+        [
+            v2.Resize((SIZE, SIZE)),
+            v2.ToImage(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(MEAN, STD),
+        ]
+    )
+    folder, split = ImageFolder(str(given.images.root), change), given.splits[0]
+    options = {"num_workers": workers, "persistent_workers": workers > 0}
+    return (
+        DataLoader(Subset(folder, split.train), batch, shuffle=True, **options),
+        DataLoader(Subset(folder, split.valid), batch, **options),
+    )
+
+
+def _plain(given: Task, model: nn.Module, settings: dict[str, float], epochs: int) -> float:
+    train, valid = _loaders(given, int(settings["batch"]), workers=0)
+    optimizer = torch.optim.Adam((p for p in model.parameters() if p.requires_grad), settings["lr"])
+    started = time.perf_counter()
+    for _ in range(epochs):
+        model.train()
+        for images, targets in train:
+            optimizer.zero_grad()
+            F.cross_entropy(model(images), targets).backward()
+            optimizer.step()
+        model.eval()
+        right, total = 0, 0.0
+        with torch.no_grad():
+            for images, targets in valid:
+                logits = model(images)
+                total += F.cross_entropy(logits, targets).item()
+                right += (logits.argmax(1) == targets).sum().item()
+    return time.perf_counter() - started
+
+
+def _lightning(given: Task, model: nn.Module, settings: dict[str, float], epochs: int) -> float:
+    import logging
+    import warnings
+
+    import lightning
+
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.simplefilter("ignore")
+    is_frozen = not next(model.parameters()).requires_grad
+    head = model.fc
+
+    class Classifier(lightning.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = model.to(memory_format=torch.channels_last)
+            if is_frozen:
+                self.body.fc = nn.Identity()
+            self.head = head if is_frozen else nn.Identity()
+
+        def forward(self, images: Tensor) -> Tensor:
+            images = images.contiguous(memory_format=torch.channels_last)
+            if is_frozen:
+                self.body.eval()
+            with torch.set_grad_enabled(torch.is_grad_enabled() and not is_frozen):
+                features = self.body(images)
+            return self.head(features)
+
+        def training_step(self, batch: Any, _: int) -> Tensor:
+            return F.cross_entropy(self(batch[0]), batch[1])
+
+        def validation_step(self, batch: Any, _: int) -> None:
+            self.log("valid_loss", F.cross_entropy(self(batch[0]), batch[1]))
+
+        def configure_optimizers(self) -> Any:
+            return torch.optim.Adam((p for p in self.parameters() if p.requires_grad), settings["lr"])
+
+    train, valid = _loaders(given, int(settings["batch"]), workers=0)
+    trainer = lightning.Trainer(
+        max_epochs=epochs,
+        accelerator="cpu",
+        precision="bf16-mixed" if has_bf16() else "32-true",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+    started = time.perf_counter()
+    trainer.fit(Classifier(), train, valid)
+    return time.perf_counter() - started
+
+
+def _harness(
+    given: Task, *, freeze: bool, batch: float, epochs: float, lr: float, options: tuple[str, ...] = ()
+) -> dict[str, float]:
+    """The command itself. `work` is its training part; what it does before and after shows in the whole process."""
+    from harness.cli.main import run_command
+
+    folder = Path(tempfile.mkdtemp())
+    os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{ROOT / 'runs/.benchmark.db'}")
+    weights = given.weights or "none"
+    settings = {"data": given.images.root, "test_data": "none", "weights": weights, "freeze": freeze, "lr": lr}
+    settings |= {"batch_size": int(batch), "epochs": int(epochs), "folds": FOLDS, "image_size": SIZE}
+    experiment = folder / "bench.py"
+    experiment.write_text("from harness import Experiment\n\nexperiment = Experiment()\n")
+    typed = [part for name, value in settings.items() for part in ("-s", f"{name}={value!s}")]
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()) as err:
+        code = run_command(["run", str(experiment), *typed, *options, "--runs", str(folder / "runs"), "--json"])
+    assert code == 0, err.getvalue()
+    found = json.loads(out.getvalue())
+    return {"work": found["fit_seconds"], "accuracy": found["accuracy"]}
+
+
+def main() -> None:
+    name = "_".join(sys.argv[1:])
+    found = globals()[name](task())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    print(json.dumps(found | {"peak_mb": peak}), flush=True)
+    os._exit(0)  # to take torch apart, object by object, is no part of any work
+
+
+if __name__ == "__main__":
+    main()

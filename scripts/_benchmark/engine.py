@@ -1,0 +1,110 @@
+"""What the engine adds to a step: a model that does next to nothing, in a bare loop, and in `Trainer` with callbacks.
+
+Prints microseconds as JSON. Blocks of the two take turns, and each pair gives one difference.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
+
+from harness.callbacks import (
+    BestPredictions,
+    EarlyStopping,
+    EpochLog,
+    FirstBatch,
+    GradientClipping,
+    LearningRateSchedule,
+    ModelCheckpoint,
+    ProgressBar,
+    TerminateOnNaN,
+)
+from harness.data.transforms import Transform
+from harness.engine import Callback, Trainer
+from harness.experiment import Experiment
+from harness.trackers.run_folder import RunFolder
+from harness.trackers.tracking import Tracking
+
+STEPS, PAIRS = 2000, 15
+
+
+class Nothing(nn.Module):
+    """Two logits that the input has no part in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(torch.zeros(16, 2))
+
+    def forward(self, _: Tensor) -> Tensor:
+        return self.logits + 0
+
+
+def bare(batches: list[tuple[Tensor, Tensor]], clip: bool) -> float:
+    """Microseconds a step; with `clip` gradients are clipped, which takes its time wherever it is done."""
+    model = Nothing()
+    optimizer = torch.optim.SGD(model.parameters(), 1e-3)
+    started = time.perf_counter()
+    for inputs, targets in batches:
+        optimizer.zero_grad(set_to_none=True)
+        F.cross_entropy(model(inputs), targets).backward()
+        if clip:
+            clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+    return 1e6 * (time.perf_counter() - started) / len(batches)
+
+
+def ours(batches: list[tuple[Tensor, Tensor]], callbacks: list[Callback]) -> float:
+    """Microseconds a step of training, as the engine itself measures its phase."""
+    model = Nothing()
+    optimizer = torch.optim.SGD(model.parameters(), 1e-3)
+    trainer = Trainer(callbacks=callbacks, precision="fp32", device="cpu")
+    state = trainer.fit(model, optimizer, batches, batches[:1], 1)
+    return 1e6 * state.history[0]["train_seconds"] / len(batches)
+
+
+def all_callbacks(run: RunFolder, tracking: Tracking) -> list[Callback]:
+    """Those of every run, with each that an experiment can switch on by a field."""
+    log = EpochLog(run.metrics)
+    return [
+        log,
+        FirstBatch(run.plots / "batch.png", ["a", "b"], Transform(16).picture),
+        tracking.callback(log),
+        TerminateOnNaN(),
+        BestPredictions("valid_accuracy"),
+        ModelCheckpoint(run.checkpoints, "valid_accuracy"),
+        LearningRateSchedule(torch.optim.lr_scheduler.CosineAnnealingLR, "batch"),
+        EarlyStopping("valid_accuracy", 100),
+        GradientClipping(),
+        ProgressBar(),
+    ]
+
+
+def main() -> None:
+    batches = [(torch.zeros(16, 1), torch.zeros(16, dtype=torch.long)) for _ in range(STEPS)]
+    os.chdir(tempfile.mkdtemp())
+    record = {"experiment": Experiment(name="engine").to_dict(), "data": {"folder": "none"}, "splits": {}}
+    run = RunFolder.create(Path(), "engine", record)
+    tracking = Tracking(run, ("tensorboard",))  # MLflow has a process of its own, which sees files alone
+    loop, every = [], []
+    for _ in range(PAIRS):
+        with contextlib.redirect_stderr(io.StringIO()):
+            loop.append(ours(batches, []) - bare(batches, clip=False))
+            every.append(ours(batches, all_callbacks(run, tracking)) - bare(batches, clip=True))
+    found = {"loop": statistics.median(loop), "all callbacks": statistics.median(every)}
+    print(json.dumps({name: round(value, 1) for name, value in found.items()}), flush=True)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
