@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ from harness.models.prefix import CannotCutError, Cut, cut, digest
 BATCH_SIZE = 64  # images that the prefix takes at once
 VERSION = 1  # of how features are computed here
 SHARE = 0.5  # of the cache's limit that one entry may take
+_shapes: dict[Any, tuple[int, ...]] = {}  # of the features of an image, by (architecture, frozen part, image size)
 
 
 class Features:
@@ -77,7 +79,9 @@ def why_live(experiment: Experiment) -> str:
 
 def find_cut(experiment: Experiment, model: nn.Module, images: int, cache: Cache) -> Cut:
     """Where to cut a model with a frozen part. Raises CannotCutError where that cannot be, or takes too much room."""
-    found = cut(model, experiment.image_size)
+    key = (experiment.model, experiment.freeze, experiment.image_size)
+    found = cut(model, experiment.image_size, _shapes.get(key))
+    _shapes[key] = found.shape
     size = 4 * images * int(np.prod(found.shape)) * (1 + (experiment.views or 0))
     if size > SHARE * cache.limit:
         raise CannotCutError(

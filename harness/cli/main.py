@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import importlib
 import os
 import signal
 import sys
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -99,6 +101,18 @@ def run_command(arguments: list[str], debug: bool = False) -> int:
     except BaseException as error:  # SystemExit of a callback is no success
         return _failed(_unforeseen(error), debug, 1)
     return 0
+
+
+@contextlib.contextmanager
+def without_collecting() -> Iterator[None]:
+    """Within, no garbage is looked for: while torch and scikit-learn are imported that takes a second, for nothing."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _leave(code: int) -> NoReturn:

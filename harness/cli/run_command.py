@@ -48,7 +48,9 @@ def command(
     from harness.experiment_file import find, folder_name, load
 
     found = None
-    with contextlib.redirect_stdout(sys.stderr):  # what an experiment's own code prints is no result
+    with contextlib.redirect_stdout(sys.stderr), contextlib.ExitStack() as start:
+        # what an experiment's own code prints is no result
+        start.enter_context(cli.without_collecting())
         path = find(experiment)
         chosen = load(path).override(parse_settings(settings)).named(folder_name(path.stem))
         follower = None if dry_run else start_early(chosen.trackers)
@@ -60,6 +62,7 @@ def command(
             plan = plan.shortened()
         with contextlib.suppress(OSError):  # whoever read stderr has left; that must not end the run
             click.echo("\n".join(plan.lines()), err=True)
+        start.close()
         if not dry_run:
             found = cross_validate(plan, runs=runs, source=path, follower=follower)
     if found is None:

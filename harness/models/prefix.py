@@ -37,11 +37,12 @@ class Cut:
         model.__class__ = type(kind.__name__, (kind,), {"forward": self.forward, "__module__": kind.__module__})
 
 
-def cut(model: nn.Module, image_size: int) -> Cut:
+def cut(model: nn.Module, image_size: int, shape: tuple[int, ...] | None = None) -> Cut:
     """Cuts `model` after the last step of its forward pass up to which all is frozen, and nothing is random.
 
     It is left in eval mode. Raises CannotCutError where there is no such step, where the forward pass cannot be
-    followed (torch.fx), or where two images show that the parts together are not the whole.
+    followed (torch.fx), or where two images show that the parts together are not the whole; where the `shape` of one
+    image's features is known, that has been shown before.
     """
     graphs = [_follow(model.train()), _follow(model.eval())]
     nodes = list(graphs[0].nodes)
@@ -53,7 +54,7 @@ def cut(model: nn.Module, image_size: int) -> Cut:
     def forward(self: nn.Module, features: Tensor) -> Any:
         return (in_training if self.training else in_eval)(self, features)
 
-    return Cut(prefix, _require_whole(model, prefix, forward, image_size), forward)
+    return Cut(prefix, shape or _require_whole(model, prefix, forward, image_size), forward)
 
 
 def digest(prefix: fx.GraphModule) -> str:

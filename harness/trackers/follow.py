@@ -10,6 +10,7 @@ has all.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -107,10 +108,12 @@ def _main() -> int:
 
 def _warm_up() -> None:
     """Imports what the end of a run needs: MLflow takes 2 seconds, torch 2, the models another 2."""
+    gc.disable()  # all that looking for garbage finds meanwhile is what has just been imported
     with contextlib.suppress(Exception):  # what is missing is told where it is needed
         import torchvision  # noqa: F401
 
         import harness.trackers.mlflow.model  # noqa: F401
+    gc.enable()
 
 
 def _say(out: TextIO, text: str) -> None:
