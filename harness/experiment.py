@@ -80,6 +80,11 @@ class Experiment:
     monitor: str = setting("valid_accuracy", text("a metric"), "decides which epoch is the best")
     patience: int | None = setting(None, whole(1).or_none(), "epochs without a better monitor before a fold stops")
     precision: str = setting("auto", choice("auto", "fp32", "bf16", "fp16"), "number format of the arithmetic")
+    compile: bool = setting(
+        False,
+        Rule("true or false", lambda v: isinstance(v, bool)),
+        "torch.compile, which pays where training is long; a run says after how many steps",
+    )
     seed: int = setting(0, whole(0, 2**32 - 1), "of folds, new weights, order and augmentation")
     workers: int | str = setting(
         "auto",

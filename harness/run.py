@@ -24,6 +24,7 @@ from harness.callbacks import (
     TerminateOnNaN,
 )
 from harness.callbacks.progress import say
+from harness.compiled import compile_model
 from harness.data.check import check_images
 from harness.data.folders import Images
 from harness.data.pixels import Pixels
@@ -133,6 +134,9 @@ def train(
             device=device,
             channels_last=bare.channels_last,
         )
+        if experiment.compile:
+            fed.training.set_epoch(1)
+            say(f"{title}  {compile_model(prepared.model, trainer, next(iter(fed.training)))}".strip())
         optimizer = make_optimizer(experiment, prepared.model)
         state = trainer.fit(prepared.model, optimizer, fed.training, fed.validation, experiment.epochs)
     predictions = _predictions(images, split, fold, best)

@@ -12,7 +12,7 @@ from harness.experiment import Experiment
 
 FIELDS = (
     "name data test_data image_size augment model weights freeze views cache optimizer lr weight_decay scheduler "
-    "batch_size epochs folds monitor patience precision seed workers min_accuracy loss callbacks trackers"
+    "batch_size epochs folds monitor patience precision compile seed workers min_accuracy loss callbacks trackers"
 )
 
 

@@ -39,6 +39,7 @@ FLOORS = {
     "own_model": 6,
     "prepared": 6,
     "features": 6,
+    "compiled": 6,
     "trackers": 7,
     "feeding": 7,
     "run": 8,

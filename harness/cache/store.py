@@ -137,7 +137,7 @@ class Cache:
             with contextlib.suppress(OSError):
                 os.utime(record)  # it was used now
             return Rows(content["items"], np.frombuffer(mapped, kind).reshape(shape), mapped)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
             self._say(f"note: {path} is damaged ({error}), and is made again")
@@ -241,8 +241,12 @@ def open_cache(say: Callable[[str], None] = lambda _: None) -> Cache:
     limit = os.environ.get("HARNESS_CACHE_GB") or str(LIMIT / GB)
     try:
         size = int(float(limit) * GB)
+        if size < 0:
+            raise ValueError
     except (ValueError, OverflowError) as error:
-        raise UsageError(f"HARNESS_CACHE_GB={limit} is no size", "it is no number", "HARNESS_CACHE_GB=20") from error
+        raise UsageError(
+            f"HARNESS_CACHE_GB={limit} is no size", "it takes a number from 0 up", "HARNESS_CACHE_GB=20"
+        ) from error
     return Cache(folder, size, say)
 
 

@@ -21,6 +21,7 @@ from harness.errors import HarnessError, Terminated, UsageError, nearest
 from harness.version import __version__
 
 VERBS = {
+    "cache": "Show or clear what is kept of computations.",
     "data": "Make and look after data sets.",
     "list": "Show the experiments and the latest runs.",
     "run": "Train an experiment by cross-validation.",

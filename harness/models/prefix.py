@@ -153,6 +153,11 @@ def _require_whole(
         if not isinstance(features, Tensor) or len(features) != 2 or not features.is_floating_point():
             raise CannotCutError("what its frozen part gives is no tensor with a row for each image")
         expected, logits = model(images), forward(model, features)
+        alone = prefix(images[:1])
+    if not torch.allclose(alone, features[:1], rtol=1e-4, atol=1e-5):
+        raise CannotCutError(
+            "what its frozen part makes of an image depends on the other images of a batch, or on chance"
+        )
     if not torch.allclose(expected, logits, rtol=1e-4, atol=1e-5):
         raise CannotCutError("its parts, run one after the other, give something else than the whole")
     return tuple(features.shape[1:])

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import random
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from torch import Tensor
 
 from harness.data.check import check_images
 from harness.data.folders import list_images
-from harness.data.loading import Batches, EpochSampler, ImageSource
+from harness.data.loading import Batches, EpochSampler, ImageSource, Views, _ahead
 from harness.data.transforms import Transform, augmentation
 
 
@@ -68,3 +70,35 @@ def test_a_last_batch_of_one_joins_the_one_before_in_training_only() -> None:
     judging = EpochSampler(range(9), 4, seed=0, shuffle=False)
     assert [[index for _, index in keys] for keys in judging] == [[0, 1, 2, 3], [4, 5, 6, 7], [8]]
     assert [len(keys) for keys in EpochSampler(range(1), 4, seed=0, shuffle=True)] == [1]
+
+
+def test_views_are_so_many_and_those_of_as_many_first_epochs(scenery: Path) -> None:
+    pixels = check_images(list_images(scenery), 24).pixels
+    assert pixels is not None
+    few = ImageSource(pixels, Transform(24), augmentation("standard", 24), 3, views=2)
+    all_new = ImageSource(pixels, Transform(24), augmentation("standard", 24), 3)
+    known = [all_new.load([(epoch, 5)]) for epoch in (1, 2)]
+    seen = [few.load([(epoch, 5)]) for epoch in range(1, 20)]
+    which = [[torch.equal(image, view) for view in known].index(True) for image in seen]
+    assert set(which) == {0, 1}
+    chosen = Views(4, 3, 1000)
+    drawn = [chosen(1, index) for index in range(1000)]
+    assert {drawn.count(view) > 180 for view in (1, 2, 3, 4)} == {True}
+    assert drawn == [Views(4, 3, 1000)(1, index) for index in range(1000)] != [chosen(2, i) for i in range(1000)]
+
+
+def test_a_thread_that_loads_ahead_keeps_the_order_passes_errors_on_and_ends() -> None:
+    def failing() -> Iterator[int]:
+        yield from range(5)
+        raise OSError("gone")
+
+    assert list(_ahead(iter(range(20)))) == list(range(20))  # type: ignore[arg-type]
+    read = _ahead(failing())  # type: ignore[arg-type]
+    assert [next(read) for _ in range(5)] == list(range(5))  # type: ignore[comparison-overlap]
+    with pytest.raises(OSError, match="gone"):
+        next(read)
+    threads = threading.active_count()
+    read = _ahead(iter(range(10**9)))  # type: ignore[arg-type]
+    next(read)
+    read.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == threads

@@ -1,0 +1,57 @@
+"""`harness cache`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from datetime import datetime
+
+import click
+
+from harness.cli import main as cli
+
+
+@click.group("cache", short_help=cli.VERBS["cache"], invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@click.pass_context
+def command(context: click.Context, as_json: bool) -> None:
+    """Show what is kept of computations, the latest used first: features of frozen models, decoded images.
+
+    $HARNESS_CACHE says in which folder, $HARNESS_CACHE_GB how much of it: beyond that, what was not used for longest
+    goes. All of it can be computed again.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from harness.cache.store import GB, open_cache
+
+    cache = open_cache()
+    entries = cache.entries()
+    total = sum(entry.bytes for entry in entries)
+    if as_json:
+        found = {"folder": str(cache.folder), "limit": cache.limit, "bytes": total}
+        click.echo(json.dumps(found | {"entries": [dataclasses.asdict(entry) for entry in entries]}))
+        return
+    for entry in entries:
+        used = f"{datetime.fromtimestamp(entry.used):%Y-%m-%d %H:%M}"
+        count = f"{entry.rows:>8} rows  {_size(entry.bytes):>8}"
+        click.echo(f"{entry.key[:8]}  {entry.kind:<8}  {count}  used {used}  {entry.about}")
+    click.echo(f"{_size(total)} of {cache.limit / GB:g} GB in {cache.folder}")
+
+
+@command.command("clear")
+@click.argument("keys", nargs=-1)
+def clear(keys: tuple[str, ...]) -> None:
+    """Remove the entries whose keys begin with KEYS, or all."""
+    from harness.cache.store import open_cache
+
+    cache = open_cache()
+    removed = cache.clear(keys)
+    click.echo(f"{removed} entries removed from {cache.folder}")
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"

@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.cache import store
+from harness.cache.store import Cache, Recipe, open_cache
+from harness.errors import UsageError
+from tests.conftest import wait
+
+RECIPE = Recipe("features", "numbers", {"weights": "a", "size": 32})
+ITEMS = [f"image{i}" for i in range(10)]
+
+
+class Making:
+    """Rows of three numbers, a function of the item; remembers which it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def __call__(self, items: Sequence[str]) -> Iterator[np.ndarray[Any, Any]]:
+        for start in range(0, len(items), 4):
+            self.asked += items[start : start + 4]
+            yield expected(items[start : start + 4])
+
+
+def expected(items: Sequence[str]) -> np.ndarray[Any, Any]:
+    return np.array([[int(item.removeprefix("image")), 1, 2] for item in items], np.float32)
+
+
+def rows(cache: Cache, items: Sequence[str] = ITEMS, recipe: Recipe = RECIPE) -> list[str]:
+    """Asks for them, checks what comes, and returns those that had to be made."""
+    making = Making()
+    found = cache.rows(recipe, items, making)
+    assert np.array_equal(found.take(found.places(items)), expected(items))
+    return making.asked
+
+
+def test_what_was_made_is_found_again_in_any_order_and_from_elsewhere(tmp_path: Path) -> None:
+    assert rows(Cache(tmp_path)) == ITEMS
+    assert rows(Cache(tmp_path)) == []
+    assert rows(Cache(tmp_path), ITEMS[::-1]) == []
+    assert rows(Cache(tmp_path), [*ITEMS, ITEMS[3]]) == []  # a copy of an image is the same item
+
+
+def test_any_change_makes_another_key(tmp_path: Path) -> None:
+    rows(Cache(tmp_path))
+    for other in (
+        Recipe("images", "numbers", RECIPE.parts),
+        Recipe("features", "numbers", {**RECIPE.parts, "weights": "b"}),
+        Recipe("features", "numbers", {**RECIPE.parts, "more": None}),
+    ):
+        assert rows(Cache(tmp_path), recipe=other) == ITEMS
+    assert len(Cache(tmp_path).entries()) == 4
+    assert rows(Cache(tmp_path), recipe=Recipe("features", "otherwise called", RECIPE.parts)) == []
+
+
+def test_of_more_items_only_those_that_are_missing_are_made(tmp_path: Path) -> None:
+    rows(Cache(tmp_path), ITEMS[:7])
+    assert rows(Cache(tmp_path)) == ITEMS[7:]
+    assert rows(Cache(tmp_path), ITEMS[2:9]) == []  # a part of a larger one is copied
+
+
+@pytest.mark.parametrize("harm", ["flipped", "short", "long", "record", "half"])
+def test_a_damaged_entry_is_told_and_made_again(tmp_path: Path, harm: str) -> None:
+    rows(Cache(tmp_path))
+    (data,), (record,) = tmp_path.glob("*.rows"), tmp_path.glob("*.json")
+    content = data.read_bytes()
+    match harm:
+        case "flipped":
+            data.write_bytes(content[:50] + bytes([content[50] ^ 1]) + content[51:])
+        case "short":
+            data.write_bytes(content[:-4])
+        case "long":
+            data.write_bytes(content + b"0000")
+        case "record":
+            record.write_text(record.read_text()[:-20])
+        case "half":
+            record.unlink()  # it is written last
+    said: list[str] = []
+    assert rows(Cache(tmp_path, say=said.append)) == ITEMS
+    assert [("is damaged" in line) for line in said] == ([] if harm == "half" else [True] * len(said))
+    assert rows(Cache(tmp_path)) == []
+
+
+def test_the_oldest_goes_first_and_never_the_one_that_is_wanted(tmp_path: Path) -> None:
+    recipes = [Recipe("features", str(i), {"number": i}) for i in range(4)]
+    for age, recipe in enumerate(recipes[:3]):
+        rows(Cache(tmp_path), recipe=recipe)
+        os.utime(tmp_path / f"{recipe.digest(ITEMS)}.json", (1000 + age, 1000 + age))
+    rows(Cache(tmp_path), recipe=recipes[0])  # used now
+    size = max(entry.bytes for entry in Cache(tmp_path).entries())
+    rows(Cache(tmp_path, limit=3 * size), recipe=recipes[3])
+    assert {entry.about for entry in Cache(tmp_path).entries()} == {"0", "2", "3"}
+    rows(Cache(tmp_path, limit=1), recipe=recipes[1])
+    assert [entry.about for entry in Cache(tmp_path).entries()] == ["1"]
+    assert len(list(tmp_path.glob("*.rows"))) == 1
+
+
+def test_where_nothing_can_be_kept_the_rows_are_there_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("x")
+    said: list[str] = []
+    assert rows(Cache(tmp_path / "file/below", say=said.append)) == ITEMS
+    assert "cannot be kept" in said[0]
+    monkeypatch.setattr(store.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    assert rows(Cache(tmp_path / "full", say=said.append)) == [*ITEMS[:4], *ITEMS]  # the first tell how much it takes
+    assert "0.0 GB are free" in said[1]
+    assert list((tmp_path / "full").glob("*.part")) == []
+
+
+SCRIPT = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from harness.cache.store import Cache, Recipe
+folder, mark = Path(sys.argv[1]), Path(sys.argv[2])
+
+def make(items):
+    with mark.open("a") as file:
+        file.write("made\\n")
+    for item in items:
+        time.sleep(float(sys.argv[3]))
+        yield np.array([[int(item), 1, 2]], np.float32)
+
+cache = Cache(folder, say=lambda text: print(text, flush=True))
+found = cache.rows(Recipe("features", "x", {}), list("0123456789"), make)
+assert found.take(found.places("37")).tolist() == [[3, 1, 2], [7, 1, 2]]
+"""
+
+
+def start(folder: Path, seconds: float) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", SCRIPT, str(folder), str(folder.parent / "mark"), str(seconds)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no lock")
+def test_of_processes_that_want_the_same_one_computes_and_the_others_wait(tmp_path: Path) -> None:
+    processes = [start(tmp_path / "cache", 0.1) for _ in range(3)]
+    said = [process.communicate(timeout=60)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    assert (tmp_path / "mark").read_text() == "made\n"
+    assert sum("another process computes" in text for text in said) <= 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are another matter there")
+def test_one_that_was_killed_half_way_leaves_nothing_that_is_taken_for_whole(tmp_path: Path) -> None:
+    process = start(tmp_path / "cache", 0.2)
+    wait(lambda: list((tmp_path / "cache").glob("*.part")))
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert Cache(tmp_path / "cache").entries() == []
+    again = start(tmp_path / "cache", 0.0)
+    again.communicate(timeout=60)
+    assert again.returncode == 0
+    assert (tmp_path / "mark").read_text() == "made\nmade\n"
+    (part,) = (tmp_path / "cache").glob("*.part")
+    os.utime(part, (time.time() - 90_000,) * 2)
+    rows(Cache(tmp_path / "cache"))
+    assert not part.exists()  # a day later somebody sweeps up
+
+
+def test_clearing_takes_some_or_all(tmp_path: Path) -> None:
+    keys = []
+    for number in range(3):
+        recipe = Recipe("features", str(number), {"number": number})
+        rows(Cache(tmp_path), recipe=recipe)
+        keys.append(recipe.digest(ITEMS))
+    (tmp_path / "mine.txt").write_text("x")
+    (tmp_path / "left-0000.part").write_text("x")
+    cache = Cache(tmp_path)
+    with pytest.raises(UsageError, match="no entry begins with 'zz'"):
+        cache.clear(["zz"])
+    assert cache.clear([keys[0][:6]]) == 1
+    assert {entry.key for entry in cache.entries()} == set(keys[1:])
+    assert cache.clear() == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+    assert Cache(tmp_path / "nowhere").clear() == 0
+
+
+def test_the_items_of_entries_with_some_parts(tmp_path: Path) -> None:
+    rows(Cache(tmp_path), ITEMS[:2])
+    rows(Cache(tmp_path), ITEMS[5:7], Recipe("images", "x", {"weights": "b", "size": 32}))
+    (tmp_path / "odd.json").write_text(json.dumps(["odd"]))
+    assert Cache(tmp_path).items(size=32) == {*ITEMS[:2], *ITEMS[5:7]}
+    assert Cache(tmp_path).items(weights="a") == {*ITEMS[:2]}
+    assert Cache(tmp_path).items(size=33) == set()
+
+
+def test_its_folder_and_its_limit_are_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARNESS_CACHE_GB", "1.5")
+    assert open_cache().limit == 1_500_000_000
+    monkeypatch.delenv("HARNESS_CACHE")
+    monkeypatch.setenv("LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME", str(tmp_path))
+    assert open_cache().folder == tmp_path / "harness"
+    for wrong in ("much", "-1", "nan"):
+        monkeypatch.setenv("HARNESS_CACHE_GB", wrong)
+        with pytest.raises(UsageError, match="is no size"):
+            open_cache()
+
+
+def test_a_mapped_file_stays_out_of_this_processs_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from harness.cache import rows as module
+
+    resident = Path("/proc/self/smaps_rollup")
+    if not resident.exists():
+        pytest.skip("this system does not tell")
+    monkeypatch.setattr(module, "RESIDENT", 2**20)
+    items = [str(i) for i in range(64)]
+    found = Cache(tmp_path).rows(
+        Recipe("images", "x", {}), items, lambda wanted: (np.full((1, 2**20), int(i) % 251, np.uint8) for i in wanted)
+    )
+
+    def mapped() -> int:
+        lines = Path("/proc/self/smaps").read_text().split(".rows\n")[1:]
+        return sum(int(line.split("Rss:")[1].split()[0]) for line in lines)
+
+    for item in items:
+        assert found.take(found.places([item]))[0, 0] == int(item) % 251
+        assert mapped() <= 3 * 1024  # kB, of 64 MB

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Outcome
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_what_runs_have_kept_is_shown_and_cleared(call: Callable[..., Outcome], project: Path, own_cache: Path) -> None:
+    assert call("cache").out == f"0 B of 20 GB in {own_cache}\n"
+    for freeze in ("true", "blocks.block2"):
+        assert call("run", "tiny", "-s", f"freeze={freeze}", "-s", "folds=0", "-s", "epochs=1").code == 0
+    shown = call("cache").out.splitlines()
+    assert len(shown) == 3
+    assert "small_cnn up to blocks.block2 at 32 px, fp32" in shown[0]
+    assert "33 rows" in shown[1]
+    assert "small_cnn without its head" in shown[1]
+    found = json.loads(call("cache", "--json").out)
+    assert [entry["rows"] for entry in found["entries"]] == [33, 33]
+    assert found["bytes"] == sum(entry["bytes"] for entry in found["entries"])
+    assert call("cache", "clear", shown[1].split()[0]).out == f"1 entries removed from {own_cache}\n"
+    outcome = call("cache", "clear", "nothing")
+    assert (outcome.code, len(outcome.error_lines)) == (2, 3)
+    assert call("cache", "clear").out == f"1 entries removed from {own_cache}\n"
+    assert json.loads(call("cache", "--json").out)["entries"] == []
+    assert list(own_cache.iterdir()) == []

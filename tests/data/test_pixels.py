@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from harness.cache.store import Cache
+from harness.data import pixels as module
+from harness.data.check import check_images
+from harness.data.decode import decode
+from harness.data.folders import list_images
+from harness.data.pixels import Pixels, in_threads
+from harness.data.transforms import resize
+from harness.errors import DataError
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A mark for each image that is decoded."""
+    marks: list[int] = []
+
+    def counting(content: bytes) -> object:
+        marks.append(len(content))
+        return decode(content)
+
+    monkeypatch.setattr(module, "decode", counting)
+    return marks
+
+
+def of(root: Path, memory: int = module.MEMORY) -> Pixels:
+    images = list_images(root)
+    return Pixels(images, check_images(images).hashes, 24, memory)
+
+
+@pytest.mark.parametrize("memory", [module.MEMORY, 0], ids=["held", "not held"])
+def test_they_are_what_the_files_show(scenery: Path, memory: int) -> None:
+    pixels = of(scenery, memory)
+    taken = pixels.take([5, 0, 5])
+    assert taken.shape == (3, 3, 24, 24)
+    assert taken.dtype == torch.uint8
+    assert taken.is_contiguous(memory_format=torch.channels_last)
+    for place, index in enumerate([5, 0, 5]):
+        expected = resize(decode((scenery / pixels.images.paths[index]).read_bytes()), 24)
+        assert torch.equal(taken[place].permute(1, 2, 0), torch.from_numpy(expected))
+    taken.zero_()  # a copy: who changes it changes nobody else's
+    assert pixels.take([5]).any()
+
+
+def test_what_is_held_is_decoded_once_and_what_has_no_room_lies_on_the_disk(
+    scenery: Path, tmp_path: Path, decoded: list[int]
+) -> None:
+    held, kept, live = of(scenery), of(scenery, memory=1000), of(scenery, memory=1000)
+    assert (held.held, kept.held) == (True, False)
+    held.keep_in(Cache(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+    kept.keep_in(Cache(tmp_path))
+    assert len(decoded) == 66
+    live.keep_in(None)
+    for _ in range(3):
+        assert torch.equal(held.take(range(33)), kept.take(range(33)))
+    assert len(decoded) == 66
+    again = of(scenery, memory=1000)
+    again.keep_in(Cache(tmp_path))  # as another run would
+    assert torch.equal(again.take([7, 3]), live.take([7, 3]))
+    assert len(decoded) == 68
+
+
+def test_the_check_leaves_them_decoded_and_knows_what_was_decoded_before(scenery: Path, decoded: list[int]) -> None:
+    images = list_images(scenery)
+    check = check_images(images, 24)
+    assert check.pixels is not None
+    check.pixels.take(range(33))
+    assert len(decoded) == 33
+    known = check_images(images, 24, set(check.hashes[:30]))
+    assert len(decoded) == 36
+    assert known.pixels is not None
+    assert torch.equal(known.pixels.take(range(33)), check.pixels.take(range(33)))
+    assert len(decoded) == 66
+
+
+def test_without_some_of_them(scenery: Path) -> None:
+    pixels = of(scenery)
+    pixels.take([0])
+    rest = pixels.without([pixels.images.paths[1]])
+    assert torch.equal(rest.take(range(32)), pixels.take([0, *range(2, 33)]))
+    assert rest.hashes == (pixels.hashes[0], *pixels.hashes[2:])
+
+
+def test_an_image_that_changes_during_a_run_is_told(scenery: Path, tmp_path: Path) -> None:
+    shutil.copytree(scenery, tmp_path / "copy")
+    pixels = of(tmp_path / "copy")
+    path = tmp_path / "copy" / pixels.images.paths[0]
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(DataError, match="is another image than it was"):
+        pixels.take([0])
+    path.unlink()
+    with pytest.raises(DataError, match="cannot be read any more"):
+        pixels.take([0])
+
+
+def test_threads_keep_the_order_and_stay_only_a_few_ahead() -> None:
+    begun: list[int] = []
+
+    def square(number: int) -> int:
+        begun.append(number)
+        return number * number
+
+    found = in_threads(square, range(10_000))
+    assert [next(found) for _ in range(3)] == [0, 1, 4]
+    assert len(begun) < 2000
+    found.close()  # type: ignore[attr-defined]
+    assert list(in_threads(square, [])) == []

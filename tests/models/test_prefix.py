@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from harness.models.build import build
+from harness.models.freezing import freeze
+from harness.models.prefix import CannotCutError, cut, digest
+
+
+@pytest.mark.parametrize(
+    ("name", "until", "shape"),
+    [
+        ("small_cnn", True, (128,)),
+        ("small_cnn", "blocks.block2", (32, 16, 16)),
+        ("resnet18", True, (512,)),
+        ("resnet18", "layer3", (256, 4, 4)),
+        ("resnet18", "layer4", (512,)),  # pooling has nothing to train either
+        ("resnet18", "layer3.0.conv1", (128, 8, 8)),  # what goes round that convolution is needed, too
+        ("densenet121", "features.denseblock2", (512, 8, 8)),
+        ("mobilenet_v3_small", True, (1024,)),  # dropout comes before the head, and is frozen
+        ("efficientnet_b0", "features.4", (80, 4, 4)),  # what follows drops whole branches, in training alone
+        ("squeezenet1_1", True, (512, 3, 3)),  # after its head comes pooling
+        ("vit_b_16", "encoder.layers.encoder_layer_5", (17, 768)),
+        ("swin_t", True, (768,)),
+    ],
+)
+def test_the_parts_one_after_the_other_are_the_whole(name: str, until: bool | str, shape: tuple[int, ...]) -> None:
+    model = build(name, 2, 64)
+    freeze(model, until)
+    images = torch.randn(3, 3, 64, 64)
+    names, state = [n for n, _ in model.named_parameters()], {k: v.clone() for k, v in model.state_dict().items()}
+    found = cut(model, 64)
+    assert found.shape == shape
+    with torch.no_grad():
+        expected, features = model.eval()(images), found.prefix(images)
+    found.apply(model)
+    with torch.no_grad():
+        assert torch.equal(model(features), expected)
+    assert [n for n, _ in model.named_parameters()] == names
+    assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
+    model.train()(features).sum().backward()
+    trained = {n for n, p in model.named_parameters() if p.grad is not None}
+    assert trained == {n for n, p in model.named_parameters() if p.requires_grad}
+    assert isinstance(model, type(build(name, 2, 64)))
+
+
+def test_dropout_of_the_rest_is_on_in_training_and_off_in_validation() -> None:
+    model = build("efficientnet_b0", 2, 64)
+    freeze(model, "features.4")
+    found = cut(model, 64)
+    found.apply(model)
+    features = torch.randn(4, *found.shape)
+    assert not torch.equal(model.train()(features), model(features))
+    assert torch.equal(model.eval()(features), model(features))
+
+
+class Parts(nn.Module):
+    """A frozen body and a head, and something between them."""
+
+    def __init__(self, _: int = 2) -> None:
+        super().__init__()
+        self.body = nn.Conv2d(3, 4, 3)
+        self.head = nn.Linear(4, 2)
+
+    def between(self, features: Tensor) -> Tensor:
+        return features
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.between(self.body(images)).mean((2, 3)))
+        return logits
+
+
+class Noisy(Parts):
+    def between(self, features: Tensor) -> Tensor:
+        return F.dropout(features, 0.5, self.training)
+
+
+class AlwaysNoisy(Parts):
+    def between(self, features: Tensor) -> Tensor:
+        return features + torch.rand_like(features)
+
+
+class Branching(Parts):
+    def between(self, features: Tensor) -> Tensor:
+        return features if features.sum() > 0 else -features
+
+
+class Skipping(Parts):
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.body(images).mean((2, 3))) + images.mean((1, 2, 3))[:, None]
+        return logits
+
+
+class Odd(Parts):
+    """Of a batch it makes one thing, in which the images are no more told apart."""
+
+    def between(self, features: Tensor) -> Tensor:
+        return features - features.mean(0)
+
+
+def frozen(kind: type[Parts]) -> nn.Module:
+    torch.manual_seed(0)
+    model = kind()
+    freeze(model, True)
+    return model
+
+
+def test_what_is_random_is_not_cut_off() -> None:
+    assert cut(frozen(Noisy), 16).shape == (4, 14, 14)  # before the dropout, not after it
+    with pytest.raises(CannotCutError, match="something else than the whole"):  # not even the whole is, twice
+        cut(frozen(AlwaysNoisy), 16)
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [(Branching, "cannot be followed"), (Skipping, "nothing that is frozen comes before")],
+)
+def test_what_cannot_be_cut_says_why(kind: type[Parts], why: str) -> None:
+    with pytest.raises(CannotCutError, match=why):
+        cut(frozen(kind), 16)
+    with pytest.raises(CannotCutError, match="nothing that is frozen"):
+        cut(Parts(), 16)
+
+
+def test_what_mixes_the_images_of_a_batch_is_not_cut_off() -> None:
+    with pytest.raises(CannotCutError, match="the other images of a batch"):
+        cut(frozen(Odd), 16)
+
+
+def test_the_digest_changes_with_weights_settings_and_steps() -> None:
+    def of(model: nn.Module) -> str:
+        freeze(model, True)
+        return digest(cut(model, 16).prefix)
+
+    torch.manual_seed(0)
+    model = Parts()
+    assert of(frozen(Parts)) == of(model)
+    other = Parts()
+    other.load_state_dict(model.state_dict())
+    other.body.weight.data[0, 0, 0, 0] += 1e-6
+    wider = Parts()
+    wider.load_state_dict(model.state_dict())
+    wider.body.padding = (1, 1)
+    assert len({of(model), of(other), of(wider), of(frozen(Noisy))}) >= 3
