@@ -20,7 +20,8 @@ from harness.callbacks.progress import counted, say
 from harness.data.loading import Batches, ImageSource, Key, Source, Views
 from harness.data.pixels import DECODER, Pixels
 from harness.data.transforms import Augment, Transform, augmentation
-from harness.engine import Callback, Trainer
+from harness.engine import Callback, State, Trainer
+from harness.errors import TrainingError
 from harness.experiment import Experiment
 from harness.fields import plain
 from harness.models.prefix import CannotCutError, Cut, cut, digest
@@ -40,18 +41,16 @@ class Features:
 
     random = False
 
-    def __init__(
-        self, rows: Rows, items: Sequence[Sequence[str]], half: torch.dtype, view: Views | None = None
-    ) -> None:
+    def __init__(self, rows: Rows, items: Mapping[Key, str], half: torch.dtype, view: Views | None = None) -> None:
         self._rows = rows
-        self._places = np.array([rows.places(of_view) for of_view in items])  # (views, images)
+        self._places = dict(zip(items, rows.places(items.values()), strict=True))  # by view and index
         self._half = half  # the type of what is 16 bits wide
         self._view = view
 
     def load(self, keys: Sequence[Key]) -> Tensor:
         """(B, ...) in the precision in which they were computed."""
-        views = [0 if self._view is None else self._view(epoch, index) - 1 for epoch, index in keys]
-        features = torch.from_numpy(self._rows.take(self._places[views, [index for _, index in keys]]))
+        viewed = [(1 if self._view is None else self._view(epoch, index), index) for epoch, index in keys]
+        features = torch.from_numpy(self._rows.take([self._places[key] for key in viewed]))
         if features.dtype == torch.int16:  # numpy knows no bfloat16
             features = features.view(self._half)
         return features.permute(0, 3, 1, 2) if features.ndim == 4 else features
@@ -59,6 +58,24 @@ class Features:
     def finish(self, loaded: Tensor) -> Tensor:
         """As they are."""
         return loaded
+
+
+class StillFrozen(Callback):
+    """Ends a fit on features in which somebody begins to train what the features were made by.
+
+    Raises TrainingError at the start of an epoch.
+    """
+
+    def __init__(self, prefix: nn.Module) -> None:
+        self._prefix = prefix
+
+    def on_epoch_start(self, state: State) -> None:
+        if any(parameter.requires_grad for parameter in self._prefix.parameters()):
+            raise TrainingError(
+                "the frozen part is not frozen any more",
+                f"before epoch {state.epoch} something made its weights trainable, and it is no longer run",
+                "-s cache=false, with which it runs in every epoch",
+            )
 
 
 def why_live(experiment: Experiment) -> str:
@@ -92,9 +109,15 @@ def find_cut(experiment: Experiment, model: nn.Module, images: int, cache: Cache
 
 
 def feature_sources(
-    experiment: Experiment, found: Cut, pixels: Pixels, transform: Transform, trainer: Trainer, cache: Cache
+    experiment: Experiment,
+    found: Cut,
+    pixels: Pixels,
+    indices: Sequence[int],
+    transform: Transform,
+    trainer: Trainer,
+    cache: Cache,
 ) -> tuple[Source, Source]:
-    """(of training, of validation): the features of all images, computed now or found in the cache.
+    """(of training, of validation): the features of the images at `indices`, computed now or found in the cache.
 
     The model whose prefix it is must be on the trainer's device. Raises DataError where an image is gone.
     """
@@ -115,20 +138,20 @@ def feature_sources(
         return cache.rows(recipe, list(items), lambda missing: _compute(found, source, items, missing, trainer))
 
     hashes, half = pixels.hashes, trainer.precision.dtype
-    rows = computed(None, {md5: (1, i) for i, md5 in enumerate(hashes)}, Recipe("features", about, parts))
-    validation = Features(rows, [hashes], half)
+    rows = computed(None, {hashes[i]: (1, i) for i in indices}, Recipe("features", about, parts))
+    validation = Features(rows, {(1, i): hashes[i] for i in indices}, half)
     augment = augmentation(experiment.augment, experiment.image_size)
     if augment is None or experiment.views is None:
         return validation, validation
-    views = [[f"{md5}:{i}:{view}" for i, md5 in enumerate(hashes)] for view in range(1, experiment.views + 1)]
-    parts |= {
+    parts = parts | {
         "augment": _identity(experiment.augment),
         "seed": experiment.seed,
         "torchvision": metadata.version("torchvision"),
     }
-    items = {item: (view, i) for view, of_view in enumerate(views, 1) for i, item in enumerate(of_view)}
+    items = {f"{hashes[i]}:{i}:{view}": (view, i) for view in range(1, experiment.views + 1) for i in indices}
     rows = computed(augment, items, Recipe("features", f"{about}, {experiment.views} views", parts))
-    return Features(rows, views, half, Views(experiment.views, experiment.seed, len(hashes))), validation
+    view = Views(experiment.views, experiment.seed, len(hashes))
+    return Features(rows, {key: item for item, key in items.items()}, half, view), validation
 
 
 def _compute(
@@ -146,7 +169,7 @@ def _compute(
         features = (features.permute(0, 2, 3, 1) if features.ndim == 4 else features).contiguous().cpu()
         yield (features.view(torch.int16) if features.element_size() == 2 else features).numpy()
     seconds = time.perf_counter() - started
-    say(f"frozen part: {len(missing)} images in {seconds:.1f} s, kept for all epochs, all folds and later runs")
+    say(f"frozen part: {len(missing)} images in {seconds:.1f} s, once for all epochs and folds")
 
 
 def _until(experiment: Experiment) -> str:

@@ -15,10 +15,10 @@ from harness.data.loading import Batches, EpochSampler, ImageSource, Source
 from harness.data.pixels import Pixels
 from harness.data.splits import Split
 from harness.data.transforms import augmentation
-from harness.engine import Trainer
+from harness.engine import Callback, Trainer
 from harness.experiment import Experiment
-from harness.features import feature_sources, find_cut, why_live
-from harness.models.prefix import CannotCutError
+from harness.features import StillFrozen, feature_sources, find_cut, why_live
+from harness.models.prefix import CannotCutError, Cut
 from harness.prepared import PreparedModel
 
 
@@ -28,7 +28,8 @@ class Feed:
 
     training: Batches
     validation: Batches
-    images: Iterable[tuple[Tensor, Tensor]]  # of the first epoch, where the training is on features of them; else none
+    images: Iterable[tuple[Tensor, Tensor]] = ()  # of the first epoch, where the training is on features of them
+    guards: tuple[Callback, ...] = ()  # for the fit
 
     def close(self) -> None:
         self.training.close()
@@ -45,9 +46,16 @@ def feed(
     """
     augment = augmentation(experiment.augment, experiment.image_size)
     images = ImageSource(pixels, prepared.transform, augment, experiment.seed, experiment.views)
-    sources = _features(experiment, prepared, pixels, trainer, cache)
-    if sources is None:
-        pixels.keep_in(cache if experiment.cache else None)
+    needed = sorted({*split.train, *split.valid})  # of a fast dev run, a few
+    found = _cut(experiment, prepared, len(pixels.images), cache)
+    if found is None:
+        pixels.keep_in(cache if experiment.cache else None, needed)
+        training: Source = images
+        validation: Source = ImageSource(pixels, prepared.transform)
+    else:
+        trainer.place(prepared.model)
+        training, validation = feature_sources(experiment, found, pixels, needed, prepared.transform, trainer, cache)
+        found.apply(prepared.model)
 
     def batches(source: Source, indices: tuple[int, ...], shuffle: bool, epoch: int = 0) -> Batches:
         sampler = EpochSampler(indices, experiment.batch_size, experiment.seed, shuffle)
@@ -55,12 +63,10 @@ def feed(
         workers = 0 if epoch else choose_workers(experiment.workers, source, trainer.device)
         return Batches(source, pixels.images.labels, sampler, workers=workers, device=trainer.device)
 
-    training, validation = sources or (images, ImageSource(pixels, prepared.transform))
-    return Feed(
-        batches(training, split.train, shuffle=True),
-        batches(validation, split.valid, shuffle=False),
-        batches(images, split.train, shuffle=True, epoch=1) if sources else (),
-    )
+    sides = batches(training, split.train, shuffle=True), batches(validation, split.valid, shuffle=False)
+    if found is None:
+        return Feed(*sides)
+    return Feed(*sides, batches(images, split.train, shuffle=True, epoch=1), (StillFrozen(found.prefix),))
 
 
 def choose_workers(asked: int | str, source: Source, device: torch.device) -> int:
@@ -74,17 +80,11 @@ def choose_workers(asked: int | str, source: Source, device: torch.device) -> in
     return min(16, max(1, (os.cpu_count() or 1) - 1)) if helps else 0
 
 
-def _features(
-    experiment: Experiment, prepared: PreparedModel, pixels: Pixels, trainer: Trainer, cache: Cache
-) -> tuple[Source, Source] | None:
-    """(of training, of validation), where a prefix is frozen and can be run once. Then it is cut off the model."""
+def _cut(experiment: Experiment, prepared: PreparedModel, images: int, cache: Cache) -> Cut | None:
+    """Where a prefix is frozen, and can be run once."""
     if experiment.freeze is False or why_live(experiment):
         return None
     try:
-        found = find_cut(experiment, prepared.model, len(pixels.images), cache)
+        return find_cut(experiment, prepared.model, images, cache)
     except CannotCutError:  # the plan says why
         return None
-    trainer.place(prepared.model)
-    sources = feature_sources(experiment, found, pixels, prepared.transform, trainer, cache)
-    found.apply(prepared.model)
-    return sources

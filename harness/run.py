@@ -121,6 +121,7 @@ def train(
             copy.deepcopy(make_loss(experiment)),  # it may hold state: each fold begins anew
             [
                 *copy.deepcopy(experiment.callbacks),
+                *fed.guards,
                 *logs,
                 *([first] if first else []),
                 *shows,

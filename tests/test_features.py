@@ -13,6 +13,7 @@ from harness import checkpoint
 from harness.crossval import CrossValidation, cross_validate
 from harness.data.decode import decode
 from harness.engine import Callback, State
+from harness.errors import TrainingError
 from harness.experiment import Experiment
 from harness.gate import judge
 from harness.models.build import build
@@ -151,6 +152,34 @@ class Looks(Callback):
     def on_epoch_end(self, state: State) -> None:
         assert set(state.model.state_dict()) == set(build("small_cnn", 2, 32).state_dict())
         assert state.model.get_submodule("blocks.block1").training is False
+
+
+class Thaws(Callback):
+    def on_epoch_end(self, state: State) -> None:
+        for parameter in state.model.get_submodule("blocks.block2").parameters():
+            parameter.requires_grad_(True)
+
+
+def test_who_thaws_what_the_features_were_made_by_is_told(run: Callable[..., CrossValidation]) -> None:
+    with pytest.raises(TrainingError, match="is not frozen any more") as caught:
+        run(freeze="blocks.block2", callbacks=[Thaws()], folds=0)
+    assert "-s cache=false" in caught.value.fix
+    run(freeze="blocks.block2", callbacks=[Thaws()], folds=0, cache=False)
+
+
+def test_a_fast_dev_run_computes_only_what_it_needs(
+    run: Callable[..., CrossValidation],
+    own_cache: Path,
+    scenery: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    base = Experiment(data=str(scenery), model="small_cnn", weights=None, image_size=32, freeze=True, batch_size=3)
+    few = make_plan(base.replace(folds=0, trackers=())).shortened()
+    cross_validate(few, runs=tmp_path / "runs")
+    assert computed(capsys.readouterr().err) == [12]
+    cross_validate(base.replace(folds=0, trackers=()), runs=tmp_path / "runs")
+    assert computed(capsys.readouterr().err) == [21]  # the others
 
 
 class Brighter(Callback):

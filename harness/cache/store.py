@@ -29,6 +29,7 @@ Make = Callable[[Sequence[str]], Iterator[Array]]  # items -> chunks of their ro
 GB = 10**9
 LIMIT = 20 * GB  # of all entries together
 ROOM = GB // 2  # that stays free on the disk
+OPENED = 4  # entries that stay open
 FORMAT = "harness-rows-1"
 SUFFIXES = (".json", ".rows", ".lock", ".part")
 
@@ -66,6 +67,7 @@ class Cache:
         self.folder = folder
         self.limit = limit
         self._say = say
+        self._opened: dict[str, Rows] = {}  # the last few, so that each fold need not check them again
 
     def rows(self, recipe: Recipe, items: Sequence[str], make: Make) -> Rows:
         """A row for each of `items`, which `make` computes; it is asked for those alone that are not kept.
@@ -75,22 +77,9 @@ class Cache:
         """
         items = list(dict.fromkeys(items))
         key = recipe.digest(items)
-        found = self._read(key)
-        if found is not None:
-            return found
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock = self.folder / f"{key}.lock"
-            with locked(lock) as alone:
-                if alone:
-                    return self._read(key) or self._write(key, recipe, items, make)
-            self._say(f"another process computes the {recipe.kind} of {recipe.about}: waiting for it")
-            with locked(lock, wait=True):
-                return self._read(key) or self._write(key, recipe, items, make)
-        except (OSError, StorageError) as error:
-            why = error.why if isinstance(error, StorageError) else error.strerror or error
-            self._say(f"note: {recipe.kind} cannot be kept in {self.folder} ({why}): they are for this run alone")
-            return Rows(items, np.concatenate(list(make(items))))
+        found = self._opened.pop(key, None) or self._read(key) or self._made(key, recipe, items, make)
+        self._opened = {**dict(list(self._opened.items())[1 - OPENED :]), key: found}
+        return found
 
     def items(self, **parts: object) -> set[str]:
         """Every item of every entry whose recipe has these parts."""
@@ -123,6 +112,22 @@ class Cache:
                 if path.suffix in SUFFIXES and (not begins or path.stem in gone):
                     path.unlink(missing_ok=True)
         return len(gone)
+
+    def _made(self, key: str, recipe: Recipe, items: list[str], make: Make) -> Rows:
+        """The entry, made by this process or by another one; or its rows, where nothing can be kept."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = self.folder / f"{key}.lock"
+            with locked(lock) as alone:
+                if alone:
+                    return self._read(key) or self._write(key, recipe, items, make)
+            self._say(f"another process computes the {recipe.kind} of {recipe.about}: waiting for it")
+            with locked(lock, wait=True):
+                return self._read(key) or self._write(key, recipe, items, make)
+        except (OSError, StorageError) as error:
+            why = error.why if isinstance(error, StorageError) else error.strerror or error
+            self._say(f"note: {recipe.kind} cannot be kept in {self.folder} ({why}): they are for this run alone")
+            return Rows(items, np.concatenate(list(make(items))))
 
     def _read(self, key: str) -> Rows | None:
         """The entry, if it is there and whole."""

@@ -77,15 +77,14 @@ class Pixels:
             rows = np.stack(list(in_threads(self._decode, indices)))
         return torch.from_numpy(rows).permute(0, 3, 1, 2)
 
-    def keep_in(self, cache: Cache | None) -> None:
-        """Has every image at hand from now on: decoded in memory if there is room, else in `cache`, if there is one."""
+    def keep_in(self, cache: Cache | None, indices: Sequence[int]) -> None:
+        """Has these images at hand from now on: in memory if there is room for all, else in `cache`, if any."""
         if self._held is not None:
-            for start in range(0, len(self.images), AT_ONCE):
-                self.take(range(start, min(start + AT_ONCE, len(self.images))))
-        elif cache is not None and self._kept is None:
-            about = f"{len(self.images)} images at {self.image_size} px"
-            recipe = Recipe("images", about, DECODER | {"image_size": self.image_size})
-            self._kept = cache.rows(recipe, self.hashes, self._make)
+            for start in range(0, len(indices), AT_ONCE):
+                self.take(indices[start : start + AT_ONCE])
+        elif cache is not None:
+            recipe = Recipe("images", f"images at {self.image_size} px", DECODER | {"image_size": self.image_size})
+            self._kept = cache.rows(recipe, [self.hashes[i] for i in indices], self._make)
 
     def without(self, paths: Iterable[str]) -> Pixels:
         """The same, less those `paths`."""

@@ -31,8 +31,10 @@ def start_early(trackers: Sequence[str]) -> Follower | None:
 
     None where none is needed, or where there is no second core to do it.
     """
-    wanted = "mlflow" in trackers and installed("mlflow") and (os.cpu_count() or 1) > 1
-    return Follower() if wanted else None
+    if "mlflow" in trackers and installed("mlflow") and (os.cpu_count() or 1) > 1:
+        with contextlib.suppress(OSError):  # the run tries again, and says so
+            return Follower()
+    return None
 
 
 class Follower:

@@ -7,14 +7,16 @@ part is done, since the whole takes minutes, says so: `share` is the part.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import json
 import os
 import resource
+import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
+
+from harness.data.folders import list_images
 
 
 def floor_a(given: Task) -> dict[str, float]:
@@ -72,9 +76,8 @@ def plain_a(given: Task) -> dict[str, float]:
 
 
 def plain_b(given: Task) -> dict[str, float]:
-    """The same with a frozen body; one epoch of one fold."""
-    model = frozen(resnet18(given.weights))
-    return {"work": _plain(given, model, FROZEN, 1), "share": 1 / (FOLDS * FROZEN["epochs"])}
+    """The same with a frozen body; one epoch of one fold, unless all is asked for."""
+    return _folds(given, _plain)
 
 
 def lightning_a(given: Task) -> dict[str, float]:
@@ -83,9 +86,8 @@ def lightning_a(given: Task) -> dict[str, float]:
 
 
 def lightning_b(given: Task) -> dict[str, float]:
-    """The same with a frozen body, in eval mode and without gradients; one epoch of one fold."""
-    model = frozen(resnet18(given.weights))
-    return {"work": _lightning(given, model, FROZEN, 1), "share": 1 / (FOLDS * FROZEN["epochs"])}
+    """The same with a frozen body, in eval mode, without gradients; one epoch of one fold, unless all is asked for."""
+    return _folds(given, _lightning)
 
 
 def harness_a(given: Task) -> dict[str, float]:
@@ -102,6 +104,23 @@ def harness_b(given: Task) -> dict[str, float]:
 def harness_c(given: Task) -> dict[str, float]:
     """A second time."""
     return _harness(given, freeze=True, **FROZEN)
+
+
+def growth(given: Task, times: str) -> dict[str, float]:
+    """(b) with so many times the images, each of which is another file."""
+    folder = Path(tempfile.mkdtemp())
+    for path, name in zip(given.paths, given.images.paths, strict=True):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        content = path.read_bytes()
+        for number in range(
+            int(times)
+        ):  # what follows the end of a JPEG is read by nobody, and changes the file's hash
+            (folder / name).with_suffix(f".{number}.jpg").write_bytes(content + str(number).encode())
+    more = dataclasses.replace(given, images=list_images(folder))
+    os.environ["HARNESS_CACHE"] = tempfile.mkdtemp()
+    found = _harness(more, freeze=True, **FROZEN) | {"images": len(more.images)}
+    shutil.rmtree(folder)
+    return found
 
 
 def inference(given: Task) -> dict[str, float]:
@@ -130,7 +149,7 @@ def extraction(given: Task) -> dict[str, float]:
     trainer = Trainer(device="cpu", channels_last=True)
     started = time.perf_counter()
     found = find_cut(experiment, trainer.place(prepared.model), len(given.images), cache)
-    feature_sources(experiment, found, pixels, prepared.transform, trainer, cache)
+    feature_sources(experiment, found, pixels, range(len(given.images)), prepared.transform, trainer, cache)
     return {"rate": len(given.images) / (time.perf_counter() - started)}
 
 
@@ -174,6 +193,17 @@ def _loaders(given: Task, batch: int, workers: int) -> tuple[Any, Any]:
         DataLoader(Subset(folder, split.train), batch, shuffle=True, **options),
         DataLoader(Subset(folder, split.valid), batch, **options),
     )
+
+
+def _folds(given: Task, train: Callable[..., float]) -> dict[str, float]:
+    """All folds and epochs of the frozen work, or one of each with the share that this is."""
+    full = bool(os.environ.get("HARNESS_BENCHMARK_FULL"))
+    folds, epochs = (FOLDS, int(FROZEN["epochs"])) if full else (1, 1)
+    work = 0.0
+    for fold in range(folds):
+        rotated = dataclasses.replace(given, splits=given.splits[fold:])
+        work += train(rotated, frozen(resnet18(given.weights)), FROZEN, epochs)
+    return {"work": work, "share": folds * epochs / (FOLDS * FROZEN["epochs"])}
 
 
 def _plain(given: Task, model: nn.Module, settings: dict[str, float], epochs: int) -> float:
@@ -271,8 +301,8 @@ def _harness(
 
 
 def main() -> None:
-    name = "_".join(sys.argv[1:])
-    found = globals()[name](task())
+    name, *rest = sys.argv[1:]
+    found = growth(task(), *rest) if name == "growth" else globals()["_".join((name, *rest))](task())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
     print(json.dumps(found | {"peak_mb": peak}), flush=True)
     os._exit(0)  # to take torch apart, object by object, is no part of any work

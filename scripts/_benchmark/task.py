@@ -9,6 +9,7 @@ import torch
 import torchvision
 from torch import nn
 
+from harness.data.demo import draw_demo
 from harness.data.folders import Images, list_images
 from harness.data.splits import Split, stratified_splits
 
@@ -34,6 +35,8 @@ class Task:
 def task() -> Task:
     """Real photographs and pretrained weights where they are; elsewhere the demo data, and random weights."""
     scenes, weights = SHARED / "data/scenes/train", SHARED / "weights/resnet18-scenes.pth"
+    if not scenes.is_dir():
+        draw_demo(ROOT / "data")
     images = list_images(scenes if scenes.is_dir() else ROOT / "data/train")
     return Task(images, stratified_splits(images, FOLDS, 0), weights if weights.is_file() else None)
 

@@ -101,6 +101,23 @@ class TestModelCheckpoint:
         assert last["optimizer"] == state.optimizer.state_dict()
         assert "optimizer" not in best
 
+    def test_the_best_is_written_soon_where_a_fit_is_long(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class Look(Callback):
+            seen: tuple[bool, ...] = ()
+
+            def on_epoch_end(self, state: State) -> None:
+                Look.seen += ((tmp_path / "best.pt").exists(),)
+
+        fit(ModelCheckpoint(tmp_path), Look())
+        assert Look.seen == (False,) * 4
+        (tmp_path / "best.pt").unlink()
+        monkeypatch.setattr("harness.callbacks.model_checkpoint.PAUSE_SECONDS", 0)
+        Look.seen = ()
+        fit(ModelCheckpoint(tmp_path), Look())
+        assert Look.seen == (True,) * 4
+
     def test_a_failure_keeps_what_was_there(self, tmp_path: Path) -> None:
         class FailsLater(Callback):
             def on_epoch_start(self, state: State) -> None:

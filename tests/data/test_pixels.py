@@ -53,16 +53,16 @@ def test_what_is_held_is_decoded_once_and_what_has_no_room_lies_on_the_disk(
 ) -> None:
     held, kept, live = of(scenery), of(scenery, memory=1000), of(scenery, memory=1000)
     assert (held.held, kept.held) == (True, False)
-    held.keep_in(Cache(tmp_path))
+    held.keep_in(Cache(tmp_path), range(33))
     assert list(tmp_path.iterdir()) == []
-    kept.keep_in(Cache(tmp_path))
+    kept.keep_in(Cache(tmp_path), range(33))
     assert len(decoded) == 66
-    live.keep_in(None)
+    live.keep_in(None, range(33))
     for _ in range(3):
         assert torch.equal(held.take(range(33)), kept.take(range(33)))
     assert len(decoded) == 66
     again = of(scenery, memory=1000)
-    again.keep_in(Cache(tmp_path))  # as another run would
+    again.keep_in(Cache(tmp_path), range(33))  # as another run would
     assert torch.equal(again.take([7, 3]), live.take([7, 3]))
     assert len(decoded) == 68
 

@@ -1,0 +1,142 @@
+"""All contenders at all works, side by side: a table on stdout, the figures as JSON in a file.
+
+Each measurement is a process of its own. Rounds go over all contenders, so that a machine whose speed drifts does so
+for all; what is shown are medians over the rounds. Plain and Lightning do one epoch of one fold of work (b), times
+fifteen; --full has them do all of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+WORKS = {
+    "a": ("floor", "plain", "lightning", "harness"),
+    "b": ("floor", "plain", "lightning", "harness"),
+    "c": ("harness",),
+}
+TITLES = {
+    "a": "(a) fine-tune one fold, 2 epochs",
+    "b": "(b) frozen, 3 folds of 5 epochs",
+    "c": "(c) the same again, cache warm",
+}
+GROWTH = (1, 4, 16)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("works", nargs="*", default=[], help="of a b c d e f; all by default")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--full", action="store_true", help="no scaling: about 20 minutes more a round")
+    parser.add_argument("--json", type=Path, default=Path("runs/benchmark.json"), help="where the figures go")
+    asked = parser.parse_args()
+    works = asked.works or list("abcdef")
+    home = Path(tempfile.mkdtemp(prefix="harness-benchmark-"))
+    environment = os.environ | {
+        "HARNESS_CACHE": str(home / "cache"),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{home / 'mlflow.db'}",
+        "HARNESS_BENCHMARK_FULL": "1" if asked.full else "",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+    try:
+        found = measure(works, asked.rounds, environment)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+    asked.json.parent.mkdir(parents=True, exist_ok=True)
+    asked.json.write_text(json.dumps(found, indent=2) + "\n")
+    print("\n".join(table(found)))
+
+
+def measure(works: list[str], rounds: int, environment: dict[str, str]) -> dict[str, Any]:
+    """The figures of every round."""
+    found: dict[str, Any] = {"rounds": rounds, "cores": os.cpu_count()}
+    if set(works) & set("abc"):  # what only the very first run does: MLflow makes its tables
+        run("contenders.py", ["harness", "c"], environment)
+    for number in range(rounds):
+        for work in (work for work in works if work in WORKS):
+            for name in WORKS[work]:
+                if name == "lightning" and importlib.util.find_spec("lightning") is None:
+                    continue
+                tell(f"round {number + 1}/{rounds}: {TITLES[work]}: {name}")
+                one = run("contenders.py", [name, work], environment)
+                for key in ("work", "whole", "peak_mb"):
+                    found.setdefault(work, {}).setdefault(name, defaultdict(list))[key].append(one[key])
+        if "e" in works:
+            for name in ("inference", "extraction"):
+                tell(f"round {number + 1}/{rounds}: (e) {name}")
+                found.setdefault("e", defaultdict(list))[name].append(run("contenders.py", [name], environment)["rate"])
+    if "d" in works:
+        tell("(d) engine")
+        found["d"] = run("engine.py", [], environment)
+    if "f" in works:
+        for times in GROWTH:
+            tell(f"(f) {times} times the images")
+            one = run("contenders.py", ["growth", str(times)], environment)
+            found.setdefault("f", {})[str(times)] = {key: one[key] for key in ("images", "work", "peak_mb")}
+    return found
+
+
+def run(script: str, arguments: list[str], environment: dict[str, str]) -> dict[str, Any]:
+    """What one process prints, with its `whole` seconds; `work` is scaled where it did a part alone."""
+    started = time.perf_counter()
+    command = [sys.executable, str(HERE / script), *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stderr}")
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    share = result.get("share", 1.0)
+    whole = time.perf_counter() - started
+    if "work" in result:
+        result["whole"] = whole + result["work"] * (1 / share - 1)
+        result["work"] /= share
+    return result
+
+
+def table(found: dict[str, Any]) -> list[str]:
+    """Markdown. Ratios are medians of the ratios within a round."""
+    lines = ["| work | contender | training s | whole process s | to harness |", "|---|---|---|---|---|"]
+    for work, contenders in ((work, found[work]) for work in WORKS if work in found):
+        ours = contenders["harness"]["work"]
+        for name, figures in contenders.items():
+            ratio = statistics.median(theirs / own for theirs, own in zip(figures["work"], ours, strict=True))
+            row = [TITLES[work], name, f"{middle(figures['work']):.1f}", f"{middle(figures['whole']):.1f}"]
+            lines.append("| " + " | ".join([*row, "" if name == "harness" else f"{ratio:.2f} ×"]) + " |")
+    if "d" in found:
+        loop, every = found["d"]["loop"], found["d"]["all callbacks"]
+        lines += ["", f"(d) the engine adds {loop:.0f} µs to a step, with all callbacks {every:.0f} µs"]
+    if "e" in found:
+        bare, ours = (middle(found["e"][name]) for name in ("inference", "extraction"))
+        ratio = statistics.median(o / b for o, b in zip(found["e"]["extraction"], found["e"]["inference"], strict=True))
+        lines += ["", f"(e) extraction {ours:.0f} images a second, bare inference {bare:.0f}: {ratio:.2f} ×"]
+    if "f" in found:
+        parts = [
+            f"{one['images']:,} images {one['work']:.1f} s ({1000 * one['work'] / one['images']:.1f} ms each), "
+            f"{one['peak_mb']:,.0f} MB"
+            for one in found["f"].values()
+        ]
+        lines += ["", f"(f) growth of (b): {'; '.join(parts)}"]
+    return lines
+
+
+def middle(values: list[float]) -> float:
+    return statistics.median(values)
+
+
+def tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
