@@ -1,47 +1,66 @@
-"""The rows of an entry, in memory or mapped from its file."""
+"""The rows of an entry, in memory or in its file."""
 
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+import os
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-RESIDENT = 256 * 2**20  # bytes of a mapped file that count as this process's memory, at most
+MAPPED = 64 * 2**20  # bytes of a file that is mapped whole; of a larger one, rows are read as they are wanted
 CHUNK = 1024  # rows that are copied at once
 
 
 class Rows:
-    """Rows by item: an array in memory, or one mapped from a file, of which little is ever resident."""
+    """Rows by item: of an array in memory, or of a file."""
 
-    def __init__(self, items: Sequence[str], array: Array, mapped: mmap.mmap | None = None) -> None:
+    def __init__(self, items: Sequence[str], take: Callable[[Array], Array]) -> None:
         self._places = {item: place for place, item in enumerate(items)}
-        self._array = array
-        self._mapped = mapped
-        self._touched = 0
-
-    @property
-    def nbytes(self) -> int:
-        return self._array.nbytes
+        self._take = take
 
     def places(self, items: Iterable[str]) -> list[int]:
         """Where the rows of `items` lie."""
         return [self._places[item] for item in items]
 
     def take(self, places: Sequence[int] | Array) -> Array:
-        """A copy of the rows that lie there, in that order."""
-        taken: Array = self._array[np.asarray(places)]
-        self._touched += taken.nbytes
-        if self._mapped is not None and self._touched > RESIDENT and hasattr(self._mapped, "madvise"):
-            self._mapped.madvise(mmap.MADV_DONTNEED)  # the system has them at hand still; they count for nobody
-            self._touched = 0
-        return taken
+        """A copy of the rows that lie there, in that order. Raises OSError where the disk does not give them."""
+        return self._take(np.asarray(places))
 
     def chunks(self, items: Sequence[str]) -> Iterator[Array]:
         """The rows of `items`, some at a time."""
         for start in range(0, len(items), CHUNK):
             yield self.take(self.places(items[start : start + CHUNK]))
+
+
+def in_memory(array: Array) -> Callable[[Array], Array]:
+    """Rows of an array."""
+    return lambda places: array[places]
+
+
+def in_file(file: BinaryIO, shape: Sequence[int], dtype: np.dtype[Any]) -> Callable[[Array], Array]:
+    """Rows of a file that holds an array of that shape. It may be closed, renamed or removed afterwards.
+
+    A small file is mapped. Of a large one the system would count every page that was touched as this process's, with
+    whatever lies around it: its rows are read into place, which takes no longer.
+    """
+    size = int(np.prod(shape)) * dtype.itemsize
+    if size <= MAPPED or not hasattr(os, "preadv"):
+        return in_memory(np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), dtype).reshape(shape))
+    own, row = os.dup(file.fileno()), size // shape[0]
+
+    def read(places: Array) -> Array:
+        taken = np.empty((len(places), *shape[1:]), dtype)
+        content = taken.reshape(-1).view(np.uint8).data
+        for number, place in enumerate(places.tolist()):
+            if os.preadv(own, [content[number * row : (number + 1) * row]], place * row) != row:
+                raise OSError("a file of the cache is shorter than it was")
+        return taken
+
+    weakref.finalize(read, os.close, own)
+    return read

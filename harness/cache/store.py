@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import itertools
 import json
-import mmap
 import os
 import secrets
 import shutil
@@ -20,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.cache.rows import Array, Rows
+from harness.cache.rows import Array, Rows, in_file, in_memory
 from harness.errors import StorageError, UsageError, storing
 from harness.files import locked, write_whole
 
@@ -127,7 +126,7 @@ class Cache:
         except (OSError, StorageError) as error:
             why = error.why if isinstance(error, StorageError) else error.strerror or error
             self._say(f"note: {recipe.kind} cannot be kept in {self.folder} ({why}): they are for this run alone")
-            return Rows(items, np.concatenate(list(make(items))))
+            return Rows(items, in_memory(np.concatenate(list(make(items)))))
 
     def _read(self, key: str) -> Rows | None:
         """The entry, if it is there and whole."""
@@ -138,10 +137,10 @@ class Cache:
             with path.open("rb") as file:
                 if _checksum(file) != content["checksum"] or file.tell() != int(np.prod(shape)) * kind.itemsize:
                     raise ValueError("its checksum is wrong")
-                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                rows = Rows(content["items"], in_file(file, shape, kind))
             with contextlib.suppress(OSError):
                 os.utime(record)  # it was used now
-            return Rows(content["items"], np.frombuffer(mapped, kind).reshape(shape), mapped)
+            return rows
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
