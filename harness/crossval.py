@@ -123,6 +123,7 @@ def _record(plan: Plan) -> dict[str, Any]:
         "data": plan.data_record(),
         "weights": plan.weights,
         "parameters": {"trainable": plan.trainable, "frozen": plan.frozen},
+        "frozen_part": "run once per image" if plan.once else "run in every epoch" if plan.frozen else None,
         "device": str(plan.device),
         "precision": dataclasses.asdict(plan.precision),
         "seed": experiment.seed,

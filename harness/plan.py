@@ -49,6 +49,7 @@ class Plan:
     weights: str  # what was done about them, one sentence
     trainable: int  # parameters
     frozen: int
+    once: bool  # whether the frozen part runs once per image, and not in every epoch
     skipped: dict[str, str]  # images left out because they cannot be decoded: path -> why
     notes: tuple[str, ...]  # what a person should know before the run
     fast_dev_run: bool = False  # its numbers mean nothing
@@ -60,12 +61,13 @@ class Plan:
         counts = ", ".join(f"{name} {count}" for name, count in self.images.counts().items())
         sides = f"{len(first.train)} to learn from, {len(first.valid)} to judge by"
         frozen = _frozen_part(experiment.freeze)
+        once = ", run once per image" if self.once else ""
         threads = f" ({torch.get_num_threads()} threads)" if self.device.type == "cpu" else ""
         dev = ", two batches each: a fast dev run" if self.fast_dev_run else ""
         return [
             f"{experiment.name}: {folds} of {experiment.epochs} epochs{dev}",
             f"  data       {self.images.root}: {len(self.images)} images ({counts}); {sides}",
-            f"  model      {_named(experiment.model)} at {experiment.image_size} px; {frozen} frozen: "
+            f"  model      {_named(experiment.model)} at {experiment.image_size} px; {frozen} frozen{once}: "
             f"{self.trainable:,} parameters to train, {self.frozen:,} frozen",
             f"  weights    {self.weights}",
             f"  training   {_named(experiment.optimizer)}, lr {experiment.lr:g}, "
@@ -135,6 +137,7 @@ def make_plan(
         weights=prepared.weights_note,
         trainable=trainable,
         frozen=frozen,
+        once=experiment.freeze is not False and not live,
         skipped=skipped,
         notes=(
             *_data_notes(images, check, skipped),

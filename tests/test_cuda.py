@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +27,24 @@ assert trainer.predict(model, batches).shape == (64, 2)
 """
 
 
+EXPERIMENTS = """
+import sys, tempfile
+from pathlib import Path
+from harness import Experiment, cross_validate
+precision, data = sys.argv[1:]
+values = dict(data=data, model="small_cnn", weights=None, image_size=32, folds=0, epochs=2, batch_size=8, trackers=())
+def run(**fields):
+    found = cross_validate(Experiment(precision=precision, **values, **fields), runs=tempfile.mkdtemp())
+    return [row["valid_loss"] for row in found.results[0].history]
+near = 1e-4 if precision == "fp32" else 2e-2
+for fields in ({"freeze": "blocks.block2"}, {"freeze": True, "augment": "flip", "views": 2}):
+    kept, live = run(**fields), run(cache=False, **fields)
+    assert all(abs(a - b) < near for a, b in zip(kept, live)), (kept, live)
+for fields in ({}, {"augment": "standard"}, {"augment": "standard", "workers": 0}):
+    assert len(run(**fields)) == 2
+"""
+
+
 def _has_gpu() -> bool:
     code = "import sys, torch; sys.exit(not torch.cuda.is_available())"
     return subprocess.run([sys.executable, "-c", code], env=_visible(), check=False).returncode == 0
@@ -40,3 +59,10 @@ def test_training_on_a_gpu(precision: str) -> None:
     if not _has_gpu():
         pytest.skip("there is no GPU")
     subprocess.run([sys.executable, "-c", SCRIPT, precision], env=_visible(), check=True)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_images_and_features_on_a_gpu(precision: str, scenery: Path) -> None:
+    if not _has_gpu():
+        pytest.skip("there is no GPU")
+    subprocess.run([sys.executable, "-c", EXPERIMENTS, precision, str(scenery)], env=_visible(), check=True)

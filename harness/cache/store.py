@@ -41,10 +41,14 @@ class Recipe:
     about: str  # for people, and no part of the key
     parts: Mapping[str, Any]  # plain values
 
-    def digest(self, items: Sequence[str] = ()) -> str:
-        """32 hexadecimal digits, whatever the order of the items."""
-        text = json.dumps([FORMAT, self.kind, dict(self.parts), sorted(items)], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
+    @property
+    def digest(self) -> str:
+        """16 hexadecimal digits, with which the keys of all its entries begin."""
+        return _digest([FORMAT, self.kind, dict(self.parts)])
+
+    def key(self, items: Sequence[str]) -> str:
+        """Of the entry with these items, in whatever order."""
+        return self.digest + _digest(sorted(items))
 
 
 @dataclass(frozen=True)
@@ -75,24 +79,25 @@ class Cache:
         and a note says why.
         """
         items = list(dict.fromkeys(items))
-        key = recipe.digest(items)
+        key = recipe.key(items)
         found = self._opened.pop(key, None) or self._read(key) or self._made(key, recipe, items, make)
         self._opened = {**dict(list(self._opened.items())[1 - OPENED :]), key: found}
         return found
 
     def items(self, **parts: object) -> set[str]:
-        """Every item of every entry whose recipe has these parts."""
-        return {item for _, record in self._records(parts) for item in record["items"]}
+        """The items of entries whose recipe has these parts: of the last few that were used."""
+        alike = (record for _, record in self._records() if parts.items() <= record["parts"].items())
+        return {item for record in itertools.islice(alike, OPENED) for item in record["items"]}
 
     def entries(self) -> list[Entry]:
         """What is kept, the latest used first."""
         found = []
-        for key, record in self._records({}):
+        for key, record in self._records():
             with contextlib.suppress(OSError):  # another process has just removed it
                 sizes = [(self.folder / f"{key}{suffix}").stat() for suffix in (".json", ".rows")]
                 size, used = sum(size.st_size for size in sizes), sizes[0].st_mtime
                 found.append(Entry(key, record["kind"], record["about"], len(record["items"]), size, used))
-        return sorted(found, key=lambda entry: -entry.used)
+        return found
 
     def clear(self, begins: Sequence[str] = ()) -> int:
         """Removes the entries whose keys begin so, or all and whatever was left unfinished. Returns how many entries.
@@ -124,7 +129,8 @@ class Cache:
             with locked(lock, wait=True):
                 return self._read(key) or self._write(key, recipe, items, make)
         except (OSError, StorageError) as error:
-            why = error.why if isinstance(error, StorageError) else error.strerror or error
+            cause = error.__cause__ if isinstance(error, StorageError) else error
+            why = getattr(cause, "strerror", None) or cause
             self._say(f"note: {recipe.kind} cannot be kept in {self.folder} ({why}): they are for this run alone")
             return Rows(items, in_memory(np.concatenate(list(make(items)))))
 
@@ -173,7 +179,6 @@ class Cache:
             "format": FORMAT,
             "kind": recipe.kind,
             "about": recipe.about,
-            "recipe": recipe.digest(),
             "parts": dict(recipe.parts),
             "shape": list(like.shape),
             "dtype": like.dtype.str,
@@ -189,10 +194,8 @@ class Cache:
 
     def _relative(self, recipe: Recipe, items: Sequence[str]) -> tuple[Rows | None, dict[str, None]]:
         """The entry of the same recipe that has most of `items`, and those that it has."""
-        wanted, digest = set(items), recipe.digest()
-        shared = {
-            key: wanted.intersection(record["items"]) for key, record in self._records({}) if record["recipe"] == digest
-        }
+        wanted = set(items)
+        shared = {key: wanted.intersection(record["items"]) for key, record in self._records(recipe.digest)}
         best = max(shared, key=lambda key: len(shared[key]), default=None)
         rows = self._read(best) if best is not None and shared[best] else None
         if best is None or rows is None:
@@ -227,12 +230,12 @@ class Cache:
                         (self.folder / f"{entry.key}{suffix}").unlink()
                 total -= entry.bytes
 
-    def _records(self, parts: Mapping[str, object]) -> Iterator[tuple[str, dict[str, Any]]]:
-        """(key, record) of each entry whose recipe has these parts."""
-        for path in self.folder.glob("*.json"):
-            with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+    def _records(self, begin: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+        """(key, record) of each entry whose key begins so, the latest used first."""
+        for path in sorted(self.folder.glob(f"{begin}*.json"), key=_changed, reverse=True):
+            with contextlib.suppress(OSError, ValueError):  # somebody has removed it, or written into it
                 record = json.loads(path.read_text())
-                if record["format"] == FORMAT and parts.items() <= record["parts"].items():
+                if isinstance(record, dict) and record.get("format") == FORMAT:
                     yield path.stem, record
 
 
@@ -260,6 +263,17 @@ def _caches() -> Path:
         return Path(named) if named else Path.home() / ".cache"
     except RuntimeError:  # this user has no home
         return Path(tempfile.gettempdir())
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _checksum(file: Any) -> int:

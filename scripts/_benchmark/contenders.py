@@ -6,13 +6,9 @@ part is done, since the whole takes minutes, says so: `share` is the part.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import io
 import json
 import os
-import resource
-import shutil
 import sys
 import tempfile
 import time
@@ -25,13 +21,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from task import FINE_TUNE, FOLDS, FROZEN, MEAN, ROOT, SIZE, STD, Task, frozen, has_bf16, resnet18, task
+from task import FINE_TUNE, FOLDS, FROZEN, MEAN, SIZE, STD, Task, frozen, has_bf16, resnet18, task
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
-
-from harness.data.folders import list_images
 
 
 def floor_a(given: Task) -> dict[str, float]:
@@ -88,39 +82,6 @@ def lightning_a(given: Task) -> dict[str, float]:
 def lightning_b(given: Task) -> dict[str, float]:
     """The same with a frozen body, in eval mode, without gradients; one epoch of one fold, unless all is asked for."""
     return _folds(given, _lightning)
-
-
-def harness_a(given: Task) -> dict[str, float]:
-    """`harness run` with both trackers on."""
-    return _harness(given, freeze=False, options=("--fold", "1"), **FINE_TUNE)
-
-
-def harness_b(given: Task) -> dict[str, float]:
-    """The same with a frozen body, nothing in the cache: three folds of five epochs."""
-    os.environ["HARNESS_CACHE"] = tempfile.mkdtemp()
-    return _harness(given, freeze=True, **FROZEN)
-
-
-def harness_c(given: Task) -> dict[str, float]:
-    """A second time."""
-    return _harness(given, freeze=True, **FROZEN)
-
-
-def growth(given: Task, times: str) -> dict[str, float]:
-    """(b) with so many times the images, each of which is another file."""
-    folder = Path(tempfile.mkdtemp())
-    for path, name in zip(given.paths, given.images.paths, strict=True):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        content = path.read_bytes()
-        for number in range(
-            int(times)
-        ):  # what follows the end of a JPEG is read by nobody, and changes the file's hash
-            (folder / name).with_suffix(f".{number}.jpg").write_bytes(content + str(number).encode())
-    more = dataclasses.replace(given, images=list_images(folder))
-    os.environ["HARNESS_CACHE"] = tempfile.mkdtemp()
-    found = _harness(more, freeze=True, **FROZEN) | {"images": len(more.images)}
-    shutil.rmtree(folder)
-    return found
 
 
 def inference(given: Task) -> dict[str, float]:
@@ -278,33 +239,9 @@ def _lightning(given: Task, model: nn.Module, settings: dict[str, float], epochs
     return time.perf_counter() - started
 
 
-def _harness(
-    given: Task, *, freeze: bool, batch: float, epochs: float, lr: float, options: tuple[str, ...] = ()
-) -> dict[str, float]:
-    """The command itself. `work` is its training part; what it does before and after shows in the whole process."""
-    from harness.cli.main import run_command
-
-    folder = Path(tempfile.mkdtemp())
-    os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{ROOT / 'runs/.benchmark.db'}")
-    weights = given.weights or "none"
-    settings = {"data": given.images.root, "test_data": "none", "weights": weights, "freeze": freeze, "lr": lr}
-    settings |= {"batch_size": int(batch), "epochs": int(epochs), "folds": FOLDS, "image_size": SIZE}
-    experiment = folder / "bench.py"
-    experiment.write_text("from harness import Experiment\n\nexperiment = Experiment()\n")
-    typed = [part for name, value in settings.items() for part in ("-s", f"{name}={value!s}")]
-    out = io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()) as err:
-        code = run_command(["run", str(experiment), *typed, *options, "--runs", str(folder / "runs"), "--json"])
-    assert code == 0, err.getvalue()
-    found = json.loads(out.getvalue())
-    return {"work": found["fit_seconds"], "accuracy": found["accuracy"]}
-
-
 def main() -> None:
-    name, *rest = sys.argv[1:]
-    found = growth(task(), *rest) if name == "growth" else globals()["_".join((name, *rest))](task())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-    print(json.dumps(found | {"peak_mb": peak}), flush=True)
+    found = globals()["_".join(sys.argv[1:])](task())
+    print(json.dumps(found), flush=True)
     os._exit(0)  # to take torch apart, object by object, is no part of any work
 
 

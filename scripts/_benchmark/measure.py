@@ -8,6 +8,7 @@ fifteen; --full has them do all of it.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import importlib.util
 import json
 import os
@@ -18,8 +19,14 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from task import FINE_TUNE, FOLDS, FROZEN, SIZE, Task, task
+
+from harness.data.folders import list_images
 
 HERE = Path(__file__).parent
 WORKS = {
@@ -62,16 +69,20 @@ def main() -> None:
 def measure(works: list[str], rounds: int, environment: dict[str, str]) -> dict[str, Any]:
     """The figures of every round."""
     found: dict[str, Any] = {"rounds": rounds, "cores": os.cpu_count()}
-    if set(works) & set("abc"):  # what only the very first run does: MLflow makes its tables
-        run("contenders.py", ["harness", "c"], environment)
+    given = task()
+    if set(works) & set("abcf"):  # what only the very first run does: MLflow makes its tables
+        harness(given, "c", environment)
     for number in range(rounds):
         for work in (work for work in works if work in WORKS):
             for name in WORKS[work]:
                 if name == "lightning" and importlib.util.find_spec("lightning") is None:
                     continue
                 tell(f"round {number + 1}/{rounds}: {TITLES[work]}: {name}")
-                one = run("contenders.py", [name, work], environment)
-                for key in ("work", "whole", "peak_mb"):
+                if name == "harness":
+                    one = harness(given, work, environment)
+                else:
+                    one = run("contenders.py", [name, work], environment)
+                for key in ("work", "whole"):
                     found.setdefault(work, {}).setdefault(name, defaultdict(list))[key].append(one[key])
         if "e" in works:
             for name in ("inference", "extraction"):
@@ -83,8 +94,9 @@ def measure(works: list[str], rounds: int, environment: dict[str, str]) -> dict[
     if "f" in works:
         for times in GROWTH:
             tell(f"(f) {times} times the images")
-            one = run("contenders.py", ["growth", str(times)], environment)
-            found.setdefault("f", {})[str(times)] = {key: one[key] for key in ("images", "work", "peak_mb")}
+            with more_images(given, times) as more:
+                one = harness(more, "b", environment) | {"images": len(more.images)}
+            found.setdefault("f", {})[str(times)] = one
     return found
 
 
@@ -102,6 +114,64 @@ def run(script: str, arguments: list[str], environment: dict[str, str]) -> dict[
         result["whole"] = whole + result["work"] * (1 / share - 1)
         result["work"] /= share
     return result
+
+
+def harness(given: Task, work: str, environment: dict[str, str]) -> dict[str, Any]:
+    """`harness run` as one types it, both trackers on: its training seconds, those of the process, and its memory.
+
+    Only work (c) finds anything in the cache.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        experiment = Path(folder) / "bench.py"
+        experiment.write_text("from harness import Experiment\n\nexperiment = Experiment()\n")
+        values = FINE_TUNE if work == "a" else FROZEN
+        settings = {
+            "data": given.images.root,
+            "weights": given.weights or "none",
+            "freeze": work != "a",
+            "batch_size": values["batch"],
+            "epochs": values["epochs"],
+            "lr": values["lr"],
+            "folds": FOLDS,
+            "image_size": SIZE,
+        }
+        typed = [part for name, value in settings.items() for part in ("-s", f"{name}={value}")]
+        command = [
+            sys.executable,
+            "-m",
+            "harness",
+            "run",
+            str(experiment),
+            *typed,
+            "--json",
+            "--runs",
+            f"{folder}/runs",
+        ]
+        command += ["--fold", "1"] if work == "a" else []
+        own = environment if work == "c" else environment | {"HARNESS_CACHE": f"{folder}/cache"}
+        started = time.perf_counter()
+        with (Path(folder) / "out").open("w+") as out, (Path(folder) / "err").open("w+") as err:
+            process = subprocess.Popen(command, env=own, stdout=out, stderr=err)
+            _, status, used = os.wait4(process.pid, 0)
+            whole = time.perf_counter() - started
+            out.seek(0), err.seek(0)
+            if status:
+                sys.exit(f"{' '.join(command)} failed:\n{err.read()}")
+            found = json.loads(out.read())
+    peak = used.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return {"work": found["fit_seconds"], "whole": whole, "peak_mb": peak, "accuracy": found["accuracy"]}
+
+
+@contextmanager
+def more_images(given: Task, times: int) -> Iterator[Task]:
+    """So many times the images, each of which is another file."""
+    with tempfile.TemporaryDirectory() as folder:
+        for path, name in zip(given.paths, given.images.paths, strict=True):
+            copy, content = Path(folder) / name, path.read_bytes()
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            for number in range(times):  # nobody reads what follows the end of a JPEG, but the file has another hash
+                copy.with_suffix(f".{number}.jpg").write_bytes(content + str(number).encode())
+        yield dataclasses.replace(given, images=list_images(folder))
 
 
 def table(found: dict[str, Any]) -> list[str]:

@@ -99,7 +99,7 @@ def test_the_oldest_goes_first_and_never_the_one_that_is_wanted(tmp_path: Path) 
     recipes = [Recipe("features", str(i), {"number": i}) for i in range(4)]
     for age, recipe in enumerate(recipes[:3]):
         rows(Cache(tmp_path), recipe=recipe)
-        os.utime(tmp_path / f"{recipe.digest(ITEMS)}.json", (1000 + age, 1000 + age))
+        os.utime(tmp_path / f"{recipe.key(ITEMS)}.json", (1000 + age, 1000 + age))
     rows(Cache(tmp_path), recipe=recipes[0])  # used now
     size = max(entry.bytes for entry in Cache(tmp_path).entries())
     rows(Cache(tmp_path, limit=3 * size), recipe=recipes[3])
@@ -178,7 +178,7 @@ def test_clearing_takes_some_or_all(tmp_path: Path) -> None:
     for number in range(3):
         recipe = Recipe("features", str(number), {"number": number})
         rows(Cache(tmp_path), recipe=recipe)
-        keys.append(recipe.digest(ITEMS))
+        keys.append(recipe.key(ITEMS))
     (tmp_path / "mine.txt").write_text("x")
     (tmp_path / "left-0000.part").write_text("x")
     cache = Cache(tmp_path)
