@@ -228,7 +228,8 @@ class Trainer:
     def to_device(self, value: Any) -> Any:
         """Tensors, and lists, tuples and dicts of them, on the device."""
         if isinstance(value, Tensor):
-            order = torch.channels_last if self.channels_last and value.ndim == 4 else torch.preserve_format
+            order = torch.channels_last if self.channels_last else torch.contiguous_format
+            order = order if value.ndim == 4 else torch.preserve_format
             # only CUDA keeps the source of such a copy alive; on Apple's GPUs it could be read after it is freed
             return value.to(self.device, non_blocking=self.device.type == "cuda", memory_format=order)
         if isinstance(value, (list, tuple)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
@@ -19,7 +20,7 @@ from harness.cache.store import GB, Cache, Recipe
 from harness.callbacks.progress import counted, say
 from harness.data.loading import Batches, ImageSource, Key, Source, Views
 from harness.data.pixels import DECODER, Pixels
-from harness.data.transforms import Augment, Transform, augmentation
+from harness.data.transforms import Augment, Transform, as_square, augmentation, seeded
 from harness.engine import Callback, State, Trainer
 from harness.errors import TrainingError
 from harness.experiment import Experiment
@@ -61,21 +62,38 @@ class Features:
 
 
 class StillFrozen(Callback):
-    """Ends a fit on features in which somebody begins to train what the features were made by.
+    """Ends a fit on features in which somebody changes what the features were made by.
 
-    Raises TrainingError at the start of an epoch.
+    Raises TrainingError at the start or the end of an epoch.
     """
 
     def __init__(self, prefix: nn.Module) -> None:
         self._prefix = prefix
+        self._before: list[object] = []
+
+    def on_fit_start(self, state: State) -> None:
+        self._before = self._now(state.model)
 
     def on_epoch_start(self, state: State) -> None:
-        if any(parameter.requires_grad for parameter in self._prefix.parameters()):
+        if self._now(state.model) != self._before:
             raise TrainingError(
-                "the frozen part is not frozen any more",
-                f"before epoch {state.epoch} something made its weights trainable, and it is no longer run",
+                "the frozen part is not what it was",
+                f"in epoch {state.epoch} or before, something changed it; but it is no longer run",
                 "-s cache=false, with which it runs in every epoch",
             )
+
+    def on_epoch_end(self, state: State) -> None:
+        self.on_epoch_start(state)
+
+    def _now(self, model: nn.Module) -> list[object]:
+        """Of each layer: whether it is in its place, who listens to it, and the versions of its weights."""
+        found: list[object] = []
+        for name, layer in self._prefix.named_modules():
+            if name and not any(True for _ in layer.children()):
+                found += [model.get_submodule(name) is layer, len(layer._forward_hooks), len(layer._forward_pre_hooks)]
+        for value in (*self._prefix.parameters(), *self._prefix.buffers()):
+            found += [id(value), value._version, value.requires_grad]
+        return found
 
 
 def why_live(experiment: Experiment) -> str:
@@ -84,7 +102,7 @@ def why_live(experiment: Experiment) -> str:
     It may have to for reasons of the model, too: then `find_cut` raises.
     """
     if not experiment.cache:
-        return "cache=false"
+        return "cache=false keeps nothing: -s cache=true"
     if experiment.augment is not None and experiment.views is None:
         return "augmentation is random: -s views=4 keeps 4 views of each image, -s augment=none one"
     if experiment.augment is not None and _identity(experiment.augment) is None:
@@ -98,7 +116,8 @@ def find_cut(experiment: Experiment, model: nn.Module, images: int, cache: Cache
     """Where to cut a model with a frozen part. Raises CannotCutError where that cannot be, or takes too much room."""
     key = (experiment.model, experiment.freeze, experiment.image_size)
     found = cut(model, experiment.image_size, _shapes.get(key))
-    _shapes[key] = found.shape
+    if isinstance(experiment.model, str):  # a function may make another model the next time
+        _shapes[key] = found.shape
     size = 4 * images * int(np.prod(found.shape)) * (1 + (experiment.views or 0))
     if size > SHARE * cache.limit:
         raise CannotCutError(
@@ -145,6 +164,7 @@ def feature_sources(
         return validation, validation
     parts = parts | {
         "augment": _identity(experiment.augment),
+        "augmented": _sample(augment, experiment.image_size),
         "seed": experiment.seed,
         "torchvision": metadata.version("torchvision"),
     }
@@ -169,7 +189,8 @@ def _compute(
         features = (features.permute(0, 2, 3, 1) if features.ndim == 4 else features).contiguous().cpu()
         yield (features.view(torch.int16) if features.element_size() == 2 else features).numpy()
     seconds = time.perf_counter() - started
-    say(f"frozen part: {len(missing)} images in {seconds:.1f} s, once for all epochs and folds")
+    what = "images" if source.augment is None else "augmented views"
+    say(f"frozen part: {len(missing)} {what} in {seconds:.1f} s, once for all epochs, folds and later runs")
 
 
 def _until(experiment: Experiment) -> str:
@@ -184,7 +205,7 @@ def _arithmetic(device: torch.device) -> str:
 
 
 def _identity(augment: str | Callable[..., object] | None) -> str | None:
-    """What tells an augmentation from others: its name, or, of a function, that and the file in which it stands.
+    """What tells an augmentation from others: its name, or, of a function, its code and the file in which it stands.
 
     None where that does not tell: a function made by another, or an object.
     """
@@ -196,4 +217,17 @@ def _identity(augment: str | Callable[..., object] | None) -> str | None:
         content = Path(inspect.getfile(augment)).read_bytes()
     except (OSError, TypeError):
         return None
-    return f"{augment.__qualname__}:{augment.__code__.co_firstlineno}:{hashlib.sha256(content).hexdigest()}"
+    code = augment.__code__
+    own = (augment.__qualname__, code.co_code, code.co_consts, code.co_names, augment.__defaults__)
+    text = re.sub(r" at 0x[0-9a-f]+", "", repr((*own, augment.__kwdefaults__)))
+    return hashlib.sha256(content + text.encode()).hexdigest()
+
+
+def _sample(augment: Augment, image_size: int) -> str:
+    """SHA-256 of what the augmentation makes of noise: it may depend on what no look at its code shows."""
+    noise = torch.randint(0, 256, (3, image_size, image_size), generator=torch.Generator().manual_seed(0))
+    found = hashlib.sha256()
+    for number in range(8):
+        with seeded(0, number):
+            found.update(as_square(augment(noise.to(torch.uint8)), image_size).contiguous().numpy().data)
+    return found.hexdigest()

@@ -18,8 +18,11 @@ from harness.data.transforms import augmentation
 from harness.engine import Callback, Trainer
 from harness.experiment import Experiment
 from harness.features import StillFrozen, feature_sources, find_cut, why_live
+from harness.models.freezing import count_parameters
 from harness.models.prefix import CannotCutError, Cut
 from harness.prepared import PreparedModel
+
+LIGHT = 1_000_000  # parameters on features that are a vector
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Feed:
     validation: Batches
     images: Iterable[tuple[Tensor, Tensor]] = ()  # of the first epoch, where the training is on features of them
     guards: tuple[Callback, ...] = ()  # for the fit
+    light: bool = False  # whether a step is so little work that a second core only waits
 
     def close(self) -> None:
         self.training.close()
@@ -66,7 +70,8 @@ def feed(
     sides = batches(training, split.train, shuffle=True), batches(validation, split.valid, shuffle=False)
     if found is None:
         return Feed(*sides)
-    return Feed(*sides, batches(images, split.train, shuffle=True, epoch=1), (StillFrozen(found.prefix),))
+    light = len(found.shape) == 1 and count_parameters(prepared.model)[0] < LIGHT
+    return Feed(*sides, batches(images, split.train, shuffle=True, epoch=1), (StillFrozen(found.prefix),), light)
 
 
 def choose_workers(asked: int | str, source: Source, device: torch.device) -> int:

@@ -62,7 +62,8 @@ class Plan:
         sides = f"{len(first.train)} to learn from, {len(first.valid)} to judge by"
         frozen = _frozen_part(experiment.freeze)
         once = ", run once per image" if self.once else ""
-        threads = f" ({torch.get_num_threads()} threads)" if self.device.type == "cpu" else ""
+        count = torch.get_num_threads()
+        threads = f" ({count} thread{'s' if count > 1 else ''})" if self.device.type == "cpu" else ""
         dev = ", two batches each: a fast dev run" if self.fast_dev_run else ""
         return [
             f"{experiment.name}: {folds} of {experiment.epochs} epochs{dev}",
@@ -237,6 +238,8 @@ def _setting_notes(experiment: Experiment) -> list[str]:
     notes = []
     if experiment.patience is not None and experiment.patience >= experiment.epochs:
         notes.append(f"patience={experiment.patience} can never stop a fold of {experiment.epochs} epochs")
+    if experiment.views is not None and experiment.augment is not None and experiment.freeze is False:
+        notes.append(f"views={experiment.views} shows each image in so few ways, and saves nothing: nothing is frozen")
     if experiment.views is not None and experiment.augment is None:
         notes.append(f"views={experiment.views} changes nothing: there is no augmentation")
     for name in experiment.trackers:

@@ -139,6 +139,8 @@ def train(
             fed.training.set_epoch(1)
             say(f"{title}  {compile_model(prepared.model, trainer, next(iter(fed.training)))}".strip())
         optimizer = make_optimizer(experiment, prepared.model)
+        if fed.light and bare.device.type == "cpu":
+            stack.enter_context(_one_thread())
         state = trainer.fit(prepared.model, optimizer, fed.training, fed.validation, experiment.epochs)
     predictions = _predictions(images, split, fold, best)
     return Result(
@@ -152,6 +154,19 @@ def train(
         accuracy=measure(predictions),
         seconds=time.perf_counter() - started,
     )
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Threads of OpenMP wait for each other in a loop: where another program has one of the cores, a step of
+    microseconds takes ten times as long.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @contextlib.contextmanager

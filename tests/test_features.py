@@ -99,6 +99,7 @@ def test_an_image_goes_through_the_frozen_part_once_for_all_epochs_folds_and_run
     first = run()
     assert computed(capsys.readouterr().err) == [33]
     assert numbers(run()) == numbers(first)
+    assert capsys.readouterr().err.count("found in the cache: 33 features, small_cnn without its head") == 1
     run(lr=1e-3, batch_size=4, optimizer="sgd", folds=0, seed=7, loss=torch.nn.functional.cross_entropy)
     assert computed(capsys.readouterr().err) == []
     for other in ({"freeze": "blocks.block3"}, {"image_size": 48}, {"precision": "bf16"}):
@@ -161,10 +162,86 @@ class Thaws(Callback):
 
 
 def test_who_thaws_what_the_features_were_made_by_is_told(run: Callable[..., CrossValidation]) -> None:
-    with pytest.raises(TrainingError, match="is not frozen any more") as caught:
+    with pytest.raises(TrainingError, match="is not what it was") as caught:
         run(freeze="blocks.block2", callbacks=[Thaws()], folds=0)
     assert "-s cache=false" in caught.value.fix
     run(freeze="blocks.block2", callbacks=[Thaws()], folds=0, cache=False)
+
+
+class Spoils(Callback):
+    def on_epoch_start(self, state: State) -> None:
+        with torch.no_grad():
+            state.model.get_submodule("blocks.block1.0").weight.mul_(0.5)
+
+
+class Replaces(Callback):
+    def on_epoch_start(self, state: State) -> None:
+        state.model.blocks.block1 = build("small_cnn", 2, 32).blocks.block1
+
+
+class Listens(Callback):
+    def on_epoch_start(self, state: State) -> None:
+        state.model.get_submodule("blocks.block1.0").register_forward_hook(lambda *_: None)
+
+
+@pytest.mark.parametrize("changes", [Spoils, Replaces, Listens])
+def test_who_changes_what_the_features_were_made_by_is_told(
+    run: Callable[..., CrossValidation], changes: type[Callback]
+) -> None:
+    with pytest.raises(TrainingError, match="is not what it was"):
+        run(freeze="blocks.block2", callbacks=[changes()], folds=0)
+
+
+class Asks(Callback):
+    def on_epoch_end(self, state: State) -> None:
+        assert state.model(torch.zeros(1, 3, 32, 32)).shape == (1, 2)
+
+
+def times(factor: int) -> Callable[[Tensor], Tensor]:
+    return lambda image, factor=factor: image // factor  # type: ignore[misc]
+
+
+def test_augmentations_that_only_look_alike_are_told_apart(
+    run: Callable[..., CrossValidation], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(augment=times(1), views=1, folds=0, epochs=1, callbacks=[Asks()])
+    assert computed(capsys.readouterr().err) == [33, 33]
+    run(augment=times(9), views=1, folds=0, epochs=1)
+    assert computed(capsys.readouterr().err) == [33]
+    run(augment=darker, views=1, folds=0, epochs=1)
+    monkeypatch.setattr(f"{__name__}.DARK", 3)
+    run(augment=darker, views=1, folds=0, epochs=1)
+    assert computed(capsys.readouterr().err) == [33, 33]
+
+
+DARK = 2
+
+
+def darker(image: Tensor) -> Tensor:
+    return image // DARK
+
+
+def viewing(classes: int) -> torch.nn.Module:
+    """A model that does not bear images in channels-last order."""
+
+    class Viewing(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.middle = torch.nn.Conv2d(3, 4, 3, 4), torch.nn.Conv2d(4, 4, 1)
+            self.head = torch.nn.Linear(4 * 64, classes)
+
+        def forward(self, images: Tensor) -> Tensor:
+            logits: Tensor = self.head(self.middle(self.body(images)).view(-1, 4 * 64))
+            return logits
+
+    return Viewing()
+
+
+def test_a_model_that_views_what_it_gets(run: Callable[..., CrossValidation]) -> None:
+    fields: dict[str, Any] = {"model": viewing, "weights": None, "freeze": "body", "folds": 0}
+    kept, live = run(**fields), run(cache=False, **fields)
+    for ours, theirs in zip(numbers(kept), numbers(live), strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-5)
 
 
 def test_a_fast_dev_run_computes_only_what_it_needs(
@@ -201,6 +278,7 @@ def test_where_the_frozen_part_cannot_be_run_once_the_plan_says_why_and_what_to_
         return " ".join(n for n in make_plan(base.replace(**fields)).notes if "every epoch" in n)
 
     assert note() == ""
+    assert make_plan(Experiment(data=str(scenery), model="small_cnn", weights=None, freeze=True)).once
     assert note(freeze=False, augment="flip") == ""
     assert "-s views=4 keeps 4 views of each image" in note(augment="flip")
     assert note(augment="flip", views=4) == ""

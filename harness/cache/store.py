@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import json
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -30,7 +31,8 @@ LIMIT = 20 * GB  # of all entries together
 ROOM = GB // 2  # that stays free on the disk
 OPENED = 4  # entries that stay open
 FORMAT = "harness-rows-1"
-SUFFIXES = (".json", ".rows", ".lock", ".part")
+OURS = re.compile(r"[0-9a-f]{32}(-[0-9a-f]{8})?\.(json|rows|lock|part)")  # all else in the folder is somebody else's
+BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,12 @@ class Cache:
         """
         items = list(dict.fromkeys(items))
         key = recipe.key(items)
-        found = self._opened.pop(key, None) or self._read(key) or self._made(key, recipe, items, make)
+        found = self._opened.pop(key, None)
+        if found is None:
+            found = self._read(key)
+            if found is not None:
+                self._say(f"found in the cache: {len(items)} {recipe.kind}, {recipe.about}")
+        found = found or self._made(key, recipe, items, make)
         self._opened = {**dict(list(self._opened.items())[1 - OPENED :]), key: found}
         return found
 
@@ -106,14 +113,14 @@ class Cache:
         """
         keys = [entry.key for entry in self.entries()]
         for begin in begins:
-            if not any(key.startswith(begin) for key in keys):
+            if not begin or not any(key.startswith(begin) for key in keys):
                 raise UsageError(
                     f"no entry begins with {begin!r}", f"looked in {self.folder}", "harness cache, for those there are"
                 )
         gone = [key for key in keys if not begins or key.startswith(tuple(begins))]
         with storing(self.folder):
             for path in list(self.folder.glob("*")) if self.folder.is_dir() else ():
-                if path.suffix in SUFFIXES and (not begins or path.stem in gone):
+                if OURS.fullmatch(path.name) and path.is_file() and (not begins or path.stem in gone):
                     path.unlink(missing_ok=True)
         return len(gone)
 
@@ -139,17 +146,21 @@ class Cache:
         path, record = self.folder / f"{key}.rows", self.folder / f"{key}.json"
         try:
             content = json.loads(record.read_text())
-            kind, shape = np.dtype(content["dtype"]), (len(content["items"]), *content["shape"])
+            items, kind = content["items"], np.dtype(content["dtype"])
+            shape = (len(items), *content["shape"])
+            if Recipe(content["kind"], "", content["parts"]).key(items) != key:
+                raise ValueError("its record is another's")
             with path.open("rb") as file:
-                if _checksum(file) != content["checksum"] or file.tell() != int(np.prod(shape)) * kind.itemsize:
+                checksum = _checksum(file, _header(items, kind, content["shape"]))
+                if checksum != content["checksum"] or file.tell() != int(np.prod(shape)) * kind.itemsize:
                     raise ValueError("its checksum is wrong")
-                rows = Rows(content["items"], in_file(file, shape, kind))
+                rows = Rows(items, in_file(file, shape, kind))
             with contextlib.suppress(OSError):
                 os.utime(record)  # it was used now
             return rows
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except BROKEN as error:
             self._say(f"note: {path} is damaged ({error}), and is made again")
             return None
 
@@ -167,6 +178,7 @@ class Cache:
                     for chunk in chunks:
                         if like is None:
                             like = chunk[0]
+                            checksum = _header(order, like.dtype, like.shape)
                             self._make_room(file.fileno(), like.nbytes * len(order))
                         content = np.ascontiguousarray(chunk).reshape(-1).view(np.uint8).data
                         checksum = zlib.crc32(content, checksum)
@@ -217,7 +229,7 @@ class Cache:
         """
         with contextlib.suppress(OSError):
             for path in self.folder.glob("*.part"):
-                if time.time() - path.stat().st_mtime > 86400:
+                if OURS.fullmatch(path.name) and time.time() - path.stat().st_mtime > 86400:
                     path.unlink()
         entries = self.entries()
         total = sum(entry.bytes for entry in entries)
@@ -232,10 +244,14 @@ class Cache:
 
     def _records(self, begin: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
         """(key, record) of each entry whose key begins so, the latest used first."""
-        for path in sorted(self.folder.glob(f"{begin}*.json"), key=_changed, reverse=True):
-            with contextlib.suppress(OSError, ValueError):  # somebody has removed it, or written into it
-                record = json.loads(path.read_text())
-                if isinstance(record, dict) and record.get("format") == FORMAT:
+        paths: list[Path] = []
+        with contextlib.suppress(OSError):  # there is no such folder, and there cannot be
+            paths = sorted(self.folder.glob(f"{begin}*.json"), key=_changed, reverse=True)
+        for path in paths:
+            with contextlib.suppress(*BROKEN):  # somebody has removed it, or written into it
+                record = json.loads(path.read_text()) if OURS.fullmatch(path.name) else {}
+                kinds = {"format": str, "kind": str, "about": str, "items": list, "parts": dict}
+                if all(isinstance(record.get(name), kind) for name, kind in kinds.items()):
                     yield path.stem, record
 
 
@@ -276,9 +292,13 @@ def _digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _checksum(file: Any) -> int:
-    """CRC-32 of the rest of a file."""
-    checksum = 0
+def _header(items: Sequence[str], dtype: np.dtype[Any], shape: Sequence[int]) -> int:
+    """CRC-32 of what the rows are, with which theirs begins."""
+    return zlib.crc32(json.dumps([list(items), dtype.str, list(shape)]).encode())
+
+
+def _checksum(file: Any, checksum: int) -> int:
+    """CRC-32 of the rest of a file, going on from `checksum`."""
     while content := file.read(2**20):
         checksum = zlib.crc32(content, checksum)
     return checksum

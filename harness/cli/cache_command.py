@@ -35,6 +35,8 @@ def command(context: click.Context, as_json: bool) -> None:
         used = f"{datetime.fromtimestamp(entry.used):%Y-%m-%d %H:%M}"
         count = f"{entry.rows:>8} rows  {_size(entry.bytes):>8}"
         click.echo(f"{entry.key[:8]}  {entry.kind:<8}  {count}  used {used}  {entry.about}")
+    if not entries:
+        click.echo("nothing is kept yet")
     click.echo(f"{_size(total)} of {cache.limit / GB:g} GB in {cache.folder}")
 
 
@@ -46,7 +48,7 @@ def clear(keys: tuple[str, ...]) -> None:
 
     cache = open_cache()
     removed = cache.clear(keys)
-    click.echo(f"{removed} entries removed from {cache.folder}")
+    click.echo(f"{removed} {'entry' if removed == 1 else 'entries'} removed from {cache.folder}")
 
 
 def _size(count: float) -> str:

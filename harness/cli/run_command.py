@@ -127,13 +127,12 @@ def _summary(
     if found.accuracy.interval[0] <= found.baseline:
         guessing += ", which this run does not clearly beat"
     best = ", ".join(f"{result.best_epoch} of {len(result.history)}" for result in found.results)
+    named = found.run_dir.name if found.run_dir.parts[0] == "runs" else found.run_dir  # elsewhere an id says too little
     after = {"harness ui": "all runs in the browser: TensorBoard and MLflow"} if trackers else {}
     if experiment.origin("data") == "command line" != experiment.origin("test_data"):
-        after[f"harness test {found.run_dir.name} --data FOLDER"] = (
-            "its best fold's model on images that it has not seen"
-        )
+        after[f"harness test {named} --data FOLDER"] = "its best fold's model on images that it has not seen"
     elif experiment.test_data and Path(experiment.test_data).is_dir():
-        after[f"harness test {found.run_dir.name}"] = f"its best fold's model on {experiment.test_data}"
+        after[f"harness test {named}"] = f"its best fold's model on {experiment.test_data}"
     if experiment.origin("data") != "command line":
         after[f"harness run {typed} -s data=FOLDER"] = "your own images, a folder per class"
     rows = [
@@ -146,6 +145,6 @@ def _summary(
         ("checkpoints", str(found.results[0].checkpoint.parent)),
         ("plots", str(found.run_dir / "plots")),
         *(("missed by", f"{name}: harness sync {found.run_dir}") for name, has in trackers.items() if has != COMPLETE),
-        *(("" if i else "next", f"{command:<44} {what}") for i, (command, what) in enumerate(after.items())),
+        *(("" if i else "next", f"{command:<44}  {what}") for i, (command, what) in enumerate(after.items())),
     ]
     return ["", f"{experiment.name}: {headline}", *(f"  {name:<11}  {text}" for name, text in rows)]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, fx, nn
+
+from harness.data.transforms import seeded
 
 # layers that do the same in training and in eval mode, and have nothing to train
 PLAIN = (
@@ -32,9 +36,16 @@ class Cut:
     forward: Callable[[nn.Module, Tensor], Any]  # (model, features) -> logits
 
     def apply(self, model: nn.Module) -> None:
-        """From now on the model takes features. All its parts, and its state dict, stay what they are."""
-        kind = type(model)
-        model.__class__ = type(kind.__name__, (kind,), {"forward": self.forward, "__module__": kind.__module__})
+        """From now on the model takes features. All its parts, and its state dict, stay what they are.
+
+        Whoever calls it on images, as a callback may, gets what it gave before.
+        """
+        kind, after, shape = type(model), self.forward, self.shape
+
+        def forward(self: nn.Module, inputs: Tensor) -> Any:
+            return after(self, inputs) if inputs.shape[1:] == shape else kind.forward(self, inputs)
+
+        model.__class__ = type(kind.__name__, (kind,), {"forward": forward, "__module__": kind.__module__})
 
 
 def cut(model: nn.Module, image_size: int, shape: tuple[int, ...] | None = None) -> Cut:
@@ -44,6 +55,8 @@ def cut(model: nn.Module, image_size: int, shape: tuple[int, ...] | None = None)
     followed (torch.fx), or where two images show that the parts together are not the whole; where the `shape` of one
     image's features is known, that has been shown before.
     """
+    if any(module._forward_hooks or module._forward_pre_hooks for module in model.modules()):
+        raise CannotCutError("a hook may change what a layer gives")
     graphs = [_follow(model.train()), _follow(model.eval())]
     nodes = list(graphs[0].nodes)
     last = _last_cut(nodes, _moving(model, nodes))
@@ -61,11 +74,21 @@ def digest(prefix: fx.GraphModule) -> str:
     """SHA-256 of all that the prefix computes from: its steps, the settings of its layers, and their weights."""
     found = hashlib.sha256(prefix.code.encode())
     for name, module in prefix.named_modules():
-        found.update(f"{name}: {type(module).__qualname__}({module.extra_repr()})\n".encode())
+        settings = {key: _setting(value) for key, value in sorted(vars(module).items()) if key != "training"}
+        found.update(f"{name}: {type(module).__qualname__}({module.extra_repr()}) {settings}\n".encode())
     for name, value in prefix.state_dict().items():
         found.update(f"{name}: {value.dtype} {tuple(value.shape)}\n".encode())
         found.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return found.hexdigest()
+
+
+def _setting(value: object) -> str:
+    """What tells one value of a layer's attribute from another: of plain ones and functions, not of objects."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return repr(value)
+    if isinstance(value, (tuple, list)):
+        return str([_setting(item) for item in value])
+    return str(getattr(value, "__qualname__", ""))
 
 
 def _split(model: nn.Module, graph: fx.Graph, last: int) -> tuple[fx.GraphModule, Callable[..., Any]]:
@@ -84,6 +107,11 @@ def _split(model: nn.Module, graph: fx.Graph, last: int) -> tuple[fx.GraphModule
 
 def _module(model: nn.Module, graph: fx.Graph) -> fx.GraphModule:
     """The graph with the layers of `model`, less what it does not need."""
+    for node in graph.nodes:
+        name = str(getattr(node.target, "__name__", node.target))
+        in_place = (name.endswith("_") and not name.endswith("__")) or node.kwargs.get("inplace") is True
+        if node.op in ("call_method", "call_function") and in_place and not node.users:
+            raise CannotCutError(f"its forward pass changes something in place, beside what it returns ({name})")
     made = fx.GraphModule(model, graph)
     made.graph.eliminate_dead_code()
     made.recompile()
@@ -92,11 +120,28 @@ def _module(model: nn.Module, graph: fx.Graph) -> fx.GraphModule:
 
 
 def _follow(model: nn.Module) -> fx.Graph:
+    """The steps of its forward pass. Raises CannotCutError where following it draws at random, or changes the model."""
+    before = {name: (value, value._version, value.clone()) for name, value in model.named_buffers()}
+    chance = _chance()
     try:
-        return fx.Tracer().trace(model)
+        graph = fx.Tracer().trace(model)
     except Exception as error:  # the tracer meets any code there is
         first = (str(error).splitlines() or [""])[0]
         raise CannotCutError(f"its forward pass cannot be followed: {type(error).__name__}: {first}"[:300]) from error
+    changed = [value for value, version, _ in before.values() if value._version != version]
+    if changed:
+        for value, _, was in before.values():
+            value.copy_(was)
+        raise CannotCutError("its forward pass changes its own buffers")
+    if _chance() != chance:
+        raise CannotCutError("its forward pass draws at random, beyond what its layers do")
+    return graph
+
+
+def _chance() -> tuple[bytes, ...]:
+    """Where the global generators stand."""
+    states = (torch.get_rng_state().numpy().tobytes(), repr(np.random.get_state()), repr(random.getstate()))
+    return tuple(state if isinstance(state, bytes) else state.encode() for state in states)
 
 
 def _moving(model: nn.Module, nodes: list[fx.Node]) -> set[fx.Node]:
@@ -148,16 +193,31 @@ def _require_whole(
 ) -> tuple[int, ...]:
     """The shape of one image's features. Raises CannotCutError where the parts give something else than the whole."""
     images = torch.randn(2, 3, image_size, image_size, generator=torch.Generator().manual_seed(0))
-    with torch.inference_mode():
+    buffers = {name: value.clone() for name, value in model.named_buffers()}
+    with torch.no_grad():
         features: Any = prefix(images)
         if not isinstance(features, Tensor) or len(features) != 2 or not features.is_floating_point():
             raise CannotCutError("what its frozen part gives is no tensor with a row for each image")
-        expected, logits = model(images), forward(model, features)
-        alone = prefix(images[:1])
-    if not torch.allclose(alone, features[:1], rtol=1e-4, atol=1e-5):
-        raise CannotCutError(
-            "what its frozen part makes of an image depends on the other images of a batch, or on chance"
-        )
-    if not torch.allclose(expected, logits, rtol=1e-4, atol=1e-5):
-        raise CannotCutError("its parts, run one after the other, give something else than the whole")
+        if not _near(prefix(images[:1]), features[:1]):
+            raise CannotCutError("what its frozen part makes of an image depends on the others, or on chance")
+        try:
+            for training in (False, True):
+                found = []
+                for cut_off in (False, True):
+                    model.train(training)
+                    with seeded(0):  # in training the same chance for both, and afterwards as it was
+                        logits = forward(model, features.clone()) if cut_off else model(images)
+                    found.append([logits, *(value.clone() for value in model.buffers())])
+                    for name, value in model.named_buffers():
+                        value.copy_(buffers[name])
+                if not all(_near(one, other) for one, other in zip(*found, strict=True)):
+                    raise CannotCutError("its parts, run one after the other, give something else than the whole")
+        except (ValueError, RuntimeError) as error:  # BatchNorm of two images of one pixel, say
+            raise CannotCutError(f"its forward pass fails on two images in training: {error}"[:300]) from error
+        finally:
+            model.eval()
     return tuple(features.shape[1:])
+
+
+def _near(one: Tensor, other: Tensor) -> bool:
+    return torch.allclose(one.float(), other.float(), rtol=1e-4, atol=1e-5)

@@ -180,14 +180,18 @@ def test_clearing_takes_some_or_all(tmp_path: Path) -> None:
         rows(Cache(tmp_path), recipe=recipe)
         keys.append(recipe.key(ITEMS))
     (tmp_path / "mine.txt").write_text("x")
-    (tmp_path / "left-0000.part").write_text("x")
+    (tmp_path / f"{keys[0]}-00000000.part").write_text("x")
+    (tmp_path / "uv.lock").write_text("x")
+    (tmp_path / "package.json").write_text("{}")
     cache = Cache(tmp_path)
     with pytest.raises(UsageError, match="no entry begins with 'zz'"):
         cache.clear(["zz"])
     assert cache.clear([keys[0][:6]]) == 1
     assert {entry.key for entry in cache.entries()} == set(keys[1:])
     assert cache.clear() == 2
-    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.txt", "package.json", "uv.lock"]
+    with pytest.raises(UsageError, match="no entry begins with ''"):
+        cache.clear([""])
     assert Cache(tmp_path / "nowhere").clear() == 0
 
 

@@ -16,7 +16,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_what_runs_have_kept_is_shown_and_cleared(call: Callable[..., Outcome], project: Path, own_cache: Path) -> None:
-    assert call("cache").out == f"0 B of 20 GB in {own_cache}\n"
+    assert call("cache").out == f"nothing is kept yet\n0 B of 20 GB in {own_cache}\n"
     for freeze in ("true", "blocks.block2"):
         assert call("run", "tiny", "-s", f"freeze={freeze}", "-s", "folds=0", "-s", "epochs=1").code == 0
     shown = call("cache").out.splitlines()
@@ -27,9 +27,9 @@ def test_what_runs_have_kept_is_shown_and_cleared(call: Callable[..., Outcome], 
     found = json.loads(call("cache", "--json").out)
     assert [entry["rows"] for entry in found["entries"]] == [33, 33]
     assert found["bytes"] == sum(entry["bytes"] for entry in found["entries"])
-    assert call("cache", "clear", shown[1].split()[0]).out == f"1 entries removed from {own_cache}\n"
+    assert call("cache", "clear", shown[1].split()[0]).out == f"1 entry removed from {own_cache}\n"
     outcome = call("cache", "clear", "nothing")
     assert (outcome.code, len(outcome.error_lines)) == (2, 3)
-    assert call("cache", "clear").out == f"1 entries removed from {own_cache}\n"
+    assert call("cache", "clear").out == f"1 entry removed from {own_cache}\n"
     assert json.loads(call("cache", "--json").out)["entries"] == []
     assert list(own_cache.iterdir()) == []

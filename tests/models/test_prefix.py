@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import random
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -109,24 +111,101 @@ def frozen(kind: type[Parts]) -> nn.Module:
 
 
 def test_what_is_random_is_not_cut_off() -> None:
-    assert cut(frozen(Noisy), 16).shape == (4, 14, 14)  # before the dropout, not after it
-    with pytest.raises(CannotCutError, match="something else than the whole"):  # not even the whole is, twice
-        cut(frozen(AlwaysNoisy), 16)
+    for kind in (Noisy, AlwaysNoisy):
+        assert cut(frozen(kind), 16).shape == (4, 14, 14)  # before the noise, not after it
+
+
+class DropsBranches(Parts):
+    def between(self, features: Tensor) -> Tensor:
+        return features if self.training and random.random() < 0.5 else 2 * features
+
+
+class Shakes(Parts):
+    def between(self, features: Tensor) -> Tensor:
+        if self.training:
+            features.mul_(torch.rand_like(features))
+        return features
+
+
+class Averages(Parts):
+    """Keeps a mean of what it saw."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(4))
+        self.register_buffer("steps", torch.zeros(()))
+
+    def between(self, features: Tensor) -> Tensor:
+        if self.training:
+            self.mean.mul_(0.9).add_(0.1 * features.mean((0, 2, 3)))
+        return features
+
+
+class Counts(Averages):
+    def between(self, features: Tensor) -> Tensor:
+        if self.training:
+            self.steps += 1
+        return features
 
 
 @pytest.mark.parametrize(
     ("kind", "why"),
-    [(Branching, "cannot be followed"), (Skipping, "nothing that is frozen comes before")],
+    [
+        (Branching, "cannot be followed"),
+        (Skipping, "nothing that is frozen comes before"),
+        (DropsBranches, "draws at random"),
+        (Shakes, "in place"),
+        (Averages, "changes its own buffers"),
+        (Counts, "changes its own buffers"),
+    ],
 )
 def test_what_cannot_be_cut_says_why(kind: type[Parts], why: str) -> None:
+    model = frozen(kind)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
     with pytest.raises(CannotCutError, match=why):
-        cut(frozen(kind), 16)
+        cut(model, 16)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     with pytest.raises(CannotCutError, match="nothing that is frozen"):
         cut(Parts(), 16)
 
 
+def test_a_hook_is_not_passed_by() -> None:
+    for where in ("", "body", "head"):
+        model = frozen(Parts)
+        model.get_submodule(where).register_forward_pre_hook(lambda _, inputs: (inputs[0] * 2,))
+        with pytest.raises(CannotCutError, match="a hook"):
+            cut(model, 16)
+
+
+def test_a_model_that_takes_features_still_takes_images() -> None:
+    model, images = frozen(Parts).eval(), torch.randn(2, 3, 16, 16)
+    expected = model(images)
+    found = cut(model, 16)
+    found.apply(model)
+    assert torch.equal(model(images), expected)
+    assert torch.equal(model(found.prefix(images)), expected)
+
+
+class Pooled(Parts):
+    pool: nn.Module
+
+    def __init__(self, **settings: bool) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AvgPool2d(3, 2, 1, **settings))
+
+
+def test_settings_that_no_text_shows_are_in_the_digest() -> None:
+    digests = set()
+    for settings in ({}, {"count_include_pad": False}):
+        torch.manual_seed(0)
+        model = Pooled(**settings)
+        freeze(model, True)
+        digests.add(digest(cut(model, 16).prefix))
+    assert len(digests) == 2
+
+
 def test_what_mixes_the_images_of_a_batch_is_not_cut_off() -> None:
-    with pytest.raises(CannotCutError, match="the other images of a batch"):
+    with pytest.raises(CannotCutError, match="depends on the others"):
         cut(frozen(Odd), 16)
 
 
