@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from harness.cache.recipe import Recipe
 from harness.cache.rows import Array, Rows
-from harness.cache.store import GB, Cache, Recipe
+from harness.cache.store import GB, Cache
 from harness.callbacks.progress import counted, say
 from harness.data.loading import Batches, ImageSource, Key, Source, Views
 from harness.data.pixels import DECODER, Pixels

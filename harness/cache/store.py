@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
 import json
 import os
@@ -13,13 +12,14 @@ import shutil
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from harness.cache.recipe import FORMAT, Recipe
 from harness.cache.rows import Array, Rows, in_file, in_memory
 from harness.errors import StorageError, UsageError, storing
 from harness.files import locked, write_whole
@@ -30,27 +30,8 @@ GB = 10**9
 LIMIT = 20 * GB  # of all entries together
 ROOM = GB // 2  # that stays free on the disk
 OPENED = 4  # entries that stay open
-FORMAT = "harness-rows-1"
 OURS = re.compile(r"[0-9a-f]{32}(-[0-9a-f]{8})?\.(json|rows|lock|part)")  # all else in the folder is somebody else's
 BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """All that a row is a function of, besides its item."""
-
-    kind: str  # "features" or "images"
-    about: str  # for people, and no part of the key
-    parts: Mapping[str, Any]  # plain values
-
-    @property
-    def digest(self) -> str:
-        """16 hexadecimal digits, with which the keys of all its entries begin."""
-        return _digest([FORMAT, self.kind, dict(self.parts)])
-
-    def key(self, items: Sequence[str]) -> str:
-        """Of the entry with these items, in whatever order."""
-        return self.digest + _digest(sorted(items))
 
 
 @dataclass(frozen=True)
@@ -286,10 +267,6 @@ def _changed(path: Path) -> float:
         return path.stat().st_mtime
     except OSError:
         return 0.0
-
-
-def _digest(value: object) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _header(items: Sequence[str], dtype: np.dtype[Any], shape: Sequence[int]) -> int:

@@ -16,8 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from harness.cache.recipe import Recipe
 from harness.cache.rows import Rows
-from harness.cache.store import Cache, Recipe
+from harness.cache.store import Cache
 from harness.data.decode import decode
 from harness.data.folders import Images
 from harness.data.transforms import resize

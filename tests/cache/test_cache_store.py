@@ -16,7 +16,8 @@ import pytest
 
 from harness.cache import rows as module
 from harness.cache import store
-from harness.cache.store import Cache, Recipe, open_cache
+from harness.cache.recipe import Recipe
+from harness.cache.store import Cache, open_cache
 from harness.errors import UsageError
 from tests.conftest import wait
 
@@ -126,7 +127,8 @@ SCRIPT = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from harness.cache.store import Cache, Recipe
+from harness.cache.recipe import Recipe
+from harness.cache.store import Cache
 folder, mark = Path(sys.argv[1]), Path(sys.argv[2])
 
 def make(items):
