@@ -137,10 +137,6 @@ def _images(
     root = data or model.experiment.get("test_data")
     if not root:
         raise UsageError("there are no images to test on", "the experiment names no test_data", "--data FOLDER")
-    if not Path(root).exists():
-        raise DataError(
-            f"{root} is not there", f"looked for {Path(root).absolute()}", "--data FOLDER, with a folder per class"
-        )
     images = list_images(root, model.classes)
     notes = []
     if not allow_missing:

@@ -49,7 +49,7 @@ def list_images(root: Path | str, classes: Sequence[str] | None = None) -> Image
     root = Path(root)
     try:
         if not root.is_dir():
-            raise _no_folder(root)
+            raise _no_folder(root, "-s data=FOLDER" if classes is None else "--data FOLDER")
         entries = sorted(root.iterdir(), key=lambda entry: entry.name)  # a Path's own order differs on Windows
         folders = [entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
         stray = [entry.name for entry in entries if not entry.is_dir()]
@@ -134,7 +134,7 @@ def _is_image(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in SUFFIXES and not name.startswith(".")
 
 
-def _no_folder(root: Path) -> DataError:
+def _no_folder(root: Path, option: str) -> DataError:
     tracked = tracking_file(root)
     if root.exists():
         return DataError(f"{root} is no folder", "it is a file", "name the folder that holds a folder per class")
@@ -145,7 +145,7 @@ def _no_folder(root: Path) -> DataError:
     return DataError(
         f"{root} is not there",
         f"looked for {root.absolute()}",
-        "harness data demo, or -s data=FOLDER for your own images",
+        f"harness data demo, or {option} for your own images",
     )
 
 

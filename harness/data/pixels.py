@@ -69,10 +69,7 @@ class Pixels:
         if self._kept is not None:
             rows = self._kept.take(self._kept.places(self.hashes[i] for i in indices))
         elif self._held is not None:
-            missing = [i for i in indices if not self._here[i]]
-            for index, image in zip(missing, in_threads(self._decode, missing), strict=True):
-                self._held[index] = image
-                self._here[index] = True
+            self._fill(self._held, indices)
             rows = self._held[np.asarray(indices)]
         else:
             rows = np.stack(list(in_threads(self._decode, indices)))
@@ -81,8 +78,7 @@ class Pixels:
     def keep_in(self, cache: Cache | None, indices: Sequence[int]) -> None:
         """Has these images at hand from now on: in memory if there is room for all, else in `cache`, if any."""
         if self._held is not None:
-            for start in range(0, len(indices), AT_ONCE):
-                self.take(indices[start : start + AT_ONCE])
+            self._fill(self._held, indices)
         elif cache is not None:
             recipe = Recipe("images", f"images at {self.image_size} px", DECODER | {"image_size": self.image_size})
             self._kept = cache.rows(recipe, [self.hashes[i] for i in indices], self._make)
@@ -95,6 +91,13 @@ class Pixels:
         rest._here = self._here[left]
         rest._held = None if self._held is None else self._held[left]
         return rest
+
+    def _fill(self, held: Bytes, indices: Sequence[int]) -> None:
+        """Decodes those that are not here yet."""
+        missing = [i for i in indices if not self._here[i]]
+        for index, image in zip(missing, in_threads(self._decode, missing), strict=True):
+            held[index] = image
+            self._here[index] = True
 
     def _make(self, hashes: Sequence[str]) -> Iterator[Bytes]:
         places = {md5: i for i, md5 in enumerate(self.hashes)}
