@@ -17,5 +17,18 @@ experiment = Experiment(
     patience=2,
 )
 
+
+def search_space(trial):
+    """What `harness search sea_forest` tries: a dictionary of fields. Frozen parts run once for each of two views."""
+    freeze = trial.suggest_categorical("freeze", [False, "layer3", True])
+    return {
+        "freeze": freeze,
+        "lr": trial.suggest_float("lr", 1e-5, 1e-1, log=True),
+        "batch_size": trial.suggest_categorical("batch_size", [16, 32, 64]),
+        "weight_decay": trial.suggest_float("weight_decay", 1e-6, 1e-1, log=True),
+        "views": 2 if freeze else None,
+    }
+
+
 if __name__ == "__main__":
     run_file(__file__)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness import provenance
 from harness.callbacks import EpochLog
+from harness.engine import Callback
 from harness.evaluate import Accuracy, Prediction, mean_and_deviation, measure
 from harness.experiment import Experiment
 from harness.plan import Plan, make_plan
@@ -18,6 +20,9 @@ from harness.trackers.follower import Follower
 from harness.trackers.kept import kept
 from harness.trackers.pictures import draw_fold
 from harness.trackers.run_folder import RunFolder
+from harness.trackers.tracking import Tracking
+
+NO_HISTORY = {"fold", "time", "step"}  # of a row of `metrics.jsonl`: what the log of epochs has added
 
 
 @dataclass(frozen=True)
@@ -80,12 +85,34 @@ def cross_validate(
     process for MLflow that was started while the plan was made.
     """
     plan = experiment if isinstance(experiment, Plan) else make_plan(experiment)
-    folder = RunFolder.create(Path(runs), plan.experiment.name or "experiment", _record(plan))
-    results: list[Result] = []
+    folder = RunFolder.create(Path(runs), plan.experiment.name or "experiment", record_of(plan))
     with kept(folder, plan.experiment.trackers, follower) as tracking:
         if source is not None:
             folder.keep_copy(source)
-        for fold, split in plan.splits.items():
+        for each in fold_by_fold(plan, folder, tracking):
+            found = each
+    return found
+
+
+def fold_by_fold(
+    plan: Plan,
+    folder: RunFolder,
+    tracking: Tracking,
+    *,
+    ends: Callable[[int], Sequence[Callback]] | None = None,
+    lean: bool = False,
+) -> Iterator[CrossValidation]:
+    """What was found so far, after each fold of the plan: trained now, or, where the folder holds it already, before.
+
+    `ends` gives the callbacks that come last in a fold, by default a progress bar. `lean` is for one of many runs: no
+    pictures, and of the checkpoints only the best epoch's.
+    """
+    kept_results = {result.fold: result for result in finished_folds(plan, folder)}
+    results: list[Result] = []
+    for fold, split in plan.splits.items():
+        if fold in kept_results:
+            results.append(kept_results[fold])
+        else:
             log = EpochLog(folder.metrics, fold)
             result = train(
                 plan.experiment,
@@ -96,7 +123,9 @@ def cross_validate(
                 title=f"fold {fold}/{plan.experiment.folds}" if plan.experiment.folds else "hold-out",
                 logs=[log],
                 shows=[tracking.callback(log)],
-                plots=folder.plots,
+                ends=None if ends is None else ends(fold),
+                plots=None if lean else folder.plots,
+                keep_last=not lean,
                 device=plan.device,
                 data_digest=plan.digest,
                 pixels=plan.pixels,
@@ -106,12 +135,41 @@ def cross_validate(
             found = CrossValidation(plan.experiment, folder.path, tuple(results), plan.images.classes)
             folder.write_predictions(found.predictions, found.classes)
             folder.update(**found.to_dict())
-            draw_fold(folder, fold)
+            if not lean:
+                draw_fold(folder, fold)
             tracking.fold_ended(fold)
-    return found
+        yield CrossValidation(plan.experiment, folder.path, tuple(results), plan.images.classes)
 
 
-def _record(plan: Plan) -> dict[str, Any]:
+def finished_folds(plan: Plan, folder: RunFolder) -> list[Result]:
+    """The results of the folds that have ended in a run of this plan, read from its folder."""
+    rows, predictions = folder.epochs(), folder.predictions()
+    results = []
+    for found in folder.record.get("folds", []):
+        own = tuple(prediction for prediction in predictions if prediction.fold == found["fold"])
+        history = [
+            {name: value for name, value in row.items() if name not in NO_HISTORY}
+            for row in rows
+            if row["fold"] == found["fold"]
+        ]
+        results.append(
+            Result(
+                experiment=plan.experiment,
+                fold=found["fold"],
+                history=tuple(history),
+                best_epoch=found["best_epoch"],
+                stop_reason=found["stop_reason"],
+                checkpoint=folder.checkpoint_of(found),
+                predictions=own,
+                accuracy=measure(own),
+                seconds=found["seconds"],
+            )
+        )
+    return results
+
+
+def record_of(plan: Plan) -> dict[str, Any]:
+    """What `run.json` says of a run of this plan before it begins."""
     experiment = plan.experiment
     fields = [item.name for item in dataclasses.fields(experiment)]
     return {

@@ -7,7 +7,9 @@ import importlib.util
 import re
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from harness.errors import ExperimentError, HarnessError, Terminated, nearest
 from harness.experiment import Experiment
@@ -42,7 +44,7 @@ def load(path: Path | str) -> Experiment:
     Raises ExperimentError, with the line, where the file cannot be read or run, or defines no Experiment.
     """
     path = Path(path)
-    module_name = f"harness_experiment_{path.stem}"
+    module_name = _module_name(path)
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:
         raise ExperimentError(f"{path} is no experiment", "it is not a Python file", "name a file that ends in .py")
@@ -77,9 +79,31 @@ def load(path: Path | str) -> Experiment:
     return experiment.named(folder_name(path.stem))
 
 
+def search_space(path: Path | str) -> Callable[[Any], dict[str, Any]] | None:
+    """The function `search_space(trial)` of a file that `load` has read; None where it has none."""
+    found = getattr(sys.modules.get(_module_name(Path(path))), "search_space", None)
+    if found is not None and not callable(found):
+        raise ExperimentError(
+            f"search_space in {path} is no function",
+            f"it is a {type(found).__name__}",
+            'def search_space(trial): return {"lr": trial.suggest_float("lr", 1e-5, 1e-1, log=True)}',
+        )
+    return found
+
+
+def loaded(path: Path | str) -> Experiment:
+    """The experiment of a file that `load` has read, as the file says it."""
+    found: Experiment = sys.modules[_module_name(Path(path))].experiment
+    return found.named(folder_name(Path(path).stem))
+
+
 def folder_name(stem: str) -> str:
     """A file's name as the name of runs: `My Trial` -> `my-trial`."""
     return re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).strip("-.") or "experiment"
+
+
+def _module_name(path: Path) -> str:
+    return f"harness_experiment_{path.stem}"
 
 
 def _line_of(error: BaseException, path: Path) -> str:

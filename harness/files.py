@@ -15,6 +15,7 @@ try:
     import fcntl
 except ImportError:  # on Windows, where there is no lock
     fcntl = None  # type: ignore[assignment]
+HAS_LOCKS = fcntl is not None
 
 
 def write_whole(path: Path, content: bytes) -> None:

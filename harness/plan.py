@@ -12,23 +12,23 @@ from torch import nn
 
 from harness.cache.store import Cache, open_cache
 from harness.callbacks.progress import say
-from harness.data.check import Check, check_images, undecodable_error
+from harness.data.check import check_images, undecodable_error
 from harness.data.folders import Images, list_images
 from harness.data.pixels import DECODER, Pixels
 from harness.data.splits import Split, stratified_splits
 from harness.engine import choose_device
-from harness.errors import DataError, UsageError
+from harness.errors import UsageError
 from harness.experiment import Experiment
 from harness.features import find_cut, why_live
 from harness.fields import plain
 from harness.metrics import require_metric
 from harness.models.freezing import count_parameters
 from harness.models.prefix import CannotCutError
+from harness.notes import data_notes, setting_notes, test_notes
 from harness.precision import Precision, choose_precision
 from harness.prepared import prepare_model
 from harness.provenance import dvc_state
 from harness.recipe import rehearse
-from harness.trackers.follower import installed
 
 MONITORS = ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy")  # what every run computes
 LEAK = "the weights were trained on these very images, so the accuracy will be too good: start from others to judge"
@@ -60,7 +60,7 @@ class Plan:
         folds = f"{len(self.splits)} of {experiment.folds} folds" if experiment.folds else "one hold-out"
         counts = ", ".join(f"{name} {count}" for name, count in self.images.counts().items())
         sides = f"{len(first.train)} to learn from, {len(first.valid)} to judge by"
-        frozen = _frozen_part(experiment.freeze)
+        frozen = frozen_part(experiment.freeze)
         once = ", run once per image" if self.once else ""
         count = torch.get_num_threads()
         threads = f" ({count} thread{'s' if count > 1 else ''})" if self.device.type == "cpu" else ""
@@ -111,12 +111,8 @@ def make_plan(
     precision = choose_precision(experiment.precision, chosen)
     images = list_images(experiment.data)
     splits = _splits(images, experiment, fold)
-    _require_sendable(experiment)
-    prepared = prepare_model(experiment, images.classes, fold or 1)
-    rehearse(experiment, prepared.model, len(images.classes))
-    trainable, frozen = count_parameters(prepared.model)
     cache = open_cache(say)
-    live = _live_note(experiment, prepared.model, images, cache)
+    model = _check_model(experiment, images, cache, fold or 1)
     check = check_images(images, experiment.image_size, cache.items(**DECODER) if experiment.cache else ())
     skipped = check.problems
     if skipped and not skip_corrupt:
@@ -135,18 +131,72 @@ def make_plan(
         splits=splits,
         device=chosen,
         precision=precision,
-        weights=prepared.weights_note,
-        trainable=trainable,
-        frozen=frozen,
-        once=experiment.freeze is not False and not live,
+        weights=model.weights,
+        trainable=model.trainable,
+        frozen=model.frozen,
+        once=model.once,
         skipped=skipped,
         notes=(
-            *_data_notes(images, check, skipped),
-            *_test_notes(experiment, images, check),
-            *_setting_notes(experiment),
-            *live,
-            *([LEAK] if prepared.weights_digest == digest else []),
+            *data_notes(images, check, skipped),
+            *test_notes(experiment, images, check),
+            *setting_notes(experiment),
+            *model.live,
+            *([LEAK] if model.weights_digest == digest else []),
         ),
+    )
+
+
+def vary(plan: Plan, experiment: Experiment) -> Plan:
+    """The plan of an experiment on the same images and folds as another one's, of which nothing is asked again.
+
+    Its `data`, `folds` and `seed` must be those of `plan.experiment`. Raises HarnessError.
+    """
+    model = _check_model(experiment, plan.images, plan.cache, next(iter(plan.splits)))
+    pixels = plan.pixels
+    if experiment.image_size != plan.experiment.image_size:
+        check = check_images(
+            plan.images, experiment.image_size, plan.cache.items(**DECODER) if experiment.cache else ()
+        )
+        if check.problems or check.pixels is None:
+            raise undecodable_error(check, plan.images)
+        pixels = check.pixels
+    return replace(
+        plan,
+        experiment=experiment,
+        pixels=pixels,
+        precision=choose_precision(experiment.precision, plan.device),
+        weights=model.weights,
+        trainable=model.trainable,
+        frozen=model.frozen,
+        once=model.once,
+        notes=(*setting_notes(experiment), *model.live),
+    )
+
+
+@dataclass(frozen=True)
+class _Model:
+    """What is known of an experiment's model before it is trained."""
+
+    weights: str
+    weights_digest: str | None
+    trainable: int
+    frozen: int
+    live: list[str]  # why its frozen part runs in every epoch, where it does
+    once: bool
+
+
+def _check_model(experiment: Experiment, images: Images, cache: Cache, fold: int) -> _Model:
+    """Builds it, and all else that the experiment names, once."""
+    _require_sendable(experiment)
+    prepared = prepare_model(experiment, images.classes, fold)
+    rehearse(experiment, prepared.model, len(images.classes))
+    live = _live_note(experiment, prepared.model, images, cache)
+    return _Model(
+        prepared.weights_note,
+        prepared.weights_digest,
+        *count_parameters(prepared.model),
+        live,
+        experiment.freeze is not False and not live,
     )
 
 
@@ -184,7 +234,8 @@ def _named(value: Any) -> str:
     return "none" if value is None else str(plain(value)).rpartition(":")[2]
 
 
-def _frozen_part(freeze: bool | str) -> str:
+def frozen_part(freeze: bool | str) -> str:
+    """For people: what of a model is frozen."""
     if isinstance(freeze, str):
         return f"all up to {freeze}"
     return "all but the head" if freeze else "nothing"
@@ -199,54 +250,3 @@ def _splits(images: Images, experiment: Experiment, fold: int | None) -> dict[in
             f"there is no fold {fold}", f"the folds are {', '.join(map(str, splits))}", f"--fold {len(splits)}"
         )
     return {fold: splits[fold]}
-
-
-def _data_notes(images: Images, check: Check, skipped: dict[str, str]) -> list[str]:
-    notes = []
-    if images.ignored:
-        files = f"{len(images.ignored)} files are no images by their name, or in no class"
-        notes.append(f"{files}, and left out: {_few(images.ignored)}")
-    if skipped:
-        notes.append(f"{len(skipped)} images cannot be decoded and are left out: {_few(list(skipped))}")
-    groups = check.duplicates(images)
-    if groups:
-        extra = sum(len(group) - 1 for group in groups)
-        notes.append(f"{extra} images are copies of others, and may be on both sides of a fold: {_few(groups[0])}")
-    return notes
-
-
-def _test_notes(experiment: Experiment, images: Images, check: Check) -> list[str]:
-    """What is wrong with the folder of the last test: no reason to stop, since nothing here is trained on it."""
-    other_data = experiment.origin("data") == "command line" != experiment.origin("test_data")
-    if experiment.test_data is None or other_data:  # the file's test images belong to the file's training images
-        return []
-    try:
-        test = list_images(experiment.test_data, images.classes)
-    except DataError as error:
-        return [f"test_data will be refused: {error.what}; {error.why}"]
-    notes, test_check, trained_on = [], check_images(test), set(check.hashes)
-    seen = [path for path, md5 in zip(test.paths, test_check.hashes, strict=True) if md5 in trained_on]
-    if seen:
-        notes.append(f"{len(seen)} images of {test.root} are also trained on: {_few(seen)}")
-    if test_check.problems:
-        bad = list(test_check.problems)
-        notes.append(f"{len(bad)} images of {test.root} cannot be decoded: {_few(bad)}")
-    return notes
-
-
-def _setting_notes(experiment: Experiment) -> list[str]:
-    notes = []
-    if experiment.patience is not None and experiment.patience >= experiment.epochs:
-        notes.append(f"patience={experiment.patience} can never stop a fold of {experiment.epochs} epochs")
-    if experiment.views is not None and experiment.augment is not None and experiment.freeze is False:
-        notes.append(f"views={experiment.views} shows each image in so few ways, and saves nothing: nothing is frozen")
-    if experiment.views is not None and experiment.augment is None:
-        notes.append(f"views={experiment.views} changes nothing: there is no augmentation")
-    for name in experiment.trackers:
-        if not installed(name):
-            notes.append(f"{name} is not installed, and the run goes on without it (pip install {name})")
-    return notes
-
-
-def _few(paths: tuple[str, ...] | list[str]) -> str:
-    return ", ".join(paths[:3]) + (", ..." if len(paths) > 3 else "")

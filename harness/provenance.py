@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.data.folders import tracking_file
+from harness.redact import shown
 from harness.version import __version__
 
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-learn")
@@ -51,11 +52,11 @@ def machine() -> dict[str, Any]:
 
 
 def command() -> list[str]:
-    """The command line as it was typed; of a program somewhere else, its name alone."""
-    program = Path(sys.argv[0])
+    """The command line as it was typed, less passwords; of a program somewhere else, its name alone."""
+    program, typed = Path(sys.argv[0]), [shown(argument) for argument in sys.argv[1:]]
     if program.name in ("__main__.py", "harness"):
-        return ["harness", *sys.argv[1:]]
-    return [program.name if program.is_absolute() else program.as_posix(), *sys.argv[1:]]
+        return ["harness", *typed]
+    return [program.name if program.is_absolute() else program.as_posix(), *typed]
 
 
 def _git(folder: Path | str, *arguments: str) -> str | None:

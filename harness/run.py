@@ -85,7 +85,9 @@ def train(
     title: str = "",
     logs: Sequence[Callback] = (),
     shows: Sequence[Callback] = (),
+    ends: Sequence[Callback] | None = None,
     plots: Path | None = None,
+    keep_last: bool = True,
     device: str | torch.device = "auto",
     data_digest: str | None = None,
     pixels: Pixels | None = None,
@@ -94,7 +96,8 @@ def train(
     """Trains one model on `split.train`, judges it on `split.valid` each epoch, and keeps its best epoch.
 
     `logs` are callbacks that see each epoch after those of the experiment, and before anything can end the fit; `shows`
-    come after them, and after the first batch has been drawn into the folder `plots`, if one is given. `pixels` are the
+    come after them, and after the first batch has been drawn into the folder `plots`, if one is given. `ends` come
+    last, and are by default a progress bar. Without `keep_last` the last epoch has no checkpoint. `pixels` are the
     decoded images, where they are at hand. Raises HarnessError for anything with a name; what a function of the user's
     raises propagates unchanged.
     """
@@ -111,7 +114,7 @@ def train(
         stack.callback(fed.close)
         content = _checkpoint_content(experiment, images, prepared, fold) | {"data_digest": data_digest}
         best = BestPredictions(experiment.monitor)
-        saver = ModelCheckpoint(checkpoints, experiment.monitor, prefix=f"fold{fold}-", content=content)
+        saver = ModelCheckpoint(checkpoints, experiment.monitor, prefix=f"fold{fold}-", content=content, last=keep_last)
         first = (
             FirstBatch(plots / f"fold{fold}-batch.png", images.classes, prepared.transform.picture, fed.images)
             if plots
@@ -129,7 +132,7 @@ def train(
                 best,
                 saver,
                 *_optional_callbacks(experiment),
-                ProgressBar(title),
+                *([ProgressBar(title)] if ends is None else ends),
             ],
             precision=experiment.precision,
             device=device,

@@ -18,7 +18,7 @@ class ModelCheckpoint(Callback):
 
     `best` is for using the model; it is written ten seconds after the last time at the earliest, and in any case when
     the fit ends. `last` is where the fit ended, and also holds the optimizer; its `epoch` and `metrics` are those of
-    the last epoch that was completed. `content` is added to both.
+    the last epoch that was completed. `content` is added to both. Without `last` there is no such file.
     """
 
     def __init__(
@@ -28,10 +28,12 @@ class ModelCheckpoint(Callback):
         mode: Mode = "auto",
         prefix: str = "",
         content: dict[str, Any] | None = None,
+        last: bool = True,
     ) -> None:
         self.best_path = Path(folder) / f"{prefix}best.pt"
         self.last_path = Path(folder) / f"{prefix}last.pt"
         self._content = content or {}
+        self._keeps_last = last
         self._monitor = Monitor(monitor, mode)
         self._best: dict[str, Any] | None = None  # what is still to be written
         self._written = 0.0
@@ -55,6 +57,8 @@ class ModelCheckpoint(Callback):
         if state.step == 0:
             return
         self._write_best()
+        if not self._keeps_last:
+            return
         where_it_ended = {
             "optimizer": state.optimizer.state_dict(),
             "scaler": state.scaler.state_dict(),

@@ -48,6 +48,14 @@ def say(text: str) -> None:
         tqdm.write(text, file=sys.stderr)
 
 
+def bar_of(total: int, title: str, unit: str, quiet: bool = False) -> tqdm[Any]:
+    """A bar on a terminal that others move."""
+    layout = "{desc}: {n_fmt}/{total_fmt} {unit} |{bar}| {elapsed}{postfix}"
+    return tqdm(
+        total=total, desc=title, unit=unit, leave=False, dynamic_ncols=True, disable=quiet or None, bar_format=layout
+    )
+
+
 @contextlib.contextmanager
 def only_a_picture() -> Iterator[None]:
     """Within, whatever fails costs a warning: what only shows the numbers must not cost the run."""

@@ -25,6 +25,7 @@ VERBS = {
     "data": "Make and look after data sets.",
     "list": "Show the experiments and the latest runs.",
     "run": "Train an experiment by cross-validation.",
+    "search": "Search an experiment's settings with Optuna.",
     "sync": "Send a run to the trackers that missed it.",
     "test": "Test a model on new images, against a gate.",
     "ui": "Start TensorBoard and MLflow, and say where.",
@@ -84,7 +85,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 def run_command(arguments: list[str], debug: bool = False) -> int:
     """Runs a command line and returns its exit code. Every failure ends as three lines on stderr."""
     try:
-        with harness.make_context("harness", arguments or ["--help"]) as context:
+        with harness.make_context("harness", [*arguments] or ["--help"], obj={"typed": arguments}) as context:
             harness.invoke(context)
     except click.exceptions.Exit as end:  # after --help and --version
         return end.exit_code

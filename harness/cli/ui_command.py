@@ -9,6 +9,7 @@ import click
 
 from harness.cli import main as cli
 from harness.errors import DataError, UsageError
+from harness.redact import shown
 
 
 @click.command("ui", short_help=cli.VERBS["ui"])
@@ -22,6 +23,7 @@ def command(runs: str, port: int | None, mlflow_port: int | None, only: str | No
     from harness.trackers.follower import installed
     from harness.trackers.mlflow import store
     from harness.trackers.mlflow.run import settle
+    from harness.trackers.mlflow.study import settle_studies
 
     folder, uri = Path(runs), store.tracking_uri()
     wanted = [only] if only else ["tensorboard", "mlflow"]
@@ -38,14 +40,14 @@ def command(runs: str, port: int | None, mlflow_port: int | None, only: str | No
     if "mlflow" in wanted:
         if not store.is_server(uri):
             store.require_usable(uri)
-        for problem in settle(folder):
+        for problem in settle(folder) + settle_studies(folder):
             click.echo(f"warning: {problem}", err=True)
         if store.is_server(uri):
-            addresses.append(("MLflow", store.shown(uri).rstrip("/") + servers.TRAINING_PAGE, "MLFLOW_TRACKING_URI"))
+            addresses.append(("MLflow", shown(uri).rstrip("/") + servers.TRAINING_PAGE, "MLFLOW_TRACKING_URI"))
         else:
             server = servers.mlflow(uri, servers.free_port(mlflow_port, 5000, "--mlflow-port"))
             started.append(server)
-            addresses.append(("MLflow", server.address + server.page, store.shown(uri)))
+            addresses.append(("MLflow", server.address + server.page, shown(uri)))
     names = " and ".join(server.name for server in started)
     if started:
         click.echo(f"starting {names} ...", err=True)

@@ -1,4 +1,4 @@
-"""The process that follows a run folder and sends it to MLflow: `python -m harness.trackers.follow`.
+"""The process that follows a run folder, or a study's, and sends it to MLflow: `python -m harness.trackers.follow`.
 
 A process of its own, so that a run waits for nothing that MLflow does: not its import, not its database, not a server
 that hangs. Its input is a pipe. It begins before the run does, and imports what it needs while the run does the same on
@@ -21,16 +21,19 @@ from pathlib import Path
 from typing import TextIO
 
 from harness.trackers.mlflow.run import MLflow, settle, told
+from harness.trackers.mlflow.study import MLflowStudy, settle_studies
 from harness.trackers.run_folder import RunFolder
+from harness.trackers.study_folder import StudyFolder
 
 LOOK_SECONDS = 3.0  # between two looks at the folder: each that finds something costs 25 ms of a core
 AGAIN_SECONDS = 15.0  # before MLflow is tried again, once it has failed
 SLOW_SECONDS = 2.0  # what took longer to fail than this, hung
 
 
-def follow(path: Path, ended: threading.Event, say: Callable[[str], None]) -> bool:
+def follow(folder: RunFolder | StudyFolder, ended: threading.Event, say: Callable[[str], None]) -> bool:
     """Sends what is new until `ended`, then the rest. True where MLflow has all. A trouble is told once."""
-    mirror = MLflow(RunFolder.open(path))
+    path = folder.path
+    mirror = MLflowStudy(folder) if isinstance(folder, StudyFolder) else MLflow(folder)
     seen: tuple[int, ...] | None = None
     trouble, rest_until, was_slow = "", 0.0, False
 
@@ -56,7 +59,7 @@ def follow(path: Path, ended: threading.Event, say: Callable[[str], None]) -> bo
         now = _stamp(path)
         if now != seen and time.monotonic() >= rest_until and tried(mirror.send):
             if seen is None:
-                _prepare(mirror, ended)
+                _prepare(folder, ended)
             seen = now
         ended.wait(LOOK_SECONDS)
     if was_slow and time.monotonic() < rest_until:  # it hung a moment ago: nobody should wait for that again
@@ -64,17 +67,24 @@ def follow(path: Path, ended: threading.Event, say: Callable[[str], None]) -> bo
     return tried(mirror.finish)
 
 
-def _prepare(mirror: MLflow, ended: threading.Event) -> None:
+def _prepare(folder: RunFolder | StudyFolder, ended: threading.Event) -> None:
     """What there is time for now: runs that ended together with their follower."""
-    path = mirror.folder.path.resolve()
-    if path.name == mirror.folder.id:  # it lies where runs lie, and so do the others
+    path = folder.path.resolve()
+    if isinstance(folder, StudyFolder) or path.name == folder.id:  # it lies where runs lie, and so do the others
         settle(path.parents[1], ended.is_set)  # what cannot be sent now is tried with the next run
+        settle_studies(path.parents[1], ended.is_set)
 
 
 def _stamp(path: Path) -> tuple[int, ...]:
     """Changes with every epoch and every change of the record."""
-    files = (path / "metrics.jsonl", path / "run.json")
+    files = [path / "study.json"] if (path / "study.json").exists() else []
+    for run in [*sorted(path.glob("trial-*")), path]:
+        files += [run / "metrics.jsonl", run / "run.json"]
     return tuple(file.stat().st_mtime_ns for file in files if file.exists())
+
+
+def _opened(path: Path) -> RunFolder | StudyFolder:
+    return StudyFolder.open(path) if (path / "study.json").exists() else RunFolder.open(path)
 
 
 def _wait_for_end(ended: threading.Event) -> None:
@@ -97,10 +107,11 @@ def _main() -> int:
     ended = threading.Event()
     threading.Thread(target=_wait_for_end, args=(ended,), daemon=True).start()
     try:
-        with RunFolder.open(Path(path)).sending() as alone:
+        folder = _opened(Path(path))
+        with folder.sending() as alone:
             if not alone:
                 _say(out, "another process sends this run to MLflow")
-            return 0 if alone and follow(Path(path), ended, lambda text: _say(out, text)) else 1
+            return 0 if alone and follow(folder, ended, lambda text: _say(out, text)) else 1
     except Exception as error:
         _say(out, told(error))
         return 1

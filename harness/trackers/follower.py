@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from harness.trackers.run_folder import RunFolder
+    from harness.trackers.study_folder import StudyFolder
 
 MOST_SECONDS = 300.0  # that a run waits at its end for what MLflow still lacks
 PATIENCE_SECONDS = 2.0  # before a person is told what the run is waiting for
@@ -63,8 +64,8 @@ class Follower:
     def pid(self) -> int:
         return self._process.pid
 
-    def begin(self, folder: RunFolder) -> None:
-        """From now on it follows that run. Raises OSError where it has died already."""
+    def begin(self, folder: RunFolder | StudyFolder) -> None:
+        """From now on it follows that run, or study. Raises OSError where it has died already."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{folder.path}\n")
         self._process.stdin.flush()

@@ -14,7 +14,9 @@ from harness.trackers.tracking import Tracking
 
 
 @contextlib.contextmanager
-def kept(folder: RunFolder, trackers: Sequence[str], follower: Follower | None = None) -> Iterator[Tracking]:
+def kept(
+    folder: RunFolder, trackers: Sequence[str], follower: Follower | None = None, pictures: bool = True
+) -> Iterator[Tracking]:
     """The trackers of a run, within which it happens. At its end come its status, its plots, and the trackers' rest."""
     started = time.perf_counter()
     tracking: Tracking | None = None
@@ -24,15 +26,16 @@ def kept(folder: RunFolder, trackers: Sequence[str], follower: Follower | None =
     except BaseException as error:
         with contextlib.suppress(StorageError):  # what ended the run matters more than that the disk is full, too
             folder.update(status=_status(error), error=_one_line(error), run_seconds=_since(started))
-            _show(folder, tracking)
+            _show(folder, tracking, pictures)
         raise
-    folder.update(status="finished", error=None, run_seconds=_since(started))
-    _show(folder, tracking)
+    folder.update(status=tracking.status, error=None, run_seconds=_since(started))
+    _show(folder, tracking, pictures)
 
 
-def _show(folder: RunFolder, tracking: Tracking | None) -> None:
+def _show(folder: RunFolder, tracking: Tracking | None, pictures: bool) -> None:
     try:
-        draw_run(folder)
+        if pictures:
+            draw_run(folder)
     finally:
         folder.update(trackers=tracking.close() if tracking is not None else {})
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import secrets
-import socket
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 from harness.errors import UsageError, storing
 from harness.evaluate import Prediction, predictions_csv, read_predictions
 from harness.files import locked, write_whole
+from harness.processes import has_ended, this_process
 
 UNFINISHED = "running"
 COMPLETE = "complete"  # of a tracker that has all of a run
@@ -42,7 +41,7 @@ class RunFolder:
             (path / "plots").mkdir(parents=True, exist_ok=True)
             for old in (*(path / name for name in FILES), *(path / "plots").glob("*.png")):
                 old.unlink(missing_ok=True)
-        started = {"started": now.isoformat(timespec="milliseconds"), "pid": os.getpid(), "host": socket.gethostname()}
+        started = {"started": now.isoformat(timespec="milliseconds"), **this_process()}
         folder = cls(path, {"name": name, "id": own, "status": UNFINISHED, **started, **record})
         folder.update()
         return folder
@@ -86,7 +85,7 @@ class RunFolder:
     def status(self) -> str:
         """running, finished, failed, interrupted; or "died" where it says running, but its process here is gone."""
         said: str = self.record["status"]
-        return "died" if said == UNFINISHED and _is_gone(self.record) else said
+        return "died" if said == UNFINISHED and has_ended(self.record) else said
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -98,6 +97,13 @@ class RunFolder:
         text = json.dumps(record, indent=2, default=str)
         self.record = record
         write_whole(self.path / "run.json", f"{text}\n".encode())
+
+    def begin_again(self) -> None:
+        """Goes on, in this process, with a run that was cut off: what its unfinished fold left is dropped."""
+        done = {found["fold"] for found in self.record.get("folds", [])}
+        rows = [row for row in self.epochs() if row["fold"] in done]
+        write_whole(self.metrics, "".join(f"{json.dumps(row)}\n" for row in rows).encode())
+        self.update(status=UNFINISHED, error=None, trackers={}, **this_process())
 
     def reload(self) -> None:
         """Reads `run.json` again, which another process may have changed."""
@@ -182,15 +188,3 @@ def find_run(named: str, runs: Path) -> RunFolder:
             why = f"{len(found)} runs in {runs} end so" if found else f"no run in {runs} ends so, and no file is there"
             raise UsageError(f"{named} is no run folder", why, "harness list shows the latest runs")
     return RunFolder.open(Path(named))
-
-
-def _is_gone(record: dict[str, Any]) -> bool:
-    if record.get("host") != socket.gethostname() or os.name != "posix":
-        return False  # another machine's process, or a system where asking could end it
-    try:
-        os.kill(int(record.get("pid", 0)), 0)
-    except ProcessLookupError:
-        return True
-    except (OSError, ValueError, OverflowError, TypeError):
-        return False
-    return False

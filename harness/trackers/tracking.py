@@ -9,8 +9,9 @@ from typing import Any
 from harness.callbacks import EpochLog
 from harness.callbacks.progress import say
 from harness.engine import Callback, State
+from harness.redact import shown
 from harness.trackers.follower import Follower, installed
-from harness.trackers.mlflow.store import shown, tracking_uri
+from harness.trackers.mlflow.store import tracking_uri
 from harness.trackers.run_folder import COMPLETE, RunFolder
 from harness.trackers.tensorboard.run import TensorBoard
 
@@ -22,6 +23,7 @@ class Tracking:
     """
 
     def __init__(self, folder: RunFolder, trackers: Sequence[str], follower: Follower | None = None) -> None:
+        self.status = "finished"  # what the run will have been, if nothing goes wrong
         self._folder = folder
         self._board: TensorBoard | None = None
         self._follower: Follower | None = None

@@ -13,9 +13,10 @@ import torch
 
 from harness.errors import RemoteError
 from harness.models.saved import load_model
+from harness.redact import shown
 from harness.trackers.mlflow import words
 from harness.trackers.mlflow.run import MLflow, settle
-from harness.trackers.mlflow.store import connect, shown, tracking_uri
+from harness.trackers.mlflow.store import connect, tracking_uri
 from harness.trackers.run_folder import RunFolder
 from tests.conftest import Tracked
 

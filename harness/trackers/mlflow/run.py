@@ -11,21 +11,27 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError, RemoteError
+from harness.redact import shown
 from harness.trackers.mlflow import words
-from harness.trackers.mlflow.store import answering, connect, require_usable, shown, time_to_store, tracking_uri
+from harness.trackers.mlflow.store import answering, connect, require_usable, time_to_store, tracking_uri
 from harness.trackers.run_folder import COMPLETE, FILES, UNFINISHED, RunFolder, latest_runs
 
-STATUS = {"finished": "FINISHED", "interrupted": "KILLED"}  # all else is FAILED: a run that is gone has died
+STATUS = {
+    "finished": "FINISHED",
+    "pruned": "FINISHED",
+    "interrupted": "KILLED",
+}  # all else is FAILED: a run that is gone has died
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # else the pages are those for language models
 MODEL_TAG = "harness.model"
 MOST_METRICS = 1000  # in one request, MLflow's own limit
 
 
 class MLflow:
-    """Sends one run folder. Raises RemoteError for whatever MLflow raises."""
+    """Sends one run folder, below the run `below` if one is given. Raises RemoteError for whatever MLflow raises."""
 
-    def __init__(self, folder: RunFolder) -> None:
+    def __init__(self, folder: RunFolder, below: str = "") -> None:
         self.folder = folder
+        self._below = below
         self._uri = tracking_uri()
         self.name = f"MLflow at {shown(self._uri)}"
         self._client: Any = None
@@ -49,7 +55,7 @@ class MLflow:
                 if found["fold"] not in self._ended:
                     self._send_result(found, [row for row in rows if row["fold"] == found["fold"]])
 
-    def finish(self) -> None:
+    def finish(self, model: bool = True) -> None:
         """Also the files, the model, and how the run ended; one that is still called running has died."""
         self.send()
         with answering(self._uri), time_to_store():
@@ -64,17 +70,14 @@ class MLflow:
             self._client.set_terminated(self._parent, status, end)  # whatever becomes of the files
             self._send_files()
             try:
-                self._send_model()
+                if model:
+                    self._send_model()
             finally:  # MLflow sets a run to which a model is logged to RUNNING
                 self._client.set_terminated(self._parent, status, end)
 
     def _find_or_make(self) -> None:
-        name = self.folder.record["name"]
         words.parameters(self.folder.record)  # of a record that somebody damaged: fails before anything is made
-        experiment = self._client.get_experiment_by_name(name)
-        if experiment is not None and experiment.lifecycle_stage == "deleted":
-            self._client.restore_experiment(experiment.experiment_id)
-        self._experiment = experiment.experiment_id if experiment else self._client.create_experiment(name, tags=KIND)
+        self._experiment = experiment_named(self._client, self.folder.record["name"])
         found = self._search(f"tags.`harness.run` = '{self.folder.id}' and tags.`harness.role` = 'run'")
         parent = found[0].info.run_id if found else self._make_parent()
         self._describe(parent)  # also what was found: it may have been made a moment before something failed
@@ -90,6 +93,8 @@ class MLflow:
     def _make_parent(self) -> str:
         record = self.folder.record
         own = {"harness.run": self.folder.id, "harness.role": "run", "harness.folder": str(self.folder.path)}
+        if self._below:
+            own |= {"mlflow.parentRunId": self._below, "harness.trial": str(record["study"]["trial"])}
         return self._make(record.get("title", self.folder.id), own, words.milliseconds(record["started"]))
 
     def _child(self, fold: int, rows: Sequence[Mapping[str, Any]]) -> str:
@@ -168,6 +173,16 @@ class MLflow:
         if record.get("run_seconds") is not None:
             return started + int(1000 * record["run_seconds"])
         return max([started, *(int(1000 * row["time"]) for row in self.folder.epochs())])
+
+
+def experiment_named(client: Any, name: str) -> str:
+    """The id of MLflow's experiment of that name, which is made where there is none."""
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        return str(client.create_experiment(name, tags=KIND))
+    if experiment.lifecycle_stage == "deleted":
+        client.restore_experiment(experiment.experiment_id)
+    return str(experiment.experiment_id)
 
 
 def settle(runs: Path, enough: Callable[[], bool] = lambda: False) -> list[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import RemoteError
+from harness.redact import shown
 
 DEFAULT = "sqlite:///mlflow.db"
 PATIENCE = {  # what cannot be reached must cost seconds: MLflow's own patience is 4 minutes, and 20 with a hung server
@@ -29,12 +30,6 @@ LOCK_SECONDS = 5
 def tracking_uri() -> str:
     """`MLFLOW_TRACKING_URI`, or a database in this folder."""
     return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT
-
-
-def shown(uri: str) -> str:
-    """An address, or a text with addresses in it, without the passwords."""
-    uri = re.sub(r"://[^\s'\"]*@", "://", uri)
-    return re.sub(r"(?i)(password|passwd|token|secret|key)=[^&\s]*", r"\1=***", uri)
 
 
 def is_server(uri: str) -> bool:

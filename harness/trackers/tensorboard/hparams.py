@@ -16,7 +16,11 @@ OTHERS = (
     *("precision", "loss", "seed"),
 )
 NUMBERS = {"image_size", "lr", "weight_decay", "batch_size", "epochs", "folds", "seed"}
-ENDS = {"finished": "STATUS_SUCCESS", "running": "STATUS_RUNNING"}  # all else is STATUS_FAILURE
+ENDS = {
+    "finished": "STATUS_SUCCESS",
+    "pruned": "STATUS_SUCCESS",
+    "running": "STATUS_RUNNING",
+}  # all else is STATUS_FAILURE
 
 
 def start(experiment: Mapping[str, Any], title: str, seconds: float) -> list[Any]:

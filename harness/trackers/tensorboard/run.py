@@ -34,12 +34,17 @@ class TensorBoard:
         self._files: dict[str, Events] = {}
 
     def start(self) -> None:
-        """The run's page of hyperparameters, and its whole configuration as text."""
+        """The run's page of hyperparameters, its whole configuration as text, and all that it has found already."""
         root, record = self._events("."), self._folder.record
-        title = f"{record['name']}/{self._folder.id}"
+        title = f"{record['name']}/{record.get('title', self._folder.id)}"
         for summary in hparams.start(record["experiment"], title, _seconds(record)):
             root.add(summary)
         root.add(self._summary.text("experiment", _table(record["experiment"])))
+        for row in self._folder.epochs():
+            self.epoch(row)
+        for found in record.get("folds", []):
+            self.fold_ended(found["fold"])
+        self.results()
 
     def epoch(self, row: Mapping[str, Any]) -> None:
         """A row of `metrics.jsonl`; with a fold's first one, the first batch."""
@@ -114,11 +119,6 @@ def write_again(folder: RunFolder) -> None:
     board = TensorBoard(folder)
     try:
         board.start()
-        for row in folder.epochs():
-            board.epoch(row)
-        for found in folder.record.get("folds", []):
-            board.fold_ended(found["fold"])
-        board.results()
         board.end()
     except BaseException:
         board.close()

@@ -1,0 +1,167 @@
+"""`harness search`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness import STARTED
+from harness.cli import main as cli
+from harness.cli.run_command import parse_settings
+from harness.errors import Terminated, UsageError
+from harness.experiment import NAME
+from harness.redact import shown
+from harness.trackers.follower import start_early
+
+if TYPE_CHECKING:
+    from harness.search.job import Job
+    from harness.search.result import Found
+    from harness.search.study import Study
+
+TIME = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")
+
+
+@click.command("search", short_help=cli.VERBS["search"])
+@click.argument("experiment")
+@click.option("-n", "--trials", type=click.IntRange(min=1), default=20, show_default=True, help="So many in all.")
+@click.option("-s", "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Hold a field at a value.")
+@click.option("--time", "limit", help="Begin no trial that would not end by then: 90s, 20m, 2h.")
+@click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes here.")
+@click.option("--study", "name", default="", help="Name of the study; by default the experiment's.")
+@click.option(
+    "--storage",
+    envvar="HARNESS_STORAGE",
+    default="optuna.journal",
+    show_default=True,
+    help="A file, a database's URL, or grpc://HOST:PORT. Also $HARNESS_STORAGE.",
+)
+@click.option("--metric", default="valid_accuracy", show_default=True, help="What the best is best by.")
+@click.option("--pareto", is_flag=True, help="Two objectives: the metric, and the seconds of training.")
+@click.option("--pruner", type=click.Choice(["paired", "none"]), default="paired", show_default=True)
+@click.option(
+    "--keep", type=click.IntRange(min=1), default=3, show_default=True, help="Keep weights of the best so many."
+)
+@click.option("--dry-run", is_flag=True, help="Print the plan; search nothing.")
+@click.option("--skip-corrupt", is_flag=True, help="Leave out images that cannot be decoded.")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps, or the best there is.")
+@click.option("--runs", default="runs", show_default=True, help="Folder that run folders go to.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout.")
+@click.option("--worker", is_flag=True, hidden=True, help="Be one of the processes of --workers.")
+def command(experiment: str, settings: tuple[str, ...], limit: str | None, **options: Any) -> None:
+    """Search learning rate, batch size and freezing of EXPERIMENT, or what its search_space says, with Optuna.
+
+    The same command goes on with a study that was cut off. Machines that share --storage share the study.
+    """
+    from harness.experiment_file import find, folder_name, load
+
+    name = options.pop("name")
+    if name and NAME.fullmatch(name) is None:
+        raise UsageError(
+            f"--study {name} is no name", "it is also a folder's", "lower-case letters, digits, '.', '_', '-'"
+        )
+    seconds = _seconds(limit)
+    worker, workers = options.pop("worker"), options.pop("workers")
+    dry_run, as_json = options.pop("dry_run"), options.pop("as_json")
+    with contextlib.redirect_stdout(sys.stderr), cli.without_collecting():
+        path = find(experiment)
+        chosen = load(path).override(parse_settings(settings)).named(folder_name(path.stem))
+        follower = None if dry_run or worker else start_early(chosen.trackers)
+        from harness.search.progress import Deadline, Progress
+        from harness.search.searching import Options, plan_lines, prepare
+
+        asked = Options(study=name, **{**options, "runs": Path(options["runs"])})
+        job, study = prepare(path, chosen, asked, begin="never" if dry_run else "elsewhere" if worker else "now")
+        if not worker:
+            with contextlib.suppress(OSError):  # whoever read stderr has left
+                click.echo("\n".join(plan_lines(job, study)), err=True)
+    if dry_run:
+        return
+    with contextlib.redirect_stdout(sys.stderr):
+        progress = Progress(job.total, len(job.plan.splits), workers, quiet=worker)
+        deadline = Deadline(seconds)
+        if worker:
+            _be_worker(job, study, deadline, progress)
+            return
+        from harness.search.searching import shown_to_mlflow
+
+        with shown_to_mlflow(job, follower), _told_how_to_go_on():
+            found = _search(job, study, deadline, progress, workers, asked.storage)
+    if as_json:
+        plain = {"study": study.name, "folder": str(job.folder.path), **found.to_dict()}
+        click.echo(json.dumps({**plain, "seconds": round(time.perf_counter() - STARTED, 3)}))
+        return
+    from harness.search.report import report
+
+    click.echo("\n".join(report(job, study, found, time.perf_counter() - STARTED)))
+
+
+def _search(job: Job, study: Study, deadline: Any, progress: Any, workers: int, storage: str) -> Found:
+    from harness.search.searching import conclude
+    from harness.search.trial import Paused
+    from harness.search.worker import work
+    from harness.search.workers import supervise
+
+    try:
+        with contextlib.closing(progress):
+            if workers == 1:
+                work(job, study, deadline, progress)
+            else:
+                supervise(study, _worker_command(), workers, storage, progress)
+    except (KeyboardInterrupt, Terminated) as error:
+        if isinstance(error, Paused):
+            conclude(job, study, "interrupted", error)
+        else:
+            job.folder.update(status="interrupted")
+        raise
+    except Exception as error:
+        conclude(job, study, "failed", error)
+        raise
+    return conclude(job, study, "finished")
+
+
+def _be_worker(job: Job, study: Study, deadline: Any, progress: Any) -> None:
+    from harness.search.worker import work
+    from harness.search.workers import end_with_parent
+
+    end_with_parent()
+    with contextlib.closing(progress):
+        work(job, study, deadline, progress)
+
+
+def _worker_command() -> list[str]:
+    """The command that was typed, less the storage: its password belongs in no list of processes."""
+    typed = re.sub(r"\0--storage[=\0][^\0]*", "", "\0" + "\0".join(click.get_current_context().obj["typed"]))
+    return [sys.executable, "-m", "harness", *typed[1:].split("\0"), "--worker"]
+
+
+@contextlib.contextmanager
+def _told_how_to_go_on() -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            click.echo(f"to go on: {_typed()}", err=True)
+        raise
+
+
+def _typed() -> str:
+    """The command as it was typed, less passwords."""
+    return shlex.join(["harness", *map(shown, click.get_current_context().obj["typed"])])
+
+
+def _seconds(limit: str | None) -> float | None:
+    if limit is None:
+        return None
+    found = TIME.fullmatch(limit.strip())
+    if found is None:
+        raise UsageError(f"--time {limit} is no time", "it is a number with s, m or h behind it", "--time 20m")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]

@@ -1,0 +1,273 @@
+"""Pictures of a study: how it went, what each parameter did, and what mattered. Pruned trials are there, hollow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+
+from harness.plots.figure import BLUE, GREY, ORANGE, RED, legend, picture
+
+WORST_SHOWN = 0.8  # of the trials lie within the picture; the others are drawn at its edge
+
+
+@dataclass(frozen=True)
+class Point:
+    """A trial: how good it was, as far as it went, and its parameters."""
+
+    trial: int
+    value: float
+    interval: tuple[float, float] | None  # 95 %, where the value is an accuracy
+    complete: bool
+    seconds: float
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A parameter: its choices, or its range."""
+
+    name: str
+    choices: tuple[Any, ...] = ()
+    low: float = 0.0
+    high: float = 1.0
+    log: bool = False
+
+    def place(self, value: Any) -> float:
+        """Where a value lies, from 0 to 1."""
+        if self.choices:
+            return self.choices.index(value) / max(1, len(self.choices) - 1) if len(self.choices) > 1 else 0.5
+        scale: Callable[[float], float] = math.log if self.log else float
+        span = scale(self.high) - scale(self.low)
+        return (scale(value) - scale(self.low)) / span if span else 0.5
+
+
+@dataclass(frozen=True)
+class Study:
+    """All that is drawn."""
+
+    title: str
+    metric: str
+    rising: bool  # whether more is better
+    points: Sequence[Point]  # by trial
+    failed: Sequence[int]  # trials
+    axes: Sequence[Axis]
+
+    @property
+    def factor(self) -> float:
+        return 100.0 if self.metric.endswith("accuracy") else 1.0
+
+    @property
+    def label(self) -> str:
+        return self.metric.replace("_", " ") + (" %" if self.factor == 100 else "")
+
+    @property
+    def best(self) -> Point:
+        complete = [point for point in self.points if point.complete] or list(self.points)
+        return max(complete, key=lambda point: point.value if self.rising else -point.value)
+
+    def limits(self) -> tuple[float, float]:
+        """Of the values that are shown, in the label's unit: the worst would squeeze the good ones together."""
+        values = sorted((point.value * self.factor for point in self.points), reverse=self.rising)
+        worst = values[max(1, math.ceil(WORST_SHOWN * len(values))) - 1]
+        room = 0.12 * abs(values[0] - worst) or 1.0
+        ends = values[0] + (room if self.rising else -room), worst - (room if self.rising else -room)
+        low, high = min(ends), max(ends)
+        return low, min(high, 100.4) if self.factor == 100 else high
+
+
+def draw_history(path: Path, study: Study) -> None:
+    """Each trial's value with its interval, in order, and the best so far."""
+    with picture(path, 9, 4.6, f"{study.title}: how it went", _about(study)) as figure:
+        axes = figure.subplots()
+        low, high = study.limits()
+        _dots(axes, study, lambda point: point.trial, intervals=True)
+        best, steps = -math.inf, []
+        for point in study.points:
+            signed = point.value if study.rising else -point.value
+            best = max(best, signed) if point.complete else best
+            steps.append(abs(best) * study.factor)
+        places = [point.trial for point in study.points]
+        axes.step(places, steps, where="post", color=ORANGE, linewidth=1.6, zorder=1)
+        bottom = low if study.rising else high
+        axes.plot(study.failed, [bottom] * len(study.failed), "x", color=RED, clip_on=False, zorder=4)
+        axes.set_ylim(low, high)
+        axes.set_xlabel("trial")
+        axes.set_ylabel(study.label)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _key(axes, study, best_line=True)
+
+
+def draw_slices(path: Path, study: Study) -> None:
+    """Values by each parameter alone."""
+    rng = np.random.default_rng(0)  # so that trials of the same choice do not hide each other
+    count = len(study.axes)
+    with picture(path, max(5.0, 3.2 * count), 4, f"{study.title}: each parameter by itself", _about(study)) as figure:
+        for axes, axis in zip(np.atleast_1d(figure.subplots(1, count, sharey=True)), study.axes, strict=True):
+            shift = {point.trial: rng.uniform(-0.12, 0.12) for point in study.points}
+            if axis.choices:
+                axes.set_xticks(range(len(axis.choices)), [str(choice) for choice in axis.choices])
+                axes.set_xlim(-0.5, len(axis.choices) - 0.5)
+            elif axis.log:
+                axes.set_xscale("log")
+                values, texts = zip(*_ticks(axis), strict=True)
+                axes.set_xticks(values, texts, rotation=40)
+                axes.minorticks_off()
+
+            def where(point: Point, axis: Axis = axis, shift: dict[int, float] = shift) -> float | None:
+                if axis.name not in point.parameters:
+                    return None
+                value = point.parameters[axis.name]
+                return axis.choices.index(value) + shift[point.trial] if axis.choices else value
+
+            _dots(axes, study, where)
+            axes.set_xlabel(axis.name)
+            axes.set_ylim(*study.limits())
+        figure.axes[0].set_ylabel(study.label)
+
+
+def draw_parallel(path: Path, study: Study) -> None:
+    """A line for each trial through its parameters to its value: dark is good, dashed is pruned."""
+    from matplotlib import colormaps
+    from matplotlib.patches import PathPatch
+    from matplotlib.path import Path as Curve
+
+    low, high = study.limits()
+    last = len(study.axes)
+    with picture(path, max(6.0, 2.2 * (last + 1)), 4.6, f"{study.title}: all parameters", _about(study)) as figure:
+        axes = figure.subplots()
+        for point in sorted(study.points, key=lambda point: point.value, reverse=not study.rising):
+            if any(axis.name not in point.parameters for axis in study.axes):
+                continue
+            places = [axis.place(point.parameters[axis.name]) for axis in study.axes]
+            share = min(1.0, max(0.0, (point.value * study.factor - low) / (high - low)))
+            good = share if study.rising else 1 - share
+            is_best = point is study.best
+            xs, ys = [*range(last + 1)], [*places, share]
+            curve: list[tuple[float, float]] = [(0, ys[0])]
+            codes = [Curve.MOVETO]
+            for x, (y, after) in enumerate(pairwise(ys)):
+                curve += [(x + 0.4, y), (x + 0.6, after), (x + 1, after)]
+                codes += [Curve.CURVE4] * 3
+            colour = ORANGE if is_best else colormaps["Blues"](0.2 + 0.8 * good)
+            style = "-" if point.complete else (0, (3, 2))
+            line = PathPatch(Curve(curve, codes), fill=False, edgecolor=colour, linestyle=style)
+            line.set_linewidth(2.6 if is_best else 1.2)
+            axes.add_patch(line)
+            axes.plot(xs, ys, "o", color=colour, markersize=3)
+        for x, axis in enumerate(study.axes):
+            axes.axvline(x, color=GREY, linewidth=0.8)
+            for value, text in _ticks(axis):
+                axes.text(x - 0.03, axis.place(value), text, ha="right", va="center", fontsize=8, color="#333333")
+        axes.axvline(last, color=GREY, linewidth=0.8)
+        for share in np.linspace(0, 1, 5):
+            axes.text(last + 0.03, share, f"{low + share * (high - low):.3g}", ha="left", va="center", fontsize=8)
+        axes.set_xticks(range(last + 1), [*(axis.name for axis in study.axes), study.label])
+        axes.set_yticks([])
+        axes.set_xlim(-0.45, last + 0.35)
+        axes.set_ylim(-0.05, 1.05)
+        for side in ("left", "bottom"):
+            axes.spines[side].set_visible(False)
+        axes.tick_params(length=0)
+
+
+def draw_importances(path: Path, title: str, importances: Mapping[str, float], about: str) -> None:
+    """Which share of the differences between trials each parameter accounts for."""
+    with picture(path, 7, 1.6 + 0.45 * len(importances), f"{title}: what mattered", about) as figure:
+        axes = figure.subplots()
+        names = sorted(importances, key=lambda name: importances[name])
+        axes.barh(names, [100 * importances[name] for name in names], color=BLUE, height=0.6)
+        for place, name in enumerate(names):
+            axes.text(100 * importances[name] + 1, place, f"{100 * importances[name]:.0f} %", va="center", fontsize=9)
+        axes.set_xlim(0, 110)
+        axes.set_xlabel("share of the differences between trials, %")
+
+
+def draw_front(path: Path, study: Study, front: Sequence[int]) -> None:
+    """Values by seconds of training; on the front, no other trial is both better and faster."""
+    with picture(path, 7.5, 4.6, f"{study.title}: what better costs", _about(study)) as figure:
+        axes = figure.subplots()
+        _dots(axes, study, lambda point: point.seconds)
+        on_it = sorted((point for point in study.points if point.trial in front), key=lambda point: point.seconds)
+        axes.step(
+            [point.seconds for point in on_it],
+            [point.value * study.factor for point in on_it],
+            where="post",
+            color=ORANGE,
+            linewidth=1.6,
+        )
+        for point in on_it:
+            axes.annotate(
+                f"trial {point.trial}",
+                (point.seconds, point.value * study.factor),
+                fontsize=8,
+                xytext=(4, -10),
+                textcoords="offset points",
+            )
+        axes.set_xscale("log")
+        axes.set_xlabel("seconds of training")
+        axes.set_ylabel(study.label)
+        axes.set_ylim(*study.limits())
+
+
+def _dots(axes: Any, study: Study, where: Callable[[Point], float | None], intervals: bool = False) -> None:
+    """A dot for each trial; one that is too bad for the picture is an arrow at its edge."""
+    low, high = study.limits()
+    edge = low if study.rising else high
+    for point in study.points:
+        x, y = where(point), point.value * study.factor
+        if x is None:
+            continue
+        outside = y < low if study.rising else y > high
+        colour = ORANGE if point is study.best else BLUE
+        face = colour if point.complete else "white"
+        if outside:
+            axes.plot(
+                x, edge, "v" if study.rising else "^", color=BLUE, markerfacecolor="white", clip_on=False, zorder=4
+            )
+            continue
+        if intervals and point.interval is not None:
+            ends = [end * study.factor for end in point.interval]
+            axes.plot([x, x], ends, color=GREY, linewidth=0.9, alpha=0.6, zorder=2)
+        axes.plot(x, y, "o", color=colour, markerfacecolor=face, markersize=6, zorder=3)
+
+
+def _key(axes: Any, study: Study, best_line: bool) -> None:
+    from matplotlib.lines import Line2D
+
+    def mark(style: str, **options: Any) -> Line2D:
+        return Line2D([], [], linestyle="none", marker=style, **options)
+
+    rows = [(mark("o", color=BLUE), "complete"), (mark("o", color=ORANGE), "the best")]
+    if any(not point.complete for point in study.points):
+        rows.append((mark("o", color=BLUE, markerfacecolor="white"), "pruned, by the folds it had"))
+    if study.failed:
+        rows.append((mark("x", color=RED), "failed"))
+    if best_line:
+        rows.append((Line2D([], [], color=ORANGE, linewidth=1.6), "the best so far"))
+    legend(axes, [row[0] for row in rows], [row[1] for row in rows], loc="center left", bbox_to_anchor=(1.0, 0.5))
+
+
+def _ticks(axis: Axis) -> list[tuple[Any, str]]:
+    if axis.choices:
+        return [(choice, str(choice)) for choice in axis.choices]
+    if not axis.log:
+        return [(value, f"{value:.3g}") for value in np.linspace(axis.low, axis.high, 5)]
+    first, last = math.ceil(math.log10(axis.low) - 1e-9), math.floor(math.log10(axis.high) + 1e-9)
+    tens = [10.0**power for power in range(first, last + 1)]
+    return [(value, f"{value:g}") for value in tens if axis.low <= value <= axis.high] or [
+        (value, f"{value:.2g}") for value in (axis.low, axis.high)
+    ]
+
+
+def _about(study: Study) -> str:
+    complete = sum(point.complete for point in study.points)
+    pruned = len(study.points) - complete
+    parts = [f"{complete} complete", *([f"{pruned} pruned"] if pruned else [])]
+    return ", ".join([*parts, *([f"{len(study.failed)} failed"] if study.failed else [])])

@@ -1,0 +1,169 @@
+"""A whole search on this machine: checked first, then worked on, then looked at."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import optuna
+
+from harness.callbacks.progress import say
+from harness.crossval import record_of
+from harness.errors import HarnessError, StorageError
+from harness.experiment import Experiment
+from harness.experiment_file import loaded, search_space
+from harness.metrics import require_metric, rises
+from harness.plan import MONITORS, make_plan
+from harness.redact import shown
+from harness.search.best_file import best_file
+from harness.search.job import Job
+from harness.search.pictures import draw_study
+from harness.search.pruning import CHANCE
+from harness.search.records import ACCURACY, TrialRecord
+from harness.search.result import Found, look, write_trials
+from harness.search.space import Space, default_space, described
+from harness.search.study import Study
+from harness.trackers.follower import Follower, installed
+from harness.trackers.mlflow.store import tracking_uri
+from harness.trackers.run_folder import COMPLETE
+from harness.trackers.study_folder import StudyFolder
+
+NOT_SHARED = ("trackers", "workers", "cache", "test_data", "min_accuracy", "data", "weights")  # or told by content
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to search, as it is typed."""
+
+    study: str = ""  # by default the experiment's name
+    storage: str = "optuna.journal"
+    trials: int = 20
+    metric: str = ACCURACY
+    pruner: str = "paired"
+    pareto: bool = False
+    keep: int = 3
+    device: str = "auto"
+    runs: Path = Path("runs")
+    skip_corrupt: bool = False
+
+
+def prepare(
+    path: Path, experiment: Experiment, options: Options, begin: Literal["now", "elsewhere", "never"] = "now"
+) -> tuple[Job, Study]:
+    """Checks all that can be checked before the first trial, the space first. Raises HarnessError.
+
+    `experiment` is the one that the file at `path` defines, with what was typed over it. The study begins now, or has
+    begun elsewhere, or will never: then nothing is written.
+    """
+    require_metric(options.metric, MONITORS)
+    space = Space(experiment, search_space(path) or default_space(experiment))
+    distributions, examples = space.draw()
+    plan = make_plan(experiment, device=options.device, skip_corrupt=options.skip_corrupt)
+    directions = ["maximize" if rises(options.metric) else "minimize", *(["minimize"] if options.pareto else [])]
+    study = Study(options.storage, options.study or experiment.name, directions, experiment.seed, begin != "never")
+    job = Job(
+        plan=plan,
+        space=space,
+        distributions=distributions,
+        folder=StudyFolder(options.runs, {}),
+        source=path,
+        metric=options.metric,
+        total=options.trials,
+        pruner=options.pruner,
+        pareto=options.pareto,
+        keep=options.keep,
+        trackers=tuple(name for name in experiment.trackers if installed(name)),
+    )
+    for example in examples:
+        try:
+            job.plan_of(example)
+        except HarnessError as error:
+            error.what = f"search_space: {error.what}"
+            raise
+    shared = {name: value for name, value in experiment.to_dict().items() if name not in NOT_SHARED}
+    shared |= {"weights": Path(experiment.weights).name if experiment.weights else None}
+    facts = {"experiment": shared, "data": plan.digest, "metric": options.metric}
+    record = record_of(plan) | {"id": study.agree(facts, distributions), "storage": shown(options.storage)}
+    record |= {"space": described(distributions), "trials": options.trials, "asked": {"metric": options.metric}}
+    folder = StudyFolder.at(options.runs, experiment.name, study.name, record)
+    if begin == "now":
+        folder.begin()
+    return job.placed(folder), study
+
+
+def plan_lines(job: Job, study: Study) -> list[str]:
+    """What will happen: the lines of the experiment as written, and those of the study."""
+    trials = [trial for trial in study.trials() if trial.place < job.total]
+    done = sum(trial.state in ("complete", "pruned", "failed") for trial in trials)
+    held = job.space.held
+    goes_on = f", of which {done} are done" if done else ""
+    if job.prunes:
+        pruning = f"a trial ends as soon as its chance to become the best is below {100 * CHANCE:.0f} %"
+    elif job.pruner == "none":
+        pruning = "none"
+    elif job.pareto:
+        pruning = "none: of two objectives, no trial can be seen to have lost"
+    else:
+        pruning = f"none: {job.metric} is not known image by image"
+    names = list(described(job.distributions))
+    return [
+        f"search {job.experiment.name}: study {study.name} of {job.total} trials{goes_on}, "
+        f"the best by {job.metric.replace('_', ' ')}{' and by seconds' if job.pareto else ''}; "
+        "first the experiment as written:",
+        *(f"  {line}" for line in job.plan.lines()),
+        *(f"  {'space' if i == 0 else '':<9}  {text}" for i, text in enumerate(names)),
+        *([f"  held       {', '.join(f'{name} {value}' for name, value in held.items())}"] if held else []),
+        f"  pruning    {pruning}",
+        f"  storage    {shown(study.address)}",
+        f"  folder     {job.folder.path}",
+        "  time       is told by the first trial of each kind; what is frozen runs once, for all trials",
+    ]
+
+
+@contextlib.contextmanager
+def shown_to_mlflow(job: Job, follower: Follower | None) -> Iterator[None]:
+    """Within, a process sends the study to MLflow, if the experiment names it; at the end, the rest."""
+    if "mlflow" not in job.trackers:
+        yield
+        return
+    job.folder.update(stores={"mlflow": shown(tracking_uri())}, mlflow=None)
+    try:
+        follower = follower or Follower()
+        follower.begin(job.folder)
+    except OSError as error:
+        say(f"warning: mlflow has failed ({error}); the study goes on, and its folder has all")
+        follower = None
+    try:
+        yield
+    finally:
+        problem = follower.finish() if follower is not None else "its process could not be started"
+        job.folder.update(mlflow=problem or COMPLETE)
+
+
+def conclude(job: Job, study: Study, status: str, error: BaseException | None = None) -> Found:
+    """Looks at the study as it is now, and writes what it found: the table, the pictures, the best as a file."""
+    found = look(job, study)
+    why = None if error is None else f"{type(error).__name__}: {getattr(error, 'what', error)}".rstrip(": ")
+    with contextlib.suppress(StorageError):  # what the study found is in its storage, whatever the disk does
+        job.folder.update(status=status, error=why, found=found.to_dict())
+        write_trials(job.folder.path / "trials.csv", found)
+        job.folder.write("experiment.py", job.source.read_bytes())
+        if found.best is not None:
+            job.folder.write("best.py", _best_text(job, study, found.best).encode())
+        draw_study(job.folder.plots, job, study, found)
+    return found
+
+
+def _best_text(job: Job, study: Study, best: TrialRecord) -> str:
+    text = f"the best of study {study.name}, trial {best.place} of {job.total}: {best.accuracy}"
+    return best_file(job.source.read_text(encoding="utf-8"), loaded(job.source), experiment_of(job, best), text)
+
+
+def experiment_of(job: Job, trial: TrialRecord) -> Experiment:
+    """The experiment of a trial that has been trained."""
+    if trial.place == 0:
+        return job.experiment
+    return job.experiment.replace(**job.space.changes(optuna.trial.FixedTrial(trial.frozen.params)))

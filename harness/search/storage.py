@@ -1,0 +1,132 @@
+"""Where a study is kept: a journal file, a database, or Optuna's proxy before one."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import sqlalchemy.exc
+from optuna.storages.journal import JournalFileBackend
+
+from harness.errors import HarnessError, RemoteError, UsageError
+from harness.files import HAS_LOCKS, locked
+from harness.redact import shown
+from harness.search.space import quiet
+
+MEMORY = ":memory:"
+DRIVERS = {"postgresql": ("psycopg", "psycopg[binary]"), "mysql": ("pymysql", "pymysql")}
+GRPC_SECONDS = 10
+AGAIN_SECONDS = 1.0
+
+
+def open_storage(address: str) -> optuna.storages.BaseStorage:
+    """The storage at `address`: a file, `grpc://HOST:PORT`, or the URL of a database.
+
+    Raises RemoteError where it does not answer, UsageError where the address is none.
+    """
+    with quiet(), answering(address):
+        if address == MEMORY:
+            return optuna.storages.InMemoryStorage()
+        if address.startswith("grpc://"):
+            return _proxy(address)
+        if "://" in address:
+            return _database(_with_driver(address))
+        path = Path(address)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _mend(path)
+        lock: Any = _Lock(path) if HAS_LOCKS else None
+        return optuna.storages.JournalStorage(JournalFileBackend(str(path), lock))
+
+
+def existing(address: str, study: str) -> str:
+    """`address`, or MEMORY where there is no such study yet. Makes none, and no file."""
+    if "://" not in address and not Path(address).exists():
+        return MEMORY
+    storage = open_storage(address)
+    with answering(address):
+        return address if study in {found.study_name for found in storage.get_all_studies()} else MEMORY
+
+
+@contextlib.contextmanager
+def answering(address: str) -> Iterator[None]:
+    """Whatever a storage raises within becomes a RemoteError, without passwords."""
+    try:
+        yield
+    except (HarnessError, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        first = shown(str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        file = "://" not in address
+        raise RemoteError(
+            f"the study's storage at {shown(address)} cannot be used",
+            first,
+            f"mv {address} {address}.damaged, to begin anew"
+            if file and isinstance(error, ValueError)
+            else "make it writable, or choose another --storage"
+            if file
+            else "check the address and that it runs; then the same command goes on",
+        ) from error
+
+
+class _Lock:
+    """The kernel's own lock, which ends with its process: Optuna's stays behind a kill -9 for half a minute."""
+
+    def __init__(self, journal: Path) -> None:
+        self._path = journal.with_name(f"{journal.name}.lock")
+        self._held: contextlib.ExitStack | None = None
+
+    def acquire(self) -> bool:
+        stack = contextlib.ExitStack()
+        stack.enter_context(locked(self._path, wait=True))
+        self._held = stack
+        return True
+
+    def release(self) -> None:
+        if self._held is not None:
+            self._held.close()
+
+
+def _mend(path: Path) -> None:
+    """Drops a last line that was cut short, by a power cut say: Optuna would read no further, and write behind it."""
+    if not path.is_file() or not HAS_LOCKS:
+        return
+    with locked(path.with_name(f"{path.name}.lock"), wait=True), path.open("rb+") as file:
+        content = file.read()
+        if content and not content.endswith(b"\n"):
+            file.truncate(content.rfind(b"\n") + 1)
+
+
+def _database(url: str) -> optuna.storages.BaseStorage:
+    """Makes the tables where they are not; where two processes do so at once, one of them has to try again."""
+    try:
+        return optuna.storages.RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+    except sqlalchemy.exc.SQLAlchemyError:
+        time.sleep(AGAIN_SECONDS)
+        return optuna.storages.RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+
+
+def _proxy(address: str) -> optuna.storages.BaseStorage:
+    host, _, port = address.removeprefix("grpc://").rstrip("/").partition(":")
+    if not port.isdigit():
+        raise UsageError(f"{address} names no port", "Optuna's proxy listens on one", "--storage grpc://HOST:13000")
+    storage: Any = optuna.storages.GrpcStorageProxy(host=host, port=int(port))
+    storage.wait_server_ready(timeout=GRPC_SECONDS)
+    found: optuna.storages.BaseStorage = storage
+    return found
+
+
+def _with_driver(address: str) -> str:
+    """The URL with the driver that is installed, unless it names one."""
+    kind = address.partition("://")[0]
+    if kind not in DRIVERS:
+        return address
+    module, package = DRIVERS[kind]
+    if importlib.util.find_spec(module) is None:
+        raise UsageError(f"{kind} needs a driver", f"the package {module} is not installed", f'pip install "{package}"')
+    return re.sub(rf"^{kind}://", f"{kind}+{module}://", address)

@@ -1,0 +1,136 @@
+"""A study's mirror in MLflow: a run for the study, below it one for each trial, and below that one for each fold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from harness.redact import shown
+from harness.trackers.mlflow import words
+from harness.trackers.mlflow.run import STATUS, MLflow, experiment_named, told
+from harness.trackers.mlflow.store import answering, connect, time_to_store, tracking_uri
+from harness.trackers.run_folder import COMPLETE, UNFINISHED, RunFolder
+from harness.trackers.study_folder import StudyFolder, studies
+
+FILES = ("study.json", "trials.csv", "best.py", "experiment.py")
+ENDED = ("finished", "pruned", "failed", "interrupted")
+
+
+class MLflowStudy:
+    """Sends one study folder with all its trials. Raises RemoteError for whatever MLflow raises."""
+
+    def __init__(self, folder: StudyFolder) -> None:
+        self.folder = folder
+        self._uri = tracking_uri()
+        self.name = f"MLflow at {shown(self._uri)}"
+        self._client: Any = None
+        self._run = ""
+        self._mirrors: dict[str, MLflow] = {}  # of the trials that have not ended
+        self._best: tuple[float, int] | None = None
+
+    def send(self) -> None:
+        """All that is new. The first call makes the study's run there, or finds it."""
+        if not self._run:
+            self._client = connect(self._uri)
+            with answering(self._uri):
+                self._run = self._find_or_make()
+                self._client.update_run(self._run, status="RUNNING")
+        for trial in self.folder.trials():
+            if trial.record.get("trackers", {}).get("mlflow") != COMPLETE:
+                self._send_trial(trial, ended=trial.status in ENDED)
+        self._send_best()
+
+    def finish(self) -> None:
+        """Also the study's files, the best trial's model, and how the study ended; no trial stays RUNNING."""
+        self.send()
+        for trial in self.folder.trials():
+            if trial.record.get("trackers", {}).get("mlflow") != COMPLETE:
+                self._send_trial(trial, ended=True)
+        with answering(self._uri), time_to_store():
+            record = self.folder.record
+            for name in FILES:
+                if (self.folder.path / name).is_file():
+                    self._client.log_artifact(self._run, str(self.folder.path / name))
+            for picture in sorted(self.folder.plots.glob("*.png")):
+                self._client.log_artifact(self._run, str(picture), "plots")
+            self._client.set_tag(self._run, "harness.status", self.folder.status)
+            self._client.set_tag(self._run, "mlflow.note.content", words.note(record | _best_of(record)))
+            self._client.set_terminated(self._run, STATUS.get(record["status"], "FAILED"))
+        best = (record.get("found") or {}).get("best")
+        if best is not None and (self.folder.trial(best["trial"]) / "run.json").is_file():
+            MLflow(RunFolder.open(self.folder.trial(best["trial"])), self._run).finish(model=True)
+
+    def _send_trial(self, trial: RunFolder, ended: bool) -> None:
+        mirror = self._mirrors.setdefault(trial.id, MLflow(trial, self._run))
+        mirror.folder.reload()
+        if not ended:
+            mirror.send()
+            return
+        mirror.finish(model=False)
+        del self._mirrors[trial.id]
+        if trial.status in ENDED:  # of one that died, another process may go on with the folder at any moment
+            trial.reload()
+            trial.update(trackers={**trial.record.get("trackers", {}), "mlflow": COMPLETE})
+
+    def _send_best(self) -> None:
+        """The best accuracy so far, a step for each trial that is complete."""
+        from mlflow.entities import Metric
+
+        done = [trial for trial in self.folder.trials() if trial.status == "finished" and "accuracy" in trial.record]
+        if done:
+            best = max(trial.record["accuracy"] for trial in done), len(done)
+            if best != self._best:
+                ended = max(words.milliseconds(t.record["started"]) + int(1000 * t.record["run_seconds"]) for t in done)
+                with answering(self._uri):
+                    self._client.log_batch(self._run, metrics=[Metric("best_accuracy", best[0], ended, best[1])])
+                self._best = best
+
+    def _find_or_make(self) -> str:
+        from mlflow.entities import Param
+
+        record = self.folder.record
+        experiment = experiment_named(self._client, record["experiment_name"])
+        wanted = f"tags.`harness.study` = '{record['id']}' and tags.`harness.role` = 'study'"
+        found = self._client.search_runs([experiment], wanted)
+        if not found:
+            own = {"harness.study": record["id"], "harness.role": "study", "harness.folder": str(self.folder.path)}
+            since = words.milliseconds(record["started"])
+            self._client.create_run(experiment, since, words.tags(record) | own, f"study {record['name']}")
+            found = self._client.search_runs([experiment], wanted)
+        first = min(found, key=lambda run: (run.info.start_time, run.info.run_id))
+        for other in found:  # two machines have made it at the same moment
+            if other is not first:
+                self._client.delete_run(other.info.run_id)
+        known = first.data.params  # which cannot be changed: of a device, say, that another machine has said
+        values = {name: value for name, value in words.parameters(record).items() if name not in known}
+        self._client.log_batch(first.info.run_id, params=[Param(name, value) for name, value in values.items()])
+        self._client.set_tag(first.info.run_id, "harness.trials", str(record["trials"]))
+        self._client.log_inputs(first.info.run_id, words.data_set(record, "training"))
+        return str(first.info.run_id)
+
+
+def settle_studies(runs: Path, enough: Callable[[], bool] = lambda: False) -> list[str]:
+    """Sends what ended studies under `runs` left unsent, as `settle` does for runs. A line for each that failed."""
+    here, problems = shown(tracking_uri()), []
+    for folder in studies(runs):
+        record = folder.record
+        unsent = record.get("mlflow") != COMPLETE and record.get("stores", {}).get("mlflow") == here
+        if enough() or folder.status == UNFINISHED or not unsent:
+            continue
+        try:
+            with folder.sending() as alone:
+                if alone:
+                    MLflowStudy(folder).finish()
+                    folder.reload()
+                    folder.update(mlflow=COMPLETE)
+        except Exception as error:  # one that cannot be sent must not keep the others from it
+            problems.append(f"{folder.path} could not be sent to MLflow: {told(error)}")
+    return problems
+
+
+def _best_of(record: dict[str, Any]) -> dict[str, Any]:
+    best = (record.get("found") or {}).get("best")
+    return (
+        {} if best is None else {"accuracy": best["accuracy"], "interval": [best["low"], best["high"]], "n": best["n"]}
+    )
