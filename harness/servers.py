@@ -1,4 +1,4 @@
-"""TensorBoard and MLflow as servers on this machine: started together, and stopped together."""
+"""TensorBoard, MLflow and optuna-dashboard as servers on this machine: started together, and stopped together."""
 
 from __future__ import annotations
 
@@ -114,6 +114,13 @@ def mlflow(uri: str, port: int) -> Server:
     environment = {"MLFLOW_BACKEND_STORE_URI": uri}  # not among the arguments, which everybody on the machine can read
     environment |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     return Server("MLflow", [*module, "--host", HOST, "--port", str(port)], port, "/health", TRAINING_PAGE, environment)
+
+
+def dashboard(storage: str, port: int) -> Server:
+    """optuna-dashboard over all studies in a storage."""
+    command = [sys.executable, "-m", "harness.search.dashboard", HOST, str(port)]
+    environment = {"HARNESS_STORAGE": storage}  # not among the arguments, which everybody on the machine can read
+    return Server("optuna-dashboard", command, port, "/api/studies", "/dashboard/", environment)
 
 
 def free_port(wanted: int | None, default: int, option: str) -> int:

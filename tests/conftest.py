@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import shutil
 import signal
@@ -134,6 +135,27 @@ def tracked(tmp_path_factory: pytest.TempPathFactory, new_database: Path, scener
     assert "warning" not in done.stderr
     (path,) = (project / "runs/tiny").iterdir()
     return Tracked(project, RunFolder.open(path), f"sqlite:///{project / 'mlflow.db'}")
+
+
+@pytest.fixture(scope="session")
+def studied(tmp_path_factory: pytest.TempPathFactory, new_database: Path, scenery: Path) -> Tracked:
+    """A study of six trials of three folds that both trackers followed; to be looked at, not to be changed.
+
+    `run` is the folder of its best trial.
+    """
+    project = tmp_path_factory.mktemp("studied")
+    (project / "experiments").mkdir()
+    shutil.copy(new_database, project / "mlflow.db")
+    fields = {"trackers": ("tensorboard", "mlflow"), "folds": 3, "epochs": 3, "lr": 0.01}
+    write_experiment(project / "experiments/tiny.py", scenery, **fields)
+    environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+    command = [sys.executable, "-m", "harness", "search", "tiny", "--trials", "6", "--keep", "2", "--json"]
+    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    assert "warning" not in done.stderr.lower()
+    (project / "said.json").write_text(done.stdout)
+    best = project / "runs/tiny/study-tiny" / f"trial-{json.loads(done.stdout)['best']['trial']:03d}"
+    return Tracked(project, RunFolder.open(best), f"sqlite:///{project / 'mlflow.db'}")
 
 
 def wait(until: Callable[[], object], seconds: float = 30) -> None:

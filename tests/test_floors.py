@@ -62,6 +62,8 @@ TOOLS = {
     "mlflow": "trackers/mlflow/",
     "tensorboard": "trackers/tensorboard/",
     "optuna": "search/",
+    "optuna_dashboard": "search/",
+    "sqlalchemy": "search/",
     "dvc": "versioning.py",
 }
 FILES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.cli import main as cli
 from harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    from harness.trackers.study_folder import StudyFolder
 
 
 @click.command("list", short_help=cli.VERBS["list"])
@@ -20,15 +23,20 @@ def command(runs: str, count: int, as_json: bool) -> None:
     """Show the experiments in experiments/ and the latest runs."""
     from harness.experiment_file import files
     from harness.trackers.run_folder import latest_runs
+    from harness.trackers.study_folder import studies
 
     experiments = [_experiment(path) for path in files()]
     every = latest_runs(Path(runs))
     latest = [_run_or_nothing(folder.path, folder.record | {"status": folder.status}) for folder in every[:count]]
+    searched = [_study(folder) for folder in studies(Path(runs))]
     if as_json:
-        click.echo(json.dumps({"experiments": experiments, "runs": latest}))
+        click.echo(json.dumps({"experiments": experiments, "studies": searched, "runs": latest}))
         return
     click.echo("experiments" if experiments else "no experiments: there is no file in experiments/")
     _print_columns(experiments, ["file", "about"])
+    if searched:
+        click.echo("\nstudies")
+        _print_columns(searched, ["study_dir", "status", "result"])
     if not every:
         click.echo(f"\nno runs in {runs} yet: harness run EXPERIMENT")
         return
@@ -51,6 +59,16 @@ def _experiment(path: Path) -> dict[str, Any]:
         f"{plain(e.model)}, {freeze}, {e.image_size} px, lr {e.lr:g}, batch {e.batch_size}, {folds} x {e.epochs} epochs"
     )
     return {"file": path.as_posix(), "about": about}
+
+
+def _study(folder: StudyFolder) -> dict[str, Any]:
+    found = folder.record.get("found") or {}
+    best, counts = found.get("best"), found.get("counts", {})
+    done = sum(counts.get(state, 0) for state in ("complete", "pruned", "failed"))
+    result = f"study {folder.record['name']}: {done} of {folder.record.get('trials')} trials"
+    if best:
+        result += f", best trial {best['trial']}: {100 * best['accuracy']:.1f} % of {best['n']}"
+    return {"study_dir": folder.path.as_posix(), "status": folder.status, "result": result}
 
 
 def _run_or_nothing(path: Path, record: dict[str, Any]) -> dict[str, Any]:

@@ -16,9 +16,22 @@ from harness.redact import shown
 @click.option("--runs", default="runs", show_default=True, help="Folder that run folders lie in.")
 @click.option("--port", type=click.IntRange(1, 65535), help="TensorBoard's. By default 6006, or the next free one.")
 @click.option("--mlflow-port", type=click.IntRange(1, 65535), help="MLflow's. By default 5000, or the next free one.")
+@click.option("--study", is_flag=True, help="Also start optuna-dashboard over the studies in --storage.")
+@click.option("--study-port", type=click.IntRange(1, 65535), help="Its port. By default 8080, or the next free one.")
+@click.option(
+    "--storage", envvar="HARNESS_STORAGE", default="optuna.journal", show_default=True, help="As for harness search."
+)
 @click.option("--only", type=click.Choice(["tensorboard", "mlflow"]), help="Start this one alone.")
-def command(runs: str, port: int | None, mlflow_port: int | None, only: str | None) -> None:
-    """Start TensorBoard and MLflow on this machine, print their addresses, and stop both on Ctrl-C."""
+def command(
+    runs: str,
+    port: int | None,
+    mlflow_port: int | None,
+    study: bool,
+    study_port: int | None,
+    storage: str,
+    only: str | None,
+) -> None:
+    """Start TensorBoard and MLflow on this machine, print their addresses, and stop them on Ctrl-C."""
     from harness import servers
     from harness.trackers.follower import installed
     from harness.trackers.mlflow import store
@@ -27,9 +40,12 @@ def command(runs: str, port: int | None, mlflow_port: int | None, only: str | No
 
     folder, uri = Path(runs), store.tracking_uri()
     wanted = [only] if only else ["tensorboard", "mlflow"]
-    for name in wanted:
-        if not installed(name):
-            raise UsageError(f"{name} is not installed", "its package is not there", f"pip install {name}")
+    packages = {name: name for name in wanted} | ({"optuna_dashboard": "optuna-dashboard"} if study else {})
+    for module, package in packages.items():
+        if not installed(module):
+            raise UsageError(f"{package} is not installed", "its package is not there", f"pip install {package}")
+    if study and "://" not in storage and not Path(storage).is_file():
+        raise UsageError(f"there is no study in {storage}", "no such file is there", "harness search EXPERIMENT")
     started, addresses = [], []
     if "tensorboard" in wanted:
         if not folder.is_dir():
@@ -48,6 +64,10 @@ def command(runs: str, port: int | None, mlflow_port: int | None, only: str | No
             server = servers.mlflow(uri, servers.free_port(mlflow_port, 5000, "--mlflow-port"))
             started.append(server)
             addresses.append(("MLflow", server.address + server.page, shown(uri)))
+    if study:
+        server = servers.dashboard(storage, servers.free_port(study_port, 8080, "--study-port"))
+        started.append(server)
+        addresses.append(("Optuna", server.address + server.page, shown(storage)))
     names = " and ".join(server.name for server in started)
     if started:
         click.echo(f"starting {names} ...", err=True)

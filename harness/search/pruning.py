@@ -16,6 +16,7 @@ Floats = NDArray[np.float64]
 CHANCE = 0.05  # a trial ends early where the chance that it becomes the best is below this
 FOLD_DEVIATION = 0.005  # of a difference in accuracy from one fold to the next, by the chance in training alone
 FEWEST_CURVES = 3  # fits to have been seen before one is judged by its first epochs
+STEEPEST = 0.1  # of an epoch's error may be left in the end: a high learning rate is lowered, and all falls into place
 
 
 def chance_to_win(differences: Floats, left: int, fold_deviation: float = FOLD_DEVIATION) -> float:
@@ -30,7 +31,10 @@ def chance_to_win(differences: Floats, left: int, fold_deviation: float = FOLD_D
 def chance_within_fold(
     before: Floats, accuracy: float, epoch: int, best: Floats, left: int, curves: Sequence[Sequence[float]]
 ) -> float:
-    """The same within a fold, after its epoch `epoch` (1-based), if from here on it learned as no fit has yet.
+    """The same within a fold, after its epoch `epoch` (1-based), if from here on it learned as hardly any fit does.
+
+    That is: twice as well as any so far, or until a tenth of its error is left, whichever is better. On photographs,
+    14 % of errors became 2.4 % from the second of five epochs to the last, once the schedule had lowered the rate.
 
     `before` (n,) are the differences of the folds that have ended, `accuracy` the fold's best so far, `best` (m,) what
     the best trial scored on the fold's images, `left` how many images come in later folds. `curves` are the accuracies
@@ -39,7 +43,7 @@ def chance_within_fold(
     improvements = [_remaining_error(curve, epoch) for curve in curves if len(curve) > epoch]
     if len(improvements) < FEWEST_CURVES:
         return 1.0
-    hoped = 1 - (1 - accuracy) * min(improvements)
+    hoped = 1 - (1 - accuracy) * min(STEEPEST, min(improvements) / 2)
     m = len(best)
     spread = math.sqrt(hoped * (1 - hoped) + float(best.var()))  # of a difference, as if unpaired: the widest
     fold = hoped - float(best.mean()) + spread * np.where(np.arange(m) % 2, 1.0, -1.0)  # any m numbers of that kind

@@ -34,10 +34,13 @@ def work(job: Job, study: Study, deadline: Deadline, progress: Progress) -> None
     began = datetime.now().timestamp()
     written = job.space.fitting(job.distributions)
     with _first_interrupt_noted() as stops:
-        while not deadline.passed(study.trials()):
+        while True:
             _require_some_success(study, began)
             if stops():
                 raise Paused
+            if deadline.passed(study.trials()):
+                say("no time for another trial; the same command goes on")
+                return
             claim = study.claim(job.total, written)
             if claim is None:
                 return

@@ -68,7 +68,7 @@ def found(folder: Path) -> list[dict[str, Any]]:
 def test_a_study_that_is_killed_ten_times_is_the_same_study(scenery: Path, tmp_path: Path) -> None:
     assert search(tmp_path / "whole", scenery, []) == ["0"]
     rng = random.Random(0)
-    kills = [(rng.randint(1, 24), rng.randint(0, 60)) for _ in range(10)]
+    kills = [(rng.randint(5, 50), rng.randint(0, 60)) for _ in range(10)]
     ends = search(tmp_path / "killed", scenery, kills)
     assert ends == [*["9"] * 10, "0"]
     assert found(tmp_path / "killed") == found(tmp_path / "whole")

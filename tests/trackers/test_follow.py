@@ -10,6 +10,7 @@ import pytest
 
 from harness.trackers import follow as following
 from harness.trackers.mlflow import store as stores
+from harness.trackers.run_folder import RunFolder
 from tests.conftest import Tracked, wait
 from tests.trackers.test_mlflow import copy_of, runs
 from tests.trackers.test_store import unused_address
@@ -28,7 +29,9 @@ def followed(path: Path) -> Iterator[tuple[list[str], Callable[[], bool]]]:
     said: list[str] = []
     ended = threading.Event()
     answer: list[bool] = []
-    thread = threading.Thread(target=lambda: answer.append(following.follow(path, ended, said.append)), daemon=True)
+    thread = threading.Thread(
+        target=lambda: answer.append(following.follow(RunFolder.open(path), ended, said.append)), daemon=True
+    )
     thread.start()
 
     def end() -> bool:

@@ -1,0 +1,119 @@
+"""The same search by `harness search` and by a program of Optuna and Lightning: same space, folds, sampler and seed.
+
+    scripts/benchmark search [--trials N] [--size PX]
+
+Twice: where the backbone is frozen in all trials, and where it is in every other one. Both draw a trial's parameters
+from Optuna's TPE sampler with the same seed, so up to ten trials, which are random, are the same trials. Lightning is
+set up as its manual says to make it fast, keeps no checkpoints and writes no logs; `harness` does both, with trackers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from task import FOLDS, task
+
+HERE = Path(__file__).parent
+EPOCHS, SEED = 5, 0
+SPACES = {"all frozen": "True", "half frozen": "trial.number % 2 == 0"}
+EXPERIMENT = """
+from harness import Experiment
+
+experiment = Experiment(
+    data={data!r}, weights={weights!r}, freeze=True, image_size={size}, epochs={epochs}, folds={folds}, lr=1e-3
+)
+
+
+def search_space(trial):
+    return {{
+        "lr": trial.suggest_float("lr", 1e-5, 1e-1, log=True),
+        "batch_size": trial.suggest_categorical("batch_size", [16, 32, 64]),
+        "freeze": {freeze},
+    }}
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=6)
+    parser.add_argument("--size", type=int, default=96, help="pixels")
+    parser.add_argument("--json", type=Path, default=Path("runs/benchmark-search.json"), help="where the figures go")
+    asked = parser.parse_args()
+    found = {name: measure(freeze, asked.trials, asked.size) for name, freeze in SPACES.items()}
+    asked.json.parent.mkdir(parents=True, exist_ok=True)
+    asked.json.write_text(json.dumps(found, indent=2) + "\n")
+    print("\n".join(table(found)))
+
+
+def measure(freeze: str, trials: int, size: int) -> dict[str, Any]:
+    """One search by each, one after the other."""
+    lightning = run([sys.executable, str(HERE / "search_lightning.py"), str(trials), str(size), freeze], {})
+    return {
+        "lightning": lightning,
+        "harness, no pruning": harness(freeze, trials, size, "--pruner", "none"),
+        "harness": harness(freeze, trials, size),
+    }
+
+
+def harness(freeze: str, trials: int, size: int, *options: str) -> dict[str, Any]:
+    """With an empty cache, and a new store for MLflow that has its tables."""
+    given = task()
+    home = Path(tempfile.mkdtemp(prefix="harness-benchmark-"))
+    try:
+        store = {"MLFLOW_TRACKING_URI": f"sqlite:///{home / 'mlflow.db'}", "HARNESS_CACHE": str(home / "cache")}
+        make = "from harness.trackers.mlflow.store import require_usable, tracking_uri; require_usable(tracking_uri())"
+        subprocess.run([sys.executable, "-c", make], env={**os.environ, **store}, check=True, capture_output=True)
+        values = {"data": str(given.images.root), "weights": str(given.weights) if given.weights else None}
+        values |= {"size": size, "epochs": EPOCHS, "folds": FOLDS, "freeze": freeze}
+        (home / "bench.py").write_text(EXPERIMENT.format(**values))
+        command = [sys.executable, "-m", "harness", "search", str(home / "bench.py"), "--trials", str(trials), "--json"]
+        command += ["--runs", str(home / "runs"), "--storage", str(home / "optuna.journal"), *options]
+        return run(command, store)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def run(command: list[str], environment: dict[str, str]) -> dict[str, Any]:
+    """Seconds of the whole process, and what it found."""
+    print(" ".join(command[1:4]), file=sys.stderr, flush=True)
+    started = time.perf_counter()
+    done = subprocess.run(
+        command,
+        env={**os.environ, **environment, "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stderr}")
+    found = json.loads(done.stdout.splitlines()[-1])
+    return {
+        "seconds": time.perf_counter() - started,
+        "folds": sum(trial["folds"] for trial in found["trials"]),
+        "trials": [{name: trial.get(name) for name in ("accuracy", "folds", "changes")} for trial in found["trials"]],
+    }
+
+
+def table(found: dict[str, Any]) -> list[str]:
+    """Markdown."""
+    lines = ["| search | by | seconds | fold trainings | best accuracy | to harness |", "|---|---|---|---|---|---|"]
+    for name, contenders in found.items():
+        for by, one in contenders.items():
+            best = max(trial["accuracy"] for trial in one["trials"])
+            ratio = f"{one['seconds'] / contenders['harness']['seconds']:.1f} ×"
+            cells = [name, by, f"{one['seconds']:.0f}", str(one["folds"]), f"{100 * best:.1f} %", ratio]
+            lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+if __name__ == "__main__":
+    main()

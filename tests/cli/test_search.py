@@ -1,0 +1,326 @@
+"""`harness search` as a person meets it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import checkpoint
+from harness.search.study import Study
+from tests.conftest import Outcome, Tracked, wait, write_experiment
+
+Call = Callable[..., Outcome]
+
+SMALL = "--trials", "4", "-s", "epochs=1"
+
+
+def trials(project: Path, name: str = "tiny", study: str = "") -> list[dict[str, Any]]:
+    record = json.loads((project / f"runs/{name}/study-{study or name}/study.json").read_text())
+    return list(record["found"]["trials"])
+
+
+def with_code(project: Path, scenery: Path, code: str, **fields: object) -> None:
+    """`experiments/own.py`, which ends with `code`."""
+    path = write_experiment(project / "experiments/own.py", scenery, **fields)
+    path.write_text(path.read_text() + code)
+
+
+def test_a_search_ends_with_a_table_files_and_what_to_type_next(studied: Tracked) -> None:
+    said = json.loads((studied.project / "said.json").read_text())
+    assert said["counts"]["complete"] + said["counts"]["pruned"] == 6
+    assert said["trials"][0]["changes"] == {}  # as written
+    assert {"freeze", "lr", "batch_size"} >= set(said["trials"][1]["changes"])
+    folder = studied.project / said["folder"]
+    with (folder / "trials.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["trial"] for row in rows] == [str(i) for i in range(6)]
+    assert all(row["host"] and row["pid"] for row in rows)
+    names = {path.name for path in (folder / "plots").iterdir()}
+    assert names == {"history.png", "slices.png", "parallel.png"}  # of six trials, nobody can say what mattered
+    top = said["top"]
+    values = [said["trials"][row["trial"]]["value"] for row in top]
+    assert values == sorted(values, reverse=True)
+    assert top[0]["p"] == 1
+    assert not top[0]["apart"]
+
+
+def test_weights_are_kept_of_the_best_alone(studied: Tracked) -> None:
+    said = json.loads((studied.project / "said.json").read_text())
+    kept = {path.parent.name for path in (studied.project / said["folder"]).glob("trial-*/checkpoints")}
+    assert kept == {f"trial-{row['trial']:03d}" for row in said["top"][:2]}
+    names = sorted(path.name for path in studied.run.checkpoints.iterdir())
+    assert names == ["fold1-best.pt", "fold2-best.pt", "fold3-best.pt"]
+
+
+def test_the_best_is_reproduced_exactly_by_its_file(studied: Tracked, call: Call, monkeypatch: Any) -> None:
+    monkeypatch.chdir(studied.project)
+    best = json.loads((studied.project / "said.json").read_text())["best"]
+    outcome = call("run", "runs/tiny/study-tiny/best.py", "-s", "trackers=", "--runs", "again", "--json")
+    again = json.loads(outcome.out)
+    assert again["accuracy"] == best["accuracy"]
+    first = checkpoint.load(studied.run.checkpoints / "fold1-best.pt")["model"]
+    second = checkpoint.load(Path(again["folds"][0]["checkpoint"]))["model"]
+    assert all((first[name] == second[name]).all() for name in first)
+    data = studied.run.record["data"]["folder"]
+    assert call("test", studied.run.path, "--data", data, "--runs", "again", "--min-accuracy", "0").code == 0
+
+
+def test_mlflow_has_the_study_its_trials_and_their_folds(studied: Tracked) -> None:
+    client, said = studied.client(), json.loads((studied.project / "said.json").read_text())
+    (experiment,) = (found for found in client.search_experiments() if found.name == "tiny")
+    runs = client.search_runs([experiment.experiment_id], max_results=1000)
+    (study,) = (run for run in runs if run.data.tags.get("harness.role") == "study")
+    below = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == study.info.run_id]
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert sorted(int(run.data.tags["harness.trial"]) for run in below) == [*range(6)]
+    for run in below:
+        own = said["trials"][int(run.data.tags["harness.trial"])]
+        assert run.data.metrics["accuracy"] == own["accuracy"]
+        assert float(run.data.params["lr"]) == own["changes"].get("lr", 0.01)
+        assert run.data.tags["harness.status"] == {"complete": "finished"}.get(own["state"], own["state"])
+        folds = [other for other in runs if other.data.tags.get("mlflow.parentRunId") == run.info.run_id]
+        assert len(folds) == own["folds"]
+        assert all({"accuracy", "valid_loss"} <= set(fold.data.metrics) for fold in folds)
+    assert study.data.metrics["best_accuracy"] == said["best"]["accuracy"]
+    assert {"best.py", "study.json", "trials.csv", "plots"} <= {
+        f.path for f in client.list_artifacts(study.info.run_id)
+    }
+    with_model = [run.data.tags["harness.trial"] for run in below if "harness.model" in run.data.tags]
+    assert with_model == [str(said["best"]["trial"])]
+
+
+def test_tensorboard_has_one_page_with_each_trial_once(studied: Tracked) -> None:
+    from tensorboard.backend.event_processing.event_multiplexer import EventMultiplexer
+
+    said = json.loads((studied.project / "said.json").read_text())
+    multiplexer = EventMultiplexer().AddRunsFromDirectory(str(studied.project / "runs"))
+    multiplexer.Reload()
+    names = set(multiplexer.Runs())
+    expected = set()
+    for trial in said["trials"]:
+        root = f"tiny/study-tiny/trial-{trial['trial']:03d}"
+        expected |= {root} | {
+            f"{root}/fold{n + 1}/{side}" for n in range(trial["folds"]) for side in ("train", "valid")
+        }
+        events = multiplexer.GetAccumulator(root)
+        assert len(events.PluginTagToContent("hparams")) == 3  # the columns, the start and the end, in one run
+        assert events.Scalars("out_of_fold/accuracy")[-1].value == pytest.approx(trial["accuracy"])
+    assert names == expected
+
+
+def test_the_same_command_again_only_looks(call: Call, project: Path) -> None:
+    first = call("search", "tiny", *SMALL)
+    assert first.code == 0
+    assert "search tiny: study tiny of 4 trials, the best by valid accuracy" in first.err
+    assert "trial   3 of 4" in first.err
+    assert "a trial with nothing frozen takes about" in first.err
+    before = trials(project)
+    again = call("search", "tiny", *SMALL)
+    assert again.code == 0
+    assert "of which 4 are done" in again.err
+    assert "trial   " not in again.err
+    assert trials(project) == before
+    longer = call("search", "tiny", "--trials", "5", "-s", "epochs=1")
+    assert "trial   4 of 5" in longer.err
+    assert trials(project)[:4] == before
+    assert call("list").out.count("study tiny") == 1
+    other = call("search", "tiny", "--trials", "5", "-s", "epochs=2")
+    assert other.code == 2
+    assert "experiment: epochs 1, now 2" in other.error_lines[0]
+
+
+def test_a_dry_run_leaves_nothing(call: Call, project: Path) -> None:
+    outcome = call("search", "tiny", "--dry-run")
+    assert outcome.code == 0
+    assert "space      lr: 1e-05 to 0.1 (log)" in outcome.err
+    assert sorted(path.name for path in project.iterdir()) == ["experiments"]
+
+
+def test_ctrl_c_once_ends_the_fold_and_the_same_command_goes_on(call: Call, project: Path, scenery: Path) -> None:
+    code = """
+import os, signal
+from itertools import pairwise
+from pathlib import Path
+from harness import Callback
+
+class Press(Callback):
+    def on_epoch_end(self, state):
+        if not Path("pressed").exists() and Path("second").exists():
+            Path("pressed").touch()
+            os.kill(os.getpid(), signal.SIGINT)
+        Path("second").touch()
+
+experiment = experiment.replace(callbacks=[Press()])
+"""
+    with_code(project, scenery, code, epochs=1, folds=3)
+    outcome = call("search", "own", "--trials", "2", "--pruner", "none")
+    assert outcome.code == 130
+    assert "stopping after this fold" in outcome.err
+    assert "to go on: harness search own --trials 2 --pruner none" in outcome.err
+    study = Study("optuna.journal", "own", ["maximize"], 0)
+    assert [(trial.place, trial.state) for trial in study.trials()] == [(0, "died"), (0, "waiting")]
+    assert len(study.trials()[0].folds) == 2
+    assert json.loads((project / "runs/own/study-own/study.json").read_text())["status"] == "interrupted"
+    done = call("search", "own", "--trials", "2", "--pruner", "none")
+    assert done.code == 0
+    assert [trial["folds"] for trial in trials(project, "own")] == [3, 3]
+    lines = (project / "runs/own/study-own/trial-000/metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["fold"] for line in lines] == [1, 2, 3]  # the two that had ended were not trained again
+
+
+def test_a_trial_that_fails_is_kept_with_its_reason_and_the_study_goes_on(
+    call: Call, project: Path, scenery: Path
+) -> None:
+    code = """
+def search_space(trial):
+    kind = trial.suggest_categorical("kind", ["nan", "raises", "memory", "fine"])
+    return {"lr": {"nan": 1e30, "raises": 0.03, "memory": 0.04, "fine": 0.01}[kind]}
+
+from harness import Callback
+
+class Fail(Callback):
+    def on_epoch_end(self, state):
+        lr = state.optimizer.defaults["lr"]
+        if lr == 0.03:
+            raise ValueError("not with me")
+        if lr == 0.04:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
+
+experiment = experiment.replace(callbacks=[Fail()])
+"""
+    with_code(project, scenery, code, epochs=1)
+    outcome = call("search", "own", "--trials", "9", "--pruner", "none")
+    assert outcome.code == 0
+    found = trials(project, "own")
+    reasons = {trial["changes"]["lr"]: trial["why"] for trial in found if trial["state"] == "failed"}
+    assert "loss is" in reasons[1e30]
+    assert "ValueError: not with me (" in reasons[0.03]
+    assert "fold 1 ran out of memory on cpu" in reasons[0.04]
+    failed = next(trial["trial"] for trial in found if trial["why"] == reasons[0.03])
+    assert "not with me" in (project / f"runs/own/study-own/trial-{failed:03d}/error.txt").read_text()
+    assert f"trial {failed:>3} of 9  failed: ValueError: not with me" in outcome.err
+    assert "failed" in outcome.out
+
+
+def test_five_failures_in_a_row_stop_it(call: Call, project: Path, scenery: Path) -> None:
+    code = """
+from harness import Callback
+
+class Fail(Callback):
+    def on_epoch_end(self, state):
+        raise ValueError("never with me")
+
+experiment = experiment.replace(callbacks=[Fail()])
+"""
+    with_code(project, scenery, code, epochs=1)
+    outcome = call("search", "own", "--trials", "9")
+    assert outcome.code == 1
+    assert outcome.error_lines[0] == "error: 5 trials in a row have failed"
+    assert "never with me" in outcome.error_lines[1]
+    assert [trial["state"] for trial in trials(project, "own")] == ["failed"] * 5
+
+
+def test_a_pareto_front_of_accuracy_and_seconds(call: Call, project: Path) -> None:
+    outcome = call("search", "tiny", *SMALL, "--pareto", "--json")
+    found = json.loads(outcome.out)
+    assert found["counts"]["complete"] == 4
+    front = [found["trials"][place] for place in found["front"]]
+    assert front[0]["value"] == max(trial["value"] for trial in found["trials"])
+    for better, faster in pairwise(front):
+        assert better["value"] > faster["value"]
+        assert better["loop_seconds"] > faster["loop_seconds"]
+    assert (project / "runs/tiny/study-tiny/plots/front.png").is_file()
+
+
+def test_the_best_by_loss_is_the_one_with_the_least(call: Call, project: Path) -> None:
+    found = json.loads(call("search", "tiny", *SMALL, "--metric", "valid_loss", "--json").out)
+    complete = [trial for trial in found["trials"] if trial["state"] == "complete"]
+    assert found["best"]["value"] == min(trial["value"] for trial in complete)
+    assert found["best"]["value"] > 0
+
+
+def test_no_trial_is_begun_that_would_not_end_in_time(call: Call, project: Path) -> None:
+    outcome = call("search", "tiny", "--trials", "50", "-s", "epochs=1", "--time", "1s", "--json")
+    assert outcome.code == 0
+    assert 1 <= len(json.loads(outcome.out)["trials"]) < 50
+    assert "no time for another trial" in outcome.err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are another matter there")
+def test_two_workers_share_a_study_and_ctrl_c_stops_both(project: Path, scenery: Path) -> None:
+    write_experiment(project / "experiments/tiny.py", scenery, folds=3, epochs=2)
+    command = [
+        sys.executable,
+        "-m",
+        "harness",
+        "search",
+        "tiny",
+        "--trials",
+        "200",
+        "--workers",
+        "2",
+        "--pruner",
+        "none",
+    ]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        try:
+            journal = project / "optuna.journal"
+
+            def pids() -> set[int]:
+                if not journal.exists():
+                    return set()
+                done = [trial for trial in Study(str(journal), "tiny", ["maximize"], 0).trials() if trial.folds]
+                return {trial.attributes["owner"]["pid"] for trial in done}
+
+            wait(lambda: len(pids()) == 2, 60)
+            os.kill(process.pid, signal.SIGINT)
+            _, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 130
+    assert "stopping after the folds that are in work" in err
+    assert "to go on: harness search tiny" in err
+    states = [trial.state for trial in Study(str(journal), "tiny", ["maximize"], 0).trials()]
+    assert "running" not in states
+    assert states.count("died") == states.count("waiting") <= 2
+    for pid in pids():
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    places = [
+        trial.place for trial in Study(str(journal), "tiny", ["maximize"], 0).trials() if trial.state == "complete"
+    ]
+    assert sorted(places) == sorted(set(places))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are another matter there")
+def test_workers_end_when_the_one_that_started_them_is_killed(project: Path, scenery: Path) -> None:
+    command = [sys.executable, "-m", "harness", "search", "tiny", "--trials", "500", "--workers", "2"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True) as process:
+        journal = project / "optuna.journal"
+
+        def owners() -> set[int]:
+            found = Study(str(journal), "tiny", ["maximize"], 0).trials() if journal.exists() else []
+            return {trial.attributes["owner"]["pid"] for trial in found if "owner" in trial.attributes}
+
+        wait(lambda: len(owners()) == 2, 60)
+        process.kill()
+    for pid in owners():
+        wait(lambda pid=pid: not Path(f"/proc/{pid}").exists() or _is_zombie(pid), 30)
+    time.sleep(0.1)
+    states = [trial.state for trial in Study(str(journal), "tiny", ["maximize"], 0).trials()]
+    assert "running" not in states  # each has freed its trial
+
+
+def _is_zombie(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
