@@ -68,6 +68,13 @@ class Study:
                 "--study with another name, or the options that it was begun with",
             )
 
+    def close(self) -> None:
+        """Leaves the database, if it is one."""
+        self._storage.remove_session()
+        engine = getattr(self._storage, "engine", None)
+        if engine is not None:
+            engine.dispose()
+
     @property
     def as_optuna(self) -> optuna.Study:
         """It as Optuna sees it, without what an earlier look remembered."""

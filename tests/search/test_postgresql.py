@@ -69,7 +69,9 @@ def test_four_processes_share_a_study_as_four_machines_would(database: str, scen
     codes = [process.wait(timeout=300) for process in processes]
     logs = [(tmp_path / f"machine{number}/log").read_text() for number in range(4)]
     assert codes == [0] * 4, logs
-    trials = Study(database, "tiny", ["maximize"], 0).trials()
+    study = Study(database, "tiny", ["maximize"], 0)
+    trials = study.trials()
+    study.close()
     assert sorted(trial.place for trial in trials) == [*range(24)]  # each once, and none too many
     assert {trial.state for trial in trials} <= {"complete", "pruned"}
     by_process = Counter(trial.attributes["owner"]["pid"] for trial in trials)
