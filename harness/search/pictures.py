@@ -11,6 +11,8 @@ from harness.search.records import ACCURACY, TrialRecord
 from harness.search.result import Found
 from harness.search.study import Study
 
+MOST_PARAMETERS = 8  # side by side; those that matter most
+
 
 def draw_study(folder: Path, job: Job, study: Study, found: Found) -> None:
     """`history.png`, `slices.png`, `parallel.png`, `importances.png`, and of two objectives `front.png`."""
@@ -20,13 +22,14 @@ def draw_study(folder: Path, job: Job, study: Study, found: Found) -> None:
     with only_a_picture():
         from harness.plots import study as draw  # matplotlib takes half a second, and can wait
 
+        names = sorted(job.distributions, key=lambda name: -found.importances.get(name, 0.0))[:MOST_PARAMETERS]
         seen = draw.Study(
             title=f"{job.experiment.name}, study {study.name}",
             metric=job.metric,
             rising=study.rising,
             points=[_point(draw.Point, trial, job) for trial in ended],
             failed=[trial.place for trial in found.trials if trial.state == "failed"],
-            axes=[_axis(draw.Axis, name, of) for name, of in job.distributions.items()],
+            axes=[_axis(draw.Axis, name, job.distributions[name]) for name in names],
         )
         draw.draw_history(folder / "history.png", seen)
         if seen.axes:

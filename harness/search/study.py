@@ -130,6 +130,7 @@ class Study:
                 if not self._take(mine):
                     continue
                 study = self._load(mine.place)
+                study.get_trials(deepcopy=False)  # Optuna's cache before a database knows no trial that it has not seen
                 # what `study.ask` does, but of this very trial
                 return Claim(optuna.Trial(study, self._id_of(mine)), mine)
 

@@ -64,8 +64,10 @@ def test_four_processes_share_a_study_as_four_machines_would(database: str, scen
         (project / "experiments").mkdir(parents=True)
         write_experiment(project / "experiments/tiny.py", scenery, folds=3)
         command = [sys.executable, "-m", "harness", "search", "tiny", "--trials", "24"]
-        log = (project / "log").open("w")
-        processes.append(subprocess.Popen(command, cwd=project, env=environment, stdout=log, stderr=subprocess.STDOUT))
+        with (project / "log").open("w") as log:
+            processes.append(
+                subprocess.Popen(command, cwd=project, env=environment, stdout=log, stderr=subprocess.STDOUT)
+            )
     codes = [process.wait(timeout=300) for process in processes]
     logs = [(tmp_path / f"machine{number}/log").read_text() for number in range(4)]
     assert codes == [0] * 4, logs

@@ -77,5 +77,6 @@ def test_a_database_in_a_file_works_too(tmp_path: Path) -> None:
     study = Study(f"sqlite:///{tmp_path}/optuna.db", "x", ["maximize"], 0)
     claim = study.claim(1, {})
     assert claim is not None
+    claim.trial.suggest_float("a", 0, 1)
     assert study.fail(claim.record, "it is a test")
     assert [(trial.state, trial.attributes["reason"]) for trial in study.trials()] == [("failed", "it is a test")]

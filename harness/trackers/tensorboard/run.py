@@ -36,7 +36,9 @@ class TensorBoard:
     def start(self) -> None:
         """The run's page of hyperparameters, its whole configuration as text, and all that it has found already."""
         root, record = self._events("."), self._folder.record
-        title = f"{record['name']}/{record.get('title', self._folder.id)}"
+        title = f"{record['name']}/{self._folder.id}"
+        if "study" in record:  # rows of one name are taken for one, and their numbers averaged
+            title = f"trial {record['study']['trial']:03d} of {record['name']}/{record['study']['name']}"
         for summary in hparams.start(record["experiment"], title, _seconds(record)):
             root.add(summary)
         root.add(self._summary.text("experiment", _table(record["experiment"])))
