@@ -15,5 +15,15 @@ experiment = Experiment(
     folds=3,
 )
 
+
+def search_space(trial):
+    """What `harness search quickstart` tries; nothing is frozen, since the network starts from scratch."""
+    return {
+        "lr": trial.suggest_float("lr", 1e-4, 1e-1, log=True),
+        "batch_size": trial.suggest_categorical("batch_size", [16, 32, 64]),
+        "weight_decay": trial.suggest_float("weight_decay", 1e-6, 1e-2, log=True),
+    }
+
+
 if __name__ == "__main__":
     run_file(__file__)

@@ -8,9 +8,10 @@
     ├── DataError           4   the images, or the folder they are in
     ├── RemoteError         5   what lies elsewhere: no network, no permission
     ├── StorageError        1   the disk: full, read-only, gone
-    └── TrainingError       1   the training itself: the loss is not a number, no memory left
+    ├── TrainingError       1   the training itself: the loss is not a number, no memory left
+    └── StoppedError      130   Ctrl-C, where there is more to say than that
 
-Two more codes have no exception here: 130 is Ctrl-C (KeyboardInterrupt), 143 is SIGTERM (`Terminated`).
+Two more codes have no such exception: 130 is Ctrl-C (KeyboardInterrupt), 143 is SIGTERM (`Terminated`).
 """
 
 from __future__ import annotations
@@ -70,6 +71,10 @@ class StorageError(HarnessError):
 
 class TrainingError(HarnessError):
     pass
+
+
+class StoppedError(HarnessError):
+    exit_code = 130
 
 
 class Terminated(BaseException):

@@ -27,9 +27,7 @@ def find(name: str, folder: Path = FOLDER) -> Path:
     raise ExperimentError(
         f"there is no experiment {name!r}{nearest(Path(name).stem, known)}",
         f"looked for {name} and {folder / Path(name).stem}.py in this folder",
-        f"harness run {known[0]}  (there are {', '.join(known)})"
-        if known
-        else "harness run FILE.py, or cd to the project",
+        f"one of {', '.join(known)}" if known else "a path to FILE.py, or cd to the project",
     )
 
 

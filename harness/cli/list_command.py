@@ -62,12 +62,13 @@ def _experiment(path: Path) -> dict[str, Any]:
 
 
 def _study(folder: StudyFolder) -> dict[str, Any]:
-    found = folder.record.get("found") or {}
-    best, counts = found.get("best"), found.get("counts", {})
-    done = sum(counts.get(state, 0) for state in ("complete", "pruned", "failed"))
+    trials = folder.trials()  # those of this machine, whether the study has ended or not
+    done = sum(trial.status in ("finished", "pruned", "failed") for trial in trials)
+    complete = [trial.record for trial in trials if trial.status == "finished" and "accuracy" in trial.record]
     result = f"study {folder.record['name']}: {done} of {folder.record.get('trials')} trials"
-    if best:
-        result += f", best trial {best['trial']}: {100 * best['accuracy']:.1f} % of {best['n']}"
+    best = max(complete, key=lambda record: record["accuracy"], default=None)
+    if best is not None:
+        result += f", the best {100 * best['accuracy']:.1f} % of {best['n']}"
     return {"study_dir": folder.path.as_posix(), "status": folder.status, "result": result}
 
 

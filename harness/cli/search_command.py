@@ -17,7 +17,7 @@ import click
 from harness import STARTED
 from harness.cli import main as cli
 from harness.cli.run_command import parse_settings
-from harness.errors import Terminated, UsageError
+from harness.errors import StoppedError, Terminated, UsageError
 from harness.experiment import NAME
 from harness.redact import shown
 from harness.trackers.follower import start_early
@@ -36,7 +36,7 @@ TIME = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")
 @click.option("-s", "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Hold a field at a value.")
 @click.option("--time", "limit", help="Begin no trial that would not end by then: 90s, 20m, 2h.")
 @click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes here.")
-@click.option("--study", "name", default="", help="Name of the study; by default the experiment's.")
+@click.option("--study", "name", help="Name of the study; by default the experiment's.")
 @click.option(
     "--storage",
     envvar="HARNESS_STORAGE",
@@ -64,9 +64,9 @@ def command(experiment: str, settings: tuple[str, ...], limit: str | None, **opt
     from harness.experiment_file import find, folder_name, load
 
     name = options.pop("name")
-    if name and NAME.fullmatch(name) is None:
+    if name is not None and NAME.fullmatch(name) is None:
         raise UsageError(
-            f"--study {name} is no name", "it is also a folder's", "lower-case letters, digits, '.', '_', '-'"
+            f"--study {name} is no name", "a folder is named after it", "lower-case letters, digits, '.', '_', '-'"
         )
     seconds = _seconds(limit)
     worker, workers = options.pop("worker"), options.pop("workers")
@@ -77,13 +77,16 @@ def command(experiment: str, settings: tuple[str, ...], limit: str | None, **opt
         follower = None if dry_run or worker else start_early(chosen.trackers)
         from harness.search.progress import Deadline, Progress
         from harness.search.searching import Options, plan_lines, prepare
+        from harness.search.workers import fair_threads
 
-        asked = Options(study=name, **{**options, "runs": Path(options["runs"])})
+        asked = Options(study=name or "", **{**options, "runs": Path(options["runs"])})
         job, study = prepare(path, chosen, asked, begin="never" if dry_run else "elsewhere" if worker else "now")
         if not worker:
             with contextlib.suppress(OSError):  # whoever read stderr has left
-                click.echo("\n".join(plan_lines(job, study)), err=True)
+                click.echo("\n".join(plan_lines(job, study, workers, fair_threads(workers))), err=True)
     if dry_run:
+        if as_json:
+            click.echo(json.dumps({"study": study.name, "trials": job.total, "space": job.folder.record["space"]}))
         return
     with contextlib.redirect_stdout(sys.stderr):
         progress = Progress(job.total, len(job.plan.splits), workers, quiet=worker)
@@ -101,7 +104,7 @@ def command(experiment: str, settings: tuple[str, ...], limit: str | None, **opt
         return
     from harness.search.report import report
 
-    click.echo("\n".join(report(job, study, found, time.perf_counter() - STARTED)))
+    click.echo("\n".join(report(job, study, found, time.perf_counter() - STARTED, _longer(job.total))))
 
 
 def _search(job: Job, study: Study, deadline: Any, progress: Any, workers: int, storage: str) -> Found:
@@ -147,6 +150,9 @@ def _worker_command() -> list[str]:
 def _told_how_to_go_on() -> Iterator[None]:
     try:
         yield
+    except KeyboardInterrupt as error:
+        what = "interrupted by Ctrl-C" + (", after a fold" if type(error).__name__ == "Paused" else "")
+        raise StoppedError(what, "what was found is kept; to go on, type the same command", _typed()) from error
     except BaseException:
         with contextlib.suppress(OSError):
             click.echo(f"to go on: {_typed()}", err=True)
@@ -158,10 +164,18 @@ def _typed() -> str:
     return shlex.join(["harness", *map(shown, click.get_current_context().obj["typed"])])
 
 
+def _longer(trials: int) -> str:
+    """The same command for twice as many trials."""
+    typed = re.sub(r" (-n|--trials)[ =]\d+", "", _typed())
+    return f"{typed} --trials {2 * trials}"
+
+
 def _seconds(limit: str | None) -> float | None:
     if limit is None:
         return None
     found = TIME.fullmatch(limit.strip())
     if found is None:
-        raise UsageError(f"--time {limit} is no time", "it is a number with s, m or h behind it", "--time 20m")
+        raise UsageError(
+            f"--time {limit} is no time", "it is a number of seconds, or one with s, m or h behind it", "--time 20m"
+        )
     return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]

@@ -14,6 +14,12 @@ from matplotlib.ticker import MaxNLocator
 
 from harness.plots.figure import BLUE, GREY, ORANGE, RED, legend, picture
 
+SMALL: dict[str, Any] = {
+    "va": "center",
+    "fontsize": 8,
+    "zorder": 5,
+    "bbox": {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.8},
+}
 WORST_SHOWN = 0.8  # of the trials lie within the picture; the others are drawn at its edge
 
 
@@ -98,6 +104,7 @@ def draw_history(path: Path, study: Study) -> None:
         bottom = low if study.rising else high
         axes.plot(study.failed, [bottom] * len(study.failed), "x", color=RED, clip_on=False, zorder=4)
         axes.set_ylim(low, high)
+        axes.set_xlim(min([*places, *study.failed]) - 0.6, max([*places, *study.failed]) + 0.6)
         axes.set_xlabel("trial")
         axes.set_ylabel(study.label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -130,6 +137,7 @@ def draw_slices(path: Path, study: Study) -> None:
             axes.set_xlabel(axis.name)
             axes.set_ylim(*study.limits())
         figure.axes[0].set_ylabel(study.label)
+        _key(figure.axes[-1], study, best_line=False)
 
 
 def draw_parallel(path: Path, study: Study) -> None:
@@ -164,14 +172,22 @@ def draw_parallel(path: Path, study: Study) -> None:
         for x, axis in enumerate(study.axes):
             axes.axvline(x, color=GREY, linewidth=0.8)
             for value, text in _ticks(axis):
-                axes.text(x - 0.03, axis.place(value), text, ha="right", va="center", fontsize=8, color="#333333")
+                axes.text(x - 0.03, axis.place(value), text, **SMALL, ha="right", color="#333333")
         axes.axvline(last, color=GREY, linewidth=0.8)
-        for share in np.linspace(0, 1, 5):
-            axes.text(last + 0.03, share, f"{low + share * (high - low):.3g}", ha="left", va="center", fontsize=8)
+        for value in MaxNLocator(6).tick_values(low, high):
+            if low <= value <= high:
+                axes.text(last + 0.03, (value - low) / (high - low), f"{value:g}", **SMALL, ha="left")
+        bad = sum(
+            point.value * study.factor < low if study.rising else point.value * study.factor > high
+            for point in study.points
+        )
+        if bad:
+            edge = f"{bad} beyond {low if study.rising else high:.3g}"
+            axes.text(last + 0.03, -0.06 if study.rising else 1.06, edge, **SMALL, ha="left", color=GREY)
         axes.set_xticks(range(last + 1), [*(axis.name for axis in study.axes), study.label])
         axes.set_yticks([])
-        axes.set_xlim(-0.45, last + 0.35)
-        axes.set_ylim(-0.05, 1.05)
+        axes.set_xlim(-0.45, last + 0.45)
+        axes.set_ylim(-0.08, 1.08)
         for side in ("left", "bottom"):
             axes.spines[side].set_visible(False)
         axes.tick_params(length=0)
@@ -211,9 +227,12 @@ def draw_front(path: Path, study: Study, front: Sequence[int]) -> None:
                 textcoords="offset points",
             )
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.xaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else "")
         axes.set_xlabel("seconds of training")
         axes.set_ylabel(study.label)
         axes.set_ylim(*study.limits())
+        _key(axes, study, best_line=False)
 
 
 def _dots(axes: Any, study: Study, where: Callable[[Point], float | None], intervals: bool = False) -> None:
@@ -247,7 +266,11 @@ def _key(axes: Any, study: Study, best_line: bool) -> None:
     rows = [(mark("o", color=BLUE), "complete"), (mark("o", color=ORANGE), "the best")]
     if any(not point.complete for point in study.points):
         rows.append((mark("o", color=BLUE, markerfacecolor="white"), "pruned, by the folds it had"))
-    if study.failed:
+    low, high = study.limits()
+    if any(not low <= point.value * study.factor <= high for point in study.points):
+        shape = "v" if study.rising else "^"
+        rows.append((mark(shape, color=BLUE, markerfacecolor="white"), f"beyond {low if study.rising else high:.3g}"))
+    if study.failed and best_line:
         rows.append((mark("x", color=RED), "failed"))
     if best_line:
         rows.append((Line2D([], [], color=ORANGE, linewidth=1.6), "the best so far"))

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.callbacks.progress import bar_of, say
 from harness.engine import Callback, State
-from harness.search.records import TrialRecord
+from harness.search.records import ACCURACY, TrialRecord
 
 DONE = ("complete", "pruned", "failed")
 
@@ -88,14 +88,17 @@ def per_fold(trials: Sequence[TrialRecord]) -> dict[str, float]:
     return {kind: statistics.median(seconds) for kind, seconds in found.items() if seconds}
 
 
-def line(trial: TrialRecord, total: int, is_best: bool) -> str:
-    """A trial that has ended, for people."""
+def line(trial: TrialRecord, done: int, total: int, metric: str, is_best: bool) -> str:
+    """A trial that has ended, as one of `done` of `total`, for people."""
     changes = ", ".join(f"{name} {_short(value)}" for name, value in trial.changes.items()) or "as written"
-    head = f"trial {trial.place:>3} of {total}"
+    head = f"{done:>3} of {total}: trial {trial.place:<3}"
     if trial.state == "failed":
         return f"{head}  failed: {trial.attributes.get('reason')}  [{changes}]"
     low, high = trial.accuracy.interval
-    found = f"{100 * trial.accuracy.value:5.1f} % ({100 * low:.1f} to {100 * high:.1f})  {span(trial.seconds):>6}"
+    value = "" if metric == ACCURACY else f"{metric.replace('_', ' ')} {trial.value:.4f}  "
+    found = (
+        f"{value}{100 * trial.accuracy.value:5.1f} % ({100 * low:.1f} to {100 * high:.1f})  {span(trial.seconds):>6}"
+    )
     end = (
         f"  pruned {trial.attributes.get('pruned')}"
         if trial.state == "pruned"
@@ -109,7 +112,7 @@ def line(trial: TrialRecord, total: int, is_best: bool) -> str:
 def span(seconds: float) -> str:
     """A time for people."""
     if seconds < 100:
-        return f"{seconds:.0f} s" if seconds >= 9.5 else f"{seconds:.1f} s"
+        return f"{seconds:.0f} s" if seconds >= 9.5 else f"{seconds:.1f} s" if seconds >= 0.95 else f"{seconds:.2f} s"
     minutes = seconds / 60
     if minutes < 10:
         return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
@@ -125,11 +128,13 @@ class Deadline:
 
     def __init__(self, seconds: float | None) -> None:
         self._at = None if seconds is None else time.monotonic() + seconds
+        self._first = True  # which is begun in any case, if there is any time at all: how long it takes is not known
 
     def passed(self, trials: Sequence[TrialRecord]) -> bool:
         """Whether a trial as long as those so far would end too late."""
         if self._at is None:
             return False
+        first, self._first = self._first, False
         done = [trial.seconds for trial in trials if trial.state in ("complete", "pruned")]
-        expected = sum(done) / len(done) if done else 0.0
+        expected = statistics.median(done) if done and not first else 0.0
         return time.monotonic() + expected > self._at

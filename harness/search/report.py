@@ -6,13 +6,13 @@ from typing import Any
 
 from harness.search.job import Job
 from harness.search.progress import per_fold, span
-from harness.search.records import TrialRecord
+from harness.search.records import ACCURACY, TrialRecord
 from harness.search.result import Compared, Found
 from harness.search.study import Study
 
 
-def report(job: Job, study: Study, found: Found, seconds: float) -> list[str]:
-    """The last block of a search."""
+def report(job: Job, study: Study, found: Found, seconds: float, longer: str) -> list[str]:
+    """The last block of a search. `longer` is the command that searches on."""
     best = found.best
     lines = ["", f"{job.experiment.name}, study {study.name}: {_counts(job, found)}"]
     if best is None:
@@ -25,15 +25,7 @@ def report(job: Job, study: Study, found: Found, seconds: float) -> list[str]:
         *_table(job, found),
         "",
     ]
-    alike = [row.trial for row in found.top if not row.apart]
-    if len(alike) > 1 and found.cheapest is not None:
-        cheap = found.cheapest
-        rows = [
-            ("alike", f"{len(alike)} of these cannot be told apart from the best by a paired exact test at 5 %"),
-            ("cheapest", f"of them is trial {cheap.place}, which trains in {span(cheap.loop_seconds)}"),
-        ]
-    else:
-        rows = [("alike", "none: a paired exact test tells the best from all others")]
+    rows = _alike(found)
     rows.append(
         ("caution", "the best of many is a little lucky: a test set that nothing has touched is what settles it")
     )
@@ -42,8 +34,22 @@ def report(job: Job, study: Study, found: Found, seconds: float) -> list[str]:
     rows += [("folds", _folds(job, found)), ("took", _took(found)), ("time", f"{span(seconds)} in all")]
     rows += [("folder", f"{job.folder.path}: trials.csv, plots/, best.py")]
     rows += [("weights", _weights(job, found))]
-    rows += [("next" if i == 0 else "", text) for i, text in enumerate(_next(job, found))]
+    rows += [("next" if i == 0 else "", text) for i, text in enumerate(_next(job, found, longer))]
     return [*lines, *(f"  {name:<9}  {text}" for name, text in rows)]
+
+
+def _alike(found: Found) -> list[tuple[str, str]]:
+    others = [row.trial for row in found.top[1:] if not row.apart]
+    if len(found.top) < 2:
+        return []
+    if not others:
+        return [("alike", "none: the best can be told from each of the others")]
+    which = f"{len(others)} other{'s' if len(others) > 1 else ''} cannot be told from the best"
+    rows = [("alike", f"{which} by a paired exact test at 5 %, which images were right")]
+    if found.cheapest is not None:
+        cheap = span(found.cheapest.loop_seconds)
+        rows.append(("cheapest", f"of these is trial {found.cheapest.place}: {cheap} of training, all folds"))
+    return rows
 
 
 def shown(changes: dict[str, Any]) -> str:
@@ -59,8 +65,8 @@ def _counts(job: Job, found: Found) -> str:
 
 
 def _table(job: Job, found: Found) -> list[str]:
-    heads = ["trial", "accuracy", "95 % interval", "trained in", "told from the best", "what it changed"]
-    if job.metric != "valid_accuracy":
+    heads = ["trial", "accuracy", "95 % interval", "training", "told from the best", "what it changed"]
+    if job.metric != ACCURACY:
         heads.insert(1, job.metric)
     rows = [_row(job, row, found) for row in found.top]
     widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads) - 1)] + [0]
@@ -88,7 +94,7 @@ def _row(job: Job, row: Compared, found: Found) -> list[str]:
         told,
         shown(trial.changes) or "as written",
     ]
-    return [cells[0], f"{trial.value:.4f}", *cells[1:]] if job.metric != "valid_accuracy" else cells
+    return [cells[0], f"{trial.value:.4f}", *cells[1:]] if job.metric != ACCURACY else cells
 
 
 def _folds(job: Job, found: Found) -> str:
@@ -113,7 +119,7 @@ def _weights(job: Job, found: Found) -> str:
     return "; ".join(parts) + " (--keep says of how many)"
 
 
-def _next(job: Job, found: Found) -> list[str]:
+def _next(job: Job, found: Found, longer: str) -> list[str]:
     best = found.best
     assert best is not None
     commands = {f"harness run {job.folder.path / 'best.py'}": "the best trial again, as a run of its own"}
@@ -122,8 +128,8 @@ def _next(job: Job, found: Found) -> list[str]:
         data = "" if test and job.space.experiment.origin("data") != "command line" else " --data FOLDER"
         commands[f"harness test {job.folder.trial(best.place)}{data}"] = "its model on images that no trial has seen"
     commands["harness ui --study"] = "all trials in TensorBoard, MLflow and optuna-dashboard"
-    commands["the same command"] = f"search on, with --trials {2 * job.total}"
-    width = max(len(command) for command in commands)
+    commands[longer] = "search on"
+    width = min(72, max(len(command) for command in commands))
     return [f"{command:<{width}}  {what}" for command, what in commands.items()]
 
 

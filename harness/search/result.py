@@ -41,7 +41,7 @@ class Found:
     """A study as it is now."""
 
     trials: tuple[TrialRecord, ...]  # those that count: without the dead ones whose place another took
-    top: tuple[Compared, ...]  # best first, at most ten
+    top: tuple[Compared, ...]  # best first, at most ten; of two objectives, of the front
     front: tuple[TrialRecord, ...]  # of two objectives, those that no other beats in both; best first
     importances: dict[str, float]  # by parameter, summing up to 1; empty where there are too few trials
 
@@ -82,7 +82,7 @@ def look(job: Job, study: Study) -> Found:
     trials.sort(key=lambda trial: trial.place)
     ranked = study.ranked([trial for trial in trials if trial.state == "complete"])
     front = _front(ranked) if job.pareto else []
-    top = tuple(Compared(trial, _p(ranked[0], trial)) for trial in ranked[:TOP])
+    top = tuple(Compared(trial, _p(ranked[0], trial)) for trial in (front or ranked)[:TOP])
     return Found(tuple(trials), top, tuple(front), _importances(study, trials))
 
 

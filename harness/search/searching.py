@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Literal
 
 import optuna
+import torch
 
 from harness.callbacks.progress import say
 from harness.crossval import record_of
-from harness.errors import HarnessError, StorageError
+from harness.errors import HarnessError, StorageError, UsageError
 from harness.experiment import Experiment
 from harness.experiment_file import loaded, search_space
-from harness.metrics import require_metric, rises
+from harness.metrics import rises
 from harness.plan import MONITORS, make_plan
 from harness.redact import shown
 from harness.search.best_file import best_file
@@ -58,7 +59,9 @@ def prepare(
     `experiment` is the one that the file at `path` defines, with what was typed over it. The study begins now, or has
     begun elsewhere, or will never: then nothing is written.
     """
-    require_metric(options.metric, MONITORS)
+    if options.metric not in MONITORS:
+        why = f"what is computed: {', '.join(MONITORS)}"
+        raise UsageError(f"there is no metric {options.metric!r} to search by", why, f"--metric {ACCURACY}")
     space = Space(experiment, search_space(path) or default_space(experiment))
     distributions, examples = space.draw()
     plan = make_plan(experiment, device=options.device, skip_corrupt=options.skip_corrupt)
@@ -94,8 +97,8 @@ def prepare(
     return job.placed(folder), study
 
 
-def plan_lines(job: Job, study: Study) -> list[str]:
-    """What will happen: the lines of the experiment as written, and those of the study."""
+def plan_lines(job: Job, study: Study, workers: int = 1, threads: int = 0) -> list[str]:
+    """What will happen: the lines of the experiment as written, and those of the study. `threads` are a worker's."""
     trials = [trial for trial in study.trials() if trial.place < job.total]
     done = sum(trial.state in ("complete", "pruned", "failed") for trial in trials)
     held = job.space.held
@@ -117,6 +120,7 @@ def plan_lines(job: Job, study: Study) -> list[str]:
         *(f"  {'space' if i == 0 else '':<9}  {text}" for i, text in enumerate(names)),
         *([f"  held       {', '.join(f'{name} {value}' for name, value in held.items())}"] if held else []),
         f"  pruning    {pruning}",
+        *([f"  workers    {workers}, each on {threads} thread{'s' * (threads > 1)}"] if workers > 1 else []),
         f"  storage    {shown(study.address)}",
         f"  folder     {job.folder.path}",
         "  time       is told by the first trial of each kind; what is frozen runs once, for all trials",
@@ -159,7 +163,10 @@ def conclude(job: Job, study: Study, status: str, error: BaseException | None = 
 
 def _best_text(job: Job, study: Study, best: TrialRecord) -> str:
     text = f"the best of study {study.name}, trial {best.place} of {job.total}: {best.accuracy}"
-    return best_file(job.source.read_text(encoding="utf-8"), loaded(job.source), experiment_of(job, best), text)
+    used = best.attributes.get("threads")
+    threads = used if best.attributes.get("device") == "cpu" and used != torch.get_num_threads() else None
+    source = job.source.read_text(encoding="utf-8")
+    return best_file(source, loaded(job.source), experiment_of(job, best), text, threads)
 
 
 def experiment_of(job: Job, trial: TrialRecord) -> Experiment:

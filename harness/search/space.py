@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -45,7 +47,7 @@ class Space:
         for name in SHARED:
             if name in found:
                 raise _refused(
-                    f"it changes {name}, and trials with another {name} could not be compared",
+                    f"it changes {name}, so that trials could not be compared",
                     f"leave {name} out; the experiment says it",
                 )
         changed = {name: value for name, value in found.items() if name not in self.held}
@@ -81,11 +83,20 @@ class Space:
                 except HarnessError:
                     raise
                 except Exception as error:  # whatever the user's function, or Optuna, raises
-                    raise _refused(f"{type(error).__name__}: {error}", "mend search_space") from error
+                    raise _refused(f"{type(error).__name__}: {error}", f"mend {self._line(error)}") from error
                 distributions |= trial.distributions
                 found.setdefault(structure(experiment), experiment)
                 study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        if not distributions:
+            why = "what it would ask for is held by the command line" if self.held else "it asks its trial for nothing"
+            raise _refused(why, 'return {"lr": trial.suggest_float("lr", 1e-5, 1e-1, log=True)}')
         return distributions, list(found.values())
+
+    def _line(self, error: BaseException) -> str:
+        """Where in the user's function it arose."""
+        code = getattr(self.function, "__code__", None)
+        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if code and f.filename == code.co_filename]
+        return f"line {lines[-1]} of {Path(code.co_filename).name}" if code and lines else "search_space"
 
 
 class _Asked:

@@ -21,6 +21,7 @@ from harness.search.space import quiet
 
 MEMORY = ":memory:"
 DRIVERS = {"postgresql": ("psycopg", "psycopg[binary]"), "mysql": ("pymysql", "pymysql")}
+SCHEMES = ("postgresql", "mysql", "sqlite", "grpc")
 GRPC_SECONDS = 10
 AGAIN_SECONDS = 1.0
 
@@ -38,7 +39,7 @@ def open_storage(address: str) -> optuna.storages.BaseStorage:
         if "://" in address:
             return _database(_with_driver(address))
         path = Path(address)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _require_journal(path)
         _mend(path)
         lock: Any = _Lock(path) if HAS_LOCKS else None
         return optuna.storages.JournalStorage(JournalFileBackend(str(path), lock))
@@ -92,6 +93,21 @@ class _Lock:
             self._held.close()
 
 
+def _require_journal(path: Path) -> None:
+    """Raises UsageError for a file that is something else, before anything is done to it."""
+    if not path.parent.is_dir():
+        raise UsageError(f"{path} cannot be made", f"there is no folder {path.parent}", f"mkdir -p {path.parent}")
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder", "a study is kept in a file", f"--storage {path / 'optuna.journal'}")
+    if path.is_file():
+        with path.open("rb") as file:
+            start = file.read(12)
+        if start and not start.startswith(b'{"op_code"'):
+            raise UsageError(
+                f"{path} is no journal of Optuna's", f"it begins with {start!r}", "--storage with another file"
+            )
+
+
 def _mend(path: Path) -> None:
     """Drops a last line that was cut short, by a power cut say: Optuna would read no further, and write behind it."""
     if not path.is_file() or not HAS_LOCKS:
@@ -123,7 +139,12 @@ def _proxy(address: str) -> optuna.storages.BaseStorage:
 
 def _with_driver(address: str) -> str:
     """The URL with the driver that is installed, unless it names one."""
+    address = re.sub("^postgres://", "postgresql://", address)
     kind = address.partition("://")[0]
+    if kind.partition("+")[0] not in SCHEMES:
+        raise UsageError(
+            f"{kind}:// is no storage of a study", f"these are: {', '.join(SCHEMES)}", "--storage with one"
+        )
     if kind not in DRIVERS:
         return address
     module, package = DRIVERS[kind]

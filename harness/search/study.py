@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import optuna
+from optuna.distributions import distribution_to_json
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
@@ -28,6 +29,7 @@ from harness.search.records import TrialRecord, places
 from harness.search.space import quiet
 from harness.search.storage import answering, existing, open_storage
 
+MOST_TOLD = 3  # differences
 UNOWNED_SECONDS = 10.0  # a process that takes a trial says so at once; if it did not, it is gone
 
 
@@ -64,7 +66,7 @@ class Study:
         if self.directions != tuple(directions):
             raise UsageError(
                 f"the study {name!r} was begun with other objectives",
-                f"it has {len(self.directions)}: {', '.join(self.directions)}",
+                f"it has {len(self.directions)}: {', '.join(self.directions)}; --pareto and --metric say which",
                 "--study with another name, or the options that it was begun with",
             )
 
@@ -90,8 +92,8 @@ class Study:
 
         Returns the study's id: another one of the same name has another.
         """
-        choices = {name: list(found.choices) for name, found in distributions.items() if hasattr(found, "choices")}
-        mine = json.loads(json.dumps({**facts, "choices": choices}))
+        space = {name: str(distribution_to_json(found)) for name, found in distributions.items()}
+        mine = json.loads(json.dumps({**facts, "space": space}))
         with answering(self.address):
             known = self._storage.get_study_user_attrs(self._id).get("harness")
             if known is None:
@@ -100,7 +102,7 @@ class Study:
         for name, value in mine.items():
             if known.get(name) != value:
                 raise UsageError(
-                    f"the study {self.name!r} was begun with another {_differs(name, known.get(name), value)}",
+                    f"the study {self.name!r} was begun otherwise; {_differs(name, known.get(name), value)}",
                     "trials of the two could not be compared",
                     "--study with another name, or what it was begun with",
                 )
@@ -244,9 +246,19 @@ def _seconds_since(moment: datetime.datetime) -> float:
     return (datetime.datetime.now(moment.tzinfo) - moment).total_seconds()
 
 
+def _said(value: Any) -> str:
+    """A value; of a parameter's distribution, its choices or its range."""
+    if isinstance(value, str) and value.startswith('{"name"'):
+        found = json.loads(value)["attributes"]
+        return str(found["choices"]) if "choices" in found else f"{found['low']:g} to {found['high']:g}"
+    return repr(value)
+
+
 def _differs(name: str, known: Any, now: Any) -> str:
     """In which part they differ, where they have parts."""
     if isinstance(known, dict) and isinstance(now, dict):
         parts = [part for part in {**known, **now} if known.get(part) != now.get(part)]
-        return f"{name}: {', '.join(f'{part} {known.get(part)!r}, now {now.get(part)!r}' for part in parts)}"
+        more = f", and {len(parts) - MOST_TOLD} more" if len(parts) > MOST_TOLD else ""
+        told = (f"{part} {_said(known.get(part))}, now {_said(now.get(part))}" for part in parts[:MOST_TOLD])
+        return f"{name}: {', '.join(told)}{more}"
     return f"{name}: {known!r}, now {now!r}"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import statistics
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from harness.crossval import fold_by_fold, record_of
 from harness.engine import Callback, State
@@ -43,6 +45,7 @@ def run_trial(
     plan = job.plan_of(experiment)
     changes = {name: plain(value) for name, value in changes_of(job, experiment).items()}
     about = {"trial": claim.place, "kind": job.kind_of(plan), "changes": changes, "device": str(plan.device)}
+    about["threads"] = torch.get_num_threads()
     for name, value in about.items():
         study.note(claim.record, name, value)
     folder = _folder(job, plan, claim)
@@ -67,7 +70,8 @@ def run_trial(
         study.prune(claim.record, why)
         return
     values = [pooled(judge.folds)]
-    study.complete(claim.record, [*values, sum(fold.loop_seconds for fold in judge.folds)] if job.pareto else values)
+    seconds = statistics.median(fold.loop_seconds for fold in judge.folds) * len(judge.folds)
+    study.complete(claim.record, [*values, seconds] if job.pareto else values)
 
 
 class Judge:

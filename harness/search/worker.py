@@ -17,7 +17,7 @@ from harness.callbacks.progress import say
 from harness.errors import DataError, HarnessError, RemoteError, StorageError, Terminated, TrainingError
 from harness.search.job import Job
 from harness.search.owner import beating
-from harness.search.progress import Deadline, Progress, line
+from harness.search.progress import DONE, Deadline, Progress, line
 from harness.search.study import Claim, Study
 from harness.search.trial import Paused, keep_error, run_trial
 
@@ -72,7 +72,8 @@ def _one(job: Job, study: Study, claim: Claim, progress: Progress, stops: Callab
     trials = study.trials()
     best = study.best(trials)
     mine = next(trial for trial in trials if trial.number == claim.record.number)
-    say(line(mine, job.total, best is not None and best.number == mine.number))
+    done = sum(trial.state in DONE for trial in trials)
+    say(line(mine, done, job.total, job.metric, best is not None and best.number == mine.number))
     progress.tell_kind(mine.kind, trials)
     progress.show(trials, best)
     complete = [trial for trial in trials if trial.state == "complete"]

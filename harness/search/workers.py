@@ -25,6 +25,7 @@ from harness.search.trial import Paused
 LOOK_SECONDS = 0.5
 PATIENCE_SECONDS = 30.0  # for workers that were told to stop at once
 MOST_DEATHS = 3  # of processes at one trial, before it is the trial that is to blame
+NO_TRIAL = -1  # the place of a worker that has none
 STOPPED = (130, 143)  # exit codes of a worker that did as it was told
 
 
@@ -86,6 +87,11 @@ def end_with_parent() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
+def fair_threads(count: int) -> int:
+    """Of the cores, for each of so many processes."""
+    return max(1, (os.cpu_count() or 1) // count)
+
+
 def _start(command: Sequence[str], number: int, count: int, storage: str) -> Worker:
     """A GPU of its own where there are several, a fair part of the cores where there is none."""
     environment = {**os.environ, "HARNESS_STORAGE": storage}  # in no list of processes, whatever password is in it
@@ -95,7 +101,7 @@ def _start(command: Sequence[str], number: int, count: int, storage: str) -> Wor
         environment["CUDA_VISIBLE_DEVICES"] = (seen.split(",") if seen else [str(i) for i in range(gpus)])[
             number % gpus
         ]
-    threads = max(1, (os.cpu_count() or 1) // count)
+    threads = fair_threads(count)
     environment.setdefault("OMP_NUM_THREADS", str(threads))
     environment.setdefault("MKL_NUM_THREADS", str(threads))
     process = subprocess.Popen(
@@ -110,8 +116,14 @@ def _start(command: Sequence[str], number: int, count: int, storage: str) -> Wor
 def _mourn(study: Study, worker: Worker, deaths: Counter[int]) -> None:
     """A worker was killed: by the system, say, for want of memory."""
     dead = study.reap(blame=lambda place: deaths[place] + 1 >= MOST_DEATHS)
-    for trial in dead:
-        deaths[trial.place] += 1
+    for place in [trial.place for trial in dead] or [NO_TRIAL]:
+        deaths[place] += 1
+    if deaths[NO_TRIAL] >= MOST_DEATHS:
+        raise HarnessError(
+            f"{MOST_DEATHS} workers were killed before they had a trial",
+            f"the last one by signal {-(worker.code or 0)}; where the system has no memory left, it kills",
+            "fewer --workers",
+        )
     which = ", ".join(f"trial {trial.place}" for trial in dead) or "no trial"
     say(f"warning: a worker was killed by signal {-(worker.code or 0)} at {which}; another one takes its place")
 

@@ -31,12 +31,19 @@ class StudyFolder:
         return cls(runs / experiment / f"{PREFIX}{name}", {"experiment_name": experiment, "name": name, **record})
 
     def begin(self) -> None:
-        """The study begins, or goes on, in this process."""
+        """The study begins, or goes on, in this process. Raises UsageError where another study's files lie there."""
         with storing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         started = datetime.now().astimezone().isoformat(timespec="milliseconds")
-        with contextlib.suppress(UsageError):
-            started = StudyFolder.open(self.path).record["started"]
+        if (self.path / "study.json").exists():
+            before = StudyFolder.open(self.path).record
+            if before.get("id") != self.record["id"]:
+                raise UsageError(
+                    f"{self.path} holds another study of this name",
+                    f"one that is kept in {before.get('storage')}, and this one in {self.record['storage']}",
+                    f"--study with another name, or rm -r {self.path} to give up what it holds",
+                )
+            started = before["started"]
         self.update(**this_process(), started=started, status=UNFINISHED, error=None)
 
     @classmethod

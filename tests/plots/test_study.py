@@ -43,8 +43,15 @@ def drawn(path: Path) -> tuple[int, int]:
         return image.size
 
 
-@pytest.mark.parametrize("values", [[0.9], [0.9] * 4, [0.5, 0.93, 0.95, 0.97, 0.96, 1.0], [0.0, 0.0]])
-@pytest.mark.parametrize("metric", ["valid_accuracy", "valid_loss"])
+@pytest.mark.parametrize(
+    ("metric", "values"),
+    [
+        ("valid_accuracy", [0.9]),
+        ("valid_accuracy", [0.5, 0.93, 0.95, 0.97, 0.96, 1.0]),
+        ("valid_loss", [0.9] * 4),
+        ("valid_loss", [0.0, 0.0]),
+    ],
+)
 def test_every_study_can_be_drawn(values: list[float], metric: str, tmp_path: Path) -> None:
     seen = study(values, metric)
     draw_history(tmp_path / "history.png", seen)

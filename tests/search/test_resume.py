@@ -31,7 +31,7 @@ for kill in [*sys.argv[2:], None]:
     if pid == 0:
         out = os.open("out.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(out, 1), os.dup2(out, 2)
-        os._exit(run_command(["search", "tiny", "--trials", "12", "--keep", "1"]))
+        os._exit(run_command(["search", "tiny", "--trials", "8", "--keep", "1"]))
     if kill is not None:
         wait_for, milliseconds = map(int, kill.split(","))
         wait_for += lines()
@@ -50,7 +50,7 @@ def search(folder: Path, scenery: Path, kills: list[tuple[int, int]]) -> list[st
     Each kill comes so many milliseconds after its storage has had so many more entries.
     """
     (folder / "experiments").mkdir(parents=True)
-    write_experiment(folder / "experiments/tiny.py", scenery, epochs=3, folds=5, lr=0.01)
+    write_experiment(folder / "experiments/tiny.py", scenery, epochs=3, folds=4, lr=0.01)
     command = [sys.executable, "-c", DRIVER, str(folder), *(f"{lines},{late}" for lines, late in kills)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
@@ -68,11 +68,11 @@ def found(folder: Path) -> list[dict[str, Any]]:
 def test_a_study_that_is_killed_ten_times_is_the_same_study(scenery: Path, tmp_path: Path) -> None:
     assert search(tmp_path / "whole", scenery, []) == ["0"]
     rng = random.Random(0)
-    kills = [(rng.randint(5, 50), rng.randint(0, 60)) for _ in range(10)]
+    kills = [(rng.randint(4, 32), rng.randint(0, 60)) for _ in range(10)]
     ends = search(tmp_path / "killed", scenery, kills)
     assert ends == [*["9"] * 10, "0"]
     assert found(tmp_path / "killed") == found(tmp_path / "whole")
     storage = open_storage(str(tmp_path / "killed/optuna.journal"))
     states = [trial.state.name for trial in storage.get_all_trials(storage.get_study_id_from_name("tiny"))]
     assert {*states} <= {"COMPLETE", "PRUNED", "FAIL"}
-    assert states.count("COMPLETE") + states.count("PRUNED") == 12
+    assert states.count("COMPLETE") + states.count("PRUNED") == 8

@@ -12,7 +12,7 @@ from harness.search.study import Study
 
 
 def test_a_journal_is_made_where_there_is_none_and_found_again(tmp_path: Path) -> None:
-    address = str(tmp_path / "new/optuna.journal")
+    address = str(tmp_path / "optuna.journal")
     assert existing(address, "x") == MEMORY
     assert not Path(address).exists()
     Study(address, "x", ["maximize"], 0)
@@ -33,11 +33,22 @@ def test_a_last_line_that_was_cut_short_is_dropped(tmp_path: Path) -> None:
 def test_what_is_no_journal_is_said_to_be_none(tmp_path: Path) -> None:
     path = tmp_path / "optuna.journal"
     path.write_text("a poem\nof two lines\n")
+    with pytest.raises(UsageError, match="no journal of Optuna's"):
+        Study(str(path), "x", ["maximize"], 0)
+    assert path.read_text() == "a poem\nof two lines\n"
+    assert [*tmp_path.iterdir()] == [path]
+    with pytest.raises(UsageError, match="there is no folder"):
+        Study(str(tmp_path / "nodir/optuna.journal"), "x", ["maximize"], 0)
+
+
+def test_a_damaged_journal_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "optuna.journal"
+    Study(str(path), "x", ["maximize"], 0)
+    path.write_bytes(path.read_bytes() + b"damaged\n" + path.read_bytes())
     with pytest.raises(RemoteError) as caught:
         Study(str(path), "x", ["maximize"], 0)
     assert str(path) in caught.value.what
     assert caught.value.fix.startswith("mv ")
-    assert path.read_text() == "a poem\nof two lines\n"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such locks")
@@ -60,7 +71,7 @@ os.kill(os.getpid(), 9)
     [
         ("postgresql://me:secret@127.0.0.1:1/x", RemoteError, "127.0.0.1"),
         ("grpc://127.0.0.1", UsageError, "names no port"),
-        ("nonsense://x", RemoteError, "nonsense"),
+        ("nonsense://x", UsageError, "nonsense"),
     ],
 )
 def test_an_address_that_does_not_work_is_said_without_its_password(

@@ -164,7 +164,7 @@ def test_a_study_is_not_gone_on_with_by_another_experiment(study: Study, tmp_pat
     for changed, distributions, words in (
         ({**facts, "data": "def"}, space, "data: 'abc', now 'def'"),
         ({**facts, "experiment": {"lr": 0.2, "epochs": 3}}, space, "experiment: lr 0.1, now 0.2"),
-        (facts, other, "choices: b [1, 2], now [1, 3]"),
+        (facts, other, "space: b [1, 2], now [1, 3]"),
     ):
         with pytest.raises(UsageError) as caught:
             study.agree(changed, distributions)
