@@ -142,7 +142,7 @@ def fold_by_fold(
 
 
 def finished_folds(plan: Plan, folder: RunFolder) -> list[Result]:
-    """The results of the folds that have ended in a run of this plan, read from its folder."""
+    """The results of the folds that have ended in a run of this plan, read from its folder, if all of them is there."""
     rows, predictions = folder.epochs(), folder.predictions()
     results = []
     for found in folder.record.get("folds", []):
@@ -152,6 +152,10 @@ def finished_folds(plan: Plan, folder: RunFolder) -> list[Result]:
             for row in rows
             if row["fold"] == found["fold"]
         ]
+        labels = plan.splits[found["fold"]].valid if found["fold"] in plan.splits else ()
+        whole = [p.path for p in own] == [plan.images.paths[i] for i in labels] and len(history) == found["epochs"]
+        if not whole or not folder.checkpoint_of(found).is_file():
+            continue
         results.append(
             Result(
                 experiment=plan.experiment,

@@ -7,5 +7,5 @@ import re
 
 def shown(text: str) -> str:
     """An address, or a text with addresses in it, without the passwords."""
-    text = re.sub(r"://[^\s'\"]*@", "://", text)
-    return re.sub(r"(?i)(password|passwd|token|secret|key)=[^&\s]*", r"\1=***", text)
+    text = re.sub(r"://[^\n]*@", "://", text)  # whatever is in a password, an "@" or a space included
+    return re.sub(r"(?i)(\w*(?:pass|pwd|token|secret|key)\w*)=[^&\s]*", r"\1=***", text)

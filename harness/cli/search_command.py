@@ -17,7 +17,7 @@ import click
 from harness import STARTED
 from harness.cli import main as cli
 from harness.cli.run_command import parse_settings
-from harness.errors import StoppedError, Terminated, UsageError
+from harness.errors import RemoteError, StoppedError, Terminated, UsageError
 from harness.experiment import NAME
 from harness.redact import shown
 from harness.trackers.follower import start_early
@@ -69,6 +69,10 @@ def command(experiment: str, settings: tuple[str, ...], limit: str | None, **opt
             f"--study {name} is no name", "a folder is named after it", "lower-case letters, digits, '.', '_', '-'"
         )
     seconds = _seconds(limit)
+    if options["workers"] > 1 and str(options["storage"]).startswith("sqlite"):
+        raise UsageError(
+            "SQLite is for one process", "two may take the same trial", "without --storage: a journal file"
+        )
     worker, workers = options.pop("worker"), options.pop("workers")
     dry_run, as_json = options.pop("dry_run"), options.pop("as_json")
     with contextlib.redirect_stdout(sys.stderr), cli.without_collecting():
@@ -126,7 +130,9 @@ def _search(job: Job, study: Study, deadline: Any, progress: Any, workers: int, 
             job.folder.update(status="interrupted")
         raise
     except Exception as error:
-        conclude(job, study, "failed", error)
+        job.folder.update(status="failed")
+        with contextlib.suppress(RemoteError):  # the storage may be what has failed
+            conclude(job, study, "failed", error)
         raise
     return conclude(job, study, "finished")
 

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import optuna
 import torch
@@ -16,22 +16,24 @@ from harness.crossval import record_of
 from harness.errors import HarnessError, StorageError, UsageError
 from harness.experiment import Experiment
 from harness.experiment_file import loaded, search_space
+from harness.fields import plain
 from harness.metrics import rises
-from harness.plan import MONITORS, make_plan
+from harness.plan import make_plan
 from harness.redact import shown
-from harness.search.best_file import best_file
+from harness.search.best_file import CannotBeWrittenError, best_file, is_literal
 from harness.search.job import Job
 from harness.search.pictures import draw_study
 from harness.search.pruning import CHANCE
-from harness.search.records import ACCURACY, TrialRecord
+from harness.search.records import ACCURACY, LOSS, TrialRecord
 from harness.search.result import Found, look, write_trials
-from harness.search.space import Space, default_space, described
+from harness.search.space import Space, default_space, described, quiet
 from harness.search.study import Study
 from harness.trackers.follower import Follower, installed
 from harness.trackers.mlflow.store import tracking_uri
 from harness.trackers.run_folder import COMPLETE
 from harness.trackers.study_folder import StudyFolder
 
+METRICS = (ACCURACY, LOSS)
 NOT_SHARED = ("trackers", "workers", "cache", "test_data", "min_accuracy", "data", "weights")  # or told by content
 
 
@@ -59,14 +61,12 @@ def prepare(
     `experiment` is the one that the file at `path` defines, with what was typed over it. The study begins now, or has
     begun elsewhere, or will never: then nothing is written.
     """
-    if options.metric not in MONITORS:
-        why = f"what is computed: {', '.join(MONITORS)}"
+    if options.metric not in METRICS:
+        why = f"what each trial is judged by is one of {', '.join(METRICS)}"
         raise UsageError(f"there is no metric {options.metric!r} to search by", why, f"--metric {ACCURACY}")
     space = Space(experiment, search_space(path) or default_space(experiment))
     distributions, examples = space.draw()
     plan = make_plan(experiment, device=options.device, skip_corrupt=options.skip_corrupt)
-    directions = ["maximize" if rises(options.metric) else "minimize", *(["minimize"] if options.pareto else [])]
-    study = Study(options.storage, options.study or experiment.name, directions, experiment.seed, begin != "never")
     job = Job(
         plan=plan,
         space=space,
@@ -86,6 +86,8 @@ def prepare(
         except HarnessError as error:
             error.what = f"search_space: {error.what}"
             raise
+    directions = ["maximize" if rises(options.metric) else "minimize", *(["minimize"] if options.pareto else [])]
+    study = Study(options.storage, options.study or experiment.name, directions, experiment.seed, begin != "never")
     shared = {name: value for name, value in experiment.to_dict().items() if name not in NOT_SHARED}
     shared |= {"weights": Path(experiment.weights).name if experiment.weights else None}
     facts = {"experiment": shared, "data": plan.digest, "metric": options.metric}
@@ -156,21 +158,39 @@ def conclude(job: Job, study: Study, status: str, error: BaseException | None = 
         write_trials(job.folder.path / "trials.csv", found)
         job.folder.write("experiment.py", job.source.read_bytes())
         if found.best is not None:
-            job.folder.write("best.py", _best_text(job, study, found.best).encode())
+            _write_best(job, study, found.best)
         draw_study(job.folder.plots, job, study, found)
     return found
+
+
+def _write_best(job: Job, study: Study, best: TrialRecord) -> None:
+    """`best.py`; none where its functions cannot be named, rather than one of another experiment."""
+    try:
+        job.folder.write("best.py", _best_text(job, study, best).encode())
+    except (CannotBeWrittenError, HarnessError) as error:
+        (job.folder.path / "best.py").unlink(missing_ok=True)
+        say(f"warning: there is no best.py: {getattr(error, 'what', error)}")
 
 
 def _best_text(job: Job, study: Study, best: TrialRecord) -> str:
     text = f"the best of study {study.name}, trial {best.place} of {job.total}: {best.accuracy}"
     used = best.attributes.get("threads")
     threads = used if best.attributes.get("device") == "cpu" and used != torch.get_num_threads() else None
-    source = job.source.read_text(encoding="utf-8")
-    return best_file(source, loaded(job.source), experiment_of(job, best), text, threads)
+    return best_file(job.source, loaded(job.source), experiment_of(job, best), text, best.frozen.params, threads)
 
 
 def experiment_of(job: Job, trial: TrialRecord) -> Experiment:
-    """The experiment of a trial that has been trained."""
-    if trial.place == 0:
-        return job.experiment
-    return job.experiment.replace(**job.space.changes(optuna.trial.FixedTrial(trial.frozen.params)))
+    """The experiment of a trial as it was trained, by what it says that it changed.
+
+    Of a function only the name is kept; the function itself is the one that the space has for those parameters.
+    """
+    fresh: dict[str, Any] = {}
+    if any(not is_literal(getattr(job.experiment, name)) or _is_name(value) for name, value in trial.changes.items()):
+        with contextlib.suppress(Exception), quiet():  # the space may be another one by now
+            fresh = job.space.changes(optuna.trial.FixedTrial(trial.frozen.params))
+    same = {name: value for name, value in fresh.items() if plain(value) == trial.changes.get(name)}
+    return job.experiment.replace(**{**trial.changes, **same})
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, list) or (isinstance(value, str) and ":" in value)

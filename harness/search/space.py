@@ -60,7 +60,9 @@ class Space:
 
     def written(self, trial: Any, distributions: Mapping[str, Any]) -> None:
         """Tells `trial`, to which `fitting` values were given, which of them the experiment as written has."""
-        self.function(_Written(trial, self.held, vars(self.experiment), self.fitting(distributions)))
+        asked = _Written(trial, self.held, vars(self.experiment), self.fitting(distributions))
+        with contextlib.suppress(Exception), quiet():  # what the space makes of values that it does not have
+            self.function(asked)
 
     def fitting(self, distributions: Mapping[str, Any]) -> dict[str, Any]:
         """The experiment's own values of the parameters that are named as fields, as far as the space has them."""
@@ -134,7 +136,8 @@ class _Written(_Asked):
     def _value(self, suggest: str, name: str, first: Any, *where: Any, **options: Any) -> Any:
         if name in self._held or name in self._fits:
             return super()._value(suggest, name, first, *where, **options)
-        return self._written.get(name, first)
+        value = self._written.get(name)
+        return value if type(value) in (int, float) and suggest != "suggest_categorical" else first
 
 
 def default_space(experiment: Experiment) -> SpaceFunction:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -40,14 +41,17 @@ def open_storage(address: str) -> optuna.storages.BaseStorage:
             return _database(_with_driver(address))
         path = Path(address)
         _require_journal(path)
-        _mend(path)
         lock: Any = _Lock(path) if HAS_LOCKS else None
+        if HAS_LOCKS and path.is_file():
+            lock.acquire()
+            lock.release()
         return optuna.storages.JournalStorage(JournalFileBackend(str(path), lock))
 
 
 def existing(address: str, study: str) -> str:
     """`address`, or MEMORY where there is no such study yet. Makes none, and no file."""
-    if "://" not in address and not Path(address).exists():
+    file = address.removeprefix("sqlite:///")
+    if "://" not in file and not Path(file).exists():
         return MEMORY
     storage = open_storage(address)
     with answering(address):
@@ -79,12 +83,14 @@ class _Lock:
     """The kernel's own lock, which ends with its process: Optuna's stays behind a kill -9 for half a minute."""
 
     def __init__(self, journal: Path) -> None:
-        self._path = journal.with_name(f"{journal.name}.lock")
+        self._journal = journal
+        self._lock = journal.with_name(f"{journal.name}.lock")
         self._held: contextlib.ExitStack | None = None
 
     def acquire(self) -> bool:
         stack = contextlib.ExitStack()
-        stack.enter_context(locked(self._path, wait=True))
+        stack.enter_context(locked(self._lock, wait=True))
+        _mend(self._journal)  # another process may have been killed, or found the disk full, in the middle of a line
         self._held = stack
         return True
 
@@ -109,13 +115,15 @@ def _require_journal(path: Path) -> None:
 
 
 def _mend(path: Path) -> None:
-    """Drops a last line that was cut short, by a power cut say: Optuna would read no further, and write behind it."""
-    if not path.is_file() or not HAS_LOCKS:
-        return
-    with locked(path.with_name(f"{path.name}.lock"), wait=True), path.open("rb+") as file:
-        content = file.read()
-        if content and not content.endswith(b"\n"):
-            file.truncate(content.rfind(b"\n") + 1)
+    """Drops a last line that was cut short: Optuna would write behind it, and read no further. Only with the lock."""
+    with path.open("rb+") as file:
+        size = file.seek(0, os.SEEK_END)
+        if size == 0:
+            return
+        file.seek(size - 1)
+        if file.read(1) != b"\n":
+            file.seek(0)
+            file.truncate(file.read().rfind(b"\n") + 1)
 
 
 def _database(url: str) -> optuna.storages.BaseStorage:

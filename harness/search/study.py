@@ -11,7 +11,7 @@ import datetime
 import json
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,15 +22,20 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from harness.errors import UsageError
+from harness.errors import HarnessError, UsageError
 from harness.processes import this_process
 from harness.search.owner import is_gone
 from harness.search.records import TrialRecord, places
 from harness.search.space import quiet
 from harness.search.storage import answering, existing, open_storage
 
+LOOK_SECONDS = 0.5
 MOST_TOLD = 3  # differences
 UNOWNED_SECONDS = 10.0  # a process that takes a trial says so at once; if it did not, it is gone
+
+
+class LostError(HarnessError):
+    """The trial belongs to another process by now: this one had been cut off, and was taken for dead."""
 
 
 @dataclass(frozen=True)
@@ -124,13 +129,18 @@ class Study:
                 trials = self.trials()
                 waiting = [trial for trial in trials if trial.state == "waiting" and trial.place < total]
                 if not waiting:
-                    if _originals(trials) >= total:
+                    if any(trial.state == "running" and "owner" not in trial.attributes for trial in trials):
+                        time.sleep(LOOK_SECONDS)  # somebody is about to say that it is his, or was killed just then
+                    elif _originals(trials) >= total:
                         return None
-                    self._load(0).enqueue_trial({} if trials else dict(written))
+                    else:
+                        self._load(0).enqueue_trial({} if trials else dict(written), user_attrs={"fresh": True})
                     continue
                 mine = min(waiting, key=lambda trial: trial.number)
                 if not self._take(mine):
                     continue
+                if mine.place and "fresh" in mine.attributes:  # another process has begun the study at the same moment
+                    self._storage.set_trial_system_attr(self._id_of(mine), "fixed_params", {})
                 study = self._load(mine.place)
                 study.get_trials(deepcopy=False)  # Optuna's cache before a database knows no trial that it has not seen
                 # what `study.ask` does, but of this very trial
@@ -156,9 +166,14 @@ class Study:
         return not rivals
 
     def note(self, record: TrialRecord, name: str, value: Any) -> None:
-        """Keeps something of a trial: plain values."""
-        with answering(self.address):
+        """Keeps something of a trial: plain values. Raises LostError where it has ended."""
+        with answering(self.address), _not_lost(record):
             self._storage.set_trial_user_attr(self._id_of(record), name, value)
+
+    def report(self, claim: Claim, value: float, step: int) -> None:
+        """The value so far, which is the trial's should it be pruned. Raises LostError."""
+        with quiet(), answering(self.address), _not_lost(claim.record):
+            claim.trial.report(value, step)
 
     def complete(self, record: TrialRecord, values: Sequence[float]) -> bool:
         """Ends it. Like the other ways to end one: False where it has ended already, since it was taken for dead."""
@@ -236,6 +251,16 @@ class Study:
 
     def _id_of(self, record: TrialRecord) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._id, record.number)
+
+
+@contextlib.contextmanager
+def _not_lost(record: TrialRecord) -> Iterator[None]:
+    try:
+        yield
+    except UpdateFinishedTrialError as error:
+        raise LostError(
+            f"trial {record.place} was taken for dead", "this process gave no sign of life for too long", "nothing"
+        ) from error
 
 
 def _originals(trials: Sequence[TrialRecord]) -> int:

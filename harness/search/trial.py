@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.crossval import fold_by_fold, record_of
+from harness.crossval import finished_folds, fold_by_fold, record_of
 from harness.engine import Callback, State
 from harness.errors import UsageError
 from harness.experiment import Experiment
@@ -22,6 +22,7 @@ from harness.plan import Plan
 from harness.search.job import Job
 from harness.search.pruning import CHANCE, chance_to_win, chance_within_fold
 from harness.search.records import ACCURACY, FoldRecord, TrialRecord, pooled
+from harness.search.space import quiet
 from harness.search.study import Claim, Study
 from harness.trackers.kept import kept
 from harness.trackers.run_folder import RunFolder
@@ -58,7 +59,7 @@ def run_trial(
             judge.folds.append(record)
             study.note(claim.record, f"fold{record.fold}", record.to_plain())
             if not job.pareto:
-                claim.trial.report(pooled(judge.folds), step=len(judge.folds))
+                study.report(claim, pooled(judge.folds), len(judge.folds))
             why = judge.why_stop(found.results[-1].stop_reason)
             if why:
                 tracking.status = "pruned"
@@ -157,7 +158,8 @@ def _experiment(job: Job, claim: Claim) -> Experiment:
     if claim.place == 0:
         job.space.written(claim.trial, job.distributions)
         return job.experiment
-    return job.experiment.replace(**job.space.changes(claim.trial))
+    with quiet():
+        return job.experiment.replace(**job.space.changes(claim.trial))
 
 
 def _folder(job: Job, plan: Plan, claim: Claim) -> RunFolder:
@@ -168,6 +170,8 @@ def _folder(job: Job, plan: Plan, claim: Claim) -> RunFolder:
         folder = RunFolder.open(path)
         same = folder.record["experiment"] == plan.experiment.to_dict() and folder.record.get("study") == study
         if same and folder.record["data"]["digest"] == plan.digest:
+            whole = {result.fold for result in finished_folds(plan, folder)}
+            folder.record["folds"] = [found for found in folder.record.get("folds", []) if found["fold"] in whole]
             folder.begin_again()
             for old in event_files(path):  # they are written again, from what is kept
                 old.unlink()

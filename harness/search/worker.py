@@ -18,7 +18,7 @@ from harness.errors import DataError, HarnessError, RemoteError, StorageError, T
 from harness.search.job import Job
 from harness.search.owner import beating
 from harness.search.progress import DONE, Deadline, Progress, line
-from harness.search.study import Claim, Study
+from harness.search.study import Claim, LostError, Study
 from harness.search.trial import Paused, keep_error, run_trial
 
 MOST_FAILURES = 5  # in a row: what they have in common is not their settings
@@ -65,9 +65,15 @@ def _one(job: Job, study: Study, claim: Claim, progress: Progress, stops: Callab
         with contextlib.suppress(HarnessError):  # the storage may be what has failed
             study.release(claim.record, error.what)
         raise
+    except LostError as error:
+        say(f"warning: {error.what}, and another process has it now")
+        return
     except (Exception, SystemExit) as error:  # a callback that ends the program ends its trial alone
         study.fail(claim.record, _reason(error))
         keep_error(job.folder.trial(claim.place), error)
+    except BaseException as error:  # of a kind that somebody has made to end programs
+        study.release(claim.record, f"ended by {type(error).__name__}")
+        raise
     _clear_memory()
     trials = study.trials()
     best = study.best(trials)
@@ -77,7 +83,8 @@ def _one(job: Job, study: Study, claim: Claim, progress: Progress, stops: Callab
     progress.tell_kind(mine.kind, trials)
     progress.show(trials, best)
     complete = [trial for trial in trials if trial.state == "complete"]
-    job.folder.keep_weights({trial.place for trial in study.ranked(complete)[: job.keep]})
+    kept = {trial.place for trial in study.ranked(complete)[: job.keep]}
+    job.folder.remove_weights({trial.place for trial in trials if trial.state in DONE} - kept)
 
 
 def _require_some_success(study: Study, since: float) -> None:

@@ -67,8 +67,10 @@ def supervise(study: Study, command: Sequence[str], count: int, storage: str, pr
     finally:
         _stop(workers)
         study.reap()
+    if any(worker.code in STOPPED for worker in workers):
+        raise HarnessError("a worker was stopped, and not from here", "by a signal", "the same command goes on")
     for worker in workers:
-        if worker.code not in (0, *STOPPED):
+        if worker.code != 0:
             raise HarnessError(
                 "a worker has ended with an error",
                 f"its exit code is {worker.code}; what it said is above",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -94,11 +94,10 @@ class StudyFolder:
                 found.append(RunFolder.open(path.parent))
         return found
 
-    def keep_weights(self, places: set[int]) -> None:
-        """Removes the checkpoints of all trials that have ended, but those."""
-        for folder in self.trials():
-            if folder.record.get("study", {}).get("trial") not in places and folder.status != UNFINISHED:
-                shutil.rmtree(folder.checkpoints, ignore_errors=True)
+    def remove_weights(self, places: Iterable[int]) -> None:
+        """Removes the checkpoints of those trials."""
+        for place in places:
+            shutil.rmtree(self.trial(place) / "checkpoints", ignore_errors=True)
 
     @contextlib.contextmanager
     def sending(self) -> Iterator[bool]:

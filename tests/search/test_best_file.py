@@ -36,7 +36,7 @@ def test_the_best_is_the_file_with_what_differs(tmp_path: Path) -> None:
     assert loaded(path) == written
     own = sys.modules["harness_experiment_own"]
     best = written.replace(lr=0.1 + 0.2, augment=own.other, freeze="blocks.block2", views=None, callbacks=[])
-    (tmp_path / "best.py").write_text(best_file(WRITTEN, written, best, "the best: 98.0 %"))
+    (tmp_path / "best.py").write_text(best_file(path, written, best, "the best: 98.0 %", {}))
     again = load(tmp_path / "best.py")
     assert again.name == "own"  # and not "best"
     same = {name: value for name, value in vars(again).items() if name not in ("_origins", "augment")}
@@ -54,5 +54,5 @@ def test_a_function_of_a_library_is_imported(tmp_path: Path, source: str) -> Non
     path.write_text(source)
     written = load(path)
     best = written.replace(optimizer=torch.optim.RMSprop)
-    (tmp_path / "best.py").write_text(best_file(source, written, best, "the best"))
+    (tmp_path / "best.py").write_text(best_file(path, written, best, "the best", {}))
     assert load(tmp_path / "best.py").optimizer is torch.optim.RMSprop

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 import time
@@ -18,7 +17,8 @@ from harness.errors import UsageError
 from harness.processes import has_ended, this_process
 from harness.search.owner import STALE_SECONDS, is_gone
 from harness.search.records import FoldRecord
-from harness.search.study import Claim, Study
+from harness.search.study import Claim, LostError, Study
+from tests.conftest import wait
 
 UNIFORM = optuna.distributions.FloatDistribution(0, 1)
 
@@ -53,7 +53,7 @@ def states(study: Study) -> list[tuple[int, str]]:
 def an_ended_process() -> dict[str, Any]:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
-    return {"host": socket.gethostname(), "pid": process.pid, "since": "1"}
+    return {**this_process(), "pid": process.pid}
 
 
 def test_there_are_as_many_places_as_trials_and_the_first_is_as_written(study: Study) -> None:
@@ -78,6 +78,8 @@ def test_the_trial_of_a_process_that_is_gone_is_tried_again_with_its_parameters(
     assert again.trial.params == dead.trial.params
     assert "is gone" in study.trials()[1].attributes["died"]
     assert not study.complete(dead.record, [0.9])  # should it wake up: its place is taken
+    with pytest.raises(LostError):
+        study.note(dead.record, "fold1", {})
     completed(study, again, 0.75)
     assert claimed(study).place == 2
 
@@ -101,7 +103,12 @@ def test_a_process_of_another_machine_is_gone_when_it_gives_no_sign_of_life(stud
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux says when a process began")
 def test_a_number_that_now_belongs_to_another_process_is_not_that_process() -> None:
     assert has_ended(this_process()) is False
-    assert has_ended({**this_process(), "since": "1"}) is True
+    namespace, _, began = this_process()["since"].partition(":")
+    assert has_ended({**this_process(), "since": f"{namespace}:{int(began) - 1}"}) is True
+    assert has_ended({**this_process(), "since": f"another:{began}"}) is None  # a container of the same name
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        own = {**this_process(), "pid": process.pid, "since": ""}
+        wait(lambda: has_ended(own))  # nobody has looked at it yet, so its number is still there
 
 
 def test_a_trial_that_nobody_owns_is_free_again_after_a_while(
@@ -171,3 +178,22 @@ def test_a_study_is_not_gone_on_with_by_another_experiment(study: Study, tmp_pat
         assert words in caught.value.what
     with pytest.raises(UsageError, match="other objectives"):
         new(tmp_path, ("maximize", "minimize"))
+
+
+def test_processes_that_begin_at_once_try_the_experiment_as_written_once(study: Study, tmp_path: Path) -> None:
+    for _ in range(3):  # each saw an empty study
+        study.as_optuna.enqueue_trial({"a": 0.25}, user_attrs={"fresh": True})
+    claims = [claimed(new(tmp_path), 5) for _ in range(4)]
+    values = [claim.trial.params["a"] for claim in claims]
+    assert [claim.place for claim in claims] == [0, 1, 2, 3]
+    assert values[0] == 0.25
+    assert len(set(values)) == 4
+
+
+def test_a_search_does_not_end_while_a_trial_was_just_taken_by_a_process_that_is_gone(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.search.study.UNOWNED_SECONDS", 1.0)
+    completed(study, claimed(study, 1), 0.5)
+    study.as_optuna.ask()
+    assert claimed(study, 2).place == 1

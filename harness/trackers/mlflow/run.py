@@ -95,6 +95,7 @@ class MLflow:
         own = {"harness.run": self.folder.id, "harness.role": "run", "harness.folder": str(self.folder.path)}
         if self._below:
             own |= {"mlflow.parentRunId": self._below, "harness.trial": str(record["study"]["trial"])}
+            own |= {"harness.study": record["study"]["id"]}
         return self._make(record.get("title", self.folder.id), own, words.milliseconds(record["started"]))
 
     def _child(self, fold: int, rows: Sequence[Mapping[str, Any]]) -> str:

@@ -49,6 +49,7 @@ class MLflowStudy:
                 self._send_trial(trial, ended=True)
         with answering(self._uri), time_to_store():
             record = self.folder.record
+            self._end_orphans()
             for name in FILES:
                 if (self.folder.path / name).is_file():
                     self._client.log_artifact(self._run, str(self.folder.path / name))
@@ -60,6 +61,18 @@ class MLflowStudy:
         best = (record.get("found") or {}).get("best")
         if best is not None and (self.folder.trial(best["trial"]) / "run.json").is_file():
             MLflow(RunFolder.open(self.folder.trial(best["trial"])), self._run).finish(model=True)
+
+    def _end_orphans(self) -> None:
+        """Ends what says that it is running on this machine, of trials whose folders are gone."""
+        experiment = self._client.get_run(self._run).info.experiment_id
+        mine = f"tags.`harness.study` = '{self.folder.record['id']}' and tags.`harness.role` = 'run'"
+        host = f"tags.`harness.host` = '{self.folder.record['host']}'"
+        known = {trial.id for trial in self.folder.trials()}
+        for run in self._client.search_runs([experiment], f"{mine} and {host} and attributes.status = 'RUNNING'"):
+            if run.data.tags.get("harness.run") not in known:
+                below = f"tags.`mlflow.parentRunId` = '{run.info.run_id}' and attributes.status = 'RUNNING'"
+                for one in [run, *self._client.search_runs([experiment], below)]:
+                    self._client.set_terminated(one.info.run_id, "FAILED")
 
     def _send_trial(self, trial: RunFolder, ended: bool) -> None:
         mirror = self._mirrors.setdefault(trial.id, MLflow(trial, self._run))
