@@ -231,6 +231,43 @@ experiment = experiment.replace(callbacks=[Fail()])
     assert [trial["state"] for trial in trials(project, "own")] == ["failed"] * 5
 
 
+def test_a_fold_that_is_damaged_is_trained_again(call: Call, project: Path, scenery: Path) -> None:
+    """As its study was cut off after the second fold; of the first, the weights have gone since."""
+    code = """
+from pathlib import Path
+from harness import Callback
+
+class Stop(Callback):
+    def on_fit_start(self, state):
+        folds = len(list(Path("runs/own/study-own/trial-000/checkpoints").glob("*.pt")))
+        if folds == 2 and not Path("stopped").exists():
+            Path("stopped").touch()
+            raise KeyboardInterrupt
+
+experiment = experiment.replace(callbacks=[Stop()])
+"""
+    with_code(project, scenery, code, epochs=1, folds=3)
+    assert call("search", "own", "--trials", "2", "--pruner", "none").code == 130
+    folder = project / "runs/own/study-own/trial-000"
+    (folder / "checkpoints/fold1-best.pt").unlink()
+    kept = (folder / "checkpoints/fold2-best.pt").stat().st_mtime_ns
+    assert call("search", "own", "--trials", "2", "--pruner", "none").code == 0
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert sorted(row["fold"] for row in rows) == [1, 2, 3]
+    assert (folder / "checkpoints/fold2-best.pt").stat().st_mtime_ns == kept
+    assert len(list((folder / "checkpoints").iterdir())) == 3
+    assert trials(project, "own")[0]["n"] == 33
+
+
+def test_files_of_another_study_of_the_same_name_are_not_touched(call: Call, project: Path) -> None:
+    assert call("search", "tiny", *SMALL).code == 0
+    kept = {path: path.read_bytes() for path in (project / "runs").rglob("*") if path.is_file()}
+    outcome = call("search", "tiny", *SMALL, "--storage", "other.journal")
+    assert outcome.code == 2
+    assert "holds another study of this name" in outcome.error_lines[0]
+    assert {path: path.read_bytes() for path in (project / "runs").rglob("*") if path.is_file()} == kept
+
+
 def test_a_pareto_front_of_accuracy_and_seconds(call: Call, project: Path) -> None:
     outcome = call("search", "tiny", *SMALL, "--pareto", "--json")
     found = json.loads(outcome.out)

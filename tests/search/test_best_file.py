@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import functools
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from harness.experiment_file import load, loaded
-from harness.search.best_file import best_file
+from harness.search.best_file import CannotBeWrittenError, best_file
 
 WRITTEN = '''"""An experiment with parts of its own."""
 
@@ -56,3 +59,51 @@ def test_a_function_of_a_library_is_imported(tmp_path: Path, source: str) -> Non
     best = written.replace(optimizer=torch.optim.RMSprop)
     (tmp_path / "best.py").write_text(best_file(path, written, best, "the best", {}))
     assert load(tmp_path / "best.py").optimizer is torch.optim.RMSprop
+
+
+SPACE = """
+
+def search_space(trial):
+    rate = trial.suggest_float("rate", 0.0, 1.0)
+    return {"loss": functools.partial(F.cross_entropy, label_smoothing=rate)}
+"""
+
+
+def test_what_has_no_name_is_asked_of_the_space_for_the_trials_parameters(tmp_path: Path) -> None:
+    path = tmp_path / "own.py"
+    path.write_text(
+        "import functools\nimport torch.nn.functional as F\n"
+        + WRITTEN.replace("\nif __name__", f"{SPACE}\nif __name__")
+    )
+    written = load(path)
+    best = written.replace(loss=functools.partial(F.cross_entropy, label_smoothing=0.25))
+    text = best_file(path, written, best, "the best", {"rate": 0.25})
+    (tmp_path / "best.py").write_text(text)
+    again = load(tmp_path / "best.py").loss
+    assert isinstance(again, functools.partial)
+    assert again.keywords == {"label_smoothing": 0.25}
+    path.write_text(WRITTEN)
+    with pytest.raises(CannotBeWrittenError, match="loss"):
+        best_file(path, written, best, "the best", {"rate": 0.25})
+
+
+def test_the_main_of_a_docstring_is_no_main(tmp_path: Path) -> None:
+    path = tmp_path / "own.py"
+    path.write_text(WRITTEN.replace("of its own.", "of its own.\n\nif __name__ == '__main__': it runs\n"))
+    written = load(path)
+    (tmp_path / "best.py").write_text(best_file(path, written, written.replace(lr=0.5), "the best", {}))
+    assert load(tmp_path / "best.py").lr == 0.5
+
+
+def test_what_lies_beside_the_experiment_is_found_from_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments/own_helpers_of_a_test.py").write_text("RATE = 0.25\n")
+    path = tmp_path / "experiments/own.py"
+    path.write_text("from own_helpers_of_a_test import RATE\n" + WRITTEN)
+    written = load(path)
+    (tmp_path / "best.py").write_text(best_file(path, written, written, "the best", {}, threads=1))
+    code = (
+        f"from harness import load; load({str(tmp_path / 'best.py')!r}); import torch; print(torch.get_num_threads())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.stdout.strip() == "1", done.stderr

@@ -80,3 +80,21 @@ def test_what_is_wrong_with_a_space_is_said_before_the_first_trial(function: Any
         Space(Experiment(), function).draw()
     assert words in str(caught.value)
     assert "search_space" in caught.value.what
+
+
+def test_whatever_the_space_makes_of_it_the_experiment_as_written_is_the_first_trial() -> None:
+    models = {"wide": 1, "deep": 2}
+
+    def space(trial: Any) -> dict[str, Any]:
+        chosen = models[trial.suggest_categorical("model", ["wide", "deep"])]
+        return {"lr": trial.suggest_float("lr", 1e-3, 1e-1), "epochs": chosen if chosen > 0 else 1 / 0}
+
+    found = Space(Experiment(model="small_cnn", lr=0.01), space)
+    distributions = found.draw()[0]
+    study = optuna.create_study()
+    study.enqueue_trial(found.fitting(distributions))
+    trial = study.ask()
+    found.written(trial, distributions)
+    assert trial.params == {"lr": 0.01}
+    with pytest.raises(ExperimentError, match="asks its trial for nothing"):
+        Space(Experiment(), lambda _: {}).draw()

@@ -47,6 +47,8 @@ def test_a_password_is_not_shown() -> None:
     error = store.refused("https://me:secret@box", ValueError("https://me:secret@box: no"))
     assert "secret" not in str(error)
     assert store.shown("postgresql://u:pa/ss@h/db") == "postgresql://h/db"
+    assert store.shown("mysql://u:S3'cr et@h/db") == "mysql://h/db"
+    assert store.shown("mysql://u:p@ss@h/db?passphrase=x") == "mysql://h/db?passphrase=***"
     assert store.shown("postgresql://h/db?user=u&password=secret&x=1") == "postgresql://h/db?user=u&password=***&x=1"
     long = "x" * 190 + "postgresql://me:secret@db"
     assert "sec" not in str(store.refused("postgresql://me:secret@db", ValueError(long)))
