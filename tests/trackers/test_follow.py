@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.processes import this_process
 from harness.trackers import follow as following
 from harness.trackers.mlflow import store as stores
 from harness.trackers.run_folder import RunFolder
@@ -52,7 +52,7 @@ def children(uri: str) -> list[str]:
 
 
 def test_epochs_arrive_as_they_are_written_and_the_end_when_it_comes(tracked: Tracked, store: Path) -> None:
-    folder = copy_of(tracked, store, rows=1, status="running", error=None, pid=os.getpid())
+    folder = copy_of(tracked, store, rows=1, status="running", error=None, **this_process())
     rows = tracked.run.metrics.read_text().splitlines(keepends=True)
     uri = stores.tracking_uri()
     with followed(folder.path) as (said, end):
@@ -71,7 +71,7 @@ def test_epochs_arrive_as_they_are_written_and_the_end_when_it_comes(tracked: Tr
 def test_a_store_that_is_locked_for_a_while_is_told_once_and_loses_nothing(tracked: Tracked, store: Path) -> None:
     import sqlite3
 
-    folder = copy_of(tracked, store, rows=2, status="running", error=None, pid=os.getpid())
+    folder = copy_of(tracked, store, rows=2, status="running", error=None, **this_process())
     other = sqlite3.connect(store / "mlflow.db", check_same_thread=False)
     other.execute("BEGIN EXCLUSIVE")
     with followed(folder.path) as (said, end):

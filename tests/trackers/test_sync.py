@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UsageError
+from harness.processes import this_process
 from harness.trackers.mlflow.store import connect, tracking_uri
 from harness.trackers.run_folder import RunFolder
 from harness.trackers.sync import sync
@@ -48,9 +49,8 @@ def test_a_run_without_plots_gets_them(tracked: Tracked, project: Path) -> None:
 def test_a_run_that_is_still_running_is_left_to_itself(
     tracked: Tracked, project: Path, call: Callable[..., Outcome]
 ) -> None:
-    import os
 
-    folder = copy_of(tracked, project, rows=1, status="running", pid=os.getpid())
+    folder = copy_of(tracked, project, rows=1, status="running", **this_process())
     with pytest.raises(UsageError, match="is still running"):
         sync(folder, ["tensorboard"])
     assert call("sync", folder.path, "--to", "tensorboard", "--force").code == 0
