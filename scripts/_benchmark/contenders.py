@@ -187,16 +187,21 @@ def _plain(given: Task, model: nn.Module, settings: dict[str, float], epochs: in
     return time.perf_counter() - started
 
 
-def lightning_fold(given: Task, fold: int, model: nn.Module, settings: dict[str, float], epochs: int) -> int:
+def lightning_fold(
+    given: Task, fold: int, model: nn.Module, settings: dict[str, float], epochs: int, tuned: bool = True
+) -> int:
     """How many validation images the best epoch got right."""
-    return _fit_lightning(dataclasses.replace(given, splits=given.splits[fold:]), model, settings, epochs)[1]
+    return _fit_lightning(dataclasses.replace(given, splits=given.splits[fold:]), model, settings, epochs, tuned)[1]
 
 
 def _lightning(given: Task, model: nn.Module, settings: dict[str, float], epochs: int) -> float:
     return _fit_lightning(given, model, settings, epochs)[0]
 
 
-def _fit_lightning(given: Task, model: nn.Module, settings: dict[str, float], epochs: int) -> tuple[float, int]:
+def _fit_lightning(
+    given: Task, model: nn.Module, settings: dict[str, float], epochs: int, tuned: bool = True
+) -> tuple[float, int]:
+    """Seconds, and the most images that an epoch got right; not `tuned`, in the precision and layout it comes with."""
     import logging
     import warnings
 
@@ -206,17 +211,18 @@ def _fit_lightning(given: Task, model: nn.Module, settings: dict[str, float], ep
     warnings.simplefilter("ignore")
     is_frozen = not next(model.parameters()).requires_grad
     head, right = model.fc, [0]
+    layout = torch.channels_last if tuned else torch.contiguous_format
 
     class Classifier(lightning.LightningModule):
         def __init__(self) -> None:
             super().__init__()
-            self.body = model.to(memory_format=torch.channels_last)
+            self.body = model.to(memory_format=layout)
             if is_frozen:
                 self.body.fc = nn.Identity()
             self.head = head if is_frozen else nn.Identity()
 
         def forward(self, images: Tensor) -> Tensor:
-            images = images.contiguous(memory_format=torch.channels_last)
+            images = images.contiguous(memory_format=layout)
             if is_frozen:
                 self.body.eval()
             with torch.set_grad_enabled(torch.is_grad_enabled() and not is_frozen):
@@ -241,7 +247,7 @@ def _fit_lightning(given: Task, model: nn.Module, settings: dict[str, float], ep
     trainer = lightning.Trainer(
         max_epochs=epochs,
         accelerator="cpu",
-        precision="bf16-mixed" if has_bf16() else "32-true",
+        precision="bf16-mixed" if tuned and has_bf16() else "32-true",
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,

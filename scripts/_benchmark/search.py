@@ -1,10 +1,11 @@
 """The same search by `harness search` and by a program of Optuna and Lightning: same space, folds, sampler and seed.
 
-    scripts/benchmark search [--trials N] [--size PX]
+    scripts/benchmark search [--trials N] [--size PX] [--only half] [--by NAME]
 
 Twice: where the backbone is frozen in all trials, and where it is in every other one. Both draw a trial's parameters
-from Optuna's TPE sampler with the same seed, so up to ten trials, which are random, are the same trials. Lightning is
-set up as its manual says to make it fast, keeps no checkpoints and writes no logs; `harness` does both, with trackers.
+from Optuna's TPE sampler with the same seed, so up to ten trials, which are random, are the same trials. Lightning runs
+as it comes, and, as "lightning, tuned", in bf16 and channels last, as its manual says to make it fast; it keeps no
+checkpoints and writes no logs. `harness` does both, with trackers. `--only half` is one search, `--by` one contender.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -47,21 +49,23 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=6)
     parser.add_argument("--size", type=int, default=96, help="pixels")
     parser.add_argument("--json", type=Path, default=Path("runs/benchmark-search.json"), help="where the figures go")
+    parser.add_argument("--only", default="", help="of the searches, those with this in their name")
+    parser.add_argument("--by", action="append", choices=[*BY], help="one of the contenders; may be repeated")
     asked = parser.parse_args()
-    found = {name: measure(freeze, asked.trials, asked.size) for name, freeze in SPACES.items()}
+    wanted = {name: freeze for name, freeze in SPACES.items() if asked.only in name}
+    found = {name: measure(freeze, asked.trials, asked.size, asked.by) for name, freeze in wanted.items()}
     asked.json.parent.mkdir(parents=True, exist_ok=True)
     asked.json.write_text(json.dumps(found, indent=2) + "\n")
     print("\n".join(table(found)))
 
 
-def measure(freeze: str, trials: int, size: int) -> dict[str, Any]:
-    """One search by each, one after the other."""
-    lightning = run([sys.executable, str(HERE / "search_lightning.py"), str(trials), str(size), freeze], {})
-    return {
-        "lightning": lightning,
-        "harness, no pruning": harness(freeze, trials, size, "--pruner", "none"),
-        "harness": harness(freeze, trials, size),
-    }
+def measure(freeze: str, trials: int, size: int, by: list[str] | None) -> dict[str, Any]:
+    """One search by each, one after the other; `harness` itself always."""
+    return {name: search(freeze, trials, size) for name, search in BY.items() if by is None or name in [*by, "harness"]}
+
+
+def lightning(freeze: str, trials: int, size: int, tuned: str) -> dict[str, Any]:
+    return run([sys.executable, str(HERE / "search_lightning.py"), str(trials), str(size), freeze, tuned], {})
 
 
 def harness(freeze: str, trials: int, size: int, *options: str) -> dict[str, Any]:
@@ -80,6 +84,14 @@ def harness(freeze: str, trials: int, size: int, *options: str) -> dict[str, Any
         return run(command, store)
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+BY: dict[str, Callable[[str, int, int], dict[str, Any]]] = {
+    "lightning": lambda freeze, trials, size: lightning(freeze, trials, size, "as it comes"),
+    "lightning, tuned": lambda freeze, trials, size: lightning(freeze, trials, size, "tuned"),
+    "harness, no pruning": lambda freeze, trials, size: harness(freeze, trials, size, "--pruner", "none"),
+    "harness": harness,
+}
 
 
 def run(command: list[str], environment: dict[str, str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The search as one writes it with Optuna and Lightning: `search_lightning.py TRIALS SIZE FREEZE`. Prints JSON."""
+"""The search as one writes it with Optuna and Lightning: `search_lightning.py TRIALS SIZE FREEZE tuned`, as JSON."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from task import FOLDS, frozen, resnet18, task
 
 
 def main() -> None:
-    trials, size, freeze = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    trials, size, freeze, tuned = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4] == "tuned"
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore")
     contenders.SIZE = size
@@ -40,7 +40,7 @@ def main() -> None:
             model = resnet18(given.weights)
             model = frozen(model) if changes["freeze"] else model
             settings = {"batch": changes["batch_size"], "lr": changes["lr"]}
-            right += contenders.lightning_fold(given, fold, model, settings, EPOCHS)
+            right += contenders.lightning_fold(given, fold, model, settings, EPOCHS, tuned)
         accuracy = right / len(given.images)
         study.tell(trial, accuracy)
         found.append({"accuracy": accuracy, "folds": FOLDS, "changes": changes})
