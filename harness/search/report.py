@@ -123,9 +123,10 @@ def _next(job: Job, found: Found, longer: str) -> list[str]:
     best = found.best
     assert best is not None
     commands = {f"harness run {job.folder.path / 'best.py'}": "the best trial again, as a run of its own"}
-    test = job.experiment.test_data
+    typed = job.space.experiment
     if job.folder.trial(best.place).joinpath("checkpoints").is_dir():
-        data = "" if test and job.space.experiment.origin("data") != "command line" else " --data FOLDER"
+        other = typed.origin("data") == "command line" != typed.origin("test_data")  # than the test images belong to
+        data = "" if typed.test_data and not other else " --data FOLDER"
         commands[f"harness test {job.folder.trial(best.place)}{data}"] = "its model on images that no trial has seen"
     commands["harness ui --study"] = "all trials in TensorBoard, MLflow and optuna-dashboard"
     commands[longer] = "search on"
