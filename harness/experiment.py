@@ -151,6 +151,11 @@ class Experiment:
         """Where a field's value came from: "default", "experiment file" or "command line"."""
         return self._origins.get(name, "default")
 
+    @property
+    def tests_other_data(self) -> bool:
+        """Whether other images were typed to train on than `test_data`, which was not typed, belongs to."""
+        return self.origin("data") == "command line" != self.origin("test_data")
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON and checkpoints; a function is named by its module and name."""
         return {item.name: plain(getattr(self, item.name)) for item in dataclasses.fields(self)}

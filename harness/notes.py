@@ -25,8 +25,7 @@ def data_notes(images: Images, check: Check, skipped: dict[str, str]) -> list[st
 
 def test_notes(experiment: Experiment, images: Images, check: Check) -> list[str]:
     """What is wrong with the folder of the last test: no reason to stop, since nothing here is trained on it."""
-    other_data = experiment.origin("data") == "command line" != experiment.origin("test_data")
-    if experiment.test_data is None or other_data:  # the file's test images belong to the file's training images
+    if experiment.test_data is None or experiment.tests_other_data:
         return []
     try:
         test = list_images(experiment.test_data, images.classes)

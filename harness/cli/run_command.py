@@ -129,7 +129,7 @@ def _summary(
     best = ", ".join(f"{result.best_epoch} of {len(result.history)}" for result in found.results)
     named = found.run_dir.name if found.run_dir.parts[0] == "runs" else found.run_dir  # elsewhere an id says too little
     after = {"harness ui": "all runs in the browser: TensorBoard and MLflow"} if trackers else {}
-    if experiment.origin("data") == "command line" != experiment.origin("test_data"):
+    if experiment.tests_other_data:
         after[f"harness test {named} --data FOLDER"] = "its best fold's model on images that it has not seen"
     elif experiment.test_data and Path(experiment.test_data).is_dir():
         after[f"harness test {named}"] = f"its best fold's model on {experiment.test_data}"

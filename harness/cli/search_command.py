@@ -81,13 +81,12 @@ def command(experiment: str, settings: tuple[str, ...], limit: str | None, **opt
         follower = None if dry_run or worker else start_early(chosen.trackers)
         from harness.search.progress import Deadline, Progress
         from harness.search.searching import Options, plan_lines, prepare
-        from harness.search.workers import fair_threads
 
         asked = Options(study=name or "", **{**options, "runs": Path(options["runs"])})
         job, study = prepare(path, chosen, asked, begin="never" if dry_run else "elsewhere" if worker else "now")
         if not worker:
             with contextlib.suppress(OSError):  # whoever read stderr has left
-                click.echo("\n".join(plan_lines(job, study, workers, fair_threads(workers))), err=True)
+                click.echo("\n".join(plan_lines(job, study, workers)), err=True)
     if dry_run:
         if as_json:
             click.echo(json.dumps({"study": study.name, "trials": job.total, "space": job.folder.record["space"]}))
@@ -157,7 +156,9 @@ def _told_how_to_go_on() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
-        what = "interrupted by Ctrl-C" + (", after a fold" if type(error).__name__ == "Paused" else "")
+        from harness.search.trial import Paused
+
+        what = "interrupted by Ctrl-C" + (", after a fold" if isinstance(error, Paused) else "")
         raise StoppedError(what, "what was found is kept; to go on, type the same command", _typed()) from error
     except BaseException:
         with contextlib.suppress(OSError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,21 @@ class Study:
         low, high = min(ends), max(ends)
         return low, min(high, 100.4) if self.factor == 100 else high
 
+    @cached_property
+    def edge(self) -> float:
+        """The limit on the side of the bad values."""
+        return self.limits()[0 if self.rising else 1]
+
+    @property
+    def arrow(self) -> str:
+        """The mark of a trial that lies beyond it."""
+        return "v" if self.rising else "^"
+
+    def is_beyond(self, point: Point) -> bool:
+        """Whether a trial is too bad for the picture."""
+        value = point.value * self.factor
+        return value < self.edge if self.rising else value > self.edge
+
 
 def draw_history(path: Path, study: Study) -> None:
     """Each trial's value with its interval, in order, and the best so far."""
@@ -101,8 +117,7 @@ def draw_history(path: Path, study: Study) -> None:
             steps.append(abs(best) * study.factor)
         places = [point.trial for point in study.points]
         axes.step(places, steps, where="post", color=ORANGE, linewidth=1.6, zorder=1)
-        bottom = low if study.rising else high
-        axes.plot(study.failed, [bottom] * len(study.failed), "x", color=RED, clip_on=False, zorder=4)
+        axes.plot(study.failed, [study.edge] * len(study.failed), "x", color=RED, clip_on=False, zorder=4)
         axes.set_ylim(low, high)
         axes.set_xlim(min([*places, *study.failed]) - 0.6, max([*places, *study.failed]) + 0.6)
         axes.set_xlabel("trial")
@@ -177,13 +192,9 @@ def draw_parallel(path: Path, study: Study) -> None:
         for value in MaxNLocator(6).tick_values(low, high):
             if low <= value <= high:
                 axes.text(last + 0.03, (value - low) / (high - low), f"{value:g}", **SMALL, ha="left")
-        bad = sum(
-            point.value * study.factor < low if study.rising else point.value * study.factor > high
-            for point in study.points
-        )
-        if bad:
-            edge = f"{bad} beyond {low if study.rising else high:.3g}"
-            axes.text(last + 0.03, -0.06 if study.rising else 1.06, edge, **SMALL, ha="left", color=GREY)
+        if bad := sum(map(study.is_beyond, study.points)):
+            text = f"{bad} beyond {study.edge:.3g}"
+            axes.text(last + 0.03, -0.06 if study.rising else 1.06, text, **SMALL, ha="left", color=GREY)
         axes.set_xticks(range(last + 1), [*(axis.name for axis in study.axes), study.label])
         axes.set_yticks([])
         axes.set_xlim(-0.45, last + 0.45)
@@ -237,19 +248,14 @@ def draw_front(path: Path, study: Study, front: Sequence[int]) -> None:
 
 def _dots(axes: Any, study: Study, where: Callable[[Point], float | None], intervals: bool = False) -> None:
     """A dot for each trial; one that is too bad for the picture is an arrow at its edge."""
-    low, high = study.limits()
-    edge = low if study.rising else high
     for point in study.points:
         x, y = where(point), point.value * study.factor
         if x is None:
             continue
-        outside = y < low if study.rising else y > high
         colour = ORANGE if point is study.best else BLUE
         face = colour if point.complete else "white"
-        if outside:
-            axes.plot(
-                x, edge, "v" if study.rising else "^", color=BLUE, markerfacecolor="white", clip_on=False, zorder=4
-            )
+        if study.is_beyond(point):
+            axes.plot(x, study.edge, study.arrow, color=BLUE, markerfacecolor="white", clip_on=False, zorder=4)
             continue
         if intervals and point.interval is not None:
             ends = [end * study.factor for end in point.interval]
@@ -266,10 +272,8 @@ def _key(axes: Any, study: Study, best_line: bool) -> None:
     rows = [(mark("o", color=BLUE), "complete"), (mark("o", color=ORANGE), "the best")]
     if any(not point.complete for point in study.points):
         rows.append((mark("o", color=BLUE, markerfacecolor="white"), "pruned, by the folds it had"))
-    low, high = study.limits()
-    if any(not low <= point.value * study.factor <= high for point in study.points):
-        shape = "v" if study.rising else "^"
-        rows.append((mark(shape, color=BLUE, markerfacecolor="white"), f"beyond {low if study.rising else high:.3g}"))
+    if any(map(study.is_beyond, study.points)):
+        rows.append((mark(study.arrow, color=BLUE, markerfacecolor="white"), f"beyond {study.edge:.3g}"))
     if study.failed and best_line:
         rows.append((mark("x", color=RED), "failed"))
     if best_line:

@@ -139,8 +139,8 @@ class TrialRecord:
 
     @property
     def loop_seconds(self) -> float:
-        """Of training and validation alone, by the median of its folds: the very first also warms up the machine."""
-        return statistics.median(fold.loop_seconds for fold in self.folds) * len(self.folds) if self.folds else 0.0
+        """Of training and validation alone."""
+        return loop_seconds(self.folds)
 
     @property
     def kind(self) -> str:
@@ -150,6 +150,11 @@ class TrialRecord:
 def pooled(folds: Sequence[FoldRecord]) -> float:
     """The mean over images."""
     return sum(fold.value * fold.n for fold in folds) / sum(fold.n for fold in folds)
+
+
+def loop_seconds(folds: Sequence[FoldRecord]) -> float:
+    """That training and validation took, by the median of the folds: the very first also warms up the machine."""
+    return statistics.median(fold.loop_seconds for fold in folds) * len(folds) if folds else 0.0
 
 
 def places(trials: Sequence[FrozenTrial]) -> list[TrialRecord]:

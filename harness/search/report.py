@@ -125,8 +125,7 @@ def _next(job: Job, found: Found, longer: str) -> list[str]:
     commands = {f"harness run {job.folder.path / 'best.py'}": "the best trial again, as a run of its own"}
     typed = job.space.experiment
     if job.folder.trial(best.place).joinpath("checkpoints").is_dir():
-        other = typed.origin("data") == "command line" != typed.origin("test_data")  # than the test images belong to
-        data = "" if typed.test_data and not other else " --data FOLDER"
+        data = "" if typed.test_data and not typed.tests_other_data else " --data FOLDER"
         commands[f"harness test {job.folder.trial(best.place)}{data}"] = "its model on images that no trial has seen"
     commands["harness ui --study"] = "all trials in TensorBoard, MLflow and optuna-dashboard"
     commands[longer] = "search on"

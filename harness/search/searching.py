@@ -23,11 +23,13 @@ from harness.redact import shown
 from harness.search.best_file import CannotBeWrittenError, best_file, is_literal
 from harness.search.job import Job
 from harness.search.pictures import draw_study
+from harness.search.progress import DONE
 from harness.search.pruning import CHANCE
 from harness.search.records import ACCURACY, LOSS, TrialRecord
 from harness.search.result import Found, look, write_trials
 from harness.search.space import Space, default_space, described, quiet
 from harness.search.study import Study
+from harness.search.workers import fair_threads
 from harness.trackers.follower import Follower, installed
 from harness.trackers.mlflow.store import tracking_uri
 from harness.trackers.run_folder import COMPLETE
@@ -99,10 +101,10 @@ def prepare(
     return job.placed(folder), study
 
 
-def plan_lines(job: Job, study: Study, workers: int = 1, threads: int = 0) -> list[str]:
-    """What will happen: the lines of the experiment as written, and those of the study. `threads` are a worker's."""
+def plan_lines(job: Job, study: Study, workers: int = 1) -> list[str]:
+    """What will happen: the lines of the experiment as written, and those of the study."""
     trials = [trial for trial in study.trials() if trial.place < job.total]
-    done = sum(trial.state in ("complete", "pruned", "failed") for trial in trials)
+    done = sum(trial.state in DONE for trial in trials)
     held = job.space.held
     goes_on = f", of which {done} are done" if done else ""
     if job.prunes:
@@ -113,7 +115,7 @@ def plan_lines(job: Job, study: Study, workers: int = 1, threads: int = 0) -> li
         pruning = "none: of two objectives, no trial can be seen to have lost"
     else:
         pruning = f"none: {job.metric} is not known image by image"
-    names = list(described(job.distributions))
+    names, threads = list(described(job.distributions)), fair_threads(workers)
     return [
         f"search {job.experiment.name}: study {study.name} of {job.total} trials{goes_on}, "
         f"the best by {job.metric.replace('_', ' ')}{' and by seconds' if job.pareto else ''}; "

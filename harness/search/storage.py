@@ -42,7 +42,7 @@ def open_storage(address: str) -> optuna.storages.BaseStorage:
         path = Path(address)
         _require_journal(path)
         lock: Any = _Lock(path) if HAS_LOCKS else None
-        if HAS_LOCKS and path.is_file():
+        if HAS_LOCKS and path.is_file():  # whose last line is mended before it is read
             lock.acquire()
             lock.release()
         return optuna.storages.JournalStorage(JournalFileBackend(str(path), lock))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import statistics
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from harness.files import write_whole
 from harness.plan import Plan
 from harness.search.job import Job
 from harness.search.pruning import CHANCE, chance_to_win, chance_within_fold
-from harness.search.records import ACCURACY, FoldRecord, TrialRecord, pooled
+from harness.search.records import ACCURACY, FoldRecord, TrialRecord, loop_seconds, pooled
 from harness.search.space import quiet
 from harness.search.study import Claim, Study
 from harness.trackers.kept import kept
@@ -71,8 +70,7 @@ def run_trial(
         study.prune(claim.record, why)
         return
     values = [pooled(judge.folds)]
-    seconds = statistics.median(fold.loop_seconds for fold in judge.folds) * len(judge.folds)
-    study.complete(claim.record, [*values, seconds] if job.pareto else values)
+    study.complete(claim.record, [*values, loop_seconds(judge.folds)] if job.pareto else values)
 
 
 class Judge:

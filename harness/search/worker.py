@@ -92,7 +92,7 @@ def _require_some_success(study: Study, since: float) -> None:
     ended = [
         trial
         for trial in study.trials()
-        if trial.state in ("complete", "pruned", "failed")
+        if trial.state in DONE
         and trial.frozen.datetime_complete is not None
         and trial.frozen.datetime_complete.timestamp() >= since
     ]
