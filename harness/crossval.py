@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from harness import provenance
 from harness.callbacks import EpochLog
 from harness.engine import Callback
@@ -77,20 +79,23 @@ def cross_validate(
     runs: Path | str = "runs",
     source: Path | None = None,
     follower: Follower | None = None,
+    out: Path | None = None,
 ) -> CrossValidation:
     """Trains each fold of the plan, one after the other, and writes the run folder as it goes.
 
     Whatever ends the run early, the folder says so, and keeps what the finished folds gave. `source` is the
     experiment's file, of which the folder gets a copy: what is a function in it is in no checkpoint. `follower` is a
-    process for MLflow that was started while the plan was made.
+    process for MLflow that was started while the plan was made. The run goes to the folder `out`, if one is given, in
+    the place of the run that is there; else to a new one.
     """
     plan = experiment if isinstance(experiment, Plan) else make_plan(experiment)
-    folder = RunFolder.create(Path(runs), plan.experiment.name or "experiment", record_of(plan))
+    folder = RunFolder.create(Path(runs), plan.experiment.name or "experiment", record_of(plan), out)
     with kept(folder, plan.experiment.trackers, follower) as tracking:
         if source is not None:
             folder.keep_copy(source)
         for each in fold_by_fold(plan, folder, tracking):
             found = each
+        folder.write_metrics({name: value for name, value in found.to_dict().items() if name != "fit_seconds"})
     return found
 
 
@@ -184,12 +189,14 @@ def record_of(plan: Plan) -> dict[str, Any]:
         "git": provenance.git_state(),
         "data": plan.data_record(),
         "weights": plan.weights,
+        "weights_md5": provenance.weights_md5(experiment.weights),
         "parameters": {"trainable": plan.trainable, "frozen": plan.frozen},
         "frozen_part": "run once per image" if plan.once else "run in every epoch" if plan.frozen else None,
         "device": str(plan.device),
         "precision": dataclasses.asdict(plan.precision),
         "seed": experiment.seed,
         "splits": {fold: {"train": len(s.train), "valid": len(s.valid)} for fold, s in plan.splits.items()},
+        "threads": torch.get_num_threads(),
         "versions": provenance.versions(),
         "machine": provenance.machine(),
         "notes": list(plan.notes),

@@ -84,7 +84,9 @@ class Terminated(BaseException):
 
 
 @contextlib.contextmanager
-def storing(path: Path | str) -> Iterator[None]:
+def storing(
+    path: Path | str, fix: str = "choose another folder with --runs, or make this one writable"
+) -> Iterator[None]:
     """Turns an OSError while `path` is written into a `StorageError` that says what the disk said."""
     try:
         yield
@@ -93,9 +95,7 @@ def storing(path: Path | str) -> Iterator[None]:
         raise StorageError(
             f"{path} cannot be written",
             f"{error.strerror or error}; what was written before is whole",
-            f"make room (df -h {Path(path).parent}), then run again"
-            if full
-            else "choose another folder with --runs, or make this one writable",
+            f"make room (df -h {Path(path).parent}), then run again" if full else fix,
         ) from error
 
 

@@ -1,12 +1,14 @@
-"""Files that are whole or not there, locks that end with their process, and names of files as text."""
+"""Files that are whole or not there, their MD5, locks that end with their process, and names of files as text."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from harness.errors import storing
@@ -16,6 +18,7 @@ try:
 except ImportError:  # on Windows, where there is no lock
     fcntl = None  # type: ignore[assignment]
 HAS_LOCKS = fcntl is not None
+BLOCK = 1 << 20  # bytes
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -47,6 +50,26 @@ def locked(path: Path, wait: bool = False) -> Iterator[bool]:
             yield False
             return
         yield True
+
+
+def md5_of(content: bytes) -> str:
+    """By which DVC, and so everything here, names a content: a name, and no protection against forgery."""
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def file_md5(path: Path) -> str:
+    """The MD5 of a file of any size. Raises OSError where it cannot be read."""
+    digest = hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def folder_md5(files: Mapping[str, str]) -> str:
+    """One MD5 of a folder's files, given as path -> MD5: the very number that DVC gives to the folder."""
+    entries = [{"md5": md5, "relpath": path} for path, md5 in sorted(files.items())]
+    return md5_of(json.dumps(entries, sort_keys=True).encode()) + ".dir"
 
 
 def as_text(name: str) -> str:

@@ -11,13 +11,13 @@ from harness.experiment_file import load
 
 
 def own_function(beside: Path) -> Callable[[str], Callable[[int], Any]]:
-    """A finder of the function that made a model: in the copy of the experiment's file that a run folder holds.
-
-    `beside` is a checkpoint of that run.
+    """A finder of the function that made a model: in the copy of the experiment's file that lies beside the checkpoint
+    `beside`, as in `models/`, or in the run folder that holds it.
     """
 
     def find(named: str) -> Callable[[int], Any]:
-        copy = beside.resolve().parents[1] / "experiment.py"
+        places = (beside.resolve().parent / "experiment.py", beside.resolve().parents[1] / "experiment.py")
+        copy = next((place for place in places if place.is_file()), places[1])
         try:
             model = load(copy).model if copy.is_file() else None
         except HarnessError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch import nn
 
 from harness.cache.store import Cache, open_cache
 from harness.callbacks.progress import say
-from harness.data.check import check_images, undecodable_error
+from harness.data.check import Check, check_images, undecodable_error
 from harness.data.folders import Images, list_images
 from harness.data.pixels import DECODER, Pixels
 from harness.data.splits import Split, stratified_splits
@@ -43,6 +44,7 @@ class Plan:
     pixels: Pixels  # what the images look like, as far as they were decoded
     cache: Cache
     digest: str
+    dvc: dict[str, Any] | None  # the `.dvc` file that tracks the images, and whether they are what it says
     splits: dict[int, Split]  # by fold, 1-based
     device: torch.device
     precision: Precision
@@ -93,7 +95,7 @@ class Plan:
             "images": len(self.images),
             "classes": self.images.counts(),
             "digest": self.digest,
-            "dvc": dvc_state(self.images.root),
+            "dvc": self.dvc,
             "ignored": len(self.images.ignored),
             "skipped": self.skipped,
         }
@@ -128,6 +130,7 @@ def make_plan(
         pixels=check.pixels,
         cache=cache,
         digest=digest,
+        dvc=dvc_state(images.root, _md5s(images, check)),
         splits=splits,
         device=chosen,
         precision=precision,
@@ -221,6 +224,12 @@ def _require_sendable(experiment: Experiment) -> None:
             f"on {sys.platform} they start as new interpreters, which do not know the experiment file",
             "-s workers=0",
         )
+
+
+def _md5s(images: Images, check: Check) -> dict[Path, str]:
+    """By absolute path; of files that were read."""
+    root = images.root.absolute()
+    return {root / path: md5 for path, md5 in zip(images.paths, check.hashes, strict=True) if md5}
 
 
 def _spread(indices: Sequence[int], most: int) -> tuple[int, ...]:

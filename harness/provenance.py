@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from harness.data.folders import tracking_file
+from harness.data.tracked import CLEAN, read_tracked, state_of, tracking_file
+from harness.errors import DataError, UsageError
+from harness.files import file_md5
 from harness.redact import shown
 from harness.version import __version__
 
@@ -23,16 +26,92 @@ def git_state(folder: Path | str = ".") -> dict[str, Any] | None:
     commit = _git(folder, "rev-parse", "HEAD")
     if commit is None:
         return None
-    return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain"))}
+    status = _git(folder, "status", "--porcelain", "--untracked-files=all")
+    return {"commit": commit, "dirty": status is None or bool(status)}  # of what git cannot read, the worst
 
 
-def dvc_state(data: Path | str) -> dict[str, str] | None:
-    """{"file": ..., "md5": ...} of the `.dvc` file that tracks `data`; None where there is none."""
+def changed_files(since: str | None = None, folder: Path | str = ".") -> list[str]:
+    """Files that differ from the commit `since`; by default from the last one, with files that git does not know."""
+    if since is not None:
+        return [name for name in (_git(folder, "diff", "--name-only", since) or "").splitlines() if name]
+    found = _git(folder, "status", "--porcelain", "--untracked-files=all") or "what git cannot read"
+    return [line.strip().partition(" ")[2].strip() for line in found.splitlines()]
+
+
+def dvc_state(data: Path | str, known: Mapping[Path, str] | None = None) -> dict[str, Any] | None:
+    """{"file": ..., "md5": ..., "matches": ...} of the `.dvc` file that tracks `data`; None where there is none.
+
+    `matches` says whether all that it tracks is on the disk as it says. Files whose MD5 is `known` are not read again.
+    """
     file = tracking_file(data)
     if file is None:
         return None
-    found = re.search(r"^\s*-?\s*md5:\s*(\S+)", file.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
-    return {"file": file.as_posix(), "md5": found[1]} if found else None
+    try:
+        tracked = read_tracked(file)
+        matches = state_of(tracked, known).word == CLEAN
+    except DataError:  # a damaged .dvc file is no reason not to train
+        return None
+    return {"file": file.as_posix(), "md5": tracked.md5, "matches": matches}
+
+
+def require_clean(
+    git: Mapping[str, Any] | None, dvc: Mapping[str, Any] | None, data: Path | str, source: Path | None = None
+) -> None:
+    """Raises UsageError or DataError where a result could not be traced to a commit and a version of the data.
+
+    `source` is the experiment's file, which must be in the commit, too.
+    """
+    if git is None:
+        raise UsageError("the code is in no commit", "this is no git repository", "git init, git add, git commit")
+    if git["dirty"]:
+        raise UsageError(
+            "the project is not what its commit says",
+            f"it differs in {few(changed_files())}",
+            "git add and git commit, or git stash -u",
+        )
+    marked = [line for line in (_git(".", "ls-files", "-v", "-z") or "").split("\0") if line]
+    hidden = [line[2:] for line in marked if line[0].islower() or line[0] == "S"]
+    if hidden:
+        raise UsageError(
+            "git was told to overlook changes",
+            f"of {few(hidden)}",
+            "git update-index --no-assume-unchanged --no-skip-worktree FILE",
+        )
+    if dvc is None:
+        raise DataError(f"{data} is not tracked", "no .dvc file stands for it", f"harness data track {data}")
+    named = [*([] if source is None else [source]), Path(dvc["file"])]
+    unknown = [str(path) for path in named if _git(".", "ls-files", "--error-unmatch", str(path)) is None]
+    unknown += sorted(_own_modules() - {line[2:] for line in marked})
+    if unknown:
+        raise UsageError(
+            f"{few(unknown)} {'are' if len(unknown) > 1 else 'is'} in no commit",
+            "git does not know it, and the run takes it",
+            f"git add {' '.join(unknown)}, and git commit",
+        )
+    if not dvc["matches"]:
+        raise DataError(
+            f"{data} is not what {dvc['file']} says", "files were changed, added or removed", "harness data status"
+        )
+
+
+def _own_modules() -> set[str]:
+    """Python files below the current folder, less installed packages, that have been imported."""
+    here = Path.cwd().resolve()
+    files = {str(getattr(module, "__file__", "")) for module in [*sys.modules.values()]}
+    paths = [Path(file).resolve() for file in files if Path(file).is_absolute() and file.endswith(".py")]
+    own = [path.relative_to(here) for path in paths if path.is_relative_to(here)]
+    return {path.as_posix() for path in own if "site-packages" not in path.parts}
+
+
+def weights_md5(weights: str | None) -> str | None:
+    """Which file of weights it was; None of torchvision's, whose name is their version, and where there are none."""
+    path = Path(weights) if weights is not None else None
+    return _md5_as_of(path, path.stat().st_mtime_ns) if path is not None and path.is_file() else None
+
+
+@cache
+def _md5_as_of(path: Path, _changed: int) -> str:
+    return file_md5(path)
 
 
 def versions() -> dict[str, str]:
@@ -57,6 +136,12 @@ def command() -> list[str]:
     if program.name in ("__main__.py", "harness"):
         return ["harness", *typed]
     return [program.name if program.is_absolute() else program.as_posix(), *typed]
+
+
+def few(names: Sequence[str], most: int = 5) -> str:
+    """The first of them."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def _git(folder: Path | str, *arguments: str) -> str | None:

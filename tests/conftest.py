@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
+import logging
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +31,7 @@ from harness.data.demo import draw, draw_demo
 from harness.trackers.mlflow.store import connect, require_usable
 from harness.trackers.run_folder import RunFolder
 
+gc.set_threshold(50_000, 20, 20)  # else all that the tests import is looked through again and again
 SHARED = Path(__file__).parents[2] / "shared"
 
 
@@ -63,6 +67,20 @@ def call(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
         return Outcome(code, captured.out, captured.err)
 
     return call_harness
+
+
+def track_by_dvc(home: Path, *paths: str) -> None:
+    """Makes `home` a DVC project without git, and has DVC itself track these of its files and folders."""
+    from dvc.repo import Repo
+
+    logging.disable()  # its handler may hold a stream of an earlier test's, which is closed
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # its own
+            with Repo.init(str(home), no_scm=True) as repo:
+                repo.add([str(home / path) for path in paths])
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

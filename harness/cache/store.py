@@ -236,12 +236,17 @@ class Cache:
                     yield path.stem, record
 
 
+def cache_folder() -> Path:
+    """$HARNESS_CACHE, or where the system keeps caches."""
+    return Path(os.environ.get("HARNESS_CACHE") or _caches() / "harness")
+
+
 def open_cache(say: Callable[[str], None] = lambda _: None) -> Cache:
     """This user's cache: in $HARNESS_CACHE, or where the system keeps caches; of $HARNESS_CACHE_GB, or 20.
 
     Raises UsageError where that is no number.
     """
-    folder = Path(os.environ.get("HARNESS_CACHE") or _caches() / "harness")
+    folder = cache_folder()
     limit = os.environ.get("HARNESS_CACHE_GB") or str(LIMIT / GB)
     try:
         size = int(float(limit) * GB)

@@ -106,6 +106,8 @@ def _differs(record: dict[str, Any]) -> str:
     origins, values = record.get("origins", {}), record.get("experiment", {})
     parts = [f"{name}={_typed(values.get(name))}" for name, origin in origins.items() if origin == "command line"]
     folds = [str(fold.get("fold")) for fold in record.get("folds", [])]
+    if record.get("reproduces"):
+        parts.append(f"reproduces {record['reproduces']}")
     if record.get("status") == "finished" and values.get("folds") and len(folds) < values["folds"]:
         parts.append(f"fold {', '.join(folds)} only")
     return "  ".join(parts)

@@ -26,45 +26,61 @@ if TYPE_CHECKING:
 @click.command("run", short_help=cli.VERBS["run"])
 @click.argument("experiment")
 @click.option("-s", "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a field. May be repeated.")
+@click.option(
+    "--set-from", type=click.Path(path_type=Path), help="Override the fields that a YAML file has below `set`."
+)
 @click.option("--fold", type=click.IntRange(min=1), help="Train this fold only (1 is the first).")
 @click.option("--fast-dev-run", is_flag=True, help="Go through everything with two batches and one epoch.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and every field with its origin; train nothing.")
 @click.option("--skip-corrupt", is_flag=True, help="Leave out images that cannot be decoded.")
+@click.option("--require-clean", is_flag=True, help="Refuse if code or data are not as their commit and .dvc file say.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps, or the best there is.")
 @click.option("--runs", default="runs", show_default=True, help="Folder that run folders go to.")
+@click.option("--out", help="Write to this folder, the same each time, as DVC wants it.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout.")
 def command(
     experiment: str,
     settings: tuple[str, ...],
+    set_from: Path | None,
     fold: int | None,
     fast_dev_run: bool,
     dry_run: bool,
     skip_corrupt: bool,
+    require_clean: bool,
     device: str,
     runs: str,
+    out: str | None,
     as_json: bool,
 ) -> None:
     """Train EXPERIMENT, a file or the name of one in experiments/, by stratified cross-validation."""
     from harness.experiment_file import find, folder_name, load
+    from harness.settings_file import read_settings
 
     found = None
     with contextlib.redirect_stdout(sys.stderr), contextlib.ExitStack() as start:
         # what an experiment's own code prints is no result
         start.enter_context(cli.without_collecting())
         path = find(experiment)
-        chosen = load(path).override(parse_settings(settings)).named(folder_name(path.stem))
+        typed = {} if set_from is None else read_settings(set_from)
+        chosen = load(path).override(typed | parse_settings(settings)).named(folder_name(path.stem))
         follower = None if dry_run else start_early(chosen.trackers)
         from harness.crossval import cross_validate
         from harness.plan import make_plan
 
         plan = make_plan(chosen, fold=fold, skip_corrupt=skip_corrupt, device=device)
+        if require_clean:
+            from harness import provenance
+
+            provenance.require_clean(provenance.git_state(), plan.dvc, plan.images.root, path)
         if fast_dev_run:
             plan = plan.shortened()
         with contextlib.suppress(OSError):  # whoever read stderr has left; that must not end the run
             click.echo("\n".join(plan.lines()), err=True)
         start.close()
         if not dry_run:
-            found = cross_validate(plan, runs=runs, source=path, follower=follower)
+            found = cross_validate(
+                plan, runs=runs, source=path, follower=follower, out=None if out is None else Path(out)
+            )
     if found is None:
         click.echo(json.dumps(_resolved(chosen), indent=2) if as_json else _table(chosen))
         return
@@ -127,7 +143,8 @@ def _summary(
     if found.accuracy.interval[0] <= found.baseline:
         guessing += ", which this run does not clearly beat"
     best = ", ".join(f"{result.best_epoch} of {len(result.history)}" for result in found.results)
-    named = found.run_dir.name if found.run_dir.parts[0] == "runs" else found.run_dir  # elsewhere an id says too little
+    by_id = found.run_dir.parts[0] == "runs" and found.run_dir.name == RunFolder.open(found.run_dir).id
+    named = found.run_dir.name if by_id else found.run_dir  # elsewhere an id says too little
     after = {"harness ui": "all runs in the browser: TensorBoard and MLflow"} if trackers else {}
     if experiment.tests_other_data:
         after[f"harness test {named} --data FOLDER"] = "its best fold's model on images that it has not seen"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -15,8 +13,10 @@ from tqdm import tqdm
 
 from harness.data.decode import decode
 from harness.data.folders import Images
-from harness.data.pixels import Pixels, in_threads
+from harness.data.pixels import Pixels
 from harness.errors import DataError
+from harness.files import file_md5, folder_md5, md5_of
+from harness.parallel import in_threads
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,7 @@ class Check:
 
     def digest(self, images: Images) -> str:
         """One MD5 of all paths and contents: the number that DVC gives to a folder of just these files."""
-        entries = [{"md5": md5, "relpath": path} for path, md5 in sorted(zip(images.paths, self.hashes, strict=True))]
-        return hashlib.md5(json.dumps(entries, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"
+        return folder_md5(dict(zip(images.paths, self.hashes, strict=True)))
 
     def duplicates(self, images: Images) -> list[tuple[str, ...]]:
         """Groups of paths whose files are equal to the byte."""
@@ -100,7 +99,7 @@ def _check_one(path: Path, known: Collection[str], look: Callable[[bytes], Any])
         return "", "not permitted"
     except OSError as error:
         return "", str(error.strerror)
-    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    md5 = md5_of(content)
     return md5, "" if md5 in known else problem(content, look)
 
 
@@ -114,7 +113,7 @@ def _size(path: Path) -> int:
 def _digest(path: Path) -> str:
     """MD5 of the file; empty where it cannot be read."""
     try:
-        return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+        return file_md5(path)
     except OSError:
         return ""
 

@@ -25,6 +25,7 @@ from harness.errors import DataError, storing
 SIZE = 96  # pixels
 COUNTS = {("train", "sea"): 475, ("train", "forest"): 474, ("test", "sea"): 15, ("test", "forest"): 20}
 SEED = 20240607
+DIGEST = "dc508c8523601616c1c96a84427877de.dir"  # that DVC gives to all of it, with the versions of constraints.txt
 
 Field = npt.NDArray[np.float64]  # (96, 96) in 0..1, or (96, 96, 3) colours in 0..1
 Rng = np.random.Generator
@@ -51,7 +52,7 @@ def draw_demo(folder: Path, force: bool = False) -> tuple[dict[str, int], bool]:
     if present and not force:
         raise DataError(
             f"{folder} holds other files than the demo data",
-            f"{len(present)} files, of which {len(present - set(wanted))} are not the demo's",
+            f"{len(present - set(wanted))} files are not its own, {len(set(wanted) - present)} of its own are missing",
             f"harness data demo --to OTHER, or --force to replace {folder}",
         )
     unfinished, replaced = (folder.with_name(f".{folder.name}.{word}") for word in ("unfinished", "replaced"))

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from harness.data.tracked import tracking_file
 from harness.errors import DataError, nearest
 
 SUFFIXES = frozenset(
@@ -95,16 +96,6 @@ def require_every_class(images: Images) -> None:
         )
 
 
-def tracking_file(path: Path | str) -> Path | None:
-    """The `.dvc` file that tracks `path`, or a folder above it: `data.dvc` for `data/train`."""
-    path = Path(path)
-    for folder in (path, *path.parents):
-        candidate = folder.with_name(folder.name + ".dvc") if folder.name else None
-        if candidate is not None and candidate.is_file():
-            return candidate
-    return None
-
-
 def _walk(root: Path, name: str, elsewhere: set[str]) -> tuple[list[str], list[str]]:
     """(images, other files) under one class, at any depth. Links are followed, none twice, and none to `elsewhere`."""
     images: list[str] = []
@@ -140,7 +131,9 @@ def _no_folder(root: Path, option: str) -> DataError:
         return DataError(f"{root} is no folder", "it is a file", "name the folder that holds a folder per class")
     if tracked is not None:
         return DataError(
-            f"{root} is not there", f"{tracked} tracks it, but it has not been fetched", f"dvc pull {tracked}"
+            f"{root} is not there",
+            f"{tracked} tracks it, but it has not been fetched",
+            f"harness data ready {str(tracked).removesuffix('.dvc')}",
         )
     return DataError(
         f"{root} is not there",

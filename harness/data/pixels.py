@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import metadata
-from itertools import islice
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -23,10 +17,10 @@ from harness.data.decode import decode
 from harness.data.folders import Images
 from harness.data.transforms import resize
 from harness.errors import DataError
+from harness.files import md5_of
+from harness.parallel import in_threads
 
 Bytes = NDArray[np.uint8]
-T = TypeVar("T")
-U = TypeVar("U")
 
 MEMORY = 256 * 2**20  # bytes of decoded images that are held: 1,783 of 224 px
 AT_ONCE = 256  # images that are decoded before any is written
@@ -111,17 +105,6 @@ class Pixels:
             content = path.read_bytes()
         except OSError as error:
             raise DataError(f"{path} cannot be read any more", str(error.strerror), fix) from error
-        if hashlib.md5(content, usedforsecurity=False).hexdigest() != self.hashes[index]:
+        if md5_of(content) != self.hashes[index]:
             raise DataError(f"{path} is another image than it was", "its bytes changed after the run had begun", fix)
         return resize(decode(content), self.image_size)
-
-
-def in_threads(function: Callable[[T], U], items: Iterable[T]) -> Iterator[U]:
-    """What `function` gives for each, in order, computed on all cores; never more than a few ahead of the reader."""
-    workers = os.cpu_count() or 1
-    left = iter(items)
-    with ThreadPoolExecutor(workers) as pool:
-        ahead: deque[Future[U]] = deque(pool.submit(function, item) for item in islice(left, 16 * workers))
-        while ahead:
-            yield ahead.popleft().result()
-            ahead.extend(pool.submit(function, item) for item in islice(left, 1))

@@ -18,6 +18,8 @@ from harness.processes import has_ended, this_process
 UNFINISHED = "running"
 COMPLETE = "complete"  # of a tracker that has all of a run
 FILES = ("run.json", "metrics.jsonl", "metrics.json", "predictions.csv", "experiment.py")  # beside the folders
+LEFT = ("plots/*.png", "checkpoints/*.pt", "events.out.tfevents.*", "fold*/*/events.out.tfevents.*")  # by a run
+AGAIN = ".again"  # in a folder that was named by --out, and may be written again: by what
 RESULTS = ("accuracy", "interval_low", "interval_high", "loss", "fit_seconds")  # by which runs are compared
 
 
@@ -36,11 +38,17 @@ class RunFolder:
         """
         now = datetime.now().astimezone()
         own = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-        path = runs / name / own if path is None else path
+        named = path is not None
+        path = path or runs / name / own
+        kind = str(record.get("kind", "run"))
+        if named:
+            _require_replaceable(path, kind)
         with storing(path):
             (path / "plots").mkdir(parents=True, exist_ok=True)
-            for old in (*(path / name for name in FILES), *(path / "plots").glob("*.png")):
+            for old in (*(path / name for name in FILES), *(file for glob in LEFT for file in path.glob(glob))):
                 old.unlink(missing_ok=True)
+            if named:
+                (path / AGAIN).write_text(f"{kind}\n", encoding="utf-8")
         started = {"started": now.isoformat(timespec="milliseconds"), **this_process()}
         folder = cls(path, {"name": name, "id": own, "status": UNFINISHED, **started, **record})
         folder.update()
@@ -131,6 +139,10 @@ class RunFolder:
         except (ValueError, IndexError) as error:
             raise UsageError(f"{path} cannot be read", f"damaged: {error}", "run the experiment again") from error
 
+    def write_metrics(self, numbers: dict[str, Any]) -> None:
+        """Writes the numbers by themselves to `metrics.json`, in one step."""
+        write_whole(self.path / "metrics.json", f"{json.dumps(numbers, indent=2)}\n".encode())
+
     def results(self) -> dict[str, float]:
         """RESULTS of the folds that have ended; the loss is that of the best epochs, a mean over images."""
         folds = self.record.get("folds", [])
@@ -161,6 +173,16 @@ class RunFolder:
     def keep_copy(self, experiment_file: Path) -> None:
         """Copies the experiment's file to `experiment.py`."""
         write_whole(self.path / "experiment.py", experiment_file.read_bytes())
+
+
+def _require_replaceable(path: Path, kind: str) -> None:
+    """Raises UsageError where `path` holds anything but what this kind of run was told to put there before."""
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    said = (path / AGAIN).read_text(encoding="utf-8").strip() if (path / AGAIN).is_file() else ""
+    if said != kind:
+        why = f"it is where a {said} goes" if said else "it holds something else, which would be lost"
+        raise UsageError(f"{path} is no place for a {kind}", why, "--out with a new folder")
 
 
 def latest_runs(runs: Path) -> list[RunFolder]:

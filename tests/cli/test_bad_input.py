@@ -196,7 +196,7 @@ CASES = [
     Case("a number beyond all bounds", 2, "is not possible", settings("lr=1" + "0" * 400)),
     Case("a size beyond all bounds", 2, "is not possible", settings("image_size=10000")),
     Case("no data", 4, "harness data demo", settings("data=data/train")),
-    Case("data that DVC has not fetched", 4, "dvc pull data.dvc", dvc_file),
+    Case("data that DVC has not fetched", 4, "harness data ready data", dvc_file),
     Case("data that is a file", 4, "is no folder", settings("data=experiments/tiny.py")),
     Case("no classes", 4, "has no classes", settings("data=experiments")),
     Case("one class only", 4, "one class only", with_data(lambda data: shutil.rmtree(data / "sea"))),
@@ -439,7 +439,7 @@ AFTER = [
     ),
     Case("a truncated test image", 4, "sea/sea00.jpg", judging(lambda data: truncate(data / "sea/sea00.jpg"))),
     Case(
-        "a place for the result that is a file", 1, "tiny.py", judging(lambda d: None, "--out", "experiments/tiny.py")
+        "a place for the result that is a file", 2, "tiny.py", judging(lambda d: None, "--out", "experiments/tiny.py")
     ),
     Case("a run to send that is not there", 2, "is no run folder", words("sync", "nothing")),
     Case("a tracker that there is none of", 2, "wandb", words("sync", "x", "--to", "wandb")),

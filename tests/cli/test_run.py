@@ -179,3 +179,21 @@ def test_what_an_experiment_prints_is_no_result(call: Call, project: Path) -> No
     outcome = call("run", "tiny", "-s", "epochs=1", "--json")
     assert json.loads(outcome.out)["n"] == 33
     assert outcome.err.startswith("hello\n")
+
+
+def test_a_run_may_take_the_place_of_the_one_before(project: Path, call: Callable[..., Outcome]) -> None:
+    for fold in ("1", "2"):
+        outcome = call("run", "tiny", "--fold", fold, "--out", "out/here", "--json")
+        assert outcome.code == 0
+        assert json.loads((project / "out/here/metrics.json").read_text())["folds"][0]["fold"] == int(fold)
+    assert [path.name for path in (project / "out/here/checkpoints").glob("*-best.pt")] == ["fold2-best.pt"]
+    (project / "mine").mkdir()
+    (project / "mine/precious.txt").write_text("x")
+    assert call("run", "tiny", "--out", "mine").code == 2
+    assert [path.name for path in (project / "mine").iterdir()] == ["precious.txt"]
+
+
+def test_what_could_not_be_traced_is_not_trained(project: Path, call: Callable[..., Outcome]) -> None:
+    outcome = call("run", "tiny", "--require-clean")
+    assert (outcome.code, len(outcome.error_lines)) == (2, 3)
+    assert not (project / "runs").exists()

@@ -104,4 +104,4 @@ def test_a_folder_that_dvc_tracks_but_has_not_fetched(tmp_path: Path) -> None:
     assert tracking_file(tmp_path / "data" / "train") == tmp_path / "data.dvc"
     with pytest.raises(DataError) as caught:
         list_images(tmp_path / "data" / "train")
-    assert caught.value.fix == f"dvc pull {tmp_path / 'data.dvc'}"
+    assert caught.value.fix == f"harness data ready {tmp_path / 'data'}"

@@ -11,9 +11,10 @@ from harness.data import pixels as module
 from harness.data.check import check_images
 from harness.data.decode import decode
 from harness.data.folders import list_images
-from harness.data.pixels import Pixels, in_threads
+from harness.data.pixels import Pixels
 from harness.data.transforms import resize
 from harness.errors import DataError
+from harness.parallel import in_threads
 
 
 @pytest.fixture

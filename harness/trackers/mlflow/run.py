@@ -40,6 +40,11 @@ class MLflow:
         self._sent = 0  # rows of metrics.jsonl
         self._ended: set[int] = set()  # folds whose result has been sent
 
+    @property
+    def run_id(self) -> str:
+        """Of the run there; empty before anything was sent."""
+        return self._parent
+
     def send(self) -> None:
         """All that is new in the run folder. The first call makes the run there, or finds it."""
         if not self._parent:

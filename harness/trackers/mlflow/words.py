@@ -30,6 +30,7 @@ def tags(record: Record) -> dict[str, str]:
         "git.dirty": git.get("dirty"),
         "dvc.md5": dvc.get("md5"),
         "dvc.file": dvc.get("file"),
+        "dvc.matches": dvc.get("matches"),
         "data.digest": record["data"].get("digest"),
         "harness.host": record.get("host"),
         "harness.pid": record.get("pid"),
