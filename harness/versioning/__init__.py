@@ -1,0 +1,1 @@
+"""Data and models under DVC."""

@@ -1,0 +1,168 @@
+"""What DVC, Google's client and the network raise, in three lines."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+
+from harness.errors import DataError, HarnessError, RemoteError, UsageError
+from harness.provenance import few
+from harness.redact import shown
+from harness.versioning.remote import HOW, Remote, no_project
+
+KEY = "harness data remote gdrive FOLDER_ID --service-account FILE, or export GDRIVE_CREDENTIALS_DATA"
+# Words of an error -> what is the matter, and what to type. The first that fits counts.
+KNOWN: tuple[tuple[tuple[str, ...], str, str], ...] = (
+    (
+        ("storageQuotaExceeded", "do not have storage quota", "storage quota has been exceeded"),
+        "that Drive has no room for who pushes: a service account has no storage of its own in a person's My Drive",
+        "push to a Shared Drive, or as yourself: docs/data-versioning.md",
+    ),
+    (
+        ("rateLimitExceeded", "quotaExceeded", "dailyLimitExceeded"),
+        "Google's quota of requests is used up",
+        "the same command in a few minutes",
+    ),
+    (
+        ("To use service account", "gdrive_service_account_json_file_path"),
+        "there are no credentials for Google Drive",
+        KEY,
+    ),
+    (
+        ("invalid_grant", "Invalid JWT Signature", "invalid_client", "account not found", "Could not deserialize key"),
+        "Google refuses the credentials: the key is revoked or damaged, or this machine's clock is wrong",
+        KEY,
+    ),
+    (
+        ("insufficientFilePermissions", "insufficientPermissions", "does not have sufficient permissions"),
+        "the account may read the folder, and not write to it",
+        "share the folder with it as Editor",
+    ),
+    (
+        ("accessNotConfigured", "has not been used in project"),
+        "the Drive API is off in the key's project",
+        "switch it on in Google's console: APIs, Google Drive API",
+    ),
+    (
+        ("File not found", "notFound", "ROOT"),
+        "the account cannot see that folder",
+        "share the folder with the account's e-mail: harness doctor shows it",
+    ),
+    (
+        (
+            "Unable to find the server",
+            "Name or service not known",
+            "name resolution",
+            "getaddrinfo",
+            "nodename nor servname",
+        ),
+        "there is no network, or no such host",
+        "the same command, once the network is there",
+    ),
+    (
+        (
+            "Network is unreachable",
+            "No route to host",
+            "Connection refused",
+            "Connection reset",
+            "timed out",
+            "ConnectError",
+        ),
+        "the remote does not answer",
+        "the same command, once it does",
+    ),
+    (
+        (
+            "Access Denied",
+            "AccessDenied",
+            "Forbidden",
+            "403",
+            "401",
+            "Unauthorized",
+            "Permission denied",
+            "PermissionError",
+        ),
+        "the remote refuses: the credentials do not permit it",
+        "harness doctor, which looks at remote and credentials",
+    ),
+    (("No space left", "Disk quota"), "the disk is full", "make room (df -h), then the same command"),
+)
+
+
+def explained(errors: Sequence[BaseException], remote: Remote | None) -> HarnessError:
+    """One error for a person out of what was raised and logged."""
+    told = [f"{type(error).__name__}: {error}" for error in _chain(errors)]
+    text = "\n".join(told)
+    kind = type(errors[0]).__name__
+    if kind == "NotDvcRepoError":
+        return no_project()
+    if kind == "NoRemoteError" or "no remote" in text.lower():
+        return RemoteError("no remote is set up", ".dvc/config names no default remote", HOW)
+    if "to be installed" in text or "RemoteMissingDepsError" in text:
+        scheme = (remote.url.partition(":")[0] if remote else "") or "gdrive"
+        return RemoteError(
+            f"DVC has no driver for {scheme}", "its package is not installed", f'pip install "dvc[{scheme}]"'
+        )
+    where = f"the remote {remote.name} ({shown(remote.url)})" if remote is not None else "DVC"
+    if kind == "LockError":
+        return RemoteError(
+            "another DVC command is at work here", _said(errors[0]), "the same command, once it has ended"
+        )
+    if kind == "ConfirmRemoveError" or "unsaved files without confirmation" in text:
+        return DataError(
+            "files here would be lost",
+            f"no version has {_unsaved(errors[0])}",
+            "harness data track PATH keeps them as a new version; harness data pull --force gives them up",
+        )
+    if kind == "OutputAlreadyTrackedError":
+        return UsageError("git has it already", "one file is kept by git, or by DVC", "git rm -r --cached PATH, first")
+    if kind == "OverlappingOutputPathsError":
+        return UsageError("a part of it is tracked already", _said(errors[0]), "harness data status")
+    if "Failed to authenticate GDrive" in text and remote is not None and not remote.has_service_account:
+        return RemoteError(
+            f"{where} cannot be used",
+            "nobody has logged in here yet, or the login has run out",
+            "dvc push or dvc pull, once, in a terminal: a browser opens",
+        )
+    for words, why, fix in KNOWN:
+        if any(_is_in(text, word) for word in words):
+            return RemoteError(f"{where} cannot be used", why, fix)
+    if "Failed to authenticate GDrive" in text:
+        return RemoteError(f"{where} cannot be used", "Google Drive refuses the credentials", KEY)
+    if kind == "CheckoutError" or "missing cache" in text.lower() or kind in ("DownloadError", "FileTransferError"):
+        return RemoteError(
+            f"{where} has not all that the .dvc files stand for",
+            _said(errors[0]),
+            "harness data push, where the data is",
+        )
+    return RemoteError(f"{where} failed", _said(errors[0]), "the same command with --debug, for the whole traceback")
+
+
+def _unsaved(error: BaseException) -> str:
+    """The files that DVC would have to remove, which stand below its message."""
+    names = [os.path.relpath(line.strip()) for line in str(error).splitlines()[1:] if line.strip()]
+    return shown(few(names)) if names else _said(error)
+
+
+def _chain(errors: Sequence[BaseException]) -> Iterator[BaseException]:
+    """Each error, and what led to it."""
+    seen: set[int] = set()
+    left = list(errors)
+    while left:
+        error = left.pop(0)
+        if id(error) in seen:
+            continue
+        seen.add(id(error))
+        yield error
+        left += [other for other in (error.__cause__, error.__context__) if other is not None]
+
+
+def _is_in(text: str, word: str) -> bool:
+    """Whether it is said; a number only where it stands by itself, and not within a hash."""
+    return re.search(rf"\b{word}\b", text) is not None if word.isdecimal() else word in text
+
+
+def _said(error: BaseException) -> str:
+    """A message in one line, less what must not be shown."""
+    return shown(" ".join((str(error).strip() or type(error).__name__).split()))[:300]

@@ -1,0 +1,203 @@
+"""The default remote of a project: where it is, whether anybody has said so, and whose key opens it."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.errors import RemoteError, UsageError
+from harness.files import write_whole
+from harness.redact import shown
+
+PLACEHOLDER = "PUT-THE-ID-OF-YOUR-FOLDER-HERE"  # of a Google Drive folder; what `.dvc/config` has before anybody chose
+GDRIVE = "gdrive_remote"
+STORAGE = "storage"
+KEY_PATH = "gdrive_service_account_json_file_path"
+HOW = "harness data remote gdrive FOLDER_ID, or harness data remote FOLDER"
+LONGEST = 1000  # characters of an address or path
+CORE = {"autostage": "true", "analytics": "false", "check_update": "false"}
+
+
+@dataclass(frozen=True)
+class Remote:
+    """DVC's default remote, as `.dvc/config` and `.dvc/config.local` describe it together."""
+
+    name: str
+    url: str
+    options: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def is_gdrive(self) -> bool:
+        return self.url.startswith("gdrive://")
+
+    @property
+    def folder(self) -> Path | None:
+        """Where it lies on a disk of this machine; None of any other."""
+        return None if "://" in self.url else Path(".dvc", self.url)
+
+    @property
+    def is_placeholder(self) -> bool:
+        return PLACEHOLDER in self.url
+
+    @property
+    def has_service_account(self) -> bool:
+        """Whether it is a service account that opens it, and not a person with a browser."""
+        return self.is_gdrive and self.options.get("gdrive_use_service_account", "").lower() in ("true", "1", "yes")
+
+    @property
+    def key_file(self) -> Path | None:
+        """The file of the service account's key, where the configuration names one."""
+        path = self.options.get(KEY_PATH)
+        return Path(path) if path else None
+
+
+def default_remote(root: Path = Path()) -> Remote | None:
+    """The remote that DVC uses where none is named; None where there is none. Raises UsageError for a damaged file."""
+    merged = _merged(root)
+    name = merged.get("core", {}).get("remote")
+    if not name:
+        return None
+    options = merged.get(f'remote "{name}"', {})
+    return Remote(name, options.get("url", ""), options)
+
+
+def require_usable(remote: Remote) -> None:
+    """Raises RemoteError where the remote is the one that nobody has set up yet."""
+    if remote.is_placeholder:
+        raise RemoteError("no remote is set up", f".dvc/config still names the placeholder {PLACEHOLDER}", HOW)
+
+
+def no_project() -> RemoteError:
+    return RemoteError("this folder is no DVC project", "it has no .dvc folder", "git init, then dvc init")
+
+
+def set_gdrive(folder: str, key: Path | None, root: Path = Path()) -> Remote:
+    """Makes a Google Drive folder the default remote; the path of the key goes to `.dvc/config.local` alone."""
+    require_plain(folder, "FOLDER_ID")
+    found = re.search(r"(?:folders/|^)([\w-]{10,})(?:[?/#].*)?$", folder)
+    if found is None or found[1] == PLACEHOLDER:
+        raise UsageError(
+            f"{folder!r} is no folder id",
+            "it is the last part of the folder's address: https://drive.google.com/drive/folders/ID",
+            "harness data remote gdrive ID --service-account FILE",
+        )
+    public = {
+        "url": f"gdrive://{found[1]}",
+        "gdrive_use_service_account": "true",
+        "gdrive_acknowledge_abuse": "true",
+    }
+    private = {} if key is None else {KEY_PATH: str(key.absolute())}
+    return _set(GDRIVE, public, private, root)
+
+
+def set_storage(url: str, root: Path = Path()) -> Remote:
+    """Makes a folder, or any address that DVC knows, the default remote."""
+    require_plain(url, "the address")
+    nameless = re.sub(r"^ssh://[\w.-]+@", "ssh://", url)  # a user's name alone is no secret
+    if shown(nameless) != nameless or ("://" in url and "?" in url):
+        address = shown(url).partition("?")[0]
+        raise UsageError(
+            f"{address} carries a password, or a token",
+            ".dvc/config is public: whoever has the project can read it",
+            f"harness data remote {address}, then dvc remote modify --local {STORAGE} password PASSWORD",
+        )
+    if "://" not in url:
+        url = Path(os.path.normpath(Path(url).expanduser().absolute())).as_posix()
+    return _set(STORAGE, {"url": url}, {}, root)
+
+
+def require_plain(value: str, what: str) -> None:
+    """Raises UsageError for what is no name of anything, which may be a key itself: it is not quoted."""
+    if "PRIVATE KEY" in value or "{" in value or len(value) > LONGEST:
+        raise UsageError(
+            f"{what} is no name of a file or folder",
+            "it looks like the content of a key, which belongs nowhere but in a file outside the project",
+            "harness data remote gdrive FOLDER_ID --service-account FILE",
+        )
+    if not value.strip() or value != value.strip() or not value.isprintable() or set(value) & set("#,;\"'`"):
+        raise UsageError(
+            f"{what} cannot be written to .dvc/config",
+            "it is empty, or has a line break, a quote, a comma, ';' or '#' in it, which DVC would read otherwise",
+            "harness data remote FOLDER, with another name",
+        )
+
+
+def _set(name: str, public: dict[str, str], private: dict[str, str], root: Path) -> Remote:
+    if not (root / ".dvc").is_dir():
+        raise no_project()
+    section, config, local = f'remote "{name}"', root / ".dvc" / "config", root / ".dvc" / "config.local"
+    known = _read(config).get("core", {})
+    core = {key: value for key, value in CORE.items() if key not in known} | {"remote": name}
+    own = _read(local).get("core", {}).get("remote", name)
+    if own != name:
+        raise UsageError(
+            f"the default remote of this machine is {own}",
+            f"{local} says so, and it counts more than .dvc/config",
+            "dvc config --local --unset core.remote, then the same command",
+        )
+    if private:
+        write_whole(local, _edited(local, section, private).encode())
+    text = _edited(config, "core", core)
+    write_whole(config, _edited(config, section, public, drop=(KEY_PATH,), text=text).encode())
+    return Remote(name, public["url"], _merged(root).get(section, {}))
+
+
+def _edited(path: Path, section: str, values: dict[str, str], drop: Sequence[str] = (), text: str | None = None) -> str:
+    """The file's text with those values in the section, less the keys `drop`; all else is as it was."""
+    if text is None:
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    head = f"['{section}']" if " " in section else f"[{section}]"
+    at: int | None = None
+    current, left = False, dict(values)
+    kept: list[str] = []
+    for line in text.splitlines():
+        if line.lstrip().startswith("["):
+            inside = _head(line) == section
+            kept.append(line)
+            at = len(kept) if inside else at
+            current = inside
+            continue
+        key = line.partition("=")[0].strip()
+        if current and key in drop:
+            continue
+        if current and key in left:
+            line = f"    {key} = {left.pop(key)}"
+        kept.append(line)
+        if current and line.strip():
+            at = len(kept)
+    added = [f"    {key} = {value}" for key, value in left.items()]
+    if at is None:
+        return "\n".join([*kept, head, *added]) + "\n"
+    return "\n".join([*kept[:at], *added, *kept[at:]]) + "\n"
+
+
+def _head(line: str) -> str:
+    """The section that a line begins, whatever quotes and comment it has."""
+    found = re.match(r"\s*\[(.*?)\]\s*(?:#.*)?$", line)
+    return found[1].strip("'") if found else ""
+
+
+def _merged(root: Path) -> dict[str, dict[str, str]]:
+    merged: dict[str, dict[str, str]] = {}
+    for name in ("config", "config.local"):
+        for section, options in _read(root / ".dvc" / name).items():
+            merged.setdefault(section, {}).update(options)
+    return merged
+
+
+def _read(path: Path) -> dict[str, dict[str, str]]:
+    """A file of DVC's configuration: sections as DVC names them, without quotes around the whole."""
+    parser = configparser.ConfigParser(interpolation=None, inline_comment_prefixes=("#",))
+    try:
+        parser.read(path, encoding="utf-8")
+    except (configparser.Error, UnicodeDecodeError) as error:
+        line = getattr(error, "lineno", None)
+        why = f"damaged{f', in line {line}' if line else ''}"
+        raise UsageError(
+            f"{path} cannot be read", why, f"git checkout {path}, or mend it"
+        ) from None  # it would be quoted
+    return {section.strip("'"): dict(parser[section]) for section in parser.sections()}

@@ -1,0 +1,249 @@
+"""What `harness` asks of DVC: add, pull and push. DVC does the work; its errors become ours."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.callbacks.progress import say
+from harness.data.tracked import CLEAN, DIFFERS, Tracked, read_tracked, state_of, tracked_files
+from harness.errors import DataError, HarnessError, RemoteError, UsageError, storing
+from harness.files import file_md5
+from harness.parallel import in_threads
+from harness.provenance import few
+from harness.versioning.credentials import NONE, VARIABLE, service_account
+from harness.versioning.problems import KEY, explained
+from harness.versioning.remote import HOW, Remote, default_remote, require_usable
+
+LOGGERS = ("dvc", "dvc_data", "dvc_objects", "dvc_gdrive", "pydrive2", "googleapiclient", "oauth2client")
+
+
+def pull(paths: Sequence[str], root: Path = Path(), *, force: bool = False) -> dict[str, Any]:
+    """Fetches what the `.dvc` files of `paths`, or all, stand for, and puts it in its place once all of it is here.
+
+    What DVC's cache has already needs no remote. Files that were changed here and never tracked are kept, unless it is
+    forced: raises DataError. RemoteError for what the remote refuses or has not; what lies here stays then.
+    """
+    make_empty(root)
+    files = tracked_files(paths, root)
+    fetched = 0
+    with _repository(root) as repo:
+        partial = [file for file in files if drop_damaged(repo, file)]
+    remote = _usable(root) if partial else None
+    if remote is not None and remote.folder is not None and not remote.folder.exists():
+        raise RemoteError(
+            f"the remote {remote.name} is not there",
+            f"there is no folder {remote.folder}",
+            "harness data remote FOLDER, if it is elsewhere; if it is a disk of its own, mount it",
+        )
+    with _repository(root, remote) as repo:
+        if remote is not None:
+            fetched = int(repo.fetch(targets=_targets(paths)))
+            _require_fetched(repo, remote, files)
+        with _without_key():
+            return {**repo.checkout(targets=_targets(paths), force=force), "fetched": fetched}
+
+
+def push(paths: Sequence[str], root: Path = Path()) -> int:
+    """Sends what the `.dvc` files of `paths`, or all, stand for. Returns how many files the remote did not have."""
+    remote = _usable(root)
+    make_empty(root)
+    with _repository(root, remote) as repo:
+        for file in tracked_files(paths, root):
+            _require_kept(repo, file)
+        if remote.folder is not None:
+            if not remote.folder.exists():
+                say(f"note: {remote.folder} is not there yet, and is made")
+            for file in tracked_files(paths, root):
+                _forget_lost(repo, remote.folder, read_tracked(file))
+        return int(repo.push(targets=_targets(paths)))
+
+
+def track(path: str, root: Path = Path()) -> list[str]:
+    """Puts `path` under DVC, or its new version. Returns the `.dvc` files that git should keep."""
+    if not Path(path).exists():
+        raise UsageError(f"{path} is not there", "only what is there can be tracked", "harness data track data")
+    if not Path(os.path.normpath(Path(path).absolute())).is_relative_to(root.absolute()):
+        raise UsageError(f"{path} lies outside the project", "DVC keeps what lies in it", f"cp -r {path} .")
+    with _repository(root) as repo:
+        return [os.path.relpath(stage.path) for stage in repo.add([path])]
+
+
+def keep(file: Path, root: Path = Path()) -> None:
+    """Puts what lies here, and is what `file` says, into DVC's cache, so that DVC too takes it for its own."""
+    with _repository(root) as repo:
+        repo.commit(str(file), force=True)
+
+
+@contextlib.contextmanager
+def _repository(root: Path, remote: Remote | None = None) -> Iterator[Any]:
+    """DVC's own object for the project at `root`. What it raises or logs within becomes a HarnessError."""
+    os.environ.setdefault("DVC_NO_ANALYTICS", "1")
+    os.environ.setdefault("GDRIVE_NON_INTERACTIVE", "1")  # else it would open a browser and wait
+    default_remote(root)  # a configuration that is damaged is told in our words, which do not quote it
+    try:
+        from dvc.repo import Repo
+    except ImportError as error:
+        raise RemoteError("DVC is not installed", str(error), 'pip install "dvc[gdrive]"') from error
+    with _heard() as heard, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its own use of what is deprecated is its own business
+        try:
+            with Repo(str(root)) as repo:
+                yield repo
+        except HarnessError:
+            raise
+        except Exception as error:
+            raise explained([error, *heard], remote) from error
+
+
+@contextlib.contextmanager
+def _without_key() -> Iterator[None]:
+    """Within, DVC's driver for Google Drive opens without a key: it is asked for one even where all is here."""
+    missing = VARIABLE not in os.environ
+    if missing:
+        os.environ[VARIABLE] = NONE
+    try:
+        yield
+    finally:
+        if missing:
+            del os.environ[VARIABLE]
+
+
+@contextlib.contextmanager
+def _heard() -> Iterator[list[BaseException]]:
+    """Within, what DVC logs is not printed, and the exceptions among it are in the list: of a file that cannot be
+    transferred it logs why, and raises how many there were.
+    """
+    found: list[BaseException] = []
+
+    class Ear(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.exc_info and record.exc_info[1] is not None:
+                found.append(record.exc_info[1])
+
+    before = {name: (logging.getLogger(name).handlers, logging.getLogger(name).propagate) for name in LOGGERS}
+    ear = Ear()
+    for name in LOGGERS:
+        logging.getLogger(name).handlers, logging.getLogger(name).propagate = [ear], False
+    try:
+        yield found
+    finally:
+        for name, (handlers, propagate) in before.items():
+            logging.getLogger(name).handlers, logging.getLogger(name).propagate = handlers, propagate
+
+
+def _usable(root: Path) -> Remote:
+    """The default remote. Raises RemoteError where it can be seen without any network that it will not do."""
+    remote = default_remote(root)
+    if remote is None:
+        raise RemoteError("no remote is set up", ".dvc/config names no default remote", HOW)
+    require_usable(remote)
+    if remote.has_service_account and service_account(remote) is None:
+        raise RemoteError(
+            f"there are no credentials for {remote.name}", f"neither a key's file nor ${VARIABLE} is there", KEY
+        )
+    return remote
+
+
+def lacking(repo: Any, tracked: Tracked) -> list[str]:
+    """The MD5s of what it stands for that DVC's cache has not, or not to the byte: the list of files before all."""
+
+    def is_whole(md5: str) -> bool:
+        path = _cached(repo, md5)
+        return path.is_file() and file_md5(path) == md5.removesuffix(".dir")
+
+    if not is_whole(tracked.md5):
+        return [tracked.md5]
+    if not tracked.md5.endswith(".dir"):
+        return []
+    wanted = sorted({entry["md5"] for entry in json.loads(_cached(repo, tracked.md5).read_bytes())})
+    return [md5 for md5, whole in zip(wanted, in_threads(is_whole, wanted), strict=True) if not whole]
+
+
+def drop_damaged(repo: Any, file: Path) -> list[str]:
+    """What of it DVC's cache lacks. What is there with another content is removed, since DVC would trust it."""
+    found = lacking(repo, read_tracked(file))
+    for md5 in found:
+        _cached(repo, md5).unlink(missing_ok=True)
+    return found
+
+
+def _cached(repo: Any, md5: str) -> Path:
+    return Path(repo.cache.local.path) / md5[:2] / md5[2:]
+
+
+def _forget_lost(repo: Any, remote: Path, tracked: Tracked) -> None:
+    """Removes from a remote that is a folder what is there in another size than here, and the list of files of a
+    version that has such, or lacks one: where the list is, DVC takes all to be there, and sends nothing.
+    """
+    if not tracked.md5.endswith(".dir"):
+        wanted = [tracked.md5]
+    else:
+        wanted = sorted({entry["md5"] for entry in json.loads(_cached(repo, tracked.md5).read_bytes())})
+    there = {md5: remote / "files" / "md5" / md5[:2] / md5[2:] for md5 in [*wanted, tracked.md5]}
+    lost = [md5 for md5, path in there.items() if _size(path) != _size(_cached(repo, md5))]
+    for md5 in {*lost, tracked.md5} if lost else ():
+        there[md5].unlink(missing_ok=True)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else -1
+
+
+def _require_fetched(repo: Any, remote: Remote, files: Sequence[Path]) -> None:
+    """Raises RemoteError where not all has come, or not as it was."""
+    lost = {str(file): found for file in files if (found := drop_damaged(repo, file))}
+    if not lost:
+        return
+    others = [str(file) for file in files if str(file) not in lost]
+    file, found = next(iter(lost.items()))
+    whole = read_tracked(Path(file)).md5
+    fix = "harness data push, where that version is"
+    why = "that version was never pushed"
+    if whole not in found:  # the list of its files is there, by which DVC takes all of them to be there
+        stored = [f"files/md5/{md5[:2]}/{md5[2:]}" for md5 in found]
+        why = f"missing or damaged there: {few(stored)}"
+        fix = f"remove these and files/md5/{whole[:2]}/{whole[2:]} there, then {fix}"
+    raise RemoteError(
+        f"the remote {remote.name} has not all that {', '.join(lost)} stands for",
+        f"{why}; what lies here is as it was",
+        fix + (f"; harness data pull {' '.join(others)} for the others" if others else ""),
+    )
+
+
+def _require_kept(repo: Any, file: Path) -> None:
+    """Raises DataError where nothing here is what `file` stands for: DVC would send less, and say nothing."""
+    tracked = read_tracked(file)
+    state = state_of(tracked)
+    if state.word == CLEAN and lacking(repo, tracked):
+        repo.commit(str(file), force=True)
+    elif state.word == DIFFERS:
+        say(f"note: {tracked.path} is not what {file} stands for, which is what is sent ({state.fix})")
+    if not lacking(repo, tracked):
+        return
+    raise DataError(
+        f"{tracked.path} cannot be sent",
+        f"the version that {file} stands for is neither there nor in DVC's cache",
+        f"harness data track {tracked.path}, for what is there now; or harness data pull {tracked.path}",
+    )
+
+
+def make_empty(root: Path) -> None:
+    """Folders that are tracked as empty, as `models` before the first champion: no remote has to hold nothing."""
+    for file in root.glob("*.dvc"):
+        tracked = read_tracked(file) if file.is_file() else None
+        if tracked is not None and tracked.files == 0 and not tracked.path.exists():
+            with storing(tracked.path):
+                tracked.path.mkdir(parents=True)
+            keep(file, root)
+
+
+def _targets(paths: Sequence[str]) -> list[str] | None:
+    """What DVC takes for `paths`; None is all there is."""
+    return [path.rstrip("/") for path in paths] or None

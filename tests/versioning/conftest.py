@@ -1,0 +1,77 @@
+"""What the tests of versioning share: a small project, and its data in a folder beside it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Outcome
+
+Call = Callable[..., Outcome]
+FILES = {
+    "train/sea/a.bin": bytes(range(256)),
+    "train/sea/same.bin": bytes(range(256)),
+    "train/forest/été 森.txt": "森".encode(),
+    ".hidden/note": b"\r\n",
+    "empty": b"",
+}
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
+    command = ["git", "-C", str(folder), *identity, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def content_of(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A git and DVC project with five small files in `data/`, and nothing tracked."""
+    home = tmp_path_factory.mktemp("template")
+    for name, content in FILES.items():
+        path = home / "data" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    for command in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
+        subprocess.run(command, cwd=home, check=True, capture_output=True)
+    return home
+
+
+@pytest.fixture
+def project(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, which is the current folder."""
+    home = Path(shutil.copytree(template, tmp_path / "project"))
+    monkeypatch.chdir(home)
+    monkeypatch.delenv("GDRIVE_CREDENTIALS_DATA", raising=False)
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
+    return home
+
+
+@pytest.fixture
+def stored(project: Path, call: Call) -> Path:
+    """The project, whose data are tracked and lie in the folder `storage` beside it, too."""
+    for arguments in (("remote", project.parent / "storage"), ("track", "data"), ("push",)):
+        outcome = call("data", *arguments)
+        assert outcome.code == 0, outcome.err
+    return project
+
+
+def forget(project: Path, *names: str) -> None:
+    for name in names or ("data", ".dvc/cache"):
+        shutil.rmtree(project / name)
+
+
+def assert_told(outcome: Outcome, code: int, *words: str) -> None:
+    """An error of three lines, and nothing else."""
+    assert (outcome.code, outcome.out) == (code, ""), outcome.err
+    assert len(outcome.error_lines) == len(outcome.err.splitlines()) == 3, outcome.err
+    for word in words:
+        assert word in outcome.err

@@ -1,0 +1,170 @@
+"""A plain folder as DVC's remote: what is pushed comes back, and what cannot be is told."""
+
+from __future__ import annotations
+
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from harness.versioning.problems import explained
+from harness.versioning.remote import default_remote
+from tests.versioning.conftest import FILES, Call, assert_told, content_of, forget, git
+
+pytest.importorskip("dvc")
+
+
+def test_what_is_pushed_comes_back_to_the_byte(project: Path, call: Call) -> None:
+    storage = project.parent / "storage"
+    assert f"storage: {storage}, the default remote" in call("data", "remote", storage).out
+    tracked = call("data", "track", "data")
+    assert f"{len(FILES)} files" in tracked.out
+    assert "git add data.dvc .gitignore; git commit" in tracked.out
+    assert call("data", "track", "data").out == f"{tracked.out.splitlines()[0]}, as before\n"
+    pushed = call("data", "push")
+    assert (pushed.code, pushed.out) == (0, "data.dvc: 5 files sent\n")  # two are the same, and the list of all
+    forget(project)
+    pulled = call("data", "pull")
+    assert (pulled.code, pulled.err) == (0, "")
+    assert "5 files fetched" in pulled.out
+    assert content_of(project / "data") == FILES
+
+
+def test_git_keeps_the_tracking_file_and_not_the_data(stored: Path) -> None:
+    git(stored, "add", "-A")
+    kept = git(stored, "ls-files").split()
+    assert {"data.dvc", ".gitignore", ".dvc/config"} <= set(kept)
+    assert not [name for name in kept if name.startswith(("data/", ".dvc/cache"))]
+
+
+def test_a_clone_of_the_project_pulls_the_very_same(stored: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    git(stored, "add", "-A")
+    git(stored, "commit", "-qm", "data")
+    git(stored.parent, "clone", "-q", str(stored), "clone")
+    monkeypatch.chdir(stored.parent / "clone")
+    assert "absent" in call("data", "status").out
+    assert call("data", "pull", "data").code == 0
+    assert content_of(stored.parent / "clone/data") == FILES
+    assert "clean" in call("data", "status").out
+    assert git(stored.parent / "clone", "status", "--porcelain") == ""
+
+
+def test_a_second_push_says_that_the_remote_has_it_all(stored: Path, call: Call) -> None:
+    assert call("data", "push").out == "data.dvc: the remote has it all\n"
+    (stored / "data/new").write_bytes(b"new")
+    assert call("data", "track", "data").code == 0
+    assert call("data", "push", "data").out == "data.dvc: 2 files sent\n"
+
+
+def test_a_single_file_is_kept_as_a_folder_is(project: Path, call: Call) -> None:
+    (project / "one.bin").write_bytes(b"one")
+    call("data", "remote", project.parent / "storage")
+    assert "files" not in call("data", "track", "one.bin").out.splitlines()[0]
+    assert call("data", "push").out == "one.bin.dvc: 1 files sent\n"
+    (project / "one.bin").unlink()
+    forget(project, ".dvc/cache")
+    assert call("data", "pull", "one.bin").code == 0
+    assert (project / "one.bin").read_bytes() == b"one"
+
+
+def test_what_lies_here_and_not_in_the_cache_is_sent(stored: Path, call: Call) -> None:
+    forget(stored, ".dvc/cache")
+    shutil.rmtree(stored.parent / "storage")
+    assert call("data", "push").out == "data.dvc: 5 files sent\n"
+
+
+def test_what_lies_in_the_cache_and_not_here_is_sent(stored: Path, call: Call) -> None:
+    forget(stored, "data")
+    shutil.rmtree(stored.parent / "storage")
+    assert call("data", "push").out == "data.dvc: 5 files sent\n"
+
+
+@pytest.mark.parametrize("lost", [("data", ".dvc/cache"), (".dvc/cache",)], ids=["all", "the-cache-and-a-file"])
+def test_what_is_neither_here_nor_in_the_cache_cannot_be_sent_and_that_is_told(
+    stored: Path, call: Call, lost: tuple[str, ...]
+) -> None:
+    forget(stored, *lost)
+    (stored / "data/empty").unlink(missing_ok=True)
+    outcome = call("data", "push")
+    assert (outcome.code, outcome.out, len(outcome.error_lines)) == (4, "", 3), outcome.err
+    for word in ("data cannot be sent", "data.dvc", "harness data track data"):
+        assert word in outcome.err
+
+
+def test_data_in_a_folder_below_are_sent_from_the_cache_as_well(stored: Path, call: Call) -> None:
+    (stored / "sub").mkdir()
+    (stored / "data").rename(stored / "sub/data")
+    assert call("data", "track", "sub/data").code == 0
+    forget(stored, "sub/data")
+    shutil.rmtree(stored.parent / "storage")
+    assert call("data", "push", "sub/data").out == "sub/data.dvc: 5 files sent\n"
+
+
+def test_a_pull_replaces_no_file_that_was_changed_here(stored: Path, call: Call) -> None:
+    (stored / "data/empty").write_bytes(b"precious")
+    assert_told(call("data", "pull"), 4, "files here would be lost", "harness data track")
+    assert (stored / "data/empty").read_bytes() == b"precious"
+
+
+def test_a_pull_of_what_the_remote_has_lost_is_told(stored: Path, call: Call) -> None:
+    forget(stored)
+    shutil.rmtree(stored.parent / "storage/files")
+    assert_told(call("data", "pull"), 5, "the remote storage has not all that data.dvc stands for", "harness data push")
+    shutil.rmtree(stored.parent / "storage")
+    assert_told(call("data", "pull"), 5, "the remote storage is not there", str(stored.parent / "storage"), "mount it")
+
+
+def test_a_hash_with_403_in_it_is_no_answer_of_a_server(stored: Path) -> None:
+    lost = FileNotFoundError("storage/files/md5/40/31aa403bb401")
+    assert "refuses" not in str(explained([lost], default_remote(stored)))
+    assert "refuses" in str(explained([OSError("<HttpError 403 when requesting it>")], default_remote(stored)))
+
+
+def test_a_folder_that_is_tracked_as_empty_needs_no_remote_to_hold_it(stored: Path, call: Call) -> None:
+    (stored / "models").mkdir()
+    assert call("data", "track", "models").code == 0
+    forget(stored, "models", ".dvc/cache")
+    for verb in ("push", "pull"):
+        outcome = call("data", verb)
+        assert outcome.code == 0, outcome.err
+    assert (stored / "models").is_dir()
+    assert call("data", "status", "models").out.split()[:3] == ["models", "clean", "0"]
+
+
+@pytest.mark.parametrize("verb", ["push", "pull"])
+def test_without_a_remote_nothing_can_be_sent_or_fetched(project: Path, call: Call, verb: str) -> None:
+    call("data", "track", "data")
+    assert "no remote" in call("data", "remote").out
+    forget(project, ".dvc/cache")
+    assert_told(call("data", verb), 5, "no remote is set up", "harness data remote FOLDER")
+
+
+def test_a_remote_whose_driver_is_not_installed(project: Path, call: Call) -> None:
+    if find_spec("dvc_s3") is not None:
+        pytest.skip("the driver is installed")
+    assert call("data", "remote", "s3://ours/data").code == 0
+    call("data", "track", "data")
+    assert_told(call("data", "push"), 5, "DVC has no driver for s3", 'pip install "dvc[s3]"')
+    forget(project)
+    assert_told(call("data", "pull"), 5, "DVC has no driver for s3")
+
+
+def test_another_dvc_command_at_work_is_told(stored: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    import dvc.lock
+    import zc.lockfile
+
+    monkeypatch.setattr(dvc.lock, "DEFAULT_TIMEOUT", 0.01)
+    lock = zc.lockfile.LockFile(str(stored / ".dvc/tmp/lock"))
+    try:
+        outcome = call("data", "pull")
+    finally:
+        lock.close()
+    assert_told(outcome, 5, "another DVC command is at work here", "once it has ended")
+
+
+def test_a_remote_folder_that_is_a_file_is_told(project: Path, call: Call) -> None:
+    (project.parent / "storage").write_text("")
+    call("data", "remote", project.parent / "storage")
+    call("data", "track", "data")
+    assert_told(call("data", "push"), 5, "storage")

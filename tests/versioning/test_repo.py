@@ -1,0 +1,197 @@
+"""What is sent and fetched where something is damaged, missing or of another version, and what lies here stays."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import warnings
+from pathlib import Path
+
+import pytest
+
+from harness.data.tracked import read_tracked
+from harness.files import md5_of
+from harness.versioning.remote import PLACEHOLDER
+from harness.versioning.repo import lacking
+from tests.versioning.conftest import FILES, Call, assert_told, content_of, forget, git
+
+pytest.importorskip("dvc")
+WAVES = md5_of(FILES["train/sea/a.bin"])
+
+
+def damage(store: Path, md5: str = WAVES) -> Path:
+    """Other bytes under the name of an object, in DVC's cache or in a folder that is a remote."""
+    path = store / "files/md5" / md5[:2] / md5[2:]
+    path.chmod(0o644)
+    path.write_bytes(b"damaged")
+    return path
+
+
+def is_kept_whole(project: Path, file: str) -> bool:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # DVC's own
+        from dvc.repo import Repo
+
+        with Repo(str(project)) as repo:
+            return not lacking(repo, read_tracked(project / file))
+
+
+def replace_version(project: Path, call: Call) -> str:
+    """Tracks v2 of the data, which is not pushed, and puts v1 back here; returns what `data.dvc` says of v2."""
+    first = (project / "data.dvc").read_text()
+    (project / "data/new").write_bytes(b"v2")
+    assert call("data", "track", "data").code == 0
+    second = (project / "data.dvc").read_text()
+    (project / "data.dvc").write_text(first)
+    assert call("data", "pull").code == 0
+    assert content_of(project / "data") == FILES
+    return second
+
+
+@pytest.mark.parametrize("path", ["data", "one.bin"])
+def test_a_version_is_kept_whole_only_where_every_byte_of_it_is_in_the_cache(
+    project: Path, call: Call, path: str
+) -> None:
+    (project / "one.bin").write_bytes(FILES["train/sea/a.bin"])
+    assert call("data", "track", path).code == 0
+    assert is_kept_whole(project, f"{path}.dvc")
+    one = damage(project / ".dvc/cache")
+    assert not is_kept_whole(project, f"{path}.dvc")
+    one.unlink()
+    assert not is_kept_whole(project, f"{path}.dvc")
+
+
+def test_a_damaged_list_is_not_whole(stored: Path) -> None:
+    damage(stored / ".dvc/cache", read_tracked(stored / "data.dvc").md5)
+    assert not is_kept_whole(stored, "data.dvc")
+
+
+def test_a_pull_that_fails_leaves_what_lies_here_as_it_was(stored: Path, call: Call) -> None:
+    second = replace_version(stored, call)
+    forget(stored, ".dvc/cache")
+    (stored / "data.dvc").write_text(second)
+    outcome = call("data", "pull")
+    assert_told(outcome, 5, "the remote storage has not all that data.dvc stands for", "what lies here is as it was")
+    assert content_of(stored / "data") == FILES
+
+
+@pytest.mark.parametrize("remote", ["none", "placeholder", "no key", "gone"])
+def test_what_the_cache_has_needs_no_remote(stored: Path, call: Call, remote: str) -> None:
+    second = replace_version(stored, call)
+    shutil.rmtree(stored.parent / "storage")
+    gdrive = (
+        "[core]\n    remote = ours\n['remote \"ours\"']\n    gdrive_use_service_account = true\n    url = gdrive://"
+    )
+    if remote != "gone":
+        config = {"none": "", "placeholder": f"{gdrive}{PLACEHOLDER}\n", "no key": f"{gdrive}1aTeamFolderOfOurs0000\n"}
+        (stored / ".dvc/config").write_text(config[remote])
+    (stored / "data.dvc").write_text(second)
+    forget(stored, "data")
+    outcome = call("data", "pull")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert content_of(stored / "data") == FILES | {"new": b"v2"}
+
+
+def test_a_damaged_object_in_the_remote_is_no_success(stored: Path, call: Call) -> None:
+    damage(stored.parent / "storage")
+    forget(stored)
+    outcome = call("data", "pull")
+    assert_told(outcome, 5, "storage")
+    assert b"damaged" not in content_of(stored / "data").values()
+
+
+def test_what_is_told_of_a_damaged_object_in_the_remote_puts_it_right(stored: Path, call: Call, tmp_path: Path) -> None:
+    bad = damage(stored.parent / "storage")
+    bad.write_bytes(bytes(len(FILES["train/sea/a.bin"])))  # of the right size, which only a pull can see
+    clone = shutil.copytree(stored, tmp_path / "clone")
+    forget(stored)
+    outcome = call("data", "pull")
+    (fix,) = [line for line in outcome.error_lines if line.startswith("  try: ")]
+    assert bad.relative_to(stored.parent / "storage").as_posix() in outcome.err
+    named = re.search(r"and (files/md5/\S+) there, then harness data push", fix)
+    assert named is not None
+    bad.unlink()
+    (stored.parent / "storage" / named[1]).unlink()
+    os.chdir(clone)
+    assert call("data", "push").out == "data.dvc: 2 files sent\n"
+    os.chdir(stored)
+    assert call("data", "pull").code == 0  # what had come damaged is no more in the cache
+    assert content_of(stored / "data") == FILES
+
+
+@pytest.mark.parametrize("how", ["emptied", "removed", "the list cut short"])
+def test_a_push_sends_again_what_the_remote_has_lost(stored: Path, call: Call, how: str) -> None:
+    storage = stored.parent / "storage"
+    bad = damage(storage, read_tracked(stored / "data.dvc").md5 if how == "the list cut short" else WAVES)
+    if how == "removed":
+        bad.unlink()
+    pushed = call("data", "push")
+    assert (pushed.code, "files sent" in pushed.out) == (0, True)
+    assert call("data", "push").out == "data.dvc: the remote has it all\n"
+    forget(stored)
+    assert call("data", "pull").code == 0
+    assert content_of(stored / "data") == FILES
+
+
+def test_of_several_the_others_can_be_had_by_name(stored: Path, call: Call) -> None:
+    (stored / "photos").mkdir()
+    (stored / "photos/a").write_bytes(b"never pushed")
+    assert call("data", "track", "photos").code == 0
+    forget(stored, "data", "photos", ".dvc/cache")
+    assert_told(call("data", "pull"), 5, "photos.dvc", "harness data pull data.dvc for the others")
+    assert call("data", "pull", "data.dvc").code == 0
+    assert content_of(stored / "data") == FILES
+
+
+def test_a_change_can_be_given_up(stored: Path, call: Call) -> None:
+    (stored / "data/empty").write_bytes(b"a mistake")
+    (stored / "data/new").write_bytes(b"another")
+    refused = call("data", "pull")
+    assert_told(refused, 4, "data/empty", "data/new", "harness data pull --force gives them up")
+    assert call("data", "pull", "--force").code == 0
+    assert content_of(stored / "data") == FILES
+
+
+def test_a_damaged_object_in_the_cache_is_put_right_from_what_lies_here(stored: Path, call: Call) -> None:
+    shutil.rmtree(stored.parent / "storage")
+    forget(stored, "data")
+    assert call("data", "pull").code == 0
+    one = stored / "data/train/sea/a.bin"
+    content = one.read_bytes()
+    damage(stored / ".dvc/cache")
+    one.unlink()  # where it is the same file as the one in the cache
+    one.write_bytes(content)
+    (stored / "data/train/sea/same.bin").unlink()
+    (stored / "data/train/sea/same.bin").write_bytes(content)
+    assert call("data", "push").code == 0
+    forget(stored)
+    assert call("data", "pull").code == 0
+    assert content_of(stored / "data") == FILES
+
+
+def test_a_damaged_object_in_the_cache_is_not_sent(stored: Path, call: Call) -> None:
+    shutil.rmtree(stored.parent / "storage")
+    forget(stored, "data")
+    damage(stored / ".dvc/cache")
+    assert_told(call("data", "push"), 4, "data cannot be sent")
+    assert not (stored.parent / "storage/files").exists()
+
+
+def test_where_the_data_differ_it_is_told_that_the_tracked_version_is_sent(stored: Path, call: Call) -> None:
+    shutil.rmtree(stored.parent / "storage")
+    (stored / "data/new").write_bytes(b"never tracked")
+    outcome = call("data", "push")
+    assert (outcome.code, outcome.out) == (0, "data.dvc: 5 files sent\n")
+    assert outcome.err.startswith("note: data is not what data.dvc stands for, ")
+    forget(stored)
+    assert call("data", "pull").code == 0
+    assert content_of(stored / "data") == FILES
+
+
+def test_what_cannot_be_tracked_is_told(stored: Path, call: Call, tmp_path: Path) -> None:
+    (stored / "notes").write_text("of git's")
+    git(stored, "add", "notes")
+    assert_told(call("data", "track", "notes"), 2, "git has it already")
+    (tmp_path / "elsewhere").mkdir()
+    assert_told(call("data", "track", tmp_path / "elsewhere"), 2, "lies outside the project")

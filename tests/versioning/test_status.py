@@ -1,0 +1,114 @@
+"""`harness data status` and `harness data ready`: what is here, against what is tracked."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.versioning.conftest import FILES, Call, assert_told, content_of, forget
+
+pytest.importorskip("dvc")
+
+
+def test_the_status_says_clean_differs_or_absent_and_what_to_type(stored: Path, call: Call) -> None:
+    md5 = json.loads(call("data", "status", "--json").out)["tracked"][0]["md5"]
+    assert call("data", "status").out == f"data  clean    5 files  as data.dvc says: {md5}\n"
+    (stored / "data/new").write_bytes(b"new")
+    (stored / "data/empty").write_bytes(b"not now")
+    differs = call("data", "status", "data").out
+    assert "differs" in differs
+    kept = "harness data track data keeps it as a new version; harness data pull --force data gives it up"
+    assert f": 1 changed, 1 new: {kept}\n" in differs
+    forget(stored, "data")
+    absent = call("data", "status", "data/").out
+    assert absent == f"data  absent   no files  data.dvc stands for {md5} (5 files): harness data ready data\n"
+
+
+def test_the_status_as_json(stored: Path, call: Call) -> None:
+    clean = json.loads(call("data", "status", "--json").out)
+    (found,) = clean["tracked"]
+    assert found == {
+        "path": "data",
+        "file": "data.dvc",
+        "status": "clean",
+        "tracked_md5": found["md5"],
+        "md5": found["md5"],
+        "tracked_files": 5,
+        "files": 5,
+        "changes": None,
+    }
+    (stored / "data/empty").unlink()
+    (differs,) = json.loads(call("data", "status", "--json").out)["tracked"]
+    assert (differs["status"], differs["changes"]) == ("differs", {"changed": 0, "new": 0, "missing": 1})
+    forget(stored, "data")
+    (absent,) = json.loads(call("data", "status", "--json").out)["tracked"]
+    assert (absent["status"], absent["md5"], absent["files"], absent["changes"]) == ("absent", None, 0, None)
+
+
+def test_a_path_that_is_not_tracked_is_told(stored: Path, call: Call) -> None:
+    for verb in ("status", "push", "pull", "ready"):
+        assert_told(call("data", verb, "nothing"), 2, "nothing is not tracked", "harness data track nothing")
+    assert_told(call("data", "track", "nothing"), 2, "nothing is not there")
+    (stored / "data.dvc").unlink()
+    assert_told(call("data", "status"), 2, "nothing is tracked here")
+
+
+def test_data_that_are_as_they_should_be_are_ready(stored: Path, call: Call) -> None:
+    outcome = call("data", "ready", "data", "--receipt", "made/receipt.json")
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.startswith("data  clean")
+    md5 = json.loads(call("data", "status", "--json").out)["tracked"][0]["md5"]
+    assert json.loads((stored / "made/receipt.json").read_text()) == {"md5": md5, "files": 5}
+    assert call("data", "ready", "--md5", md5).code == 0
+
+
+@pytest.mark.parametrize("place", ["data.dvc", "data/new.json", ".", ""])
+def test_a_receipt_takes_nobodys_place(stored: Path, call: Call, place: str) -> None:
+    before = (stored / "data.dvc").read_bytes()
+    assert_told(call("data", "ready", "data", "--receipt", place), 2, "is no place for a receipt")
+    assert (stored / "data.dvc").read_bytes() == before
+    assert content_of(stored / "data") == FILES
+
+
+def test_data_that_are_absent_are_pulled_to_be_ready(stored: Path, call: Call) -> None:
+    forget(stored)
+    outcome = call("data", "ready")
+    assert outcome.code == 0, outcome.err
+    assert content_of(stored / "data") == FILES
+
+
+def test_data_that_differ_are_not_ready_and_are_left_alone(stored: Path, call: Call) -> None:
+    (stored / "data/empty").write_bytes(b"precious")
+    outcome = call("data", "ready", "--receipt", "receipt.json")
+    assert_told(outcome, 4, "data is not what data.dvc says", "1 changed", "harness data status data")
+    assert (stored / "data/empty").read_bytes() == b"precious"
+    assert not (stored / "receipt.json").exists()
+
+
+def test_another_version_than_the_wanted_one_is_not_ready(stored: Path, call: Call) -> None:
+    assert_told(call("data", "ready", "--md5", "0.dir"), 4, "data.dvc stands for another version", "and not 0.dir")
+
+
+def test_absent_data_without_a_remote_are_not_ready(project: Path, call: Call) -> None:
+    call("data", "track", "data")
+    forget(project)
+    assert_told(call("data", "ready"), 5, "no remote is set up")
+
+
+def test_absent_demo_data_are_drawn_and_need_no_remote(
+    project: Path, call: Call, template: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call("data", "track", "data")
+    (demo,) = json.loads(call("data", "status", "--json").out)["tracked"]
+    monkeypatch.setattr("harness.data.demo.DIGEST", demo["md5"])
+    monkeypatch.setattr("harness.data.demo.draw_demo", lambda folder: shutil.copytree(template / "data", folder))
+    forget(project)
+    assert call("data", "ready").code == 0
+    assert content_of(project / "data") == FILES
+    forget(project, "data")
+    call("data", "remote", project.parent / "storage")
+    assert call("data", "pull").code == 0  # out of DVC's cache, which has taken them for its own
+    assert content_of(project / "data") == FILES
