@@ -1,0 +1,67 @@
+"""`harness doctor`."""
+
+from __future__ import annotations
+
+import json
+from shlex import quote
+
+import click
+
+from harness.cli import main as cli
+from harness.errors import RemoteError, UsageError
+
+
+@click.command("doctor", short_help=cli.VERBS["doctor"])
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@click.option(
+    "--install-hook", is_flag=True, help="Install the git hook that refuses keys and tokens, and nothing else."
+)
+@click.option("--staged", is_flag=True, help="Only search what is about to be committed; what the hook calls.")
+@click.option("--secrets", is_flag=True, help="Only search the tree and the history for keys and tokens, as CI does.")
+def command(as_json: bool, install_hook: bool, staged: bool, secrets: bool) -> None:
+    """Say in one screen whether everything that a run needs is there. Exit code 5 where something does not work."""
+    if install_hook:
+        from harness.hook import install_hook as install
+
+        click.echo(f"{install()}: from now on a commit with a key or token in it is refused")
+        return
+    if staged:
+        _refuse_staged()
+        return
+    from harness.doctor.every import examine
+    from harness.doctor.finding import PROBLEM, WARNING
+    from harness.doctor.repository import secrets as search
+
+    found = []
+    for finding in search(alone=True) if secrets else examine():
+        found.append(finding)
+        if not as_json:
+            click.echo(f"{finding.word:<8} {finding.subject:<16} {finding.text}")
+            if finding.word != "ok":
+                click.echo(f"{'':<8} {'':<16} try: {finding.fix}")
+    problems = [finding for finding in found if finding.word == PROBLEM]
+    warnings = sum(finding.word == WARNING for finding in found)
+    if as_json:
+        click.echo(json.dumps({"ok": not problems, "findings": [finding.to_dict() for finding in found]}))
+    elif not problems and not secrets:
+        some = f"nothing is broken; {warnings} warning{'s' * (warnings > 1)}"
+        click.echo(f"\n{some}" if warnings else "\neverything is there")
+    if problems:
+        raise RemoteError(
+            f"{len(problems)} of {len(found)} findings are problems",
+            "; ".join(finding.subject for finding in problems),
+            "what stands below each",
+        )
+
+
+def _refuse_staged() -> None:
+    from harness.leaks import in_index
+
+    found = in_index()
+    if found:
+        files = " ".join(sorted({quote(leak.path) for leak in found}))
+        raise UsageError(
+            "this commit is refused: it holds a secret",
+            "; ".join(map(str, found)),
+            f"git rm --cached {files}, and keep it outside the project",
+        )

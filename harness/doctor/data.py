@@ -1,0 +1,76 @@
+"""Data and models against their `.dvc` files, the remote that they come from, and its key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+from harness.data.tracked import CLEAN, read_tracked, state_of
+from harness.doctor.finding import OK, PROBLEM, WARNING, Finding
+from harness.errors import HarnessError
+from harness.redact import shown
+from harness.versioning.credentials import VARIABLE, service_account
+from harness.versioning.remote import HOW, Remote, default_remote
+
+LIMITS = "it can read what is shared with it, and cannot push to a person's My Drive: docs/data-versioning.md"
+
+
+def tracked() -> Iterator[Finding]:
+    """What lies here against each `.dvc` file."""
+    files = sorted(path for path in Path().glob("*.dvc") if path.is_file())
+    if not files:
+        yield Finding("data", WARNING, "nothing is tracked by DVC here", "harness data track data")
+    for file in files:
+        try:
+            state = state_of(read_tracked(file))
+        except HarnessError as error:
+            yield Finding(file.stem, PROBLEM, f"{error.what}: {error.why}", error.fix)
+            continue
+        text = f"{state.word}, {len(state.files)} files, {file} says {state.tracked.md5}"
+        yield Finding(file.stem, OK if state.word == CLEAN else WARNING, text, state.fix)
+
+
+def remote() -> Iterator[Finding]:
+    """DVC, its default remote, and who may use it."""
+    if find_spec("dvc") is None:
+        yield Finding(
+            "dvc", WARNING, "DVC is not installed: data and models cannot be fetched", 'pip install "dvc[gdrive]"'
+        )
+    found = default_remote()
+    if found is None or found.is_placeholder:
+        why = "there is none" if found is None else ".dvc/config names a placeholder"
+        yield Finding("remote", WARNING, f"no remote is set up: {why}", HOW)
+        return
+    if found.folder is not None and not found.folder.is_dir():
+        text = f"{found.name}: there is no folder {found.folder}"
+        yield Finding("remote", WARNING, text, "harness data push makes it; if it is a disk of its own, mount it")
+        return
+    yield Finding("remote", OK, f"{found.name}: {shown(found.url)}")
+    if found.has_service_account:
+        yield from _key(found)
+    elif found.is_gdrive:
+        text = "a person's login, in a browser: the first dvc push or dvc pull here opens one"
+        yield Finding("credentials", OK, text)
+
+
+def _key(remote: Remote) -> Iterator[Finding]:
+    if find_spec("dvc_gdrive") is None:
+        yield Finding("gdrive", PROBLEM, "DVC's driver for Google Drive is not installed", 'pip install "dvc[gdrive]"')
+    try:
+        account = service_account(remote)
+    except HarnessError as error:
+        yield Finding("credentials", PROBLEM, f"{error.what}: {error.why}", error.fix)
+        return
+    if account is None:
+        yield Finding(
+            "credentials",
+            WARNING,
+            f"no key: neither a file nor ${VARIABLE}",
+            "harness data remote gdrive FOLDER_ID --service-account FILE",
+        )
+        return
+    yield Finding(
+        "credentials", OK, f"service account {account.email}, from {account.source}: share the folder with it"
+    )
+    yield Finding("push", WARNING, LIMITS, "harness data pull works; for push, one of the two ways in that page")

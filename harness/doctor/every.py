@@ -1,0 +1,33 @@
+"""All checks, in the order in which they are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from harness.doctor import data, machine, repository, stores
+from harness.doctor.finding import PROBLEM, Finding
+from harness.errors import HarnessError
+
+CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
+    machine.python,
+    machine.device,
+    machine.disk,
+    data.tracked,
+    data.remote,
+    stores.mlflow,
+    stores.tensorboard,
+    repository.hook,
+    repository.secrets,
+)
+
+
+def examine() -> Iterator[Finding]:
+    """Every finding, as it is found. A check that fails is itself a finding, and ends no other."""
+    for check in CHECKS:
+        try:
+            yield from check()
+        except HarnessError as error:
+            yield Finding(check.__name__, PROBLEM, f"{error.what}: {error.why}", error.fix)
+        except Exception as error:  # whatever a library of somebody's raises
+            first = (str(error).strip() or type(error).__name__).splitlines()[0]
+            yield Finding(check.__name__, PROBLEM, f"{type(error).__name__}: {first}", "harness doctor --debug")

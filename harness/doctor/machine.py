@@ -1,0 +1,68 @@
+"""Python, packages, device and disk."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+from harness.cache.store import cache_folder
+from harness.doctor.finding import OK, PROBLEM, WARNING, Finding
+from harness.version import __version__
+
+OLDEST = (3, 10)
+NEEDED = ("torch", "torchvision", "numpy", "pillow", "scikit-learn", "matplotlib", "tqdm", "click", "optuna")
+SHOWN = ("torch", "torchvision", "mlflow", "tensorboard", "optuna", "dvc", "dvc-gdrive", "scikit-learn")
+LITTLE, TOO_LITTLE = 5e9, 5e8  # bytes free: a run's checkpoints take 45 MB times two for each fold
+
+
+def python() -> Iterator[Finding]:
+    """Its version, and the packages."""
+    word = OK if sys.version_info >= OLDEST else PROBLEM
+    where = "in an environment of its own" if sys.prefix != sys.base_prefix else "of the system"
+    yield Finding(
+        "python", word, f"{platform.python_version()}, {where}; harness {__version__}", "python 3.10 or newer"
+    )
+    versions = {name: _version(name) for name in {*NEEDED, *SHOWN}}
+    missing = [name for name in NEEDED if versions[name] is None]
+    told = ", ".join(f"{name} {versions[name]}" for name in SHOWN if versions[name] is not None)
+    if missing:
+        yield Finding("packages", PROBLEM, f"{', '.join(missing)} missing", f"pip install {' '.join(missing)}")
+    else:
+        yield Finding("packages", OK, told)
+
+
+def device() -> Iterator[Finding]:
+    """What trains here, and in which arithmetic."""
+    import torch
+
+    from harness.engine import choose_device
+    from harness.precision import choose_precision
+
+    chosen = choose_device("auto")
+    name = torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else f"{torch.get_num_threads()} threads"
+    precision = choose_precision("auto", chosen)
+    yield Finding("device", OK, f"{chosen} ({name}), {precision.name}: {precision.reason}")
+
+
+def disk() -> Iterator[Finding]:
+    """Room where runs and the cache go."""
+    for subject, folder in {"disk, runs": Path(), "disk, cache": cache_folder()}.items():
+        there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+        if not os.access(there, os.W_OK):
+            yield Finding(subject, PROBLEM, f"{there} may not be written", f"chmod u+w {there}")
+            continue
+        free = shutil.disk_usage(there).free
+        word = PROBLEM if free < TOO_LITTLE else WARNING if free < LITTLE else OK
+        yield Finding(subject, word, f"{free / 1e9:.0f} GB free at {there}", "harness cache clear, or make room")
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None

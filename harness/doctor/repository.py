@@ -1,0 +1,68 @@
+"""Git: the hook that refuses secrets, and secrets that are there already."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness import leaks
+from harness.doctor.finding import OK, PROBLEM, WARNING, Finding
+from harness.errors import HarnessError
+from harness.hook import hook_file, is_ours
+
+MOST = 5  # places that are named
+REVOKE = "first make it worthless, where it was made (Google's console: Keys, Delete)"
+# filter-repo takes the address of the remote away, and `--all` leaves tags out
+PURGE = (
+    "pip install git-filter-repo; git filter-repo --force --invert-paths --path {}; "
+    "git remote add origin ADDRESS; git push --force --all; git push --force --tags"
+)
+
+
+def hook() -> Iterator[Finding]:
+    """Whether commits are looked at."""
+    path = hook_file(Path())
+    if path is None:
+        yield Finding("git", WARNING, "this is no git repository: runs cannot say which code made them", "git init")
+    elif is_ours(path) and os.access(path, os.X_OK):  # git passes over one that is not executable
+        yield Finding("git hook", OK, "each commit is searched for keys and tokens")
+    else:
+        yield Finding(
+            "git hook", WARNING, "no hook keeps keys and tokens out of commits", "harness doctor --install-hook"
+        )
+
+
+def secrets(alone: bool = False) -> Iterator[Finding]:
+    """Keys and tokens in the tree and in the history. Asked for `alone`, a search that cannot be made is a problem."""
+    if hook_file(Path()) is None and not alone:
+        return  # of which `hook` has told
+    try:
+        here, before = leaks.in_tree(), leaks.in_history()
+    except HarnessError as error:
+        yield Finding("secrets", PROBLEM if alone else WARNING, f"{error.what}: {error.why}", error.fix)
+        return
+    if not here and not before:
+        yield Finding("secrets", OK, "no key or token in the tree or in the history")
+    if leaks.is_shallow():
+        yield Finding(
+            "history", WARNING, "it was cut short when it was cloned: only a part was searched", "git fetch --unshallow"
+        )
+    if here:
+        tracked = leaks.tracked_names()
+        known = sorted({shlex.quote(leak.path) for leak in here if leak.path in tracked})
+        fix = "move it out of the project"  # of a file that git has never seen, nothing is lost
+        if known:
+            fix = f"{REVOKE}; then git rm --cached {' '.join(known)}, and {fix}"
+        yield Finding("secrets", PROBLEM, _told(here), fix)
+    if before:
+        paths = sorted({shlex.quote(leak.path) for leak in before})
+        yield Finding(
+            "secrets, history", PROBLEM, _told(before), f"{REVOKE}; then {PURGE.format(' --path '.join(paths))}"
+        )
+
+
+def _told(found: list[leaks.Leak]) -> str:
+    more = f", and {len(found) - MOST} more" if len(found) > MOST else ""
+    return "; ".join(str(leak) for leak in found[:MOST]) + more

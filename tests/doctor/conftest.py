@@ -1,0 +1,52 @@
+"""What the tests of the doctor share: a folder outside git, a clean repository, and short ways to read findings."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.doctor.finding import Finding
+from harness.files import folder_md5, md5_of
+
+
+def git(*arguments: str) -> None:
+    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
+    subprocess.run(["git", *identity, *arguments], check=True, capture_output=True)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder outside git, which is the current one."""
+    home = tmp_path / "project"
+    home.mkdir()
+    monkeypatch.chdir(home)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    for name in ("MLFLOW_TRACKING_URI", "GDRIVE_CREDENTIALS_DATA"):
+        monkeypatch.delenv(name, raising=False)
+    return home
+
+
+@pytest.fixture
+def repo(folder: Path) -> Path:
+    """A git repository with one clean commit, and data that are what `data.dvc` says."""
+    (folder / "data").mkdir()
+    (folder / "data/a.txt").write_bytes(b"a")
+    md5 = folder_md5({"a.txt": md5_of(b"a")})
+    (folder / "data.dvc").write_text(f"outs:\n- md5: {md5}\n  nfiles: 1\n  hash: md5\n  path: data\n")
+    (folder / ".gitignore").write_text("/data\n")
+    git("init", "-q")
+    git("add", "-A")
+    git("commit", "-qm", "x")
+    return folder
+
+
+def words(findings: Iterator[Finding]) -> dict[str, str]:
+    return {finding.subject: finding.word for finding in findings}
+
+
+def only(findings: Iterator[Finding]) -> Finding:
+    (found,) = findings
+    return found

@@ -1,0 +1,142 @@
+"""The checks of data and models, of their remote and of its key."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from harness.doctor import data, every
+from harness.doctor.finding import OK, PROBLEM, WARNING, Finding
+from harness.versioning.remote import PLACEHOLDER
+from tests.doctor.conftest import only, words
+
+SECRET = "Zm9vYmFy" * 8
+EMAIL = "robot@ours.iam.gserviceaccount.com"
+KEY = {
+    "type": "service_account",
+    "private_key": "-----BEGIN " + f"PRIVATE KEY-----\n{SECRET}\n-----END " + "PRIVATE KEY-----\n",
+    "client_email": EMAIL,
+    "token_uri": "https://oauth2.googleapis.com/token",
+}
+
+
+def set_remote(folder: Path, url: str, options: str = "", local: str = "") -> None:
+    (folder / ".dvc").mkdir(exist_ok=True)
+    section = "['remote \"ours\"']\n"
+    (folder / ".dvc/config").write_text(f"[core]\n    remote = ours\n{section}    url = {url}\n{options}")
+    (folder / ".dvc/config.local").write_text(f"{section}{local}" if local else "")
+
+
+def test_data_against_what_their_dvc_file_says(repo: Path) -> None:
+    clean = only(data.tracked())
+    assert (clean.subject, clean.word) == ("data", OK)
+    assert "clean, 1 files" in clean.text
+    (repo / "data/a.txt").write_bytes(b"b")
+    differs = only(data.tracked())
+    kept = "harness data track data keeps it as a new version; harness data pull --force data gives it up"
+    assert (differs.word, differs.fix) == (WARNING, kept)
+    assert differs.text.startswith("differs")
+    shutil.rmtree(repo / "data")
+    absent = only(data.tracked())
+    assert (absent.word, absent.fix) == (WARNING, "harness data ready data")
+    assert absent.text.startswith("absent")
+
+
+def test_each_tracked_folder_has_its_finding_and_a_damaged_file_is_a_problem(repo: Path) -> None:
+    (repo / "models.dvc").write_text("<<<<<<< HEAD\n")
+    found = {finding.subject: finding for finding in data.tracked()}
+    assert (found["data"].word, found["models"].word) == (OK, PROBLEM)
+    assert "git checkout models.dvc" in found["models"].fix
+
+
+def test_where_nothing_is_tracked_that_is_said_also_beside_the_folder_of_dvc(folder: Path) -> None:
+    (folder / ".dvc").mkdir()
+    found = only(data.tracked())
+    assert (found.word, found.fix) == (WARNING, "harness data track data")
+
+
+def test_a_remote_is_missed_where_there_is_none_or_only_a_placeholder(folder: Path) -> None:
+    found = only(data.remote())
+    assert (found.word, "there is none" in found.text) == (WARNING, True)
+    set_remote(folder, f"gdrive://{PLACEHOLDER}", "    gdrive_use_service_account = true\n")
+    found = only(data.remote())
+    assert (found.word, "placeholder" in found.text) == (WARNING, True)
+    assert "harness data remote" in found.fix
+
+
+def test_a_plain_folder_as_remote_needs_no_credentials(folder: Path, tmp_path: Path) -> None:
+    set_remote(folder, str(tmp_path))
+    found = only(data.remote())
+    assert (found.word, found.text) == (OK, f"ours: {tmp_path}")
+    set_remote(folder, str(tmp_path / "not mounted"))
+    found = only(data.remote())
+    assert (found.word, "there is no folder" in found.text) == (WARNING, True)
+
+
+def test_a_person_needs_no_key(folder: Path) -> None:
+    set_remote(folder, "gdrive://1aTeamFolderOfOurs0000")
+    assert words(data.remote()) == {"remote": OK, "credentials": OK}
+
+
+def test_a_password_in_the_address_of_a_remote_is_not_shown(folder: Path) -> None:
+    set_remote(folder, "https://me:hunter2@example.org/data")
+    assert "hunter2" not in only(data.remote()).text
+
+
+def test_dvc_and_its_driver_are_missed_where_they_are_not_installed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data, "find_spec", lambda name: None)
+    set_remote(folder, "gdrive://1aTeamFolderOfOurs0000", "    gdrive_use_service_account = true\n")
+    assert words(data.remote()) == {"dvc": WARNING, "remote": OK, "gdrive": PROBLEM, "credentials": WARNING}
+
+
+def key_findings(folder: Path, local: str = "") -> list[Finding]:
+    set_remote(folder, "gdrive://1aTeamFolderOfOurs0000", "    gdrive_use_service_account = true\n", local)
+    return [finding for finding in data.remote() if finding.subject in ("credentials", "push")]
+
+
+def test_a_key_that_is_missing_is_missed(folder: Path) -> None:
+    (found,) = key_findings(folder)
+    assert (found.word, "no key" in found.text) == (WARNING, True)
+    assert "--service-account FILE" in found.fix
+
+
+def test_a_valid_key_is_told_by_its_email_and_never_shown(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GDRIVE_CREDENTIALS_DATA", json.dumps(KEY))
+    valid, limits = key_findings(folder)
+    assert (valid.subject, valid.word) == ("credentials", OK)
+    assert (limits.subject, limits.word) == ("push", WARNING)
+    assert EMAIL in valid.text
+    assert "$GDRIVE_CREDENTIALS_DATA" in valid.text
+    assert "cannot push" in limits.text
+    assert SECRET not in valid.text + limits.text
+
+
+def test_a_key_in_a_file_wins_over_the_variable(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GDRIVE_CREDENTIALS_DATA", json.dumps(KEY | {"client_email": "other@example.org"}))
+    path = folder.parent / "key.json"
+    path.write_text(json.dumps(KEY))
+    valid, _ = key_findings(folder, f"    gdrive_service_account_json_file_path = {path}\n")
+    assert EMAIL in valid.text
+    assert str(path) in valid.text
+
+
+@pytest.mark.parametrize("text", ["{", json.dumps({"type": "authorized_user", "refresh_token": SECRET}), SECRET])
+def test_a_key_that_is_none_is_a_problem_and_never_shown(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("GDRIVE_CREDENTIALS_DATA", text)
+    (found,) = key_findings(folder)
+    assert found.word == PROBLEM
+    assert SECRET not in found.text + found.fix
+
+
+def test_a_damaged_configuration_of_dvc_is_a_problem(folder: Path) -> None:
+    (folder / ".dvc").mkdir()
+    (folder / ".dvc/config").write_text("[core\n")
+    found = {finding.subject: finding for finding in every.examine()}["remote"]
+    assert (found.word, "cannot be read" in found.text) == (PROBLEM, True)
