@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,10 +18,9 @@ from harness.data.folders import Images, list_images, require_every_class
 from harness.data.loading import Batches, EpochSampler, ImageSource
 from harness.data.pixels import Pixels
 from harness.engine import Trainer, choose_device
-from harness.errors import DataError, UsageError
+from harness.errors import DataError, GateError, UsageError
 from harness.evaluate import Accuracy, Prediction, measure
 from harness.experiment_file import folder_name
-from harness.files import write_whole
 from harness.models.build import supports_channels_last
 from harness.models.saved import SavedModel
 from harness.scores import ClassScore, Indices, by_class, confusion, log_loss
@@ -31,6 +29,7 @@ from harness.trackers.kept import kept
 from harness.trackers.run_folder import RunFolder, find_run
 
 BATCH_SIZE = 64
+SEEN = "the model was trained on them:"  # how such a note begins
 MIN_ACCURACY = 0.7  # where the checkpoint knows no experiment
 
 
@@ -49,12 +48,29 @@ class Verdict:
     notes: tuple[str, ...]
 
     @property
+    def seen_before(self) -> str:
+        """Which of the images the model was trained on, in words; nothing where it is none."""
+        return next((note for note in self.notes if note.startswith(SEEN)), "")
+
+    @property
     def accuracy(self) -> Accuracy:
         return measure(self.predictions)
 
     @property
     def passed(self) -> bool:
         return self.accuracy.value >= self.min_accuracy
+
+    def require_passed(self) -> None:
+        """Raises GateError where the accuracy is below the gate."""
+        if self.passed:
+            return
+        accuracy, (value, gate) = self.accuracy, told_apart(self.accuracy.value, self.min_accuracy)
+        low, high = (100 * bound for bound in accuracy.interval)
+        raise GateError(
+            f"the gate is not met: accuracy {value} is below {gate}",
+            f"{accuracy.right} of {accuracy.n} are right (95 % interval {low:.1f} to {high:.1f} %)",
+            f"look at {self.run_dir}/plots/errors.png, and train a better model",
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The numbers, for `--json`, `metrics.json` and `run.json`."""
@@ -104,7 +120,6 @@ def judge(
     It goes to a new folder under `runs`, or to `out`; to MLflow, too, if the experiment names it. `min_accuracy` is by
     default the experiment's. Raises DataError where the images are not what the model knows, UsageError for options.
     """
-    _require_no_run(out)
     images, check, notes = _images(model, data, allow_missing, skip_corrupt)
     asked = str(model.experiment.get("precision", "auto"))
     chosen = choose_device(device)
@@ -119,15 +134,18 @@ def judge(
         predictions = _predict(trainer, model, check.pixels)
         verdict = Verdict(folder.path, model, images, predictions, *_scores(predictions, model), gate, tuple(notes))
         folder.write_predictions(predictions, model.classes)
-        write_whole(folder.path / "metrics.json", f"{json.dumps(verdict.to_dict(), indent=2)}\n".encode())
+        folder.write_metrics(verdict.to_dict())
         folder.update(**verdict.to_dict())
     return verdict
 
 
-def _require_no_run(out: Path | None) -> None:
-    """Raises UsageError where the result would be written over a run that was trained."""
-    if out is not None and (out / "run.json").is_file() and RunFolder.open(out).record.get("kind") != "test":
-        raise UsageError(f"{out} is the folder of a run", "its record would be lost", "--out with another folder")
+def told_apart(value: float, gate: float) -> tuple[str, str]:
+    """Both as percentages, with as many decimals as show that they differ, if they do."""
+    for decimals in range(1, 12):
+        shown = f"{100 * value:.{decimals}f} %", f"{100 * gate:.{decimals}f} %"
+        if shown[0] != shown[1] or value == gate:
+            break
+    return shown
 
 
 def _images(
@@ -155,11 +173,11 @@ def _images(
     if absent:
         notes.append(f"no image of {', '.join(absent)}: the numbers say nothing of that")
     if model.data_digest is not None and check.digest(images) == model.data_digest:
-        notes.append("these are the very images that the model was trained on: the numbers mean nothing")
+        notes.append(f"{SEEN} these are the very images, so the numbers mean nothing")
     else:
         seen = _also_trained_on(model, images, check)
         if seen:
-            notes.append(f"{len(seen)} of these images are also trained on: {', '.join(seen[:3])}")
+            notes.append(f"{SEEN} {len(seen)} of these images: {', '.join(seen[:3])}")
     return images, check, notes
 
 

@@ -83,10 +83,12 @@ def test_the_gate_is_the_experiments_or_what_is_asked_for(tracked: Tracked, unse
 
 def test_images_that_were_trained_on_are_told(tracked: Tracked, unseen: Path, scenery: Path, tmp_path: Path) -> None:
     assert verdict(tracked, unseen, tmp_path).notes == ()
-    assert "the very images that the model was trained on" in verdict(tracked, scenery, tmp_path).notes[0]
+    assert "these are the very images" in verdict(tracked, scenery, tmp_path).notes[0]
     mixed = Path(shutil.copytree(unseen, tmp_path / "mixed"))
     shutil.copy(next((scenery / "sea").iterdir()), mixed / "sea/known.jpg")
-    assert verdict(tracked, mixed, tmp_path).notes == ("1 of these images are also trained on: sea/known.jpg",)
+    assert verdict(tracked, mixed, tmp_path).notes == (
+        "the model was trained on them: 1 of these images: sea/known.jpg",
+    )
 
 
 def test_a_class_that_is_missing_is_refused_unless_that_is_meant(
@@ -132,7 +134,7 @@ def test_the_same_folder_each_time(tracked: Tracked, unseen: Path, tmp_path: Pat
 
 def test_nothing_is_written_over_a_run(tracked: Tracked, unseen: Path, tmp_path: Path) -> None:
     before = (tracked.run.path / "run.json").read_bytes()
-    with pytest.raises(UsageError, match="is the folder of a run"):
+    with pytest.raises(UsageError, match="is no place for a test"):
         verdict(tracked, unseen, tmp_path, out=tracked.run.path)
     assert (tracked.run.path / "run.json").read_bytes() == before
 

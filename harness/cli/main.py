@@ -18,12 +18,16 @@ from typing import Any, NoReturn
 import click
 
 from harness.errors import HarnessError, Terminated, UsageError, nearest
+from harness.redact import shown
 from harness.version import __version__
 
 VERBS = {
     "cache": "Show or clear what is kept of computations.",
-    "data": "Make and look after data sets.",
+    "champion": "Choose the one model that counts.",
+    "data": "Make data sets, and keep data and models under DVC.",
+    "doctor": "Say whether everything that a run needs is there.",
     "list": "Show the experiments and the latest runs.",
+    "reproduce": "Train a run again, and say whether the same comes out.",
     "run": "Train an experiment by cross-validation.",
     "search": "Search an experiment's settings with Optuna.",
     "sync": "Send a run to the trackers that missed it.",
@@ -133,7 +137,7 @@ def run_file(path: str) -> NoReturn:
 
 def _failed(error: HarnessError, debug: bool, code: int) -> int:
     if debug:
-        traceback.print_exc()
+        click.echo(shown(traceback.format_exc()), err=True)
     click.echo(str(error), err=True)
     return code
 
@@ -150,7 +154,10 @@ def _usage(error: click.ClickException) -> UsageError:
     if type(error).__name__ == "NoArgsIsHelpError":  # whose message is the whole help page
         commands = ", ".join(context.command.list_commands(context)) if context else ""
         return UsageError(f"{path} does nothing by itself", f"its commands are {commands}", f"{path} --help")
-    return UsageError(error.format_message(), f"{path} does not take that", f"{path} --help")
+    message = error.format_message()
+    if "PRIVATE KEY" in message or "private_key" in message:
+        message = "a value looks like a key, and is not shown"
+    return UsageError(message, f"{path} does not take that", f"{path} --help")
 
 
 def _unforeseen(error: BaseException) -> HarnessError:

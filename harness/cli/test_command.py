@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli import main as cli
-from harness.errors import GateError, UsageError
+from harness.errors import UsageError, storing
 
 if TYPE_CHECKING:
     from harness.gate import Verdict
@@ -33,6 +33,7 @@ FEW_CLASSES = 10  # whose confusion matrix is also printed; of more, the picture
 @click.option("--tracker", type=click.Choice(["mlflow", "none"]), help="By default as the experiment says.")
 @click.option("--runs", default="runs", show_default=True, help="Folder that run folders lie in.")
 @click.option("--out", help="Write to this folder, the same each time, as DVC wants it.")
+@click.option("--summary", type=click.Path(path_type=Path), help="Append the result in Markdown to this file.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout.")
 def command(
     model: str,
@@ -47,9 +48,12 @@ def command(
     tracker: str | None,
     runs: str,
     out: str | None,
+    summary: Path | None,
     as_json: bool,
 ) -> None:
-    """Test MODEL on images that it was never trained on. MODEL is a run (its best fold's model) or a checkpoint.
+    """Test MODEL on images that it was never trained on.
+
+    MODEL is a run (its best fold's model), a checkpoint, or champion.
 
     Ends with exit code 3 where the accuracy is below the gate.
     """
@@ -60,7 +64,12 @@ def command(
     from harness.models.saved import load_model
     from harness.own_model import own_function
 
-    path = find_checkpoint(model, Path(runs))
+    if model == "champion" and not Path(model).exists():
+        from harness.champion import required
+
+        path = required().checkpoint
+    else:
+        path = find_checkpoint(model, Path(runs))
     saved = load_model(
         path, classes=names, architecture=architecture, image_size=image_size, function=own_function(path)
     )
@@ -76,12 +85,14 @@ def command(
         runs=Path(runs),
         out=None if out is None else Path(out),
     )
+    if summary is not None:
+        with storing(summary, "--summary with another file"), summary.open("a", encoding="utf-8") as file:
+            file.write("\n".join(_markdown(verdict, path)) + "\n")
     if as_json:
         click.echo(json.dumps({"run_dir": str(verdict.run_dir), "checkpoint": str(path), **verdict.to_dict()}))
     else:
         click.echo("\n".join(_report(verdict, path)))
-    if not verdict.passed:
-        raise _not_met(verdict)
+    verdict.require_passed()
 
 
 def _class_names(typed: str | None) -> list[str] | None:
@@ -121,13 +132,49 @@ def _report(verdict: Verdict, path: Path) -> list[str]:
     ]
 
 
+def _markdown(verdict: Verdict, path: Path) -> list[str]:
+    """The result for a page: the gate, the accuracy, the confusion matrix, and each class."""
+    names, accuracy = [_cell(name) for name in verdict.model.classes], verdict.accuracy
+    return [
+        f"## {'Passed' if verdict.passed else 'Failed'}: {path.name} on {verdict.images.root}",
+        "",
+        f"Accuracy **{100 * accuracy.value:.1f} %**, {accuracy.right} of {accuracy.n} images "
+        f"(95 % interval {100 * accuracy.interval[0]:.1f} to {100 * accuracy.interval[1]:.1f} %), "
+        f"gate {100 * verdict.min_accuracy:g} %, loss {verdict.loss:.4f}.",
+        *(f"- {note}" for note in verdict.notes),
+        "",
+        f"| true \\ called | {' | '.join(names)} |",
+        f"|---|{'---|' * len(names)}",
+        *(
+            f"| {name} | {' | '.join(map(str, row))} |"
+            for name, row in zip(names, verdict.confusion.tolist(), strict=True)
+        ),
+        "",
+        "| class | precision | recall | F1 | images |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {_cell(score.name)} | {_share(score.precision)} | {_share(score.recall)} | {_share(score.f1)} "
+            f"| {score.support} |"
+            for score in verdict.per_class
+        ),
+        "",
+    ]
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
 def _class_table(verdict: Verdict) -> list[str]:
     width = max(5, *(len(score.name) for score in verdict.per_class))
     lines = [f"{'class':<{width}}  precision  recall     F1  support"]
     for score in verdict.per_class:
         shares = [
-            f"{'-' if v is None else f'{v:.3f}':>{w}}"
-            for v, w in zip((score.precision, score.recall, score.f1), (9, 6, 5), strict=True)
+            f"{_share(v):>{w}}" for v, w in zip((score.precision, score.recall, score.f1), (9, 6, 5), strict=True)
         ]
         lines.append(f"{score.name:<{width}}  {'  '.join(shares)}  {score.support:>7}")
     return lines
@@ -145,7 +192,9 @@ def _confusion_table(verdict: Verdict) -> list[str]:
 
 
 def _gate(verdict: Verdict) -> str:
-    value, gate = _told_apart(verdict.accuracy.value, verdict.min_accuracy)
+    from harness.gate import told_apart
+
+    value, gate = told_apart(verdict.accuracy.value, verdict.min_accuracy)
     low, high = (100 * bound for bound in verdict.accuracy.interval)
     interval = f"95 % interval {low:.1f} to {high:.1f} %"
     if not verdict.passed:
@@ -155,15 +204,6 @@ def _gate(verdict: Verdict) -> str:
     return f"PASS: {value} is not below {gate} ({interval})"
 
 
-def _told_apart(value: float, gate: float) -> tuple[str, str]:
-    """Both as percentages, with as many decimals as show that they differ, if they do."""
-    for decimals in range(1, 12):
-        shown = f"{100 * value:.{decimals}f} %", f"{100 * gate:.{decimals}f} %"
-        if shown[0] != shown[1] or value == gate:
-            break
-    return shown
-
-
 def _needed(verdict: Verdict) -> str:
     """How many right predictions of as many images would put the whole interval above the gate."""
     from harness.evaluate import wilson_interval
@@ -171,13 +211,3 @@ def _needed(verdict: Verdict) -> str:
     n = verdict.accuracy.n
     enough = next((right for right in range(n + 1) if wilson_interval(right, n)[0] >= verdict.min_accuracy), None)
     return "that takes more images" if enough is None else f"that would take {enough} of {n}"
-
-
-def _not_met(verdict: Verdict) -> GateError:
-    accuracy, (value, gate) = verdict.accuracy, _told_apart(verdict.accuracy.value, verdict.min_accuracy)
-    low, high = (100 * bound for bound in accuracy.interval)
-    return GateError(
-        f"the gate is not met: accuracy {value} is below {gate}",
-        f"{accuracy.right} of {accuracy.n} are right (95 % interval {low:.1f} to {high:.1f} %)",
-        f"look at {verdict.run_dir}/plots/errors.png, and train a better model",
-    )

@@ -53,13 +53,18 @@ def test_a_state_dict_of_the_earlier_program(call: Call, project: Path, scenery:
     assert json.loads(outcome.out)["n"] == 33
 
 
-def test_it_is_a_run_of_its_own_in_mlflow(call: Call, store: Path, tracked: Tracked, scenery: Path) -> None:
-    assert call("test", tracked.run.path, "--data", scenery, "--min-accuracy", "0").code == 0
+def test_each_is_a_run_of_its_own_in_mlflow(call: Call, store: Path, tracked: Tracked, scenery: Path) -> None:
+    for gate in ("0.1", "0"):  # into one folder, as in a pipeline
+        options = ("--data", scenery, "--min-accuracy", gate, "--out", "verdict", "--json")
+        outcome = call("test", tracked.run.path, *options)
+        assert outcome.code == 0
+        assert "warning" not in outcome.err
     client = connect(tracking_uri())
-    (run,) = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
+    run, before = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
+    assert [each.data.params["gate"] for each in (before, run)] == ["0.1", "0.0"]
+    assert all(each.info.end_time > each.info.start_time for each in (before, run))
     assert re.fullmatch(r"test_small_cnn_freeze_False_\d{6}", run.info.run_name)
-    (folder,) = (store / "runs/tiny").iterdir()
-    numbers = json.loads((folder / "metrics.json").read_text())
+    numbers = json.loads((store / "verdict/metrics.json").read_text())
     assert run.info.status == "FINISHED"
     assert run.data.metrics["accuracy"] == numbers["accuracy"]
     assert run.data.metrics["recall/sea"] == numbers["per_class"]["sea"]["recall"]
@@ -67,20 +72,6 @@ def test_it_is_a_run_of_its_own_in_mlflow(call: Call, store: Path, tracked: Trac
     assert {tag.value for data in run.inputs.dataset_inputs for tag in data.tags} == {"evaluation"}
     files = {file.path for file in client.list_artifacts(run.info.run_id)}
     assert files == {"run.json", "metrics.json", "predictions.csv", "plots"}
-
-
-def test_each_test_into_one_folder_is_a_run_of_its_own(
-    call: Call, store: Path, tracked: Tracked, scenery: Path
-) -> None:
-    for gate in ("0", "0.1"):
-        options = ("--data", scenery, "--min-accuracy", gate, "--out", "verdict", "--json")
-        outcome = call("test", tracked.run.path, *options)
-        assert outcome.code == 0
-        assert "warning" not in outcome.err
-    client = connect(tracking_uri())
-    found = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
-    assert sorted(run.data.params["gate"] for run in found) == ["0.0", "0.1"]
-    assert all(run.info.end_time > run.info.start_time for run in found)
 
 
 def test_the_tests_of_an_experiment_are_listed_as_such(
@@ -92,3 +83,17 @@ def test_the_tests_of_an_experiment_are_listed_as_such(
     assert len(lines) == 2
     assert "  test of " in lines[0]
     assert f" on {scenery}, gate passed" in lines[0]
+
+
+def test_a_summary_in_markdown_is_added_to_a_page(call: Call, project: Path, tracked: Tracked, scenery: Path) -> None:
+    page = project / "page.md"
+    page.write_text("before\n")
+    for gate, word in {"0": "Passed", "1": "Failed"}.items():
+        options = ("--data", scenery, "--tracker", "none", "--min-accuracy", gate, "--summary", page, "--json")
+        found = json.loads(call("test", tracked.run.path, *options).out)
+        assert f"## {word}: fold" in page.read_text()
+    (forest, sea) = found["confusion"]["counts"]
+    text = page.read_text()
+    assert text.startswith("before\n")
+    assert f"| forest | {forest[0]} | {forest[1]} |\n| sea | {sea[0]} | {sea[1]} |" in text
+    assert f"Accuracy **{100 * found['accuracy']:.1f} %**" in text

@@ -1,0 +1,166 @@
+"""`harness champion`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.cli import main as cli
+
+
+@click.group("champion", short_help=cli.VERBS["champion"])
+def command() -> None:
+    """Choose the one model that counts, kept in models/ under DVC."""
+
+
+@command.command()
+@click.argument("run")
+@click.option("--data", help="Test images, a folder per class. By default the experiment's test_data.")
+@click.option("--force", is_flag=True, help="Promote it below its gate, or worse, too; the record says so.")
+@click.option("--runs", default="runs", show_default=True, help="Folder that run folders lie in.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout.")
+def promote(run: str, data: str | None, force: bool, runs: str, as_json: bool) -> None:
+    """Test RUN's best model, compare it with the champion on the same images, and make it the champion.
+
+    Exit code 3 where it is below its gate, or worse than the champion; nothing has changed then.
+    """
+    from harness.promotion import promote as make
+
+    made = make(run, data, force=force, runs=Path(runs))
+    notes = _kept(made.champion.record, made.run.path)
+    record = made.champion.record
+    if as_json:
+        click.echo(json.dumps({**record, "notes": notes}))
+        return
+    rows = {
+        "model": f"{made.champion.checkpoint}, fold {record['checkpoint']['fold']} of {made.run.id}",
+        "accuracy": f"{made.verdict.accuracy} on {made.verdict.images.root}",
+        "gate": _gate(made.verdict.passed, made.verdict.min_accuracy),
+        "compared": str(made.comparison) if made.comparison else _no_comparison(record),
+        **{f"note {i}": note for i, note in enumerate(made.verdict.notes, start=1)},
+    }
+    _print(f"champion {record['number']}: {record['run']['name']}", rows, notes)
+
+
+@command.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the record as one JSON object on stdout.")
+def show(as_json: bool) -> None:
+    """Show the champion: what it is worth, and where it came from."""
+    from harness.champion import required
+
+    champion = required()
+    if as_json:
+        click.echo(json.dumps(champion.record))
+        return
+    _print(f"champion {champion.number}: {champion.record['run']['name']}", _rows(champion.record), [])
+
+
+@command.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+def history(as_json: bool) -> None:
+    """Show every champion there was."""
+    from harness.champion import history as every
+    from harness.champion import present
+
+    records, now = every(), present()
+    if as_json:
+        click.echo(json.dumps({"champions": records, "champion": now.number if now else None}))
+        return
+    if not records:
+        click.echo("there was none yet: harness champion promote RUN")
+    for record in records:
+        mark = "*" if now is not None and record["number"] == now.number else " "
+        forced = ", forced" if record["forced"] else ""
+        forced += f", rolled back {record['rolled_back'][:16]}" if "rolled_back" in record else ""
+        click.echo(
+            f"{mark} {record['number']:>3}  {record['promoted'][:16]}  {100 * record['test']['accuracy']:5.1f} % of "
+            f"{record['test']['n']}{forced}  {record['run']['name']} {record['run']['id']}"
+        )
+
+
+@command.command()
+def rollback() -> None:
+    """Make the champion before this one the champion again."""
+    from harness.champion import rollback as back
+
+    champion = back()
+    notes = _kept(champion.record, None)
+    _print(f"champion {champion.number} again: {champion.record['run']['name']}", _rows(champion.record), notes)
+
+
+def _kept(record: dict[str, Any], run: Path | None) -> list[str]:
+    """What became of the champion beyond its folder: MLflow's alias, DVC's version. Neither undoes a promotion."""
+    return [*_registered(record, run), *_versioned()]
+
+
+def _registered(record: dict[str, Any], run: Path | None) -> list[str]:
+    from harness.champion import note_version
+    from harness.errors import HarnessError
+    from harness.trackers.follower import installed
+
+    if not installed("mlflow"):
+        return []
+    from harness.trackers.mlflow import registry
+
+    version = record["registry"].get("version")
+    try:
+        if version is None and run is not None:
+            version = registry.register(run, record)
+            note_version(record, version)
+        if version is None:
+            return ["not in MLflow's registry: it was not there when it was promoted"]
+        registry.point(version)
+    except HarnessError as error:
+        return [f"not in MLflow's registry: {error.what}: {error.why} ({error.fix})"]
+    return [f"models:/{registry.NAME}@{registry.ALIAS} is version {version} in MLflow"]
+
+
+def _versioned() -> list[str]:
+    from harness.champion import FOLDER
+    from harness.errors import HarnessError
+    from harness.versioning.repo import track
+
+    try:
+        files = " ".join(track(str(FOLDER)))
+    except HarnessError as error:
+        return [f"not under DVC: {error.what}: {error.why} ({error.fix})"]
+    return [f"git commit {files} -m ...   keeps the version; harness data push   sends it"]
+
+
+def _rows(record: dict[str, Any]) -> dict[str, str]:
+    test, run = record["test"], record["run"]
+    low, high = (100 * bound for bound in test["interval"])
+    interval = f"95 % interval {low:.1f} to {high:.1f} %, n = {test['n']}"
+    data, git = run.get("data") or {}, run.get("git") or {}
+    dvc = data.get("dvc") or {}
+    comparison = record.get("comparison")
+    return {
+        "accuracy": f"{100 * test['accuracy']:.1f} % ({interval}) on {test['data']}",
+        "gate": _gate(test["gate"]["passed"], test["gate"]["min_accuracy"]),
+        "promoted": record["promoted"],
+        "run": f"{run['name']} {run['id']}, fold {record['checkpoint']['fold']}",
+        "code": f"{git.get('commit') or 'no commit'}{', with changes that no commit has' if git.get('dirty') else ''}",
+        "data": f"{data.get('folder')}: {data.get('digest')}" + (f", {dvc['file']} {dvc['md5']}" if dvc else ""),
+        "compared": comparison["says"] if comparison else _no_comparison(record),
+        "sha256": record["checkpoint"]["sha256"],
+    }
+
+
+def _no_comparison(record: dict[str, Any]) -> str:
+    replaced = record.get("replaced")
+    return "there was none before" if replaced is None else f"champion {replaced} knows other classes"
+
+
+def _gate(passed: bool, least: float) -> str:
+    return f"{'passed' if passed else 'NOT MET, forced'} ({100 * least:g} %)"
+
+
+def _print(title: str, rows: dict[str, str], notes: list[str]) -> None:
+    click.echo(title)
+    for name, text in rows.items():
+        click.echo(f"  {name:<9}  {text}")
+    for note in notes:
+        click.echo(f"  {'next':<9}  {note}" if note.startswith("git") else f"  {'':<9}  {note}")

@@ -1,0 +1,75 @@
+"""The champion in MLflow's registry: one version a model, and an alias that says which one counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.errors import RemoteError
+from harness.trackers.mlflow.run import MLflow
+from harness.trackers.mlflow.store import answering, connect, require_usable, time_to_store, tracking_uri
+from harness.trackers.run_folder import RunFolder
+
+NAME = "harness"  # the registered model: models:/harness@champion
+ALIAS = "champion"
+SHA = "harness.checkpoint"  # of a version: the SHA-256 of the checkpoint that it is
+
+
+def register(run: Path, champion: Mapping[str, Any]) -> str:
+    """The version that holds the champion, the best fold's model of a run, made where there is none yet.
+
+    Raises RemoteError.
+    """
+    uri, folder, sha256 = tracking_uri(), RunFolder.open(run), champion["checkpoint"]["sha256"]
+    require_usable(uri)
+    client = connect(uri)
+    with answering(uri):
+        import mlflow
+
+        mlflow.set_tracking_uri(uri)  # where the registry looks for a model that is named by its id
+        _require_registered_model(client)
+        known = _version_of(client, sha256)
+        if known is not None:
+            return known
+    mirror = MLflow(folder)
+    mirror.finish()  # whatever of the run MLflow lacks, the model above all
+    with answering(uri), time_to_store():
+        there = client.get_run(mirror.run_id)
+        outputs = [output.model_id for output in (there.outputs.model_outputs if there.outputs else [])]
+        if not outputs:
+            raise RemoteError(
+                f"MLflow has no model of {folder.path}",
+                there.data.tags.get("harness.model", "it could not be exported"),
+                "nothing: models/champion.pt is the champion all the same",
+            )
+        made = client.create_model_version(
+            NAME,
+            f"models:/{outputs[-1]}",
+            run_id=mirror.run_id,
+            model_id=outputs[-1],
+            tags={SHA: sha256, "harness.run": folder.id, "harness.champion": str(champion["number"])},
+        )
+        return str(made.version)
+
+
+def point(version: str) -> None:
+    """Moves the alias to that version. Raises RemoteError."""
+    uri = tracking_uri()
+    require_usable(uri)
+    with answering(uri):
+        connect(uri).set_registered_model_alias(NAME, ALIAS, version)
+
+
+def _require_registered_model(client: Any) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.get_registered_model(NAME)
+    except MlflowException:
+        client.create_registered_model(NAME)
+
+
+def _version_of(client: Any, sha256: str) -> str | None:
+    found = client.search_model_versions(f"name = '{NAME}'")
+    return next((str(version.version) for version in found if version.tags.get(SHA) == sha256), None)
