@@ -1,0 +1,76 @@
+"""What GitHub runs: by its schema, with pinned actions and least permissions, and no secret in the checkout."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+
+
+def workflow() -> dict[str, Any]:
+    return dict(yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text()))
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_a_workflow_is_what_github_takes(path: Path) -> None:
+    check = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows"]
+    assert subprocess.run([*check, path], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_every_action_is_pinned_by_its_commit_and_says_its_version(path: Path) -> None:
+    used = re.findall(r"uses: (.+)", path.read_text())
+    assert used
+    for action in used:
+        assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+", action), action
+
+
+def test_it_may_read_the_code_and_nothing_else() -> None:
+    assert workflow()["permissions"] == {"contents": "read"}
+    assert not [job for job in workflow()["jobs"].values() if "permissions" in job]
+    steps = [step for job in workflow()["jobs"].values() for step in job["steps"]]
+    checkouts = [step for step in steps if step.get("uses", "").startswith("actions/checkout@")]
+    assert len(checkouts) == 2
+    assert all(step["with"]["persist-credentials"] is False for step in checkouts)
+
+
+def test_the_tests_run_on_each_system_whatever_secrets_there_are() -> None:
+    job = workflow()["jobs"]["test"]
+    assert job["strategy"]["matrix"]["os"] == ["ubuntu-latest", "macos-latest", "windows-latest"]
+    assert job["steps"][-1]["run"] == "scripts/test ${{ matrix.options }}"
+    assert "--all" in [each.get("options") for each in job["strategy"]["matrix"]["include"]]
+    assert "if" not in job
+    assert not [step for step in job["steps"] if "if" in step]
+    assert "secrets." not in str(job)
+
+
+def test_the_secret_is_seen_by_one_step_and_is_written_nowhere() -> None:
+    job = workflow()["jobs"]["champion"]
+    assert job["env"] == {"HAS_SECRET": "${{ secrets.GDRIVE_CREDENTIALS_DATA != '' }}"}
+    (step,) = [step for step in job["steps"] if "secrets." in str(step.get("env", ""))]
+    assert step["run"].splitlines()[-1] == '"$python" -m harness data pull'
+    assert not [step for step in job["steps"] if "secrets." in step.get("run", "")]
+    assert all("if" in step for step in job["steps"])
+
+
+def test_without_the_secret_it_says_so_where_it_is_seen() -> None:
+    first, *others = workflow()["jobs"]["champion"]["steps"]
+    assert first["if"] == "env.HAS_SECRET != 'true'"
+    assert "skipped: no secret" in first["run"]
+    assert "$GITHUB_STEP_SUMMARY" in first["run"]
+    assert {step["if"] for step in others} == {"env.HAS_SECRET == 'true'"}
+
+
+def test_the_champion_has_to_pass_its_gate() -> None:
+    last = workflow()["jobs"]["champion"]["steps"][-1]
+    assert "harness test champion --min-accuracy 0.7" in last["run"]
+    assert '--summary "$GITHUB_STEP_SUMMARY"' in last["run"]
+    assert "continue-on-error" not in last
