@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,7 @@ for fields in ({}, {"augment": "standard"}, {"augment": "standard", "workers": 0
 """
 
 
+@cache
 def _has_gpu() -> bool:
     code = "import sys, torch; sys.exit(not torch.cuda.is_available())"
     return subprocess.run([sys.executable, "-c", code], env=_visible(), check=False).returncode == 0

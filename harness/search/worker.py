@@ -33,7 +33,7 @@ def work(job: Job, study: Study, deadline: Deadline, progress: Progress) -> None
     """
     began = datetime.now().timestamp()
     written = job.space.fitting(job.distributions)
-    with _first_interrupt_noted() as stops:
+    with _first_interrupt_noted() as stops, _modules_set_aside():
         while True:
             _require_some_success(study, began)
             if stops():
@@ -114,6 +114,18 @@ def _reason(error: BaseException) -> str:
         trace = trace.tb_next
     where = f" ({trace.tb_frame.f_code.co_filename}:{trace.tb_lineno})" if trace is not None else ""
     return " ".join(f"{type(error).__name__}: {error}{where}".split())
+
+
+@contextlib.contextmanager
+def _modules_set_aside() -> Iterator[None]:
+    """Within, a collection of garbage does not look through what is there already, modules above all: that takes 0.1 s,
+    a tenth of a frozen trial.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _clear_memory() -> None:
