@@ -16,7 +16,7 @@ def command() -> None:
     """Choose the one model that counts, kept in models/ under DVC."""
 
 
-@command.command()
+@command.command(short_help="Make a run's best model the champion.")
 @click.argument("run")
 @click.option("--data", help="Test images, a folder per class. By default the experiment's test_data.")
 @click.option("--force", is_flag=True, help="Promote it below its gate, or worse, too; the record says so.")
@@ -45,7 +45,7 @@ def promote(run: str, data: str | None, force: bool, runs: str, as_json: bool) -
     _print(f"champion {record['number']}: {record['run']['name']}", rows, notes)
 
 
-@command.command()
+@command.command(short_help="Show what it is worth and where it came from.")
 @click.option("--json", "as_json", is_flag=True, help="Print the record as one JSON object on stdout.")
 def show(as_json: bool) -> None:
     """Show the champion: what it is worth, and where it came from."""

@@ -22,7 +22,7 @@ def command() -> None:
     """Make data sets, and keep data and models under DVC."""
 
 
-@command.command()
+@command.command(short_help="Draw the sea-or-forest demo data.")
 @click.option("--to", "folder", default="data", show_default=True, help="Folder to draw into.")
 @click.option("--force", is_flag=True, help="Replace what is there, if it is something else.")
 def demo(folder: str, force: bool) -> None:
@@ -37,7 +37,7 @@ def demo(folder: str, force: bool) -> None:
     click.echo("next: harness run quickstart")
 
 
-@command.command()
+@command.command(short_help="Say whether what is here is what is tracked.")
 @click.argument("paths", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 def status(paths: tuple[str, ...], as_json: bool) -> None:
@@ -52,7 +52,7 @@ def status(paths: tuple[str, ...], as_json: bool) -> None:
         click.echo(_line(state, max(len(str(other.tracked.path)) for other in states)))
 
 
-@command.command()
+@command.command(short_help="Fetch what is tracked from the remote.")
 @click.argument("paths", nargs=-1)
 @click.option("--force", is_flag=True, help="Give up what was changed here and is in no version.")
 def pull(paths: tuple[str, ...], force: bool) -> None:
@@ -67,7 +67,7 @@ def pull(paths: tuple[str, ...], force: bool) -> None:
     click.echo(f"{', '.join(names)}: {found['fetched']} files fetched; {became}")
 
 
-@command.command()
+@command.command(short_help="Draw or pull what is not here yet.")
 @click.argument("path", default="data")
 @click.option("--receipt", type=click.Path(path_type=Path), help="Write what is there to this file, for a pipeline.")
 @click.option("--md5", help="The version that is wanted; another one in the .dvc file is an error.")
@@ -99,7 +99,7 @@ def ready(path: str, receipt: Path | None, md5: str | None) -> None:
     click.echo(_line(state, 0))
 
 
-@command.command()
+@command.command(short_help="Send what is tracked to the remote.")
 @click.argument("paths", nargs=-1)
 def push(paths: tuple[str, ...]) -> None:
     """Send to the remote what the .dvc files of PATHS, or all of them, stand for."""
@@ -111,7 +111,7 @@ def push(paths: tuple[str, ...]) -> None:
     click.echo(f"{', '.join(names)}: {count} files sent" if count else f"{', '.join(names)}: the remote has it all")
 
 
-@command.command()
+@command.command(short_help="Put a file or folder under DVC, or its new version.")
 @click.argument("path")
 def track(path: str) -> None:
     """Put a file or folder under DVC, or its new version."""
@@ -134,7 +134,7 @@ def track(path: str) -> None:
         )
 
 
-@command.command()
+@command.command(short_help="Say or show where data and models are kept.")
 @click.argument("where", required=False)
 @click.argument("folder_id", required=False)
 @click.option("--service-account", type=click.Path(), help="The key's JSON file; its path stays on this machine.")
