@@ -56,7 +56,8 @@ class Champion:
 
     @property
     def number(self) -> int:
-        return int(self.record["number"])
+        number: int = self.record["number"]
+        return number
 
     @property
     def checkpoint(self) -> Path:
@@ -105,12 +106,15 @@ def required(folder: Path = FOLDER) -> Champion:
     raise UsageError("there is no champion", f"{folder / RECORD} is not there", fix)
 
 
+def named_so(typed: str) -> Champion | None:
+    """The champion, where that is what was typed and no file has that name. Raises UsageError where there is none."""
+    return required() if typed == "champion" and not Path(typed).exists() else None
+
+
 def history(folder: Path = FOLDER) -> list[dict[str, Any]]:
     """Every champion there was, oldest first."""
     found = (folder / "history").glob(f"*/{RECORD}")
-    return sorted(
-        (_read(path) for path in found if path.parent.name.isdecimal()), key=lambda record: int(record["number"])
-    )
+    return sorted((_read(path) for path in found if path.parent.name.isdecimal()), key=lambda record: record["number"])
 
 
 def next_number(folder: Path = FOLDER) -> int:
@@ -151,7 +155,7 @@ def _prune(record: Mapping[str, Any], folder: Path) -> None:
 
     And what a process that was killed has left half written, which would else become part of the version.
     """
-    kept, line = [], {each["number"]: each.get("replaced") for each in history(folder)}
+    kept, line = [], {each["number"]: each["replaced"] for each in history(folder)}
     number: int | None = record["number"]
     while number is not None and number not in kept:
         kept.append(number)
@@ -168,12 +172,12 @@ def rollback(*, runs: Path = RUNS, folder: Path = FOLDER) -> Champion:
     """Makes the champion that the present one replaced the champion again. Raises UsageError where there is none."""
     with alone(runs):
         now = required(folder)
-        replaced = now.record.get("replaced")
+        replaced = now.record["replaced"]
         if replaced is None:
             raise UsageError(
                 f"champion {now.number} is the first", "there is none before it", "harness champion history"
             )
-        record = install(int(replaced), folder)
+        record = install(replaced, folder)
         left = now.record | {"rolled_back": datetime.now().astimezone().isoformat(timespec="seconds")}
         _write_record(left, now.run)
     return Champion(record, folder)

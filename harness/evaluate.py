@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 COLUMNS = ["path", "fold", "label", "predicted"]
+TOLD_APART = 0.05  # of a paired test: below it two models can be told apart
 Z95 = 1.959963984540054  # the normal distribution's 97.5 % point: a two-sided 95 % interval
 
 
@@ -64,11 +65,18 @@ def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
     return mean, math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
 
 
+def discordant(first: Iterable[Prediction], second: Iterable[Prediction]) -> tuple[int, int]:
+    """(images that `first` alone has right, images that `second` alone has), of those that both have judged."""
+    right = {p.path: p.predicted == p.label for p in second}
+    pairs = [(p.predicted == p.label, right[p.path]) for p in first if p.path in right]
+    return sum(a and not b for a, b in pairs), sum(b and not a for a, b in pairs)
+
+
 def paired_exact_test(better: int, worse: int) -> float:
     """McNemar's test in its exact form (1947): the probability of such a difference, or a larger one, by chance alone.
 
     Two models have judged the same images: `better` is how many the first alone got right, `worse` how many the second
-    alone. Two-sided; below 0.05 the two can be told apart.
+    alone. Two-sided; below TOLD_APART the two can be told apart.
     """
     n = better + worse
     tail = sum(math.comb(n, k) for k in range(min(better, worse) + 1))

@@ -29,7 +29,6 @@ from harness.trackers.kept import kept
 from harness.trackers.run_folder import RunFolder, find_run
 
 BATCH_SIZE = 64
-SEEN = "the model was trained on them:"  # how such a note begins
 MIN_ACCURACY = 0.7  # where the checkpoint knows no experiment
 
 
@@ -46,11 +45,7 @@ class Verdict:
     confusion: Indices  # (classes, classes) counts, a row for each true class
     min_accuracy: float
     notes: tuple[str, ...]
-
-    @property
-    def seen_before(self) -> str:
-        """Which of the images the model was trained on, in words; nothing where it is none."""
-        return next((note for note in self.notes if note.startswith(SEEN)), "")
+    seen_before: str  # which of the images the model was trained on, as a note says it; nothing where it is none
 
     @property
     def accuracy(self) -> Accuracy:
@@ -121,6 +116,8 @@ def judge(
     default the experiment's. Raises DataError where the images are not what the model knows, UsageError for options.
     """
     images, check, notes = _images(model, data, allow_missing, skip_corrupt)
+    seen = _seen_before(model, images, check)
+    notes += [seen] if seen else []
     asked = str(model.experiment.get("precision", "auto"))
     chosen = choose_device(device)
     if asked == "fp16" and chosen.type != "cuda":
@@ -132,7 +129,9 @@ def judge(
     with kept(folder, _mirrors(model, trackers)):
         assert check.pixels is not None
         predictions = _predict(trainer, model, check.pixels)
-        verdict = Verdict(folder.path, model, images, predictions, *_scores(predictions, model), gate, tuple(notes))
+        verdict = Verdict(
+            folder.path, model, images, predictions, *_scores(predictions, model), gate, tuple(notes), seen
+        )
         folder.write_predictions(predictions, model.classes)
         folder.write_metrics(verdict.to_dict())
         folder.update(**verdict.to_dict())
@@ -172,13 +171,18 @@ def _images(
     absent = [name for name, count in images.counts().items() if not count]
     if absent:
         notes.append(f"no image of {', '.join(absent)}: the numbers say nothing of that")
-    if model.data_digest is not None and check.digest(images) == model.data_digest:
-        notes.append(f"{SEEN} these are the very images, so the numbers mean nothing")
-    else:
-        seen = _also_trained_on(model, images, check)
-        if seen:
-            notes.append(f"{SEEN} {len(seen)} of these images: {', '.join(seen[:3])}")
     return images, check, notes
+
+
+def _seen_before(model: SavedModel, images: Images, check: Check) -> str:
+    """Which of the images the model was trained on, in words; nothing where it is none."""
+    if model.data_digest is not None and check.digest(images) == model.data_digest:
+        which = "these are the very images, so the numbers mean nothing"
+    elif seen := _also_trained_on(model, images, check):
+        which = f"{len(seen)} of these images: {', '.join(seen[:3])}"
+    else:
+        return ""
+    return f"the model was trained on them: {which}"
 
 
 def _also_trained_on(model: SavedModel, images: Images, check: Check) -> list[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
-from harness.errors import UsageError, storing
+from harness.errors import HarnessError, UsageError, storing
+from harness.git import ask_git
 
 MARK = "harness doctor --staged"
 TEXT = """#!/bin/sh
@@ -26,15 +27,9 @@ exec "$python" -m {mark}
 def hook_file(root: Path) -> Path | None:
     """Where git looks for the hook; None where there is no repository, or no git."""
     try:
-        done = subprocess.run(
-            ["git", "-C", str(root), "rev-parse", "--git-path", "hooks/pre-commit"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    except OSError:
+        return root / os.fsdecode(ask_git(root, "rev-parse", "--git-path", "hooks/pre-commit")).strip()
+    except HarnessError:
         return None
-    return root / done.stdout.strip() if done.returncode == 0 else None
 
 
 def is_ours(path: Path) -> bool:

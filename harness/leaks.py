@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from harness.errors import HarnessError
+from harness.git import ask_git
 
 # modules of detect-secrets whose patterns hardly ever fit anything else; not those that guess by entropy or by a name
 DETECTORS = {
@@ -71,14 +72,14 @@ class Leak:
         return f"{self.kind} in {self.path}, line {self.line}" + (f", commit {self.commit[:10]}" if self.commit else "")
 
 
-def in_text(text: str, path: str, commit: str = "") -> list[Leak]:
+def in_text(text: str, path: str) -> list[Leak]:
     """The secrets in a text, one of a kind for each line."""
     found = {
         (kind, text.count("\n", 0, match.start()) + 1)
         for kind, pattern in _patterns()
         for match in pattern.finditer(text)
     }
-    return [Leak(kind, path, line, commit) for kind, line in sorted(found, key=lambda leak: (leak[1], leak[0]))]
+    return [Leak(kind, path, line) for kind, line in sorted(found, key=lambda leak: (leak[1], leak[0]))]
 
 
 def in_tree(root: Path = Path()) -> list[Leak]:
@@ -179,13 +180,4 @@ def _patterns() -> list[tuple[str, re.Pattern[str]]]:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    try:
-        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, check=False)
-    except OSError as error:
-        raise HarnessError("git cannot be run", str(error.strerror), "install git") from error
-    if done.returncode:
-        said = (done.stderr.decode("utf-8", "replace").strip() or "it says nothing").split("\n")[0]
-        raise HarnessError(
-            "the repository cannot be searched", f"git: {said}", "git status, until git has nothing against"
-        )
-    return done.stdout.decode("utf-8", "surrogateescape")
+    return ask_git(root, *arguments).decode("utf-8", "surrogateescape")

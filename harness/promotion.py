@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.util import find_spec
@@ -15,14 +14,13 @@ from harness import provenance
 from harness.champion import CHECKPOINT, FOLDER, RUNS, Champion, alone, install, keep, next_number, present
 from harness.data.tracked import CLEAN, read_tracked, state_of
 from harness.errors import DataError, GateError, UsageError
-from harness.evaluate import Prediction, paired_exact_test
+from harness.evaluate import TOLD_APART, discordant, paired_exact_test
 from harness.files import md5_of
 from harness.gate import Verdict, find_checkpoint, judge
 from harness.models.saved import load_model
 from harness.own_model import own_function
 from harness.trackers.run_folder import RunFolder, find_run
 
-TOLD_APART = 0.05
 FROM_RUN = ("name", "command", "experiment", "accuracy", "interval", "n", "git", "data", "versions", "device", "seed")
 OF_RUN = ("run.json", "metrics.jsonl", "predictions.csv", "experiment.py")  # kept with the champion
 
@@ -76,14 +74,17 @@ def promote(
         before = present(folder)
         checkpoint = path.read_bytes()
         comparison = None if before is None else _compared(before, verdict, data, runs)
-        record = _record(run, checkpoint, verdict, comparison, number=next_number(folder))
         why_not = _why_not(run, verdict, comparison)
         if not force:
-            _require_another(run, record, before)
+            _require_another(run, checkpoint, before)
             if why_not:
                 raise GateError(f"{run.id} is no candidate", *why_not)
-        record["replaced"] = None if before is None else before.number
-        record["forced"] = force and (not verdict.passed or bool(why_not))
+        record = {
+            "number": next_number(folder),
+            "replaced": None if before is None else before.number,
+            "forced": not verdict.passed or bool(why_not),
+            **_record(run, checkpoint, verdict, comparison),
+        }
         small = {name: (run.path / name).read_bytes() for name in OF_RUN if (run.path / name).is_file()}
         keep(record, {CHECKPOINT: checkpoint, **small}, folder)
         install(record["number"], folder)
@@ -101,9 +102,9 @@ def _why_not(run: RunFolder, verdict: Verdict, comparison: Comparison | None) ->
     return None
 
 
-def _require_another(run: RunFolder, record: dict[str, Any], before: Champion | None) -> None:
+def _require_another(run: RunFolder, checkpoint: bytes, before: Champion | None) -> None:
     """Raises UsageError where it is the champion already: it would replace itself, and a rollback change nothing."""
-    if before is not None and before.record["checkpoint"]["md5"] == record["checkpoint"]["md5"]:
+    if before is not None and before.record["checkpoint"]["md5"] == md5_of(checkpoint):
         raise UsageError(
             f"{run.id} is champion {before.number} already", "its checkpoint is the very same", "harness champion show"
         )
@@ -136,23 +137,13 @@ def _compared(before: Champion, verdict: Verdict, data: str | None, runs: Path) 
         allow_missing=True,
         runs=runs,
     )
-    better, worse = _discordant(verdict.predictions, other.predictions)
+    better, worse = discordant(verdict.predictions, other.predictions)
     return Comparison(before.number, better, worse, paired_exact_test(better, worse))
 
 
-def _discordant(new: Sequence[Prediction], old: Sequence[Prediction]) -> tuple[int, int]:
-    """(images that `new` alone has right, that `old` alone has), matched by path."""
-    right = {p.path: p.predicted == p.label for p in old}
-    pairs = [(p.predicted == p.label, right[p.path]) for p in new if p.path in right]
-    return sum(a and not b for a, b in pairs), sum(b and not a for a, b in pairs)
-
-
-def _record(
-    run: RunFolder, checkpoint: bytes, verdict: Verdict, comparison: Comparison | None, *, number: int
-) -> dict[str, Any]:
-    """What `champion.json` says: what it is worth, and where it came from."""
+def _record(run: RunFolder, checkpoint: bytes, verdict: Verdict, comparison: Comparison | None) -> dict[str, Any]:
+    """What `champion.json` says of what it is worth, and where it came from."""
     return {
-        "number": number,
         "promoted": datetime.now().astimezone().isoformat(timespec="seconds"),
         "comparison": None if comparison is None else dataclasses.asdict(comparison) | {"says": str(comparison)},
         "checkpoint": {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -13,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.data.tracked import CLEAN, read_tracked, state_of, tracking_file
-from harness.errors import DataError, UsageError
+from harness.errors import DataError, HarnessError, UsageError
 from harness.files import file_md5
+from harness.git import ask_git
 from harness.redact import shown
 from harness.version import __version__
 
@@ -145,15 +145,8 @@ def few(names: Sequence[str], most: int = 5) -> str:
 
 
 def _git(folder: Path | str, *arguments: str) -> str | None:
+    """None where git cannot say."""
     try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *arguments],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=30,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        return ask_git(folder, *arguments, seconds=30).decode("utf-8", "replace").strip()
+    except HarnessError:
         return None
-    return done.stdout.strip() if done.returncode == 0 else None

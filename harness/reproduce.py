@@ -10,7 +10,7 @@ from typing import Any
 from harness import provenance
 from harness.crossval import CrossValidation, cross_validate
 from harness.errors import DataError, GateError, HarnessError, UsageError
-from harness.evaluate import measure, paired_exact_test
+from harness.evaluate import discordant, measure, paired_exact_test
 from harness.experiment import Experiment
 from harness.experiment_file import find, load
 from harness.plan import Plan, make_plan
@@ -109,9 +109,7 @@ def compare(old: RunFolder, new: RunFolder) -> Outcome:
     """The second result beside the first."""
     first, second = old.predictions(), new.predictions()
     then, now = measure(first), measure(second)
-    said = {p.path: p for p in second}
-    pairs = [(p, said[p.path]) for p in first if p.path in said]
-    right = [(a.predicted == a.label, b.predicted == b.label) for a, b in pairs]
+    called = {p.path: p.predicted for p in second}
     same = first == second and _numbers(old) == _numbers(new)
     low, high = then.interval
     word = IDENTICAL if same else WITHIN if low <= now.value <= high else DIFFERENT
@@ -119,8 +117,8 @@ def compare(old: RunFolder, new: RunFolder) -> Outcome:
         word,
         str(then),
         str(now),
-        sum(a.predicted != b.predicted for a, b in pairs),
-        paired_exact_test(sum(a and not b for a, b in right), sum(b and not a for a, b in right)),
+        sum(called.get(p.path, p.predicted) != p.predicted for p in first),
+        paired_exact_test(*discordant(first, second)),
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.leaks import LARGEST, Leak, in_history, in_index, in_text, in_tree
+from tests.conftest import git
 
 ROOT = Path(__file__).parents[1]
 GITHUB = "ghp_" + "a1B2" * 9
@@ -41,12 +42,6 @@ SECRETS = {
     "Stripe Access Key": "sk_" + "live_" + "a1B2" * 6,
     "Telegram Bot Token": "123456789:" + "a1B2_" * 7,
 }
-
-
-def git(folder: Path, *arguments: str) -> str:
-    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
-    command = ["git", "-C", str(folder), *identity, *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def commit(folder: Path, message: str = "x") -> str:

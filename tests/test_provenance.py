@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import subprocess
 import sys
 import types
 from pathlib import Path
@@ -10,11 +9,7 @@ import pytest
 from harness.errors import DataError, UsageError
 from harness.files import folder_md5, md5_of
 from harness.provenance import dvc_state, git_state, require_clean, versions
-
-
-def git(folder: Path, *arguments: str) -> None:
-    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
-    subprocess.run(["git", "-C", str(folder), *identity, *arguments], check=True, capture_output=True)
+from tests.conftest import git
 
 
 def test_the_commit_and_whether_anything_differs_from_it(tmp_path: Path) -> None:

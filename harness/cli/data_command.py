@@ -60,11 +60,11 @@ def pull(paths: tuple[str, ...], force: bool) -> None:
     from harness.data.tracked import tracked_files
     from harness.versioning.repo import pull as fetch
 
-    names = [str(file) for file in tracked_files(paths)]
-    found = fetch(names, force=force)
+    files = tracked_files(paths)
+    found = fetch(files, force=force)
     changed = sorted({path.rstrip("/\\") for word in ("added", "modified", "deleted") for path in found.get(word, [])})
     became = f"{', '.join(changed)} as it says" if changed else "all was as it says"
-    click.echo(f"{', '.join(names)}: {found['fetched']} files fetched; {became}")
+    click.echo(f"{', '.join(map(str, files))}: {found['fetched']} files fetched; {became}")
 
 
 @command.command(short_help="Draw or pull what is not here yet.")
@@ -84,14 +84,15 @@ def ready(path: str, receipt: Path | None, md5: str | None) -> None:
         _require_receipt(receipt, state.tracked.path)
     if md5 is not None and state.tracked.md5 != md5:
         raise DataError(f"{file} stands for another version", f"{state.tracked.md5}, and not {md5}", f"git log {file}")
-    if state.word == ABSENT and state.tracked.md5 == DIGEST:
-        draw_demo(state.tracked.path)
-        _keep(state.tracked.path)
-    elif state.word == ABSENT:
-        from harness.versioning.repo import pull as fetch
+    if state.word == ABSENT:
+        if state.tracked.md5 == DIGEST:
+            draw_demo(state.tracked.path)
+            _keep(state.tracked.path)
+        else:
+            from harness.versioning.repo import pull as fetch
 
-        fetch([str(file)])
-    state = state_of(read_tracked(file))
+            fetch([file])
+        state = state_of(state.tracked)
     if state.word != CLEAN:
         raise DataError(f"{path} is not what {file} says", _line(state, 0), f"harness data status {path}")
     if receipt is not None:
@@ -106,9 +107,9 @@ def push(paths: tuple[str, ...]) -> None:
     from harness.data.tracked import tracked_files
     from harness.versioning.repo import push as send
 
-    names = [str(file) for file in tracked_files(paths)]
-    count = send(names)
-    click.echo(f"{', '.join(names)}: {count} files sent" if count else f"{', '.join(names)}: the remote has it all")
+    files = tracked_files(paths)
+    count = send(files)
+    click.echo(f"{', '.join(map(str, files))}: {f'{count} files sent' if count else 'the remote has it all'}")
 
 
 @command.command(short_help="Put a file or folder under DVC, or its new version.")

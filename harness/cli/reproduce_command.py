@@ -24,15 +24,12 @@ def command(run: str, dry_run: bool, device: str, runs: str, as_json: bool) -> N
 
     Exit code 3 where the result is a different one, 4 where the images are.
     """
+    from harness.champion import named_so
     from harness.reproduce import compare, differences, planned, repeat
     from harness.trackers.run_folder import RunFolder, find_run
 
-    if run == "champion" and not Path(run).exists():
-        from harness.champion import required
-
-        old = RunFolder.open(required().run)
-    else:
-        old = find_run(run, Path(runs))
+    champion = named_so(run)
+    old = find_run(run, Path(runs)) if champion is None else RunFolder.open(champion.run)
     plan = planned(old, device)
     found = differences(old, plan)
     told = [str(each) for each in found] or ["nothing: code, data, versions and device are those of the run"]

@@ -60,16 +60,13 @@ def command(
     if min_accuracy is not None and math.isnan(min_accuracy):
         raise UsageError("--min-accuracy nan is no gate", "it is no number", "--min-accuracy 0.9")
     names = _class_names(classes)
+    from harness.champion import named_so
     from harness.gate import find_checkpoint, judge
     from harness.models.saved import load_model
     from harness.own_model import own_function
 
-    if model == "champion" and not Path(model).exists():
-        from harness.champion import required
-
-        path = required().checkpoint
-    else:
-        path = find_checkpoint(model, Path(runs))
+    champion = named_so(model)
+    path = find_checkpoint(model, Path(runs)) if champion is None else champion.checkpoint
     saved = load_model(
         path, classes=names, architecture=architecture, image_size=image_size, function=own_function(path)
     )

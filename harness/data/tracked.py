@@ -89,10 +89,15 @@ def tracking_file(path: Path | str) -> Path | None:
     return None
 
 
+def dvc_files(folder: Path = Path()) -> list[Path]:
+    """The `.dvc` files in `folder`, and not the folder `.dvc`."""
+    return sorted(path for path in folder.glob("*.dvc") if path.is_file())
+
+
 def tracked_files(paths: Sequence[str] = (), folder: Path = Path()) -> list[Path]:
     """The `.dvc` files of `paths`, or all in `folder`. Raises UsageError where there is none."""
     if not paths:
-        found = sorted(path for path in folder.glob("*.dvc") if path.is_file())
+        found = dvc_files(folder)
         if not found:
             raise UsageError(
                 "nothing is tracked here", f"there is no .dvc file in {folder.absolute()}", "harness data track data"

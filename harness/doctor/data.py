@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib.util import find_spec
-from pathlib import Path
 
-from harness.data.tracked import CLEAN, read_tracked, state_of
+from harness.data.tracked import CLEAN, dvc_files, read_tracked, state_of
 from harness.doctor.finding import OK, PROBLEM, WARNING, Finding
 from harness.errors import HarnessError
 from harness.redact import shown
@@ -18,7 +17,7 @@ LIMITS = "it can read what is shared with it, and cannot push to a person's My D
 
 def tracked() -> Iterator[Finding]:
     """What lies here against each `.dvc` file."""
-    files = sorted(path for path in Path().glob("*.dvc") if path.is_file())
+    files = dvc_files()
     if not files:
         yield Finding("data", WARNING, "nothing is tracked by DVC here", "harness data track data")
     for file in files:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import optuna
 
-from harness.evaluate import paired_exact_test
+from harness.evaluate import TOLD_APART, paired_exact_test
 from harness.files import write_whole
 from harness.search.job import Job
 from harness.search.records import TrialRecord
@@ -20,7 +20,6 @@ from harness.search.study import Study
 
 TOP = 10
 FEWEST_TRIALS = 8  # for importances to mean anything
-LEVEL = 0.05  # of the paired test
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Compared:
     @property
     def apart(self) -> bool:
         """Whether the best can be told from it."""
-        return self.p < LEVEL
+        return self.p < TOLD_APART
 
 
 @dataclass(frozen=True)

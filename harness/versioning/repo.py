@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.callbacks.progress import say
-from harness.data.tracked import CLEAN, DIFFERS, Tracked, read_tracked, state_of, tracked_files
+from harness.data.tracked import CLEAN, DIFFERS, Tracked, dvc_files, read_tracked, state_of
 from harness.errors import DataError, HarnessError, RemoteError, UsageError, storing
 from harness.files import file_md5
 from harness.parallel import in_threads
@@ -24,14 +24,14 @@ from harness.versioning.remote import HOW, Remote, default_remote, require_usabl
 LOGGERS = ("dvc", "dvc_data", "dvc_objects", "dvc_gdrive", "pydrive2", "googleapiclient", "oauth2client")
 
 
-def pull(paths: Sequence[str], root: Path = Path(), *, force: bool = False) -> dict[str, Any]:
-    """Fetches what the `.dvc` files of `paths`, or all, stand for, and puts it in its place once all of it is here.
+def pull(files: Sequence[Path], root: Path = Path(), *, force: bool = False) -> dict[str, Any]:
+    """Fetches what these `.dvc` files stand for, and puts it in its place once all of it is here.
 
     What DVC's cache has already needs no remote. Files that were changed here and never tracked are kept, unless it is
     forced: raises DataError. RemoteError for what the remote refuses or has not; what lies here stays then.
     """
     make_empty(root)
-    files = tracked_files(paths, root)
+    targets = [str(file) for file in files]
     fetched = 0
     with _repository(root) as repo:
         partial = [file for file in files if drop_damaged(repo, file)]
@@ -44,25 +44,25 @@ def pull(paths: Sequence[str], root: Path = Path(), *, force: bool = False) -> d
         )
     with _repository(root, remote) as repo:
         if remote is not None:
-            fetched = int(repo.fetch(targets=_targets(paths)))
-            _require_fetched(repo, remote, files)
+            fetched = int(repo.fetch(targets=targets))
+            _require_fetched(repo, remote, partial, files)
         with _without_key():
-            return {**repo.checkout(targets=_targets(paths), force=force), "fetched": fetched}
+            return {**repo.checkout(targets=targets, force=force), "fetched": fetched}
 
 
-def push(paths: Sequence[str], root: Path = Path()) -> int:
-    """Sends what the `.dvc` files of `paths`, or all, stand for. Returns how many files the remote did not have."""
+def push(files: Sequence[Path], root: Path = Path()) -> int:
+    """Sends what these `.dvc` files stand for. Returns how many files the remote did not have."""
     remote = _usable(root)
     make_empty(root)
     with _repository(root, remote) as repo:
-        for file in tracked_files(paths, root):
+        for file in files:
             _require_kept(repo, file)
         if remote.folder is not None:
             if not remote.folder.exists():
                 say(f"note: {remote.folder} is not there yet, and is made")
-            for file in tracked_files(paths, root):
+            for file in files:
                 _forget_lost(repo, remote.folder, read_tracked(file))
-        return int(repo.push(targets=_targets(paths)))
+        return int(repo.push(targets=[str(file) for file in files]))
 
 
 def track(path: str, root: Path = Path()) -> list[str]:
@@ -160,9 +160,7 @@ def lacking(repo: Any, tracked: Tracked) -> list[str]:
 
     if not is_whole(tracked.md5):
         return [tracked.md5]
-    if not tracked.md5.endswith(".dir"):
-        return []
-    wanted = sorted({entry["md5"] for entry in json.loads(_cached(repo, tracked.md5).read_bytes())})
+    wanted = _contents(repo, tracked)
     return [md5 for md5, whole in zip(wanted, in_threads(is_whole, wanted), strict=True) if not whole]
 
 
@@ -174,6 +172,13 @@ def drop_damaged(repo: Any, file: Path) -> list[str]:
     return found
 
 
+def _contents(repo: Any, tracked: Tracked) -> list[str]:
+    """The MD5s of a folder's files, whose list DVC's cache has; none of a single file."""
+    if not tracked.md5.endswith(".dir"):
+        return []
+    return sorted({entry["md5"] for entry in json.loads(_cached(repo, tracked.md5).read_bytes())})
+
+
 def _cached(repo: Any, md5: str) -> Path:
     return Path(repo.cache.local.path) / md5[:2] / md5[2:]
 
@@ -182,11 +187,8 @@ def _forget_lost(repo: Any, remote: Path, tracked: Tracked) -> None:
     """Removes from a remote that is a folder what is there in another size than here, and the list of files of a
     version that has such, or lacks one: where the list is, DVC takes all to be there, and sends nothing.
     """
-    if not tracked.md5.endswith(".dir"):
-        wanted = [tracked.md5]
-    else:
-        wanted = sorted({entry["md5"] for entry in json.loads(_cached(repo, tracked.md5).read_bytes())})
-    there = {md5: remote / "files" / "md5" / md5[:2] / md5[2:] for md5 in [*wanted, tracked.md5]}
+    wanted = [*_contents(repo, tracked), tracked.md5]
+    there = {md5: remote / "files" / "md5" / md5[:2] / md5[2:] for md5 in wanted}
     lost = [md5 for md5, path in there.items() if _size(path) != _size(_cached(repo, md5))]
     for md5 in {*lost, tracked.md5} if lost else ():
         there[md5].unlink(missing_ok=True)
@@ -196,9 +198,9 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else -1
 
 
-def _require_fetched(repo: Any, remote: Remote, files: Sequence[Path]) -> None:
-    """Raises RemoteError where not all has come, or not as it was."""
-    lost = {str(file): found for file in files if (found := drop_damaged(repo, file))}
+def _require_fetched(repo: Any, remote: Remote, partial: Sequence[Path], files: Sequence[Path]) -> None:
+    """Raises RemoteError where of those of `files` that were not whole not all has come, or not as it was."""
+    lost = {str(file): found for file in partial if (found := drop_damaged(repo, file))}
     if not lost:
         return
     others = [str(file) for file in files if str(file) not in lost]
@@ -220,12 +222,13 @@ def _require_fetched(repo: Any, remote: Remote, files: Sequence[Path]) -> None:
 def _require_kept(repo: Any, file: Path) -> None:
     """Raises DataError where nothing here is what `file` stands for: DVC would send less, and say nothing."""
     tracked = read_tracked(file)
-    state = state_of(tracked)
-    if state.word == CLEAN and lacking(repo, tracked):
+    state, kept = state_of(tracked), not lacking(repo, tracked)
+    if state.word == CLEAN and not kept:
         repo.commit(str(file), force=True)
+        kept = not lacking(repo, tracked)
     elif state.word == DIFFERS:
         say(f"note: {tracked.path} is not what {file} stands for, which is what is sent ({state.fix})")
-    if not lacking(repo, tracked):
+    if kept:
         return
     raise DataError(
         f"{tracked.path} cannot be sent",
@@ -236,14 +239,9 @@ def _require_kept(repo: Any, file: Path) -> None:
 
 def make_empty(root: Path) -> None:
     """Folders that are tracked as empty, as `models` before the first champion: no remote has to hold nothing."""
-    for file in root.glob("*.dvc"):
-        tracked = read_tracked(file) if file.is_file() else None
-        if tracked is not None and tracked.files == 0 and not tracked.path.exists():
+    for file in dvc_files(root):
+        tracked = read_tracked(file)
+        if tracked.files == 0 and not tracked.path.exists():
             with storing(tracked.path):
                 tracked.path.mkdir(parents=True)
             keep(file, root)
-
-
-def _targets(paths: Sequence[str]) -> list[str] | None:
-    """What DVC takes for `paths`; None is all there is."""
-    return [path.rstrip("/") for path in paths] or None

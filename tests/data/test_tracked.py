@@ -14,7 +14,7 @@ from harness.data import tracked
 from harness.data.tracked import ABSENT, CLEAN, DIFFERS, read_tracked, state_of, tracked_files, tracking_file
 from harness.errors import DataError, UsageError
 from harness.files import BLOCK, file_md5, folder_md5, md5_of
-from tests.conftest import track_by_dvc
+from tests.conftest import track_by_dvc, write_files
 
 FILES = {
     "sea/waves.txt": b"waves",
@@ -34,10 +34,7 @@ EMPTY = "d751713988987e9331980363e24189ce.dir"  # that DVC gives to a folder wit
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project in which DVC itself has tracked the folders `data` and `sub/déjà vu`, and the file `one.bin`."""
     home = tmp_path_factory.mktemp("tracked-by-dvc")
-    for name, content in FILES.items():
-        path = home / "data" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+    write_files(home / "data", FILES)
     (home / "data" / ".git").mkdir()  # which DVC passes over
     (home / "data" / ".git" / "config").write_bytes(b"x")
     (home / "sub" / "déjà vu").mkdir(parents=True)

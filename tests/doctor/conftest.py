@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,11 +9,11 @@ import pytest
 
 from harness.doctor.finding import Finding
 from harness.files import folder_md5, md5_of
+from tests.conftest import git as git_in
 
 
 def git(*arguments: str) -> None:
-    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
-    subprocess.run(["git", *identity, *arguments], check=True, capture_output=True)
+    git_in(Path(), *arguments)
 
 
 @pytest.fixture

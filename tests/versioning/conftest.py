@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Outcome
+from tests.conftest import Outcome, write_files
 
 Call = Callable[..., Outcome]
 FILES = {
@@ -22,12 +22,6 @@ FILES = {
 }
 
 
-def git(folder: Path, *arguments: str) -> str:
-    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
-    command = ["git", "-C", str(folder), *identity, *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
-
-
 def content_of(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -36,10 +30,7 @@ def content_of(folder: Path) -> dict[str, bytes]:
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A git and DVC project with five small files in `data/`, and nothing tracked."""
     home = tmp_path_factory.mktemp("template")
-    for name, content in FILES.items():
-        path = home / "data" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+    write_files(home / "data", FILES)
     for command in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
         subprocess.run(command, cwd=home, check=True, capture_output=True)
     return home

@@ -10,7 +10,8 @@ import pytest
 from harness.errors import RemoteError
 from harness.versioning.credentials import parsed
 from harness.versioning.remote import default_remote
-from tests.versioning.conftest import Call, assert_told, forget, git
+from tests.conftest import git
+from tests.versioning.conftest import Call, assert_told, forget
 
 pytest.importorskip("dvc")
 ID = "1aTeamFolderOfOurs0000"

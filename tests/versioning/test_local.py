@@ -10,7 +10,8 @@ import pytest
 
 from harness.versioning.problems import explained
 from harness.versioning.remote import default_remote
-from tests.versioning.conftest import FILES, Call, assert_told, content_of, forget, git
+from tests.conftest import git
+from tests.versioning.conftest import FILES, Call, assert_told, content_of, forget
 
 pytest.importorskip("dvc")
 

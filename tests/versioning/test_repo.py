@@ -14,7 +14,8 @@ from harness.data.tracked import read_tracked
 from harness.files import md5_of
 from harness.versioning.remote import PLACEHOLDER
 from harness.versioning.repo import lacking
-from tests.versioning.conftest import FILES, Call, assert_told, content_of, forget, git
+from tests.conftest import git
+from tests.versioning.conftest import FILES, Call, assert_told, content_of, forget
 
 pytest.importorskip("dvc")
 WAVES = md5_of(FILES["train/sea/a.bin"])

@@ -1,0 +1,24 @@
+"""Questions to git."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from harness.errors import HarnessError
+
+
+def ask_git(folder: Path | str, *arguments: str, seconds: float | None = None) -> bytes:
+    """What git says in `folder`. Raises HarnessError where it cannot be run, refuses, or takes longer than that."""
+    try:
+        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, timeout=seconds, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise HarnessError(
+            "git cannot be run", getattr(error, "strerror", None) or f"no answer in {seconds} s", "install git"
+        ) from error
+    if done.returncode:
+        said = (done.stderr.decode("utf-8", "replace").strip() or "it says nothing").split("\n")[0]
+        raise HarnessError(
+            "the repository cannot be searched", f"git: {said}", "git status, until git has nothing against"
+        )
+    return done.stdout
