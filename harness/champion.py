@@ -18,32 +18,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from harness.checked import form, is_inside, read_json
 from harness.errors import ModelError, UsageError, storing
 from harness.files import file_md5, locked, write_whole
+from harness.records.champions import Champion as Record
 
 FOLDER = Path("models")
 RUNS = Path("runs")
 RECORD, CHECKPOINT, EXPERIMENT = "champion.json", "champion.pt", "experiment.py"
-HALF_WRITTEN = re.compile(r"\..+-[0-9a-f]{8}")  # as `write_whole` names what it has not finished
-FORM = {  # of a record: what is read of it
-    "number": (int,),
-    "promoted": (str,),
-    "replaced": (int, type(None)),
-    "forced": (bool,),
-    "comparison": (dict, type(None)),
-    "registry": (dict,),
-    "checkpoint.md5": (str,),
-    "checkpoint.sha256": (str,),
-    "checkpoint.fold": (int, type(None)),
-    "test.accuracy": (float, int),
-    "test.interval": (list,),
-    "test.n": (int,),
-    "test.data": (str,),
-    "test.gate.passed": (bool,),
-    "test.gate.min_accuracy": (float, int),
-    "run.name": (str,),
-    "run.id": (str,),
-}
+OF_RUN = ("run.json", "metrics.jsonl", "predictions.csv", EXPERIMENT)  # kept with a champion
+HALF_WRITTEN = re.compile(  # as `write_whole` names what it has not finished
+    rf"\.({'|'.join(map(re.escape, {*OF_RUN, RECORD, CHECKPOINT}))})-[0-9a-f]{{8}}"
+)
 KEPT = 5  # champions whose checkpoint stays in the history
 
 
@@ -117,6 +103,11 @@ def history(folder: Path = FOLDER) -> list[dict[str, Any]]:
     return sorted((_read(path) for path in found if path.parent.name.isdecimal()), key=lambda record: record["number"])
 
 
+def run_id(folder: Path) -> str:
+    """The id of the run that the champion in `folder` came from. Raises ModelError for a damaged record."""
+    return str(_read(folder / RECORD)["run"]["id"])
+
+
 def next_number(folder: Path = FOLDER) -> int:
     """The number of the champion that comes next."""
     names = [path.name for path in (folder / "history").glob("*")]
@@ -161,11 +152,11 @@ def _prune(record: Mapping[str, Any], folder: Path) -> None:
         kept.append(number)
         number = line.get(number)
     kept += [number for number in sorted(line, reverse=True) if number not in kept]
-    for number in kept[KEPT:]:
-        (place(number, folder) / CHECKPOINT).unlink(missing_ok=True)
-    for path in folder.rglob(".*-*"):
-        if HALF_WRITTEN.fullmatch(path.name):
-            path.unlink()
+    old = [place(number, folder) / CHECKPOINT for number in kept[KEPT:]]
+    half = [path for path in folder.rglob(".*-*") if HALF_WRITTEN.fullmatch(path.name)]
+    for path in (*old, *half):
+        if is_inside(path.parent / "-", folder):  # what lies behind a link is not ours
+            path.unlink(missing_ok=True)
 
 
 def rollback(*, runs: Path = RUNS, folder: Path = FOLDER) -> Champion:
@@ -212,14 +203,7 @@ def _write_record(record: Mapping[str, Any], where: Path) -> None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        record = dict(json.loads(path.read_text(encoding="utf-8")))
-        for keys, kind in FORM.items():
-            value: Any = record
-            for key in keys.split("."):
-                value = value[key]
-            if type(value) not in kind:
-                raise TypeError(f"{keys} is {value!r}")
-    except (OSError, ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
-        why = f"damaged: {type(error).__name__}: {error}"
-        raise ModelError(f"{path} cannot be read", why, "harness data pull models") from error
+        record: dict[str, Any] = read_json(form(Record), path)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read", f"damaged: {error}", "harness data pull models") from error
     return record

@@ -24,6 +24,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 
+from harness.escape import terminal
+
 
 class HarnessError(Exception):
     """What is wrong, why, and what to type: three lines for a person.
@@ -115,7 +117,7 @@ def show_uncaught() -> None:
         if not isinstance(error, HarnessError) or "--debug" in sys.argv:
             sys.__excepthook__(kind, error, trace)
             return
-        print(error, file=sys.stderr)
+        print(*map(terminal, str(error).split("\n")), sep="\n", file=sys.stderr)
         sys.exit(error.exit_code)
 
     sys.excepthook = hook

@@ -8,6 +8,9 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from harness.checked import path_below
+from harness.escape import cell, from_cell
+
 COLUMNS = ["path", "fold", "label", "predicted"]
 TOLD_APART = 0.05  # of a paired test: below it two models can be told apart
 Z95 = 1.959963984540054  # the normal distribution's 97.5 % point: a two-sided 95 % interval
@@ -87,19 +90,29 @@ def predictions_csv(predictions: Iterable[Prediction], classes: Sequence[str]) -
     """A table: path, fold, label, predicted, and `p_<class>` for each class; UTF-8, one line per image."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*COLUMNS, *(f"p_{name}" for name in classes)])
+    writer.writerow([*COLUMNS, *(cell(f"p_{name}") for name in classes)])
     for p in predictions:
-        writer.writerow([p.path, p.fold, p.label, p.predicted, *map(repr, p.probabilities)])
+        writer.writerow([cell(p.path), p.fold, cell(p.label), cell(p.predicted), *map(repr, p.probabilities)])
     return text.getvalue().encode("utf-8", "surrogateescape")
 
 
 def read_predictions(content: bytes) -> list[Prediction]:
-    """What `predictions_csv` wrote. Raises ValueError or IndexError where it is something else."""
+    """What `predictions_csv` wrote. Raises ValueError or IndexError where it is something else.
+
+    A path that leaves the folder of the images is something else, too.
+    """
     rows = csv.reader(io.StringIO(content.decode("utf-8", "surrogateescape"), newline=""))
     header = next(rows, [])
     if header[:4] != COLUMNS:
         raise ValueError(f"its first line is not {','.join(COLUMNS)},...")
-    return [
-        Prediction(path, int(fold), label, predicted, tuple(map(float, probabilities)))
-        for path, fold, label, predicted, *probabilities in rows
-    ]
+    return [_prediction(row, len(header) - len(COLUMNS)) for row in rows]
+
+
+def _prediction(row: Sequence[str], classes: int) -> Prediction:
+    path, fold, label, predicted, *probabilities = row
+    if len(probabilities) != classes:
+        raise ValueError(f"a line has {len(probabilities)} probabilities, and the first one names {classes}")
+    shares = tuple(map(float, probabilities))
+    if not all(0 <= share <= 1 for share in shares):
+        raise ValueError("a probability is not between 0 and 1")
+    return Prediction(path_below(from_cell(path)), int(fold), from_cell(label), from_cell(predicted), shares)

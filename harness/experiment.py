@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from harness.errors import ExperimentError, nearest, show_uncaught
-from harness.fields import Rule, choice, number, parse, plain, setting, text, whole
+from harness.fields import NAME, Rule, choice, number, parse, plain, setting, text, whole
 
 TRACKERS = ("tensorboard", "mlflow")
-NAME = re.compile(r"[a-z0-9._-]{0,99}[a-z0-9_-]")  # valid as a folder on every system
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,10 +36,17 @@ def files(folder: Path = FOLDER) -> list[Path]:
     return sorted(path for path in folder.glob("*.py") if not path.name.startswith("_"))
 
 
-def load(path: Path | str) -> Experiment:
+def load(path: Path | str, code: bytes | None = None, beside: Path | None = None) -> Experiment:
     """The `experiment` that the file at `path` defines, named after the file unless it has a name.
 
-    Raises ExperimentError, with the line, where the file cannot be read or run, or defines no Experiment.
+    Args:
+        path: The file, which is run.
+        code: Its content, where that has been read before; so what was looked at is what is run. Bytecode that lies
+            beside the file is never used.
+        beside: The folder that it may import from; by default its own.
+
+    Raises:
+        ExperimentError: It cannot be read or run, or defines no Experiment. The message has the line.
     """
     path = Path(path)
     module_name = _module_name(path)
@@ -48,11 +55,11 @@ def load(path: Path | str) -> Experiment:
         raise ExperimentError(f"{path} is no experiment", "it is not a Python file", "name a file that ends in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module  # so that what the file defines can be found by its name
-    beside = str(path.parent.resolve())
-    if beside not in sys.path:
-        sys.path.append(beside)  # the file may import what lies beside it; last, so that it can hide nothing
+    folder = str((path.parent if beside is None else beside).resolve())
+    if folder not in sys.path:
+        sys.path.append(folder)  # the file may import what lies there; last, so that it can hide nothing
     try:
-        spec.loader.exec_module(module)
+        exec(compile(path.read_bytes() if code is None else code, str(path), "exec"), module.__dict__)
     except HarnessError as error:
         error.what = f"{_line_of(error, path)}: {error.what}"
         raise

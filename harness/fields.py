@@ -5,9 +5,13 @@ from __future__ import annotations
 import ast
 import dataclasses
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+# of experiments and studies: valid as a folder on every system, and no option of any program
+NAME = re.compile(r"(?!-)[a-z0-9._-]{0,99}[a-z0-9_-]")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from harness.errors import storing
+from harness.escape import terminal
 
 try:
     import fcntl
@@ -42,7 +43,8 @@ def locked(path: Path, wait: bool = False) -> Iterator[bool]:
     """True within where this process alone holds the lock `path`, False where another does; with `wait` it is waited
     for. The lock ends with its process, however that ends. Raises OSError where the file cannot be opened.
     """
-    with path.open("ab") as file:
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)  # a link would make its target
+    with os.fdopen(os.open(path, flags, 0o666), "ab") as file:
         try:
             if fcntl is not None:
                 fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
@@ -74,7 +76,7 @@ def folder_md5(files: Mapping[str, str]) -> str:
 
 def as_text(name: str) -> str:
     """A file's name in letters that every program takes: those of its bytes that are no UTF-8 become "?"."""
-    return name.encode("utf-8", "replace").decode()
+    return terminal(name.encode("utf-8", "replace").decode())
 
 
 def short(text: str, most: int = 18) -> str:

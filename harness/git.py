@@ -11,7 +11,9 @@ from harness.errors import HarnessError
 def ask_git(folder: Path | str, *arguments: str, seconds: float | None = None) -> bytes:
     """What git says in `folder`. Raises HarnessError where it cannot be run, refuses, or takes longer than that."""
     try:
-        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, timeout=seconds, check=False)
+        # a repository's own settings may name a program to run at each question
+        command = ["git", "-C", str(folder), "-c", "core.fsmonitor=false", *arguments]
+        done = subprocess.run(command, capture_output=True, timeout=seconds, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise HarnessError(
             "git cannot be run", getattr(error, "strerror", None) or f"no answer in {seconds} s", "install git"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import provenance
-from harness.champion import CHECKPOINT, FOLDER, RUNS, Champion, alone, install, keep, next_number, present
+from harness.champion import CHECKPOINT, FOLDER, OF_RUN, RUNS, Champion, alone, install, keep, next_number, present
 from harness.data.tracked import CLEAN, read_tracked, state_of
 from harness.errors import DataError, GateError, UsageError
 from harness.evaluate import TOLD_APART, discordant, paired_exact_test
@@ -22,7 +22,6 @@ from harness.own_model import own_function
 from harness.trackers.run_folder import RunFolder, find_run
 
 FROM_RUN = ("name", "command", "experiment", "accuracy", "interval", "n", "git", "data", "versions", "device", "seed")
-OF_RUN = ("run.json", "metrics.jsonl", "predictions.csv", "experiment.py")  # kept with the champion
 
 
 @dataclass(frozen=True)
@@ -57,23 +56,30 @@ class Promotion:
 
 
 def promote(
-    named: str, data: str | None = None, *, force: bool = False, runs: Path = RUNS, folder: Path = FOLDER
+    named: str,
+    data: str | None = None,
+    *,
+    force: bool = False,
+    trusted: bool = False,
+    runs: Path = RUNS,
+    folder: Path = FOLDER,
 ) -> Promotion:
     """Makes the best fold's model of a run the champion.
 
-    It is tested first, and so is the present champion, on the same images. Unless it is forced, raises GateError where
+    It is tested first, and so is the present champion, on the same images. What needs code of a run from elsewhere is
+    refused (UntrustedError) unless it is `trusted`. Unless it is forced, raises GateError where
     it is below its gate, worse than the present champion, or judged on images that it was trained on, and UsageError
     where it is the champion already; nothing has changed then.
     """
     run, path = find_run(named, runs), find_checkpoint(named, runs)
-    verdict = _judged(path, data, runs)
+    verdict = judge(load_model(path, function=own_function(path, trusted)), path, data, runs=runs)
     if not force:
         verdict.require_passed()
     with alone(runs):
         _require_latest(folder)
         before = present(folder)
         checkpoint = path.read_bytes()
-        comparison = None if before is None else _compared(before, verdict, data, runs)
+        comparison = None if before is None else _compared(before, verdict, data, runs, trusted)
         why_not = _why_not(run, verdict, comparison)
         if not force:
             _require_another(run, checkpoint, before)
@@ -120,13 +126,9 @@ def _require_latest(folder: Path) -> None:
         raise DataError(f"{folder} is not what {file} says", "the champion may be another one", state.fix)
 
 
-def _judged(path: Path, data: str | None, runs: Path) -> Verdict:
-    return judge(load_model(path, function=own_function(path)), path, data, runs=runs)
-
-
-def _compared(before: Champion, verdict: Verdict, data: str | None, runs: Path) -> Comparison | None:
+def _compared(before: Champion, verdict: Verdict, data: str | None, runs: Path, trusted: bool) -> Comparison | None:
     """The present champion is judged now, on the very images of `verdict`; None where it knows other classes."""
-    model = load_model(before.checkpoint, function=own_function(before.checkpoint))
+    model = load_model(before.checkpoint, function=own_function(before.checkpoint, trusted))
     if {*model.classes} != {*verdict.model.classes}:
         return None
     other = judge(

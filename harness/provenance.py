@@ -15,7 +15,7 @@ from harness.data.tracked import CLEAN, read_tracked, state_of, tracking_file
 from harness.errors import DataError, HarnessError, UsageError
 from harness.files import file_md5
 from harness.git import ask_git
-from harness.redact import shown
+from harness.redact import typed_without_secrets
 from harness.version import __version__
 
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-learn")
@@ -33,7 +33,13 @@ def git_state(folder: Path | str = ".") -> dict[str, Any] | None:
 def changed_files(since: str | None = None, folder: Path | str = ".") -> list[str]:
     """Files that differ from the commit `since`; by default from the last one, with files that git does not know."""
     if since is not None:
-        return [name for name in (_git(folder, "diff", "--name-only", since) or "").splitlines() if name]
+        return [
+            name
+            for name in (
+                _git(folder, "diff", "--name-only", "--no-ext-diff", "--end-of-options", since, "--") or ""
+            ).splitlines()
+            if name
+        ]
     found = _git(folder, "status", "--porcelain", "--untracked-files=all") or "what git cannot read"
     return [line.strip().partition(" ")[2].strip() for line in found.splitlines()]
 
@@ -131,8 +137,8 @@ def machine() -> dict[str, Any]:
 
 
 def command() -> list[str]:
-    """The command line as it was typed, less passwords; of a program somewhere else, its name alone."""
-    program, typed = Path(sys.argv[0]), [shown(argument) for argument in sys.argv[1:]]
+    """The command line as it was typed, with short addresses; of a program somewhere else, its name alone."""
+    program, typed = Path(sys.argv[0]), typed_without_secrets(sys.argv[1:])
     if program.name in ("__main__.py", "harness"):
         return ["harness", *typed]
     return [program.name if program.is_absolute() else program.as_posix(), *typed]

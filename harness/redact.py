@@ -1,11 +1,197 @@
-"""What must never be shown: passwords in addresses."""
+"""Addresses without their secrets: how a database, a server or a remote is printed and recorded.
+
+An address may hold a password or a token anywhere: before the host, in the path, in the query, or in place of the host.
+So a server's address is shortened to scheme and host. A file's address keeps its path.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import quote, unquote, unquote_plus
+
+# Schemes whose addresses begin with a host, a bucket or the id of a folder; with any other it may be a token.
+DATABASES = frozenset(("postgresql", "postgres", "mysql", "mariadb", "mssql", "oracle", "redis", "rediss"))
+SERVERS = frozenset(("http", "https", "ftp", "ftps", "sftp", "ssh", "scp", "grpc", "grpcs", "webdav", "webdavs"))
+HADOOP = frozenset(("hdfs", "webhdfs", "swebhdfs"))
+CLOUDS = frozenset(("s3", "s3a", "gs", "gcs", "gdrive", "azure", "abfs", "abfss", "wasb", "wasbs", "adl", "oss"))
+HOSTS = DATABASES | SERVERS | HADOOP | CLOUDS
+FILES = frozenset(("sqlite", "file"))
+UNKNOWN = "…"  # in place of a host that may be a secret
+HIDDEN = "***"
+SHORTEST = 4  # characters of a part that is hidden in a text; shorter ones are parts of ordinary words
+ID_DIGITS = 16
+
+SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")  # two letters at least: `C://x` is a path
+ONE_HOST = r"(?:[\w.-]+|\[[\w:.%]+\])(?::\d*)?"
+HOST = re.compile(rf"{ONE_HOST}(?:,{ONE_HOST})*")
+FULL_HOST = re.compile(r"(?:[^@]*@)?(?:localhost|[\w-]+(?:\.[\w-]+)+|\[[\w:.%]+\])(?::\d*)?")
+USER = re.compile(r"[^/\\@:]{2,}:[^/\\@]+@")  # before a host whose scheme was forgotten
+PAIR = re.compile(r"""(\w*(?:pass|pwd|token|secret|key)\w*)=(?:'[^'\n]*'|"[^"\n]*")?[^&\s]*""", re.IGNORECASE)
+CLOSING = "'\"`)]}>.,;:!?"  # punctuation that may follow an address in a text
 
 
-def shown(text: str) -> str:
-    """An address, or a text with addresses in it, without the passwords."""
-    text = re.sub(r"://[^\n]*@", "://", text)  # whatever is in a password, an "@" or a space included
-    return re.sub(r"(?i)(\w*(?:pass|pwd|token|secret|key)\w*)=[^&\s]*", r"\1=***", text)
+@dataclass(frozen=True)
+class _Address:
+    scheme: str = ""  # none in the path of a file
+    user: str = ""  # with the password
+    host: str = ""  # with the port
+    path: str = ""
+    query: str = ""  # with the fragment
+    certain: bool = True  # False if the host may be a part of the password
+
+    def has_scheme_of(self, known: frozenset[str]) -> bool:
+        return not known.isdisjoint(self.scheme.lower().split("+"))
+
+
+def short_address(uri: str) -> str:
+    """Returns an address as it may be printed: `scheme://host:port`, `scheme://…`, or the path of a file.
+
+    Example:
+        >>> short_address("postgresql://me:secret@db:5432/mlflow?sslmode=require")
+        'postgresql://db:5432'
+        >>> short_address("databricks://TOKEN")
+        'databricks://…'
+        >>> short_address("sqlite:///mlflow.db")
+        'sqlite:///mlflow.db'
+    """
+    uri = uri.strip()
+    if "://" in uri and SCHEME.match(uri) is None:  # such as jdbc:postgresql://
+        return without_secrets(uri)
+    address = _parsed(uri)
+    if not address.scheme:
+        return _without_pairs(address.path)
+    if address.has_scheme_of(FILES):
+        known, name = True, _without_pairs(address.path)
+    else:
+        known, name = address.has_scheme_of(HOSTS) and HOST.fullmatch(address.host) is not None, address.host
+    return f"{address.scheme}://{name if known and address.certain else UNKNOWN}"
+
+
+def address_id(uri: str) -> str:
+    """Returns what tells two stores apart: 16 hexadecimal digits of a SHA-256 without user, password and query."""
+    address = _parsed(uri.strip())
+    text = "\n".join((address.scheme.lower(), address.host, address.path.rstrip("/")))
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:ID_DIGITS]
+
+
+def has_secrets(uri: str) -> bool:
+    """Returns whether an address holds a user, a password or a query."""
+    rest = uri.partition("://")[2]
+    return "@" in rest or "?" in rest or PAIR.search(uri) is not None
+
+
+def without_secrets(text: str, *about: str) -> str:
+    """Returns a text with its addresses shortened, and with `***` for the value of each `password=…`.
+
+    Args:
+        text: An error message, a traceback or a log.
+        about: Addresses that the text is about. Each part of them that `short_address` leaves out becomes `***`,
+            also where the text quotes a path or a password alone.
+    """
+    known = sorted({uri.strip() for uri in about if SCHEME.match(uri.strip())}, key=len, reverse=True)
+    pieces = re.split("(" + "|".join(rf"{re.escape(uri)}\S*" for uri in known) + ")", text) if known else [text]
+    for i, piece in enumerate(pieces):
+        pieces[i] = short_address(piece.rstrip(CLOSING)) + _closing(piece) if i % 2 else _shortened(piece)
+    text = _without_pairs("".join(pieces))
+    for part in sorted({part for uri in about for part in _left_out(uri.strip())}, key=len, reverse=True):
+        text = text.replace(part, HIDDEN)
+    return text
+
+
+def typed_without_secrets(arguments: Iterable[str]) -> list[str]:
+    """Returns a command line with the address in each argument shortened."""
+    return [_typed(argument) for argument in arguments]
+
+
+def addresses(texts: Iterable[str]) -> list[str]:
+    """Returns the address in each text that has one, such as `--storage=ADDRESS`; it ends where the text does."""
+    return [text[found.start() :] for text in texts if (found := SCHEME.search(text)) is not None]
+
+
+def _typed(argument: str) -> str:
+    for uri in addresses([argument]):
+        return _without_pairs(argument.removesuffix(uri)) + short_address(uri)
+    return _without_pairs(argument)
+
+
+def _without_pairs(text: str) -> str:
+    return PAIR.sub(rf"\1={HIDDEN}", text)
+
+
+def _parsed(uri: str) -> _Address:
+    found = SCHEME.match(uri)
+    if found is None:
+        user = USER.match(uri)
+        path, _, query = uri.removeprefix(user[0] if user else "").partition("?")
+        return _Address(user=user[0][:-1] if user else "", path=path, query=query)
+    rest, bare = uri[found.end() :], _Address(found[1])
+    if bare.has_scheme_of(FILES):
+        user_part, _, rest = ("", "", rest) if rest.startswith("/") else rest.rpartition("@")
+        path, _, query = rest.partition("?")
+        return _Address(found[1], user_part, "", path, query, not user_part or path.startswith("/"))
+    user_part, host, tail, certain = _authority(rest, bare.has_scheme_of(DATABASES))
+    path = re.split(r"[?#]", tail, maxsplit=1)[0]
+    return _Address(found[1], user_part, host, path, tail[len(path) + 1 :], certain)
+
+
+def _authority(rest: str, database: bool) -> tuple[str, str, str, bool]:
+    """(user, host, the rest, whether the host is certain) of what follows `://`.
+
+    A password that is not URL-encoded may hold "@", and SQLAlchemy takes one with "/", "?" and "#", too.
+    """
+    host, tail = _cut(rest)
+    user, _, host = host.rpartition("@")
+    if "@" not in tail:
+        return user, host, tail, True
+    if not user and HOST.fullmatch(host) and (not database or (":" not in host and tail.startswith("/"))):
+        return user, host, tail, True  # the "@" belongs to the path
+    no_host = not user and ":" in host and HOST.fullmatch(host) is None
+    user, _, after = rest.rpartition("@")
+    return user, *_cut(after), no_host and rest.count("@") == 1
+
+
+def _cut(rest: str) -> tuple[str, str]:
+    host = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    return host, rest[len(host) :]
+
+
+def _shortened(text: str) -> str:
+    done, at = "", 0
+    while (found := SCHEME.search(text, at)) is not None:
+        end = found.end() + len(_after_scheme(text[found.end() :].partition("\n")[0]))
+        done += text[at : found.start()] + short_address(text[found.start() : end])
+        at = end
+    return done + text[at:]
+
+
+def _after_scheme(line: str) -> str:
+    """What belongs to an address at the beginning of `line`: all up to a space, unless its password holds a space."""
+    word = line.split(maxsplit=1)[0] if line[:1].strip() else ""
+    following = SCHEME.search(line, len(word))
+    line = line[: following.start()] if following else line
+    if "@" in line[len(word) :] and not _is_whole(word.rstrip(CLOSING)):
+        start, _, end = line.rpartition("@")
+        word = f"{start}@{end.split(maxsplit=1)[0] if end[:1].strip() else ''}"
+    return word.rstrip(CLOSING)
+
+
+def _is_whole(word: str) -> bool:
+    """Whether it has a host already: what begins with `user:` may be cut off within a password."""
+    authority = _cut(word)[0]
+    return FULL_HOST.fullmatch(authority) is not None or not {"@", ":"} & set(authority)
+
+
+def _closing(word: str) -> str:
+    return word[len(word.rstrip(CLOSING)) :]
+
+
+def _left_out(uri: str) -> set[str]:
+    """The parts of an address that `short_address` leaves out, also URL-decoded and URL-encoded."""
+    address, short = _parsed(uri), short_address(uri)
+    rest = uri.partition("://")[2] if address.scheme else f"{address.user}@{address.query}"
+    parts = {rest, address.user, *address.user.partition(":"), address.query, *re.split(r"[/?#&=:@;]", rest)}
+    forms = {form for part in parts for form in (part, unquote(part), unquote_plus(part), quote(part, safe=""))}
+    return {form for form in forms if len(form) >= SHORTEST and form not in short}

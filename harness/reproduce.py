@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from harness import provenance
 from harness.crossval import CrossValidation, cross_validate
-from harness.errors import DataError, GateError, HarnessError, UsageError
+from harness.errors import DataError, GateError, UsageError
 from harness.evaluate import discordant, measure, paired_exact_test
 from harness.experiment import Experiment
-from harness.experiment_file import find, load
+from harness.own_model import COPY, load_copy, may_run
 from harness.plan import Plan, make_plan
 from harness.trackers.run_folder import RunFolder
 
 IDENTICAL, WITHIN, DIFFERENT = "bit-identical", "within the interval", "different"
+OWN = ("model", "augment", "optimizer", "scheduler", "loss", "callbacks")  # fields that take a function
 TIMES = {"time", "seconds", "train_seconds", "valid_seconds"}  # of a row of `metrics.jsonl`: no result
 
 
@@ -53,14 +55,17 @@ class Outcome:
             )
 
 
-def planned(folder: RunFolder, device: str = "auto") -> Plan:
-    """The plan of the same run, here and now. Raises HarnessError where not all that it takes is at hand."""
+def planned(folder: RunFolder, device: str = "auto", trusted: bool = False) -> Plan:
+    """The plan of the same run, here and now. Raises HarnessError where not all that it takes is at hand.
+
+    Of a run from elsewhere the experiment's file is run only if it is `trusted`; what is no function needs no file.
+    """
     record = folder.record
     if record.get("kind") == "test":
         raise UsageError(f"{folder.path} is a test, and no training", "it has no folds", "harness test MODEL again")
     if not folder.predictions():
         raise UsageError(f"{folder.path} has no result to compare with", "none of its folds has ended", "harness list")
-    experiment = _experiment(folder)
+    experiment = _experiment(folder, trusted)
     folds = [int(fold) for fold in record["splits"]]
     only = folds[0] if len(folds) < max(1, experiment.folds) else None
     plan = make_plan(experiment, fold=only, skip_corrupt=bool(record["data"].get("skipped")), device=device)
@@ -122,42 +127,44 @@ def compare(old: RunFolder, new: RunFolder) -> Outcome:
     )
 
 
-def repeat(plan: Plan, old: RunFolder, runs: Path) -> CrossValidation:
-    """Trains it again, in a run folder of its own. On a CPU with as many threads as then: sums depend on it."""
+def repeat(plan: Plan, old: RunFolder, runs: Path, trusted: bool = False) -> CrossValidation:
+    """Trains it again, in a run folder of its own. On a CPU with as many threads as then: sums depend on it.
+
+    The new folder gets a copy of the experiment's file only if that was run: the copy then counts as made here.
+    """
     import torch
 
     threads = old.record.get("threads")
     if threads and plan.device.type == "cpu":
         torch.set_num_threads(int(threads))
-    copy = old.path / "experiment.py"
-    return cross_validate(plan, runs=runs, source=copy if copy.is_file() else None)
+    copy = old.path / COPY
+    return cross_validate(plan, runs=runs, source=copy if copy.is_file() and may_run(copy, trusted) else None)
 
 
-def _experiment(folder: RunFolder) -> Experiment:
-    """The experiment as it was run: from its file's copy, with what was typed over it."""
+def _experiment(folder: RunFolder, trusted: bool) -> Experiment:
+    """The experiment as it was run: from its file's copy, with what was typed over it; or from its record alone."""
     values, origins = folder.record["experiment"], folder.record.get("origins", {})
-    copy = folder.path / "experiment.py"
+    copy, functions = folder.path / COPY, [name for name in OWN if _is_function(values.get(name))]
     if not copy.is_file():
-        functions = [name for name, value in values.items() if isinstance(value, str) and ":" in value]
         if functions:
             raise UsageError(
-                f"{folder.path} has no experiment.py",
+                f"{folder.path} has no {COPY}",
                 f"{', '.join(functions)} are functions of it",
                 "nothing: what it did cannot be known any more",
             )
         return Experiment(**values)
-    experiment = load(_original(copy, str(values.get("name"))))
+    if not functions and not may_run(copy, trusted):
+        return Experiment(**values)
+    experiment = load_copy(copy, trusted)
     typed = {name: values[name] for name, origin in origins.items() if origin == "command line" and name in values}
     return experiment.replace(**typed).replace(name=values["name"])
 
 
-def _original(copy: Path, name: str) -> Path:
-    """The experiment's own file where it is still the same, since it may import what lies beside it; else the copy."""
-    try:
-        path = find(name)
-    except HarnessError:
-        return copy
-    return path if path.read_bytes() == copy.read_bytes() else copy
+def _is_function(value: Any) -> bool:
+    """Whether that is how a record names a function, or a list of what is made by such."""
+    if isinstance(value, list):
+        return any(map(_is_function, value))
+    return isinstance(value, str) and ":" in value
 
 
 def _numbers(folder: RunFolder) -> list[dict[str, Any]]:
@@ -169,9 +176,10 @@ def _way_back(record: Mapping[str, Any], plan: Plan) -> str:
     commit, dvc = (record.get("git") or {}).get("commit"), record["data"].get("dvc")
     if not dvc:
         return "put the images back that it had: they were not under DVC"
+    file = quote(dvc["file"])
     if plan.dvc and plan.dvc["md5"] == dvc["md5"]:
-        return f"harness data status {dvc['file']}, then harness data pull {dvc['file']}"
-    return f"git checkout {commit[:10] if commit else 'COMMIT'} {dvc['file']}, then harness data pull {dvc['file']}"
+        return f"harness data status {file}, then harness data pull {file}"
+    return f"git checkout {commit[:10] if commit else 'COMMIT'} {file}, then harness data pull {file}"
 
 
 def _files_since(git: Mapping[str, Any]) -> str:

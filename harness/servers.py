@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from harness.errors import HarnessError, UsageError
+from harness.redact import without_secrets
 
 HOST = "127.0.0.1"  # this machine alone: neither server asks who is there
 NEAREST = 20  # ports that are tried above one that is in use
@@ -99,12 +100,13 @@ class Server:
         assert self.log is not None
         self.log.seek(0)
         lines = [line for line in self.log.read().decode("utf-8", "replace").splitlines() if line.strip()]
-        return " | ".join(lines[-LAST_LINES:]) or "it said nothing"
+        return without_secrets(" | ".join(lines[-LAST_LINES:]), *self.environment.values()) or "it said nothing"
 
 
 def tensorboard(runs: Path, port: int) -> Server:
     """TensorBoard over all event files below `runs`."""
-    module = [sys.executable, "-m", "tensorboard.main", "--logdir", str(runs), "--reload_interval", "2"]
+    module = [sys.executable, "-m", "harness.trackers.tensorboard.server"]
+    module += ["--logdir", str(runs), "--reload_interval", "2"]
     return Server("TensorBoard", [*module, "--host", HOST, "--port", str(port)], port, "/data/environment")
 
 

@@ -190,7 +190,7 @@ def test_a_damaged_record_is_told(home: Path, change: dict[str, object], call: C
 
 def test_where_another_champion_may_be_none_is_made(home: Path) -> None:
     promote("good")
-    (home / "models.dvc").write_text("outs:\n- md5: 0123.dir\n  nfiles: 3\n  hash: md5\n  path: models\n")
+    (home / "models.dvc").write_text(f"outs:\n- md5: {'01' * 16}.dir\n  nfiles: 3\n  hash: md5\n  path: models\n")
     with pytest.raises(DataError, match=r"models is not what models\.dvc says"):
         promote("poor", force=True)
     shutil.rmtree(home / "models")

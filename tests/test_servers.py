@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import http.client
 import os
 import socket
 import sys
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import HarnessError, UsageError
-from harness.servers import HOST, Server, free_port, running
+from harness.search.study import Study
+from harness.servers import HOST, Server, dashboard, free_port, running, tensorboard
 
 SERVE = [sys.executable, "-m", "http.server", "--bind", HOST]
 
@@ -60,3 +62,54 @@ def test_one_that_does_not_listen_is_killed_with_its_children(monkeypatch: pytes
             return
         time.sleep(0.05)
     raise AssertionError("a worker has outlived its server")
+
+
+FOREIGN = ({"Host": "evil.example"}, {"Host": f"{HOST}:PORT", "Origin": "http://evil.example"})
+
+
+def status(port: int, method: str, path: str, headers: dict[str, str]) -> int:
+    connection = http.client.HTTPConnection(HOST, port, timeout=20)
+    try:
+        connection.request(
+            method, path, headers={name: text.replace("PORT", str(port)) for name, text in headers.items()}
+        )
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def answers_to_hidden_request(port: int, path: str) -> int:
+    """The number of answers to a refused request whose body is a request that would be answered."""
+    body = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: evil.example\r\nConnection: keep-alive\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    with socket.create_connection((HOST, port), timeout=20) as connection:
+        connection.sendall((head + body).encode())
+        answer = b""
+        while part := connection.recv(4096):
+            answer += part
+    return answer.count(b"HTTP/1.")
+
+
+def test_tensorboard_answers_only_its_own_pages(tmp_path: Path) -> None:
+    port = free_port(None, 17400, "--port")
+    with running([tensorboard(tmp_path, port)]):
+        assert [status(port, "GET", path, {}) for path in ("/", "/data/runs", "/index.js")] == [200] * 3
+        assert [status(port, "GET", "/data/runs", headers) for headers in FOREIGN] == [403, 403]
+        assert answers_to_hidden_request(port, "/data/runs") == 1
+        assert status(port, "GET", "/data/runs", {"Host": "localhost", "Origin": "http://localhost"}) == 200
+
+
+def test_dashboard_answers_only_its_own_pages(tmp_path: Path) -> None:
+    address, port = str(tmp_path / "optuna.journal"), free_port(None, 17500, "--port")
+    Study(address, "kept", ["maximize"], 0)
+    with running([dashboard(address, port)]):
+        assert [status(port, "GET", path, {}) for path in ("/dashboard/", "/api/studies")] == [200, 200]
+        assert [status(port, "GET", "/api/studies", headers) for headers in FOREIGN] == [403, 403]
+        assert [status(port, "DELETE", "/api/studies/0", headers) for headers in FOREIGN] == [403, 403]
+        assert answers_to_hidden_request(port, "/api/studies") == 1
+        assert status(port, "GET", "/api/studies/0", {}) == 200
+        own = {"Host": f"{HOST}:PORT", "Origin": f"http://{HOST}:PORT"}
+        assert status(port, "DELETE", "/api/studies/0", own) == 204
+        assert status(port, "GET", "/api/studies/0", {}) == 404

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from harness.engine import Callback, State
+from harness.escape import terminal
 
 T = TypeVar("T")
 
@@ -45,7 +46,7 @@ class ProgressBar(Callback):
 def say(text: str) -> None:
     """A line on stderr, above whatever bar is there."""
     with contextlib.suppress(OSError):  # whoever read it has left; that must not end the training
-        tqdm.write(text, file=sys.stderr)
+        tqdm.write(terminal(text), file=sys.stderr)
 
 
 def bar_of(total: int, title: str, unit: str, quiet: bool = False) -> tqdm[Any]:

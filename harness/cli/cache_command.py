@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from datetime import datetime
 
 import click
 
 from harness.cli import main as cli
+from harness.cli.output import echo, echo_json
 
 
 @click.group("cache", short_help=cli.VERBS["cache"], invoke_without_command=True)
@@ -29,15 +29,15 @@ def command(context: click.Context, as_json: bool) -> None:
     total = sum(entry.bytes for entry in entries)
     if as_json:
         found = {"folder": str(cache.folder), "limit": cache.limit, "bytes": total}
-        click.echo(json.dumps(found | {"entries": [dataclasses.asdict(entry) for entry in entries]}))
+        echo_json(found | {"entries": [dataclasses.asdict(entry) for entry in entries]})
         return
     for entry in entries:
         used = f"{datetime.fromtimestamp(entry.used):%Y-%m-%d %H:%M}"
         count = f"{entry.rows:>8} rows  {_size(entry.bytes):>8}"
-        click.echo(f"{entry.key[:8]}  {entry.kind:<8}  {count}  used {used}  {entry.about}")
+        echo(f"{entry.key[:8]}  {entry.kind:<8}  {count}  used {used}  {entry.about}")
     if not entries:
-        click.echo("nothing is kept yet")
-    click.echo(f"{_size(total)} of {cache.limit / GB:g} GB in {cache.folder}")
+        echo("nothing is kept yet")
+    echo(f"{_size(total)} of {cache.limit / GB:g} GB in {cache.folder}")
 
 
 @command.command("clear")
@@ -48,7 +48,7 @@ def clear(keys: tuple[str, ...]) -> None:
 
     cache = open_cache()
     removed = cache.clear(keys)
-    click.echo(f"{removed} {'entry' if removed == 1 else 'entries'} removed from {cache.folder}")
+    echo(f"{removed} {'entry' if removed == 1 else 'entries'} removed from {cache.folder}")
 
 
 def _size(count: float) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
 from harness.cli import main as cli
+from harness.cli.output import echo, echo_json
 
 
 @click.group("champion", short_help=cli.VERBS["champion"])
@@ -20,20 +20,21 @@ def command() -> None:
 @click.argument("run")
 @click.option("--data", help="Test images, a folder per class. By default the experiment's test_data.")
 @click.option("--force", is_flag=True, help="Promote it below its gate, or worse, too; the record says so.")
+@cli.trust_option
 @click.option("--runs", default="runs", show_default=True, help="Folder that run folders lie in.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout.")
-def promote(run: str, data: str | None, force: bool, runs: str, as_json: bool) -> None:
+def promote(run: str, data: str | None, force: bool, trust: bool, runs: str, as_json: bool) -> None:
     """Test RUN's best model, compare it with the champion on the same images, and make it the champion.
 
     Exit code 3 where it is below its gate, or worse than the champion; nothing has changed then.
     """
     from harness.promotion import promote as make
 
-    made = make(run, data, force=force, runs=Path(runs))
-    notes = _kept(made.champion.record, made.run.path)
+    made = make(run, data, force=force, trusted=trust, runs=Path(runs))
+    notes = _kept(made.champion.record, made.run.path, trust)
     record = made.champion.record
     if as_json:
-        click.echo(json.dumps({**record, "notes": notes}))
+        echo_json({**record, "notes": notes})
         return
     rows = {
         "model": f"{made.champion.checkpoint}, fold {record['checkpoint']['fold']} of {made.run.id}",
@@ -53,7 +54,7 @@ def show(as_json: bool) -> None:
 
     champion = required()
     if as_json:
-        click.echo(json.dumps(champion.record))
+        echo_json(champion.record)
         return
     _print(f"champion {champion.number}: {champion.record['run']['name']}", _rows(champion.record), [])
 
@@ -67,15 +68,15 @@ def history(as_json: bool) -> None:
 
     records, now = every(), present()
     if as_json:
-        click.echo(json.dumps({"champions": records, "champion": now.number if now else None}))
+        echo_json({"champions": records, "champion": now.number if now else None})
         return
     if not records:
-        click.echo("there was none yet: harness champion promote RUN")
+        echo("there was none yet: harness champion promote RUN")
     for record in records:
         mark = "*" if now is not None and record["number"] == now.number else " "
         forced = ", forced" if record["forced"] else ""
         forced += f", rolled back {record['rolled_back'][:16]}" if "rolled_back" in record else ""
-        click.echo(
+        echo(
             f"{mark} {record['number']:>3}  {record['promoted'][:16]}  {100 * record['test']['accuracy']:5.1f} % of "
             f"{record['test']['n']}{forced}  {record['run']['name']} {record['run']['id']}"
         )
@@ -91,24 +92,25 @@ def rollback() -> None:
     _print(f"champion {champion.number} again: {champion.record['run']['name']}", _rows(champion.record), notes)
 
 
-def _kept(record: dict[str, Any], run: Path | None) -> list[str]:
+def _kept(record: dict[str, Any], run: Path | None, trusted: bool = False) -> list[str]:
     """What became of the champion beyond its folder: MLflow's alias, DVC's version. Neither undoes a promotion."""
-    return [*_registered(record, run), *_versioned()]
+    return [*_registered(record, run, trusted), *_versioned()]
 
 
-def _registered(record: dict[str, Any], run: Path | None) -> list[str]:
+def _registered(record: dict[str, Any], run: Path | None, trusted: bool) -> list[str]:
     from harness.champion import note_version
     from harness.errors import HarnessError
     from harness.trackers.follower import installed
 
     if not installed("mlflow"):
         return []
+    from harness.own_model import own_function
     from harness.trackers.mlflow import registry
 
     version = record["registry"].get("version")
     try:
         if version is None and run is not None:
-            version = registry.register(run, record)
+            version = registry.register(run, record, own_function(run / "checkpoints" / "model", trusted))
             note_version(record, version)
         if version is None:
             return ["not in MLflow's registry: it was not there when it was promoted"]
@@ -159,8 +161,8 @@ def _gate(passed: bool, least: float) -> str:
 
 
 def _print(title: str, rows: dict[str, str], notes: list[str]) -> None:
-    click.echo(title)
+    echo(title)
     for name, text in rows.items():
-        click.echo(f"  {name:<9}  {text}")
+        echo(f"  {name:<9}  {text}")
     for note in notes:
-        click.echo(f"  {'next':<9}  {note}" if note.startswith("git") else f"  {'':<9}  {note}")
+        echo(f"  {'next':<9}  {note}" if note.startswith("git") else f"  {'':<9}  {note}")

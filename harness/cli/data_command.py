@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli import main as cli
+from harness.cli.output import echo, echo_json
 from harness.errors import HarnessError, UsageError
 
 if TYPE_CHECKING:
@@ -31,10 +32,10 @@ def demo(folder: str, force: bool) -> None:
 
     counts, drawn = draw_demo(Path(folder), force=force)
     told = ", ".join(f"{name} {count}" for name, count in counts.items())
-    click.echo(f"{folder}: {told} images {'drawn' if drawn else 'are there already (--force draws them anew)'}")
+    echo(f"{folder}: {told} images {'drawn' if drawn else 'are there already (--force draws them anew)'}")
     if drawn:
         _keep(Path(folder))
-    click.echo("next: harness run quickstart")
+    echo("next: harness run quickstart")
 
 
 @command.command(short_help="Say whether what is here is what is tracked.")
@@ -46,10 +47,10 @@ def status(paths: tuple[str, ...], as_json: bool) -> None:
 
     states = [state_of(read_tracked(file)) for file in tracked_files(paths)]
     if as_json:
-        click.echo(json.dumps({"tracked": [_plain(state) for state in states]}))
+        echo_json({"tracked": [_plain(state) for state in states]})
         return
     for state in states:
-        click.echo(_line(state, max(len(str(other.tracked.path)) for other in states)))
+        echo(_line(state, max(len(str(other.tracked.path)) for other in states)))
 
 
 @command.command(short_help="Fetch what is tracked from the remote.")
@@ -64,7 +65,7 @@ def pull(paths: tuple[str, ...], force: bool) -> None:
     found = fetch(files, force=force)
     changed = sorted({path.rstrip("/\\") for word in ("added", "modified", "deleted") for path in found.get(word, [])})
     became = f"{', '.join(changed)} as it says" if changed else "all was as it says"
-    click.echo(f"{', '.join(map(str, files))}: {found['fetched']} files fetched; {became}")
+    echo(f"{', '.join(map(str, files))}: {found['fetched']} files fetched; {became}")
 
 
 @command.command(short_help="Draw or pull what is not here yet.")
@@ -74,7 +75,7 @@ def pull(paths: tuple[str, ...], force: bool) -> None:
 def ready(path: str, receipt: Path | None, md5: str | None) -> None:
     """Make sure that PATH is what its .dvc file says: draw it, if that is the demo data, else pull it."""
     from harness.data.demo import DIGEST, draw_demo
-    from harness.data.tracked import ABSENT, CLEAN, read_tracked, state_of, tracked_files
+    from harness.data.tracked import ABSENT, CLEAN, read_tracked, require_inside_project, state_of, tracked_files
     from harness.errors import DataError
     from harness.files import write_whole
 
@@ -86,6 +87,7 @@ def ready(path: str, receipt: Path | None, md5: str | None) -> None:
         raise DataError(f"{file} stands for another version", f"{state.tracked.md5}, and not {md5}", f"git log {file}")
     if state.word == ABSENT:
         if state.tracked.md5 == DIGEST:
+            require_inside_project(state.tracked)
             draw_demo(state.tracked.path)
             _keep(state.tracked.path)
         else:
@@ -97,7 +99,7 @@ def ready(path: str, receipt: Path | None, md5: str | None) -> None:
         raise DataError(f"{path} is not what {file} says", _line(state, 0), f"harness data status {path}")
     if receipt is not None:
         write_whole(receipt, f"{json.dumps({'md5': state.md5, 'files': len(state.files)})}\n".encode())
-    click.echo(_line(state, 0))
+    echo(_line(state, 0))
 
 
 @command.command(short_help="Send what is tracked to the remote.")
@@ -109,7 +111,7 @@ def push(paths: tuple[str, ...]) -> None:
 
     files = tracked_files(paths)
     count = send(files)
-    click.echo(f"{', '.join(map(str, files))}: {f'{count} files sent' if count else 'the remote has it all'}")
+    echo(f"{', '.join(map(str, files))}: {f'{count} files sent' if count else 'the remote has it all'}")
 
 
 @command.command(short_help="Put a file or folder under DVC, or its new version.")
@@ -125,14 +127,12 @@ def track(path: str) -> None:
         tracked = read_tracked(file)
         files = "" if tracked.files is None else f", {tracked.files} files"
         if file == own and file.read_bytes() == before:
-            click.echo(f"{tracked.path}: {tracked.md5}{files}, as before")
+            echo(f"{tracked.path}: {tracked.md5}{files}, as before")
             continue
-        click.echo(f"{tracked.path}: {tracked.md5}{files}")
+        echo(f"{tracked.path}: {tracked.md5}{files}")
         rule = file.with_name(".gitignore")  # into which DVC has written, unless git ignored it already
         kept = f"{file} {rule}" if rule.is_file() else str(file)
-        click.echo(
-            f'next: git add {kept}; git commit -m "..."   keeps the version; harness data push   sends the files'
-        )
+        echo(f'next: git add {kept}; git commit -m "..."   keeps the version; harness data push   sends the files')
 
 
 @command.command(short_help="Say or show where data and models are kept.")
@@ -148,7 +148,7 @@ def remote(where: str | None, folder_id: str | None, service_account: str | None
         if value is not None:
             remotes.require_plain(value, what)
     if where is None:
-        click.echo(_described(remotes.default_remote()))
+        echo(_described(remotes.default_remote()))
         return
     if where != "gdrive":
         if folder_id is not None or service_account is not None:
@@ -156,7 +156,7 @@ def remote(where: str | None, folder_id: str | None, service_account: str | None
                 f"{where} takes neither FOLDER_ID nor key", "these belong to gdrive", f"harness data remote {where}"
             )
         made = remotes.set_storage(where)
-        click.echo(f'{_described(made)}\nnext: git commit .dvc/config -m "..."; harness data push')
+        echo(_described(made), 'next: git commit .dvc/config -m "..."; harness data push')
         return
     if folder_id is None:
         raise UsageError(
@@ -167,13 +167,13 @@ def remote(where: str | None, folder_id: str | None, service_account: str | None
     key = None if service_account is None else Path(service_account)
     account = None if key is None else read_key(key)
     made = remotes.set_gdrive(folder_id, key)
-    click.echo(_described(made))
+    echo(_described(made))
     if key is not None and key.resolve().is_relative_to(Path.cwd().resolve()):
-        click.echo(f"note: {key} lies in the project, where a key is in danger of being committed: keep it outside")
+        echo(f"note: {key} lies in the project, where a key is in danger of being committed: keep it outside")
     if account is not None:
-        click.echo(f'next: share the folder with {account.email}; git commit .dvc/config -m "..."; harness doctor')
+        echo(f'next: share the folder with {account.email}; git commit .dvc/config -m "..."; harness doctor')
     else:
-        click.echo('next: git commit .dvc/config -m "..."; harness doctor, which says what is missing')
+        echo('next: git commit .dvc/config -m "..."; harness doctor, which says what is missing')
 
 
 def _require_receipt(receipt: Path, tracked: Path) -> None:
@@ -243,10 +243,10 @@ def _plain(state: State) -> dict[str, Any]:
 
 
 def _described(remote: Remote | None) -> str:
-    from harness.redact import shown
+    from harness.redact import short_address
 
     if remote is None:
         return "no remote: harness data remote gdrive FOLDER_ID, or harness data remote FOLDER"
     if remote.is_placeholder:
         return f"{remote.name}: not set up yet (a placeholder): harness data remote gdrive FOLDER_ID"
-    return f"{remote.name}: {shown(remote.url)}, the default remote"
+    return f"{remote.name}: {short_address(remote.url)}, the default remote"

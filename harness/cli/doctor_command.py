@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from shlex import quote
 
 import click
 
 from harness.cli import main as cli
+from harness.cli.output import echo, echo_json
 from harness.errors import RemoteError, UsageError
 
 
@@ -23,7 +23,7 @@ def command(as_json: bool, install_hook: bool, staged: bool, secrets: bool) -> N
     if install_hook:
         from harness.hook import install_hook as install
 
-        click.echo(f"{install()}: from now on a commit with a key or token in it is refused")
+        echo(f"{install()}: from now on a commit with a key or token in it is refused")
         return
     if staged:
         _refuse_staged()
@@ -36,16 +36,16 @@ def command(as_json: bool, install_hook: bool, staged: bool, secrets: bool) -> N
     for finding in search(alone=True) if secrets else examine():
         found.append(finding)
         if not as_json:
-            click.echo(f"{finding.word:<8} {finding.subject:<16} {finding.text}")
+            echo(f"{finding.word:<8} {finding.subject:<16} {finding.text}")
             if finding.word != "ok":
-                click.echo(f"{'':<8} {'':<16} try: {finding.fix}")
+                echo(f"{'':<8} {'':<16} try: {finding.fix}")
     problems = [finding for finding in found if finding.word == PROBLEM]
     warnings = sum(finding.word == WARNING for finding in found)
     if as_json:
-        click.echo(json.dumps({"ok": not problems, "findings": [finding.to_dict() for finding in found]}))
+        echo_json({"ok": not problems, "findings": [finding.to_dict() for finding in found]})
     elif not problems and not secrets:
         some = f"nothing is broken; {warnings} warning{'s' * (warnings > 1)}"
-        click.echo(f"\n{some}" if warnings else "\neverything is there")
+        echo("", some if warnings else "everything is there")
     if problems:
         raise RemoteError(
             f"{len(problems)} of {len(found)} findings are problems",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.cli import main as cli
+from harness.cli.output import echo, echo_json
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
@@ -26,23 +26,26 @@ def command(runs: str, count: int, as_json: bool) -> None:
     from harness.trackers.study_folder import studies
 
     experiments = [_experiment(path) for path in files()]
-    every = latest_runs(Path(runs))
+    damaged: list[dict[str, Any]] = []
+    every = latest_runs(Path(runs), lambda path, error: damaged.append(_unreadable(path, error.why)))
     latest = [_run_or_nothing(folder.path, folder.record | {"status": folder.status}) for folder in every[:count]]
     searched = [_study(folder) for folder in studies(Path(runs))]
     if as_json:
-        click.echo(json.dumps({"experiments": experiments, "studies": searched, "runs": latest}))
+        echo_json({"experiments": experiments, "studies": searched, "runs": latest, "unreadable": damaged})
         return
-    click.echo("experiments" if experiments else "no experiments: there is no file in experiments/")
+    echo("experiments" if experiments else "no experiments: there is no file in experiments/")
     _print_columns(experiments, ["file", "about"])
     if searched:
-        click.echo("\nstudies")
+        echo("", "studies")
         _print_columns(searched, ["study_dir", "status", "result"])
     if not every:
-        click.echo(f"\nno runs in {runs} yet: harness run EXPERIMENT")
+        echo("", f"no runs in {runs} yet: harness run EXPERIMENT")
+        _print_damaged(damaged)
         return
     more = f" ({count} of {len(every)}; -n {len(every)} shows all)" if len(every) > count else ""
-    click.echo(f"\nlatest runs{more}")
+    echo("", f"latest runs{more}")
     _print_columns(latest, ["run_dir", "status", "result", "differs"])
+    _print_damaged(damaged)
 
 
 def _experiment(path: Path) -> dict[str, Any]:
@@ -76,7 +79,17 @@ def _run_or_nothing(path: Path, record: dict[str, Any]) -> dict[str, Any]:
     try:
         return _run(path, record)
     except (TypeError, ValueError, KeyError, AttributeError):  # somebody changed its run.json
-        return {"run_dir": path.as_posix(), "status": "unreadable", "result": "", "accuracy": None, "differs": ""}
+        return _unreadable(path, "")
+
+
+def _unreadable(path: Path, why: str) -> dict[str, Any]:
+    return {"run_dir": path.as_posix(), "status": "unreadable", "result": why, "accuracy": None, "differs": ""}
+
+
+def _print_damaged(damaged: list[dict[str, Any]]) -> None:
+    if damaged:
+        echo("", "folders whose run.json cannot be read")
+        _print_columns(damaged, ["run_dir", "result"])
 
 
 def _run(path: Path, record: dict[str, Any]) -> dict[str, Any]:
@@ -122,4 +135,4 @@ def _print_columns(rows: list[dict[str, Any]], names: list[str]) -> None:
     widths = [max((len(str(row[name])) for row in rows), default=0) for name in names]
     for row in rows:
         cells = (str(row[name]).ljust(width) for name, width in zip(names, widths, strict=True))
-        click.echo(("  " + "  ".join(cells)).rstrip())
+        echo(("  " + "  ".join(cells)).rstrip())

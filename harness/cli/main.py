@@ -10,15 +10,16 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
 import click
 
+from harness.cli.output import echo
 from harness.errors import HarnessError, Terminated, UsageError, nearest
-from harness.redact import shown
+from harness.redact import addresses, without_secrets
 from harness.version import __version__
 
 VERBS = {
@@ -34,6 +35,13 @@ VERBS = {
     "test": "Test a model on new images, against a gate.",
     "ui": "Start TensorBoard and MLflow, and say where.",
 }
+
+
+ADDRESSES = ("MLFLOW_TRACKING_URI", "HARNESS_STORAGE")  # environment variables
+
+trust_option = click.option(
+    "--trust", is_flag=True, help="Run the experiment's file that came with it, this once, though it was not made here."
+)
 
 
 class Verbs(click.Group):
@@ -88,15 +96,16 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 def run_command(arguments: list[str], debug: bool = False) -> int:
     """Runs a command line and returns its exit code. Every failure ends as three lines on stderr."""
+    known = addresses([*arguments, *(os.environ.get(name, "") for name in ADDRESSES)])
     try:
         with harness.make_context("harness", [*arguments] or ["--help"], obj={"typed": arguments}) as context:
             harness.invoke(context)
     except click.exceptions.Exit as end:  # after --help and --version
         return end.exit_code
     except HarnessError as error:
-        return _failed(error, debug, error.exit_code)
+        return _failed(error, debug, error.exit_code, known)
     except click.ClickException as error:
-        return _failed(_usage(error), debug, 2)
+        return _failed(_usage(error, known), debug, 2, known)
     except (click.Abort, KeyboardInterrupt):
         return _stopped("interrupted by Ctrl-C", 130)
     except Terminated:
@@ -105,7 +114,7 @@ def run_command(arguments: list[str], debug: bool = False) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left; there is no more to say
         return 1
     except BaseException as error:  # SystemExit of a callback is no success
-        return _failed(_unforeseen(error), debug, 1)
+        return _failed(_unforeseen(error, known), debug, 1, known)
     return 0
 
 
@@ -135,32 +144,32 @@ def run_file(path: str) -> NoReturn:
     main(["run", _shown(path), *sys.argv[1:]])
 
 
-def _failed(error: HarnessError, debug: bool, code: int) -> int:
+def _failed(error: HarnessError, debug: bool, code: int, known: Sequence[str]) -> int:
     if debug:
-        click.echo(shown(traceback.format_exc()), err=True)
-    click.echo(str(error), err=True)
+        echo(*without_secrets(traceback.format_exc(), *known).split("\n"), err=True)
+    echo(*str(error).split("\n"), err=True)
     return code
 
 
 def _stopped(what: str, code: int) -> int:
     stop = HarnessError(what, "what was finished is kept in the run folder", "harness list shows the latest runs")
-    click.echo(str(stop), err=True)
+    echo(*str(stop).split("\n"), err=True)
     return code
 
 
-def _usage(error: click.ClickException) -> UsageError:
+def _usage(error: click.ClickException, known: Sequence[str]) -> UsageError:
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "harness"
     if type(error).__name__ == "NoArgsIsHelpError":  # whose message is the whole help page
         commands = ", ".join(context.command.list_commands(context)) if context else ""
         return UsageError(f"{path} does nothing by itself", f"its commands are {commands}", f"{path} --help")
-    message = error.format_message()
+    message = without_secrets(error.format_message(), *known)
     if "PRIVATE KEY" in message or "private_key" in message:
         message = "a value looks like a key, and is not shown"
     return UsageError(message, f"{path} does not take that", f"{path} --help")
 
 
-def _unforeseen(error: BaseException) -> HarnessError:
+def _unforeseen(error: BaseException, known: Sequence[str]) -> HarnessError:
     """An error without a name of ours: in a function of the user's, or a defect of `harness`. Says where it arose."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_file()]
     ours = Path(__file__).parents[1]
@@ -169,7 +178,7 @@ def _unforeseen(error: BaseException) -> HarnessError:
     frame = (users or [f for f in frames if ours in Path(f.filename).parents] or frames)[-1]
     return HarnessError(
         f"{'code of yours' if users else 'harness itself'} failed at {_shown(frame.filename)}:{frame.lineno}",
-        f"{type(error).__name__}: {_last_line(error)}",
+        f"{type(error).__name__}: {without_secrets(_last_line(error), *known)}",
         "the same command with --debug, for the whole traceback",
     )
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 
 import click
 
 from harness.cli import main as cli
+from harness.cli.output import echo, echo_json
 
 
 @click.command("reproduce", short_help=cli.VERBS["reproduce"])
 @click.argument("run")
 @click.option("--dry-run", is_flag=True, help="Only say what differs.")
+@cli.trust_option
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps, or the best there is.")
 @click.option("--runs", default="runs", show_default=True, help="Folder that run folders lie in.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout.")
-def command(run: str, dry_run: bool, device: str, runs: str, as_json: bool) -> None:
+def command(run: str, dry_run: bool, trust: bool, device: str, runs: str, as_json: bool) -> None:
     """Train RUN again, say what differs from then, and whether the result is the same. Nothing is checked out.
 
     RUN is a run's folder or id, or champion: the run that it came from.
@@ -30,29 +31,32 @@ def command(run: str, dry_run: bool, device: str, runs: str, as_json: bool) -> N
 
     champion = named_so(run)
     old = find_run(run, Path(runs)) if champion is None else RunFolder.open(champion.run)
-    plan = planned(old, device)
+    plan = planned(old, device, trust)
     found = differences(old, plan)
     told = [str(each) for each in found] or ["nothing: code, data, versions and device are those of the run"]
     notes = [
         "  settings   those of the run, from its own copy of the experiment",
         *(f"  differs    {text}" for text in told),
     ]
-    click.echo("\n".join([*plan.lines(), *([] if dry_run and not as_json else notes)]), err=True)
+    echo(*plan.lines(), *([] if dry_run and not as_json else notes), err=True)
     said = {"run_dir": str(old.path), "differs": [dataclasses.asdict(each) for each in found]}
     if dry_run:
-        click.echo(json.dumps(said) if as_json else "\n".join(notes))
+        if as_json:
+            echo_json(said)
+        else:
+            echo(*notes)
         return
-    new = RunFolder.open(repeat(plan, old, Path(runs)).run_dir)
+    new = RunFolder.open(repeat(plan, old, Path(runs), trust).run_dir)
     new.update(reproduces=old.id)
     outcome = compare(old, new)
     if as_json:
-        click.echo(json.dumps({**said, "again": str(new.path), "outcome": outcome.word, **dataclasses.asdict(outcome)}))
+        echo_json({**said, "again": str(new.path), "outcome": outcome.word, **dataclasses.asdict(outcome)})
     else:
         rows = {
             "then": f"{outcome.then}, {old.path}",
             "now": f"{outcome.now}, {new.path}",
             "images": f"{outcome.changed} are called otherwise (paired test p {outcome.p:.2g})",
         }
-        click.echo(f"\n{old.id}: {outcome.word}")
-        click.echo("\n".join(f"  {name:<9}  {text}" for name, text in rows.items()))
+        echo("", f"{old.id}: {outcome.word}")
+        echo(*(f"  {name:<9}  {text}" for name, text in rows.items()))
     outcome.require_same()

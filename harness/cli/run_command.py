@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import sys
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ import click
 
 from harness import STARTED
 from harness.cli import main as cli
+from harness.cli.output import echo, echo_json
 from harness.errors import UsageError
 from harness.trackers.follower import start_early
 from harness.trackers.run_folder import COMPLETE, RunFolder
@@ -75,23 +75,26 @@ def command(
         if fast_dev_run:
             plan = plan.shortened()
         with contextlib.suppress(OSError):  # whoever read stderr has left; that must not end the run
-            click.echo("\n".join(plan.lines()), err=True)
+            echo(*plan.lines(), err=True)
         start.close()
         if not dry_run:
             found = cross_validate(
                 plan, runs=runs, source=path, follower=follower, out=None if out is None else Path(out)
             )
     if found is None:
-        click.echo(json.dumps(_resolved(chosen), indent=2) if as_json else _table(chosen))
+        if as_json:
+            echo_json(_resolved(chosen), indent=2)
+        else:
+            echo(*_table(chosen))
         return
     trackers = RunFolder.open(found.run_dir).record["trackers"]
     seconds = time.perf_counter() - STARTED
     if as_json:
         status = {"run_dir": str(found.run_dir), "status": "finished", "fast_dev_run": fast_dev_run}
         status |= {"trackers": trackers}
-        click.echo(json.dumps({**status, **found.to_dict(), "seconds": round(seconds, 3)}))
+        echo_json({**status, **found.to_dict(), "seconds": round(seconds, 3)})
         return
-    click.echo("\n".join(_summary(found, seconds, experiment, fast_dev_run, trackers)))
+    echo(*_summary(found, seconds, experiment, fast_dev_run, trackers))
 
 
 def parse_settings(settings: tuple[str, ...]) -> dict[str, str]:
@@ -110,16 +113,14 @@ def _resolved(experiment: Experiment) -> dict[str, Any]:
     return {name: {"value": value, "origin": experiment.origin(name)} for name, value in values.items()}
 
 
-def _table(experiment: Experiment) -> str:
+def _table(experiment: Experiment) -> list[str]:
     values = experiment.to_dict()
     rows = [
         (item.name, _shown(values[item.name]), experiment.origin(item.name), item.metadata["about"])
         for item in dataclasses.fields(experiment)
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)) for row in rows
-    )
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)) for row in rows]
 
 
 def _shown(value: Any) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import shlex
 import sys
@@ -16,10 +15,11 @@ import click
 
 from harness import STARTED
 from harness.cli import main as cli
+from harness.cli.output import echo, echo_json
 from harness.cli.run_command import parse_settings
 from harness.errors import RemoteError, StoppedError, Terminated, UsageError
-from harness.experiment import NAME
-from harness.redact import shown
+from harness.fields import NAME
+from harness.redact import typed_without_secrets
 from harness.trackers.follower import start_early
 
 if TYPE_CHECKING:
@@ -86,10 +86,10 @@ def command(experiment: str, settings: tuple[str, ...], limit: str | None, **opt
         job, study = prepare(path, chosen, asked, begin="never" if dry_run else "elsewhere" if worker else "now")
         if not worker:
             with contextlib.suppress(OSError):  # whoever read stderr has left
-                click.echo("\n".join(plan_lines(job, study, workers)), err=True)
+                echo(*plan_lines(job, study, workers), err=True)
     if dry_run:
         if as_json:
-            click.echo(json.dumps({"study": study.name, "trials": job.total, "space": job.folder.record["space"]}))
+            echo_json({"study": study.name, "trials": job.total, "space": job.folder.record["space"]})
         return
     with contextlib.redirect_stdout(sys.stderr):
         progress = Progress(job.total, len(job.plan.splits), workers, quiet=worker)
@@ -103,11 +103,11 @@ def command(experiment: str, settings: tuple[str, ...], limit: str | None, **opt
             found = _search(job, study, deadline, progress, workers, asked.storage)
     if as_json:
         plain = {"study": study.name, "folder": str(job.folder.path), **found.to_dict()}
-        click.echo(json.dumps({**plain, "seconds": round(time.perf_counter() - STARTED, 3)}))
+        echo_json({**plain, "seconds": round(time.perf_counter() - STARTED, 3)})
         return
     from harness.search.report import report
 
-    click.echo("\n".join(report(job, study, found, time.perf_counter() - STARTED, _longer(job.total))))
+    echo(*report(job, study, found, time.perf_counter() - STARTED, _longer(job.total)))
 
 
 def _search(job: Job, study: Study, deadline: Any, progress: Any, workers: int, storage: str) -> Found:
@@ -162,13 +162,13 @@ def _told_how_to_go_on() -> Iterator[None]:
         raise StoppedError(what, "what was found is kept; to go on, type the same command", _typed()) from error
     except BaseException:
         with contextlib.suppress(OSError):
-            click.echo(f"to go on: {_typed()}", err=True)
+            echo(f"to go on: {_typed()}", err=True)
         raise
 
 
 def _typed() -> str:
     """The command as it was typed, less passwords."""
-    return shlex.join(["harness", *map(shown, click.get_current_context().obj["typed"])])
+    return shlex.join(["harness", *typed_without_secrets(click.get_current_context().obj["typed"])])
 
 
 def _longer(trials: int) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from harness.cli import main as cli
+from harness.cli.output import echo
 from harness.errors import UsageError
 from harness.experiment import TRACKERS
 
@@ -38,4 +39,4 @@ def command(run: tuple[str, ...], to: tuple[str, ...], force: bool, runs: str) -
         names = [name for name in to or own if installed(name)]
         sync(folder, names, force)
         where = f"all of it is in {' and '.join(names)}" if names else "no tracker is installed"
-        click.echo(f"{folder.path}: {where}")
+        echo(f"{folder.path}: {where}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli import main as cli
+from harness.cli.output import echo, echo_json
 from harness.errors import UsageError, storing
+from harness.escape import markdown
 
 if TYPE_CHECKING:
     from harness.gate import Verdict
@@ -29,6 +30,7 @@ FEW_CLASSES = 10  # whose confusion matrix is also printed; of more, the picture
 @click.option("--image-size", type=click.IntRange(16, 4096), help="Of a bare state dict: pixels. By default 224.")
 @click.option("--allow-missing", is_flag=True, help="Go on where a class has no images.")
 @click.option("--skip-corrupt", is_flag=True, help="Leave out images that cannot be decoded.")
+@cli.trust_option
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps, or the best there is.")
 @click.option("--tracker", type=click.Choice(["mlflow", "none"]), help="By default as the experiment says.")
 @click.option("--runs", default="runs", show_default=True, help="Folder that run folders lie in.")
@@ -44,6 +46,7 @@ def command(
     image_size: int | None,
     allow_missing: bool,
     skip_corrupt: bool,
+    trust: bool,
     device: str,
     tracker: str | None,
     runs: str,
@@ -68,7 +71,7 @@ def command(
     champion = named_so(model)
     path = find_checkpoint(model, Path(runs)) if champion is None else champion.checkpoint
     saved = load_model(
-        path, classes=names, architecture=architecture, image_size=image_size, function=own_function(path)
+        path, classes=names, architecture=architecture, image_size=image_size, function=own_function(path, trust)
     )
     verdict = judge(
         saved,
@@ -86,9 +89,9 @@ def command(
         with storing(summary, "--summary with another file"), summary.open("a", encoding="utf-8") as file:
             file.write("\n".join(_markdown(verdict, path)) + "\n")
     if as_json:
-        click.echo(json.dumps({"run_dir": str(verdict.run_dir), "checkpoint": str(path), **verdict.to_dict()}))
+        echo_json({"run_dir": str(verdict.run_dir), "checkpoint": str(path), **verdict.to_dict()})
     else:
-        click.echo("\n".join(_report(verdict, path)))
+        echo(*_report(verdict, path))
     verdict.require_passed()
 
 
@@ -131,14 +134,14 @@ def _report(verdict: Verdict, path: Path) -> list[str]:
 
 def _markdown(verdict: Verdict, path: Path) -> list[str]:
     """The result for a page: the gate, the accuracy, the confusion matrix, and each class."""
-    names, accuracy = [_cell(name) for name in verdict.model.classes], verdict.accuracy
+    names, accuracy = [markdown(name) for name in verdict.model.classes], verdict.accuracy
     return [
-        f"## {'Passed' if verdict.passed else 'Failed'}: {path.name} on {verdict.images.root}",
+        f"## {'Passed' if verdict.passed else 'Failed'}: {markdown(path.name)} on {markdown(str(verdict.images.root))}",
         "",
         f"Accuracy **{100 * accuracy.value:.1f} %**, {accuracy.right} of {accuracy.n} images "
         f"(95 % interval {100 * accuracy.interval[0]:.1f} to {100 * accuracy.interval[1]:.1f} %), "
         f"gate {100 * verdict.min_accuracy:g} %, loss {verdict.loss:.4f}.",
-        *(f"- {note}" for note in verdict.notes),
+        *(f"- {markdown(note)}" for note in verdict.notes),
         "",
         f"| true \\ called | {' | '.join(names)} |",
         f"|---|{'---|' * len(names)}",
@@ -150,16 +153,12 @@ def _markdown(verdict: Verdict, path: Path) -> list[str]:
         "| class | precision | recall | F1 | images |",
         "|---|---|---|---|---|",
         *(
-            f"| {_cell(score.name)} | {_share(score.precision)} | {_share(score.recall)} | {_share(score.f1)} "
+            f"| {markdown(score.name)} | {_share(score.precision)} | {_share(score.recall)} | {_share(score.f1)} "
             f"| {score.support} |"
             for score in verdict.per_class
         ),
         "",
     ]
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
 
 
 def _share(value: float | None) -> str:

@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 
 from harness.cli import main as cli
+from harness.cli.output import echo
 from harness.errors import DataError, UsageError
-from harness.redact import shown
+from harness.redact import short_address
 
 
 @click.command("ui", short_help=cli.VERBS["ui"])
@@ -57,31 +58,33 @@ def command(
         if not store.is_server(uri):
             store.require_usable(uri)
         for problem in settle(folder) + settle_studies(folder):
-            click.echo(f"warning: {problem}", err=True)
+            echo(f"warning: {problem}", err=True)
         if store.is_server(uri):
-            addresses.append(("MLflow", shown(uri).rstrip("/") + servers.TRAINING_PAGE, "MLFLOW_TRACKING_URI"))
+            whole = short_address(uri) == uri.rstrip("/")
+            page = servers.TRAINING_PAGE if whole else ""
+            addresses.append(("MLflow", short_address(uri) + page, "as in MLFLOW_TRACKING_URI"))
         else:
             server = servers.mlflow(uri, servers.free_port(mlflow_port, 5000, "--mlflow-port"))
             started.append(server)
-            addresses.append(("MLflow", server.address + server.page, shown(uri)))
+            addresses.append(("MLflow", server.address + server.page, short_address(uri)))
     if study:
         server = servers.dashboard(storage, servers.free_port(study_port, 8080, "--study-port"))
         started.append(server)
-        addresses.append(("Optuna", server.address + server.page, shown(storage)))
+        addresses.append(("Optuna", server.address + server.page, short_address(storage)))
     names = " and ".join(server.name for server in started)
     if started:
-        click.echo(f"starting {names} ...", err=True)
+        echo(f"starting {names} ...", err=True)
     with servers.running(started):
         for name, address, what in addresses:
-            click.echo(f"{name:<12} {address}  ({what})")
+            echo(f"{name:<12} {address}  ({what})")
         if not started:
             return
-        click.echo("Ctrl-C stops", err=True)
+        echo("Ctrl-C stops", err=True)
         try:
             while True:
                 time.sleep(0.5)
                 for server in started:
                     server.require_alive()
         except KeyboardInterrupt:
-            click.echo(f"\nstopping {names} ...", err=True)
-    click.echo(f"stopped {names}", err=True)
+            echo("", f"stopping {names} ...", err=True)
+    echo(f"stopped {names}", err=True)

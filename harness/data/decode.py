@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import warnings
+from functools import cache
 
 import numpy as np
 from PIL import Image, ImageOps
 
+# Of Pillow's formats those that run no program. It would give EPS to Ghostscript, whatever the file's name says.
+HARMLESS = {"AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "PCX", "PNG", "PPM", "TGA", "TIFF", "WEBP"}
 # one such block in an image of thousands; the pixels are sound, and `_upright` goes on without it
 warnings.filterwarnings("ignore", message="Corrupt EXIF data", category=UserWarning)
 
@@ -19,7 +22,7 @@ def decode(content: bytes) -> Image.Image:
     clip; what is transparent lies on white, where Pillow's own conversion would show whatever colour is hidden there.
     Of an animation the first frame counts.
     """
-    with Image.open(io.BytesIO(content)) as file:
+    with Image.open(io.BytesIO(content), formats=_formats()) as file:
         file.load()
         image: Image.Image = _upright(file)
         if image.mode.startswith("I") or image.mode == "F":
@@ -29,6 +32,13 @@ def decode(content: bytes) -> Image.Image:
             white = Image.new("RGBA", image.size, "white")
             image = Image.alpha_composite(white, image)
         return image.convert("RGB")
+
+
+@cache
+def _formats() -> list[str]:
+    """Those of HARMLESS that this Pillow can open."""
+    Image.init()
+    return sorted(HARMLESS & Image.OPEN.keys())
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -6,16 +6,39 @@ In plain Python: a run asks it each time, and importing DVC takes as long as a f
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from harness.checked import checked, form, is_inside, quoted, read_text
 from harness.data.ignored import kept_by_dvc, project_of
 from harness.errors import DataError, UsageError
 from harness.files import file_md5, folder_md5
 from harness.parallel import in_threads
+from harness.records.dvc_files import DvcFile, Listed
 
 CLEAN, DIFFERS, ABSENT = "clean", "differs", "absent"
+MOST_BYTES = 2**20  # of a `.dvc` file
+NO_DATA = {".git", ".hg", ".svn", ".dvc", ".harness"}  # whose files make programs do something
+CODE = "experiments"
+PLAIN = {"outs", "wdir", "md5", "meta", "desc", "frozen"}  # of a `.dvc` file: what sends DVC nowhere else
+PLAIN_OUT = {
+    "md5",
+    "size",
+    "nfiles",
+    "hash",
+    "path",
+    "isexec",
+    "cache",
+    "persist",
+    "push",
+    "desc",
+    "type",
+    "labels",
+    "meta",
+}
 
 
 @dataclass(frozen=True)
@@ -26,6 +49,7 @@ class Tracked:
     path: Path
     md5: str
     files: int | None  # None of a single file, or where an older DVC wrote it
+    beyond: str = ""  # what else it says, by which DVC would go elsewhere for it; nothing of a plain one
 
     @property
     def cached(self) -> Path:
@@ -39,8 +63,8 @@ class Tracked:
     def listed(self) -> dict[str, str] | None:
         """The files of this version, path -> MD5, as DVC's cache lists them; None where it does not."""
         try:
-            return {entry["relpath"]: entry["md5"] for entry in json.loads(self.cached.read_bytes())}
-        except (OSError, ValueError, TypeError, KeyError):
+            return listed_files(self.cached.read_bytes())
+        except (OSError, ValueError, RecursionError):
             return None
 
 
@@ -113,23 +137,54 @@ def tracked_files(paths: Sequence[str] = (), folder: Path = Path()) -> list[Path
 
 
 def read_tracked(file: Path) -> Tracked:
-    """What a `.dvc` file says. Raises DataError where it is none, or stands for more than one thing."""
+    """What a `.dvc` file says. Raises DataError where it is none, stands for several things, or for one elsewhere."""
     import yaml
 
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-        outs = content["outs"]
-        (out,) = outs
-        md5, path, files = out["md5"], out["path"], out.get("nfiles")
-        if not isinstance(md5, str) or not isinstance(path, str):
-            raise TypeError("md5 and path are texts")
-        where = file.parent / str(content.get("wdir", ".")) / path
+        content = checked(form(DvcFile), yaml.safe_load(read_text(file, MOST_BYTES)))
     except yaml.YAMLError as error:
         raise _damaged(file, "it is no YAML") from error
-    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-        several = isinstance(error, ValueError) and "unpack" in str(error)
-        raise _damaged(file, "it stands for several things, or none" if several else _why(error)) from error
-    return Tracked(file, where, md5, files if type(files) is int else None)
+    except RecursionError as error:
+        raise _damaged(file, "it is nested too deep") from error
+    except (OSError, ValueError) as error:
+        raise _damaged(file, str(getattr(error, "strerror", None) or error)) from error
+    if len(content["outs"]) != 1:
+        raise _damaged(file, "it stands for several things, or none")
+    (out,) = content["outs"]
+    where = Path(os.path.normpath(file.parent / content.get("wdir", ".") / out["path"]))
+    _require_place(file, where)
+    return Tracked(file, where, out["md5"], out.get("nfiles"), _beyond(content, out))
+
+
+def listed_files(content: bytes) -> dict[str, str]:
+    """The files of a version, path -> MD5, of DVC's list of them. Raises ValueError where it is none.
+
+    A list may come from anywhere: a path in it that leaves the folder, or an MD5 that is a path, makes it none.
+    """
+    entries = checked(form(list[Listed]), json.loads(content))
+    return {entry["relpath"]: entry["md5"] for entry in entries}
+
+
+def require_inside_project(tracked: Tracked, paths: Iterable[str] = ()) -> None:
+    """Raises DataError where what is tracked, or one of its `paths`, lies elsewhere once links are resolved.
+
+    Elsewhere is outside the project, and where programs run what lies there. For whatever writes: reading may follow a
+    link that a person has made to another disk.
+    """
+    home, folders = project_of(tracked.file), {Path(path).parent for path in paths}
+    real = Path(os.path.realpath(tracked.path))
+    if not is_inside(tracked.path, home) or _is_no_place(real.relative_to(os.path.realpath(home)).parts):
+        raise DataError(
+            f"{tracked.path} is not written to",
+            f"a link in it leads to {real}, which is no place for data of {home}",
+            f"rm the link; the same command then puts {tracked.path.name} where {tracked.file} says",
+        )
+    for folder in sorted(folders):
+        place = tracked.path / folder
+        if place != tracked.path and not is_inside(place, tracked.path):
+            raise DataError(
+                f"{place} is not written to", f"it leads out of {tracked.path}", f"rm {place}, if it is a link"
+            )
 
 
 def state_of(tracked: Tracked, known: Mapping[Path, str] | None = None) -> State:
@@ -159,8 +214,25 @@ def _md5(path: Path) -> str:
     return file_md5(path)
 
 
-def _why(error: Exception) -> str:
-    return str(getattr(error, "strerror", None) or f"{type(error).__name__}: {error}")
+def _beyond(content: Mapping[str, Any], out: Mapping[str, Any]) -> str:
+    names = sorted(name for name in content if name not in PLAIN and content[name])
+    names += sorted(f"outs.{name}" for name in out if name not in PLAIN_OUT)
+    return ascii(", ".join(map(str, names)))[1:-1][:100]
+
+
+def _require_place(file: Path, where: Path) -> None:
+    """Raises DataError where a `.dvc` file stands for what does not lie below its folder, or is no data."""
+    home = Path(os.path.normpath(file.parent))
+    parts = where.relative_to(home).parts if where.is_relative_to(home) else ()
+    if not parts:
+        raise _damaged(file, f"{quoted(str(where))} does not lie below {home}")
+    if _is_no_place(parts):
+        raise _damaged(file, f"{quoted(str(where))} is no place for data: programs run what lies there")
+
+
+def _is_no_place(parts: Sequence[str]) -> bool:
+    """Whether a path in the project lies where programs run what they find."""
+    return bool({part.lower() for part in parts} & NO_DATA) or parts[0].lower() == CODE
 
 
 def _damaged(file: Path, why: str) -> DataError:

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from harness.data.tracked import CLEAN, dvc_files, read_tracked, state_of
 from harness.doctor.finding import OK, PROBLEM, WARNING, Finding
 from harness.errors import HarnessError
-from harness.redact import shown
+from harness.redact import short_address
 from harness.versioning.credentials import VARIABLE, service_account
 from harness.versioning.remote import HOW, Remote, default_remote
 
@@ -45,7 +45,7 @@ def remote() -> Iterator[Finding]:
         text = f"{found.name}: there is no folder {found.folder}"
         yield Finding("remote", WARNING, text, "harness data push makes it; if it is a disk of its own, mount it")
         return
-    yield Finding("remote", OK, f"{found.name}: {shown(found.url)}")
+    yield Finding("remote", OK, f"{found.name}: {short_address(found.url)}")
     if found.has_service_account:
         yield from _key(found)
     elif found.is_gdrive:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from harness.doctor import data, machine, repository, stores
 from harness.doctor.finding import PROBLEM, Finding
 from harness.errors import HarnessError
+from harness.redact import without_secrets
+from harness.trackers.mlflow.store import tracking_uri
 
 CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     machine.python,
@@ -29,5 +31,6 @@ def examine() -> Iterator[Finding]:
         except HarnessError as error:
             yield Finding(check.__name__, PROBLEM, f"{error.what}: {error.why}", error.fix)
         except Exception as error:  # whatever a library of somebody's raises
-            first = (str(error).strip() or type(error).__name__).splitlines()[0]
+            text = without_secrets(str(error).strip(), tracking_uri())
+            first = (text or type(error).__name__).splitlines()[0]
             yield Finding(check.__name__, PROBLEM, f"{type(error).__name__}: {first}", "harness doctor --debug")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.doctor.finding import OK, PROBLEM, WARNING, Finding
 from harness.errors import HarnessError
-from harness.redact import shown
+from harness.redact import short_address
 from harness.trackers.follower import installed
 from harness.trackers.mlflow.store import require_usable, sqlite_file, tracking_uri
 
@@ -22,14 +22,14 @@ def mlflow() -> Iterator[Finding]:
     uri = tracking_uri()
     file = sqlite_file(uri)
     if file is not None and not file.exists():
-        yield Finding("mlflow", OK, f"{shown(uri)}, which the first run makes")
+        yield Finding("mlflow", OK, f"{short_address(uri)}, which the first run makes")
         return
     try:
         require_usable(uri)
     except HarnessError as error:
         yield Finding("mlflow", PROBLEM, f"{error.what}: {error.why}", error.fix)
         return
-    yield Finding("mlflow", OK, f"{shown(uri)} answers")
+    yield Finding("mlflow", OK, f"{short_address(uri)} answers")
 
 
 def tensorboard(runs: Path = Path("runs")) -> Iterator[Finding]:

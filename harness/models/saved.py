@@ -11,10 +11,12 @@ from typing import Any
 from torch import nn
 
 from harness import checkpoint
+from harness.checked import FormError, checked, form
 from harness.data.transforms import Transform
 from harness.errors import ModelError, UsageError
 from harness.models.build import architectures, build
 from harness.models.weights import Weights, weights_from_file
+from harness.records.checkpoints import Checkpoint
 
 LEGACY_NAME = re.compile(r"freeze_backbone_(True|False)")  # as in cnn_resnet18_freeze_backbone_False_fold_2.pth
 
@@ -50,21 +52,26 @@ def load_model(
     weights = weights_from_file(path, content)
     if content.get("format") != checkpoint.FORMAT:
         return _bare(path, weights, classes, architecture, image_size)
-    _agree(path, "classes", content.get("classes"), None if classes is None else list(classes))
-    _agree(path, "model", content.get("architecture"), architecture)
     try:
-        named = str(content["architecture"])
-        known = tuple(map(str, content["classes"]))
-        transform = Transform(int(content["transform"]["image_size"]), weights.mean, weights.std)
-        experiment = dict(content["experiment"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{path} is no whole checkpoint", f"{error} is not in it", "name another file") from error
-    _agree(path, "image size", transform.image_size, image_size)
+        said = checked(form(Checkpoint), {name: value for name, value in content.items() if name != "model"})
+    except FormError as error:
+        raise ModelError(f"{path} is no whole checkpoint", str(error), "name another file") from error
+    _agree(path, "classes", said["classes"], None if classes is None else list(classes))
+    _agree(path, "model", said["architecture"], architecture)
+    _agree(path, "image size", said["transform"]["image_size"], image_size)
+    named, known = said["architecture"], tuple(said["classes"])
+    transform = Transform(said["transform"]["image_size"], weights.mean, weights.std)
+    if ":" in named and function is None:
+        raise ModelError(
+            f"{path} is not built again",
+            f"its model is a function of an experiment's file ({named}), and nothing here runs code of a run folder",
+            "harness test RUN or harness champion promote RUN, which may run it",
+        )
     make = function(named) if ":" in named and function is not None else named
     model = build(make, len(known), transform.image_size)
     _load_all(weights, model, named, known)
     return SavedModel(
-        model.eval(), named, known, transform, experiment, content.get("fold"), content.get("data_digest")
+        model.eval(), named, known, transform, said["experiment"], said.get("fold"), said.get("data_digest")
     )
 
 

@@ -34,11 +34,12 @@ def draw_confusions(
 
 
 def draw_predictions(
-    folder: Path, title: str, predictions: Sequence[Prediction], classes: Sequence[str], root: Path
+    folder: Path, title: str, predictions: Sequence[Prediction], classes: Sequence[str], root: Path | None
 ) -> None:
     """Confusion, precision-recall, reliability, and a gallery of the worst errors, as PNGs in `folder`.
 
-    `root` is where the paths of the predictions begin. There must be at least one prediction.
+    `root` is where the paths of the predictions begin; without it there is no gallery. There must be at least one
+    prediction.
     """
     labels, _, probabilities = as_arrays(predictions, classes)
     draw_confusions(folder, f"{title}: confusion", predictions, classes)
@@ -46,4 +47,5 @@ def draw_predictions(
         folder / "precision_recall.png", f"{title}: precision and recall", labels, probabilities, classes
     )
     draw_reliability(folder / "reliability.png", f"{title}: reliability", calibration(labels, probabilities))
-    draw_errors(folder / "errors.png", f"{title}: the worst errors", predictions, classes, root)
+    if root is not None:
+        draw_errors(folder / "errors.png", f"{title}: the worst errors", predictions, classes, root)

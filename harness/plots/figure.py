@@ -28,7 +28,7 @@ def picture(path: Path, width: float, height: float, title: str, about: str = ""
     # a "$" in the name of a class is a "$", and no formula
     with rc_context({"text.parse_math": False, "font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(width, height), layout="constrained")
-        figure.suptitle(as_text(f"{title}\n{about}".strip()), fontsize=11)
+        figure.suptitle("\n".join(as_text(text) for text in (title, about) if text), fontsize=11)
         yield figure
         buffer = io.BytesIO()
         with warnings.catch_warnings():

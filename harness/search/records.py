@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
+from harness.checked import FormError, checked, form
 from harness.evaluate import Accuracy, Prediction
+from harness.records.trials import TrialAttributes, TrialFold
 from harness.run import Result
 
 ACCURACY, LOSS = "valid_accuracy", "valid_loss"  # the metrics that are known of each image
@@ -79,8 +81,8 @@ class FoldRecord:
     def from_plain(cls, fold: int, found: Mapping[str, Any]) -> FoldRecord:
         losses = None
         if found["losses"] is not None:
-            losses = 2.0 ** (_unpacked(found["losses"]) / STEPS + SMALLEST)
-        right = np.unpackbits(_unpacked(found["right"]), count=found["n"]).astype(bool)
+            losses = 2.0 ** (_unpacked(found["losses"], found["n"]) / STEPS + SMALLEST)
+        right = np.unpackbits(_unpacked(found["right"], -(-found["n"] // 8)), count=found["n"]).astype(bool)
         seconds = found["seconds"], found["loop_seconds"]
         return cls(fold, found["value"], right, losses, tuple(found["curve"]), *seconds, found["checkpoint"])
 
@@ -129,7 +131,7 @@ class TrialRecord:
 
     @cached_property
     def folds(self) -> list[FoldRecord]:
-        found = {int(n[4:]): kept for n, kept in self.attributes.items() if n.startswith("fold") and n[4:].isdigit()}
+        found = {int(n[4:]): kept for n, kept in self.attributes.items() if _is_fold(n)}
         return [FoldRecord.from_plain(fold, found[fold]) for fold in sorted(found)]
 
     @property
@@ -158,14 +160,34 @@ def loop_seconds(folds: Sequence[FoldRecord]) -> float:
 
 
 def places(trials: Sequence[FrozenTrial]) -> list[TrialRecord]:
-    """Each trial with its place: one that replaces a dead one has that one's, all others count up."""
+    """Each trial with its place: one that replaces a dead one has that one's, all others count up.
+
+    Raises FormError where what is kept of one has another form: a storage may come from anywhere.
+    """
     known: dict[int, int] = {}
     originals = 0
     for trial in sorted(trials, key=lambda trial: trial.number):
+        _require_form(trial)
         instead_of = trial.user_attrs.get("instead_of")
+        if instead_of is not None and instead_of not in known:
+            raise FormError(f"trial {trial.number} takes the place of {instead_of}, which is not there")
         known[trial.number] = originals if instead_of is None else known[instead_of]
         originals += instead_of is None
     return [TrialRecord(trial, known[trial.number]) for trial in trials]
+
+
+def _require_form(trial: FrozenTrial) -> None:
+    try:
+        checked(form(TrialAttributes), trial.user_attrs)
+        for name, kept in trial.user_attrs.items():
+            if _is_fold(name):
+                checked(form(TrialFold), kept)
+    except FormError as error:
+        raise FormError(f"trial {trial.number} is damaged: {error}") from error
+
+
+def _is_fold(name: str) -> bool:
+    return name.startswith("fold") and name[4:].isdecimal() and len(name) < 10
 
 
 def _losses(predictions: Sequence[Prediction], classes: Sequence[str]) -> NDArray[np.float64]:
@@ -178,5 +200,12 @@ def _packed(values: NDArray[np.uint8]) -> str:
     return base64.b64encode(zlib.compress(values.tobytes(), 9)).decode()
 
 
-def _unpacked(text: str) -> NDArray[np.uint8]:
-    return np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8)
+def _unpacked(text: str, size: int) -> NDArray[np.uint8]:
+    """(size,) the bytes. Raises FormError where there are more or fewer: a few may stand for gigabytes."""
+    try:
+        content = zlib.decompressobj().decompress(base64.b64decode(text), size + 1)
+    except (ValueError, zlib.error) as error:
+        raise FormError(f"what is kept of a fold cannot be unpacked: {error}") from error
+    if len(content) != size:
+        raise FormError("what is kept of a fold is not of as many images as it says")
+    return np.frombuffer(content, np.uint8)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import optuna
 
+from harness.escape import cell
 from harness.evaluate import TOLD_APART, paired_exact_test
 from harness.files import write_whole
 from harness.search.job import Job
@@ -92,10 +93,15 @@ def write_trials(path: Any, found: Found) -> None:
     columns = [name for name in rows[0] if name != "changes"] if rows else []
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*columns, *names])
+    writer.writerow(map(_cell, [*columns, *names]))
     for row in rows:
-        writer.writerow([*(row[name] for name in columns), *(row["changes"].get(name, "") for name in names)])
+        values = [*(row[name] for name in columns), *(row["changes"].get(name, "") for name in names)]
+        writer.writerow(map(_cell, values))
     write_whole(path, text.getvalue().encode("utf-8", "replace"))
+
+
+def _cell(value: Any) -> Any:
+    return value if value is None or isinstance(value, (bool, int, float)) else cell(str(value))
 
 
 def _plain(trial: TrialRecord) -> dict[str, Any]:

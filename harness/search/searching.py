@@ -19,7 +19,7 @@ from harness.experiment_file import loaded, search_space
 from harness.fields import plain
 from harness.metrics import rises
 from harness.plan import make_plan
-from harness.redact import shown
+from harness.redact import short_address, without_secrets
 from harness.search.best_file import CannotBeWrittenError, best_file, is_literal
 from harness.search.job import Job
 from harness.search.pictures import draw_study
@@ -31,7 +31,7 @@ from harness.search.space import Space, default_space, described, quiet
 from harness.search.study import Study
 from harness.search.workers import fair_threads
 from harness.trackers.follower import Follower, installed
-from harness.trackers.mlflow.store import tracking_uri
+from harness.trackers.mlflow.store import recorded, tracking_uri
 from harness.trackers.run_folder import COMPLETE
 from harness.trackers.study_folder import StudyFolder
 
@@ -93,7 +93,7 @@ def prepare(
     shared = {name: value for name, value in experiment.to_dict().items() if name not in NOT_SHARED}
     shared |= {"weights": Path(experiment.weights).name if experiment.weights else None}
     facts = {"experiment": shared, "data": plan.digest, "metric": options.metric}
-    record = record_of(plan) | {"id": study.agree(facts, distributions), "storage": shown(options.storage)}
+    record = record_of(plan) | {"id": study.agree(facts, distributions), "storage": short_address(options.storage)}
     record |= {"space": described(distributions), "trials": options.trials, "asked": {"metric": options.metric}}
     folder = StudyFolder.at(options.runs, experiment.name, study.name, record)
     if begin == "now":
@@ -125,7 +125,7 @@ def plan_lines(job: Job, study: Study, workers: int = 1) -> list[str]:
         *([f"  held       {', '.join(f'{name} {value}' for name, value in held.items())}"] if held else []),
         f"  pruning    {pruning}",
         *([f"  workers    {workers}, each on {threads} thread{'s' * (threads > 1)}"] if workers > 1 else []),
-        f"  storage    {shown(study.address)}",
+        f"  storage    {short_address(study.address)}",
         f"  folder     {job.folder.path}",
         "  time       is told by the first trial of each kind; what is frozen runs once, for all trials",
     ]
@@ -137,7 +137,7 @@ def shown_to_mlflow(job: Job, follower: Follower | None) -> Iterator[None]:
     if "mlflow" not in job.trackers:
         yield
         return
-    job.folder.update(stores={"mlflow": shown(tracking_uri())}, mlflow=None)
+    job.folder.update(**recorded(tracking_uri()), mlflow=None)
     try:
         follower = follower or Follower()
         follower.begin(job.folder)
@@ -155,6 +155,7 @@ def conclude(job: Job, study: Study, status: str, error: BaseException | None = 
     """Looks at the study as it is now, and writes what it found: the table, the pictures, the best as a file."""
     found = look(job, study)
     why = None if error is None else f"{type(error).__name__}: {getattr(error, 'what', error)}".rstrip(": ")
+    why = None if why is None else without_secrets(why, study.address)
     with contextlib.suppress(StorageError):  # what the study found is in its storage, whatever the disk does
         job.folder.update(status=status, error=why, found=found.to_dict())
         write_trials(job.folder.path / "trials.csv", found)

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+import sqlalchemy
 import sqlalchemy.exc
 from optuna.storages.journal import JournalFileBackend
 
 from harness.errors import HarnessError, RemoteError, UsageError
 from harness.files import HAS_LOCKS, locked
-from harness.redact import shown
+from harness.redact import short_address, without_secrets
 from harness.search.space import quiet
 
 MEMORY = ":memory:"
@@ -48,14 +49,64 @@ def open_storage(address: str) -> optuna.storages.BaseStorage:
         return optuna.storages.JournalStorage(JournalFileBackend(str(path), lock))
 
 
-def existing(address: str, study: str) -> str:
-    """`address`, or MEMORY where there is no such study yet. Makes none, and no file."""
-    file = address.removeprefix("sqlite:///")
-    if "://" not in file and not Path(file).exists():
-        return MEMORY
-    storage = open_storage(address)
-    with answering(address):
-        return address if study in {found.study_name for found in storage.get_all_studies()} else MEMORY
+def copied(address: str, study: str) -> optuna.storages.BaseStorage:
+    """A copy in memory of that study, or of none where it is not there: nothing is written where it lies.
+
+    Raises as `open_storage` does.
+    """
+    copy = optuna.storages.InMemoryStorage()
+    with quiet(), answering(address):
+        storage = _to_read(address)
+        if storage is None:
+            return copy
+        try:
+            if study in {found.study_name for found in storage.get_all_studies()}:
+                optuna.copy_study(from_study_name=study, from_storage=storage, to_storage=copy, to_study_name=study)
+        finally:
+            close(storage)
+    return copy
+
+
+def close(storage: optuna.storages.BaseStorage) -> None:
+    """Leaves the database, if it is one."""
+    storage.remove_session()
+    engine = getattr(storage, "engine", None)
+    if engine is not None:
+        engine.dispose()
+
+
+def _to_read(address: str) -> optuna.storages.BaseStorage | None:
+    """The storage, of which nothing is made or mended; None where there is none yet."""
+    if address == MEMORY:
+        return None
+    if address.startswith("grpc://"):
+        return _proxy(address)
+    if "://" not in address:
+        _require_journal(Path(address))
+        exists = Path(address).is_file()
+        return optuna.storages.JournalStorage(JournalFileBackend(address)) if exists else None
+    url = _with_driver(address)
+    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///").partition("?")[0]).exists():
+        return None
+    if not _has_studies(url):
+        return None
+    return optuna.storages.RDBStorage(url, skip_table_creation=True)
+
+
+def _has_studies(url: str) -> bool:
+    """Whether a database holds studies. Raises UsageError for another program's, which Optuna's tables would break."""
+    engine = sqlalchemy.create_engine(url)
+    try:
+        tables = {*sqlalchemy.inspect(engine).get_table_names()}
+    finally:
+        engine.dispose()
+    if "alembic_version" in tables and "studies" not in tables:  # by which both would say the version of their tables
+        raise UsageError(
+            f"{short_address(url)} is the database of another program",
+            f"it holds {', '.join(sorted(tables)[:3])} …, and no studies; Optuna's tables would damage it",
+            "--storage with another database, or without it: a journal file",
+        )
+    return "studies" in tables
 
 
 @contextlib.contextmanager
@@ -66,10 +117,10 @@ def answering(address: str) -> Iterator[None]:
     except (HarnessError, KeyboardInterrupt):
         raise
     except Exception as error:
-        first = shown(str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        first = without_secrets(str(error).strip() or type(error).__name__, address).splitlines()[0][:200]
         file = "://" not in address
         raise RemoteError(
-            f"the study's storage at {shown(address)} cannot be used",
+            f"the study's storage at {short_address(address)} cannot be used",
             first,
             f"mv {address} {address}.damaged, to begin anew"
             if file and isinstance(error, ValueError)
@@ -128,6 +179,7 @@ def _mend(path: Path) -> None:
 
 def _database(url: str) -> optuna.storages.BaseStorage:
     """Makes the tables where they are not; where two processes do so at once, one of them has to try again."""
+    _has_studies(url)
     try:
         return optuna.storages.RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
     except sqlalchemy.exc.SQLAlchemyError:
@@ -138,7 +190,8 @@ def _database(url: str) -> optuna.storages.BaseStorage:
 def _proxy(address: str) -> optuna.storages.BaseStorage:
     host, _, port = address.removeprefix("grpc://").rstrip("/").partition(":")
     if not port.isdigit():
-        raise UsageError(f"{address} names no port", "Optuna's proxy listens on one", "--storage grpc://HOST:13000")
+        what = f"{short_address(address)} names no port"
+        raise UsageError(what, "Optuna's proxy listens on one", "--storage grpc://HOST:13000")
     storage: Any = optuna.storages.GrpcStorageProxy(host=host, port=int(port))
     storage.wait_server_ready(timeout=GRPC_SECONDS)
     found: optuna.storages.BaseStorage = storage

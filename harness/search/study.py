@@ -22,12 +22,14 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
+from harness.checked import checked, form
 from harness.errors import HarnessError, UsageError
 from harness.processes import this_process
+from harness.records.trials import StudyFacts
 from harness.search.owner import is_gone
 from harness.search.records import TrialRecord, places
 from harness.search.space import quiet
-from harness.search.storage import answering, existing, open_storage
+from harness.search.storage import answering, close, copied, open_storage
 
 LOOK_SECONDS = 0.5
 MOST_TOLD = 3  # differences
@@ -54,11 +56,11 @@ class Study:
     """One study. Raises RemoteError where its storage does not answer."""
 
     def __init__(self, address: str, name: str, directions: Sequence[str], seed: int, create: bool = True) -> None:
-        """Without `create`, one that is not there is empty, and kept nowhere."""
+        """Without `create`, it is a copy in memory, empty where there is none: nothing is written where it lies."""
         self.address = address
         self.name = name
         self._seed = seed
-        self._storage = open_storage(address if create else existing(address, name))
+        self._storage = open_storage(address) if create else copied(address, name)
         with quiet(), answering(address):
             study = optuna.create_study(
                 storage=self._storage,
@@ -77,10 +79,7 @@ class Study:
 
     def close(self) -> None:
         """Leaves the database, if it is one."""
-        self._storage.remove_session()
-        engine = getattr(self._storage, "engine", None)
-        if engine is not None:
-            engine.dispose()
+        close(self._storage)
 
     @property
     def as_optuna(self) -> optuna.Study:
@@ -102,8 +101,10 @@ class Study:
         with answering(self.address):
             known = self._storage.get_study_user_attrs(self._id).get("harness")
             if known is None:
+                self._require_ours()
                 known = {**mine, "id": secrets.token_hex(4)}
                 self._storage.set_study_user_attr(self._id, "harness", known)
+            checked(form(StudyFacts), known)
         for name, value in mine.items():
             if known.get(name) != value:
                 raise UsageError(
@@ -112,6 +113,16 @@ class Study:
                     "--study with another name, or what it was begun with",
                 )
         return str(known["id"])
+
+    def _require_ours(self) -> None:
+        """Raises UsageError for a study that another program has begun: of its trials nothing is known here."""
+        trials = self._storage.get_all_trials(self._id, deepcopy=False)
+        if trials:
+            raise UsageError(
+                f"the study {self.name!r} was made by another program",
+                f"it has {len(trials)} trial{'s' * (len(trials) > 1)}, and none says what harness trained in it",
+                "--study with another name",
+            )
 
     def trials(self) -> list[TrialRecord]:
         """All there are, in Optuna's order."""

@@ -18,6 +18,7 @@ from harness.experiment import Experiment
 from harness.fields import plain
 from harness.files import write_whole
 from harness.plan import Plan
+from harness.redact import without_secrets
 from harness.search.job import Job
 from harness.search.pruning import CHANCE, chance_to_win, chance_within_fold
 from harness.search.records import ACCURACY, FoldRecord, TrialRecord, loop_seconds, pooled
@@ -147,7 +148,7 @@ def changes_of(job: Job, experiment: Experiment) -> dict[str, Any]:
 
 def keep_error(folder: Path, error: BaseException) -> None:
     """The whole traceback of what failed a trial, as `error.txt` in its folder."""
-    text = "".join(traceback.format_exception(error))
+    text = without_secrets("".join(traceback.format_exception(error)))
     write_whole(folder / "error.txt", text.encode("utf-8", "replace"))
 
 

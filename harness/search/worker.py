@@ -15,6 +15,7 @@ import torch
 
 from harness.callbacks.progress import say
 from harness.errors import DataError, HarnessError, RemoteError, StorageError, Terminated, TrainingError
+from harness.redact import without_secrets
 from harness.search.job import Job
 from harness.search.owner import beating
 from harness.search.progress import DONE, Deadline, Progress, line
@@ -113,7 +114,7 @@ def _reason(error: BaseException) -> str:
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     where = f" ({trace.tb_frame.f_code.co_filename}:{trace.tb_lineno})" if trace is not None else ""
-    return " ".join(f"{type(error).__name__}: {error}{where}".split())
+    return " ".join(without_secrets(f"{type(error).__name__}: {error}{where}").split())
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
+from harness.escape import terminal
 from harness.trackers.mlflow.run import MLflow, settle, told
 from harness.trackers.mlflow.study import MLflowStudy, settle_studies
 from harness.trackers.run_folder import RunFolder
@@ -64,7 +65,10 @@ def follow(folder: RunFolder | StudyFolder, ended: threading.Event, say: Callabl
         ended.wait(LOOK_SECONDS)
     if was_slow and time.monotonic() < rest_until:  # it hung a moment ago: nobody should wait for that again
         return False
-    return tried(mirror.finish)
+    sent = tried(mirror.finish)
+    if mirror.left_out:
+        say(f"the model is {mirror.left_out}")
+    return sent
 
 
 def _prepare(folder: RunFolder | StudyFolder, ended: threading.Event) -> None:
@@ -129,7 +133,7 @@ def _warm_up() -> None:
 
 def _say(out: TextIO, text: str) -> None:
     with contextlib.suppress(OSError):
-        print(" ".join(text.split()), file=out, flush=True)
+        print(terminal(" ".join(text.split())), file=out, flush=True)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from harness.errors import StorageError, Terminated
+from harness.redact import without_secrets
 from harness.trackers.follower import Follower
 from harness.trackers.pictures import draw_run
 from harness.trackers.run_folder import RunFolder
@@ -45,7 +46,7 @@ def _status(error: BaseException) -> str:
 
 
 def _one_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {getattr(error, 'what', error)}".rstrip(": ")
+    return without_secrets(f"{type(error).__name__}: {getattr(error, 'what', error)}".rstrip(": "))
 
 
 def _since(started: float) -> float:

@@ -19,7 +19,10 @@ def draw_fold(folder: RunFolder, fold: int) -> None:
 
 
 def draw_run(folder: RunFolder) -> None:
-    """Learning curves of all folds, and all pictures of the predictions so far."""
+    """Learning curves of all folds, and all pictures of the predictions so far.
+
+    Of a run from elsewhere no image is shown: where they lie is for its record to say, which could name any of ours.
+    """
     name, rows = folder.record["name"], folder.epochs()
     if rows:
         with only_a_picture():
@@ -34,5 +37,5 @@ def draw_run(folder: RunFolder) -> None:
         if predictions:
             kind = "out of fold" if folder.record["experiment"].get("folds") else "hold-out"
             kind = "test" if folder.record.get("kind") == "test" else kind
-            root = Path(folder.record["data"]["folder"])
+            root = Path(folder.record["data"]["folder"]) if folder.was_made_here else None
             draw_predictions(folder.plots, f"{name}, {kind}", predictions, folder.classes, root)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from harness import trust
+from harness.checked import FormError, checked, form, is_inside, quoted, read_json, require_inside
 from harness.errors import UsageError, storing
 from harness.evaluate import Prediction, predictions_csv, read_predictions
 from harness.files import locked, write_whole
 from harness.processes import has_ended, this_process
+from harness.records.runs import Epoch, Run
+from harness.trackers.folder import Folder
 
 UNFINISHED = "running"
 COMPLETE = "complete"  # of a tracker that has all of a run
@@ -23,12 +27,10 @@ AGAIN = ".again"  # in a folder that was named by --out, and may be written agai
 RESULTS = ("accuracy", "interval_low", "interval_high", "loss", "fit_seconds")  # by which runs are compared
 
 
-class RunFolder:
+class RunFolder(Folder):
     """One run's folder: `run.json`, `metrics.jsonl`, `predictions.csv`, and more. Writing raises StorageError."""
 
-    def __init__(self, path: Path, record: dict[str, Any]) -> None:
-        self.path = path
-        self.record = record
+    FILES = FILES
 
     @classmethod
     def create(cls, runs: Path, name: str, record: dict[str, Any], path: Path | None = None) -> RunFolder:
@@ -46,27 +48,26 @@ class RunFolder:
         with storing(path):
             (path / "plots").mkdir(parents=True, exist_ok=True)
             for old in (*(path / name for name in FILES), *(file for glob in LEFT for file in path.glob(glob))):
-                old.unlink(missing_ok=True)
+                if is_inside(old.parent / "-", path):  # what lies behind a link is not ours
+                    old.unlink(missing_ok=True)
             if named:
                 (path / AGAIN).write_text(f"{kind}\n", encoding="utf-8")
         started = {"started": now.isoformat(timespec="milliseconds"), **this_process()}
         folder = cls(path, {"name": name, "id": own, "status": UNFINISHED, **started, **record})
         folder.update()
+        trust.remember_run(own, folder.data)
         return folder
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
         """The folder of a run that is there. Raises UsageError where it is none."""
         try:
-            record = json.loads((path / "run.json").read_text(encoding="utf-8"))
-            datetime.fromisoformat(record["started"])
-            name, status = record["name"], record["status"]
-            if not isinstance(name, str) or not isinstance(status, str) or "experiment" not in record:
-                raise TypeError("a part of it has another form")
+            record = read_json(form(Run), require_inside(path / "run.json", path))
+            _require_whole(record)
         except FileNotFoundError as error:
             why = "it has no run.json" if path.is_dir() else f"looked for {path.absolute()}"
             raise UsageError(f"{path} is no run folder", why, "harness list shows the latest runs") from error
-        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        except (OSError, ValueError) as error:
             raise UsageError(
                 f"{path / 'run.json'} cannot be read", f"damaged: {error}", "harness list shows the latest runs"
             ) from error
@@ -79,11 +80,8 @@ class RunFolder:
 
     @property
     def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
-
-    @property
-    def plots(self) -> Path:
-        return self.path / "plots"
+        """Where its models lie. Raises UsageError where that is a link that leads elsewhere."""
+        return self.inside("checkpoints")
 
     @property
     def metrics(self) -> Path:
@@ -98,6 +96,16 @@ class RunFolder:
     @property
     def classes(self) -> tuple[str, ...]:
         return tuple(self.record["data"]["classes"])
+
+    @property
+    def data(self) -> str | None:
+        """The folder of its images, where they lay."""
+        return (self.record.get("data") or {}).get("folder")
+
+    @property
+    def was_made_here(self) -> bool:
+        """Whether it was made in this project, on the images that it names. Nothing in the folder can say so."""
+        return trust.made_run(self.id, self.data)
 
     def update(self, **changes: Any) -> None:
         """Changes the record, and writes `run.json` in one step."""
@@ -118,14 +126,26 @@ class RunFolder:
         self.record = RunFolder.open(self.path).record
 
     def epochs(self) -> list[dict[str, Any]]:
-        """The rows of `metrics.jsonl`, less a last one that was cut short."""
-        rows = []
-        for line in self.metrics.read_text(encoding="utf-8").splitlines() if self.metrics.is_file() else []:
+        """The rows of `metrics.jsonl`, less a last one that was cut short. Raises UsageError where one is damaged."""
+        rows, folds = [], {*map(str, self.record.get("splits", {}))}
+        for number, line in enumerate(self._lines(), start=1):
             try:
-                rows.append(dict(json.loads(line)))
-            except (ValueError, TypeError):
+                row = json.loads(line)
+            except (ValueError, RecursionError):
                 continue
+            try:
+                rows.append(_checked_epoch(row, folds))
+            except FormError as error:
+                raise self._damaged(self.metrics, f"line {number}: {error}") from error
         return rows
+
+    def _lines(self) -> list[str]:
+        if not self.metrics.is_file() or not is_inside(self.metrics, self.path):
+            return []
+        return self.metrics.read_text(encoding="utf-8", errors="replace").split("\n")
+
+    def _damaged(self, path: Path, why: str) -> UsageError:
+        return UsageError(f"{path} cannot be read", f"damaged: {why}", "run the experiment again")
 
     def write_predictions(self, predictions: Sequence[Prediction], classes: Sequence[str]) -> None:
         """Writes all predictions so far, in one step."""
@@ -135,9 +155,9 @@ class RunFolder:
         """All predictions so far; none before the first fold has ended. Raises UsageError where they are damaged."""
         path = self.path / "predictions.csv"
         try:
-            return read_predictions(path.read_bytes()) if path.is_file() else []
+            return read_predictions(path.read_bytes()) if path.is_file() and is_inside(path, self.path) else []
         except (ValueError, IndexError) as error:
-            raise UsageError(f"{path} cannot be read", f"damaged: {error}", "run the experiment again") from error
+            raise self._damaged(path, str(error)) from error
 
     def write_metrics(self, numbers: dict[str, Any]) -> None:
         """Writes the numbers by themselves to `metrics.json`, in one step."""
@@ -161,8 +181,11 @@ class RunFolder:
         return min(folds, key=lambda fold: (-fold["accuracy"], fold["loss"]), default=None)
 
     def checkpoint_of(self, found: dict[str, Any]) -> Path:
-        """Where the best model of a fold's entry lies, wherever the run folder has been moved to."""
-        return self.checkpoints / Path(found["checkpoint"]).name
+        """Where the best model of a fold's entry lies, wherever the run folder has been moved to.
+
+        Raises UsageError where that is a link that leads elsewhere.
+        """
+        return self.inside(Path("checkpoints", Path(found["checkpoint"]).name))
 
     @contextlib.contextmanager
     def sending(self) -> Iterator[bool]:
@@ -171,8 +194,34 @@ class RunFolder:
             yield alone
 
     def keep_copy(self, experiment_file: Path) -> None:
-        """Copies the experiment's file to `experiment.py`."""
-        write_whole(self.path / "experiment.py", experiment_file.read_bytes())
+        """Copies the experiment's file to `experiment.py`, which from now on counts as this project's own."""
+        code = experiment_file.read_bytes()
+        write_whole(self.path / "experiment.py", code)
+        trust.remember_code(self.id, code)
+
+
+def _require_whole(record: dict[str, Any]) -> None:
+    """Raises FormError where a part of it lacks another one that belongs to it."""
+    folds, splits = record.get("folds", []), record.get("splits", {})
+    for name in ("accuracy", "interval", "fit_seconds", "splits") if folds else ():
+        if name not in record:
+            raise FormError(f"{name} is missing")
+    for found in folds:
+        if str(found["fold"]) not in splits:
+            raise FormError(f"folds has fold {found['fold']}, and splits has none")
+    if record.get("kind") == "test" and "checkpoint" not in record:
+        raise FormError("checkpoint is missing")
+
+
+def _checked_epoch(row: object, folds: set[str]) -> dict[str, Any]:
+    """A row of `metrics.jsonl`, which is of one of `folds`. Raises FormError."""
+    found: dict[str, Any] = checked(form(Epoch), row)
+    if str(found["fold"]) not in folds:
+        raise FormError(f"fold is {found['fold']}, and run.json has no such fold")
+    for name, value in found.items():
+        if value is not None and type(value) not in (int, float):
+            raise FormError(f"{name} is {quoted(value)}: it must be a number")
+    return found
 
 
 def _require_replaceable(path: Path, kind: str) -> None:
@@ -185,13 +234,16 @@ def _require_replaceable(path: Path, kind: str) -> None:
         raise UsageError(f"{path} is no place for a {kind}", why, "--out with a new folder")
 
 
-def latest_runs(runs: Path) -> list[RunFolder]:
-    """Each run under `runs`, newest first; a folder without a readable `run.json` is passed over."""
+def latest_runs(
+    runs: Path, unreadable: Callable[[Path, UsageError], None] = lambda _path, _why: None
+) -> list[RunFolder]:
+    """Each run under `runs`, newest first; `unreadable` is called for a folder whose `run.json` cannot be read."""
     found = []
     for path in runs.glob("*/*/run.json"):
         try:
             folder = RunFolder.open(path.parent)
-        except UsageError:
+        except UsageError as error:
+            unreadable(path.parent, error)
             continue
         found.append((datetime.fromisoformat(folder.record["started"]).timestamp(), folder))
     return [folder for _, folder in sorted(found, key=lambda run: run[0], reverse=True)]

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from harness.checked import form, is_inside, read_json, require_inside
 from harness.errors import UsageError, storing
 from harness.files import locked, write_whole
 from harness.processes import has_ended, this_process
+from harness.records.runs import Study
+from harness.trackers.folder import Folder
 from harness.trackers.run_folder import UNFINISHED, RunFolder
 
 PREFIX = "study-"
 
 
-class StudyFolder:
+class StudyFolder(Folder):
     """One study's folder: `study.json`, `trial-000/` and so on. Writing raises StorageError."""
 
-    def __init__(self, path: Path, record: dict[str, Any]) -> None:
-        self.path = path
-        self.record = record
+    FILES = ("study.json", "trials.csv", "best.py", "experiment.py")
 
     @classmethod
     def at(cls, runs: Path, experiment: str, name: str, record: dict[str, Any]) -> StudyFolder:
@@ -50,13 +50,9 @@ class StudyFolder:
     def open(cls, path: Path) -> StudyFolder:
         """One that is there. Raises UsageError where it is none."""
         try:
-            record = json.loads((path / "study.json").read_text(encoding="utf-8"))
-            datetime.fromisoformat(record["started"])
-            record["name"], record["experiment_name"], record["status"]
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise UsageError(
-                f"{path} is no folder of a study", f"{type(error).__name__}: {error}", "harness list shows the studies"
-            ) from error
+            record = read_json(form(Study), require_inside(path / "study.json", path))
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{path} is no folder of a study", str(error), "harness list shows the studies") from error
         return cls(path, record)
 
     @property
@@ -64,10 +60,6 @@ class StudyFolder:
         """running, finished, failed, interrupted; or "died" where it says running, but its process here is gone."""
         said: str = self.record["status"]
         return "died" if said == UNFINISHED and has_ended(self.record) else said
-
-    @property
-    def plots(self) -> Path:
-        return self.path / "plots"
 
     def update(self, **changes: Any) -> None:
         """Changes the record, and writes `study.json` in one step."""
@@ -83,21 +75,26 @@ class StudyFolder:
         self.record = StudyFolder.open(self.path).record
 
     def trial(self, place: int) -> Path:
-        """Where the trial at that place lies."""
-        return self.path / f"trial-{place:03d}"
+        """Where the trial at that place lies. Raises UsageError where that is a link that leads elsewhere."""
+        return self.inside(f"trial-{place:03d}")
 
     def trials(self) -> list[RunFolder]:
         """Those on this machine, by place."""
         found = []
         for path in sorted(self.path.glob("trial-*/run.json")):
             with contextlib.suppress(UsageError):
-                found.append(RunFolder.open(path.parent))
+                if is_inside(path.parent, self.path):
+                    found.append(RunFolder.open(path.parent))
         return found
 
     def remove_weights(self, places: Iterable[int]) -> None:
-        """Removes the checkpoints of those trials."""
+        """Removes the checkpoints of those trials, and nothing else that somebody has put beside them."""
         for place in places:
-            shutil.rmtree(self.trial(place) / "checkpoints", ignore_errors=True)
+            folder = self.trial(place) / "checkpoints"
+            with contextlib.suppress(OSError):
+                for path in folder.glob("fold*.pt") if is_inside(folder, self.path) else ():
+                    path.unlink()
+                folder.rmdir()
 
     @contextlib.contextmanager
     def sending(self) -> Iterator[bool]:

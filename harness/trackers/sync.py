@@ -25,7 +25,7 @@ def sync(folder: RunFolder, trackers: Sequence[str], force: bool = False) -> Non
         )
     if folder.record.get("kind") == "test" and "tensorboard" in trackers:
         raise UsageError(f"{folder.path} is a test", "it has no epochs for TensorBoard to show", "--to mlflow")
-    if not any(path for path in folder.plots.glob("*.png") if not path.name.startswith("fold")):
+    if not any(path for path in folder.pictures() if not path.name.startswith("fold")):
         draw_run(folder)
     send: dict[str, Callable[[RunFolder], None]] = {
         "tensorboard": write_again,
@@ -43,4 +43,7 @@ def _to_mlflow(folder: RunFolder) -> None:
             raise UsageError(
                 f"{folder.path} is being sent to MLflow", "another process does so at this moment", "wait for its end"
             )
-        MLflow(folder).finish()
+        mirror = MLflow(folder)
+        mirror.finish()
+    if mirror.left_out:
+        say(f"note: the model is {mirror.left_out}")

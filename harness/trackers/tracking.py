@@ -9,9 +9,9 @@ from typing import Any
 from harness.callbacks import EpochLog
 from harness.callbacks.progress import say
 from harness.engine import Callback, State
-from harness.redact import shown
+from harness.redact import without_secrets
 from harness.trackers.follower import Follower, installed
-from harness.trackers.mlflow.store import tracking_uri
+from harness.trackers.mlflow.store import recorded, tracking_uri
 from harness.trackers.run_folder import COMPLETE, RunFolder
 from harness.trackers.tensorboard.run import TensorBoard
 
@@ -31,7 +31,7 @@ class Tracking:
         self._names = [name for name in trackers if installed(name)]
         if "mlflow" in self._names:
             with self._warned("mlflow"):
-                folder.update(stores={"mlflow": shown(tracking_uri())})
+                folder.update(**recorded(tracking_uri()))
                 self._follower = follower or Follower()
                 self._follower.begin(folder)
         if "tensorboard" in self._names:
@@ -78,7 +78,7 @@ class Tracking:
             if name == "tensorboard" and self._board is not None:
                 self._board.close()
                 self._board = None
-            self._problems[name] = f"{type(error).__name__}: {error}"
+            self._problems[name] = without_secrets(f"{type(error).__name__}: {error}", tracking_uri())
             say(f"warning: {name} has failed ({self._problems[name]}); the run goes on, and its folder has all")
 
 

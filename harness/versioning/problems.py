@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from harness.errors import DataError, HarnessError, RemoteError, UsageError
 from harness.provenance import few
-from harness.redact import shown
+from harness.redact import has_secrets, short_address, without_secrets
 from harness.versioning.remote import HOW, Remote, no_project
 
 KEY = "harness data remote gdrive FOLDER_ID --service-account FILE, or export GDRIVE_CREDENTIALS_DATA"
@@ -104,10 +104,10 @@ def explained(errors: Sequence[BaseException], remote: Remote | None) -> Harness
         return RemoteError(
             f"DVC has no driver for {scheme}", "its package is not installed", f'pip install "dvc[{scheme}]"'
         )
-    where = f"the remote {remote.name} ({shown(remote.url)})" if remote is not None else "DVC"
+    where = f"the remote {remote.name} ({short_address(remote.url)})" if remote is not None else "DVC"
     if kind == "LockError":
         return RemoteError(
-            "another DVC command is at work here", _said(errors[0]), "the same command, once it has ended"
+            "another DVC command is at work here", _said(errors[0], remote), "the same command, once it has ended"
         )
     if kind == "ConfirmRemoveError" or "unsaved files without confirmation" in text:
         return DataError(
@@ -118,7 +118,7 @@ def explained(errors: Sequence[BaseException], remote: Remote | None) -> Harness
     if kind == "OutputAlreadyTrackedError":
         return UsageError("git has it already", "one file is kept by git, or by DVC", "git rm -r --cached PATH, first")
     if kind == "OverlappingOutputPathsError":
-        return UsageError("a part of it is tracked already", _said(errors[0]), "harness data status")
+        return UsageError("a part of it is tracked already", _said(errors[0], remote), "harness data status")
     if "Failed to authenticate GDrive" in text and remote is not None and not remote.has_service_account:
         return RemoteError(
             f"{where} cannot be used",
@@ -133,16 +133,18 @@ def explained(errors: Sequence[BaseException], remote: Remote | None) -> Harness
     if kind == "CheckoutError" or "missing cache" in text.lower() or kind in ("DownloadError", "FileTransferError"):
         return RemoteError(
             f"{where} has not all that the .dvc files stand for",
-            _said(errors[0]),
+            _said(errors[0], remote),
             "harness data push, where the data is",
         )
-    return RemoteError(f"{where} failed", _said(errors[0]), "the same command with --debug, for the whole traceback")
+    return RemoteError(
+        f"{where} failed", _said(errors[0], remote), "the same command with --debug, for the whole traceback"
+    )
 
 
 def _unsaved(error: BaseException) -> str:
     """The files that DVC would have to remove, which stand below its message."""
     names = [os.path.relpath(line.strip()) for line in str(error).splitlines()[1:] if line.strip()]
-    return shown(few(names)) if names else _said(error)
+    return without_secrets(few(names)) if names else _said(error, None)
 
 
 def _chain(errors: Sequence[BaseException]) -> Iterator[BaseException]:
@@ -163,6 +165,8 @@ def _is_in(text: str, word: str) -> bool:
     return re.search(rf"\b{word}\b", text) is not None if word.isdecimal() else word in text
 
 
-def _said(error: BaseException) -> str:
-    """A message in one line, less what must not be shown."""
-    return shown(" ".join((str(error).strip() or type(error).__name__).split()))[:300]
+def _said(error: BaseException, remote: Remote | None) -> str:
+    """A message in one line, without secrets. The path in a bucket is not secret: "data" may be a part of it."""
+    text = " ".join((str(error).strip() or type(error).__name__).split())
+    may_be_secret = remote is not None and (remote.url.startswith("http") or has_secrets(remote.url))
+    return without_secrets(text, *([remote.url] if remote is not None and may_be_secret else []))[:300]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness.errors import RemoteError, UsageError
 from harness.files import write_whole
-from harness.redact import shown
+from harness.redact import has_secrets, short_address
 
 PLACEHOLDER = "PUT-THE-ID-OF-YOUR-FOLDER-HERE"  # of a Google Drive folder; what `.dvc/config` has before anybody chose
 GDRIVE = "gdrive_remote"
@@ -98,12 +98,11 @@ def set_storage(url: str, root: Path = Path()) -> Remote:
     """Makes a folder, or any address that DVC knows, the default remote."""
     require_plain(url, "the address")
     nameless = re.sub(r"^ssh://[\w.-]+@", "ssh://", url)  # a user's name alone is no secret
-    if shown(nameless) != nameless or ("://" in url and "?" in url):
-        address = shown(url).partition("?")[0]
+    if has_secrets(nameless):
         raise UsageError(
-            f"{address} carries a password, or a token",
+            f"{short_address(url)} carries a password, or a token",
             ".dvc/config is public: whoever has the project can read it",
-            f"harness data remote {address}, then dvc remote modify --local {STORAGE} password PASSWORD",
+            f"the address without it, then dvc remote modify --local {STORAGE} password PASSWORD",
         )
     if "://" not in url:
         url = Path(os.path.normpath(Path(url).expanduser().absolute())).as_posix()

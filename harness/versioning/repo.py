@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from harness.callbacks.progress import say
-from harness.data.tracked import CLEAN, DIFFERS, Tracked, dvc_files, read_tracked, state_of
+from harness.checked import is_inside
+from harness.data.tracked import (
+    CLEAN,
+    DIFFERS,
+    Tracked,
+    dvc_files,
+    read_tracked,
+    require_inside_project,
+    state_of,
+)
 from harness.errors import DataError, HarnessError, RemoteError, UsageError, storing
 from harness.files import file_md5
 from harness.parallel import in_threads
 from harness.provenance import few
 from harness.versioning.credentials import NONE, VARIABLE, service_account
+from harness.versioning.lists import cached, contents, fetch_list, listed
 from harness.versioning.problems import KEY, explained
 from harness.versioning.remote import HOW, Remote, default_remote, require_usable
 
@@ -30,6 +40,8 @@ def pull(files: Sequence[Path], root: Path = Path(), *, force: bool = False) -> 
     What DVC's cache has already needs no remote. Files that were changed here and never tracked are kept, unless it is
     forced: raises DataError. RemoteError for what the remote refuses or has not; what lies here stays then.
     """
+    for file in files:
+        _require_pullable(read_tracked(file))
     make_empty(root)
     targets = [str(file) for file in files]
     fetched = 0
@@ -44,8 +56,15 @@ def pull(files: Sequence[Path], root: Path = Path(), *, force: bool = False) -> 
         )
     with _repository(root, remote) as repo:
         if remote is not None:
-            fetched = int(repo.fetch(targets=targets))
+            for file in partial:
+                came = fetch_list(repo, remote.name, read_tracked(file))
+                if came is None:
+                    raise _not_all(remote, {str(file): [read_tracked(file).md5]}, [file])
+                fetched += came
+            fetched += int(repo.fetch(targets=targets))
             _require_fetched(repo, remote, partial, files)
+        for tracked in map(read_tracked, files):
+            require_inside_project(tracked, listed(repo, tracked))
         with _without_key():
             return {**repo.checkout(targets=targets, force=force), "fetched": fetched}
 
@@ -155,41 +174,42 @@ def lacking(repo: Any, tracked: Tracked) -> list[str]:
     """The MD5s of what it stands for that DVC's cache has not, or not to the byte: the list of files before all."""
 
     def is_whole(md5: str) -> bool:
-        path = _cached(repo, md5)
+        path = cached(repo, md5)
         return path.is_file() and file_md5(path) == md5.removesuffix(".dir")
 
     if not is_whole(tracked.md5):
         return [tracked.md5]
-    wanted = _contents(repo, tracked)
+    wanted = contents(repo, tracked)
     return [md5 for md5, whole in zip(wanted, in_threads(is_whole, wanted), strict=True) if not whole]
 
 
 def drop_damaged(repo: Any, file: Path) -> list[str]:
     """What of it DVC's cache lacks. What is there with another content is removed, since DVC would trust it."""
     found = lacking(repo, read_tracked(file))
-    for md5 in found:
-        _cached(repo, md5).unlink(missing_ok=True)
+    for path in (cached(repo, md5) for md5 in found):
+        if is_inside(path.parent / "-", Path(repo.cache.local.path)):  # what lies behind a link is not DVC's
+            path.unlink(missing_ok=True)
     return found
 
 
-def _contents(repo: Any, tracked: Tracked) -> list[str]:
-    """The MD5s of a folder's files, whose list DVC's cache has; none of a single file."""
-    if not tracked.md5.endswith(".dir"):
-        return []
-    return sorted({entry["md5"] for entry in json.loads(_cached(repo, tracked.md5).read_bytes())})
-
-
-def _cached(repo: Any, md5: str) -> Path:
-    return Path(repo.cache.local.path) / md5[:2] / md5[2:]
+def _require_pullable(tracked: Tracked) -> None:
+    """Raises DataError for a `.dvc` file that would send DVC elsewhere: its author would choose where."""
+    if tracked.beyond:
+        raise DataError(
+            f"{tracked.file} is not pulled",
+            f"it also has {tracked.beyond}, by which DVC would ask other places, or run something",
+            f"dvc pull {quote(str(tracked.file))}, if you trust whoever wrote it",
+        )
+    require_inside_project(tracked)
 
 
 def _forget_lost(repo: Any, remote: Path, tracked: Tracked) -> None:
     """Removes from a remote that is a folder what is there in another size than here, and the list of files of a
     version that has such, or lacks one: where the list is, DVC takes all to be there, and sends nothing.
     """
-    wanted = [*_contents(repo, tracked), tracked.md5]
+    wanted = [*contents(repo, tracked), tracked.md5]
     there = {md5: remote / "files" / "md5" / md5[:2] / md5[2:] for md5 in wanted}
-    lost = [md5 for md5, path in there.items() if _size(path) != _size(_cached(repo, md5))]
+    lost = [md5 for md5, path in there.items() if _size(path) != _size(cached(repo, md5))]
     for md5 in {*lost, tracked.md5} if lost else ():
         there[md5].unlink(missing_ok=True)
 
@@ -201,8 +221,12 @@ def _size(path: Path) -> int:
 def _require_fetched(repo: Any, remote: Remote, partial: Sequence[Path], files: Sequence[Path]) -> None:
     """Raises RemoteError where of those of `files` that were not whole not all has come, or not as it was."""
     lost = {str(file): found for file in partial if (found := drop_damaged(repo, file))}
-    if not lost:
-        return
+    if lost:
+        raise _not_all(remote, lost, files)
+
+
+def _not_all(remote: Remote, lost: Mapping[str, Sequence[str]], files: Sequence[Path]) -> RemoteError:
+    """The error of `lost`: `.dvc` file -> the MD5s that the remote lacks, or has otherwise."""
     others = [str(file) for file in files if str(file) not in lost]
     file, found = next(iter(lost.items()))
     whole = read_tracked(Path(file)).md5
@@ -212,7 +236,7 @@ def _require_fetched(repo: Any, remote: Remote, partial: Sequence[Path], files: 
         stored = [f"files/md5/{md5[:2]}/{md5[2:]}" for md5 in found]
         why = f"missing or damaged there: {few(stored)}"
         fix = f"remove these and files/md5/{whole[:2]}/{whole[2:]} there, then {fix}"
-    raise RemoteError(
+    return RemoteError(
         f"the remote {remote.name} has not all that {', '.join(lost)} stands for",
         f"{why}; what lies here is as it was",
         fix + (f"; harness data pull {' '.join(others)} for the others" if others else ""),
@@ -242,6 +266,7 @@ def make_empty(root: Path) -> None:
     for file in dvc_files(root):
         tracked = read_tracked(file)
         if tracked.files == 0 and not tracked.path.exists():
+            require_inside_project(tracked)
             with storing(tracked.path):
                 tracked.path.mkdir(parents=True)
             keep(file, root)

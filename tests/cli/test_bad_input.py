@@ -96,7 +96,7 @@ def part(field: str) -> Arrange:
 
 
 def dvc_file(project: Path, data: Path) -> list[str]:
-    (project / "data.dvc").write_text("outs:\n- md5: 0.dir\n  path: data\n")
+    (project / "data.dvc").write_text(f"outs:\n- md5: {'0' * 32}.dir\n  path: data\n")
     return ["tiny", "-s", "data=data/train"]
 
 
@@ -332,7 +332,7 @@ def a_run(project: Path) -> Path:
         "experiment": {},
         "folds": [],
     }
-    record |= {"data": {"folder": "data", "images": 2, "classes": {"a": 1, "b": 1}, "digest": "12.dir"}}
+    record |= {"data": {"folder": "data", "images": 2, "classes": {"a": 1, "b": 1}, "digest": f"{'12' * 16}.dir"}}
     path = project / "runs/x/20260101-000000-abcd"
     (path / "plots").mkdir(parents=True)
     (path / "run.json").write_text(json.dumps(record))

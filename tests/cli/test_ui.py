@@ -61,5 +61,7 @@ def test_a_server_of_ones_own_is_named_and_not_started(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@box.example/mlflow/")
     outcome = call("ui", "--only", "mlflow")
     assert outcome.code == 0
-    assert "https://box.example/mlflow/#/experiments" in outcome.out
+    assert "https://box.example  (as in MLFLOW_TRACKING_URI)" in outcome.out
     assert "secret" not in outcome.out + outcome.err
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://box:5000/")
+    assert "http://box:5000/#/experiments" in call("ui", "--only", "mlflow").out

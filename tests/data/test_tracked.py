@@ -164,25 +164,27 @@ def test_a_damaged_dvc_file_is_told_in_three_lines(tmp_path: Path, content: byte
     assert "git checkout" in caught.value.fix
 
 
-def test_a_number_of_files_that_is_none_is_no_number(tmp_path: Path) -> None:
-    (tmp_path / "data.dvc").write_text("outs:\n- md5: 0.dir\n  nfiles: many\n  path: data\n")
-    assert read_tracked(tmp_path / "data.dvc").files is None
+def test_a_number_of_files_that_is_none_is_damage(tmp_path: Path) -> None:
+    (tmp_path / "data.dvc").write_text(f"outs:\n- md5: {EMPTY}\n  nfiles: many\n  path: data\n")
+    with pytest.raises(DataError, match=r"outs\.0\.nfiles is 'many'"):
+        read_tracked(tmp_path / "data.dvc")
 
 
 def test_quotes_in_a_dvc_file_belong_to_yaml_and_not_to_the_value(tmp_path: Path) -> None:
-    (tmp_path / "data.dvc").write_text("outs:\n- md5: '0123.dir'\n  path: \"data\"\n")
+    (tmp_path / "data.dvc").write_text(f"outs:\n- md5: '{EMPTY}'\n  path: \"data\"\n")
     known = read_tracked(tmp_path / "data.dvc")
-    assert (known.md5, known.path) == ("0123.dir", tmp_path / "data")
+    assert (known.md5, known.path) == (EMPTY, tmp_path / "data")
 
 
 def test_only_what_a_stage_puts_out_counts_and_where_it_works(tmp_path: Path) -> None:
-    text = "wdir: sub\ndeps:\n- md5: 9.dir\n  path: raw\nmeta:\n  path: x\nouts:\n- {path: data, md5: 0.dir}\n"
+    text = "wdir: sub\ndeps:\n- md5: 9.dir\n  path: raw\nmeta:\n  path: x\n"
+    text += f"outs:\n- {{path: data, md5: {EMPTY}}}\n"
     (tmp_path / "data.dvc").write_text(text)
     known = read_tracked(tmp_path / "data.dvc")
-    assert (known.md5, known.path) == ("0.dir", tmp_path / "sub/data")
+    assert (known.md5, known.path) == (EMPTY, tmp_path / "sub/data")
 
 
-@pytest.mark.parametrize("outs", ["[]", "[{md5: 0, path: a}, {md5: 1, path: b}]"])
+@pytest.mark.parametrize("outs", ["[]", f"[{{md5: {EMPTY}, path: a}}, {{md5: {EMPTY}, path: b}}]"])
 def test_a_dvc_file_stands_for_one_thing(tmp_path: Path, outs: str) -> None:
     (tmp_path / "data.dvc").write_text(f"outs: {outs}\n")
     with pytest.raises(DataError, match="stands for several things, or none"):

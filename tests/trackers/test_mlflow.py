@@ -13,12 +13,12 @@ import torch
 
 from harness.errors import RemoteError
 from harness.models.saved import load_model
-from harness.redact import shown
 from harness.trackers.mlflow import words
 from harness.trackers.mlflow.run import MLflow, settle
-from harness.trackers.mlflow.store import connect, tracking_uri
+from harness.trackers.mlflow.store import connect, recorded, tracking_uri
 from harness.trackers.run_folder import RunFolder
 from tests.conftest import Tracked
+from tests.trackers.test_store import SECRET_ADDRESSES, TOKEN, unused_address
 
 
 def runs(client: Any, name: str = "tiny") -> tuple[Any, list[Any]]:
@@ -53,7 +53,7 @@ def copy_of(tracked: Tracked, project: Path, rows: int | None = None, **changes:
     path = project / "runs/tiny" / tracked.run.id
     shutil.copytree(tracked.run.path, path)
     folder = RunFolder.open(path)
-    folder.record["stores"] = {"mlflow": shown(tracking_uri())}
+    folder.record |= recorded(tracking_uri())
     if rows is not None:
         lines = folder.metrics.read_text().splitlines(keepends=True)[:rows]
         folder.metrics.write_text("".join(lines))
@@ -205,13 +205,30 @@ def test_what_ended_but_was_never_sent_is_sent_and_what_cannot_be_does_not_stand
     folder = copy_of(tracked, store, trackers={})
     broken = store / "runs/tiny/20990101-000000-0000"
     shutil.copytree(folder.path, broken)
-    record = json.loads((broken / "run.json").read_text())
-    (broken / "run.json").write_text(json.dumps(record | {"id": broken.name, "data": {}}))
+    RunFolder.open(broken).update(id=broken.name)
+    (broken / "metrics.jsonl").write_text('{"fold": 9}\n')
     (problem,) = settle(store / "runs")
     assert str(broken) in problem
     parent, children = runs(connect(tracking_uri()))
     assert [run.info.status for run in (parent, *children)] == ["FINISHED"] * 3
     assert RunFolder.open(folder.path).record["trackers"] == {"mlflow": "complete"}
+
+
+@pytest.mark.parametrize(("uri", "short"), SECRET_ADDRESSES.items())
+def test_settle_prints_and_records_no_token_of_an_address(
+    tracked: Tracked, store: Path, monkeypatch: pytest.MonkeyPatch, uri: str, short: str
+) -> None:
+    server = unused_address()
+    uri, short = uri.format(server=server), short.format(server=server)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    folder = copy_of(tracked, store, trackers={})
+    (problem,) = settle(store / "runs")
+    assert problem.startswith(f"MLflow at {short} cannot be used: ")
+    assert MLflow(folder).name == f"MLflow at {short}"
+    assert folder.record["stores"] == {"mlflow": short}
+    assert TOKEN not in problem + (folder.path / "run.json").read_text()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.replace(f"/{TOKEN}", "/another").replace(f"//{TOKEN}", "//another"))
+    assert settle(store / "runs") == ([problem] if f"={TOKEN}" in uri else [])
 
 
 def test_another_process_that_is_sending_is_left_alone(tracked: Tracked, store: Path) -> None:

@@ -11,7 +11,8 @@ from harness.errors import StorageError, UsageError
 from harness.evaluate import Prediction
 from harness.trackers.run_folder import RunFolder, find_run, latest_runs
 
-EMPTY: dict[str, object] = {"experiment": {}}
+DATA = {"folder": "data", "images": 2, "classes": {"forest": 1, "sea": 1}, "digest": f"{'0' * 32}.dir"}
+EMPTY: dict[str, object] = {"experiment": {}, "data": DATA, "splits": {"1": {"train": 1, "valid": 1}}}
 
 
 def test_a_new_folder_says_at_once_that_it_is_running_where_and_since_when(tmp_path: Path) -> None:
@@ -76,8 +77,8 @@ def test_a_damaged_record(tmp_path: Path, text: str) -> None:
 def test_a_last_line_that_was_cut_short_is_left_out(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path, "trial", EMPTY)
     assert folder.epochs() == []
-    folder.metrics.write_text('{"fold": 1, "epoch": 1}\n{"fold": 1, "ep')
-    assert folder.epochs() == [{"fold": 1, "epoch": 1}]
+    folder.metrics.write_text('{"fold": 1, "epoch": 1, "time": 1.5}\n{"fold": 1, "ep')
+    assert folder.epochs() == [{"fold": 1, "epoch": 1, "time": 1.5}]
 
 
 def test_the_best_fold_is_the_most_accurate_and_of_equal_ones_that_of_the_lower_loss(tmp_path: Path) -> None:

@@ -41,17 +41,47 @@ def test_the_default_is_a_file_here_and_the_environment_comes_first(monkeypatch:
     assert store.tracking_uri() == "http://box:5000"
 
 
-def test_a_password_is_not_shown() -> None:
-    assert store.shown("postgresql://me:secret@db:5432/mlflow") == "postgresql://db:5432/mlflow"
-    assert store.shown("sqlite:///mlflow.db") == "sqlite:///mlflow.db"
+TOKEN = "dapi0123456789"
+SECRET_ADDRESSES = {
+    f"databricks://{TOKEN}": "databricks://…",
+    f"{{server}}/?sig={TOKEN}": "{server}",
+    f"{{server}}/{TOKEN}/path": "{server}",
+}
+
+
+def test_refused_prints_no_password() -> None:
     error = store.refused("https://me:secret@box", ValueError("https://me:secret@box: no"))
     assert "secret" not in str(error)
-    assert store.shown("postgresql://u:pa/ss@h/db") == "postgresql://h/db"
-    assert store.shown("mysql://u:S3'cr et@h/db") == "mysql://h/db"
-    assert store.shown("mysql://u:p@ss@h/db?passphrase=x") == "mysql://h/db?passphrase=***"
-    assert store.shown("postgresql://h/db?user=u&password=secret&x=1") == "postgresql://h/db?user=u&password=***&x=1"
     long = "x" * 190 + "postgresql://me:secret@db"
     assert "sec" not in str(store.refused("postgresql://me:secret@db", ValueError(long)))
+
+
+@pytest.mark.parametrize(("uri", "short"), SECRET_ADDRESSES.items())
+def test_require_usable_prints_no_token(uri: str, short: str) -> None:
+    server = unused_address()
+    error = refusal(uri.format(server=server))
+    assert error.what == f"MLflow at {short.format(server=server)} cannot be used"
+    assert TOKEN not in str(error)
+
+
+def test_refused_hides_the_path_that_requests_quotes() -> None:
+    text = f"HTTPConnectionPool(host='h', port=80): url: /{TOKEN}/api/2.0/mlflow (Caused by X)"
+    why = store.refused(f"http://h/{TOKEN}/path", ValueError(text)).why
+    assert why == "HTTPConnectionPool(host='h', port=80): url: /***/api/2.0/mlflow (Caused by X)"
+
+
+def test_is_recorded_compares_ids_and_the_addresses_of_older_records() -> None:
+    uri = f"http://me:secret@h/{TOKEN}/?sig=x"
+    record = store.recorded(uri)
+    assert record["stores"] == {"mlflow": "http://h"}
+    assert TOKEN not in str(record)
+    assert store.is_recorded(record, f"http://h/{TOKEN}")
+    assert not store.is_recorded(record, "http://h/another")
+    assert store.is_recorded({"stores": {"mlflow": f"http://h/{TOKEN}/"}}, uri)
+    assert store.is_recorded({"stores": {"mlflow": "sqlite:///mlflow.db"}}, "sqlite:///mlflow.db")
+    assert not store.is_recorded({"stores": {"mlflow": "sqlite:///mlflow.db"}}, "sqlite:///another.db")
+    assert not store.is_recorded({"stores": {"mlflow": "http://h/another"}}, uri)
+    assert not store.is_recorded({}, uri)
 
 
 def test_a_store_that_answers(new_database: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from harness import servers
 from harness.crossval import cross_validate
 from harness.experiment import Experiment
+from harness.redact import address_id
 from harness.trackers.mlflow.store import connect, tracking_uri
 from harness.trackers.run_folder import RunFolder
 from harness.trackers.tensorboard.events import Events
@@ -21,7 +22,7 @@ from harness.trackers.tensorboard.run import event_files
 from harness.trackers.tracking import installed
 from tests.conftest import Outcome, wait, write_experiment
 from tests.trackers.test_mlflow import runs
-from tests.trackers.test_store import unused_address
+from tests.trackers.test_store import TOKEN, unused_address
 
 
 def small(data: Path, *trackers: str, epochs: int = 2) -> Experiment:
@@ -85,11 +86,19 @@ def require_one_warning(outcome: Outcome, tracker: str, says: str) -> None:
 def test_an_mlflow_that_is_not_there_costs_one_warning_and_not_the_run(
     call: Callable[..., Outcome], project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", unused_address())
-    told = "nothing answers there; the run goes on, and its folder has all"
-    require_one_warning(call("run", "tiny", "-s", "trackers=mlflow"), "mlflow", told)
+    server = unused_address()
+    uri = f"{server}/{TOKEN}/path?sig={TOKEN}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    told = f"MLflow at {server} cannot be used: nothing answers there; the run goes on, and its folder has all"
+    outcome = call("run", "tiny", "-s", "trackers=mlflow")
+    require_one_warning(outcome, "mlflow", told)
     (path,) = (project / "runs/tiny").iterdir()
-    assert "nothing answers there" in RunFolder.open(path).record["trackers"]["mlflow"]
+    record = RunFolder.open(path).record
+    assert "nothing answers there" in record["trackers"]["mlflow"]
+    assert record["stores"] == {"mlflow": server}
+    assert record["store_ids"] == {"mlflow": address_id(uri)}
+    assert TOKEN not in outcome.out + outcome.err
+    assert [file for file in path.rglob("*") if file.is_file() and TOKEN.encode() in file.read_bytes()] == []
 
 
 def test_a_disk_that_is_full_for_tensorboard_costs_one_warning_and_not_the_run(

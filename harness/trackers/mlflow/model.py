@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,28 +15,30 @@ from harness.data.decode import decode
 from harness.data.transforms import resize
 from harness.errors import HarnessError
 from harness.models.saved import SavedModel, load_model
-from harness.own_model import own_function
 from harness.trackers.run_folder import RunFolder
 
+Function = Callable[[str], Callable[[int], Any]]  # the name of a user's function -> that function
+LEFT_OUT = "left out"  # how the reason begins for which there is no model
 
-def log_model(uri: str, run_id: str, folder: RunFolder, found: dict[str, Any]) -> str:
+
+def log_model(uri: str, run_id: str, folder: RunFolder, found: dict[str, Any], function: Function | None) -> str:
     """Logs the checkpoint of the fold `found` as the run's model. Returns why not where it cannot be exported.
 
-    It is a program of its own (torch.export), so that loading it needs none of our code and runs no pickle. It takes
+    A model that a user's function made is left out unless `function` finds that: no code of a run folder is run. It is
+    a program of its own (torch.export), so that loading it needs none of our code and runs no pickle. It takes
     normalised images (B, 3, S, S) and gives logits (B, classes).
     """
     import mlflow
 
     mlflow.set_tracking_uri(uri)
-    path = folder.checkpoint_of(found)
     try:
-        saved = load_model(path, function=own_function(path))
+        saved = load_model(folder.checkpoint_of(found), function=function)
         example = _example(folder, saved, found["fold"])
         with torch.inference_mode():
             signature = mlflow.models.infer_signature(example.numpy(), saved.model(example).numpy())
         torch.export.export(saved.model, (example,), strict=False)
     except HarnessError as error:
-        return f"not there: {error.what}: {error.why}"[:500]
+        return f"{LEFT_OUT}: {error.what}: {error.why}"[:500]
     except Exception as error:  # the tracer meets any code there is
         first = (str(error).splitlines() or [""])[0]
         return f"not exported: {type(error).__name__}: {first}"[:500]
@@ -63,11 +66,11 @@ def log_model(uri: str, run_id: str, folder: RunFolder, found: dict[str, Any]) -
 def _example(folder: RunFolder, saved: SavedModel, fold: int) -> torch.Tensor:
     """Two images of the fold's validation as the model takes them, (2, 3, S, S); two, so that any number may follow.
 
-    Rounded, since MLflow writes each number as text; where the images are gone, noise.
+    Rounded, since MLflow writes each number as text; where the images are gone, or not this project's, noise.
     """
     size = saved.transform.image_size
     root = Path(folder.record["data"]["folder"])
-    paths = [root / p.path for p in folder.predictions() if p.fold == fold]
+    paths = [root / p.path for p in folder.predictions() if p.fold == fold and folder.was_made_here]
     try:
         squares = [resize(decode(path.read_bytes()), size) for path in (paths[0], paths[-1])]
         images = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2)

@@ -16,10 +16,10 @@ ALIAS = "champion"
 SHA = "harness.checkpoint"  # of a version: the SHA-256 of the checkpoint that it is
 
 
-def register(run: Path, champion: Mapping[str, Any]) -> str:
+def register(run: Path, champion: Mapping[str, Any], function: Any = None) -> str:
     """The version that holds the champion, the best fold's model of a run, made where there is none yet.
 
-    Raises RemoteError.
+    `function` finds a user's function that made the model. Raises RemoteError.
     """
     uri, folder, sha256 = tracking_uri(), RunFolder.open(run), champion["checkpoint"]["sha256"]
     require_usable(uri)
@@ -33,7 +33,7 @@ def register(run: Path, champion: Mapping[str, Any]) -> str:
         if known is not None:
             return known
     mirror = MLflow(folder)
-    mirror.finish()  # whatever of the run MLflow lacks, the model above all
+    mirror.finish(function=function)  # whatever of the run MLflow lacks, the model above all
     with answering(uri), time_to_store():
         there = client.get_run(mirror.run_id)
         outputs = [output.model_id for output in (there.outputs.model_outputs if there.outputs else [])]

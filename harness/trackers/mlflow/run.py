@@ -11,10 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError, RemoteError
-from harness.redact import shown
+from harness.redact import short_address, without_secrets
 from harness.trackers.mlflow import words
-from harness.trackers.mlflow.store import answering, connect, require_usable, time_to_store, tracking_uri
-from harness.trackers.run_folder import COMPLETE, FILES, UNFINISHED, RunFolder, latest_runs
+from harness.trackers.mlflow.store import (
+    answering,
+    connect,
+    is_recorded,
+    require_usable,
+    time_to_store,
+    tracking_uri,
+)
+from harness.trackers.run_folder import COMPLETE, UNFINISHED, RunFolder, latest_runs
 
 STATUS = {
     "finished": "FINISHED",
@@ -33,12 +40,13 @@ class MLflow:
         self.folder = folder
         self._below = below
         self._uri = tracking_uri()
-        self.name = f"MLflow at {shown(self._uri)}"
+        self.name = f"MLflow at {short_address(self._uri)}"
         self._client: Any = None
         self._experiment = self._parent = ""
         self._children: dict[int, str] = {}
         self._sent = 0  # rows of metrics.jsonl
         self._ended: set[int] = set()  # folds whose result has been sent
+        self.left_out = ""  # why the model was left out, if it was
 
     @property
     def run_id(self) -> str:
@@ -60,8 +68,11 @@ class MLflow:
                 if found["fold"] not in self._ended:
                     self._send_result(found, [row for row in rows if row["fold"] == found["fold"]])
 
-    def finish(self, model: bool = True) -> None:
-        """Also the files, the model, and how the run ended; one that is still called running has died."""
+    def finish(self, model: bool = True, function: Any = None) -> None:
+        """Also the files, the model, and how the run ended; one that is still called running has died.
+
+        `function` finds a user's function that made the model; without it such a model is left out (`left_out`).
+        """
         self.send()
         with answering(self._uri), time_to_store():
             record, end = self.folder.record, self._end()
@@ -76,7 +87,7 @@ class MLflow:
             self._send_files()
             try:
                 if model:
-                    self._send_model()
+                    self._send_model(function)
             finally:  # MLflow sets a run to which a model is logged to RUNNING
                 self._client.set_terminated(self._parent, status, end)
 
@@ -154,21 +165,22 @@ class MLflow:
 
     def _send_files(self) -> None:
         """The run folder less its checkpoints and event files: of the ones the best is the model, below."""
-        for name in FILES:  # and nothing else, which may be anybody's
-            if (self.folder.path / name).is_file():
-                self._client.log_artifact(self._parent, str(self.folder.path / name))
-        for picture in sorted(self.folder.plots.glob("*.png")):
+        for path in self.folder.files():  # and nothing else, which may be anybody's
+            self._client.log_artifact(self._parent, str(path))
+        for picture in self.folder.pictures():
             self._client.log_artifact(self._parent, str(picture), "plots")
 
-    def _send_model(self) -> None:
+    def _send_model(self, function: Any) -> None:
         """The best fold's model, once; what cannot be exported goes as its checkpoint."""
-        best = self.folder.best_fold()
-        if best is None or MODEL_TAG in self._client.get_run(self._parent).data.tags:
-            return
-        from harness.trackers.mlflow.model import log_model
+        from harness.trackers.mlflow.model import LEFT_OUT, log_model
 
-        problem = log_model(self._uri, self._parent, self.folder, best)
-        if problem and self.folder.checkpoint_of(best).is_file():
+        best = self.folder.best_fold()
+        before = self._client.get_run(self._parent).data.tags.get(MODEL_TAG)
+        if best is None or (before is not None and not (function is not None and before.startswith(LEFT_OUT))):
+            return
+        problem = log_model(self._uri, self._parent, self.folder, best, function)
+        self.left_out = problem if problem.startswith(LEFT_OUT) else ""
+        if problem and before is None and self.folder.checkpoint_of(best).is_file():
             self._client.log_artifact(self._parent, str(self.folder.checkpoint_of(best)), "checkpoints")
         self._client.set_tag(self._parent, MODEL_TAG, problem or f"fold {best['fold']}")
 
@@ -197,18 +209,18 @@ def settle(runs: Path, enough: Callable[[], bool] = lambda: False) -> list[str]:
     Only those whose store is the one of now, and none more once there was `enough`. Returns what could not be sent, a
     line each.
     """
-    here = shown(tracking_uri())
+    here = tracking_uri()
     left = [
         folder
         for folder in latest_runs(runs)
         if folder.status != UNFINISHED
         and folder.record.get("trackers", {}).get("mlflow") != COMPLETE
-        and folder.record.get("stores", {}).get("mlflow") == here
+        and is_recorded(folder.record, here)
     ]
     problems = []
     try:
         if left:
-            require_usable(tracking_uri())
+            require_usable(here)
     except RemoteError as error:
         return [told(error)]
     for folder in left:
@@ -219,7 +231,9 @@ def settle(runs: Path, enough: Callable[[], bool] = lambda: False) -> list[str]:
                 folder.reload()
                 known = folder.record.get("trackers", {})
                 if alone and known.get("mlflow") != COMPLETE:
-                    MLflow(folder).finish()
+                    mirror = MLflow(folder)
+                    mirror.finish()
+                    problems += [f"{folder.path}: the model is {mirror.left_out}"] if mirror.left_out else []
                     folder.update(trackers={**known, "mlflow": COMPLETE})
         except Exception as error:  # one that cannot be sent must not keep the others from it
             problems.append(f"{folder.path} could not be sent to MLflow: {told(error)}")
@@ -230,4 +244,5 @@ def told(error: Exception) -> str:
     """An error in one line."""
     if isinstance(error, HarnessError):
         return " ".join(f"{error.what}: {error.why}".split())
-    return " ".join(f"MLflow cannot be used: {type(error).__name__}: {error}".split())
+    text = without_secrets(f"{type(error).__name__}: {error}", tracking_uri())
+    return " ".join(f"MLflow cannot be used: {text}".split())

@@ -8,12 +8,12 @@ import os
 import re
 import sqlite3
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from harness.errors import RemoteError
-from harness.redact import shown
+from harness.redact import address_id, short_address, without_secrets
 
 DEFAULT = "sqlite:///mlflow.db"
 PATIENCE = {  # what cannot be reached must cost seconds: MLflow's own patience is 4 minutes, and 20 with a hung server
@@ -34,6 +34,17 @@ def tracking_uri() -> str:
 
 def is_server(uri: str) -> bool:
     return uri.startswith(("http://", "https://"))
+
+
+def recorded(uri: str) -> dict[str, dict[str, str]]:
+    """Returns what a record says of the store at `uri`: its address for people, and an id without secrets."""
+    return {"stores": {"mlflow": short_address(uri)}, "store_ids": {"mlflow": address_id(uri)}}
+
+
+def is_recorded(record: Mapping[str, Any], uri: str) -> bool:
+    """Returns whether a record's store is the one at `uri`. Older records have no id, but a whole address."""
+    known = record.get("store_ids", {}).get("mlflow") or address_id(record.get("stores", {}).get("mlflow", ""))
+    return bool(known == address_id(uri))
 
 
 def sqlite_file(uri: str) -> Path | None:
@@ -86,12 +97,13 @@ def time_to_store() -> Iterator[None]:
 def refused(uri: str, error: Exception) -> RemoteError:
     """MLflow's or SQLite's error in three lines."""
     why, fix = _explained(uri, str(error) or type(error).__name__)
-    return RemoteError(f"MLflow at {shown(uri)} cannot be used", why, fix)
+    return RemoteError(f"MLflow at {short_address(uri)} cannot be used", why, fix)
 
 
 def _explained(uri: str, text: str) -> tuple[str, str]:
     """(why, what to type) for an error's text, in which MLflow wraps several others."""
     file = sqlite_file(uri) or "the store"
+    typed = short_address(uri) if sqlite_file(uri) else "$MLFLOW_TRACKING_URI"
     schema = re.search(r"found version (\w+), but expected (\w+)", text)
     unknown = re.search(r"Can't locate revision identified by '(\w+)'", text)
     if schema or unknown:
@@ -99,7 +111,7 @@ def _explained(uri: str, text: str) -> tuple[str, str]:
         ours = f", and this one is {_version()}"
         return (
             f"another version of MLflow made it (schema {had}){ours}",
-            f"pip install --upgrade mlflow, if it is newer; mlflow db upgrade {shown(uri)}, if it is older",
+            f"pip install --upgrade mlflow, if it is newer; mlflow db upgrade {typed}, if it is older",
         )
     known = {
         "file is not a database": ("it is damaged, or no database", f"mv {file} {file}.damaged, to begin a new one"),
@@ -122,7 +134,7 @@ def _explained(uri: str, text: str) -> tuple[str, str]:
     for words, explained in known.items():
         if words.lower() in text.lower():
             return explained
-    first = shown(text.replace(uri, shown(uri))).strip().splitlines()[0][:200]
+    first = without_secrets(text, uri).strip().splitlines()[0][:200]
     return first, "harness sync RUN --debug, for the whole traceback"
 
 

@@ -6,14 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness.redact import shown
+from harness.redact import short_address
 from harness.trackers.mlflow import words
 from harness.trackers.mlflow.run import STATUS, MLflow, experiment_named, told
-from harness.trackers.mlflow.store import answering, connect, time_to_store, tracking_uri
+from harness.trackers.mlflow.store import answering, connect, is_recorded, time_to_store, tracking_uri
 from harness.trackers.run_folder import COMPLETE, UNFINISHED, RunFolder
 from harness.trackers.study_folder import StudyFolder, studies
 
-FILES = ("study.json", "trials.csv", "best.py", "experiment.py")
 ENDED = ("finished", "pruned", "failed", "interrupted")
 
 
@@ -23,11 +22,12 @@ class MLflowStudy:
     def __init__(self, folder: StudyFolder) -> None:
         self.folder = folder
         self._uri = tracking_uri()
-        self.name = f"MLflow at {shown(self._uri)}"
+        self.name = f"MLflow at {short_address(self._uri)}"
         self._client: Any = None
         self._run = ""
         self._mirrors: dict[str, MLflow] = {}  # of the trials that have not ended
         self._best: tuple[float, int] | None = None
+        self.left_out = ""  # why the best trial's model was left out, if it was
 
     def send(self) -> None:
         """All that is new. The first call makes the study's run there, or finds it."""
@@ -50,17 +50,18 @@ class MLflowStudy:
         with answering(self._uri), time_to_store():
             record = self.folder.record
             self._end_orphans()
-            for name in FILES:
-                if (self.folder.path / name).is_file():
-                    self._client.log_artifact(self._run, str(self.folder.path / name))
-            for picture in sorted(self.folder.plots.glob("*.png")):
+            for path in self.folder.files():
+                self._client.log_artifact(self._run, str(path))
+            for picture in self.folder.pictures():
                 self._client.log_artifact(self._run, str(picture), "plots")
             self._client.set_tag(self._run, "harness.status", self.folder.status)
             self._client.set_tag(self._run, "mlflow.note.content", words.note(record | _best_of(record)))
             self._client.set_terminated(self._run, STATUS.get(record["status"], "FAILED"))
         best = (record.get("found") or {}).get("best")
         if best is not None and (self.folder.trial(best["trial"]) / "run.json").is_file():
-            MLflow(RunFolder.open(self.folder.trial(best["trial"])), self._run).finish(model=True)
+            mirror = MLflow(RunFolder.open(self.folder.trial(best["trial"])), self._run)
+            mirror.finish()
+            self.left_out = mirror.left_out
 
     def _end_orphans(self) -> None:
         """Ends what says that it is running on this machine, of trials whose folders are gone."""
@@ -125,10 +126,10 @@ class MLflowStudy:
 
 def settle_studies(runs: Path, enough: Callable[[], bool] = lambda: False) -> list[str]:
     """Sends what ended studies under `runs` left unsent, as `settle` does for runs. A line for each that failed."""
-    here, problems = shown(tracking_uri()), []
+    here, problems = tracking_uri(), []
     for folder in studies(runs):
         record = folder.record
-        unsent = record.get("mlflow") != COMPLETE and record.get("stores", {}).get("mlflow") == here
+        unsent = record.get("mlflow") != COMPLETE and is_recorded(record, here)
         if enough() or folder.status == UNFINISHED or not unsent:
             continue
         try:

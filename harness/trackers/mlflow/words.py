@@ -10,6 +10,8 @@ from datetime import datetime
 from itertools import takewhile
 from typing import Any
 
+from harness.escape import code, markdown
+
 Record = Mapping[str, Any]
 LONGEST = 6000  # characters of a parameter's value, MLflow's own limit
 NUMBERS = (
@@ -87,7 +89,7 @@ def data_set(record: Record, context: str) -> list[Any]:
 
 def note(record: Record) -> str:
     """A few lines in Markdown, which MLflow shows above everything else of a run."""
-    lines = [f"`{' '.join(record.get('command', []))}`"]
+    lines = [code(" ".join(record.get("command", [])))]
     if record.get("accuracy") is not None:
         low, high = record["interval"]
         lines.append(
@@ -98,8 +100,8 @@ def note(record: Record) -> str:
         gate = record["gate"]
         lines.append(f"gate {100 * gate['min_accuracy']:g} %: **{'PASS' if gate['passed'] else 'FAIL'}**")
     if record.get("error"):
-        lines.append(f"{record['status']}: {record['error']}")
-    return "\n\n".join([*lines, *(f"- {text}" for text in record.get("notes", []))])
+        lines.append(f"{record['status']}: {markdown(record['error'])}")
+    return "\n\n".join([*lines, *(f"- {markdown(text)}" for text in record.get("notes", []))])
 
 
 def key(name: str) -> str:

@@ -10,12 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from harness.checked import is_inside
+from harness.escape import code, markdown
 from harness.files import as_text
 from harness.trackers.run_folder import RunFolder
 from harness.trackers.tensorboard import hparams
 from harness.trackers.tensorboard.events import Events
 
 SIDES = ("train", "valid")
+PNG = b"\x89PNG\r\n\x1a\n"
 NO_QUANTITY = {"fold", "time", "step", "epoch", "lr"}
 
 
@@ -86,7 +89,7 @@ class TensorBoard:
 
     def end(self) -> None:
         """The run's plots, and that it has ended. Closes the files."""
-        for path in sorted(self._folder.plots.glob("*.png")):
+        for path in self._folder.pictures():
             if not path.name.startswith("fold"):
                 self._add_png(".", f"run/{path.stem}", path, 0)
         record = self._folder.record
@@ -101,15 +104,17 @@ class TensorBoard:
 
     def _events(self, name: str) -> Events:
         if name not in self._files:
-            self._files[name] = Events(self._folder.path / name)
+            self._files[name] = Events(self._folder.inside(f"{name}/events").parent)
         return self._files[name]
 
     def _add_png(self, name: str, tag: str, path: Path, step: int, at: float | None = None) -> None:
         """A picture as the very bytes of its file; none where it could not be drawn."""
         from tensorboard.compat.proto.summary_pb2 import Summary
 
-        if path.is_file():
+        if path.is_file() and is_inside(path, self._folder.path):
             content = path.read_bytes()
+            if not content.startswith(PNG) or len(content) < 24:
+                return  # cut short, or something else under that name
             width, height = struct.unpack(">II", content[16:24])  # where every PNG has them
             image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=content)
             self._events(name).add(Summary(value=[Summary.Value(tag=tag, image=image)]), step, at)
@@ -132,8 +137,9 @@ def write_again(folder: RunFolder) -> None:
 
 
 def event_files(path: Path) -> list[Path]:
-    """Those of one run."""
-    return [file for pattern in ("", "fold*/*/") for file in path.glob(f"{pattern}events.out.tfevents.*")]
+    """Those of one run, and none behind a link that leads out of its folder."""
+    found = [file for pattern in ("", "fold*/*/") for file in path.glob(f"{pattern}events.out.tfevents.*")]
+    return [file for file in found if is_inside(file, path)]
 
 
 def _side(name: str) -> tuple[str, str]:
@@ -148,5 +154,5 @@ def _seconds(record: Mapping[str, Any]) -> float:
 
 
 def _table(experiment: Mapping[str, Any]) -> str:
-    rows = (f"{name} | `{as_text(str(value))}`" for name, value in experiment.items())
+    rows = (f"{markdown(name)} | {code(as_text(str(value)))}" for name, value in experiment.items())
     return "\n".join(["field | value", "--- | ---", *rows])

@@ -1,0 +1,56 @@
+"""A WSGI middleware for a server on this machine: only the server's own pages get an answer.
+
+A server on 127.0.0.1 asks nobody for a password, and each page in the same browser can send requests to it. A page of
+another site cannot read the answers, unless its own name leads to 127.0.0.1 for a moment (DNS rebinding). Then the
+browser takes both for one site, and only the Host header shows the difference.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+# Any port: with `ssh -L` the browser's port is another one than the server's.
+LOCAL = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?", re.ASCII | re.IGNORECASE)
+
+
+def local_only(app: WSGIApplication) -> WSGIApplication:
+    """Returns `app` behind a check of each request; what `refusal` refuses gets 403 and one sentence."""
+
+    def checked(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        why = refusal(environ)
+        if not why:
+            return app(environ, start_response)
+        body = f"{why}: open http://127.0.0.1:{environ.get('SERVER_PORT', '')}/\n".encode()
+        headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
+        start_response("403 Forbidden", [*headers, ("X-Content-Type-Options", "nosniff")])
+        return [body]
+
+    return checked
+
+
+def refusal(environ: WSGIEnvironment) -> str:
+    """Returns why a request is refused; an empty string if it is not.
+
+    A request is refused if its Host is not this machine, if its Origin is not that Host, or if another site's page sent
+    it. A link on another site may be followed, which is a GET in a tab of its own.
+    """
+    host = environ.get("HTTP_HOST", "")
+    if LOCAL.fullmatch(host) is None:
+        return "This server answers only to the names 127.0.0.1 and localhost"
+    origin = environ.get("HTTP_ORIGIN")
+    own = {f"http://{host}".lower(), f"https://{host}".lower()}
+    foreign = origin is not None and origin.lower() not in own
+    if foreign or (environ.get("HTTP_SEC_FETCH_SITE") == "cross-site" and not _follows_link(environ)):
+        return "This server answers only to its own pages, and another site's page sent this request"
+    return ""
+
+
+def _follows_link(environ: WSGIEnvironment) -> bool:
+    """Whether the page opens in a tab, and not in a frame of another site's page."""
+    mode, place = environ.get("HTTP_SEC_FETCH_MODE"), environ.get("HTTP_SEC_FETCH_DEST", "document")
+    return bool(environ["REQUEST_METHOD"] == "GET" and mode == "navigate" and place == "document")

@@ -1,0 +1,61 @@
+"""`champion.json`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+from typing_extensions import NotRequired, TypedDict
+
+from harness.checked import AnyPath, Digest, Interval, Moment, Name, Ordinal, RunId, Sha256, Share, Text, record
+from harness.records.parts import Data, Few, Gate, Git
+
+
+@record
+class ChampionFile(TypedDict):
+    md5: Digest
+    sha256: Sha256
+    fold: Few | None
+
+
+@record
+class ChampionTest(TypedDict):
+    accuracy: Share
+    interval: Interval
+    n: Ordinal
+    data: AnyPath
+    gate: Gate
+
+
+@record
+class ChampionRun(TypedDict):
+    name: Name
+    id: RunId
+    data: NotRequired[Data | None]
+    git: NotRequired[Git | None]
+
+
+@record
+class Comparison(TypedDict):
+    says: Text
+
+
+@record
+class Registry(TypedDict, total=False):
+    version: Annotated[str, Field(pattern=r"^[0-9]{1,9}$")]
+
+
+@record
+class Champion(TypedDict):
+    """`champion.json`."""
+
+    number: Ordinal
+    promoted: Moment
+    replaced: Ordinal | None
+    forced: bool
+    comparison: Comparison | None
+    registry: Registry
+    checkpoint: ChampionFile
+    test: ChampionTest
+    run: ChampionRun
+    rolled_back: NotRequired[Moment]

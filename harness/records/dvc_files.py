@@ -1,0 +1,33 @@
+"""A `.dvc` file, and DVC's list of the files of a folder."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+from typing_extensions import NotRequired, TypedDict
+
+from harness.checked import AnyPath, Count, Digest, PathBelow, record
+
+
+@record
+class Out(TypedDict):
+    md5: Digest
+    path: PathBelow
+    nfiles: NotRequired[Count]
+
+
+@record
+class DvcFile(TypedDict):
+    """A `.dvc` file."""
+
+    outs: list[Out]
+    wdir: NotRequired[AnyPath]
+
+
+@record
+class Listed(TypedDict):
+    """An entry of DVC's list of a folder's files."""
+
+    md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    relpath: PathBelow

@@ -1,0 +1,50 @@
+"""Checkpoints that somebody sends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.strangers.conftest import Sandbox
+
+NOT_A_NUMBER = float("nan")
+FIELDS: list[tuple[str, Any]] = [
+    *(("experiment.name", value) for value in ("../../x", "/absolute/x", "--help", "A b", 7, ["x"])),
+    *(("experiment.data", value) for value in ("\\\\host\\share", "//host/share", 7)),
+    *(("experiment.test_data", value) for value in ("\\\\host\\share", "", 7)),
+    *(("experiment.min_accuracy", value) for value in (-1, 2, NOT_A_NUMBER, "0", None)),
+    *(("experiment.trackers", value) for value in ("mlflow", [7], 7)),
+    ("experiment", ["name"]),
+    *(("classes", value) for value in ([], ["sea", 7], ["../x", "sea"], ["", "sea"], "sea", {"sea": 1})),
+    *(
+        ("architecture", value)
+        for value in (7, None, "os:system", "evil.module:run", "../x", "resnet18; x", "x" * 10**6)
+    ),
+    *(("transform.image_size", value) for value in (10**9, 0, -1, "32", 31.5)),
+    *(("transform.mean", value) for value in ([0.5], [NOT_A_NUMBER] * 3, "abc")),
+    *(("transform.std", value) for value in ([0.0, 0.0, 0.0], [-1.0] * 3, [float("inf")] * 3)),
+    *(("fold", value) for value in (-1, "../x", 10**12)),
+    *(("data_digest", value) for value in ("../x", 7)),
+]
+
+
+@pytest.mark.parametrize(("field", "value"), FIELDS, ids=lambda value: ascii(value)[:40])
+def test_a_checkpoint_with_a_field_of_another_form_is_refused(
+    sandbox: Sandbox, scenery: Path, field: str, value: Any
+) -> None:
+    path = sandbox.run / "checkpoints/fold1-best.pt"
+    content = torch.load(path, weights_only=True)
+    part, _, last = field.rpartition(".")
+    (content[part] if part else content)[last] = value
+    for other in (sandbox.run / "checkpoints").glob("*.pt"):
+        torch.save(content, other)
+    for named in (path, sandbox.run):
+        outcome = sandbox.runs("test", named, "--data", scenery, "--tracker", "none")
+        assert (outcome.code, len(outcome.error_lines)) == (2, 3), outcome.err
+    outcome = sandbox.runs("champion", "promote", sandbox.run, "--data", scenery, "--force")
+    assert (outcome.code, len(outcome.error_lines)) == (2, 3), outcome.err
+    assert [path.name for path in (sandbox.project / "runs").iterdir()] == ["tiny"]
+    assert not (sandbox.project / "models").exists()
