@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -40,8 +41,8 @@ def _name(value: str) -> str:
 
 
 def _path(value: str) -> str:
-    if not value or "\0" in value or len(value) > LONGEST_PATH or value.startswith(("\\\\", "//")):
-        raise ValueError("it must be a path on this machine")
+    if not value or "\0" in value or len(value) > LONGEST_PATH:
+        raise ValueError("it must be a path")
     return value
 
 
@@ -49,7 +50,7 @@ def path_below(value: str) -> str:
     """`value`, a path that stays below its folder on any system. Raises FormError where it is absolute, or has ".."."""
     parts = value.replace("\\", "/").split("/")
     if ".." in parts or not parts[0] or value[1:2] == ":" or "\0" in value:
-        raise FormError(f"{quoted(value)} is no path that stays below its folder")
+        raise FormError("it must be a path that stays below its folder")
     return value
 
 
@@ -66,23 +67,39 @@ def _moment(value: str) -> str:
     return value
 
 
+def _like(pattern: str, takes: str) -> AfterValidator:
+    """What checks a text against a regular expression; `takes` says in words what fits."""
+    known = re.compile(pattern)
+
+    def check(value: str) -> str:
+        if known.fullmatch(value) is None:
+            raise ValueError(f"it must be {takes}")
+        return value
+
+    return AfterValidator(check)
+
+
 Text = Annotated[str, PlainValidator(_text)]  # also of bytes that are no UTF-8, as a file's name may have
 Name = Annotated[Text, AfterValidator(_name)]
-AnyPath = Annotated[Text, AfterValidator(_path)]  # to read from: anywhere, but no network share
+AnyPath = Annotated[Text, AfterValidator(_path)]  # to read from: anywhere
 PathBelow = Annotated[AnyPath, AfterValidator(path_below)]  # relative, without ".."
 ClassName = Annotated[Text, AfterValidator(_class_name)]
 Moment = Annotated[Text, AfterValidator(_moment)]  # as datetime.isoformat writes it
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{32}(\.dir)?$")]  # MD5, as DVC writes it
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{7,64}$")]  # of git
-RunId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$")]
-Word = Annotated[str, Field(pattern=r"^[a-z][a-z_-]{0,29}$")]  # a status, a kind
-Version = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+!-]{0,99}$")]  # of a package, and its name
+Digest = Annotated[Text, _like(r"[0-9a-f]{32}(\.dir)?", "an MD5: 32 hexadecimal digits, and .dir of a folder")]
+FileDigest = Annotated[Text, _like(r"[0-9a-f]{32}", "an MD5: 32 hexadecimal digits")]
+Sha256 = Annotated[Text, _like(r"[0-9a-f]{64}", "a SHA-256: 64 hexadecimal digits")]
+Commit = Annotated[Text, _like(r"[0-9a-f]{7,64}", "a commit of git: 7 to 64 hexadecimal digits")]
+RunId = Annotated[Text, _like(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", "an id: letters, digits, '.', '_' and '-'")]
+Digits = Annotated[Text, _like(r"[0-9]{1,9}", "a whole number, as text")]
+Word = Annotated[Text, _like(r"[a-z][a-z_-]{0,29}", "a word of lower-case letters")]  # a status, a kind
+Version = Annotated[Text, _like(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,99}", "the name or version of a package")]
 Count = Annotated[int, Field(ge=0, le=10**12)]
+Positive = Annotated[int, Field(ge=1, le=10**12)]
 Ordinal = Annotated[int, Field(ge=1, le=10**6)]  # of a fold or an epoch, from 1
 Share = Annotated[float, Field(ge=0, le=1)]
 Number = Annotated[float, Field(allow_inf_nan=True)]
 Seconds = Annotated[float, Field(ge=0, le=1e10, allow_inf_nan=False)]
+NameOrNone = Annotated[Text, AfterValidator(lambda value: value and _name(value))]  # "" where there is none
 Interval = Annotated[list[Share], Field(min_length=2, max_length=2)]
 
 
@@ -145,6 +162,11 @@ def is_inside(path: Path, folder: Path) -> bool:
     """Whether `path` lies in `folder`, once all links are resolved. Neither need exist."""
     real, home = os.path.realpath(path), os.path.realpath(folder)
     return real.startswith(home.rstrip(os.sep) + os.sep)
+
+
+def is_on_this_machine(path: str) -> bool:
+    """Whether a path names no other machine: asked for one, Windows sends it who is logged in here."""
+    return not path.startswith(("\\\\", "//", "\\/", "/\\")) and "://" not in path
 
 
 def require_inside(path: Path, folder: Path) -> Path:

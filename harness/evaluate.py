@@ -108,6 +108,13 @@ def read_predictions(content: bytes) -> list[Prediction]:
     return [_prediction(row, len(header) - len(COLUMNS)) for row in rows]
 
 
+def _path(text: str) -> str:
+    try:
+        return path_below(text)
+    except ValueError as error:
+        raise ValueError(f"a path is {text[:80]!a}: {error}") from None
+
+
 def _prediction(row: Sequence[str], classes: int) -> Prediction:
     path, fold, label, predicted, *probabilities = row
     if len(probabilities) != classes:
@@ -115,4 +122,4 @@ def _prediction(row: Sequence[str], classes: int) -> Prediction:
     shares = tuple(map(float, probabilities))
     if not all(0 <= share <= 1 for share in shares):
         raise ValueError("a probability is not between 0 and 1")
-    return Prediction(path_below(from_cell(path)), int(fold), from_cell(label), from_cell(predicted), shares)
+    return Prediction(_path(from_cell(path)), int(fold), from_cell(label), from_cell(predicted), shares)

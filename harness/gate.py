@@ -13,6 +13,7 @@ from typing import Any
 from harness import provenance
 from harness.allocator import keep_freed_memory
 from harness.callbacks.progress import counted, say
+from harness.checked import is_on_this_machine
 from harness.data.check import Check, check_images, copies_in, undecodable_error
 from harness.data.folders import Images, list_images, require_every_class
 from harness.data.loading import Batches, EpochSampler, ImageSource
@@ -151,9 +152,11 @@ def _images(
     model: SavedModel, data: Path | str | None, allow_missing: bool, skip_corrupt: bool
 ) -> tuple[Images, Check, list[str]]:
     """(images, their check, what a person should know of them)."""
-    root = data or model.experiment.get("test_data")
+    named = model.experiment.get("test_data")
+    root = data or (named if named and is_on_this_machine(named) else None)
     if not root:
-        raise UsageError("there are no images to test on", "the experiment names no test_data", "--data FOLDER")
+        why = f"the experiment names {named}, on another machine" if named else "the experiment names no test_data"
+        raise UsageError("there are no images to test on", why, "--data FOLDER")
     images = list_images(root, model.classes)
     notes = []
     if not allow_missing:
@@ -187,9 +190,12 @@ def _seen_before(model: SavedModel, images: Images, check: Check) -> str:
 
 def _also_trained_on(model: SavedModel, images: Images, check: Check) -> list[str]:
     """Those that lie, to the byte, among the training images too, as far as these are at hand."""
+    named = model.experiment.get("data", "")
     try:
-        training = list_images(model.experiment["data"], model.classes)
-    except (DataError, KeyError, TypeError):
+        training = list_images(named, model.classes) if named and is_on_this_machine(named) else None
+    except DataError:
+        return []
+    if training is None:
         return []
     return copies_in(training, images, check)
 

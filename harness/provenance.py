@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from harness.data.tracked import CLEAN, read_tracked, state_of, tracking_file
@@ -84,7 +85,9 @@ def require_clean(
             "git update-index --no-assume-unchanged --no-skip-worktree FILE",
         )
     if dvc is None:
-        raise DataError(f"{data} is not tracked", "no .dvc file stands for it", f"harness data track {data}")
+        raise DataError(
+            f"{data} is not tracked", "no .dvc file stands for it", f"harness data track {quote(str(data))}"
+        )
     named = [*([] if source is None else [source]), Path(dvc["file"])]
     unknown = [str(path) for path in named if _git(".", "ls-files", "--error-unmatch", str(path)) is None]
     unknown += sorted(_own_modules() - {line[2:] for line in marked})
@@ -92,7 +95,7 @@ def require_clean(
         raise UsageError(
             f"{few(unknown)} {'are' if len(unknown) > 1 else 'is'} in no commit",
             "git does not know it, and the run takes it",
-            f"git add {' '.join(unknown)}, and git commit",
+            f"git add {' '.join(map(quote, unknown))}, and git commit",
         )
     if not dvc["matches"]:
         raise DataError(

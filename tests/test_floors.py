@@ -21,6 +21,7 @@ FLOORS = {
     "allocator": 1,
     "checked": 1,
     "records": 2,
+    "secret_kinds": 1,
     "trust": 2,
     "fields": 0,
     "files": 1,
@@ -81,7 +82,7 @@ TOOLS = {
     "sqlalchemy": "search/",
     "werkzeug": "search/dashboard.py",
     "dvc": "versioning/",
-    "detect_secrets": "leaks.py",
+    "detect_secrets": "secret_kinds.py",
     "yaml": ("data/tracked.py", "settings_file.py"),
     "pathspec": "data/ignored.py",
 }

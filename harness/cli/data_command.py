@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -84,7 +85,9 @@ def ready(path: str, receipt: Path | None, md5: str | None) -> None:
     if receipt is not None:
         _require_receipt(receipt, state.tracked.path)
     if md5 is not None and state.tracked.md5 != md5:
-        raise DataError(f"{file} stands for another version", f"{state.tracked.md5}, and not {md5}", f"git log {file}")
+        raise DataError(
+            f"{file} stands for another version", f"{state.tracked.md5}, and not {md5}", f"git log {quote(str(file))}"
+        )
     if state.word == ABSENT:
         if state.tracked.md5 == DIGEST:
             require_inside_project(state.tracked)
@@ -96,7 +99,7 @@ def ready(path: str, receipt: Path | None, md5: str | None) -> None:
             fetch([file])
         state = state_of(state.tracked)
     if state.word != CLEAN:
-        raise DataError(f"{path} is not what {file} says", _line(state, 0), f"harness data status {path}")
+        raise DataError(f"{path} is not what {file} says", _line(state, 0), f"harness data status {quote(path)}")
     if receipt is not None:
         write_whole(receipt, f"{json.dumps({'md5': state.md5, 'files': len(state.files)})}\n".encode())
     echo(_line(state, 0))

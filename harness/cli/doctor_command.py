@@ -63,5 +63,6 @@ def _refuse_staged() -> None:
         raise UsageError(
             "this commit is refused: it holds a secret",
             "; ".join(map(str, found)),
-            f"git rm --cached {files}, and keep it outside the project",
+            f"git rm --cached {files}, and keep it outside the project; "
+            "or end the line with # pragma: allowlist secret, if it is none",
         )

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from shlex import quote
 
 from harness.data.tracked import tracking_file
 from harness.errors import DataError, nearest
@@ -74,7 +75,7 @@ def list_images(root: Path | str, classes: Sequence[str] | None = None) -> Image
             raise DataError(
                 f"class {name!r} is empty",
                 f"{root / name} holds no image ({len(others)} other files)",
-                f"add images to it, or rmdir {root / name}",
+                f"add images to it, or rmdir {quote(str(root / name))}",
             )
         paths += images
         labels += [names.index(name)] * len(images)
@@ -104,7 +105,7 @@ def _walk(root: Path, name: str, elsewhere: set[str]) -> tuple[list[str], list[s
 
     def refuse(error: OSError) -> None:
         raise DataError(
-            f"{error.filename} cannot be listed", str(error.strerror), f"chmod u+rx {error.filename}"
+            f"{error.filename} cannot be listed", str(error.strerror), f"chmod u+rx {quote(str(error.filename))}"
         ) from error
 
     for folder, folders, files in os.walk(root / name, onerror=refuse, followlinks=True):

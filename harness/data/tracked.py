@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from harness.checked import checked, form, is_inside, quoted, read_text
@@ -80,7 +81,7 @@ class State:
     @property
     def fix(self) -> str:
         """What to type for the tracked version, or to keep what is here; nothing where it is clean."""
-        path = self.tracked.path
+        path = quote(str(self.tracked.path))
         if self.word == CLEAN:
             return ""
         if self.word == ABSENT:
@@ -131,7 +132,7 @@ def tracked_files(paths: Sequence[str] = (), folder: Path = Path()) -> list[Path
     for path in paths:
         file = Path(path) if path.endswith(".dvc") else Path(path.rstrip("/") + ".dvc")
         if not file.is_file():
-            raise UsageError(f"{path} is not tracked", f"there is no {file}", f"harness data track {path}")
+            raise UsageError(f"{path} is not tracked", f"there is no {file}", f"harness data track {quote(path)}")
         files.append(file)
     return files
 
@@ -183,7 +184,9 @@ def require_inside_project(tracked: Tracked, paths: Iterable[str] = ()) -> None:
         place = tracked.path / folder
         if place != tracked.path and not is_inside(place, tracked.path):
             raise DataError(
-                f"{place} is not written to", f"it leads out of {tracked.path}", f"rm {place}, if it is a link"
+                f"{place} is not written to",
+                f"it leads out of {tracked.path}",
+                f"rm {quote(str(place))}, if it is a link",
             )
 
 
@@ -201,7 +204,7 @@ def state_of(tracked: Tracked, known: Mapping[Path, str] | None = None) -> State
         hashes = list(in_threads(lambda path: given.get(path.absolute()) or _md5(path), paths))
     except OSError as error:
         raise DataError(
-            f"{error.filename} cannot be read", str(error.strerror), f"chmod u+r {error.filename}"
+            f"{error.filename} cannot be read", str(error.strerror), f"chmod u+r {quote(str(error.filename))}"
         ) from error
     files = {name or tracked.path.name: md5 for name, md5 in zip(names, hashes, strict=True)}
     md5 = folder_md5(files) if tracked.path.is_dir() else hashes[0]
@@ -210,7 +213,7 @@ def state_of(tracked: Tracked, known: Mapping[Path, str] | None = None) -> State
 
 def _md5(path: Path) -> str:
     if path.exists() and not path.is_file():
-        raise DataError(f"{path} is no file", "it is a pipe, a socket or a device", f"rm {path}")
+        raise DataError(f"{path} is no file", "it is a pipe, a socket or a device", f"rm {quote(str(path))}")
     return file_md5(path)
 
 
@@ -236,4 +239,6 @@ def _is_no_place(parts: Sequence[str]) -> bool:
 
 
 def _damaged(file: Path, why: str) -> DataError:
-    return DataError(f"{file} cannot be read", f"damaged: {why}", f"git checkout {file}, or harness data track FOLDER")
+    return DataError(
+        f"{file} cannot be read", f"damaged: {why}", f"git checkout {quote(str(file))}, or harness data track FOLDER"
+    )

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import Field
 from typing_extensions import NotRequired, TypedDict
 
-from harness.checked import AnyPath, Digest, Interval, Moment, Name, Ordinal, RunId, Sha256, Share, Text, record
+from harness.checked import (
+    AnyPath,
+    Digest,
+    Digits,
+    Interval,
+    Moment,
+    Name,
+    Ordinal,
+    Positive,
+    RunId,
+    Sha256,
+    Share,
+    Text,
+    record,
+)
 from harness.records.parts import Data, Few, Gate, Git
 
 
@@ -22,7 +33,7 @@ class ChampionFile(TypedDict):
 class ChampionTest(TypedDict):
     accuracy: Share
     interval: Interval
-    n: Ordinal
+    n: Positive
     data: AnyPath
     gate: Gate
 
@@ -42,7 +53,7 @@ class Comparison(TypedDict):
 
 @record
 class Registry(TypedDict, total=False):
-    version: Annotated[str, Field(pattern=r"^[0-9]{1,9}$")]
+    version: Digits
 
 
 @record

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import Field
 from typing_extensions import NotRequired, TypedDict
 
-from harness.checked import AnyPath, Count, Digest, PathBelow, record
+from harness.checked import AnyPath, Count, Digest, FileDigest, PathBelow, record
 
 
 @record
@@ -29,5 +26,5 @@ class DvcFile(TypedDict):
 class Listed(TypedDict):
     """An entry of DVC's list of a folder's files."""
 
-    md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    md5: FileDigest
     relpath: PathBelow

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 from typing_extensions import NotRequired, TypedDict
 
-from harness.checked import AnyPath, ClassName, Commit, Count, Digest, Name, Number, Share, Text, Word, record
+from harness.checked import AnyPath, ClassName, Commit, Count, Digest, NameOrNone, Number, Share, Text, Word, record
 
 Classes = dict[ClassName, Count]  # images per class, in the order of the logits
 Few = Annotated[int, Field(ge=0, le=10_000)]
@@ -41,7 +41,7 @@ class Data(TypedDict):
 class Fields(TypedDict, total=False):
     """An experiment's fields, as far as they are used without being fields of an `Experiment` again."""
 
-    name: Literal[""] | Name
+    name: NameOrNone
     data: AnyPath
     test_data: AnyPath | None
     image_size: Annotated[int, Field(ge=16, le=4096)]

@@ -12,11 +12,13 @@ from harness.checked import (
     ClassName,
     Count,
     Digest,
+    Digits,
     Interval,
     Moment,
     Name,
     Number,
     Ordinal,
+    Positive,
     RunId,
     Seconds,
     Sha256,
@@ -33,7 +35,7 @@ from harness.records.parts import Data, Few, Fields, Gate, Git
 class Fold(TypedDict):
     fold: Ordinal
     accuracy: Share
-    n: Ordinal
+    n: Positive
     loss: Number
     best_epoch: Ordinal
     epochs: Ordinal
@@ -92,7 +94,7 @@ class Origin(Process, total=False):
     device: Text
     precision: dict[Word, Any] | None
     seed: Count
-    splits: dict[Annotated[str, Field(pattern=r"^[0-9]{1,5}$")], Sides]
+    splits: dict[Digits, Sides]
     threads: Annotated[int, Field(ge=1, le=4096)]
     versions: dict[Version, Version]
     machine: dict[Word, Any]
@@ -119,7 +121,7 @@ class Run(Origin, total=False):
     trackers: dict[Word, Text]
     accuracy: Share
     interval: Interval
-    n: Ordinal
+    n: Positive
     loss: Number
     misclassification_rate: Share
     baseline: Share
@@ -142,7 +144,7 @@ class Best(TypedDict):
     accuracy: Share
     low: Share
     high: Share
-    n: Ordinal
+    n: Positive
 
 
 @record

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Any, ClassVar
 
 from harness.checked import FormError, is_inside, require_inside
@@ -38,4 +39,6 @@ class Folder:
         try:
             return require_inside(path, self.path)
         except FormError as error:
-            raise UsageError(f"{path} is not used", str(error), f"put there what it leads to: rm {path}") from error
+            raise UsageError(
+                f"{path} is not used", str(error), f"put there what it leads to: rm {quote(str(path))}"
+            ) from error

@@ -89,7 +89,7 @@ def track(path: str, root: Path = Path()) -> list[str]:
     if not Path(path).exists():
         raise UsageError(f"{path} is not there", "only what is there can be tracked", "harness data track data")
     if not Path(os.path.normpath(Path(path).absolute())).is_relative_to(root.absolute()):
-        raise UsageError(f"{path} lies outside the project", "DVC keeps what lies in it", f"cp -r {path} .")
+        raise UsageError(f"{path} lies outside the project", "DVC keeps what lies in it", f"cp -r {quote(path)} .")
     with _repository(root) as repo:
         return [os.path.relpath(stage.path) for stage in repo.add([path])]
 
@@ -239,7 +239,7 @@ def _not_all(remote: Remote, lost: Mapping[str, Sequence[str]], files: Sequence[
     return RemoteError(
         f"the remote {remote.name} has not all that {', '.join(lost)} stands for",
         f"{why}; what lies here is as it was",
-        fix + (f"; harness data pull {' '.join(others)} for the others" if others else ""),
+        fix + (f"; harness data pull {' '.join(map(quote, others))} for the others" if others else ""),
     )
 
 
@@ -254,10 +254,11 @@ def _require_kept(repo: Any, file: Path) -> None:
         say(f"note: {tracked.path} is not what {file} stands for, which is what is sent ({state.fix})")
     if kept:
         return
+    path = quote(str(tracked.path))
     raise DataError(
         f"{tracked.path} cannot be sent",
         f"the version that {file} stands for is neither there nor in DVC's cache",
-        f"harness data track {tracked.path}, for what is there now; or harness data pull {tracked.path}",
+        f"harness data track {path}, for what is there now; or harness data pull {path}",
     )
 
 

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 import torch
 
+from harness.data.folders import Images, list_images
 from tests.strangers.conftest import Sandbox
 
 NOT_A_NUMBER = float("nan")
 FIELDS: list[tuple[str, Any]] = [
     *(("experiment.name", value) for value in ("../../x", "/absolute/x", "--help", "A b", 7, ["x"])),
-    *(("experiment.data", value) for value in ("\\\\host\\share", "//host/share", 7)),
-    *(("experiment.test_data", value) for value in ("\\\\host\\share", "", 7)),
+    *(("experiment.data", value) for value in ("", "a\0b", 7)),
+    *(("experiment.test_data", value) for value in ("", 7, ["data"])),
     *(("experiment.min_accuracy", value) for value in (-1, 2, NOT_A_NUMBER, "0", None)),
     *(("experiment.trackers", value) for value in ("mlflow", [7], 7)),
     ("experiment", ["name"]),
@@ -48,3 +49,24 @@ def test_a_checkpoint_with_a_field_of_another_form_is_refused(
     assert (outcome.code, len(outcome.error_lines)) == (2, 3), outcome.err
     assert [path.name for path in (sandbox.project / "runs").iterdir()] == ["tiny"]
     assert not (sandbox.project / "models").exists()
+
+
+@pytest.mark.parametrize("named", ["\\\\host\\share", "//host/share", "http://host/x", "\\/host/share"])
+def test_a_folder_on_another_machine_is_not_asked_for(
+    sandbox: Sandbox, scenery: Path, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    """Windows would send the name and a digest of the password of whoever is logged in."""
+    path = sandbox.run / "checkpoints/fold1-best.pt"
+    content = torch.load(path, weights_only=True)
+    content["experiment"] |= {"data": named, "test_data": named}
+    torch.save(content, path)
+    asked: list[str] = []
+
+    def listed(root: Path | str, classes: tuple[str, ...]) -> Images:
+        asked.append(str(root))
+        return list_images(root, classes)
+
+    monkeypatch.setattr("harness.gate.list_images", listed)
+    assert "another machine" in sandbox.runs("test", path, "--tracker", "none").err
+    assert sandbox.runs("test", path, "--data", scenery, "--min-accuracy", 0, "--tracker", "none").code == 0
+    assert asked == [str(scenery)]

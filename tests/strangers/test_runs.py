@@ -22,7 +22,7 @@ FIELDS: list[tuple[str, Any]] = [
     *(("status", value) for value in ("\x1b[2J", "a b", 7, None)),
     *(("started", value) for value in ("yesterday", "0001-01-01", "9999-12-31T00:00:00", 7)),
     *(("git.commit", value) for value in ("--output=OUT", "--no-index", "../x", "HEAD", 7, ["a"], "a" * 100)),
-    *(("data.folder", value) for value in ("\\\\host\\share", "//host/share", "", "a\0b", 7, "x" * 9000)),
+    *(("data.folder", value) for value in ("", "a\0b", 7, "x" * 9000)),
     *(("data.digest", value) for value in ("..//etc/x", "0123.dir", 7, "g" * 32)),
     *(("data.classes", value) for value in ({"../x": 1}, {"": 1}, {"a": -1}, ["sea"], 7, {"a": HUGE})),
     *(("data.dvc", value) for value in ({"file": 7}, {"file": "a.dvc", "md5": "../x", "matches": True}, "x")),

@@ -1,0 +1,80 @@
+"""Names of classes and files as somebody could choose them, wherever they are shown."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from harness.trackers.run_folder import RunFolder
+from tests.conftest import write_experiment
+from tests.strangers.conftest import CONTROL, Sandbox
+
+ODD = "=cmd()\x1b[2J\u202e|<img src=x onerror=alert(1)>"
+
+
+@pytest.fixture
+def odd(sandbox: Sandbox, scenery: Path) -> Path:
+    """Images with one class, and one image in it, of an odd name."""
+    data = sandbox.project / "data"
+    shutil.copytree(scenery, data)
+    (data / "sea").rename(data / ODD)
+    first = next((data / ODD).iterdir())
+    first.rename(first.with_name("-\x07\n@x.jpg"))
+    write_experiment(sandbox.project / "experiments/odd.py", data, epochs=1)
+    return data
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a file cannot have such a name there")
+def test_odd_names_are_harmless_in_all_that_a_run_and_a_test_show(sandbox: Sandbox, odd: Path) -> None:
+    assert r"=cmd()\x1b[2J\u202e|<img" in sandbox.runs("run", "odd", "--dry-run").err
+    outcome = sandbox.runs("run", "odd", "--json")
+    assert outcome.code == 0
+    folder = RunFolder.open(Path(json.loads(outcome.out)["run_dir"]))
+    raw = (folder.path / "predictions.csv").read_bytes()
+    assert b"\x1b" not in raw
+    assert b"\x07" not in raw
+    with (folder.path / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        rows = [*csv.reader(file)]
+    assert not [cell for row in rows for cell in row if cell.startswith(("=", "+", "-", "@"))]
+    assert not [cell for row in rows for cell in row if CONTROL.search(cell) or "\n" in cell]
+    read = folder.predictions()
+    assert {p.label for p in read} == {ODD, "forest"}
+    assert f"{ODD}/-\x07\n@x.jpg" in {p.path for p in read}
+    assert all((odd / p.path).is_file() for p in read)
+    summary = sandbox.project / "summary.md"
+    tested = sandbox.runs("test", folder.path, "--data", odd, "--min-accuracy", 0, "--summary", summary)
+    assert tested.code == 0
+    assert r"=cmd()\x1b[2J\u202e|<img" in tested.out
+    text = summary.read_text()
+    assert "<img" not in text
+    assert "&lt;img src=x onerror=alert(1)&gt;" in text
+    assert not CONTROL.search(text)
+    assert sandbox.runs("list").code == 0
+    promoted = sandbox.runs("champion", "promote", folder.path, "--data", odd, "--force")
+    assert promoted.code == 0
+    assert sandbox.runs("champion", "show").code == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a file cannot have such a name there")
+def test_odd_names_are_harmless_in_errors(sandbox: Sandbox, odd: Path) -> None:
+    (odd / ODD / "bad\x1b]0;x\x07.jpg").write_bytes(b"no image")
+    outcome = sandbox.runs("run", "odd")
+    assert (outcome.code, len(outcome.error_lines)) == (4, 3)
+    assert r"bad\x1b]0;x\x07.jpg" in outcome.err
+    shutil.rmtree(odd / ODD)
+    (odd / ODD).mkdir()
+    outcome = sandbox.runs("run", "odd")
+    assert (outcome.code, len(outcome.error_lines)) == (4, 3)
+
+
+def test_an_experiment_that_fails_with_odd_words(sandbox: Sandbox) -> None:
+    (sandbox.project / "experiments/bad.py").write_text("raise ValueError('\\x1b[2J\\r\\nerror: forged')\n")
+    outcome = sandbox.runs("run", "bad")
+    assert (outcome.code, len(outcome.error_lines)) == (2, 3)
+    assert r"\x1b[2J" in outcome.err
+    assert sandbox.runs("list").code == 0
