@@ -57,10 +57,10 @@ class MLflow:
         """All that is new in the run folder. The first call makes the run there, or finds it."""
         if not self._parent:
             self._client = connect(self._uri)
+        rows = self.folder.epochs()  # before anything is made there: they may be damaged
         with answering(self._uri):
             if not self._parent:
                 self._find_or_make()
-            rows = self.folder.epochs()
             for fold in sorted({row["fold"] for row in rows[self._sent :]}):
                 self._send_epochs(fold, [row for row in rows[self._sent :] if row["fold"] == fold])
             self._sent = len(rows)

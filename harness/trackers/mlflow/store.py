@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.errors import RemoteError
+from harness.errors import HarnessError, RemoteError
 from harness.redact import address_id, short_address, without_secrets
 
 DEFAULT = "sqlite:///mlflow.db"
@@ -73,7 +73,7 @@ def answering(uri: str) -> Iterator[None]:
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # its own use of what is deprecated is its own business
             yield
-    except RemoteError:
+    except HarnessError:  # a record that is damaged, say: that is not MLflow's fault
         raise
     except Exception as error:
         raise refused(uri, error) from error
