@@ -63,9 +63,9 @@ def load_model(
     transform = Transform(said["transform"]["image_size"], weights.mean, weights.std)
     if ":" in named and function is None:
         raise ModelError(
-            f"{path} is not built again",
-            f"its model is a function of an experiment's file ({named}), and nothing here runs code of a run folder",
-            "harness test RUN or harness champion promote RUN, which may run it",
+            f"{path.name} needs its experiment's file",
+            f"its model is a function of that ({named.rpartition(':')[2]}), and only a command about the run runs it",
+            "harness champion promote RUN logs it to MLflow",
         )
     make = function(named) if ":" in named and function is not None else named
     model = build(make, len(known), transform.image_size)

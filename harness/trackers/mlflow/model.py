@@ -38,7 +38,7 @@ def log_model(uri: str, run_id: str, folder: RunFolder, found: dict[str, Any], f
             signature = mlflow.models.infer_signature(example.numpy(), saved.model(example).numpy())
         torch.export.export(saved.model, (example,), strict=False)
     except HarnessError as error:
-        return f"{LEFT_OUT}: {error.what}: {error.why}"[:500]
+        return f"{LEFT_OUT}: {error.what}: {error.why} ({error.fix})"[:500]
     except Exception as error:  # the tracer meets any code there is
         first = (str(error).splitlines() or [""])[0]
         return f"not exported: {type(error).__name__}: {first}"[:500]
