@@ -9,51 +9,51 @@ from typing import TYPE_CHECKING, Any
 from harness.version import __version__
 
 if TYPE_CHECKING:
-    from harness.callbacks import (
+    from harness.cli.main import run_file
+    from harness.config.experiment import Experiment
+    from harness.config.experiment_file import load
+    from harness.engine.callbacks import (
         BestPredictions,
         EarlyStopping,
         EpochLog,
-        FirstBatch,
         GradientClipping,
         LearningRateSchedule,
         ModelCheckpoint,
         ProgressBar,
         TerminateOnNaN,
     )
-    from harness.cli.main import run_file
-    from harness.crossval import CrossValidation, cross_validate
-    from harness.engine import Callback, State, Trainer
+    from harness.engine.trainer import Callback, State, Trainer
     from harness.errors import HarnessError
-    from harness.experiment import Experiment
-    from harness.experiment_file import load
-    from harness.plan import Plan, make_plan
-    from harness.run import Result, train
+    from harness.training.first_batch import FirstBatch
+    from harness.training.fit import Result, train
+    from harness.workflows.crossval import CrossValidation, cross_validate
+    from harness.workflows.plan import Plan, make_plan
 
 STARTED = time.perf_counter()  # as near as can be to the start of the process, for the seconds that a run reports
 
 _HOMES = {
-    "BestPredictions": "callbacks",
-    "Callback": "engine",
-    "CrossValidation": "crossval",
-    "EarlyStopping": "callbacks",
-    "EpochLog": "callbacks",
-    "Experiment": "experiment",
-    "FirstBatch": "callbacks",
-    "GradientClipping": "callbacks",
+    "BestPredictions": "engine.callbacks",
+    "Callback": "engine.trainer",
+    "CrossValidation": "workflows.crossval",
+    "EarlyStopping": "engine.callbacks",
+    "EpochLog": "engine.callbacks",
+    "Experiment": "config.experiment",
+    "FirstBatch": "training.first_batch",
+    "GradientClipping": "engine.callbacks",
     "HarnessError": "errors",
-    "LearningRateSchedule": "callbacks",
-    "ModelCheckpoint": "callbacks",
-    "Plan": "plan",
-    "ProgressBar": "callbacks",
-    "Result": "run",
-    "State": "engine",
-    "TerminateOnNaN": "callbacks",
-    "Trainer": "engine",
-    "cross_validate": "crossval",
-    "load": "experiment_file",
-    "make_plan": "plan",
+    "LearningRateSchedule": "engine.callbacks",
+    "ModelCheckpoint": "engine.callbacks",
+    "Plan": "workflows.plan",
+    "ProgressBar": "engine.callbacks",
+    "Result": "training.fit",
+    "State": "engine.trainer",
+    "TerminateOnNaN": "engine.callbacks",
+    "Trainer": "engine.trainer",
+    "cross_validate": "workflows.crossval",
+    "load": "config.experiment_file",
+    "make_plan": "workflows.plan",
     "run_file": "cli.main",
-    "train": "run",
+    "train": "training.fit",
 }
 
 __all__ = [

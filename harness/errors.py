@@ -24,8 +24,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 
-from harness.escape import terminal
-
 
 class HarnessError(Exception):
     """What is wrong, why, and what to type: three lines for a person.
@@ -117,7 +115,8 @@ def show_uncaught() -> None:
         if not isinstance(error, HarnessError) or "--debug" in sys.argv:
             sys.__excepthook__(kind, error, trace)
             return
-        print(*map(terminal, str(error).split("\n")), sep="\n", file=sys.stderr)
+        shown = (letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in str(error))
+        print("".join(shown), file=sys.stderr)
         sys.exit(error.exit_code)
 
     sys.excepthook = hook

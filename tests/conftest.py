@@ -28,8 +28,8 @@ if (
 
 from harness.cli.main import run_command
 from harness.data.demo import draw, draw_demo
+from harness.runs.run_folder import RunFolder
 from harness.trackers.mlflow.store import connect, require_usable
-from harness.trackers.run_folder import RunFolder
 
 gc.set_threshold(50_000, 20, 20)  # else all that the tests import is looked through again and again
 SHARED = Path(__file__).parents[2] / "shared"

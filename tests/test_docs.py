@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import harness
-from harness.engine import EVENTS, Trainer
+from harness.engine.trainer import EVENTS, Trainer
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -46,12 +46,12 @@ def test_links_lead_somewhere(path: Path) -> None:
 
 
 def test_the_loop_is_drawn_with_every_event() -> None:
-    drawn = (ROOT / "docs/architecture.md").read_text().split("## The loop")[1].split("## Floors")[0]
+    drawn = (ROOT / "docs/architecture.md").read_text().split("## The loop")[1].split("## Rooms")[0]
     assert [event for event in EVENTS if event not in drawn] == []
 
 
 def test_every_module_has_its_place_in_the_house() -> None:
-    table = (ROOT / "docs/architecture.md").read_text().split("## Floors")[1].split("## Randomness")[0]
+    table = (ROOT / "docs/architecture.md").read_text().split("## Rooms")[1].split("## Randomness")[0]
     homes = {
         path.name for path in (ROOT / "harness").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
     }

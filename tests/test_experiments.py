@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from harness.experiment import Experiment
-from harness.experiment_file import load
+from harness.config.experiment import Experiment
+from harness.config.experiment_file import load
 
 FOLDER = Path(__file__).parents[1] / "experiments"
 PHASES: dict[str, dict[str, Any]] = {

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from harness.data.demo import DIGEST
-from harness.data.tracked import CLEAN, read_tracked, state_of
+from harness.versioning.tracked import CLEAN, read_tracked, state_of
 
 ROOT = Path(__file__).parents[1]
 FILES = (".dvc/config", ".dvc/.gitignore", ".gitignore", "data.dvc", "models.dvc", "dvc.yaml", "params.yaml")

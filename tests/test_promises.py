@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.crossval import cross_validate
-from harness.experiment_file import load
-from harness.plan import make_plan
+from harness.config.experiment_file import load
+from harness.workflows.crossval import cross_validate
+from harness.workflows.plan import make_plan
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from harness.engine import Callback, State, Trainer
+from harness.engine.trainer import Callback, State, Trainer
 
 Batch = tuple[Tensor, Tensor]
 

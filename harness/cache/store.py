@@ -22,7 +22,7 @@ import numpy as np
 from harness.cache.recipe import FORMAT, Recipe
 from harness.cache.rows import Array, Rows, in_file, in_memory
 from harness.errors import StorageError, UsageError, storing
-from harness.files import locked, write_whole
+from harness.util.files import locked, write_whole
 
 Make = Callable[[Sequence[str]], Iterator[Array]]  # items -> chunks of their rows, in that order
 

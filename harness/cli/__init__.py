@@ -1,1 +1,4 @@
-"""The command line: one small file per verb. Nothing heavy is imported before a command needs it."""
+"""The command line: one small file a command, with its arguments, what it prints and its exit code.
+
+What a command does is in `workflows/`. Nothing heavy is imported before a command needs it.
+"""

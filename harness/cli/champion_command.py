@@ -28,7 +28,7 @@ def promote(run: str, data: str | None, force: bool, trust: bool, runs: str, as_
 
     Exit code 3 where it is below its gate, or worse than the champion; nothing has changed then.
     """
-    from harness.promotion import promote as make
+    from harness.workflows.promote import promote as make
 
     made = make(run, data, force=force, trusted=trust, runs=Path(runs))
     notes = _kept(made.champion.record, made.run.path, trust)
@@ -50,7 +50,7 @@ def promote(run: str, data: str | None, force: bool, trust: bool, runs: str, as_
 @click.option("--json", "as_json", is_flag=True, help="Print the record as one JSON object on stdout.")
 def show(as_json: bool) -> None:
     """Show the champion: what it is worth, and where it came from."""
-    from harness.champion import required
+    from harness.runs.champion import required
 
     champion = required()
     if as_json:
@@ -63,8 +63,8 @@ def show(as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 def history(as_json: bool) -> None:
     """Show every champion there was."""
-    from harness.champion import history as every
-    from harness.champion import present
+    from harness.runs.champion import history as every
+    from harness.runs.champion import present
 
     records, now = every(), present()
     if as_json:
@@ -85,7 +85,7 @@ def history(as_json: bool) -> None:
 @command.command()
 def rollback() -> None:
     """Make the champion before this one the champion again."""
-    from harness.champion import rollback as back
+    from harness.runs.champion import rollback as back
 
     champion = back()
     notes = _kept(champion.record, None)
@@ -98,14 +98,14 @@ def _kept(record: dict[str, Any], run: Path | None, trusted: bool = False) -> li
 
 
 def _registered(record: dict[str, Any], run: Path | None, trusted: bool) -> list[str]:
-    from harness.champion import note_version
     from harness.errors import HarnessError
-    from harness.trackers.follower import installed
+    from harness.runs.champion import note_version
+    from harness.util.packages import installed
 
     if not installed("mlflow"):
         return []
-    from harness.own_model import own_function
     from harness.trackers.mlflow import registry
+    from harness.workflows.own_model import own_function
 
     version = record["registry"].get("version")
     try:
@@ -121,8 +121,8 @@ def _registered(record: dict[str, Any], run: Path | None, trusted: bool) -> list
 
 
 def _versioned() -> list[str]:
-    from harness.champion import FOLDER
     from harness.errors import HarnessError
+    from harness.runs.champion import FOLDER
     from harness.versioning.repo import track
 
     try:

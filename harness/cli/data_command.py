@@ -15,8 +15,8 @@ from harness.cli.output import echo, echo_json
 from harness.errors import HarnessError, UsageError
 
 if TYPE_CHECKING:
-    from harness.data.tracked import State
     from harness.versioning.remote import Remote
+    from harness.versioning.tracked import State
 
 
 @click.group("data", short_help=cli.VERBS["data"])
@@ -44,7 +44,7 @@ def demo(folder: str, force: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 def status(paths: tuple[str, ...], as_json: bool) -> None:
     """Say whether what is here is what the .dvc files stand for: clean, differs, or absent."""
-    from harness.data.tracked import read_tracked, state_of, tracked_files
+    from harness.versioning.tracked import read_tracked, state_of, tracked_files
 
     states = [state_of(read_tracked(file)) for file in tracked_files(paths)]
     if as_json:
@@ -59,8 +59,8 @@ def status(paths: tuple[str, ...], as_json: bool) -> None:
 @click.option("--force", is_flag=True, help="Give up what was changed here and is in no version.")
 def pull(paths: tuple[str, ...], force: bool) -> None:
     """Fetch from the remote what the .dvc files of PATHS, or all of them, stand for."""
-    from harness.data.tracked import tracked_files
     from harness.versioning.repo import pull as fetch
+    from harness.versioning.tracked import tracked_files
 
     files = tracked_files(paths)
     found = fetch(files, force=force)
@@ -76,9 +76,9 @@ def pull(paths: tuple[str, ...], force: bool) -> None:
 def ready(path: str, receipt: Path | None, md5: str | None) -> None:
     """Make sure that PATH is what its .dvc file says: draw it, if that is the demo data, else pull it."""
     from harness.data.demo import DIGEST, draw_demo
-    from harness.data.tracked import ABSENT, CLEAN, read_tracked, require_inside_project, state_of, tracked_files
     from harness.errors import DataError
-    from harness.files import write_whole
+    from harness.util.files import write_whole
+    from harness.versioning.tracked import ABSENT, CLEAN, read_tracked, require_inside_project, state_of, tracked_files
 
     file = tracked_files([path])[0]
     state = state_of(read_tracked(file))
@@ -109,8 +109,8 @@ def ready(path: str, receipt: Path | None, md5: str | None) -> None:
 @click.argument("paths", nargs=-1)
 def push(paths: tuple[str, ...]) -> None:
     """Send to the remote what the .dvc files of PATHS, or all of them, stand for."""
-    from harness.data.tracked import tracked_files
     from harness.versioning.repo import push as send
+    from harness.versioning.tracked import tracked_files
 
     files = tracked_files(paths)
     count = send(files)
@@ -121,8 +121,8 @@ def push(paths: tuple[str, ...]) -> None:
 @click.argument("path")
 def track(path: str) -> None:
     """Put a file or folder under DVC, or its new version."""
-    from harness.data.tracked import read_tracked
     from harness.versioning.repo import track as add
+    from harness.versioning.tracked import read_tracked
 
     own = Path(path.rstrip("/") + ".dvc")
     before = own.read_bytes() if own.is_file() else b""
@@ -200,7 +200,7 @@ def _keep(folder: Path) -> None:
     """Demo data that are what their .dvc file says are DVC's own, without any remote."""
     from importlib.util import find_spec
 
-    from harness.data.tracked import CLEAN, read_tracked, state_of
+    from harness.versioning.tracked import CLEAN, read_tracked, state_of
 
     file = folder.with_name(folder.name + ".dvc")
     if not file.is_file() or find_spec("dvc") is None:
@@ -246,7 +246,7 @@ def _plain(state: State) -> dict[str, Any]:
 
 
 def _described(remote: Remote | None) -> str:
-    from harness.redact import short_address
+    from harness.util.addresses import short_address
 
     if remote is None:
         return "no remote: harness data remote gdrive FOLDER_ID, or harness data remote FOLDER"

@@ -21,7 +21,7 @@ from harness.errors import RemoteError, UsageError
 def command(as_json: bool, install_hook: bool, staged: bool, secrets: bool) -> None:
     """Say in one screen whether everything that a run needs is there. Exit code 5 where something does not work."""
     if install_hook:
-        from harness.hook import install_hook as install
+        from harness.doctor.hook import install_hook as install
 
         echo(f"{install()}: from now on a commit with a key or token in it is refused")
         return
@@ -55,7 +55,7 @@ def command(as_json: bool, install_hook: bool, staged: bool, secrets: bool) -> N
 
 
 def _refuse_staged() -> None:
-    from harness.leaks import in_index
+    from harness.doctor.leaks import in_index
 
     found = in_index()
     if found:

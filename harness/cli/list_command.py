@@ -12,7 +12,7 @@ from harness.cli.output import echo, echo_json
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
-    from harness.trackers.study_folder import StudyFolder
+    from harness.runs.study_folder import StudyFolder
 
 
 @click.command("list", short_help=cli.VERBS["list"])
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 def command(runs: str, count: int, as_json: bool) -> None:
     """Show the experiments in experiments/ and the latest runs."""
-    from harness.experiment_file import files
-    from harness.trackers.run_folder import latest_runs
-    from harness.trackers.study_folder import studies
+    from harness.config.experiment_file import files
+    from harness.runs.run_folder import latest_runs
+    from harness.runs.study_folder import studies
 
     experiments = [_experiment(path) for path in files()]
     damaged: list[dict[str, Any]] = []
@@ -49,8 +49,8 @@ def command(runs: str, count: int, as_json: bool) -> None:
 
 
 def _experiment(path: Path) -> dict[str, Any]:
-    from harness.experiment_file import load
-    from harness.fields import plain
+    from harness.config.experiment_file import load
+    from harness.config.fields import plain
 
     try:
         e = load(path)

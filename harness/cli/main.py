@@ -19,7 +19,7 @@ import click
 
 from harness.cli.output import echo
 from harness.errors import HarnessError, Terminated, UsageError, nearest
-from harness.redact import addresses, without_secrets
+from harness.util.addresses import addresses, without_secrets
 from harness.version import __version__
 
 VERBS = {

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from harness.escape import terminal
+from harness.util.escape import terminal
 
 
 def echo(*lines: str, err: bool = False) -> None:

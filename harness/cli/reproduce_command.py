@@ -25,9 +25,9 @@ def command(run: str, dry_run: bool, trust: bool, device: str, runs: str, as_jso
 
     Exit code 3 where the result is a different one, 4 where the images are.
     """
-    from harness.champion import named_so
-    from harness.reproduce import compare, differences, planned, repeat
-    from harness.trackers.run_folder import RunFolder, find_run
+    from harness.runs.champion import named_so
+    from harness.runs.run_folder import RunFolder, find_run
+    from harness.workflows.reproduce import compare, differences, planned, repeat
 
     champion = named_so(run)
     old = find_run(run, Path(runs)) if champion is None else RunFolder.open(champion.run)

@@ -15,12 +15,12 @@ from harness import STARTED
 from harness.cli import main as cli
 from harness.cli.output import echo, echo_json
 from harness.errors import UsageError
+from harness.runs.run_folder import COMPLETE, RunFolder
 from harness.trackers.follower import start_early
-from harness.trackers.run_folder import COMPLETE, RunFolder
 
 if TYPE_CHECKING:
-    from harness.crossval import CrossValidation
-    from harness.experiment import Experiment
+    from harness.config.experiment import Experiment
+    from harness.workflows.crossval import CrossValidation
 
 
 @click.command("run", short_help=cli.VERBS["run"])
@@ -53,8 +53,8 @@ def command(
     as_json: bool,
 ) -> None:
     """Train EXPERIMENT, a file or the name of one in experiments/, by stratified cross-validation."""
-    from harness.experiment_file import find, folder_name, load
-    from harness.settings_file import read_settings
+    from harness.config.experiment_file import find, folder_name, load
+    from harness.config.settings_file import read_settings
 
     found = None
     with contextlib.redirect_stdout(sys.stderr), contextlib.ExitStack() as start:
@@ -64,12 +64,12 @@ def command(
         typed = {} if set_from is None else read_settings(set_from)
         chosen = load(path).override(typed | parse_settings(settings)).named(folder_name(path.stem))
         follower = None if dry_run else start_early(chosen.trackers)
-        from harness.crossval import cross_validate
-        from harness.plan import make_plan
+        from harness.workflows.crossval import cross_validate
+        from harness.workflows.plan import make_plan
 
         plan = make_plan(chosen, fold=fold, skip_corrupt=skip_corrupt, device=device)
         if require_clean:
-            from harness import provenance
+            from harness.runs import provenance
 
             provenance.require_clean(provenance.git_state(), plan.dvc, plan.images.root, path)
         if fast_dev_run:

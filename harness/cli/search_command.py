@@ -18,14 +18,14 @@ from harness.cli import main as cli
 from harness.cli.output import echo, echo_json
 from harness.cli.run_command import parse_settings
 from harness.errors import RemoteError, StoppedError, Terminated, UsageError
-from harness.fields import NAME
-from harness.redact import typed_without_secrets
 from harness.trackers.follower import start_early
+from harness.util.addresses import typed_without_secrets
+from harness.util.checked import NAME
 
 if TYPE_CHECKING:
-    from harness.search.job import Job
-    from harness.search.result import Found
-    from harness.search.study import Study
+    from harness.tuning.job import Job
+    from harness.tuning.result import Found
+    from harness.tuning.study import Study
 
 TIME = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")
 
@@ -61,7 +61,7 @@ def command(experiment: str, settings: tuple[str, ...], limit: str | None, **opt
 
     The same command goes on with a study that was cut off. Machines that share --storage share the study.
     """
-    from harness.experiment_file import find, folder_name, load
+    from harness.config.experiment_file import find, folder_name, load
 
     name = options.pop("name")
     if name is not None and NAME.fullmatch(name) is None:
@@ -79,8 +79,8 @@ def command(experiment: str, settings: tuple[str, ...], limit: str | None, **opt
         path = find(experiment)
         chosen = load(path).override(parse_settings(settings)).named(folder_name(path.stem))
         follower = None if dry_run or worker else start_early(chosen.trackers)
-        from harness.search.progress import Deadline, Progress
-        from harness.search.searching import Options, plan_lines, prepare
+        from harness.tuning.progress import Deadline, Progress
+        from harness.tuning.searching import Options, plan_lines, prepare
 
         asked = Options(study=name or "", **{**options, "runs": Path(options["runs"])})
         job, study = prepare(path, chosen, asked, begin="never" if dry_run else "elsewhere" if worker else "now")
@@ -97,7 +97,7 @@ def command(experiment: str, settings: tuple[str, ...], limit: str | None, **opt
         if worker:
             _be_worker(job, study, deadline, progress)
             return
-        from harness.search.searching import shown_to_mlflow
+        from harness.tuning.searching import shown_to_mlflow
 
         with shown_to_mlflow(job, follower), _told_how_to_go_on():
             found = _search(job, study, deadline, progress, workers, asked.storage)
@@ -105,16 +105,16 @@ def command(experiment: str, settings: tuple[str, ...], limit: str | None, **opt
         plain = {"study": study.name, "folder": str(job.folder.path), **found.to_dict()}
         echo_json({**plain, "seconds": round(time.perf_counter() - STARTED, 3)})
         return
-    from harness.search.report import report
+    from harness.tuning.report import report
 
     echo(*report(job, study, found, time.perf_counter() - STARTED, _longer(job.total)))
 
 
 def _search(job: Job, study: Study, deadline: Any, progress: Any, workers: int, storage: str) -> Found:
-    from harness.search.searching import conclude
-    from harness.search.trial import Paused
-    from harness.search.worker import work
-    from harness.search.workers import supervise
+    from harness.tuning.searching import conclude
+    from harness.tuning.trial import Paused
+    from harness.tuning.worker import work
+    from harness.tuning.workers import supervise
 
     try:
         with contextlib.closing(progress):
@@ -137,8 +137,8 @@ def _search(job: Job, study: Study, deadline: Any, progress: Any, workers: int, 
 
 
 def _be_worker(job: Job, study: Study, deadline: Any, progress: Any) -> None:
-    from harness.search.worker import work
-    from harness.search.workers import end_with_parent
+    from harness.tuning.worker import work
+    from harness.tuning.workers import end_with_parent
 
     end_with_parent()
     with contextlib.closing(progress):
@@ -156,7 +156,7 @@ def _told_how_to_go_on() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
-        from harness.search.trial import Paused
+        from harness.tuning.trial import Paused
 
         what = "interrupted by Ctrl-C" + (", after a fold" if isinstance(error, Paused) else "")
         raise StoppedError(what, "what was found is kept; to go on, type the same command", _typed()) from error

@@ -8,8 +8,8 @@ import click
 
 from harness.cli import main as cli
 from harness.cli.output import echo
+from harness.config.experiment import TRACKERS
 from harness.errors import UsageError
-from harness.experiment import TRACKERS
 
 
 @click.command("sync", short_help=cli.VERBS["sync"])
@@ -23,8 +23,8 @@ def command(run: tuple[str, ...], to: tuple[str, ...], force: bool, runs: str) -
     By default these are the trackers that the experiment names, or all where it names none. Sending a run again changes
     nothing.
     """
-    from harness.trackers.follower import installed
-    from harness.trackers.run_folder import find_run
+    from harness.runs.run_folder import find_run
+    from harness.util.packages import installed
 
     folders = [find_run(named, Path(runs)) for named in run]
     for name in to:

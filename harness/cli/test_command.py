@@ -11,10 +11,10 @@ import click
 from harness.cli import main as cli
 from harness.cli.output import echo, echo_json
 from harness.errors import UsageError, storing
-from harness.escape import markdown
+from harness.util.escape import markdown
 
 if TYPE_CHECKING:
-    from harness.gate import Verdict
+    from harness.workflows.test import Verdict
 
 FEW_CLASSES = 10  # whose confusion matrix is also printed; of more, the picture is better
 
@@ -63,10 +63,10 @@ def command(
     if min_accuracy is not None and math.isnan(min_accuracy):
         raise UsageError("--min-accuracy nan is no gate", "it is no number", "--min-accuracy 0.9")
     names = _class_names(classes)
-    from harness.champion import named_so
-    from harness.gate import find_checkpoint, judge
     from harness.models.saved import load_model
-    from harness.own_model import own_function
+    from harness.runs.champion import named_so
+    from harness.workflows.own_model import own_function
+    from harness.workflows.test import find_checkpoint, judge
 
     champion = named_so(model)
     path = find_checkpoint(model, Path(runs)) if champion is None else champion.checkpoint
@@ -188,7 +188,7 @@ def _confusion_table(verdict: Verdict) -> list[str]:
 
 
 def _gate(verdict: Verdict) -> str:
-    from harness.gate import told_apart
+    from harness.workflows.test import told_apart
 
     value, gate = told_apart(verdict.accuracy.value, verdict.min_accuracy)
     low, high = (100 * bound for bound in verdict.accuracy.interval)
@@ -202,7 +202,7 @@ def _gate(verdict: Verdict) -> str:
 
 def _needed(verdict: Verdict) -> str:
     """How many right predictions of as many images would put the whole interval above the gate."""
-    from harness.evaluate import wilson_interval
+    from harness.evaluation.accuracy import wilson_interval
 
     n = verdict.accuracy.n
     enough = next((right for right in range(n + 1) if wilson_interval(right, n)[0] >= verdict.min_accuracy), None)

@@ -10,7 +10,7 @@ import click
 from harness.cli import main as cli
 from harness.cli.output import echo
 from harness.errors import DataError, UsageError
-from harness.redact import short_address
+from harness.util.addresses import short_address
 
 
 @click.command("ui", short_help=cli.VERBS["ui"])
@@ -33,11 +33,11 @@ def command(
     only: str | None,
 ) -> None:
     """Start TensorBoard and MLflow on this machine, print their addresses, and stop them on Ctrl-C."""
-    from harness import servers
-    from harness.trackers.follower import installed
+    from harness.trackers import servers
     from harness.trackers.mlflow import store
     from harness.trackers.mlflow.run import settle
     from harness.trackers.mlflow.study import settle_studies
+    from harness.util.packages import installed
 
     folder, uri = Path(runs), store.tracking_uri()
     wanted = [only] if only else ["tensorboard", "mlflow"]

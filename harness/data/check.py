@@ -15,8 +15,8 @@ from harness.data.decode import decode
 from harness.data.folders import Images
 from harness.data.pixels import Pixels
 from harness.errors import DataError
-from harness.files import file_md5, folder_md5, md5_of
-from harness.parallel import in_threads
+from harness.util.files import file_md5, folder_md5, md5_of
+from harness.util.parallel import in_threads
 
 
 @dataclass(frozen=True)

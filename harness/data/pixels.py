@@ -17,8 +17,8 @@ from harness.data.decode import decode
 from harness.data.folders import Images
 from harness.data.transforms import resize
 from harness.errors import DataError
-from harness.files import md5_of
-from harness.parallel import in_threads
+from harness.util.files import md5_of
+from harness.util.parallel import in_threads
 
 Bytes = NDArray[np.uint8]
 

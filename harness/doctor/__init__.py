@@ -1,1 +1,4 @@
-"""Whether everything that a run needs is there: one check a subject, each with what to type where it is not."""
+"""Checks of the machine, the data, the stores and the repository, each with what to type.
+
+Also keys and tokens in git, and the hook that refuses them. Nothing here trains or writes a run.
+"""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib.util import find_spec
 
-from harness.data.tracked import CLEAN, dvc_files, read_tracked, state_of
 from harness.doctor.finding import OK, PROBLEM, WARNING, Finding
 from harness.errors import HarnessError
-from harness.redact import short_address
+from harness.util.addresses import short_address
 from harness.versioning.credentials import VARIABLE, service_account
 from harness.versioning.remote import HOW, Remote, default_remote
+from harness.versioning.tracked import CLEAN, dvc_files, read_tracked, state_of
 
 LIMITS = "it can read what is shared with it, and cannot push to a person's My Drive: docs/data-versioning.md"
 

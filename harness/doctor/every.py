@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from harness.doctor import data, machine, repository, stores
 from harness.doctor.finding import PROBLEM, Finding
 from harness.errors import HarnessError
-from harness.redact import without_secrets
 from harness.trackers.mlflow.store import tracking_uri
+from harness.util.addresses import without_secrets
 
 CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     machine.python,

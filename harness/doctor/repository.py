@@ -7,10 +7,10 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness import leaks
+from harness.doctor import leaks
 from harness.doctor.finding import OK, PROBLEM, WARNING, Finding
+from harness.doctor.hook import hook_file, is_ours
 from harness.errors import HarnessError
-from harness.hook import hook_file, is_ours
 
 MOST = 5  # places that are named
 REVOKE = "first make it worthless, where it was made (Google's console: Keys, Delete)"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from harness.doctor.finding import OK, PROBLEM, WARNING, Finding
 from harness.errors import HarnessError
-from harness.redact import short_address
-from harness.trackers.follower import installed
 from harness.trackers.mlflow.store import require_usable, sqlite_file, tracking_uri
+from harness.util.addresses import short_address
+from harness.util.packages import installed
 
 
 def mlflow() -> Iterator[Finding]:

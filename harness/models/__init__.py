@@ -1,1 +1,4 @@
-"""Classifiers: building them by name, loading weights into them, freezing a part of them."""
+"""Classifiers: built by name, given weights, frozen in part, cut, and read from a checkpoint.
+
+How one is trained is in `training/`.
+"""

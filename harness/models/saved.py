@@ -10,13 +10,13 @@ from typing import Any
 
 from torch import nn
 
-from harness import checkpoint
-from harness.checked import FormError, checked, form
 from harness.data.transforms import Transform
+from harness.engine import checkpoint
 from harness.errors import ModelError, UsageError
 from harness.models.build import architectures, build
+from harness.models.forms import Checkpoint
 from harness.models.weights import Weights, weights_from_file
-from harness.records.checkpoints import Checkpoint
+from harness.util.checked import FormError, checked, form
 
 LEGACY_NAME = re.compile(r"freeze_backbone_(True|False)")  # as in cnn_resnet18_freeze_backbone_False_fold_2.pth
 

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness import checkpoint
 from harness.data.transforms import IMAGENET_MEAN, IMAGENET_STD
+from harness.engine import checkpoint
 from harness.errors import ModelError, RemoteError
 from harness.models.build import head_name
 

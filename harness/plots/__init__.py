@@ -1,1 +1,4 @@
-"""Pictures of a run: one file per picture, drawn without a screen, in colours that everybody can tell apart."""
+"""Pictures of a run or a study: one file a picture, drawn without a screen, in colours that all can tell apart.
+
+Which pictures a run gets, and when, is in `trackers/` and `tuning/`.
+"""

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.files import short
+from harness.evaluation.scores import Indices
 from harness.plots.figure import picture
-from harness.scores import Indices
+from harness.util.files import short
 
 MOST_NUMBERS = 40  # classes: with more, the numbers in the cells could not be read
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.evaluate import Prediction
+from harness.evaluation.accuracy import Prediction
+from harness.evaluation.scores import Floats, Indices, calibration, confusion
 from harness.plots.confusion import draw_confusion
 from harness.plots.gallery import draw_errors
 from harness.plots.precision_recall import draw_precision_recall
 from harness.plots.reliability import draw_reliability
-from harness.scores import Floats, Indices, calibration, confusion
 
 
 def as_arrays(predictions: Sequence[Prediction], classes: Sequence[str]) -> tuple[Indices, Indices, Floats]:

@@ -12,7 +12,7 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from harness.files import as_text, write_whole
+from harness.util.files import as_text, write_whole
 
 # Eight colours that stay apart in every kind of colour blindness (M. Okabe and K. Ito, 2008); the yellow is left out
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"

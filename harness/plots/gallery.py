@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from harness.data.decode import decode
-from harness.evaluate import Prediction
-from harness.files import as_text, short, write_whole
+from harness.evaluation.accuracy import Prediction
+from harness.util.files import as_text, short, write_whole
 
 Pixels = NDArray[np.uint8]  # (side, side, 3)
 MOST = 24

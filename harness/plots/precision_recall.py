@@ -3,9 +3,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.files import short
+from harness.evaluation.scores import Floats, Indices, precision_recall
 from harness.plots.figure import COLOURS, GREY, STYLES, legend, picture
-from harness.scores import Floats, Indices, precision_recall
+from harness.util.files import short
 
 MOST_COLOURS = 6  # curves that are told apart by colour; of more classes the hardest few are, the others are grey
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.evaluate import wilson_interval
+from harness.evaluation.accuracy import wilson_interval
+from harness.evaluation.scores import Calibration
 from harness.plots.figure import BLUE, GREY, ORANGE, legend, picture
-from harness.scores import Calibration
 
 
 def draw_reliability(path: Path, title: str, found: Calibration) -> None:

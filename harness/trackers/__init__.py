@@ -1,1 +1,4 @@
-"""Where a run is written down. The run folder comes first; every other tracker mirrors it."""
+"""Mirrors of a run folder: TensorBoard and MLflow, their servers, and sending what they missed.
+
+The run folder itself is in `runs/`.
+"""

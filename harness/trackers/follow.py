@@ -20,11 +20,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
-from harness.escape import terminal
+from harness.runs.run_folder import RunFolder
+from harness.runs.study_folder import StudyFolder
 from harness.trackers.mlflow.run import MLflow, settle, told
 from harness.trackers.mlflow.study import MLflowStudy, settle_studies
-from harness.trackers.run_folder import RunFolder
-from harness.trackers.study_folder import StudyFolder
+from harness.util.escape import terminal
 
 LOOK_SECONDS = 3.0  # between two looks at the folder: each that finds something costs 25 ms of a core
 AGAIN_SECONDS = 15.0  # before MLflow is tried again, once it has failed

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import signal
 import subprocess
@@ -12,19 +11,14 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from harness.util.packages import installed
+
 if TYPE_CHECKING:
-    from harness.trackers.run_folder import RunFolder
-    from harness.trackers.study_folder import StudyFolder
+    from harness.runs.run_folder import RunFolder
+    from harness.runs.study_folder import StudyFolder
 
 MOST_SECONDS = 300.0  # that a run waits at its end for what MLflow still lacks
 PATIENCE_SECONDS = 2.0  # before a person is told what the run is waiting for
-
-
-def installed(tracker: str) -> bool:
-    """Whether the package of that tracker is there; nothing is imported."""
-    with contextlib.suppress(ValueError):
-        return importlib.util.find_spec(tracker) is not None
-    return False
 
 
 def start_early(trackers: Sequence[str]) -> Follower | None:
@@ -112,6 +106,6 @@ def _interrupts_ignored() -> Iterator[None]:
 
 
 def _say(text: str) -> None:
-    from harness.callbacks.progress import say  # with torch, which a run has imported by now
+    from harness.util.console import say  # with torch, which a run has imported by now
 
     say(text)

@@ -7,11 +7,11 @@ import time
 from collections.abc import Iterator, Sequence
 
 from harness.errors import StorageError, Terminated
-from harness.redact import without_secrets
+from harness.runs.run_folder import RunFolder
 from harness.trackers.follower import Follower
 from harness.trackers.pictures import draw_run
-from harness.trackers.run_folder import RunFolder
 from harness.trackers.tracking import Tracking
+from harness.util.addresses import without_secrets
 
 
 @contextlib.contextmanager

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.callbacks.progress import only_a_picture
-from harness.trackers.run_folder import RunFolder
+from harness.runs.run_folder import RunFolder
+from harness.util.console import only_a_picture
 
 
 def draw_fold(folder: RunFolder, fold: int) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from harness.callbacks.progress import say
 from harness.errors import UsageError
+from harness.runs.run_folder import COMPLETE, UNFINISHED, RunFolder
 from harness.trackers.mlflow.run import MLflow
 from harness.trackers.pictures import draw_run
-from harness.trackers.run_folder import COMPLETE, UNFINISHED, RunFolder
 from harness.trackers.tensorboard.run import write_again
+from harness.util.console import say
 
 
 def sync(folder: RunFolder, trackers: Sequence[str], force: bool = False) -> None:

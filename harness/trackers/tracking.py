@@ -6,14 +6,15 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from harness.callbacks import EpochLog
-from harness.callbacks.progress import say
-from harness.engine import Callback, State
-from harness.redact import without_secrets
-from harness.trackers.follower import Follower, installed
+from harness.engine.callbacks import EpochLog
+from harness.engine.trainer import Callback, State
+from harness.runs.run_folder import COMPLETE, RunFolder
+from harness.trackers.follower import Follower
 from harness.trackers.mlflow.store import recorded, tracking_uri
-from harness.trackers.run_folder import COMPLETE, RunFolder
 from harness.trackers.tensorboard.run import TensorBoard
+from harness.util.addresses import without_secrets
+from harness.util.console import say
+from harness.util.packages import installed
 
 
 class Tracking:

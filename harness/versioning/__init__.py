@@ -1,1 +1,4 @@
-"""Data and models under DVC."""
+"""Data and models under DVC and git: `.dvc` files, remotes, credentials.
+
+Which version a run had is in `runs/provenance.py`.
+"""

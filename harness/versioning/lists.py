@@ -10,9 +10,9 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from harness.data.tracked import Tracked, listed_files
 from harness.errors import DataError
-from harness.files import md5_of, write_whole
+from harness.util.files import md5_of, write_whole
+from harness.versioning.tracked import Tracked, listed_files
 
 
 def cached(repo: Any, md5: str) -> Path:

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator, Sequence
 
 from harness.errors import DataError, HarnessError, RemoteError, UsageError
-from harness.provenance import few
-from harness.redact import has_secrets, short_address, without_secrets
+from harness.util.addresses import has_secrets, short_address, without_secrets
+from harness.util.text import few
 from harness.versioning.remote import HOW, Remote, no_project
 
 KEY = "harness data remote gdrive FOLDER_ID --service-account FILE, or export GDRIVE_CREDENTIALS_DATA"

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.errors import RemoteError, UsageError
-from harness.files import write_whole
-from harness.redact import has_secrets, short_address
+from harness.util.addresses import has_secrets, short_address
+from harness.util.files import write_whole
 
 PLACEHOLDER = "PUT-THE-ID-OF-YOUR-FOLDER-HERE"  # of a Google Drive folder; what `.dvc/config` has before anybody chose
 GDRIVE = "gdrive_remote"

@@ -11,9 +11,17 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from harness.callbacks.progress import say
-from harness.checked import is_inside
-from harness.data.tracked import (
+from harness.errors import DataError, HarnessError, RemoteError, UsageError, storing
+from harness.util.checked import is_inside
+from harness.util.console import say
+from harness.util.files import file_md5
+from harness.util.parallel import in_threads
+from harness.util.text import few
+from harness.versioning.credentials import NONE, VARIABLE, service_account
+from harness.versioning.lists import cached, contents, fetch_list, listed
+from harness.versioning.problems import KEY, explained
+from harness.versioning.remote import HOW, Remote, default_remote, require_usable
+from harness.versioning.tracked import (
     CLEAN,
     DIFFERS,
     Tracked,
@@ -22,14 +30,6 @@ from harness.data.tracked import (
     require_inside_project,
     state_of,
 )
-from harness.errors import DataError, HarnessError, RemoteError, UsageError, storing
-from harness.files import file_md5
-from harness.parallel import in_threads
-from harness.provenance import few
-from harness.versioning.credentials import NONE, VARIABLE, service_account
-from harness.versioning.lists import cached, contents, fetch_list, listed
-from harness.versioning.problems import KEY, explained
-from harness.versioning.remote import HOW, Remote, default_remote, require_usable
 
 LOGGERS = ("dvc", "dvc_data", "dvc_objects", "dvc_gdrive", "pydrive2", "googleapiclient", "oauth2client")
 

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
-from harness.callbacks import (
+from harness.engine.callbacks import (
     BestPredictions,
     EarlyStopping,
     EpochLog,
@@ -31,9 +31,9 @@ from harness.callbacks import (
     TerminateOnNaN,
 )
 from harness.data.transforms import Transform
-from harness.engine import Callback, Trainer
-from harness.experiment import Experiment
-from harness.trackers.run_folder import RunFolder
+from harness.engine.trainer import Callback, Trainer
+from harness.config.experiment import Experiment
+from harness.runs.run_folder import RunFolder
 from harness.trackers.tracking import Tracking
 
 STEPS, PAIRS = 2000, 15

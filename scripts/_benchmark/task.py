@@ -59,6 +59,6 @@ def frozen(model: nn.Module) -> nn.Module:
 
 def has_bf16() -> bool:
     """Whether the contenders that may choose train in bf16: as `harness` decides it."""
-    from harness.precision import choose_precision
+    from harness.engine.precision import choose_precision
 
     return choose_precision("auto", torch.device("cpu")).name == "bf16"

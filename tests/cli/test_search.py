@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from harness import checkpoint
-from harness.search.study import Study
+from harness.engine import checkpoint
+from harness.tuning.study import Study
 from tests.conftest import Outcome, Tracked, wait, write_experiment
 
 Call = Callable[..., Outcome]

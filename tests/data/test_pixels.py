@@ -14,7 +14,7 @@ from harness.data.folders import list_images
 from harness.data.pixels import Pixels
 from harness.data.transforms import resize
 from harness.errors import DataError
-from harness.parallel import in_threads
+from harness.util.parallel import in_threads
 
 
 @pytest.fixture

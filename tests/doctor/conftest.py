@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.doctor.finding import Finding
-from harness.files import folder_md5, md5_of
+from harness.util.files import folder_md5, md5_of
 from tests.conftest import git as git_in
 
 

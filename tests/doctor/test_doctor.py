@@ -13,8 +13,8 @@ import pytest
 
 from harness.doctor import every, machine, repository, stores
 from harness.doctor.finding import OK, PROBLEM, WARNING, Finding
+from harness.doctor.hook import install_hook
 from harness.errors import DataError
-from harness.hook import install_hook
 from tests.conftest import Outcome
 from tests.doctor.conftest import git, only, words
 
@@ -154,7 +154,7 @@ def test_a_search_that_fails_is_a_warning_and_no_proof_of_cleanness(
     def search(*_: object) -> list[object]:
         raise DataError("what", "why", "fix")
 
-    monkeypatch.setattr("harness.leaks.in_tree", search)
+    monkeypatch.setattr("harness.doctor.leaks.in_tree", search)
     assert only(repository.secrets()).word == WARNING
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness.engine import Trainer
+from harness.engine.trainer import Trainer
 from harness.errors import ModelError
 from harness.models.build import build
 from harness.models.freezing import blocks, count_parameters, freeze

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from harness import checkpoint
+from harness.engine import checkpoint
 from harness.errors import ModelError, RemoteError
 from harness.models.build import build
 from harness.models.weights import imagenet_weights, weights_from_file

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness.evaluate import Prediction
-from harness.files import short
+from harness.evaluation.accuracy import Prediction
 from harness.plots.curves import draw_curves
 from harness.plots.every import as_arrays, draw_predictions
 from harness.plots.gallery import SIDE, draw_errors, thumbnail
+from harness.util.files import short
 
 NAMES = ["confusion", "confusion_normalised", "errors", "precision_recall", "reliability"]
 ODD = ("_hidden", "$x_1", "a^{b", "森", "x" * 80)

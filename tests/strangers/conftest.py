@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from harness.cli.main import run_command
-from harness.crossval import cross_validate
-from harness.experiment_file import load
+from harness.config.experiment_file import load
+from harness.workflows.crossval import cross_validate
 from tests.conftest import Outcome, write_experiment
 
 CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]")

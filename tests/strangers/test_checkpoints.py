@@ -66,7 +66,7 @@ def test_a_folder_on_another_machine_is_not_asked_for(
         asked.append(str(root))
         return list_images(root, classes)
 
-    monkeypatch.setattr("harness.gate.list_images", listed)
+    monkeypatch.setattr("harness.workflows.test.list_images", listed)
     assert "another machine" in sandbox.runs("test", path, "--tracker", "none").err
     assert sandbox.runs("test", path, "--data", scenery, "--min-accuracy", 0, "--tracker", "none").code == 0
     assert asked == [str(scenery)]

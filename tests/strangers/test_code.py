@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import torch
 
-from harness import trust
+from harness.runs import trust
+from harness.runs.run_folder import RunFolder
 from harness.trackers.mlflow.run import settle
-from harness.trackers.run_folder import RunFolder
 from tests.strangers.conftest import Sandbox, caller, lay_own_run
 
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from harness.data.decode import decode
-from harness.files import md5_of
+from harness.util.files import md5_of
 from tests.conftest import track_by_dvc
 from tests.strangers.conftest import Sandbox
 
@@ -174,7 +174,7 @@ CHAMPION: list[tuple[str, Any]] = [
 @pytest.fixture(scope="session")
 def champions(stranger: Path, tmp_path_factory: pytest.TempPathFactory, scenery: Path) -> Path:
     """The `models/` of the stranger, with one champion."""
-    from harness.promotion import promote
+    from harness.workflows.promote import promote
 
     home = tmp_path_factory.mktemp("champions")
     with pytest.MonkeyPatch.context() as patch:

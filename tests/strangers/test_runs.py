@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from harness.runs.run_folder import RunFolder
 from harness.trackers.mlflow.run import settle
-from harness.trackers.run_folder import RunFolder
 from tests.conftest import Outcome, write_files
 from tests.strangers.conftest import Sandbox
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.trackers.run_folder import RunFolder
+from harness.runs.run_folder import RunFolder
 from tests.conftest import write_experiment
 from tests.strangers.conftest import CONTROL, Sandbox
 

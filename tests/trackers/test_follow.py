@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.processes import this_process
+from harness.runs.run_folder import RunFolder
 from harness.trackers import follow as following
 from harness.trackers.mlflow import store as stores
-from harness.trackers.run_folder import RunFolder
+from harness.util.processes import this_process
 from tests.conftest import Tracked, wait
 from tests.trackers.test_mlflow import copy_of, runs
 from tests.trackers.test_store import unused_address

@@ -13,10 +13,10 @@ import torch
 
 from harness.errors import RemoteError
 from harness.models.saved import load_model
+from harness.runs.run_folder import RunFolder
 from harness.trackers.mlflow import words
 from harness.trackers.mlflow.run import MLflow, settle
 from harness.trackers.mlflow.store import connect, recorded, tracking_uri
-from harness.trackers.run_folder import RunFolder
 from tests.conftest import Tracked
 from tests.trackers.test_store import SECRET_ADDRESSES, TOKEN, unused_address
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from harness import trust
 from harness.errors import UsageError
-from harness.processes import this_process
+from harness.runs import trust
+from harness.runs.run_folder import RunFolder
 from harness.trackers.mlflow.store import connect, tracking_uri
-from harness.trackers.run_folder import RunFolder
 from harness.trackers.sync import sync
 from harness.trackers.tensorboard.run import event_files
+from harness.util.processes import this_process
 from tests.conftest import Outcome, Tracked
 from tests.trackers.test_mlflow import copy_of, everything, runs
 from tests.trackers.test_store import unused_address

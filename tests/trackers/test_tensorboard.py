@@ -17,8 +17,8 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from harness import servers
-from harness.trackers.run_folder import RunFolder
+from harness.runs.run_folder import RunFolder
+from harness.trackers import servers
 from harness.trackers.tensorboard.hparams import FIRST, OTHERS
 from harness.trackers.tensorboard.run import TensorBoard, event_files, write_again
 from tests.conftest import Tracked

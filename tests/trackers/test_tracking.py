@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from harness import servers
-from harness.crossval import cross_validate
-from harness.experiment import Experiment
-from harness.redact import address_id
+from harness.config.experiment import Experiment
+from harness.runs.run_folder import RunFolder
+from harness.trackers import servers
 from harness.trackers.mlflow.store import connect, tracking_uri
-from harness.trackers.run_folder import RunFolder
 from harness.trackers.tensorboard.events import Events
 from harness.trackers.tensorboard.run import event_files
 from harness.trackers.tracking import installed
+from harness.util.addresses import address_id
+from harness.workflows.crossval import cross_validate
 from tests.conftest import Outcome, wait, write_experiment
 from tests.trackers.test_mlflow import runs
 from tests.trackers.test_store import TOKEN, unused_address

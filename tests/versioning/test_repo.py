@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.data.tracked import read_tracked
-from harness.files import md5_of
+from harness.util.files import md5_of
 from harness.versioning.remote import PLACEHOLDER
 from harness.versioning.repo import lacking
+from harness.versioning.tracked import read_tracked
 from tests.conftest import git
 from tests.versioning.conftest import FILES, Call, assert_told, content_of, forget
 

@@ -15,7 +15,7 @@ from harness.data.decode import decode
 from harness.data.transforms import resize
 from harness.errors import HarnessError
 from harness.models.saved import SavedModel, load_model
-from harness.trackers.run_folder import RunFolder
+from harness.runs.run_folder import RunFolder
 
 Function = Callable[[str], Callable[[int], Any]]  # the name of a user's function -> that function
 LEFT_OUT = "left out"  # how the reason begins for which there is no model

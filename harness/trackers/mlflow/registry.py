@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import RemoteError
+from harness.runs.run_folder import RunFolder
 from harness.trackers.mlflow.run import MLflow
 from harness.trackers.mlflow.store import answering, connect, require_usable, time_to_store, tracking_uri
-from harness.trackers.run_folder import RunFolder
 
 NAME = "harness"  # the registered model: models:/harness@champion
 ALIAS = "champion"

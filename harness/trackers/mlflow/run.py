@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError, RemoteError
-from harness.redact import short_address, without_secrets
+from harness.runs.run_folder import COMPLETE, UNFINISHED, RunFolder, latest_runs
 from harness.trackers.mlflow import words
 from harness.trackers.mlflow.store import (
     answering,
@@ -21,7 +21,7 @@ from harness.trackers.mlflow.store import (
     time_to_store,
     tracking_uri,
 )
-from harness.trackers.run_folder import COMPLETE, UNFINISHED, RunFolder, latest_runs
+from harness.util.addresses import short_address, without_secrets
 
 STATUS = {
     "finished": "FINISHED",

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError, RemoteError
-from harness.redact import address_id, short_address, without_secrets
+from harness.util.addresses import address_id, short_address, without_secrets
 
 DEFAULT = "sqlite:///mlflow.db"
 PATIENCE = {  # what cannot be reached must cost seconds: MLflow's own patience is 4 minutes, and 20 with a hung server

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness.redact import short_address
+from harness.runs.run_folder import COMPLETE, UNFINISHED, RunFolder
+from harness.runs.study_folder import StudyFolder, studies
 from harness.trackers.mlflow import words
 from harness.trackers.mlflow.run import STATUS, MLflow, experiment_named, told
 from harness.trackers.mlflow.store import answering, connect, is_recorded, time_to_store, tracking_uri
-from harness.trackers.run_folder import COMPLETE, UNFINISHED, RunFolder
-from harness.trackers.study_folder import StudyFolder, studies
+from harness.util.addresses import short_address
 
 ENDED = ("finished", "pruned", "failed", "interrupted")
 

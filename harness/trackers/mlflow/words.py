@@ -10,7 +10,7 @@ from datetime import datetime
 from itertools import takewhile
 from typing import Any
 
-from harness.escape import code, markdown
+from harness.util.escape import code, markdown
 
 Record = Mapping[str, Any]
 LONGEST = 6000  # characters of a parameter's value, MLflow's own limit

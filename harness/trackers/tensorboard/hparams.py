@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from harness.files import as_text
-from harness.trackers.run_folder import RESULTS
+from harness.runs.run_folder import RESULTS
+from harness.util.files import as_text
 
 # The page takes the names from whichever run it reads first, so every run has all of them. Those in the first line are
 # its first columns; of the others one has to tick a box.

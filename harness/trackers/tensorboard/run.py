@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from harness.checked import is_inside
-from harness.escape import code, markdown
-from harness.files import as_text
-from harness.trackers.run_folder import RunFolder
+from harness.runs.run_folder import RunFolder
 from harness.trackers.tensorboard import hparams
 from harness.trackers.tensorboard.events import Events
+from harness.util.checked import is_inside
+from harness.util.escape import code, markdown
+from harness.util.files import as_text
 
 SIDES = ("train", "valid")
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -8,7 +8,7 @@ from typing import Any
 
 from tensorboard import main_lib, program
 
-from harness.local_only import local_only
+from harness.trackers.local_only import local_only
 
 
 class LocalServer(program.WerkzeugServer):  # type: ignore[misc]

@@ -1,0 +1,211 @@
+"""What to do: `Experiment`, a frozen record of plain values."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.config.fields import Rule, choice, number, parse, plain, setting, text, whole
+from harness.errors import ExperimentError, nearest, show_uncaught
+from harness.util.checked import NAME
+
+TRACKERS = ("tensorboard", "mlflow")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """One experiment. Each field says what it is, with its unit; `harness run EXP --dry-run` shows all of them.
+
+    Raises ExperimentError for a field that is unknown, or a value that it does not take.
+    """
+
+    name: str = setting(
+        "",
+        Rule("lower-case letters, digits, '.', '_' and '-'", lambda v: isinstance(v, str) and _is_name(v)),
+        "names the runs; by default the file's name",
+    )
+    data: str = setting("data/train", text("a folder"), "training images: a folder per class")
+    test_data: str | None = setting(None, text("a folder").or_none(), "images for the last test, never trained on")
+    image_size: int = setting(224, whole(16, 4096), "pixels: every image becomes a square of this side")
+    augment: str | Callable[..., Any] | None = setting(
+        None,
+        choice("flip", "standard").or_none().or_function("(uint8 image) -> uint8 image"),
+        "random changes of training images",
+    )
+    model: str | Callable[..., Any] = setting(
+        "resnet18",
+        text("a name").or_function("(number of classes) -> module"),
+        "a classifier of torchvision, small_cnn, or your own",
+    )
+    weights: str | None = setting("imagenet", text("imagenet, a file").or_none(), "where the model starts from")
+    freeze: bool | str = setting(
+        False,
+        Rule("true, false, or the name of a block", lambda v: isinstance(v, (bool, str)) and v != ""),
+        "true trains the head alone; a block's name freezes all up to and with it",
+    )
+    views: int | None = setting(
+        None,
+        whole(1, 1000).or_none(),
+        "so many augmented views of each image are kept, and an epoch shows one; none: a new one each epoch",
+    )
+    cache: bool = setting(
+        True,
+        Rule("true or false", lambda v: isinstance(v, bool)),
+        "keeps decoded images and what a frozen part makes of them; false computes all of it in each epoch",
+    )
+    optimizer: str | Callable[..., Any] = setting(
+        "adam",
+        choice("adam", "adamw", "sgd").or_function("(parameters, lr=, weight_decay=) -> Optimizer"),
+        "takes the steps",
+    )
+    lr: float = setting(1e-3, number("a number above 0", lambda v: v > 0), "learning rate, per step")
+    weight_decay: float = setting(
+        0.0, number("a number from 0 up", lambda v: v >= 0), "pull of the weights towards 0, per step"
+    )
+    scheduler: str | Callable[..., Any] | None = setting(
+        None,
+        choice("cosine", "onecycle", "plateau").or_none().or_function("(optimizer, epochs) -> scheduler"),
+        "how the learning rate changes; a function's scheduler is stepped each epoch",
+    )
+    batch_size: int = setting(32, whole(1), "images a step")
+    epochs: int = setting(5, whole(1), "passes over the training images, at most")
+    folds: int = setting(
+        5,
+        Rule("0, or a whole number from 2 up", lambda v: type(v) is int and (v == 0 or v >= 2)),
+        "of the cross-validation; 0 is one hold-out of a fifth",
+    )
+    monitor: str = setting("valid_accuracy", text("a metric"), "decides which epoch is the best")
+    patience: int | None = setting(None, whole(1).or_none(), "epochs without a better monitor before a fold stops")
+    precision: str = setting("auto", choice("auto", "fp32", "bf16", "fp16"), "number format of the arithmetic")
+    compile: bool = setting(
+        False,
+        Rule("true or false", lambda v: isinstance(v, bool)),
+        "torch.compile, which pays where training is long; a run says after how many steps",
+    )
+    seed: int = setting(0, whole(0, 2**32 - 1), "of folds, new weights, order and augmentation")
+    workers: int | str = setting(
+        "auto",
+        Rule("auto, or a whole number from 0 up", lambda v: v == "auto" or (type(v) is int and v >= 0)),
+        "processes that load images; results do not depend on it",
+    )
+    min_accuracy: float = setting(
+        0.7, number("a number from 0 to 1", lambda v: 0 <= v <= 1), "the gate of the last test"
+    )
+    loss: str | Callable[..., Any] = setting(
+        "cross_entropy",
+        choice("cross_entropy").or_function("(logits, targets) -> mean over the batch"),
+        "what training makes small",
+    )
+    callbacks: tuple[Any, ...] = setting(
+        (),
+        Rule("a list of callbacks", lambda v: isinstance(v, tuple) and all(_is_callback(c) for c in v)),
+        "your own; each fold gets copies of them",
+    )
+    trackers: tuple[str, ...] = setting(
+        TRACKERS,
+        Rule(f"{', '.join(TRACKERS)}, both, or none", lambda v: isinstance(v, tuple) and {*v} <= {*TRACKERS}),
+        "where a run is shown besides its folder",
+    )
+
+    _origins = {}  # type: dict[str, str]  # no field: each instance has its own, set in __new__
+
+    def __new__(cls, *args: Any, **given: Any) -> Experiment:
+        if args:
+            raise _refuse("a value stands without its field", "fields are given by name", "Experiment(lr=0.001)")
+        for key in given:
+            require_field(key)
+        experiment = super().__new__(cls)
+        object.__setattr__(experiment, "_origins", dict.fromkeys(given, "experiment file"))
+        return experiment
+
+    def __post_init__(self) -> None:
+        for item in dataclasses.fields(self):
+            value = getattr(self, item.name)
+            if isinstance(item.default, tuple) and isinstance(value, (list, str)):
+                value = tuple(value) if isinstance(value, list) else (value,)
+            if type(value) is int and isinstance(item.default, float) and abs(value) < 2**53:
+                value = float(value)
+            object.__setattr__(self, item.name, value)
+            _require_value(item, value)
+
+    def replace(self, **changes: Any) -> Experiment:
+        """The same experiment with other values."""
+        return self._with(changes, "experiment file")
+
+    def named(self, name: str) -> Experiment:
+        """The same under `name`, unless it has a name already."""
+        return self if self.name else self._with({"name": name}, "default")
+
+    def override(self, typed: Mapping[str, str]) -> Experiment:
+        """The same with values as they are typed on a command line: `{"lr": "1e-4", "weights": "none"}`."""
+        changes = {}
+        for key, value in typed.items():
+            item = require_field(key)
+            changes[key] = parse(item.metadata["rule"], value, is_tuple=isinstance(item.default, tuple))
+        return self._with(changes, "command line")
+
+    def origin(self, name: str) -> str:
+        """Where a field's value came from: "default", "experiment file" or "command line"."""
+        return self._origins.get(name, "default")
+
+    @property
+    def tests_other_data(self) -> bool:
+        """Whether other images were typed to train on than `test_data`, which was not typed, belongs to."""
+        return self.origin("data") == "command line" != self.origin("test_data")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON and checkpoints; a function is named by its module and name."""
+        return {item.name: plain(getattr(self, item.name)) for item in dataclasses.fields(self)}
+
+    def _with(self, changes: dict[str, Any], origin: str) -> Experiment:
+        other = dataclasses.replace(self, **changes)
+        object.__setattr__(other, "_origins", {**self._origins, **dict.fromkeys(changes, origin)})
+        return other
+
+
+def require_field(name: str) -> dataclasses.Field[Any]:
+    """The field `name`. Raises ExperimentError for one that there is not, naming all and the nearest."""
+    known = {item.name: item for item in dataclasses.fields(Experiment)}
+    if name not in known:
+        raise _refuse(
+            f"an experiment has no field {name!r}{nearest(name, known)}",
+            f"its fields are {', '.join(known)}",
+            "harness run EXP --dry-run shows each with its value",
+        )
+    return known[name]
+
+
+def _require_value(item: dataclasses.Field[Any], value: Any) -> None:
+    rule: Rule = item.metadata["rule"]
+    if not rule.holds(value):
+        meant = nearest(value, rule.takes.split(", ")) if isinstance(value, str) else ""
+        raise _refuse(
+            f"{item.name} = {value!r} is not possible{meant}",
+            f"{item.name} takes {rule.takes} ({item.metadata['about']})",
+            f"-s {item.name}={_typed(item.default)}, its default, or another such value",
+        )
+
+
+def _typed(value: Any) -> str:
+    """A default as one types it after `-s`."""
+    if isinstance(value, tuple):
+        return ",".join(value) or "none"
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+
+
+def _refuse(what: str, why: str, fix: str) -> ExperimentError:
+    show_uncaught()  # `python experiments/x.py` makes its Experiment where only the interpreter would catch this
+    return ExperimentError(what, why, fix)
+
+
+def _is_name(value: str) -> bool:
+    return value == "" or NAME.fullmatch(value) is not None
+
+
+def _is_callback(value: Any) -> bool:
+    """An instance of a subclass of `Callback`, told by name: importing the engine here would import torch."""
+    return any(
+        f"{kind.__module__}.{kind.__name__}" == "harness.engine.trainer.Callback" for kind in type(value).__mro__
+    )

@@ -1,0 +1,88 @@
+"""What a field of an experiment takes, and how a value is read from a command line."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+RECORDED = {  # where a part of ours was in version 0.1.0: records name it so for good, and studies go on
+    "harness.engine.callbacks": "harness.callbacks",
+    "harness.training.first_batch": "harness.callbacks.first_batch",
+}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a field takes: the end of the sentence "lr takes ...", and the test for it."""
+
+    takes: str
+    test: Callable[[Any], bool]
+
+    def holds(self, value: Any) -> bool:
+        try:
+            return bool(self.test(value))
+        except (TypeError, ValueError, OverflowError):  # of a value so odd that it cannot even be looked at
+            return False
+
+    def or_none(self) -> Rule:
+        return Rule(f"{self.takes}, or none", lambda v: v is None or self.holds(v))
+
+    def or_function(self, form: str) -> Rule:
+        return Rule(f"{self.takes}, or a function {form}", lambda v: callable(v) or self.holds(v))
+
+
+def setting(default: Any, rule: Rule, about: str) -> Any:
+    """A dataclass field with its rule and a few words on what it is, units included."""
+    return dataclasses.field(default=default, metadata={"rule": rule, "about": about})
+
+
+def whole(least: int, most: int = 10**9) -> Rule:
+    takes = f"a whole number from {least} " + ("up" if most == 10**9 else f"to {most}")
+    return Rule(takes, lambda v: type(v) is int and least <= v <= most)
+
+
+def number(takes: str, holds: Callable[[float], bool]) -> Rule:
+    return Rule(takes, lambda v: type(v) in (int, float) and math.isfinite(v) and holds(v))
+
+
+def choice(*names: str) -> Rule:
+    return Rule(", ".join(names), lambda v: isinstance(v, str) and v in names)
+
+
+def text(takes: str) -> Rule:
+    return Rule(takes, lambda v: isinstance(v, str) and v != "")
+
+
+def parse(rule: Rule, typed: str, is_tuple: bool) -> Any:
+    """The value that `typed` stands for: a number, true, false, none, or the text itself; a list is cut at commas."""
+    if is_tuple:
+        return tuple(part.strip() for part in typed.split(",") if part.strip() not in ("", "none"))
+    word = typed.strip()
+    words = {"true": True, "false": False, "none": None}
+    value: Any = words[word.lower()] if word.lower() in words else _literal(word)
+    return value if rule.holds(value) else word if rule.holds(word) else value
+
+
+def plain(value: Any) -> Any:
+    """A value that JSON and a checkpoint can hold: of a function or an object, its name."""
+    if isinstance(value, (tuple, list)):
+        return [plain(item) for item in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    named = value if hasattr(value, "__qualname__") else type(value)
+    module = named.__module__
+    for home, recorded in RECORDED.items():
+        module = recorded + module.removeprefix(home) if module.startswith(home) else module
+    return f"{module}:{named.__qualname__}"
+
+
+def _literal(word: str) -> Any:
+    try:
+        value = ast.literal_eval(word)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return word
+    return value if isinstance(value, (int, float)) else word

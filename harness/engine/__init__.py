@@ -1,0 +1,4 @@
+"""The training loop: `Trainer`, `State`, `Callback`, metrics, precision, checkpoints, and the callbacks.
+
+Nothing here knows of images, folders or experiments.
+"""

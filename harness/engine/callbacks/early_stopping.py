@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+from harness.engine.callbacks.monitor import Mode, Monitor
+from harness.engine.trainer import Callback, State
+
+
+class EarlyStopping(Callback):
+    """Stops the fit once `patience` epochs in a row have not improved `monitor` by more than `min_delta`."""
+
+    def __init__(
+        self, monitor: str = "valid_loss", patience: int = 3, mode: Mode = "auto", min_delta: float = 0.0
+    ) -> None:
+        self.patience = patience
+        self._monitor = Monitor(monitor, mode, min_delta)
+
+    def on_fit_start(self, state: State) -> None:
+        self._monitor.reset(state)
+
+    def on_epoch_end(self, state: State) -> None:
+        if self._monitor.improved(state):
+            return
+        waited = state.epoch - self._monitor.best_epoch
+        if waited >= self.patience:
+            state.stop(f"{self._monitor.name} has not improved for {waited} epochs")

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from harness.engine.trainer import Callback, State
+from harness.errors import UsageError
+
+MakeScheduler = Callable[[Optimizer, int], Any]
+
+
+class LearningRateSchedule(Callback):
+    """Steps any scheduler of torch, after each epoch or after each batch of training.
+
+    `make(optimizer, total)` returns the scheduler; `total` is how many times it will be stepped. So the class
+    `CosineAnnealingLR` is itself such a function. A `ReduceLROnPlateau` is told the value of `monitor`.
+    """
+
+    def __init__(
+        self, make: MakeScheduler, every: Literal["epoch", "batch"] = "epoch", monitor: str = "valid_loss"
+    ) -> None:
+        self.make = make
+        self.every = every
+        self.monitor = monitor
+        self._scheduler: Any = None
+
+    def on_fit_start(self, state: State) -> None:
+        total = state.epochs
+        if self.every == "batch":
+            if "train" not in state.batches:
+                raise UsageError(
+                    "a schedule per batch needs to know how many batches there are",
+                    "the training iterable has no len()",
+                    'give it a __len__, or LearningRateSchedule(..., every="epoch")',
+                )
+            total *= state.batches["train"]
+        self._scheduler = self.make(state.optimizer, total)
+        if isinstance(self._scheduler, ReduceLROnPlateau):
+            state.require_metric(self.monitor)
+
+    def on_batch_end(self, state: State) -> None:
+        if self.every == "batch" and state.phase == "train":
+            self._scheduler.step()
+
+    def on_epoch_end(self, state: State) -> None:
+        if self.every != "epoch":
+            return
+        if isinstance(self._scheduler, ReduceLROnPlateau):
+            self._scheduler.step(state.history[-1][self.monitor])
+        else:
+            self._scheduler.step()

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from typing import Any
+
+from tqdm import tqdm
+
+from harness.engine.trainer import Callback, State
+from harness.util.console import say
+
+
+class ProgressBar(Callback):
+    """One bar for the fit on a terminal, and one line an epoch everywhere, on stderr. `title` comes first in both."""
+
+    def __init__(self, title: str = "") -> None:
+        self.title = title
+        self._bar: tqdm[Any] | None = None
+
+    def on_fit_start(self, state: State) -> None:
+        per_epoch = sum(state.batches.values())
+        self._bar = tqdm(
+            total=per_epoch * state.epochs or None,
+            desc=self.title,
+            unit="batch",
+            leave=False,
+            dynamic_ncols=True,
+            disable=None,  # off where stderr is no terminal
+        )
+
+    def on_batch_end(self, state: State) -> None:
+        if self._bar is not None:
+            self._bar.update()
+
+    def on_epoch_end(self, state: State) -> None:
+        say(f"{self.title}  {epoch_line(state)}".strip())
+
+    def on_fit_end(self, state: State) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def epoch_line(state: State) -> str:
+    """`epoch 2/5  train loss 0.2213, accuracy 91.20 %  valid loss 0.1822, accuracy 95.10 %  12.3 s`."""
+    row = state.history[-1]
+    parts = [f"epoch {state.epoch}/{state.epochs}"]
+    for phase in state.phases:
+        names = [name for name in state.metric_names if name.startswith(f"{phase}_")]
+        parts.append(f"{phase} " + ", ".join(_value(name.removeprefix(f"{phase}_"), row[name]) for name in names))
+    parts.append(f"{sum(value for name, value in row.items() if name.endswith('_seconds')):.1f} s")
+    return "  ".join(parts)
+
+
+def _value(name: str, value: float) -> str:
+    return f"{name} {100 * value:.2f} %" if name == "accuracy" else f"{name} {value:.4f}"

@@ -1,0 +1,286 @@
+"""The training loop and its contract: `State`, `Callback`, `Trainer`. The loop, with every event in its place:
+
+on_fit_start                    model on its device, no step taken
+for each epoch:
+    on_epoch_start              state.epoch is 1-based
+    for each phase, "train" then "valid":
+        for each batch:
+            on_batch_start      state.batch is on the device, and may be replaced
+                forward, loss
+                backward                                     (train only)
+            on_backward_end     gradients are there, unscaled (train only)
+                optimizer step                               (train only)
+            on_batch_end        counters have advanced; state.loss is on the device
+    on_epoch_end                this epoch's metrics are in state.history[-1]
+on_fit_end                      always, also after a failure: state.error says which
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from harness.engine.metrics import Means, Metric, accuracy, require_metric
+from harness.engine.precision import Precision, choose_precision
+from harness.errors import UsageError, nearest
+
+log = logging.getLogger("harness")
+EVENTS = (
+    "on_fit_start",
+    "on_epoch_start",
+    "on_batch_start",
+    "on_backward_end",
+    "on_batch_end",
+    "on_epoch_end",
+    "on_fit_end",
+)
+Phase = Literal["train", "valid"]
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass
+class State:
+    """Where a fit is now. One per fit, never reused. Callbacks read all of it, may replace `batch`, may `stop`."""
+
+    model: nn.Module
+    optimizer: Optimizer
+    epochs: int  # at most so many
+    device: torch.device
+    precision: Precision
+    scaler: torch.amp.GradScaler  # does nothing except in fp16
+    metric_names: tuple[str, ...]  # what each row of `history` will hold, known before the first step
+    phases: tuple[Phase, ...]  # of each epoch, in order
+    batches: dict[Phase, int]  # per epoch, of each phase whose iterable has a length
+    epoch: int = 0  # 1-based from the first on_epoch_start on
+    step: int = 0  # batches trained on; in fp16 the scaler may have skipped the optimizer for some
+    phase: Phase = "train"
+    batch: Any = None  # (inputs, targets) on the device
+    logits: Tensor | None = None  # (B, classes), fp32, on the device
+    loss: Tensor | None = None  # mean over the batch, on the device: reading its value waits for the device
+    history: list[dict[str, float]] = field(default_factory=list)  # one row per finished epoch
+    stop_reason: str | None = None
+    error: BaseException | None = None
+
+    def stop(self, reason: str) -> None:
+        """Ends the fit: training after this batch, and, once what was trained is validated, this epoch."""
+        self.stop_reason = self.stop_reason or str(reason)
+
+    def require_metric(self, name: str) -> None:
+        """Raises UsageError unless `name` will be in every row of `history`."""
+        require_metric(name, self.metric_names)
+
+
+class Callback:
+    """Something to do at points of a fit: override what you need. The module's docstring says what holds when."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in dir(cls):
+            if name.startswith("on_") and name not in EVENTS:
+                known = ", ".join(EVENTS)
+                raise TypeError(f"{cls.__name__}.{name} is no event{nearest(name, EVENTS)}; the events are {known}")
+
+    def on_fit_start(self, state: State) -> None:
+        """Reset what this callback remembers; check what it needs."""
+
+    def on_epoch_start(self, state: State) -> None:
+        """An epoch begins."""
+
+    def on_batch_start(self, state: State) -> None:
+        """Read or replace `state.batch`."""
+
+    def on_backward_end(self, state: State) -> None:
+        """Clip or measure gradients. Not called in validation."""
+
+    def on_batch_end(self, state: State) -> None:
+        """Called for every batch: do not read values off the device here."""
+
+    def on_epoch_end(self, state: State) -> None:
+        """Read `state.history[-1]`; save, report, or `state.stop(reason)`."""
+
+    def on_fit_end(self, state: State) -> None:
+        """Close what was opened. `state.error` is None after a good fit."""
+
+
+class Trainer:
+    """How to train: any `nn.Module` that returns a tensor, on any iterables of `(inputs, targets)`.
+
+    `loss` maps (logits, targets) to a scalar, the mean over the batch. Each of `metrics` maps them to one number per
+    example, shape (B,); what the history holds is their mean over all examples of an epoch, however batches are cut.
+    An iterable that has `set_epoch` is told the epoch before it is iterated, as torch's DistributedSampler is.
+    `channels_last` makes convolutions faster on a CPU and on tensor cores; a model that calls `view` may not bear it.
+    """
+
+    def __init__(
+        self,
+        loss: Loss = F.cross_entropy,
+        callbacks: Sequence[Callback] = (),
+        *,
+        metrics: Mapping[str, Metric] | None = None,
+        precision: str = "auto",
+        device: str | torch.device = "auto",
+        channels_last: bool = False,
+    ) -> None:
+        self.loss = loss
+        self.callbacks = tuple(callbacks)
+        self.metrics = dict({"accuracy": accuracy} if metrics is None else metrics)
+        self.device = choose_device(device)
+        self.precision = choose_precision(precision, self.device)
+        self.channels_last = channels_last
+        self._hooks = {event: [getattr(c, event) for c in self.callbacks if _overrides(c, event)] for event in EVENTS}
+
+    def fit(
+        self, model: nn.Module, optimizer: Optimizer, train: Iterable[Any], valid: Iterable[Any] | None, epochs: int
+    ) -> State:
+        """Trains `model`, where it is moved to the device, for at most `epochs` epochs.
+
+        Whatever a callback or the model raises propagates unchanged; UsageError where an iterable gives no batch.
+        """
+        phases: dict[Phase, Iterable[Any]] = {"train": train} if valid is None else {"train": train, "valid": valid}
+        state = self._new_state(model, optimizer, phases, epochs)
+        try:
+            self._emit("on_fit_start", state)
+            while state.epoch < epochs and state.stop_reason is None:
+                state.epoch += 1
+                self._emit("on_epoch_start", state)
+                row: dict[str, float] = {"epoch": state.epoch, "lr": float(optimizer.param_groups[0]["lr"])}
+                for state.phase, batches in phases.items():
+                    row |= self._run_phase(state, batches)
+                state.history.append(row)
+                self._emit("on_epoch_end", state)
+        except BaseException as error:
+            state.error = error
+            raise
+        finally:
+            self._emit_fit_end(state)
+        return state
+
+    def _run_phase(self, state: State, batches: Iterable[Any]) -> dict[str, float]:
+        training = state.phase == "train"
+        means = Means(self.metrics, self.device)
+        state.model.train(training)
+        _set_epoch(batches, state.epoch)
+        with torch.set_grad_enabled(training):
+            for batch in batches:
+                state.batch = self.to_device(batch)
+                self._emit("on_batch_start", state)
+                inputs, targets = state.batch
+                with self.autocast():
+                    output = state.model(inputs)
+                logits = output.float()  # losses and sums are 32-bit in every precision
+                loss = self.loss(logits, targets)
+                if training:
+                    state.optimizer.zero_grad(set_to_none=True)
+                    state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+                    state.scaler.unscale_(state.optimizer)
+                    self._emit("on_backward_end", state)
+                    state.scaler.step(state.optimizer)
+                    state.scaler.update()
+                    state.step += 1
+                state.logits, state.loss = logits.detach(), loss.detach()
+                means.add(state.logits, targets, state.loss)
+                self._emit("on_batch_end", state)
+                if training and state.stop_reason is not None:
+                    break  # the validation that follows is always whole
+        return means.read(state.phase)  # the phase's one wait for the device (in fp16 the scaler adds one a step)
+
+    def _new_state(
+        self, model: nn.Module, optimizer: Optimizer, phases: Mapping[Phase, Iterable[Any]], epochs: int
+    ) -> State:
+        return State(
+            self.place(model),
+            optimizer,
+            epochs,
+            self.device,
+            self.precision,
+            torch.amp.GradScaler(self.device.type, enabled=self.precision.scaled),
+            metric_names=tuple(f"{phase}_{name}" for phase in phases for name in ("loss", *self.metrics)),
+            phases=tuple(phases),
+            batches={phase: len(batches) for phase, batches in phases.items() if isinstance(batches, Sized)},
+        )
+
+    def place(self, model: nn.Module) -> nn.Module:
+        """The model on the device, in the memory order of this trainer."""
+        order = torch.channels_last if self.channels_last else torch.preserve_format
+        return model.to(self.device, memory_format=order)  # type: ignore[call-overload, no-any-return]
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Mixed precision as this trainer runs it, the same in training, validation and prediction."""
+        return torch.autocast(self.device.type, self.precision.dtype, enabled=self.precision.mixed)
+
+    def predict(self, model: nn.Module, batches: Iterable[Any]) -> Tensor:
+        """The logits of every example, in order: (N, classes), fp32, on the CPU. Targets are not looked at.
+
+        The model is moved to the device and left in eval mode. There must be at least one batch.
+        """
+        self.place(model).eval()
+        with torch.inference_mode(), self.autocast():
+            return torch.cat([model(self.to_device(inputs)).float() for inputs, _ in batches]).cpu()
+
+    def to_device(self, value: Any) -> Any:
+        """Tensors, and lists, tuples and dicts of them, on the device."""
+        if isinstance(value, Tensor):
+            order = torch.channels_last if self.channels_last else torch.contiguous_format
+            order = order if value.ndim == 4 else torch.preserve_format
+            # only CUDA keeps the source of such a copy alive; on Apple's GPUs it could be read after it is freed
+            return value.to(self.device, non_blocking=self.device.type == "cuda", memory_format=order)
+        if isinstance(value, (list, tuple)):
+            return tuple(self.to_device(item) for item in value)
+        if isinstance(value, dict):
+            return {key: self.to_device(item) for key, item in value.items()}
+        return value
+
+    def _emit(self, event: str, state: State) -> None:
+        for hook in self._hooks[event]:
+            hook(state)
+
+    def _emit_fit_end(self, state: State) -> None:
+        """Every callback's on_fit_end, even where one of them, or the fit, has failed; the first failure counts."""
+        failure: BaseException | None = None
+        for hook in self._hooks["on_fit_end"]:
+            try:
+                hook(state)
+            except BaseException as error:
+                failure = failure or error
+        if failure is None:
+            return
+        if state.error is not None:  # the fit's own failure is the one to report
+            log.warning("at the end of the failed fit, also: %s: %s", type(failure).__name__, failure)
+            return
+        state.error = failure
+        raise failure
+
+
+def choose_device(asked: str | torch.device = "auto") -> torch.device:
+    """The device `asked` for, or with "auto" the best there is. Raises UsageError where it is not there."""
+    if asked == "auto":
+        return torch.device(
+            "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        )
+    try:
+        device = torch.device(asked)
+        if device.type not in ("cpu", "cuda", "mps"):
+            raise RuntimeError("harness trains on cpu, cuda or mps")
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = (str(error) or "torch cannot use it").splitlines()[0]
+        raise UsageError(f"device {str(asked)!r} is not there", reason, "--device auto") from error
+    return device
+
+
+def _set_epoch(batches: Iterable[Any], epoch: int) -> None:
+    set_epoch = getattr(batches, "set_epoch", None)
+    if set_epoch is not None:
+        set_epoch(epoch)
+
+
+def _overrides(callback: Callback, event: str) -> bool:
+    return getattr(type(callback), event) is not getattr(Callback, event)

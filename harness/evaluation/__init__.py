@@ -1,0 +1,4 @@
+"""From predictions to numbers: accuracy, intervals, calibration, paired tests.
+
+Pure functions on values and arrays. Files are read and written in `runs/`.
+"""

@@ -1,0 +1,80 @@
+"""From predictions to numbers: accuracy with its interval, and paired tests."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+TOLD_APART = 0.05  # of a paired test: below it two models can be told apart
+Z95 = 1.959963984540054  # the normal distribution's 97.5 % point: a two-sided 95 % interval
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model said of one image that it had not been trained on."""
+
+    path: str
+    fold: int  # 1-based
+    label: str
+    predicted: str  # the class with the highest logit
+    probabilities: tuple[float, ...]  # in the order of the classes
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """A share of right predictions, with the 95 % interval that so many examples allow."""
+
+    right: int
+    n: int
+
+    @property
+    def value(self) -> float:
+        return self.right / self.n
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        return wilson_interval(self.right, self.n)
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return f"{100 * self.value:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f} %, n = {self.n})"
+
+
+def measure(predictions: Sequence[Prediction]) -> Accuracy:
+    """The accuracy of `predictions`, of which there must be at least one."""
+    return Accuracy(sum(p.predicted == p.label for p in predictions), len(predictions))
+
+
+def wilson_interval(right: int, n: int, z: float = Z95) -> tuple[float, float]:
+    """Wilson's score interval for a share (E. B. Wilson, 1927): sound for small n and for shares near 0 and 1."""
+    share, z2 = right / n, z * z
+    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = z / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    return (0.0 if right == 0 else centre - half), (1.0 if right == n else centre + half)
+
+
+def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
+    """The mean, and the sample standard deviation (n - 1), which is 0 for a single value."""
+    mean = sum(values) / len(values)
+    if len(values) == 1:
+        return mean, 0.0
+    return mean, math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
+
+
+def discordant(first: Iterable[Prediction], second: Iterable[Prediction]) -> tuple[int, int]:
+    """(images that `first` alone has right, images that `second` alone has), of those that both have judged."""
+    right = {p.path: p.predicted == p.label for p in second}
+    pairs = [(p.predicted == p.label, right[p.path]) for p in first if p.path in right]
+    return sum(a and not b for a, b in pairs), sum(b and not a for a, b in pairs)
+
+
+def paired_exact_test(better: int, worse: int) -> float:
+    """McNemar's test in its exact form (1947): the probability of such a difference, or a larger one, by chance alone.
+
+    Two models have judged the same images: `better` is how many the first alone got right, `worse` how many the second
+    alone. Two-sided; below TOLD_APART the two can be told apart.
+    """
+    n = better + worse
+    tail = sum(math.comb(n, k) for k in range(min(better, worse) + 1))
+    return min(1.0, tail / (1 << n) * 2)

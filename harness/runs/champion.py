@@ -1,0 +1,209 @@
+"""The champion: the one model that counts, in `models/`, with what it is worth and where it came from.
+
+    models/champion.pt, champion.json    the present one; experiment.py beside them where it needs a function of one
+    models/history/NNN/                  each there was: the same files, of the last few with the checkpoint, and what
+                                         of its run is small, by which `harness reproduce champion` works anywhere
+
+The history is written first and `champion.json` last, so that whatever ends a change, one whole champion is there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from harness.errors import ModelError, UsageError, storing
+from harness.runs.champion_form import Champion as Record
+from harness.util.checked import form, is_inside, read_json
+from harness.util.files import file_md5, locked, write_whole
+
+FOLDER = Path("models")
+RUNS = Path("runs")
+RECORD, CHECKPOINT, EXPERIMENT = "champion.json", "champion.pt", "experiment.py"
+OF_RUN = ("run.json", "metrics.jsonl", "predictions.csv", EXPERIMENT)  # kept with a champion
+HALF_WRITTEN = re.compile(  # as `write_whole` names what it has not finished
+    rf"\.({'|'.join(map(re.escape, {*OF_RUN, RECORD, CHECKPOINT}))})-[0-9a-f]{{8}}"
+)
+KEPT = 5  # champions whose checkpoint stays in the history
+
+
+@dataclass(frozen=True)
+class Champion:
+    """One champion, as `champion.json` describes it."""
+
+    record: dict[str, Any]
+    folder: Path = FOLDER
+
+    @property
+    def number(self) -> int:
+        number: int = self.record["number"]
+        return number
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / CHECKPOINT
+
+    @property
+    def run(self) -> Path:
+        """What the history keeps of its run, as a run folder."""
+        return place(self.number, self.folder)
+
+
+def place(number: int, folder: Path = FOLDER) -> Path:
+    """Where the history has a champion."""
+    return folder / "history" / f"{number:03d}"
+
+
+def present(folder: Path = FOLDER) -> Champion | None:
+    """The champion in `models/`; None where there is none.
+
+    `champion.json` says which it is: what a change that was cut off left beside it is put right from the history.
+    Raises ModelError where that cannot be.
+    """
+    path = folder / RECORD
+    if not path.is_file():
+        return None
+    champion = Champion(_read(path), folder)
+    md5 = champion.record["checkpoint"]["md5"]
+    if not _is(champion.checkpoint, md5):
+        if not _is(champion.run / CHECKPOINT, md5):
+            raise ModelError(
+                f"{champion.checkpoint} is not champion {champion.number}",
+                f"its content is not what {RECORD} says, and the history has it no more",
+                "harness data pull models",
+            )
+        install(champion.number, folder)
+    return champion
+
+
+def required(folder: Path = FOLDER) -> Champion:
+    """The champion. Raises UsageError where there is none."""
+    champion = present(folder)
+    if champion is not None:
+        return champion
+    tracked = folder.with_name(folder.name + ".dvc").is_file()
+    fix = "harness champion promote RUN" + (", or harness data pull models" if tracked else "")
+    raise UsageError("there is no champion", f"{folder / RECORD} is not there", fix)
+
+
+def named_so(typed: str) -> Champion | None:
+    """The champion, where that is what was typed and no file has that name. Raises UsageError where there is none."""
+    return required() if typed == "champion" and not Path(typed).exists() else None
+
+
+def history(folder: Path = FOLDER) -> list[dict[str, Any]]:
+    """Every champion there was, oldest first."""
+    found = (folder / "history").glob(f"*/{RECORD}")
+    return sorted((_read(path) for path in found if path.parent.name.isdecimal()), key=lambda record: record["number"])
+
+
+def run_id(folder: Path) -> str:
+    """The id of the run that the champion in `folder` came from. Raises ModelError for a damaged record."""
+    return str(_read(folder / RECORD)["run"]["id"])
+
+
+def next_number(folder: Path = FOLDER) -> int:
+    """The number of the champion that comes next."""
+    names = [path.name for path in (folder / "history").glob("*")]
+    return 1 + max((int(name) for name in names if name.isdecimal()), default=0)
+
+
+def keep(record: Mapping[str, Any], files: Mapping[str, bytes], folder: Path = FOLDER) -> None:
+    """Adds a champion to the history: the files of its run, by name, and last its record."""
+    where = place(record["number"], folder)
+    for name, content in files.items():
+        write_whole(where / name, content)
+    _write_record(record, where)
+
+
+def install(number: int, folder: Path = FOLDER) -> dict[str, Any]:
+    """Makes a champion of the history the present one, and returns its record. Raises UsageError where it is gone."""
+    where = place(number, folder)
+    record = _read(where / RECORD)
+    if not _is(where / CHECKPOINT, record["checkpoint"]["md5"]):
+        raise UsageError(
+            f"the checkpoint of champion {number} is not there any more, or is damaged",
+            f"the history keeps {KEPT} of them; the others are in earlier versions of models.dvc",
+            "git checkout COMMIT models.dvc, then harness data pull models",
+        )
+    for name in (CHECKPOINT, EXPERIMENT, RECORD):
+        if (where / name).is_file():
+            write_whole(folder / name, (where / name).read_bytes())
+        else:
+            (folder / name).unlink(missing_ok=True)
+    _prune(record, folder)
+    return record
+
+
+def _prune(record: Mapping[str, Any], folder: Path) -> None:
+    """Removes all but KEPT checkpoints of the history: first of all those stay to which one can roll back.
+
+    And what a process that was killed has left half written, which would else become part of the version.
+    """
+    kept, line = [], {each["number"]: each["replaced"] for each in history(folder)}
+    number: int | None = record["number"]
+    while number is not None and number not in kept:
+        kept.append(number)
+        number = line.get(number)
+    kept += [number for number in sorted(line, reverse=True) if number not in kept]
+    old = [place(number, folder) / CHECKPOINT for number in kept[KEPT:]]
+    half = [path for path in folder.rglob(".*-*") if HALF_WRITTEN.fullmatch(path.name)]
+    for path in (*old, *half):
+        if is_inside(path.parent / "-", folder):  # what lies behind a link is not ours
+            path.unlink(missing_ok=True)
+
+
+def rollback(*, runs: Path = RUNS, folder: Path = FOLDER) -> Champion:
+    """Makes the champion that the present one replaced the champion again. Raises UsageError where there is none."""
+    with alone(runs):
+        now = required(folder)
+        replaced = now.record["replaced"]
+        if replaced is None:
+            raise UsageError(
+                f"champion {now.number} is the first", "there is none before it", "harness champion history"
+            )
+        record = install(replaced, folder)
+        left = now.record | {"rolled_back": datetime.now().astimezone().isoformat(timespec="seconds")}
+        _write_record(left, now.run)
+    return Champion(record, folder)
+
+
+def note_version(record: dict[str, Any], version: str, *, runs: Path = RUNS, folder: Path = FOLDER) -> None:
+    """Keeps which version of MLflow's registry a champion is."""
+    record["registry"] = {"version": version}
+    with alone(runs):
+        _write_record(record, place(record["number"], folder))
+        now = present(folder)
+        if now is not None and now.number == record["number"]:  # else another one was promoted meanwhile
+            _write_record(record, folder)
+
+
+@contextlib.contextmanager
+def alone(runs: Path = RUNS) -> Iterator[None]:
+    """Within, no other process changes the champion: two would get the same number."""
+    with storing(runs):
+        runs.mkdir(parents=True, exist_ok=True)
+    with locked(runs / ".promoting", wait=True):
+        yield
+
+
+def _is(path: Path, md5: str) -> bool:
+    return path.is_file() and file_md5(path) == md5
+
+
+def _write_record(record: Mapping[str, Any], where: Path) -> None:
+    write_whole(where / RECORD, f"{json.dumps(record, indent=2)}\n".encode())
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = read_json(form(Record), path)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read", f"damaged: {error}", "harness data pull models") from error
+    return record

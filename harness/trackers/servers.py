@@ -1,0 +1,182 @@
+"""TensorBoard, MLflow and optuna-dashboard as servers on this machine: started together, and stopped together."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from harness.errors import HarnessError, UsageError
+from harness.util.addresses import without_secrets
+
+HOST = "127.0.0.1"  # this machine alone: neither server asks who is there
+NEAREST = 20  # ports that are tried above one that is in use
+READY_SECONDS = 120.0  # a new MLflow store takes half a minute on a slow machine
+STOP_SECONDS = 5.0
+LAST_LINES = 3
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy knows this machine's own servers
+TRAINING_PAGE = "/#/experiments?workflowType=machine_learning"  # MLflow opens on those for language models
+
+
+@dataclass
+class Server:
+    """One server process. Its output is kept, and shown only where it fails."""
+
+    name: str
+    command: list[str]
+    port: int
+    health: str  # a path that answers once it is ready
+    page: str = "/"  # the one that people should open
+    environment: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+    log: IO[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    def start(self) -> None:
+        self.log = tempfile.TemporaryFile()  # noqa: SIM115 - for the life of the process
+        self.process = subprocess.Popen(
+            self.command,
+            stdin=subprocess.DEVNULL,
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **self.environment},
+            start_new_session=os.name == "posix",  # Ctrl-C is ours to answer, for it and its workers
+        )
+
+    def ready(self) -> bool:
+        """Whether it answers. Raises HarnessError where it has ended instead."""
+        self.require_alive()
+        try:
+            with DIRECT.open(self.address + self.health, timeout=2):
+                return True
+        except urllib.error.HTTPError:
+            return True
+        except OSError:
+            return False
+
+    def require_alive(self) -> None:
+        code = self.process.poll() if self.process is not None else None
+        if code is not None:
+            raise HarnessError(
+                f"{self.name} has ended with exit code {code}", self._last_words(), f"{' '.join(self.command)}"
+            )
+
+    def end(self, number: int) -> None:
+        """Sends the signal to it and to its workers."""
+        if self.process is not None:
+            with contextlib.suppress(OSError):
+                if os.name == "posix":
+                    os.killpg(self.process.pid, number)
+                else:
+                    self.process.kill()
+
+    def stopped(self, seconds: float) -> bool:
+        """Whether it has ended within so many seconds."""
+        if self.process is not None:
+            try:
+                self.process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                return False
+        if self.log is not None:
+            self.log.close()
+        return True
+
+    def _last_words(self) -> str:
+        assert self.log is not None
+        self.log.seek(0)
+        lines = [line for line in self.log.read().decode("utf-8", "replace").splitlines() if line.strip()]
+        return without_secrets(" | ".join(lines[-LAST_LINES:]), *self.environment.values()) or "it said nothing"
+
+
+def tensorboard(runs: Path, port: int) -> Server:
+    """TensorBoard over all event files below `runs`."""
+    module = [sys.executable, "-m", "harness.trackers.tensorboard.server"]
+    module += ["--logdir", str(runs), "--reload_interval", "2"]
+    return Server("TensorBoard", [*module, "--host", HOST, "--port", str(port)], port, "/data/environment")
+
+
+def mlflow(uri: str, port: int) -> Server:
+    """MLflow's pages over the store `uri`. Its job workers, 2 GB of memory for what we do not use, stay off."""
+    module = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
+    environment = {"MLFLOW_BACKEND_STORE_URI": uri}  # not among the arguments, which everybody on the machine can read
+    environment |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    return Server("MLflow", [*module, "--host", HOST, "--port", str(port)], port, "/health", TRAINING_PAGE, environment)
+
+
+def dashboard(storage: str, port: int) -> Server:
+    """optuna-dashboard over all studies in a storage."""
+    command = [sys.executable, "-m", "harness.tuning.dashboard", HOST, str(port)]
+    environment = {"HARNESS_STORAGE": storage}  # not among the arguments, which everybody on the machine can read
+    return Server("optuna-dashboard", command, port, "/api/studies", "/dashboard/", environment)
+
+
+def free_port(wanted: int | None, default: int, option: str) -> int:
+    """`wanted`, or the first free one from `default` up. Raises UsageError where the one that is wanted is in use."""
+    for port in [wanted] if wanted is not None else range(default, default + NEAREST):
+        with socket.socket() as probe:
+            if os.name == "posix":
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+            except (OSError, OverflowError) as error:
+                last = error
+                continue
+            return port
+    raise UsageError(
+        f"port {default if wanted is None else wanted} cannot be used",
+        f"{getattr(last, 'strerror', None) or last}",
+        f"{option} with another number, or without that option for the next free one",
+    )
+
+
+@contextlib.contextmanager
+def running(servers: Sequence[Server]) -> Iterator[None]:
+    """Starts all and waits until each answers; stops all at the end, whatever it is."""
+    try:
+        for server in servers:
+            server.start()
+        deadline = time.monotonic() + READY_SECONDS
+        waiting = list(servers)
+        while waiting:
+            waiting = [server for server in waiting if not server.ready()]
+            if waiting and time.monotonic() > deadline:
+                raise HarnessError(
+                    f"{waiting[0].name} does not answer", f"waited {READY_SECONDS:.0f} s", " ".join(waiting[0].command)
+                )
+            time.sleep(0.2)
+        yield
+    finally:
+        _stop(servers)
+
+
+def _stop(servers: Sequence[Server]) -> None:
+    """Ends all with their workers: politely, then not. A second Ctrl-C changes nothing of that."""
+    before = None
+    if threading.current_thread() is threading.main_thread():
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        left = list(servers)
+        for number in (15, 9):  # SIGTERM, SIGKILL
+            for server in left:
+                server.end(number)
+            left = [server for server in left if not server.stopped(STOP_SECONDS)]
+        for server in servers:
+            server.end(9)  # workers that have outlived it
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGINT, before)

@@ -1,0 +1,72 @@
+"""`torch.compile`, with what it costs and what it gives on this machine."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from harness.engine.trainer import Trainer
+from harness.errors import TrainingError
+
+STEPS = 3  # that are timed of each kind; the fastest counts
+
+
+@dataclass(frozen=True)
+class BreakEven:
+    """Seconds of a training step (forward and backward), and of compiling."""
+
+    before: float
+    after: float
+    compiling: float
+
+    def __str__(self) -> str:
+        took = (
+            f"compiling took {self.compiling:.0f} s, and a step takes {self.after:.3g} s instead of {self.before:.3g} s"
+        )
+        if self.after >= self.before:
+            return f"{took}: it never pays here (-s compile=false)"
+        return f"{took}: it pays after {self.compiling / (self.before - self.after):,.0f} steps"
+
+
+def compile_model(model: nn.Module, trainer: Trainer, batch: tuple[Tensor, Tensor]) -> BreakEven:
+    """Compiles `model` in place, its state dict and its weights unchanged, and times steps before and after.
+
+    Another size of batch, and validation, are compiled once more, when they first come. Raises TrainingError where it
+    cannot be compiled.
+    """
+    weights = copy.deepcopy(model.state_dict())
+    trainer.place(model).train()
+    devices = [trainer.device] if trainer.device.type == "cuda" else []
+    with torch.random.fork_rng(devices):  # what is random later must not depend on having measured
+        before = min(_seconds(lambda: _step(model, trainer, batch), trainer) for _ in range(STEPS))
+        model.compile()
+        try:
+            first = _seconds(lambda: _step(model, trainer, batch), trainer)
+        except Exception as error:  # no compiler, or code that it cannot take
+            why = (str(error).splitlines() or [type(error).__name__])[0]
+            raise TrainingError("the model cannot be compiled", why, "-s compile=false") from error
+        after = min(_seconds(lambda: _step(model, trainer, batch), trainer) for _ in range(STEPS))
+    model.load_state_dict(weights)
+    model.zero_grad(set_to_none=True)
+    return BreakEven(before, after, max(0.0, first - after))
+
+
+def _step(model: nn.Module, trainer: Trainer, batch: tuple[Tensor, Tensor]) -> None:
+    inputs, targets = trainer.to_device(batch)
+    with trainer.autocast():
+        logits = model(inputs)
+    trainer.loss(logits.float(), targets).backward()  # type: ignore[no-untyped-call]
+    model.zero_grad(set_to_none=True)
+
+
+def _seconds(step: Callable[[], None], trainer: Trainer) -> float:
+    started = time.perf_counter()
+    step()
+    if trainer.device.type == "cuda":
+        torch.cuda.synchronize(trainer.device)
+    return time.perf_counter() - started

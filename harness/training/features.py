@@ -1,0 +1,234 @@
+"""The frozen prefix of a model, run once per image and kept: what trains is the rest of the model, on its outputs."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from harness.cache.recipe import Recipe
+from harness.cache.rows import Array, Rows
+from harness.cache.store import GB, Cache
+from harness.config.experiment import Experiment
+from harness.config.fields import plain
+from harness.data.loading import Batches, ImageSource, Key, Source, Views
+from harness.data.pixels import DECODER, Pixels
+from harness.data.transforms import Augment, Transform, as_square, augmentation, seeded
+from harness.engine.trainer import Callback, State, Trainer
+from harness.errors import TrainingError
+from harness.models.prefix import CannotCutError, Cut, cut, digest
+from harness.util.console import counted, say
+
+BATCH_SIZE = 64  # images that the prefix takes at once
+VERSION = 1  # of how features are computed here
+SHARE = 0.5  # of the cache's limit that one entry may take
+_shapes: dict[Any, tuple[int, ...]] = {}  # of the features of an image, by (architecture, frozen part, image size)
+
+
+class Features:
+    """What a frozen prefix makes of images; a `Source` of batches of it.
+
+    Rows are found by the MD5 of an image's file, or, of an augmented view, by that, its place in the listing, and the
+    view. Four-dimensional features are kept with their channels last.
+    """
+
+    random = False
+
+    def __init__(self, rows: Rows, items: Mapping[Key, str], half: torch.dtype, view: Views | None = None) -> None:
+        self._rows = rows
+        self._places = dict(zip(items, rows.places(items.values()), strict=True))  # by view and index
+        self._half = half  # the type of what is 16 bits wide
+        self._view = view
+
+    def load(self, keys: Sequence[Key]) -> Tensor:
+        """(B, ...) in the precision in which they were computed."""
+        viewed = [(1 if self._view is None else self._view(epoch, index), index) for epoch, index in keys]
+        features = torch.from_numpy(self._rows.take([self._places[key] for key in viewed]))
+        if features.dtype == torch.int16:  # numpy knows no bfloat16
+            features = features.view(self._half)
+        return features.permute(0, 3, 1, 2) if features.ndim == 4 else features
+
+    def finish(self, loaded: Tensor) -> Tensor:
+        """As they are."""
+        return loaded
+
+
+class StillFrozen(Callback):
+    """Ends a fit on features in which somebody changes what the features were made by.
+
+    Raises TrainingError at the start or the end of an epoch.
+    """
+
+    def __init__(self, prefix: nn.Module) -> None:
+        self._prefix = prefix
+        self._before: list[object] = []
+
+    def on_fit_start(self, state: State) -> None:
+        self._before = self._now(state.model)
+
+    def on_epoch_start(self, state: State) -> None:
+        if self._now(state.model) != self._before:
+            raise TrainingError(
+                "the frozen part is not what it was",
+                f"in epoch {state.epoch} or before, something changed it; but it is no longer run",
+                "-s cache=false, with which it runs in every epoch",
+            )
+
+    def on_epoch_end(self, state: State) -> None:
+        self.on_epoch_start(state)
+
+    def _now(self, model: nn.Module) -> list[object]:
+        """Of each layer: whether it is in its place, who listens to it, and the versions of its weights."""
+        found: list[object] = []
+        for name, layer in self._prefix.named_modules():
+            if name and not any(True for _ in layer.children()):
+                found += [model.get_submodule(name) is layer, len(layer._forward_hooks), len(layer._forward_pre_hooks)]
+        for value in (*self._prefix.parameters(), *self._prefix.buffers()):
+            found += [id(value), value._version, value.requires_grad]
+        return found
+
+
+def why_live(experiment: Experiment) -> str:
+    """Why a frozen prefix must run in every epoch, with what to do about it; nothing where it need not.
+
+    It may have to for reasons of the model, too: then `find_cut` raises.
+    """
+    if not experiment.cache:
+        return "cache=false keeps nothing: -s cache=true"
+    if experiment.augment is not None and experiment.views is None:
+        return "augmentation is random: -s views=4 keeps 4 views of each image, -s augment=none one"
+    if experiment.augment is not None and _identity(experiment.augment) is None:
+        return "nothing tells whether the augmentation is still the same: give a function that stands in a file"
+    if any(type(callback).on_batch_start is not Callback.on_batch_start for callback in experiment.callbacks):
+        return "a callback may replace the images of a batch"
+    return ""
+
+
+def find_cut(experiment: Experiment, model: nn.Module, images: int, cache: Cache) -> Cut:
+    """Where to cut a model with a frozen part. Raises CannotCutError where that cannot be, or takes too much room."""
+    key = (experiment.model, experiment.freeze, experiment.image_size)
+    found = cut(model, experiment.image_size, _shapes.get(key))
+    if isinstance(experiment.model, str):  # a function may make another model the next time
+        _shapes[key] = found.shape
+    size = 4 * images * int(np.prod(found.shape)) * (1 + (experiment.views or 0))
+    if size > SHARE * cache.limit:
+        raise CannotCutError(
+            f"its output would take {size / GB:.0f} GB, of {cache.limit / GB:.0f} GB for the whole cache: "
+            f"HARNESS_CACHE_GB={2 * size // GB + 1}, or freeze more"
+        )
+    return found
+
+
+def feature_sources(
+    experiment: Experiment,
+    found: Cut,
+    pixels: Pixels,
+    indices: Sequence[int],
+    transform: Transform,
+    trainer: Trainer,
+    cache: Cache,
+) -> tuple[Source, Source]:
+    """(of training, of validation): the features of the images at `indices`, computed now or found in the cache.
+
+    The model whose prefix it is must be on the trainer's device. Raises DataError where an image is gone.
+    """
+    parts = {
+        "prefix": digest(found.prefix),
+        "transform": transform.to_dict(),
+        "precision": trainer.precision.name,
+        "channels_last": trainer.channels_last,
+        "device": _arithmetic(trainer.device),
+        "torch": torch.__version__,
+        "version": VERSION,
+        **DECODER,
+    }
+    about = f"{plain(experiment.model)} {_until(experiment)} at {experiment.image_size} px, {trainer.precision.name}"
+
+    def computed(augment: Augment | None, items: Mapping[str, Key], recipe: Recipe) -> Rows:
+        source = ImageSource(pixels, transform, augment, experiment.seed)
+        return cache.rows(recipe, list(items), lambda missing: _compute(found, source, items, missing, trainer))
+
+    hashes, half = pixels.hashes, trainer.precision.dtype
+    rows = computed(None, {hashes[i]: (1, i) for i in indices}, Recipe("features", about, parts))
+    validation = Features(rows, {(1, i): hashes[i] for i in indices}, half)
+    augment = augmentation(experiment.augment, experiment.image_size)
+    if augment is None or experiment.views is None:
+        return validation, validation
+    parts = parts | {
+        "augment": _identity(experiment.augment),
+        "augmented": _sample(augment, experiment.image_size),
+        "seed": experiment.seed,
+        "torchvision": metadata.version("torchvision"),
+    }
+    items = {f"{hashes[i]}:{i}:{view}": (view, i) for view in range(1, experiment.views + 1) for i in indices}
+    rows = computed(augment, items, Recipe("features", f"{about}, {experiment.views} views", parts))
+    view = Views(experiment.views, experiment.seed, len(hashes))
+    return Features(rows, {key: item for item, key in items.items()}, half, view), validation
+
+
+def _compute(
+    found: Cut, source: ImageSource, items: Mapping[str, Key], missing: Sequence[str], trainer: Trainer
+) -> Iterator[Array]:
+    """The features of the `missing` items, in their order, a batch at a time."""
+    started = time.perf_counter()
+    keys = [items[item] for item in missing]
+    batches = [keys[start : start + BATCH_SIZE] for start in range(0, len(keys), BATCH_SIZE)]
+    loaded = Batches(source, source.pixels.images.labels, batches, device=trainer.device)
+    found.prefix.eval()
+    for images, _ in counted(loaded, len(batches), "the frozen part, once"):
+        with torch.inference_mode(), trainer.autocast():
+            features = found.prefix(trainer.to_device(images))
+        features = (features.permute(0, 2, 3, 1) if features.ndim == 4 else features).contiguous().cpu()
+        yield (features.view(torch.int16) if features.element_size() == 2 else features).numpy()
+    seconds = time.perf_counter() - started
+    what = "images" if source.augment is None else "augmented views"
+    say(f"frozen part: {len(missing)} {what} in {seconds:.1f} s, once for all epochs, folds and later runs")
+
+
+def _until(experiment: Experiment) -> str:
+    return f"up to {experiment.freeze}" if isinstance(experiment.freeze, str) else "without its head"
+
+
+def _arithmetic(device: torch.device) -> str:
+    """What does the arithmetic, as far as its results may differ."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type} {torch.backends.cpu.get_cpu_capability()}" if device.type == "cpu" else device.type
+
+
+def _identity(augment: str | Callable[..., object] | None) -> str | None:
+    """What tells an augmentation from others: its name, or, of a function, its code and the file in which it stands.
+
+    None where that does not tell: a function made by another, or an object.
+    """
+    if augment is None or isinstance(augment, str):
+        return augment
+    if not inspect.isfunction(augment) or augment.__closure__ is not None:
+        return None
+    try:
+        content = Path(inspect.getfile(augment)).read_bytes()
+    except (OSError, TypeError):
+        return None
+    code = augment.__code__
+    own = (augment.__qualname__, code.co_code, code.co_consts, code.co_names, augment.__defaults__)
+    text = re.sub(r" at 0x[0-9a-f]+", "", repr((*own, augment.__kwdefaults__)))
+    return hashlib.sha256(content + text.encode()).hexdigest()
+
+
+def _sample(augment: Augment, image_size: int) -> str:
+    """SHA-256 of what the augmentation makes of noise: it may depend on what no look at its code shows."""
+    noise = torch.randint(0, 256, (3, image_size, image_size), generator=torch.Generator().manual_seed(0))
+    found = hashlib.sha256()
+    for number in range(8):
+        with seeded(0, number):
+            found.update(as_square(augment(noise.to(torch.uint8)), image_size).contiguous().numpy().data)
+    return found.hexdigest()

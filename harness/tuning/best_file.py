@@ -1,0 +1,98 @@
+"""`best.py`: the experiment's file with the best trial's values, which `harness run` reproduces."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.config.experiment import Experiment
+
+
+class CannotBeWrittenError(Exception):
+    """A value that no Python text stands for."""
+
+
+def best_file(
+    path: Path,
+    written: Experiment,
+    best: Experiment,
+    about: str,
+    parameters: Mapping[str, Any],
+    threads: int | None = None,
+) -> str:
+    """The text of a file that defines the experiment `best`: the one at `path`, which defines `written`, with changes.
+
+    What cannot be typed, a function within a function say, is asked of the file's own `search_space` for the trial's
+    `parameters`. With `threads`, a run of it uses so many: on a CPU another number rounds sums in another order, and
+    small differences grow in training. Raises CannotBeWrittenError.
+    """
+    source = path.read_text(encoding="utf-8")
+    names = [item.name for item in dataclasses.fields(best)]
+    differs = {name: getattr(best, name) for name in names if getattr(best, name) != getattr(written, name)}
+    typed: dict[str, str] = {"name": repr(best.name)}
+    asked = []
+    for name, value in differs.items():
+        try:
+            typed[name] = _typed(value)
+        except CannotBeWrittenError:
+            asked.append(name)
+    lines = []
+    if threads:
+        lines += ["import torch  # noqa: E402", "", f"torch.set_num_threads({threads})  # as it was trained"]
+    if asked:
+        if "\ndef search_space(" not in f"\n{source}":
+            raise CannotBeWrittenError(f"{', '.join(asked)} cannot be written down")
+        lines += [
+            "import optuna  # noqa: E402",
+            "",
+            f"found = search_space(optuna.trial.FixedTrial({dict(parameters)!r}))",
+        ]
+        typed |= {name: f"found[{name!r}]" for name in asked}
+    lines += ["experiment = experiment.replace(", *(f"    {name}={text}," for name, text in typed.items()), ")"]
+    body, end = _cut(source)
+    beside = _beside(source, path.parent)
+    return "\n".join([f"# {about}", *beside, body, f"# {about}", *lines, "", end]).rstrip() + "\n"
+
+
+def is_literal(value: Any) -> bool:
+    """Whether it is its own text in Python."""
+    if isinstance(value, (tuple, list)):
+        return all(is_literal(item) for item in value)
+    return value is None or isinstance(value, (bool, int, float, str))
+
+
+def _typed(value: Any) -> str:
+    """A value in Python: a function by its name in this file, or from where it can be imported."""
+    if is_literal(value):
+        return repr(value)
+    name, module = getattr(value, "__qualname__", ""), getattr(value, "__module__", "")
+    if not name or "<" in name or not module:
+        raise CannotBeWrittenError(f"{value!r} has no name")
+    if module.startswith("harness_experiment_"):
+        return str(name)
+    return f'__import__("importlib").import_module({module!r}).{name}'
+
+
+def _cut(source: str) -> tuple[str, str]:
+    """The file before and from its `if __name__ == "__main__":` on."""
+    lines = source.splitlines()
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.If) and "__name__" in ast.unparse(node.test):
+            return "\n".join(lines[: node.lineno - 1]).rstrip() + "\n", "\n".join(lines[node.lineno - 1 :])
+    return source.rstrip() + "\n", ""
+
+
+def _beside(source: str, folder: Path) -> list[str]:
+    """Lines that let the file import what lies beside the one that it was made of, if it does."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.partition(".")[0])
+    if not any((folder / f"{name}.py").is_file() or (folder / name / "__init__.py").is_file() for name in names):
+        return []
+    return ["import sys", "", f"sys.path.append({str(folder.absolute())!r})"]

@@ -1,0 +1,70 @@
+"""What is searched, and how: all that a process needs to work on a study."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.config.experiment import Experiment
+from harness.runs.study_folder import StudyFolder
+from harness.tuning.records import ACCURACY, LOSS
+from harness.tuning.space import Space, structure
+from harness.workflows.plan import Plan, frozen_part, vary
+
+
+@dataclass(frozen=True)
+class Job:
+    """A study's settings, and what is known before its first trial."""
+
+    plan: Plan  # of the experiment as written
+    space: Space
+    distributions: Mapping[str, Any]  # of the parameters, by name
+    folder: StudyFolder
+    source: Path  # the experiment's file
+    metric: str
+    total: int  # trials
+    pruner: str = "paired"
+    pareto: bool = False
+    keep: int = 3  # trials whose weights are kept
+    trackers: tuple[str, ...] = ()
+    _plans: dict[Any, Plan] = field(default_factory=dict)
+
+    def placed(self, folder: StudyFolder) -> Job:
+        """The same in that folder."""
+        return dataclasses.replace(self, folder=folder)
+
+    @property
+    def experiment(self) -> Experiment:
+        return self.plan.experiment
+
+    @property
+    def prunes(self) -> bool:
+        return self.pruner == "paired" and not self.pareto and scored_by_image(self.experiment, self.metric)
+
+    def plan_of(self, experiment: Experiment) -> Plan:
+        """The plan of one trial. What its model needs is looked at once for each structure. Raises HarnessError."""
+        key = structure(experiment)
+        if experiment == self.experiment:
+            return self.plan
+        if key not in self._plans:
+            plan = vary(self.plan, experiment)
+            if plan.pixels is not self.plan.pixels:  # other images: those of one size at a time are enough in memory
+                return plan
+            self._plans[key] = plan
+        return dataclasses.replace(self._plans[key], experiment=experiment)
+
+    def kind_of(self, plan: Plan) -> str:
+        """How trials differ in what they cost."""
+        size = plan.experiment.image_size
+        other = f" at {size} px" if size != self.experiment.image_size else ""
+        return (
+            f"{frozen_part(plan.experiment.freeze)} frozen{'' if plan.once or not plan.frozen else ', run live'}{other}"
+        )
+
+
+def scored_by_image(experiment: Experiment, metric: str) -> bool:
+    """Whether the metric is a mean over validation images of what is known of each."""
+    return metric == ACCURACY or (metric == LOSS and experiment.loss == "cross_entropy")

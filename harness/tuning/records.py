@@ -1,0 +1,211 @@
+"""What a study's storage holds of each trial, so that any machine can go on with it, compare, and report."""
+
+from __future__ import annotations
+
+import base64
+import statistics
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.trial import FrozenTrial, TrialState
+
+from harness.evaluation.accuracy import Accuracy, Prediction
+from harness.training.fit import Result
+from harness.tuning.forms import TrialAttributes, TrialFold
+from harness.util.checked import FormError, checked, form
+
+ACCURACY, LOSS = "valid_accuracy", "valid_loss"  # the metrics that are known of each image
+SMALLEST, STEPS = -10, 16  # losses are kept as steps of a 16th of a power of two from 2**-10 up, to 4 % therefore
+
+
+@dataclass(frozen=True)
+class FoldRecord:
+    """One fold of a trial, in the order of the fold's validation images."""
+
+    fold: int
+    value: float  # of the metric that is searched for
+    right: NDArray[np.bool_]  # (n,)
+    losses: NDArray[np.float64] | None  # (n,) cross-entropy, where that is what is searched for
+    curve: tuple[float, ...]  # validation accuracy by epoch
+    seconds: float  # all that it took
+    loop_seconds: float  # of that, training and validation: without what is done once and shared
+    checkpoint: str
+
+    @property
+    def n(self) -> int:
+        return len(self.right)
+
+    @property
+    def scores(self) -> NDArray[np.float64]:
+        """(n,) more is better."""
+        return self.right.astype(np.float64) if self.losses is None else -self.losses
+
+    @classmethod
+    def of(cls, result: Result, metric: str, classes: Sequence[str]) -> FoldRecord:
+        """Of a fold that has been trained. `classes` are in the order of the probabilities."""
+        known = result.predictions
+        return cls(
+            fold=result.fold,
+            value=result.history[result.best_epoch - 1][metric],
+            right=np.array([p.label == p.predicted for p in known]),
+            losses=_losses(known, classes) if metric == LOSS else None,
+            curve=tuple(row["valid_accuracy"] for row in result.history),
+            seconds=result.seconds,
+            loop_seconds=sum(row["train_seconds"] + row["valid_seconds"] for row in result.history),
+            checkpoint=result.checkpoint.name,
+        )
+
+    def to_plain(self) -> dict[str, Any]:
+        """As JSON can hold it, in 64 kB for 300,000 images: what a column of text in MySQL takes."""
+        losses = None
+        if self.losses is not None:
+            steps = STEPS * (np.log2(np.maximum(self.losses, 2.0**SMALLEST)) - SMALLEST)
+            losses = _packed(np.clip(np.round(steps), 0, 255).astype(np.uint8))
+        return {
+            "value": self.value,
+            "n": self.n,
+            "right": _packed(np.packbits(self.right)),
+            "losses": losses,
+            "curve": list(self.curve),
+            "seconds": round(self.seconds, 3),
+            "loop_seconds": round(self.loop_seconds, 3),
+            "checkpoint": self.checkpoint,
+        }
+
+    @classmethod
+    def from_plain(cls, fold: int, found: Mapping[str, Any]) -> FoldRecord:
+        losses = None
+        if found["losses"] is not None:
+            losses = 2.0 ** (_unpacked(found["losses"], found["n"]) / STEPS + SMALLEST)
+        right = np.unpackbits(_unpacked(found["right"], -(-found["n"] // 8)), count=found["n"]).astype(bool)
+        seconds = found["seconds"], found["loop_seconds"]
+        return cls(fold, found["value"], right, losses, tuple(found["curve"]), *seconds, found["checkpoint"])
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """A trial as the storage has it. `place` is its own number; Optuna counts a trial anew that had to begin again."""
+
+    frozen: FrozenTrial
+    place: int
+
+    @property
+    def number(self) -> int:
+        return self.frozen.number
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        return self.frozen.user_attrs
+
+    @property
+    def state(self) -> str:
+        """waiting, running, complete, pruned, failed; or "died" for one that another has taken the place of."""
+        if "died" in self.attributes and self.frozen.state == TrialState.FAIL:
+            return "died"
+        return {TrialState.FAIL: "failed"}.get(self.frozen.state, self.frozen.state.name.lower())
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """What it changed of the experiment."""
+        return dict(self.attributes.get("changes", {}))
+
+    @property
+    def value(self) -> float:
+        """Of the metric that is searched for, pooled over the images of its folds."""
+        return pooled(self.folds)
+
+    @property
+    def accuracy(self) -> Accuracy:
+        right = self.right
+        return Accuracy(int(right.sum()), len(right))
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """(N,) over all its folds."""
+        return np.concatenate([fold.right for fold in self.folds])
+
+    @cached_property
+    def folds(self) -> list[FoldRecord]:
+        found = {int(n[4:]): kept for n, kept in self.attributes.items() if _is_fold(n)}
+        return [FoldRecord.from_plain(fold, found[fold]) for fold in sorted(found)]
+
+    @property
+    def seconds(self) -> float:
+        """That its folds took."""
+        return sum(fold.seconds for fold in self.folds)
+
+    @property
+    def loop_seconds(self) -> float:
+        """Of training and validation alone."""
+        return loop_seconds(self.folds)
+
+    @property
+    def kind(self) -> str:
+        return str(self.attributes.get("kind", ""))
+
+
+def pooled(folds: Sequence[FoldRecord]) -> float:
+    """The mean over images."""
+    return sum(fold.value * fold.n for fold in folds) / sum(fold.n for fold in folds)
+
+
+def loop_seconds(folds: Sequence[FoldRecord]) -> float:
+    """That training and validation took, by the median of the folds: the very first also warms up the machine."""
+    return statistics.median(fold.loop_seconds for fold in folds) * len(folds) if folds else 0.0
+
+
+def places(trials: Sequence[FrozenTrial]) -> list[TrialRecord]:
+    """Each trial with its place: one that replaces a dead one has that one's, all others count up.
+
+    Raises FormError where what is kept of one has another form: a storage may come from anywhere.
+    """
+    known: dict[int, int] = {}
+    originals = 0
+    for trial in sorted(trials, key=lambda trial: trial.number):
+        _require_form(trial)
+        instead_of = trial.user_attrs.get("instead_of")
+        if instead_of is not None and instead_of not in known:
+            raise FormError(f"trial {trial.number} takes the place of {instead_of}, which is not there")
+        known[trial.number] = originals if instead_of is None else known[instead_of]
+        originals += instead_of is None
+    return [TrialRecord(trial, known[trial.number]) for trial in trials]
+
+
+def _require_form(trial: FrozenTrial) -> None:
+    try:
+        checked(form(TrialAttributes), trial.user_attrs)
+        for name, kept in trial.user_attrs.items():
+            if _is_fold(name):
+                checked(form(TrialFold), kept)
+    except FormError as error:
+        raise FormError(f"trial {trial.number} is damaged: {error}") from error
+
+
+def _is_fold(name: str) -> bool:
+    return name.startswith("fold") and name[4:].isdecimal() and len(name) < 10
+
+
+def _losses(predictions: Sequence[Prediction], classes: Sequence[str]) -> NDArray[np.float64]:
+    chosen = np.array([p.probabilities[classes.index(p.label)] for p in predictions])
+    losses: NDArray[np.float64] = -np.log(np.maximum(chosen, np.finfo(np.float64).tiny))
+    return losses
+
+
+def _packed(values: NDArray[np.uint8]) -> str:
+    return base64.b64encode(zlib.compress(values.tobytes(), 9)).decode()
+
+
+def _unpacked(text: str, size: int) -> NDArray[np.uint8]:
+    """(size,) the bytes. Raises FormError where there are more or fewer: a few may stand for gigabytes."""
+    try:
+        content = zlib.decompressobj().decompress(base64.b64decode(text), size + 1)
+    except (ValueError, zlib.error) as error:
+        raise FormError(f"what is kept of a fold cannot be unpacked: {error}") from error
+    if len(content) != size:
+        raise FormError("what is kept of a fold is not of as many images as it says")
+    return np.frombuffer(content, np.uint8)

@@ -1,0 +1,214 @@
+"""Where a study is kept: a journal file, a database, or Optuna's proxy before one."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import sqlalchemy
+import sqlalchemy.exc
+from optuna.storages.journal import JournalFileBackend
+
+from harness.errors import HarnessError, RemoteError, UsageError
+from harness.tuning.space import quiet
+from harness.util.addresses import short_address, without_secrets
+from harness.util.files import HAS_LOCKS, locked
+
+MEMORY = ":memory:"
+DRIVERS = {"postgresql": ("psycopg", "psycopg[binary]"), "mysql": ("pymysql", "pymysql")}
+SCHEMES = ("postgresql", "mysql", "sqlite", "grpc")
+GRPC_SECONDS = 10
+AGAIN_SECONDS = 1.0
+
+
+def open_storage(address: str) -> optuna.storages.BaseStorage:
+    """The storage at `address`: a file, `grpc://HOST:PORT`, or the URL of a database.
+
+    Raises RemoteError where it does not answer, UsageError where the address is none.
+    """
+    with quiet(), answering(address):
+        if address == MEMORY:
+            return optuna.storages.InMemoryStorage()
+        if address.startswith("grpc://"):
+            return _proxy(address)
+        if "://" in address:
+            return _database(_with_driver(address))
+        path = Path(address)
+        _require_journal(path)
+        lock: Any = _Lock(path) if HAS_LOCKS else None
+        if HAS_LOCKS and path.is_file():  # whose last line is mended before it is read
+            lock.acquire()
+            lock.release()
+        return optuna.storages.JournalStorage(JournalFileBackend(str(path), lock))
+
+
+def copied(address: str, study: str) -> optuna.storages.BaseStorage:
+    """A copy in memory of that study, or of none where it is not there: nothing is written where it lies.
+
+    Raises as `open_storage` does.
+    """
+    copy = optuna.storages.InMemoryStorage()
+    with quiet(), answering(address):
+        storage = _to_read(address)
+        if storage is None:
+            return copy
+        try:
+            if study in {found.study_name for found in storage.get_all_studies()}:
+                optuna.copy_study(from_study_name=study, from_storage=storage, to_storage=copy, to_study_name=study)
+        finally:
+            close(storage)
+    return copy
+
+
+def close(storage: optuna.storages.BaseStorage) -> None:
+    """Leaves the database, if it is one."""
+    storage.remove_session()
+    engine = getattr(storage, "engine", None)
+    if engine is not None:
+        engine.dispose()
+
+
+def _to_read(address: str) -> optuna.storages.BaseStorage | None:
+    """The storage, of which nothing is made or mended; None where there is none yet."""
+    if address == MEMORY:
+        return None
+    if address.startswith("grpc://"):
+        return _proxy(address)
+    if "://" not in address:
+        _require_journal(Path(address))
+        exists = Path(address).is_file()
+        return optuna.storages.JournalStorage(JournalFileBackend(address)) if exists else None
+    url = _with_driver(address)
+    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///").partition("?")[0]).exists():
+        return None
+    if not _has_studies(url):
+        return None
+    return optuna.storages.RDBStorage(url, skip_table_creation=True)
+
+
+def _has_studies(url: str) -> bool:
+    """Whether a database holds studies. Raises UsageError for another program's, which Optuna's tables would break."""
+    engine = sqlalchemy.create_engine(url)
+    try:
+        tables = {*sqlalchemy.inspect(engine).get_table_names()}
+    finally:
+        engine.dispose()
+    if "alembic_version" in tables and "studies" not in tables:  # by which both would say the version of their tables
+        raise UsageError(
+            f"{short_address(url)} is the database of another program",
+            f"it holds {', '.join(sorted(tables)[:3])} …, and no studies; Optuna's tables would damage it",
+            "--storage with another database, or without it: a journal file",
+        )
+    return "studies" in tables
+
+
+@contextlib.contextmanager
+def answering(address: str) -> Iterator[None]:
+    """Whatever a storage raises within becomes a RemoteError, without passwords."""
+    try:
+        yield
+    except (HarnessError, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        first = without_secrets(str(error).strip() or type(error).__name__, address).splitlines()[0][:200]
+        file = "://" not in address
+        raise RemoteError(
+            f"the study's storage at {short_address(address)} cannot be used",
+            first,
+            f"mv {address} {address}.damaged, to begin anew"
+            if file and isinstance(error, ValueError)
+            else "make it writable, or choose another --storage"
+            if file
+            else "check the address and that it runs; then the same command goes on",
+        ) from error
+
+
+class _Lock:
+    """The kernel's own lock, which ends with its process: Optuna's stays behind a kill -9 for half a minute."""
+
+    def __init__(self, journal: Path) -> None:
+        self._journal = journal
+        self._lock = journal.with_name(f"{journal.name}.lock")
+        self._held: contextlib.ExitStack | None = None
+
+    def acquire(self) -> bool:
+        stack = contextlib.ExitStack()
+        stack.enter_context(locked(self._lock, wait=True))
+        _mend(self._journal)  # another process may have been killed, or found the disk full, in the middle of a line
+        self._held = stack
+        return True
+
+    def release(self) -> None:
+        if self._held is not None:
+            self._held.close()
+
+
+def _require_journal(path: Path) -> None:
+    """Raises UsageError for a file that is something else, before anything is done to it."""
+    if not path.parent.is_dir():
+        raise UsageError(f"{path} cannot be made", f"there is no folder {path.parent}", f"mkdir -p {path.parent}")
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder", "a study is kept in a file", f"--storage {path / 'optuna.journal'}")
+    if path.is_file():
+        with path.open("rb") as file:
+            start = file.read(12)
+        if start and not start.startswith(b'{"op_code"'):
+            raise UsageError(
+                f"{path} is no journal of Optuna's", f"it begins with {start!r}", "--storage with another file"
+            )
+
+
+def _mend(path: Path) -> None:
+    """Drops a last line that was cut short: Optuna would write behind it, and read no further. Only with the lock."""
+    with path.open("rb+") as file:
+        size = file.seek(0, os.SEEK_END)
+        if size == 0:
+            return
+        file.seek(size - 1)
+        if file.read(1) != b"\n":
+            file.seek(0)
+            file.truncate(file.read().rfind(b"\n") + 1)
+
+
+def _database(url: str) -> optuna.storages.BaseStorage:
+    """Makes the tables where they are not; where two processes do so at once, one of them has to try again."""
+    _has_studies(url)
+    try:
+        return optuna.storages.RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+    except sqlalchemy.exc.SQLAlchemyError:
+        time.sleep(AGAIN_SECONDS)
+        return optuna.storages.RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+
+
+def _proxy(address: str) -> optuna.storages.BaseStorage:
+    host, _, port = address.removeprefix("grpc://").rstrip("/").partition(":")
+    if not port.isdigit():
+        what = f"{short_address(address)} names no port"
+        raise UsageError(what, "Optuna's proxy listens on one", "--storage grpc://HOST:13000")
+    storage: Any = optuna.storages.GrpcStorageProxy(host=host, port=int(port))
+    storage.wait_server_ready(timeout=GRPC_SECONDS)
+    found: optuna.storages.BaseStorage = storage
+    return found
+
+
+def _with_driver(address: str) -> str:
+    """The URL with the driver that is installed, unless it names one."""
+    address = re.sub("^postgres://", "postgresql://", address)
+    kind = address.partition("://")[0]
+    if kind.partition("+")[0] not in SCHEMES:
+        raise UsageError(
+            f"{kind}:// is no storage of a study", f"these are: {', '.join(SCHEMES)}", "--storage with one"
+        )
+    if kind not in DRIVERS:
+        return address
+    module, package = DRIVERS[kind]
+    if importlib.util.find_spec(module) is None:
+        raise UsageError(f"{kind} needs a driver", f"the package {module} is not installed", f'pip install "{package}"')
+    return re.sub(rf"^{kind}://", f"{kind}+{module}://", address)

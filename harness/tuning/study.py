@@ -1,0 +1,300 @@
+"""A study in its storage: which trial is next, whose it is, and how it ended.
+
+Each trial has a place, 0 being the experiment as written. A trial whose process is gone is marked FAIL, and another one
+takes its place, with its parameters. So a study of 20 trials has 20 places, however often it was cut off.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import distribution_to_json
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.study import StudyDirection
+from optuna.trial import TrialState
+
+from harness.errors import HarnessError, UsageError
+from harness.tuning.forms import StudyFacts
+from harness.tuning.owner import is_gone
+from harness.tuning.records import TrialRecord, places
+from harness.tuning.space import quiet
+from harness.tuning.storage import answering, close, copied, open_storage
+from harness.util.checked import checked, form
+from harness.util.processes import this_process
+
+LOOK_SECONDS = 0.5
+MOST_TOLD = 3  # differences
+UNOWNED_SECONDS = 10.0  # a process that takes a trial says so at once; if it did not, it is gone
+
+
+class LostError(HarnessError):
+    """The trial belongs to another process by now: this one had been cut off, and was taken for dead."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A trial that this process works on."""
+
+    trial: optuna.Trial
+    record: TrialRecord
+
+    @property
+    def place(self) -> int:
+        return self.record.place
+
+
+class Study:
+    """One study. Raises RemoteError where its storage does not answer."""
+
+    def __init__(self, address: str, name: str, directions: Sequence[str], seed: int, create: bool = True) -> None:
+        """Without `create`, it is a copy in memory, empty where there is none: nothing is written where it lies."""
+        self.address = address
+        self.name = name
+        self._seed = seed
+        self._storage = open_storage(address) if create else copied(address, name)
+        with quiet(), answering(address):
+            study = optuna.create_study(
+                storage=self._storage,
+                study_name=name,
+                directions=[StudyDirection[name.upper()] for name in directions],
+                load_if_exists=True,
+            )
+            self.directions = tuple(direction.name.lower() for direction in study.directions)
+            self._id = self._storage.get_study_id_from_name(name)
+        if self.directions != tuple(directions):
+            raise UsageError(
+                f"the study {name!r} was begun with other objectives",
+                f"it has {len(self.directions)}: {', '.join(self.directions)}; --pareto and --metric say which",
+                "--study with another name, or the options that it was begun with",
+            )
+
+    def close(self) -> None:
+        """Leaves the database, if it is one."""
+        close(self._storage)
+
+    @property
+    def as_optuna(self) -> optuna.Study:
+        """It as Optuna sees it, without what an earlier look remembered."""
+        return self._load(0)
+
+    @property
+    def rising(self) -> bool:
+        """Whether more of its metric is better."""
+        return self.directions[0] == "maximize"
+
+    def agree(self, facts: Mapping[str, Any], distributions: Mapping[str, Any]) -> str:
+        """What is to be the same for all its trials, said by whoever comes first. Raises UsageError where it is not.
+
+        Returns the study's id: another one of the same name has another.
+        """
+        space = {name: str(distribution_to_json(found)) for name, found in distributions.items()}
+        mine = json.loads(json.dumps({**facts, "space": space}))
+        with answering(self.address):
+            known = self._storage.get_study_user_attrs(self._id).get("harness")
+            if known is None:
+                self._require_ours()
+                known = {**mine, "id": secrets.token_hex(4)}
+                self._storage.set_study_user_attr(self._id, "harness", known)
+            checked(form(StudyFacts), known)
+        for name, value in mine.items():
+            if known.get(name) != value:
+                raise UsageError(
+                    f"the study {self.name!r} was begun otherwise; {_differs(name, known.get(name), value)}",
+                    "trials of the two could not be compared",
+                    "--study with another name, or what it was begun with",
+                )
+        return str(known["id"])
+
+    def _require_ours(self) -> None:
+        """Raises UsageError for a study that another program has begun: of its trials nothing is known here."""
+        trials = self._storage.get_all_trials(self._id, deepcopy=False)
+        if trials:
+            raise UsageError(
+                f"the study {self.name!r} was made by another program",
+                f"it has {len(trials)} trial{'s' * (len(trials) > 1)}, and none says what harness trained in it",
+                "--study with another name",
+            )
+
+    def trials(self) -> list[TrialRecord]:
+        """All there are, in Optuna's order."""
+        with answering(self.address):
+            return places(self._storage.get_all_trials(self._id, deepcopy=False))
+
+    def claim(self, total: int, written: Mapping[str, Any]) -> Claim | None:
+        """The next trial of `total`, now this process's; None where there is none left to take.
+
+        `written` are the parameters of the experiment as written, for the first.
+        """
+        with quiet(), answering(self.address):
+            while True:
+                self.reap()
+                trials = self.trials()
+                waiting = [trial for trial in trials if trial.state == "waiting" and trial.place < total]
+                if not waiting:
+                    if any(trial.state == "running" and "owner" not in trial.attributes for trial in trials):
+                        time.sleep(LOOK_SECONDS)  # somebody is about to say that it is his, or was killed just then
+                    elif _originals(trials) >= total:
+                        return None
+                    else:
+                        self._load(0).enqueue_trial({} if trials else dict(written), user_attrs={"fresh": True})
+                    continue
+                mine = min(waiting, key=lambda trial: trial.number)
+                if not self._take(mine):
+                    continue
+                if mine.place and "fresh" in mine.attributes:  # another process has begun the study at the same moment
+                    self._storage.set_trial_system_attr(self._id_of(mine), "fixed_params", {})
+                study = self._load(mine.place)
+                study.get_trials(deepcopy=False)  # Optuna's cache before a database knows no trial that it has not seen
+                # what `study.ask` does, but of this very trial
+                return Claim(optuna.Trial(study, self._id_of(mine)), mine)
+
+    def _take(self, record: TrialRecord) -> bool:
+        """False where another process was faster, or has its place already."""
+        try:
+            if not self._storage.set_trial_state_values(self._id_of(record), TrialState.RUNNING):
+                return False
+        except UpdateFinishedTrialError:
+            return False
+        self.note(record, "owner", this_process())
+        self.note(record, "beat", time.time())
+        rivals = [
+            other
+            for other in self.trials()
+            if other.place == record.place and other.number < record.number and "died" not in other.attributes
+        ]
+        if rivals:  # two processes have found the same dead trial at the same moment
+            self.note(record, "died", "another trial has its place")
+            self._end(record, TrialState.FAIL)
+        return not rivals
+
+    def note(self, record: TrialRecord, name: str, value: Any) -> None:
+        """Keeps something of a trial: plain values. Raises LostError where it has ended."""
+        with answering(self.address), _not_lost(record):
+            self._storage.set_trial_user_attr(self._id_of(record), name, value)
+
+    def report(self, claim: Claim, value: float, step: int) -> None:
+        """The value so far, which is the trial's should it be pruned. Raises LostError."""
+        with quiet(), answering(self.address), _not_lost(claim.record):
+            claim.trial.report(value, step)
+
+    def complete(self, record: TrialRecord, values: Sequence[float]) -> bool:
+        """Ends it. Like the other ways to end one: False where it has ended already, since it was taken for dead."""
+        return self._end(record, TrialState.COMPLETE, values)
+
+    def prune(self, record: TrialRecord, why: str) -> bool:
+        """Ends it early; its value is the last that was reported."""
+        self.note(record, "pruned", why)
+        return self._end(record, TrialState.PRUNED)
+
+    def fail(self, record: TrialRecord, why: str) -> bool:
+        """It has failed by itself, and would again."""
+        self.note(record, "reason", why)
+        return self._end(record, TrialState.FAIL)
+
+    def release(self, record: TrialRecord, why: str) -> None:
+        """It was cut off: another one is to take its place, with its parameters. Doing it twice changes nothing."""
+        with quiet(), answering(self.address):
+            self.note(record, "died", why)
+            trials = self.trials()
+            if not any(trial.attributes.get("instead_of") == record.number for trial in trials):
+                now = next(trial for trial in trials if trial.number == record.number)
+                self._load(0).enqueue_trial(now.frozen.params, user_attrs={"instead_of": record.number})
+            self._end(record, TrialState.FAIL)
+
+    def reap(self, blame: Callable[[int], bool] = lambda _: False) -> list[TrialRecord]:
+        """Finds trials whose process is gone, and lets others take their places. Returns those.
+
+        Where `blame` says so of its place, the trial itself has failed.
+        """
+        dead = []
+        for trial in self.trials():
+            if trial.state != "running":
+                continue
+            owner, began = trial.attributes.get("owner"), trial.frozen.datetime_start
+            if owner is None:
+                if began is not None and _seconds_since(began) > UNOWNED_SECONDS:
+                    self._storage.set_trial_state_values(self._id_of(trial), TrialState.WAITING)
+            elif is_gone(owner, trial.attributes.get("beat", began.timestamp() if began else 0.0)):
+                why = f"its process {owner['pid']} on {owner['host']} is gone"
+                if blame(trial.place):
+                    self.fail(trial, f"{why}, as were others at this trial")
+                else:
+                    self.release(trial, why)
+                dead.append(trial)
+        return dead
+
+    def beat(self, claim: Claim) -> None:
+        """A sign of life."""
+        self.note(claim.record, "beat", time.time())
+
+    def best(self, trials: Sequence[TrialRecord]) -> TrialRecord | None:
+        """The complete trial with the best value, of equal ones the first."""
+        complete = [trial for trial in trials if trial.state == "complete"]
+        return self.ranked(complete)[0] if complete else None
+
+    def ranked(self, trials: Sequence[TrialRecord]) -> list[TrialRecord]:
+        """Best first."""
+        return sorted(trials, key=lambda trial: (-trial.value if self.rising else trial.value, trial.place))
+
+    def _end(self, record: TrialRecord, state: TrialState, values: Sequence[float] | None = None) -> bool:
+        with quiet(), answering(self.address), contextlib.suppress(UpdateFinishedTrialError):
+            if record.number in {trial.number for trial in self.trials() if trial.frozen.state.is_finished()}:
+                return False
+            self._load(0).tell(record.number, None if values is None else list(values), state)
+            return True
+        return False
+
+    def _load(self, place: int) -> optuna.Study:
+        """With a sampler that draws for that place what it would draw again, had it not been cut off."""
+        seed = int(np.random.SeedSequence((self._seed, place)).generate_state(1)[0])
+        with quiet(), answering(self.address):
+            sampler = optuna.samplers.TPESampler(multivariate=True, group=True, constant_liar=True, seed=seed)
+            return optuna.load_study(study_name=self.name, storage=self._storage, sampler=sampler)
+
+    def _id_of(self, record: TrialRecord) -> int:
+        return self._storage.get_trial_id_from_study_id_trial_number(self._id, record.number)
+
+
+@contextlib.contextmanager
+def _not_lost(record: TrialRecord) -> Iterator[None]:
+    try:
+        yield
+    except UpdateFinishedTrialError as error:
+        raise LostError(
+            f"trial {record.place} was taken for dead", "this process gave no sign of life for too long", "nothing"
+        ) from error
+
+
+def _originals(trials: Sequence[TrialRecord]) -> int:
+    return sum("instead_of" not in trial.attributes for trial in trials)
+
+
+def _seconds_since(moment: datetime.datetime) -> float:
+    return (datetime.datetime.now(moment.tzinfo) - moment).total_seconds()
+
+
+def _said(value: Any) -> str:
+    """A value; of a parameter's distribution, its choices or its range."""
+    if isinstance(value, str) and value.startswith('{"name"'):
+        found = json.loads(value)["attributes"]
+        return str(found["choices"]) if "choices" in found else f"{found['low']:g} to {found['high']:g}"
+    return repr(value)
+
+
+def _differs(name: str, known: Any, now: Any) -> str:
+    """In which part they differ, where they have parts."""
+    if isinstance(known, dict) and isinstance(now, dict):
+        parts = [part for part in {**known, **now} if known.get(part) != now.get(part)]
+        more = f", and {len(parts) - MOST_TOLD} more" if len(parts) > MOST_TOLD else ""
+        told = (f"{part} {_said(known.get(part))}, now {_said(now.get(part))}" for part in parts[:MOST_TOLD])
+        return f"{name}: {', '.join(told)}{more}"
+    return f"{name}: {known!r}, now {now!r}"

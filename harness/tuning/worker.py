@@ -1,0 +1,157 @@
+"""The loop of one process: take a trial, train it, say how it went, until there is none left or a reason to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any
+
+import torch
+
+from harness.errors import DataError, HarnessError, RemoteError, StorageError, Terminated, TrainingError
+from harness.tuning.job import Job
+from harness.tuning.owner import beating
+from harness.tuning.progress import DONE, Deadline, Progress, line
+from harness.tuning.study import Claim, LostError, Study
+from harness.tuning.trial import Paused, keep_error, run_trial
+from harness.util.addresses import without_secrets
+from harness.util.console import say
+
+MOST_FAILURES = 5  # in a row: what they have in common is not their settings
+NOT_THE_TRIAL = (StorageError, DataError, RemoteError)  # what fails for every trial
+
+
+def work(job: Job, study: Study, deadline: Deadline, progress: Progress) -> None:
+    """Works on the study until there is no trial left to take, or no time.
+
+    Ctrl-C once ends it after the fold, and raises Paused; twice, at once. Raises TrainingError after five failures in a
+    row, and what is no trial's fault; the trial that was cut off is free then for whoever comes next.
+    """
+    began = datetime.now().timestamp()
+    written = job.space.fitting(job.distributions)
+    with _first_interrupt_noted() as stops, _modules_set_aside():
+        while True:
+            _require_some_success(study, began)
+            if stops():
+                raise Paused
+            if deadline.passed(study.trials()):
+                say("no time for another trial; the same command goes on")
+                return
+            claim = study.claim(job.total, written)
+            if claim is None:
+                return
+            _one(job, study, claim, progress, stops)
+
+
+def _one(job: Job, study: Study, claim: Claim, progress: Progress, stops: Callable[[], bool]) -> None:
+    def redraw() -> None:
+        trials = study.trials()
+        progress.show(trials, study.best(trials))
+
+    def shows(fold: int) -> list[Any]:
+        return [progress.callback(claim.place, fold, redraw)]
+
+    try:
+        with beating(lambda: study.beat(claim)):
+            run_trial(job, study, claim, stops, shows)
+    except (KeyboardInterrupt, Terminated) as error:
+        study.release(claim.record, "interrupted after a fold" if isinstance(error, Paused) else "interrupted")
+        raise
+    except NOT_THE_TRIAL as error:
+        with contextlib.suppress(HarnessError):  # the storage may be what has failed
+            study.release(claim.record, error.what)
+        raise
+    except LostError as error:
+        say(f"warning: {error.what}, and another process has it now")
+        return
+    except (Exception, SystemExit) as error:  # a callback that ends the program ends its trial alone
+        study.fail(claim.record, _reason(error))
+        keep_error(job.folder.trial(claim.place), error)
+    except BaseException as error:  # of a kind that somebody has made to end programs
+        study.release(claim.record, f"ended by {type(error).__name__}")
+        raise
+    _clear_memory()
+    trials = study.trials()
+    best = study.best(trials)
+    mine = next(trial for trial in trials if trial.number == claim.record.number)
+    done = sum(trial.state in DONE for trial in trials)
+    say(line(mine, done, job.total, job.metric, best is not None and best.number == mine.number))
+    progress.tell_kind(mine.kind, trials)
+    progress.show(trials, best)
+    complete = [trial for trial in trials if trial.state == "complete"]
+    kept = {trial.place for trial in study.ranked(complete)[: job.keep]}
+    job.folder.remove_weights({trial.place for trial in trials if trial.state in DONE} - kept)
+
+
+def _require_some_success(study: Study, since: float) -> None:
+    """Raises TrainingError where the last five trials that ended since then have all failed."""
+    ended = [
+        trial
+        for trial in study.trials()
+        if trial.state in DONE
+        and trial.frozen.datetime_complete is not None
+        and trial.frozen.datetime_complete.timestamp() >= since
+    ]
+    last = sorted(ended, key=lambda trial: trial.frozen.datetime_complete or 0)[-MOST_FAILURES:]
+    if len(last) == MOST_FAILURES and all(trial.state == "failed" for trial in last):
+        raise TrainingError(
+            f"{MOST_FAILURES} trials in a row have failed",
+            str(last[-1].attributes.get("reason")),
+            "mend that; then the same command goes on with the next trial",
+        )
+
+
+def _reason(error: BaseException) -> str:
+    """In one line, with where it arose if it has no name of ours."""
+    if isinstance(error, HarnessError):
+        return f"{error.what}: {error.why}"
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = f" ({trace.tb_frame.f_code.co_filename}:{trace.tb_lineno})" if trace is not None else ""
+    return " ".join(without_secrets(f"{type(error).__name__}: {error}{where}").split())
+
+
+@contextlib.contextmanager
+def _modules_set_aside() -> Iterator[None]:
+    """Within, a collection of garbage does not look through what is there already, modules above all: that takes 0.1 s,
+    a tenth of a frozen trial.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+def _clear_memory() -> None:
+    """What a trial leaves in circles of references, and on the GPU: the next one may need all of it."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+@contextlib.contextmanager
+def _first_interrupt_noted() -> Iterator[Callable[[], bool]]:
+    """Within, the first Ctrl-C is only noted, and the function that this gives says so. The second one is as ever."""
+    noted = threading.Event()
+
+    def note(_number: int, _frame: Any) -> None:
+        noted.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        say("stopping after this fold (Ctrl-C again: now)")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield noted.is_set
+        return
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield noted.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
+        sys.stderr.flush()

@@ -1,0 +1,166 @@
+"""Several processes on one machine, each working on the study as if it were alone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from harness.errors import HarnessError
+from harness.tuning.progress import Progress
+from harness.tuning.study import Study
+from harness.tuning.trial import Paused
+from harness.util.console import say
+
+LOOK_SECONDS = 0.5
+PATIENCE_SECONDS = 30.0  # for workers that were told to stop at once
+MOST_DEATHS = 3  # of processes at one trial, before it is the trial that is to blame
+NO_TRIAL = -1  # the place of a worker that has none
+STOPPED = (130, 143)  # exit codes of a worker that did as it was told
+
+
+@dataclass
+class Worker:
+    """One process. Its standard input is a pipe from here, so that it notices when this process is gone."""
+
+    process: subprocess.Popen[bytes]
+
+    @property
+    def code(self) -> int | None:
+        return self.process.poll()
+
+    def send(self, number: int) -> None:
+        with contextlib.suppress(OSError):
+            self.process.send_signal(number)
+
+
+def supervise(study: Study, command: Sequence[str], count: int, storage: str, progress: Progress) -> None:
+    """Keeps `count` processes of `command` at work until none has anything left to do.
+
+    Ctrl-C once lets each end its fold, and raises Paused; twice ends them at once. Raises HarnessError where one fails
+    with an error that has a name; one that just dies is replaced, and after three deaths at one trial that has failed.
+    """
+    deaths: Counter[int] = Counter()
+    workers = [_start(command, number, count, storage) for number in range(count)]
+    try:
+        with _interrupts_passed_on(workers) as interrupts:
+            while any(worker.code is None for worker in workers):
+                time.sleep(LOOK_SECONDS)
+                trials = study.trials()
+                progress.show(trials, study.best(trials))
+                for number, worker in enumerate(workers):
+                    if worker.code is not None and worker.code < 0 and not interrupts():
+                        _mourn(study, worker, deaths)
+                        workers[number] = _start(command, number, count, storage)
+            if interrupts():
+                raise Paused if interrupts() == 1 else KeyboardInterrupt
+    finally:
+        _stop(workers)
+        study.reap()
+    if any(worker.code in STOPPED for worker in workers):
+        raise HarnessError("a worker was stopped, and not from here", "by a signal", "the same command goes on")
+    for worker in workers:
+        if worker.code != 0:
+            raise HarnessError(
+                "a worker has ended with an error",
+                f"its exit code is {worker.code}; what it said is above",
+                "mend that; then the same command goes on",
+            )
+
+
+def end_with_parent() -> None:
+    """For a worker: ends this process, as SIGTERM does, when the one that started it is gone."""
+
+    def wait() -> None:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdin.buffer.read()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def fair_threads(count: int) -> int:
+    """Of the cores, for each of so many processes."""
+    return max(1, (os.cpu_count() or 1) // count)
+
+
+def _start(command: Sequence[str], number: int, count: int, storage: str) -> Worker:
+    """A GPU of its own where there are several, a fair part of the cores where there is none."""
+    environment = {**os.environ, "HARNESS_STORAGE": storage}  # in no list of processes, whatever password is in it
+    gpus = torch.cuda.device_count()
+    if gpus > 1:
+        seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+        environment["CUDA_VISIBLE_DEVICES"] = (seen.split(",") if seen else [str(i) for i in range(gpus)])[
+            number % gpus
+        ]
+    threads = fair_threads(count)
+    environment.setdefault("OMP_NUM_THREADS", str(threads))
+    environment.setdefault("MKL_NUM_THREADS", str(threads))
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        env=environment,
+        start_new_session=os.name == "posix",  # Ctrl-C is passed on from here
+    )
+    return Worker(process)
+
+
+def _mourn(study: Study, worker: Worker, deaths: Counter[int]) -> None:
+    """A worker was killed: by the system, say, for want of memory."""
+    dead = study.reap(blame=lambda place: deaths[place] + 1 >= MOST_DEATHS)
+    for place in [trial.place for trial in dead] or [NO_TRIAL]:
+        deaths[place] += 1
+    if deaths[NO_TRIAL] >= MOST_DEATHS:
+        raise HarnessError(
+            f"{MOST_DEATHS} workers were killed before they had a trial",
+            f"the last one by signal {-(worker.code or 0)}; where the system has no memory left, it kills",
+            "fewer --workers",
+        )
+    which = ", ".join(f"trial {trial.place}" for trial in dead) or "no trial"
+    say(f"warning: a worker was killed by signal {-(worker.code or 0)} at {which}; another one takes its place")
+
+
+def _stop(workers: Sequence[Worker]) -> None:
+    """Ends those that are still there."""
+    for worker in workers:
+        if worker.code is None:
+            worker.send(signal.SIGTERM)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    for worker in workers:
+        try:
+            worker.process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            worker.process.kill()
+            worker.process.wait()
+        if worker.process.stdin is not None:
+            worker.process.stdin.close()
+
+
+@contextlib.contextmanager
+def _interrupts_passed_on(workers: Sequence[Worker]) -> Iterator[Any]:
+    """Within, Ctrl-C goes to all workers; the function that this gives says how often it was pressed."""
+    pressed = 0
+
+    def pass_on(_number: int, _frame: Any) -> None:
+        nonlocal pressed
+        pressed += 1
+        for worker in workers:
+            worker.send(signal.SIGINT if pressed == 1 else signal.SIGTERM)
+        if pressed == 1:
+            say("stopping after the folds that are in work (Ctrl-C again: now)")
+
+    before = signal.signal(signal.SIGINT, pass_on)
+    try:
+        yield lambda: pressed
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,43 @@
+"""Lines and bars on stderr, above each other."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+from tqdm import tqdm
+
+from harness.util.escape import terminal
+
+T = TypeVar("T")
+
+
+def say(text: str) -> None:
+    """A line on stderr, above whatever bar is there."""
+    with contextlib.suppress(OSError):  # whoever read it has left; that must not end the training
+        tqdm.write(terminal(text), file=sys.stderr)
+
+
+def bar_of(total: int, title: str, unit: str, quiet: bool = False) -> tqdm[Any]:
+    """A bar on a terminal that others move."""
+    layout = "{desc}: {n_fmt}/{total_fmt} {unit} |{bar}| {elapsed}{postfix}"
+    return tqdm(
+        total=total, desc=title, unit=unit, leave=False, dynamic_ncols=True, disable=quiet or None, bar_format=layout
+    )
+
+
+@contextlib.contextmanager
+def only_a_picture() -> Iterator[None]:
+    """Within, whatever fails costs a warning: what only shows the numbers must not cost the run."""
+    try:
+        yield
+    except Exception as error:
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        say(f"warning: a plot could not be drawn ({why}); the numbers are not touched by that")
+
+
+def counted(batches: Iterable[T], total: int, title: str) -> Iterator[T]:
+    """The same, with a bar on a terminal."""
+    yield from tqdm(batches, title, total, leave=False, unit="batch", dynamic_ncols=True, disable=None)

@@ -1,0 +1,100 @@
+"""Files that are whole or not there, their MD5, locks that end with their process, and names of files as text."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from harness.errors import storing
+from harness.util.escape import terminal
+
+try:
+    import fcntl
+except ImportError:  # on Windows, where there is no lock
+    fcntl = None  # type: ignore[assignment]
+HAS_LOCKS = fcntl is not None
+BLOCK = 1 << 20  # bytes
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Replaces the file at `path` by `content` in one step. Raises StorageError, and then leaves nothing behind."""
+    with storing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+        try:
+            with temporary.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            _replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+@contextlib.contextmanager
+def locked(path: Path, wait: bool = False) -> Iterator[bool]:
+    """True within where this process alone holds the lock `path`, False where another does; with `wait` it is waited
+    for. The lock ends with its process, however that ends. Raises OSError where the file cannot be opened.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)  # a link would make its target
+    with os.fdopen(os.open(path, flags, 0o666), "ab") as file:
+        try:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except OSError:
+            yield False
+            return
+        yield True
+
+
+def md5_of(content: bytes) -> str:
+    """By which DVC, and so everything here, names a content: a name, and no protection against forgery."""
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def file_md5(path: Path) -> str:
+    """The MD5 of a file of any size. Raises OSError where it cannot be read."""
+    digest = hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def folder_md5(files: Mapping[str, str]) -> str:
+    """One MD5 of a folder's files, given as path -> MD5: the very number that DVC gives to the folder."""
+    entries = [{"md5": md5, "relpath": path} for path, md5 in sorted(files.items())]
+    return md5_of(json.dumps(entries, sort_keys=True).encode()) + ".dir"
+
+
+def as_text(name: str) -> str:
+    """A file's name in letters that every program takes: those of its bytes that are no UTF-8 become "?"."""
+    return terminal(name.encode("utf-8", "replace").decode())
+
+
+def short(text: str, most: int = 18) -> str:
+    """The text, cut in the middle where it is longer, in letters that can be drawn."""
+    text = as_text(text)
+    if len(text) <= most:
+        return text
+    tail = (most - 1) // 3
+    return f"{text[: most - 1 - tail]}…{text[len(text) - tail :]}"
+
+
+def _replace(temporary: Path, path: Path) -> None:
+    """In one step; on Windows once nobody has the old file open, for which it waits a moment."""
+    for wait in (0.01, 0.05, 0.2) if os.name == "nt" else ():
+        try:
+            temporary.replace(path)
+        except PermissionError:
+            time.sleep(wait)
+        else:
+            return
+    temporary.replace(path)

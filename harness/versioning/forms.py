@@ -1,0 +1,30 @@
+"""A `.dvc` file, and DVC's list of the files of a folder."""
+
+from __future__ import annotations
+
+from typing_extensions import NotRequired, TypedDict
+
+from harness.util.checked import AnyPath, Count, Digest, FileDigest, PathBelow, record
+
+
+@record
+class Out(TypedDict):
+    md5: Digest
+    path: PathBelow
+    nfiles: NotRequired[Count]
+
+
+@record
+class DvcFile(TypedDict):
+    """A `.dvc` file."""
+
+    outs: list[Out]
+    wdir: NotRequired[AnyPath]
+
+
+@record
+class Listed(TypedDict):
+    """An entry of DVC's list of a folder's files."""
+
+    md5: FileDigest
+    relpath: PathBelow

@@ -1,0 +1,244 @@
+"""What a `.dvc` file says of the data beside it, and whether that is what lies there.
+
+In plain Python: a run asks it each time, and importing DVC takes as long as a frozen fold does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+from harness.errors import DataError, UsageError
+from harness.util.checked import checked, form, is_inside, quoted, read_text
+from harness.util.files import file_md5, folder_md5
+from harness.util.parallel import in_threads
+from harness.versioning.forms import DvcFile, Listed
+from harness.versioning.ignored import kept_by_dvc, project_of
+
+CLEAN, DIFFERS, ABSENT = "clean", "differs", "absent"
+MOST_BYTES = 2**20  # of a `.dvc` file
+NO_DATA = {".git", ".hg", ".svn", ".dvc", ".harness"}  # whose files make programs do something
+CODE = "experiments"
+PLAIN = {"outs", "wdir", "md5", "meta", "desc", "frozen"}  # of a `.dvc` file: what sends DVC nowhere else
+PLAIN_OUT = {
+    "md5",
+    "size",
+    "nfiles",
+    "hash",
+    "path",
+    "isexec",
+    "cache",
+    "persist",
+    "push",
+    "desc",
+    "type",
+    "labels",
+    "meta",
+}
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """One `.dvc` file: `md5`, which ends in ".dir" for a folder, is the version of `path` that it stands for."""
+
+    file: Path
+    path: Path
+    md5: str
+    files: int | None  # None of a single file, or where an older DVC wrote it
+    beyond: str = ""  # what else it says, by which DVC would go elsewhere for it; nothing of a plain one
+
+    @property
+    def cached(self) -> Path:
+        """Where DVC's cache has this version."""
+        return self.cached_as(self.md5)
+
+    def cached_as(self, md5: str) -> Path:
+        """Where DVC's cache has what has that MD5; of a folder, the list of its files."""
+        return project_of(self.file) / ".dvc" / "cache" / "files" / "md5" / md5[:2] / md5[2:]
+
+    def listed(self) -> dict[str, str] | None:
+        """The files of this version, path -> MD5, as DVC's cache lists them; None where it does not."""
+        try:
+            return listed_files(self.cached.read_bytes())
+        except (OSError, ValueError, RecursionError):
+            return None
+
+
+@dataclass(frozen=True)
+class State:
+    """What lies at a tracked path now."""
+
+    tracked: Tracked
+    word: str  # CLEAN, DIFFERS or ABSENT
+    md5: str | None  # None where it is absent
+    files: dict[str, str]  # path relative to the tracked folder -> MD5; of a single file, its name
+
+    @property
+    def fix(self) -> str:
+        """What to type for the tracked version, or to keep what is here; nothing where it is clean."""
+        path = quote(str(self.tracked.path))
+        if self.word == CLEAN:
+            return ""
+        if self.word == ABSENT:
+            return f"harness data ready {path}"
+        if not self.files:
+            return f"harness data pull {path}"
+        if self.md5 and self.tracked.cached_as(self.md5).is_file():
+            return f"harness data pull {path} (what is here is another version, which DVC has)"
+        return f"harness data track {path} keeps it as a new version; harness data pull --force {path} gives it up"
+
+    def changes(self) -> dict[str, int] | None:
+        """How many files are changed, new and missing; None where the tracked version is not in DVC's cache."""
+        known = self.tracked.listed()
+        if known is None:
+            return None
+        return {
+            "changed": sum(known[path] != md5 for path, md5 in self.files.items() if path in known),
+            "new": len(self.files.keys() - known.keys()),
+            "missing": len(known.keys() - self.files.keys()),
+        }
+
+
+def tracking_file(path: Path | str) -> Path | None:
+    """The `.dvc` file that tracks `path`, or a folder above it: `data.dvc` for `data/train`."""
+    path = Path(path)
+    for folder in (path, *path.parents):
+        candidate = folder.with_name(folder.name + ".dvc") if folder.name else None
+        if candidate is not None and candidate.is_file():
+            return candidate
+    return None
+
+
+def dvc_files(folder: Path = Path()) -> list[Path]:
+    """The `.dvc` files in `folder`, and not the folder `.dvc`."""
+    return sorted(path for path in folder.glob("*.dvc") if path.is_file())
+
+
+def tracked_files(paths: Sequence[str] = (), folder: Path = Path()) -> list[Path]:
+    """The `.dvc` files of `paths`, or all in `folder`. Raises UsageError where there is none."""
+    if not paths:
+        found = dvc_files(folder)
+        if not found:
+            raise UsageError(
+                "nothing is tracked here", f"there is no .dvc file in {folder.absolute()}", "harness data track data"
+            )
+        return found
+    files = []
+    for path in paths:
+        file = Path(path) if path.endswith(".dvc") else Path(path.rstrip("/") + ".dvc")
+        if not file.is_file():
+            raise UsageError(f"{path} is not tracked", f"there is no {file}", f"harness data track {quote(path)}")
+        files.append(file)
+    return files
+
+
+def read_tracked(file: Path) -> Tracked:
+    """What a `.dvc` file says. Raises DataError where it is none, stands for several things, or for one elsewhere."""
+    import yaml
+
+    try:
+        content = checked(form(DvcFile), yaml.safe_load(read_text(file, MOST_BYTES)))
+    except yaml.YAMLError as error:
+        raise _damaged(file, "it is no YAML") from error
+    except RecursionError as error:
+        raise _damaged(file, "it is nested too deep") from error
+    except (OSError, ValueError) as error:
+        raise _damaged(file, str(getattr(error, "strerror", None) or error)) from error
+    if len(content["outs"]) != 1:
+        raise _damaged(file, "it stands for several things, or none")
+    (out,) = content["outs"]
+    where = Path(os.path.normpath(file.parent / content.get("wdir", ".") / out["path"]))
+    _require_place(file, where)
+    return Tracked(file, where, out["md5"], out.get("nfiles"), _beyond(content, out))
+
+
+def listed_files(content: bytes) -> dict[str, str]:
+    """The files of a version, path -> MD5, of DVC's list of them. Raises ValueError where it is none.
+
+    A list may come from anywhere: a path in it that leaves the folder, or an MD5 that is a path, makes it none.
+    """
+    entries = checked(form(list[Listed]), json.loads(content))
+    return {entry["relpath"]: entry["md5"] for entry in entries}
+
+
+def require_inside_project(tracked: Tracked, paths: Iterable[str] = ()) -> None:
+    """Raises DataError where what is tracked, or one of its `paths`, lies elsewhere once links are resolved.
+
+    Elsewhere is outside the project, and where programs run what lies there. For whatever writes: reading may follow a
+    link that a person has made to another disk.
+    """
+    home, folders = project_of(tracked.file), {Path(path).parent for path in paths}
+    real = Path(os.path.realpath(tracked.path))
+    if not is_inside(tracked.path, home) or _is_no_place(real.relative_to(os.path.realpath(home)).parts):
+        raise DataError(
+            f"{tracked.path} is not written to",
+            f"a link in it leads to {real}, which is no place for data of {home}",
+            f"rm the link; the same command then puts {tracked.path.name} where {tracked.file} says",
+        )
+    for folder in sorted(folders):
+        place = tracked.path / folder
+        if place != tracked.path and not is_inside(place, tracked.path):
+            raise DataError(
+                f"{place} is not written to",
+                f"it leads out of {tracked.path}",
+                f"rm {quote(str(place))}, if it is a link",
+            )
+
+
+def state_of(tracked: Tracked, known: Mapping[Path, str] | None = None) -> State:
+    """What lies there now. Files whose MD5 is in `known`, by their resolved path, are not read again.
+
+    Raises DataError where a file cannot be read.
+    """
+    if not tracked.path.exists():
+        return State(tracked, CLEAN if tracked.files == 0 else ABSENT, None, {})
+    given = known or {}
+    names = kept_by_dvc(tracked.path) if tracked.path.is_dir() else [""]
+    paths = [tracked.path / name if name else tracked.path for name in names]
+    try:
+        hashes = list(in_threads(lambda path: given.get(path.absolute()) or _md5(path), paths))
+    except OSError as error:
+        raise DataError(
+            f"{error.filename} cannot be read", str(error.strerror), f"chmod u+r {quote(str(error.filename))}"
+        ) from error
+    files = {name or tracked.path.name: md5 for name, md5 in zip(names, hashes, strict=True)}
+    md5 = folder_md5(files) if tracked.path.is_dir() else hashes[0]
+    return State(tracked, CLEAN if md5 == tracked.md5 else DIFFERS, md5, files)
+
+
+def _md5(path: Path) -> str:
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path} is no file", "it is a pipe, a socket or a device", f"rm {quote(str(path))}")
+    return file_md5(path)
+
+
+def _beyond(content: Mapping[str, Any], out: Mapping[str, Any]) -> str:
+    names = sorted(name for name in content if name not in PLAIN and content[name])
+    names += sorted(f"outs.{name}" for name in out if name not in PLAIN_OUT)
+    return ascii(", ".join(map(str, names)))[1:-1][:100]
+
+
+def _require_place(file: Path, where: Path) -> None:
+    """Raises DataError where a `.dvc` file stands for what does not lie below its folder, or is no data."""
+    home = Path(os.path.normpath(file.parent))
+    parts = where.relative_to(home).parts if where.is_relative_to(home) else ()
+    if not parts:
+        raise _damaged(file, f"{quoted(str(where))} does not lie below {home}")
+    if _is_no_place(parts):
+        raise _damaged(file, f"{quoted(str(where))} is no place for data: programs run what lies there")
+
+
+def _is_no_place(parts: Sequence[str]) -> bool:
+    """Whether a path in the project lies where programs run what they find."""
+    return bool({part.lower() for part in parts} & NO_DATA) or parts[0].lower() == CODE
+
+
+def _damaged(file: Path, why: str) -> DataError:
+    return DataError(
+        f"{file} cannot be read", f"damaged: {why}", f"git checkout {quote(str(file))}, or harness data track FOLDER"
+    )

@@ -1,0 +1,203 @@
+"""Folds in, one `Result` per fold and the out-of-fold predictions out: one run that contains its folds."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harness.config.experiment import Experiment
+from harness.engine.callbacks import EpochLog
+from harness.engine.trainer import Callback
+from harness.evaluation.accuracy import Accuracy, Prediction, mean_and_deviation, measure
+from harness.runs import provenance
+from harness.runs.run_folder import RunFolder
+from harness.trackers.follower import Follower
+from harness.trackers.kept import kept
+from harness.trackers.pictures import draw_fold
+from harness.trackers.tracking import Tracking
+from harness.training.fit import Result, train
+from harness.workflows.plan import Plan, make_plan
+
+NO_HISTORY = {"fold", "time", "step"}  # of a row of `metrics.jsonl`: what the log of epochs has added
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """What a run found. Each image was predicted by a model that had not been trained on it."""
+
+    experiment: Experiment
+    run_dir: Path
+    results: tuple[Result, ...]
+    classes: tuple[str, ...]
+
+    @property
+    def predictions(self) -> tuple[Prediction, ...]:
+        """Out-of-fold: every validation image once."""
+        return tuple(prediction for result in self.results for prediction in result.predictions)
+
+    @property
+    def accuracy(self) -> Accuracy:
+        """Pooled over all out-of-fold predictions, so that folds of unequal size count by their images."""
+        return measure(self.predictions)
+
+    @property
+    def baseline(self) -> float:
+        """The accuracy of always naming the most frequent class."""
+        counted = Counter(prediction.label for prediction in self.predictions)
+        return max(counted.values()) / counted.total()
+
+    @property
+    def fit_seconds(self) -> float:
+        return sum(result.seconds for result in self.results)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The numbers, for `--json` and `run.json`."""
+        accuracy = self.accuracy
+        mean, deviation = mean_and_deviation([result.accuracy.value for result in self.results])
+        return {
+            "accuracy": accuracy.value,
+            "interval": list(accuracy.interval),
+            "n": accuracy.n,
+            "loss": sum(result.loss * result.accuracy.n for result in self.results) / accuracy.n,
+            "baseline": self.baseline,
+            "mean": mean,
+            "deviation": deviation,
+            "folds": [result.to_dict() for result in self.results],
+            "fit_seconds": round(self.fit_seconds, 3),
+        }
+
+
+def cross_validate(
+    experiment: Experiment | Plan,
+    *,
+    runs: Path | str = "runs",
+    source: Path | None = None,
+    follower: Follower | None = None,
+    out: Path | None = None,
+) -> CrossValidation:
+    """Trains each fold of the plan, one after the other, and writes the run folder as it goes.
+
+    Whatever ends the run early, the folder says so, and keeps what the finished folds gave. `source` is the
+    experiment's file, of which the folder gets a copy: what is a function in it is in no checkpoint. `follower` is a
+    process for MLflow that was started while the plan was made. The run goes to the folder `out`, if one is given, in
+    the place of the run that is there; else to a new one.
+    """
+    plan = experiment if isinstance(experiment, Plan) else make_plan(experiment)
+    folder = RunFolder.create(Path(runs), plan.experiment.name or "experiment", record_of(plan), out)
+    with kept(folder, plan.experiment.trackers, follower) as tracking:
+        if source is not None:
+            folder.keep_copy(source)
+        for each in fold_by_fold(plan, folder, tracking):
+            found = each
+        folder.write_metrics({name: value for name, value in found.to_dict().items() if name != "fit_seconds"})
+    return found
+
+
+def fold_by_fold(
+    plan: Plan,
+    folder: RunFolder,
+    tracking: Tracking,
+    *,
+    ends: Callable[[int], Sequence[Callback]] | None = None,
+    lean: bool = False,
+) -> Iterator[CrossValidation]:
+    """What was found so far, after each fold of the plan: trained now, or, where the folder holds it already, before.
+
+    `ends` gives the callbacks that come last in a fold, by default a progress bar. `lean` is for one of many runs: no
+    pictures, and of the checkpoints only the best epoch's.
+    """
+    kept_results = {result.fold: result for result in finished_folds(plan, folder)}
+    results: list[Result] = []
+    for fold, split in plan.splits.items():
+        if fold in kept_results:
+            results.append(kept_results[fold])
+        else:
+            log = EpochLog(folder.metrics, fold)
+            result = train(
+                plan.experiment,
+                plan.images,
+                split,
+                checkpoints=folder.checkpoints,
+                fold=fold,
+                title=f"fold {fold}/{plan.experiment.folds}" if plan.experiment.folds else "hold-out",
+                logs=[log],
+                shows=[tracking.callback(log)],
+                ends=None if ends is None else ends(fold),
+                plots=None if lean else folder.plots,
+                keep_last=not lean,
+                device=plan.device,
+                data_digest=plan.digest,
+                pixels=plan.pixels,
+                cache=plan.cache,
+            )
+            results.append(result)
+            found = CrossValidation(plan.experiment, folder.path, tuple(results), plan.images.classes)
+            folder.write_predictions(found.predictions, found.classes)
+            folder.update(**found.to_dict())
+            if not lean:
+                draw_fold(folder, fold)
+            tracking.fold_ended(fold)
+        yield CrossValidation(plan.experiment, folder.path, tuple(results), plan.images.classes)
+
+
+def finished_folds(plan: Plan, folder: RunFolder) -> list[Result]:
+    """The results of the folds that have ended in a run of this plan, read from its folder, if all of them is there."""
+    rows, predictions = folder.epochs(), folder.predictions()
+    results = []
+    for found in folder.record.get("folds", []):
+        own = tuple(prediction for prediction in predictions if prediction.fold == found["fold"])
+        history = [
+            {name: value for name, value in row.items() if name not in NO_HISTORY}
+            for row in rows
+            if row["fold"] == found["fold"]
+        ]
+        labels = plan.splits[found["fold"]].valid if found["fold"] in plan.splits else ()
+        whole = [p.path for p in own] == [plan.images.paths[i] for i in labels] and len(history) == found["epochs"]
+        if not whole or not folder.checkpoint_of(found).is_file():
+            continue
+        results.append(
+            Result(
+                experiment=plan.experiment,
+                fold=found["fold"],
+                history=tuple(history),
+                best_epoch=found["best_epoch"],
+                stop_reason=found["stop_reason"],
+                checkpoint=folder.checkpoint_of(found),
+                predictions=own,
+                accuracy=measure(own),
+                seconds=found["seconds"],
+            )
+        )
+    return results
+
+
+def record_of(plan: Plan) -> dict[str, Any]:
+    """What `run.json` says of a run of this plan before it begins."""
+    experiment = plan.experiment
+    fields = [item.name for item in dataclasses.fields(experiment)]
+    return {
+        "command": provenance.command(),
+        "fast_dev_run": plan.fast_dev_run,
+        "experiment": experiment.to_dict(),
+        "origins": {name: experiment.origin(name) for name in fields},
+        "git": provenance.git_state(),
+        "data": plan.data_record(),
+        "weights": plan.weights,
+        "weights_md5": provenance.weights_md5(experiment.weights),
+        "parameters": {"trainable": plan.trainable, "frozen": plan.frozen},
+        "frozen_part": "run once per image" if plan.once else "run in every epoch" if plan.frozen else None,
+        "device": str(plan.device),
+        "precision": dataclasses.asdict(plan.precision),
+        "seed": experiment.seed,
+        "splits": {fold: {"train": len(s.train), "valid": len(s.valid)} for fold, s in plan.splits.items()},
+        "threads": torch.get_num_threads(),
+        "versions": provenance.versions(),
+        "machine": provenance.machine(),
+        "notes": list(plan.notes),
+    }

@@ -1,0 +1,89 @@
+"""The copy of an experiment's file in a run folder, or beside the champion: whether it may be run, and its model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+from harness.config.experiment import Experiment
+from harness.config.experiment_file import FOLDER, files, load
+from harness.errors import HarnessError, ModelError, UsageError
+from harness.runs import champion, trust
+from harness.runs.run_folder import RunFolder
+
+COPY = "experiment.py"
+
+
+class UntrustedError(UsageError):
+    """A file would have to be run that was not made in this project."""
+
+
+def load_copy(copy: Path, trusted: bool = False) -> Experiment:
+    """Runs the copy of an experiment's file, and returns its experiment.
+
+    In its place its original is run where that is still the same, since it may import what lies beside it. A copy can
+    import what lies in `experiments/`, and nothing that came with it.
+
+    Raises:
+        UntrustedError: It was not made in this project, and is not `trusted`.
+    """
+    code = copy.read_bytes()
+    original = _original(code)
+    if original is not None:
+        return load(original, code)
+    if not trusted and not trust.made_code(_run_id(copy), code):
+        raise UntrustedError(
+            f"{copy} is not run",
+            "its run was not made in this project, or the file has changed since, and code can do anything",
+            f"read {quote(str(copy))}; then the same command with --trust runs it, this once",
+        )
+    return load(copy, code, beside=FOLDER)
+
+
+def may_run(copy: Path, trusted: bool = False) -> bool:
+    """Whether `load_copy` would run it."""
+    code = copy.read_bytes()
+    return trusted or _original(code) is not None or trust.made_code(_run_id(copy), code)
+
+
+def own_function(beside: Path, trusted: bool = False) -> Callable[[str], Callable[[int], Any]]:
+    """A finder of the function that made a model: in the copy of the experiment's file that lies beside the checkpoint
+    `beside`, as in `models/`, or in the run folder that holds it. Calling it raises UntrustedError as `load_copy` does.
+    """
+
+    def find(named: str) -> Callable[[int], Any]:
+        places = (beside.resolve().parent / COPY, beside.resolve().parents[1] / COPY)
+        copy = next((place for place in places if place.is_file()), places[1])
+        try:
+            model = load_copy(copy, trusted).model if copy.is_file() else None
+        except UntrustedError:
+            raise
+        except HarnessError as error:
+            raise ModelError(f"{beside} cannot be built again", f"{error.what}: {error.why}", f"mend {copy}") from error
+        if not callable(model):
+            raise ModelError(
+                f"{beside} cannot be built again",
+                f"its model is a function of an experiment file ({named}), and {copy} is not there, or has another",
+                "keep the run folder together with its checkpoints",
+            )
+        return model
+
+    return find
+
+
+def _original(code: bytes) -> Path | None:
+    """The file in `experiments/` with that content."""
+    return next((path for path in files() if path.read_bytes() == code), None)
+
+
+def _run_id(copy: Path) -> str:
+    """Which run the copy says that it belongs to; nothing where it does not say."""
+    folder = copy.parent
+    try:
+        if (folder / champion.RECORD).is_file():
+            return champion.run_id(folder)
+        return RunFolder.open(folder).id
+    except HarnessError:
+        return ""

@@ -1,0 +1,160 @@
+"""How a run's model becomes the champion: tested, compared with the present one on the same images, and kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from harness.errors import DataError, GateError, UsageError
+from harness.evaluation.accuracy import TOLD_APART, discordant, paired_exact_test
+from harness.models.saved import load_model
+from harness.runs import provenance
+from harness.runs.champion import CHECKPOINT, FOLDER, OF_RUN, RUNS, Champion, alone, install, keep, next_number, present
+from harness.runs.run_folder import RunFolder, find_run
+from harness.util.files import md5_of
+from harness.versioning.tracked import CLEAN, read_tracked, state_of
+from harness.workflows.own_model import own_function
+from harness.workflows.test import Verdict, find_checkpoint, judge
+
+FROM_RUN = ("name", "command", "experiment", "accuracy", "interval", "n", "git", "data", "versions", "device", "seed")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two models on the same images: how many each alone got right, and whether that could be chance."""
+
+    champion: int  # number of the one that was there before
+    better: int  # images that the new one alone got right
+    worse: int
+    p: float
+
+    @property
+    def is_worse(self) -> bool:
+        return self.p < TOLD_APART and self.worse > self.better
+
+    def __str__(self) -> str:
+        images = f"{self.better} image{'s' * (self.better != 1)}"
+        counts = f"right where the other is wrong on {images}, wrong where it is right on {self.worse}"
+        if self.p >= TOLD_APART:
+            return f"cannot be told from champion {self.champion} (p {self.p:.2g}): {counts}"
+        return f"{'worse' if self.is_worse else 'better'} than champion {self.champion} (p {self.p:.2g}): {counts}"
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """A new champion, its test, and how it compares with the one before."""
+
+    champion: Champion
+    run: RunFolder
+    verdict: Verdict
+    comparison: Comparison | None
+
+
+def promote(
+    named: str,
+    data: str | None = None,
+    *,
+    force: bool = False,
+    trusted: bool = False,
+    runs: Path = RUNS,
+    folder: Path = FOLDER,
+) -> Promotion:
+    """Makes the best fold's model of a run the champion.
+
+    It is tested first, and so is the present champion, on the same images. What needs code of a run from elsewhere is
+    refused (UntrustedError) unless it is `trusted`. Unless it is forced, raises GateError where
+    it is below its gate, worse than the present champion, or judged on images that it was trained on, and UsageError
+    where it is the champion already; nothing has changed then.
+    """
+    run, path = find_run(named, runs), find_checkpoint(named, runs)
+    verdict = judge(load_model(path, function=own_function(path, trusted)), path, data, runs=runs)
+    if not force:
+        verdict.require_passed()
+    with alone(runs):
+        _require_latest(folder)
+        before = present(folder)
+        checkpoint = path.read_bytes()
+        comparison = None if before is None else _compared(before, verdict, data, runs, trusted)
+        why_not = _why_not(run, verdict, comparison)
+        if not force:
+            _require_another(run, checkpoint, before)
+            if why_not:
+                raise GateError(f"{run.id} is no candidate", *why_not)
+        record = {
+            "number": next_number(folder),
+            "replaced": None if before is None else before.number,
+            "forced": not verdict.passed or bool(why_not),
+            **_record(run, checkpoint, verdict, comparison),
+        }
+        small = {name: (run.path / name).read_bytes() for name in OF_RUN if (run.path / name).is_file()}
+        keep(record, {CHECKPOINT: checkpoint, **small}, folder)
+        install(record["number"], folder)
+    return Promotion(Champion(record, folder), run, verdict, comparison)
+
+
+def _why_not(run: RunFolder, verdict: Verdict, comparison: Comparison | None) -> tuple[str, str] | None:
+    """Why it should not be the champion, however good its accuracy is, and what to type; None where it may."""
+    if run.record.get("fast_dev_run"):
+        return "it is a fast dev run, of two batches", "harness run, without --fast-dev-run"
+    if verdict.seen_before:
+        return verdict.seen_before, "--data with images that it was never trained on, or --force"
+    if comparison is not None and comparison.is_worse:
+        return f"it is {comparison}", "train a better one; or --force, if it is to be the champion all the same"
+    return None
+
+
+def _require_another(run: RunFolder, checkpoint: bytes, before: Champion | None) -> None:
+    """Raises UsageError where it is the champion already: it would replace itself, and a rollback change nothing."""
+    if before is not None and before.record["checkpoint"]["md5"] == md5_of(checkpoint):
+        raise UsageError(
+            f"{run.id} is champion {before.number} already", "its checkpoint is the very same", "harness champion show"
+        )
+
+
+def _require_latest(folder: Path) -> None:
+    """Raises DataError where `models/` is not what its `.dvc` file says: there may be a champion that is not here."""
+    file = folder.with_name(f"{folder.name}.dvc")
+    if not file.is_file() or find_spec("dvc") is None:
+        return
+    state = state_of(read_tracked(file))
+    if state.word != CLEAN:
+        raise DataError(f"{folder} is not what {file} says", "the champion may be another one", state.fix)
+
+
+def _compared(before: Champion, verdict: Verdict, data: str | None, runs: Path, trusted: bool) -> Comparison | None:
+    """The present champion is judged now, on the very images of `verdict`; None where it knows other classes."""
+    model = load_model(before.checkpoint, function=own_function(before.checkpoint, trusted))
+    if {*model.classes} != {*verdict.model.classes}:
+        return None
+    other = judge(
+        model,
+        before.checkpoint,
+        data or verdict.images.root,
+        min_accuracy=0.0,
+        allow_missing=True,
+        runs=runs,
+    )
+    better, worse = discordant(verdict.predictions, other.predictions)
+    return Comparison(before.number, better, worse, paired_exact_test(better, worse))
+
+
+def _record(run: RunFolder, checkpoint: bytes, verdict: Verdict, comparison: Comparison | None) -> dict[str, Any]:
+    """What `champion.json` says of what it is worth, and where it came from."""
+    return {
+        "promoted": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "comparison": None if comparison is None else dataclasses.asdict(comparison) | {"says": str(comparison)},
+        "checkpoint": {
+            "md5": md5_of(checkpoint),
+            "sha256": hashlib.sha256(checkpoint).hexdigest(),
+            "fold": verdict.model.fold,
+        },
+        "test": verdict.to_dict() | {"data": str(verdict.images.root), "run": verdict.run_dir.name},
+        "run": {name: run.record.get(name) for name in FROM_RUN} | {"id": run.id},
+        "registry": {},
+        "promoted_at": {"git": provenance.git_state(), "versions": provenance.versions()},
+    }

@@ -1,0 +1,193 @@
+"""A run made again: what differs from when it was made, and whether the same comes out. Nothing is checked out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+from harness.config.experiment import Experiment
+from harness.errors import DataError, GateError, UsageError
+from harness.evaluation.accuracy import discordant, measure, paired_exact_test
+from harness.runs import provenance
+from harness.runs.run_folder import RunFolder
+from harness.util.text import few
+from harness.workflows.crossval import CrossValidation, cross_validate
+from harness.workflows.own_model import COPY, load_copy, may_run
+from harness.workflows.plan import Plan, make_plan
+
+IDENTICAL, WITHIN, DIFFERENT = "bit-identical", "within the interval", "different"
+OWN = ("model", "augment", "optimizer", "scheduler", "loss", "callbacks")  # fields that take a function
+TIMES = {"time", "seconds", "train_seconds", "valid_seconds"}  # of a row of `metrics.jsonl`: no result
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Something that is not as it was."""
+
+    what: str
+    then: str
+    now: str
+    fix: str = ""  # what to type to have it as it was
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.then} then, {self.now} now" + (f" ({self.fix})" if self.fix else "")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came out the second time, beside the first."""
+
+    word: str  # IDENTICAL, WITHIN or DIFFERENT
+    then: str
+    now: str
+    changed: int  # images of which another class was predicted
+    p: float  # of the paired test on which images were right
+
+    def require_same(self) -> None:
+        """Raises GateError where the result is a different one."""
+        if self.word == DIFFERENT:
+            raise GateError(
+                "the result is a different one",
+                f"{self.then} then, {self.now} now, which is outside the interval",
+                "look at what differs, above: the code, the versions or the device",
+            )
+
+
+def planned(folder: RunFolder, device: str = "auto", trusted: bool = False) -> Plan:
+    """The plan of the same run, here and now. Raises HarnessError where not all that it takes is at hand.
+
+    Of a run from elsewhere the experiment's file is run only if it is `trusted`; what is no function needs no file.
+    """
+    record = folder.record
+    if record.get("kind") == "test":
+        raise UsageError(f"{folder.path} is a test, and no training", "it has no folds", "harness test MODEL again")
+    if not folder.predictions():
+        raise UsageError(f"{folder.path} has no result to compare with", "none of its folds has ended", "harness list")
+    experiment = _experiment(folder, trusted)
+    folds = [int(fold) for fold in record["splits"]]
+    only = folds[0] if len(folds) < max(1, experiment.folds) else None
+    plan = make_plan(experiment, fold=only, skip_corrupt=bool(record["data"].get("skipped")), device=device)
+    if plan.digest != record["data"]["digest"]:
+        raise DataError(
+            f"{experiment.data} holds other images than the run had",
+            f"their digest is {plan.digest}, and was {record['data']['digest']}",
+            _way_back(record, plan),
+        )
+    return plan.shortened() if record.get("fast_dev_run") else plan
+
+
+def differences(folder: RunFolder, plan: Plan) -> list[Difference]:
+    """What is not as it was: code, versions, device, arithmetic."""
+    then, now = folder.record, provenance.git_state()
+    found = []
+    before = then.get("git") or {}
+    commit = (now or {}).get("commit")
+    if before.get("commit") is None and commit is None:
+        found.append(Difference("code", _short(before.get("commit")), _short(commit), "it cannot be compared"))
+    elif before.get("commit") != commit:
+        checkout = f"git checkout {before['commit'][:10]}" if before.get("commit") else ""
+        found.append(Difference("code", _short(before.get("commit")), _short(commit) + _files_since(before), checkout))
+    if before.get("dirty"):
+        found.append(Difference("code", "changes in no commit", "whatever is here", "they cannot be had again"))
+    elif (now or {}).get("dirty"):
+        found.append(Difference("code", "all in the commit", "changes in no commit", "git stash -u"))
+    versions = provenance.versions()
+    for name, version in then.get("versions", {}).items():
+        if versions.get(name) != version:
+            found.append(
+                Difference(name, version, versions.get(name, "not installed"), f"pip install {name}=={version}")
+            )
+    weights = provenance.weights_md5(plan.experiment.weights)
+    pairs: dict[str, tuple[Any, Any]] = {
+        "weights": (then.get("weights_md5", weights), weights),
+        "device": (then.get("device"), str(plan.device)),
+        "arithmetic": ((then.get("precision") or {}).get("name"), plan.precision.name),
+        **{key: (then.get("machine", {}).get(key), value) for key, value in provenance.machine().items()},
+    }
+    found += [Difference(what, str(a), str(b)) for what, (a, b) in pairs.items() if a != b]
+    return found
+
+
+def compare(old: RunFolder, new: RunFolder) -> Outcome:
+    """The second result beside the first."""
+    first, second = old.predictions(), new.predictions()
+    then, now = measure(first), measure(second)
+    called = {p.path: p.predicted for p in second}
+    same = first == second and _numbers(old) == _numbers(new)
+    low, high = then.interval
+    word = IDENTICAL if same else WITHIN if low <= now.value <= high else DIFFERENT
+    return Outcome(
+        word,
+        str(then),
+        str(now),
+        sum(called.get(p.path, p.predicted) != p.predicted for p in first),
+        paired_exact_test(*discordant(first, second)),
+    )
+
+
+def repeat(plan: Plan, old: RunFolder, runs: Path, trusted: bool = False) -> CrossValidation:
+    """Trains it again, in a run folder of its own. On a CPU with as many threads as then: sums depend on it.
+
+    The new folder gets a copy of the experiment's file only if that was run: the copy then counts as made here.
+    """
+    import torch
+
+    threads = old.record.get("threads")
+    if threads and plan.device.type == "cpu":
+        torch.set_num_threads(int(threads))
+    copy = old.path / COPY
+    return cross_validate(plan, runs=runs, source=copy if copy.is_file() and may_run(copy, trusted) else None)
+
+
+def _experiment(folder: RunFolder, trusted: bool) -> Experiment:
+    """The experiment as it was run: from its file's copy, with what was typed over it; or from its record alone."""
+    values, origins = folder.record["experiment"], folder.record.get("origins", {})
+    copy, functions = folder.path / COPY, [name for name in OWN if _is_function(values.get(name))]
+    if not copy.is_file():
+        if functions:
+            raise UsageError(
+                f"{folder.path} has no {COPY}",
+                f"{', '.join(functions)} are functions of it",
+                "nothing: what it did cannot be known any more",
+            )
+        return Experiment(**values)
+    if not functions and not may_run(copy, trusted):
+        return Experiment(**values)
+    experiment = load_copy(copy, trusted)
+    typed = {name: values[name] for name, origin in origins.items() if origin == "command line" and name in values}
+    return experiment.replace(**typed).replace(name=values["name"])
+
+
+def _is_function(value: Any) -> bool:
+    """Whether that is how a record names a function, or a list of what is made by such."""
+    if isinstance(value, list):
+        return any(map(_is_function, value))
+    return isinstance(value, str) and ":" in value
+
+
+def _numbers(folder: RunFolder) -> list[dict[str, Any]]:
+    return [{name: value for name, value in row.items() if name not in TIMES} for row in folder.epochs()]
+
+
+def _way_back(record: Mapping[str, Any], plan: Plan) -> str:
+    """What to type to have the run's images again."""
+    commit, dvc = (record.get("git") or {}).get("commit"), record["data"].get("dvc")
+    if not dvc:
+        return "put the images back that it had: they were not under DVC"
+    file = quote(dvc["file"])
+    if plan.dvc and plan.dvc["md5"] == dvc["md5"]:
+        return f"harness data status {file}, then harness data pull {file}"
+    return f"git checkout {commit[:10] if commit else 'COMMIT'} {file}, then harness data pull {file}"
+
+
+def _files_since(git: Mapping[str, Any]) -> str:
+    """Which files have changed, where git still has that commit."""
+    names = provenance.changed_files(git["commit"]) if git.get("commit") else []
+    return f", which differ in {few(names)}" if names else ""
+
+
+def _short(commit: str | None) -> str:
+    return commit[:10] if commit else "no commit"

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+
+from harness.config.experiment import Experiment
+from harness.engine.callbacks import GradientClipping
+from harness.errors import ExperimentError
+
+FIELDS = (
+    "name data test_data image_size augment model weights freeze views cache optimizer lr weight_decay scheduler "
+    "batch_size epochs folds monitor patience precision compile seed workers min_accuracy loss callbacks trackers"
+)
+
+
+def test_the_fields_and_that_each_says_what_it_is() -> None:
+    fields = dataclasses.fields(Experiment)
+    assert [field.name for field in fields] == FIELDS.split()
+    assert all(len(field.metadata["about"]) > 5 for field in fields)
+
+
+def test_every_default_is_a_value_that_its_field_takes() -> None:
+    experiment = Experiment()
+    assert experiment.min_accuracy == 0.7
+    assert Experiment(**{name: getattr(experiment, name) for name in FIELDS.split()}) == experiment
+
+
+def test_it_is_frozen() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Experiment().lr = 1.0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("lr", 0),
+        ("lr", "fast"),
+        ("lr", float("nan")),
+        ("lr", True),
+        ("weight_decay", -0.1),
+        ("batch_size", 0),
+        ("batch_size", 2.5),
+        ("epochs", 0),
+        ("folds", 1),
+        ("folds", -2),
+        ("image_size", 4),
+        ("augment", "flipp"),
+        ("model", ""),
+        ("model", None),
+        ("weights", 7),
+        ("freeze", 1),
+        ("freeze", ""),
+        ("optimizer", "sdg"),
+        ("scheduler", "step"),
+        ("patience", 0),
+        ("precision", "fp8"),
+        ("seed", -1),
+        ("workers", "many"),
+        ("min_accuracy", 70),
+        ("loss", "mse"),
+        ("callbacks", [GradientClipping]),
+        ("callbacks", "x"),
+        ("trackers", ["wandb"]),
+        ("name", "My Run"),
+        ("name", "../up"),
+        ("name", ".."),
+    ],
+)
+def test_impossible_values_are_refused_with_what_is_possible(field: str, value: Any) -> None:
+    with pytest.raises(ExperimentError, match=f"{field} = .* is not possible") as caught:
+        Experiment(**{field: value})
+    assert f"{field} takes " in caught.value.why
+    assert f"-s {field}=" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("typed", "value"),
+    [
+        ({"lr": "1e-4"}, 1e-4),
+        ({"lr": "1"}, 1.0),
+        ({"batch_size": "64"}, 64),
+        ({"freeze": "true"}, True),
+        ({"freeze": "False"}, False),
+        ({"freeze": "layer3"}, "layer3"),
+        ({"weights": "none"}, None),
+        ({"weights": "a/b.pth"}, "a/b.pth"),
+        ({"patience": "3"}, 3),
+        ({"augment": "standard"}, "standard"),
+        ({"workers": "auto"}, "auto"),
+        ({"workers": "2"}, 2),
+        ({"data": "2024"}, "2024"),
+        ({"trackers": "mlflow,tensorboard"}, ("mlflow", "tensorboard")),
+        ({"trackers": ""}, ()),
+        ({"trackers": "none"}, ()),
+    ],
+)
+def test_values_as_they_are_typed(typed: dict[str, str], value: object) -> None:
+    (name,) = typed
+    found = getattr(Experiment().override(typed), name)
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_unknown_fields_name_the_nearest_and_all() -> None:
+    for attempt in (lambda: Experiment(batchsize=3), lambda: Experiment().override({"batchsize": "3"})):  # type: ignore[call-arg]
+        with pytest.raises(ExperimentError, match="'batchsize'; did you mean 'batch_size'") as caught:
+            attempt()
+        assert "name, data, test_data" in caught.value.why
+    with pytest.raises(ExperimentError, match="without its field"):
+        Experiment("resnet18")  # type: ignore[misc]
+
+
+def test_where_each_value_came_from() -> None:
+    experiment = Experiment(lr=0.1, epochs=5).override({"lr": "0.2"}).replace(seed=3)
+    origins = {name: experiment.origin(name) for name in ("lr", "epochs", "seed", "folds")}
+    assert origins == {"lr": "command line", "epochs": "experiment file", "seed": "experiment file", "folds": "default"}
+
+
+def test_functions_are_named_in_plain_values() -> None:
+    experiment = Experiment(model=test_it_is_frozen, callbacks=[GradientClipping(2.0)])
+    values = json.loads(json.dumps(experiment.to_dict()))
+    assert values["model"].endswith("test_experiment:test_it_is_frozen")
+    assert values["callbacks"] == ["harness.callbacks.gradient_clipping:GradientClipping"]

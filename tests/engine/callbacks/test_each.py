@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau
+
+from harness.engine import checkpoint
+from harness.engine.callbacks import (
+    BestPredictions,
+    EarlyStopping,
+    GradientClipping,
+    LearningRateSchedule,
+    ModelCheckpoint,
+    ProgressBar,
+    TerminateOnNaN,
+)
+from harness.engine.callbacks.monitor import Monitor
+from harness.engine.trainer import Callback, State, Trainer
+from harness.errors import TrainingError, UsageError
+
+POINTS = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
+BATCHES = list(zip(POINTS.split(16), (POINTS[:, 0] > 0).long().split(16), strict=True))
+
+
+class Script(Callback):
+    """Makes the validation accuracy of each epoch what the script says."""
+
+    def __init__(self, values: Sequence[float]) -> None:
+        self.values = values
+
+    def on_epoch_end(self, state: State) -> None:
+        state.history[-1]["valid_accuracy"] = self.values[state.epoch - 1]
+
+
+def fit(*callbacks: Callback, epochs: int = 4, lr: float = 0.1) -> State:
+    torch.manual_seed(0)
+    model = nn.Linear(3, 2)
+    trainer = Trainer(callbacks=callbacks, device="cpu", precision="fp32")
+    return trainer.fit(model, torch.optim.SGD(model.parameters(), lr), BATCHES, BATCHES, epochs)
+
+
+class TestMonitor:
+    def test_the_name_decides_what_is_better(self) -> None:
+        assert Monitor("valid_accuracy")._sign == 1 == -Monitor("valid_loss")._sign
+        assert Monitor("valid_loss", "max")._sign == 1
+
+    def test_the_earliest_of_equals_is_the_best(self, tmp_path: Path) -> None:
+        saver = ModelCheckpoint(tmp_path, "valid_accuracy")
+        fit(Script([0.5, 0.9, 0.9, 0.8]), saver)
+        assert saver.best_epoch == 2
+
+    def test_what_is_no_number_is_never_the_best(self, tmp_path: Path) -> None:
+        saver = ModelCheckpoint(tmp_path, "valid_accuracy")
+        fit(Script([math.nan, 0.1, math.nan, 0.05]), saver)
+        assert saver.best_epoch == 2
+
+    @pytest.mark.parametrize("kind", [EarlyStopping, BestPredictions, lambda name: ModelCheckpoint("x", name)])
+    def test_a_metric_that_will_not_exist_is_an_error_before_the_first_step(self, kind: object) -> None:
+        with pytest.raises(UsageError, match="'val_acc' to monitor; did you mean 'valid_accuracy'"):
+            fit(kind("val_acc"))  # type: ignore[operator]
+
+
+class TestEarlyStopping:
+    def test_it_waits_for_patience_and_no_longer(self) -> None:
+        state = fit(Script([0.5, 0.6, 0.6, 0.5, 0.9]), EarlyStopping("valid_accuracy", patience=2), epochs=5)
+        assert state.epoch == 4
+        assert state.stop_reason == "valid_accuracy has not improved for 2 epochs"
+
+    def test_min_delta(self) -> None:
+        state = fit(Script([0.5, 0.52, 0.54, 0.56]), EarlyStopping("valid_accuracy", 2, min_delta=0.05))
+        assert state.epoch == 3
+
+    def test_it_lets_a_fit_run_that_improves(self) -> None:
+        assert fit(Script([0.1, 0.2, 0.3, 0.4]), EarlyStopping("valid_accuracy", patience=1)).stop_reason is None
+
+
+class TestModelCheckpoint:
+    def test_the_best_epochs_weights_and_numbers_are_kept_and_the_last_can_go_on(self, tmp_path: Path) -> None:
+        class Keep(Callback):
+            weights: dict[int, Tensor] = {}
+
+            def on_epoch_end(self, state: State) -> None:
+                self.weights[state.epoch] = state.model.state_dict()["weight"].clone()
+
+        saver = ModelCheckpoint(tmp_path, "valid_accuracy", prefix="f1-", content={"classes": ["a", "b"]})
+        state = fit(Script([0.5, 0.9, 0.7, 0.8]), Keep(), saver)
+        best, last = (checkpoint.load(tmp_path / f"f1-{name}.pt") for name in ("best", "last"))
+        assert torch.equal(best["model"]["weight"], Keep.weights[2])
+        assert (best["epoch"], best["metrics"]["valid_accuracy"], best["classes"]) == (2, 0.9, ["a", "b"])
+        assert torch.equal(last["model"]["weight"], Keep.weights[4])
+        assert last["optimizer"] == state.optimizer.state_dict()
+        assert "optimizer" not in best
+
+    def test_the_best_is_written_soon_where_a_fit_is_long(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class Look(Callback):
+            seen: tuple[bool, ...] = ()
+
+            def on_epoch_end(self, state: State) -> None:
+                Look.seen += ((tmp_path / "best.pt").exists(),)
+
+        fit(ModelCheckpoint(tmp_path), Look())
+        assert Look.seen == (False,) * 4
+        (tmp_path / "best.pt").unlink()
+        monkeypatch.setattr("harness.engine.callbacks.model_checkpoint.PAUSE_SECONDS", 0)
+        Look.seen = ()
+        fit(ModelCheckpoint(tmp_path), Look())
+        assert Look.seen == (True,) * 4
+
+    def test_a_failure_keeps_what_was_there(self, tmp_path: Path) -> None:
+        class FailsLater(Callback):
+            def on_epoch_start(self, state: State) -> None:
+                if state.epoch == 3:
+                    raise ValueError
+
+        with pytest.raises(ValueError):  # noqa: PT011 - it is ours
+            fit(ModelCheckpoint(tmp_path), FailsLater())
+        assert checkpoint.load(tmp_path / "last.pt")["step"] == 6
+        assert checkpoint.load(tmp_path / "best.pt")["epoch"] == 2
+
+
+class TestLearningRateSchedule:
+    def test_per_epoch(self) -> None:
+        state = fit(LearningRateSchedule(CosineAnnealingLR))
+        expected = [0.05 * (1 + math.cos(math.pi * epoch / 4)) for epoch in range(4)]
+        assert [row["lr"] for row in state.history] == pytest.approx(expected)
+
+    def test_per_batch(self) -> None:
+        rates: list[float] = []
+
+        class Watch(Callback):
+            def on_backward_end(self, state: State) -> None:
+                rates.append(state.optimizer.param_groups[0]["lr"])
+
+        fit(LearningRateSchedule(lambda o, total: OneCycleLR(o, 0.1, total_steps=total), "batch"), Watch())
+        assert len(rates) == 12
+        assert max(rates) == pytest.approx(0.1, rel=0.05)
+        assert rates[0] < rates[3] > rates[-1]
+
+    def test_a_plateau(self) -> None:
+        schedule = LearningRateSchedule(
+            lambda o, total: ReduceLROnPlateau(o, "max", factor=0.1, patience=0), monitor="valid_accuracy"
+        )
+        state = fit(Script([0.5, 0.5, 0.6, 0.6]), schedule)
+        assert [row["lr"] for row in state.history] == pytest.approx([0.1, 0.1, 0.01, 0.01])
+
+    def test_per_batch_needs_a_length(self) -> None:
+        trainer = Trainer(callbacks=[LearningRateSchedule(CosineAnnealingLR, "batch")], device="cpu")
+        model = nn.Linear(3, 2)
+        with pytest.raises(UsageError, match="how many batches"):
+            trainer.fit(model, torch.optim.SGD(model.parameters(), 0.1), iter(BATCHES), None, 1)
+
+
+def test_gradient_clipping_bounds_the_norm_of_all_gradients_together() -> None:
+    norms: list[float] = []
+
+    class Watch(Callback):
+        def on_backward_end(self, state: State) -> None:
+            norms.append(
+                torch.cat([p.grad.flatten() for p in state.model.parameters() if p.grad is not None]).norm().item()
+            )
+
+    fit(Watch(), GradientClipping(0.01), Watch())
+    assert all(after == pytest.approx(0.01, rel=1e-3) for after in norms[1::2])
+    assert all(before > 0.02 for before in norms[::2])
+
+
+def test_best_predictions_are_those_of_the_best_epochs_weights(tmp_path: Path) -> None:
+    best = BestPredictions("valid_accuracy")
+    saver = ModelCheckpoint(tmp_path, "valid_accuracy")
+    fit(Script([0.5, 0.9, 0.7, 0.8]), best, saver)
+    model = nn.Linear(3, 2)
+    model.load_state_dict(checkpoint.load(saver.best_path)["model"])
+    assert best.best_epoch == 2
+    assert best.logits is not None
+    assert torch.equal(best.logits, Trainer(device="cpu", precision="fp32").predict(model, BATCHES))
+
+
+def test_a_loss_that_is_not_finite_ends_the_fit_with_a_hint() -> None:
+    with pytest.raises(TrainingError, match=r"the (train|valid) loss is (nan|inf) in epoch") as caught:
+        fit(TerminateOnNaN(), lr=1e38)
+    assert "-s lr=1e+37" in caught.value.fix
+
+
+def test_progress_is_one_line_an_epoch_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    fit(ProgressBar("fold 1/3"), epochs=2)
+    captured = capsys.readouterr()
+    lines = captured.err.splitlines()
+    assert captured.out == ""
+    assert len(lines) == 2
+    assert lines[1].startswith("fold 1/3  epoch 2/2  train loss 0.")
+    assert " %  valid loss 0." in lines[1]
+    assert lines[1].endswith(" s")
+
+
+def test_progress_is_a_bar_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    fit(ProgressBar("fold 1/3"), epochs=2)
+    assert "fold 1/3:   0%|" in capsys.readouterr().err

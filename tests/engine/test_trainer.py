@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import nn
+
+from harness.engine.trainer import EVENTS, Callback, State, Trainer
+from harness.errors import UsageError
+from tests.toy import Batch, examples, fit
+
+
+def recorder(events: tuple[str, ...] = EVENTS) -> tuple[Callback, list[str]]:
+    """A callback that writes down each event with its epoch, phase and step."""
+    seen: list[str] = []
+
+    def note(event: str) -> object:
+        def hook(self: Callback, state: State) -> None:
+            within = event in ("on_batch_start", "on_backward_end", "on_batch_end")
+            seen.append(f"{event[3:]} {state.epoch}" + (f" {state.phase} {state.step}" if within else ""))
+
+        return hook
+
+    return type("Recorder", (Callback,), {event: note(event) for event in events})(), seen
+
+
+def test_the_sequence_of_events() -> None:
+    callback, seen = recorder()
+    fit(callback, epochs=2, train=examples(4, 2), valid=examples(2, 2))
+    assert seen == [
+        "fit_start 0",
+        "epoch_start 1",
+        "batch_start 1 train 0",
+        "backward_end 1 train 0",
+        "batch_end 1 train 1",
+        "batch_start 1 train 1",
+        "backward_end 1 train 1",
+        "batch_end 1 train 2",
+        "batch_start 1 valid 2",
+        "batch_end 1 valid 2",
+        "epoch_end 1",
+        "epoch_start 2",
+        "batch_start 2 train 2",
+        "backward_end 2 train 2",
+        "batch_end 2 train 3",
+        "batch_start 2 train 3",
+        "backward_end 2 train 3",
+        "batch_end 2 train 4",
+        "batch_start 2 valid 4",
+        "batch_end 2 valid 4",
+        "epoch_end 2",
+        "fit_end 2",
+    ]
+
+
+def test_the_order_of_callbacks_is_that_of_the_list() -> None:
+    order: list[str] = []
+
+    class Named(Callback):
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def on_epoch_end(self, state: State) -> None:
+            order.append(self.name)
+
+    fit(Named("b"), Named("a"), Named("c"), epochs=1)
+    assert order == ["b", "a", "c"]
+
+
+def test_the_loop_fits_on_one_screen() -> None:
+    lines = sum(len(inspect.getsource(part).splitlines()) for part in (Trainer.fit, Trainer._run_phase))
+    assert lines <= 60
+
+
+def test_an_unknown_hook_is_refused_when_the_class_is_made() -> None:
+    with pytest.raises(TypeError, match=r"on_epoch_ends is no event; did you mean 'on_epoch_end'"):
+        type("Typo", (Callback,), {"on_epoch_ends": lambda self, state: None})
+
+
+def test_training_learns_and_validation_does_not_train() -> None:
+    class Watch(Callback):
+        def on_batch_start(self, state: State) -> None:
+            assert torch.is_grad_enabled() == state.model.training == (state.phase == "train")
+
+    state = fit(Watch(), epochs=20)
+    assert state.history[-1]["valid_accuracy"] > 0.9
+    assert state.step == 20 * 3
+
+
+def test_stop_in_a_batch_ends_training_there_but_validates_the_whole() -> None:
+    class StopAtOnce(Callback):
+        def on_batch_end(self, state: State) -> None:
+            state.stop("enough")
+            state.stop("a later reason does not replace the first")
+
+    state = fit(StopAtOnce(), epochs=5)
+    assert (state.step, state.epoch, state.stop_reason) == (1, 1, "enough")
+    assert state.history[0]["train_examples"] == 16
+    assert state.history[0]["valid_examples"] == 20
+
+
+def test_stop_before_the_first_epoch() -> None:
+    class NotToday(Callback):
+        def on_fit_start(self, state: State) -> None:
+            state.stop("not today")
+
+    assert fit(NotToday()).history == []
+
+
+def test_a_failure_propagates_unchanged_and_every_callback_still_ends(caplog: pytest.LogCaptureFixture) -> None:
+    ended: list[BaseException | None] = []
+
+    class Ends(Callback):
+        def on_fit_end(self, state: State) -> None:
+            ended.append(state.error)
+
+    class EndsBadly(Callback):
+        def on_fit_end(self, state: State) -> None:
+            raise OSError("disk")
+
+    failure = ZeroDivisionError("mine")
+
+    class Fails(Callback):
+        def on_batch_end(self, state: State) -> None:
+            raise failure
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        fit(Ends(), EndsBadly(), Fails(), Ends())
+    assert "at the end of the failed fit, also: OSError: disk" in caplog.text
+    assert caught.value is failure
+    assert ended == [failure, failure]
+
+
+def test_a_failure_at_the_end_is_not_swallowed() -> None:
+    class EndsBadly(Callback):
+        def on_fit_end(self, state: State) -> None:
+            raise OSError("disk")
+
+    with pytest.raises(OSError, match="disk"):
+        fit(EndsBadly())
+
+
+def test_ctrl_c_is_a_failure_that_callbacks_see() -> None:
+    class Press(Callback):
+        def on_batch_start(self, state: State) -> None:
+            raise KeyboardInterrupt
+
+        def on_fit_end(self, state: State) -> None:
+            assert isinstance(state.error, KeyboardInterrupt)
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(Press())
+
+
+def test_a_callback_may_replace_the_batch() -> None:
+    class Blank(Callback):
+        def on_batch_start(self, state: State) -> None:
+            inputs, targets = state.batch
+            state.batch = torch.zeros_like(inputs), targets
+
+    state = fit(Blank(), epochs=1)
+    assert state.history[0]["valid_loss"] == pytest.approx(
+        nn.functional.cross_entropy(
+            state.model(torch.zeros(20, 4)), torch.cat([targets for _, targets in examples(20)])
+        ).item()
+    )
+
+
+def test_any_iterable_and_any_module_and_metrics_of_ones_own() -> None:
+    class Stream:
+        epochs: list[int] = []
+
+        def set_epoch(self, epoch: int) -> None:
+            self.epochs.append(epoch)
+
+        def __iter__(self) -> Iterator[Batch]:
+            for inputs, _ in examples():
+                yield inputs, inputs.sum(1, keepdim=True)
+
+    model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
+    distance = {"distance": lambda outputs, targets: (outputs - targets).abs().flatten()}
+    trainer = Trainer(nn.functional.mse_loss, metrics=distance, device="cpu", precision="fp32")
+    state = trainer.fit(model, torch.optim.Adam(model.parameters(), 1e-2), Stream(), None, 30)
+    assert state.metric_names == ("train_loss", "train_distance")
+    assert state.history[-1]["train_distance"] < state.history[0]["train_distance"] / 2
+    assert Stream.epochs == list(range(1, 31))
+    assert state.batches == {}
+
+
+def test_predict_gives_logits_in_order_under_the_precision_of_validation() -> None:
+    trainer = Trainer(device="cpu", precision="bf16")
+    model = nn.Linear(4, 2)
+    batches = examples(40, 16)
+    logits = trainer.predict(model, batches)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        expected = torch.cat([model(inputs) for inputs, _ in batches]).float()
+    assert logits.dtype == torch.float32
+    assert torch.equal(logits, expected)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_every_precision_takes_the_same_path(precision: str) -> None:
+    seen: list[torch.dtype] = []
+
+    class Watch(Callback):
+        def on_batch_end(self, state: State) -> None:
+            assert state.logits is not None
+            assert state.loss is not None
+            seen.append(state.logits.dtype)
+            assert not state.loss.requires_grad
+
+    state = fit(Watch(), epochs=20, precision=precision)
+    assert set(seen) == {torch.float32}
+    assert not state.scaler.is_enabled()
+    assert next(state.model.parameters()).dtype == torch.float32
+    assert state.history[-1]["valid_accuracy"] > 0.9
+
+
+def test_channels_last_changes_no_result() -> None:
+    def losses(channels_last: bool) -> list[float]:
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+        batches = [(torch.randn(8, 3, 12, 12, generator=torch.Generator().manual_seed(1)), torch.arange(8) % 2)]
+        trainer = Trainer(device="cpu", precision="fp32", channels_last=channels_last)
+        state = trainer.fit(model, torch.optim.SGD(model.parameters(), 0.1), batches, batches, 3)
+        return [row["valid_loss"] for row in state.history]
+
+    assert losses(True) == pytest.approx(losses(False), rel=1e-4)
+
+
+@pytest.mark.parametrize("device", ["cuda:7", "gpu", "meta", ""])
+def test_an_absent_device_is_refused(device: str) -> None:
+    with pytest.raises(UsageError, match=f"device '{device}' is not there"):
+        Trainer(device=device)

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import pytest
+from scipy.stats import binomtest
+
+from harness.evaluation.accuracy import (
+    Accuracy,
+    Prediction,
+    mean_and_deviation,
+    measure,
+    wilson_interval,
+)
+
+
+@pytest.mark.parametrize(("right", "n"), [(25, 35), (30, 35), (0, 10), (10, 10), (898, 949)])
+def test_the_interval_is_wilsons(right: int, n: int) -> None:
+    expected = binomtest(right, n).proportion_ci(method="wilson")
+    assert wilson_interval(right, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_the_interval_of_all_or_none_ends_exactly_there() -> None:
+    assert all(wilson_interval(n, n)[1] == 1.0 and wilson_interval(0, n)[0] == 0.0 for n in range(1, 200))
+
+
+def test_25_of_35_may_be_anything_from_55_to_84_percent() -> None:
+    assert wilson_interval(25, 35) == pytest.approx((0.55, 0.84), abs=0.005)
+
+
+def test_accuracy_counts_by_class_names() -> None:
+    predictions = [Prediction("a", 1, "sea", "sea", (0.2, 0.8)), Prediction("b", 1, "sea", "forest", (0.6, 0.4))]
+    found = measure(predictions)
+    assert found == Accuracy(1, 2)
+    assert str(found) == "50.0 % (95 % interval 9.5 to 90.5 %, n = 2)"
+
+
+def test_mean_and_deviation() -> None:
+    assert mean_and_deviation([1.0, 2.0, 3.0]) == (2.0, 1.0)
+    assert mean_and_deviation([0.5]) == (0.5, 0.0)

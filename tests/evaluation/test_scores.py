@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import confusion_matrix
+from sklearn.metrics import log_loss as reference_log_loss
+
+from harness.evaluation.scores import by_class, calibration, confusion, log_loss, precision_recall
+
+RNG = np.random.default_rng(0)
+LABELS = RNG.integers(0, 4, 200)
+LOGITS = RNG.normal(size=(200, 4)) + 1.5 * np.eye(4)[LABELS]
+PROBABILITIES = np.exp(LOGITS) / np.exp(LOGITS).sum(1, keepdims=True)
+PREDICTED = PROBABILITIES.argmax(1)
+
+
+def test_a_row_of_the_confusion_matrix_is_a_true_class() -> None:
+    assert confusion(np.array([0, 0, 1]), np.array([1, 1, 1]), 3).tolist() == [[0, 2, 0], [0, 1, 0], [0, 0, 0]]
+    assert (confusion(LABELS, PREDICTED, 4) == confusion_matrix(LABELS, PREDICTED)).all()
+
+
+def test_precision_recall_and_f1_by_hand() -> None:
+    labels, predicted = np.array([0, 0, 0, 1, 1]), np.array([0, 0, 1, 1, 0])
+    sea, forest, lake = by_class(labels, predicted, ("sea", "forest", "lake"))
+    assert (sea.precision, sea.recall, sea.support) == (2 / 3, 2 / 3, 3)
+    assert sea.f1 == pytest.approx(2 / 3)
+    assert (forest.precision, forest.recall, forest.f1, forest.support) == (0.5, 0.5, 0.5, 2)
+    assert (lake.recall, lake.support) == (None, 0)  # a share of nothing is not nought
+    assert lake.to_dict() == {"precision": None, "recall": None, "f1": None, "support": 0}
+
+
+def test_a_class_that_nobody_names_has_no_precision() -> None:
+    _, never = by_class(np.array([0, 1]), np.array([0, 0]), ("sea", "forest"))
+    assert (never.precision, never.recall) == (None, 0.0)
+
+
+def test_the_precision_recall_curve_ends_where_all_are_found() -> None:
+    precision, recall, average = precision_recall(
+        np.array([1, 0, 1]), np.array([[0.1, 0.9], [0.4, 0.6], [0.7, 0.3]]), 1
+    )
+    assert average == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
+    assert (recall[0], recall[-1], precision[-1]) == (1, 0, 1)
+
+
+def test_calibration_of_a_model_that_is_as_sure_as_it_is_right() -> None:
+    labels = np.array([1] * 8 + [0] * 2)
+    sure = np.tile([0.2, 0.8], (10, 1))
+    found = calibration(labels, sure)
+    assert found.error == pytest.approx(0)
+    assert found.counts.tolist() == [0, 0, 0, 0, 0, 0, 0, 0, 10, 0]
+    assert calibration(labels, np.tile([0.0, 1.0], (10, 1))).error == pytest.approx(0.2)
+
+
+def test_calibration_counts_each_image_once_and_each_gap_by_its_images() -> None:
+    found = calibration(LABELS, PROBABILITIES)
+    assert found.counts.sum() == 200
+    assert found.right.sum() == (LABELS == PREDICTED).sum()
+    confidence, right = PROBABILITIES.max(1), LABELS == PREDICTED
+    bins = np.digitize(confidence, np.linspace(0, 1, 11)[1:-1])
+    expected = sum(
+        abs(right[bins == b].mean() - confidence[bins == b].mean()) * (bins == b).mean() for b in np.unique(bins)
+    )
+    assert found.error == pytest.approx(expected)
+
+
+def test_log_loss_is_the_cross_entropy_and_finite_where_a_probability_is_nought() -> None:
+    assert log_loss(LABELS, PROBABILITIES) == pytest.approx(reference_log_loss(LABELS, PROBABILITIES))
+    assert 700 < log_loss(np.array([0]), np.array([[0.0, 1.0]])) < 720

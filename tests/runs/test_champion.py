@@ -1,0 +1,258 @@
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from harness.data.demo import draw
+from harness.engine import checkpoint
+from harness.errors import DataError, GateError, ModelError, UsageError
+from harness.runs.champion import Champion, history, next_number, note_version, present, rollback
+from harness.runs.run_folder import RunFolder
+from harness.trackers.mlflow import registry
+from harness.workflows.promote import Comparison, promote
+from tests.conftest import Outcome, Tracked, write_experiment
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with two runs, `good` and `poor`, and images to test them on."""
+    from harness.config.experiment_file import load
+    from harness.workflows.crossval import cross_validate
+
+    home = tmp_path_factory.mktemp("trained")
+    (home / "experiments").mkdir()
+    for part, count in {"train": 60, "unseen": 12}.items():
+        for name in ("sea", "forest"):
+            (home / part / name).mkdir(parents=True)
+            for number in range(count):
+                drawn = draw("test" if part == "unseen" else "train", name, number)
+                drawn.resize((48, 48)).save(home / part / name / f"{number}.png")
+    for name, fields in {
+        "good": {"epochs": 8, "lr": 0.01, "image_size": 48},
+        "poor": {"epochs": 1, "lr": 1e-8},
+    }.items():
+        file = write_experiment(
+            home / f"experiments/{name}.py", home / "train", test_data=str(home / "unseen"), **fields
+        )
+        found = cross_validate(load(file), runs=home / "runs", source=file)
+        found.run_dir.rename(home / "runs" / name / f"20260101-000000-{name}")
+        RunFolder.open(home / "runs" / name / f"20260101-000000-{name}").update(id=f"20260101-000000-{name}")
+    return home
+
+
+@pytest.fixture
+def home(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, which is the current folder."""
+    copy = Path(shutil.copytree(trained, tmp_path / "home"))
+    monkeypatch.chdir(copy)
+    return copy
+
+
+def test_the_first_champion_is_the_best_folds_checkpoint_with_what_it_is_worth(home: Path) -> None:
+    made = promote("good")
+    run = made.run
+    best = run.best_fold()
+    assert best is not None
+    assert (home / "models/champion.pt").read_bytes() == run.checkpoint_of(best).read_bytes()
+    record = json.loads((home / "models/champion.json").read_text())
+    assert (record["number"], record["forced"], record["replaced"]) == (1, False, None)
+    assert record["test"]["accuracy"] == made.verdict.accuracy.value
+    assert record["test"]["interval"] == list(made.verdict.accuracy.interval)
+    assert record["run"]["id"] == run.id
+    assert record["run"]["data"]["digest"] == run.record["data"]["digest"]
+    assert present() is not None
+    assert made.comparison is None
+
+
+def test_a_model_below_its_gate_is_refused_and_changes_nothing(home: Path) -> None:
+    promote("good")
+    before = {path: path.read_bytes() for path in (home / "models").rglob("*") if path.is_file()}
+    with pytest.raises(GateError, match="the gate is not met"):
+        promote("poor")
+    assert {path: path.read_bytes() for path in (home / "models").rglob("*") if path.is_file()} == before
+
+
+def test_what_is_forced_says_so_for_ever(home: Path) -> None:
+    promote("good")
+    made = promote("poor", force=True)
+    assert made.champion.record["forced"]
+    assert made.comparison is not None
+    assert made.comparison.champion == 1
+    assert made.comparison.worse > made.comparison.better + 5
+    assert "worse than champion 1" in str(made.comparison)
+    assert [record["forced"] for record in history()] == [False, True]
+    assert not promote("good", force=True).champion.record["forced"]  # it passed
+
+
+def test_one_that_is_worse_beyond_chance_takes_nobodys_place_unless_forced(home: Path) -> None:
+    promote("good")
+    file = home / "runs/poor/20260101-000000-poor/checkpoints"
+    for path in file.glob("*.pt"):
+        content = checkpoint.load(path)
+        content["experiment"]["min_accuracy"] = 0.1  # it would lower its own gate
+        checkpoint.save(path, content)
+    with pytest.raises(GateError, match="is no candidate") as caught:
+        promote("poor")
+    assert "worse than champion 1" in caught.value.why
+    assert present() is not None
+    assert len(history()) == 1
+    assert promote("poor", force=True).champion.record["forced"]
+
+
+def test_the_same_model_is_the_champion_already_and_cannot_be_told_from_itself(home: Path) -> None:
+    promote("good")
+    with pytest.raises(UsageError, match="is champion 1 already"):
+        promote("good")
+    comparison = promote("good", force=True).comparison
+    assert comparison == Comparison(champion=1, better=0, worse=0, p=1.0)
+    assert "cannot be told" in str(comparison)
+
+
+def test_rolling_back_goes_to_the_one_that_was_replaced(home: Path) -> None:
+    first = promote("good").champion.record
+    promote("poor", force=True)
+    assert rollback().record == first
+    assert present() == Champion(first)
+    third = promote("poor", force=True).champion.record
+    assert (third["number"], third["replaced"]) == (3, 1)
+    assert rollback().number == 1
+    with pytest.raises(UsageError, match="is the first"):
+        rollback()
+
+
+def test_a_version_of_the_registry_that_comes_late_takes_no_champion_back(home: Path) -> None:
+    first = promote("good").champion.record
+    note_version(first, "7")
+    assert present() == Champion({**first, "registry": {"version": "7"}})
+    second = promote("good", force=True).champion.record
+    note_version(first, "8")
+    assert present() == Champion(second)
+    assert [record["registry"] for record in history()] == [{"version": "8"}, {}]
+
+
+def test_the_history_keeps_the_last_checkpoints_and_every_record(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.runs.champion.KEPT", 2)
+    for _ in range(3):
+        promote("good", force=True)
+    assert len(history()) == 3
+    assert [path.parent.name for path in sorted((home / "models/history").glob("*/*.pt"))] == ["002", "003"]
+    assert present() is not None
+
+
+def test_those_one_can_roll_back_to_keep_their_checkpoint_first(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.runs.champion.KEPT", 2)
+    for _ in range(3):
+        promote("good", force=True)
+    rollback()  # to 2
+    promote("poor", force=True)  # 4, in the place of 2
+    assert [path.parent.name for path in sorted((home / "models/history").glob("*/*.pt"))] == ["002", "004"]
+    assert rollback().number == 2
+
+
+def test_what_a_killed_process_left_half_written_does_not_stay(home: Path) -> None:
+    for name in ("models/.champion.pt-0123abcd", "models/history/001/.champion.json-0123abcd", "models/.mine-x"):
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text("half")
+    promote("good")
+    assert [path.name for path in (home / "models").rglob(".*")] == [".mine-x"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"number": "1"},
+        {"number": 1e400},
+        {"replaced": "../../etc"},
+        {"promoted": None},
+        {"comparison": 5},
+        {"test": {"accuracy": 1}},
+        {"run": {"name": "x"}},
+        {"checkpoint": []},
+    ],
+)
+def test_a_damaged_record_is_told(home: Path, change: dict[str, object], call: Callable[..., Outcome]) -> None:
+    record = promote("good").champion.record
+    (home / "models/champion.json").write_text(json.dumps({**record, **change}))
+    for verb in ("show", "rollback"):
+        outcome = call("champion", verb)
+        assert (outcome.code, len(outcome.error_lines)) == (2, 3)
+        assert "champion.json cannot be read" in outcome.err
+    (home / "models/history/001 (1)").mkdir()  # as of a program that keeps folders the same
+    assert next_number() == 2
+
+
+def test_where_another_champion_may_be_none_is_made(home: Path) -> None:
+    promote("good")
+    (home / "models.dvc").write_text(f"outs:\n- md5: {'01' * 16}.dir\n  nfiles: 3\n  hash: md5\n  path: models\n")
+    with pytest.raises(DataError, match=r"models is not what models\.dvc says"):
+        promote("poor", force=True)
+    shutil.rmtree(home / "models")
+    with pytest.raises(DataError, match=r"models is not what models\.dvc says"):
+        promote("good")
+
+
+def test_a_promotion_that_was_cut_off_leaves_the_champion_that_there_was(home: Path) -> None:
+    before = promote("good").champion
+    whole = before.checkpoint.read_bytes()
+    before.checkpoint.write_bytes(b"of another, whose champion.json was never written")
+    assert present() == before
+    assert before.checkpoint.read_bytes() == whole
+    (home / "models/history/001/champion.pt").unlink()
+    before.checkpoint.write_bytes(b"of another")
+    with pytest.raises(ModelError, match="is not champion 1"):
+        present()
+
+
+def test_from_the_command_line_dvc_keeps_the_version_and_the_test_takes_the_name(
+    home: Path, call: Callable[..., Outcome], new_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(new_database, home / "mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{home / 'mlflow.db'}")
+    for command in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
+        subprocess.run(command, check=True, capture_output=True)
+    assert call("champion", "show").code == call("test", "champion").code == 2
+    outcome = call("champion", "promote", "good", "--json")
+    assert outcome.code == 0
+    assert json.loads(outcome.out)["number"] == 1
+    assert "nfiles" in (home / "models.dvc").read_text()
+    assert call("data", "status", "models").out.split()[1] == "clean"
+    assert "champion 1: good" in call("champion", "show").out
+    tested = call("test", "champion", "--json")
+    assert (tested.code, json.loads(tested.out)["checkpoint"]) == (0, "models/champion.pt")
+    assert call("champion", "promote", "poor").code == 3
+    assert call("champion", "promote", "poor", "--force").code == 0
+    assert call("test", "champion").code == 3
+    assert call("champion", "rollback").code == 0
+    assert call("data", "status", "models").out.split()[1] == "clean"
+    shutil.rmtree(home / "runs/good")  # as where somebody else has pulled it
+    again = json.loads(call("reproduce", "champion", "--json").out)
+    assert again["outcome"] == "bit-identical"
+    rows = json.loads(call("champion", "history", "--json").out)
+    assert (rows["champion"], [row["number"] for row in rows["champions"]]) == (1, [1, 2])
+
+
+def test_mlflows_registry_has_the_very_weights_once(
+    tracked: Tracked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scenery: Path
+) -> None:
+    import mlflow
+
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(tracked.project / "mlruns", tmp_path / "mlruns")
+    shutil.copy(tracked.project / "mlflow.db", tmp_path / "mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    shutil.copytree(tracked.run.path, tmp_path / "runs/tiny" / tracked.run.id)
+    made = promote(tracked.run.id, str(scenery), force=True)
+    versions = {registry.register(made.run.path, made.champion.record) for _ in range(2)}
+    assert versions == {"1"}
+    registry.point("1")
+    loaded = mlflow.pytorch.load_model(f"models:/{registry.NAME}@{registry.ALIAS}").state_dict()
+    ours = checkpoint.load(made.champion.checkpoint)["model"]
+    assert set(loaded) == set(ours)
+    assert all(torch.equal(loaded[name], weights) for name, weights in ours.items())

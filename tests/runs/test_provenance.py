@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from harness.errors import DataError, UsageError
+from harness.runs.provenance import dvc_state, git_state, require_clean, versions
+from harness.util.files import folder_md5, md5_of
+from tests.conftest import git
+
+
+def test_the_commit_and_whether_anything_differs_from_it(tmp_path: Path) -> None:
+    assert git_state(tmp_path) is None
+    git(tmp_path, "init", "-q")
+    assert git_state(tmp_path) is None  # no commit yet
+    (tmp_path / "a").write_text("1")
+    git(tmp_path, "add", "a")
+    git(tmp_path, "commit", "-qm", "first")
+    state = git_state(tmp_path)
+    assert state is not None
+    assert len(state["commit"]) == 40
+    assert state["dirty"] is False
+    (tmp_path / "a").write_text("2")
+    assert (git_state(tmp_path) or {})["dirty"] is True
+
+
+def test_the_hash_in_the_dvc_file_that_tracks_the_data(tmp_path: Path) -> None:
+    assert dvc_state(tmp_path / "data/train") is None
+    file = tmp_path / "data.dvc"
+    file.write_text(f"outs:\n- md5: {'01' * 16}.dir\n  size: 5\n  hash: md5\n  path: data\n")
+    found = {"file": file.as_posix(), "md5": f"{'01' * 16}.dir", "matches": False}
+    assert dvc_state(tmp_path / "data/train") == found
+    file.write_text("outs: []\n")
+    assert dvc_state(tmp_path / "data") is None
+
+
+def test_the_versions_that_a_number_can_depend_on() -> None:
+    assert {"python", "harness", "torch", "torchvision", "numpy"} <= set(versions())
+
+
+def test_whether_the_data_are_what_the_dvc_file_says_without_reading_known_files_again(tmp_path: Path) -> None:
+    (tmp_path / "data/train").mkdir(parents=True)
+    (tmp_path / "data/train/a.jpg").write_bytes(b"a")
+    (tmp_path / "data/test.jpg").write_bytes(b"b")
+    md5s = {"train/a.jpg": md5_of(b"a"), "test.jpg": md5_of(b"b")}
+    (tmp_path / "data.dvc").write_text(f"outs:\n- md5: {folder_md5(md5s)}\n  hash: md5\n  path: data\n")
+    assert (dvc_state(tmp_path / "data/train") or {})["matches"] is True
+    (tmp_path / "data/train/a.jpg").write_bytes(b"changed")
+    assert (dvc_state(tmp_path / "data/train") or {})["matches"] is False
+    known = {tmp_path / "data/train/a.jpg": md5_of(b"a")}
+    assert (dvc_state(tmp_path / "data/train", known) or {})["matches"] is True
+
+
+@pytest.fixture
+def committed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository, which is the current folder, with an experiment and a `data.dvc` in its commit."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("x.py", "data.dvc"):
+        (tmp_path / name).write_text(name)
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", "-A")
+    git(tmp_path, "commit", "-qm", "x")
+    return tmp_path
+
+
+DVC = {"file": "data.dvc", "md5": "b", "matches": True}
+
+
+def test_clean_is_a_commit_and_data_that_a_dvc_file_stands_for(committed: Path) -> None:
+    now = git_state()
+    require_clean(now, DVC, "data", Path("x.py"))
+    for wrong in (None, {**(now or {}), "dirty": True}):
+        with pytest.raises(UsageError):
+            require_clean(wrong, DVC, "data")
+    for other in (None, {**DVC, "matches": False}):
+        with pytest.raises(DataError):
+            require_clean(now, other, "data")
+
+
+@pytest.mark.parametrize("flag", ["--assume-unchanged", "--skip-worktree"])
+def test_what_git_was_told_to_overlook_is_not_clean(committed: Path, flag: str) -> None:
+    git(committed, "update-index", flag, "x.py")
+    (committed / "x.py").write_text("changed")
+    assert git_state() is not None
+    with pytest.raises(UsageError, match=r"overlook changes(.|\n)*x\.py"):
+        require_clean(git_state(), DVC, "data")
+
+
+def test_what_the_run_takes_and_no_commit_has_is_not_clean(committed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (committed / ".git/info").mkdir(exist_ok=True)
+    (committed / ".git/info/exclude").write_text("hidden*\n")
+    for name in ("hidden.py", "hidden.dvc"):
+        (committed / name).write_text("")
+    for file in ("hidden.dvc", "../elsewhere/data.dvc"):
+        with pytest.raises(UsageError, match=r"dvc is in no commit"):
+            require_clean(git_state(), {**DVC, "file": file}, "data")
+    with pytest.raises(UsageError, match=r"hidden\.py is in no commit"):
+        require_clean(git_state(), DVC, "data", Path("hidden.py"))
+    module = types.ModuleType("hidden")
+    module.__file__ = str(committed / "hidden.py")
+    monkeypatch.setitem(sys.modules, "hidden", module)
+    with pytest.raises(UsageError, match=r"hidden\.py is in no commit"):
+        require_clean(git_state(), DVC, "data", Path("x.py"))

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from harness.errors import StorageError, UsageError
+from harness.evaluation.accuracy import Prediction
+from harness.runs.run_folder import RunFolder, find_run, latest_runs
+
+DATA = {"folder": "data", "images": 2, "classes": {"forest": 1, "sea": 1}, "digest": f"{'0' * 32}.dir"}
+EMPTY: dict[str, object] = {"experiment": {}, "data": DATA, "splits": {"1": {"train": 1, "valid": 1}}}
+
+
+def test_a_new_folder_says_at_once_that_it_is_running_where_and_since_when(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, "trial", {"seed": 3})
+    record = json.loads((folder.path / "run.json").read_text())
+    assert (record["name"], record["status"], record["seed"]) == ("trial", "running", 3)
+    assert (record["pid"], record["host"]) == (os.getpid(), socket.gethostname())
+    assert folder.plots.is_dir()
+    folder.update(status="finished")
+    assert json.loads((folder.path / "run.json").read_text())["status"] == "finished"
+
+
+def test_two_runs_of_the_same_second_have_folders_of_their_own(tmp_path: Path) -> None:
+    folders = {RunFolder.create(tmp_path, "trial", EMPTY).path for _ in range(20)}
+    assert len(folders) == 20
+    assert {folder.path for folder in latest_runs(tmp_path)} == folders
+
+
+def test_predictions_are_written_whole_each_time(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, "trial", {})
+    rows = [Prediction(f"sea/{i}.jpg", 1, "sea", "forest", (0.5, 0.5)) for i in range(3)]
+    for count in (1, 3):
+        folder.write_predictions(rows[:count], ["forest", "sea"])
+        assert len((folder.path / "predictions.csv").read_text().splitlines()) == 1 + count
+
+
+def test_runs_whose_process_is_gone_have_died_and_others_are_left_alone(tmp_path: Path) -> None:
+    RunFolder.create(tmp_path, "alive", EMPTY)
+    RunFolder.create(tmp_path, "gone", EMPTY).update(pid=2**22 + 1)
+    RunFolder.create(tmp_path, "elsewhere", EMPTY).update(pid=2**22 + 1, host="another-machine")
+    RunFolder.create(tmp_path, "done", EMPTY).update(pid=2**22 + 1, status="finished")
+    (tmp_path / "bad/1").mkdir(parents=True)
+    (tmp_path / "bad/1/run.json").write_text("[]")
+    found = {folder.record["name"]: folder.status for folder in latest_runs(tmp_path)}
+    assert found == {"alive": "running", "gone": "died", "elsewhere": "running", "done": "finished"}
+
+
+def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(StorageError, match="cannot be written"):
+        RunFolder.create(tmp_path / "runs", "trial", {})
+
+
+def test_a_run_is_found_by_its_folder_or_by_its_id(tmp_path: Path) -> None:
+    made = RunFolder.create(tmp_path / "runs", "trial", EMPTY)
+    assert find_run(str(made.path), tmp_path).record == made.record
+    assert find_run(made.id, tmp_path / "runs").path == made.path
+    assert find_run(made.id[-4:], tmp_path / "runs").path == made.path
+    for named, why in ((str(tmp_path), "no run.json"), ("20260101-000000-abcd", "no run in")):
+        with pytest.raises(UsageError, match="is no run folder") as caught:
+            find_run(named, tmp_path / "runs")
+        assert why in caught.value.why
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"started": 3}', '{"started": "2026-01-01", "name": 3}', "[" * 100_000])
+def test_a_damaged_record(tmp_path: Path, text: str) -> None:
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(UsageError, match="cannot be read"):
+        RunFolder.open(tmp_path)
+
+
+def test_a_last_line_that_was_cut_short_is_left_out(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, "trial", EMPTY)
+    assert folder.epochs() == []
+    folder.metrics.write_text('{"fold": 1, "epoch": 1, "time": 1.5}\n{"fold": 1, "ep')
+    assert folder.epochs() == [{"fold": 1, "epoch": 1, "time": 1.5}]
+
+
+def test_the_best_fold_is_the_most_accurate_and_of_equal_ones_that_of_the_lower_loss(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, "trial", EMPTY)
+    assert folder.best_fold() is None
+    numbers = [(0.8, 0.1), (0.9, 0.4), (0.9, 0.3)]
+    folder.update(folds=[{"fold": i, "accuracy": a, "loss": loss} for i, (a, loss) in enumerate(numbers, 1)])
+    assert (folder.best_fold() or {})["fold"] == 3
+
+
+def test_damaged_predictions(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, "trial", EMPTY)
+    assert folder.predictions() == []
+    (folder.path / "predictions.csv").write_text("path,label\n")
+    with pytest.raises(UsageError, match="damaged"):
+        folder.predictions()

@@ -1,0 +1,127 @@
+"""The house holds: imports go down, one tool in one place, and nothing heavy before it is needed."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import harness
+
+ROOT = Path(harness.__file__).parent
+# A tool -> the files that may import it.
+TOOLS = {
+    "click": "cli/",
+    "tqdm": ("util/console.py", "engine/callbacks/progress.py", "data/check.py", "data/demo.py"),
+    "sklearn": ("data/splits.py", "evaluation/scores.py"),
+    "PIL": ("data/", "plots/gallery.py", "training/first_batch.py"),
+    "matplotlib": "plots/",
+    "mlflow": "trackers/mlflow/",
+    "tensorboard": "trackers/tensorboard/",
+    "optuna": "tuning/",
+    "optuna_dashboard": "tuning/",
+    "sqlalchemy": "tuning/",
+    "werkzeug": "tuning/dashboard.py",
+    "dvc": "versioning/",
+    "detect_secrets": "doctor/secret_kinds.py",
+    "pydantic": ("util/checked.py", "versioning/forms.py", "models/forms.py", "runs/", "tuning/forms.py"),
+    "yaml": ("versioning/tracked.py", "config/settings_file.py"),
+    "pathspec": "versioning/ignored.py",
+}
+FILES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
+
+
+def imports(path: Path, everywhere: bool = True) -> Iterator[str]:
+    """The modules that a file imports; without `everywhere`, only those that importing it imports at once."""
+    tree = ast.parse((ROOT / path).read_text())
+    for node in ast.walk(tree) if everywhere else _at_once(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            if node.module == "harness":
+                yield from (f"harness.{alias.name}" for alias in node.names)
+            yield node.module
+
+
+def _at_once(node: ast.AST) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        typing_only = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
+        if not typing_only and not isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield child
+            yield from _at_once(child)
+
+
+def test_imports_go_down() -> None:
+    """The layers are in setup.cfg."""
+    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"]
+    done = subprocess.run([*command, "--no-cache"], cwd=ROOT.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_each_room_says_what_belongs_in_it_and_what_does_not() -> None:
+    rooms = [path.parent for path in ROOT.glob("*/__init__.py")]
+    assert len(rooms) == 16
+    assert {path.name for path in ROOT.glob("*.py")} == {"__init__.py", "__main__.py", "errors.py", "version.py"}
+    for room in rooms:
+        tree = ast.parse((room / "__init__.py").read_text())
+        assert len(tree.body) == 1, room
+        assert len((ast.get_docstring(tree) or "").split("\n\n")) == 2, room
+
+
+def test_tests_mirror_the_rooms() -> None:
+    tests = ROOT.parent / "tests"
+    folders = {path.parent.name for path in tests.glob("*/__init__.py")}
+    assert folders == {path.parent.name for path in ROOT.glob("*/__init__.py")} | {"strangers"}
+
+
+def test_one_tool_lives_in_one_place() -> None:
+    for path in FILES:
+        for module in imports(path):
+            allowed = TOOLS.get(module.split(".")[0])
+            assert allowed is None or path.as_posix().startswith(allowed), f"{path} imports {module}"
+
+
+def test_files_are_short() -> None:
+    assert {str(path): n for path in FILES if (n := len((ROOT / path).read_text().splitlines())) > 300} == {}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import harness",
+        "import harness; harness.Experiment; harness.load",
+        "from harness.cli.main import run_command; assert run_command(['--help']) == 0",
+        "from harness.cli.main import run_command; assert run_command(['runn']) == 2",
+        "from harness.cli.main import run_command; assert run_command(['run', '--help']) == 0",
+        "from harness.cli.main import run_command; assert run_command(['run', 'nowhere']) == 2",
+    ],
+)
+def test_nothing_heavy_is_imported_before_it_is_needed(code: str) -> None:
+    heavy = (
+        "{'torch', 'torchvision', 'numpy', 'PIL', 'mlflow', 'tensorboard', 'optuna', 'sklearn', 'matplotlib', 'dvc'}"
+    )
+    script = f"import sys\n{code}\nfound = {heavy} & set(sys.modules)\nassert not found, found"
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+
+
+def test_public_names_are_sorted_and_each_is_there() -> None:
+    names = [name for name in harness.__all__ if not name.startswith("__")]
+    assert names == sorted(names)
+    assert set(names) == set(harness._HOMES)
+    assert all(getattr(harness, name).__doc__ for name in names)
+    assert dir(harness) == harness.__all__
+    with pytest.raises(AttributeError):
+        harness.nothing  # noqa: B018
+
+
+def test_what_is_declared_for_type_checkers_is_what_is_public() -> None:
+    tree = ast.parse((ROOT / "__init__.py").read_text())
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    declared = {
+        alias.name: node.module for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+    assert declared == {name: f"harness.{home}" for name, home in harness._HOMES.items()}

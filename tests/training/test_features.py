@@ -1,0 +1,330 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from harness.config.experiment import Experiment
+from harness.data.decode import decode
+from harness.engine import checkpoint
+from harness.engine.trainer import Callback, State
+from harness.errors import TrainingError
+from harness.models.build import build
+from harness.models.saved import load_model
+from harness.workflows.crossval import CrossValidation, cross_validate
+from harness.workflows.plan import make_plan
+from harness.workflows.test import judge
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache."""
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def body(tmp_path: Path) -> Path:
+    """Weights of a small network, as if somebody had trained it."""
+    torch.manual_seed(1)
+    torch.save(build("small_cnn", 5, 32).state_dict(), tmp_path / "body.pt")
+    return tmp_path / "body.pt"
+
+
+@pytest.fixture
+def run(own_cache: Path, body: Path, scenery: Path, tmp_path: Path) -> Callable[..., CrossValidation]:
+    def run_small(**fields: Any) -> CrossValidation:
+        values = {
+            "data": str(scenery),
+            "model": "small_cnn",
+            "weights": str(body),
+            "freeze": True,
+            "image_size": 32,
+            "folds": 2,
+            "epochs": 2,
+            "batch_size": 8,
+            "lr": 1e-2,
+            "precision": "fp32",
+            "trackers": (),
+        }
+        return cross_validate(Experiment(**{**values, **fields}), runs=tmp_path / "runs")
+
+    return run_small
+
+
+def numbers(found: CrossValidation) -> list[dict[str, float]]:
+    return [{k: v for k, v in row.items() if "seconds" not in k} for r in found.results for row in r.history]
+
+
+def computed(err: str) -> list[int]:
+    """How many images went through the frozen part, each time that any did."""
+    return [int(line.split()[2]) for line in err.splitlines() if line.startswith("frozen part: ")]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"freeze": True},
+        {"freeze": "blocks.block2", "optimizer": "sgd", "precision": "bf16"},
+        {"freeze": "blocks.block3", "augment": "flip", "views": 2, "epochs": 4, "folds": 0},
+        {"freeze": True, "folds": 0, "scheduler": "onecycle", "workers": 2},
+        {"model": "resnet18", "weights": None, "freeze": "layer2", "folds": 0, "epochs": 1, "batch_size": 16},
+    ],
+    ids=str,
+)
+def test_features_give_the_results_of_images(
+    run: Callable[..., CrossValidation], fields: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    precision = fields.get("precision", "fp32")
+    kept = run(**fields)
+    assert computed(capsys.readouterr().err) != []
+    live = run(cache=False, **fields)
+    assert computed(capsys.readouterr().err) == []
+    for ours, theirs in zip(numbers(kept), numbers(live), strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-5 if precision == "fp32" else 1e-2)
+    same = [p.predicted for p in kept.predictions] == [p.predicted for p in live.predictions]
+    assert same or precision == "bf16"
+    for ours, theirs in zip(kept.predictions, live.predictions, strict=True):
+        assert ours.probabilities == pytest.approx(theirs.probabilities, abs=1e-5 if precision == "fp32" else 2e-2)
+
+
+def test_an_image_goes_through_the_frozen_part_once_for_all_epochs_folds_and_runs(
+    run: Callable[..., CrossValidation], capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = run()
+    assert computed(capsys.readouterr().err) == [33]
+    assert numbers(run()) == numbers(first)
+    assert capsys.readouterr().err.count("found in the cache: 33 features, small_cnn without its head") == 1
+    run(lr=1e-3, batch_size=4, optimizer="sgd", folds=0, seed=7, loss=torch.nn.functional.cross_entropy)
+    assert computed(capsys.readouterr().err) == []
+    for other in ({"freeze": "blocks.block3"}, {"image_size": 48}, {"precision": "bf16"}):
+        run(folds=0, epochs=1, **other)
+    assert computed(capsys.readouterr().err) == [33, 33, 33]
+
+
+def test_other_weights_other_images_and_more_images_are_seen(
+    run: Callable[..., CrossValidation],
+    scenery: Path,
+    tmp_path: Path,
+    body: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(scenery, copy)
+    run(data=str(copy), folds=0, epochs=1)
+    assert computed(capsys.readouterr().err) == [33]
+    (copy / "sea/sea00.jpg").write_bytes((copy / "sea/sea01.jpg").read_bytes() + b" ")  # as it looks, but not as it is
+    shutil.copy(copy / "forest/forest00.jpg", copy / "forest/more.jpg")  # a copy, and so nothing to compute
+    (copy / "sea/sea02.jpg").rename(copy / "sea/renamed.jpg")
+    run(data=str(copy), folds=0, epochs=1)
+    assert computed(capsys.readouterr().err) == [1]
+    state = torch.load(body)
+    state["blocks.block1.0.weight"][0, 0, 0, 0] += 1e-3
+    torch.save(state, body)
+    run(data=str(copy), folds=0, epochs=1)
+    assert computed(capsys.readouterr().err) == [33]  # of 34 two are equal to the byte
+    state["head.weight"] += 1
+    torch.save(state, body)
+    run(data=str(copy), folds=0, epochs=1)
+    assert computed(capsys.readouterr().err) == []  # the head is no part of it
+
+
+def test_what_is_saved_is_the_whole_model_and_predicts_the_same(
+    run: Callable[..., CrossValidation], scenery: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = run(folds=0, freeze="blocks.block2", callbacks=[Looks()])
+    assert computed(capsys.readouterr().err) == [33]
+    path = found.results[0].checkpoint
+    assert set(checkpoint.load(path)["model"]) == set(build("small_cnn", 2, 32).state_dict())
+    verdict = judge(load_model(path), path, scenery, runs=tmp_path / "tests", device="cpu", trackers=[])
+    again = {p.path: p.probabilities for p in verdict.predictions}
+    for prediction in found.predictions:
+        assert again[prediction.path] == pytest.approx(prediction.probabilities, abs=1e-6)
+
+
+class Looks(Callback):
+    """What a callback of one's own may look at is there: all parts of the model, under their names."""
+
+    def on_epoch_end(self, state: State) -> None:
+        assert set(state.model.state_dict()) == set(build("small_cnn", 2, 32).state_dict())
+        assert state.model.get_submodule("blocks.block1").training is False
+
+
+class Thaws(Callback):
+    def on_epoch_end(self, state: State) -> None:
+        for parameter in state.model.get_submodule("blocks.block2").parameters():
+            parameter.requires_grad_(True)
+
+
+def test_who_thaws_what_the_features_were_made_by_is_told(run: Callable[..., CrossValidation]) -> None:
+    with pytest.raises(TrainingError, match="is not what it was") as caught:
+        run(freeze="blocks.block2", callbacks=[Thaws()], folds=0)
+    assert "-s cache=false" in caught.value.fix
+    run(freeze="blocks.block2", callbacks=[Thaws()], folds=0, cache=False)
+
+
+class Spoils(Callback):
+    def on_epoch_start(self, state: State) -> None:
+        with torch.no_grad():
+            state.model.get_submodule("blocks.block1.0").weight.mul_(0.5)
+
+
+class Replaces(Callback):
+    def on_epoch_start(self, state: State) -> None:
+        state.model.blocks.block1 = build("small_cnn", 2, 32).blocks.block1
+
+
+class Listens(Callback):
+    def on_epoch_start(self, state: State) -> None:
+        state.model.get_submodule("blocks.block1.0").register_forward_hook(lambda *_: None)
+
+
+@pytest.mark.parametrize("changes", [Spoils, Replaces, Listens])
+def test_who_changes_what_the_features_were_made_by_is_told(
+    run: Callable[..., CrossValidation], changes: type[Callback]
+) -> None:
+    with pytest.raises(TrainingError, match="is not what it was"):
+        run(freeze="blocks.block2", callbacks=[changes()], folds=0)
+
+
+class Asks(Callback):
+    def on_epoch_end(self, state: State) -> None:
+        assert state.model(torch.zeros(1, 3, 32, 32)).shape == (1, 2)
+
+
+def times(factor: int) -> Callable[[Tensor], Tensor]:
+    return lambda image, factor=factor: image // factor  # type: ignore[misc]
+
+
+def test_augmentations_that_only_look_alike_are_told_apart(
+    run: Callable[..., CrossValidation], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(augment=times(1), views=1, folds=0, epochs=1, callbacks=[Asks()])
+    assert computed(capsys.readouterr().err) == [33, 33]
+    run(augment=times(9), views=1, folds=0, epochs=1)
+    assert computed(capsys.readouterr().err) == [33]
+    run(augment=darker, views=1, folds=0, epochs=1)
+    monkeypatch.setattr(f"{__name__}.DARK", 3)
+    run(augment=darker, views=1, folds=0, epochs=1)
+    assert computed(capsys.readouterr().err) == [33, 33]
+
+
+DARK = 2
+
+
+def darker(image: Tensor) -> Tensor:
+    return image // DARK
+
+
+def viewing(classes: int) -> torch.nn.Module:
+    """A model that does not bear images in channels-last order."""
+
+    class Viewing(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.middle = torch.nn.Conv2d(3, 4, 3, 4), torch.nn.Conv2d(4, 4, 1)
+            self.head = torch.nn.Linear(4 * 64, classes)
+
+        def forward(self, images: Tensor) -> Tensor:
+            logits: Tensor = self.head(self.middle(self.body(images)).view(-1, 4 * 64))
+            return logits
+
+    return Viewing()
+
+
+def test_a_model_that_views_what_it_gets(run: Callable[..., CrossValidation]) -> None:
+    fields: dict[str, Any] = {"model": viewing, "weights": None, "freeze": "body", "folds": 0}
+    kept, live = run(**fields), run(cache=False, **fields)
+    for ours, theirs in zip(numbers(kept), numbers(live), strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-5)
+
+
+def test_a_fast_dev_run_computes_only_what_it_needs(
+    run: Callable[..., CrossValidation],
+    own_cache: Path,
+    scenery: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    base = Experiment(data=str(scenery), model="small_cnn", weights=None, image_size=32, freeze=True, batch_size=3)
+    few = make_plan(base.replace(folds=0, trackers=())).shortened()
+    cross_validate(few, runs=tmp_path / "runs")
+    assert computed(capsys.readouterr().err) == [12]
+    cross_validate(base.replace(folds=0, trackers=()), runs=tmp_path / "runs")
+    assert computed(capsys.readouterr().err) == [21]  # the others
+
+
+class Brighter(Callback):
+    def on_batch_start(self, state: State) -> None:
+        inputs, targets = state.batch
+        assert inputs.shape[1:] == (3, 32, 32)
+        state.batch = inputs + 0.1, targets
+
+
+def shaken(image: Tensor) -> Tensor:
+    return torch.roll(image, int(torch.randint(0, 9, ())), 2)
+
+
+def test_where_the_frozen_part_cannot_be_run_once_the_plan_says_why_and_what_to_do(
+    run: Callable[..., CrossValidation], scenery: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def note(**fields: Any) -> str:
+        base = Experiment(data=str(scenery), model="small_cnn", weights=None, image_size=32, freeze=True, folds=2)
+        return " ".join(n for n in make_plan(base.replace(**fields)).notes if "every epoch" in n)
+
+    assert note() == ""
+    assert make_plan(Experiment(data=str(scenery), model="small_cnn", weights=None, freeze=True)).once
+    assert note(freeze=False, augment="flip") == ""
+    assert "-s views=4 keeps 4 views of each image" in note(augment="flip")
+    assert note(augment="flip", views=4) == ""
+    assert note(augment=shaken, views=4) == ""
+    assert "give a function that stands in a file" in note(augment=torch.fliplr, views=4)
+    assert "a callback may replace the images" in note(callbacks=[Brighter()])
+    assert "cache=false" in note(cache=False)
+    assert "cannot be followed" in note(model=branching)
+    run(callbacks=[Brighter()], folds=0, epochs=1)
+    run(augment="flip", folds=0, epochs=1)
+    assert computed(capsys.readouterr().err) == []
+
+
+def branching(classes: int) -> torch.nn.Module:
+    class Branching(type(build("small_cnn", 2, 32))):  # type: ignore[misc]
+        def forward(self, images: Tensor) -> Any:
+            return super().forward(images if images.mean() > 0 else -images)
+
+    return Branching(classes)
+
+
+def test_features_that_would_take_too_much_room_are_not_kept(
+    scenery: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_CACHE_GB", "0.00001")
+    plan = make_plan(Experiment(data=str(scenery), model="small_cnn", weights=None, image_size=32, freeze=True))
+    assert any("HARNESS_CACHE_GB=1, or freeze more" in note for note in plan.notes)
+
+
+def test_images_that_were_decoded_before_are_not_decoded_again(
+    run: Callable[..., CrossValidation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from harness.data import check, pixels
+
+    decoded: list[int] = []
+
+    def counting(content: bytes) -> Any:
+        decoded.append(len(content))
+        return decode(content)
+
+    monkeypatch.setattr(check, "decode", counting)
+    monkeypatch.setattr(pixels, "decode", counting)
+    run(epochs=1)
+    assert len(decoded) == 33
+    run(epochs=5, folds=0)
+    assert len(decoded) <= 33 + 8  # the first batch, for its picture
+    decoded.clear()
+    run(freeze=False, epochs=3, augment="flip")
+    assert len(decoded) == 33

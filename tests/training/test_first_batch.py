@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from harness.data.transforms import Transform
+from harness.engine.trainer import State
+from harness.training.first_batch import FirstBatch
+
+
+class TestFirstBatch:
+    TRANSFORM = Transform(8)
+
+    def state(self, targets: Tensor) -> State:
+        colours = torch.tensor([[255, 0, 0], [0, 255, 0]], dtype=torch.uint8).view(2, 3, 1, 1).expand(2, 3, 8, 8)
+        state = State.__new__(State)
+        state.__dict__ |= {"step": 0, "phase": "train", "epoch": 1}
+        state.batch = self.TRANSFORM.normalise(colours), targets
+        return state
+
+    def draw(self, path: Path, targets: Tensor) -> None:
+        callback = FirstBatch(path, ["a", "b" * 30], self.TRANSFORM.picture)
+        state = self.state(targets)
+        callback.on_fit_start(state)
+        callback.on_batch_start(state)
+        callback.on_epoch_end(state)
+
+    @pytest.mark.parametrize(
+        "targets", [torch.tensor([0, 1]), torch.eye(2), torch.tensor([-100, 1])], ids=["indices", "shares", "ignored"]
+    )
+    def test_the_pixels_are_those_that_were_loaded(self, targets: Tensor, tmp_path: Path) -> None:
+        self.draw(tmp_path / "batch.png", targets)
+        with Image.open(tmp_path / "batch.png") as image:
+            pixels = np.asarray(image.convert("RGB"))
+        assert (pixels == (255, 0, 0)).all(2).sum() > 1000
+        assert (pixels == (0, 255, 0)).all(2).sum() > 1000
+
+    def test_what_cannot_be_drawn_costs_a_warning(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (tmp_path / "file").write_text("")
+        self.draw(tmp_path / "file" / "batch.png", torch.tensor([0, 1]))
+        assert "warning: a plot could not be drawn" in capsys.readouterr().err

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import functools
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from harness.config.experiment_file import load, loaded
+from harness.tuning.best_file import CannotBeWrittenError, best_file
+
+WRITTEN = '''"""An experiment with parts of its own."""
+
+from harness import Experiment, run_file
+
+
+def mirror(image):
+    return image.flip(2)
+
+
+def other(image):
+    return image
+
+
+experiment = Experiment(model="small_cnn", weights=None, augment=mirror, lr=0.01)
+
+if __name__ == "__main__":
+    run_file(__file__)
+'''
+
+
+def test_the_best_is_the_file_with_what_differs(tmp_path: Path) -> None:
+    path = tmp_path / "own.py"
+    path.write_text(WRITTEN)
+    written = load(path)
+    assert loaded(path) == written
+    own = sys.modules["harness_experiment_own"]
+    best = written.replace(lr=0.1 + 0.2, augment=own.other, freeze="blocks.block2", views=None, callbacks=[])
+    (tmp_path / "best.py").write_text(best_file(path, written, best, "the best: 98.0 %", {}))
+    again = load(tmp_path / "best.py")
+    assert again.name == "own"  # and not "best"
+    same = {name: value for name, value in vars(again).items() if name not in ("_origins", "augment")}
+    assert same == {name: vars(best)[name] for name in same}
+    assert callable(again.augment)
+    assert again.augment.__name__ == "other"
+    text = (tmp_path / "best.py").read_text()
+    assert text.startswith("# the best: 98.0 %\n")
+    assert text.index("experiment.replace") < text.index("__main__")
+
+
+@pytest.mark.parametrize("source", ["from harness import Experiment\nexperiment = Experiment()", WRITTEN])
+def test_a_function_of_a_library_is_imported(tmp_path: Path, source: str) -> None:
+    path = tmp_path / "own.py"
+    path.write_text(source)
+    written = load(path)
+    best = written.replace(optimizer=torch.optim.RMSprop)
+    (tmp_path / "best.py").write_text(best_file(path, written, best, "the best", {}))
+    assert load(tmp_path / "best.py").optimizer is torch.optim.RMSprop
+
+
+SPACE = """
+
+def search_space(trial):
+    rate = trial.suggest_float("rate", 0.0, 1.0)
+    return {"loss": functools.partial(F.cross_entropy, label_smoothing=rate)}
+"""
+
+
+def test_what_has_no_name_is_asked_of_the_space_for_the_trials_parameters(tmp_path: Path) -> None:
+    path = tmp_path / "own.py"
+    path.write_text(
+        "import functools\nimport torch.nn.functional as F\n"
+        + WRITTEN.replace("\nif __name__", f"{SPACE}\nif __name__")
+    )
+    written = load(path)
+    best = written.replace(loss=functools.partial(F.cross_entropy, label_smoothing=0.25))
+    text = best_file(path, written, best, "the best", {"rate": 0.25})
+    (tmp_path / "best.py").write_text(text)
+    again = load(tmp_path / "best.py").loss
+    assert isinstance(again, functools.partial)
+    assert again.keywords == {"label_smoothing": 0.25}
+    path.write_text(WRITTEN)
+    with pytest.raises(CannotBeWrittenError, match="loss"):
+        best_file(path, written, best, "the best", {"rate": 0.25})
+
+
+def test_the_main_of_a_docstring_is_no_main(tmp_path: Path) -> None:
+    path = tmp_path / "own.py"
+    path.write_text(WRITTEN.replace("of its own.", "of its own.\n\nif __name__ == '__main__': it runs\n"))
+    written = load(path)
+    (tmp_path / "best.py").write_text(best_file(path, written, written.replace(lr=0.5), "the best", {}))
+    assert load(tmp_path / "best.py").lr == 0.5
+
+
+def test_what_lies_beside_the_experiment_is_found_from_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments/own_helpers_of_a_test.py").write_text("RATE = 0.25\n")
+    path = tmp_path / "experiments/own.py"
+    path.write_text("from own_helpers_of_a_test import RATE\n" + WRITTEN)
+    written = load(path)
+    (tmp_path / "best.py").write_text(best_file(path, written, written, "the best", {}, threads=1))
+    code = (
+        f"from harness import load; load({str(tmp_path / 'best.py')!r}); import torch; print(torch.get_num_threads())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.stdout.strip() == "1", done.stderr

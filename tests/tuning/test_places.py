@@ -1,0 +1,199 @@
+"""Places and owners: whose a trial is, and what becomes of it when its process is gone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+
+from harness.errors import UsageError
+from harness.tuning.owner import STALE_SECONDS, is_gone
+from harness.tuning.records import FoldRecord
+from harness.tuning.study import Claim, LostError, Study
+from harness.util.processes import has_ended, this_process
+from tests.conftest import wait
+
+UNIFORM = optuna.distributions.FloatDistribution(0, 1)
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    return new(tmp_path)
+
+
+def new(folder: Path, directions: Sequence[str] = ("maximize",)) -> Study:
+    return Study(str(folder / "optuna.journal"), "x", directions, seed=3)
+
+
+def claimed(study: Study, total: int = 4) -> Claim:
+    claim = study.claim(total, {"a": 0.25})
+    assert claim is not None
+    claim.trial.suggest_float("a", 0, 1)
+    return claim
+
+
+def completed(study: Study, claim: Claim, value: float) -> None:
+    right = np.arange(20) < 20 * value
+    kept = FoldRecord(1, value, right, None, (value,), 1.0, 1.0, "fold1-best.pt")
+    study.note(claim.record, "fold1", kept.to_plain())
+    assert study.complete(claim.record, [value])
+
+
+def states(study: Study) -> list[tuple[int, str]]:
+    return [(trial.place, trial.state) for trial in study.trials()]
+
+
+def an_ended_process() -> dict[str, Any]:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    return {**this_process(), "pid": process.pid}
+
+
+def test_there_are_as_many_places_as_trials_and_the_first_is_as_written(study: Study) -> None:
+    for place in range(4):
+        claim = claimed(study)
+        assert claim.place == place
+        assert claim.trial.params["a"] == 0.25 if place == 0 else claim.trial.params["a"] != 0.25
+        completed(study, claim, 0.5 + place / 10)
+    assert study.claim(4, {}) is None
+    best = study.best(study.trials())
+    assert best is not None
+    assert best.place == 3
+    assert claimed(study, total=5).place == 4  # a longer study goes on
+
+
+def test_the_trial_of_a_process_that_is_gone_is_tried_again_with_its_parameters(study: Study) -> None:
+    completed(study, claimed(study), 0.5)
+    dead = claimed(study)
+    study.note(dead.record, "owner", an_ended_process())
+    again = claimed(study)
+    assert states(study) == [(0, "complete"), (1, "died"), (1, "running")]
+    assert again.trial.params == dead.trial.params
+    assert "is gone" in study.trials()[1].attributes["died"]
+    assert not study.complete(dead.record, [0.9])  # should it wake up: its place is taken
+    with pytest.raises(LostError):
+        study.note(dead.record, "fold1", {})
+    completed(study, again, 0.75)
+    assert claimed(study).place == 2
+
+
+def test_one_that_lives_keeps_its_trial(study: Study, tmp_path: Path) -> None:
+    first = claimed(study)
+    other = claimed(new(tmp_path))
+    assert (first.place, other.place) == (0, 1)
+    assert study.reap() == []
+
+
+def test_a_process_of_another_machine_is_gone_when_it_gives_no_sign_of_life(study: Study) -> None:
+    far = claimed(study)
+    study.note(far.record, "owner", {"host": "elsewhere", "pid": 1, "since": ""})
+    assert study.reap() == []
+    study.note(far.record, "beat", time.time() - STALE_SECONDS - 1)
+    assert [trial.place for trial in study.reap()] == [0]
+    assert is_gone({"host": "elsewhere", "pid": 1, "since": ""}, time.time()) is False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says when a process began")
+def test_a_number_that_now_belongs_to_another_process_is_not_that_process() -> None:
+    assert has_ended(this_process()) is False
+    namespace, _, began = this_process()["since"].partition(":")
+    assert has_ended({**this_process(), "since": f"{namespace}:{int(began) - 1}"}) is True
+    assert has_ended({**this_process(), "since": f"another:{began}"}) is None  # a container of the same name
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        own = {**this_process(), "pid": process.pid, "since": ""}
+        wait(lambda: has_ended(own))  # nobody has looked at it yet, so its number is still there
+
+
+def test_a_trial_that_nobody_owns_is_free_again_after_a_while(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    completed(study, claimed(study), 0.5)
+    study.as_optuna.ask()  # a process that was killed before it could say that this is its trial
+    assert study.reap() == []
+    assert states(study)[1] == (1, "running")
+    monkeypatch.setattr("harness.tuning.study.UNOWNED_SECONDS", 0.0)
+    claim = claimed(study)
+    assert claim.record.number == 1
+    assert states(study) == [(0, "complete"), (1, "running")]
+
+
+def test_two_that_find_the_same_dead_trial_at_once_leave_one_place(study: Study) -> None:
+    dead = claimed(study)
+    study.note(dead.record, "owner", an_ended_process())
+    for _ in range(2):
+        study.as_optuna.enqueue_trial({"a": 0.25}, user_attrs={"instead_of": dead.record.number})
+    study.note(dead.record, "died", "both have seen it")
+    first = claimed(study)
+    second = claimed(study)
+    assert (first.place, second.place) == (0, 1)
+    assert states(study) == [(0, "died"), (0, "running"), (0, "died"), (1, "running")]
+
+
+def test_a_release_that_was_cut_off_is_made_whole(study: Study) -> None:
+    dead = claimed(study)
+    study.note(dead.record, "owner", an_ended_process())
+    study.note(dead.record, "died", "killed right after saying so")
+    assert claimed(study).place == 0
+    assert states(study) == [(0, "died"), (0, "running")]
+
+
+def test_what_is_sampled_does_not_depend_on_how_often_it_was_cut_off(tmp_path: Path) -> None:
+    found = []
+    for name, cut in (("whole", False), ("cut", True)):
+        (tmp_path / name).mkdir()
+        values = []
+        for place in range(14):  # also beyond the first ten, which are random
+            study = new(tmp_path / name)
+            claim = claimed(study, 14)
+            if cut and place % 2:
+                study.release(claim.record, "interrupted")
+                claim = claimed(study, 14)
+            values.append(claim.trial.params["a"])
+            completed(study, claim, 1 - abs(0.7 - values[-1]))
+        found.append(values)
+    assert found[0] == found[1]
+    assert len(set(found[0])) == 14
+
+
+def test_a_study_is_not_gone_on_with_by_another_experiment(study: Study, tmp_path: Path) -> None:
+    space = {"a": UNIFORM, "b": optuna.distributions.CategoricalDistribution((1, 2))}
+    facts = {"experiment": {"lr": 0.1, "epochs": 3}, "data": "abc"}
+    own = study.agree(facts, space)
+    assert new(tmp_path).agree(facts, space) == own
+    other = {**space, "b": optuna.distributions.CategoricalDistribution((1, 3))}
+    for changed, distributions, words in (
+        ({**facts, "data": "def"}, space, "data: 'abc', now 'def'"),
+        ({**facts, "experiment": {"lr": 0.2, "epochs": 3}}, space, "experiment: lr 0.1, now 0.2"),
+        (facts, other, "space: b [1, 2], now [1, 3]"),
+    ):
+        with pytest.raises(UsageError) as caught:
+            study.agree(changed, distributions)
+        assert words in caught.value.what
+    with pytest.raises(UsageError, match="other objectives"):
+        new(tmp_path, ("maximize", "minimize"))
+
+
+def test_processes_that_begin_at_once_try_the_experiment_as_written_once(study: Study, tmp_path: Path) -> None:
+    for _ in range(3):  # each saw an empty study
+        study.as_optuna.enqueue_trial({"a": 0.25}, user_attrs={"fresh": True})
+    claims = [claimed(new(tmp_path), 5) for _ in range(4)]
+    values = [claim.trial.params["a"] for claim in claims]
+    assert [claim.place for claim in claims] == [0, 1, 2, 3]
+    assert values[0] == 0.25
+    assert len(set(values)) == 4
+
+
+def test_a_search_does_not_end_while_a_trial_was_just_taken_by_a_process_that_is_gone(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.tuning.study.UNOWNED_SECONDS", 1.0)
+    completed(study, claimed(study, 1), 0.5)
+    study.as_optuna.ask()
+    assert claimed(study, 2).place == 1

@@ -1,0 +1,78 @@
+"""A study that is killed at any moment goes on, and ends as it would have."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.tuning.storage import open_storage
+from tests.conftest import write_experiment
+
+# One process that has imported all, and of which each search is a copy: to import torch takes longer than this study.
+DRIVER = """
+import os, signal, sys, time
+os.environ["OMP_NUM_THREADS"] = "1"
+import torch, torchvision, sklearn.model_selection, optuna, matplotlib.figure
+import harness.tuning.searching, harness.search.worker, harness.search.report, harness.plots.study
+from harness.cli.main import run_command
+
+def lines():
+    return len(open("optuna.journal").readlines()) if os.path.exists("optuna.journal") else 0
+
+os.chdir(sys.argv[1])
+for kill in [*sys.argv[2:], None]:
+    pid = os.fork()
+    if pid == 0:
+        out = os.open("out.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(out, 1), os.dup2(out, 2)
+        os._exit(run_command(["search", "tiny", "--trials", "8", "--keep", "1"]))
+    if kill is not None:
+        wait_for, milliseconds = map(int, kill.split(","))
+        wait_for += lines()
+        while lines() < wait_for:
+            time.sleep(0.001)
+        time.sleep(milliseconds / 1000)
+        os.kill(pid, signal.SIGKILL)
+    _, status = os.waitpid(pid, 0)
+    print(os.WTERMSIG(status) if os.WIFSIGNALED(status) else -os.WEXITSTATUS(status), flush=True)
+"""
+
+
+def search(folder: Path, scenery: Path, kills: list[tuple[int, int]]) -> list[str]:
+    """A study that is killed, and then left alone; how each attempt ended.
+
+    Each kill comes so many milliseconds after its storage has had so many more entries.
+    """
+    (folder / "experiments").mkdir(parents=True)
+    write_experiment(folder / "experiments/tiny.py", scenery, epochs=3, folds=4, lr=0.01)
+    command = [sys.executable, "-c", DRIVER, str(folder), *(f"{lines},{late}" for lines, late in kills)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def found(folder: Path) -> list[dict[str, Any]]:
+    """What counts of each trial."""
+    record = json.loads((folder / "runs/tiny/study-tiny/study.json").read_text())
+    names = ("trial", "state", "value", "accuracy", "n", "folds", "changes")
+    return [{name: trial[name] for name in names} for trial in record["found"]["trials"]]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork and no kill -9")
+def test_a_study_that_is_killed_ten_times_is_the_same_study(scenery: Path, tmp_path: Path) -> None:
+    assert search(tmp_path / "whole", scenery, []) == ["0"]
+    rng = random.Random(0)
+    kills = [(rng.randint(4, 32), rng.randint(0, 60)) for _ in range(10)]
+    ends = search(tmp_path / "killed", scenery, kills)
+    assert ends == [*["9"] * 10, "0"]
+    assert found(tmp_path / "killed") == found(tmp_path / "whole")
+    storage = open_storage(str(tmp_path / "killed/optuna.journal"))
+    states = [trial.state.name for trial in storage.get_all_trials(storage.get_study_id_from_name("tiny"))]
+    assert {*states} <= {"COMPLETE", "PRUNED", "FAIL"}
+    assert states.count("COMPLETE") + states.count("PRUNED") == 8

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import base64
+import contextlib
+import sqlite3
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import optuna
+import pytest
+
+from harness.errors import RemoteError, UsageError
+from harness.tuning.records import FoldRecord
+from harness.tuning.storage import copied, open_storage
+from harness.tuning.study import Study
+from harness.util.checked import FormError
+
+
+def test_a_journal_is_made_where_there_is_none_and_found_again(tmp_path: Path) -> None:
+    address = str(tmp_path / "optuna.journal")
+    assert copied(address, "x").get_all_studies() == []
+    assert not Path(address).exists()
+    Study(address, "x", ["maximize"], 0)
+    assert [study.study_name for study in copied(address, "x").get_all_studies()] == ["x"]
+    assert copied(address, "y").get_all_studies() == []
+
+
+@pytest.mark.parametrize("scheme", ["", "sqlite:///"])
+def test_a_study_that_is_only_looked_at_is_not_written_to(tmp_path: Path, scheme: str) -> None:
+    path = tmp_path / "studies"
+    theirs = optuna.create_study(
+        storage=open_storage(f"{scheme}{path}"), study_name="x", direction="maximize", load_if_exists=True
+    )
+    theirs.optimize(lambda trial: trial.suggest_float("a", 0, 1), n_trials=2)
+    with path.open("ab") as file:
+        file.write(b"" if scheme else b'{"op_code": 5, "tri')  # another program is in the middle of a line
+    (tmp_path / "studies.lock").unlink(missing_ok=True)
+    before = path.read_bytes()
+    looked_at = Study(f"{scheme}{path}", "x", ["maximize"], 0, create=False)
+    assert len(looked_at.trials()) == 2
+    with pytest.raises(UsageError, match="was made by another program"):
+        looked_at.agree({"metric": "valid_accuracy"}, {})
+    assert path.read_bytes() == before
+    assert [*tmp_path.iterdir()] == [path]
+
+
+def test_the_database_of_another_program_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "mlflow.db"
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        database.execute("CREATE TABLE experiments (name TEXT)")
+        database.commit()
+    before = path.read_bytes()
+    for create in (True, False):
+        with pytest.raises(UsageError, match="database of another program"):
+            Study(f"sqlite:///{path}", "x", ["maximize"], 0, create)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("threads", "1); import os; os.system('touch pwned')#", "threads is"),
+        ("owner", {"pid": -1, "host": "here"}, "owner.pid is -1"),
+        ("changes", ["lr"], "changes is a list"),
+        ("instead_of", 7, "takes the place of 7"),
+        ("fold1", {"value": 1.0}, "n is missing"),
+    ],
+)
+def test_what_somebody_wrote_into_a_trial_is_looked_at_before_it_is_used(
+    tmp_path: Path, name: str, value: object, why: str
+) -> None:
+    storage = open_storage(str(tmp_path / "optuna.journal"))
+    study = optuna.create_study(storage=storage, study_name="x", direction="maximize")
+    study.optimize(lambda trial: trial.set_user_attr(name, value) or 1.0, n_trials=1)
+    with pytest.raises(RemoteError, match="cannot be used") as caught:
+        Study(str(tmp_path / "optuna.journal"), "x", ["maximize"], 0).trials()
+    assert why in caught.value.why
+    assert not Path("pwned").exists()
+
+
+def test_a_few_bytes_do_not_become_gigabytes() -> None:
+    bomb = base64.b64encode(zlib.compress(bytes(10**7), 9)).decode()
+    found = {"value": 0.5, "n": 8, "right": bomb, "losses": None, "curve": [], "seconds": 1, "loop_seconds": 1}
+    with pytest.raises(FormError, match="as many images"):
+        FoldRecord.from_plain(1, found | {"checkpoint": "fold1-best.pt"})
+
+
+def test_a_last_line_that_was_cut_short_is_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "optuna.journal"
+    study = Study(str(path), "x", ["maximize"], 0)
+    study.claim(3, {})
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"op_code": 5, "tri')
+    assert [trial.state for trial in Study(str(path), "x", ["maximize"], 0).trials()] == ["running"]
+    assert path.read_bytes().startswith(whole + b"{")
+
+
+def test_what_is_no_journal_is_said_to_be_none(tmp_path: Path) -> None:
+    path = tmp_path / "optuna.journal"
+    path.write_text("a poem\nof two lines\n")
+    with pytest.raises(UsageError, match="no journal of Optuna's"):
+        Study(str(path), "x", ["maximize"], 0)
+    assert path.read_text() == "a poem\nof two lines\n"
+    assert [*tmp_path.iterdir()] == [path]
+    with pytest.raises(UsageError, match="there is no folder"):
+        Study(str(tmp_path / "nodir/optuna.journal"), "x", ["maximize"], 0)
+
+
+def test_a_damaged_journal_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "optuna.journal"
+    Study(str(path), "x", ["maximize"], 0)
+    path.write_bytes(path.read_bytes() + b"damaged\n" + path.read_bytes())
+    with pytest.raises(RemoteError) as caught:
+        Study(str(path), "x", ["maximize"], 0)
+    assert str(path) in caught.value.what
+    assert caught.value.fix.startswith("mv ")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such locks")
+def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
+    path = tmp_path / "optuna.journal"
+    Study(str(path), "x", ["maximize"], 0)
+    code = f"""
+import os
+from harness.tuning.storage import _Lock
+from pathlib import Path
+_Lock(Path({str(path)!r})).acquire()
+os.kill(os.getpid(), 9)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
+    assert Study(str(path), "x", ["maximize"], 0).claim(1, {}) is not None
+
+
+@pytest.mark.parametrize(
+    ("address", "kind", "words"),
+    [
+        ("postgresql://me:secret@127.0.0.1:1/x", RemoteError, "127.0.0.1"),
+        ("grpc://127.0.0.1", UsageError, "names no port"),
+        ("nonsense://x", UsageError, "nonsense"),
+    ],
+)
+def test_an_address_that_does_not_work_is_said_without_its_password(
+    address: str, kind: type[Exception], words: str
+) -> None:
+    pytest.importorskip("psycopg")
+    with pytest.raises(kind) as caught:
+        open_storage(address)
+    assert words in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_database_in_a_file_works_too(tmp_path: Path) -> None:
+    study = Study(f"sqlite:///{tmp_path}/optuna.db", "x", ["maximize"], 0)
+    claim = study.claim(1, {})
+    assert claim is not None
+    claim.trial.suggest_float("a", 0, 1)
+    assert study.fail(claim.record, "it is a test")
+    assert [(trial.state, trial.attributes["reason"]) for trial in study.trials()] == [("failed", "it is a test")]

@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+import csv
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from harness.config.experiment import Experiment
+from harness.data.check import check_images
+from harness.data.folders import list_images
+from harness.data.loading import Batches, EpochSampler, ImageSource
+from harness.data.transforms import Transform
+from harness.engine import checkpoint
+from harness.engine.trainer import Callback, State, Trainer
+from harness.errors import TrainingError
+from harness.models.build import build
+from harness.workflows.crossval import CrossValidation, cross_validate
+
+
+def run(data: Path, runs: Path, **fields: Any) -> CrossValidation:
+    values = {"name": "x", "model": "small_cnn", "weights": None, "image_size": 32, "folds": 3, "batch_size": 8}
+    values |= {"precision": "fp32", "epochs": 3, "lr": 0.01, "trackers": ()}
+    experiment = Experiment(data=str(data), **(values | fields))
+    return cross_validate(experiment, runs=runs)
+
+
+def record(found: CrossValidation) -> dict[str, Any]:
+    return dict(json.loads((found.run_dir / "run.json").read_text()))
+
+
+def table(found: CrossValidation) -> list[dict[str, str]]:
+    with (found.run_dir / "predictions.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_one_run_holds_its_folds_and_its_folder_says_all(scenery: Path, tmp_path: Path) -> None:
+    found = run(scenery, tmp_path, epochs=6, augment="flip")
+    assert found.accuracy.value > 0.8  # it learns
+    assert found.run_dir.parent == tmp_path / "x"
+    written = record(found)
+    assert written["status"] == "finished"
+    assert written["accuracy"] == found.accuracy.value
+    assert written["interval"] == list(found.accuracy.interval)
+    assert written["n"] == 33
+    assert written["data"]["classes"] == {"forest": 15, "sea": 18}
+    assert written["data"]["digest"].endswith(".dir")
+    assert written["experiment"]["augment"] == "flip"
+    assert written["origins"]["augment"] == "experiment file"
+    assert written["versions"]["torch"]
+    assert written["baseline"] == 18 / 33
+    assert len(written["folds"]) == 3
+    rows = table(found)
+    assert sorted(row["path"] for row in rows) == sorted(list_images(scenery).paths)
+    assert sum(row["label"] == row["predicted"] for row in rows) == found.accuracy.right
+    assert {row["fold"] for row in rows} == {"1", "2", "3"}
+    lines = [json.loads(line) for line in (found.run_dir / "metrics.jsonl").read_text().splitlines()]
+    assert [(line["fold"], line["epoch"]) for line in lines] == [(f, e) for f in (1, 2, 3) for e in range(1, 7)]
+    names = [path.name for path in sorted((found.run_dir / "checkpoints").iterdir())]
+    assert names == [f"fold{fold}-{kind}.pt" for fold in (1, 2, 3) for kind in ("best", "last")]
+
+
+def test_the_numbers_reported_are_those_of_the_saved_weights(scenery: Path, tmp_path: Path) -> None:
+    found = run(scenery, tmp_path, precision="bf16")
+    for result in found.results:
+        saved = checkpoint.load(result.checkpoint)
+        assert saved["epoch"] == result.best_epoch
+        best = max(row["valid_accuracy"] for row in result.history)
+        assert result.accuracy.value == best == saved["metrics"]["valid_accuracy"]
+        assert saved["classes"] == ["forest", "sea"]
+        images = list_images(scenery, saved["classes"])
+        size = saved["transform"]["image_size"]
+        model = build(saved["architecture"], len(saved["classes"]), size)
+        model.load_state_dict(saved["model"])
+        indices = [images.paths.index(prediction.path) for prediction in result.predictions]
+        pixels = check_images(images, size).pixels
+        assert pixels is not None
+        source = ImageSource(pixels, Transform(**saved["transform"]))
+        batches = Batches(source, images.labels, EpochSampler(indices, 8, 0, shuffle=False))
+        trainer = Trainer(device="cpu", precision="bf16", channels_last=True)
+        again = trainer.predict(model, batches).double().softmax(1)
+        assert torch.equal(again, torch.tensor([p.probabilities for p in result.predictions], dtype=torch.float64))
+
+
+def test_the_same_command_gives_the_same_numbers_whatever_the_workers(scenery: Path, tmp_path: Path) -> None:
+    fields: dict[str, Any] = {
+        "augment": "standard",
+        "epochs": 2,
+        "folds": 0,
+        "model": "mobilenet_v3_small",
+        "image_size": 48,
+    }  # it has dropout
+    fields["callbacks"] = [Chance()]
+    first, second, helped = (run(scenery, tmp_path, workers=workers, **fields) for workers in (0, 0, 2))
+    for other in (second, helped):
+        assert other.predictions == first.predictions
+        assert [_numbers(result.history) for result in other.results] == [_numbers(r.history) for r in first.results]
+    assert first.predictions != run(scenery, tmp_path, seed=1, **fields).predictions
+
+
+class Chance(Callback):
+    """Draws from all three global generators, as mixing images does."""
+
+    def on_batch_start(self, state: State) -> None:
+        inputs, targets = state.batch
+        if state.phase == "train":
+            noise = random.random() + float(np.random.rand()) + torch.rand(1)
+            state.batch = inputs + noise * 0.1, targets
+
+
+def _numbers(history: tuple[dict[str, float], ...]) -> list[dict[str, float]]:
+    return [{name: value for name, value in row.items() if "seconds" not in name} for row in history]
+
+
+def test_a_fold_by_itself_gives_what_it_gives_among_the_others(scenery: Path, tmp_path: Path) -> None:
+    from harness.workflows.plan import make_plan
+
+    whole = run(scenery, tmp_path)
+    alone = cross_validate(make_plan(whole.experiment, fold=2), runs=tmp_path)
+    assert alone.predictions == whole.results[1].predictions
+
+
+def test_weights_that_were_trained_on_the_same_images_are_told(scenery: Path, tmp_path: Path) -> None:
+    from harness.workflows.plan import LEAK, make_plan
+
+    found = run(scenery, tmp_path)
+    again = found.experiment.replace(weights=str(found.results[0].checkpoint))
+    plan = make_plan(again)
+    assert LEAK in plan.notes
+    assert "head included" in plan.weights
+    assert LEAK not in make_plan(found.experiment).notes
+
+
+class Counting(torch.nn.Module):
+    """A loss that changes as it is used."""
+
+    calls = 0
+
+    def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return torch.nn.functional.cross_entropy(logits, targets) * (1 + self.calls / 10)
+
+
+def test_a_loss_with_state_begins_anew_in_each_fold(scenery: Path, tmp_path: Path) -> None:
+    from harness.workflows.plan import make_plan
+
+    whole = run(scenery, tmp_path, loss=Counting(), monitor="valid_loss")
+    alone = cross_validate(make_plan(whole.experiment, fold=2), runs=tmp_path)
+    assert alone.results[0].loss == whole.results[1].loss
+
+
+def test_predictions_are_never_paired_with_other_images(scenery: Path, tmp_path: Path) -> None:
+    class Turn(Callback):
+        def on_batch_start(self, state: State) -> None:
+            inputs, targets = state.batch
+            state.batch = inputs.flip(0), targets.flip(0)
+
+    with pytest.raises(TrainingError, match="was not of its images"):
+        run(scenery, tmp_path, callbacks=[Turn()])
+
+
+def test_a_model_that_diverges_in_its_last_step_is_no_result(scenery: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="the valid loss is nan"):
+        run(scenery, tmp_path, optimizer="sgd", lr=1e30, batch_size=100, epochs=1)
+    (folder,) = (tmp_path / "x").iterdir()
+    line = json.loads((folder / "metrics.jsonl").read_text(), parse_constant=pytest.fail)
+    assert line["valid_loss"] is None
+
+
+def test_a_strange_reason_to_stop_is_a_text(scenery: Path, tmp_path: Path) -> None:
+    class Strange(Callback):
+        def on_epoch_end(self, state: State) -> None:
+            state.stop(ValueError("enough"))  # type: ignore[arg-type]
+
+    assert record(run(scenery, tmp_path, callbacks=[Strange()]))["folds"][0]["stop_reason"] == "enough"
+
+
+def test_a_hold_out(scenery: Path, tmp_path: Path) -> None:
+    found = run(scenery, tmp_path, folds=0)
+    assert len(found.results) == 1
+    assert found.accuracy.n == 7
+
+
+class Fails(Callback):
+    def __init__(self, error: BaseException, fold_epoch: int) -> None:
+        self.error = error
+        self.countdown = fold_epoch
+
+    def on_epoch_end(self, state: State) -> None:
+        if state.epoch == self.countdown:
+            raise self.error
+
+
+@pytest.mark.parametrize(("error", "status"), [(ValueError("mine"), "failed"), (KeyboardInterrupt(), "interrupted")])
+def test_whatever_ends_a_run_its_folder_says_so(
+    error: BaseException, status: str, scenery: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(type(error)):
+        run(scenery, tmp_path, callbacks=[Fails(error, 2)])
+    (folder,) = (tmp_path / "x").iterdir()
+    written = json.loads((folder / "run.json").read_text())
+    assert written["status"] == status
+    assert written["error"].startswith(type(error).__name__)
+    assert len((folder / "metrics.jsonl").read_text().splitlines()) == 1
+    assert {path.name for path in (folder / "checkpoints").iterdir()} == {"fold1-best.pt", "fold1-last.pt"}
+
+
+def test_callbacks_of_the_experiment_are_copied_for_each_fold(scenery: Path, tmp_path: Path) -> None:
+    class Counts(Callback):
+        fits = 0
+
+        def on_fit_start(self, state: State) -> None:
+            self.fits += 1
+            assert self.fits == 1
+
+    counts = Counts()
+    run(scenery, tmp_path, callbacks=[counts], epochs=1)
+    assert counts.fits == 0
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"optimizer": "adamw", "scheduler": "cosine"},
+        {"optimizer": "sgd", "scheduler": "onecycle"},
+        {"scheduler": "plateau", "monitor": "valid_loss", "patience": 1},
+        {"optimizer": torch.optim.RMSprop, "scheduler": torch.optim.lr_scheduler.CosineAnnealingLR},
+        {"loss": lambda logits, targets: torch.nn.functional.cross_entropy(logits, targets, label_smoothing=0.1)},
+        {"model": lambda classes: build("small_cnn", classes, 32), "freeze": "blocks.block2", "weights": "imagenet"},
+        {"augment": torch.flipud},
+    ],
+)
+def test_each_part_may_be_named_or_be_a_function(fields: dict[str, Any], scenery: Path, tmp_path: Path) -> None:
+    found = run(scenery, tmp_path, **{"folds": 2, "epochs": 2, **fields})
+    assert found.accuracy.n == 33
+    assert record(found)["status"] == "finished"
+
+
+def test_frozen_weights_of_a_run_are_those_it_started_from(scenes: Path, scenes_weights: Path, tmp_path: Path) -> None:
+    fields = {"model": "resnet18", "weights": str(scenes_weights), "freeze": True, "folds": 0, "epochs": 1}
+    (tmp_path / "few").mkdir()
+    for name in ("sea", "forest"):
+        (tmp_path / "few" / name).mkdir()
+        for path in sorted((scenes / "train" / name).iterdir())[:20]:
+            (tmp_path / "few" / name / path.name).write_bytes(path.read_bytes())
+    found = run(tmp_path / "few", tmp_path, image_size=64, **{**fields, "batch_size": 16})
+    start = torch.load(scenes_weights, weights_only=True)
+    saved = checkpoint.load(found.results[0].checkpoint)["model"]
+    assert all(torch.equal(saved[name], start[name]) for name in saved if not name.startswith("fc."))

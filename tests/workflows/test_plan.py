@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.config.experiment import Experiment
+from harness.errors import DataError, UsageError
+from harness.workflows.plan import Plan, make_plan
+
+
+def plan(data: Path, fold: int | None = None, skip_corrupt: bool = False, **fields: Any) -> Plan:
+    values = {"name": "x", "model": "small_cnn", "weights": None, "image_size": 32, "folds": 3, "precision": "fp32"}
+    experiment = Experiment(data=str(data), **(values | fields))
+    return make_plan(experiment, fold=fold, skip_corrupt=skip_corrupt, device="cpu")
+
+
+@pytest.fixture
+def copy(scenery: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(scenery, tmp_path / "copy"))
+
+
+def test_the_first_lines_say_what_will_happen(scenery: Path) -> None:
+    text = "\n".join(plan(scenery, freeze=True).lines())
+    assert "33 images (forest 15, sea 18); 22 to learn from, 11 to judge by" in text
+    assert "258 parameters to train, 97,680 frozen" in text
+    assert "all but the head frozen" in text
+    assert "fp32: asked for" in text
+
+
+def test_one_fold(scenery: Path) -> None:
+    assert list(plan(scenery, fold=2).splits) == [2]
+    with pytest.raises(UsageError, match="no fold 4"):
+        plan(scenery, fold=4)
+
+
+def test_corrupt_images_are_refused_or_left_out_and_recorded(copy: Path) -> None:
+    (copy / "sea/sea00.jpg").write_bytes(b"")
+    with pytest.raises(DataError, match="1 of 33 images"):
+        plan(copy)
+    made = plan(copy, skip_corrupt=True)
+    assert len(made.images) == 32
+    assert made.skipped == {"sea/sea00.jpg": "empty"} == made.data_record()["skipped"]
+    assert "1 images cannot be decoded and are left out: sea/sea00.jpg" in made.notes
+    assert sorted(i for split in made.splits.values() for i in split.valid) == list(range(32))
+
+
+def test_a_class_that_has_only_corrupt_images(copy: Path) -> None:
+    for path in (copy / "forest").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(DataError, match="at least 3 images of each class") as caught:
+        plan(copy, skip_corrupt=True)
+    assert "forest (0)" in caught.value.why
+
+
+def test_copies_and_leaks_are_told(copy: Path, tmp_path: Path) -> None:
+    shutil.copy(copy / "sea/sea00.jpg", copy / "forest/again.jpg")
+    (tmp_path / "test/sea").mkdir(parents=True)
+    shutil.copy(copy / "sea/sea01.jpg", tmp_path / "test/sea/leaked.jpg")
+    notes = " | ".join(plan(copy, test_data=str(tmp_path / "test")).notes)
+    assert "1 images are copies of others" in notes
+    assert "1 images of" in notes
+    assert "are also trained on: sea/leaked.jpg" in notes
+
+
+def test_a_test_folder_that_will_be_refused_is_told_but_stops_nothing(scenery: Path, tmp_path: Path) -> None:
+    (tmp_path / "test/desert").mkdir(parents=True)
+    notes = " ".join(plan(scenery, test_data=str(tmp_path / "test")).notes)
+    assert "unknown classes: desert" in notes
+
+
+def test_patience_that_can_never_act_is_told(scenery: Path) -> None:
+    assert plan(scenery, patience=10, epochs=2).notes == ("patience=10 can never stop a fold of 2 epochs",)
+    assert plan(scenery, patience=2, epochs=10).notes == ()
+
+
+def test_a_tracker_that_is_not_installed_is_told_once(scenery: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert plan(scenery, trackers=["mlflow", "tensorboard"]).notes == ()
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    (note,) = plan(scenery, trackers=["mlflow", "tensorboard"]).notes
+    assert note.startswith("mlflow is not installed")
+
+
+def test_a_monitor_that_will_not_exist(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="'val_loss' to monitor; did you mean 'valid_loss'"):
+        plan(tmp_path, monitor="val_loss")
+
+
+def test_weights_are_read_before_the_images_are(scenery: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is not there"):
+        plan(scenery, weights=str(tmp_path / "w.pth"))

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.config.experiment_file import load
+from harness.errors import DataError, GateError, UsageError
+from harness.runs.predictions import read_predictions
+from harness.runs.run_folder import RunFolder
+from harness.util.files import file_md5
+from harness.workflows.crossval import cross_validate
+from harness.workflows.reproduce import DIFFERENT, IDENTICAL, WITHIN, compare, differences, planned
+from tests.conftest import Outcome, write_experiment
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, scenery: Path) -> Path:
+    """A run with a value from the command line."""
+    home = tmp_path_factory.mktemp("trained")
+    file = write_experiment(home / "tiny.py", scenery)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(home)  # which is in no repository
+        return home / cross_validate(load(file).override({"lr": "0.002"}), source=file).run_dir
+
+
+@pytest.fixture
+def run(project: Path, trained: Path) -> RunFolder:
+    """A copy of it, in the current folder."""
+    return RunFolder.open(Path(shutil.copytree(trained, Path("runs/tiny") / trained.name)))
+
+
+def test_the_same_comes_out_to_the_bit(run: RunFolder, call: Callable[..., Outcome]) -> None:
+    outcome = call("reproduce", run.id, "--json")
+    assert outcome.code == 0
+    said = json.loads(outcome.out)
+    assert (said["outcome"], said["changed"]) == (IDENTICAL, 0)
+    assert [each["what"] for each in said["differs"]] == ["code"]  # without git nobody knows
+    again = RunFolder.open(Path(said["again"]))
+    assert again.record["reproduces"] == run.id
+    assert again.record["experiment"] == run.record["experiment"]
+    assert again.predictions() == run.predictions()
+
+
+def test_what_is_not_as_it_was_is_told_with_the_way_back(run: RunFolder, call: Callable[..., Outcome]) -> None:
+    versions = {**run.record["versions"], "torch": "1.0"}
+    run.update(versions=versions, device="cuda", git={"commit": "a" * 40, "dirty": True}, machine={"cores": 99})
+    found = {each.what: each for each in differences(run, planned(run))}
+    assert found["torch"].then == "1.0"
+    assert found["torch"].fix == "pip install torch==1.0"
+    assert (found["device"].then, found["device"].now) == ("cuda", "cpu")
+    assert found["cores"].then == "99"
+    outcome = call("reproduce", run.id, "--dry-run")
+    assert outcome.code == 0
+    assert "git checkout aaaaaaaaaa" in outcome.out
+    assert "code: changes in no commit then" in outcome.out
+
+
+def test_another_file_of_weights_is_told(run: RunFolder, call: Callable[..., Outcome], project: Path) -> None:
+    shutil.copy(run.path / "checkpoints/fold1-best.pt", project / "weights.pt")
+    found = json.loads(call("run", "tiny", "-s", "weights=weights.pt", "--json").out)
+    after = RunFolder.open(Path(found["run_dir"]))
+    assert "weights" not in {each.what for each in differences(after, planned(after))}
+    shutil.copy(run.path / "checkpoints/fold2-best.pt", project / "weights.pt")
+    told = {each.what: each for each in differences(after, planned(after))}["weights"]
+    assert told.then == file_md5(run.path / "checkpoints/fold1-best.pt")
+    assert told.now == file_md5(project / "weights.pt")
+
+
+def test_the_copy_of_the_experiment_counts_and_not_what_became_of_its_file(run: RunFolder, project: Path) -> None:
+    write_experiment(project / "experiments/tiny.py", Path(run.record["data"]["folder"]), epochs=9)
+    assert planned(run).experiment.epochs == 2
+    assert planned(run).experiment.lr == 0.002
+
+
+def test_other_images_end_it_before_anything_is_trained(run: RunFolder, project: Path) -> None:
+    run.update(data={**run.record["data"], "digest": "0" * 32 + ".dir"})
+    with pytest.raises(DataError, match="holds other images than the run had"):
+        planned(run)
+
+
+def test_of_one_fold_one_fold(project: Path, call: Callable[..., Outcome]) -> None:
+    found = json.loads(call("run", "tiny", "--fold", "2", "--json").out)
+    assert list(planned(RunFolder.open(Path(found["run_dir"]))).splits) == [2]
+
+
+def test_a_test_cannot_be_reproduced(run: RunFolder) -> None:
+    run.update(kind="test")
+    with pytest.raises(UsageError, match="is a test"):
+        planned(run)
+
+
+def test_another_result_is_judged_by_the_interval(run: RunFolder, tmp_path: Path) -> None:
+    right = [f"sea/{i}.jpg,1,sea,sea,0.1,0.9" for i in range(90)]
+    wrong = [f"sea/{i}.jpg,1,sea,forest,0.9,0.1" for i in range(90, 100)]
+    head = "path,fold,label,predicted,p_forest,p_sea"
+
+    def written(name: str, rows: list[str]) -> RunFolder:
+        folder = RunFolder.create(tmp_path, name, {"experiment": {}})
+        (folder.path / "predictions.csv").write_text("\n".join([head, *rows]) + "\n")
+        assert len(read_predictions((folder.path / "predictions.csv").read_bytes())) == 100
+        return folder
+
+    then = written("then", [*right, *wrong])
+    near = written("near", [*right, *(row.replace("forest,0.9,0.1", "sea,0.1,0.9") for row in wrong[:3]), *wrong[3:]])
+    far = written("far", [row.replace(",sea,0.1,0.9", ",forest,0.9,0.1") for row in [*right, *wrong]])
+    assert compare(then, then).word == IDENTICAL
+    assert (compare(then, near).word, compare(then, near).changed) == (WITHIN, 3)
+    compare(then, near).require_same()
+    assert compare(then, far).word == DIFFERENT
+    assert compare(then, far).p < 1e-20
+    with pytest.raises(GateError, match="different one"):
+        compare(then, far).require_same()

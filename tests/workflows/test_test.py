@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from sklearn.metrics import accuracy_score, confusion_matrix
+
+from harness.config.experiment import Experiment
+from harness.data.demo import draw
+from harness.errors import DataError, UsageError
+from harness.models.saved import load_model
+from harness.runs.predictions import read_predictions
+from harness.workflows.crossval import cross_validate
+from harness.workflows.own_model import own_function
+from harness.workflows.test import Verdict, find_checkpoint, judge
+from tests.conftest import Tracked, write_experiment
+
+
+@pytest.fixture(scope="module")
+def unseen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """9 seas and 6 forests that no model was trained on."""
+    root = tmp_path_factory.mktemp("unseen")
+    for name, count in {"sea": 9, "forest": 6}.items():
+        (root / name).mkdir()
+        for number in range(count):
+            draw("test", name, number).save(root / name / f"{number}.png")
+    return root
+
+
+def verdict(tracked: Tracked, data: Path | None, runs: Path, **options: Any) -> Verdict:
+    path = find_checkpoint(str(tracked.run.path), runs)
+    return judge(load_model(path), path, data, trackers=[], runs=runs, **options)
+
+
+def test_the_numbers_are_those_of_the_predictions(tracked: Tracked, unseen: Path, tmp_path: Path) -> None:
+    found = verdict(tracked, unseen, tmp_path)
+    rows = read_predictions((found.run_dir / "predictions.csv").read_bytes())
+    labels, predicted = [row.label for row in rows], [row.predicted for row in rows]
+    numbers = json.loads((found.run_dir / "metrics.json").read_text())
+    assert numbers == found.to_dict()
+    assert numbers["n"] == 15
+    assert numbers["accuracy"] == accuracy_score(labels, predicted)
+    assert numbers["misclassification_rate"] == sum(a != b for a, b in zip(labels, predicted, strict=True)) / 15
+    assert numbers["confusion"]["classes"] == ["forest", "sea"]
+    assert numbers["confusion"]["counts"] == confusion_matrix(labels, predicted, labels=["forest", "sea"]).tolist()
+    assert {name: score["support"] for name, score in numbers["per_class"].items()} == {"forest": 6, "sea": 9}
+    assert numbers["interval"][0] < numbers["accuracy"] < numbers["interval"][1]
+    plots = {path.stem for path in (found.run_dir / "plots").iterdir()}
+    assert plots == {"confusion", "confusion_normalised", "precision_recall", "reliability", "errors"}
+    record = json.loads((found.run_dir / "run.json").read_text())
+    assert (record["kind"], record["status"], record["accuracy"]) == ("test", "finished", numbers["accuracy"])
+
+
+def test_the_model_says_what_it_said_in_training(tracked: Tracked, scenery: Path, tmp_path: Path) -> None:
+    """On the images of its own fold's validation, the logits of the run itself."""
+    found = verdict(tracked, scenery, tmp_path)
+    best = tracked.run.best_fold() or {}
+    ours = {p.path: p.probabilities for p in found.predictions}
+    for row in tracked.run.predictions():
+        if row.fold == best["fold"]:
+            assert ours[row.path] == pytest.approx(row.probabilities, abs=1e-5)
+
+
+def test_the_loss_is_the_mean_cross_entropy(tracked: Tracked, unseen: Path, tmp_path: Path) -> None:
+    found = verdict(tracked, unseen, tmp_path)
+    logs = [p.probabilities[found.model.classes.index(p.label)] for p in found.predictions]
+    assert found.loss == pytest.approx(-torch.tensor(logs, dtype=torch.float64).log().mean().item())
+
+
+def test_the_gate_is_the_experiments_or_what_is_asked_for(tracked: Tracked, unseen: Path, tmp_path: Path) -> None:
+    found = verdict(tracked, unseen, tmp_path)
+    assert found.min_accuracy == 0.7
+    exactly = verdict(tracked, unseen, tmp_path, min_accuracy=found.accuracy.value)
+    assert exactly.passed  # "at least"
+    above = verdict(tracked, unseen, tmp_path, min_accuracy=found.accuracy.value + 1e-9)
+    assert not above.passed
+    assert above.to_dict()["gate"] == {"passed": False, "min_accuracy": found.accuracy.value + 1e-9}
+
+
+def test_images_that_were_trained_on_are_told(tracked: Tracked, unseen: Path, scenery: Path, tmp_path: Path) -> None:
+    assert verdict(tracked, unseen, tmp_path).notes == ()
+    assert "these are the very images" in verdict(tracked, scenery, tmp_path).notes[0]
+    mixed = Path(shutil.copytree(unseen, tmp_path / "mixed"))
+    shutil.copy(next((scenery / "sea").iterdir()), mixed / "sea/known.jpg")
+    assert verdict(tracked, mixed, tmp_path).notes == (
+        "the model was trained on them: 1 of these images: sea/known.jpg",
+    )
+
+
+def test_a_class_that_is_missing_is_refused_unless_that_is_meant(
+    tracked: Tracked, unseen: Path, tmp_path: Path
+) -> None:
+    half = Path(shutil.copytree(unseen, tmp_path / "half"))
+    shutil.rmtree(half / "sea")
+    with pytest.raises(DataError, match="sea"):
+        verdict(tracked, half, tmp_path)
+    found = verdict(tracked, half, tmp_path, allow_missing=True)
+    assert "no image of sea" in found.notes[0]
+    assert found.to_dict()["per_class"]["sea"]["recall"] is None
+
+
+def test_an_image_that_cannot_be_decoded(tracked: Tracked, unseen: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(unseen, tmp_path / "copy"))
+    (copy / "sea/0.png").write_bytes(b"")
+    with pytest.raises(DataError, match="1 of 15 images"):
+        verdict(tracked, copy, tmp_path)
+    found = verdict(tracked, copy, tmp_path, skip_corrupt=True)
+    assert found.accuracy.n == 14
+    assert "sea/0.png" in found.notes[0]
+
+
+def test_a_class_of_which_no_image_is_left_is_missing(tracked: Tracked, unseen: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(unseen, tmp_path / "copy"))
+    for path in (copy / "sea").iterdir():
+        path.write_bytes(b"garbage")
+    with pytest.raises(DataError, match="no images of sea"):
+        verdict(tracked, copy, tmp_path, skip_corrupt=True)
+    assert "no image of sea" in verdict(tracked, copy, tmp_path, skip_corrupt=True, allow_missing=True).notes[1]
+    for path in (copy / "forest").iterdir():
+        path.write_bytes(b"garbage")
+    with pytest.raises(DataError, match=r"no image of .* is left"):
+        verdict(tracked, copy, tmp_path, skip_corrupt=True, allow_missing=True)
+
+
+def test_the_same_folder_each_time(tracked: Tracked, unseen: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        assert verdict(tracked, unseen, tmp_path, out=tmp_path / "out").run_dir == tmp_path / "out"
+    assert json.loads((tmp_path / "out/metrics.json").read_text())["n"] == 15
+
+
+def test_nothing_is_written_over_a_run(tracked: Tracked, unseen: Path, tmp_path: Path) -> None:
+    before = (tracked.run.path / "run.json").read_bytes()
+    with pytest.raises(UsageError, match="is no place for a test"):
+        verdict(tracked, unseen, tmp_path, out=tracked.run.path)
+    assert (tracked.run.path / "run.json").read_bytes() == before
+
+
+def test_what_has_no_model(tracked: Tracked, unseen: Path, tmp_path: Path) -> None:
+    test = verdict(tracked, unseen, tmp_path)
+    with pytest.raises(UsageError, match="has no model to test"):
+        find_checkpoint(str(test.run_dir), tmp_path)
+    with pytest.raises(UsageError, match="is no run folder"):
+        find_checkpoint("nothing", tmp_path)
+
+
+def test_a_model_of_the_users_own_is_built_from_the_copy_beside_it(scenery: Path, unseen: Path, tmp_path: Path) -> None:
+    file = write_experiment(tmp_path / "mine.py", scenery)
+    text = file.read_text().replace("model='small_cnn'", "model=mine").replace("weights=None, ", "")
+    layers = "nn.Sequential(nn.Flatten(), nn.Linear(3072, classes))"
+    own = f"from torch import nn\n\ndef mine(classes):\n    return {layers}\n\n"
+    file.write_text(own + text)
+    from harness.config.experiment_file import load
+
+    experiment: Experiment = load(file)
+    found = cross_validate(experiment.replace(epochs=1), runs=tmp_path / "runs", source=file)
+    path = find_checkpoint(str(found.run_dir), tmp_path)
+    saved = load_model(path, function=own_function(path))
+    assert judge(saved, path, unseen, runs=tmp_path, trackers=[]).accuracy.n == 15
+    (found.run_dir / "experiment.py").unlink()
+    with pytest.raises(Exception, match="cannot be built again"):
+        load_model(path, function=own_function(path))
