@@ -24,6 +24,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 
+LONGEST = 4000  # characters of a line of an error
+
 
 class HarnessError(Exception):
     """What is wrong, why, and what to type: three lines for a person.
@@ -35,10 +37,16 @@ class HarnessError(Exception):
 
     def __init__(self, what: str, why: str, fix: str) -> None:
         super().__init__(what, why, fix)
-        self.what, self.why, self.fix = (" ".join(str(text).split()) for text in (what, why, fix))
+        self.what, self.why, self.fix = (_line(text) for text in (what, why, fix))
 
     def __str__(self) -> str:
         return f"error: {self.what}\n  why: {self.why}\n  try: {self.fix}"
+
+
+def _line(text: object) -> str:
+    """A text on one line, cut in the middle where it would fill the screen."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} … {line[-LONGEST // 2 :]}"
 
 
 class UsageError(HarnessError):

@@ -40,6 +40,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the tests keep what is computed once: not where the user does."""
     folder = tmp_path_factory.mktemp("cache")
     os.environ["HARNESS_CACHE"] = str(folder)
+    os.environ["HARNESS_STATE"] = str(tmp_path_factory.mktemp("state"))
     return folder
 
 

@@ -230,9 +230,10 @@ class Cache:
             paths = sorted(self.folder.glob(f"{begin}*.json"), key=_changed, reverse=True)
         for path in paths:
             with contextlib.suppress(*BROKEN):  # somebody has removed it, or written into it
-                record = json.loads(path.read_text()) if OURS.fullmatch(path.name) else {}
+                record = json.loads(path.read_text()) if OURS.fullmatch(path.name) and path.is_file() else {}
                 kinds = {"format": str, "kind": str, "about": str, "items": list, "parts": dict}
-                if all(isinstance(record.get(name), kind) for name, kind in kinds.items()):
+                whole = all(isinstance(record.get(name), kind) for name, kind in kinds.items())
+                if whole and all(isinstance(item, str) for item in record["items"]):
                     yield path.stem, record
 
 

@@ -21,6 +21,7 @@ from harness.errors import RemoteError, StoppedError, Terminated, UsageError
 from harness.trackers.follower import start_early
 from harness.util.addresses import typed_without_secrets
 from harness.util.checked import NAME
+from harness.util.processes import python_module
 
 if TYPE_CHECKING:
     from harness.tuning.job import Job
@@ -148,7 +149,7 @@ def _be_worker(job: Job, study: Study, deadline: Any, progress: Any) -> None:
 def _worker_command() -> list[str]:
     """The command that was typed, less the storage: its password belongs in no list of processes."""
     typed = re.sub(r"\0--storage[=\0][^\0]*", "", "\0" + "\0".join(click.get_current_context().obj["typed"]))
-    return [sys.executable, "-m", "harness", *typed[1:].split("\0"), "--worker"]
+    return python_module("harness", *typed[1:].split("\0"), "--worker")
 
 
 @contextlib.contextmanager

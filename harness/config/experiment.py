@@ -111,7 +111,7 @@ class Experiment:
 
     _origins = {}  # type: dict[str, str]  # no field: each instance has its own, set in __new__
 
-    def __new__(cls, *args: Any, **given: Any) -> Experiment:
+    def __new__(cls, /, *args: Any, **given: Any) -> Experiment:
         if args:
             raise _refuse("a value stands without its field", "fields are given by name", "Experiment(lr=0.001)")
         for key in given:
@@ -130,7 +130,7 @@ class Experiment:
             object.__setattr__(self, item.name, value)
             _require_value(item, value)
 
-    def replace(self, **changes: Any) -> Experiment:
+    def replace(self, /, **changes: Any) -> Experiment:
         """The same experiment with other values."""
         return self._with(changes, "experiment file")
 

@@ -54,7 +54,7 @@ def choice(*names: str) -> Rule:
 
 
 def text(takes: str) -> Rule:
-    return Rule(takes, lambda v: isinstance(v, str) and v != "")
+    return Rule(takes, lambda v: isinstance(v, str) and v != "" and "\0" not in v)
 
 
 def parse(rule: Rule, typed: str, is_tuple: bool) -> Any:

@@ -21,7 +21,7 @@ def read_settings(path: Path) -> dict[str, str]:
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is no text"
         raise UsageError(f"{path} cannot be read", why, "--set-from params.yaml") from error
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError, RecursionError) as error:
         why = "it is no YAML" if isinstance(error, yaml.YAMLError) else f"it has no fields below `{SECTION}`"
         raise UsageError(f"{path} holds no settings", why, f"{SECTION}:, and below it lr: 0.01") from error
     nested = [name for name, value in items if isinstance(value, dict)]

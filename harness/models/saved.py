@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from harness.errors import ModelError, UsageError
 from harness.models.build import architectures, build
 from harness.models.forms import Checkpoint
 from harness.models.weights import Weights, weights_from_file
-from harness.util.checked import FormError, checked, form
+from harness.util.checked import checked, form
 
 LEGACY_NAME = re.compile(r"freeze_backbone_(True|False)")  # as in cnn_resnet18_freeze_backbone_False_fold_2.pth
 
@@ -54,7 +55,8 @@ def load_model(
         return _bare(path, weights, classes, architecture, image_size)
     try:
         said = checked(form(Checkpoint), {name: value for name, value in content.items() if name != "model"})
-    except FormError as error:
+        json.dumps(said["experiment"])
+    except (ValueError, TypeError, RecursionError) as error:
         raise ModelError(f"{path} is no whole checkpoint", str(error), "name another file") from error
     _agree(path, "classes", said["classes"], None if classes is None else list(classes))
     _agree(path, "model", said["architecture"], architecture)

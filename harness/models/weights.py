@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,9 +116,9 @@ def _normalisation(path: Path, content: Mapping[str, Any]) -> dict[str, tuple[fl
     """The mean and deviation in a checkpoint of ours. Raises ModelError where they are not there."""
     try:
         mean, std = (_channels(content["transform"][name]) for name in ("mean", "std"))
-        if len(mean) != 3 or len(std) != 3:
-            raise ValueError("an image has three channels")
-    except (KeyError, TypeError, ValueError) as error:
+        if len(mean) != 3 or len(std) != 3 or not all(map(math.isfinite, mean)) or min(std) <= 0:
+            raise ValueError("an image has three channels, each with a mean and a deviation above 0")
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ModelError(
             f"{path} is no whole checkpoint", "it does not say how its images were normalised", "name another file"
         ) from error
@@ -127,7 +128,17 @@ def _normalisation(path: Path, content: Mapping[str, Any]) -> dict[str, tuple[fl
 def _require_sound(path: Path, state: StateDict) -> None:
     """Raises ModelError where a weight is not a finite number: what starts from it can learn nothing."""
     for name, value in state.items():
-        if value.is_floating_point() and value.layout == torch.strided and not torch.isfinite(value).all():
+        if value.layout != torch.strided:
+            continue
+        try:
+            stored = value.untyped_storage().nbytes()
+            if value.is_meta or value.numel() * value.element_size() > stored:
+                raise RuntimeError("it has more numbers than the file")
+            finite = not value.is_floating_point() or bool(torch.isfinite(value).all())
+        except (RuntimeError, NotImplementedError) as error:  # a dtype that this torch cannot calculate with, say
+            why = f"{name} is no plain tensor: {str(error).splitlines()[0]}"
+            raise ModelError(f"the weights in {path} cannot be used", why, "save them as plain tensors") from error
+        if not finite:
             raise ModelError(
                 f"the weights in {path} are not all finite", f"{name} holds nan or inf", "name a file of sound weights"
             )

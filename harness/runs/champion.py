@@ -16,12 +16,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from harness.errors import ModelError, UsageError, storing
 from harness.runs.champion_form import Champion as Record
 from harness.util.checked import form, is_inside, read_json
-from harness.util.files import file_md5, locked, write_whole
+from harness.util.files import file_md5, lock_of, write_whole
 
 FOLDER = Path("models")
 RUNS = Path("runs")
@@ -110,13 +111,14 @@ def run_id(folder: Path) -> str:
 
 def next_number(folder: Path = FOLDER) -> int:
     """The number of the champion that comes next."""
-    names = [path.name for path in (folder / "history").glob("*")]
-    return 1 + max((int(name) for name in names if name.isdecimal()), default=0)
+    names = [path.parent.name for path in (folder / "history").glob(f"*/{RECORD}")]
+    return 1 + max((int(name) for name in names if name.isdecimal() and len(name) < 7), default=0)
 
 
 def keep(record: Mapping[str, Any], files: Mapping[str, bytes], folder: Path = FOLDER) -> None:
     """Adds a champion to the history: the files of its run, by name, and last its record."""
     where = place(record["number"], folder)
+    _require_own(where, folder)
     for name, content in files.items():
         write_whole(where / name, content)
     _write_record(record, where)
@@ -125,6 +127,7 @@ def keep(record: Mapping[str, Any], files: Mapping[str, bytes], folder: Path = F
 def install(number: int, folder: Path = FOLDER) -> dict[str, Any]:
     """Makes a champion of the history the present one, and returns its record. Raises UsageError where it is gone."""
     where = place(number, folder)
+    _require_own(where, folder)
     record = _read(where / RECORD)
     if not _is(where / CHECKPOINT, record["checkpoint"]["md5"]):
         raise UsageError(
@@ -133,7 +136,7 @@ def install(number: int, folder: Path = FOLDER) -> dict[str, Any]:
             "git checkout COMMIT models.dvc, then harness data pull models",
         )
     for name in (CHECKPOINT, EXPERIMENT, RECORD):
-        if (where / name).is_file():
+        if _is_own(where / name, folder):
             write_whole(folder / name, (where / name).read_bytes())
         else:
             (folder / name).unlink(missing_ok=True)
@@ -169,6 +172,7 @@ def rollback(*, runs: Path = RUNS, folder: Path = FOLDER) -> Champion:
                 f"champion {now.number} is the first", "there is none before it", "harness champion history"
             )
         record = install(replaced, folder)
+        _require_own(now.run, folder)
         left = now.record | {"rolled_back": datetime.now().astimezone().isoformat(timespec="seconds")}
         _write_record(left, now.run)
     return Champion(record, folder)
@@ -178,6 +182,7 @@ def note_version(record: dict[str, Any], version: str, *, runs: Path = RUNS, fol
     """Keeps which version of MLflow's registry a champion is."""
     record["registry"] = {"version": version}
     with alone(runs):
+        _require_own(place(record["number"], folder), folder)
         _write_record(record, place(record["number"], folder))
         now = present(folder)
         if now is not None and now.number == record["number"]:  # else another one was promoted meanwhile
@@ -189,8 +194,22 @@ def alone(runs: Path = RUNS) -> Iterator[None]:
     """Within, no other process changes the champion: two would get the same number."""
     with storing(runs):
         runs.mkdir(parents=True, exist_ok=True)
-    with locked(runs / ".promoting", wait=True):
+    with lock_of(runs / ".promoting", wait=True):
         yield
+
+
+def _require_own(where: Path, folder: Path) -> None:
+    """Raises ModelError where the folder of the champions, or one below, is a link that leads out of the project."""
+    for path, home in ((folder, folder.absolute().parent), (where, folder)):
+        if not is_inside(path / "-", home):
+            raise ModelError(f"{path} is not used", f"it is a link that leads out of {home}", f"rm {quote(str(path))}")
+
+
+def _is_own(path: Path, folder: Path) -> bool:
+    """Whether it is there. Raises ModelError for a link that leads neither into the folder nor into DVC's cache."""
+    if path.is_symlink() and not is_inside(path, folder) and not is_inside(path, folder.absolute().parent / ".dvc"):
+        raise ModelError(f"{path} is not used", "it is a link that leads elsewhere", f"rm {quote(str(path))}")
+    return path.is_file()
 
 
 def _is(path: Path, md5: str) -> bool:

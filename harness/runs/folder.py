@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from shlex import quote
 from typing import Any, ClassVar
@@ -39,6 +40,7 @@ class Folder:
         try:
             return require_inside(path, self.path)
         except FormError as error:
-            raise UsageError(
-                f"{path} is not used", str(error), f"put there what it leads to: rm {quote(str(path))}"
-            ) from error
+            link = next((part for part in reversed((path, *path.parents)) if part.is_symlink()), path)
+            there, here = quote(os.path.realpath(link)), quote(str(link))
+            fix = f"rm {here}, the link alone, then cp -r {there} {here}"
+            raise UsageError(f"{path} is not used", str(error), fix) from error

@@ -28,8 +28,11 @@ def read_predictions(content: bytes) -> list[Prediction]:
 
     A path that leaves the folder of the images is something else, too.
     """
-    rows = csv.reader(io.StringIO(content.decode("utf-8", "surrogateescape"), newline=""))
-    header = next(rows, [])
+    try:
+        rows = [*csv.reader(io.StringIO(content.decode("utf-8", "surrogateescape"), newline=""))]
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
+    header = rows.pop(0) if rows else []
     if header[:4] != COLUMNS:
         raise ValueError(f"its first line is not {','.join(COLUMNS)},...")
     return [_prediction(row, len(header) - len(COLUMNS)) for row in rows]

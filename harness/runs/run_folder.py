@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +18,7 @@ from harness.runs.folder import Folder
 from harness.runs.forms import Epoch, Run
 from harness.runs.predictions import predictions_csv, read_predictions
 from harness.util.checked import FormError, checked, form, is_inside, quoted, read_json, require_inside
-from harness.util.files import locked, write_whole
+from harness.util.files import lock_of, write_whole
 from harness.util.processes import has_ended, this_process
 
 UNFINISHED = "running"
@@ -46,6 +47,8 @@ class RunFolder(Folder):
         kind = str(record.get("kind", "run"))
         if named:
             _require_replaceable(path, kind)
+        else:
+            require_own_place(path, runs)
         with storing(path):
             (path / "plots").mkdir(parents=True, exist_ok=True)
             for old in (*(path / name for name in FILES), *(file for glob in LEFT for file in path.glob(glob))):
@@ -156,9 +159,12 @@ class RunFolder(Folder):
         """All predictions so far; none before the first fold has ended. Raises UsageError where they are damaged."""
         path = self.path / "predictions.csv"
         try:
-            return read_predictions(path.read_bytes()) if path.is_file() and is_inside(path, self.path) else []
+            found = read_predictions(path.read_bytes()) if path.is_file() and is_inside(path, self.path) else []
+            if found and len(found[0].probabilities) != len(self.classes):
+                raise ValueError(f"it is about {len(found[0].probabilities)} classes, and run.json names others")
         except (ValueError, IndexError) as error:
             raise self._damaged(path, str(error)) from error
+        return found
 
     def write_metrics(self, numbers: dict[str, Any]) -> None:
         """Writes the numbers by themselves to `metrics.json`, in one step."""
@@ -191,7 +197,7 @@ class RunFolder(Folder):
     @contextlib.contextmanager
     def sending(self) -> Iterator[bool]:
         """Within, nobody else sends this run to MLflow; False where somebody does. It ends with the process."""
-        with locked(self.path / ".sending") as alone:
+        with lock_of(self.path / ".sending") as alone:
             yield alone
 
     def keep_copy(self, experiment_file: Path) -> None:
@@ -207,6 +213,10 @@ def _require_whole(record: dict[str, Any]) -> None:
     for name in ("accuracy", "interval", "fit_seconds", "splits") if folds else ():
         if name not in record:
             raise FormError(f"{name} is missing")
+    if len({found["fold"] for found in folds}) < len(folds):
+        raise FormError("folds has one of them twice")
+    if "accuracy" in record and not {"n", "interval"} <= record.keys():
+        raise FormError("n or interval is missing")
     for found in folds:
         if str(found["fold"]) not in splits:
             raise FormError(f"folds has fold {found['fold']}, and splits has none")
@@ -220,16 +230,24 @@ def _checked_epoch(row: object, folds: set[str]) -> dict[str, Any]:
     if str(found["fold"]) not in folds:
         raise FormError(f"fold is {found['fold']}, and run.json has no such fold")
     for name, value in found.items():
-        if value is not None and type(value) not in (int, float):
+        if value is not None and (type(value) not in (int, float) or abs(value) > sys.float_info.max):
             raise FormError(f"{name} is {quoted(value)}: it must be a number")
     return found
+
+
+def require_own_place(path: Path, runs: Path) -> None:
+    """Raises UsageError where a link below `runs` leads out of it: what lies there was not made by a run."""
+    if not is_inside(path, runs):
+        raise UsageError(
+            f"{path.parent} is not used", f"it is a link that leads out of {runs}", "--runs with another folder"
+        )
 
 
 def _require_replaceable(path: Path, kind: str) -> None:
     """Raises UsageError where `path` holds anything but what this kind of run was told to put there before."""
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
-    said = (path / AGAIN).read_text(encoding="utf-8").strip() if (path / AGAIN).is_file() else ""
+    said = (path / AGAIN).read_text(encoding="utf-8", errors="replace").strip() if (path / AGAIN).is_file() else ""
     if said != kind:
         why = f"it is where a {said} goes" if said else "it holds something else, which would be lost"
         raise UsageError(f"{path} is no place for a {kind}", why, "--out with a new folder")

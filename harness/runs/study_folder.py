@@ -12,9 +12,9 @@ from typing import Any
 from harness.errors import UsageError, storing
 from harness.runs.folder import Folder
 from harness.runs.forms import Study
-from harness.runs.run_folder import UNFINISHED, RunFolder
+from harness.runs.run_folder import UNFINISHED, RunFolder, require_own_place
 from harness.util.checked import form, is_inside, read_json, require_inside
-from harness.util.files import locked, write_whole
+from harness.util.files import lock_of, write_whole
 from harness.util.processes import has_ended, this_process
 
 PREFIX = "study-"
@@ -28,6 +28,7 @@ class StudyFolder(Folder):
     @classmethod
     def at(cls, runs: Path, experiment: str, name: str, record: dict[str, Any]) -> StudyFolder:
         """The folder of that study, new or not."""
+        require_own_place(runs / experiment / f"{PREFIX}{name}", runs)
         return cls(runs / experiment / f"{PREFIX}{name}", {"experiment_name": experiment, "name": name, **record})
 
     def begin(self) -> None:
@@ -99,7 +100,7 @@ class StudyFolder(Folder):
     @contextlib.contextmanager
     def sending(self) -> Iterator[bool]:
         """Within, nobody else sends this study to MLflow; False where somebody does. It ends with the process."""
-        with locked(self.path / ".sending") as alone:
+        with lock_of(self.path / ".sending") as alone:
             yield alone
 
 

@@ -1,28 +1,35 @@
 """What was made in this project: its runs, and the experiment files that they ran.
 
 A run folder holds a copy of its experiment's file, which can do anything once it is run, and it can come from anybody.
-So nothing within it can show that it was made here. A list in `.harness/` says so, which no run folder brings along.
+So nothing within it can show that it was made here. A list in `.harness/` says so. Each of its lines carries a mark
+that only this user of this machine can make, by a key outside of the project: a list that somebody sent says nothing.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import hmac
 import json
+import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import platformdirs
 
 from harness.util.files import locked
 
 FOLDER = Path(".harness")
 RUNS = FOLDER / "runs.jsonl"  # a line for each run, and one more for its experiment's file
+KEY_BYTES = 32
 
 
 def remember_run(run_id: str, data: str | None) -> None:
     """Notes that a run was made here, on the images in the folder `data`.
 
-    Where the project cannot be written, nothing is noted: the run then counts as one from elsewhere.
+    Where the project or the key cannot be written, nothing is noted: the run then counts as one from elsewhere.
     """
     _add({"run": run_id, "data": data})
 
@@ -45,23 +52,51 @@ def made_code(run_id: str, code: bytes) -> bool:
 
 def _add(entry: dict[str, Any]) -> None:
     with contextlib.suppress(OSError):
+        key = _key(make=True)
+        if FOLDER.is_symlink() or RUNS.is_symlink():
+            return  # what it leads to is no list of ours
         FOLDER.mkdir(exist_ok=True)
-        if not (FOLDER / ".gitignore").exists():
+        if not os.path.lexists(FOLDER / ".gitignore"):
             (FOLDER / ".gitignore").write_text("*\n", encoding="utf-8")  # what was made on one machine is known there
+        line = json.dumps({**entry, "mark": _mark(entry, key)})
         with locked(FOLDER / ".lock", wait=True), RUNS.open("a", encoding="utf-8") as file:
-            file.write(f"{json.dumps(entry)}\n")
+            file.write(f"{line}\n")
 
 
 def _entries() -> Iterator[dict[str, Any]]:
     try:
+        key = _key(make=False)
+        if FOLDER.is_symlink() or not RUNS.is_file():
+            return
         lines = RUNS.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return
     for line in lines:
-        with contextlib.suppress(ValueError, RecursionError):  # one that was cut short
+        with contextlib.suppress(
+            ValueError, RecursionError, TypeError, AttributeError, KeyError
+        ):  # cut short, or not ours
             entry = json.loads(line)
-            if isinstance(entry, dict):
+            if hmac.compare_digest(entry.pop("mark"), _mark(entry, key)):
                 yield entry
+
+
+def _key(make: bool) -> bytes:
+    """This user's own key. Raises OSError where there is none, and none can be made."""
+    path = Path(os.environ.get("HARNESS_STATE") or platformdirs.user_state_path("harness")) / "key"
+    if make and not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with contextlib.suppress(FileExistsError):  # another process has just made it
+            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(file, "wb") as opened:
+                opened.write(secrets.token_bytes(KEY_BYTES))
+    key = path.read_bytes()
+    if len(key) != KEY_BYTES:
+        raise OSError("the key is not whole")
+    return key
+
+
+def _mark(entry: dict[str, Any], key: bytes) -> str:
+    return hmac.new(key, json.dumps(entry, sort_keys=True).encode(), "sha256").hexdigest()
 
 
 def _digest(code: bytes) -> str:

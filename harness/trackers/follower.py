@@ -6,12 +6,12 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.util.packages import installed
+from harness.util.processes import python_module
 
 if TYPE_CHECKING:
     from harness.runs.run_folder import RunFolder
@@ -39,7 +39,7 @@ class Follower:
     """
 
     def __init__(self) -> None:
-        command = [sys.executable, "-m", "harness.trackers.follow"]
+        command = python_module("harness.trackers.follow")
         with _interrupts_ignored():  # Ctrl-C goes to both; the follower must outlive the run
             self._process = subprocess.Popen(
                 command,

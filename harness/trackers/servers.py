@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -20,6 +19,7 @@ from typing import IO
 
 from harness.errors import HarnessError, UsageError
 from harness.util.addresses import without_secrets
+from harness.util.processes import python_module
 
 HOST = "127.0.0.1"  # this machine alone: neither server asks who is there
 NEAREST = 20  # ports that are tried above one that is in use
@@ -105,22 +105,23 @@ class Server:
 
 def tensorboard(runs: Path, port: int) -> Server:
     """TensorBoard over all event files below `runs`."""
-    module = [sys.executable, "-m", "harness.trackers.tensorboard.server"]
+    module = python_module("harness.trackers.tensorboard.server")
     module += ["--logdir", str(runs), "--reload_interval", "2"]
     return Server("TensorBoard", [*module, "--host", HOST, "--port", str(port)], port, "/data/environment")
 
 
 def mlflow(uri: str, port: int) -> Server:
     """MLflow's pages over the store `uri`. Its job workers, 2 GB of memory for what we do not use, stay off."""
-    module = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
+    module = python_module("mlflow", "server", "--workers", "1")
     environment = {"MLFLOW_BACKEND_STORE_URI": uri}  # not among the arguments, which everybody on the machine can read
     environment |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment |= {"MLFLOW_SERVER_ALLOWED_HOSTS": "localhost,127.0.0.1,localhost:*,127.0.0.1:*"}
     return Server("MLflow", [*module, "--host", HOST, "--port", str(port)], port, "/health", TRAINING_PAGE, environment)
 
 
 def dashboard(storage: str, port: int) -> Server:
     """optuna-dashboard over all studies in a storage."""
-    command = [sys.executable, "-m", "harness.tuning.dashboard", HOST, str(port)]
+    command = python_module("harness.tuning.dashboard", HOST, str(port))
     environment = {"HARNESS_STORAGE": storage}  # not among the arguments, which everybody on the machine can read
     return Server("optuna-dashboard", command, port, "/api/studies", "/dashboard/", environment)
 

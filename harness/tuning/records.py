@@ -173,7 +173,9 @@ def places(trials: Sequence[FrozenTrial]) -> list[TrialRecord]:
             raise FormError(f"trial {trial.number} takes the place of {instead_of}, which is not there")
         known[trial.number] = originals if instead_of is None else known[instead_of]
         originals += instead_of is None
-    return [TrialRecord(trial, known[trial.number]) for trial in trials]
+    records = [TrialRecord(trial, known[trial.number]) for trial in trials]
+    _require_same_folds(records)
+    return records
 
 
 def _require_form(trial: FrozenTrial) -> None:
@@ -181,9 +183,20 @@ def _require_form(trial: FrozenTrial) -> None:
         checked(form(TrialAttributes), trial.user_attrs)
         for name, kept in trial.user_attrs.items():
             if _is_fold(name):
-                checked(form(TrialFold), kept)
+                FoldRecord.from_plain(int(name[4:]), checked(form(TrialFold), kept))
     except FormError as error:
         raise FormError(f"trial {trial.number} is damaged: {error}") from error
+
+
+def _require_same_folds(records: Sequence[TrialRecord]) -> None:
+    """Raises FormError where complete trials have not the same folds of as many images: nothing could be compared."""
+    sizes: dict[int, int] | None = None
+    for record in records:
+        if record.state == "complete":
+            folds = {fold.fold: fold.n for fold in record.folds}
+            if not folds or folds != (sizes or folds):
+                raise FormError(f"trial {record.number} is damaged: its folds are not those of the others")
+            sizes = folds
 
 
 def _is_fold(name: str) -> bool:

@@ -189,7 +189,9 @@ def experiment_of(job: Job, trial: TrialRecord) -> Experiment:
     Of a function only the name is kept; the function itself is the one that the space has for those parameters.
     """
     fresh: dict[str, Any] = {}
-    if any(not is_literal(getattr(job.experiment, name)) or _is_name(value) for name, value in trial.changes.items()):
+    if any(
+        not is_literal(getattr(job.experiment, name, None)) or _is_name(value) for name, value in trial.changes.items()
+    ):
         with contextlib.suppress(Exception), quiet():  # the space may be another one by now
             fresh = job.space.changes(optuna.trial.FixedTrial(trial.frozen.params))
     same = {name: value for name, value in fresh.items() if plain(value) == trial.changes.get(name)}

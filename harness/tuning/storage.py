@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import optuna
@@ -26,6 +27,7 @@ DRIVERS = {"postgresql": ("psycopg", "psycopg[binary]"), "mysql": ("pymysql", "p
 SCHEMES = ("postgresql", "mysql", "sqlite", "grpc")
 GRPC_SECONDS = 10
 AGAIN_SECONDS = 1.0
+LINE_SECONDS = 1.0  # that a line may take to be written
 
 
 def open_storage(address: str) -> optuna.storages.BaseStorage:
@@ -100,7 +102,8 @@ def _has_studies(url: str) -> bool:
         tables = {*sqlalchemy.inspect(engine).get_table_names()}
     finally:
         engine.dispose()
-    if "alembic_version" in tables and "studies" not in tables:  # by which both would say the version of their tables
+    file = url.startswith("sqlite")  # a server's database may have several owners, but for their versions' table
+    if "studies" not in tables and ("alembic_version" in tables or (file and tables)):
         raise UsageError(
             f"{short_address(url)} is the database of another program",
             f"it holds {', '.join(sorted(tables)[:3])} …, and no studies; Optuna's tables would damage it",
@@ -154,6 +157,8 @@ def _require_journal(path: Path) -> None:
     """Raises UsageError for a file that is something else, before anything is done to it."""
     if not path.parent.is_dir():
         raise UsageError(f"{path} cannot be made", f"there is no folder {path.parent}", f"mkdir -p {path.parent}")
+    if path.is_symlink() and not path.exists():
+        raise UsageError(f"{path} is not used", "it is a link that leads nowhere", f"rm {quote(str(path))}")
     if path.is_dir():
         raise UsageError(f"{path} is a folder", "a study is kept in a file", f"--storage {path / 'optuna.journal'}")
     if path.is_file():
@@ -167,6 +172,7 @@ def _require_journal(path: Path) -> None:
 
 def _mend(path: Path) -> None:
     """Drops a last line that was cut short: Optuna would write behind it, and read no further. Only with the lock."""
+    _wait_for_line(path)
     with path.open("rb+") as file:
         size = file.seek(0, os.SEEK_END)
         if size == 0:
@@ -175,6 +181,16 @@ def _mend(path: Path) -> None:
         if file.read(1) != b"\n":
             file.seek(0)
             file.truncate(file.read().rfind(b"\n") + 1)
+
+
+def _wait_for_line(path: Path) -> None:
+    """Gives another program, which does not know our lock, the time to end a line that it is writing."""
+    with path.open("rb") as file:
+        while file.seek(0, os.SEEK_END) and time.time() - path.stat().st_mtime < LINE_SECONDS:
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) == b"\n":
+                return
+            time.sleep(0.05)
 
 
 def _database(url: str) -> optuna.storages.BaseStorage:

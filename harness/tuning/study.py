@@ -31,8 +31,7 @@ from harness.tuning.storage import answering, close, copied, open_storage
 from harness.util.checked import checked, form
 from harness.util.processes import this_process
 
-LOOK_SECONDS = 0.5
-MOST_TOLD = 3  # differences
+LOOK_SECONDS, MOST_TOLD = 0.5, 3  # between two looks; differences
 UNOWNED_SECONDS = 10.0  # a process that takes a trial says so at once; if it did not, it is gone
 
 
@@ -115,12 +114,12 @@ class Study:
         return str(known["id"])
 
     def _require_ours(self) -> None:
-        """Raises UsageError for a study that another program has begun: of its trials nothing is known here."""
+        """Raises UsageError for a study that another program has begun."""
         trials = self._storage.get_all_trials(self._id, deepcopy=False)
-        if trials:
+        if trials or self._storage.get_study_user_attrs(self._id):
             raise UsageError(
                 f"the study {self.name!r} was made by another program",
-                f"it has {len(trials)} trial{'s' * (len(trials) > 1)}, and none says what harness trained in it",
+                f"it has {len(trials)} trials, and nothing says what they trained",
                 "--study with another name",
             )
 
@@ -285,8 +284,9 @@ def _seconds_since(moment: datetime.datetime) -> float:
 def _said(value: Any) -> str:
     """A value; of a parameter's distribution, its choices or its range."""
     if isinstance(value, str) and value.startswith('{"name"'):
-        found = json.loads(value)["attributes"]
-        return str(found["choices"]) if "choices" in found else f"{found['low']:g} to {found['high']:g}"
+        with contextlib.suppress(ValueError, TypeError, KeyError):  # somebody wrote into it
+            found = json.loads(value)["attributes"]
+            return str(found["choices"]) if "choices" in found else f"{found['low']:g} to {found['high']:g}"
     return repr(value)
 
 

@@ -22,6 +22,7 @@ record = with_config(ConfigDict(strict=True, extra="allow"))  # no "5" for 5; wh
 NAME = re.compile(r"(?!-)[a-z0-9._-]{0,99}[a-z0-9_-]")
 LONGEST = 100_000  # characters of a text
 LONGEST_PATH = 4096
+LONGEST_NAME = 255  # bytes of a file's name
 LARGEST = 64 * 2**20  # bytes of a record
 SHOWN = 80  # characters of a value that an error quotes
 
@@ -31,6 +32,10 @@ def _text(value: Any) -> str:
         raise ValueError("it must be a text")
     if len(value) > LONGEST:
         raise ValueError(f"it has {len(value)} characters; at most {LONGEST} are read")
+    try:
+        value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise ValueError("it must be text: a part of it stands for no byte and no letter") from None
     return value
 
 
@@ -46,10 +51,15 @@ def _path(value: str) -> str:
     return value
 
 
-def path_below(value: str) -> str:
-    """`value`, a path that stays below its folder on any system. Raises FormError where it is absolute, or has ".."."""
-    parts = value.replace("\\", "/").split("/")
-    if ".." in parts or not parts[0] or value[1:2] == ":" or "\0" in value:
+def path_below(value: str, anywhere: bool = False) -> str:
+    """`value`, a path that stays below its folder: here, or `anywhere`, on Windows too, where "\\" and "C:" count.
+
+    Raises FormError where it is absolute, has "..", or a part that is too long for a file system.
+    """
+    windows = anywhere or os.name == "nt"
+    parts = (value.replace("\\", "/") if windows else value).split("/")
+    odd = not parts[0] or (windows and value[1:2] == ":") or "\0" in value
+    if odd or ".." in parts or any(len(part.encode("utf-8", "surrogateescape")) > LONGEST_NAME for part in parts):
         raise FormError("it must be a path that stays below its folder")
     return value
 
@@ -83,6 +93,7 @@ Text = Annotated[str, PlainValidator(_text)]  # also of bytes that are no UTF-8,
 Name = Annotated[Text, AfterValidator(_name)]
 AnyPath = Annotated[Text, AfterValidator(_path)]  # to read from: anywhere
 PathBelow = Annotated[AnyPath, AfterValidator(path_below)]  # relative, without ".."
+PathBelowAnywhere = Annotated[AnyPath, AfterValidator(lambda value: path_below(value, anywhere=True))]
 ClassName = Annotated[Text, AfterValidator(_class_name)]
 Moment = Annotated[Text, AfterValidator(_moment)]  # as datetime.isoformat writes it
 Digest = Annotated[Text, _like(r"[0-9a-f]{32}(\.dir)?", "an MD5: 32 hexadecimal digits, and .dir of a folder")]

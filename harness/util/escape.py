@@ -11,14 +11,18 @@ import re
 
 # control characters, and those that reverse the order of what follows or end a line: a terminal obeys all of them
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+UNPRINTABLE = re.compile(f"{CONTROL.pattern[:-1]}\ud800-\udfff]")  # also bytes that are no UTF-8, which may be one
 ESCAPED = re.compile(r"\\(\\|x[0-9a-f]{2}|u[0-9a-f]{4})")
 # how a cell begins that a spreadsheet takes for a formula, in either width, or for its mark of text
 FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "'")
 
 
+SPLIT = re.compile(rf";(?=\s*[{''.join(map(re.escape, FORMULA))}])")
+
+
 def terminal(line: str) -> str:
     r"""One line for a terminal: a control character in it is shown as it is written, `\x1b`. Doing it twice is once."""
-    return CONTROL.sub(_written, line)
+    return UNPRINTABLE.sub(_written, line)
 
 
 def cell(text: str) -> str:
@@ -28,6 +32,7 @@ def cell(text: str) -> str:
     injection). Control characters are written as `\x1b`, and a backslash as two.
     """
     text = CONTROL.sub(_written, text.replace("\\", "\\\\"))
+    text = SPLIT.sub(r"\\x3b", text)  # where a semicolon parts the cells, as in many countries
     return f"'{text}" if text.startswith(FORMULA) else text
 
 
@@ -39,7 +44,8 @@ def from_cell(text: str) -> str:
 
 def markdown(text: str) -> str:
     """A text in Markdown, and so in HTML: none of it is markup."""
-    return re.sub(r"([\\`*_\[\]|~#!$])", r"\\\1", html.escape(terminal(text), quote=False))
+    text = re.sub(r"([\\`*_\[\]|~#!$])", r"\\\1", html.escape(terminal(text), quote=False))
+    return text.replace("@", "&#64;").replace("://", "&#58;//").replace("www.", "www&#46;")  # no link, no mention
 
 
 def code(text: str) -> str:

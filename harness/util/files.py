@@ -10,6 +10,7 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from shlex import quote
 
 from harness.errors import storing
 from harness.util.escape import terminal
@@ -52,6 +53,15 @@ def locked(path: Path, wait: bool = False) -> Iterator[bool]:
             yield False
             return
         yield True
+
+
+@contextlib.contextmanager
+def lock_of(path: Path, wait: bool = False) -> Iterator[bool]:
+    """As `locked`. Raises StorageError where the file cannot be one: it is a folder, or a link to somewhere else."""
+    with contextlib.ExitStack() as stack:
+        with storing(path, f"rm -r {quote(str(path))}, which is no lock of this program"):
+            alone = stack.enter_context(locked(path, wait))
+        yield alone
 
 
 def md5_of(content: bytes) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing_extensions import NotRequired, TypedDict
 
-from harness.util.checked import AnyPath, Count, Digest, FileDigest, PathBelow, record
+from harness.util.checked import AnyPath, Count, Digest, FileDigest, PathBelow, PathBelowAnywhere, record
 
 
 @record
 class Out(TypedDict):
     md5: Digest
-    path: PathBelow
+    path: PathBelowAnywhere
     nfiles: NotRequired[Count]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -12,7 +13,12 @@ def ask_git(folder: Path | str, *arguments: str, seconds: float | None = None) -
     """What git says in `folder`. Raises HarnessError where it cannot be run, refuses, or takes longer than that."""
     try:
         # a repository's own settings may name a program to run at each question
-        command = ["git", "-C", str(folder), "-c", "core.fsmonitor=false", *arguments]
+        settings = ["core.fsmonitor=false", "safe.bareRepository=explicit"]
+        settings += (
+            [f"core.hooksPath={os.devnull}"] if arguments[0] != "rev-parse" else []
+        )  # which says where hooks are
+        options = [part for setting in settings for part in ("-c", setting)]
+        command = ["git", "--no-optional-locks", "-C", str(folder), *options, *arguments]
         done = subprocess.run(command, capture_output=True, timeout=seconds, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise HarnessError(

@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from shlex import quote
 from typing import Any
 
@@ -22,8 +22,10 @@ from harness.versioning.ignored import kept_by_dvc, project_of
 
 CLEAN, DIFFERS, ABSENT = "clean", "differs", "absent"
 MOST_BYTES = 2**20  # of a `.dvc` file
-NO_DATA = {".git", ".hg", ".svn", ".dvc", ".harness"}  # whose files make programs do something
 CODE = "experiments"
+# where programs look for what to do, at the top of a project and by the end of a file's name
+PROGRAMS = {"experiments", "harness", "scripts", "tests", "setup", "conftest"}
+ENDINGS = {*(".py", ".pyc", ".pth", ".so", ".pyd", ".sh", ".cfg", ".toml", ".ini", ".yaml", ".yml", ".db", ".journal")}
 PLAIN = {"outs", "wdir", "md5", "meta", "desc", "frozen"}  # of a `.dvc` file: what sends DVC nowhere else
 PLAIN_OUT = {
     "md5",
@@ -173,12 +175,19 @@ def require_inside_project(tracked: Tracked, paths: Iterable[str] = ()) -> None:
     link that a person has made to another disk.
     """
     home, folders = project_of(tracked.file), {Path(path).parent for path in paths}
-    real = Path(os.path.realpath(tracked.path))
-    if not is_inside(tracked.path, home) or _is_no_place(real.relative_to(os.path.realpath(home)).parts):
+    if tracked.path != tracked.file.with_suffix(""):
         raise DataError(
             f"{tracked.path} is not written to",
-            f"a link in it leads to {real}, which is no place for data of {home}",
-            f"rm the link; the same command then puts {tracked.path.name} where {tracked.file} says",
+            f"{tracked.file} stands beside no such path, as harness data track makes it",
+            f"dvc pull {quote(str(tracked.file))}, if you trust whoever wrote it",
+        )
+    real = Path(os.path.realpath(tracked.path))
+    parts = real.relative_to(os.path.realpath(home)).parts if is_inside(tracked.path, home) else ()
+    if not parts or _is_no_place(parts) or _is_program(parts):
+        raise DataError(
+            f"{tracked.path} is not written to",
+            f"it lies at {real}, where programs look for what to do, or outside of {home}",
+            f"dvc pull {quote(str(tracked.file))}, if you trust whoever wrote it",
         )
     for folder in sorted(folders):
         place = tracked.path / folder
@@ -234,8 +243,14 @@ def _require_place(file: Path, where: Path) -> None:
 
 
 def _is_no_place(parts: Sequence[str]) -> bool:
-    """Whether a path in the project lies where programs run what they find."""
-    return bool({part.lower() for part in parts} & NO_DATA) or parts[0].lower() == CODE
+    """Whether a path in the project is no data: hidden, as `.git` is, or an experiment."""
+    return any(part.startswith(".") for part in parts) or parts[0].lower() == CODE
+
+
+def _is_program(parts: Sequence[str]) -> bool:
+    """Whether a path in the project lies where programs look for what to do."""
+    last = PurePath(parts[-1].lower())
+    return parts[0].lower().partition(".")[0] in PROGRAMS or last.suffix in ENDINGS or last.name == "makefile"
 
 
 def _damaged(file: Path, why: str) -> DataError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from shlex import quote
@@ -36,7 +37,7 @@ def load_copy(copy: Path, trusted: bool = False) -> Experiment:
     if not trusted and not trust.made_code(_run_id(copy), code):
         raise UntrustedError(
             f"{copy} is not run",
-            "its run was not made in this project, or the file has changed since, and code can do anything",
+            "nothing shows that its run was made in this project, with this file, and code can do anything",
             f"read {quote(str(copy))}; then the same command with --trust runs it, this once",
         )
     return load(copy, code, beside=FOLDER)
@@ -75,7 +76,11 @@ def own_function(beside: Path, trusted: bool = False) -> Callable[[str], Callabl
 
 def _original(code: bytes) -> Path | None:
     """The file in `experiments/` with that content."""
-    return next((path for path in files() if path.read_bytes() == code), None)
+    for path in files():
+        with contextlib.suppress(OSError):  # a link that leads nowhere, say
+            if path.read_bytes() == code:
+                return path
+    return None
 
 
 def _run_id(copy: Path) -> str:

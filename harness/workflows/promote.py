@@ -91,7 +91,7 @@ def promote(
             "forced": not verdict.passed or bool(why_not),
             **_record(run, checkpoint, verdict, comparison),
         }
-        small = {name: (run.path / name).read_bytes() for name in OF_RUN if (run.path / name).is_file()}
+        small = {name: run.inside(name).read_bytes() for name in OF_RUN if (run.path / name).is_file()}
         keep(record, {CHECKPOINT: checkpoint, **small}, folder)
         install(record["number"], folder)
     return Promotion(Champion(record, folder), run, verdict, comparison)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,8 @@ def planned(folder: RunFolder, device: str = "auto", trusted: bool = False) -> P
         raise UsageError(f"{folder.path} is a test, and no training", "it has no folds", "harness test MODEL again")
     if not folder.predictions():
         raise UsageError(f"{folder.path} has no result to compare with", "none of its folds has ended", "harness list")
+    if not record.get("splits"):
+        raise UsageError(f"{folder.path} cannot be made again", "its record names no folds", "harness list")
     experiment = _experiment(folder, trusted)
     folds = [int(fold) for fold in record["splits"]]
     only = folds[0] if len(folds) < max(1, experiment.folds) else None
@@ -137,7 +140,7 @@ def repeat(plan: Plan, old: RunFolder, runs: Path, trusted: bool = False) -> Cro
 
     threads = old.record.get("threads")
     if threads and plan.device.type == "cpu":
-        torch.set_num_threads(int(threads))
+        torch.set_num_threads(min(int(threads), 4 * (os.cpu_count() or 1)))
     copy = old.path / COPY
     return cross_validate(plan, runs=runs, source=copy if copy.is_file() and may_run(copy, trusted) else None)
 
@@ -153,12 +156,12 @@ def _experiment(folder: RunFolder, trusted: bool) -> Experiment:
                 f"{', '.join(functions)} are functions of it",
                 "nothing: what it did cannot be known any more",
             )
-        return Experiment(**values)
+        return Experiment(**{**values, "name": folder.record["name"]})
     if not functions and not may_run(copy, trusted):
-        return Experiment(**values)
+        return Experiment(**{**values, "name": folder.record["name"]})
     experiment = load_copy(copy, trusted)
     typed = {name: values[name] for name, origin in origins.items() if origin == "command line" and name in values}
-    return experiment.replace(**typed).replace(name=values["name"])
+    return experiment.replace(**typed).replace(name=folder.record["name"])
 
 
 def _is_function(value: Any) -> bool:

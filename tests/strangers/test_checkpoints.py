@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,29 @@ def test_a_checkpoint_with_a_field_of_another_form_is_refused(
     assert (outcome.code, len(outcome.error_lines)) == (2, 3), outcome.err
     assert [path.name for path in (sandbox.project / "runs").iterdir()] == ["tiny"]
     assert not (sandbox.project / "models").exists()
+
+
+TENSORS: list[tuple[str, Callable[[], Any]]] = [
+    ("meta", lambda: torch.empty(10**9, device="meta")),
+    ("expanded", lambda: torch.zeros(1).expand(10**12)),
+    ("sparse", lambda: torch.eye(3).to_sparse()),
+]
+
+
+@pytest.mark.parametrize("make", [make for _, make in TENSORS], ids=[name for name, _ in TENSORS])
+def test_a_tensor_that_is_no_plain_one_is_refused(sandbox: Sandbox, scenery: Path, make: Callable[[], Any]) -> None:
+    path = sandbox.run / "checkpoints/fold1-best.pt"
+    content = torch.load(path, weights_only=True)
+    content["model"][next(iter(content["model"]))] = make()
+    torch.save(content, path)
+    outcome = sandbox.runs("test", path, "--data", scenery)
+    assert (outcome.code, len(outcome.error_lines)) == (2, 3), outcome.err
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+def test_a_pipe_is_no_checkpoint(sandbox: Sandbox, scenery: Path) -> None:
+    os.mkfifo(sandbox.project / "pipe.pt")
+    assert sandbox.runs("test", "pipe.pt", "--data", scenery).code == 2
 
 
 @pytest.mark.parametrize("named", ["\\\\host\\share", "//host/share", "http://host/x", "\\/host/share"])

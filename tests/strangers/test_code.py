@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
+import os
 import py_compile
+import re
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+import harness
 from harness.runs import trust
 from harness.runs.run_folder import RunFolder
 from harness.trackers.mlflow.run import settle
+from harness.util.processes import python_module
+from tests.conftest import git
 from tests.strangers.conftest import Sandbox, caller, lay_own_run
 
 
@@ -144,6 +151,58 @@ def test_a_pickle_in_a_checkpoint_is_not_run(sandbox: Sandbox, scenery: Path) ->
     torch.save({"format": "harness-checkpoint-1", "model": Evil()}, sandbox.project / "evil.pt")
     outcome = sandbox.runs("test", "evil.pt", "--data", scenery)
     assert (outcome.code, len(outcome.error_lines)) == (2, 3)
+
+
+def test_a_list_that_came_along_says_nothing(sandbox: Sandbox, own: Path, scenery: Path) -> None:
+    code = (own / "experiment.py").read_bytes()
+    run_id = RunFolder.open(own).id
+    test = ("test", own, "--data", scenery, "--min-accuracy", 0)
+    trust.FOLDER.mkdir()
+    entry = {"run": run_id, "experiment": hashlib.sha256(code).hexdigest()}
+    for line in (entry, {**entry, "mark": "0" * 64}, {**entry, "mark": 7}, {**entry, "mark": None}):
+        trust.RUNS.write_text(json.dumps(line) + "\n")
+        assert sandbox.runs(*test).code == 2
+    with pytest.MonkeyPatch.context() as elsewhere:  # another user's key
+        elsewhere.setenv("HARNESS_STATE", str(sandbox.project / "theirs"))
+        trust.RUNS.unlink()
+        trust.remember_code(run_id, code)
+        assert trust.made_code(run_id, code)
+    assert sandbox.runs(*test).code == 2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a link takes a privilege there")
+@pytest.mark.parametrize("link", [".harness", ".harness/runs.jsonl", ".harness/.gitignore", ".harness/.lock"])
+def test_a_list_behind_a_link_is_neither_read_nor_written(sandbox: Sandbox, link: str) -> None:
+    sandbox.note()
+    Path(link).parent.mkdir(exist_ok=True)
+    Path(link).symlink_to(sandbox.outside / ("a" if link == ".harness" else "new"))
+    trust.remember_code("a", b"code")
+    assert sandbox.contents() == sandbox.before
+
+
+def test_processes_of_ours_do_not_look_for_modules_in_the_current_folder(sandbox: Sandbox) -> None:
+    for name in ("probe", "torchvision", "platformdirs"):
+        Path(f"{name}.py").write_text(f"from pathlib import Path\nPath({str(sandbox.canary)!r}).touch()\n")
+    done = subprocess.run(python_module("probe"), capture_output=True, text=True, check=False)
+    assert "No module named probe" in done.stderr
+    done = subprocess.run(python_module("harness", "--version"), capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("harness")
+    assert not sandbox.canary.exists()
+    ours = [path for path in Path(harness.__file__).parent.rglob("*.py") if path.name != "processes.py"]
+    assert not [path for path in ours if re.search(r'sys\.executable, "-m"', path.read_text())]
+
+
+def test_a_run_folder_that_is_a_repository_runs_no_hook(
+    sandbox: Sandbox, scenery: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git(sandbox.run, "init", "--bare", "-q", ".")
+    (sandbox.run / "hooks/post-index-change").write_text(f"#!/bin/sh\ntouch {sandbox.canary}\n")
+    (sandbox.run / "hooks/post-index-change").chmod(0o755)
+    with (sandbox.run / "config").open("a") as file:
+        file.write(f'[core]\n\tbare = false\n\tworktree = .\n\tfsmonitor = "touch {sandbox.canary}"\n')
+    monkeypatch.chdir(sandbox.run)
+    checkpoint = next(Path("checkpoints").glob("*.pt"))
+    assert sandbox.runs("test", checkpoint, "--data", scenery, "--tracker", "none", "--min-accuracy", 0).code == 0
 
 
 def test_the_list_survives_a_line_that_was_cut_short(sandbox: Sandbox) -> None:

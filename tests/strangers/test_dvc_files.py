@@ -24,6 +24,7 @@ OUTS: list[dict[str, Any]] = [
     *({"path": value} for value in ("../outside/a/b", "{outside}/b", "a/../../outside/b", "..", "/", "", 7, None)),
     *({"path": value} for value in (".", "a\0b", "C:\\x", "\\\\host\\share", "..\\x", ".git/hooks", ".GIT/hooks")),
     *({"path": value} for value in ("sub/.git/hooks", ".dvc/config.local", ".harness/runs.jsonl", "experiments/x.py")),
+    *({"path": value} for value in ("\ud800", "x" * 300, ".envrc", ".github/workflows/x.yml")),
     *({"nfiles": value} for value in (-1, "0", HUGE, 1.5)),
 ]
 CONTENTS = [
@@ -92,7 +93,8 @@ def test_a_dvc_file_that_is_none_or_asks_for_more_is_refused(tracked: Sandbox, c
 
 LISTED: list[dict[str, Any]] = [
     *({"relpath": value} for value in ("../../outside/keep.txt", "{outside}/keep.txt", "a/../../x", "..", "")),
-    *({"relpath": value} for value in ("..\\x", "C:\\x", "a\0b", 7)),
+    *({"relpath": value} for value in ("a\0b", 7, "x" * 300)),
+    *({"relpath": value} for value in (("..\\x", "C:\\x") if os.name == "nt" else ())),  # names like others elsewhere
     *({"md5": value} for value in ("../../../../outside/keep.txt", "{outside}/keep.txt", "0/1", 7, f"{MD5}.dir")),
 ]
 
@@ -154,6 +156,35 @@ def test_files_behind_a_link_are_not_removed_by_a_pull(tracked: Sandbox) -> None
     assert tracked.contents() == tracked.before
 
 
+PROGRAMS = [
+    "torchvision.py",
+    "conftest.py",
+    "setup.cfg",
+    "params.yaml",
+    "mlflow.db",
+    "harness",
+    "tests",
+    "makefile",
+    "x.so",
+]
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_nothing_is_pulled_to_where_programs_look_for_what_to_do(tracked: Sandbox, name: str) -> None:
+    content = b"raise SystemExit"
+    md5 = md5_of(content)
+    (tracked.project / "remote/files/md5" / md5[:2]).mkdir(exist_ok=True)
+    (tracked.project / "remote/files/md5" / md5[:2] / md5[2:]).write_bytes(content)
+    file = tracked.project / f"{name}.dvc"
+    file.write_text(yaml.safe_dump({"outs": [{"md5": md5, "path": name, "hash": "md5"}]}))
+    for force in ([], ["--force"]):
+        outcome = tracked.runs("data", "pull", *force, f"{name}.dvc")
+        assert (outcome.code, len(outcome.error_lines)) == (4, 3), outcome.err
+    assert not (tracked.project / name).exists()
+    (tracked.project / "notes.dvc").write_text(file.read_text().replace(name, "other.txt"))
+    assert "stands beside no such path" in tracked.runs("data", "pull", "notes.dvc").err
+
+
 CHAMPION: list[tuple[str, Any]] = [
     *(("number", value) for value in ("../x", -1, 0, 10**400, None)),
     *(("replaced", value) for value in ("../x", -1)),
@@ -211,6 +242,41 @@ def test_a_history_behind_a_link_is_not_pruned(sandbox: Sandbox, champions: Path
     sandbox.runs("champion", "show")
     sandbox.runs("champion", "history")
     assert (sandbox.project / "models/.notes-12345678").exists()
+
+
+LINKED = ["run.json", "metrics.jsonl", "predictions.csv", "experiment.py"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a link takes a privilege there")
+@pytest.mark.parametrize("name", LINKED)
+def test_what_a_link_leads_to_does_not_get_into_models(sandbox: Sandbox, scenery: Path, name: str) -> None:
+    (sandbox.run / name).unlink()
+    (sandbox.run / name).symlink_to(sandbox.outside / "keep.txt")
+    outcome = sandbox.runs("champion", "promote", sandbox.run, "--data", scenery, "--force")
+    assert (outcome.code, len(outcome.error_lines)) == (2, 3), outcome.err
+    assert b"mine" not in [path.read_bytes() for path in sandbox.project.glob("models/**/*") if path.is_file()]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a link takes a privilege there")
+@pytest.mark.parametrize("link", ["models", "models/history", "models/history/002"])
+def test_models_behind_a_link_are_not_written(sandbox: Sandbox, champions: Path, scenery: Path, link: str) -> None:
+    if link != "models":
+        shutil.copytree(champions, sandbox.project / "models")
+    if link == "models/history":
+        shutil.rmtree(sandbox.project / link)
+    (sandbox.outside / "experiment.py").write_text("mine")
+    (sandbox.project / link).symlink_to(sandbox.outside)
+    outcome = sandbox.runs("champion", "promote", sandbox.run, "--data", scenery, "--force")
+    if link != "models/history/002":
+        assert (outcome.code, len(outcome.error_lines)) == (2, 3), outcome.err
+    sandbox.runs("champion", "rollback")
+
+
+def test_a_folder_of_a_large_number_does_not_end_the_history(sandbox: Sandbox, champions: Path, scenery: Path) -> None:
+    shutil.copytree(champions, sandbox.project / "models")
+    (sandbox.project / "models/history/9999999").mkdir()
+    sandbox.runs("champion", "promote", sandbox.run, "--data", scenery, "--force")
+    assert sandbox.runs("champion", "history").code == 0
 
 
 def test_an_image_that_would_run_a_program_is_not_opened(sandbox: Sandbox) -> None:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import sqlite3
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.errors import RemoteError, StorageError
 from harness.runs.run_folder import RunFolder
 from harness.trackers.mlflow.run import settle
-from tests.conftest import Outcome, write_files
+from harness.trackers.mlflow.store import DEFAULT, require_own_place
+from harness.util.processes import python_module
+from tests.conftest import Outcome, write_experiment, write_files
 from tests.strangers.conftest import Sandbox
 
 HUGE = 10**400
@@ -73,6 +80,97 @@ def test_a_test_without_what_it_tested_is_refused(sandbox: Sandbox) -> None:
     assert "checkpoint is missing" in sandbox.runs("test", sandbox.run).err
 
 
+def change_folds(record: dict[str, Any]) -> None:
+    record["folds"] = [record["folds"][0]] * 2
+
+
+UNFIT: list[tuple[str, Callable[[dict[str, Any]], object]]] = [
+    ("splits", lambda record: record.pop("splits")),
+    ("folds has one of them twice", change_folds),
+    ("n or interval", lambda record: record.pop("n")),
+    ("it is about 2 classes", lambda record: record["data"]["classes"].update(third=1)),
+    ("weights", lambda record: record["experiment"].update(weights="\ud800")),
+    ("experiment has no field", lambda record: record["experiment"].update(cls=1)),
+    ("experiment has no field", lambda record: record["experiment"].update(self=1)),
+]
+
+
+@pytest.mark.parametrize(("why", "change"), UNFIT, ids=[why for why, _ in UNFIT])
+def test_a_record_whose_parts_do_not_fit_is_refused(
+    sandbox: Sandbox, why: str, change: Callable[[dict[str, Any]], object]
+) -> None:
+    record = json.loads((sandbox.run / "run.json").read_text())
+    change(record)
+    (sandbox.run / "run.json").write_text(json.dumps(record))
+    assert sandbox.runs("list").code == 0
+    outcome = sandbox.runs("reproduce", sandbox.run, "--dry-run")
+    assert (outcome.code, len(outcome.error_lines)) == (2, 3), outcome.err
+    assert why in outcome.err or "no folds" in outcome.err
+    sandbox.runs("sync", sandbox.run, "--to", "tensorboard")
+
+
+def test_a_lock_that_is_a_folder_is_said_to_be_one(sandbox: Sandbox) -> None:
+    (sandbox.run / ".sending").mkdir()
+    outcome = sandbox.runs("sync", sandbox.run, "--to", "mlflow")
+    assert (outcome.code, len(outcome.error_lines)) == (1, 3)
+    assert ".sending cannot be written" in outcome.err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a link takes a privilege there")
+def test_a_link_among_the_runs_gets_no_run(sandbox: Sandbox, scenery: Path) -> None:
+    write_experiment(sandbox.project / "experiments/odd.py", scenery, epochs=1)
+    (sandbox.project / "runs/odd").symlink_to(sandbox.outside)
+    outcome = sandbox.runs("run", "odd")
+    assert (outcome.code, len(outcome.error_lines)) == (2, 3)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a link takes a privilege there")
+def test_the_advice_about_a_link_loses_nothing(sandbox: Sandbox) -> None:
+    shutil.move(sandbox.run / "checkpoints", sandbox.project / "disk")
+    (sandbox.run / "checkpoints").symlink_to(sandbox.project / "disk")
+    advice = sandbox.runs("test", sandbox.run).error_lines[2].removeprefix("  try: ")
+    first, _, second = advice.partition(", the link alone, then ")
+    for command in (first, second):
+        subprocess.run(command, shell=True, check=True)
+    assert [*(sandbox.run / "checkpoints").glob("*.pt")]
+    assert [*(sandbox.project / "disk").glob("*.pt")]
+
+
+@pytest.mark.slow  # MLflow is asked by processes, since it keeps what it opened
+def test_a_store_that_came_along_does_not_say_where_files_go(
+    sandbox: Sandbox, new_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(new_database, sandbox.project / "mlflow.db")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    sandbox.note()
+
+    def sync() -> subprocess.CompletedProcess[str]:
+        command = python_module("harness", "sync", str(sandbox.run), "--to", "mlflow")
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert sandbox.contents() == sandbox.before
+        return done
+
+    assert sync().returncode == 0
+    for table, column in (("runs", "artifact_uri"), ("experiments", "artifact_location")):
+        with contextlib.closing(sqlite3.connect("mlflow.db")) as database:
+            database.execute(f"UPDATE {table} SET {column} = ?", (str(sandbox.outside),))
+            database.commit()
+        done = sync()
+        assert done.returncode == 5
+        assert "its files go to" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "place", ["{outside}", "file://{outside}", "s3://bucket/x", "experiments", "mlruns/../x", "mlruns"]
+)
+def test_the_projects_own_store_keeps_its_files_in_the_project(sandbox: Sandbox, place: str) -> None:
+    with pytest.raises(RemoteError, match="is not used"):
+        require_own_place(DEFAULT, place.format(outside=sandbox.outside))
+    require_own_place("sqlite:///elsewhere.db", str(sandbox.outside))  # which somebody typed
+    require_own_place(DEFAULT, str(sandbox.project / "mlruns/1"))
+    require_own_place(DEFAULT, (sandbox.project / "mlruns/1").as_uri())
+
+
 def test_one_damaged_folder_keeps_no_other_from_being_listed(sandbox: Sandbox) -> None:
     shutil.copytree(sandbox.run, sandbox.run.with_name("20260101-000000-dcba"))
     (sandbox.run / "run.json").write_text("{}")
@@ -90,6 +188,7 @@ EPOCHS = [
     {"fold": 1, "epoch": 1, "time": "now"},
     {"fold": 1, "epoch": 1, "time": 1.0, "valid_accuracy": "x"},
     {"fold": 1, "epoch": 1, "time": 1.0, "../../x": [1]},
+    {"fold": 1, "epoch": 1, "time": 1.0, "valid_accuracy": HUGE},
     {"fold": 1, "epoch": 1},
     ["fold"],
 ]
@@ -106,8 +205,8 @@ def test_a_line_of_metrics_of_another_form_is_refused(sandbox: Sandbox, row: Any
 PREDICTIONS = [
     "../../../outside/keep.txt,1,sea,sea,0.5,0.5",
     "{outside}/keep.txt,1,sea,sea,0.5,0.5",
-    "C:\\x.jpg,1,sea,sea,0.5,0.5",
-    "..\\x.jpg,1,sea,sea,0.5,0.5",
+    *(("C:\\x.jpg,1,sea,sea,0.5,0.5", "..\\x.jpg,1,sea,sea,0.5,0.5") if os.name == "nt" else ()),
+    "a.jpg,1,sea,sea," + "0" * 200_000 + ",0.5",
     "a.jpg,one,sea,sea,0.5,0.5",
     "a.jpg,1,sea,sea,nan,0.5",
     "a.jpg,1,sea,sea,2,-1",
@@ -145,7 +244,7 @@ def test_a_link_out_of_a_run_folder_is_not_followed(sandbox: Sandbox, name: str)
     for command in (["sync", "--to", "tensorboard"], ["test"], ["reproduce", "--dry-run"]):
         sandbox.runs(*command, sandbox.run)
     if name == ".sending":
-        with pytest.raises(OSError, match="symbolic link"), RunFolder(sandbox.run, {}).sending():
+        with pytest.raises(StorageError, match="cannot be written"), RunFolder(sandbox.run, {}).sending():
             pass
     assert sandbox.contents() == sandbox.before
     assert not (sandbox.outside / "new").exists()

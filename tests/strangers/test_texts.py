@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.errors import UsageError
 from harness.runs.run_folder import RunFolder
 from tests.conftest import write_experiment
 from tests.strangers.conftest import CONTROL, Sandbox
@@ -70,6 +71,32 @@ def test_odd_names_are_harmless_in_errors(sandbox: Sandbox, odd: Path) -> None:
     (odd / ODD).mkdir()
     outcome = sandbox.runs("run", "odd")
     assert (outcome.code, len(outcome.error_lines)) == (4, 3)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a folder cannot have such a name there")
+@pytest.mark.parametrize("name", ["1:cat", "\\alpha", "a\\..\\b", "x;=1+1", "ca\udcfft"])
+def test_names_that_mean_something_elsewhere_are_names_here(sandbox: Sandbox, scenery: Path, name: str) -> None:
+    shutil.copytree(scenery, sandbox.project / "data")
+    (sandbox.project / "data/sea").rename(sandbox.project / "data" / name)
+    write_experiment(sandbox.project / "experiments/odd.py", sandbox.project / "data", epochs=1)
+    found = json.loads(sandbox.runs("run", "odd", "--json").out)
+    folder = RunFolder.open(Path(found["run_dir"]))
+    assert {p.label for p in folder.predictions()} == {"forest", name}
+    text = (folder.path / "predictions.csv").read_text(encoding="utf-8", errors="surrogateescape")
+    assert not [cell for row in csv.reader(text.splitlines(), delimiter=";") for cell in row if cell.startswith("=")]
+    assert sandbox.runs("reproduce", folder.path, "--dry-run").code == 0
+    summary = sandbox.project / "summary.md"
+    assert sandbox.runs("test", folder.path, "--data", "data", "--min-accuracy", 0, "--summary", summary).code == 0
+
+
+def test_bytes_that_are_no_text_are_shown_as_they_are_written(sandbox: Sandbox) -> None:
+    sandbox.change(sandbox.run / "run.json", "status", "failed")
+    sandbox.change(sandbox.run / "run.json", "error", "E\udcc2\udc9b2J")
+    assert r"E\udcc2\udc9b2J" in sandbox.runs("list").out
+
+
+def test_an_error_does_not_fill_the_screen() -> None:
+    assert len(str(UsageError("x" * 10**6, "y z " * 10**6, "z"))) < 10_000
 
 
 def test_an_experiment_that_fails_with_odd_words(sandbox: Sandbox) -> None:

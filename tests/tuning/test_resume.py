@@ -19,7 +19,7 @@ DRIVER = """
 import os, signal, sys, time
 os.environ["OMP_NUM_THREADS"] = "1"
 import torch, torchvision, sklearn.model_selection, optuna, matplotlib.figure
-import harness.tuning.searching, harness.search.worker, harness.search.report, harness.plots.study
+import harness.tuning.searching, harness.tuning.worker, harness.tuning.report, harness.plots.study
 from harness.cli.main import run_command
 
 def lines():

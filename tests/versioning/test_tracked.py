@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.data import tracked
 from harness.errors import DataError, UsageError
 from harness.util.files import BLOCK, file_md5, folder_md5, md5_of
+from harness.versioning import tracked
 from harness.versioning.tracked import ABSENT, CLEAN, DIFFERS, read_tracked, state_of, tracked_files, tracking_file
 from tests.conftest import track_by_dvc, write_files
 
@@ -284,5 +284,5 @@ def test_a_tracked_path_is_found_however_it_is_typed(home: Path, monkeypatch: py
 
 
 def test_the_state_is_told_without_importing_dvc() -> None:
-    code = "import sys, harness.provenance; sys.exit('dvc' in sys.modules)"
+    code = "import sys, harness.runs.provenance; sys.exit('dvc' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -17,6 +17,7 @@ from harness.trackers.mlflow.store import (
     answering,
     connect,
     is_recorded,
+    require_own_place,
     require_usable,
     time_to_store,
     tracking_uri,
@@ -94,8 +95,10 @@ class MLflow:
     def _find_or_make(self) -> None:
         words.parameters(self.folder.record)  # of a record that somebody damaged: fails before anything is made
         self._experiment = experiment_named(self._client, self.folder.record["name"])
+        require_own_place(self._uri, self._client.get_experiment(self._experiment).artifact_location)
         found = self._search(f"tags.`harness.run` = '{self.folder.id}' and tags.`harness.role` = 'run'")
         parent = found[0].info.run_id if found else self._make_parent()
+        require_own_place(self._uri, self._client.get_run(parent).info.artifact_uri)
         self._describe(parent)  # also what was found: it may have been made a moment before something failed
         for child in self._search(f"tags.`mlflow.parentRunId` = '{parent}'"):
             fold = int(child.data.tags["harness.fold"])

@@ -11,11 +11,15 @@ import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
+from urllib.request import url2pathname
 
 from harness.errors import HarnessError, RemoteError
 from harness.util.addresses import address_id, short_address, without_secrets
+from harness.util.checked import is_inside
 
 DEFAULT = "sqlite:///mlflow.db"
+OWN_FILES = "mlruns"  # where that store keeps files, as MLflow does
 PATIENCE = {  # what cannot be reached must cost seconds: MLflow's own patience is 4 minutes, and 20 with a hung server
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
@@ -61,9 +65,32 @@ def require_store(uri: str) -> None:
         with contextlib.closing(sqlite3.connect(path, timeout=LOCK_SECONDS)) as database:
             database.execute("BEGIN IMMEDIATE").close()
             database.rollback()
-            database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            names = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     except sqlite3.Error as error:
         raise refused(uri, error) from error
+    if names and "experiments" not in names:
+        raise RemoteError(
+            f"MLflow at {short_address(uri)} cannot be used",
+            f"it is the database of another program: it holds {', '.join(sorted(names)[:3])}, and no experiments",
+            "export MLFLOW_TRACKING_URI=sqlite:///mlflow.db",
+        )
+
+
+def require_own_place(uri: str, place: str) -> None:
+    """Raises RemoteError where the project's own store keeps its files elsewhere than in the project.
+
+    The file `mlflow.db` can come along with a project, and it says where MLflow writes a run's files. An address that
+    was typed is somebody's choice, and so is where that store keeps its files.
+    """
+    if uri != DEFAULT:
+        return
+    path = url2pathname(urlparse(place).path) if place.startswith("file:") else place
+    if "://" in path or not is_inside(Path(path), Path(OWN_FILES)):
+        raise RemoteError(
+            f"MLflow at {uri} is not used",
+            f"mlflow.db says that its files go to {short_address(place)}, which is not this project's {OWN_FILES}/",
+            f"mv mlflow.db {OWN_FILES}.db.old, for a new one; or export MLFLOW_TRACKING_URI={uri}, if that is right",
+        )
 
 
 @contextlib.contextmanager

@@ -10,7 +10,14 @@ from harness.runs.run_folder import COMPLETE, UNFINISHED, RunFolder
 from harness.runs.study_folder import StudyFolder, studies
 from harness.trackers.mlflow import words
 from harness.trackers.mlflow.run import STATUS, MLflow, experiment_named, told
-from harness.trackers.mlflow.store import answering, connect, is_recorded, time_to_store, tracking_uri
+from harness.trackers.mlflow.store import (
+    answering,
+    connect,
+    is_recorded,
+    require_own_place,
+    time_to_store,
+    tracking_uri,
+)
 from harness.util.addresses import short_address
 
 ENDED = ("finished", "pruned", "failed", "interrupted")
@@ -105,6 +112,7 @@ class MLflowStudy:
 
         record = self.folder.record
         experiment = experiment_named(self._client, record["experiment_name"])
+        require_own_place(self._uri, self._client.get_experiment(experiment).artifact_location)
         wanted = f"tags.`harness.study` = '{record['id']}' and tags.`harness.role` = 'study'"
         found = self._client.search_runs([experiment], wanted)
         if not found:
@@ -113,6 +121,7 @@ class MLflowStudy:
             self._client.create_run(experiment, since, words.tags(record) | own, f"study {record['name']}")
             found = self._client.search_runs([experiment], wanted)
         first = min(found, key=lambda run: (run.info.start_time, run.info.run_id))
+        require_own_place(self._uri, first.info.artifact_uri)
         for other in found:  # two machines have made it at the same moment
             if other is not first:
                 self._client.delete_run(other.info.run_id)

@@ -70,7 +70,7 @@ def epoch_numbers(row: Record) -> dict[str, float]:
     """The metrics of a row of `metrics.jsonl`, and the images per second on each side."""
     found = {key(name): value for name, value in row.items() if name not in NO_METRIC and value is not None}
     for side in ("train", "valid"):
-        if row.get(f"{side}_seconds"):
+        if row.get(f"{side}_seconds") and row.get(f"{side}_examples"):
             found[f"{side}_images_per_second"] = row[f"{side}_examples"] / row[f"{side}_seconds"]
     return found
 

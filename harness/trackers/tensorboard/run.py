@@ -60,7 +60,7 @@ class TensorBoard:
             if name not in NO_QUANTITY and quantity not in ("examples", "seconds"):
                 scalars.append((side, quantity, value))
         for side in SIDES:
-            if row.get(f"{side}_seconds"):
+            if row.get(f"{side}_seconds") and row.get(f"{side}_examples"):
                 scalars.append((side, "images_per_second", row[f"{side}_examples"] / row[f"{side}_seconds"]))
         for side, quantity, value in scalars:
             if value is not None:
