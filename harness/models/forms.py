@@ -22,7 +22,7 @@ class Transform(TypedDict):
 
 @record
 class Checkpoint(TypedDict):
-    """What a checkpoint says of its model; `model`, the weights, is looked at by itself."""
+    """What a checkpoint says of its model; the weights (`model`) are checked elsewhere."""
 
     architecture: Text
     classes: Annotated[list[ClassName], Field(min_length=1, max_length=100_000)]

@@ -37,7 +37,7 @@ def refusal(environ: WSGIEnvironment) -> str:
     """Returns why a request is refused; an empty string if it is not.
 
     A request is refused if its Host is not this machine, if its Origin is not that Host, or if another site's page sent
-    it. A link on another site may be followed, which is a GET in a tab of its own.
+    it. A link on another site may be followed, which is a GET in a new tab.
     """
     host = environ.get("HTTP_HOST", "")
     if LOCAL.fullmatch(host) is None:

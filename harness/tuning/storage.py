@@ -78,7 +78,7 @@ def close(storage: optuna.storages.BaseStorage) -> None:
 
 
 def _to_read(address: str) -> optuna.storages.BaseStorage | None:
-    """The storage, of which nothing is made or mended; None where there is none yet."""
+    """The storage, opened to read: nothing is created or mended. None if it does not exist yet."""
     if address == MEMORY:
         return None
     if address.startswith("grpc://"):

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 def say(text: str) -> None:
     """A line on stderr, above whatever bar is there."""
-    with contextlib.suppress(OSError):  # whoever read it has left; that must not end the training
+    with contextlib.suppress(OSError):  # the reader has left; that must not end the training
         tqdm.write(terminal(text), file=sys.stderr)
 
 

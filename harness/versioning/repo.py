@@ -198,7 +198,7 @@ def _require_pullable(tracked: Tracked) -> None:
         raise DataError(
             f"{tracked.file} is not pulled",
             f"it also has {tracked.beyond}, by which DVC would ask other places, or run something",
-            f"dvc pull {quote(str(tracked.file))}, if you trust whoever wrote it",
+            f"dvc pull {quote(str(tracked.file))}, if you trust its author",
         )
     require_inside_project(tracked)
 

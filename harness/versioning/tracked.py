@@ -179,7 +179,7 @@ def require_inside_project(tracked: Tracked, paths: Iterable[str] = ()) -> None:
         raise DataError(
             f"{tracked.path} is not written to",
             f"{tracked.file} stands beside no such path, as harness data track makes it",
-            f"dvc pull {quote(str(tracked.file))}, if you trust whoever wrote it",
+            f"dvc pull {quote(str(tracked.file))}, if you trust its author",
         )
     real = Path(os.path.realpath(tracked.path))
     parts = real.relative_to(os.path.realpath(home)).parts if is_inside(tracked.path, home) else ()
@@ -187,7 +187,7 @@ def require_inside_project(tracked: Tracked, paths: Iterable[str] = ()) -> None:
         raise DataError(
             f"{tracked.path} is not written to",
             f"it lies at {real}, where programs look for what to do, or outside of {home}",
-            f"dvc pull {quote(str(tracked.file))}, if you trust whoever wrote it",
+            f"dvc pull {quote(str(tracked.file))}, if you trust its author",
         )
     for folder in sorted(folders):
         place = tracked.path / folder

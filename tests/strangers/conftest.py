@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from harness.cli.main import run_command
 from harness.config.experiment_file import load
 from harness.workflows.crossval import cross_validate
 from tests.conftest import Outcome, write_experiment
@@ -66,7 +65,7 @@ class Sandbox:
         file.write_text(json.dumps(record))
 
     def note(self) -> None:
-        """Remembers what lies outside; called by itself before the first command."""
+        """Remembers what lies outside. The first command calls it."""
         self.before = self.contents()
 
     def contents(self) -> dict[str, tuple[int, str]]:
@@ -106,9 +105,7 @@ def stranger(tmp_path_factory: pytest.TempPathFactory, scenery: Path) -> Path:
 
 
 @pytest.fixture
-def sandbox(
-    stranger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Sandbox:
+def sandbox(stranger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Callable[..., Outcome]) -> Sandbox:
     """A project into whose `runs/` somebody has laid the stranger's plain run."""
     project, outside = tmp_path / "project", tmp_path / "outside"
     (project / "experiments").mkdir(parents=True)
@@ -118,20 +115,10 @@ def sandbox(
         (outside / name).write_bytes(b"mine")
     monkeypatch.chdir(project)
     (theirs,) = (stranger / "runs/tiny").iterdir()
-    made = Sandbox(project, outside, caller(capsys))
+    made = Sandbox(project, outside, call)
     shutil.copytree(theirs, made.run)
     made.change(made.run / "run.json", "id", made.run.name)
     return made
-
-
-def caller(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
-    def call(*arguments: object) -> Outcome:
-        capsys.readouterr()
-        code = run_command([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return Outcome(code, captured.out, captured.err)
-
-    return call
 
 
 def lay_own_run(sandbox: Sandbox, stranger: Path) -> Path:

@@ -80,7 +80,7 @@ def test_a_pipe_is_no_checkpoint(sandbox: Sandbox, scenery: Path) -> None:
 def test_a_folder_on_another_machine_is_not_asked_for(
     sandbox: Sandbox, scenery: Path, monkeypatch: pytest.MonkeyPatch, named: str
 ) -> None:
-    """Windows would send the name and a digest of the password of whoever is logged in."""
+    """Windows would send the user's name and a digest of the password."""
     path = sandbox.run / "checkpoints/fold1-best.pt"
     content = torch.load(path, weights_only=True)
     content["experiment"] |= {"data": named, "test_data": named}

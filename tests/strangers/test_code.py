@@ -10,6 +10,7 @@ import py_compile
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ from harness.runs import trust
 from harness.runs.run_folder import RunFolder
 from harness.trackers.mlflow.run import settle
 from harness.util.processes import python_module
-from tests.conftest import git
-from tests.strangers.conftest import Sandbox, caller, lay_own_run
+from tests.conftest import Outcome, git
+from tests.strangers.conftest import Sandbox, lay_own_run
 
 
 @pytest.fixture
@@ -47,9 +48,8 @@ def test_what_needs_code_from_elsewhere_is_refused_by_the_name_of_its_file(
 
 
 def test_with_trust_it_is_run_this_once(
-    sandbox: Sandbox, own: Path, scenery: Path, capsys: pytest.CaptureFixture[str]
+    sandbox: Sandbox, own: Path, scenery: Path, call: Callable[..., Outcome]
 ) -> None:
-    call = caller(capsys)
     assert call("test", own, "--data", scenery, "--min-accuracy", 0, "--trust").code == 0
     assert sandbox.canary.exists()
     sandbox.canary.unlink()
@@ -98,9 +98,8 @@ def test_a_run_of_plain_values_is_tested_and_reproduced_without_its_file(sandbox
 
 
 def test_a_run_that_was_made_here_is_known_until_its_file_is_changed(
-    sandbox: Sandbox, own: Path, scenery: Path, capsys: pytest.CaptureFixture[str]
+    sandbox: Sandbox, own: Path, scenery: Path, call: Callable[..., Outcome]
 ) -> None:
-    call = caller(capsys)
     shutil.copy(own / "experiment.py", sandbox.project / "experiments/mine.py")
     assert call("run", "mine").code == 0
     (made,) = (sandbox.project / "runs/mine").iterdir()
@@ -119,14 +118,14 @@ def test_a_run_that_was_made_here_is_known_until_its_file_is_changed(
 
 
 def test_what_lies_in_experiments_is_the_projects_own(
-    sandbox: Sandbox, own: Path, scenery: Path, capsys: pytest.CaptureFixture[str]
+    sandbox: Sandbox, own: Path, scenery: Path, call: Callable[..., Outcome]
 ) -> None:
     shutil.copy(own / "experiment.py", sandbox.project / "experiments/other_name.py")
-    assert caller(capsys)("test", own, "--data", scenery, "--min-accuracy", 0).code == 0
+    assert call("test", own, "--data", scenery, "--min-accuracy", 0).code == 0
 
 
 def test_bytecode_and_modules_that_come_with_a_run_are_not_used(
-    sandbox: Sandbox, own: Path, scenery: Path, capsys: pytest.CaptureFixture[str]
+    sandbox: Sandbox, own: Path, scenery: Path, call: Callable[..., Outcome]
 ) -> None:
     harmless = (own / "experiment.py").read_text().replace(f"Path({str(sandbox.canary)!r}).touch()", "import beside_it")
     evil = own / "evil.py"

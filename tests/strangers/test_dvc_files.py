@@ -1,17 +1,15 @@
-"""`.dvc` files, DVC's lists of files, and a champion, as somebody could send them."""
+"""`.dvc` files and DVC's lists of files, as somebody could send them."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from harness.data.decode import decode
 from harness.util.files import md5_of
 from tests.conftest import track_by_dvc
 from tests.strangers.conftest import Sandbox
@@ -183,133 +181,3 @@ def test_nothing_is_pulled_to_where_programs_look_for_what_to_do(tracked: Sandbo
     assert not (tracked.project / name).exists()
     (tracked.project / "notes.dvc").write_text(file.read_text().replace(name, "other.txt"))
     assert "stands beside no such path" in tracked.runs("data", "pull", "notes.dvc").err
-
-
-CHAMPION: list[tuple[str, Any]] = [
-    *(("number", value) for value in ("../x", -1, 0, 10**400, None)),
-    *(("replaced", value) for value in ("../x", -1)),
-    *(("checkpoint.md5", value) for value in ("../x", 7)),
-    *(("checkpoint.sha256", value) for value in ("x' or 'a' = 'a", 7)),
-    *(("test.interval", value) for value in ([], ["a", "b"], [0, 2])),
-    *(("test.accuracy", value) for value in (7, "1")),
-    *(("run.name", value) for value in ("../x", "\x1b[2J", 7)),
-    *(("run.id", value) for value in ("../x", "--all", 7)),
-    *(("run.git", value) for value in ({"commit": "--output=x"}, 7)),
-    *(("run.data", value) for value in ({"folder": 7}, 7)),
-    *(("comparison", value) for value in ({"says": 7}, {}, 7)),
-    *(("registry", value) for value in ({"version": "1; x"}, {"version": 7}, 7)),
-    *(("promoted", value) for value in ("yesterday", 7)),
-]
-
-
-@pytest.fixture(scope="session")
-def champions(stranger: Path, tmp_path_factory: pytest.TempPathFactory, scenery: Path) -> Path:
-    """The `models/` of the stranger, with one champion."""
-    from harness.workflows.promote import promote
-
-    home = tmp_path_factory.mktemp("champions")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(home)
-        shutil.copytree(stranger / "runs", home / "runs")
-        (run,) = (home / "runs/tiny").iterdir()
-        promote(str(run), str(scenery), force=True)
-    return home / "models"
-
-
-@pytest.mark.parametrize(("field", "value"), CHAMPION, ids=lambda value: ascii(value)[:40])
-def test_a_champion_with_a_field_of_another_form_is_refused(
-    sandbox: Sandbox, champions: Path, scenery: Path, field: str, value: Any
-) -> None:
-    models = sandbox.project / "models"
-    shutil.copytree(champions, models)
-    for file in models.rglob("champion.json"):
-        sandbox.change(file, field, value)
-    commands = (["champion", "show"], ["champion", "history"], ["champion", "rollback"], ["reproduce", "champion"])
-    for command in (*commands, ["test", "champion", "--data", scenery]):
-        outcome = sandbox.runs(*command)
-        assert (outcome.code, len(outcome.error_lines)) == (2, 3), outcome.err
-        assert field.split(".")[0] in outcome.err
-
-
-@pytest.mark.skipif(os.name == "nt", reason="a link takes a privilege there")
-def test_a_history_behind_a_link_is_not_pruned(sandbox: Sandbox, champions: Path, scenery: Path) -> None:
-    shutil.copytree(champions / "history", sandbox.outside / "history")
-    shutil.copytree(champions, sandbox.project / "models")
-    shutil.rmtree(sandbox.project / "models/history")
-    (sandbox.project / "models/history").symlink_to(sandbox.outside / "history")
-    (sandbox.outside / "history/.notes-12345678").write_text("mine")
-    (sandbox.project / "models/.notes-12345678").write_text("mine")
-    sandbox.runs("champion", "show")
-    sandbox.runs("champion", "history")
-    assert (sandbox.project / "models/.notes-12345678").exists()
-
-
-LINKED = ["run.json", "metrics.jsonl", "predictions.csv", "experiment.py"]
-
-
-@pytest.mark.skipif(os.name == "nt", reason="a link takes a privilege there")
-@pytest.mark.parametrize("name", LINKED)
-def test_what_a_link_leads_to_does_not_get_into_models(sandbox: Sandbox, scenery: Path, name: str) -> None:
-    (sandbox.run / name).unlink()
-    (sandbox.run / name).symlink_to(sandbox.outside / "keep.txt")
-    outcome = sandbox.runs("champion", "promote", sandbox.run, "--data", scenery, "--force")
-    assert (outcome.code, len(outcome.error_lines)) == (2, 3), outcome.err
-    assert b"mine" not in [path.read_bytes() for path in sandbox.project.glob("models/**/*") if path.is_file()]
-
-
-@pytest.mark.skipif(os.name == "nt", reason="a link takes a privilege there")
-@pytest.mark.parametrize("link", ["models", "models/history", "models/history/002"])
-def test_models_behind_a_link_are_not_written(sandbox: Sandbox, champions: Path, scenery: Path, link: str) -> None:
-    if link != "models":
-        shutil.copytree(champions, sandbox.project / "models")
-    if link == "models/history":
-        shutil.rmtree(sandbox.project / link)
-    (sandbox.outside / "experiment.py").write_text("mine")
-    (sandbox.project / link).symlink_to(sandbox.outside)
-    outcome = sandbox.runs("champion", "promote", sandbox.run, "--data", scenery, "--force")
-    if link != "models/history/002":
-        assert (outcome.code, len(outcome.error_lines)) == (2, 3), outcome.err
-    sandbox.runs("champion", "rollback")
-
-
-def test_a_folder_of_a_large_number_does_not_end_the_history(sandbox: Sandbox, champions: Path, scenery: Path) -> None:
-    shutil.copytree(champions, sandbox.project / "models")
-    (sandbox.project / "models/history/9999999").mkdir()
-    sandbox.runs("champion", "promote", sandbox.run, "--data", scenery, "--force")
-    assert sandbox.runs("champion", "history").code == 0
-
-
-def test_an_image_that_would_run_a_program_is_not_opened(sandbox: Sandbox) -> None:
-    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n"
-    with pytest.raises(OSError, match="cannot identify"):
-        decode(eps)
-
-
-STUDY: list[tuple[str, Any]] = [
-    *(("name", value) for value in ("../x", 7)),
-    *(("experiment_name", value) for value in ("../x", None)),
-    *(("id", value) for value in ("x' or 'a' = 'a", 7)),
-    *(("found", value) for value in (7, {"best": {"trial": "../../x"}}, {"best": {"trial": 10**9}})),
-    *(("started", value) for value in ("yesterday", 7)),
-    *(("trials", value) for value in (-1, "x")),
-    *(("status", value) for value in ("\x1b[2J", 7)),
-]
-
-
-@pytest.mark.parametrize(("field", "value"), STUDY, ids=lambda value: ascii(value)[:40])
-def test_a_study_with_a_field_of_another_form_is_left_out(sandbox: Sandbox, field: str, value: Any) -> None:
-    folder = sandbox.project / "runs/tiny/study-x"
-    folder.mkdir()
-    record = {
-        "name": "x",
-        "experiment_name": "tiny",
-        "status": "finished",
-        "started": "2026-01-01T00:00:00",
-        "id": "ab",
-    }
-    (folder / "study.json").write_text(json.dumps(record))
-    assert "study x" in sandbox.runs("list").out
-    sandbox.change(folder / "study.json", field, value)
-    outcome = sandbox.runs("list")
-    assert outcome.code == 0
-    assert "study x" not in outcome.out

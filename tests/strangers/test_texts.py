@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.data.decode import decode
 from harness.errors import UsageError
 from harness.runs.run_folder import RunFolder
 from tests.conftest import write_experiment
@@ -105,3 +106,9 @@ def test_an_experiment_that_fails_with_odd_words(sandbox: Sandbox) -> None:
     assert (outcome.code, len(outcome.error_lines)) == (2, 3)
     assert r"\x1b[2J" in outcome.err
     assert sandbox.runs("list").code == 0
+
+
+def test_an_image_that_would_run_a_program_is_not_opened(sandbox: Sandbox) -> None:
+    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n"
+    with pytest.raises(OSError, match="cannot identify"):
+        decode(eps)
