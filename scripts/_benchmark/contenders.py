@@ -92,13 +92,13 @@ def inference(given: Task) -> dict[str, float]:
 
 def extraction(given: Task) -> dict[str, float]:
     """Images per second of `harness`'s frozen part, decoded images at hand, everything else included."""
-    from harness.util.memory import keep_freed_memory
     from harness.cache.store import Cache
+    from harness.config.experiment import Experiment
     from harness.data.check import check_images
     from harness.engine.trainer import Trainer
-    from harness.config.experiment import Experiment
     from harness.training.features import feature_sources, find_cut
     from harness.training.prepared import prepare_model
+    from harness.util.memory import keep_freed_memory
 
     keep_freed_memory()
     weights = None if given.weights is None else str(given.weights)

@@ -19,6 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
+from harness.config.experiment import Experiment
+from harness.data.transforms import Transform
 from harness.engine.callbacks import (
     BestPredictions,
     EarlyStopping,
@@ -30,9 +32,7 @@ from harness.engine.callbacks import (
     ProgressBar,
     TerminateOnNaN,
 )
-from harness.data.transforms import Transform
 from harness.engine.trainer import Callback, Trainer
-from harness.config.experiment import Experiment
 from harness.runs.run_folder import RunFolder
 from harness.trackers.tracking import Tracking
 

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import torch
 
+from harness.config.experiment import Experiment
 from harness.engine.callbacks import EpochLog
 from harness.engine.trainer import Callback, State, Trainer
-from harness.config.experiment import Experiment
 from harness.models.build import build
-from harness.trackers.mlflow.store import require_usable
 from harness.runs.run_folder import RunFolder
+from harness.trackers.mlflow.store import require_usable
 from harness.trackers.tracking import Tracking
 
 IMAGES, SIZE, BATCH = 949, 64, 32
