@@ -96,9 +96,8 @@ NOWHERE = re.compile(  # reserved hosts (RFC 2606), users of examples, and image
 )
 POSSIBLE = re.compile(r"[A-Za-z_+/=\-][\w+/=\-]{15}|[\w+/=\-]{15}[A-Za-z]|://|[Aa]uth|[Bb]asic|BEGIN")  # in a match
 FILTERS = (heuristic.is_sequential_string, heuristic.is_templated_secret, heuristic.is_not_alphanumeric_string)
-DETECTORS: dict[str, Any] = {
-    kind: d for kind, d in get_mapping_from_secret_type_to_class().items() if not LEFT_OUT.match(kind)
-}
+KNOWN: dict[str, Any] = get_mapping_from_secret_type_to_class()
+DETECTORS = {kind: detector for kind, detector in KNOWN.items() if not LEFT_OUT.match(kind)}
 PATTERNS = [(kind, re.compile(pattern)) for kind, pattern in OURS.items()]
 PATTERNS += [(kind, pattern) for kind, detector in DETECTORS.items() for pattern in getattr(detector, "denylist", ())]
 KEYWORDS, PLAIN_SHAPES = keyword.KeywordDetector(), keyword.CONFIG_DENYLIST_REGEX_TO_GROUP

@@ -23,6 +23,7 @@ from harness.versioning.ignored import kept_by_dvc, project_of
 CLEAN, DIFFERS, ABSENT = "clean", "differs", "absent"
 MOST_BYTES = 2**20  # of a `.dvc` file
 CODE = "experiments"
+NEVER = {".git", ".hg", ".dvc"}
 # where programs look for what to do, at the top of a project and by the end of a file's name
 PROGRAMS = {"experiments", "harness", "scripts", "tests", "setup", "conftest"}
 ENDINGS = {*(".py", ".pyc", ".pth", ".so", ".pyd", ".sh", ".cfg", ".toml", ".ini", ".yaml", ".yml", ".db", ".journal")}
@@ -165,6 +166,9 @@ def listed_files(content: bytes) -> dict[str, str]:
     A list may come from anywhere: a path in it that leaves the folder, or an MD5 that is a path, makes it none.
     """
     entries = checked(form(list[Listed]), json.loads(content))
+    for entry in entries:
+        if not NEVER.isdisjoint(entry["relpath"].lower().split("/")):  # DVC puts none of these into a list
+            raise ValueError(f"{quoted(entry['relpath'])} is no data")
     return {entry["relpath"]: entry["md5"] for entry in entries}
 
 

@@ -91,7 +91,7 @@ def test_a_dvc_file_that_is_none_or_asks_for_more_is_refused(tracked: Sandbox, c
 
 LISTED: list[dict[str, Any]] = [
     *({"relpath": value} for value in ("../../outside/keep.txt", "{outside}/keep.txt", "a/../../x", "..", "")),
-    *({"relpath": value} for value in ("a\0b", 7, "x" * 300)),
+    *({"relpath": value} for value in ("a\0b", 7, "x" * 300, ".git/hooks/pre-commit", "sub/.GIT/config")),
     *({"relpath": value} for value in (("..\\x", "C:\\x") if os.name == "nt" else ())),  # names like others elsewhere
     *({"md5": value} for value in ("../../../../outside/keep.txt", "{outside}/keep.txt", "0/1", 7, f"{MD5}.dir")),
 ]
