@@ -40,7 +40,9 @@ class Server:
     health: str  # a path that answers once it is ready
     page: str = "/"  # the one that people should open
     environment: dict[str, str] = field(default_factory=dict)
+    apart: bool = False  # in an empty folder: it starts further processes, which would look for modules in the project
     process: subprocess.Popen[bytes] | None = None
+    folder: tempfile.TemporaryDirectory[str] | None = None
     log: IO[bytes] | None = None
 
     @property
@@ -49,8 +51,10 @@ class Server:
 
     def start(self) -> None:
         self.log = tempfile.TemporaryFile()  # noqa: SIM115 - for the life of the process
+        self.folder = tempfile.TemporaryDirectory() if self.apart else None
         self.process = subprocess.Popen(
             self.command,
+            cwd=None if self.folder is None else self.folder.name,
             stdin=subprocess.DEVNULL,
             stdout=self.log,
             stderr=subprocess.STDOUT,
@@ -94,6 +98,8 @@ class Server:
                 return False
         if self.log is not None:
             self.log.close()
+        if self.folder is not None:
+            self.folder.cleanup()
         return True
 
     def _last_words(self) -> str:
@@ -113,10 +119,14 @@ def tensorboard(runs: Path, port: int) -> Server:
 def mlflow(uri: str, port: int) -> Server:
     """MLflow's pages over the store `uri`. Its job workers, 2 GB of memory for what we do not use, stay off."""
     module = python_module("mlflow", "server", "--workers", "1")
-    environment = {"MLFLOW_BACKEND_STORE_URI": uri}  # not among the arguments, which everybody on the machine can read
+    file = uri.removeprefix("sqlite:///")
+    store = f"sqlite:///{Path(file).absolute().as_posix()}" if file != uri else uri
+    environment = {"MLFLOW_BACKEND_STORE_URI": store}  # not among the arguments, which all on the machine can read
+    environment |= {"MLFLOW_ARTIFACTS_DESTINATION": str(Path("mlartifacts").absolute())}
     environment |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     environment |= {"MLFLOW_SERVER_ALLOWED_HOSTS": "localhost,127.0.0.1,localhost:*,127.0.0.1:*"}
-    return Server("MLflow", [*module, "--host", HOST, "--port", str(port)], port, "/health", TRAINING_PAGE, environment)
+    command = [*module, "--host", HOST, "--port", str(port)]
+    return Server("MLflow", command, port, "/health", TRAINING_PAGE, environment, apart=True)
 
 
 def dashboard(storage: str, port: int) -> Server:

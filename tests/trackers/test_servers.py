@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import HarnessError, UsageError
-from harness.trackers.servers import HOST, Server, dashboard, free_port, running, tensorboard
+from harness.trackers.servers import DIRECT, HOST, Server, dashboard, free_port, mlflow, running, tensorboard
 from harness.tuning.study import Study
 
 SERVE = [sys.executable, "-m", "http.server", "--bind", HOST]
@@ -113,3 +113,14 @@ def test_dashboard_answers_only_its_own_pages(tmp_path: Path) -> None:
         own = {"Host": f"{HOST}:PORT", "Origin": f"http://{HOST}:PORT"}
         assert status(port, "DELETE", "/api/studies/0", own) == 204
         assert status(port, "GET", "/api/studies/0", {}) == 404
+
+
+@pytest.mark.slow
+def test_mlflow_and_what_it_starts_look_for_no_module_in_the_project(store: Path) -> None:
+    for name in ("uvicorn", "mlflow", "fastapi"):
+        (store / f"{name}.py").write_text(f"from pathlib import Path\nPath({str(store / 'canary')!r}).touch()\n")
+    server = mlflow("sqlite:///mlflow.db", free_port(None, 5200, "--mlflow-port"))
+    with running([server]), DIRECT.open(server.address + "/", timeout=10) as answer:
+        assert answer.status == 200
+    assert not (store / "canary").exists()
+    assert not (store / "mlartifacts").exists()
