@@ -92,7 +92,7 @@ def _require_torch_file(path: Path) -> None:
     """Raises ModelError unless `path` begins as what torch.save writes: a zip archive, or, long ago, a pickle."""
     if path.exists() and not path.is_file():
         raise ModelError(
-            f"{path} is no file", "it is a folder, a pipe or a device", "name a file that torch.save wrote"
+            f"{path} cannot be read", "it is a folder, a pipe or a device", "name a file that torch.save wrote"
         )
     try:
         with path.open("rb") as file:

@@ -160,7 +160,7 @@ class RunFolder(Folder):
         path = self.path / "predictions.csv"
         try:
             found = read_predictions(path.read_bytes()) if path.is_file() and is_inside(path, self.path) else []
-            if found and len(found[0].probabilities) != len(self.classes):
+            if found and "data" in self.record and len(found[0].probabilities) != len(self.classes):
                 raise ValueError(f"it is about {len(found[0].probabilities)} classes, and run.json names others")
         except (ValueError, IndexError) as error:
             raise self._damaged(path, str(error)) from error

@@ -192,7 +192,7 @@ def _require_same_folds(records: Sequence[TrialRecord]) -> None:
     """Raises FormError where complete trials have not the same folds of as many images: nothing could be compared."""
     sizes: dict[int, int] | None = None
     for record in records:
-        if record.state == "complete":
+        if record.state == "complete" and record.attributes:  # another program's trials have none of ours
             folds = {fold.fold: fold.n for fold in record.folds}
             if not folds or folds != (sizes or folds):
                 raise FormError(f"trial {record.number} is damaged: its folds are not those of the others")

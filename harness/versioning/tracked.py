@@ -167,7 +167,7 @@ def listed_files(content: bytes) -> dict[str, str]:
     """
     entries = checked(form(list[Listed]), json.loads(content))
     for entry in entries:
-        if not NEVER.isdisjoint(entry["relpath"].lower().split("/")):  # DVC puts none of these into a list
+        if not NEVER.isdisjoint(entry["relpath"].lower().split("/")[:-1]):  # DVC enters none of these folders
             raise ValueError(f"{quoted(entry['relpath'])} is no data")
     return {entry["relpath"]: entry["md5"] for entry in entries}
 

@@ -82,7 +82,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> Non
     checkpoint.save(tmp_path / "x.pt", {"model": {"w": torch.zeros(1)}})
     before = (tmp_path / "x.pt").read_bytes()
     script = (
-        "import resource, sys, torch; from pathlib import Path; from harness import checkpoint\n"
+        "import resource, sys, torch; from pathlib import Path; from harness.engine import checkpoint\n"
         "from harness.errors import StorageError\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))\n"
         "try: checkpoint.save(Path(sys.argv[1]), {'model': {'w': torch.zeros(100_000)}})\n"
