@@ -117,8 +117,7 @@ def next_number(folder: Path = FOLDER) -> int:
 
 def keep(record: Mapping[str, Any], files: Mapping[str, bytes], folder: Path = FOLDER) -> None:
     """Adds a champion to the history: the files of its run, by name, and last its record."""
-    where = place(record["number"], folder)
-    _require_own(where, folder)
+    where = _own_place(record["number"], folder)
     for name, content in files.items():
         write_whole(where / name, content)
     _write_record(record, where)
@@ -126,8 +125,7 @@ def keep(record: Mapping[str, Any], files: Mapping[str, bytes], folder: Path = F
 
 def install(number: int, folder: Path = FOLDER) -> dict[str, Any]:
     """Makes a champion of the history the present one, and returns its record. Raises UsageError where it is gone."""
-    where = place(number, folder)
-    _require_own(where, folder)
+    where = _own_place(number, folder)
     record = _read(where / RECORD)
     if not _is(where / CHECKPOINT, record["checkpoint"]["md5"]):
         raise UsageError(
@@ -172,9 +170,8 @@ def rollback(*, runs: Path = RUNS, folder: Path = FOLDER) -> Champion:
                 f"champion {now.number} is the first", "there is none before it", "harness champion history"
             )
         record = install(replaced, folder)
-        _require_own(now.run, folder)
         left = now.record | {"rolled_back": datetime.now().astimezone().isoformat(timespec="seconds")}
-        _write_record(left, now.run)
+        _write_record(left, _own_place(now.number, folder))
     return Champion(record, folder)
 
 
@@ -182,8 +179,7 @@ def note_version(record: dict[str, Any], version: str, *, runs: Path = RUNS, fol
     """Keeps which version of MLflow's registry a champion is."""
     record["registry"] = {"version": version}
     with alone(runs):
-        _require_own(place(record["number"], folder), folder)
-        _write_record(record, place(record["number"], folder))
+        _write_record(record, _own_place(record["number"], folder))
         now = present(folder)
         if now is not None and now.number == record["number"]:  # else another one was promoted meanwhile
             _write_record(record, folder)
@@ -198,11 +194,13 @@ def alone(runs: Path = RUNS) -> Iterator[None]:
         yield
 
 
-def _require_own(where: Path, folder: Path) -> None:
-    """Raises ModelError where the folder of the champions, or one below, is a link that leads out of the project."""
+def _own_place(number: int, folder: Path) -> Path:
+    """Where the history has a champion, to write there. Raises ModelError for a link that leads out of the project."""
+    where = place(number, folder)
     for path, home in ((folder, folder.absolute().parent), (where, folder)):
         if not is_inside(path / "-", home):
             raise ModelError(f"{path} is not used", f"it is a link that leads out of {home}", f"rm {quote(str(path))}")
+    return where
 
 
 def _is_own(path: Path, folder: Path) -> bool:

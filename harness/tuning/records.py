@@ -7,7 +7,7 @@ import statistics
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -213,6 +213,7 @@ def _packed(values: NDArray[np.uint8]) -> str:
     return base64.b64encode(zlib.compress(values.tobytes(), 9)).decode()
 
 
+@lru_cache(maxsize=1024)  # each look at a study checks all its folds
 def _unpacked(text: str, size: int) -> NDArray[np.uint8]:
     """(size,) the bytes. Raises FormError where there are more or fewer: a few may stand for gigabytes."""
     try:

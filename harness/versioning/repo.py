@@ -57,9 +57,10 @@ def pull(files: Sequence[Path], root: Path = Path(), *, force: bool = False) -> 
     with _repository(root, remote) as repo:
         if remote is not None:
             for file in partial:
-                came = fetch_list(repo, remote.name, read_tracked(file))
+                wanted = read_tracked(file)
+                came = fetch_list(repo, remote.name, wanted)
                 if came is None:
-                    raise _not_all(remote, {str(file): [read_tracked(file).md5]}, [file])
+                    raise _not_all(remote, {str(file): [wanted.md5]}, [file])
                 fetched += came
             fetched += int(repo.fetch(targets=targets))
             _require_fetched(repo, remote, partial, files)

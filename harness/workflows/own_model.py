@@ -31,22 +31,19 @@ def load_copy(copy: Path, trusted: bool = False) -> Experiment:
         UntrustedError: It was not made in this project, and is not `trusted`.
     """
     code = copy.read_bytes()
-    original = _original(code)
-    if original is not None:
-        return load(original, code)
-    if not trusted and not trust.made_code(_run_id(copy), code):
+    file = _runnable(copy, code, trusted)
+    if file is None:
         raise UntrustedError(
             f"{copy} is not run",
             "nothing shows that its run was made in this project, with this file, and code can do anything",
             f"read {quote(str(copy))}; then the same command with --trust runs it, this once",
         )
-    return load(copy, code, beside=FOLDER)
+    return load(file, code, beside=FOLDER)
 
 
 def may_run(copy: Path, trusted: bool = False) -> bool:
     """Whether `load_copy` would run it."""
-    code = copy.read_bytes()
-    return trusted or _original(code) is not None or trust.made_code(_run_id(copy), code)
+    return _runnable(copy, copy.read_bytes(), trusted) is not None
 
 
 def own_function(beside: Path, trusted: bool = False) -> Callable[[str], Callable[[int], Any]]:
@@ -74,13 +71,16 @@ def own_function(beside: Path, trusted: bool = False) -> Callable[[str], Callabl
     return find
 
 
-def _original(code: bytes) -> Path | None:
-    """The file in `experiments/` with that content."""
+def _runnable(copy: Path, code: bytes, trusted: bool) -> Path | None:
+    """Which file to run for a copy with that content: the one in `experiments/` that is the same, or the copy itself.
+
+    None where it was not made in this project, and is not `trusted`.
+    """
     for path in files():
         with contextlib.suppress(OSError):  # a link that leads nowhere, say
             if path.read_bytes() == code:
                 return path
-    return None
+    return copy if trusted or trust.made_code(_run_id(copy), code) else None
 
 
 def _run_id(copy: Path) -> str:

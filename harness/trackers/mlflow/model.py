@@ -70,7 +70,8 @@ def _example(folder: RunFolder, saved: SavedModel, fold: int) -> torch.Tensor:
     """
     size = saved.transform.image_size
     root = Path(folder.record["data"]["folder"])
-    paths = [root / p.path for p in folder.predictions() if p.fold == fold and folder.was_made_here]
+    rows = folder.predictions() if folder.was_made_here else []
+    paths = [root / p.path for p in rows if p.fold == fold]
     try:
         squares = [resize(decode(path.read_bytes()), size) for path in (paths[0], paths[-1])]
         images = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2)
