@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     from harness.engine.trainer import Callback, State, Trainer
     from harness.errors import HarnessError
     from harness.training.first_batch import FirstBatch
-    from harness.training.fit import Result, train
+    from harness.training.fit import FoldResult, train
+    from harness.training.plan import Plan
     from harness.workflows.crossval import CrossValidation, cross_validate
-    from harness.workflows.plan import Plan, make_plan
+    from harness.workflows.make_plan import make_plan
 
 STARTED = time.perf_counter()  # as near as can be to the start of the process, for the seconds that a run reports
 
@@ -39,19 +40,19 @@ _HOMES = {
     "EpochLog": "engine.callbacks",
     "Experiment": "config.experiment",
     "FirstBatch": "training.first_batch",
+    "FoldResult": "training.fit",
     "GradientClipping": "engine.callbacks",
     "HarnessError": "errors",
     "LearningRateSchedule": "engine.callbacks",
     "ModelCheckpoint": "engine.callbacks",
-    "Plan": "workflows.plan",
+    "Plan": "training.plan",
     "ProgressBar": "engine.callbacks",
-    "Result": "training.fit",
     "State": "engine.trainer",
     "TerminateOnNaN": "engine.callbacks",
     "Trainer": "engine.trainer",
     "cross_validate": "workflows.crossval",
     "load": "config.experiment_file",
-    "make_plan": "workflows.plan",
+    "make_plan": "workflows.make_plan",
     "run_file": "cli.main",
     "train": "training.fit",
 }
@@ -64,13 +65,13 @@ __all__ = [
     "EpochLog",
     "Experiment",
     "FirstBatch",
+    "FoldResult",
     "GradientClipping",
     "HarnessError",
     "LearningRateSchedule",
     "ModelCheckpoint",
     "Plan",
     "ProgressBar",
-    "Result",
     "State",
     "TerminateOnNaN",
     "Trainer",

@@ -9,7 +9,7 @@ import pytest
 
 from harness.config.experiment_file import load
 from harness.workflows.crossval import cross_validate
-from harness.workflows.plan import make_plan
+from harness.workflows.make_plan import make_plan
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 

@@ -65,7 +65,7 @@ def command(
         chosen = load(path).override(typed | parse_settings(settings)).named(folder_name(path.stem))
         follower = None if dry_run else start_early(chosen.trackers)
         from harness.workflows.crossval import cross_validate
-        from harness.workflows.plan import make_plan
+        from harness.workflows.make_plan import make_plan
 
         plan = make_plan(chosen, fold=fold, skip_corrupt=skip_corrupt, device=device)
         if require_clean:

@@ -125,7 +125,7 @@ class Trainer:
         callbacks: Sequence[Callback] = (),
         *,
         metrics: Mapping[str, Metric] | None = None,
-        precision: str = "auto",
+        precision: str | Precision = "auto",
         device: str | torch.device = "auto",
         channels_last: bool = False,
     ) -> None:
@@ -133,7 +133,7 @@ class Trainer:
         self.callbacks = tuple(callbacks)
         self.metrics = dict({"accuracy": accuracy} if metrics is None else metrics)
         self.device = choose_device(device)
-        self.precision = choose_precision(precision, self.device)
+        self.precision = choose_precision(precision, self.device) if isinstance(precision, str) else precision
         self.channels_last = channels_last
         self._hooks = {event: [getattr(c, event) for c in self.callbacks if _overrides(c, event)] for event in EVENTS}
 

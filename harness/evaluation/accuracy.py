@@ -1,24 +1,13 @@
-"""From predictions to numbers: accuracy with its interval, and paired tests."""
+"""Accuracy with its interval, and a paired test of two models."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 TOLD_APART = 0.05  # of a paired test: below it two models can be told apart
 Z95 = 1.959963984540054  # the normal distribution's 97.5 % point: a two-sided 95 % interval
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a model said of one image that it had not been trained on."""
-
-    path: str
-    fold: int  # 1-based
-    label: str
-    predicted: str  # the class with the highest logit
-    probabilities: tuple[float, ...]  # in the order of the classes
 
 
 @dataclass(frozen=True)
@@ -41,11 +30,6 @@ class Accuracy:
         return f"{100 * self.value:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f} %, n = {self.n})"
 
 
-def measure(predictions: Sequence[Prediction]) -> Accuracy:
-    """The accuracy of `predictions`, of which there must be at least one."""
-    return Accuracy(sum(p.predicted == p.label for p in predictions), len(predictions))
-
-
 def wilson_interval(right: int, n: int, z: float = Z95) -> tuple[float, float]:
     """Wilson's score interval for a share (E. B. Wilson, 1927): sound for small n and for shares near 0 and 1."""
     share, z2 = right / n, z * z
@@ -60,13 +44,6 @@ def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
     if len(values) == 1:
         return mean, 0.0
     return mean, math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
-
-
-def discordant(first: Iterable[Prediction], second: Iterable[Prediction]) -> tuple[int, int]:
-    """(images that `first` alone has right, images that `second` alone has), of those that both have judged."""
-    right = {p.path: p.predicted == p.label for p in second}
-    pairs = [(p.predicted == p.label, right[p.path]) for p in first if p.path in right]
-    return sum(a and not b for a, b in pairs), sum(b and not a for a, b in pairs)
 
 
 def paired_exact_test(better: int, worse: int) -> float:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from harness.data.decode import decode
-from harness.evaluation.accuracy import Prediction
+from harness.evaluation.predictions import Predictions
 from harness.util.files import as_text, short, write_whole
 
 Pixels = NDArray[np.uint8]  # (side, side, 3)
@@ -77,15 +77,14 @@ def _font(size: int) -> Any:
     return ImageFont.load_default(size)
 
 
-def draw_errors(path: Path, title: str, predictions: Sequence[Prediction], classes: Sequence[str], root: Path) -> None:
-    """The wrong predictions, the surest of their error first, with true class, predicted class and its probability."""
-    place = {name: i for i, name in enumerate(classes)}
-    wrong = sorted((p for p in predictions if p.predicted != p.label), key=lambda p: p.probabilities[place[p.label]])
-    about = f"{len(wrong)} of {len(predictions)} are wrong" if wrong else f"none of {len(predictions)} is wrong"
+def draw_errors(path: Path, title: str, predictions: Predictions, root: Path) -> None:
+    """Draws the wrong predictions, the least probable true class first, with both classes and a probability."""
+    wrong = np.flatnonzero(~predictions.right)
+    about = f"{len(wrong)} of {len(predictions)} are wrong" if len(wrong) else f"none of {len(predictions)} is wrong"
     if len(wrong) > MOST:
         about += f"; these are the {MOST} worst"
-    tiles = [_error_tile(p, p.probabilities[place[p.predicted]], root) for p in wrong[:MOST]]
-    draw_gallery(path, title, about, tiles)
+    worst = wrong[np.argsort(predictions.of_true_class[wrong], kind="stable")][:MOST]
+    draw_gallery(path, title, about, [_error_tile(predictions, int(i), root) for i in worst])
 
 
 def thumbnail(image: Image.Image) -> Pixels:
@@ -101,18 +100,19 @@ def thumbnail(image: Image.Image) -> Pixels:
     return np.asarray(square)
 
 
-def _error_tile(p: Prediction, probability: float, root: Path) -> Tile:
+def _error_tile(predictions: Predictions, i: int, root: Path) -> Tile:
+    path, label, top = predictions.paths[i], predictions.labels[i], predictions.predicted[i]
     try:
-        image = thumbnail(decode((root / p.path).read_bytes()))
-    except Exception:  # the image may have gone since; what was said of it has not
+        image = thumbnail(decode((root / path).read_bytes()))
+    except Exception:  # the image may have gone since; its prediction is still there
         image = np.full((SIDE, SIDE, 3), 225, np.uint8)
     return Tile(
         image,
         (
-            (f"is {short(p.label, 17)}", "black"),
-            (f"said {short(p.predicted, 15)}", "#B34700"),
-            (f"with {_percent(probability)}", "#B34700"),
-            (short(p.path.rpartition("/")[2]), GREY),
+            (f"is {short(predictions.classes[label], 17)}", "black"),
+            (f"said {short(predictions.classes[top], 15)}", "#B34700"),
+            (f"with {_percent(predictions.probabilities[i, top])}", "#B34700"),
+            (short(path.rpartition("/")[2]), GREY),
         ),
     )
 

@@ -29,7 +29,7 @@ RUNS = Path("runs")
 RECORD, CHECKPOINT, EXPERIMENT = "champion.json", "champion.pt", "experiment.py"
 OF_RUN = ("run.json", "metrics.jsonl", "predictions.csv", EXPERIMENT)  # kept with a champion
 HALF_WRITTEN = re.compile(  # as `write_whole` names what it has not finished
-    rf"\.({'|'.join(map(re.escape, {*OF_RUN, RECORD, CHECKPOINT}))})-[0-9a-f]{{8}}"
+    rf"\.({'|'.join(map(re.escape, {*OF_RUN, RECORD, CHECKPOINT}))}|fold[0-9]+\.npz)-[0-9a-f]{{8}}"
 )
 KEPT = 5  # champions whose checkpoint stays in the history
 

@@ -1,55 +1,199 @@
-"""`predictions.csv`: the table of every image's prediction, written and read back."""
+"""Predictions on disk: an array file per fold, which is the truth, and a table derived from them for people.
+
+predictions/fold1.npz     paths, labels, probabilities of one fold, written whole once it has ended
+predictions.csv           a line per image of all folds so far; above CELLS probabilities, predictions.parquet
+"""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
-from harness.evaluation.accuracy import Prediction
-from harness.util.checked import path_below
+import numpy as np
+
+from harness.evaluation.predictions import Predictions
+from harness.util.checked import FormError, path_below
 from harness.util.escape import cell, from_cell
+from harness.util.files import write_whole
 
+FOLDER = "predictions"
+CSV, PARQUET = "predictions.csv", "predictions.parquet"
 COLUMNS = ["path", "fold", "label", "predicted"]
+CELLS = 2_000_000  # probabilities in a CSV file, about 40 MB: above this, a table for people is no longer read as text
+ROWS = 10_000  # of a table that are turned into Python objects at a time
+ARRAYS = ("classes", "paths", "labels", "probabilities")
 
 
-def predictions_csv(predictions: Iterable[Prediction], classes: Sequence[str]) -> bytes:
-    """A table: path, fold, label, predicted, and `p_<class>` for each class; UTF-8, one line per image."""
+def write_array_file(path: Path, predictions: Predictions) -> None:
+    """Writes the predictions of one fold as a `.npz` file in one step. Raises StorageError."""
+    content = io.BytesIO()
+    np.savez(
+        content,
+        classes=_joined(predictions.classes),
+        paths=_joined(predictions.paths),
+        labels=predictions.labels,
+        probabilities=predictions.probabilities,
+    )
+    write_whole(path, content.getbuffer())
+
+
+def read_array_file(path: Path, fold: int) -> Predictions:
+    """What `write_array_file` wrote. The file may come from anywhere: nothing in it is run.
+
+    Raises:
+        FormError: It holds something else.
+        OSError: It cannot be read.
+    """
+    try:
+        arrays = _arrays(path)
+    except (ValueError, KeyError, zipfile.BadZipFile, EOFError, MemoryError) as error:
+        raise FormError(f"it is no array file of predictions: {error}") from error
+    classes, paths = _parted(arrays["classes"]), tuple(map(path_below, _parted(arrays["paths"])))
+    labels, probabilities = arrays["labels"], arrays["probabilities"]
+    if labels.dtype != np.int64 or probabilities.dtype != np.float64 or probabilities.ndim != 2:
+        raise FormError("labels or probabilities are of another type")
+    try:
+        found = Predictions(classes, paths, np.full(len(paths), fold), labels, probabilities)
+    except ValueError as error:
+        raise FormError(str(error)) from error
+    return _checked(found)
+
+
+def write_table(folder: Path, parts: Sequence[Predictions]) -> None:
+    """Writes the table of all `parts`: CSV, or Parquet if there are more than CELLS probabilities.
+
+    Columns: path, fold, label, predicted, and `p_<class>` for each class. Raises StorageError.
+    """
+    if sum(part.probabilities.size for part in parts) <= CELLS:
+        write_whole(folder / CSV, predictions_csv(parts))
+        return
+    write_whole(folder / PARQUET, _parquet(parts))
+    (folder / CSV).unlink(missing_ok=True)  # of the first folds alone
+
+
+def predictions_csv(parts: Sequence[Predictions]) -> bytes:
+    """The table in UTF-8, a line per image."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*COLUMNS, *(cell(f"p_{name}") for name in classes)])
-    for p in predictions:
-        writer.writerow([cell(p.path), p.fold, cell(p.label), cell(p.predicted), *map(repr, p.probabilities)])
+    writer.writerow([*COLUMNS, *(cell(f"p_{name}") for name in parts[0].classes)])
+    for part in parts:
+        names = [cell(name) for name in part.classes]
+        for rows in _slices(len(part)):
+            columns = (part.folds[rows], part.labels[rows], part.predicted[rows], part.probabilities[rows])
+            for path, fold, label, top, shares in zip(
+                part.paths[rows], *(column.tolist() for column in columns), strict=True
+            ):
+                writer.writerow([cell(path), fold, names[label], names[top], *map(repr, shares)])
     return text.getvalue().encode("utf-8", "surrogateescape")
 
 
-def read_predictions(content: bytes) -> list[Prediction]:
-    """What `predictions_csv` wrote. Raises ValueError or IndexError where it is something else.
-
-    A path that leaves the folder of the images is something else, too.
-    """
+def read_csv(content: bytes) -> Predictions:
+    """What `predictions_csv` wrote, as runs of version 0.1.0 have it alone. Raises FormError for anything else."""
     try:
         rows = [*csv.reader(io.StringIO(content.decode("utf-8", "surrogateescape"), newline=""))]
-    except csv.Error as error:
-        raise ValueError(str(error)) from error
-    header = rows.pop(0) if rows else []
-    if header[:4] != COLUMNS:
-        raise ValueError(f"its first line is not {','.join(COLUMNS)},...")
-    return [_prediction(row, len(header) - len(COLUMNS)) for row in rows]
+        header = rows.pop(0) if rows else []
+        if header[:4] != COLUMNS:
+            raise FormError(f"its first line is not {','.join(COLUMNS)},...")
+        classes = tuple(from_cell(name).removeprefix("p_") for name in header[4:])
+        place = {name: i for i, name in enumerate(classes)}
+        odd = next((row for row in rows if len(row) != len(header)), None)
+        if odd is not None:
+            raise FormError(f"a line has {len(odd) - 4} probabilities, and the first one names {len(classes)}")
+        found = Predictions(
+            classes,
+            tuple(_path(from_cell(row[0])) for row in rows),
+            np.array([int(row[1]) for row in rows], np.int64),
+            np.array([place[from_cell(row[2])] for row in rows], np.int64),
+            np.array([[float(share) for share in row[4:]] for row in rows]).reshape(len(rows), len(classes)),
+        )
+        called = [place[from_cell(row[3])] for row in rows]
+    except KeyError as error:
+        raise FormError(f"a line names the class {str(error.args[0])[:80]!a}, and the first one does not") from error
+    except (ValueError, IndexError, OverflowError, csv.Error) as error:
+        raise FormError(str(error)) from error
+    _checked(found)
+    if called != found.predicted.tolist():
+        raise FormError("a predicted class is not the most probable one")
+    return found
+
+
+def _checked(found: Predictions) -> Predictions:
+    """The same. Raises FormError if a label is no class, or a probability is not between 0 and 1."""
+    if len(found) and not 0 <= found.labels.min() <= found.labels.max() < len(found.classes):
+        raise FormError("a label is no class")
+    if not ((found.probabilities >= 0) & (found.probabilities <= 1)).all():
+        raise FormError("a probability is not between 0 and 1")
+    return found
+
+
+def _arrays(path: Path) -> dict[str, Any]:
+    """The arrays by name; stored and not compressed, so they cannot be larger than the file."""
+    with zipfile.ZipFile(path) as archive:
+        parts = archive.infolist()
+        if {part.filename for part in parts} != {f"{name}.npy" for name in ARRAYS}:
+            raise ValueError("it has other arrays")
+        if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
+            raise ValueError("it is compressed")
+        for part in parts:
+            with archive.open(part) as file:
+                if np.lib.format.read_magic(file) != (1, 0):
+                    raise ValueError("an array is of another version")
+                shape, _, kind = np.lib.format.read_array_header_1_0(file)
+                if np.prod(shape, dtype=float) * kind.itemsize > part.file_size:
+                    raise ValueError("an array is larger than its file")
+    with np.load(path, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in ARRAYS}
+
+
+def _parquet(parts: Sequence[Predictions]) -> memoryview:
+    """The table as a Parquet file, some rows at a time."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    content = io.BytesIO()
+    names = [*COLUMNS, *(f"p_{name}" for name in parts[0].classes)]
+    types = [pa.string(), pa.int64(), pa.string(), pa.string(), *[pa.float64()] * len(parts[0].classes)]
+    with pq.ParquetWriter(content, pa.schema(list(zip(names, types, strict=True)))) as writer:
+        for part in parts:
+            classes = np.array([_utf8(name) for name in part.classes], object)
+            for rows in _slices(len(part)):
+                columns = [
+                    [_utf8(path) for path in part.paths[rows]],
+                    part.folds[rows],
+                    classes[part.labels[rows]],
+                    classes[part.predicted[rows]],
+                    *part.probabilities[rows].T,
+                ]
+                writer.write_table(pa.table([pa.array(c, t) for c, t in zip(columns, types, strict=True)], names))
+    return content.getbuffer()
+
+
+def _slices(count: int) -> Iterator[slice]:
+    return (slice(start, start + ROWS) for start in range(0, count, ROWS))
+
+
+def _joined(texts: Sequence[str]) -> Any:
+    """(bytes,) uint8: the texts in UTF-8, a zero byte between them; no file's name has one."""
+    return np.frombuffer("\0".join(texts).encode("utf-8", "surrogateescape"), np.uint8)
+
+
+def _parted(content: Any) -> tuple[str, ...]:
+    if content.dtype != np.uint8 or content.ndim != 1:
+        raise FormError("paths or classes are of another type")
+    return tuple(content.tobytes().decode("utf-8", "surrogateescape").split("\0")) if len(content) else ()
+
+
+def _utf8(text: str) -> str:
+    """Parquet takes no bytes that are no UTF-8, as a file's name may have."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _path(text: str) -> str:
     try:
         return path_below(text)
     except ValueError as error:
-        raise ValueError(f"a path is {text[:80]!a}: {error}") from None
-
-
-def _prediction(row: Sequence[str], classes: int) -> Prediction:
-    path, fold, label, predicted, *probabilities = row
-    if len(probabilities) != classes:
-        raise ValueError(f"a line has {len(probabilities)} probabilities, and the first one names {classes}")
-    shares = tuple(map(float, probabilities))
-    if not all(0 <= share <= 1 for share in shares):
-        raise ValueError("a probability is not between 0 and 1")
-    return Prediction(_path(from_cell(path)), int(fold), from_cell(label), from_cell(predicted), shares)
+        raise FormError(f"a path is {text[:80]!a}: {error}") from None

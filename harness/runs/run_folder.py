@@ -6,25 +6,31 @@ import contextlib
 import json
 import secrets
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError, storing
-from harness.evaluation.accuracy import Prediction
+from harness.evaluation.predictions import Predictions
 from harness.runs import trust
 from harness.runs.folder import Folder
 from harness.runs.forms import Epoch, Run
-from harness.runs.predictions import predictions_csv, read_predictions
+from harness.runs.predictions import CSV, FOLDER, PARQUET, read_array_file, read_csv, write_array_file, write_table
 from harness.util.checked import FormError, checked, form, is_inside, quoted, read_json, require_inside
 from harness.util.files import lock_of, write_whole
 from harness.util.processes import has_ended, this_process
 
 UNFINISHED = "running"
 COMPLETE = "complete"  # of a tracker that has all of a run
-FILES = ("run.json", "metrics.jsonl", "metrics.json", "predictions.csv", "experiment.py")  # beside the folders
-LEFT = ("plots/*.png", "checkpoints/*.pt", "events.out.tfevents.*", "fold*/*/events.out.tfevents.*")  # by a run
+FILES = ("run.json", "metrics.jsonl", "metrics.json", CSV, PARQUET, "experiment.py")  # beside the folders
+LEFT = (
+    "plots/*.png",
+    "checkpoints/*.pt",
+    f"{FOLDER}/*.npz",
+    "events.out.tfevents.*",
+    "fold*/*/events.out.tfevents.*",
+)  # by a run
 AGAIN = ".again"  # in a folder that was named by --out, and may be written again: by what
 RESULTS = ("accuracy", "interval_low", "interval_high", "loss", "fit_seconds")  # by which runs are compared
 
@@ -33,6 +39,7 @@ class RunFolder(Folder):
     """One run's folder: `run.json`, `metrics.jsonl`, `predictions.csv`, and more. Writing raises StorageError."""
 
     FILES = FILES
+    _predictions: dict[int, Predictions] | None = None  # by fold, once they were written or read
 
     @classmethod
     def create(cls, runs: Path, name: str, record: dict[str, Any], path: Path | None = None) -> RunFolder:
@@ -123,11 +130,15 @@ class RunFolder(Folder):
         done = {found["fold"] for found in self.record.get("folds", [])}
         rows = [row for row in self.epochs() if row["fold"] in done]
         write_whole(self.metrics, "".join(f"{json.dumps(row)}\n" for row in rows).encode())
+        for fold in {*self._read()} - done:
+            self.inside(_array_file(fold)).unlink(missing_ok=True)
+        self._predictions = None
         self.update(status=UNFINISHED, error=None, trackers={}, **this_process())
 
     def reload(self) -> None:
         """Reads `run.json` again, which another process may have changed."""
         self.record = RunFolder.open(self.path).record
+        self._predictions = None
 
     def epochs(self) -> list[dict[str, Any]]:
         """The rows of `metrics.jsonl`, less a last one that was cut short. Raises UsageError where one is damaged."""
@@ -151,20 +162,56 @@ class RunFolder(Folder):
     def _damaged(self, path: Path, why: str) -> UsageError:
         return UsageError(f"{path} cannot be read", f"damaged: {why}", "run the experiment again")
 
-    def write_predictions(self, predictions: Sequence[Prediction], classes: Sequence[str]) -> None:
-        """Writes all predictions so far, in one step."""
-        write_whole(self.path / "predictions.csv", predictions_csv(predictions, classes))
+    def write_predictions(self, predictions: Predictions) -> None:
+        """Writes the predictions of one fold, and the table of all folds so far, in one step each."""
+        fold = int(predictions.folds[0])
+        write_array_file(self.inside(_array_file(fold)), predictions)
+        self._predictions = {**self._read(), fold: predictions}
+        write_table(self.path, [self._predictions[fold] for fold in sorted(self._predictions)])
 
-    def predictions(self) -> list[Prediction]:
-        """All predictions so far; none before the first fold has ended. Raises UsageError where they are damaged."""
-        path = self.path / "predictions.csv"
-        try:
-            found = read_predictions(path.read_bytes()) if path.is_file() and is_inside(path, self.path) else []
-            if found and "data" in self.record and len(found[0].probabilities) != len(self.classes):
-                raise ValueError(f"it is about {len(found[0].probabilities)} classes, and run.json names others")
-        except (ValueError, IndexError) as error:
-            raise self._damaged(path, str(error)) from error
+    def predictions(self) -> Predictions:
+        """All predictions so far; none before the first fold has ended. Raises UsageError if they are damaged."""
+        parts = self._read()
+        if parts:
+            return Predictions.join([parts[fold] for fold in sorted(parts)])
+        path = self.path / CSV  # all that runs of version 0.1.0 have
+        if path.is_file() and is_inside(path, self.path):
+            with self._naming(path):
+                return self._of_its_classes(read_csv(path.read_bytes()))
+        return Predictions.none(self.classes)
+
+    def array_files(self) -> list[str]:
+        """The array files of predictions, relative to the folder, if the table is no CSV file that can be read back."""
+        if (self.path / CSV).is_file():
+            return []
+        return [str(path.relative_to(self.path)) for path in sorted(self.inside(FOLDER).glob("fold*.npz"))]
+
+    def _read(self) -> dict[int, Predictions]:
+        """By fold: those that this process wrote, or else those that the folder holds."""
+        if self._predictions is None:
+            self._predictions = {}
+            for path in sorted(self.inside(FOLDER).glob("fold*.npz")):
+                fold = path.stem.removeprefix("fold")
+                if fold.isdecimal() and len(fold) < 7 and is_inside(path, self.path):
+                    with self._naming(path):
+                        self._predictions[int(fold)] = self._of_its_classes(read_array_file(path, int(fold)))
+        return self._predictions
+
+    def _of_its_classes(self, found: Predictions) -> Predictions:
+        """The same. Raises FormError if they are of other classes than the run."""
+        if found.classes != self.classes:
+            raise FormError(
+                f"it is about {len(found.classes)} classes, and run.json about {len(self.classes)} or others"
+            )
         return found
+
+    @contextlib.contextmanager
+    def _naming(self, path: Path) -> Iterator[None]:
+        """Turns an error in what `path` holds into a UsageError that names it."""
+        try:
+            yield
+        except (FormError, OSError) as error:
+            raise self._damaged(path, str(error)) from error
 
     def write_metrics(self, numbers: dict[str, Any]) -> None:
         """Writes the numbers by themselves to `metrics.json`, in one step."""
@@ -205,6 +252,10 @@ class RunFolder(Folder):
         code = experiment_file.read_bytes()
         write_whole(self.path / "experiment.py", code)
         trust.remember_code(self.id, code)
+
+
+def _array_file(fold: int) -> Path:
+    return Path(FOLDER, f"fold{fold}.npz")
 
 
 def _require_whole(record: dict[str, Any]) -> None:

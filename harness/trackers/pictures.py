@@ -11,11 +11,10 @@ from harness.util.console import only_a_picture
 def draw_fold(folder: RunFolder, fold: int) -> None:
     """The confusion matrix of one fold's validation."""
     with only_a_picture():
-        from harness.plots.every import draw_confusions  # matplotlib takes half a second, and can wait
+        from harness.plots.predictions import draw_confusions  # matplotlib takes half a second, and can wait
 
         name = f"{folder.record['name']}, fold {fold}: confusion"
-        rows = [p for p in folder.predictions() if p.fold == fold]
-        draw_confusions(folder.plots, name, rows, folder.classes, prefix=f"fold{fold}-")
+        draw_confusions(folder.plots, name, folder.predictions().of_fold(fold), prefix=f"fold{fold}-")
 
 
 def draw_run(folder: RunFolder) -> None:
@@ -31,11 +30,11 @@ def draw_run(folder: RunFolder) -> None:
             best = {found["fold"]: found["best_epoch"] for found in folder.record.get("folds", [])}
             draw_curves(folder.plots / "curves.png", name, rows, best)
     with only_a_picture():
-        from harness.plots.every import draw_predictions
+        from harness.plots.predictions import draw_predictions
 
         predictions = folder.predictions()
-        if predictions:
+        if len(predictions):
             kind = "out of fold" if folder.record["experiment"].get("folds") else "hold-out"
             kind = "test" if folder.record.get("kind") == "test" else kind
             root = Path(folder.record["data"]["folder"]) if folder.was_made_here else None
-            draw_predictions(folder.plots, f"{name}, {kind}", predictions, folder.classes, root)
+            draw_predictions(folder.plots, f"{name}, {kind}", predictions, root)

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,17 +20,17 @@ from harness.cache.store import GB, Cache
 from harness.config.experiment import Experiment
 from harness.config.fields import plain
 from harness.data.loading import Batches, ImageSource, Key, Source, Views
-from harness.data.pixels import DECODER, Pixels
-from harness.data.transforms import Augment, Transform, as_square, augmentation, seeded
+from harness.data.pixels import DECODER
+from harness.data.transforms import Augment, as_square, augmentation, seeded
 from harness.engine.trainer import Callback, State, Trainer
 from harness.errors import TrainingError
-from harness.models.prefix import CannotCutError, Cut, cut, digest
+from harness.models.prefix import CannotCutError, Cut, digest
+from harness.training.plan import Plan
 from harness.util.console import counted, say
 
 BATCH_SIZE = 64  # images that the prefix takes at once
 VERSION = 1  # of how features are computed here
 SHARE = 0.5  # of the cache's limit that one entry may take
-_shapes: dict[Any, tuple[int, ...]] = {}  # of the features of an image, by (architecture, frozen part, image size)
 
 
 class Features:
@@ -100,7 +99,7 @@ class StillFrozen(Callback):
 def why_live(experiment: Experiment) -> str:
     """Why a frozen prefix must run in every epoch, with what to do about it; nothing where it need not.
 
-    It may have to for reasons of the model, too: then `find_cut` raises.
+    It may have to for reasons of the model, too: then `cut` raises.
     """
     if not experiment.cache:
         return "cache=false keeps nothing: -s cache=true"
@@ -113,34 +112,22 @@ def why_live(experiment: Experiment) -> str:
     return ""
 
 
-def find_cut(experiment: Experiment, model: nn.Module, images: int, cache: Cache) -> Cut:
-    """Where to cut a model with a frozen part. Raises CannotCutError where that cannot be, or takes too much room."""
-    key = (experiment.model, experiment.freeze, experiment.image_size)
-    found = cut(model, experiment.image_size, _shapes.get(key))
-    if isinstance(experiment.model, str):  # a function may make another model the next time
-        _shapes[key] = found.shape
-    size = 4 * images * int(np.prod(found.shape)) * (1 + (experiment.views or 0))
+def require_room(shape: tuple[int, ...], images: int, views: int | None, cache: Cache) -> None:
+    """Raises CannotCutError if features of that shape would take too much of the cache."""
+    size = 4 * images * int(np.prod(shape)) * (1 + (views or 0))
     if size > SHARE * cache.limit:
         raise CannotCutError(
             f"its output would take {size / GB:.0f} GB, of {cache.limit / GB:.0f} GB for the whole cache: "
             f"HARNESS_CACHE_GB={2 * size // GB + 1}, or freeze more"
         )
-    return found
 
 
-def feature_sources(
-    experiment: Experiment,
-    found: Cut,
-    pixels: Pixels,
-    indices: Sequence[int],
-    transform: Transform,
-    trainer: Trainer,
-    cache: Cache,
-) -> tuple[Source, Source]:
+def feature_sources(plan: Plan, found: Cut, indices: Sequence[int], trainer: Trainer) -> tuple[Source, Source]:
     """(of training, of validation): the features of the images at `indices`, computed now or found in the cache.
 
-    The model whose prefix it is must be on the trainer's device. Raises DataError where an image is gone.
+    The model whose prefix it is must be on the trainer's device. Raises DataError if an image is gone.
     """
+    experiment, pixels, transform = plan.experiment, plan.pixels, plan.model.transform
     parts = {
         "prefix": digest(found.prefix),
         "transform": transform.to_dict(),
@@ -155,7 +142,7 @@ def feature_sources(
 
     def computed(augment: Augment | None, items: Mapping[str, Key], recipe: Recipe) -> Rows:
         source = ImageSource(pixels, transform, augment, experiment.seed)
-        return cache.rows(recipe, list(items), lambda missing: _compute(found, source, items, missing, trainer))
+        return plan.cache.rows(recipe, list(items), lambda missing: _compute(found, source, items, missing, trainer))
 
     hashes, half = pixels.hashes, trainer.precision.dtype
     rows = computed(None, {hashes[i]: (1, i) for i in indices}, Recipe("features", about, parts))

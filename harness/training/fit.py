@@ -1,4 +1,4 @@
-"""An experiment and a split in, a `Result` out: the one place that wires a fit together."""
+"""Trains one fold of a `Plan`: the one place that wires a fit together."""
 
 from __future__ import annotations
 
@@ -10,15 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from harness.cache.store import Cache, open_cache
 from harness.config.experiment import Experiment
 from harness.config.fields import plain
-from harness.data.check import check_images
-from harness.data.folders import Images
-from harness.data.pixels import Pixels
-from harness.data.splits import Split
 from harness.engine.callbacks import (
     BestPredictions,
     EarlyStopping,
@@ -29,12 +25,15 @@ from harness.engine.callbacks import (
 )
 from harness.engine.trainer import Callback, Trainer
 from harness.errors import TrainingError
-from harness.evaluation.accuracy import Accuracy, Prediction, measure
-from harness.training.batches import feed
+from harness.evaluation.accuracy import Accuracy
+from harness.evaluation.predictions import Predictions
+from harness.runs.run_folder import RunFolder
+from harness.training.batches import FitBatches, fit_batches
 from harness.training.compiled import compile_model
 from harness.training.first_batch import FirstBatch
+from harness.training.model import new_model
 from harness.training.optimizers import make_loss, make_optimizer, make_scheduler
-from harness.training.prepared import PreparedModel, prepare_model
+from harness.training.plan import Plan
 from harness.util.console import say
 from harness.util.memory import keep_freed_memory
 
@@ -42,18 +41,30 @@ OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory") 
 
 
 @dataclass(frozen=True)
-class Result:
-    """One fit: its best epoch, and what that epoch's weights said of each validation image."""
+class FoldResult:
+    """One fit: its best epoch, and what that epoch's weights predict for each validation image.
 
-    experiment: Experiment
-    fold: int  # 1-based
-    history: tuple[dict[str, float], ...]  # one row per epoch
-    best_epoch: int  # 1-based; its weights are the checkpoint's, its numbers the ones reported
+    Attributes:
+        fold: 1-based.
+        history: One row per epoch.
+        best_epoch: 1-based; its weights are the checkpoint's, its numbers the ones reported.
+        stop_reason: Why the fit ended before its last epoch; None if it did not.
+        checkpoint: The file of the best epoch.
+        predictions: Of the validation images.
+        seconds: Training with validation, decoding included.
+    """
+
+    fold: int
+    history: tuple[dict[str, float], ...]
+    best_epoch: int
     stop_reason: str | None
     checkpoint: Path
-    predictions: tuple[Prediction, ...]
-    accuracy: Accuracy
-    seconds: float  # training with validation, decoding included
+    predictions: Predictions
+    seconds: float
+
+    @property
+    def accuracy(self) -> Accuracy:
+        return self.predictions.accuracy
 
     @property
     def loss(self) -> float:
@@ -76,85 +87,75 @@ class Result:
 
 
 def train(
-    experiment: Experiment,
-    images: Images,
-    split: Split,
-    *,
-    checkpoints: Path,
-    fold: int = 1,
-    title: str = "",
-    logs: Sequence[Callback] = (),
-    shows: Sequence[Callback] = (),
+    plan: Plan,
+    fold: int,
+    folder: RunFolder,
+    watchers: Sequence[Callback] = (),
     ends: Sequence[Callback] | None = None,
-    plots: Path | None = None,
-    keep_last: bool = True,
-    device: str | torch.device = "auto",
-    data_digest: str | None = None,
-    pixels: Pixels | None = None,
-    cache: Cache | None = None,
-) -> Result:
-    """Trains one model on `split.train`, judges it on `split.valid` each epoch, and keeps its best epoch.
+) -> FoldResult:
+    """Trains one model on a fold's training images, validates it each epoch, and keeps its best epoch.
 
-    `logs` are callbacks that see each epoch after those of the experiment, and before anything can end the fit; `shows`
-    come after them, and after the first batch has been drawn into the folder `plots`, if one is given. `ends` come
-    last, and are by default a progress bar. Without `keep_last` the last epoch has no checkpoint. `pixels` are the
-    decoded images, where they are at hand. Raises HarnessError for anything with a name; what a function of the user's
-    raises propagates unchanged.
+    Args:
+        plan: Every decision of the run.
+        fold: One of `plan.splits`.
+        folder: Where checkpoints and the picture of the first batch go.
+        watchers: Callbacks that see each epoch after those of the experiment, before anything can end the fit.
+        ends: The last callbacks; by default a progress bar.
+
+    Raises:
+        TrainingError: No memory is left, the loss is not a number, or no epoch ended.
+        HarnessError: Anything else with a name. What a function of the user's raises propagates unchanged.
     """
     started = time.perf_counter()
-    pixels = pixels or check_images(images, experiment.image_size).pixels
-    assert pixels is not None
-    prepared = prepare_model(experiment, images.classes, fold)
-    bare = Trainer(precision=experiment.precision, device=device)
-    bare.channels_last = bare.device.type != "mps" and prepared.channels_last
-    if bare.device.type == "cpu":
+    experiment, split = plan.experiment, plan.splits[fold]
+    model, _ = new_model(experiment, plan.model.weights, plan.images.classes, fold)
+    arithmetic: Any = {
+        "precision": plan.precision,
+        "device": plan.device,
+        "channels_last": plan.model.channels_last,
+    }
+    if plan.device.type == "cpu":
         keep_freed_memory()
-    with _named_out_of_memory(experiment, fold, bare.device), contextlib.ExitStack() as stack:
-        fed = feed(experiment, prepared, pixels, split, bare, cache or open_cache(say))
+    with _named_out_of_memory(experiment, fold, plan.device), contextlib.ExitStack() as stack:
+        fed = fit_batches(plan, split, model, Trainer(**arithmetic))
         stack.callback(fed.close)
-        content = _checkpoint_content(experiment, images, prepared, fold) | {"data_digest": data_digest}
         best = BestPredictions(experiment.monitor)
-        saver = ModelCheckpoint(checkpoints, experiment.monitor, prefix=f"fold{fold}-", content=content, last=keep_last)
-        first = (
-            FirstBatch(plots / f"fold{fold}-batch.png", images.classes, prepared.transform.picture, fed.images)
-            if plots
-            else None
+        saver = ModelCheckpoint(
+            folder.checkpoints,
+            experiment.monitor,
+            prefix=f"fold{fold}-",
+            content=_checkpoint_content(plan, fold),
+            last=not plan.lean,
         )
         trainer = Trainer(
             copy.deepcopy(make_loss(experiment)),  # it may hold state: each fold begins anew
             [
                 *copy.deepcopy(experiment.callbacks),
                 *fed.guards,
-                *logs,
-                *([first] if first else []),
-                *shows,
+                *_first_batch(plan, fold, folder, fed),
+                *watchers,
                 TerminateOnNaN(),
                 best,
                 saver,
                 *_optional_callbacks(experiment),
-                *([ProgressBar(title)] if ends is None else ends),
+                *([ProgressBar(plan.title(fold))] if ends is None else ends),
             ],
-            precision=experiment.precision,
-            device=device,
-            channels_last=bare.channels_last,
+            **arithmetic,
         )
         if experiment.compile:
             fed.training.set_epoch(1)
-            say(f"{title}  {compile_model(prepared.model, trainer, next(iter(fed.training)))}".strip())
-        optimizer = make_optimizer(experiment, prepared.model)
-        if fed.light and bare.device.type == "cpu":
+            say(f"{plan.title(fold)}  {compile_model(model, trainer, next(iter(fed.training)))}")
+        optimizer = make_optimizer(experiment, model)
+        if plan.one_thread:
             stack.enter_context(_one_thread())
-        state = trainer.fit(prepared.model, optimizer, fed.training, fed.validation, experiment.epochs)
-    predictions = _predictions(images, split, fold, best)
-    return Result(
-        experiment=experiment,
+        state = trainer.fit(model, optimizer, fed.training, fed.validation, experiment.epochs)
+    return FoldResult(
         fold=fold,
         history=tuple(state.history),
         best_epoch=saver.best_epoch,
         stop_reason=state.stop_reason,
         checkpoint=saver.best_path,
-        predictions=predictions,
-        accuracy=measure(predictions),
+        predictions=_predictions(plan, fold, best),
         seconds=time.perf_counter() - started,
     )
 
@@ -186,15 +187,23 @@ def _named_out_of_memory(experiment: Experiment, fold: int, device: torch.device
         ) from error
 
 
-def _checkpoint_content(experiment: Experiment, images: Images, prepared: PreparedModel, fold: int) -> dict[str, Any]:
+def _checkpoint_content(plan: Plan, fold: int) -> dict[str, Any]:
     """What a checkpoint holds besides the weights: all that it takes to build the model and feed it."""
     return {
-        "architecture": plain(experiment.model),
-        "classes": list(images.classes),
-        "transform": prepared.transform.to_dict(),
-        "experiment": experiment.to_dict(),
+        "architecture": plain(plan.experiment.model),
+        "classes": list(plan.images.classes),
+        "transform": plan.model.transform.to_dict(),
+        "experiment": plan.experiment.to_dict(),
         "fold": fold,
+        "data_digest": plan.digest,
     }
+
+
+def _first_batch(plan: Plan, fold: int, folder: RunFolder, fed: FitBatches) -> list[Callback]:
+    if plan.lean:
+        return []
+    picture = folder.plots / f"fold{fold}-batch.png"
+    return [FirstBatch(picture, plan.images.classes, plan.model.transform.picture, fed.images)]
 
 
 def _optional_callbacks(experiment: Experiment) -> list[Callback]:
@@ -207,23 +216,21 @@ def _optional_callbacks(experiment: Experiment) -> list[Callback]:
     return callbacks
 
 
-def _predictions(images: Images, split: Split, fold: int, best: BestPredictions) -> tuple[Prediction, ...]:
+def _predictions(plan: Plan, fold: int, best: BestPredictions) -> Predictions:
     if best.logits is None:
         raise TrainingError(
             f"fold {fold} has no best epoch",
             "no epoch ended, or the metric to monitor was never a number",
             "remove the callback that stops the fit at once, or -s monitor=valid_loss",
         )
-    labels = torch.tensor([images.labels[i] for i in split.valid])
-    if not torch.equal(best.targets, labels):
+    images, valid = plan.images, plan.splits[fold].valid
+    labels = np.array([images.labels[i] for i in valid], np.int64)
+    if not np.array_equal(best.targets.numpy(), labels):
         raise TrainingError(
             f"the validation of fold {fold} was not of its images",
             "a callback replaced batches of the validation by others, so predictions cannot be told apart",
             'in that callback: if state.phase == "train"',
         )
-    return tuple(
-        Prediction(images.paths[i], fold, images.classes[images.labels[i]], images.classes[top], tuple(row))
-        for i, top, row in zip(
-            split.valid, best.logits.argmax(1).tolist(), best.logits.double().softmax(1).tolist(), strict=True
-        )
-    )
+    paths = tuple(images.paths[i] for i in valid)
+    probabilities = best.logits.double().softmax(1).numpy()
+    return Predictions(images.classes, paths, np.full(len(paths), fold), labels, probabilities)

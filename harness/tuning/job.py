@@ -10,9 +10,10 @@ from typing import Any
 
 from harness.config.experiment import Experiment
 from harness.runs.study_folder import StudyFolder
+from harness.training.plan import Plan, frozen_part
 from harness.tuning.records import ACCURACY, LOSS
 from harness.tuning.space import Space, structure
-from harness.workflows.plan import Plan, frozen_part, vary
+from harness.workflows.make_plan import vary
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,8 @@ class Job:
         """How trials differ in what they cost."""
         size = plan.experiment.image_size
         other = f" at {size} px" if size != self.experiment.image_size else ""
-        return (
-            f"{frozen_part(plan.experiment.freeze)} frozen{'' if plan.once or not plan.frozen else ', run live'}{other}"
-        )
+        live = "" if plan.once or not plan.model.frozen else ", run live"
+        return f"{frozen_part(plan.experiment.freeze)} frozen{live}{other}"
 
 
 def scored_by_image(experiment: Experiment, metric: str) -> bool:

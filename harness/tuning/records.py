@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
-from harness.evaluation.accuracy import Accuracy, Prediction
-from harness.training.fit import Result
+from harness.evaluation.accuracy import Accuracy
+from harness.evaluation.predictions import Predictions
+from harness.training.fit import FoldResult
 from harness.tuning.forms import TrialAttributes, TrialFold
 from harness.util.checked import FormError, checked, form
 
@@ -46,14 +47,13 @@ class FoldRecord:
         return self.right.astype(np.float64) if self.losses is None else -self.losses
 
     @classmethod
-    def of(cls, result: Result, metric: str, classes: Sequence[str]) -> FoldRecord:
-        """Of a fold that has been trained. `classes` are in the order of the probabilities."""
-        known = result.predictions
+    def of(cls, result: FoldResult, metric: str) -> FoldRecord:
+        """Of a fold that has been trained."""
         return cls(
             fold=result.fold,
             value=result.history[result.best_epoch - 1][metric],
-            right=np.array([p.label == p.predicted for p in known]),
-            losses=_losses(known, classes) if metric == LOSS else None,
+            right=result.predictions.right,
+            losses=_losses(result.predictions) if metric == LOSS else None,
             curve=tuple(row["valid_accuracy"] for row in result.history),
             seconds=result.seconds,
             loop_seconds=sum(row["train_seconds"] + row["valid_seconds"] for row in result.history),
@@ -203,9 +203,8 @@ def _is_fold(name: str) -> bool:
     return name.startswith("fold") and name[4:].isdecimal() and len(name) < 10
 
 
-def _losses(predictions: Sequence[Prediction], classes: Sequence[str]) -> NDArray[np.float64]:
-    chosen = np.array([p.probabilities[classes.index(p.label)] for p in predictions])
-    losses: NDArray[np.float64] = -np.log(np.maximum(chosen, np.finfo(np.float64).tiny))
+def _losses(predictions: Predictions) -> NDArray[np.float64]:
+    losses: NDArray[np.float64] = -np.log(np.maximum(predictions.of_true_class, np.finfo(np.float64).tiny))
     return losses
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,7 @@ from harness.util.addresses import short_address, without_secrets
 from harness.util.console import say
 from harness.util.packages import installed
 from harness.workflows.crossval import record_of
-from harness.workflows.plan import make_plan
+from harness.workflows.make_plan import make_plan
 
 METRICS = (ACCURACY, LOSS)
 NOT_SHARED = ("trackers", "workers", "cache", "test_data", "min_accuracy", "data", "weights")  # or told by content
@@ -70,6 +71,7 @@ def prepare(
     space = Space(experiment, search_space(path) or default_space(experiment))
     distributions, examples = space.draw()
     plan = make_plan(experiment, device=options.device, skip_corrupt=options.skip_corrupt)
+    plan = dataclasses.replace(plan, lean=True)
     job = Job(
         plan=plan,
         space=space,

@@ -18,6 +18,7 @@ from harness.errors import UsageError
 from harness.runs.run_folder import RunFolder
 from harness.trackers.kept import kept
 from harness.trackers.tensorboard.run import event_files
+from harness.training.plan import Plan
 from harness.tuning.job import Job
 from harness.tuning.pruning import CHANCE, chance_to_win, chance_within_fold
 from harness.tuning.records import ACCURACY, FoldRecord, TrialRecord, loop_seconds, pooled
@@ -26,7 +27,6 @@ from harness.tuning.study import Claim, Study
 from harness.util.addresses import without_secrets
 from harness.util.files import write_whole
 from harness.workflows.crossval import finished_folds, fold_by_fold, record_of
-from harness.workflows.plan import Plan
 
 PRUNED = "pruned "  # how the reason begins for which such a fold was ended early
 
@@ -52,10 +52,8 @@ def run_trial(
     folder = _folder(job, plan, claim)
     judge = Judge(job, study, plan)
     with kept(folder, [name for name in job.trackers if name == "tensorboard"], pictures=False) as tracking:
-        for found in fold_by_fold(
-            plan, folder, tracking, ends=lambda fold: [*judge.within(fold), *shows(fold)], lean=True
-        ):
-            record = FoldRecord.of(found.results[-1], job.metric, plan.images.classes)
+        for found in fold_by_fold(plan, folder, tracking, lambda fold: [*judge.within(fold), *shows(fold)]):
+            record = FoldRecord.of(found.results[-1], job.metric)
             judge.folds.append(record)
             study.note(claim.record, f"fold{record.fold}", record.to_plain())
             if not job.pareto:

@@ -23,7 +23,7 @@ HAS_LOCKS = fcntl is not None
 BLOCK = 1 << 20  # bytes
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes | memoryview) -> None:
     """Replaces the file at `path` by `content` in one step. Raises StorageError, and then leaves nothing behind."""
     with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)

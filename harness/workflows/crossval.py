@@ -1,28 +1,31 @@
-"""Folds in, one `Result` per fold and the out-of-fold predictions out: one run that contains its folds."""
+"""Cross-validates a plan: one run that contains its folds, with one `FoldResult` each and out-of-fold predictions."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from harness.config.experiment import Experiment
 from harness.engine.callbacks import EpochLog
 from harness.engine.trainer import Callback
-from harness.evaluation.accuracy import Accuracy, Prediction, mean_and_deviation, measure
+from harness.evaluation.accuracy import Accuracy, mean_and_deviation
+from harness.evaluation.predictions import Predictions
 from harness.runs import provenance
 from harness.runs.run_folder import RunFolder
 from harness.trackers.follower import Follower
 from harness.trackers.kept import kept
 from harness.trackers.pictures import draw_fold
 from harness.trackers.tracking import Tracking
-from harness.training.fit import Result, train
-from harness.workflows.plan import Plan, make_plan
+from harness.training.fit import FoldResult, train
+from harness.training.plan import Plan
+from harness.workflows.make_plan import make_plan
 
 NO_HISTORY = {"fold", "time", "step"}  # of a row of `metrics.jsonl`: what the log of epochs has added
 
@@ -33,24 +36,24 @@ class CrossValidation:
 
     experiment: Experiment
     run_dir: Path
-    results: tuple[Result, ...]
+    results: tuple[FoldResult, ...]
     classes: tuple[str, ...]
 
-    @property
-    def predictions(self) -> tuple[Prediction, ...]:
+    @cached_property
+    def predictions(self) -> Predictions:
         """Out-of-fold: every validation image once."""
-        return tuple(prediction for result in self.results for prediction in result.predictions)
+        return Predictions.join([result.predictions for result in self.results])
 
     @property
     def accuracy(self) -> Accuracy:
         """Pooled over all out-of-fold predictions, so that folds of unequal size count by their images."""
-        return measure(self.predictions)
+        return self.predictions.accuracy
 
     @property
     def baseline(self) -> float:
         """The accuracy of always naming the most frequent class."""
-        counted = Counter(prediction.label for prediction in self.predictions)
-        return max(counted.values()) / counted.total()
+        counts = np.bincount(self.predictions.labels)
+        return int(counts.max()) / int(counts.sum())
 
     @property
     def fit_seconds(self) -> float:
@@ -103,74 +106,56 @@ def fold_by_fold(
     plan: Plan,
     folder: RunFolder,
     tracking: Tracking,
-    *,
     ends: Callable[[int], Sequence[Callback]] | None = None,
-    lean: bool = False,
 ) -> Iterator[CrossValidation]:
     """What was found so far, after each fold of the plan: trained now, or, where the folder holds it already, before.
 
-    `ends` gives the callbacks that come last in a fold, by default a progress bar. `lean` is for one of many runs: no
-    pictures, and of the checkpoints only the best epoch's.
+    `ends` gives the callbacks that come last in a fold, by default a progress bar.
     """
-    kept_results = {result.fold: result for result in finished_folds(plan, folder)}
-    results: list[Result] = []
-    for fold, split in plan.splits.items():
-        if fold in kept_results:
-            results.append(kept_results[fold])
+    done = {result.fold: result for result in finished_folds(plan, folder)}
+    results: list[FoldResult] = []
+    for fold in plan.splits:
+        if fold in done:
+            results.append(done[fold])
         else:
             log = EpochLog(folder.metrics, fold)
-            result = train(
-                plan.experiment,
-                plan.images,
-                split,
-                checkpoints=folder.checkpoints,
-                fold=fold,
-                title=f"fold {fold}/{plan.experiment.folds}" if plan.experiment.folds else "hold-out",
-                logs=[log],
-                shows=[tracking.callback(log)],
-                ends=None if ends is None else ends(fold),
-                plots=None if lean else folder.plots,
-                keep_last=not lean,
-                device=plan.device,
-                data_digest=plan.digest,
-                pixels=plan.pixels,
-                cache=plan.cache,
-            )
-            results.append(result)
+            last = None if ends is None else ends(fold)
+            results.append(train(plan, fold, folder, [log, tracking.callback(log)], last))
             found = CrossValidation(plan.experiment, folder.path, tuple(results), plan.images.classes)
-            folder.write_predictions(found.predictions, found.classes)
+            folder.write_predictions(results[-1].predictions)
             folder.update(**found.to_dict())
-            if not lean:
+            if not plan.lean:
                 draw_fold(folder, fold)
             tracking.fold_ended(fold)
         yield CrossValidation(plan.experiment, folder.path, tuple(results), plan.images.classes)
 
 
-def finished_folds(plan: Plan, folder: RunFolder) -> list[Result]:
-    """The results of the folds that have ended in a run of this plan, read from its folder, if all of them is there."""
+def finished_folds(plan: Plan, folder: RunFolder) -> list[FoldResult]:
+    """The results of the folds that have ended in a run of this plan, read from its folder.
+
+    A fold is left out if anything of it is missing: an epoch, a prediction or its checkpoint.
+    """
     rows, predictions = folder.epochs(), folder.predictions()
     results = []
     for found in folder.record.get("folds", []):
-        own = tuple(prediction for prediction in predictions if prediction.fold == found["fold"])
+        own = predictions.of_fold(found["fold"])
         history = [
             {name: value for name, value in row.items() if name not in NO_HISTORY}
             for row in rows
             if row["fold"] == found["fold"]
         ]
-        labels = plan.splits[found["fold"]].valid if found["fold"] in plan.splits else ()
-        whole = [p.path for p in own] == [plan.images.paths[i] for i in labels] and len(history) == found["epochs"]
+        valid = plan.splits[found["fold"]].valid if found["fold"] in plan.splits else ()
+        whole = list(own.paths) == [plan.images.paths[i] for i in valid] and len(history) == found["epochs"]
         if not whole or not folder.checkpoint_of(found).is_file():
             continue
         results.append(
-            Result(
-                experiment=plan.experiment,
+            FoldResult(
                 fold=found["fold"],
                 history=tuple(history),
                 best_epoch=found["best_epoch"],
                 stop_reason=found["stop_reason"],
                 checkpoint=folder.checkpoint_of(found),
                 predictions=own,
-                accuracy=measure(own),
                 seconds=found["seconds"],
             )
         )
@@ -187,11 +172,19 @@ def record_of(plan: Plan) -> dict[str, Any]:
         "experiment": experiment.to_dict(),
         "origins": {name: experiment.origin(name) for name in fields},
         "git": provenance.git_state(),
-        "data": plan.data_record(),
-        "weights": plan.weights,
+        "data": {
+            "folder": str(plan.images.root),
+            "images": len(plan.images),
+            "classes": plan.images.counts(),
+            "digest": plan.digest,
+            "dvc": plan.dvc,
+            "ignored": len(plan.images.ignored),
+            "skipped": plan.skipped,
+        },
+        "weights": plan.model.weights_note,
         "weights_md5": provenance.weights_md5(experiment.weights),
-        "parameters": {"trainable": plan.trainable, "frozen": plan.frozen},
-        "frozen_part": "run once per image" if plan.once else "run in every epoch" if plan.frozen else None,
+        "parameters": {"trainable": plan.model.trainable, "frozen": plan.model.frozen},
+        "frozen_part": "run once per image" if plan.once else "run in every epoch" if plan.model.frozen else None,
         "device": str(plan.device),
         "precision": dataclasses.asdict(plan.precision),
         "seed": experiment.seed,

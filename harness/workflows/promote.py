@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import DataError, GateError, UsageError
-from harness.evaluation.accuracy import TOLD_APART, discordant, paired_exact_test
+from harness.evaluation.accuracy import TOLD_APART, paired_exact_test
+from harness.evaluation.predictions import discordant
 from harness.models.saved import load_model
 from harness.runs import provenance
 from harness.runs.champion import CHECKPOINT, FOLDER, OF_RUN, RUNS, Champion, alone, install, keep, next_number, present
@@ -91,7 +92,8 @@ def promote(
             "forced": not verdict.passed or bool(why_not),
             **_record(run, checkpoint, verdict, comparison),
         }
-        small = {name: run.inside(name).read_bytes() for name in OF_RUN if (run.path / name).is_file()}
+        names = [name for name in (*OF_RUN, *run.array_files()) if (run.path / name).is_file()]
+        small = {name: run.inside(name).read_bytes() for name in names}
         keep(record, {CHECKPOINT: checkpoint, **small}, folder)
         install(record["number"], folder)
     return Promotion(Champion(record, folder), run, verdict, comparison)

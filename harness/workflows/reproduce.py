@@ -11,13 +11,15 @@ from typing import Any
 
 from harness.config.experiment import Experiment
 from harness.errors import DataError, GateError, UsageError
-from harness.evaluation.accuracy import discordant, measure, paired_exact_test
+from harness.evaluation.accuracy import paired_exact_test
+from harness.evaluation.predictions import discordant
 from harness.runs import provenance
 from harness.runs.run_folder import RunFolder
+from harness.training.plan import Plan
 from harness.util.text import few
 from harness.workflows.crossval import CrossValidation, cross_validate
+from harness.workflows.make_plan import make_plan
 from harness.workflows.own_model import COPY, load_copy, may_run
-from harness.workflows.plan import Plan, make_plan
 
 IDENTICAL, WITHIN, DIFFERENT = "bit-identical", "within the interval", "different"
 OWN = ("model", "augment", "optimizer", "scheduler", "loss", "callbacks")  # fields that take a function
@@ -65,7 +67,7 @@ def planned(folder: RunFolder, device: str = "auto", trusted: bool = False) -> P
     record = folder.record
     if record.get("kind") == "test":
         raise UsageError(f"{folder.path} is a test, and no training", "it has no folds", "harness test MODEL again")
-    if not folder.predictions():
+    if not len(folder.predictions()):
         raise UsageError(f"{folder.path} has no result to compare with", "none of its folds has ended", "harness list")
     if not record.get("splits"):
         raise UsageError(f"{folder.path} cannot be made again", "its record names no folds", "harness list")
@@ -117,8 +119,9 @@ def differences(folder: RunFolder, plan: Plan) -> list[Difference]:
 def compare(old: RunFolder, new: RunFolder) -> Outcome:
     """The second result beside the first."""
     first, second = old.predictions(), new.predictions()
-    then, now = measure(first), measure(second)
-    called = {p.path: p.predicted for p in second}
+    then, now = first.accuracy, second.accuracy
+    called = {path: second.classes[top] for path, top in zip(second.paths, second.predicted, strict=True)}
+    before = {path: first.classes[top] for path, top in zip(first.paths, first.predicted, strict=True)}
     same = first == second and _numbers(old) == _numbers(new)
     low, high = then.interval
     word = IDENTICAL if same else WITHIN if low <= now.value <= high else DIFFERENT
@@ -126,7 +129,7 @@ def compare(old: RunFolder, new: RunFolder) -> Outcome:
         word,
         str(then),
         str(now),
-        sum(called.get(p.path, p.predicted) != p.predicted for p in first),
+        sum(called.get(path, name) != name for path, name in before.items()),
         paired_exact_test(*discordant(first, second)),
     )
 

@@ -7,8 +7,11 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from harness.config.experiment_file import folder_name
 from harness.data.check import Check, check_images, copies_in, undecodable_error
@@ -17,7 +20,8 @@ from harness.data.loading import Batches, EpochSampler, ImageSource
 from harness.data.pixels import Pixels
 from harness.engine.trainer import Trainer, choose_device
 from harness.errors import DataError, GateError, UsageError
-from harness.evaluation.accuracy import Accuracy, Prediction, measure
+from harness.evaluation.accuracy import Accuracy
+from harness.evaluation.predictions import Predictions
 from harness.evaluation.scores import ClassScore, Indices, by_class, confusion, log_loss
 from harness.models.build import supports_channels_last
 from harness.models.saved import SavedModel
@@ -40,17 +44,28 @@ class Verdict:
     run_dir: Path
     model: SavedModel
     images: Images
-    predictions: tuple[Prediction, ...]
-    loss: float  # mean cross-entropy, whatever loss the training made small
-    per_class: tuple[ClassScore, ...]
-    confusion: Indices  # (classes, classes) counts, a row for each true class
+    predictions: Predictions
     min_accuracy: float
     notes: tuple[str, ...]
     seen_before: str  # which of the images the model was trained on, as a note says it; nothing where it is none
 
     @property
     def accuracy(self) -> Accuracy:
-        return measure(self.predictions)
+        return self.predictions.accuracy
+
+    @property
+    def loss(self) -> float:
+        """The mean cross-entropy, whatever the loss function of the training was."""
+        return log_loss(self.predictions.labels, self.predictions.probabilities)
+
+    @cached_property
+    def per_class(self) -> list[ClassScore]:
+        return by_class(self.predictions.labels, self.predictions.predicted, self.model.classes)
+
+    @property
+    def confusion(self) -> Indices:
+        """(classes, classes) counts, a row for each true class."""
+        return confusion(self.predictions.labels, self.predictions.predicted, len(self.model.classes))
 
     @property
     def passed(self) -> bool:
@@ -130,10 +145,8 @@ def judge(
     with kept(folder, _mirrors(model, trackers)):
         assert check.pixels is not None
         predictions = _predict(trainer, model, check.pixels)
-        verdict = Verdict(
-            folder.path, model, images, predictions, *_scores(predictions, model), gate, tuple(notes), seen
-        )
-        folder.write_predictions(predictions, model.classes)
+        verdict = Verdict(folder.path, model, images, predictions, gate, tuple(notes), seen)
+        folder.write_predictions(predictions)
         folder.write_metrics(verdict.to_dict())
         folder.update(**verdict.to_dict())
     return verdict
@@ -200,7 +213,7 @@ def _also_trained_on(model: SavedModel, images: Images, check: Check) -> list[st
     return copies_in(training, images, check)
 
 
-def _predict(trainer: Trainer, model: SavedModel, pixels: Pixels) -> tuple[Prediction, ...]:
+def _predict(trainer: Trainer, model: SavedModel, pixels: Pixels) -> Predictions:
     """As the validation of a fold does: the same arithmetic, the same order of memory, no augmentation."""
     images, size = pixels.images, model.transform.image_size
     trainer.channels_last = trainer.device.type != "mps" and supports_channels_last(model.model, size)
@@ -209,19 +222,13 @@ def _predict(trainer: Trainer, model: SavedModel, pixels: Pixels) -> tuple[Predi
     sampler = EpochSampler(range(len(images)), BATCH_SIZE, seed=0, shuffle=False)
     batches = Batches(ImageSource(pixels, model.transform), images.labels, sampler, device=trainer.device)
     logits = trainer.predict(model.model, counted(batches, len(batches), "testing"))
-    rows = zip(images.paths, images.labels, logits.argmax(1).tolist(), logits.double().softmax(1).tolist(), strict=True)
-    return tuple(
-        Prediction(path, model.fold or 0, model.classes[label], model.classes[top], tuple(probabilities))
-        for path, label, top, probabilities in rows
+    return Predictions(
+        model.classes,
+        tuple(images.paths),
+        np.full(len(images), model.fold or 0),
+        np.array(images.labels, np.int64),
+        logits.double().softmax(1).numpy(),
     )
-
-
-def _scores(predictions: Sequence[Prediction], model: SavedModel) -> tuple[float, tuple[ClassScore, ...], Indices]:
-    from harness.plots.every import as_arrays
-
-    labels, predicted, probabilities = as_arrays(predictions, model.classes)
-    scores = tuple(by_class(labels, predicted, model.classes))
-    return log_loss(labels, probabilities), scores, confusion(labels, predicted, len(model.classes))
 
 
 def _mirrors(model: SavedModel, trackers: Sequence[str] | None) -> list[str]:

@@ -25,7 +25,13 @@ def test_what_is_printed_and_what_is_written(call: Call, project: Path, tracked:
     assert "class   precision  recall     F1  support" in outcome.out
     assert outcome.out.rstrip().splitlines()[-1].startswith("gate        PASS: ")
     (folder,) = (project / "runs/tiny").iterdir()
-    assert {path.name for path in folder.iterdir()} == {"run.json", "metrics.json", "predictions.csv", "plots"}
+    assert {path.name for path in folder.iterdir()} == {
+        "run.json",
+        "metrics.json",
+        "predictions.csv",
+        "predictions",
+        "plots",
+    }
 
 
 def test_below_the_gate_is_exit_code_3_and_json_says_why(

@@ -5,10 +5,11 @@ import os
 import socket
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from harness.errors import StorageError, UsageError
-from harness.evaluation.accuracy import Prediction
+from harness.evaluation.predictions import Predictions
 from harness.runs.run_folder import RunFolder, find_run, latest_runs
 
 DATA = {"folder": "data", "images": 2, "classes": {"forest": 1, "sea": 1}, "digest": f"{'0' * 32}.dir"}
@@ -31,12 +32,18 @@ def test_two_runs_of_the_same_second_have_folders_of_their_own(tmp_path: Path) -
     assert {folder.path for folder in latest_runs(tmp_path)} == folders
 
 
-def test_predictions_are_written_whole_each_time(tmp_path: Path) -> None:
-    folder = RunFolder.create(tmp_path, "trial", {})
-    rows = [Prediction(f"sea/{i}.jpg", 1, "sea", "forest", (0.5, 0.5)) for i in range(3)]
-    for count in (1, 3):
-        folder.write_predictions(rows[:count], ["forest", "sea"])
-        assert len((folder.path / "predictions.csv").read_text().splitlines()) == 1 + count
+def test_write_predictions_keeps_each_fold_and_a_table_of_all(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, "trial", EMPTY)
+    parts = []
+    for fold in (1, 2):
+        paths = tuple(f"sea/{fold}{i}.jpg" for i in range(3))
+        shares = np.full((3, 2), (0.25, 0.75))
+        parts.append(Predictions(("forest", "sea"), paths, np.full(3, fold), np.ones(3, int), shares))
+        folder.write_predictions(parts[-1])
+        assert len((folder.path / "predictions.csv").read_text().splitlines()) == 1 + 3 * fold
+        for reader in (folder, RunFolder.open(folder.path)):
+            assert reader.predictions() == Predictions.join(parts)
+    assert sorted(path.name for path in (folder.path / "predictions").iterdir()) == ["fold1.npz", "fold2.npz"]
 
 
 def test_runs_whose_process_is_gone_have_died_and_others_are_left_alone(tmp_path: Path) -> None:
@@ -91,7 +98,7 @@ def test_the_best_fold_is_the_most_accurate_and_of_equal_ones_that_of_the_lower_
 
 def test_damaged_predictions(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path, "trial", EMPTY)
-    assert folder.predictions() == []
+    assert len(folder.predictions()) == 0
     (folder.path / "predictions.csv").write_text("path,label\n")
     with pytest.raises(UsageError, match="damaged"):
         folder.predictions()

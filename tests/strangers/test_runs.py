@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from harness.errors import RemoteError, StorageError
@@ -219,9 +220,23 @@ PREDICTIONS = [
 def test_a_line_of_predictions_of_another_form_is_refused(sandbox: Sandbox, line: str) -> None:
     text = "path,fold,label,predicted,p_forest,p_sea\n" + line.format(outside=sandbox.outside) + "\n"
     (sandbox.run / "predictions.csv").write_text(text)
+    shutil.rmtree(sandbox.run / "predictions")  # as version 0.1.0 left its runs
     outcome = sandbox.runs("reproduce", sandbox.run, "--dry-run")
     assert (outcome.code, len(outcome.error_lines)) == (2, 3)
     assert "predictions.csv cannot be read" in outcome.err
+
+
+def test_an_array_file_of_another_form_is_refused(sandbox: Sandbox) -> None:
+    path = sandbox.run / "predictions/fold1.npz"
+    with np.load(path) as arrays:
+        content = {name: arrays[name] for name in arrays}
+    paths = content["paths"].tobytes().split(b"\0")
+    for odd in (b"../../../outside/keep.txt", str(sandbox.outside / "keep.txt").encode()):
+        joined = np.frombuffer(b"\0".join([odd, *paths[1:]]), np.uint8)
+        np.savez(path, **(content | {"paths": joined}))
+        outcome = sandbox.runs("reproduce", sandbox.run, "--dry-run")
+        assert (outcome.code, len(outcome.error_lines)) == (2, 3)
+        assert "fold1.npz cannot be read" in outcome.err
 
 
 LINKS = ["plots", "checkpoints", "fold1", "fold1/train", "run.json", "metrics.jsonl", "predictions.csv", ".sending"]

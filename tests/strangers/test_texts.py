@@ -45,9 +45,9 @@ def test_odd_names_are_harmless_in_all_that_a_run_and_a_test_show(sandbox: Sandb
     assert not [cell for row in rows for cell in row if cell.startswith(("=", "+", "-", "@"))]
     assert not [cell for row in rows for cell in row if CONTROL.search(cell) or "\n" in cell]
     read = folder.predictions()
-    assert {p.label for p in read} == {ODD, "forest"}
-    assert f"{ODD}/-\x07\n@x.jpg" in {p.path for p in read}
-    assert all((odd / p.path).is_file() for p in read)
+    assert {read.classes[label] for label in read.labels} == {ODD, "forest"}
+    assert f"{ODD}/-\x07\n@x.jpg" in read.paths
+    assert all((odd / path).is_file() for path in read.paths)
     summary = sandbox.project / "summary.md"
     tested = sandbox.runs("test", folder.path, "--data", odd, "--min-accuracy", 0, "--summary", summary)
     assert tested.code == 0
@@ -82,7 +82,7 @@ def test_names_that_mean_something_elsewhere_are_names_here(sandbox: Sandbox, sc
     write_experiment(sandbox.project / "experiments/odd.py", sandbox.project / "data", epochs=1)
     found = json.loads(sandbox.runs("run", "odd", "--json").out)
     folder = RunFolder.open(Path(found["run_dir"]))
-    assert {p.label for p in folder.predictions()} == {"forest", name}
+    assert {*folder.predictions().classes} == {"forest", name}
     text = (folder.path / "predictions.csv").read_text(encoding="utf-8", errors="surrogateescape")
     assert not [cell for row in csv.reader(text.splitlines(), delimiter=";") for cell in row if cell.startswith("=")]
     assert sandbox.runs("reproduce", folder.path, "--dry-run").code == 0

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ from harness.errors import TrainingError
 from harness.models.build import build
 from harness.models.saved import load_model
 from harness.workflows.crossval import CrossValidation, cross_validate
-from harness.workflows.plan import make_plan
+from harness.workflows.make_plan import make_plan
 from harness.workflows.test import judge
 
 
@@ -87,10 +88,10 @@ def test_features_give_the_results_of_images(
     assert computed(capsys.readouterr().err) == []
     for ours, theirs in zip(numbers(kept), numbers(live), strict=True):
         assert ours == pytest.approx(theirs, abs=1e-5 if precision == "fp32" else 1e-2)
-    same = [p.predicted for p in kept.predictions] == [p.predicted for p in live.predictions]
+    same = np.array_equal(kept.predictions.predicted, live.predictions.predicted)
     assert same or precision == "bf16"
-    for ours, theirs in zip(kept.predictions, live.predictions, strict=True):
-        assert ours.probabilities == pytest.approx(theirs.probabilities, abs=1e-5 if precision == "fp32" else 2e-2)
+    ours, theirs = kept.predictions.probabilities, live.predictions.probabilities
+    assert ours == pytest.approx(theirs, abs=1e-5 if precision == "fp32" else 2e-2)
 
 
 def test_an_image_goes_through_the_frozen_part_once_for_all_epochs_folds_and_runs(
@@ -142,9 +143,10 @@ def test_what_is_saved_is_the_whole_model_and_predicts_the_same(
     path = found.results[0].checkpoint
     assert set(checkpoint.load(path)["model"]) == set(build("small_cnn", 2, 32).state_dict())
     verdict = judge(load_model(path), path, scenery, runs=tmp_path / "tests", device="cpu", trackers=[])
-    again = {p.path: p.probabilities for p in verdict.predictions}
-    for prediction in found.predictions:
-        assert again[prediction.path] == pytest.approx(prediction.probabilities, abs=1e-6)
+    again = dict(zip(verdict.predictions.paths, verdict.predictions.probabilities, strict=True))
+    assert len(found.predictions)
+    for path, shares in zip(found.predictions.paths, found.predictions.probabilities, strict=True):
+        assert again[path] == pytest.approx(shares, abs=1e-6)
 
 
 class Looks(Callback):

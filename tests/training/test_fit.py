@@ -7,34 +7,32 @@ import pytest
 import torch
 
 from harness.config.experiment import Experiment
-from harness.data.folders import list_images
-from harness.data.loading import ImageSource
-from harness.data.pixels import Pixels
-from harness.data.splits import stratified_splits
-from harness.data.transforms import Transform
 from harness.engine.trainer import Callback, State
 from harness.errors import TrainingError
-from harness.training.batches import choose_workers
+from harness.runs.run_folder import RunFolder
 from harness.training.fit import train
-from harness.training.prepared import prepare_model
+from harness.training.model import new_model
+from harness.training.plan import Workers, choose_workers
+from harness.workflows.make_plan import make_plan
 
 SMALL = Experiment(model="small_cnn", weights=None, image_size=32, epochs=1, batch_size=8, precision="fp32")
 
 
-def test_workers_are_as_many_as_are_asked_for_or_as_augmentation_for_a_gpu_needs(scenery: Path) -> None:
-    pixels = Pixels(list_images(scenery), (), 16)
-    still, augmented = (ImageSource(pixels, Transform(16), augment) for augment in (None, torch.flipud))
+def test_workers_are_as_many_as_are_asked_for_or_as_augmentation_for_a_gpu_needs() -> None:
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
-    assert choose_workers(3, still, cpu) == 3
-    assert [choose_workers("auto", source, cpu) for source in (still, augmented)] == [0, 0]
-    assert choose_workers("auto", still, cuda) == 0
-    assert 1 <= choose_workers("auto", augmented, cuda) <= 16 or sys.platform != "linux"
+    assert choose_workers(3, False, cpu) == Workers(3, 3)
+    assert [choose_workers("auto", augmented, cpu) for augmented in (False, True)] == [Workers(0, 0)] * 2
+    assert choose_workers("auto", False, cuda) == Workers(0, 0)
+    found = choose_workers("auto", True, cuda)
+    assert 1 <= found.training <= 16 or sys.platform != "linux"
+    assert found.validation == 0
 
 
 def test_a_fresh_model_is_a_function_of_the_seed_and_the_fold() -> None:
     def head(seed: int, fold: int) -> list[float]:
-        prepared = prepare_model(SMALL.replace(seed=seed), ["a", "b"], fold)
-        return list(prepared.model.state_dict()["head.bias"].tolist())
+        model, note = new_model(SMALL.replace(seed=seed), None, ["a", "b"], fold)
+        assert note == "from scratch"
+        return list(model.state_dict()["head.bias"].tolist())
 
     assert head(0, 1) == head(0, 1)
     assert len({tuple(head(seed, fold)) for seed in (0, 1) for fold in (1, 2)}) == 4
@@ -45,9 +43,9 @@ def test_no_memory_left_says_which_batch_size_to_try(scenery: Path, tmp_path: Pa
         def on_batch_start(self, state: State) -> None:
             torch.empty(2**60)
 
-    images = list_images(scenery)
-    (split,) = stratified_splits(images, 0, 0)
+    plan = make_plan(SMALL.replace(data=str(scenery), folds=0, callbacks=[Greedy()]), device="cpu")
+    folder = RunFolder.create(tmp_path, "greedy", {})
     with pytest.raises(TrainingError, match="fold 1 ran out of memory on cpu") as caught:
-        train(SMALL.replace(callbacks=[Greedy()]), images, split, checkpoints=tmp_path, device="cpu")
+        train(plan, 1, folder)
     assert caught.value.fix == "-s batch_size=4"
-    assert (tmp_path / "fold1-last.pt").exists() is False  # no step was taken
+    assert not (folder.checkpoints / "fold1-last.pt").exists()  # no step was taken

@@ -76,14 +76,14 @@ def test_the_numbers_reported_are_those_of_the_saved_weights(scenery: Path, tmp_
         size = saved["transform"]["image_size"]
         model = build(saved["architecture"], len(saved["classes"]), size)
         model.load_state_dict(saved["model"])
-        indices = [images.paths.index(prediction.path) for prediction in result.predictions]
+        indices = [images.paths.index(path) for path in result.predictions.paths]
         pixels = check_images(images, size).pixels
         assert pixels is not None
         source = ImageSource(pixels, Transform(**saved["transform"]))
         batches = Batches(source, images.labels, EpochSampler(indices, 8, 0, shuffle=False))
         trainer = Trainer(device="cpu", precision="bf16", channels_last=True)
         again = trainer.predict(model, batches).double().softmax(1)
-        assert torch.equal(again, torch.tensor([p.probabilities for p in result.predictions], dtype=torch.float64))
+        assert torch.equal(again, torch.from_numpy(result.predictions.probabilities))
 
 
 def test_the_same_command_gives_the_same_numbers_whatever_the_workers(scenery: Path, tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def _numbers(history: tuple[dict[str, float], ...]) -> list[dict[str, float]]:
 
 
 def test_a_fold_by_itself_gives_what_it_gives_among_the_others(scenery: Path, tmp_path: Path) -> None:
-    from harness.workflows.plan import make_plan
+    from harness.workflows.make_plan import make_plan
 
     whole = run(scenery, tmp_path)
     alone = cross_validate(make_plan(whole.experiment, fold=2), runs=tmp_path)
@@ -125,13 +125,13 @@ def test_a_fold_by_itself_gives_what_it_gives_among_the_others(scenery: Path, tm
 
 
 def test_weights_that_were_trained_on_the_same_images_are_told(scenery: Path, tmp_path: Path) -> None:
-    from harness.workflows.plan import LEAK, make_plan
+    from harness.workflows.make_plan import LEAK, make_plan
 
     found = run(scenery, tmp_path)
     again = found.experiment.replace(weights=str(found.results[0].checkpoint))
     plan = make_plan(again)
     assert LEAK in plan.notes
-    assert "head included" in plan.weights
+    assert "head included" in plan.model.weights_note
     assert LEAK not in make_plan(found.experiment).notes
 
 
@@ -146,7 +146,7 @@ class Counting(torch.nn.Module):
 
 
 def test_a_loss_with_state_begins_anew_in_each_fold(scenery: Path, tmp_path: Path) -> None:
-    from harness.workflows.plan import make_plan
+    from harness.workflows.make_plan import make_plan
 
     whole = run(scenery, tmp_path, loss=Counting(), monitor="valid_loss")
     alone = cross_validate(make_plan(whole.experiment, fold=2), runs=tmp_path)

@@ -9,7 +9,7 @@ import pytest
 
 from harness.config.experiment_file import load
 from harness.errors import DataError, GateError, UsageError
-from harness.runs.predictions import read_predictions
+from harness.runs.predictions import read_csv
 from harness.runs.run_folder import RunFolder
 from harness.util.files import file_md5
 from harness.workflows.crossval import cross_validate
@@ -99,9 +99,9 @@ def test_another_result_is_judged_by_the_interval(run: RunFolder, tmp_path: Path
     head = "path,fold,label,predicted,p_forest,p_sea"
 
     def written(name: str, rows: list[str]) -> RunFolder:
-        folder = RunFolder.create(tmp_path, name, {"experiment": {}})
+        folder = RunFolder.create(tmp_path, name, {"experiment": {}, "data": {"classes": {"forest": 50, "sea": 50}}})
         (folder.path / "predictions.csv").write_text("\n".join([head, *rows]) + "\n")
-        assert len(read_predictions((folder.path / "predictions.csv").read_bytes())) == 100
+        assert len(read_csv((folder.path / "predictions.csv").read_bytes())) == 100
         return folder
 
     then = written("then", [*right, *wrong])

@@ -13,7 +13,7 @@ from harness.config.experiment import Experiment
 from harness.data.demo import draw
 from harness.errors import DataError, UsageError
 from harness.models.saved import load_model
-from harness.runs.predictions import read_predictions
+from harness.runs.predictions import read_csv
 from harness.workflows.crossval import cross_validate
 from harness.workflows.own_model import own_function
 from harness.workflows.test import Verdict, find_checkpoint, judge
@@ -38,8 +38,8 @@ def verdict(tracked: Tracked, data: Path | None, runs: Path, **options: Any) -> 
 
 def test_the_numbers_are_those_of_the_predictions(tracked: Tracked, unseen: Path, tmp_path: Path) -> None:
     found = verdict(tracked, unseen, tmp_path)
-    rows = read_predictions((found.run_dir / "predictions.csv").read_bytes())
-    labels, predicted = [row.label for row in rows], [row.predicted for row in rows]
+    rows = read_csv((found.run_dir / "predictions.csv").read_bytes())
+    labels, predicted = ([rows.classes[i] for i in column] for column in (rows.labels, rows.predicted))
     numbers = json.loads((found.run_dir / "metrics.json").read_text())
     assert numbers == found.to_dict()
     assert numbers["n"] == 15
@@ -59,15 +59,16 @@ def test_the_model_says_what_it_said_in_training(tracked: Tracked, scenery: Path
     """On the images of its own fold's validation, the logits of the run itself."""
     found = verdict(tracked, scenery, tmp_path)
     best = tracked.run.best_fold() or {}
-    ours = {p.path: p.probabilities for p in found.predictions}
-    for row in tracked.run.predictions():
-        if row.fold == best["fold"]:
-            assert ours[row.path] == pytest.approx(row.probabilities, abs=1e-5)
+    ours = dict(zip(found.predictions.paths, found.predictions.probabilities, strict=True))
+    own = tracked.run.predictions().of_fold(best["fold"])
+    assert len(own)
+    for path, shares in zip(own.paths, own.probabilities, strict=True):
+        assert ours[path] == pytest.approx(shares, abs=1e-5)
 
 
 def test_the_loss_is_the_mean_cross_entropy(tracked: Tracked, unseen: Path, tmp_path: Path) -> None:
     found = verdict(tracked, unseen, tmp_path)
-    logs = [p.probabilities[found.model.classes.index(p.label)] for p in found.predictions]
+    logs = found.predictions.of_true_class
     assert found.loss == pytest.approx(-torch.tensor(logs, dtype=torch.float64).log().mean().item())
 
 

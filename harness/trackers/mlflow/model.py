@@ -70,9 +70,10 @@ def _example(folder: RunFolder, saved: SavedModel, fold: int) -> torch.Tensor:
     """
     size = saved.transform.image_size
     root = Path(folder.record["data"]["folder"])
-    rows = folder.predictions() if folder.was_made_here else []
-    paths = [root / p.path for p in rows if p.fold == fold]
     try:
+        if not folder.was_made_here:
+            raise FileNotFoundError
+        paths = [root / path for path in folder.predictions().of_fold(fold).paths]
         squares = [resize(decode(path.read_bytes()), size) for path in (paths[0], paths[-1])]
         images = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2)
     except Exception:

@@ -8,8 +8,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from harness.runs.run_folder import RunFolder
 from harness.trackers.tensorboard import hparams
 from harness.trackers.tensorboard.events import Events
@@ -19,6 +17,7 @@ from harness.util.files import as_text
 
 SIDES = ("train", "valid")
 PNG = b"\x89PNG\r\n\x1a\n"
+CURVES = 20  # classes with a precision-recall curve of their own, a fold: more cannot be looked at
 NO_QUANTITY = {"fold", "time", "step", "epoch", "lr"}
 
 
@@ -74,10 +73,9 @@ class TensorBoard:
         side = f"fold{fold}/valid"
         for name in ("confusion", "confusion_normalised"):
             self._add_png(side, name, self._folder.plots / f"fold{fold}-{name}.png", step)
-        rows = [p for p in self._folder.predictions() if p.fold == fold]
-        for place, name in enumerate(self._folder.classes):
-            truth = np.array([p.label == name for p in rows])
-            scores = np.array([p.probabilities[place] for p in rows])
+        own = self._folder.predictions().of_fold(fold)
+        for place, name in enumerate(own.classes[:CURVES]):
+            truth, scores = own.labels == place, own.probabilities[:, place]
             curve = self._summary.pr_curve(f"precision_recall/{as_text(name)}", truth, scores)
             self._events(side).add(curve, step)
 

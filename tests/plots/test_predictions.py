@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness.evaluation.accuracy import Prediction
+from harness.evaluation.predictions import Predictions
 from harness.plots.curves import draw_curves
-from harness.plots.every import as_arrays, draw_predictions
 from harness.plots.gallery import SIDE, draw_errors, thumbnail
+from harness.plots.predictions import draw_predictions
 from harness.util.files import short
 
 NAMES = ["confusion", "confusion_normalised", "errors", "precision_recall", "reliability"]
 ODD = ("_hidden", "$x_1", "a^{b", "森", "x" * 80)
 
 
-def predictions(classes: tuple[str, ...], count: int, wrong: float = 0.2) -> list[Prediction]:
+def predictions(classes: tuple[str, ...], count: int, wrong: float = 0.2) -> Predictions:
     rng = np.random.default_rng(0)
     rows = []
     for number in range(count):
@@ -27,9 +27,9 @@ def predictions(classes: tuple[str, ...], count: int, wrong: float = 0.2) -> lis
         top = label if rng.random() > wrong else (label + 1) % len(classes)
         chances[top] += 1
         chances /= chances.sum()
-        name = classes[label]
-        rows.append(Prediction(f"{name}/{number}.jpg", 1, name, classes[top], tuple(chances.tolist())))
-    return rows
+        rows.append((f"{classes[label]}/{number}.jpg", label, chances))
+    paths, labels, probabilities = zip(*rows, strict=True)
+    return Predictions(classes, paths, np.ones(count, int), np.array(labels), np.array(probabilities))
 
 
 def size(path: Path) -> tuple[int, int]:
@@ -40,7 +40,7 @@ def size(path: Path) -> tuple[int, int]:
 
 @pytest.mark.parametrize("classes", [("sea", "forest"), tuple(f"class{i}" for i in range(20)), ODD], ids=len)
 def test_every_picture_for_2_for_20_and_for_odd_names(classes: tuple[str, ...], tmp_path: Path) -> None:
-    draw_predictions(tmp_path, "a $title_", predictions(classes, 300), classes, tmp_path)
+    draw_predictions(tmp_path, "a $title_", predictions(classes, 300), tmp_path)
     assert sorted(path.stem for path in tmp_path.glob("*.png")) == NAMES
     for name in NAMES:
         width, height = size(tmp_path / f"{name}.png")
@@ -50,8 +50,10 @@ def test_every_picture_for_2_for_20_and_for_odd_names(classes: tuple[str, ...], 
 
 @pytest.mark.parametrize("count", [1, 3], ids=["one image", "one class only"])
 def test_very_few_predictions(count: int, tmp_path: Path) -> None:
-    rows = [row for row in predictions(("sea", "forest"), 6, wrong=0) if row.label == "sea"][:count]
-    draw_predictions(tmp_path, "few", rows, ("sea", "forest"), tmp_path)
+    probabilities = np.full((count, 2), (0.8, 0.2))
+    paths = tuple(f"sea/{number}.jpg" for number in range(count))
+    rows = Predictions(("sea", "forest"), paths, np.ones(count, int), np.zeros(count, int), probabilities)
+    draw_predictions(tmp_path, "few", rows, tmp_path)
     assert len(list(tmp_path.glob("*.png"))) == len(NAMES)
 
 
@@ -59,13 +61,14 @@ def test_the_gallery_shows_the_surest_errors_first_with_their_own_pixels(tmp_pat
     colours = {"mild": (255, 0, 0), "bad": (0, 255, 0), "right": (0, 0, 255)}
     for name, colour in colours.items():
         Image.new("RGB", (64, 32), colour).save(tmp_path / f"{name}.png")
-    rows = [
-        Prediction("mild.png", 1, "sea", "forest", (0.6, 0.4)),
-        Prediction("bad.png", 1, "sea", "forest", (0.9, 0.1)),
-        Prediction("right.png", 1, "sea", "sea", (0.0, 1.0)),
-        Prediction("gone.png", 1, "sea", "forest", (0.7, 0.3)),
-    ]
-    draw_errors(tmp_path / "out.png", "errors", rows, ("forest", "sea"), tmp_path)
+    rows = Predictions(
+        ("forest", "sea"),
+        ("mild.png", "bad.png", "right.png", "gone.png"),
+        np.ones(4, int),
+        np.ones(4, int),
+        np.array([(0.6, 0.4), (0.9, 0.1), (0.0, 1.0), (0.7, 0.3)]),
+    )
+    draw_errors(tmp_path / "out.png", "errors", rows, tmp_path)
     with Image.open(tmp_path / "out.png") as image:
         pixels = np.asarray(image.convert("RGB")).astype(int)
     at = {name: np.argwhere((abs(pixels - colour) < 40).all(2)).mean(0) for name, colour in list(colours.items())[:2]}
@@ -92,10 +95,7 @@ def test_curves_of_one_epoch_of_unequal_folds_and_of_what_is_no_number(tmp_path:
     assert size(tmp_path / "one.png") == size(tmp_path / "many.png")
 
 
-def test_predictions_as_arrays_and_long_names() -> None:
-    rows = [Prediction("a", 1, "sea", "forest", (0.6, 0.4))]
-    labels, predicted, probabilities = as_arrays(rows, ["forest", "sea"])
-    assert (labels.tolist(), predicted.tolist(), probabilities.tolist()) == ([1], [0], [[0.6, 0.4]])
+def test_long_names_are_cut_in_the_middle() -> None:
     assert short("a_very_long_name_of_a_class_7") == "a_very_long_…ass_7"
     assert len(short("x" * 50)) == 18
     assert short("sea") == "sea"

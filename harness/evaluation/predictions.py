@@ -1,0 +1,107 @@
+"""`Predictions`: what models said of images that they were not trained on, as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.evaluation.accuracy import Accuracy
+from harness.evaluation.scores import Floats, Indices
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """The predictions of N images. Nothing here is a Python object per probability.
+
+    Attributes:
+        classes: Names, in the order of the columns of `probabilities`.
+        paths: (N,) below the folder of the images.
+        folds: (N,) the fold, 1-based, in which the image was validated; 0 for a model of no fold.
+        labels: (N,) true class indices.
+        probabilities: (N, classes) softmax of the logits, 64-bit.
+    """
+
+    classes: tuple[str, ...]
+    paths: tuple[str, ...]
+    folds: Indices
+    labels: Indices
+    probabilities: Floats
+
+    def __post_init__(self) -> None:
+        n = len(self.paths)
+        if self.probabilities.shape != (n, len(self.classes)) or self.labels.shape != (n,) or self.folds.shape != (n,):
+            raise ValueError("paths, folds, labels and probabilities are not of the same images and classes")
+
+    @classmethod
+    def none(cls, classes: Sequence[str]) -> Predictions:
+        """Predictions of no image."""
+        empty = np.zeros(0, np.int64)
+        return cls(tuple(classes), (), empty, empty, np.zeros((0, len(classes))))
+
+    @classmethod
+    def join(cls, parts: Sequence[Predictions]) -> Predictions:
+        """All parts, one after the other. They must be of the same classes, and there must be one at least."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            parts[0].classes,
+            tuple(path for part in parts for path in part.paths),
+            np.concatenate([part.folds for part in parts]),
+            np.concatenate([part.labels for part in parts]),
+            np.concatenate([part.probabilities for part in parts]),
+        )
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @cached_property
+    def predicted(self) -> Indices:
+        """(N,) the most probable class of each image; the first of equal ones."""
+        found: Indices = self.probabilities.argmax(1) if len(self) else np.zeros(0, np.int64)
+        return found
+
+    @cached_property
+    def right(self) -> NDArray[np.bool_]:
+        """(N,) whether the predicted class is the true one."""
+        found: NDArray[np.bool_] = self.predicted == self.labels
+        return found
+
+    @property
+    def accuracy(self) -> Accuracy:
+        """Pooled over all images. There must be one at least."""
+        return Accuracy(int(self.right.sum()), len(self))
+
+    @property
+    def of_true_class(self) -> Floats:
+        """(N,) the probability of the true class."""
+        found: Floats = self.probabilities[np.arange(len(self)), self.labels]
+        return found
+
+    def of_fold(self, fold: int) -> Predictions:
+        """Those of one fold, in the same order."""
+        chosen = np.flatnonzero(self.folds == fold)
+        if len(chosen) == len(self):
+            return self
+        paths = tuple(self.paths[i] for i in chosen)
+        return Predictions(self.classes, paths, self.folds[chosen], self.labels[chosen], self.probabilities[chosen])
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both are of the same images and classes, and equal to the bit."""
+        return (
+            isinstance(other, Predictions)
+            and (self.classes, self.paths) == (other.classes, other.paths)
+            and np.array_equal(self.folds, other.folds)
+            and np.array_equal(self.labels, other.labels)
+            and np.array_equal(self.probabilities, other.probabilities)
+        )
+
+
+def discordant(first: Predictions, second: Predictions) -> tuple[int, int]:
+    """(images that `first` alone has right, images that `second` alone has right), of the images that both predict."""
+    right = dict(zip(second.paths, second.right.tolist(), strict=True))
+    pairs = [(a, right[path]) for path, a in zip(first.paths, first.right.tolist(), strict=True) if path in right]
+    return sum(a and not b for a, b in pairs), sum(b and not a for a, b in pairs)

@@ -1,0 +1,43 @@
+"""All pictures of a set of predictions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.evaluation.predictions import Predictions
+from harness.evaluation.scores import calibration, confusion
+from harness.plots.confusion import draw_confusion
+from harness.plots.gallery import draw_errors
+from harness.plots.precision_recall import draw_precision_recall
+from harness.plots.reliability import draw_reliability
+
+
+def draw_confusions(folder: Path, title: str, predictions: Predictions, prefix: str = "") -> None:
+    """Draws `confusion.png` in images, and `confusion_normalised.png` in percent of each class."""
+    counts = confusion(predictions.labels, predictions.predicted, len(predictions.classes))
+    classes = predictions.classes
+    draw_confusion(folder / f"{prefix}confusion.png", title, counts, classes, normalised=False)
+    draw_confusion(folder / f"{prefix}confusion_normalised.png", title, counts, classes, normalised=True)
+
+
+def draw_predictions(folder: Path, title: str, predictions: Predictions, root: Path | None) -> None:
+    """Draws confusion, precision-recall, reliability and a gallery of the worst errors, as PNGs in `folder`.
+
+    Args:
+        folder: Where the pictures go.
+        title: Of each picture, before what it shows.
+        predictions: At least one.
+        root: The folder in which the paths of the predictions begin; None for no gallery.
+    """
+    labels, probabilities = predictions.labels, predictions.probabilities
+    draw_confusions(folder, f"{title}: confusion", predictions)
+    draw_precision_recall(
+        folder / "precision_recall.png",
+        f"{title}: precision and recall",
+        labels,
+        probabilities,
+        predictions.classes,
+    )
+    draw_reliability(folder / "reliability.png", f"{title}: reliability", calibration(labels, probabilities))
+    if root is not None:
+        draw_errors(folder / "errors.png", f"{title}: the worst errors", predictions, root)

@@ -1,0 +1,94 @@
+"""The model of one fold before its first step: seeded, built, with its weights, its prefix frozen."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from harness.config.experiment import Experiment
+from harness.config.fields import plain
+from harness.errors import ModelError
+from harness.models.build import build
+from harness.models.freezing import freeze
+from harness.models.prefix import CannotCutError, Cut, cut
+from harness.models.weights import Weights, imagenet_weights, weights_from_file
+from harness.training.plan import Plan
+
+
+def start_weights(experiment: Experiment) -> Weights | None:
+    """The weights that training starts from; None for a model that starts from scratch.
+
+    A function makes its own model: for it, the default "imagenet" means nothing.
+
+    Raises:
+        ModelError: The file is missing, damaged, or holds no weights.
+        RemoteError: ImageNet weights cannot be downloaded.
+    """
+    if experiment.weights is None or (callable(experiment.model) and experiment.weights == "imagenet"):
+        return None
+    if experiment.weights == "imagenet":
+        return imagenet_weights(plain(experiment.model))
+    return weights_from_file(Path(experiment.weights))
+
+
+def new_model(
+    experiment: Experiment, weights: Weights | None, classes: Sequence[str], fold: int, check: bool = False
+) -> tuple[nn.Module, str]:
+    """Builds the model of one fold, loads `weights` into it and freezes its prefix.
+
+    Global random generators are seeded first: what is random in the model, and in all that follows, is a function of
+    (seed, fold).
+
+    Args:
+        experiment: What to build, what to freeze of it, and the seed.
+        weights: The weights to load, as `start_weights` gives them.
+        classes: Names of the classes, one logit each.
+        fold: 1-based.
+        check: Whether to send blank images through the model first.
+
+    Returns:
+        The model, and one sentence about its weights.
+
+    Raises:
+        ModelError: The model, its weights, or what to freeze of it is not possible.
+    """
+    _seed_everything(experiment.seed, fold)
+    model = build(experiment.model, len(classes), experiment.image_size, check)
+    note = "from scratch" if isinstance(experiment.model, str) else "as the experiment's own function makes them"
+    if weights is not None:
+        note = weights.load_into(model, plain(experiment.model), classes)
+    freeze(model, experiment.freeze)
+    return model, note
+
+
+def cut_again(plan: Plan, model: nn.Module) -> Cut:
+    """Cuts a fold's model where the plan's model was cut.
+
+    Raises ModelError if it cannot be cut there: a function of the user's has returned another model than before.
+    """
+    try:
+        # the plan has shown that the parts are the whole; a function may return another model each time
+        found = cut(model, plan.experiment.image_size, plan.model.features if plan.named_model else None)
+        why = "" if found.shape == plan.model.features else f"its frozen part gives {found.shape} now"
+    except CannotCutError as error:
+        why = str(error)
+    if why:
+        raise ModelError(
+            f"{plain(plan.experiment.model)} returned another model than before the run",
+            why,
+            "let it return the same layers each time, or -s cache=false",
+        )
+    return found
+
+
+def _seed_everything(seed: int, fold: int) -> None:
+    """Every global generator that a model, a callback or a loss may draw from. Augmentations have their own."""
+    words = np.random.SeedSequence((seed, fold)).generate_state(3)
+    torch.manual_seed(int(words[0]))
+    np.random.seed(words[1])
+    random.seed(int(words[2]))

@@ -1,0 +1,181 @@
+"""`Plan`: every decision of a run, made once before its first step. What comes after reads it and decides nothing."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from harness.cache.store import Cache
+from harness.config.experiment import Experiment
+from harness.config.fields import plain
+from harness.data.folders import Images
+from harness.data.pixels import Pixels
+from harness.data.splits import Split
+from harness.data.transforms import Transform
+from harness.engine.precision import Precision
+from harness.models.weights import Weights
+
+LIGHT = 1_000_000  # trainable parameters on features that are a vector
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Number of processes that load batches; 0 loads them in the training process. Results do not depend on it."""
+
+    training: int
+    validation: int
+
+
+@dataclass(frozen=True)
+class ModelPlan:
+    """What was decided about the model, the same for each fold.
+
+    Attributes:
+        weights: To start from, read once; None from scratch.
+        weights_note: What was done about them, one sentence.
+        transform: From a decoded image to the model's input.
+        channels_last: Whether images and model are in that memory order.
+        trainable: Number of parameters.
+        frozen: Number of parameters.
+        features: Shape of one image's features if the frozen prefix runs once per image; None if it does not.
+        why_live: Why a frozen prefix runs in every epoch; empty if it does not, or if nothing is frozen.
+    """
+
+    weights: Weights | None
+    weights_note: str
+    transform: Transform
+    channels_last: bool
+    trainable: int
+    frozen: int
+    features: tuple[int, ...] | None
+    why_live: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do. `make_plan` makes it: it reads every image and builds the model once, but trains nothing.
+
+    Attributes:
+        experiment: The fields as written and overridden.
+        images: Paths and labels.
+        pixels: The images as far as they are decoded.
+        cache: Where features and decoded images are kept.
+        digest: MD5 of the images' names and contents.
+        dvc: The `.dvc` file that tracks the images, and whether they are what it says; None if there is none.
+        splits: By fold, 1-based: indices of training and validation images.
+        device: The device of the whole run.
+        precision: Of training and validation, with the reason for it.
+        model: What was decided about the model.
+        workers: Processes that load batches.
+        skipped: Images that cannot be decoded and are left out: path -> why.
+        notes: Warnings to show before the run starts.
+        lean: Whether this is one of many runs: no pictures, and no checkpoint but the best epoch's.
+        fast_dev_run: Whether the run only tries everything once; its numbers mean nothing.
+    """
+
+    experiment: Experiment
+    images: Images
+    pixels: Pixels
+    cache: Cache
+    digest: str
+    dvc: dict[str, Any] | None
+    splits: dict[int, Split]
+    device: torch.device
+    precision: Precision
+    model: ModelPlan
+    workers: Workers
+    skipped: dict[str, str]
+    notes: tuple[str, ...]
+    lean: bool = False
+    fast_dev_run: bool = False
+
+    @property
+    def named_model(self) -> bool:
+        """Whether the model is one of a library's, by name, and not made by a function of the user's."""
+        return isinstance(self.experiment.model, str)
+
+    @property
+    def once(self) -> bool:
+        """Whether the frozen prefix runs once per image, and not in every epoch."""
+        return self.model.features is not None
+
+    @property
+    def one_thread(self) -> bool:
+        """Whether a training step is so little work that a second thread only waits."""
+        is_vector = self.model.features is not None and len(self.model.features) == 1
+        return self.device.type == "cpu" and is_vector and self.model.trainable < LIGHT
+
+    def title(self, fold: int) -> str:
+        """A fold's name for people: "fold 2/5"."""
+        return f"fold {fold}/{self.experiment.folds}" if self.experiment.folds else "hold-out"
+
+    def lines(self) -> list[str]:
+        """The first lines of a run: what will happen, on what, and the warnings."""
+        experiment, first = self.experiment, next(iter(self.splits.values()))
+        folds = f"{len(self.splits)} of {experiment.folds} folds" if experiment.folds else "one hold-out"
+        counts = ", ".join(f"{name} {count}" for name, count in self.images.counts().items())
+        sides = f"{len(first.train)} to learn from, {len(first.valid)} to judge by"
+        frozen = frozen_part(experiment.freeze)
+        once = ", run once per image" if self.once else ""
+        count = torch.get_num_threads()
+        threads = f" ({count} thread{'s' if count > 1 else ''})" if self.device.type == "cpu" else ""
+        dev = ", two batches each: a fast dev run" if self.fast_dev_run else ""
+        return [
+            f"{experiment.name}: {folds} of {experiment.epochs} epochs{dev}",
+            f"  data       {self.images.root}: {len(self.images)} images ({counts}); {sides}",
+            f"  model      {_named(experiment.model)} at {experiment.image_size} px; {frozen} frozen{once}: "
+            f"{self.model.trainable:,} parameters to train, {self.model.frozen:,} frozen",
+            f"  weights    {self.model.weights_note}",
+            f"  training   {_named(experiment.optimizer)}, lr {experiment.lr:g}, "
+            f"weight decay {experiment.weight_decay:g}, batches of {experiment.batch_size}, "
+            f"scheduler {_named(experiment.scheduler)}, augmentation {_named(experiment.augment)}, "
+            f"loss {_named(experiment.loss)}",
+            f"  device     {self.device}{threads}, {self.precision.name}: {self.precision.reason}",
+            *(f"  note       {note}" for note in self.notes),
+        ]
+
+    def shortened(self) -> Plan:
+        """The same for one epoch of two batches a phase, spread over the classes: everything is gone through."""
+        most = 2 * self.experiment.batch_size
+        splits = {fold: Split(_spread(s.train, most), _spread(s.valid, most)) for fold, s in self.splits.items()}
+        experiment = self.experiment.override({"epochs": "1"})
+        return replace(self, experiment=experiment, splits=splits, fast_dev_run=True)
+
+
+def frozen_part(freeze: bool | str) -> str:
+    """For people: what of a model is frozen."""
+    if isinstance(freeze, str):
+        return f"all up to {freeze}"
+    return "all but the head" if freeze else "nothing"
+
+
+def _spread(indices: Sequence[int], most: int) -> tuple[int, ...]:
+    """At most `most` of the indices, evenly spaced."""
+    count = min(most, len(indices))
+    return tuple(indices[i * len(indices) // count] for i in range(count))
+
+
+def _named(value: Any) -> str:
+    """A setting for people: of a function, its name alone."""
+    return "none" if value is None else str(plain(value)).rpartition(":")[2]
+
+
+def choose_workers(asked: int | str, augmented: bool, device: torch.device) -> Workers:
+    """The loader processes for `asked`, which is a number or "auto".
+
+    Without augmentation, loading is copying; and on a CPU, loader processes take cores from the training.
+
+    Args:
+        asked: The experiment's `workers`.
+        augmented: Whether training images are augmented in each epoch.
+        device: The device of the run.
+    """
+    if isinstance(asked, int):
+        return Workers(asked, asked)
+    helps = augmented and device.type == "cuda" and sys.platform == "linux"
+    return Workers(min(16, max(1, (os.cpu_count() or 1) - 1)) if helps else 0, 0)

@@ -1,0 +1,179 @@
+"""Makes a run's `Plan`: checks data, model and machine, and takes every decision, before the first step."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from harness.cache.store import Cache, open_cache
+from harness.config.experiment import Experiment
+from harness.data.check import Check, check_images, undecodable_error
+from harness.data.folders import Images, list_images
+from harness.data.pixels import DECODER
+from harness.data.splits import Split, stratified_splits
+from harness.data.transforms import Transform
+from harness.engine.metrics import require_metric
+from harness.engine.precision import choose_precision
+from harness.engine.trainer import choose_device
+from harness.errors import UsageError
+from harness.models.build import supports_channels_last
+from harness.models.freezing import count_parameters
+from harness.models.prefix import CannotCutError, cut
+from harness.runs.provenance import dvc_state
+from harness.training.features import require_room, why_live
+from harness.training.model import new_model, start_weights
+from harness.training.optimizers import rehearse
+from harness.training.plan import ModelPlan, Plan, Workers, choose_workers
+from harness.training.warnings import data_notes, setting_notes, test_notes
+from harness.util.console import say
+
+MONITORS = ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy")  # what every run computes
+LEAK = "the weights were trained on these very images, so the accuracy will be too good: start from others to judge"
+
+
+def make_plan(
+    experiment: Experiment, *, fold: int | None = None, skip_corrupt: bool = False, device: str = "auto"
+) -> Plan:
+    """Checks the experiment against its data, its model and this machine, cheapest first. Raises HarnessError.
+
+    With `fold` (1-based) the plan is for that one only.
+    """
+    require_metric(experiment.monitor, MONITORS)
+    chosen = choose_device(device)
+    precision = choose_precision(experiment.precision, chosen)
+    images = list_images(experiment.data)
+    splits = _splits(images, experiment, fold)
+    cache = open_cache(say)
+    model = _plan_model(experiment, images, chosen, cache, fold or 1)
+    check = check_images(images, experiment.image_size, cache.items(**DECODER) if experiment.cache else ())
+    skipped = check.problems
+    if skipped and not skip_corrupt:
+        raise undecodable_error(check, images)
+    if skipped:
+        images, check = check.without(images)
+        splits = _splits(images, experiment, fold)
+    digest = check.digest(images)
+    assert check.pixels is not None
+    learned_here = model.weights is not None and model.weights.data_digest == digest
+    return Plan(
+        experiment=experiment,
+        images=images,
+        pixels=check.pixels,
+        cache=cache,
+        digest=digest,
+        dvc=dvc_state(images.root, _md5s(images, check)),
+        splits=splits,
+        device=chosen,
+        precision=precision,
+        model=model,
+        workers=_workers(experiment, model, chosen),
+        skipped=skipped,
+        notes=(
+            *data_notes(images, check, skipped),
+            *test_notes(experiment, images, check),
+            *setting_notes(experiment),
+            *_live_note(model),
+            *([LEAK] if learned_here else []),
+        ),
+    )
+
+
+def vary(plan: Plan, experiment: Experiment) -> Plan:
+    """The plan of another experiment; reuses `plan`'s images and folds.
+
+    Its `data`, `folds` and `seed` must be those of `plan.experiment`. Raises HarnessError.
+    """
+    model = _plan_model(experiment, plan.images, plan.device, plan.cache, next(iter(plan.splits)), plan)
+    pixels = plan.pixels
+    if experiment.image_size != plan.experiment.image_size:
+        check = check_images(
+            plan.images, experiment.image_size, plan.cache.items(**DECODER) if experiment.cache else ()
+        )
+        if check.problems or check.pixels is None:
+            raise undecodable_error(check, plan.images)
+        pixels = check.pixels
+    return replace(
+        plan,
+        experiment=experiment,
+        pixels=pixels,
+        precision=choose_precision(experiment.precision, plan.device),
+        model=model,
+        workers=_workers(experiment, model, plan.device),
+        notes=(*setting_notes(experiment), *_live_note(model)),
+    )
+
+
+def _plan_model(
+    experiment: Experiment, images: Images, device: torch.device, cache: Cache, fold: int, base: Plan | None = None
+) -> ModelPlan:
+    """Builds the model once, and all else that the experiment names. Weights that `base` has read are used again."""
+    _require_sendable(experiment)
+    reuses = base is not None and _same_weights(base.experiment, experiment)
+    weights = base.model.weights if base is not None and reuses else start_weights(experiment)
+    model, note = new_model(experiment, weights, images.classes, fold, check=True)
+    channels_last = device.type != "mps" and supports_channels_last(model, experiment.image_size)
+    rehearse(experiment, model, len(images.classes))
+    trainable, frozen = count_parameters(model)
+    transform = Transform(experiment.image_size)
+    if weights is not None:
+        transform = Transform(experiment.image_size, weights.mean, weights.std)
+    features, why_live = _prefix(experiment, model, len(images), cache)
+    return ModelPlan(weights, note, transform, channels_last, trainable, frozen, features, why_live)
+
+
+def _same_weights(one: Experiment, other: Experiment) -> bool:
+    return (one.model, one.weights) == (other.model, other.weights)
+
+
+def _prefix(experiment: Experiment, model: nn.Module, images: int, cache: Cache) -> tuple[tuple[int, ...] | None, str]:
+    """(shape of one image's features if a frozen prefix can run once per image, else why it cannot)."""
+    if experiment.freeze is False:
+        return None, ""
+    why = why_live(experiment)
+    if why:
+        return None, why
+    try:
+        shape = cut(model, experiment.image_size).shape
+        require_room(shape, images, experiment.views, cache)
+    except CannotCutError as error:
+        return None, str(error)
+    return shape, ""
+
+
+def _workers(experiment: Experiment, model: ModelPlan, device: torch.device) -> Workers:
+    return choose_workers(experiment.workers, experiment.augment is not None and model.features is None, device)
+
+
+def _live_note(model: ModelPlan) -> list[str]:
+    return [f"the frozen part runs in every epoch, which is slow: {model.why_live}"] if model.why_live else []
+
+
+def _require_sendable(experiment: Experiment) -> None:
+    """Elsewhere than on Linux, loader processes start anew, and cannot find a function of an experiment file."""
+    if sys.platform != "linux" and experiment.workers not in (0, "auto") and callable(experiment.augment):
+        raise UsageError(
+            "an augmentation of your own cannot be sent to loader processes",
+            f"on {sys.platform} they start as new interpreters, which do not know the experiment file",
+            "-s workers=0",
+        )
+
+
+def _md5s(images: Images, check: Check) -> dict[Path, str]:
+    """By absolute path; of files that were read."""
+    root = images.root.absolute()
+    return {root / path: md5 for path, md5 in zip(images.paths, check.hashes, strict=True) if md5}
+
+
+def _splits(images: Images, experiment: Experiment, fold: int | None) -> dict[int, Split]:
+    splits = dict(enumerate(stratified_splits(images, experiment.folds, experiment.seed), start=1))
+    if fold is None:
+        return splits
+    if fold not in splits:
+        raise UsageError(
+            f"there is no fold {fold}", f"the folds are {', '.join(map(str, splits))}", f"--fold {len(splits)}"
+        )
+    return {fold: splits[fold]}
