@@ -1,4 +1,4 @@
-"""A fit of a linear layer on points in a plane: a millisecond, and a real one."""
+"""Small real things: a fit of a linear layer on points in a plane, which takes a millisecond, and a record."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from harness.engine.trainer import Callback, State, Trainer
+from harness.runs.records import DataRecord, RunRecord, SplitSizes, Status
+from harness.runs.run_folder import now
 
 Batch = tuple[Tensor, Tensor]
 
@@ -23,3 +25,16 @@ def fit(*callbacks: Callback, epochs: int = 2, train: object = None, valid: obje
     trainer = Trainer(callbacks=callbacks, device="cpu", **{"precision": "fp32", **options})  # type: ignore[arg-type]
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     return trainer.fit(model, optimizer, train or examples(), valid or examples(20), epochs)  # type: ignore[arg-type]
+
+
+def run_record(name: str = "trial", **fields: object) -> RunRecord:
+    """The record of a run that has just begun, of one fold and two classes."""
+    values: dict[str, object] = {
+        "name": name,
+        "status": Status.RUNNING,
+        "started": now(),
+        "experiment": {},
+        "data": DataRecord("images", 100, {"forest": 50, "sea": 50}, "0" * 32 + ".dir"),
+        "splits": {"1": SplitSizes(1, 1)},
+    }
+    return RunRecord(**values | fields)  # type: ignore[arg-type]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from harness.cli import main as cli
 from harness.cli.output import echo, echo_json
+
+if TYPE_CHECKING:
+    from harness.runs.records import ChampionRecord
 
 
 @click.group("champion", short_help=cli.VERBS["champion"])
@@ -28,22 +31,23 @@ def promote(run: str, data: str | None, force: bool, trust: bool, runs: str, as_
 
     Exit code 3 where it is below its gate, or worse than the champion; nothing has changed then.
     """
+    from harness.runs.records import to_plain
     from harness.workflows.promote import promote as make
 
     made = make(run, data, force=force, trusted=trust, runs=Path(runs))
     notes = _kept(made.champion.record, made.run.path, trust)
     record = made.champion.record
     if as_json:
-        echo_json({**record, "notes": notes})
+        echo_json({**to_plain(record), "notes": notes})
         return
     rows = {
-        "model": f"{made.champion.checkpoint}, fold {record['checkpoint']['fold']} of {made.run.id}",
+        "model": f"{made.champion.checkpoint}, fold {record.checkpoint.fold} of {made.run.id}",
         "accuracy": f"{made.verdict.accuracy} on {made.verdict.images.root}",
         "gate": _gate(made.verdict.passed, made.verdict.min_accuracy),
         "compared": str(made.comparison) if made.comparison else _no_comparison(record),
         **{f"note {i}": note for i, note in enumerate(made.verdict.notes, start=1)},
     }
-    _print(f"champion {record['number']}: {record['run']['name']}", rows, notes)
+    _print(f"champion {record.number}: {record.run.name}", rows, notes)
 
 
 @command.command(short_help="Show what it is worth and where it came from.")
@@ -51,12 +55,13 @@ def promote(run: str, data: str | None, force: bool, trust: bool, runs: str, as_
 def show(as_json: bool) -> None:
     """Show the champion: what it is worth, and where it came from."""
     from harness.runs.champion import required
+    from harness.runs.records import to_plain
 
     champion = required()
     if as_json:
-        echo_json(champion.record)
+        echo_json(to_plain(champion.record))
         return
-    _print(f"champion {champion.number}: {champion.record['run']['name']}", _rows(champion.record), [])
+    _print(f"champion {champion.number}: {champion.record.run.name}", _rows(champion.record), [])
 
 
 @command.command()
@@ -65,20 +70,21 @@ def history(as_json: bool) -> None:
     """Show every champion there was."""
     from harness.runs.champion import history as every
     from harness.runs.champion import present
+    from harness.runs.records import to_plain
 
     records, now = every(), present()
     if as_json:
-        echo_json({"champions": records, "champion": now.number if now else None})
+        echo_json({"champions": to_plain(records), "champion": now.number if now else None})
         return
     if not records:
         echo("there was none yet: harness champion promote RUN")
     for record in records:
-        mark = "*" if now is not None and record["number"] == now.number else " "
-        forced = ", forced" if record["forced"] else ""
-        forced += f", rolled back {record['rolled_back'][:16]}" if "rolled_back" in record else ""
+        mark = "*" if now is not None and record.number == now.number else " "
+        forced = ", forced" if record.forced else ""
+        forced += f", rolled back {record.rolled_back[:16]}" if record.rolled_back else ""
         echo(
-            f"{mark} {record['number']:>3}  {record['promoted'][:16]}  {100 * record['test']['accuracy']:5.1f} % of "
-            f"{record['test']['n']}{forced}  {record['run']['name']} {record['run']['id']}"
+            f"{mark} {record.number:>3}  {record.promoted[:16]}  {100 * record.test.accuracy:5.1f} % of "
+            f"{record.test.n}{forced}  {record.run.name} {record.run.id}"
         )
 
 
@@ -89,15 +95,15 @@ def rollback() -> None:
 
     champion = back()
     notes = _kept(champion.record, None)
-    _print(f"champion {champion.number} again: {champion.record['run']['name']}", _rows(champion.record), notes)
+    _print(f"champion {champion.number} again: {champion.record.run.name}", _rows(champion.record), notes)
 
 
-def _kept(record: dict[str, Any], run: Path | None, trusted: bool = False) -> list[str]:
+def _kept(record: ChampionRecord, run: Path | None, trusted: bool = False) -> list[str]:
     """What became of the champion beyond its folder: MLflow's alias, DVC's version. Neither undoes a promotion."""
     return [*_registered(record, run, trusted), *_versioned()]
 
 
-def _registered(record: dict[str, Any], run: Path | None, trusted: bool) -> list[str]:
+def _registered(record: ChampionRecord, run: Path | None, trusted: bool) -> list[str]:
     from harness.errors import HarnessError
     from harness.runs.champion import note_version
     from harness.util.packages import installed
@@ -107,7 +113,7 @@ def _registered(record: dict[str, Any], run: Path | None, trusted: bool) -> list
     from harness.trackers.mlflow import registry
     from harness.workflows.own_model import own_function
 
-    version = record["registry"].get("version")
+    version = record.registry.version
     try:
         if version is None and run is not None:
             version = registry.register(run, record, own_function(run / "checkpoints" / "model", trusted))
@@ -132,27 +138,28 @@ def _versioned() -> list[str]:
     return [f"git commit {files} -m ...   keeps the version; harness data push   sends it"]
 
 
-def _rows(record: dict[str, Any]) -> dict[str, str]:
-    test, run = record["test"], record["run"]
-    low, high = (100 * bound for bound in test["interval"])
-    interval = f"95 % interval {low:.1f} to {high:.1f} %, n = {test['n']}"
-    data, git = run.get("data") or {}, run.get("git") or {}
-    dvc = data.get("dvc") or {}
-    comparison = record.get("comparison")
+def _rows(record: ChampionRecord) -> dict[str, str]:
+    test, run = record.test, record.run
+    low, high = (100 * bound for bound in test.interval)
+    interval = f"95 % interval {low:.1f} to {high:.1f} %, n = {test.n}"
+    code = (run.git.commit if run.git else None) or "no commit"
+    data = "" if run.data is None else f"{run.data.folder}: {run.data.digest}"
+    if run.data and run.data.dvc:
+        data += f", {run.data.dvc.file} {run.data.dvc.md5}"
     return {
-        "accuracy": f"{100 * test['accuracy']:.1f} % ({interval}) on {test['data']}",
-        "gate": _gate(test["gate"]["passed"], test["gate"]["min_accuracy"]),
-        "promoted": record["promoted"],
-        "run": f"{run['name']} {run['id']}, fold {record['checkpoint']['fold']}",
-        "code": f"{git.get('commit') or 'no commit'}{', with changes that no commit has' if git.get('dirty') else ''}",
-        "data": f"{data.get('folder')}: {data.get('digest')}" + (f", {dvc['file']} {dvc['md5']}" if dvc else ""),
-        "compared": comparison["says"] if comparison else _no_comparison(record),
-        "sha256": record["checkpoint"]["sha256"],
+        "accuracy": f"{100 * test.accuracy:.1f} % ({interval}) on {test.data}",
+        "gate": _gate(test.gate.passed, test.gate.min_accuracy),
+        "promoted": record.promoted,
+        "run": f"{run.name} {run.id}, fold {record.checkpoint.fold}",
+        "code": code + (", with changes that no commit has" if run.git and run.git.dirty else ""),
+        "data": data,
+        "compared": record.comparison.says if record.comparison else _no_comparison(record),
+        "sha256": record.checkpoint.sha256,
     }
 
 
-def _no_comparison(record: dict[str, Any]) -> str:
-    replaced = record.get("replaced")
+def _no_comparison(record: ChampionRecord) -> str:
+    replaced = record.replaced
     return "there was none before" if replaced is None else f"champion {replaced} knows other classes"
 
 

@@ -12,6 +12,7 @@ from harness.cli.output import echo, echo_json
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
+    from harness.runs.run_folder import RunFolder
     from harness.runs.study_folder import StudyFolder
 
 
@@ -22,14 +23,13 @@ if TYPE_CHECKING:
 def command(runs: str, count: int, as_json: bool) -> None:
     """Show the experiments in experiments/ and the latest runs."""
     from harness.config.experiment_file import files
-    from harness.runs.run_folder import latest_runs
-    from harness.runs.study_folder import studies
+    from harness.runs.find import latest_runs, latest_studies
 
     experiments = [_experiment(path) for path in files()]
     damaged: list[dict[str, Any]] = []
     every = latest_runs(Path(runs), lambda path, error: damaged.append(_unreadable(path, error.why)))
-    latest = [_run_or_nothing(folder.path, folder.record | {"status": folder.status}) for folder in every[:count]]
-    searched = [_study(folder) for folder in studies(Path(runs))]
+    latest = [_run(folder) for folder in every[:count]]
+    searched = [_study(folder) for folder in latest_studies(Path(runs))]
     if as_json:
         echo_json({"experiments": experiments, "studies": searched, "runs": latest, "unreadable": damaged})
         return
@@ -65,21 +65,16 @@ def _experiment(path: Path) -> dict[str, Any]:
 
 
 def _study(folder: StudyFolder) -> dict[str, Any]:
+    from harness.runs.records import Status
+
     trials = folder.trials()  # those of this machine, whether the study has ended or not
-    done = sum(trial.status in ("finished", "pruned", "failed") for trial in trials)
-    complete = [trial.record for trial in trials if trial.status == "finished" and "accuracy" in trial.record]
-    result = f"study {folder.record['name']}: {done} of {folder.record.get('trials')} trials"
-    best = max(complete, key=lambda record: record["accuracy"], default=None)
+    done = sum(trial.status in (Status.FINISHED, Status.PRUNED, Status.FAILED) for trial in trials)
+    complete = [trial.record for trial in trials if trial.status is Status.FINISHED and trial.record.accuracy]
+    result = f"study {folder.record.name}: {done} of {folder.record.trials} trials"
+    best = max(complete, key=lambda record: record.accuracy or 0.0, default=None)
     if best is not None:
-        result += f", the best {100 * best['accuracy']:.1f} % of {best['n']}"
+        result += f", the best {100 * (best.accuracy or 0.0):.1f} % of {best.n}"
     return {"study_dir": folder.path.as_posix(), "status": folder.status, "result": result}
-
-
-def _run_or_nothing(path: Path, record: dict[str, Any]) -> dict[str, Any]:
-    try:
-        return _run(path, record)
-    except (TypeError, ValueError, KeyError, AttributeError):  # somebody changed its run.json
-        return _unreadable(path, "")
 
 
 def _unreadable(path: Path, why: str) -> dict[str, Any]:
@@ -92,36 +87,38 @@ def _print_damaged(damaged: list[dict[str, Any]]) -> None:
         _print_columns(damaged, ["run_dir", "result"])
 
 
-def _run(path: Path, record: dict[str, Any]) -> dict[str, Any]:
-    low, high = record.get("interval") or (0.0, 0.0)
-    result = ""
-    if "accuracy" in record:
-        result = f"{100 * record['accuracy']:.1f} % of {record['n']} ({100 * low:.1f} to {100 * high:.1f} %)"
-    if record.get("fast_dev_run"):
+def _run(folder: RunFolder) -> dict[str, Any]:
+    record, result = folder.record, ""
+    if record.accuracy is not None and record.interval is not None:
+        low, high = record.interval
+        result = f"{100 * record.accuracy:.1f} % of {record.n} ({100 * low:.1f} to {100 * high:.1f} %)"
+    if record.fast_dev_run:
         result = "fast dev run"
-    if record.get("error"):
-        result += f"  {record['error']}"
+    if record.error:
+        result += f"  {record.error}"
     return {
-        "run_dir": path.as_posix(),
-        "status": record.get("status"),
+        "run_dir": folder.path.as_posix(),
+        "status": folder.status,
         "result": result.strip(),
-        "accuracy": record.get("accuracy"),
-        "differs": _differs(record),
+        "accuracy": record.accuracy,
+        "differs": _differs(folder),
     }
 
 
-def _differs(record: dict[str, Any]) -> str:
+def _differs(folder: RunFolder) -> str:
     """What was typed over the experiment's file, and which folds were trained if not all; of a test, of what."""
-    if record.get("kind") == "test":
-        passed = record.get("gate", {}).get("passed")
-        gate = "" if passed is None else f", gate {'passed' if passed else 'failed'}"
-        return f"test of {record['checkpoint']['file']} on {record['data']['folder']}{gate}"
-    origins, values = record.get("origins", {}), record.get("experiment", {})
+    from harness.runs.records import Status, TestRecord
+
+    record = folder.record
+    if isinstance(record, TestRecord):
+        gate = "" if record.gate is None else f", gate {'passed' if record.gate.passed else 'failed'}"
+        return f"test of {record.checkpoint.file} on {record.data.folder}{gate}"
+    origins, values = record.origins, record.experiment
     parts = [f"{name}={_typed(values.get(name))}" for name, origin in origins.items() if origin == "command line"]
-    folds = [str(fold.get("fold")) for fold in record.get("folds", [])]
-    if record.get("reproduces"):
-        parts.append(f"reproduces {record['reproduces']}")
-    if record.get("status") == "finished" and values.get("folds") and len(folds) < values["folds"]:
+    folds = [str(entry.fold) for entry in record.folds]
+    if record.reproduces:
+        parts.append(f"reproduces {record.reproduces}")
+    if folder.status is Status.FINISHED and values.get("folds") and len(folds) < values["folds"]:
         parts.append(f"fold {', '.join(folds)} only")
     return "  ".join(parts)
 

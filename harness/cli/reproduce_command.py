@@ -26,7 +26,8 @@ def command(run: str, dry_run: bool, trust: bool, device: str, runs: str, as_jso
     Exit code 3 where the result is a different one, 4 where the images are.
     """
     from harness.runs.champion import named_so
-    from harness.runs.run_folder import RunFolder, find_run
+    from harness.runs.find import find_run
+    from harness.runs.run_folder import RunFolder
     from harness.workflows.reproduce import compare, differences, planned, repeat
 
     champion = named_so(run)

@@ -87,7 +87,7 @@ def command(
         else:
             echo(*_table(chosen))
         return
-    trackers = RunFolder.open(found.run_dir).record["trackers"]
+    trackers = RunFolder.open(found.run_dir).record.trackers
     seconds = time.perf_counter() - STARTED
     if as_json:
         status = {"run_dir": str(found.run_dir), "status": "finished", "fast_dev_run": fast_dev_run}

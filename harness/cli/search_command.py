@@ -90,7 +90,7 @@ def command(experiment: str, settings: tuple[str, ...], limit: str | None, **opt
                 echo(*plan_lines(job, study, workers), err=True)
     if dry_run:
         if as_json:
-            echo_json({"study": study.name, "trials": job.total, "space": job.folder.record["space"]})
+            echo_json({"study": study.name, "trials": job.total, "space": job.folder.record.space})
         return
     with contextlib.redirect_stdout(sys.stderr):
         progress = Progress(job.total, len(job.plan.splits), workers, quiet=worker)
@@ -112,6 +112,7 @@ def command(experiment: str, settings: tuple[str, ...], limit: str | None, **opt
 
 
 def _search(job: Job, study: Study, deadline: Any, progress: Any, workers: int, storage: str) -> Found:
+    from harness.runs.records import Status
     from harness.tuning.searching import conclude
     from harness.tuning.trial import Paused
     from harness.tuning.worker import work
@@ -125,16 +126,16 @@ def _search(job: Job, study: Study, deadline: Any, progress: Any, workers: int, 
                 supervise(study, _worker_command(), workers, storage, progress)
     except (KeyboardInterrupt, Terminated) as error:
         if isinstance(error, Paused):
-            conclude(job, study, "interrupted", error)
+            conclude(job, study, Status.INTERRUPTED, error)
         else:
-            job.folder.update(status="interrupted")
+            job.folder.update(status=Status.INTERRUPTED)
         raise
     except Exception as error:
-        job.folder.update(status="failed")
+        job.folder.update(status=Status.FAILED)
         with contextlib.suppress(RemoteError):  # the storage may be what has failed
-            conclude(job, study, "failed", error)
+            conclude(job, study, Status.FAILED, error)
         raise
-    return conclude(job, study, "finished")
+    return conclude(job, study, Status.FINISHED)
 
 
 def _be_worker(job: Job, study: Study, deadline: Any, progress: Any) -> None:

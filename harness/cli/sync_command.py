@@ -23,7 +23,7 @@ def command(run: tuple[str, ...], to: tuple[str, ...], force: bool, runs: str) -
     By default these are the trackers that the experiment names, or all where it names none. Sending a run again changes
     nothing.
     """
-    from harness.runs.run_folder import find_run
+    from harness.runs.find import find_run
     from harness.util.packages import installed
 
     folders = [find_run(named, Path(runs)) for named in run]
@@ -33,8 +33,8 @@ def command(run: tuple[str, ...], to: tuple[str, ...], force: bool, runs: str) -
     from harness.trackers.sync import sync
 
     for folder in folders:
-        own = [name for name in folder.record["experiment"].get("trackers") or TRACKERS if name in TRACKERS]
-        if folder.record.get("kind") == "test":
+        own = [name for name in folder.record.experiment.get("trackers") or TRACKERS if name in TRACKERS]
+        if folder.is_test:
             own = ["mlflow"]
         names = [name for name in to or own if installed(name)]
         sync(folder, names, force)

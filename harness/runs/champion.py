@@ -10,18 +10,17 @@ The history is written first and `champion.json` last, so that whatever ends a c
 from __future__ import annotations
 
 import contextlib
-import json
+import dataclasses
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from shlex import quote
-from typing import Any
 
 from harness.errors import ModelError, UsageError, storing
-from harness.runs.champion_form import Champion as Record
-from harness.util.checked import form, is_inside, read_json
+from harness.runs.records import ChampionRecord, RegistryRecord, read_record, to_json
+from harness.util.checked import FormError, is_inside
 from harness.util.files import file_md5, lock_of, write_whole
 
 FOLDER = Path("models")
@@ -38,13 +37,12 @@ KEPT = 5  # champions whose checkpoint stays in the history
 class Champion:
     """One champion, as `champion.json` describes it."""
 
-    record: dict[str, Any]
+    record: ChampionRecord
     folder: Path = FOLDER
 
     @property
     def number(self) -> int:
-        number: int = self.record["number"]
-        return number
+        return self.record.number
 
     @property
     def checkpoint(self) -> Path:
@@ -71,7 +69,7 @@ def present(folder: Path = FOLDER) -> Champion | None:
     if not path.is_file():
         return None
     champion = Champion(_read(path), folder)
-    md5 = champion.record["checkpoint"]["md5"]
+    md5 = champion.record.checkpoint.md5
     if not _is(champion.checkpoint, md5):
         if not _is(champion.run / CHECKPOINT, md5):
             raise ModelError(
@@ -98,15 +96,15 @@ def named_so(typed: str) -> Champion | None:
     return required() if typed == "champion" and not Path(typed).exists() else None
 
 
-def history(folder: Path = FOLDER) -> list[dict[str, Any]]:
+def history(folder: Path = FOLDER) -> list[ChampionRecord]:
     """Every champion there was, oldest first."""
     found = (folder / "history").glob(f"*/{RECORD}")
-    return sorted((_read(path) for path in found if path.parent.name.isdecimal()), key=lambda record: record["number"])
+    return sorted((_read(path) for path in found if path.parent.name.isdecimal()), key=lambda record: record.number)
 
 
 def run_id(folder: Path) -> str:
     """The id of the run that the champion in `folder` came from. Raises ModelError for a damaged record."""
-    return str(_read(folder / RECORD)["run"]["id"])
+    return _read(folder / RECORD).run.id
 
 
 def next_number(folder: Path = FOLDER) -> int:
@@ -115,19 +113,19 @@ def next_number(folder: Path = FOLDER) -> int:
     return 1 + max((int(name) for name in names if name.isdecimal() and len(name) < 7), default=0)
 
 
-def keep(record: Mapping[str, Any], files: Mapping[str, bytes], folder: Path = FOLDER) -> None:
+def keep(record: ChampionRecord, files: Mapping[str, bytes], folder: Path = FOLDER) -> None:
     """Adds a champion to the history: the files of its run, by name, and last its record."""
-    where = _own_place(record["number"], folder)
+    where = _own_place(record.number, folder)
     for name, content in files.items():
         write_whole(where / name, content)
     _write_record(record, where)
 
 
-def install(number: int, folder: Path = FOLDER) -> dict[str, Any]:
+def install(number: int, folder: Path = FOLDER) -> ChampionRecord:
     """Makes a champion of the history the present one, and returns its record. Raises UsageError where it is gone."""
     where = _own_place(number, folder)
     record = _read(where / RECORD)
-    if not _is(where / CHECKPOINT, record["checkpoint"]["md5"]):
+    if not _is(where / CHECKPOINT, record.checkpoint.md5):
         raise UsageError(
             f"the checkpoint of champion {number} is not there any more, or is damaged",
             f"the history keeps {KEPT} of them; the others are in earlier versions of models.dvc",
@@ -142,13 +140,13 @@ def install(number: int, folder: Path = FOLDER) -> dict[str, Any]:
     return record
 
 
-def _prune(record: Mapping[str, Any], folder: Path) -> None:
+def _prune(record: ChampionRecord, folder: Path) -> None:
     """Removes all but KEPT checkpoints of the history: first of all those stay to which one can roll back.
 
     And what a process that was killed has left half written, which would else become part of the version.
     """
-    kept, line = [], {each["number"]: each["replaced"] for each in history(folder)}
-    number: int | None = record["number"]
+    kept, line = [], {each.number: each.replaced for each in history(folder)}
+    number: int | None = record.number
     while number is not None and number not in kept:
         kept.append(number)
         number = line.get(number)
@@ -164,24 +162,24 @@ def rollback(*, runs: Path = RUNS, folder: Path = FOLDER) -> Champion:
     """Makes the champion that the present one replaced the champion again. Raises UsageError where there is none."""
     with alone(runs):
         now = required(folder)
-        replaced = now.record["replaced"]
+        replaced = now.record.replaced
         if replaced is None:
             raise UsageError(
                 f"champion {now.number} is the first", "there is none before it", "harness champion history"
             )
         record = install(replaced, folder)
-        left = now.record | {"rolled_back": datetime.now().astimezone().isoformat(timespec="seconds")}
+        left = dataclasses.replace(now.record, rolled_back=datetime.now().astimezone().isoformat(timespec="seconds"))
         _write_record(left, _own_place(now.number, folder))
     return Champion(record, folder)
 
 
-def note_version(record: dict[str, Any], version: str, *, runs: Path = RUNS, folder: Path = FOLDER) -> None:
-    """Keeps which version of MLflow's registry a champion is."""
-    record["registry"] = {"version": version}
+def note_version(record: ChampionRecord, version: str, *, runs: Path = RUNS, folder: Path = FOLDER) -> None:
+    """Writes down which version of MLflow's registry a champion is."""
+    record = dataclasses.replace(record, registry=RegistryRecord(version))
     with alone(runs):
-        _write_record(record, _own_place(record["number"], folder))
+        _write_record(record, _own_place(record.number, folder))
         now = present(folder)
-        if now is not None and now.number == record["number"]:  # else another one was promoted meanwhile
+        if now is not None and now.number == record.number:  # else another one was promoted meanwhile
             _write_record(record, folder)
 
 
@@ -214,13 +212,12 @@ def _is(path: Path, md5: str) -> bool:
     return path.is_file() and file_md5(path) == md5
 
 
-def _write_record(record: Mapping[str, Any], where: Path) -> None:
-    write_whole(where / RECORD, f"{json.dumps(record, indent=2)}\n".encode())
+def _write_record(record: ChampionRecord, where: Path) -> None:
+    write_whole(where / RECORD, to_json(record))
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> ChampionRecord:
     try:
-        record: dict[str, Any] = read_json(form(Record), path)
-    except (OSError, ValueError) as error:
+        return read_record(ChampionRecord, path)
+    except (OSError, FormError) as error:
         raise ModelError(f"{path} cannot be read", f"damaged: {error}", "harness data pull models") from error
-    return record

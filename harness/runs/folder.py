@@ -1,28 +1,56 @@
-"""What the folders of runs and studies have in common: their own files, and no link that leads out of them."""
+"""`Folder`: what the folders of runs and studies have in common. No link that leads out of one is followed."""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from shlex import quote
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from harness.errors import UsageError
+from harness.runs.records import Origin, Status, to_json
 from harness.util.checked import FormError, is_inside, require_inside
+from harness.util.files import lock_of, write_whole
+from harness.util.processes import has_ended
+
+R = TypeVar("R", bound=Origin)
 
 
-class Folder:
-    """A folder with a record, plain files and `plots/`. It may come from somebody else: links out are not followed."""
+class Folder(Generic[R]):
+    """A folder with a record, plain files and `plots/`. It may come from anybody."""
 
-    FILES: ClassVar[tuple[str, ...]] = ()  # that may be shown to others
+    FILE: ClassVar[str]  # of the record
+    FILES: ClassVar[tuple[str, ...]]  # that may be shown to others
 
-    def __init__(self, path: Path, record: dict[str, Any]) -> None:
+    def __init__(self, path: Path, record: R) -> None:
         self.path = path
         self.record = record
 
     @property
+    def status(self) -> Status:
+        """The record's status; DIED if that is RUNNING and its process on this machine is gone."""
+        running = self.record.status is Status.RUNNING
+        return Status.DIED if running and has_ended(self.record.process) else self.record.status
+
+    def update(self, **changes: Any) -> None:
+        """Changes fields of the record, and writes its file in one step. Raises StorageError."""
+        record = dataclasses.replace(self.record, **changes)
+        content = to_json(record)
+        self.record = record
+        write_whole(self.path / self.FILE, content)
+
+    @contextlib.contextmanager
+    def sending(self) -> Iterator[bool]:
+        """Locks the folder for sending it to MLflow: True if no other process does. The lock ends with the process."""
+        with lock_of(self.path / ".sending") as alone:
+            yield alone
+
+    @property
     def plots(self) -> Path:
-        """Where its pictures lie. Raises UsageError where that is a link that leads elsewhere."""
+        """The folder of its pictures. Raises UsageError if that is a link that leads elsewhere."""
         return self.inside("plots")
 
     def pictures(self) -> list[Path]:

@@ -13,6 +13,7 @@ from shlex import quote
 from typing import Any
 
 from harness.errors import DataError, HarnessError, UsageError
+from harness.runs.records import DvcRecord, GitRecord
 from harness.util.addresses import typed_without_secrets
 from harness.util.files import file_md5
 from harness.util.text import few
@@ -23,13 +24,13 @@ from harness.versioning.tracked import CLEAN, read_tracked, state_of, tracking_f
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-learn")
 
 
-def git_state(folder: Path | str = ".") -> dict[str, Any] | None:
-    """{"commit": ..., "dirty": ...} of the repository around `folder`; None where there is none, or no git."""
+def git_state(folder: Path | str = ".") -> GitRecord | None:
+    """The commit of the repository around `folder`; None if there is none, or no git."""
     commit = _git(folder, "rev-parse", "HEAD")
     if commit is None:
         return None
     status = _git(folder, "status", "--porcelain", "--untracked-files=all")
-    return {"commit": commit, "dirty": status is None or bool(status)}  # of what git cannot read, the worst
+    return GitRecord(commit, status is None or bool(status))  # of what git cannot read, the worst
 
 
 def changed_files(since: str | None = None, folder: Path | str = ".") -> list[str]:
@@ -46,11 +47,8 @@ def changed_files(since: str | None = None, folder: Path | str = ".") -> list[st
     return [line.strip().partition(" ")[2].strip() for line in found.splitlines()]
 
 
-def dvc_state(data: Path | str, known: Mapping[Path, str] | None = None) -> dict[str, Any] | None:
-    """{"file": ..., "md5": ..., "matches": ...} of the `.dvc` file that tracks `data`; None where there is none.
-
-    `matches` says whether all that it tracks is on the disk as it says. Files whose MD5 is `known` are not read again.
-    """
+def dvc_state(data: Path | str, known: Mapping[Path, str] | None = None) -> DvcRecord | None:
+    """The `.dvc` file that tracks `data`; None if there is none. Files whose MD5 is `known` are not read again."""
     file = tracking_file(data)
     if file is None:
         return None
@@ -59,19 +57,17 @@ def dvc_state(data: Path | str, known: Mapping[Path, str] | None = None) -> dict
         matches = state_of(tracked, known).word == CLEAN
     except DataError:  # a damaged .dvc file is no reason not to train
         return None
-    return {"file": file.as_posix(), "md5": tracked.md5, "matches": matches}
+    return DvcRecord(file.as_posix(), tracked.md5, matches)
 
 
-def require_clean(
-    git: Mapping[str, Any] | None, dvc: Mapping[str, Any] | None, data: Path | str, source: Path | None = None
-) -> None:
+def require_clean(git: GitRecord | None, dvc: DvcRecord | None, data: Path | str, source: Path | None = None) -> None:
     """Raises UsageError or DataError where a result could not be traced to a commit and a version of the data.
 
     `source` is the experiment's file, which must be in the commit, too.
     """
     if git is None:
         raise UsageError("the code is in no commit", "this is no git repository", "git init, git add, git commit")
-    if git["dirty"]:
+    if git.dirty:
         raise UsageError(
             "the project is not what its commit says",
             f"it differs in {few(changed_files())}",
@@ -89,7 +85,7 @@ def require_clean(
         raise DataError(
             f"{data} is not tracked", "no .dvc file stands for it", f"harness data track {quote(str(data))}"
         )
-    named = [*([] if source is None else [source]), Path(dvc["file"])]
+    named = [*([] if source is None else [source]), Path(dvc.file)]
     unknown = [str(path) for path in named if _git(".", "ls-files", "--error-unmatch", str(path)) is None]
     unknown += sorted(_own_modules() - {line[2:] for line in marked})
     if unknown:
@@ -98,9 +94,9 @@ def require_clean(
             "git does not know it, and the run takes it",
             f"git add {' '.join(map(quote, unknown))}, and git commit",
         )
-    if not dvc["matches"]:
+    if not dvc.matches:
         raise DataError(
-            f"{data} is not what {dvc['file']} says", "files were changed, added or removed", "harness data status"
+            f"{data} is not what {dvc.file} says", "files were changed, added or removed", "harness data status"
         )
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from harness.errors import StorageError, Terminated
+from harness.runs.records import Status
 from harness.runs.run_folder import RunFolder
 from harness.trackers.follower import Follower
 from harness.trackers.pictures import draw_run
@@ -41,8 +42,8 @@ def _show(folder: RunFolder, tracking: Tracking | None, pictures: bool) -> None:
         folder.update(trackers=tracking.close() if tracking is not None else {})
 
 
-def _status(error: BaseException) -> str:
-    return "interrupted" if isinstance(error, (KeyboardInterrupt, Terminated)) else "failed"
+def _status(error: BaseException) -> Status:
+    return Status.INTERRUPTED if isinstance(error, (KeyboardInterrupt, Terminated)) else Status.FAILED
 
 
 def _one_line(error: BaseException) -> str:

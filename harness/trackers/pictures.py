@@ -13,7 +13,7 @@ def draw_fold(folder: RunFolder, fold: int) -> None:
     with only_a_picture():
         from harness.plots.predictions import draw_confusions  # matplotlib takes half a second, and can wait
 
-        name = f"{folder.record['name']}, fold {fold}: confusion"
+        name = f"{folder.record.name}, fold {fold}: confusion"
         draw_confusions(folder.plots, name, folder.predictions().of_fold(fold), prefix=f"fold{fold}-")
 
 
@@ -22,19 +22,19 @@ def draw_run(folder: RunFolder) -> None:
 
     Of a run from elsewhere no image is shown: where they lie is for its record to say, which could name any of ours.
     """
-    name, rows = folder.record["name"], folder.epochs()
+    name, rows = folder.record.name, folder.epochs()
     if rows:
         with only_a_picture():
             from harness.plots.curves import draw_curves
 
-            best = {found["fold"]: found["best_epoch"] for found in folder.record.get("folds", [])}
+            best = {entry.fold: entry.best_epoch for entry in folder.record.folds}
             draw_curves(folder.plots / "curves.png", name, rows, best)
     with only_a_picture():
         from harness.plots.predictions import draw_predictions
 
         predictions = folder.predictions()
         if len(predictions):
-            kind = "out of fold" if folder.record["experiment"].get("folds") else "hold-out"
-            kind = "test" if folder.record.get("kind") == "test" else kind
-            root = Path(folder.record["data"]["folder"]) if folder.was_made_here else None
+            kind = "out of fold" if folder.record.experiment.get("folds") else "hold-out"
+            kind = "test" if folder.is_test else kind
+            root = Path(folder.record.data.folder) if folder.was_made_here else None
             draw_predictions(folder.plots, f"{name}, {kind}", predictions, root)

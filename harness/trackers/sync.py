@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from harness.errors import UsageError
-from harness.runs.run_folder import COMPLETE, UNFINISHED, RunFolder
+from harness.runs.records import Status
+from harness.runs.run_folder import COMPLETE, RunFolder
 from harness.trackers.mlflow.run import MLflow
 from harness.trackers.pictures import draw_run
 from harness.trackers.tensorboard.run import write_again
@@ -17,13 +18,13 @@ def sync(folder: RunFolder, trackers: Sequence[str], force: bool = False) -> Non
 
     Raises UsageError for a run that is still running, unless `force`; RemoteError where MLflow does not take it.
     """
-    if folder.status == UNFINISHED and not force:
+    if folder.status is Status.RUNNING and not force:
         raise UsageError(
             f"{folder.path} is still running",
-            f"its process {folder.record.get('pid')} on {folder.record.get('host')} sends it as it goes",
+            f"its process {folder.record.pid} on {folder.record.host} sends it as it goes",
             "wait for its end, or --force if you know that it has ended",
         )
-    if folder.record.get("kind") == "test" and "tensorboard" in trackers:
+    if folder.is_test and "tensorboard" in trackers:
         raise UsageError(f"{folder.path} is a test", "it has no epochs for TensorBoard to show", "--to mlflow")
     if not any(path for path in folder.pictures() if not path.name.startswith("fold")):
         draw_run(folder)
@@ -34,7 +35,7 @@ def sync(folder: RunFolder, trackers: Sequence[str], force: bool = False) -> Non
     for name in trackers:
         say(f"{folder.path}: sending to {name}")
         send[name](folder)
-        folder.update(trackers={**folder.record.get("trackers", {}), name: COMPLETE})
+        folder.update(trackers={**folder.record.trackers, name: COMPLETE})
 
 
 def _to_mlflow(folder: RunFolder) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.engine.callbacks import EpochLog
 from harness.engine.trainer import Callback, State
+from harness.runs.records import Status
 from harness.runs.run_folder import COMPLETE, RunFolder
 from harness.trackers.follower import Follower
 from harness.trackers.mlflow.store import recorded, tracking_uri
@@ -24,7 +25,7 @@ class Tracking:
     """
 
     def __init__(self, folder: RunFolder, trackers: Sequence[str], follower: Follower | None = None) -> None:
-        self.status = "finished"  # what the run will have been, if nothing goes wrong
+        self.status = Status.FINISHED  # what the run will have been, if nothing goes wrong
         self._folder = folder
         self._board: TensorBoard | None = None
         self._follower: Follower | None = None

@@ -27,6 +27,7 @@ from harness.engine.trainer import Callback, Trainer
 from harness.errors import TrainingError
 from harness.evaluation.accuracy import Accuracy
 from harness.evaluation.predictions import Predictions
+from harness.runs.records import FoldRecord
 from harness.runs.run_folder import RunFolder
 from harness.training.batches import FitBatches, fit_batches
 from harness.training.compiled import compile_model
@@ -71,19 +72,20 @@ class FoldResult:
         """The validation loss of the best epoch, a mean over images."""
         return self.history[self.best_epoch - 1]["valid_loss"]
 
-    def to_dict(self) -> dict[str, Any]:
-        """The numbers, for `--json` and `run.json`."""
-        return {
-            "fold": self.fold,
-            "accuracy": self.accuracy.value,
-            "n": self.accuracy.n,
-            "loss": self.loss,
-            "best_epoch": self.best_epoch,
-            "epochs": len(self.history),
-            "stop_reason": self.stop_reason,
-            "checkpoint": str(self.checkpoint),
-            "seconds": round(self.seconds, 3),
-        }
+    @property
+    def record(self) -> FoldRecord:
+        """The numbers, as `run.json` has them."""
+        return FoldRecord(
+            fold=self.fold,
+            accuracy=self.accuracy.value,
+            n=self.accuracy.n,
+            loss=self.loss,
+            best_epoch=self.best_epoch,
+            epochs=len(self.history),
+            stop_reason=self.stop_reason,
+            checkpoint=str(self.checkpoint),
+            seconds=round(self.seconds, 3),
+        )
 
 
 def train(

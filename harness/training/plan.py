@@ -19,6 +19,7 @@ from harness.data.splits import Split
 from harness.data.transforms import Transform
 from harness.engine.precision import Precision
 from harness.models.weights import Weights
+from harness.runs.records import DvcRecord
 
 LIGHT = 1_000_000  # trainable parameters on features that are a vector
 
@@ -83,7 +84,7 @@ class Plan:
     pixels: Pixels
     cache: Cache
     digest: str
-    dvc: dict[str, Any] | None
+    dvc: DvcRecord | None
     splits: dict[int, Split]
     device: torch.device
     precision: Precision

@@ -7,8 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field
 from typing_extensions import NotRequired, TypedDict
 
-from harness.runs.form_parts import Few
-from harness.runs.forms import Process
+from harness.runs.records import Few
 from harness.util.checked import Count, Number, PathBelow, RunId, Seconds, Share, Text, record
 
 
@@ -22,6 +21,15 @@ class TrialFold(TypedDict):
     seconds: Seconds
     loop_seconds: Seconds
     checkpoint: PathBelow
+
+
+@record
+class Process(TypedDict, total=False):
+    """A process, as `util.processes` names one."""
+
+    host: Text
+    pid: Annotated[int, Field(ge=1, le=2**31 - 1)]
+    since: Text
 
 
 @record

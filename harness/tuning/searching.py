@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,10 +17,12 @@ from harness.config.experiment_file import loaded, search_space
 from harness.config.fields import plain
 from harness.engine.metrics import rises
 from harness.errors import HarnessError, StorageError, UsageError
+from harness.runs.records import Origin, Status, StudyRecord, StudyResultRecord
 from harness.runs.run_folder import COMPLETE
 from harness.runs.study_folder import StudyFolder
 from harness.trackers.follower import Follower
 from harness.trackers.mlflow.store import recorded, tracking_uri
+from harness.training.plan import Plan
 from harness.tuning.best_file import CannotBeWrittenError, best_file, is_literal
 from harness.tuning.job import Job
 from harness.tuning.pictures import draw_study
@@ -32,6 +34,7 @@ from harness.tuning.space import Space, default_space, described, quiet
 from harness.tuning.study import Study
 from harness.tuning.workers import fair_threads
 from harness.util.addresses import short_address, without_secrets
+from harness.util.checked import form, parsed
 from harness.util.console import say
 from harness.util.packages import installed
 from harness.workflows.crossval import record_of
@@ -72,11 +75,12 @@ def prepare(
     distributions, examples = space.draw()
     plan = make_plan(experiment, device=options.device, skip_corrupt=options.skip_corrupt)
     plan = dataclasses.replace(plan, lean=True)
+    record = _study_record(plan, options, distributions)
     job = Job(
         plan=plan,
         space=space,
         distributions=distributions,
-        folder=StudyFolder(options.runs, {}),
+        folder=StudyFolder(options.runs, record),
         source=path,
         metric=options.metric,
         total=options.trials,
@@ -96,12 +100,26 @@ def prepare(
     shared = {name: value for name, value in experiment.to_dict().items() if name not in NOT_SHARED}
     shared |= {"weights": Path(experiment.weights).name if experiment.weights else None}
     facts = {"experiment": shared, "data": plan.digest, "metric": options.metric}
-    record = record_of(plan) | {"id": study.agree(facts, distributions), "storage": short_address(options.storage)}
-    record |= {"space": described(distributions), "trials": options.trials, "asked": {"metric": options.metric}}
-    folder = StudyFolder.at(options.runs, experiment.name, study.name, record)
+    record = dataclasses.replace(record, name=study.name, id=study.agree(facts, distributions))
+    folder = StudyFolder.at(options.runs, record)
     if begin == "now":
         folder.begin()
     return job.placed(folder), study
+
+
+def _study_record(plan: Plan, options: Options, distributions: Mapping[str, Any]) -> StudyRecord:
+    """What `study.json` says of a study of that plan before it begins; it has no id yet."""
+    of_run, experiment = record_of(plan), plan.experiment
+    return StudyRecord(
+        **{item.name: getattr(of_run, item.name) for item in dataclasses.fields(Origin) if item.name != "asked"},
+        asked={"metric": options.metric},
+        experiment_name=experiment.name,
+        experiment=of_run.experiment,
+        data=of_run.data,
+        storage=short_address(options.storage),
+        space=list(described(distributions)),
+        trials=options.trials,
+    )
 
 
 def plan_lines(job: Job, study: Study, workers: int = 1) -> list[str]:
@@ -154,13 +172,13 @@ def shown_to_mlflow(job: Job, follower: Follower | None) -> Iterator[None]:
         job.folder.update(mlflow=problem or COMPLETE)
 
 
-def conclude(job: Job, study: Study, status: str, error: BaseException | None = None) -> Found:
+def conclude(job: Job, study: Study, status: Status, error: BaseException | None = None) -> Found:
     """Looks at the study as it is now, and writes what it found: the table, the pictures, the best as a file."""
     found = look(job, study)
     why = None if error is None else f"{type(error).__name__}: {getattr(error, 'what', error)}".rstrip(": ")
     why = None if why is None else without_secrets(why, study.address)
     with contextlib.suppress(StorageError):  # what the study found is in its storage, whatever the disk does
-        job.folder.update(status=status, error=why, found=found.to_dict())
+        job.folder.update(status=status, error=why, found=parsed(form(StudyResultRecord), found.to_dict()))
         write_trials(job.folder.path / "trials.csv", found)
         job.folder.write("experiment.py", job.source.read_bytes())
         if found.best is not None:

@@ -15,6 +15,7 @@ from harness.config.experiment import Experiment
 from harness.config.fields import plain
 from harness.engine.trainer import Callback, State
 from harness.errors import UsageError
+from harness.runs.records import Status, TrialOf
 from harness.runs.run_folder import RunFolder
 from harness.trackers.kept import kept
 from harness.trackers.tensorboard.run import event_files
@@ -60,7 +61,7 @@ def run_trial(
                 study.report(claim, pooled(judge.folds), len(judge.folds))
             why = judge.why_stop(found.results[-1].stop_reason)
             if why:
-                tracking.status = "pruned"
+                tracking.status = Status.PRUNED
                 folder.update(pruned=why)
                 break
             if stops() and len(judge.folds) < len(plan.splits):
@@ -162,13 +163,14 @@ def _experiment(job: Job, claim: Claim) -> Experiment:
 def _folder(job: Job, plan: Plan, claim: Claim) -> RunFolder:
     """The trial's run folder; with what its finished folds left, where it was cut off on this machine."""
     path = job.folder.trial(claim.place)
-    study = {"name": job.folder.record["name"], "id": job.folder.record["id"], "trial": claim.place}
+    assert job.folder.record.id is not None
+    study = TrialOf(job.folder.record.name, job.folder.record.id, claim.place)
     try:
         folder = RunFolder.open(path)
-        same = folder.record["experiment"] == plan.experiment.to_dict() and folder.record.get("study") == study
-        if same and folder.record["data"]["digest"] == plan.digest:
+        same = folder.record.experiment == plan.experiment.to_dict() and folder.record.study == study
+        if same and folder.record.data.digest == plan.digest:
             whole = {result.fold for result in finished_folds(plan, folder)}
-            folder.record["folds"] = [found for found in folder.record.get("folds", []) if found["fold"] in whole]
+            folder.update(folds=[entry for entry in folder.record.folds if entry.fold in whole])
             folder.begin_again()
             for old in event_files(path):  # they are written again, from what is kept
                 old.unlink()
@@ -177,7 +179,7 @@ def _folder(job: Job, plan: Plan, claim: Claim) -> RunFolder:
         pass
     for old in event_files(path):
         old.unlink()
-    record = record_of(plan) | {"study": study, "title": f"trial {claim.place}"}
-    folder = RunFolder.create(path.parent, plan.experiment.name, record, path)
+    record = dataclasses.replace(record_of(plan), study=study, title=f"trial {claim.place}")
+    folder = RunFolder.create(path.parent, record, path)
     folder.keep_copy(job.source)
     return folder

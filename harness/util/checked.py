@@ -104,12 +104,13 @@ RunId = Annotated[Text, _like(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", "an id: lette
 Digits = Annotated[Text, _like(r"[0-9]{1,9}", "a whole number, as text")]
 Word = Annotated[Text, _like(r"[a-z][a-z_-]{0,29}", "a word of lower-case letters")]  # a status, a kind
 Version = Annotated[Text, _like(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,99}", "the name or version of a package")]
-Count = Annotated[int, Field(ge=0, le=10**12)]
-Positive = Annotated[int, Field(ge=1, le=10**12)]
-Ordinal = Annotated[int, Field(ge=1, le=10**6)]  # of a fold or an epoch, from 1
-Share = Annotated[float, Field(ge=0, le=1)]
-Number = Annotated[float, Field(allow_inf_nan=True)]
-Seconds = Annotated[float, Field(ge=0, le=1e10, allow_inf_nan=False)]
+Flag = Annotated[bool, Field(strict=True)]
+Count = Annotated[int, Field(strict=True, ge=0, le=10**12)]
+Positive = Annotated[int, Field(strict=True, ge=1, le=10**12)]
+Ordinal = Annotated[int, Field(strict=True, ge=1, le=10**6)]  # of a fold or an epoch, from 1
+Share = Annotated[float, Field(strict=True, ge=0, le=1)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=True)]
+Seconds = Annotated[float, Field(strict=True, ge=0, le=1e10, allow_inf_nan=False)]
 NameOrNone = Annotated[Text, AfterValidator(lambda value: value and _name(value))]  # "" where there is none
 Interval = Annotated[list[Share], Field(min_length=2, max_length=2)]
 
@@ -125,9 +126,15 @@ def form(kind: Any) -> TypeAdapter[Any]:
 
 
 def checked(kind: TypeAdapter[T], value: object) -> T:
-    """`value`, which then has that form. Raises FormError for the first field that has not."""
+    """`value` itself, which then has that form. Raises FormError for the first field that has not."""
+    parsed(kind, value)
+    return cast(T, value)  # pydantic's copy has its fields in another order
+
+
+def parsed(kind: TypeAdapter[T], value: object) -> T:
+    """What `value` stands for: of a dictionary, the dataclass. Raises FormError for the first field that is wrong."""
     try:
-        kind.validate_python(value)
+        return kind.validate_python(value)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         field = ".".join(str(part) for part in first["loc"] if not _is_choice(part)) or "it"
@@ -136,7 +143,6 @@ def checked(kind: TypeAdapter[T], value: object) -> T:
         raise FormError(f"{field[:SHOWN]} is {quoted(first['input'])}: {_said(first['msg'])}") from None
     except RecursionError:
         raise FormError("it is nested too deep") from None
-    return cast(T, value)  # itself: pydantic's copy has its fields in another order
 
 
 def quoted(value: object) -> str:

@@ -18,7 +18,8 @@ from harness.engine.trainer import Callback
 from harness.evaluation.accuracy import Accuracy, mean_and_deviation
 from harness.evaluation.predictions import Predictions
 from harness.runs import provenance
-from harness.runs.run_folder import RunFolder
+from harness.runs.records import DataRecord, PrecisionRecord, RunRecord, SplitSizes, Status
+from harness.runs.run_folder import RunFolder, now
 from harness.trackers.follower import Follower
 from harness.trackers.kept import kept
 from harness.trackers.pictures import draw_fold
@@ -59,8 +60,8 @@ class CrossValidation:
     def fit_seconds(self) -> float:
         return sum(result.seconds for result in self.results)
 
-    def to_dict(self) -> dict[str, Any]:
-        """The numbers, for `--json` and `run.json`."""
+    def numbers(self) -> dict[str, Any]:
+        """The numbers over all folds."""
         accuracy = self.accuracy
         mean, deviation = mean_and_deviation([result.accuracy.value for result in self.results])
         return {
@@ -71,9 +72,12 @@ class CrossValidation:
             "baseline": self.baseline,
             "mean": mean,
             "deviation": deviation,
-            "folds": [result.to_dict() for result in self.results],
             "fit_seconds": round(self.fit_seconds, 3),
         }
+
+    def to_dict(self) -> dict[str, Any]:
+        """The numbers over all folds and of each, for `--json` and `metrics.json`."""
+        return self.numbers() | {"folds": [dataclasses.asdict(result.record) for result in self.results]}
 
 
 def cross_validate(
@@ -92,7 +96,7 @@ def cross_validate(
     the place of the run that is there; else to a new one.
     """
     plan = experiment if isinstance(experiment, Plan) else make_plan(experiment)
-    folder = RunFolder.create(Path(runs), plan.experiment.name or "experiment", record_of(plan), out)
+    folder = RunFolder.create(Path(runs), record_of(plan), out)
     with kept(folder, plan.experiment.trackers, follower) as tracking:
         if source is not None:
             folder.keep_copy(source)
@@ -123,7 +127,7 @@ def fold_by_fold(
             results.append(train(plan, fold, folder, [log, tracking.callback(log)], last))
             found = CrossValidation(plan.experiment, folder.path, tuple(results), plan.images.classes)
             folder.write_predictions(results[-1].predictions)
-            folder.update(**found.to_dict())
+            folder.update(**found.numbers(), folds=[result.record for result in results])
             if not plan.lean:
                 draw_fold(folder, fold)
             tracking.fold_ended(fold)
@@ -137,60 +141,63 @@ def finished_folds(plan: Plan, folder: RunFolder) -> list[FoldResult]:
     """
     rows, predictions = folder.epochs(), folder.predictions()
     results = []
-    for found in folder.record.get("folds", []):
-        own = predictions.of_fold(found["fold"])
+    for entry in folder.record.folds:
+        own = predictions.of_fold(entry.fold)
         history = [
             {name: value for name, value in row.items() if name not in NO_HISTORY}
             for row in rows
-            if row["fold"] == found["fold"]
+            if row["fold"] == entry.fold
         ]
-        valid = plan.splits[found["fold"]].valid if found["fold"] in plan.splits else ()
-        whole = list(own.paths) == [plan.images.paths[i] for i in valid] and len(history) == found["epochs"]
-        if not whole or not folder.checkpoint_of(found).is_file():
+        valid = plan.splits[entry.fold].valid if entry.fold in plan.splits else ()
+        whole = list(own.paths) == [plan.images.paths[i] for i in valid] and len(history) == entry.epochs
+        if not whole or not folder.checkpoint_of(entry).is_file():
             continue
         results.append(
             FoldResult(
-                fold=found["fold"],
+                fold=entry.fold,
                 history=tuple(history),
-                best_epoch=found["best_epoch"],
-                stop_reason=found["stop_reason"],
-                checkpoint=folder.checkpoint_of(found),
+                best_epoch=entry.best_epoch,
+                stop_reason=entry.stop_reason,
+                checkpoint=folder.checkpoint_of(entry),
                 predictions=own,
-                seconds=found["seconds"],
+                seconds=entry.seconds,
             )
         )
     return results
 
 
-def record_of(plan: Plan) -> dict[str, Any]:
-    """What `run.json` says of a run of this plan before it begins."""
-    experiment = plan.experiment
+def record_of(plan: Plan) -> RunRecord:
+    """The record of a run of this plan that starts now."""
+    experiment, images = plan.experiment, plan.images
     fields = [item.name for item in dataclasses.fields(experiment)]
-    return {
-        "command": provenance.command(),
-        "fast_dev_run": plan.fast_dev_run,
-        "experiment": experiment.to_dict(),
-        "origins": {name: experiment.origin(name) for name in fields},
-        "git": provenance.git_state(),
-        "data": {
-            "folder": str(plan.images.root),
-            "images": len(plan.images),
-            "classes": plan.images.counts(),
-            "digest": plan.digest,
-            "dvc": plan.dvc,
-            "ignored": len(plan.images.ignored),
-            "skipped": plan.skipped,
-        },
-        "weights": plan.model.weights_note,
-        "weights_md5": provenance.weights_md5(experiment.weights),
-        "parameters": {"trainable": plan.model.trainable, "frozen": plan.model.frozen},
-        "frozen_part": "run once per image" if plan.once else "run in every epoch" if plan.model.frozen else None,
-        "device": str(plan.device),
-        "precision": dataclasses.asdict(plan.precision),
-        "seed": experiment.seed,
-        "splits": {fold: {"train": len(s.train), "valid": len(s.valid)} for fold, s in plan.splits.items()},
-        "threads": torch.get_num_threads(),
-        "versions": provenance.versions(),
-        "machine": provenance.machine(),
-        "notes": list(plan.notes),
-    }
+    return RunRecord(
+        name=experiment.name or "experiment",
+        status=Status.RUNNING,
+        started=now(),
+        command=provenance.command(),
+        fast_dev_run=plan.fast_dev_run,
+        experiment=experiment.to_dict(),
+        origins={name: experiment.origin(name) for name in fields},
+        git=provenance.git_state(),
+        data=DataRecord(
+            folder=str(images.root),
+            images=len(images),
+            classes=images.counts(),
+            digest=plan.digest,
+            dvc=plan.dvc,
+            ignored=len(images.ignored),
+            skipped=plan.skipped,
+        ),
+        weights=plan.model.weights_note,
+        weights_md5=provenance.weights_md5(experiment.weights),
+        parameters={"trainable": plan.model.trainable, "frozen": plan.model.frozen},
+        frozen_part="run once per image" if plan.once else "run in every epoch" if plan.model.frozen else None,
+        device=str(plan.device),
+        precision=PrecisionRecord(plan.precision.name, plan.precision.reason),
+        seed=experiment.seed,
+        splits={str(fold): SplitSizes(len(split.train), len(split.valid)) for fold, split in plan.splits.items()},
+        threads=torch.get_num_threads(),
+        versions=provenance.versions(),
+        machine=provenance.machine(),
+        notes=list(plan.notes),
+    )

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from harness.errors import DataError, GateError, UsageError
 from harness.evaluation.accuracy import TOLD_APART, paired_exact_test
@@ -16,7 +15,16 @@ from harness.evaluation.predictions import discordant
 from harness.models.saved import load_model
 from harness.runs import provenance
 from harness.runs.champion import CHECKPOINT, FOLDER, OF_RUN, RUNS, Champion, alone, install, keep, next_number, present
-from harness.runs.run_folder import RunFolder, find_run
+from harness.runs.find import find_run
+from harness.runs.records import (
+    ChampionFile,
+    ChampionRecord,
+    ChampionRun,
+    ChampionTest,
+    ComparisonRecord,
+    PromotedAt,
+)
+from harness.runs.run_folder import RunFolder
 from harness.util.files import md5_of
 from harness.versioning.tracked import CLEAN, read_tracked, state_of
 from harness.workflows.own_model import own_function
@@ -86,22 +94,22 @@ def promote(
             _require_another(run, checkpoint, before)
             if why_not:
                 raise GateError(f"{run.id} is no candidate", *why_not)
-        record = {
-            "number": next_number(folder),
-            "replaced": None if before is None else before.number,
-            "forced": not verdict.passed or bool(why_not),
-            **_record(run, checkpoint, verdict, comparison),
-        }
+        record = dataclasses.replace(
+            _record(run, checkpoint, verdict, comparison),
+            number=next_number(folder),
+            replaced=None if before is None else before.number,
+            forced=not verdict.passed or bool(why_not),
+        )
         names = [name for name in (*OF_RUN, *run.array_files()) if (run.path / name).is_file()]
         small = {name: run.inside(name).read_bytes() for name in names}
         keep(record, {CHECKPOINT: checkpoint, **small}, folder)
-        install(record["number"], folder)
+        install(record.number, folder)
     return Promotion(Champion(record, folder), run, verdict, comparison)
 
 
 def _why_not(run: RunFolder, verdict: Verdict, comparison: Comparison | None) -> tuple[str, str] | None:
     """Why it should not be the champion, however good its accuracy is, and what to type; None where it may."""
-    if run.record.get("fast_dev_run"):
+    if run.record.fast_dev_run:
         return "it is a fast dev run, of two batches", "harness run, without --fast-dev-run"
     if verdict.seen_before:
         return verdict.seen_before, "--data with images that it was never trained on, or --force"
@@ -112,7 +120,7 @@ def _why_not(run: RunFolder, verdict: Verdict, comparison: Comparison | None) ->
 
 def _require_another(run: RunFolder, checkpoint: bytes, before: Champion | None) -> None:
     """Raises UsageError where it is the champion already: it would replace itself, and a rollback change nothing."""
-    if before is not None and before.record["checkpoint"]["md5"] == md5_of(checkpoint):
+    if before is not None and before.record.checkpoint.md5 == md5_of(checkpoint):
         raise UsageError(
             f"{run.id} is champion {before.number} already", "its checkpoint is the very same", "harness champion show"
         )
@@ -145,18 +153,17 @@ def _compared(before: Champion, verdict: Verdict, data: str | None, runs: Path, 
     return Comparison(before.number, better, worse, paired_exact_test(better, worse))
 
 
-def _record(run: RunFolder, checkpoint: bytes, verdict: Verdict, comparison: Comparison | None) -> dict[str, Any]:
-    """What `champion.json` says of what it is worth, and where it came from."""
-    return {
-        "promoted": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "comparison": None if comparison is None else dataclasses.asdict(comparison) | {"says": str(comparison)},
-        "checkpoint": {
-            "md5": md5_of(checkpoint),
-            "sha256": hashlib.sha256(checkpoint).hexdigest(),
-            "fold": verdict.model.fold,
-        },
-        "test": verdict.to_dict() | {"data": str(verdict.images.root), "run": verdict.run_dir.name},
-        "run": {name: run.record.get(name) for name in FROM_RUN} | {"id": run.id},
-        "registry": {},
-        "promoted_at": {"git": provenance.git_state(), "versions": provenance.versions()},
-    }
+def _record(run: RunFolder, checkpoint: bytes, verdict: Verdict, comparison: Comparison | None) -> ChampionRecord:
+    """What `champion.json` says of what it is worth, and where it came from; its number is given later."""
+    about = None if comparison is None else ComparisonRecord(says=str(comparison), **dataclasses.asdict(comparison))
+    return ChampionRecord(
+        number=1,
+        replaced=None,
+        forced=False,
+        promoted=datetime.now().astimezone().isoformat(timespec="seconds"),
+        comparison=about,
+        checkpoint=ChampionFile(md5_of(checkpoint), hashlib.sha256(checkpoint).hexdigest(), verdict.model.fold),
+        test=ChampionTest(**verdict.numbers(), data=str(verdict.images.root), run=verdict.run_dir.name),
+        run=ChampionRun(id=run.id, **{name: getattr(run.record, name) for name in FROM_RUN}),
+        promoted_at=PromotedAt(provenance.git_state(), provenance.versions()),
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -14,6 +13,7 @@ from harness.errors import DataError, GateError, UsageError
 from harness.evaluation.accuracy import paired_exact_test
 from harness.evaluation.predictions import discordant
 from harness.runs import provenance
+from harness.runs.records import GitRecord, RunRecord
 from harness.runs.run_folder import RunFolder
 from harness.training.plan import Plan
 from harness.util.text import few
@@ -65,52 +65,52 @@ def planned(folder: RunFolder, device: str = "auto", trusted: bool = False) -> P
     Of a run from elsewhere the experiment's file is run only if it is `trusted`; what is no function needs no file.
     """
     record = folder.record
-    if record.get("kind") == "test":
+    if folder.is_test:
         raise UsageError(f"{folder.path} is a test, and no training", "it has no folds", "harness test MODEL again")
     if not len(folder.predictions()):
         raise UsageError(f"{folder.path} has no result to compare with", "none of its folds has ended", "harness list")
-    if not record.get("splits"):
+    if not record.splits:
         raise UsageError(f"{folder.path} cannot be made again", "its record names no folds", "harness list")
     experiment = _experiment(folder, trusted)
-    folds = [int(fold) for fold in record["splits"]]
+    folds = [int(fold) for fold in record.splits]
     only = folds[0] if len(folds) < max(1, experiment.folds) else None
-    plan = make_plan(experiment, fold=only, skip_corrupt=bool(record["data"].get("skipped")), device=device)
-    if plan.digest != record["data"]["digest"]:
+    plan = make_plan(experiment, fold=only, skip_corrupt=bool(record.data.skipped), device=device)
+    if plan.digest != record.data.digest:
         raise DataError(
             f"{experiment.data} holds other images than the run had",
-            f"their digest is {plan.digest}, and was {record['data']['digest']}",
+            f"their digest is {plan.digest}, and was {record.data.digest}",
             _way_back(record, plan),
         )
-    return plan.shortened() if record.get("fast_dev_run") else plan
+    return plan.shortened() if record.fast_dev_run else plan
 
 
 def differences(folder: RunFolder, plan: Plan) -> list[Difference]:
     """What is not as it was: code, versions, device, arithmetic."""
     then, now = folder.record, provenance.git_state()
     found = []
-    before = then.get("git") or {}
-    commit = (now or {}).get("commit")
-    if before.get("commit") is None and commit is None:
-        found.append(Difference("code", _short(before.get("commit")), _short(commit), "it cannot be compared"))
-    elif before.get("commit") != commit:
-        checkout = f"git checkout {before['commit'][:10]}" if before.get("commit") else ""
-        found.append(Difference("code", _short(before.get("commit")), _short(commit) + _files_since(before), checkout))
-    if before.get("dirty"):
+    before = then.git or GitRecord()
+    commit = now.commit if now else None
+    if before.commit is None and commit is None:
+        found.append(Difference("code", _short(before.commit), _short(commit), "it cannot be compared"))
+    elif before.commit != commit:
+        checkout = f"git checkout {before.commit[:10]}" if before.commit else ""
+        found.append(Difference("code", _short(before.commit), _short(commit) + _files_since(before), checkout))
+    if before.dirty:
         found.append(Difference("code", "changes in no commit", "whatever is here", "they cannot be had again"))
-    elif (now or {}).get("dirty"):
+    elif now and now.dirty:
         found.append(Difference("code", "all in the commit", "changes in no commit", "git stash -u"))
     versions = provenance.versions()
-    for name, version in then.get("versions", {}).items():
+    for name, version in then.versions.items():
         if versions.get(name) != version:
             found.append(
                 Difference(name, version, versions.get(name, "not installed"), f"pip install {name}=={version}")
             )
     weights = provenance.weights_md5(plan.experiment.weights)
     pairs: dict[str, tuple[Any, Any]] = {
-        "weights": (then.get("weights_md5", weights), weights),
-        "device": (then.get("device"), str(plan.device)),
-        "arithmetic": ((then.get("precision") or {}).get("name"), plan.precision.name),
-        **{key: (then.get("machine", {}).get(key), value) for key, value in provenance.machine().items()},
+        "weights": (then.weights_md5 or weights, weights),
+        "device": (then.device, str(plan.device)),
+        "arithmetic": (then.precision.name if then.precision else None, plan.precision.name),
+        **{key: (then.machine.get(key), value) for key, value in provenance.machine().items()},
     }
     found += [Difference(what, str(a), str(b)) for what, (a, b) in pairs.items() if a != b]
     return found
@@ -141,7 +141,7 @@ def repeat(plan: Plan, old: RunFolder, runs: Path, trusted: bool = False) -> Cro
     """
     import torch
 
-    threads = old.record.get("threads")
+    threads = old.record.threads
     if threads and plan.device.type == "cpu":
         torch.set_num_threads(min(int(threads), 4 * (os.cpu_count() or 1)))
     copy = old.path / COPY
@@ -150,7 +150,7 @@ def repeat(plan: Plan, old: RunFolder, runs: Path, trusted: bool = False) -> Cro
 
 def _experiment(folder: RunFolder, trusted: bool) -> Experiment:
     """The experiment as it was run: from its file's copy, with what was typed over it; or from its record alone."""
-    values, origins = folder.record["experiment"], folder.record.get("origins", {})
+    values, origins = folder.record.experiment, folder.record.origins
     copy, functions = folder.path / COPY, [name for name in OWN if _is_function(values.get(name))]
     if not copy.is_file():
         if functions:
@@ -159,12 +159,12 @@ def _experiment(folder: RunFolder, trusted: bool) -> Experiment:
                 f"{', '.join(functions)} are functions of it",
                 "nothing: what it did cannot be known any more",
             )
-        return Experiment(**{**values, "name": folder.record["name"]})
+        return Experiment(**{**values, "name": folder.record.name})
     if not functions and not may_run(copy, trusted):
-        return Experiment(**{**values, "name": folder.record["name"]})
+        return Experiment(**{**values, "name": folder.record.name})
     experiment = load_copy(copy, trusted)
     typed = {name: values[name] for name, origin in origins.items() if origin == "command line" and name in values}
-    return experiment.replace(**typed).replace(name=folder.record["name"])
+    return experiment.replace(**typed).replace(name=folder.record.name)
 
 
 def _is_function(value: Any) -> bool:
@@ -178,20 +178,20 @@ def _numbers(folder: RunFolder) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if name not in TIMES} for row in folder.epochs()]
 
 
-def _way_back(record: Mapping[str, Any], plan: Plan) -> str:
+def _way_back(record: RunRecord, plan: Plan) -> str:
     """What to type to have the run's images again."""
-    commit, dvc = (record.get("git") or {}).get("commit"), record["data"].get("dvc")
+    commit, dvc = record.git.commit if record.git else None, record.data.dvc
     if not dvc:
         return "put the images back that it had: they were not under DVC"
-    file = quote(dvc["file"])
-    if plan.dvc and plan.dvc["md5"] == dvc["md5"]:
+    file = quote(dvc.file)
+    if plan.dvc and plan.dvc.md5 == dvc.md5:
         return f"harness data status {file}, then harness data pull {file}"
     return f"git checkout {commit[:10] if commit else 'COMMIT'} {file}, then harness data pull {file}"
 
 
-def _files_since(git: Mapping[str, Any]) -> str:
+def _files_since(git: GitRecord) -> str:
     """Which files have changed, where git still has that commit."""
-    names = provenance.changed_files(git["commit"]) if git.get("commit") else []
+    names = provenance.changed_files(git.commit) if git.commit else []
     return f", which differ in {few(names)}" if names else ""
 
 

@@ -26,7 +26,19 @@ from harness.evaluation.scores import ClassScore, Indices, by_class, confusion, 
 from harness.models.build import supports_channels_last
 from harness.models.saved import SavedModel
 from harness.runs import provenance
-from harness.runs.run_folder import RunFolder, find_run
+from harness.runs.find import find_run
+from harness.runs.records import (
+    ClassRecord,
+    ConfusionRecord,
+    DataRecord,
+    GateRecord,
+    PrecisionRecord,
+    Status,
+    TestedFile,
+    TestRecord,
+    to_plain,
+)
+from harness.runs.run_folder import RunFolder, now
 from harness.trackers.kept import kept
 from harness.util.checked import is_on_this_machine
 from harness.util.console import counted, say
@@ -83,8 +95,8 @@ class Verdict:
             f"look at {self.run_dir}/plots/errors.png, and train a better model",
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """The numbers, for `--json`, `metrics.json` and `run.json`."""
+    def numbers(self) -> dict[str, Any]:
+        """The numbers, by the fields of `TestRecord`."""
         accuracy = self.accuracy
         return {
             "accuracy": accuracy.value,
@@ -92,10 +104,15 @@ class Verdict:
             "n": accuracy.n,
             "misclassification_rate": (accuracy.n - accuracy.right) / accuracy.n,
             "loss": self.loss,
-            "gate": {"passed": self.passed, "min_accuracy": self.min_accuracy},
-            "per_class": {score.name: score.to_dict() for score in self.per_class},
-            "confusion": {"classes": list(self.model.classes), "counts": self.confusion.tolist()},
+            "gate": GateRecord(self.passed, self.min_accuracy),
+            "per_class": {s.name: ClassRecord(s.precision, s.recall, s.f1, s.support) for s in self.per_class},
+            "confusion": ConfusionRecord(list(self.model.classes), self.confusion.tolist()),
         }
+
+    def to_dict(self) -> dict[str, Any]:
+        """The numbers as plain values, for `--json` and `metrics.json`."""
+        plain: dict[str, Any] = to_plain(self.numbers())
+        return plain
 
 
 def find_checkpoint(named: str, runs: Path) -> Path:
@@ -105,7 +122,7 @@ def find_checkpoint(named: str, runs: Path) -> Path:
     folder = find_run(named, runs)
     best = folder.best_fold()
     if best is None:
-        why = "it is itself a test" if folder.record.get("kind") == "test" else "none of its folds has ended"
+        why = "it is itself a test" if folder.is_test else "none of its folds has ended"
         raise UsageError(f"{folder.path} has no model to test", why, "harness list shows the latest runs")
     path = folder.checkpoint_of(best)
     if not path.is_file():
@@ -140,15 +157,15 @@ def judge(
         asked = "auto"
     trainer = Trainer(precision=asked, device=chosen)
     gate = model.experiment.get("min_accuracy", MIN_ACCURACY) if min_accuracy is None else min_accuracy
-    record = _record(model, checkpoint, images, check, trainer, notes) | {"asked": {"gate": gate}}
-    folder = RunFolder.create(runs, record["name"], record, out)
+    record = dataclasses.replace(_record(model, checkpoint, images, check, trainer, notes), asked={"gate": gate})
+    folder = RunFolder.create(runs, record, out)
     with kept(folder, _mirrors(model, trackers)):
         assert check.pixels is not None
         predictions = _predict(trainer, model, check.pixels)
         verdict = Verdict(folder.path, model, images, predictions, gate, tuple(notes), seen)
         folder.write_predictions(predictions)
         folder.write_metrics(verdict.to_dict())
-        folder.update(**verdict.to_dict())
+        folder.update(**verdict.numbers())
     return verdict
 
 
@@ -241,32 +258,29 @@ def _mirrors(model: SavedModel, trackers: Sequence[str] | None) -> list[str]:
 
 def _record(
     model: SavedModel, checkpoint: Path, images: Images, check: Check, trainer: Trainer, notes: list[str]
-) -> dict[str, Any]:
-    name = str(model.experiment.get("name") or folder_name(checkpoint.stem))
+) -> TestRecord:
     architecture = model.architecture.rpartition(":")[2]
     freeze = model.experiment.get("freeze", "unknown")
-    return {
-        "kind": "test",
-        "name": name,
-        "title": f"test_{architecture}_freeze_{freeze}_{datetime.now():%H%M%S}",
-        "command": provenance.command(),
-        "experiment": {"model": architecture, "freeze": freeze, **model.experiment},
-        "checkpoint": {
-            "file": str(checkpoint),
-            "sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
-            "fold": model.fold,
-        },
-        "git": provenance.git_state(),
-        "data": {
-            "folder": str(images.root),
-            "images": len(images),
-            "classes": images.counts(),
-            "digest": check.digest(images),
-            "dvc": provenance.dvc_state(images.root),
-        },
-        "device": str(trainer.device),
-        "precision": dataclasses.asdict(trainer.precision),
-        "versions": provenance.versions(),
-        "machine": provenance.machine(),
-        "notes": notes,
-    }
+    return TestRecord(
+        kind="test",
+        name=str(model.experiment.get("name") or folder_name(checkpoint.stem)),
+        status=Status.RUNNING,
+        started=now(),
+        title=f"test_{architecture}_freeze_{freeze}_{datetime.now():%H%M%S}",
+        command=provenance.command(),
+        experiment={"model": architecture, "freeze": freeze, **model.experiment},
+        checkpoint=TestedFile(str(checkpoint), hashlib.sha256(checkpoint.read_bytes()).hexdigest(), model.fold),
+        git=provenance.git_state(),
+        data=DataRecord(
+            folder=str(images.root),
+            images=len(images),
+            classes=images.counts(),
+            digest=check.digest(images),
+            dvc=provenance.dvc_state(images.root),
+        ),
+        device=str(trainer.device),
+        precision=PrecisionRecord(trainer.precision.name, trainer.precision.reason),
+        versions=provenance.versions(),
+        machine=provenance.machine(),
+        notes=notes,
+    )

@@ -94,23 +94,22 @@ def extraction(given: Task) -> dict[str, float]:
     """Images per second of `harness`'s frozen part, decoded images at hand, everything else included."""
     from harness.cache.store import Cache
     from harness.config.experiment import Experiment
-    from harness.data.check import check_images
     from harness.engine.trainer import Trainer
-    from harness.training.features import feature_sources, find_cut
-    from harness.training.prepared import prepare_model
+    from harness.models.prefix import cut
+    from harness.training.features import feature_sources
+    from harness.training.model import new_model
     from harness.util.memory import keep_freed_memory
+    from harness.workflows.make_plan import make_plan
 
     keep_freed_memory()
     weights = None if given.weights is None else str(given.weights)
-    experiment = Experiment(data=str(given.images.root), freeze=True, weights=weights)
-    pixels = check_images(given.images, SIZE).pixels
-    assert pixels is not None
-    prepared = prepare_model(experiment, given.images.classes, 1)
-    cache = Cache(Path(tempfile.mkdtemp()))
-    trainer = Trainer(device="cpu", channels_last=True)
+    plan = make_plan(Experiment(data=str(given.images.root), freeze=True, weights=weights), device="cpu")
+    plan = dataclasses.replace(plan, cache=Cache(Path(tempfile.mkdtemp())))
+    model, _ = new_model(plan.experiment, plan.model.weights, plan.images.classes, 1)
+    trainer = Trainer(device="cpu", channels_last=plan.model.channels_last)
     started = time.perf_counter()
-    found = find_cut(experiment, trainer.place(prepared.model), len(given.images), cache)
-    feature_sources(experiment, found, pixels, range(len(given.images)), prepared.transform, trainer, cache)
+    found = cut(trainer.place(model), SIZE)
+    feature_sources(plan, found, range(len(given.images)), trainer)
     return {"rate": len(given.images) / (time.perf_counter() - started)}
 
 

@@ -33,7 +33,8 @@ from harness.engine.callbacks import (
     TerminateOnNaN,
 )
 from harness.engine.trainer import Callback, Trainer
-from harness.runs.run_folder import RunFolder
+from harness.runs.records import DataRecord, RunRecord, Status
+from harness.runs.run_folder import RunFolder, now
 from harness.trackers.tracking import Tracking
 
 STEPS, PAIRS = 2000, 15
@@ -93,8 +94,14 @@ def all_callbacks(run: RunFolder, tracking: Tracking) -> list[Callback]:
 def main() -> None:
     batches = [(torch.zeros(16, 1), torch.zeros(16, dtype=torch.long)) for _ in range(STEPS)]
     os.chdir(tempfile.mkdtemp())
-    record = {"experiment": Experiment(name="engine").to_dict(), "data": {"folder": "none"}, "splits": {}}
-    run = RunFolder.create(Path(), "engine", record)
+    record = RunRecord(
+        name="engine",
+        status=Status.RUNNING,
+        started=now(),
+        experiment=Experiment(name="engine").to_dict(),
+        data=DataRecord("none", 0, {}, "0" * 32),
+    )
+    run = RunFolder.create(Path(), record)
     tracking = Tracking(run, ("tensorboard",))  # MLflow has a process of its own, which sees files alone
     loop, every = [], []
     for _ in range(PAIRS):

@@ -20,7 +20,8 @@ from harness.config.experiment import Experiment
 from harness.engine.callbacks import EpochLog
 from harness.engine.trainer import Callback, State, Trainer
 from harness.models.build import build
-from harness.runs.run_folder import RunFolder
+from harness.runs.records import DataRecord, RunRecord, SplitSizes, Status
+from harness.runs.run_folder import RunFolder, now
 from harness.trackers.mlflow.store import require_usable
 from harness.trackers.tracking import Tracking
 
@@ -64,15 +65,21 @@ def main() -> None:
     batches = list(zip(images.split(BATCH), labels.split(BATCH), strict=True))
     train, valid = batches[: 2 * len(batches) // 3], batches[2 * len(batches) // 3 :]
     experiment = Experiment(name="benchmark", data="memory", model="small_cnn", weights=None)
-    data = {"folder": "memory", "images": IMAGES, "classes": {"a": 475, "b": 474}, "digest": "0"}
-    splits = {"1": {"train": 2 * IMAGES // 3, "valid": IMAGES // 3}}
-    run = RunFolder.create(Path(), "benchmark", {"experiment": experiment.to_dict(), "data": data, "splits": splits})
+    record = RunRecord(
+        name="benchmark",
+        status=Status.RUNNING,
+        started=now(),
+        experiment=experiment.to_dict(),
+        data=DataRecord("memory", IMAGES, {"a": 475, "b": 474}, "0" * 32),
+        splits={"1": SplitSizes(2 * IMAGES // 3, IMAGES // 3)},
+    )
+    run = RunFolder.create(Path(), record)
     tracking, log = Tracking(run, ("tensorboard", "mlflow")), EpochLog(run.metrics)
     turns = InTurn(tracking, log, tracking.processes[0])
     model = build("small_cnn", 2, SIZE)
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
     Trainer(callbacks=[log, turns], device="cpu").fit(model, optimizer, train, valid, START + BLOCK * BLOCKS)
-    run.update(status="finished")
+    run.update(status=Status.FINISHED)
     tracking.close()
     pairs = [
         (statistics.mean(a), statistics.mean(b)) for a, b in zip(turns.seconds[::2], turns.seconds[1::2], strict=True)

@@ -68,8 +68,8 @@ def test_the_best_is_reproduced_exactly_by_its_file(studied: Tracked, call: Call
     best = json.loads((studied.project / "said.json").read_text())["best"]
     outcome = call("run", "runs/tiny/study-tiny/best.py", "-s", "trackers=", "--runs", "again", "--fold", "1", "--json")
     again = json.loads(outcome.out)
-    assert again["folds"][0]["accuracy"] == studied.run.record["folds"][0]["accuracy"]
-    assert studied.run.record["accuracy"] == best["accuracy"]
+    assert again["folds"][0]["accuracy"] == studied.run.record.folds[0].accuracy
+    assert studied.run.record.accuracy == best["accuracy"]
     first = checkpoint.load(studied.run.checkpoints / "fold1-best.pt")["model"]
     second = checkpoint.load(Path(again["folds"][0]["checkpoint"]))["model"]
     assert all((first[name] == second[name]).all() for name in first)

@@ -32,7 +32,7 @@ def test_a_checkpoint_alone_is_enough(tracked: Tracked, tmp_path: Path) -> None:
     assert (found.architecture, found.classes) == ("small_cnn", ("forest", "sea"))
     assert found.transform.image_size == 32
     assert found.experiment["batch_size"] == 8
-    assert found.data_digest == tracked.run.record["data"]["digest"]
+    assert found.data_digest == tracked.run.record.data.digest
     assert not found.model.training
     assert found.model(torch.zeros(1, 3, 32, 32)).shape == (1, 2)
 

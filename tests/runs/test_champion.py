@@ -14,6 +14,7 @@ from harness.data.demo import draw
 from harness.engine import checkpoint
 from harness.errors import DataError, GateError, ModelError, UsageError
 from harness.runs.champion import Champion, history, next_number, note_version, present, rollback
+from harness.runs.records import to_plain
 from harness.runs.run_folder import RunFolder
 from harness.trackers.mlflow import registry
 from harness.workflows.promote import Comparison, promote
@@ -66,7 +67,7 @@ def test_the_first_champion_is_the_best_folds_checkpoint_with_what_it_is_worth(h
     assert record["test"]["accuracy"] == made.verdict.accuracy.value
     assert record["test"]["interval"] == list(made.verdict.accuracy.interval)
     assert record["run"]["id"] == run.id
-    assert record["run"]["data"]["digest"] == run.record["data"]["digest"]
+    assert record["run"]["data"]["digest"] == run.record.data.digest
     assert present() is not None
     assert made.comparison is None
 
@@ -82,13 +83,13 @@ def test_a_model_below_its_gate_is_refused_and_changes_nothing(home: Path) -> No
 def test_what_is_forced_says_so_for_ever(home: Path) -> None:
     promote("good")
     made = promote("poor", force=True)
-    assert made.champion.record["forced"]
+    assert made.champion.record.forced
     assert made.comparison is not None
     assert made.comparison.champion == 1
     assert made.comparison.worse > made.comparison.better + 5
     assert "worse than champion 1" in str(made.comparison)
-    assert [record["forced"] for record in history()] == [False, True]
-    assert not promote("good", force=True).champion.record["forced"]  # it passed
+    assert [record.forced for record in history()] == [False, True]
+    assert not promote("good", force=True).champion.record.forced  # it passed
 
 
 def test_one_that_is_worse_beyond_chance_takes_nobodys_place_unless_forced(home: Path) -> None:
@@ -103,7 +104,7 @@ def test_one_that_is_worse_beyond_chance_takes_nobodys_place_unless_forced(home:
     assert "worse than champion 1" in caught.value.why
     assert present() is not None
     assert len(history()) == 1
-    assert promote("poor", force=True).champion.record["forced"]
+    assert promote("poor", force=True).champion.record.forced
 
 
 def test_the_same_model_is_the_champion_already_and_cannot_be_told_from_itself(home: Path) -> None:
@@ -134,7 +135,7 @@ def test_a_version_of_the_registry_that_comes_late_takes_no_champion_back(home: 
     second = promote("good", force=True).champion.record
     note_version(first, "8")
     assert present() == Champion(second)
-    assert [record["registry"] for record in history()] == [{"version": "8"}, {}]
+    assert [record.registry.version for record in history()] == ["8", None]
 
 
 def test_the_history_keeps_the_last_checkpoints_and_every_record(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,7 +180,7 @@ def test_what_a_killed_process_left_half_written_does_not_stay(home: Path) -> No
 )
 def test_a_damaged_record_is_told(home: Path, change: dict[str, object], call: Callable[..., Outcome]) -> None:
     record = promote("good").champion.record
-    (home / "models/champion.json").write_text(json.dumps({**record, **change}))
+    (home / "models/champion.json").write_text(json.dumps({**to_plain(record), **change}))
     for verb in ("show", "rollback"):
         outcome = call("champion", verb)
         assert (outcome.code, len(outcome.error_lines)) == (2, 3)

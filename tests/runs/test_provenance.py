@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import sys
 import types
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from harness.errors import DataError, UsageError
 from harness.runs.provenance import dvc_state, git_state, require_clean, versions
+from harness.runs.records import DvcRecord, GitRecord
 from harness.util.files import folder_md5, md5_of
 from tests.conftest import git
 
@@ -21,17 +23,17 @@ def test_the_commit_and_whether_anything_differs_from_it(tmp_path: Path) -> None
     git(tmp_path, "commit", "-qm", "first")
     state = git_state(tmp_path)
     assert state is not None
-    assert len(state["commit"]) == 40
-    assert state["dirty"] is False
+    assert len(state.commit or "") == 40
+    assert state.dirty is False
     (tmp_path / "a").write_text("2")
-    assert (git_state(tmp_path) or {})["dirty"] is True
+    assert (git_state(tmp_path) or GitRecord()).dirty is True
 
 
 def test_the_hash_in_the_dvc_file_that_tracks_the_data(tmp_path: Path) -> None:
     assert dvc_state(tmp_path / "data/train") is None
     file = tmp_path / "data.dvc"
     file.write_text(f"outs:\n- md5: {'01' * 16}.dir\n  size: 5\n  hash: md5\n  path: data\n")
-    found = {"file": file.as_posix(), "md5": f"{'01' * 16}.dir", "matches": False}
+    found = DvcRecord(file.as_posix(), f"{'01' * 16}.dir", False)
     assert dvc_state(tmp_path / "data/train") == found
     file.write_text("outs: []\n")
     assert dvc_state(tmp_path / "data") is None
@@ -47,11 +49,11 @@ def test_whether_the_data_are_what_the_dvc_file_says_without_reading_known_files
     (tmp_path / "data/test.jpg").write_bytes(b"b")
     md5s = {"train/a.jpg": md5_of(b"a"), "test.jpg": md5_of(b"b")}
     (tmp_path / "data.dvc").write_text(f"outs:\n- md5: {folder_md5(md5s)}\n  hash: md5\n  path: data\n")
-    assert (dvc_state(tmp_path / "data/train") or {})["matches"] is True
+    assert dvc_state(tmp_path / "data/train").matches is True
     (tmp_path / "data/train/a.jpg").write_bytes(b"changed")
-    assert (dvc_state(tmp_path / "data/train") or {})["matches"] is False
+    assert dvc_state(tmp_path / "data/train").matches is False
     known = {tmp_path / "data/train/a.jpg": md5_of(b"a")}
-    assert (dvc_state(tmp_path / "data/train", known) or {})["matches"] is True
+    assert dvc_state(tmp_path / "data/train", known).matches is True
 
 
 @pytest.fixture
@@ -66,7 +68,7 @@ def committed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-DVC = {"file": "data.dvc", "md5": "b", "matches": True}
+DVC = DvcRecord("data.dvc", "b", True)
 
 
 def test_clean_is_a_commit_and_data_that_a_dvc_file_stands_for(committed: Path) -> None:
@@ -75,7 +77,7 @@ def test_clean_is_a_commit_and_data_that_a_dvc_file_stands_for(committed: Path) 
     for wrong in (None, {**(now or {}), "dirty": True}):
         with pytest.raises(UsageError):
             require_clean(wrong, DVC, "data")
-    for other in (None, {**DVC, "matches": False}):
+    for other in (None, dataclasses.replace(DVC, matches=False)):
         with pytest.raises(DataError):
             require_clean(now, other, "data")
 
@@ -96,7 +98,7 @@ def test_what_the_run_takes_and_no_commit_has_is_not_clean(committed: Path, monk
         (committed / name).write_text("")
     for file in ("hidden.dvc", "../elsewhere/data.dvc"):
         with pytest.raises(UsageError, match=r"dvc is in no commit"):
-            require_clean(git_state(), {**DVC, "file": file}, "data")
+            require_clean(git_state(), dataclasses.replace(DVC, file=file), "data")
     with pytest.raises(UsageError, match=r"hidden\.py is in no commit"):
         require_clean(git_state(), DVC, "data", Path("hidden.py"))
     module = types.ModuleType("hidden")

@@ -10,30 +10,30 @@ import pytest
 
 from harness.errors import StorageError, UsageError
 from harness.evaluation.predictions import Predictions
-from harness.runs.run_folder import RunFolder, find_run, latest_runs
-
-DATA = {"folder": "data", "images": 2, "classes": {"forest": 1, "sea": 1}, "digest": f"{'0' * 32}.dir"}
-EMPTY: dict[str, object] = {"experiment": {}, "data": DATA, "splits": {"1": {"train": 1, "valid": 1}}}
+from harness.runs.find import find_run, latest_runs
+from harness.runs.records import FoldRecord, SplitSizes, Status
+from harness.runs.run_folder import RunFolder
+from tests.toy import run_record
 
 
 def test_a_new_folder_says_at_once_that_it_is_running_where_and_since_when(tmp_path: Path) -> None:
-    folder = RunFolder.create(tmp_path, "trial", {"seed": 3})
+    folder = RunFolder.create(tmp_path, run_record(seed=3))
     record = json.loads((folder.path / "run.json").read_text())
     assert (record["name"], record["status"], record["seed"]) == ("trial", "running", 3)
     assert (record["pid"], record["host"]) == (os.getpid(), socket.gethostname())
     assert folder.plots.is_dir()
-    folder.update(status="finished")
+    folder.update(status=Status.FINISHED)
     assert json.loads((folder.path / "run.json").read_text())["status"] == "finished"
 
 
 def test_two_runs_of_the_same_second_have_folders_of_their_own(tmp_path: Path) -> None:
-    folders = {RunFolder.create(tmp_path, "trial", EMPTY).path for _ in range(20)}
+    folders = {RunFolder.create(tmp_path, run_record()).path for _ in range(20)}
     assert len(folders) == 20
     assert {folder.path for folder in latest_runs(tmp_path)} == folders
 
 
 def test_write_predictions_keeps_each_fold_and_a_table_of_all(tmp_path: Path) -> None:
-    folder = RunFolder.create(tmp_path, "trial", EMPTY)
+    folder = RunFolder.create(tmp_path, run_record())
     parts = []
     for fold in (1, 2):
         paths = tuple(f"sea/{fold}{i}.jpg" for i in range(3))
@@ -47,24 +47,24 @@ def test_write_predictions_keeps_each_fold_and_a_table_of_all(tmp_path: Path) ->
 
 
 def test_runs_whose_process_is_gone_have_died_and_others_are_left_alone(tmp_path: Path) -> None:
-    RunFolder.create(tmp_path, "alive", EMPTY)
-    RunFolder.create(tmp_path, "gone", EMPTY).update(pid=2**22 + 1)
-    RunFolder.create(tmp_path, "elsewhere", EMPTY).update(pid=2**22 + 1, host="another-machine")
-    RunFolder.create(tmp_path, "done", EMPTY).update(pid=2**22 + 1, status="finished")
+    RunFolder.create(tmp_path, run_record("alive"))
+    RunFolder.create(tmp_path, run_record("gone")).update(pid=2**22 + 1)
+    RunFolder.create(tmp_path, run_record("elsewhere")).update(pid=2**22 + 1, host="another-machine")
+    RunFolder.create(tmp_path, run_record("done")).update(pid=2**22 + 1, status=Status.FINISHED)
     (tmp_path / "bad/1").mkdir(parents=True)
     (tmp_path / "bad/1/run.json").write_text("[]")
-    found = {folder.record["name"]: folder.status for folder in latest_runs(tmp_path)}
+    found = {folder.record.name: folder.status.value for folder in latest_runs(tmp_path)}
     assert found == {"alive": "running", "gone": "died", "elsewhere": "running", "done": "finished"}
 
 
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("")
     with pytest.raises(StorageError, match="cannot be written"):
-        RunFolder.create(tmp_path / "runs", "trial", {})
+        RunFolder.create(tmp_path / "runs", run_record())
 
 
 def test_a_run_is_found_by_its_folder_or_by_its_id(tmp_path: Path) -> None:
-    made = RunFolder.create(tmp_path / "runs", "trial", EMPTY)
+    made = RunFolder.create(tmp_path / "runs", run_record())
     assert find_run(str(made.path), tmp_path).record == made.record
     assert find_run(made.id, tmp_path / "runs").path == made.path
     assert find_run(made.id[-4:], tmp_path / "runs").path == made.path
@@ -82,22 +82,27 @@ def test_a_damaged_record(tmp_path: Path, text: str) -> None:
 
 
 def test_a_last_line_that_was_cut_short_is_left_out(tmp_path: Path) -> None:
-    folder = RunFolder.create(tmp_path, "trial", EMPTY)
+    folder = RunFolder.create(tmp_path, run_record())
     assert folder.epochs() == []
     folder.metrics.write_text('{"fold": 1, "epoch": 1, "time": 1.5}\n{"fold": 1, "ep')
     assert folder.epochs() == [{"fold": 1, "epoch": 1, "time": 1.5}]
 
 
 def test_the_best_fold_is_the_most_accurate_and_of_equal_ones_that_of_the_lower_loss(tmp_path: Path) -> None:
-    folder = RunFolder.create(tmp_path, "trial", EMPTY)
+    folder = RunFolder.create(tmp_path, run_record())
     assert folder.best_fold() is None
     numbers = [(0.8, 0.1), (0.9, 0.4), (0.9, 0.3)]
-    folder.update(folds=[{"fold": i, "accuracy": a, "loss": loss} for i, (a, loss) in enumerate(numbers, 1)])
-    assert (folder.best_fold() or {})["fold"] == 3
+    same = {"n": 1, "best_epoch": 1, "epochs": 1, "stop_reason": None, "checkpoint": "best.pt", "seconds": 1.0}
+    folds = [FoldRecord(fold=i, accuracy=a, loss=loss, **same) for i, (a, loss) in enumerate(numbers, 1)]
+    splits = {str(i): SplitSizes(1, 1) for i in (1, 2, 3)}
+    folder.update(folds=folds, splits=splits, accuracy=0.9, n=3, interval=[0.1, 1.0], fit_seconds=1.0)
+    best = folder.best_fold()
+    assert best is not None
+    assert best.fold == 3
 
 
 def test_damaged_predictions(tmp_path: Path) -> None:
-    folder = RunFolder.create(tmp_path, "trial", EMPTY)
+    folder = RunFolder.create(tmp_path, run_record())
     assert len(folder.predictions()) == 0
     (folder.path / "predictions.csv").write_text("path,label\n")
     with pytest.raises(UsageError, match="damaged"):

@@ -22,6 +22,7 @@ from harness.trackers.mlflow.store import DEFAULT, require_own_place
 from harness.util.processes import python_module
 from tests.conftest import Outcome, write_experiment, write_files
 from tests.strangers.conftest import Sandbox
+from tests.toy import run_record
 
 HUGE = 10**400
 FIELDS: list[tuple[str, Any]] = [
@@ -293,7 +294,7 @@ def test_a_folder_that_is_written_again_loses_nothing_behind_a_link(sandbox: San
     write_files(folder, {".again": b"run\n", "run.json": b"{}"})
     (folder / "plots").symlink_to(sandbox.outside / "plots")
     sandbox.note()
-    RunFolder.create(sandbox.project / "runs", "tiny", {"name": "tiny"}, folder)
+    RunFolder.create(sandbox.project / "runs", run_record("tiny"), folder)
     assert sandbox.contents() == sandbox.before
 
 

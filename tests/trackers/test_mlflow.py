@@ -14,7 +14,7 @@ import torch
 from harness.errors import RemoteError
 from harness.models.saved import load_model
 from harness.runs.run_folder import RunFolder
-from harness.trackers.mlflow import words
+from harness.trackers.mlflow import conversion
 from harness.trackers.mlflow.run import MLflow, settle
 from harness.trackers.mlflow.store import connect, recorded, tracking_uri
 from tests.conftest import Tracked
@@ -72,7 +72,7 @@ def test_one_parent_and_a_child_a_fold_that_have_all_finished(tracked: Tracked) 
     times = [(run.info.start_time, run.info.end_time) for run in (*children, parent)]
     assert all(start < end for start, end in times)
     assert times[0][1] <= times[1][1] <= times[2][1]
-    assert parent.info.end_time - parent.info.start_time == int(1000 * tracked.run.record["run_seconds"])
+    assert parent.info.end_time - parent.info.start_time == int(1000 * tracked.run.record.run_seconds)
 
 
 def test_every_field_and_every_number_is_there(tracked: Tracked) -> None:
@@ -102,7 +102,7 @@ def test_the_data_are_an_input_with_their_digest(tracked: Tracked) -> None:
     parent, children = runs(tracked.client())
     for run in (parent, *children):
         (given,) = run.inputs.dataset_inputs
-        assert given.dataset.digest == tracked.run.record["data"]["digest"]
+        assert given.dataset.digest == tracked.run.record.data.digest
         assert {tag.key: tag.value for tag in given.tags} == {"mlflow.data.context": "training"}
 
 
@@ -114,7 +114,7 @@ def test_the_files_of_the_run_are_its_artifacts(tracked: Tracked) -> None:
     plots = {Path(file.path).name for file in client.list_artifacts(parent.info.run_id, "plots")}
     assert plots == {path.name for path in tracked.run.plots.iterdir()}
     content = json.loads(Path(client.download_artifacts(parent.info.run_id, "run.json")).read_text())
-    assert (content["status"], content["accuracy"]) == ("finished", tracked.run.record["accuracy"])
+    assert (content["status"], content["accuracy"]) == ("finished", tracked.run.record.accuracy)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -211,7 +211,7 @@ def test_what_ended_but_was_never_sent_is_sent_and_what_cannot_be_does_not_stand
     assert str(broken) in problem
     parent, children = runs(connect(tracking_uri()))
     assert [run.info.status for run in (parent, *children)] == ["FINISHED"] * 3
-    assert RunFolder.open(folder.path).record["trackers"] == {"mlflow": "complete"}
+    assert RunFolder.open(folder.path).record.trackers == {"mlflow": "complete"}
 
 
 @pytest.mark.parametrize(("uri", "short"), SECRET_ADDRESSES.items())
@@ -225,7 +225,7 @@ def test_settle_prints_and_records_no_token_of_an_address(
     (problem,) = settle(store / "runs")
     assert problem.startswith(f"MLflow at {short} cannot be used: ")
     assert MLflow(folder).name == f"MLflow at {short}"
-    assert folder.record["stores"] == {"mlflow": short}
+    assert folder.record.stores == {"mlflow": short}
     assert TOKEN not in problem + (folder.path / "run.json").read_text()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.replace(f"/{TOKEN}", "/another").replace(f"//{TOKEN}", "//another"))
     assert settle(store / "runs") == ([problem] if f"={TOKEN}" in uri else [])
@@ -294,7 +294,7 @@ class TestWords:
     }
 
     def test_tags_say_where_a_run_comes_from(self) -> None:
-        found = words.tags(
+        found = conversion.tags(
             self.RECORD
             | {"git": {"commit": "abc", "dirty": True}, "host": "box", "pid": 5}
             | {"data": {**self.RECORD["data"], "dvc": {"md5": "12.dir", "file": "data.dvc"}}}
@@ -302,14 +302,14 @@ class TestWords:
         assert found["mlflow.source.git.commit"] == "abc"
         assert (found["git.dirty"], found["dvc.md5"], found["dvc.file"]) == ("True", "12.dir", "data.dvc")
         assert found["mlflow.source.name"] == "harness run x"  # whose last path MLflow shows: not that of an option
-        assert "git.dirty" not in words.tags(self.RECORD)  # no repository is not a clean one
+        assert "git.dirty" not in conversion.tags(self.RECORD)  # no repository is not a clean one
 
     def test_numbers_of_a_class_whose_name_mlflow_would_refuse(self) -> None:
-        found = words.numbers({"per_class": {"ça+va": {"recall": 0.5, "precision": None}}})
+        found = conversion.numbers({"per_class": {"ça+va": {"recall": 0.5, "precision": None}}})
         assert found == {"recall/ça_va": 0.5}
 
     def test_two_classes_that_mlflow_cannot_tell_apart_keep_their_numbers(self) -> None:
-        found = words.numbers({"per_class": {"a$": {"recall": 0.5}, "a+": {"recall": 0.7}}})
+        found = conversion.numbers({"per_class": {"a$": {"recall": 0.5}, "a+": {"recall": 0.7}}})
         assert sorted(found.values()) == [0.5, 0.7]
 
     def test_a_user_without_a_name(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -317,8 +317,8 @@ class TestWords:
             raise KeyError("getpwuid(): uid not found: 12345")
 
         monkeypatch.setattr("getpass.getuser", nobody)
-        assert "mlflow.user" not in words.tags(self.RECORD)
+        assert "mlflow.user" not in conversion.tags(self.RECORD)
 
     def test_a_value_that_is_too_long_for_mlflow_is_cut(self) -> None:
         record = self.RECORD | {"experiment": {"data": "x" * 9000}}
-        assert len(words.parameters(record)["data"]) == 6000
+        assert len(conversion.parameters(record)["data"]) == 6000

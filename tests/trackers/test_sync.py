@@ -27,7 +27,7 @@ def test_a_run_that_both_missed_is_in_both_afterwards_and_a_second_time_changes_
     outcome = call("sync", folder.id)
     assert outcome.code == 0
     assert "all of it is in tensorboard and mlflow" in outcome.out
-    assert RunFolder.open(folder.path).record["trackers"] == {"mlflow": "complete", "tensorboard": "complete"}
+    assert RunFolder.open(folder.path).record.trackers == {"mlflow": "complete", "tensorboard": "complete"}
     assert len(event_files(folder.path)) == 5
     client = connect(tracking_uri())
     parent, children = runs(client)

@@ -62,10 +62,10 @@ def test_however_a_run_is_ended_it_does_not_stay_running_there(
 
 def test_neither_one_nor_both(scenery: Path, store: Path) -> None:
     found = cross_validate(small(scenery))
-    assert RunFolder.open(found.run_dir).record["trackers"] == {}
+    assert RunFolder.open(found.run_dir).record.trackers == {}
     assert event_files(found.run_dir) == []
     found = cross_validate(small(scenery, "tensorboard"))
-    assert RunFolder.open(found.run_dir).record["trackers"] == {"tensorboard": "complete"}
+    assert RunFolder.open(found.run_dir).record.trackers == {"tensorboard": "complete"}
     assert len(event_files(found.run_dir)) == 3
     assert connect(tracking_uri()).get_experiment_by_name("tiny") is None
 

@@ -14,6 +14,7 @@ from harness.training.fit import train
 from harness.training.model import new_model
 from harness.training.plan import Workers, choose_workers
 from harness.workflows.make_plan import make_plan
+from tests.toy import run_record
 
 SMALL = Experiment(model="small_cnn", weights=None, image_size=32, epochs=1, batch_size=8, precision="fp32")
 
@@ -44,7 +45,7 @@ def test_no_memory_left_says_which_batch_size_to_try(scenery: Path, tmp_path: Pa
             torch.empty(2**60)
 
     plan = make_plan(SMALL.replace(data=str(scenery), folds=0, callbacks=[Greedy()]), device="cpu")
-    folder = RunFolder.create(tmp_path, "greedy", {})
+    folder = RunFolder.create(tmp_path, run_record())
     with pytest.raises(TrainingError, match="fold 1 ran out of memory on cpu") as caught:
         train(plan, 1, folder)
     assert caught.value.fix == "-s batch_size=4"

@@ -45,7 +45,7 @@ def test_corrupt_images_are_refused_or_left_out_and_recorded(copy: Path) -> None
         plan(copy)
     made = plan(copy, skip_corrupt=True)
     assert len(made.images) == 32
-    assert made.skipped == {"sea/sea00.jpg": "empty"} == record_of(made)["data"]["skipped"]
+    assert made.skipped == {"sea/sea00.jpg": "empty"} == record_of(made).data.skipped
     assert "1 images cannot be decoded and are left out: sea/sea00.jpg" in made.notes
     assert sorted(i for split in made.splits.values() for i in split.valid) == list(range(32))
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Callable
@@ -10,11 +11,13 @@ import pytest
 from harness.config.experiment_file import load
 from harness.errors import DataError, GateError, UsageError
 from harness.runs.predictions import read_csv
+from harness.runs.records import GitRecord, TestedFile, TestRecord
 from harness.runs.run_folder import RunFolder
 from harness.util.files import file_md5
 from harness.workflows.crossval import cross_validate
 from harness.workflows.reproduce import DIFFERENT, IDENTICAL, WITHIN, compare, differences, planned
 from tests.conftest import Outcome, write_experiment
+from tests.toy import run_record
 
 
 @pytest.fixture(scope="module")
@@ -40,14 +43,14 @@ def test_the_same_comes_out_to_the_bit(run: RunFolder, call: Callable[..., Outco
     assert (said["outcome"], said["changed"]) == (IDENTICAL, 0)
     assert [each["what"] for each in said["differs"]] == ["code"]  # without git nobody knows
     again = RunFolder.open(Path(said["again"]))
-    assert again.record["reproduces"] == run.id
-    assert again.record["experiment"] == run.record["experiment"]
+    assert again.record.reproduces == run.id
+    assert again.record.experiment == run.record.experiment
     assert again.predictions() == run.predictions()
 
 
 def test_what_is_not_as_it_was_is_told_with_the_way_back(run: RunFolder, call: Callable[..., Outcome]) -> None:
-    versions = {**run.record["versions"], "torch": "1.0"}
-    run.update(versions=versions, device="cuda", git={"commit": "a" * 40, "dirty": True}, machine={"cores": 99})
+    versions = {**run.record.versions, "torch": "1.0"}
+    run.update(versions=versions, device="cuda", git=GitRecord("a" * 40, True), machine={"cores": 99})
     found = {each.what: each for each in differences(run, planned(run))}
     assert found["torch"].then == "1.0"
     assert found["torch"].fix == "pip install torch==1.0"
@@ -71,13 +74,13 @@ def test_another_file_of_weights_is_told(run: RunFolder, call: Callable[..., Out
 
 
 def test_the_copy_of_the_experiment_counts_and_not_what_became_of_its_file(run: RunFolder, project: Path) -> None:
-    write_experiment(project / "experiments/tiny.py", Path(run.record["data"]["folder"]), epochs=9)
+    write_experiment(project / "experiments/tiny.py", Path(run.record.data.folder), epochs=9)
     assert planned(run).experiment.epochs == 2
     assert planned(run).experiment.lr == 0.002
 
 
 def test_other_images_end_it_before_anything_is_trained(run: RunFolder, project: Path) -> None:
-    run.update(data={**run.record["data"], "digest": "0" * 32 + ".dir"})
+    run.update(data=dataclasses.replace(run.record.data, digest="0" * 32 + ".dir"))
     with pytest.raises(DataError, match="holds other images than the run had"):
         planned(run)
 
@@ -88,7 +91,9 @@ def test_of_one_fold_one_fold(project: Path, call: Callable[..., Outcome]) -> No
 
 
 def test_a_test_cannot_be_reproduced(run: RunFolder) -> None:
-    run.update(kind="test")
+    checkpoint = TestedFile("model.pt", "0" * 64)
+    fields = {item.name: getattr(run.record, item.name) for item in dataclasses.fields(run.record)}
+    run.record = TestRecord(**fields, checkpoint=checkpoint)
     with pytest.raises(UsageError, match="is a test"):
         planned(run)
 
@@ -99,7 +104,7 @@ def test_another_result_is_judged_by_the_interval(run: RunFolder, tmp_path: Path
     head = "path,fold,label,predicted,p_forest,p_sea"
 
     def written(name: str, rows: list[str]) -> RunFolder:
-        folder = RunFolder.create(tmp_path, name, {"experiment": {}, "data": {"classes": {"forest": 50, "sea": 50}}})
+        folder = RunFolder.create(tmp_path, run_record(name))
         (folder.path / "predictions.csv").write_text("\n".join([head, *rows]) + "\n")
         assert len(read_csv((folder.path / "predictions.csv").read_bytes())) == 100
         return folder

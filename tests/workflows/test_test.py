@@ -58,9 +58,10 @@ def test_the_numbers_are_those_of_the_predictions(tracked: Tracked, unseen: Path
 def test_the_model_says_what_it_said_in_training(tracked: Tracked, scenery: Path, tmp_path: Path) -> None:
     """On the images of its own fold's validation, the logits of the run itself."""
     found = verdict(tracked, scenery, tmp_path)
-    best = tracked.run.best_fold() or {}
+    best = tracked.run.best_fold()
+    assert best is not None
     ours = dict(zip(found.predictions.paths, found.predictions.probabilities, strict=True))
-    own = tracked.run.predictions().of_fold(best["fold"])
+    own = tracked.run.predictions().of_fold(best.fold)
     assert len(own)
     for path, shares in zip(own.paths, own.probabilities, strict=True):
         assert ours[path] == pytest.approx(shares, abs=1e-5)

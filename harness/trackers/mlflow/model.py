@@ -15,14 +15,15 @@ from harness.data.decode import decode
 from harness.data.transforms import resize
 from harness.errors import HarnessError
 from harness.models.saved import SavedModel, load_model
+from harness.runs.records import FoldRecord
 from harness.runs.run_folder import RunFolder
 
 Function = Callable[[str], Callable[[int], Any]]  # the name of a user's function -> that function
 LEFT_OUT = "left out"  # how the reason begins for which there is no model
 
 
-def log_model(uri: str, run_id: str, folder: RunFolder, found: dict[str, Any], function: Function | None) -> str:
-    """Logs the checkpoint of the fold `found` as the run's model. Returns why not where it cannot be exported.
+def log_model(uri: str, run_id: str, folder: RunFolder, entry: FoldRecord, function: Function | None) -> str:
+    """Logs the checkpoint of a fold as the run's model. Returns why not where it cannot be exported.
 
     A model that a user's function made is left out unless `function` finds that: no code of a run folder is run. It is
     a program of its own (torch.export), so that loading it needs none of our code and runs no pickle. It takes
@@ -32,8 +33,8 @@ def log_model(uri: str, run_id: str, folder: RunFolder, found: dict[str, Any], f
 
     mlflow.set_tracking_uri(uri)
     try:
-        saved = load_model(folder.checkpoint_of(found), function=function)
-        example = _example(folder, saved, found["fold"])
+        saved = load_model(folder.checkpoint_of(entry), function=function)
+        example = _example(folder, saved, entry.fold)
         with torch.inference_mode():
             signature = mlflow.models.infer_signature(example.numpy(), saved.model(example).numpy())
         torch.export.export(saved.model, (example,), strict=False)
@@ -55,9 +56,9 @@ def log_model(uri: str, run_id: str, folder: RunFolder, found: dict[str, Any], f
             metadata={
                 "classes": list(saved.classes),
                 "transform": saved.transform.to_dict(),
-                "fold": found["fold"],
-                "epoch": found["best_epoch"],
-                "accuracy": found["accuracy"],
+                "fold": entry.fold,
+                "epoch": entry.best_epoch,
+                "accuracy": entry.accuracy,
             },
         )
     return ""
@@ -69,7 +70,7 @@ def _example(folder: RunFolder, saved: SavedModel, fold: int) -> torch.Tensor:
     Rounded, since MLflow writes each number as text; where the images are gone, or not this project's, noise.
     """
     size = saved.transform.image_size
-    root = Path(folder.record["data"]["folder"])
+    root = Path(folder.record.data.folder)
     try:
         if not folder.was_made_here:
             raise FileNotFoundError

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from harness.errors import RemoteError
+from harness.runs.records import ChampionRecord
 from harness.runs.run_folder import RunFolder
 from harness.trackers.mlflow.run import MLflow
 from harness.trackers.mlflow.store import answering, connect, require_usable, time_to_store, tracking_uri
@@ -16,12 +16,12 @@ ALIAS = "champion"
 SHA = "harness.checkpoint"  # of a version: the SHA-256 of the checkpoint that it is
 
 
-def register(run: Path, champion: Mapping[str, Any], function: Any = None) -> str:
+def register(run: Path, champion: ChampionRecord, function: Any = None) -> str:
     """The version that holds the champion, the best fold's model of a run, made where there is none yet.
 
     `function` finds a user's function that made the model. Raises RemoteError.
     """
-    uri, folder, sha256 = tracking_uri(), RunFolder.open(run), champion["checkpoint"]["sha256"]
+    uri, folder, sha256 = tracking_uri(), RunFolder.open(run), champion.checkpoint.sha256
     require_usable(uri)
     client = connect(uri)
     with answering(uri):
@@ -48,7 +48,7 @@ def register(run: Path, champion: Mapping[str, Any], function: Any = None) -> st
             f"models:/{outputs[-1]}",
             run_id=mirror.run_id,
             model_id=outputs[-1],
-            tags={SHA: sha256, "harness.run": folder.id, "harness.champion": str(champion["number"])},
+            tags={SHA: sha256, "harness.run": folder.id, "harness.champion": str(champion.number)},
         )
         return str(made.version)
 

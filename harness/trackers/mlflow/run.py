@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError, RemoteError
-from harness.runs.run_folder import COMPLETE, UNFINISHED, RunFolder, latest_runs
-from harness.trackers.mlflow import words
+from harness.runs.find import latest_runs
+from harness.runs.records import FoldRecord, Status
+from harness.runs.run_folder import COMPLETE, RunFolder
+from harness.trackers.mlflow import conversion
 from harness.trackers.mlflow.store import (
     answering,
     connect,
@@ -25,9 +27,9 @@ from harness.trackers.mlflow.store import (
 from harness.util.addresses import short_address, without_secrets
 
 STATUS = {
-    "finished": "FINISHED",
-    "pruned": "FINISHED",
-    "interrupted": "KILLED",
+    Status.FINISHED: "FINISHED",
+    Status.PRUNED: "FINISHED",
+    Status.INTERRUPTED: "KILLED",
 }  # all else is FAILED: a run that is gone has died
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # else the pages are those for language models
 MODEL_TAG = "harness.model"
@@ -65,9 +67,9 @@ class MLflow:
             for fold in sorted({row["fold"] for row in rows[self._sent :]}):
                 self._send_epochs(fold, [row for row in rows[self._sent :] if row["fold"] == fold])
             self._sent = len(rows)
-            for found in self.folder.record.get("folds", []):
-                if found["fold"] not in self._ended:
-                    self._send_result(found, [row for row in rows if row["fold"] == found["fold"]])
+            for entry in self.folder.record.folds:
+                if entry.fold not in self._ended:
+                    self._send_result(entry, [row for row in rows if row["fold"] == entry.fold])
 
     def finish(self, model: bool = True, function: Any = None) -> None:
         """Also the files, the model, and how the run ended; one that is still called running has died.
@@ -77,13 +79,13 @@ class MLflow:
         self.send()
         with answering(self._uri), time_to_store():
             record, end = self.folder.record, self._end()
-            status = STATUS.get(record["status"], "FAILED")
+            status = STATUS.get(record.status, "FAILED")
             for fold, child in self._children.items():
                 if fold not in self._ended:
                     self._client.set_terminated(child, status, end)
-            self._log(self._parent, words.numbers(record), end, 0)
+            self._log(self._parent, conversion.numbers(record), end, 0)
             self._client.set_tag(self._parent, "harness.status", self.folder.status)
-            self._client.set_tag(self._parent, "mlflow.note.content", words.note(record))
+            self._client.set_tag(self._parent, "mlflow.note.content", conversion.note(record))
             self._client.set_terminated(self._parent, status, end)  # whatever becomes of the files
             self._send_files()
             try:
@@ -93,8 +95,8 @@ class MLflow:
                 self._client.set_terminated(self._parent, status, end)
 
     def _find_or_make(self) -> None:
-        words.parameters(self.folder.record)  # of a record that somebody damaged: fails before anything is made
-        self._experiment = experiment_named(self._client, self.folder.record["name"])
+        conversion.parameters(self.folder.record)  # of a record that somebody damaged: fails before anything is made
+        self._experiment = experiment_named(self._client, self.folder.record.name)
         require_own_place(self._uri, self._client.get_experiment(self._experiment).artifact_location)
         found = self._search(f"tags.`harness.run` = '{self.folder.id}' and tags.`harness.role` = 'run'")
         parent = found[0].info.run_id if found else self._make_parent()
@@ -112,10 +114,10 @@ class MLflow:
     def _make_parent(self) -> str:
         record = self.folder.record
         own = {"harness.run": self.folder.id, "harness.role": "run", "harness.folder": str(self.folder.path)}
-        if self._below:
-            own |= {"mlflow.parentRunId": self._below, "harness.trial": str(record["study"]["trial"])}
-            own |= {"harness.study": record["study"]["id"]}
-        return self._make(record.get("title", self.folder.id), own, words.milliseconds(record["started"]))
+        if self._below and record.study:
+            own |= {"mlflow.parentRunId": self._below, "harness.trial": str(record.study.trial)}
+            own |= {"harness.study": record.study.id}
+        return self._make(record.title or self.folder.id, own, conversion.milliseconds(record.started))
 
     def _child(self, fold: int, rows: Sequence[Mapping[str, Any]]) -> str:
         """The run of a fold, which began before the first of its `rows` was written."""
@@ -128,16 +130,18 @@ class MLflow:
         return self._children[fold]
 
     def _make(self, title: str, own: dict[str, str], since: int) -> str:
-        run = self._client.create_run(self._experiment, since, words.tags(self.folder.record) | own, title)
+        run = self._client.create_run(self._experiment, since, conversion.tags(self.folder.record) | own, title)
         return str(run.info.run_id)
 
     def _describe(self, run_id: str, fold: int | None = None) -> None:
         from mlflow.entities import Param
 
         record = self.folder.record
-        values = words.parameters(record, fold)
+        values = conversion.parameters(record, fold)
         self._client.log_batch(run_id, params=[Param(name, value) for name, value in values.items()])
-        self._client.log_inputs(run_id, words.data_set(record, "evaluation" if "kind" in record else "training"))
+        self._client.log_inputs(
+            run_id, conversion.data_set(record.data, "evaluation" if self.folder.is_test else "training")
+        )
 
     def _send_epochs(self, fold: int, rows: Sequence[Mapping[str, Any]]) -> None:
         """A row that is sent twice is one row there, since its time is the row's own."""
@@ -146,16 +150,16 @@ class MLflow:
         metrics = [
             Metric(name, value, int(1000 * row["time"]), row["epoch"])
             for row in rows
-            for name, value in words.epoch_numbers(row).items()
+            for name, value in conversion.epoch_numbers(row).items()
         ]
         self._log_all(self._child(fold, rows), metrics)
 
-    def _send_result(self, found: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
-        child, at = self._child(found["fold"], rows), int(1000 * rows[-1]["time"])
-        numbers = {name: float(found[name]) for name in ("accuracy", "loss", "best_epoch", "n", "seconds")}
-        self._log(child, numbers, at, found["best_epoch"])
+    def _send_result(self, entry: FoldRecord, rows: Sequence[Mapping[str, Any]]) -> None:
+        child, at = self._child(entry.fold, rows), int(1000 * rows[-1]["time"])
+        numbers = {name: float(getattr(entry, name)) for name in ("accuracy", "loss", "best_epoch", "n", "seconds")}
+        self._log(child, numbers, at, entry.best_epoch)
         self._client.set_terminated(child, "FINISHED", at)
-        self._ended.add(found["fold"])
+        self._ended.add(entry.fold)
 
     def _log(self, run_id: str, numbers: Mapping[str, float], at: int, step: int) -> None:
         from mlflow.entities import Metric
@@ -185,14 +189,14 @@ class MLflow:
         self.left_out = problem if problem.startswith(LEFT_OUT) else ""
         if problem and before is None and self.folder.checkpoint_of(best).is_file():
             self._client.log_artifact(self._parent, str(self.folder.checkpoint_of(best)), "checkpoints")
-        self._client.set_tag(self._parent, MODEL_TAG, problem or f"fold {best['fold']}")
+        self._client.set_tag(self._parent, MODEL_TAG, problem or f"fold {best.fold}")
 
     def _end(self) -> int:
         """When the run ended, in milliseconds; of one that died, when its last epoch did."""
         record = self.folder.record
-        started = words.milliseconds(record["started"])
-        if record.get("run_seconds") is not None:
-            return started + int(1000 * record["run_seconds"])
+        started = conversion.milliseconds(record.started)
+        if record.run_seconds is not None:
+            return started + int(1000 * record.run_seconds)
         return max([started, *(int(1000 * row["time"]) for row in self.folder.epochs())])
 
 
@@ -216,8 +220,8 @@ def settle(runs: Path, enough: Callable[[], bool] = lambda: False) -> list[str]:
     left = [
         folder
         for folder in latest_runs(runs)
-        if folder.status != UNFINISHED
-        and folder.record.get("trackers", {}).get("mlflow") != COMPLETE
+        if folder.status is not Status.RUNNING
+        and folder.record.trackers.get("mlflow") != COMPLETE
         and is_recorded(folder.record, here)
     ]
     problems = []
@@ -232,7 +236,7 @@ def settle(runs: Path, enough: Callable[[], bool] = lambda: False) -> list[str]:
         try:
             with folder.sending() as alone:
                 folder.reload()
-                known = folder.record.get("trackers", {})
+                known = folder.record.trackers
                 if alone and known.get("mlflow") != COMPLETE:
                     mirror = MLflow(folder)
                     mirror.finish()

@@ -8,13 +8,14 @@ import os
 import re
 import sqlite3
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 from harness.errors import HarnessError, RemoteError
+from harness.runs.records import Origin
 from harness.util.addresses import address_id, short_address, without_secrets
 from harness.util.checked import is_inside
 
@@ -45,9 +46,9 @@ def recorded(uri: str) -> dict[str, dict[str, str]]:
     return {"stores": {"mlflow": short_address(uri)}, "store_ids": {"mlflow": address_id(uri)}}
 
 
-def is_recorded(record: Mapping[str, Any], uri: str) -> bool:
+def is_recorded(record: Origin, uri: str) -> bool:
     """Returns whether a record's store is the one at `uri`. Older records have no id, but a whole address."""
-    known = record.get("store_ids", {}).get("mlflow") or address_id(record.get("stores", {}).get("mlflow", ""))
+    known = record.store_ids.get("mlflow") or address_id(record.stores.get("mlflow", ""))
     return bool(known == address_id(uri))
 
 

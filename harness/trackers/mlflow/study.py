@@ -6,9 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness.runs.run_folder import COMPLETE, UNFINISHED, RunFolder
-from harness.runs.study_folder import StudyFolder, studies
-from harness.trackers.mlflow import words
+from harness.runs.find import latest_studies
+from harness.runs.records import Status
+from harness.runs.run_folder import COMPLETE, RunFolder
+from harness.runs.study_folder import StudyFolder
+from harness.trackers.mlflow import conversion
 from harness.trackers.mlflow.run import STATUS, MLflow, experiment_named, told
 from harness.trackers.mlflow.store import (
     answering,
@@ -20,7 +22,7 @@ from harness.trackers.mlflow.store import (
 )
 from harness.util.addresses import short_address
 
-ENDED = ("finished", "pruned", "failed", "interrupted")
+ENDED = (Status.FINISHED, Status.PRUNED, Status.FAILED, Status.INTERRUPTED)
 
 
 class MLflowStudy:
@@ -44,7 +46,7 @@ class MLflowStudy:
                 self._run = self._find_or_make()
                 self._client.update_run(self._run, status="RUNNING")
         for trial in self.folder.trials():
-            if trial.record.get("trackers", {}).get("mlflow") != COMPLETE:
+            if trial.record.trackers.get("mlflow") != COMPLETE:
                 self._send_trial(trial, ended=trial.status in ENDED)
         self._send_best()
 
@@ -52,7 +54,7 @@ class MLflowStudy:
         """Also the study's files, the best trial's model, and how the study ended; no trial stays RUNNING."""
         self.send()
         for trial in self.folder.trials():
-            if trial.record.get("trackers", {}).get("mlflow") != COMPLETE:
+            if trial.record.trackers.get("mlflow") != COMPLETE:
                 self._send_trial(trial, ended=True)
         with answering(self._uri), time_to_store():
             record = self.folder.record
@@ -62,19 +64,19 @@ class MLflowStudy:
             for picture in self.folder.pictures():
                 self._client.log_artifact(self._run, str(picture), "plots")
             self._client.set_tag(self._run, "harness.status", self.folder.status)
-            self._client.set_tag(self._run, "mlflow.note.content", words.note(record | _best_of(record)))
-            self._client.set_terminated(self._run, STATUS.get(record["status"], "FAILED"))
-        best = (record.get("found") or {}).get("best")
-        if best is not None and (self.folder.trial(best["trial"]) / "run.json").is_file():
-            mirror = MLflow(RunFolder.open(self.folder.trial(best["trial"])), self._run)
+            self._client.set_tag(self._run, "mlflow.note.content", conversion.note(record))
+            self._client.set_terminated(self._run, STATUS.get(record.status, "FAILED"))
+        best = record.found.best if record.found else None
+        if best is not None and (self.folder.trial(best.trial) / "run.json").is_file():
+            mirror = MLflow(RunFolder.open(self.folder.trial(best.trial)), self._run)
             mirror.finish()
             self.left_out = mirror.left_out
 
     def _end_orphans(self) -> None:
         """Ends what says that it is running on this machine, of trials whose folders are gone."""
         experiment = self._client.get_run(self._run).info.experiment_id
-        mine = f"tags.`harness.study` = '{self.folder.record['id']}' and tags.`harness.role` = 'run'"
-        host = f"tags.`harness.host` = '{self.folder.record['host']}'"
+        mine = f"tags.`harness.study` = '{self.folder.record.id}' and tags.`harness.role` = 'run'"
+        host = f"tags.`harness.host` = '{self.folder.record.host}'"
         known = {trial.id for trial in self.folder.trials()}
         for run in self._client.search_runs([experiment], f"{mine} and {host} and attributes.status = 'RUNNING'"):
             if run.data.tags.get("harness.run") not in known:
@@ -92,17 +94,19 @@ class MLflowStudy:
         del self._mirrors[trial.id]
         if trial.status in ENDED:  # of one that died, another process may go on with the folder at any moment
             trial.reload()
-            trial.update(trackers={**trial.record.get("trackers", {}), "mlflow": COMPLETE})
+            trial.update(trackers={**trial.record.trackers, "mlflow": COMPLETE})
 
     def _send_best(self) -> None:
         """The best accuracy so far, a step for each trial that is complete."""
         from mlflow.entities import Metric
 
-        done = [trial for trial in self.folder.trials() if trial.status == "finished" and "accuracy" in trial.record]
+        finished = [trial.record for trial in self.folder.trials() if trial.status is Status.FINISHED]
+        done = [(record.accuracy, record) for record in finished if record.accuracy is not None]
         if done:
-            best = max(trial.record["accuracy"] for trial in done), len(done)
+            best = max(accuracy for accuracy, _ in done), len(done)
             if best != self._best:
-                ended = max(words.milliseconds(t.record["started"]) + int(1000 * t.record["run_seconds"]) for t in done)
+                seconds = ((record.started, record.run_seconds or 0.0) for _, record in done)
+                ended = max(conversion.milliseconds(began) + int(1000 * took) for began, took in seconds)
                 with answering(self._uri):
                     self._client.log_batch(self._run, metrics=[Metric("best_accuracy", best[0], ended, best[1])])
                 self._best = best
@@ -111,14 +115,14 @@ class MLflowStudy:
         from mlflow.entities import Param
 
         record = self.folder.record
-        experiment = experiment_named(self._client, record["experiment_name"])
+        experiment = experiment_named(self._client, record.experiment_name)
         require_own_place(self._uri, self._client.get_experiment(experiment).artifact_location)
-        wanted = f"tags.`harness.study` = '{record['id']}' and tags.`harness.role` = 'study'"
+        wanted = f"tags.`harness.study` = '{record.id}' and tags.`harness.role` = 'study'"
         found = self._client.search_runs([experiment], wanted)
         if not found:
-            own = {"harness.study": record["id"], "harness.role": "study", "harness.folder": str(self.folder.path)}
-            since = words.milliseconds(record["started"])
-            self._client.create_run(experiment, since, words.tags(record) | own, f"study {record['name']}")
+            own = {"harness.study": record.id, "harness.role": "study", "harness.folder": str(self.folder.path)}
+            since = conversion.milliseconds(record.started)
+            self._client.create_run(experiment, since, conversion.tags(record) | own, f"study {record.name}")
             found = self._client.search_runs([experiment], wanted)
         first = min(found, key=lambda run: (run.info.start_time, run.info.run_id))
         require_own_place(self._uri, first.info.artifact_uri)
@@ -126,20 +130,21 @@ class MLflowStudy:
             if other is not first:
                 self._client.delete_run(other.info.run_id)
         known = first.data.params  # which cannot be changed: of a device, say, that another machine has said
-        values = {name: value for name, value in words.parameters(record).items() if name not in known}
+        values = {name: value for name, value in conversion.parameters(record).items() if name not in known}
         self._client.log_batch(first.info.run_id, params=[Param(name, value) for name, value in values.items()])
-        self._client.set_tag(first.info.run_id, "harness.trials", str(record["trials"]))
-        self._client.log_inputs(first.info.run_id, words.data_set(record, "training"))
+        self._client.set_tag(first.info.run_id, "harness.trials", str(record.trials))
+        if record.data:
+            self._client.log_inputs(first.info.run_id, conversion.data_set(record.data, "training"))
         return str(first.info.run_id)
 
 
 def settle_studies(runs: Path, enough: Callable[[], bool] = lambda: False) -> list[str]:
     """Sends what ended studies under `runs` left unsent, as `settle` does for runs. A line for each that failed."""
     here, problems = tracking_uri(), []
-    for folder in studies(runs):
+    for folder in latest_studies(runs):
         record = folder.record
-        unsent = record.get("mlflow") != COMPLETE and is_recorded(record, here)
-        if enough() or folder.status == UNFINISHED or not unsent:
+        unsent = record.mlflow != COMPLETE and is_recorded(record, here)
+        if enough() or folder.status is Status.RUNNING or not unsent:
             continue
         try:
             with folder.sending() as alone:
@@ -150,10 +155,3 @@ def settle_studies(runs: Path, enough: Callable[[], bool] = lambda: False) -> li
         except Exception as error:  # one that cannot be sent must not keep the others from it
             problems.append(f"{folder.path} could not be sent to MLflow: {told(error)}")
     return problems
-
-
-def _best_of(record: dict[str, Any]) -> dict[str, Any]:
-    best = (record.get("found") or {}).get("best")
-    return (
-        {} if best is None else {"accuracy": best["accuracy"], "interval": [best["low"], best["high"]], "n": best["n"]}
-    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from harness.runs.records import Status
 from harness.runs.run_folder import RESULTS
 from harness.util.files import as_text
 
@@ -17,9 +18,9 @@ OTHERS = (
 )
 NUMBERS = {"image_size", "lr", "weight_decay", "batch_size", "epochs", "folds", "seed"}
 ENDS = {
-    "finished": "STATUS_SUCCESS",
-    "pruned": "STATUS_SUCCESS",
-    "running": "STATUS_RUNNING",
+    Status.FINISHED: "STATUS_SUCCESS",
+    Status.PRUNED: "STATUS_SUCCESS",
+    Status.RUNNING: "STATUS_RUNNING",
 }  # all else is STATUS_FAILURE
 
 
@@ -50,7 +51,7 @@ def start(experiment: Mapping[str, Any], title: str, seconds: float) -> list[Any
     ]
 
 
-def end(status: str, seconds: float) -> Any:
+def end(status: Status, seconds: float) -> Any:
     """The summary of a run that has ended so."""
     from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 

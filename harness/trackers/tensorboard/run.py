@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from harness.runs.records import RunRecord
 from harness.runs.run_folder import RunFolder
 from harness.trackers.tensorboard import hparams
 from harness.trackers.tensorboard.events import Events
@@ -38,16 +39,16 @@ class TensorBoard:
     def start(self) -> None:
         """The run's page of hyperparameters, its whole configuration as text, and all that it has found already."""
         root, record = self._events("."), self._folder.record
-        title = f"{record['name']}/{self._folder.id}"
-        if "study" in record:  # rows of one name are taken for one, and their numbers averaged
-            title = f"trial {record['study']['trial']:03d} of {record['name']}/{record['study']['name']}"
-        for summary in hparams.start(record["experiment"], title, _seconds(record)):
+        title = f"{record.name}/{self._folder.id}"
+        if record.study:  # rows of one name are taken for one, and their numbers averaged
+            title = f"trial {record.study.trial:03d} of {record.name}/{record.study.name}"
+        for summary in hparams.start(record.experiment, title, _seconds(record)):
             root.add(summary)
-        root.add(self._summary.text("experiment", _table(record["experiment"])))
+        root.add(self._summary.text("experiment", _table(record.experiment)))
         for row in self._folder.epochs():
             self.epoch(row)
-        for found in record.get("folds", []):
-            self.fold_ended(found["fold"])
+        for entry in record.folds:
+            self.fold_ended(entry.fold)
         self.results()
 
     def epoch(self, row: Mapping[str, Any]) -> None:
@@ -69,7 +70,7 @@ class TensorBoard:
 
     def fold_ended(self, fold: int) -> None:
         """The confusion matrix and the precision-recall curves of a fold."""
-        (step,) = (found["best_epoch"] for found in self._folder.record["folds"] if found["fold"] == fold)
+        (step,) = (entry.best_epoch for entry in self._folder.record.folds if entry.fold == fold)
         side = f"fold{fold}/valid"
         for name in ("confusion", "confusion_normalised"):
             self._add_png(side, name, self._folder.plots / f"fold{fold}-{name}.png", step)
@@ -83,7 +84,7 @@ class TensorBoard:
         """The run's numbers so far, a step for each fold that has ended."""
         for name, value in self._folder.results().items():
             summary = self._summary.scalar(hparams.metric_tag(name), value)
-            self._events(".").add(summary, len(self._folder.record["folds"]))
+            self._events(".").add(summary, len(self._folder.record.folds))
 
     def end(self) -> None:
         """The run's plots, and that it has ended. Closes the files."""
@@ -91,7 +92,7 @@ class TensorBoard:
             if not path.name.startswith("fold"):
                 self._add_png(".", f"run/{path.stem}", path, 0)
         record = self._folder.record
-        ended = _seconds(record) + (record.get("run_seconds") or 0.0)
+        ended = _seconds(record) + (record.run_seconds or 0.0)
         self._events(".").add(hparams.end(self._folder.status, ended))
         self.close()
 
@@ -146,9 +147,9 @@ def _side(name: str) -> tuple[str, str]:
     return (side, quantity) if side in SIDES else ("train", name)
 
 
-def _seconds(record: Mapping[str, Any]) -> float:
+def _seconds(record: RunRecord) -> float:
     """When the run began, since 1970."""
-    return datetime.fromisoformat(record["started"]).timestamp()
+    return datetime.fromisoformat(record.started).timestamp()
 
 
 def _table(experiment: Mapping[str, Any]) -> str:
