@@ -12,7 +12,8 @@ import harness
 from harness.engine.trainer import EVENTS, Trainer
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [path for path in sorted((ROOT / "docs").rglob("*.md")) if "_build" not in path.parts]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *PAGES]
 
 
 def blocks(name: str) -> list[str]:
@@ -39,10 +40,16 @@ def test_the_experiment_in_the_readme_is_one() -> None:
         assert isinstance(names["experiment"], harness.Experiment)
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(path: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
         assert target.startswith("http") or (path.parent / target).exists(), target
+
+
+def test_the_reference_has_every_public_name_once() -> None:
+    reference = "".join(path.read_text() for path in PAGES if path.parent.name == "reference")
+    described = re.findall(r"^\.\. auto\w+:: harness\.(\w+)", reference, re.MULTILINE)
+    assert sorted(described) == sorted({*harness.__all__} - {"__version__"})
 
 
 def test_the_loop_is_drawn_with_every_event() -> None:

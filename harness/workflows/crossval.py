@@ -42,7 +42,7 @@ class CrossValidation:
 
     @cached_property
     def predictions(self) -> Predictions:
-        """Out-of-fold: every validation image once."""
+        """Every validation image once, out of fold."""
         return Predictions.join([result.predictions for result in self.results])
 
     @property
