@@ -3,6 +3,7 @@
     HarnessError            1   something is wrong that has a name
     ├── UsageError          2   the command line, or a value in it
     │   ├── ExperimentError 2   the experiment file, or a field of it
+    │   │   └── UserCodeError 2 a function that the experiment brings: what it raised, or what it returned
     │   └── ModelError      2   the model, its weights, or what to freeze of it
     ├── GateError           3   the model is not good enough
     ├── DataError           4   the images, or the folder they are in
@@ -54,6 +55,10 @@ class UsageError(HarnessError):
 
 
 class ExperimentError(UsageError):
+    pass
+
+
+class UserCodeError(ExperimentError):
     pass
 
 

@@ -1,0 +1,166 @@
+"""Functions that a user brings: their names, their places, and an error that names them when one fails."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+from types import CodeType, TracebackType
+from typing import Any
+
+from harness.errors import HarnessError, UserCodeError
+from harness.util.addresses import without_secrets
+
+CONTRACTS = {
+    "model": "(number of classes) -> torch.nn.Module",
+    "forward": "(images (B, 3, H, W)) -> logits, a tensor (B, classes)",
+    "augment": "(uint8 tensor (3, H, W)) -> uint8 tensor (3, H, W)",
+    "loss": "(logits (B, classes), targets (B,)) -> tensor (), the mean over the batch",
+    "optimizer": "(parameters, lr=, weight_decay=) -> torch.optim.Optimizer",
+    "scheduler": "(optimizer, epochs) -> scheduler with a step() that takes no argument",
+    "callback": "a hook on_...(self, state), which returns nothing",
+    "metric": "(logits (B, classes), targets (B,)) -> tensor (B,), one number per example",
+    "search_space": "(trial) -> {field: value}",
+}
+TRACEBACK = "--debug shows the traceback"
+OURS = Path(__file__).parents[1]
+STANDARD = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib"))
+INSTALLED = {"site-packages", "dist-packages"}
+
+
+@contextlib.contextmanager
+def calling(part: str, function: object, name: str = "") -> Iterator[None]:
+    """Turns what `function`, a user's, raises within into a `UserCodeError`.
+
+    Errors that have their three lines already, Ctrl-C and SIGTERM pass unchanged. So does whatever a function of this
+    package raises.
+
+    Args:
+        part: What the function is: a key of `CONTRACTS`.
+        name: For people; by default the function's own.
+    """
+    try:
+        yield
+    except HarnessError:
+        raise
+    except (Exception, SystemExit) as error:
+        if is_ours(function) and not frame_of(error):
+            raise
+        raise raised(part, function, error, name) from error
+
+
+def raised(part: str, function: object, error: BaseException, name: str = "") -> UserCodeError:
+    """The error for what `function` raised. Names the innermost line of the user's that led to it."""
+    frame = frame_of(error)
+    named = name or name_of(function)
+    what = f"{_label(part, named)} failed at {frame}" if frame else f"{title(part, function, named)} failed"
+    return UserCodeError(what, reason(error), _fix(part))
+
+
+def returned(part: str, function: object, value: object, must: str, name: str = "") -> UserCodeError:
+    """The error for a `value` that `function` must not return. `must` says what it must return."""
+    what = f"{title(part, function, name)} returned {described(value)}"
+    return UserCodeError(what, f"it must return {must}", _fix(part))
+
+
+def reason(error: BaseException) -> str:
+    """The type and the message of an error, without passwords and tokens."""
+    return without_secrets(f"{type(error).__name__}: {error}".rstrip(": "))
+
+
+def title(part: str, function: object, name: str = "") -> str:
+    """A function for people: its part, its name, and where it begins if it is the user's."""
+    place = place_of(function)
+    return _label(part, name or name_of(function)) + (f" ({place})" if place else "")
+
+
+def described(value: Any) -> str:
+    """A value for people: what it is, with the shape, dtype and device of a tensor."""
+    if value is None:
+        return "None"
+    if hasattr(value, "requires_grad") and hasattr(value, "shape"):
+        return f"a tensor {tuple(value.shape)} of {str(value.dtype).removeprefix('torch.')} on {value.device}"
+    kind = type(value).__name__
+    return f"{'an' if kind[0].lower() in 'aeiou' else 'a'} {kind}"
+
+
+def name_of(function: Any) -> str:
+    """The name of a function or class; of an object, that of its class."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return str(named.__qualname__).rpartition("<locals>.")[2]
+
+
+def place_of(function: Any) -> str:
+    """`file:line` where a function of the user's begins; nothing for a library's."""
+    code = _code_of(function)
+    return f"{shown(code.co_filename)}:{code.co_firstlineno}" if code and is_users(code.co_filename) else ""
+
+
+def frame_of(error: BaseException) -> str:
+    """`file:line` of the innermost line of the user's that led to `error`; nothing where there is none."""
+    found, trace = "", error.__traceback__
+    while trace is not None:
+        found = _place(trace) or found
+        trace = trace.tb_next
+    return found
+
+
+def is_users(filename: str) -> bool:
+    """Whether code of that file is the user's: not of Python, of an installed package, or of this one."""
+    path = Path(filename)
+    if filename.startswith("<") or not INSTALLED.isdisjoint(path.parts):
+        return False
+    return not any(path.is_relative_to(folder) for folder in (OURS, *STANDARD))
+
+
+def is_ours(function: Any) -> bool:
+    """Whether a function stands in this package."""
+    code = _code_of(function)
+    return code is not None and Path(code.co_filename).is_relative_to(OURS)
+
+
+def shown(path: str) -> str:
+    """A path as it is typed here: relative where it is below this folder."""
+    with contextlib.suppress(ValueError, OSError):
+        return str(Path(path).resolve().relative_to(Path.cwd()))
+    return path
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_users(filename: str) -> bool:
+    return is_users(filename)
+
+
+def _place(trace: TracebackType) -> str:
+    filename = trace.tb_frame.f_code.co_filename
+    return f"{shown(filename)}:{trace.tb_lineno}" if _is_users(filename) else ""
+
+
+def _code_of(function: Any) -> CodeType | None:
+    """The code that runs when `function` is called: of a class its `__init__`, of a module its `forward`."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    if inspect.isclass(function):
+        function = function.__init__
+    elif not hasattr(function, "__code__") and not inspect.ismethod(function):
+        kind = type(function)
+        function = getattr(kind, "forward", None) or vars(kind).get("__call__")
+    code = getattr(inspect.unwrap(function) if callable(function) else None, "__code__", None)
+    return code if isinstance(code, CodeType) else None
+
+
+def _label(part: str, name: str) -> str:
+    return name if name == part else f"{_field(part)} {name}"
+
+
+def _field(part: str) -> str:
+    return "model" if part == "forward" else part
+
+
+def _fix(part: str) -> str:
+    return f"{_field(part)} must be {CONTRACTS[part]}; {TRACEBACK}"
