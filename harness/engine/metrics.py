@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 import torch
 from torch import Tensor
 
+from harness.engine.contracts import require_scores
 from harness.errors import UsageError, nearest
 
 Metric = Callable[[Tensor, Tensor], Tensor]  # (logits, targets) -> one number per example, shape (B,)
@@ -51,15 +52,14 @@ class Means:
     def add(self, logits: Tensor, targets: Tensor, loss: Tensor) -> None:
         """Adds a batch. `loss` is the batch's mean, so that a short batch counts for the examples it has.
 
-        Raises ValueError where a metric does not give one number per example.
+        Raises UserCodeError where a metric does not give one number per example.
         """
         examples = len(targets)
         self._examples += examples
         sums = [loss * examples]
         for name, metric in self._metrics.items():
             scores = metric(logits, targets)
-            if scores.shape != (examples,):
-                raise ValueError(f"metric {name} gave the shape {tuple(scores.shape)} for {examples} examples")
+            require_scores(scores, name, metric, examples)
             sums.append(scores.sum())
         self._sums += torch.stack(sums)
 

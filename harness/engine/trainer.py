@@ -28,6 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from harness.engine.contracts import require_loss, require_tensor
 from harness.engine.metrics import Means, Metric, accuracy, require_metric
 from harness.engine.precision import Precision, choose_precision
 from harness.errors import UsageError, nearest
@@ -173,24 +174,37 @@ class Trainer:
                 state.batch = self.to_device(batch)
                 self._emit("on_batch_start", state)
                 inputs, targets = state.batch
-                with self.autocast():
-                    output = state.model(inputs)
-                logits = output.float()  # losses and sums are 32-bit in every precision
-                loss = self.loss(logits, targets)
+                logits = self.forward(state.model, inputs)
+                loss = self.loss_of(logits, targets)
                 if training:
-                    state.optimizer.zero_grad(set_to_none=True)
-                    state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-                    state.scaler.unscale_(state.optimizer)
+                    self._backward(state, loss)
                     self._emit("on_backward_end", state)
-                    state.scaler.step(state.optimizer)
-                    state.scaler.update()
-                    state.step += 1
+                    self._step(state)
                 state.logits, state.loss = logits.detach(), loss.detach()
                 means.add(state.logits, targets, state.loss)
                 self._emit("on_batch_end", state)
                 if training and state.stop_reason is not None:
                     break  # the validation that follows is always whole
         return means.read(state.phase)  # the phase's one wait for the device (in fp16 the scaler adds one a step)
+
+    def forward(self, model: nn.Module, inputs: Any) -> Tensor:
+        """The model's output in 32 bits, as losses are in every precision. Raises UserCodeError if it is no tensor."""
+        with self.autocast():
+            return require_tensor(model(inputs), model).float()
+
+    def loss_of(self, logits: Tensor, targets: Any) -> Tensor:
+        """The loss of a batch, shape (). Raises UserCodeError unless training can minimise it."""
+        return require_loss(self.loss(logits, targets), self.loss, logits)
+
+    def _backward(self, state: State, loss: Tensor) -> None:
+        state.optimizer.zero_grad(set_to_none=True)
+        state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        state.scaler.unscale_(state.optimizer)
+
+    def _step(self, state: State) -> None:
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
+        state.step += 1
 
     def _new_state(
         self, model: nn.Module, optimizer: Optimizer, phases: Mapping[Phase, Iterable[Any]], epochs: int
@@ -222,8 +236,8 @@ class Trainer:
         The model is moved to the device and left in eval mode. There must be at least one batch.
         """
         self.place(model).eval()
-        with torch.inference_mode(), self.autocast():
-            return torch.cat([model(self.to_device(inputs)).float() for inputs, _ in batches]).cpu()
+        with torch.inference_mode():
+            return torch.cat([self.forward(model, self.to_device(inputs)) for inputs, _ in batches]).cpu()
 
     def to_device(self, value: Any) -> Any:
         """Tensors, and lists, tuples and dicts of them, on the device."""

@@ -58,9 +58,7 @@ def compile_model(model: nn.Module, trainer: Trainer, batch: tuple[Tensor, Tenso
 
 def _step(model: nn.Module, trainer: Trainer, batch: tuple[Tensor, Tensor]) -> None:
     inputs, targets = trainer.to_device(batch)
-    with trainer.autocast():
-        logits = model(inputs)
-    trainer.loss(logits.float(), targets).backward()  # type: ignore[no-untyped-call]
+    trainer.loss_of(trainer.forward(model, inputs), targets).backward()  # type: ignore[no-untyped-call]
     model.zero_grad(set_to_none=True)
 
 

