@@ -18,8 +18,9 @@ from typing import Any, NoReturn
 import click
 
 from harness.cli.output import echo
-from harness.errors import HarnessError, Terminated, UsageError, nearest
+from harness.errors import HarnessError, Terminated, UsageError, UserCodeError, nearest
 from harness.util.addresses import addresses, without_secrets
+from harness.util.user_code import OURS, TRACEBACK, frame_of, shown
 from harness.version import __version__
 
 VERBS = {
@@ -110,11 +111,12 @@ def run_command(arguments: list[str], debug: bool = False) -> int:
         return _stopped("interrupted by Ctrl-C", 130)
     except Terminated:
         return _stopped("ended by SIGTERM", Terminated.exit_code)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left; there is no more to say
-        return 1
     except BaseException as error:  # SystemExit of a callback is no success
-        return _failed(_unforeseen(error, known), debug, 1, known)
+        if isinstance(error, BrokenPipeError) and _is_of_printing(error):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left; there is no more to say
+            return 1
+        failure = _unforeseen(error, known)
+        return _failed(failure, debug, failure.exit_code, known)
     return 0
 
 
@@ -141,13 +143,14 @@ def _leave(code: int) -> NoReturn:
 
 def run_file(path: str) -> NoReturn:
     """What an experiment file ends with, so that `python experiments/x.py [options]` is `harness run` of that file."""
-    main(["run", _shown(path), *sys.argv[1:]])
+    main(["run", shown(path), *sys.argv[1:]])
 
 
 def _failed(error: HarnessError, debug: bool, code: int, known: Sequence[str]) -> int:
     if debug:
         echo(*without_secrets(traceback.format_exc(), *known).split("\n"), err=True)
-    echo(*str(error).split("\n"), err=True)
+    text = without_secrets(str(error), *known) if isinstance(error, UserCodeError) else str(error)
+    echo(*text.split("\n"), err=True)
     return code
 
 
@@ -170,30 +173,30 @@ def _usage(error: click.ClickException, known: Sequence[str]) -> UsageError:
 
 
 def _unforeseen(error: BaseException, known: Sequence[str]) -> HarnessError:
-    """An error without a name of ours: in a function of the user's, or a defect of `harness`. Says where it arose."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_file()]
-    ours = Path(__file__).parents[1]
-    library = (sys.base_prefix, sys.prefix)
-    users = [f for f in frames if not f.filename.startswith(library) and ours not in Path(f.filename).parents]
-    frame = (users or [f for f in frames if ours in Path(f.filename).parents] or frames)[-1]
+    """The error for an exception without a name of ours: in a function of the user's, or a defect of `harness`."""
+    why = f"{type(error).__name__}: {without_secrets(_last_line(error), *known)}"
+    users = frame_of(error)
+    if users:
+        return UserCodeError(f"code of yours failed at {users}", why, f"mend that line; {TRACEBACK}")
+    frames = traceback.extract_tb(error.__traceback__)
+    frame = next((f for f in reversed(frames) if Path(f.filename).is_relative_to(OURS)), frames[-1])
     return HarnessError(
-        f"{'code of yours' if users else 'harness itself'} failed at {_shown(frame.filename)}:{frame.lineno}",
-        f"{type(error).__name__}: {without_secrets(_last_line(error), *known)}",
-        "the same command with --debug, for the whole traceback",
+        f"harness itself failed at {shown(frame.filename)}:{frame.lineno}",
+        why,
+        "report it on the project's page, under Issues, with what the same command with --debug prints",
     )
+
+
+def _is_of_printing(error: BaseException) -> bool:
+    """Whether an error arose while a line was printed; all are, by click."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return any(frame.name == "echo" and Path(frame.filename).parent.name == "click" for frame in frames)
 
 
 def _last_line(error: BaseException) -> str:
     """The message; of an error in a loader process, whose message is its whole traceback, the last line."""
     text = str(error).strip()
     return text.splitlines()[-1] if "Original Traceback" in text else text
-
-
-def _shown(path: str) -> str:
-    """A path as one would type it here: relative where it is below this folder."""
-    with contextlib.suppress(ValueError, OSError):
-        return str(Path(path).resolve().relative_to(Path.cwd()))
-    return path
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> None:

@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from harness.data.pixels import Pixels
-from harness.data.transforms import Augment, Transform, as_square, seeded
+from harness.data.transforms import Augment, Transform, augmented, seeded
+from harness.errors import HarnessError
 
 Key = tuple[int, int]  # (epoch, index): loader processes outlive an epoch, so each request says which it is for
 AHEAD = 3  # batches that wait for a GPU
@@ -70,7 +71,7 @@ class ImageSource:
     def _augmented(self, image: Tensor, view: int, index: int) -> Tensor:
         assert self.augment is not None
         with seeded(self.seed, view, index):
-            return as_square(self.augment(image), self.transform.image_size)
+            return augmented(self.augment, image, self.transform.image_size)
 
 
 class Views:
@@ -174,6 +175,8 @@ class Batches:
     def _loaded(self) -> Iterator[tuple[Tensor, Tensor]]:
         loaded = map(self._source.load, self.sampler) if self._loader is None else self._loader
         for keys, inputs in zip(self.sampler, loaded, strict=True):
+            if isinstance(inputs, HarnessError):
+                raise inputs
             yield inputs, self._labels[[index for _, index in keys]]
 
     def _pinned(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -181,14 +184,17 @@ class Batches:
         return ((inputs.pin_memory(), targets.pin_memory()) for inputs, targets in self._loaded())
 
 
-class _Requests(Dataset[Tensor]):
-    """What DataLoader asks in its processes."""
+class _Requests(Dataset[Any]):
+    """What DataLoader asks in its processes: a batch, or the error in its place."""
 
     def __init__(self, load: Callable[[Sequence[Key]], Tensor]) -> None:
         self._load = load
 
-    def __getitem__(self, keys: Any) -> Tensor:
-        return self._load(keys)
+    def __getitem__(self, keys: Any) -> Any:
+        try:
+            return self._load(keys)
+        except HarnessError as error:  # DataLoader would raise a text in its place
+            return error
 
 
 def _ahead(batches: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from harness.util.user_code import calling, returned
+
 Augment = Callable[[Tensor], Tensor]  # (3, H, W) uint8 -> (3, H, W) uint8
 
 # Mean and standard deviation per channel of ImageNet's training images in 0..1, which torchvision's weights expect.
@@ -90,17 +92,24 @@ def seeded(*parts: int) -> Iterator[None]:
         random.setstate(states[2])
 
 
-def as_square(image: Any, image_size: int) -> Tensor:
-    """What a user's augmentation returned, as (3, image_size, image_size) uint8. Raises TypeError if it is none."""
-    if not isinstance(image, Tensor) or image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3:
-        raise TypeError(f"the augmentation must return a uint8 tensor (3, H, W), not {_describe(image)}")
-    if image.shape[1:] == (image_size, image_size):
-        return image
+def augmented(augment: Augment, image: Tensor, image_size: int) -> Tensor:
+    """What an augmentation makes of an image, resized to (3, image_size, image_size) uint8.
+
+    Raises UserCodeError where it fails, or returns anything but an image.
+    """
+    with calling("augment", augment):
+        found = augment(image)
+    if not _is_image(found):
+        raise returned("augment", augment, found, "a uint8 tensor (3, H, W)")
+    if found.shape[1:] == (image_size, image_size):
+        return found
     from torchvision.transforms.v2 import functional
 
-    resized: Tensor = functional.resize(image, [image_size, image_size], antialias=True)
+    resized: Tensor = functional.resize(found, [image_size, image_size], antialias=True)
     return resized
 
 
-def _describe(value: Any) -> str:
-    return f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+def _is_image(value: Any) -> bool:
+    if not isinstance(value, Tensor) or value.is_meta or value.dtype != torch.uint8:
+        return False
+    return value.ndim == 3 and value.shape[0] == 3 and value.numel() > 0

@@ -21,7 +21,7 @@ from harness.config.experiment import Experiment
 from harness.config.fields import plain
 from harness.data.loading import Batches, ImageSource, Key, Source, Views
 from harness.data.pixels import DECODER
-from harness.data.transforms import Augment, as_square, augmentation, seeded
+from harness.data.transforms import Augment, augmentation, augmented, seeded
 from harness.engine.trainer import Callback, State, Trainer
 from harness.errors import TrainingError
 from harness.models.prefix import CannotCutError, Cut, digest
@@ -217,5 +217,5 @@ def _sample(augment: Augment, image_size: int) -> str:
     found = hashlib.sha256()
     for number in range(8):
         with seeded(0, number):
-            found.update(as_square(augment(noise.to(torch.uint8)), image_size).contiguous().numpy().data)
+            found.update(augmented(augment, noise.to(torch.uint8), image_size).contiguous().numpy().data)
     return found.hexdigest()

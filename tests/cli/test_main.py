@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -57,15 +58,15 @@ def test_code_of_the_users_that_fails_is_three_lines_and_debug_shows_all(
     path.write_text(text[:-2] + ", augment=broken)\n")
     path.write_text("def broken(image):\n    return image.nothing\n\n" + path.read_text())
     outcome = call("run", "mine")
-    assert outcome.code == 1
-    assert "error: code of yours failed at experiments/mine.py:2" in outcome.error_lines[0]
+    assert outcome.code == 2
+    assert "error: augment broken failed at experiments/mine.py:2" in outcome.error_lines[0]
     assert "AttributeError" in outcome.error_lines[1]
     assert len(outcome.error_lines) == 3
     assert "Traceback" not in outcome.err
     from harness.cli.main import run_command
 
     capsys.readouterr()
-    assert run_command(["run", "mine"], debug=True) == 1
+    assert run_command(["run", "mine"], debug=True) == 2
     assert "Traceback" in capsys.readouterr().err
 
 
@@ -74,8 +75,21 @@ def test_an_end_of_file_in_code_of_the_users_is_not_ctrl_c(call: Call, project: 
     body = "def broken(image):\n    raise EOFError\n\n"
     (project / "experiments/mine.py").write_text(body + text[:-2] + ", augment=broken)\n")
     outcome = call("run", "mine")
+    assert outcome.code == 2
+    assert "augment broken failed at experiments/mine.py:2" in outcome.err
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), BrokenPipeError("x")])
+def test_a_defect_of_harness_says_where_to_report_it(
+    error: Exception, call: Call, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    defect: Future[None] = Future()  # raises in the standard library, in no line of a user's
+    defect.set_exception(error)
+    monkeypatch.setattr("harness.workflows.crossval.record_of", defect.result)
+    outcome = call("run", "tiny")
     assert outcome.code == 1
-    assert "code of yours failed at experiments/mine.py:2" in outcome.err
+    assert "error: harness itself failed at " in outcome.error_lines[0]
+    assert "report it on the project's page, under Issues" in outcome.error_lines[2]
 
 
 def test_an_experiment_may_import_what_lies_beside_it(call: Call, project: Path) -> None:

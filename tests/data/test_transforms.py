@@ -10,7 +10,8 @@ from PIL import Image
 from torch import Tensor
 
 from harness.data.demo import draw
-from harness.data.transforms import Transform, as_square, augmentation, resize, seeded
+from harness.data.transforms import Transform, augmentation, augmented, resize, seeded
+from harness.errors import UserCodeError
 
 
 def test_resize_keeps_all_of_the_image_and_normalise_centres_it() -> None:
@@ -68,7 +69,7 @@ def test_seeded_chance_is_a_function_of_the_seed_and_leaves_no_trace() -> None:
 
 
 def test_what_a_users_augmentation_returns_is_made_square_or_refused(tmp_path: Path) -> None:
-    assert as_square(picture()[:, :20], 48).shape == (3, 48, 48)
+    assert augmented(lambda image: image[:, :20], picture(), 48).shape == (3, 48, 48)
     for wrong in (picture().float(), picture()[0], None):
-        with pytest.raises(TypeError, match="must return a uint8 tensor"):
-            as_square(wrong, 48)
+        with pytest.raises(UserCodeError, match="it must return a uint8 tensor"):
+            augmented(lambda image, found=wrong: found, picture(), 48)
