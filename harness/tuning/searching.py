@@ -93,7 +93,7 @@ def prepare(
         try:
             job.plan_of(example)
         except HarnessError as error:
-            error.what = f"search_space: {error.what}"
+            error.what = f"{space.title}: {error.what}"
             raise
     directions = ["maximize" if rises(options.metric) else "minimize", *(["minimize"] if options.pareto else [])]
     study = Study(options.storage, options.study or experiment.name, directions, experiment.seed, begin != "never")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -15,6 +13,7 @@ import optuna
 from harness.config.experiment import Experiment
 from harness.config.fields import plain
 from harness.errors import ExperimentError, HarnessError
+from harness.util.user_code import calling, returned, title
 
 SHARED = ("name", "data", "folds", "seed", "monitor", "trackers")  # by which trials could not be compared
 DRAWS = 64  # before the first trial, to find what a space does wrong
@@ -41,12 +40,13 @@ class Space:
 
     def changes(self, trial: Any) -> dict[str, Any]:
         """What a trial changes of the experiment. Raises ExperimentError for what is no such change."""
-        found = self.function(_Asked(trial, self.held))
+        with calling("search_space", self.function):
+            found = self.function(_Asked(trial, self.held))
         if not isinstance(found, dict):
-            raise _refused(f"it returned a {type(found).__name__}", 'return {"lr": trial.suggest_float(...)}')
+            raise returned("search_space", self.function, found, "a dict of fields and their values")
         for name in SHARED:
             if name in found:
-                raise _refused(
+                raise self._refused(
                     f"it changes {name}, so that trials could not be compared",
                     f"leave {name} out; the experiment says it",
                 )
@@ -54,7 +54,7 @@ class Space:
         try:
             self.experiment.replace(**changed)
         except HarnessError as error:
-            error.what = f"search_space: {error.what}"
+            error.what = f"{self.title}: {error.what}"
             raise
         return changed
 
@@ -80,25 +80,22 @@ class Space:
             study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
             for _ in range(DRAWS):
                 trial = study.ask()
-                try:
-                    experiment = self.experiment.replace(**self.changes(trial))
-                except HarnessError:
-                    raise
-                except Exception as error:  # whatever the user's function, or Optuna, raises
-                    raise _refused(f"{type(error).__name__}: {error}", f"mend {self._line(error)}") from error
+                experiment = self.experiment.replace(**self.changes(trial))
                 distributions |= trial.distributions
                 found.setdefault(structure(experiment), experiment)
                 study.tell(trial, state=optuna.trial.TrialState.FAIL)
         if not distributions:
             why = "what it would ask for is held by the command line" if self.held else "it asks its trial for nothing"
-            raise _refused(why, 'return {"lr": trial.suggest_float("lr", 1e-5, 1e-1, log=True)}')
+            raise self._refused(why, 'return {"lr": trial.suggest_float("lr", 1e-5, 1e-1, log=True)}')
         return distributions, list(found.values())
 
-    def _line(self, error: BaseException) -> str:
-        """Where in the user's function it arose."""
-        code = getattr(self.function, "__code__", None)
-        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if code and f.filename == code.co_filename]
-        return f"line {lines[-1]} of {Path(code.co_filename).name}" if code and lines else "search_space"
+    @property
+    def title(self) -> str:
+        """The function's name and place, for errors."""
+        return title("search_space", self.function)
+
+    def _refused(self, why: str, fix: str) -> ExperimentError:
+        return ExperimentError(f"{self.title} cannot be searched", why, fix)
 
 
 class _Asked:
@@ -186,7 +183,3 @@ def _contains(distribution: Any, value: Any) -> bool:
     if hasattr(distribution, "choices"):
         return any(value == choice and type(value) is type(choice) for choice in distribution.choices)
     return type(value) in (int, float) and distribution.low <= value <= distribution.high
-
-
-def _refused(why: str, fix: str) -> ExperimentError:
-    return ExperimentError("search_space cannot be searched", why, fix)
