@@ -10,6 +10,8 @@ from torch import nn
 
 from harness.errors import ModelError, nearest
 from harness.models.small_cnn import SmallCNN
+from harness.models.user_model import calling_forward, initialise_lazy, require_logits
+from harness.util.user_code import calling, returned
 
 Architecture = str | Callable[[int], Any]
 
@@ -29,13 +31,11 @@ def build(architecture: Architecture, classes: int, image_size: int, check: bool
     and gives (2, classes); without `check` that is taken to be known.
     """
     if callable(architecture):
-        model: nn.Module = architecture(classes)
+        with calling("model", architecture):
+            model: nn.Module = architecture(classes)
         if not isinstance(model, nn.Module):
-            raise ModelError(
-                f"model({classes}) returned a {type(model).__name__}",
-                "it must return an nn.Module",
-                "mend that function",
-            )
+            raise returned("model", architecture, model, "a torch.nn.Module")
+        initialise_lazy(model, image_size)
     elif architecture == "small_cnn":
         model = SmallCNN(classes)
     else:
@@ -88,27 +88,28 @@ def _torchvision(name: str, classes: int, image_size: int) -> nn.Module:
 
 
 def _try(model: nn.Module, architecture: Architecture, classes: int, image_size: int) -> None:
-    name = architecture if isinstance(architecture, str) else getattr(architecture, "__name__", "model")
+    if callable(architecture):
+        with calling_forward(model, architecture):
+            _pass_blank(model, image_size, torch.contiguous_format, classes)
+        return
     try:
-        logits = _pass_blank(model, image_size, torch.contiguous_format)
+        _pass_blank(model, image_size, torch.contiguous_format)
     except (ValueError, RuntimeError, AssertionError) as error:
-        raise _unfit(name, image_size, error) from error
-    if not isinstance(logits, torch.Tensor) or logits.shape != (2, classes):
-        shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
-        raise ModelError(
-            f"{name} gives {shape} for two images",
-            f"for {classes} classes it must give a tensor (2, {classes})",
-            "let the function use its argument, the number of classes",
-        )
+        raise _unfit(architecture, image_size, error) from error
 
 
-def _pass_blank(model: nn.Module, image_size: int, order: torch.memory_format) -> Any:
-    """What the model gives for two blank images in eval mode; it is left in the mode that it was in."""
+def _pass_blank(model: nn.Module, image_size: int, order: torch.memory_format, classes: int | None = None) -> None:
+    """Passes two blank images through the model in eval mode; it is left in the mode that it was in.
+
+    Raises UserCodeError unless the output is logits of `classes`, where these are given.
+    """
     was_training = model.training
     images = torch.zeros(2, 3, image_size, image_size).to(memory_format=order)
     try:
         with torch.inference_mode():
-            return model.eval()(images)
+            output = model.eval()(images)
+            if classes is not None:
+                require_logits(output, model, images, classes)
     finally:
         model.train(was_training)
 

@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Iterator, Sequence
 
-from harness.errors import StorageError, Terminated
+from harness.errors import HarnessError, StorageError, Terminated
 from harness.runs.records import Status
 from harness.runs.run_folder import RunFolder
 from harness.trackers.follower import Follower
@@ -47,7 +47,8 @@ def _status(error: BaseException) -> Status:
 
 
 def _one_line(error: BaseException) -> str:
-    return without_secrets(f"{type(error).__name__}: {getattr(error, 'what', error)}".rstrip(": "))
+    text = f"{error.what}: {error.why}" if isinstance(error, HarnessError) else str(error)
+    return without_secrets(f"{type(error).__name__}: {text}".rstrip(": "))
 
 
 def _since(started: float) -> float:

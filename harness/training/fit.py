@@ -30,6 +30,7 @@ from harness.evaluation.predictions import Predictions
 from harness.runs.records import FoldRecord
 from harness.runs.run_folder import RunFolder
 from harness.training.batches import FitBatches, fit_batches
+from harness.training.blame import blamed
 from harness.training.compiled import compile_model
 from harness.training.first_batch import FirstBatch
 from harness.training.model import new_model
@@ -106,7 +107,8 @@ def train(
 
     Raises:
         TrainingError: No memory is left, the loss is not a number, or no epoch ended.
-        HarnessError: Anything else with a name. What a function of the user's raises propagates unchanged.
+        UserCodeError: A function of the user's failed.
+        HarnessError: Anything else with a name.
     """
     started = time.perf_counter()
     experiment, split = plan.experiment, plan.splits[fold]
@@ -118,7 +120,7 @@ def train(
     }
     if plan.device.type == "cpu":
         keep_freed_memory()
-    with _named_out_of_memory(experiment, fold, plan.device), contextlib.ExitStack() as stack:
+    with blamed(experiment), _named_out_of_memory(experiment, fold, plan.device), contextlib.ExitStack() as stack:
         fed = fit_batches(plan, split, model, Trainer(**arithmetic))
         stack.callback(fed.close)
         best = BestPredictions(experiment.monitor)

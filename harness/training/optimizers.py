@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import copy
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable
 from typing import Any, Literal
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
@@ -15,11 +13,14 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, ReduceLROnPl
 
 from harness.config.experiment import Experiment
 from harness.engine.metrics import rises
-from harness.errors import ExperimentError, ModelError
+from harness.util.user_code import calling, returned
 
 
 def make_optimizer(experiment: Experiment, model: nn.Module) -> Optimizer:
-    """The experiment's optimizer over what of `model` is not frozen; a function is called as torch's classes are."""
+    """The experiment's optimizer over what of `model` is not frozen; a function is called as torch's classes are.
+
+    Raises UserCodeError where that function fails, or returns no optimizer.
+    """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     options: dict[str, Any] = {"lr": experiment.lr, "weight_decay": experiment.weight_decay}
     match experiment.optimizer:
@@ -29,7 +30,12 @@ def make_optimizer(experiment: Experiment, model: nn.Module) -> Optimizer:
             return AdamW(parameters, **options)
         case "sgd":
             return SGD(parameters, momentum=0.9, **options)
-    return experiment.optimizer(parameters, **options)  # type: ignore[operator, no-any-return]
+    function: Any = experiment.optimizer
+    with calling("optimizer", function):
+        optimizer = function(parameters, **options)
+    if not isinstance(optimizer, Optimizer):
+        raise returned("optimizer", function, optimizer, "a torch.optim.Optimizer over the parameters")
+    return optimizer
 
 
 def make_scheduler(experiment: Experiment) -> tuple[Callable[[Optimizer, int], Any] | None, Literal["epoch", "batch"]]:
@@ -45,7 +51,16 @@ def make_scheduler(experiment: Experiment) -> tuple[Callable[[Optimizer, int], A
         case "plateau":
             mode: Literal["min", "max"] = "max" if rises(experiment.monitor) else "min"
             return lambda optimizer, _: ReduceLROnPlateau(optimizer, mode, factor=0.1, patience=2), "epoch"
-    return experiment.scheduler, "epoch"  # type: ignore[return-value]
+    return None if experiment.scheduler is None else functools.partial(_users_scheduler, experiment.scheduler), "epoch"
+
+
+def _users_scheduler(function: Any, optimizer: Optimizer, epochs: int) -> Any:
+    """What a user's function makes. Raises UserCodeError where it fails, or returns no scheduler."""
+    with calling("scheduler", function):
+        scheduler = function(optimizer, epochs)
+    if not callable(getattr(scheduler, "step", None)):
+        raise returned("scheduler", function, scheduler, "a scheduler: an object with a step()")
+    return scheduler
 
 
 def _one_cycle(optimizer: Optimizer, total: int) -> OneCycleLR:
@@ -58,42 +73,3 @@ def _one_cycle(optimizer: Optimizer, total: int) -> OneCycleLR:
 def make_loss(experiment: Experiment) -> Callable[[Tensor, Tensor], Tensor]:
     """(logits, targets) -> the mean over the batch."""
     return F.cross_entropy if experiment.loss == "cross_entropy" else experiment.loss  # type: ignore[return-value]
-
-
-def rehearse(experiment: Experiment, model: nn.Module, classes: int) -> None:
-    """Makes the optimizer and the scheduler once, and the loss of two examples, before a run depends on them.
-
-    Raises ExperimentError where a function of the experiment's fails, or gives something else than it should.
-    """
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise ModelError("the model has nothing to train", "none of its parameters takes a gradient", "-s freeze=false")
-    with _part("optimizer", "(parameters, lr=, weight_decay=) -> Optimizer"):
-        optimizer = make_optimizer(experiment, model)
-        _require(isinstance(optimizer, Optimizer), optimizer)
-    make, _ = make_scheduler(experiment)
-    if make is not None:
-        with _part("scheduler", "(optimizer, epochs) -> scheduler"):
-            scheduler = make(optimizer, max(2, experiment.epochs))
-            _require(hasattr(scheduler, "step"), scheduler)
-    with _part("loss", "(logits (B, classes), targets (B,)) -> tensor (), the mean over the batch"):
-        logits = torch.zeros(2, classes, requires_grad=True)
-        loss = copy.deepcopy(make_loss(experiment))(logits, torch.zeros(2, dtype=torch.long))
-        _require(isinstance(loss, Tensor) and loss.shape == (), loss)
-    with _part("callbacks", "instances that can be copied for each fold"):
-        copy.deepcopy(experiment.callbacks)
-
-
-@contextlib.contextmanager
-def _part(name: str, form: str) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        raise ExperimentError(
-            f"{name} does not work", f"{type(error).__name__}: {error}", f"in the experiment file: {name}={form}"
-        ) from error
-
-
-def _require(sound: bool, found: object) -> None:
-    if not sound:
-        shape = f" {tuple(found.shape)}" if isinstance(found, Tensor) else ""
-        raise TypeError(f"it gave a {type(found).__name__}{shape}")

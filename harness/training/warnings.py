@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import torch
+from torch import Tensor
+
 from harness.config.experiment import Experiment
 from harness.data.check import Check, check_images
 from harness.data.folders import Images, list_images
 from harness.errors import DataError
 from harness.util.packages import installed
+
+PROBABILITIES = (
+    "the model's output looks like probabilities ({}); the loss and the predictions take logits: return what comes "
+    "before the {}"
+)
 
 
 def data_notes(images: Images, check: Check, skipped: dict[str, str]) -> list[str]:
@@ -52,6 +60,20 @@ def setting_notes(experiment: Experiment) -> list[str]:
     for name in experiment.trackers:
         if not installed(name):
             notes.append(f"{name} is not installed, and the run goes on without it (pip install {name})")
+    return notes
+
+
+def output_notes(output: Tensor) -> list[str]:
+    """Of a model's output in training, (B, classes): whether it is probabilities, or of float64."""
+    notes = []
+    last = type(output.grad_fn).__name__
+    sums = output.detach().float().sum(1)
+    if bool((output >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-2):
+        notes.append(PROBABILITIES.format("each row sums to 1", "softmax"))
+    elif last.startswith("SigmoidBackward"):
+        notes.append(PROBABILITIES.format("a sigmoid gives them", "sigmoid"))
+    if output.dtype == torch.float64:
+        notes.append("the model computes in float64, which is slow; the loss is of float32: return model.float()")
     return notes
 
 

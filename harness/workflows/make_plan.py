@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from harness.data.pixels import DECODER
 from harness.data.splits import Split, stratified_splits
 from harness.data.transforms import Transform
 from harness.engine.metrics import require_metric
-from harness.engine.precision import choose_precision
+from harness.engine.precision import Precision, choose_precision
 from harness.engine.trainer import choose_device
 from harness.errors import UsageError
 from harness.models.build import supports_channels_last
@@ -26,8 +27,8 @@ from harness.models.prefix import CannotCutError, cut
 from harness.runs.provenance import dvc_state
 from harness.training.features import require_room, why_live
 from harness.training.model import new_model, start_weights
-from harness.training.optimizers import rehearse
 from harness.training.plan import ModelPlan, Plan, Workers, choose_workers
+from harness.training.rehearsal import rehearse
 from harness.training.warnings import data_notes, setting_notes, test_notes
 from harness.util.console import say
 
@@ -48,7 +49,7 @@ def make_plan(
     images = list_images(experiment.data)
     splits = _splits(images, experiment, fold)
     cache = open_cache(say)
-    model = _plan_model(experiment, images, chosen, cache, fold or 1)
+    model, shown = _plan_model(experiment, images, splits, (chosen, precision), cache)
     check = check_images(images, experiment.image_size, cache.items(**DECODER) if experiment.cache else ())
     skipped = check.problems
     if skipped and not skip_corrupt:
@@ -77,6 +78,7 @@ def make_plan(
             *test_notes(experiment, images, check),
             *setting_notes(experiment),
             *_live_note(model),
+            *shown,
             *([LEAK] if learned_here else []),
         ),
     )
@@ -87,7 +89,8 @@ def vary(plan: Plan, experiment: Experiment) -> Plan:
 
     Its `data`, `folds` and `seed` must be those of `plan.experiment`. Raises HarnessError.
     """
-    model = _plan_model(experiment, plan.images, plan.device, plan.cache, next(iter(plan.splits)), plan)
+    precision = choose_precision(experiment.precision, plan.device)
+    model, shown = _plan_model(experiment, plan.images, plan.splits, (plan.device, precision), plan.cache, plan)
     pixels = plan.pixels
     if experiment.image_size != plan.experiment.image_size:
         check = check_images(
@@ -100,29 +103,45 @@ def vary(plan: Plan, experiment: Experiment) -> Plan:
         plan,
         experiment=experiment,
         pixels=pixels,
-        precision=choose_precision(experiment.precision, plan.device),
+        precision=precision,
         model=model,
         workers=_workers(experiment, model, plan.device),
-        notes=(*setting_notes(experiment), *_live_note(model)),
+        notes=(*setting_notes(experiment), *_live_note(model), *shown),
     )
 
 
 def _plan_model(
-    experiment: Experiment, images: Images, device: torch.device, cache: Cache, fold: int, base: Plan | None = None
-) -> ModelPlan:
-    """Builds the model once, and all else that the experiment names. Weights that `base` has read are used again."""
+    experiment: Experiment,
+    images: Images,
+    splits: Mapping[int, Split],
+    arithmetic: tuple[torch.device, Precision],
+    cache: Cache,
+    base: Plan | None = None,
+) -> tuple[ModelPlan, list[str]]:
+    """Builds the model once, and tries all that the experiment names. Weights that `base` has read are used again.
+
+    Returns what was decided about the model, and warnings.
+    """
     _require_sendable(experiment)
+    (fold, split), (device, precision) = next(iter(splits.items())), arithmetic
     reuses = base is not None and _same_weights(base.experiment, experiment)
     weights = base.model.weights if base is not None and reuses else start_weights(experiment)
     model, note = new_model(experiment, weights, images.classes, fold, check=True)
     channels_last = device.type != "mps" and supports_channels_last(model, experiment.image_size)
-    rehearse(experiment, model, len(images.classes))
-    trainable, frozen = count_parameters(model)
     transform = Transform(experiment.image_size)
     if weights is not None:
         transform = Transform(experiment.image_size, weights.mean, weights.std)
-    features, why_live = _prefix(experiment, model, len(images), cache)
-    return ModelPlan(weights, note, transform, channels_last, trainable, frozen, features, why_live)
+    warnings = rehearse(
+        experiment,
+        model,
+        transform,
+        [images.labels[i] for i in split.train],
+        len(images.classes),
+        {"device": device, "precision": precision, "channels_last": channels_last},
+    )
+    trainable, frozen = count_parameters(model)
+    features, why_live = _prefix(experiment, model.cpu(), len(images), cache)
+    return ModelPlan(weights, note, transform, channels_last, trainable, frozen, features, why_live), warnings
 
 
 def _same_weights(one: Experiment, other: Experiment) -> bool:

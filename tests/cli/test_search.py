@@ -205,11 +205,12 @@ experiment = experiment.replace(callbacks=[Fail()])
     found = trials(project, "own")
     reasons = {trial["changes"]["lr"]: trial["why"] for trial in found if trial["state"] == "failed"}
     assert "loss is" in reasons[1e30]
-    assert "ValueError: not with me (" in reasons[0.03]
+    assert reasons[0.03].startswith("callback Fail.on_epoch_end failed at experiments/own.py:")
+    assert reasons[0.03].endswith("ValueError: not with me")
     assert "fold 1 ran out of memory on cpu" in reasons[0.04]
     failed = next(trial["trial"] for trial in found if trial["why"] == reasons[0.03])
     assert "not with me" in (project / f"runs/own/study-own/trial-{failed:03d}/error.txt").read_text()
-    assert f": trial {failed:<3}  failed: ValueError: not with me" in outcome.err
+    assert f": trial {failed:<3}  failed: callback Fail.on_epoch_end failed at experiments/own.py:" in outcome.err
     assert "failed" in outcome.out
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness.errors import ModelError
+from harness.errors import ModelError, UserCodeError
 from harness.models.build import architectures, build, head_name, supports_channels_last
 
 HEADS = {
@@ -69,10 +69,10 @@ def test_a_users_function() -> None:
     ("function", "message"),
     [
         (lambda classes: "no", "returned a str"),
-        (lambda classes: Flat(classes + 1), r"gives \(2, 3\)"),
-        (lambda classes: nn.Conv2d(1, 1, 1), "cannot take images"),
+        (lambda classes: Flat(classes + 1), r"model Flat.forward \(.*test_build.py:\d+\) returned a tensor \(2, 3\)"),
+        (lambda classes: nn.Conv2d(1, 1, 1), r"model Conv2d.forward .*failed"),
     ],
 )
 def test_a_users_function_that_makes_no_classifier(function: object, message: str) -> None:
-    with pytest.raises(ModelError, match=message):
+    with pytest.raises(UserCodeError, match=message):
         build(function, 2, 32)  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ from harness.data.loading import Batches, EpochSampler, ImageSource
 from harness.data.transforms import Transform
 from harness.engine import checkpoint
 from harness.engine.trainer import Callback, State, Trainer
-from harness.errors import TrainingError
+from harness.errors import TrainingError, UserCodeError
 from harness.models.build import build
 from harness.workflows.crossval import CrossValidation, cross_validate
 
@@ -195,16 +195,19 @@ class Fails(Callback):
             raise self.error
 
 
-@pytest.mark.parametrize(("error", "status"), [(ValueError("mine"), "failed"), (KeyboardInterrupt(), "interrupted")])
+@pytest.mark.parametrize(
+    ("error", "kind", "status"),
+    [(ValueError("mine"), UserCodeError, "failed"), (KeyboardInterrupt(), KeyboardInterrupt, "interrupted")],
+)
 def test_whatever_ends_a_run_its_folder_says_so(
-    error: BaseException, status: str, scenery: Path, tmp_path: Path
+    error: BaseException, kind: type[BaseException], status: str, scenery: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(type(error)):
+    with pytest.raises(kind):
         run(scenery, tmp_path, callbacks=[Fails(error, 2)])
     (folder,) = (tmp_path / "x").iterdir()
     written = json.loads((folder / "run.json").read_text())
     assert written["status"] == status
-    assert written["error"].startswith(type(error).__name__)
+    assert written["error"].startswith(kind.__name__)
     assert len((folder / "metrics.jsonl").read_text().splitlines()) == 1
     assert {path.name for path in (folder / "checkpoints").iterdir()} == {"fold1-best.pt", "fold1-last.pt"}
 

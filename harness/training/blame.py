@@ -1,0 +1,121 @@
+"""Whose fault an error of a fit is: a function of the experiment's, which is named, or a defect of this package."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from harness.config.experiment import Experiment
+from harness.engine.contracts import forward_name
+from harness.engine.parts import Failed, failed_part
+from harness.engine.trainer import Callback
+from harness.errors import HarnessError, UserCodeError
+from harness.util.user_code import TRACEBACK, described, frame_of, is_ours, name_of, place_of, raised, reason
+
+BATCH = "state.batch must be (inputs, targets): two tensors with a row for each example"
+
+
+@contextlib.contextmanager
+def blamed(experiment: Experiment) -> Iterator[None]:
+    """Turns what a function of the experiment's raises in a fit into a `UserCodeError`.
+
+    Whose fault it is, is read from the traceback afterwards, so the loop pays nothing. An error passes unchanged if no
+    line and no function of the user's led to it: then it is a defect of this package.
+    """
+    try:
+        yield
+    except HarnessError:
+        raise
+    except (Exception, SystemExit) as error:
+        failed = failed_part(error)
+        found = None if failed is None else _fault(experiment, failed, error)
+        if found is None:
+            raise
+        raise found from error
+
+
+def _fault(experiment: Experiment, failed: Failed, error: BaseException) -> UserCodeError | None:
+    """The error that names a function of the experiment's; None where none of them is to blame."""
+    if not frame_of(error):  # no line of the user's was running, so look at what their callbacks left behind
+        left = _left_behind(experiment, failed, error)
+        if left is not None:
+            return left
+    found = _of_part(experiment, failed, error)
+    replacing = _overriding(experiment, "on_batch_start")
+    if found is not None and replacing and failed.part in ("forward", "loss"):
+        found.why += f"; {_hooks(replacing, 'on_batch_start')} may have replaced the batch"
+    frame = frame_of(error)
+    if found is None and frame:
+        return UserCodeError(f"code of yours failed at {frame}", reason(error), f"mend that line; {TRACEBACK}")
+    return found
+
+
+def _of_part(experiment: Experiment, failed: Failed, error: BaseException) -> UserCodeError | None:
+    """The error for the function that the experiment brings for the part; None where it brings none."""
+    model, loss = callable(experiment.model), callable(experiment.loss)
+    match failed.part:
+        case "callback" if failed.function and (frame_of(error) or not is_ours(failed.function)):
+            return raised("callback", failed.function, error, _hook_name(failed))
+        case "metric":
+            return raised("metric", failed.function, error)
+        case "scheduler" | "optimizer" if callable(getattr(experiment, failed.part)):
+            return raised(failed.part, getattr(experiment, failed.part), error)
+        case "forward" if failed.state is not None and (model or frame_of(error)):
+            function = failed.state.model if place_of(failed.state.model) else experiment.model
+            return raised("forward", function, error, forward_name(failed.state.model))
+        case "loss" if loss:
+            return raised("loss", experiment.loss, error)
+        case "loss" | "backward" if loss or model:
+            part = "loss" if loss else "model"
+            function = getattr(experiment, part)
+            where = " in the backward pass" if failed.part == "backward" else ""
+            return raised(part, function, error, name_of(function) + where)
+    return None
+
+
+def _left_behind(experiment: Experiment, failed: Failed, error: BaseException) -> UserCodeError | None:
+    """The error for a batch or a history that a callback left, and that the rest of the fit cannot use."""
+    state, ended = failed.state, failed.event == "on_epoch_end"
+    if state is None:
+        return None
+    replacing = [] if ended else _overriding(experiment, "on_batch_start")
+    writing = _overriding(experiment, "on_epoch_end") if ended else []
+    if replacing and not (isinstance(state.batch, (tuple, list)) and len(state.batch) == 2):
+        count = f" of {len(state.batch)}" if isinstance(state.batch, (tuple, list)) else ""
+        what = f"{_hooks(replacing, 'on_batch_start')} left {described(state.batch)}{count} as the batch"
+        return UserCodeError(what, BATCH, f"assign a pair to state.batch; {TRACEBACK}")
+    if replacing and failed.part in ("forward", "loss", "metric"):
+        inputs, targets = state.batch
+        what = f"{_hooks(replacing, 'on_batch_start')} left a batch that the model or the loss cannot take"
+        why = f"{reason(error)}; inputs: {described(inputs)}; targets: {described(targets)}"
+        return UserCodeError(what, why, f"{BATCH}; {TRACEBACK}")
+    if not writing:
+        return None
+    hooks = _hooks(writing, "on_epoch_end")
+    if not state.history:
+        why = "each epoch has a row in state.history, and other callbacks read it"
+        return UserCodeError(f"{hooks} left an empty history", why, "keep the rows of state.history")
+    row: dict[str, Any] = dict(state.history[-1])
+    wrong = {name: value for name, value in row.items() if not isinstance(value, (int, float))}
+    if not wrong:
+        return None
+    name, value = next(iter(wrong.items()))
+    what = f"{hooks} left {described(value)} in the history, as {name!r}"
+    return UserCodeError(what, "each value in a row of state.history must be a number", f"{name}: float(value)")
+
+
+def _overriding(experiment: Experiment, event: str) -> list[Callback]:
+    """The experiment's callbacks that do something at an event."""
+    return [c for c in experiment.callbacks if getattr(type(c), event) is not getattr(Callback, event)]
+
+
+def _hooks(callbacks: list[Callback], event: str) -> str:
+    """The hooks for an event, for people, with their places."""
+    hooks = [(type(callback).__name__, place_of(getattr(callback, event))) for callback in callbacks]
+    return "callback " + " or ".join(f"{name}.{event}{f' ({place})' if place else ''}" for name, place in hooks)
+
+
+def _hook_name(failed: Failed) -> str:
+    owner: Any = getattr(failed.function, "__self__", None)
+    return f"{type(owner).__name__}.{failed.event}" if owner is not None else failed.event
