@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ from harness.data.demo import draw
 from harness.engine import checkpoint
 from harness.errors import DataError, GateError, ModelError, UsageError
 from harness.runs.champion import Champion, history, next_number, note_version, present, rollback
-from harness.runs.records import to_plain
+from harness.runs.records import RegistryRecord, to_plain
 from harness.runs.run_folder import RunFolder
 from harness.trackers.mlflow import registry
 from harness.workflows.promote import Comparison, promote
@@ -122,7 +123,7 @@ def test_rolling_back_goes_to_the_one_that_was_replaced(home: Path) -> None:
     assert rollback().record == first
     assert present() == Champion(first)
     third = promote("poor", force=True).champion.record
-    assert (third["number"], third["replaced"]) == (3, 1)
+    assert (third.number, third.replaced) == (3, 1)
     assert rollback().number == 1
     with pytest.raises(UsageError, match="is the first"):
         rollback()
@@ -131,7 +132,7 @@ def test_rolling_back_goes_to_the_one_that_was_replaced(home: Path) -> None:
 def test_a_version_of_the_registry_that_comes_late_takes_no_champion_back(home: Path) -> None:
     first = promote("good").champion.record
     note_version(first, "7")
-    assert present() == Champion({**first, "registry": {"version": "7"}})
+    assert present() == Champion(dataclasses.replace(first, registry=RegistryRecord("7")))
     second = promote("good", force=True).champion.record
     note_version(first, "8")
     assert present() == Champion(second)

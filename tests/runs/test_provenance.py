@@ -74,7 +74,8 @@ DVC = DvcRecord("data.dvc", "b", True)
 def test_clean_is_a_commit_and_data_that_a_dvc_file_stands_for(committed: Path) -> None:
     now = git_state()
     require_clean(now, DVC, "data", Path("x.py"))
-    for wrong in (None, {**(now or {}), "dirty": True}):
+    assert now is not None
+    for wrong in (None, dataclasses.replace(now, dirty=True)):
         with pytest.raises(UsageError):
             require_clean(wrong, DVC, "data")
     for other in (None, dataclasses.replace(DVC, matches=False)):

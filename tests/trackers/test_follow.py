@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.runs.records import Status
 from harness.runs.run_folder import RunFolder
 from harness.trackers import follow as following
 from harness.trackers.mlflow import store as stores
@@ -52,7 +53,7 @@ def children(uri: str) -> list[str]:
 
 
 def test_epochs_arrive_as_they_are_written_and_the_end_when_it_comes(tracked: Tracked, store: Path) -> None:
-    folder = copy_of(tracked, store, rows=1, status="running", error=None, **this_process())
+    folder = copy_of(tracked, store, rows=1, status=Status.RUNNING, error=None, **this_process())
     rows = tracked.run.metrics.read_text().splitlines(keepends=True)
     uri = stores.tracking_uri()
     with followed(folder.path) as (said, end):
@@ -62,7 +63,7 @@ def test_epochs_arrive_as_they_are_written_and_the_end_when_it_comes(tracked: Tr
         client = stores.connect(uri)
         (child,) = runs(client)[1]
         wait(lambda: len(client.get_metric_history(child.info.run_id, "valid_loss")) == 2)
-        folder.update(status="interrupted", error="KeyboardInterrupt")
+        folder.update(status=Status.INTERRUPTED, error="KeyboardInterrupt")
         assert end() is True
     assert said == []
     assert children(uri) == ["KILLED"]
@@ -71,7 +72,7 @@ def test_epochs_arrive_as_they_are_written_and_the_end_when_it_comes(tracked: Tr
 def test_a_store_that_is_locked_for_a_while_is_told_once_and_loses_nothing(tracked: Tracked, store: Path) -> None:
     import sqlite3
 
-    folder = copy_of(tracked, store, rows=2, status="running", error=None, **this_process())
+    folder = copy_of(tracked, store, rows=2, status=Status.RUNNING, error=None, **this_process())
     other = sqlite3.connect(store / "mlflow.db", check_same_thread=False)
     other.execute("BEGIN EXCLUSIVE")
     with followed(folder.path) as (said, end):
@@ -82,7 +83,7 @@ def test_a_store_that_is_locked_for_a_while_is_told_once_and_loses_nothing(track
         wait(lambda: len(said) == 2)
         assert "another program holds it locked; the run goes on, and its folder has all" in said[0]
         assert said[1].endswith("is there again")
-        folder.update(status="failed", error="x")
+        folder.update(status=Status.FAILED, error="x")
         assert end() is True
     assert children(stores.tracking_uri()) == ["FAILED"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -13,11 +14,13 @@ import torch
 
 from harness.errors import RemoteError
 from harness.models.saved import load_model
+from harness.runs.records import ClassRecord, DvcRecord, GitRecord, Status, TestedFile, TestRecord
 from harness.runs.run_folder import RunFolder
 from harness.trackers.mlflow import conversion
 from harness.trackers.mlflow.run import MLflow, settle
 from harness.trackers.mlflow.store import connect, recorded, tracking_uri
 from tests.conftest import Tracked
+from tests.toy import run_record
 from tests.trackers.test_store import SECRET_ADDRESSES, TOKEN, unused_address
 
 
@@ -53,13 +56,14 @@ def copy_of(tracked: Tracked, project: Path, rows: int | None = None, **changes:
     path = project / "runs/tiny" / tracked.run.id
     shutil.copytree(tracked.run.path, path)
     folder = RunFolder.open(path)
-    folder.record |= recorded(tracking_uri())
+    changes = {**recorded(tracking_uri()), **changes}
     if rows is not None:
         lines = folder.metrics.read_text().splitlines(keepends=True)[:rows]
         folder.metrics.write_text("".join(lines))
         (path / "predictions.csv").unlink()
-        for name in ("folds", "accuracy", "interval", "n", "mean", "deviation", "run_seconds", "trackers", "loss"):
-            folder.record.pop(name)
+        shutil.rmtree(path / "predictions")
+        none = ("accuracy", "interval", "n", "mean", "deviation", "run_seconds", "loss", "baseline", "fit_seconds")
+        changes = {"folds": [], "trackers": {}, **dict.fromkeys(none), **changes}
     folder.update(**changes)
     return folder
 
@@ -79,17 +83,17 @@ def test_every_field_and_every_number_is_there(tracked: Tracked) -> None:
     client = tracked.client()
     parent, children = runs(client)
     record = tracked.run.record
-    for name in record["experiment"]:
+    for name in record.experiment:
         assert name in parent.data.params, name
-    assert parent.data.params["lr"] == str(record["experiment"]["lr"])
+    assert parent.data.params["lr"] == str(record.experiment["lr"])
     assert parent.data.params["classes"] == "forest, sea"
-    assert parent.data.metrics["accuracy"] == record["accuracy"]
-    assert parent.data.metrics["interval_low"] == record["interval"][0]
+    assert parent.data.metrics["accuracy"] == record.accuracy
+    assert parent.data.metrics["interval_low"] == (record.interval or [0])[0]
     rows = tracked.run.epochs()
     for fold, child in enumerate(children, 1):
         assert child.data.params["fold"] == str(fold)
         assert int(child.data.params["train_images"]) + int(child.data.params["valid_images"]) == 33
-        assert child.data.metrics["accuracy"] == record["folds"][fold - 1]["accuracy"]
+        assert child.data.metrics["accuracy"] == record.folds[fold - 1].accuracy
         for name in ("train_loss", "valid_accuracy", "lr"):
             points = client.get_metric_history(child.info.run_id, name)
             assert [(point.step, point.value) for point in points] == [
@@ -162,7 +166,7 @@ def test_sending_all_again_changes_nothing(tracked: Tracked, project: Path, monk
     ("ended", "there"), [("failed", "FAILED"), ("interrupted", "KILLED"), ("running", "FAILED")], ids=str
 )
 def test_a_run_that_did_not_finish_is_never_left_running(tracked: Tracked, store: Path, ended: str, there: str) -> None:
-    folder = copy_of(tracked, store, rows=1, status="running", error=None)
+    folder = copy_of(tracked, store, rows=1, status=Status.RUNNING, error=None)
     mirror = MLflow(folder)
     mirror.send()
     parent, (child,) = runs(connect(tracking_uri()))
@@ -176,7 +180,7 @@ def test_a_run_that_did_not_finish_is_never_left_running(tracked: Tracked, store
 
 
 def test_what_was_half_sent_is_found_again_and_completed(tracked: Tracked, store: Path) -> None:
-    folder = copy_of(tracked, store, rows=1, status="running", error=None)
+    folder = copy_of(tracked, store, rows=1, status=Status.RUNNING, error=None)
     MLflow(folder).send()
     shutil.rmtree(folder.path)
     folder = copy_of(tracked, store, trackers={})
@@ -188,7 +192,7 @@ def test_what_was_half_sent_is_found_again_and_completed(tracked: Tracked, store
 
 
 def test_a_run_that_died_together_with_its_follower_is_settled(tracked: Tracked, store: Path) -> None:
-    folder = copy_of(tracked, store, rows=1, status="running", error=None)
+    folder = copy_of(tracked, store, rows=1, status=Status.RUNNING, error=None)
     MLflow(folder).send()
     settle(store / "runs")  # its process is not this one's, but gone
     parent, (child,) = runs(connect(tracking_uri()))
@@ -260,7 +264,7 @@ def test_a_model_that_is_gone_costs_the_model_alone(tracked: Tracked, store: Pat
 def test_an_experiment_that_was_deleted_there_comes_back(tracked: Tracked, store: Path) -> None:
     client = connect(tracking_uri())
     client.delete_experiment(client.create_experiment("tiny"))
-    MLflow(copy_of(tracked, store, rows=1, status="failed", error="x")).finish()
+    MLflow(copy_of(tracked, store, rows=1, status=Status.FAILED, error="x")).finish()
     parent, _ = runs(client)
     assert parent.info.status == "FAILED"
 
@@ -286,31 +290,30 @@ def test_a_model_that_cannot_be_exported_goes_as_its_checkpoint(
 
 
 class TestWords:
-    RECORD: dict[str, Any] = {
-        "started": "2026-11-23T10:00:00.000+00:00",
-        "command": ["harness", "run", "x", "-s", "weights=a/b.pth"],
-        "experiment": {"lr": 0.1, "trackers": ["mlflow"]},
-        "data": {"folder": "data", "images": 3, "classes": {"a": 1, "b": 2}, "digest": "12.dir"},
-    }
+    RECORD = run_record(
+        command=["harness", "run", "x", "-s", "weights=a/b.pth"], experiment={"lr": 0.1, "trackers": ["mlflow"]}
+    )
+
+    def record_of_a_test(self, **recalls: float) -> TestRecord:
+        fields = {item.name: getattr(self.RECORD, item.name) for item in dataclasses.fields(self.RECORD)}
+        per_class = {name: ClassRecord(None, recall, None, 1) for name, recall in recalls.items()}
+        return TestRecord(**fields, checkpoint=TestedFile("model.pt", "0" * 64), per_class=per_class)
 
     def test_tags_say_where_a_run_comes_from(self) -> None:
-        found = conversion.tags(
-            self.RECORD
-            | {"git": {"commit": "abc", "dirty": True}, "host": "box", "pid": 5}
-            | {"data": {**self.RECORD["data"], "dvc": {"md5": "12.dir", "file": "data.dvc"}}}
-        )
+        data = dataclasses.replace(self.RECORD.data, dvc=DvcRecord("data.dvc", "12.dir", True))
+        found = conversion.tags(dataclasses.replace(self.RECORD, git=GitRecord("abc", True), data=data, pid=5))
         assert found["mlflow.source.git.commit"] == "abc"
         assert (found["git.dirty"], found["dvc.md5"], found["dvc.file"]) == ("True", "12.dir", "data.dvc")
         assert found["mlflow.source.name"] == "harness run x"  # whose last path MLflow shows: not that of an option
         assert "git.dirty" not in conversion.tags(self.RECORD)  # no repository is not a clean one
 
     def test_numbers_of_a_class_whose_name_mlflow_would_refuse(self) -> None:
-        found = conversion.numbers({"per_class": {"ça+va": {"recall": 0.5, "precision": None}}})
-        assert found == {"recall/ça_va": 0.5}
+        found = conversion.numbers(self.record_of_a_test(**{"ça+va": 0.5}))
+        assert found == {"recall/ça_va": 0.5, "support/ça_va": 1.0}
 
     def test_two_classes_that_mlflow_cannot_tell_apart_keep_their_numbers(self) -> None:
-        found = conversion.numbers({"per_class": {"a$": {"recall": 0.5}, "a+": {"recall": 0.7}}})
-        assert sorted(found.values()) == [0.5, 0.7]
+        found = conversion.numbers(self.record_of_a_test(**{"a$": 0.5, "a+": 0.7}))
+        assert sorted(value for name, value in found.items() if name.startswith("recall")) == [0.5, 0.7]
 
     def test_a_user_without_a_name(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def nobody() -> str:
@@ -320,5 +323,5 @@ class TestWords:
         assert "mlflow.user" not in conversion.tags(self.RECORD)
 
     def test_a_value_that_is_too_long_for_mlflow_is_cut(self) -> None:
-        record = self.RECORD | {"experiment": {"data": "x" * 9000}}
+        record = dataclasses.replace(self.RECORD, experiment={"data": "x" * 9000})
         assert len(conversion.parameters(record)["data"]) == 6000

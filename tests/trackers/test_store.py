@@ -14,6 +14,7 @@ import pytest
 
 from harness.errors import RemoteError
 from harness.trackers.mlflow import store
+from tests.toy import run_record
 
 
 @contextlib.contextmanager
@@ -72,16 +73,17 @@ def test_refused_hides_the_path_that_requests_quotes() -> None:
 
 def test_is_recorded_compares_ids_and_the_addresses_of_older_records() -> None:
     uri = f"http://me:secret@h/{TOKEN}/?sig=x"
-    record = store.recorded(uri)
-    assert record["stores"] == {"mlflow": "http://h"}
-    assert TOKEN not in str(record)
+    fields = store.recorded(uri)
+    record = run_record(**fields)
+    assert fields["stores"] == {"mlflow": "http://h"}
+    assert TOKEN not in str(fields)
     assert store.is_recorded(record, f"http://h/{TOKEN}")
     assert not store.is_recorded(record, "http://h/another")
-    assert store.is_recorded({"stores": {"mlflow": f"http://h/{TOKEN}/"}}, uri)
-    assert store.is_recorded({"stores": {"mlflow": "sqlite:///mlflow.db"}}, "sqlite:///mlflow.db")
-    assert not store.is_recorded({"stores": {"mlflow": "sqlite:///mlflow.db"}}, "sqlite:///another.db")
-    assert not store.is_recorded({"stores": {"mlflow": "http://h/another"}}, uri)
-    assert not store.is_recorded({}, uri)
+    assert store.is_recorded(run_record(stores={"mlflow": f"http://h/{TOKEN}/"}), uri)
+    assert store.is_recorded(run_record(stores={"mlflow": "sqlite:///mlflow.db"}), "sqlite:///mlflow.db")
+    assert not store.is_recorded(run_record(stores={"mlflow": "sqlite:///mlflow.db"}), "sqlite:///another.db")
+    assert not store.is_recorded(run_record(stores={"mlflow": "http://h/another"}), uri)
+    assert not store.is_recorded(run_record(), uri)
 
 
 def test_a_store_that_answers(new_database: Path) -> None:

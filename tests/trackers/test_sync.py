@@ -8,6 +8,7 @@ import pytest
 
 from harness.errors import UsageError
 from harness.runs import trust
+from harness.runs.records import Status
 from harness.runs.run_folder import RunFolder
 from harness.trackers.mlflow.store import connect, tracking_uri
 from harness.trackers.sync import sync
@@ -43,7 +44,7 @@ def test_a_run_without_plots_gets_them(tracked: Tracked, project: Path) -> None:
     names = {path.name for path in folder.plots.glob("*.png") if not path.name.startswith("fold")}
     for name in names:
         (folder.plots / name).unlink()
-    trust.remember_run(folder.id, folder.data)
+    trust.remember_run(folder.id, folder.record.data.folder)
     sync(folder, ["tensorboard"])
     assert names <= {path.name for path in folder.plots.glob("*.png")}
 
@@ -52,7 +53,7 @@ def test_a_run_that_is_still_running_is_left_to_itself(
     tracked: Tracked, project: Path, call: Callable[..., Outcome]
 ) -> None:
 
-    folder = copy_of(tracked, project, rows=1, status="running", **this_process())
+    folder = copy_of(tracked, project, rows=1, status=Status.RUNNING, **this_process())
     with pytest.raises(UsageError, match="is still running"):
         sync(folder, ["tensorboard"])
     assert call("sync", folder.path, "--to", "tensorboard", "--force").code == 0

@@ -94,9 +94,9 @@ def test_an_mlflow_that_is_not_there_costs_one_warning_and_not_the_run(
     require_one_warning(outcome, "mlflow", told)
     (path,) = (project / "runs/tiny").iterdir()
     record = RunFolder.open(path).record
-    assert "nothing answers there" in record["trackers"]["mlflow"]
-    assert record["stores"] == {"mlflow": server}
-    assert record["store_ids"] == {"mlflow": address_id(uri)}
+    assert "nothing answers there" in record.trackers["mlflow"]
+    assert record.stores == {"mlflow": server}
+    assert record.store_ids == {"mlflow": address_id(uri)}
     assert TOKEN not in outcome.out + outcome.err
     assert [file for file in path.rglob("*") if file.is_file() and TOKEN.encode() in file.read_bytes()] == []
 
