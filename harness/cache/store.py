@@ -9,7 +9,6 @@ import os
 import re
 import secrets
 import shutil
-import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.cache.folder import cache_folder
 from harness.cache.recipe import FORMAT, Recipe
 from harness.cache.rows import Array, Rows, in_file, in_memory
 from harness.errors import StorageError, UsageError, storing
@@ -237,13 +237,8 @@ class Cache:
                     yield path.stem, record
 
 
-def cache_folder() -> Path:
-    """$HARNESS_CACHE, or where the system keeps caches."""
-    return Path(os.environ.get("HARNESS_CACHE") or _caches() / "harness")
-
-
 def open_cache(say: Callable[[str], None] = lambda _: None) -> Cache:
-    """This user's cache: in $HARNESS_CACHE, or where the system keeps caches; of $HARNESS_CACHE_GB, or 20.
+    """This user's cache, in `cache_folder()`, of $HARNESS_CACHE_GB, or 20.
 
     Raises UsageError where that is no number.
     """
@@ -258,14 +253,6 @@ def open_cache(say: Callable[[str], None] = lambda _: None) -> Cache:
             f"HARNESS_CACHE_GB={limit} is no size", "it takes a number from 0 up", "HARNESS_CACHE_GB=20"
         ) from error
     return Cache(folder, size, say)
-
-
-def _caches() -> Path:
-    named = os.environ.get("LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME")
-    try:
-        return Path(named) if named else Path.home() / ".cache"
-    except RuntimeError:  # this user has no home
-        return Path(tempfile.gettempdir())
 
 
 def _changed(path: Path) -> float:

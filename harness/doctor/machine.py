@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
-from harness.cache.store import cache_folder
+from harness.cache.folder import cache_folder
 from harness.doctor.finding import OK, PROBLEM, WARNING, Finding
 from harness.version import __version__
 

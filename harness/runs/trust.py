@@ -82,7 +82,12 @@ def _entries() -> Iterator[dict[str, Any]]:
 
 def _key(make: bool) -> bytes:
     """This user's own key. Raises OSError where there is none, and none can be made."""
-    path = Path(os.environ.get("HARNESS_STATE") or platformdirs.user_state_path("harness")) / "key"
+    try:
+        path = Path(os.environ.get("HARNESS_STATE") or platformdirs.user_state_path("harness")) / "key"
+    except RuntimeError as error:
+        raise OSError("this user has no home") from error
+    if path.parts[0] == "~":  # older versions of platformdirs
+        raise OSError("this user has no home")
     if make and not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with contextlib.suppress(FileExistsError):  # another process has just made it

@@ -206,12 +206,9 @@ def test_the_items_of_entries_with_some_parts(tmp_path: Path) -> None:
     assert Cache(tmp_path).items(size=33) == set()
 
 
-def test_its_folder_and_its_limit_are_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_limit_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARNESS_CACHE_GB", "1.5")
     assert open_cache().limit == 1_500_000_000
-    monkeypatch.delenv("HARNESS_CACHE")
-    monkeypatch.setenv("LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME", str(tmp_path))
-    assert open_cache().folder == tmp_path / "harness"
     for wrong in ("much", "-1", "nan"):
         monkeypatch.setenv("HARNESS_CACHE_GB", wrong)
         with pytest.raises(UsageError, match="is no size"):
