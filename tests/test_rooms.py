@@ -31,6 +31,7 @@ TOOLS = {
     "pydantic": ("util/checked.py", "versioning/forms.py", "models/forms.py", "runs/", "tuning/forms.py"),
     "yaml": ("versioning/tracked.py", "config/settings_file.py"),
     "pathspec": "versioning/ignored.py",
+    "filelock": "util/locks.py",
     "platformdirs": ("cache/folder.py", "runs/trust.py"),
 }
 FILES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))

@@ -22,7 +22,8 @@ from harness.cache.folder import cache_folder
 from harness.cache.recipe import FORMAT, Recipe
 from harness.cache.rows import Array, Rows, in_file, in_memory
 from harness.errors import StorageError, UsageError, storing
-from harness.util.files import locked, write_whole
+from harness.util.files import write_whole
+from harness.util.locks import locked
 
 Make = Callable[[Sequence[str]], Iterator[Array]]  # items -> chunks of their rows, in that order
 
@@ -102,19 +103,20 @@ class Cache:
         with storing(self.folder):
             for path in list(self.folder.glob("*")) if self.folder.is_dir() else ():
                 if OURS.fullmatch(path.name) and path.is_file() and (not begins or path.stem in gone):
-                    path.unlink(missing_ok=True)
+                    _remove(path)
         return len(gone)
 
     def _made(self, key: str, recipe: Recipe, items: list[str], make: Make) -> Rows:
         """The entry, made by this process or by another one; or its rows, where nothing can be kept."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            # Entries are whole without a lock, too: it saves computing them twice.
             lock = self.folder / f"{key}.lock"
-            with locked(lock) as alone:
+            with locked(lock, required=False) as alone:
                 if alone:
                     return self._read(key) or self._write(key, recipe, items, make)
             self._say(f"another process computes the {recipe.kind} of {recipe.about}: waiting for it")
-            with locked(lock, wait=True):
+            with locked(lock, wait=True, required=False):
                 return self._read(key) or self._write(key, recipe, items, make)
         except (OSError, StorageError) as error:
             cause = error.__cause__ if isinstance(error, StorageError) else error
@@ -253,6 +255,19 @@ def open_cache(say: Callable[[str], None] = lambda _: None) -> Cache:
             f"HARNESS_CACHE_GB={limit} is no size", "it takes a number from 0 up", "HARNESS_CACHE_GB=20"
         ) from error
     return Cache(folder, size, say)
+
+
+def _remove(path: Path) -> None:
+    """Removes a file; a lock only if no process holds it, since the next one would lock another file."""
+    if path.suffix != ".lock":
+        path.unlink(missing_ok=True)
+        return
+    with locked(path, required=False) as alone:
+        if alone and os.name != "nt":
+            path.unlink()
+    if alone and os.name == "nt":  # which removes no file that is open
+        with contextlib.suppress(PermissionError):
+            path.unlink()
 
 
 def _changed(path: Path) -> float:

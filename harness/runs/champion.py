@@ -21,7 +21,8 @@ from shlex import quote
 from harness.errors import ModelError, UsageError, storing
 from harness.runs.records import ChampionRecord, RegistryRecord, read_record, to_json
 from harness.util.checked import FormError, is_inside
-from harness.util.files import file_md5, lock_of, write_whole
+from harness.util.files import file_md5, write_whole
+from harness.util.locks import lock_of
 
 FOLDER = Path("models")
 RUNS = Path("runs")

@@ -13,7 +13,8 @@ from typing import Any, ClassVar, Generic, TypeVar
 from harness.errors import UsageError
 from harness.runs.records import Origin, Status, to_json
 from harness.util.checked import FormError, is_inside, require_inside
-from harness.util.files import lock_of, write_whole
+from harness.util.files import write_whole
+from harness.util.locks import lock_of
 from harness.util.processes import has_ended
 
 R = TypeVar("R", bound=Origin)

@@ -19,7 +19,7 @@ from typing import Any
 
 import platformdirs
 
-from harness.util.files import locked
+from harness.util.locks import locked
 
 FOLDER = Path(".harness")
 RUNS = FOLDER / "runs.jsonl"  # a line for each run, and one more for its experiment's file
@@ -59,7 +59,8 @@ def _add(entry: dict[str, Any]) -> None:
         if not os.path.lexists(FOLDER / ".gitignore"):
             (FOLDER / ".gitignore").write_text("*\n", encoding="utf-8")  # what was made on one machine is known there
         line = json.dumps({**entry, "mark": _mark(entry, key)})
-        with locked(FOLDER / ".lock", wait=True), RUNS.open("a", encoding="utf-8") as file:
+        # Without a lock, a line that two processes write at once may be lost; without any line, all runs would be.
+        with locked(FOLDER / ".lock", wait=True, required=False), RUNS.open("a", encoding="utf-8") as file:
             file.write(f"{line}\n")
 
 

@@ -20,7 +20,7 @@ from optuna.storages.journal import JournalFileBackend
 from harness.errors import HarnessError, RemoteError, UsageError
 from harness.tuning.space import quiet
 from harness.util.addresses import short_address, without_secrets
-from harness.util.files import HAS_LOCKS, locked
+from harness.util.locks import lock_of
 
 MEMORY = ":memory:"
 DRIVERS = {"postgresql": ("psycopg", "psycopg[binary]"), "mysql": ("pymysql", "pymysql")}
@@ -44,8 +44,8 @@ def open_storage(address: str) -> optuna.storages.BaseStorage:
             return _database(_with_driver(address))
         path = Path(address)
         _require_journal(path)
-        lock: Any = _Lock(path) if HAS_LOCKS else None
-        if HAS_LOCKS and path.is_file():  # whose last line is mended before it is read
+        lock: Any = _Lock(path)
+        if path.is_file():  # whose last line is mended before it is read
             lock.acquire()
             lock.release()
         return optuna.storages.JournalStorage(JournalFileBackend(str(path), lock))
@@ -142,10 +142,11 @@ class _Lock:
         self._held: contextlib.ExitStack | None = None
 
     def acquire(self) -> bool:
-        stack = contextlib.ExitStack()
-        stack.enter_context(locked(self._lock, wait=True))
-        _mend(self._journal)  # another process may have been killed, or found the disk full, in the middle of a line
-        self._held = stack
+        with contextlib.ExitStack() as stack:
+            fix = "--storage with a file on a disk that can lock files"
+            stack.enter_context(lock_of(self._lock, wait=True, fix=fix))
+            _mend(self._journal)  # another process may have been killed, or found the disk full, in a line
+            self._held = stack.pop_all()
         return True
 
     def release(self) -> None:

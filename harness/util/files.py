@@ -1,25 +1,18 @@
-"""Files that are whole or not there, their MD5, locks that end with their process, and names of files as text."""
+"""Files that are whole or not there, their MD5, and names of files as text."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from shlex import quote
 
 from harness.errors import storing
 from harness.util.escape import terminal
 
-try:
-    import fcntl
-except ImportError:  # on Windows, where there is no lock
-    fcntl = None  # type: ignore[assignment]
-HAS_LOCKS = fcntl is not None
 BLOCK = 1 << 20  # bytes
 
 
@@ -37,31 +30,6 @@ def write_whole(path: Path, content: bytes | memoryview) -> None:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-
-
-@contextlib.contextmanager
-def locked(path: Path, wait: bool = False) -> Iterator[bool]:
-    """True within where this process alone holds the lock `path`, False where another does; with `wait` it is waited
-    for. The lock ends with its process, however that ends. Raises OSError where the file cannot be opened.
-    """
-    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)  # a link would make its target
-    with os.fdopen(os.open(path, flags, 0o666), "ab") as file:
-        try:
-            if fcntl is not None:
-                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except OSError:
-            yield False
-            return
-        yield True
-
-
-@contextlib.contextmanager
-def lock_of(path: Path, wait: bool = False) -> Iterator[bool]:
-    """As `locked`. Raises StorageError where the file cannot be one: it is a folder, or a link to somewhere else."""
-    with contextlib.ExitStack() as stack:
-        with storing(path, f"rm -r {quote(str(path))}, which is no lock of this program"):
-            alone = stack.enter_context(locked(path, wait))
-        yield alone
 
 
 def md5_of(content: bytes) -> str:

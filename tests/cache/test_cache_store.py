@@ -149,7 +149,6 @@ def start(folder: Path, seconds: float) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no lock")
 def test_of_processes_that_want_the_same_one_computes_and_the_others_wait(tmp_path: Path) -> None:
     processes = [start(tmp_path / "cache", 0.1) for _ in range(3)]
     said = [process.communicate(timeout=60)[0] for process in processes]
