@@ -1,4 +1,4 @@
-"""Every picture, of what is hard to draw. That they are good to look at, only a person can say."""
+"""All pictures of a set of predictions, of what is hard to draw; and the gallery."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from harness.evaluation.predictions import Predictions
-from harness.plots.curves import draw_curves
-from harness.plots.gallery import SIDE, draw_errors, thumbnail
+from harness.plots.gallery import COLUMNS, MOST, SIDE, draw_errors, thumbnail
 from harness.plots.predictions import draw_predictions
 from harness.util.files import short
+from tests.plots.conftest import texts, tick_labels
 
 NAMES = ["confusion", "confusion_normalised", "errors", "precision_recall", "reliability"]
 ODD = ("_hidden", "$x_1", "a^{b", "森", "x" * 80)
@@ -39,25 +40,48 @@ def size(path: Path) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("classes", [("sea", "forest"), tuple(f"class{i}" for i in range(20)), ODD], ids=len)
-def test_every_picture_for_2_for_20_and_for_odd_names(classes: tuple[str, ...], tmp_path: Path) -> None:
+def test_every_picture_for_2_for_20_and_for_odd_names(
+    classes: tuple[str, ...], tmp_path: Path, figures: list[Figure], written: list[str]
+) -> None:
     draw_predictions(tmp_path, "a $title_", predictions(classes, 300), tmp_path)
     assert sorted(path.stem for path in tmp_path.glob("*.png")) == NAMES
     for name in NAMES:
         width, height = size(tmp_path / f"{name}.png")
         assert 300 < width < 2000, name
         assert 300 < height < 2000, name
+    counts, shares, curves, reliability = figures
+    assert [figure.get_suptitle().split(":")[0] for figure in figures] == ["a $title_"] * 4
+    shown = [short(name) for name in classes]
+    for figure in (counts, shares):
+        assert tick_labels(figure.axes[0].xaxis) == shown
+        assert [label.rpartition(" (")[0] for label in tick_labels(figure.axes[0].yaxis)] == shown
+    assert counts.axes[0].images[0].get_array().sum() == 300
+    assert shares.axes[0].images[0].get_array().sum(1).tolist() == pytest.approx([100] * len(classes))
+    named = {text.rpartition(": ")[0] for text in texts(curves.axes[0].get_legend())}
+    assert named <= {*shown, "the 15 others"}
+    assert len(named) == min(len(classes), 6)
+    assert sum(bar.get_height() for bar in reliability.axes[1].patches) == 300
+    assert written[0].startswith("a $title_")
+    assert {text.removeprefix("is ") for text in written if text.startswith("is ")} <= {
+        short(name, 17) for name in classes
+    }
 
 
 @pytest.mark.parametrize("count", [1, 3], ids=["one image", "one class only"])
-def test_very_few_predictions(count: int, tmp_path: Path) -> None:
+def test_very_few_predictions(count: int, tmp_path: Path, figures: list[Figure], written: list[str]) -> None:
     probabilities = np.full((count, 2), (0.8, 0.2))
     paths = tuple(f"sea/{number}.jpg" for number in range(count))
     rows = Predictions(("sea", "forest"), paths, np.ones(count, int), np.zeros(count, int), probabilities)
     draw_predictions(tmp_path, "few", rows, tmp_path)
     assert len(list(tmp_path.glob("*.png"))) == len(NAMES)
+    counts, shares, curves, _ = figures
+    assert counts.axes[0].images[0].get_array().tolist() == [[count, 0], [0, 0]]
+    assert texts(shares.axes[0]) == ["100.0 %", "0.0 %", "–", "–"]
+    assert texts(curves.axes[0].get_legend()) == ["sea: 1.000"]
+    assert written[1] == f"none of {count} is wrong"
 
 
-def test_the_gallery_shows_the_surest_errors_first_with_their_own_pixels(tmp_path: Path) -> None:
+def test_the_gallery_shows_the_surest_errors_first_with_their_own_pixels(tmp_path: Path, written: list[str]) -> None:
     colours = {"mild": (255, 0, 0), "bad": (0, 255, 0), "right": (0, 0, 255)}
     for name, colour in colours.items():
         Image.new("RGB", (64, 32), colour).save(tmp_path / f"{name}.png")
@@ -75,6 +99,28 @@ def test_the_gallery_shows_the_surest_errors_first_with_their_own_pixels(tmp_pat
     assert at["bad"][1] < at["mild"][1]  # from left to right
     assert not (abs(pixels - colours["right"]) < 40).all(2).any()
     assert ((pixels == 225).all(2)).sum() > 1000  # a grey square, where the file has gone
+    assert written[:2] == ["errors", "3 of 4 are wrong"]
+    tiles = [tuple(written[place : place + 4]) for place in range(2, len(written), 4)]
+    assert tiles == [
+        ("is sea", "said forest", "with 90 %", "bad.png"),
+        ("is sea", "said forest", "with 70 %", "gone.png"),
+        ("is sea", "said forest", "with 60 %", "mild.png"),
+    ]
+
+
+def test_the_gallery_has_no_more_than_the_worst_errors_in_rows(tmp_path: Path, written: list[str]) -> None:
+    def wrong(count: int) -> Predictions:
+        paths = tuple(f"{i}.png" for i in range(count))
+        shares = np.array([(0.5 + i / 1000, 0.5 - i / 1000) for i in range(count)])
+        return Predictions(("forest", "sea"), paths, np.ones(count, int), np.ones(count, int), shares)
+
+    draw_errors(tmp_path / "many.png", "errors", wrong(MOST + 3), tmp_path)
+    assert written[1] == f"{MOST + 3} of {MOST + 3} are wrong; these are the {MOST} worst"
+    assert [text for text in written if text.endswith(".png")] == [f"{i}.png" for i in range(MOST + 2, 2, -1)]
+    draw_errors(tmp_path / "row.png", "errors", wrong(COLUMNS), tmp_path)
+    (width, height), (same, one_row) = size(tmp_path / "many.png"), size(tmp_path / "row.png")
+    assert width == same
+    assert height - one_row == (MOST // COLUMNS - 1) * (one_row - 56)  # less the title, each row is as high
 
 
 def test_a_thumbnail_is_the_whole_image_on_white() -> None:
@@ -83,16 +129,6 @@ def test_a_thumbnail_is_the_whole_image_on_white() -> None:
     assert (wide == 0).all(2).sum() == SIDE * SIDE // 4
     assert (wide == 255).all(2).sum() == SIDE * SIDE * 3 // 4
     assert (thumbnail(Image.new("RGB", (1, 1), "black")) == 0).all()
-
-
-def test_curves_of_one_epoch_of_unequal_folds_and_of_what_is_no_number(tmp_path: Path) -> None:
-    row = {"train_loss": 1.0, "valid_loss": 0.9, "train_accuracy": 0.5, "valid_accuracy": 0.6}
-    draw_curves(tmp_path / "one.png", "one", [{"fold": 1, "epoch": 1, **row}], {})
-    many = [{"fold": fold, "epoch": epoch, **row} for fold, last in ((1, 3), (2, 5)) for epoch in range(1, last + 1)]
-    many[1]["train_loss"] = None
-    del many[2]["valid_accuracy"]
-    draw_curves(tmp_path / "many.png", "many", many, {1: 2, 2: 9})
-    assert size(tmp_path / "one.png") == size(tmp_path / "many.png")
 
 
 def test_long_names_are_cut_in_the_middle() -> None:
