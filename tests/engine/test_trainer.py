@@ -2,11 +2,24 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import CosineAnnealingLR
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from harness.engine.callbacks import (
+    BestPredictions,
+    EarlyStopping,
+    EpochLog,
+    LearningRateSchedule,
+    ModelCheckpoint,
+    ProgressBar,
+    TerminateOnNaN,
+)
 from harness.engine.trainer import EVENTS, Callback, State, Trainer
 from harness.errors import UsageError
 from tests.toy import Batch, examples, fit
@@ -80,11 +93,14 @@ def test_an_unknown_hook_is_refused_when_the_class_is_made() -> None:
 
 
 def test_training_learns_and_validation_does_not_train() -> None:
+    seen: set[tuple[str, bool, bool]] = set()
+
     class Watch(Callback):
         def on_batch_start(self, state: State) -> None:
-            assert torch.is_grad_enabled() == state.model.training == (state.phase == "train")
+            seen.add((state.phase, torch.is_grad_enabled(), state.model.training))
 
     state = fit(Watch(), epochs=20)
+    assert seen == {("train", True, True), ("valid", False, False)}
     assert state.history[-1]["valid_accuracy"] > 0.9
     assert state.step == 20 * 3
 
@@ -143,15 +159,18 @@ def test_a_failure_at_the_end_is_not_swallowed() -> None:
 
 
 def test_ctrl_c_is_a_failure_that_callbacks_see() -> None:
+    ended: list[BaseException | None] = []
+
     class Press(Callback):
         def on_batch_start(self, state: State) -> None:
             raise KeyboardInterrupt
 
         def on_fit_end(self, state: State) -> None:
-            assert isinstance(state.error, KeyboardInterrupt)
+            ended.append(state.error)
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as caught:
         fit(Press())
+    assert ended == [caught.value]
 
 
 def test_a_callback_may_replace_the_batch() -> None:
@@ -191,28 +210,27 @@ def test_any_iterable_and_any_module_and_metrics_of_ones_own() -> None:
 
 def test_predict_gives_logits_in_order_under_the_precision_of_validation() -> None:
     trainer = Trainer(device="cpu", precision="bf16")
-    model = nn.Linear(4, 2)
+    model = nn.Sequential(nn.Linear(4, 2), nn.Dropout())
     batches = examples(40, 16)
-    logits = trainer.predict(model, batches)
+    logits = trainer.predict(model.train(), batches)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        expected = torch.cat([model(inputs) for inputs, _ in batches]).float()
+        expected = torch.cat([model[0](inputs) for inputs, _ in batches]).float()
     assert logits.dtype == torch.float32
     assert torch.equal(logits, expected)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_every_precision_takes_the_same_path(precision: str) -> None:
-    seen: list[torch.dtype] = []
+    seen: list[tuple[torch.dtype, bool]] = []
 
     class Watch(Callback):
         def on_batch_end(self, state: State) -> None:
             assert state.logits is not None
             assert state.loss is not None
-            seen.append(state.logits.dtype)
-            assert not state.loss.requires_grad
+            seen.append((state.logits.dtype, state.loss.requires_grad))
 
     state = fit(Watch(), epochs=20, precision=precision)
-    assert set(seen) == {torch.float32}
+    assert seen == [(torch.float32, False)] * 20 * (3 + 2)
     assert not state.scaler.is_enabled()
     assert next(state.model.parameters()).dtype == torch.float32
     assert state.history[-1]["valid_accuracy"] > 0.9
@@ -228,6 +246,36 @@ def test_channels_last_changes_no_result() -> None:
         return [row["valid_loss"] for row in state.history]
 
     assert losses(True) == pytest.approx(losses(False), rel=1e-4)
+
+
+def test_fit_reads_the_device_once_a_phase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With all callbacks of a run. On a CPU nothing has to wait, but the same operations are called."""
+    reads: list[str] = []
+    to_list = Tensor.tolist
+
+    class Values(TorchDispatchMode):
+        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if function is torch.ops.aten._local_scalar_dense.default:  # item(), bool(), float()
+                reads.append("item")
+            return function(*args, **(kwargs or {}))
+
+    def noted(self: Tensor) -> Any:
+        reads.append("tolist")
+        return to_list(self)
+
+    monkeypatch.setattr(Tensor, "tolist", noted)
+    callbacks = [
+        EpochLog(tmp_path / "metrics.jsonl"),
+        TerminateOnNaN(),
+        BestPredictions(),
+        ModelCheckpoint(tmp_path),
+        LearningRateSchedule(CosineAnnealingLR, "batch"),
+        EarlyStopping(patience=9),
+        ProgressBar(),
+    ]
+    with Values():
+        fit(*callbacks, epochs=3)
+    assert reads == ["tolist"] * 2 * 3
 
 
 @pytest.mark.parametrize("device", ["cuda:7", "gpu", "meta", ""])

@@ -42,7 +42,10 @@ def test_draw_curves_of_one_fold(tmp_path: Path, figures: list[Figure]) -> None:
     assert drawn(accuracy, BLUE) == [[(1, 61), (2, 62)], [(2, 62)]]
     assert [axes.get_xlabel() for axes in figure.axes] == ["epoch", "epoch"]
     assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "accuracy (%)"]
-    assert texts(accuracy.get_legend()) == ["training", "validation", "best epoch of a fold"]
+    key = accuracy.get_legend()
+    assert texts(key) == ["training", "validation", "best epoch of a fold"]
+    assert [handle.get_color().upper() for handle in key.legend_handles] == [ORANGE, BLUE, BLUE]
+    assert [handle.get_marker() for handle in key.legend_handles] == ["None", "None", "o"]
 
 
 def test_draw_curves_of_one_epoch_shows_a_point(tmp_path: Path, figures: list[Figure]) -> None:

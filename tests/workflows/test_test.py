@@ -11,7 +11,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix
 
 from harness.config.experiment import Experiment
 from harness.data.demo import draw
-from harness.errors import DataError, UsageError
+from harness.errors import DataError, ModelError, UsageError
 from harness.models.saved import load_model
 from harness.runs.predictions import read_csv
 from harness.workflows.crossval import cross_validate
@@ -62,7 +62,7 @@ def test_the_model_says_what_it_said_in_training(tracked: Tracked, scenery: Path
     assert best is not None
     ours = dict(zip(found.predictions.paths, found.predictions.probabilities, strict=True))
     own = tracked.run.predictions().of_fold(best.fold)
-    assert len(own)
+    assert len(own) == best.n > 10
     for path, shares in zip(own.paths, own.probabilities, strict=True):
         assert ours[path] == pytest.approx(shares, abs=1e-5)
 
@@ -163,5 +163,5 @@ def test_a_model_of_the_users_own_is_built_from_the_copy_beside_it(scenery: Path
     saved = load_model(path, function=own_function(path))
     assert judge(saved, path, unseen, runs=tmp_path, trackers=[]).accuracy.n == 15
     (found.run_dir / "experiment.py").unlink()
-    with pytest.raises(Exception, match="cannot be built again"):
+    with pytest.raises(ModelError, match="cannot be built again"):
         load_model(path, function=own_function(path))
