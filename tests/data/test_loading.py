@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from harness.data.check import check_images
+from harness.data.demo import draw
 from harness.data.folders import list_images
 from harness.data.loading import Batches, EpochSampler, ImageSource, Views, _ahead
 from harness.data.transforms import Transform, augmentation
@@ -46,13 +47,45 @@ def test_batches_do_not_depend_on_the_number_of_workers(augment: object, scenery
 
 
 def test_order_and_augmentation_change_from_epoch_to_epoch(scenery: Path) -> None:
-    first, second = load(scenery, augment="standard")
+    first, second = load(scenery, augment="standard", shuffle=False)
     assert not torch.equal(first, second)
     ordered = load(scenery, shuffle=False)
     assert torch.equal(ordered[0], ordered[1])
     shuffled = load(scenery)
     assert not torch.equal(shuffled[0], shuffled[1])
     assert torch.equal(shuffled[0].sum(1).sort()[0], shuffled[1].sum(1).sort()[0])
+
+
+def test_order_is_a_function_of_seed_and_epoch() -> None:
+    def order(seed: int, epoch: int) -> tuple[int, ...]:
+        sampler = EpochSampler(range(100), 8, seed, shuffle=True)
+        sampler.epoch = epoch
+        keys = [key for batch in sampler for key in batch]
+        assert {asked for asked, _ in keys} == {epoch}
+        return tuple(index for _, index in keys)
+
+    assert order(1, 1) == order(1, 1)
+    orders = {order(seed, epoch) for seed in (1, 2) for epoch in (1, 2)}
+    assert len(orders) == 4
+    assert {tuple(sorted(found)) for found in orders} == {tuple(range(100))}
+
+
+def test_an_augmentation_is_a_function_of_seed_epoch_and_index(tmp_path: Path) -> None:
+    """Of images that are all alike, so that what differs is the augmentation."""
+    for name in ("a/0.png", "a/1.png", "b/0.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        draw("train", "sea", 0).save(tmp_path / name)
+    pixels = check_images(list_images(tmp_path), 24).pixels
+    assert pixels is not None
+
+    def view(seed: int, epoch: int, index: int) -> bytes:
+        source = ImageSource(pixels, Transform(24), augmentation("standard", 24), seed)
+        return source.load([(epoch, index)]).numpy().tobytes()
+
+    places = [(seed, epoch, index) for seed in (1, 2) for epoch in (1, 2) for index in (0, 1, 2)]
+    views = [view(*place) for place in places]
+    assert len(set(views)) == len(places)
+    assert [view(*place) for place in reversed(places)] == views[::-1]
 
 
 def test_loading_leaves_the_global_chance_alone(scenery: Path) -> None:

@@ -6,6 +6,7 @@ from scipy.stats import binomtest
 from harness.evaluation.accuracy import (
     Accuracy,
     mean_and_deviation,
+    paired_exact_test,
     wilson_interval,
 )
 
@@ -31,3 +32,9 @@ def test_accuracy_says_its_interval_and_n() -> None:
 def test_mean_and_deviation() -> None:
     assert mean_and_deviation([1.0, 2.0, 3.0]) == (2.0, 1.0)
     assert mean_and_deviation([0.5]) == (0.5, 0.0)
+
+
+@pytest.mark.parametrize(("better", "worse"), [(0, 0), (1, 0), (5, 5), (9, 2), (2, 9), (40, 21)])
+def test_paired_exact_test_is_a_two_sided_binomial_test(better: int, worse: int) -> None:
+    expected = binomtest(better, better + worse).pvalue if better + worse else 1.0
+    assert paired_exact_test(better, worse) == pytest.approx(expected, abs=1e-12)

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from harness.evaluation.predictions import Predictions
+from harness.evaluation.scores import calibration
 from harness.plots.gallery import COLUMNS, MOST, SIDE, draw_errors, thumbnail
 from harness.plots.predictions import draw_predictions
 from harness.util.files import short
@@ -61,6 +62,8 @@ def test_every_picture_for_2_for_20_and_for_odd_names(
     assert named <= {*shown, "the 15 others"}
     assert len(named) == min(len(classes), 6)
     assert sum(bar.get_height() for bar in reliability.axes[1].patches) == 300
+    rows = predictions(classes, 300)
+    assert reliability.get_suptitle().endswith(f" {100 * calibration(rows.labels, rows.probabilities).error:.1f} %")
     assert written[0].startswith("a $title_")
     assert {text.removeprefix("is ") for text in written if text.startswith("is ")} <= {
         short(name, 17) for name in classes

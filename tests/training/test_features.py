@@ -138,7 +138,9 @@ def test_other_weights_other_images_and_more_images_are_seen(
 def test_what_is_saved_is_the_whole_model_and_predicts_the_same(
     run: Callable[..., CrossValidation], scenery: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    Looks.seen.clear()
     found = run(folds=0, freeze="blocks.block2", callbacks=[Looks()])
+    assert Looks.seen == [(set(build("small_cnn", 2, 32).state_dict()), False)] * 2
     assert computed(capsys.readouterr().err) == [33]
     path = found.results[0].checkpoint
     assert set(checkpoint.load(path)["model"]) == set(build("small_cnn", 2, 32).state_dict())
@@ -152,9 +154,10 @@ def test_what_is_saved_is_the_whole_model_and_predicts_the_same(
 class Looks(Callback):
     """What a callback of one's own may look at is there: all parts of the model, under their names."""
 
+    seen: list[tuple[set[str], bool]] = []
+
     def on_epoch_end(self, state: State) -> None:
-        assert set(state.model.state_dict()) == set(build("small_cnn", 2, 32).state_dict())
-        assert state.model.get_submodule("blocks.block1").training is False
+        self.seen.append((set(state.model.state_dict()), state.model.get_submodule("blocks.block1").training))
 
 
 class Thaws(Callback):
@@ -195,8 +198,10 @@ def test_who_changes_what_the_features_were_made_by_is_told(
 
 
 class Asks(Callback):
+    shapes: list[tuple[int, ...]] = []
+
     def on_epoch_end(self, state: State) -> None:
-        assert state.model(torch.zeros(1, 3, 32, 32)).shape == (1, 2)
+        self.shapes.append(tuple(state.model(torch.zeros(1, 3, 32, 32)).shape))
 
 
 def times(factor: int) -> Callable[[Tensor], Tensor]:
@@ -206,7 +211,9 @@ def times(factor: int) -> Callable[[Tensor], Tensor]:
 def test_augmentations_that_only_look_alike_are_told_apart(
     run: Callable[..., CrossValidation], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    Asks.shapes.clear()
     run(augment=times(1), views=1, folds=0, epochs=1, callbacks=[Asks()])
+    assert Asks.shapes == [(1, 2)]
     assert computed(capsys.readouterr().err) == [33, 33]
     run(augment=times(9), views=1, folds=0, epochs=1)
     assert computed(capsys.readouterr().err) == [33]
@@ -246,6 +253,26 @@ def test_a_model_that_views_what_it_gets(run: Callable[..., CrossValidation]) ->
         assert ours == pytest.approx(theirs, abs=1e-5)
 
 
+class Threads(Callback):
+    seen: list[int] = []
+
+    def on_epoch_end(self, state: State) -> None:
+        self.seen.append(torch.get_num_threads())
+
+
+def test_a_head_on_features_of_a_vector_trains_on_one_thread(run: Callable[..., CrossValidation]) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        for freeze, threads in ((True, 1), ("blocks.block2", 2)):
+            Threads.seen.clear()
+            run(freeze=freeze, folds=0, epochs=1, callbacks=[Threads()])
+            assert Threads.seen == [threads]
+            assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_fast_dev_run_computes_only_what_it_needs(
     run: Callable[..., CrossValidation],
     own_cache: Path,
@@ -262,9 +289,11 @@ def test_a_fast_dev_run_computes_only_what_it_needs(
 
 
 class Brighter(Callback):
+    shapes: set[tuple[int, ...]] = set()
+
     def on_batch_start(self, state: State) -> None:
         inputs, targets = state.batch
-        assert inputs.shape[1:] == (3, 32, 32)
+        self.shapes.add(tuple(inputs.shape[1:]))
         state.batch = inputs + 0.1, targets
 
 
@@ -289,7 +318,9 @@ def test_where_the_frozen_part_cannot_be_run_once_the_plan_says_why_and_what_to_
     assert "a callback may replace the images" in note(callbacks=[Brighter()])
     assert "cache=false" in note(cache=False)
     assert "cannot be followed" in note(model=branching)
+    Brighter.shapes.clear()
     run(callbacks=[Brighter()], folds=0, epochs=1)
+    assert Brighter.shapes == {(3, 32, 32)}
     run(augment="flip", folds=0, epochs=1)
     assert computed(capsys.readouterr().err) == []
 

@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from harness.config.experiment import Experiment
+from harness.engine import checkpoint
 from harness.engine.trainer import Callback, State
 from harness.errors import TrainingError
 from harness.runs.run_folder import RunFolder
-from harness.training.fit import train
+from harness.training.fit import FoldResult, train
 from harness.training.model import new_model
 from harness.training.plan import Workers, choose_workers
 from harness.workflows.make_plan import make_plan
@@ -37,6 +39,45 @@ def test_a_fresh_model_is_a_function_of_the_seed_and_the_fold() -> None:
 
     assert head(0, 1) == head(0, 1)
     assert len({tuple(head(seed, fold)) for seed in (0, 1) for fold in (1, 2)}) == 4
+
+
+def trained(data: Path, runs: Path, **fields: Any) -> FoldResult:
+    """A hold-out of one epoch."""
+    plan = make_plan(SMALL.replace(data=str(data), folds=0, **fields), device="cpu")
+    return train(plan, 1, RunFolder.create(runs, run_record()))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "setting"),
+    [
+        ("optimizer", "adamw", ("decoupled_weight_decay", True)),
+        ("optimizer", "sgd", ("momentum", 0.9)),
+        ("optimizer", torch.optim.RMSprop, ("alpha", 0.99)),
+        ("weight_decay", 0.25, ("weight_decay", 0.25)),
+        ("lr", 0.125, ("lr", 0.125)),
+        ("scheduler", "cosine", ("lr", 0.0)),
+        ("scheduler", torch.optim.lr_scheduler.CosineAnnealingLR, ("lr", 0.0)),
+        ("scheduler", "onecycle", ("max_lr", 1e-3)),
+    ],
+)
+def test_train_uses_the_optimizer_that_the_experiment_names(
+    field: str, value: Any, setting: tuple[str, Any], scenery: Path, tmp_path: Path
+) -> None:
+    found = trained(scenery, tmp_path, **{field: value})
+    (group,) = checkpoint.load(found.checkpoint.with_name("fold1-last.pt"))["optimizer"]["param_groups"]
+    assert group[setting[0]] == pytest.approx(setting[1])
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("loss", lambda logits, targets: 2 * torch.nn.functional.cross_entropy(logits, targets)),
+        ("augment", torch.flipud),
+    ],
+)
+def test_train_uses_the_function_of_the_experiment(field: str, value: Any, scenery: Path, tmp_path: Path) -> None:
+    plain, own = (trained(scenery, tmp_path, **fields) for fields in ({}, {field: value}))
+    assert own.history[0]["train_loss"] != plain.history[0]["train_loss"]
 
 
 def test_no_memory_left_says_which_batch_size_to_try(scenery: Path, tmp_path: Path) -> None:
