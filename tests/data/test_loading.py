@@ -118,6 +118,7 @@ def test_views_are_so_many_and_those_of_as_many_first_epochs(scenery: Path) -> N
     drawn = [chosen(1, index) for index in range(1000)]
     assert {drawn.count(view) > 180 for view in (1, 2, 3, 4)} == {True}
     assert drawn == [Views(4, 3, 1000)(1, index) for index in range(1000)] != [chosen(2, i) for i in range(1000)]
+    assert drawn != [Views(4, 5, 1000)(1, index) for index in range(1000)]
 
 
 def test_a_thread_that_loads_ahead_keeps_the_order_passes_errors_on_and_ends() -> None:

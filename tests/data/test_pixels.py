@@ -68,6 +68,25 @@ def test_what_is_held_is_decoded_once_and_what_has_no_room_lies_on_the_disk(
     assert len(decoded) == 68
 
 
+def test_images_of_another_size_or_decoder_are_others(
+    scenery: Path, tmp_path: Path, decoded: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = list_images(scenery)
+    hashes = check_images(images).hashes
+
+    def keep(size: int) -> int:
+        """The number of images that had to be decoded."""
+        decoded.clear()
+        pixels = Pixels(images, hashes, size, memory=1000)
+        pixels.keep_in(Cache(tmp_path), range(33))
+        assert pixels.take([0]).shape == (1, 3, size, size)
+        return len(decoded)
+
+    assert [keep(24), keep(24), keep(16), keep(16)] == [33, 0, 33, 0]
+    monkeypatch.setitem(module.DECODER, "pillow", "another version")
+    assert keep(24) == 33
+
+
 def test_the_check_leaves_them_decoded_and_knows_what_was_decoded_before(scenery: Path, decoded: list[int]) -> None:
     images = list_images(scenery)
     check = check_images(images, 24)

@@ -31,8 +31,9 @@ def test_every_image_is_judged_once_and_never_by_what_it_taught(folds: int) -> N
 
 
 def test_folds_are_a_function_of_the_seed() -> None:
-    assert stratified_splits(images(a=20, b=20), 4, 1) == stratified_splits(images(a=20, b=20), 4, 1)
-    assert stratified_splits(images(a=20, b=20), 4, 1) != stratified_splits(images(a=20, b=20), 4, 2)
+    for folds in (4, 0):
+        assert stratified_splits(images(a=20, b=20), folds, 1) == stratified_splits(images(a=20, b=20), folds, 1)
+        assert stratified_splits(images(a=20, b=20), folds, 1) != stratified_splits(images(a=20, b=20), folds, 2)
 
 
 def test_no_folds_is_one_stratified_hold_out_of_a_fifth() -> None:

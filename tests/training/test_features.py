@@ -12,11 +12,13 @@ from torch import Tensor
 
 from harness.config.experiment import Experiment
 from harness.data.decode import decode
+from harness.data.pixels import DECODER
 from harness.engine import checkpoint
 from harness.engine.trainer import Callback, State
 from harness.errors import TrainingError
 from harness.models.build import build
 from harness.models.saved import load_model
+from harness.training import prepared
 from harness.workflows.crossval import CrossValidation, cross_validate
 from harness.workflows.make_plan import make_plan
 from harness.workflows.test import judge
@@ -251,6 +253,37 @@ def test_a_model_that_views_what_it_gets(run: Callable[..., CrossValidation]) ->
     kept, live = run(**fields), run(cache=False, **fields)
     for ours, theirs in zip(numbers(kept), numbers(live), strict=True):
         assert ours == pytest.approx(theirs, abs=1e-5)
+
+
+def test_features_of_another_torch_processor_decoder_or_order_in_memory_are_others(
+    run: Callable[..., CrossValidation], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def count() -> list[int]:
+        run(folds=0, epochs=1)
+        return computed(capsys.readouterr().err)
+
+    assert [count(), count()] == [[33], []]
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "__version__", "another version")
+        assert count() == [33]
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "another processor")
+        assert count() == [33]
+    with monkeypatch.context() as patch:
+        patch.setitem(DECODER, "pillow", "another version")
+        assert count() == [33]
+    with monkeypatch.context() as patch:
+        patch.setitem(prepared._channels_last, ("small_cnn", 2, 32), False)
+        assert count() == [33]
+    assert count() == []
+
+
+def test_views_of_another_seed_are_others(
+    run: Callable[..., CrossValidation], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed, expected in ((1, [33, 66]), (1, []), (2, [66])):  # the images as they are do not depend on the seed
+        run(augment="flip", views=2, seed=seed, folds=0, epochs=1)
+        assert computed(capsys.readouterr().err) == expected
 
 
 class Threads(Callback):

@@ -80,6 +80,28 @@ def test_train_uses_the_function_of_the_experiment(field: str, value: Any, scene
     assert own.history[0]["train_loss"] != plain.history[0]["train_loss"]
 
 
+@pytest.mark.parametrize("scheduler", ["cosine", "onecycle"])
+def test_train_steps_a_named_schedule_after_each_batch(scheduler: str, scenery: Path, tmp_path: Path) -> None:
+    rates: list[float] = []
+
+    class Watch(Callback):
+        def on_backward_end(self, state: State) -> None:
+            rates.append(state.optimizer.param_groups[0]["lr"])
+
+    trained(scenery, tmp_path, scheduler=scheduler, callbacks=[Watch()])
+    assert len(rates) == len(set(rates)) == 4
+
+
+def test_train_ends_after_patience(scenery: Path, tmp_path: Path) -> None:
+    class Same(Callback):
+        def on_epoch_end(self, state: State) -> None:
+            state.history[-1]["valid_accuracy"] = 0.5
+
+    found = trained(scenery, tmp_path, epochs=9, patience=2, monitor="valid_accuracy", callbacks=[Same()])
+    assert (len(found.history), found.best_epoch) == (3, 1)
+    assert "has not improved for 2 epochs" in (found.stop_reason or "")
+
+
 def test_no_memory_left_says_which_batch_size_to_try(scenery: Path, tmp_path: Path) -> None:
     class Greedy(Callback):
         def on_batch_start(self, state: State) -> None:
