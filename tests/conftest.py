@@ -20,6 +20,10 @@ from typing import Any
 import pytest
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # the same numbers on every machine
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: there are as many workers as cores
+    if hasattr(os, "nice"):
+        os.nice(19)  # as the process that sends a run to MLflow, which would get no time beside busy workers
 
 if (
     signal.getsignal(signal.SIGINT) is signal.SIG_IGN
@@ -30,6 +34,7 @@ from harness.cli.main import run_command
 from harness.data.demo import draw, draw_demo
 from harness.runs.run_folder import RunFolder
 from harness.trackers.mlflow.store import connect, require_usable
+from harness.util.files import HAS_LOCKS, locked
 
 gc.set_threshold(50_000, 20, 20)  # else all that the tests import is looked through again and again
 SHARED = Path(__file__).parents[2] / "shared"
@@ -41,6 +46,23 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cache")
     os.environ["HARNESS_CACHE"] = str(folder)
     os.environ["HARNESS_STATE"] = str(tmp_path_factory.mktemp("state"))
+    return folder
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that `make` fills once: with pytest-xdist, the first worker that asks makes it for all of them."""
+    if "PYTEST_XDIST_WORKER" not in os.environ or not HAS_LOCKS:
+        folder = factory.mktemp(name)
+        make(folder)
+        return folder
+    shared = factory.getbasetemp().parent  # of all workers
+    folder, made = shared / name, shared / f"{name}.made"
+    with locked(shared / f"{name}.lock", wait=True):
+        if not made.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # what a worker left whose `make` failed
+            folder.mkdir()
+            make(folder)
+            made.touch()
     return folder
 
 
@@ -102,20 +124,20 @@ def track_by_dvc(home: Path, *paths: str) -> None:
 @pytest.fixture(scope="session")
 def scenery(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """18 drawings of the sea and 15 of forests, in a folder per class."""
-    root = tmp_path_factory.mktemp("scenery")
-    for name, count in {"sea": 18, "forest": 15}.items():
-        (root / name).mkdir()
-        for number in range(count):
-            draw("train", name, number).resize((48, 48)).save(root / name / f"{name}{number:02d}.jpg")
-    return root
+
+    def make(root: Path) -> None:
+        for name, count in {"sea": 18, "forest": 15}.items():
+            (root / name).mkdir()
+            for number in range(count):
+                draw("train", name, number).resize((48, 48)).save(root / name / f"{name}{number:02d}.jpg")
+
+    return made_once(tmp_path_factory, "scenery", make)
 
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo data as `harness data demo` draws them: train/ and test/. To be looked at, not to be changed."""
-    folder = tmp_path_factory.mktemp("demo") / "data"
-    assert draw_demo(folder)[1]
-    return folder
+    return made_once(tmp_path_factory, "demo", lambda home: draw_demo(home / "data")) / "data"
 
 
 @pytest.fixture
@@ -130,9 +152,8 @@ def project(tmp_path: Path, scenery: Path, monkeypatch: pytest.MonkeyPatch) -> P
 @pytest.fixture(scope="session")
 def new_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow store with its tables and nothing else in it, which takes MLflow 10 seconds to make."""
-    path = tmp_path_factory.mktemp("template") / "mlflow.db"
-    require_usable(f"sqlite:///{path}")
-    return path
+    home = made_once(tmp_path_factory, "database", lambda home: require_usable(f"sqlite:///{home / 'mlflow.db'}"))
+    return home / "mlflow.db"
 
 
 @pytest.fixture
@@ -158,15 +179,12 @@ class Tracked:
 @pytest.fixture(scope="session")
 def tracked(tmp_path_factory: pytest.TempPathFactory, new_database: Path, scenery: Path) -> Tracked:
     """One run of two folds of two epochs, from the command line; to be looked at, not to be changed."""
-    project = tmp_path_factory.mktemp("tracked")
-    (project / "experiments").mkdir()
-    shutil.copy(new_database, project / "mlflow.db")
-    write_experiment(project / "experiments/tiny.py", scenery, trackers=("tensorboard", "mlflow"))
-    environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
-    command = [sys.executable, "-m", "harness", "run", "tiny"]
-    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr
-    assert "warning" not in done.stderr
+
+    def make(project: Path) -> None:
+        write_tracked_experiment(project, new_database, scenery)
+        assert "warning" not in harness_there(project, "run", "tiny").stderr
+
+    project = made_once(tmp_path_factory, "tracked", make)
     (path,) = (project / "runs/tiny").iterdir()
     return Tracked(project, RunFolder.open(path), f"sqlite:///{project / 'mlflow.db'}")
 
@@ -177,19 +195,33 @@ def studied(tmp_path_factory: pytest.TempPathFactory, new_database: Path, scener
 
     `run` is the folder of its best trial.
     """
-    project = tmp_path_factory.mktemp("studied")
+
+    def make(project: Path) -> None:
+        write_tracked_experiment(project, new_database, scenery, folds=3, epochs=3, lr=0.01)
+        done = harness_there(project, "search", "tiny", "--trials", "6", "--keep", "2", "--json")
+        assert "warning" not in done.stderr.lower()
+        (project / "said.json").write_text(done.stdout)
+
+    project = made_once(tmp_path_factory, "studied", make)
+    said = json.loads((project / "said.json").read_text())
+    best = project / "runs/tiny/study-tiny" / f"trial-{said['best']['trial']:03d}"
+    return Tracked(project, RunFolder.open(best), f"sqlite:///{project / 'mlflow.db'}")
+
+
+def write_tracked_experiment(project: Path, database: Path, data: Path, **fields: object) -> None:
+    """A project with `experiments/tiny.py`, which both trackers follow, and a store of its own."""
     (project / "experiments").mkdir()
-    shutil.copy(new_database, project / "mlflow.db")
-    fields = {"trackers": ("tensorboard", "mlflow"), "folds": 3, "epochs": 3, "lr": 0.01}
-    write_experiment(project / "experiments/tiny.py", scenery, **fields)
+    shutil.copy(database, project / "mlflow.db")
+    write_experiment(project / "experiments/tiny.py", data, trackers=("tensorboard", "mlflow"), **fields)
+
+
+def harness_there(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`harness ...` in a process of its own, with the project as its current folder and the project's own store."""
     environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
-    command = [sys.executable, "-m", "harness", "search", "tiny", "--trials", "6", "--keep", "2", "--json"]
+    command = [sys.executable, "-m", "harness", *arguments]
     done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
-    assert "warning" not in done.stderr.lower()
-    (project / "said.json").write_text(done.stdout)
-    best = project / "runs/tiny/study-tiny" / f"trial-{json.loads(done.stdout)['best']['trial']:03d}"
-    return Tracked(project, RunFolder.open(best), f"sqlite:///{project / 'mlflow.db'}")
+    return done
 
 
 def wait(until: Callable[[], object], seconds: float = 30) -> None:

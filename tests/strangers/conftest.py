@@ -15,7 +15,7 @@ import pytest
 
 from harness.config.experiment_file import load
 from harness.workflows.crossval import cross_validate
-from tests.conftest import Outcome, write_experiment
+from tests.conftest import Outcome, made_once, write_experiment
 
 CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
 OWN_MODEL = """
@@ -92,16 +92,18 @@ class Sandbox:
 @pytest.fixture(scope="session")
 def stranger(tmp_path_factory: pytest.TempPathFactory, scenery: Path) -> Path:
     """The project of somebody else, with a run of a plain model and one of a model of their own."""
-    home = tmp_path_factory.mktemp("stranger")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(home)
-        (home / "experiments").mkdir()
-        plain = write_experiment(home / "experiments/tiny.py", scenery, epochs=1)
-        own = home / "experiments/own.py"
-        own.write_text(OWN_MODEL.format(canary=str(home / "theirs"), data=str(scenery)))
-        for path in (plain, own):
-            cross_validate(load(path), source=path)
-    return home
+
+    def make(home: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(home)
+            (home / "experiments").mkdir()
+            plain = write_experiment(home / "experiments/tiny.py", scenery, epochs=1)
+            own = home / "experiments/own.py"
+            own.write_text(OWN_MODEL.format(canary=str(home / "theirs"), data=str(scenery)))
+            for path in (plain, own):
+                cross_validate(load(path), source=path)
+
+    return made_once(tmp_path_factory, "stranger", make)
 
 
 @pytest.fixture

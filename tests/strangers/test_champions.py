@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from harness.workflows.promote import promote
+from tests.conftest import made_once
 from tests.strangers.conftest import Sandbox
 
 CHAMPION: list[tuple[str, Any]] = [
@@ -32,13 +33,15 @@ CHAMPION: list[tuple[str, Any]] = [
 @pytest.fixture(scope="session")
 def champions(stranger: Path, tmp_path_factory: pytest.TempPathFactory, scenery: Path) -> Path:
     """The `models/` of the stranger, with one champion."""
-    home = tmp_path_factory.mktemp("champions")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(home)
-        shutil.copytree(stranger / "runs", home / "runs")
-        (run,) = (home / "runs/tiny").iterdir()
-        promote(str(run), str(scenery), force=True)
-    return home / "models"
+
+    def make(home: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(home)
+            shutil.copytree(stranger / "runs", home / "runs")
+            (run,) = (home / "runs/tiny").iterdir()
+            promote(str(run), str(scenery), force=True)
+
+    return made_once(tmp_path_factory, "champions", make) / "models"
 
 
 @pytest.mark.parametrize(("field", "value"), CHAMPION, ids=lambda value: ascii(value)[:40])

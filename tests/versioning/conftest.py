@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Outcome, write_files
+from tests.conftest import Outcome, made_once, write_files
 
 Call = Callable[..., Outcome]
 FILES = {
@@ -29,11 +29,13 @@ def content_of(folder: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A git and DVC project with five small files in `data/`, and nothing tracked."""
-    home = tmp_path_factory.mktemp("template")
-    write_files(home / "data", FILES)
-    for command in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
-        subprocess.run(command, cwd=home, check=True, capture_output=True)
-    return home
+
+    def make(home: Path) -> None:
+        write_files(home / "data", FILES)
+        for command in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
+            subprocess.run(command, cwd=home, check=True, capture_output=True)
+
+    return made_once(tmp_path_factory, "versioned", make)
 
 
 @pytest.fixture
