@@ -30,6 +30,19 @@ def small(data: Path, *trackers: str, epochs: int = 2) -> Experiment:
     return Experiment(data=str(data), name="tiny", epochs=epochs, batch_size=8, trackers=trackers, **values)  # type: ignore[arg-type]
 
 
+# An epoch takes a while, so that the process that sends to MLflow has a core.
+SLOWLY = """
+import time
+from harness import Callback
+
+class Slowly(Callback):
+    def on_epoch_end(self, state):
+        time.sleep(0.2)
+
+experiment = experiment.replace(callbacks=[Slowly()])
+"""
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are another matter there")
 @pytest.mark.parametrize(
     ("sent", "status", "there"), [("SIGINT", "interrupted", "KILLED"), ("SIGKILL", "died", "FAILED")]
@@ -37,9 +50,10 @@ def small(data: Path, *trackers: str, epochs: int = 2) -> Experiment:
 def test_however_a_run_is_ended_it_does_not_stay_running_there(
     store: Path, scenery: Path, request: pytest.FixtureRequest, sent: str, status: str, there: str
 ) -> None:
-    write_experiment(store / "experiments/long.py", scenery, epochs=10_000, name="tiny", trackers=("mlflow",))
+    file = write_experiment(store / "experiments/long.py", scenery, epochs=10_000, name="tiny", trackers=("mlflow",))
+    file.write_text(file.read_text() + SLOWLY)
     command = [sys.executable, "-m", "harness", "run", "long"]
-    one_core = {**os.environ, "OMP_NUM_THREADS": "1"}  # the other is the follower's, or it would take half a minute
+    one_core = {**os.environ, "OMP_NUM_THREADS": "1"}
     client = connect(tracking_uri())
     with (store / "said.txt").open("w") as said:
         process = subprocess.Popen(command, stderr=said, env=one_core, start_new_session=True)
