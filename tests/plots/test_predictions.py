@@ -55,6 +55,7 @@ def test_every_picture_for_2_for_20_and_for_odd_names(
     shown = [short(name) for name in classes]
     for figure in (counts, shares):
         assert tick_labels(figure.axes[0].xaxis) == shown
+        assert not any(label.get_parse_math() for label in figure.axes[0].get_xticklabels())  # "$" is a letter
         assert [label.rpartition(" (")[0] for label in tick_labels(figure.axes[0].yaxis)] == shown
     assert counts.axes[0].images[0].get_array().sum() == 300
     assert shares.axes[0].images[0].get_array().sum(1).tolist() == pytest.approx([100] * len(classes))
@@ -120,6 +121,9 @@ def test_the_gallery_has_no_more_than_the_worst_errors_in_rows(tmp_path: Path, w
     draw_errors(tmp_path / "many.png", "errors", wrong(MOST + 3), tmp_path)
     assert written[1] == f"{MOST + 3} of {MOST + 3} are wrong; these are the {MOST} worst"
     assert [text for text in written if text.endswith(".png")] == [f"{i}.png" for i in range(MOST + 2, 2, -1)]
+    with Image.open(tmp_path / "many.png") as image:
+        grey = (np.asarray(image.convert("RGB")) == 225).all(2).sum()
+    assert grey == pytest.approx(MOST * SIDE * SIDE, rel=0.02)  # no tile lies on another one
     draw_errors(tmp_path / "row.png", "errors", wrong(COLUMNS), tmp_path)
     (width, height), (same, one_row) = size(tmp_path / "many.png"), size(tmp_path / "row.png")
     assert width == same
