@@ -32,6 +32,7 @@ TOOLS: dict[str, str | tuple[str, ...]] = {
     "yaml": ("versioning/tracked.py", "config/settings_file.py"),
     "pathspec": "versioning/ignored.py",
     "filelock": "util/locks.py",
+    "psutil": "util/processes.py",
     "platformdirs": ("cache/folder.py", "runs/trust.py"),
 }
 FILES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import psutil
+
+# Between two readings of one start: on macOS, a correction of the clock moves it
+TOLERANCE = 0.5 if sys.platform == "linux" else 60.0
 
 
 def this_process() -> dict[str, Any]:
@@ -25,39 +31,53 @@ def python_module(module: str, *arguments: str) -> list[str]:
 
 
 def has_ended(process: Mapping[str, Any]) -> bool | None:
-    """Whether that process has ended; None where nobody here can know: it is another machine's, or container's."""
-    if process.get("host") != socket.gethostname() or os.name != "posix":
-        return None  # on Windows, asking could end it
+    """Whether that process has ended; None where nobody here can know: it is another machine's, or container's.
+
+    A zombie has ended. A process that this user may not look at has not.
+    """
+    if process.get("host") != socket.gethostname():
+        return None
     since = str(process.get("since") or "")
     if since and since.partition(":")[0] != _namespace():
         return None  # its number means nothing here
     try:
-        pid = int(process.get("pid", 0))
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except (OSError, ValueError, OverflowError, TypeError):
+        pid = int(process.get("pid") or -1)
+        if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+            return True
+        return bool(since) and abs(float(since.partition(":")[2]) - _began(pid)) > TOLERANCE
+    except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
+        return not _is_hidden(pid)
+    except psutil.AccessDenied:
+        return False
+    except (ValueError, TypeError):
         return None
-    return _is_zombie(pid) or bool(since and _since(pid) != since)  # the number belongs to another one now
 
 
 def _since(pid: int) -> str:
-    """Among which processes one counts, and when it began, in ticks; nothing where the system does not say."""
-    fields = _fields(pid)
-    return f"{_namespace()}:{fields[19]}" if fields else ""
-
-
-def _is_zombie(pid: int) -> bool:
-    """Whether it has ended, and only whoever started it has not looked."""
-    return _fields(pid)[:1] == ["Z"]
-
-
-def _fields(pid: int) -> list[str]:
-    """What Linux says of a process after its name: its state first, the 20th when it began."""
+    """Among which processes one counts, and when it began; nothing where the system does not say."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return []
+        return f"{_namespace()}:{_began(pid):.15g}"
+    except (OSError, psutil.Error):
+        return ""
+
+
+def _began(pid: int) -> float:
+    """When a process began: on Linux in ticks since the machine started, elsewhere in seconds since 1970."""
+    if sys.platform != "linux":
+        return float(psutil.Process(pid).create_time())
+    # psutil's create_time() follows the clock: after a correction, a running process would seem to be another one
+    return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
+
+
+def _is_hidden(pid: int) -> bool:
+    """Whether it is a process of another user that /proc does not show, since it is mounted with hidepid=2."""
+    if os.name == "posix":  # on Windows, os.kill would end it
+        with contextlib.suppress(ProcessLookupError, OverflowError):
+            try:
+                os.kill(pid, 0)
+            except PermissionError:
+                return True
+    return False
 
 
 def _namespace() -> str:

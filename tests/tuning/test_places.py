@@ -17,8 +17,7 @@ from harness.errors import UsageError
 from harness.tuning.owner import STALE_SECONDS, is_gone
 from harness.tuning.records import FoldRecord
 from harness.tuning.study import Claim, LostError, Study
-from harness.util.processes import has_ended, this_process
-from tests.conftest import wait
+from harness.util.processes import this_process
 
 UNIFORM = optuna.distributions.FloatDistribution(0, 1)
 
@@ -98,17 +97,6 @@ def test_a_process_of_another_machine_is_gone_when_it_gives_no_sign_of_life(stud
     study.note(far.record, "beat", time.time() - STALE_SECONDS - 1)
     assert [trial.place for trial in study.reap()] == [0]
     assert is_gone({"host": "elsewhere", "pid": 1, "since": ""}, time.time()) is False
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says when a process began")
-def test_a_number_that_now_belongs_to_another_process_is_not_that_process() -> None:
-    assert has_ended(this_process()) is False
-    namespace, _, began = this_process()["since"].partition(":")
-    assert has_ended({**this_process(), "since": f"{namespace}:{int(began) - 1}"}) is True
-    assert has_ended({**this_process(), "since": f"another:{began}"}) is None  # a container of the same name
-    with subprocess.Popen([sys.executable, "-c", ""]) as process:
-        own = {**this_process(), "pid": process.pid, "since": ""}
-        wait(lambda: has_ended(own))  # nobody has looked at it yet, so its number is still there
 
 
 def test_a_trial_that_nobody_owns_is_free_again_after_a_while(
