@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 import harness
+from harness.runs.records import Status, to_json
+from tests.conftest import git, track_by_dvc, write_files
+from tests.toy import run_record
 
 ROOT = Path(harness.__file__).parent
 # A tool -> the files that may import it.
@@ -35,6 +38,11 @@ TOOLS: dict[str, str | tuple[str, ...]] = {
     "psutil": "util/processes.py",
     "platformdirs": ("cache/folder.py", "runs/trust.py"),
 }
+OWN = b"""import torch
+from harness import Experiment
+
+experiment = Experiment(model="small_cnn", weights=None, loss=torch.nn.functional.cross_entropy)
+"""
 FILES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
 
 
@@ -117,6 +125,56 @@ def test_nothing_heavy_is_imported_before_it_is_needed(code: str) -> None:
     )
     script = f"import sys\n{code}\nfound = {heavy} & set(sys.modules)\nassert not found, found"
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def small_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project under git and DVC with a finished run and an experiment file that imports torch."""
+    home = tmp_path_factory.mktemp("small")
+    record = to_json(run_record("own", status=Status.FINISHED))
+    write_files(
+        home,
+        {"data/sea/a.bin": b"a", "experiments/own.py": OWN, "runs/own/20260101-000000-abcd/run.json": record},
+    )
+    git(home, "init", "-q")
+    track_by_dvc(home, "data")
+    command = [sys.executable, "-m", "harness", "data", "remote", str(home.parent / "storage")]
+    subprocess.run(command, cwd=home, check=True, capture_output=True)
+    return home
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "also"),
+    [
+        ("list", 0, ()),
+        ("champion show", 2, ()),
+        ("champion history", 0, ()),
+        ("cache", 0, ()),
+        ("data status", 0, ()),
+        ("data remote", 0, ()),
+        ("data push", 0, ("dvc",)),
+        ("data pull", 0, ("dvc",)),
+        ("doctor --secrets", 0, ()),
+        ("doctor --staged", 0, ()),
+        ("sync nowhere", 2, ()),
+        ("search --help", 0, ()),
+        ("test --help", 0, ()),
+        ("ui --help", 0, ()),
+    ],
+)
+def test_a_command_imports_only_what_it_needs(
+    small_project: Path, arguments: str, code: int, also: tuple[str, ...]
+) -> None:
+    heavy = {"torch", "torchvision", "mlflow", "tensorboard", "optuna", "sklearn", "matplotlib", "pandas", "dvc"}
+    script = (
+        "import sys\nfrom harness.cli.main import run_command\n"
+        f"code = run_command({arguments.split()!r})\n"
+        f"print(code, sorted({heavy - set(also)!r} & set(sys.modules)), file=sys.stderr)"
+    )
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=small_project, capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[-1] == f"{code} []"
+    assert arguments != "list" or ("small_cnn" in done.stdout and "finished" in done.stdout)
 
 
 def test_public_names_are_sorted_and_each_is_there() -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from shlex import quote
+from typing import TYPE_CHECKING
 
 import click
 
 from harness.cli import main as cli
 from harness.cli.output import echo, echo_json
 from harness.errors import RemoteError, UsageError
+
+if TYPE_CHECKING:
+    from harness.doctor.finding import Finding
 
 
 @click.command("doctor", short_help=cli.VERBS["doctor"])
@@ -28,12 +33,10 @@ def command(as_json: bool, install_hook: bool, staged: bool, secrets: bool) -> N
     if staged:
         _refuse_staged()
         return
-    from harness.doctor.every import examine
     from harness.doctor.finding import PROBLEM, WARNING
-    from harness.doctor.repository import secrets as search
 
     found = []
-    for finding in search(alone=True) if secrets else examine():
+    for finding in _secrets() if secrets else _everything():
         found.append(finding)
         if not as_json:
             echo(f"{finding.word:<8} {finding.subject:<16} {finding.text}")
@@ -52,6 +55,18 @@ def command(as_json: bool, install_hook: bool, staged: bool, secrets: bool) -> N
             "; ".join(finding.subject for finding in problems),
             "what stands below each",
         )
+
+
+def _secrets() -> Iterator[Finding]:
+    from harness.doctor.repository import secrets
+
+    return secrets(alone=True)
+
+
+def _everything() -> Iterator[Finding]:
+    from harness.doctor.every import examine
+
+    return examine()
 
 
 def _refuse_staged() -> None:

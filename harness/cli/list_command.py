@@ -50,10 +50,12 @@ def command(runs: str, count: int, as_json: bool) -> None:
 
 def _experiment(path: Path) -> dict[str, Any]:
     from harness.config.experiment_file import load
+    from harness.config.experiment_text import read_text
     from harness.config.fields import plain
 
+    shown = {"model", "freeze", "image_size", "lr", "batch_size", "folds", "epochs"}
     try:
-        e = load(path)
+        e = read_text(path, shown) or load(path)
     except HarnessError as error:
         return {"file": path.as_posix(), "about": f"cannot be loaded: {error.what}"}
     folds = f"{e.folds} folds" if e.folds else "hold-out"

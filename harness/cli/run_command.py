@@ -15,7 +15,6 @@ from harness import STARTED
 from harness.cli import main as cli
 from harness.cli.output import echo, echo_json
 from harness.errors import UsageError
-from harness.runs.run_folder import COMPLETE, RunFolder
 from harness.trackers.follower import start_early
 
 if TYPE_CHECKING:
@@ -87,6 +86,8 @@ def command(
         else:
             echo(*_table(chosen))
         return
+    from harness.runs.run_folder import RunFolder
+
     trackers = RunFolder.open(found.run_dir).record.trackers
     seconds = time.perf_counter() - STARTED
     if as_json:
@@ -133,6 +134,8 @@ def _summary(
     found: CrossValidation, seconds: float, typed: str, fast_dev_run: bool, trackers: dict[str, str]
 ) -> list[str]:
     """The last block of a run: what happened, where everything lies, what to type next."""
+    from harness.runs.run_folder import COMPLETE, RunFolder
+
     experiment, numbers = found.experiment, found.to_dict()
     headline = f"{'out-of-fold' if experiment.folds else 'hold-out'} accuracy {found.accuracy}"
     if fast_dev_run:
