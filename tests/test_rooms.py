@@ -30,6 +30,7 @@ TOOLS: dict[str, str | tuple[str, ...]] = {
     "sqlalchemy": "tuning/",
     "werkzeug": "tuning/dashboard.py",
     "dvc": "versioning/",
+    "configobj": "versioning/remote.py",
     "detect_secrets": "doctor/secret_kinds.py",
     "pydantic": ("util/checked.py", "versioning/forms.py", "models/forms.py", "runs/", "tuning/forms.py"),
     "yaml": ("versioning/tracked.py", "config/settings_file.py"),

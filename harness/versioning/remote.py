@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import configparser
 import os
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from configobj import ConfigObj, ConfigObjError
 
 from harness.errors import RemoteError, UsageError
 from harness.util.addresses import has_secrets, short_address
@@ -61,7 +61,7 @@ def default_remote(root: Path = Path()) -> Remote | None:
     name = merged.get("core", {}).get("remote")
     if not name:
         return None
-    options = merged.get(f'remote "{name}"', {})
+    options = merged.get(f'remote "{name}"'.lower(), {})
     return Remote(name, options.get("url", ""), options)
 
 
@@ -128,75 +128,51 @@ def require_plain(value: str, what: str) -> None:
 def _set(name: str, public: dict[str, str], private: dict[str, str], root: Path) -> Remote:
     if not (root / ".dvc").is_dir():
         raise no_project()
-    section, config, local = f'remote "{name}"', root / ".dvc" / "config", root / ".dvc" / "config.local"
-    known = _read(config).get("core", {})
-    core = {key: value for key, value in CORE.items() if key not in known} | {"remote": name}
-    own = _read(local).get("core", {}).get("remote", name)
-    if own != name:
+    section, path, own_path = f'remote "{name}"', root / ".dvc" / "config", root / ".dvc" / "config.local"
+    config, own = _read(path), _read(own_path)
+    chosen = own.get("core", {}).get("remote", name)
+    if chosen != name:
         raise UsageError(
-            f"the default remote of this machine is {own}",
-            f"{local} says so, and it counts more than .dvc/config",
+            f"the default remote of this machine is {chosen}",
+            f"{own_path} says so, and it counts more than .dvc/config",
             "dvc config --local --unset core.remote, then the same command",
         )
     if private:
-        write_whole(local, _edited(local, section, private).encode())
-    text = _edited(config, "core", core)
-    write_whole(config, _edited(config, section, public, drop=(KEY_PATH,), text=text).encode())
+        own.setdefault(section, {}).update(private)
+        _write(own_path, own)
+    core = config.setdefault("core", {})
+    core.update({key: value for key, value in CORE.items() if key not in core} | {"remote": name})
+    config.setdefault(section, {}).update(public)
+    config[section].pop(KEY_PATH, None)
+    _write(path, config)
     return Remote(name, public["url"], _merged(root).get(section, {}))
 
 
-def _edited(path: Path, section: str, values: dict[str, str], drop: Sequence[str] = (), text: str | None = None) -> str:
-    """The file's text with those values in the section, less the keys `drop`; all else is as it was."""
-    if text is None:
-        text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    head = f"['{section}']" if " " in section else f"[{section}]"
-    at: int | None = None
-    current, left = False, dict(values)
-    kept: list[str] = []
-    for line in text.splitlines():
-        if line.lstrip().startswith("["):
-            inside = _head(line) == section
-            kept.append(line)
-            at = len(kept) if inside else at
-            current = inside
-            continue
-        key = line.partition("=")[0].strip()
-        if current and key in drop:
-            continue
-        if current and key in left:
-            line = f"    {key} = {left.pop(key)}"
-        kept.append(line)
-        if current and line.strip():
-            at = len(kept)
-    added = [f"    {key} = {value}" for key, value in left.items()]
-    if at is None:
-        return "\n".join([*kept, head, *added]) + "\n"
-    return "\n".join([*kept[:at], *added, *kept[at:]]) + "\n"
-
-
-def _head(line: str) -> str:
-    """The section that a line begins, whatever quotes and comment it has."""
-    found = re.match(r"\s*\[(.*?)\]\s*(?:#.*)?$", line)
-    return found[1].strip("'") if found else ""
-
-
 def _merged(root: Path) -> dict[str, dict[str, str]]:
+    """The sections and options of both files; names in lower case, since case does not matter to DVC."""
     merged: dict[str, dict[str, str]] = {}
     for name in ("config", "config.local"):
         for section, options in _read(root / ".dvc" / name).items():
-            merged.setdefault(section, {}).update(options)
+            if isinstance(options, dict):
+                texts = {key.lower(): value for key, value in options.items() if isinstance(value, str)}
+                merged.setdefault(section.lower(), {}).update(texts)
     return merged
 
 
-def _read(path: Path) -> dict[str, dict[str, str]]:
-    """A file of DVC's configuration: sections as DVC names them, without quotes around the whole."""
-    parser = configparser.ConfigParser(interpolation=None, inline_comment_prefixes=("#",))
+def _read(path: Path) -> ConfigObj:
+    """A file of DVC's configuration, as DVC reads it; empty if there is none. Raises UsageError if it is damaged."""
     try:
-        parser.read(path, encoding="utf-8")
-    except (configparser.Error, UnicodeDecodeError) as error:
-        line = getattr(error, "lineno", None)
+        config = ConfigObj(path.read_text(encoding="utf-8").splitlines() if path.is_file() else [])
+        config.dict()  # which fills in %(name)s
+    except (ConfigObjError, UnicodeDecodeError) as error:
+        line = getattr(error, "line_number", None)
         why = f"damaged{f', in line {line}' if line else ''}"
         raise UsageError(
             f"{path} cannot be read", why, f"git checkout {path}, or mend it"
         ) from None  # it would be quoted
-    return {section.strip("'"): dict(parser[section]) for section in parser.sections()}
+    return config
+
+
+def _write(path: Path, config: ConfigObj) -> None:
+    config.indent_type = config.indent_type or "    "  # as DVC
+    write_whole(path, "".join(f"{line}\n" for line in config.write()).encode())

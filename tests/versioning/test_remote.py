@@ -141,18 +141,38 @@ def test_what_dvc_would_read_otherwise_is_not_written(
     assert (project / ".dvc/config").read_bytes() == before
 
 
-def test_comments_and_what_else_is_set_are_kept_to_the_letter(project: Path, call: Call) -> None:
+def test_comments_and_what_else_is_set_are_kept(project: Path, call: Call) -> None:
     kept = "# ours\n[core]\n    autostage = false\n['remote \"other\"']\n    url = /elsewhere  # of others\n"
     options = "    jobs = 4\n    # to be sure\n    verify = true\n"
     (project / ".dvc/config").write_text(f"{kept}['remote \"storage\"']\n    url = /old\n{options}")
     assert call("data", "remote", "/new").code == 0
     told = (project / ".dvc/config").read_text()
+    lines = [line.split() for line in told.splitlines()]
     for line in (kept + options).splitlines():
-        assert line in told.splitlines()
+        assert line.split() in lines
     assert "/old" not in told
     found = default_remote(project)
     assert found is not None
     assert (found.url, found.options["jobs"], found.options["verify"]) == ("/new", "4", "true")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[core]\n    remote = ours\n['remote \"Ours\"']\n    URL = s3://bucket/data\n",
+        '[core]\nremote=ours # of the team\n[\'remote "ours"\'] # it\nurl = "s3://bucket/a#b"  # c\n',
+        "[core]\n    remote = ours\n['remote \"ours\"']\n    url = s3://bucket/%(profile)s\n    profile = me\n",
+        "\n# ours\n[core]\n    remote = 'ours'\n['remote \"ours\"']\n    url = s3://bucket/a b\n    jobs = 4\n",
+    ],
+)
+def test_default_remote_reads_a_configuration_as_dvc_does(project: Path, text: str) -> None:
+    from dvc.config import Config
+
+    (project / ".dvc/config").write_text(text)
+    theirs = Config(str(project / ".dvc"))
+    found = default_remote(project)
+    assert found is not None
+    assert found.url == theirs["remote"][theirs["core"]["remote"].lower()]["url"]
 
 
 def test_where_this_machine_has_another_default_remote_that_is_told(project: Path, call: Call) -> None:
