@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import tokenize
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,8 @@ def best_file(
     `parameters`. With `threads`, a run of it uses so many: on a CPU another number rounds sums in another order, and
     small differences grow in training. Raises CannotBeWrittenError.
     """
-    source = path.read_text(encoding="utf-8")
+    with tokenize.open(path) as file:  # in the encoding that it names
+        source = file.read()
     names = [item.name for item in dataclasses.fields(best)]
     differs = {name: getattr(best, name) for name in names if getattr(best, name) != getattr(written, name)}
     typed: dict[str, str] = {"name": repr(best.name)}
@@ -52,9 +54,10 @@ def best_file(
         ]
         typed |= {name: f"found[{name!r}]" for name in asked}
     lines += ["experiment = experiment.replace(", *(f"    {name}={text}," for name, text in typed.items()), ")"]
-    body, end = _cut(source)
+    start, body, end = _cut(source)
     beside = _beside(source, path.parent)
-    return "\n".join([f"# {about}", *beside, body, f"# {about}", *lines, "", end]).rstrip() + "\n"
+    # the encoding that the source names would count in the first two lines, and this file is UTF-8
+    return "\n".join([f"# {about}", "", start, *beside, body, f"# {about}", *lines, "", end]).rstrip() + "\n"
 
 
 def is_literal(value: Any) -> bool:
@@ -76,13 +79,17 @@ def _typed(value: Any) -> str:
     return f'__import__("importlib").import_module({module!r}).{name}'
 
 
-def _cut(source: str) -> tuple[str, str]:
-    """The file before and from its `if __name__ == "__main__":` on."""
+def _cut(source: str) -> tuple[str, str, str]:
+    """The file to its last `from __future__ import`, from there, and from its `if __name__ == "__main__":` on."""
     lines = source.splitlines()
+    first, main = 0, len(lines)
     for node in ast.parse(source).body:
-        if isinstance(node, ast.If) and "__name__" in ast.unparse(node.test):
-            return "\n".join(lines[: node.lineno - 1]).rstrip() + "\n", "\n".join(lines[node.lineno - 1 :])
-    return source.rstrip() + "\n", ""
+        if isinstance(node, ast.ImportFrom) and node.module == "__future__":
+            first = node.end_lineno or node.lineno
+        elif isinstance(node, ast.If) and "__name__" in ast.unparse(node.test):
+            main = min(main, node.lineno - 1)
+    start, body, end = ("\n".join(part) for part in (lines[:first], lines[first:main], lines[main:]))
+    return start, body.rstrip() + "\n", end
 
 
 def _beside(source: str, folder: Path) -> list[str]:

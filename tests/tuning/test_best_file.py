@@ -107,3 +107,31 @@ def test_what_lies_beside_the_experiment_is_found_from_elsewhere(tmp_path: Path)
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.stdout.strip() == "1", done.stderr
+
+
+def test_best_file_keeps_future_imports_first(tmp_path: Path) -> None:
+    (tmp_path / "other_helpers_of_a_test.py").write_text("RATE = 0.25\n")
+    path = tmp_path / "own.py"
+    text = WRITTEN.replace(
+        "\n\nfrom", "\n\nfrom __future__ import annotations\n\nfrom other_helpers_of_a_test import RATE\nfrom", 1
+    )
+    path.write_text(text)
+    written = load(path)
+    (tmp_path / "best.py").write_text(best_file(path, written, written.replace(lr=0.5), "the best", {}))
+    assert load(tmp_path / "best.py").lr == 0.5
+    done = subprocess.run(
+        [sys.executable, "best.py", "--help"], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    assert "Usage" in done.stdout
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-8-sig"])
+def test_best_file_reads_the_encoding_that_the_source_names(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "own.py"
+    named = f"# -*- coding: {encoding} -*-\n" if encoding == "latin-1" else ""
+    path.write_text(named + WRITTEN.replace("mirror", "größe"), encoding=encoding)
+    written = load(path)
+    text = best_file(path, written, written.replace(lr=0.5), "the best", {})
+    (tmp_path / "best.py").write_bytes(text.encode())
+    again = load(tmp_path / "best.py")
+    assert (again.lr, again.augment.__name__) == (0.5, "größe")  # type: ignore[union-attr]
