@@ -19,7 +19,7 @@ from typing import IO
 
 from harness.errors import HarnessError, UsageError
 from harness.util.addresses import without_secrets
-from harness.util.processes import python_module
+from harness.util.processes import kill_tree, python_module
 
 HOST = "127.0.0.1"  # this machine alone: neither server asks who is there
 NEAREST = 20  # ports that are tried above one that is in use
@@ -87,7 +87,7 @@ class Server:
                 if os.name == "posix":
                     os.killpg(self.process.pid, number)
                 else:
-                    self.process.kill()
+                    kill_tree(self.process.pid)  # Windows has no groups of processes
 
     def stopped(self, seconds: float) -> bool:
         """Whether it has ended within so many seconds."""

@@ -53,6 +53,15 @@ def has_ended(process: Mapping[str, Any]) -> bool | None:
         return None
 
 
+def kill_tree(pid: int) -> None:
+    """Kills a process and all that it has started, also through others."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        for each in (*process.children(recursive=True), process):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
+
+
 def _since(pid: int) -> str:
     """Among which processes one counts, and when it began; nothing where the system does not say."""
     try:

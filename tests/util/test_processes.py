@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from harness.util import processes
-from harness.util.processes import has_ended, this_process
+from harness.util.processes import has_ended, kill_tree, this_process
 from tests.conftest import wait
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")
@@ -130,3 +130,15 @@ def test_has_ended_is_no_error_for_an_odd_record(pid: object) -> None:
     assert has_ended({"host": socket.gethostname(), "pid": pid, "since": ""}) in (None, True)
     assert has_ended({"host": "elsewhere", "pid": pid}) is None
     assert has_ended({**this_process(), "since": f"{processes._namespace()}:odd"}) is None
+
+
+def test_kill_tree_ends_what_a_process_has_started(tmp_path: Path) -> None:
+    worker = "import os, pathlib, time; pathlib.Path(r'{}', str(os.getpid())).touch(); time.sleep(60)"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {worker.format(tmp_path)!r}])"
+    with subprocess.Popen([sys.executable, "-c", parent]) as process:
+        wait(lambda: list(tmp_path.iterdir()))
+        grandchild = record_of(int(next(tmp_path.iterdir()).name))
+        assert has_ended(grandchild) is False
+        kill_tree(process.pid)
+        wait(lambda: has_ended(grandchild))
+    kill_tree(process.pid)  # there is nobody left
