@@ -55,12 +55,13 @@ class RunFolder(Folder[RunRecord]):
         else:
             require_own_place(path, runs)
         with storing(path):
-            (path / "plots").mkdir(parents=True, exist_ok=True)
+            path.mkdir(parents=True, exist_ok=True)
+            if named:  # first: a run that is killed from here on may be made again
+                (path / AGAIN).write_text(f"{record.kind}\n", encoding="utf-8")
+            (path / "plots").mkdir(exist_ok=True)
             for old in (*(path / name for name in cls.FILES), *(file for glob in LEFT for file in path.glob(glob))):
                 if is_inside(old.parent / "-", path):  # what lies behind a link is not ours
                     old.unlink(missing_ok=True)
-            if named:
-                (path / AGAIN).write_text(f"{record.kind}\n", encoding="utf-8")
         folder = cls(path, dataclasses.replace(record, id=own, **this_process()))
         folder.update()
         trust.remember_run(own, record.data.folder)
@@ -259,7 +260,8 @@ def _require_replaceable(path: Path, kind: str) -> None:
     """Raises UsageError if `path` holds anything but what this kind of run was told to put there before."""
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
-    said = (path / AGAIN).read_text(encoding="utf-8", errors="replace").strip() if (path / AGAIN).is_file() else ""
-    if said != kind:
+    own = (path / AGAIN).is_file()  # empty, if the process was killed while it wrote
+    said = (path / AGAIN).read_text(encoding="utf-8", errors="replace").strip() if own else ""
+    if not own or said not in (kind, ""):
         why = f"it is where a {said} goes" if said else "it holds something else, which would be lost"
         raise UsageError(f"{path} is no place for a {kind}", why, "--out with a new folder")

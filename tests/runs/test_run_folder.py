@@ -107,3 +107,14 @@ def test_damaged_predictions(tmp_path: Path) -> None:
     (folder.path / "predictions.csv").write_text("path,label\n")
     with pytest.raises(UsageError, match="damaged"):
         folder.predictions()
+
+
+def test_create_takes_a_folder_that_a_killed_process_began(tmp_path: Path) -> None:
+    """Between creating `.again` and writing to it, and before anything else."""
+    path = tmp_path / "trial-000"
+    path.mkdir()
+    (path / ".again").write_text("")
+    assert RunFolder.create(tmp_path, run_record(), path).record.status is Status.RUNNING
+    (path / ".again").unlink()
+    with pytest.raises(UsageError, match="no place for a run"):
+        RunFolder.create(tmp_path, run_record(), path)
