@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import harness
-from harness.runs.records import Status, to_json
+from harness.runs.record_file import to_json
+from harness.runs.record_parts import Status
 from tests.conftest import git, track_by_dvc, write_files
 from tests.toy import run_record
 

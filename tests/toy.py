@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from harness.engine.trainer import Callback, State, Trainer
-from harness.runs.records import DataRecord, RunRecord, SplitSizes, Status
+from harness.runs.record_parts import DataRecord, SplitSizes, Status
+from harness.runs.records import RunRecord
 from harness.runs.run_folder import now
 
 Batch = tuple[Tensor, Tensor]

@@ -11,7 +11,7 @@ from harness.cli import main as cli
 from harness.cli.output import echo, echo_json
 
 if TYPE_CHECKING:
-    from harness.runs.records import ChampionRecord
+    from harness.runs.champion_record import ChampionRecord
 
 
 @click.group("champion", short_help=cli.VERBS["champion"])
@@ -31,7 +31,7 @@ def promote(run: str, data: str | None, force: bool, trust: bool, runs: str, as_
 
     Exit code 3 where it is below its gate, or worse than the champion; nothing has changed then.
     """
-    from harness.runs.records import to_plain
+    from harness.runs.record_file import to_plain
     from harness.workflows.promote import promote as make
 
     made = make(run, data, force=force, trusted=trust, runs=Path(runs))
@@ -55,7 +55,7 @@ def promote(run: str, data: str | None, force: bool, trust: bool, runs: str, as_
 def show(as_json: bool) -> None:
     """Show the champion: what it is worth, and where it came from."""
     from harness.runs.champion import required
-    from harness.runs.records import to_plain
+    from harness.runs.record_file import to_plain
 
     champion = required()
     if as_json:
@@ -70,7 +70,7 @@ def history(as_json: bool) -> None:
     """Show every champion there was."""
     from harness.runs.champion import history as every
     from harness.runs.champion import present
-    from harness.runs.records import to_plain
+    from harness.runs.record_file import to_plain
 
     records, now = every(), present()
     if as_json:

@@ -67,7 +67,7 @@ def _experiment(path: Path) -> dict[str, Any]:
 
 
 def _study(folder: StudyFolder) -> dict[str, Any]:
-    from harness.runs.records import Status
+    from harness.runs.record_parts import Status
 
     trials = folder.trials()  # those of this machine, whether the study has ended or not
     done = sum(trial.status in (Status.FINISHED, Status.PRUNED, Status.FAILED) for trial in trials)
@@ -109,7 +109,8 @@ def _run(folder: RunFolder) -> dict[str, Any]:
 
 def _differs(folder: RunFolder) -> str:
     """What was typed over the experiment's file, and which folds were trained if not all; of a test, of what."""
-    from harness.runs.records import Status, TestRecord
+    from harness.runs.record_parts import Status
+    from harness.runs.records import TestRecord
 
     record = folder.record
     if isinstance(record, TestRecord):

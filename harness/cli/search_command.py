@@ -112,7 +112,7 @@ def command(experiment: str, settings: tuple[str, ...], limit: str | None, **opt
 
 
 def _search(job: Job, study: Study, deadline: Any, progress: Any, workers: int, storage: str) -> Found:
-    from harness.runs.records import Status
+    from harness.runs.record_parts import Status
     from harness.tuning.searching import conclude
     from harness.tuning.trial import Paused
     from harness.tuning.worker import work

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 from typing_extensions import NotRequired, TypedDict
 
-from harness.runs.records import Few, Fields
+from harness.runs.record_parts import Few, Fields
 from harness.util.checked import ClassName, Digest, Text, record
 
 Channels = Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=3, max_length=3)]

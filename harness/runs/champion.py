@@ -19,7 +19,8 @@ from pathlib import Path
 from shlex import quote
 
 from harness.errors import ModelError, UsageError, storing
-from harness.runs.records import ChampionRecord, RegistryRecord, read_record, to_json
+from harness.runs.champion_record import ChampionRecord, RegistryRecord
+from harness.runs.record_file import read_record, to_json
 from harness.util.checked import FormError, is_inside
 from harness.util.files import file_md5, write_whole
 from harness.util.locks import lock_of

@@ -11,7 +11,9 @@ from shlex import quote
 from typing import Any, ClassVar, Generic, TypeVar
 
 from harness.errors import UsageError
-from harness.runs.records import Origin, Status, to_json
+from harness.runs.record_file import to_json
+from harness.runs.record_parts import Status
+from harness.runs.records import Origin
 from harness.util.checked import FormError, is_inside, require_inside
 from harness.util.files import write_whole
 from harness.util.locks import lock_of

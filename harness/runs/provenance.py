@@ -13,7 +13,7 @@ from shlex import quote
 from typing import Any
 
 from harness.errors import DataError, HarnessError, UsageError
-from harness.runs.records import DvcRecord, GitRecord
+from harness.runs.record_parts import DvcRecord, GitRecord
 from harness.util.addresses import typed_without_secrets
 from harness.util.files import file_md5
 from harness.util.text import few

@@ -1,169 +1,54 @@
-"""The records of runs, tests, studies and champions: what their JSON files hold, and which schema they have.
+"""The records of runs, tests and studies: what their JSON files hold.
 
     run.json         RunRecord, or TestRecord of a test     read and written by `RunFolder`
     study.json       StudyRecord                            read and written by `StudyFolder`
-    champion.json    ChampionRecord                         read and written by `champion`
+    champion.json    ChampionRecord                         in `champion_record.py`
 
 Files of version 0.1.0 have no schema and are read as they are. A file of a newer schema than SCHEMA is refused.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from dataclasses import dataclass, field
-from enum import Enum
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
-from typing_extensions import TypedDict
+from pydantic import Field
 
+from harness.runs.record_parts import (
+    SCHEMA,
+    AnyStatus,
+    ClassRecord,
+    ConfusionRecord,
+    DataRecord,
+    ExperimentFields,
+    FoldRecord,
+    GateRecord,
+    GitRecord,
+    PrecisionRecord,
+    SplitSizes,
+    StudyResultRecord,
+    TestedFile,
+    TrialOf,
+)
 from harness.util.checked import (
-    AnyPath,
     ClassName,
-    Commit,
     Count,
     Digest,
     Digits,
     Flag,
-    FormError,
     Interval,
     Moment,
     Name,
-    NameOrNone,
     Number,
     Ordinal,
     Positive,
     RunId,
     Seconds,
-    Sha256,
     Share,
     Text,
     Version,
     Word,
-    checked,
-    form,
-    parsed,
-    read_text,
-    record,
 )
-
-SCHEMA = 2
-R = TypeVar("R")
-Few = Annotated[int, Field(strict=True, ge=0, le=10_000)]
-
-
-class Status(str, Enum):
-    """How far a run or a study is."""
-
-    RUNNING = "running"
-    FINISHED = "finished"
-    FAILED = "failed"
-    INTERRUPTED = "interrupted"
-    PRUNED = "pruned"
-    DIED = "died"  # never written: the file says running, and its process is gone
-
-    __str__ = str.__str__
-
-
-AnyStatus = Annotated[Status, Field(strict=False)]
-
-
-@record
-class Fields(TypedDict, total=False):
-    """An experiment's fields, as far as they are used without being fields of an `Experiment` again."""
-
-    name: NameOrNone
-    data: AnyPath
-    test_data: AnyPath | None
-    image_size: Annotated[int, Field(strict=True, ge=16, le=4096)]
-    model: Text
-    weights: AnyPath | None
-    freeze: bool | Text
-    lr: Number
-    batch_size: Count
-    weight_decay: Number
-    epochs: Count
-    folds: Few
-    precision: Text
-    seed: Count
-    min_accuracy: Share
-    trackers: list[Word]
-
-
-# the dictionary itself: its fields keep their order, and those of other versions stay
-ExperimentFields = Annotated[dict[str, Any], AfterValidator(lambda value: checked(form(Fields), value))]
-
-
-@dataclass(frozen=True)
-class GitRecord:
-    """The commit of the project, and whether files differ from it."""
-
-    commit: Commit | None = None
-    dirty: Flag = False
-
-
-@dataclass(frozen=True)
-class DvcRecord:
-    """The `.dvc` file that tracks the images, and whether all of them are on the disk as it says."""
-
-    file: AnyPath
-    md5: Digest
-    matches: Flag
-
-
-@dataclass(frozen=True)
-class DataRecord:
-    """The images of a run: `classes` has their number per class, in the order of the logits."""
-
-    folder: AnyPath
-    images: Count
-    classes: dict[ClassName, Count]
-    digest: Digest
-    dvc: DvcRecord | None = None
-    ignored: Count = 0
-    skipped: dict[Text, Text] = field(default_factory=dict)  # images that cannot be decoded, and why
-
-
-@dataclass(frozen=True)
-class PrecisionRecord:
-    """Number format of the arithmetic, and why it was chosen."""
-
-    name: Text
-    reason: Text = ""
-
-
-@dataclass(frozen=True)
-class SplitSizes:
-    """Number of training and validation images of a fold."""
-
-    train: Count
-    valid: Count
-
-
-@dataclass(frozen=True)
-class FoldRecord:
-    """A fold that has ended: the numbers of its best epoch."""
-
-    fold: Ordinal
-    accuracy: Share
-    n: Positive
-    loss: Number
-    best_epoch: Ordinal
-    epochs: Ordinal
-    stop_reason: Text | None
-    checkpoint: AnyPath
-    seconds: Seconds
-
-
-@dataclass(frozen=True)
-class TrialOf:
-    """Which trial of which study a run is."""
-
-    name: Name
-    id: RunId
-    trial: Few
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,43 +128,6 @@ class RunRecord(Origin):
                 raise ValueError(f"folds has fold {entry.fold}, and splits has none")
 
 
-@dataclass(frozen=True)
-class GateRecord:
-    """Whether a model passed the accuracy gate."""
-
-    passed: Flag
-    min_accuracy: Share
-
-
-@dataclass(frozen=True)
-class ClassRecord:
-    """Precision, recall and F1 of one class; None where they would be a share of nothing."""
-
-    precision: Share | None
-    recall: Share | None
-    f1: Share | None
-    support: Count
-
-
-@dataclass(frozen=True)
-class ConfusionRecord:
-    """Counts of images: a row for each true class, a column for each predicted one."""
-
-    classes: list[ClassName]
-    counts: list[list[Count]]
-
-
-@dataclass(frozen=True)
-class TestedFile:
-    """The checkpoint that was tested."""
-
-    __test__ = False  # no class of tests
-
-    file: AnyPath
-    sha256: Sha256
-    fold: Few | None = None
-
-
 @dataclass(frozen=True, kw_only=True)
 class TestRecord(RunRecord):
     """`run.json` of a test of one checkpoint."""
@@ -291,51 +139,6 @@ class TestRecord(RunRecord):
     gate: GateRecord | None = None
     per_class: dict[ClassName, ClassRecord] = field(default_factory=dict)
     confusion: ConfusionRecord | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class StudyTrial:
-    """A trial of a study, with its interval as far as it has folds."""
-
-    trial: Few
-    state: Word | None
-    number: Count | None  # Optuna's own
-    value: Number | None
-    accuracy: Share | None
-    low: Share | None
-    high: Share | None
-    n: Positive | None
-    folds: Few = 0
-    seconds: Seconds = 0.0
-    loop_seconds: Seconds = 0.0
-    kind: Text = ""
-    host: Text | None
-    pid: Count | None
-    why: Text | None
-    changes: dict[Text, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class ComparedTrial:
-    """A trial beside the best one: the p-value of their difference, and whether it is significant."""
-
-    trial: Few
-    p: Share
-    apart: Flag
-
-
-@dataclass(frozen=True, kw_only=True)
-class StudyResultRecord:
-    """What a study has found so far."""
-
-    best: StudyTrial | None = None
-    trials: list[StudyTrial] = field(default_factory=list)
-    counts: dict[Word, Count] = field(default_factory=dict)
-    folds_trained: Count = 0
-    top: list[ComparedTrial] = field(default_factory=list)
-    cheapest: Few | None = None
-    front: list[Few] = field(default_factory=list)
-    importances: dict[Text, Number] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -360,131 +163,3 @@ class Epoch:
     epoch: Ordinal
     time: Seconds
     step: Count | None = None
-
-
-@dataclass(frozen=True)
-class ChampionFile:
-    """The champion's checkpoint."""
-
-    md5: Digest
-    sha256: Sha256
-    fold: Few | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChampionTest:
-    """The test that a champion passed before it was promoted."""
-
-    accuracy: Share
-    interval: Interval
-    n: Positive
-    gate: GateRecord
-    data: AnyPath
-    run: Text | None = None
-    loss: Number | None = None
-    misclassification_rate: Share | None = None
-    per_class: dict[ClassName, ClassRecord] = field(default_factory=dict)
-    confusion: ConfusionRecord | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChampionRun:
-    """The run that a champion came from."""
-
-    name: Name
-    id: RunId
-    command: list[Text] = field(default_factory=list)
-    experiment: ExperimentFields = field(default_factory=dict)
-    accuracy: Share | None = None
-    interval: Interval | None = None
-    n: Positive | None = None
-    git: GitRecord | None = None
-    data: DataRecord | None = None
-    versions: dict[Version, Version] = field(default_factory=dict)
-    device: Text | None = None
-    seed: Count | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class ComparisonRecord:
-    """How a champion compares with the one before, on the same images."""
-
-    says: Text
-    champion: Ordinal | None = None
-    better: Count | None = None
-    worse: Count | None = None
-    p: Share | None = None
-
-
-@dataclass(frozen=True)
-class PromotedAt:
-    """The project at the moment of a promotion."""
-
-    git: GitRecord | None = None
-    versions: dict[Version, Version] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class RegistryRecord:
-    """The version of MLflow's registry that a champion is."""
-
-    version: Digits | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChampionRecord:
-    """`champion.json`."""
-
-    number: Ordinal
-    promoted: Moment
-    replaced: Ordinal | None
-    forced: Flag
-    checkpoint: ChampionFile
-    test: ChampionTest
-    run: ChampionRun
-    comparison: ComparisonRecord | None = None
-    registry: RegistryRecord = RegistryRecord()
-    promoted_at: PromotedAt | None = None
-    rolled_back: Moment | None = None
-    schema: Count = SCHEMA
-
-
-def read_record(kind: type[R], path: Path) -> R:
-    """The record in the file at `path`.
-
-    Raises:
-        FormError: It is no JSON, has a newer schema, lacks a field, or a field holds something else.
-        OSError: The file cannot be read.
-    """
-    try:
-        content = json.loads(read_text(path))
-    except RecursionError:
-        raise FormError("it is nested too deep") from None
-    except ValueError as error:
-        raise FormError(str(error)) from error
-    if not isinstance(content, dict):
-        raise FormError(f"it is a {type(content).__name__}: it must be an object with fields")
-    schema = content.get("schema", 1)
-    if type(schema) is int and schema > SCHEMA:
-        raise FormError(f"schema is {schema}, of a newer harness: this one reads up to {SCHEMA} (pip install -U)")
-    wanted: Any = TestRecord if kind is RunRecord and content.get("kind") == "test" else kind
-    found: R = parsed(form(wanted), {"schema": 1, **content})
-    return found
-
-
-def to_plain(value: Any) -> Any:
-    """A record as plain values, for JSON. A field that is None by default is left out if it is None."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = ((item, getattr(value, item.name)) for item in dataclasses.fields(value))
-        return {item.name: to_plain(each) for item, each in fields if each is not None or item.default is not None}
-    if isinstance(value, dict):
-        return {key: to_plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [to_plain(item) for item in value]
-    return value.value if isinstance(value, Enum) else value
-
-
-def to_json(value: Any) -> bytes:
-    """A record as the content of a file."""
-    plain = to_plain(value) | ({"schema": SCHEMA} if hasattr(value, "schema") else {})
-    return f"{json.dumps(plain, indent=2, default=str)}\n".encode()

@@ -17,7 +17,9 @@ from harness.evaluation.predictions import Predictions
 from harness.runs import trust
 from harness.runs.folder import Folder
 from harness.runs.predictions import CSV, FOLDER, PARQUET, read_array_file, read_csv, write_array_file, write_table
-from harness.runs.records import Epoch, FoldRecord, RunRecord, Status, TestRecord, read_record
+from harness.runs.record_file import read_record
+from harness.runs.record_parts import FoldRecord, Status
+from harness.runs.records import Epoch, RunRecord, TestRecord
 from harness.util.checked import FormError, checked, form, is_inside, quoted, require_inside
 from harness.util.files import write_whole
 from harness.util.processes import this_process

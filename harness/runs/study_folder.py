@@ -8,7 +8,9 @@ from pathlib import Path
 
 from harness.errors import UsageError, storing
 from harness.runs.folder import Folder
-from harness.runs.records import Status, StudyRecord, read_record
+from harness.runs.record_file import read_record
+from harness.runs.record_parts import Status
+from harness.runs.records import StudyRecord
 from harness.runs.run_folder import RunFolder, require_own_place
 from harness.util.checked import FormError, is_inside, require_inside
 from harness.util.files import write_whole

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from harness.errors import HarnessError, StorageError, Terminated
-from harness.runs.records import Status
+from harness.runs.record_parts import Status
 from harness.runs.run_folder import RunFolder
 from harness.trackers.follower import Follower
 from harness.trackers.pictures import draw_run

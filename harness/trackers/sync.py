@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from harness.errors import UsageError
-from harness.runs.records import Status
+from harness.runs.record_parts import Status
 from harness.runs.run_folder import COMPLETE, RunFolder
 from harness.trackers.mlflow.run import MLflow
 from harness.trackers.pictures import draw_run

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.engine.callbacks import EpochLog
 from harness.engine.trainer import Callback, State
-from harness.runs.records import Status
+from harness.runs.record_parts import Status
 from harness.runs.run_folder import COMPLETE, RunFolder
 from harness.trackers.follower import Follower
 from harness.trackers.mlflow.store import recorded, tracking_uri

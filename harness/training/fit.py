@@ -27,7 +27,7 @@ from harness.engine.trainer import Callback, Trainer
 from harness.errors import TrainingError
 from harness.evaluation.accuracy import Accuracy
 from harness.evaluation.predictions import Predictions
-from harness.runs.records import FoldRecord
+from harness.runs.record_parts import FoldRecord
 from harness.runs.run_folder import RunFolder
 from harness.training.batches import FitBatches, fit_batches
 from harness.training.blame import blamed

@@ -19,7 +19,7 @@ from harness.data.splits import Split
 from harness.data.transforms import Transform
 from harness.engine.precision import Precision
 from harness.models.weights import Weights
-from harness.runs.records import DvcRecord
+from harness.runs.record_parts import DvcRecord
 
 LIGHT = 1_000_000  # trainable parameters on features that are a vector
 

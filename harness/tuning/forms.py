@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field
 from typing_extensions import NotRequired, TypedDict
 
-from harness.runs.records import Few
+from harness.runs.record_parts import Few
 from harness.util.checked import Count, Number, PathBelow, RunId, Seconds, Share, Text, record
 
 

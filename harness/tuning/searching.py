@@ -17,7 +17,8 @@ from harness.config.experiment_file import loaded, search_space
 from harness.config.fields import plain
 from harness.engine.metrics import rises
 from harness.errors import HarnessError, StorageError, UsageError
-from harness.runs.records import Origin, Status, StudyRecord, StudyResultRecord
+from harness.runs.record_parts import Status, StudyResultRecord
+from harness.runs.records import Origin, StudyRecord
 from harness.runs.run_folder import COMPLETE
 from harness.runs.study_folder import StudyFolder
 from harness.trackers.follower import Follower

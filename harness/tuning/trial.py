@@ -15,7 +15,7 @@ from harness.config.experiment import Experiment
 from harness.config.fields import plain
 from harness.engine.trainer import Callback, State
 from harness.errors import UsageError
-from harness.runs.records import Status, TrialOf
+from harness.runs.record_parts import Status, TrialOf
 from harness.runs.run_folder import RunFolder
 from harness.trackers.kept import kept
 from harness.trackers.tensorboard.run import event_files

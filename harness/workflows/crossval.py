@@ -18,7 +18,8 @@ from harness.engine.trainer import Callback
 from harness.evaluation.accuracy import Accuracy, mean_and_deviation
 from harness.evaluation.predictions import Predictions
 from harness.runs import provenance
-from harness.runs.records import DataRecord, PrecisionRecord, RunRecord, SplitSizes, Status
+from harness.runs.record_parts import DataRecord, PrecisionRecord, SplitSizes, Status
+from harness.runs.records import RunRecord
 from harness.runs.run_folder import RunFolder, now
 from harness.trackers.follower import Follower
 from harness.trackers.kept import kept

@@ -15,8 +15,7 @@ from harness.evaluation.predictions import discordant
 from harness.models.saved import load_model
 from harness.runs import provenance
 from harness.runs.champion import CHECKPOINT, FOLDER, OF_RUN, RUNS, Champion, alone, install, keep, next_number, present
-from harness.runs.find import find_run
-from harness.runs.records import (
+from harness.runs.champion_record import (
     ChampionFile,
     ChampionRecord,
     ChampionRun,
@@ -24,6 +23,7 @@ from harness.runs.records import (
     ComparisonRecord,
     PromotedAt,
 )
+from harness.runs.find import find_run
 from harness.runs.run_folder import RunFolder
 from harness.util.files import md5_of
 from harness.versioning.tracked import CLEAN, read_tracked, state_of

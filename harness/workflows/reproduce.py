@@ -13,7 +13,8 @@ from harness.errors import DataError, GateError, UsageError
 from harness.evaluation.accuracy import paired_exact_test
 from harness.evaluation.predictions import discordant
 from harness.runs import provenance
-from harness.runs.records import GitRecord, RunRecord
+from harness.runs.record_parts import GitRecord
+from harness.runs.records import RunRecord
 from harness.runs.run_folder import RunFolder
 from harness.training.plan import Plan
 from harness.util.text import few

@@ -27,7 +27,8 @@ from harness.models.build import supports_channels_last
 from harness.models.saved import SavedModel
 from harness.runs import provenance
 from harness.runs.find import find_run
-from harness.runs.records import (
+from harness.runs.record_file import to_plain
+from harness.runs.record_parts import (
     ClassRecord,
     ConfusionRecord,
     DataRecord,
@@ -35,9 +36,8 @@ from harness.runs.records import (
     PrecisionRecord,
     Status,
     TestedFile,
-    TestRecord,
-    to_plain,
 )
+from harness.runs.records import TestRecord
 from harness.runs.run_folder import RunFolder, now
 from harness.trackers.kept import kept
 from harness.util.checked import is_on_this_machine

@@ -33,7 +33,8 @@ from harness.engine.callbacks import (
     TerminateOnNaN,
 )
 from harness.engine.trainer import Callback, Trainer
-from harness.runs.records import DataRecord, RunRecord, Status
+from harness.runs.record_parts import DataRecord, Status
+from harness.runs.records import RunRecord
 from harness.runs.run_folder import RunFolder, now
 from harness.trackers.tracking import Tracking
 

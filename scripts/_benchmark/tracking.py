@@ -20,7 +20,8 @@ from harness.config.experiment import Experiment
 from harness.engine.callbacks import EpochLog
 from harness.engine.trainer import Callback, State, Trainer
 from harness.models.build import build
-from harness.runs.records import DataRecord, RunRecord, SplitSizes, Status
+from harness.runs.record_parts import DataRecord, SplitSizes, Status
+from harness.runs.records import RunRecord
 from harness.runs.run_folder import RunFolder, now
 from harness.trackers.mlflow.store import require_usable
 from harness.trackers.tracking import Tracking

@@ -15,7 +15,8 @@ from harness.data.demo import draw
 from harness.engine import checkpoint
 from harness.errors import DataError, GateError, ModelError, UsageError
 from harness.runs.champion import Champion, history, next_number, note_version, present, rollback
-from harness.runs.records import RegistryRecord, to_plain
+from harness.runs.champion_record import RegistryRecord
+from harness.runs.record_file import to_plain
 from harness.runs.run_folder import RunFolder
 from harness.trackers.mlflow import registry
 from harness.workflows.promote import Comparison, promote

@@ -9,7 +9,7 @@ import pytest
 
 from harness.errors import DataError, UsageError
 from harness.runs.provenance import dvc_state, git_state, require_clean, versions
-from harness.runs.records import DvcRecord, GitRecord
+from harness.runs.record_parts import DvcRecord, GitRecord
 from harness.util.files import folder_md5, md5_of
 from tests.conftest import git
 

@@ -11,7 +11,7 @@ import pytest
 from harness.errors import StorageError, UsageError
 from harness.evaluation.predictions import Predictions
 from harness.runs.find import find_run, latest_runs
-from harness.runs.records import FoldRecord, SplitSizes, Status
+from harness.runs.record_parts import FoldRecord, SplitSizes, Status
 from harness.runs.run_folder import RunFolder
 from tests.toy import run_record
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.runs.records import Status
+from harness.runs.record_parts import Status
 from harness.runs.run_folder import RunFolder
 from harness.trackers import follow as following
 from harness.trackers.mlflow import store as stores

@@ -14,7 +14,8 @@ import torch
 
 from harness.errors import RemoteError
 from harness.models.saved import load_model
-from harness.runs.records import ClassRecord, DvcRecord, GitRecord, Status, TestedFile, TestRecord
+from harness.runs.record_parts import ClassRecord, DvcRecord, GitRecord, Status, TestedFile
+from harness.runs.records import TestRecord
 from harness.runs.run_folder import RunFolder
 from harness.trackers.mlflow import conversion
 from harness.trackers.mlflow.run import MLflow, settle

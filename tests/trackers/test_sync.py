@@ -8,7 +8,7 @@ import pytest
 
 from harness.errors import UsageError
 from harness.runs import trust
-from harness.runs.records import Status
+from harness.runs.record_parts import Status
 from harness.runs.run_folder import RunFolder
 from harness.trackers.mlflow.store import connect, tracking_uri
 from harness.trackers.sync import sync

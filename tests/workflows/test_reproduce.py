@@ -11,7 +11,8 @@ import pytest
 from harness.config.experiment_file import load
 from harness.errors import DataError, GateError, UsageError
 from harness.runs.predictions import read_csv
-from harness.runs.records import GitRecord, TestedFile, TestRecord
+from harness.runs.record_parts import GitRecord, TestedFile
+from harness.runs.records import TestRecord
 from harness.runs.run_folder import RunFolder
 from harness.util.files import file_md5
 from harness.workflows.crossval import cross_validate

@@ -11,7 +11,8 @@ from datetime import datetime
 from itertools import takewhile
 from typing import Any
 
-from harness.runs.records import DataRecord, GitRecord, RunRecord, StudyRecord, TestRecord
+from harness.runs.record_parts import DataRecord, GitRecord
+from harness.runs.records import RunRecord, StudyRecord, TestRecord
 from harness.util.escape import code, markdown
 
 Record = RunRecord | StudyRecord

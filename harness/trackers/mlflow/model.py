@@ -15,7 +15,7 @@ from harness.data.decode import decode
 from harness.data.transforms import resize
 from harness.errors import HarnessError
 from harness.models.saved import SavedModel, load_model
-from harness.runs.records import FoldRecord
+from harness.runs.record_parts import FoldRecord
 from harness.runs.run_folder import RunFolder
 
 Function = Callable[[str], Callable[[int], Any]]  # the name of a user's function -> that function

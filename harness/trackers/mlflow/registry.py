@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import RemoteError
-from harness.runs.records import ChampionRecord
+from harness.runs.champion_record import ChampionRecord
 from harness.runs.run_folder import RunFolder
 from harness.trackers.mlflow.run import MLflow
 from harness.trackers.mlflow.store import answering, connect, require_usable, time_to_store, tracking_uri

@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.errors import HarnessError, RemoteError
 from harness.runs.find import latest_runs
-from harness.runs.records import FoldRecord, Status
+from harness.runs.record_parts import FoldRecord, Status
 from harness.runs.run_folder import COMPLETE, RunFolder
 from harness.trackers.mlflow import conversion
 from harness.trackers.mlflow.store import (

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.runs.find import latest_studies
-from harness.runs.records import Status
+from harness.runs.record_parts import Status
 from harness.runs.run_folder import COMPLETE, RunFolder
 from harness.runs.study_folder import StudyFolder
 from harness.trackers.mlflow import conversion

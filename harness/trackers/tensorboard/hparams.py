@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from harness.runs.records import Status
+from harness.runs.record_parts import Status
 from harness.runs.run_folder import RESULTS
 from harness.util.files import as_text
 

@@ -1,0 +1,122 @@
+"""`champion.json`: the champion, its test, and where it came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from harness.runs.record_parts import (
+    SCHEMA,
+    ClassRecord,
+    ConfusionRecord,
+    DataRecord,
+    ExperimentFields,
+    Few,
+    GateRecord,
+    GitRecord,
+)
+from harness.util.checked import (
+    AnyPath,
+    ClassName,
+    Count,
+    Digest,
+    Digits,
+    Flag,
+    Interval,
+    Moment,
+    Name,
+    Number,
+    Ordinal,
+    Positive,
+    RunId,
+    Sha256,
+    Share,
+    Text,
+    Version,
+)
+
+
+@dataclass(frozen=True)
+class ChampionFile:
+    """The champion's checkpoint."""
+
+    md5: Digest
+    sha256: Sha256
+    fold: Few | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChampionTest:
+    """The test that a champion passed before it was promoted."""
+
+    accuracy: Share
+    interval: Interval
+    n: Positive
+    gate: GateRecord
+    data: AnyPath
+    run: Text | None = None
+    loss: Number | None = None
+    misclassification_rate: Share | None = None
+    per_class: dict[ClassName, ClassRecord] = field(default_factory=dict)
+    confusion: ConfusionRecord | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChampionRun:
+    """The run that a champion came from."""
+
+    name: Name
+    id: RunId
+    command: list[Text] = field(default_factory=list)
+    experiment: ExperimentFields = field(default_factory=dict)
+    accuracy: Share | None = None
+    interval: Interval | None = None
+    n: Positive | None = None
+    git: GitRecord | None = None
+    data: DataRecord | None = None
+    versions: dict[Version, Version] = field(default_factory=dict)
+    device: Text | None = None
+    seed: Count | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonRecord:
+    """How a champion compares with the one before, on the same images."""
+
+    says: Text
+    champion: Ordinal | None = None
+    better: Count | None = None
+    worse: Count | None = None
+    p: Share | None = None
+
+
+@dataclass(frozen=True)
+class PromotedAt:
+    """The project at the moment of a promotion."""
+
+    git: GitRecord | None = None
+    versions: dict[Version, Version] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RegistryRecord:
+    """The version of MLflow's registry that a champion is."""
+
+    version: Digits | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChampionRecord:
+    """`champion.json`."""
+
+    number: Ordinal
+    promoted: Moment
+    replaced: Ordinal | None
+    forced: Flag
+    checkpoint: ChampionFile
+    test: ChampionTest
+    run: ChampionRun
+    comparison: ComparisonRecord | None = None
+    registry: RegistryRecord = RegistryRecord()
+    promoted_at: PromotedAt | None = None
+    rolled_back: Moment | None = None
+    schema: Count = SCHEMA

@@ -1,0 +1,61 @@
+"""Reads a record from its JSON file, and writes it: the one reader and the one writer."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from enum import Enum
+from pathlib import Path
+from typing import Any, TypeVar
+
+from harness.runs.record_parts import SCHEMA
+from harness.runs.records import RunRecord, TestRecord
+from harness.util.checked import (
+    FormError,
+    form,
+    parsed,
+    read_text,
+)
+
+R = TypeVar("R")
+
+
+def read_record(kind: type[R], path: Path) -> R:
+    """The record in the file at `path`.
+
+    Raises:
+        FormError: It is no JSON, has a newer schema, lacks a field, or a field holds something else.
+        OSError: The file cannot be read.
+    """
+    try:
+        content = json.loads(read_text(path))
+    except RecursionError:
+        raise FormError("it is nested too deep") from None
+    except ValueError as error:
+        raise FormError(str(error)) from error
+    if not isinstance(content, dict):
+        raise FormError(f"it is a {type(content).__name__}: it must be an object with fields")
+    schema = content.get("schema", 1)
+    if type(schema) is int and schema > SCHEMA:
+        raise FormError(f"schema is {schema}, of a newer harness: this one reads up to {SCHEMA} (pip install -U)")
+    wanted: Any = TestRecord if kind is RunRecord and content.get("kind") == "test" else kind
+    found: R = parsed(form(wanted), {"schema": 1, **content})
+    return found
+
+
+def to_plain(value: Any) -> Any:
+    """A record as plain values, for JSON. A field that is None by default is left out if it is None."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = ((item, getattr(value, item.name)) for item in dataclasses.fields(value))
+        return {item.name: to_plain(each) for item, each in fields if each is not None or item.default is not None}
+    if isinstance(value, dict):
+        return {key: to_plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_plain(item) for item in value]
+    return value.value if isinstance(value, Enum) else value
+
+
+def to_json(value: Any) -> bytes:
+    """A record as the content of a file."""
+    plain = to_plain(value) | ({"schema": SCHEMA} if hasattr(value, "schema") else {})
+    return f"{json.dumps(plain, indent=2, default=str)}\n".encode()

@@ -1,0 +1,230 @@
+"""What the records of runs, tests, studies and champions are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+from typing_extensions import TypedDict
+
+from harness.util.checked import (
+    AnyPath,
+    ClassName,
+    Commit,
+    Count,
+    Digest,
+    Flag,
+    Name,
+    NameOrNone,
+    Number,
+    Ordinal,
+    Positive,
+    RunId,
+    Seconds,
+    Sha256,
+    Share,
+    Text,
+    Word,
+    checked,
+    form,
+    record,
+)
+
+SCHEMA = 2
+Few = Annotated[int, Field(strict=True, ge=0, le=10_000)]
+
+
+class Status(str, Enum):
+    """How far a run or a study is."""
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    PRUNED = "pruned"
+    DIED = "died"  # never written: the file says running, and its process is gone
+
+    __str__ = str.__str__
+
+
+AnyStatus = Annotated[Status, Field(strict=False)]
+
+
+@record
+class Fields(TypedDict, total=False):
+    """An experiment's fields, as far as they are used without being fields of an `Experiment` again."""
+
+    name: NameOrNone
+    data: AnyPath
+    test_data: AnyPath | None
+    image_size: Annotated[int, Field(strict=True, ge=16, le=4096)]
+    model: Text
+    weights: AnyPath | None
+    freeze: bool | Text
+    lr: Number
+    batch_size: Count
+    weight_decay: Number
+    epochs: Count
+    folds: Few
+    precision: Text
+    seed: Count
+    min_accuracy: Share
+    trackers: list[Word]
+
+
+# the dictionary itself: its fields keep their order, and those of other versions stay
+ExperimentFields = Annotated[dict[str, Any], AfterValidator(lambda value: checked(form(Fields), value))]
+
+
+@dataclass(frozen=True)
+class GitRecord:
+    """The commit of the project, and whether files differ from it."""
+
+    commit: Commit | None = None
+    dirty: Flag = False
+
+
+@dataclass(frozen=True)
+class DvcRecord:
+    """The `.dvc` file that tracks the images, and whether all of them are on the disk as it says."""
+
+    file: AnyPath
+    md5: Digest
+    matches: Flag
+
+
+@dataclass(frozen=True)
+class DataRecord:
+    """The images of a run: `classes` has their number per class, in the order of the logits."""
+
+    folder: AnyPath
+    images: Count
+    classes: dict[ClassName, Count]
+    digest: Digest
+    dvc: DvcRecord | None = None
+    ignored: Count = 0
+    skipped: dict[Text, Text] = field(default_factory=dict)  # images that cannot be decoded, and why
+
+
+@dataclass(frozen=True)
+class PrecisionRecord:
+    """Number format of the arithmetic, and why it was chosen."""
+
+    name: Text
+    reason: Text = ""
+
+
+@dataclass(frozen=True)
+class SplitSizes:
+    """Number of training and validation images of a fold."""
+
+    train: Count
+    valid: Count
+
+
+@dataclass(frozen=True)
+class FoldRecord:
+    """A fold that has ended: the numbers of its best epoch."""
+
+    fold: Ordinal
+    accuracy: Share
+    n: Positive
+    loss: Number
+    best_epoch: Ordinal
+    epochs: Ordinal
+    stop_reason: Text | None
+    checkpoint: AnyPath
+    seconds: Seconds
+
+
+@dataclass(frozen=True)
+class TrialOf:
+    """Which trial of which study a run is."""
+
+    name: Name
+    id: RunId
+    trial: Few
+
+
+@dataclass(frozen=True)
+class GateRecord:
+    """Whether a model passed the accuracy gate."""
+
+    passed: Flag
+    min_accuracy: Share
+
+
+@dataclass(frozen=True)
+class ClassRecord:
+    """Precision, recall and F1 of one class; None where they would be a share of nothing."""
+
+    precision: Share | None
+    recall: Share | None
+    f1: Share | None
+    support: Count
+
+
+@dataclass(frozen=True)
+class ConfusionRecord:
+    """Counts of images: a row for each true class, a column for each predicted one."""
+
+    classes: list[ClassName]
+    counts: list[list[Count]]
+
+
+@dataclass(frozen=True)
+class TestedFile:
+    """The checkpoint that was tested."""
+
+    __test__ = False  # no class of tests
+
+    file: AnyPath
+    sha256: Sha256
+    fold: Few | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyTrial:
+    """A trial of a study, with its interval as far as it has folds."""
+
+    trial: Few
+    state: Word | None
+    number: Count | None  # Optuna's own
+    value: Number | None
+    accuracy: Share | None
+    low: Share | None
+    high: Share | None
+    n: Positive | None
+    folds: Few = 0
+    seconds: Seconds = 0.0
+    loop_seconds: Seconds = 0.0
+    kind: Text = ""
+    host: Text | None
+    pid: Count | None
+    why: Text | None
+    changes: dict[Text, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ComparedTrial:
+    """A trial beside the best one: the p-value of their difference, and whether it is significant."""
+
+    trial: Few
+    p: Share
+    apart: Flag
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyResultRecord:
+    """What a study has found so far."""
+
+    best: StudyTrial | None = None
+    trials: list[StudyTrial] = field(default_factory=list)
+    counts: dict[Word, Count] = field(default_factory=dict)
+    folds_trained: Count = 0
+    top: list[ComparedTrial] = field(default_factory=list)
+    cheapest: Few | None = None
+    front: list[Few] = field(default_factory=list)
+    importances: dict[Text, Number] = field(default_factory=dict)
