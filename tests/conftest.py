@@ -34,7 +34,7 @@ from harness.cli.main import run_command
 from harness.data.demo import draw, draw_demo
 from harness.runs.run_folder import RunFolder
 from harness.trackers.mlflow.store import connect, require_usable
-from harness.util.files import HAS_LOCKS, locked
+from harness.util.locks import locked
 
 gc.set_threshold(50_000, 20, 20)  # else all that the tests import is looked through again and again
 SHARED = Path(__file__).parents[2] / "shared"
@@ -51,7 +51,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
     """A folder that `make` fills once: with pytest-xdist, the first worker that asks makes it for all of them."""
-    if "PYTEST_XDIST_WORKER" not in os.environ or not HAS_LOCKS:
+    if "PYTEST_XDIST_WORKER" not in os.environ:
         folder = factory.mktemp(name)
         make(folder)
         return folder
