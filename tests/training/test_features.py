@@ -18,7 +18,7 @@ from harness.engine.trainer import Callback, State
 from harness.errors import TrainingError
 from harness.models.build import build
 from harness.models.saved import load_model
-from harness.training import prepared
+from harness.workflows import make_plan as planning
 from harness.workflows.crossval import CrossValidation, cross_validate
 from harness.workflows.make_plan import make_plan
 from harness.workflows.test import judge
@@ -273,7 +273,7 @@ def test_features_of_another_torch_processor_decoder_or_order_in_memory_are_othe
         patch.setitem(DECODER, "pillow", "another version")
         assert count() == [33]
     with monkeypatch.context() as patch:
-        patch.setitem(prepared._channels_last, ("small_cnn", 2, 32), False)
+        patch.setattr(planning, "supports_channels_last", lambda model, image_size: False)
         assert count() == [33]
     assert count() == []
 
