@@ -209,14 +209,14 @@ def studied(tmp_path_factory: pytest.TempPathFactory, new_database: Path, scener
 
 
 def write_tracked_experiment(project: Path, database: Path, data: Path, **fields: object) -> None:
-    """A project with `experiments/tiny.py`, which both trackers follow, and a store of its own."""
+    """A project with `experiments/tiny.py`, which both trackers follow, with a separate store."""
     (project / "experiments").mkdir()
     shutil.copy(database, project / "mlflow.db")
     write_experiment(project / "experiments/tiny.py", data, trackers=("tensorboard", "mlflow"), **fields)
 
 
 def harness_there(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`harness ...` in a process of its own, with the project as its current folder and the project's own store."""
+    """`harness ...` in a separate process, with the project as its current folder and the project's own store."""
     environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
     command = [sys.executable, "-m", "harness", *arguments]
     done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, timeout=240)

@@ -110,7 +110,7 @@ class DataRecord:
 
 @dataclass(frozen=True)
 class PrecisionRecord:
-    """Number format of the arithmetic, and why it was chosen."""
+    """Dtype of the arithmetic, and why it was chosen."""
 
     name: Text
     reason: Text = ""

@@ -172,7 +172,7 @@ def _live_note(model: ModelPlan) -> list[str]:
 
 
 def _require_sendable(experiment: Experiment) -> None:
-    """Elsewhere than on Linux, loader processes start anew, and cannot find a function of an experiment file."""
+    """Elsewhere than on Linux, loader processes start again, and cannot find a function of an experiment file."""
     if sys.platform != "linux" and experiment.workers not in (0, "auto") and callable(experiment.augment):
         raise UsageError(
             "an augmentation of your own cannot be sent to loader processes",

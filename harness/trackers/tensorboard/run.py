@@ -18,7 +18,7 @@ from harness.util.files import as_text
 
 SIDES = ("train", "valid")
 PNG = b"\x89PNG\r\n\x1a\n"
-CURVES = 20  # classes with a precision-recall curve of their own, a fold: more cannot be looked at
+CURVES = 20  # classes with their own precision-recall curve in a fold; nobody looks at more
 NO_QUANTITY = {"fold", "time", "step", "epoch", "lr"}
 
 
