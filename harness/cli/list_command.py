@@ -71,11 +71,12 @@ def _study(folder: StudyFolder) -> dict[str, Any]:
 
     trials = folder.trials()  # those of this machine, whether the study has ended or not
     done = sum(trial.status in (Status.FINISHED, Status.PRUNED, Status.FAILED) for trial in trials)
-    complete = [trial.record for trial in trials if trial.status is Status.FINISHED and trial.record.accuracy]
+    finished = [trial.record for trial in trials if trial.status is Status.FINISHED]
+    complete = [(record.accuracy, record.n) for record in finished if record.accuracy is not None]
     result = f"study {folder.record.name}: {done} of {folder.record.trials} trials"
-    best = max(complete, key=lambda record: record.accuracy or 0.0, default=None)
+    best = max(complete, key=lambda pair: pair[0], default=None)
     if best is not None:
-        result += f", the best {100 * (best.accuracy or 0.0):.1f} % of {best.n}"
+        result += f", the best {100 * best[0]:.1f} % of {best[1]}"
     return {"study_dir": folder.path.as_posix(), "status": folder.status, "result": result}
 
 

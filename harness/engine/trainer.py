@@ -136,7 +136,7 @@ class Trainer:
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device) if isinstance(precision, str) else precision
         self.channels_last = channels_last
-        self._hooks = {event: [getattr(c, event) for c in self.callbacks if _overrides(c, event)] for event in EVENTS}
+        self._hooks = {event: [getattr(c, event) for c in self.callbacks if overrides(c, event)] for event in EVENTS}
 
     def fit(
         self, model: nn.Module, optimizer: Optimizer, train: Iterable[Any], valid: Iterable[Any] | None, epochs: int
@@ -291,10 +291,9 @@ def choose_device(asked: str | torch.device = "auto") -> torch.device:
 
 
 def _set_epoch(batches: Iterable[Any], epoch: int) -> None:
-    set_epoch = getattr(batches, "set_epoch", None)
-    if set_epoch is not None:
-        set_epoch(epoch)
+    getattr(batches, "set_epoch", lambda _: None)(epoch)
 
 
-def _overrides(callback: Callback, event: str) -> bool:
+def overrides(callback: Callback, event: str) -> bool:
+    """Whether a callback does something at an event."""
     return getattr(type(callback), event) is not getattr(Callback, event)

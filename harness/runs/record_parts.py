@@ -141,7 +141,7 @@ class FoldRecord:
 
 @dataclass(frozen=True)
 class TrialOf:
-    """Which trial of which study a run is."""
+    """The study that a trial's run belongs to, and the number of the trial."""
 
     name: Name
     id: RunId

@@ -147,15 +147,18 @@ class RunFolder(Folder[RunRecord]):
         self._predictions = {**self._read(), fold: predictions}
         write_table(self.path, [self._predictions[fold] for fold in sorted(self._predictions)])
 
-    def predictions(self) -> Predictions:
-        """All predictions so far; none before the first fold has ended. Raises UsageError if they are damaged."""
+    def predictions(self, fold: int | None = None) -> Predictions:
+        """All predictions so far, or those of one fold; none before it has ended. Raises UsageError if damaged."""
         parts = self._read()
+        if parts and fold is not None:
+            return parts.get(fold, Predictions.none(self.classes))
         if parts:
             return Predictions.join([parts[fold] for fold in sorted(parts)])
         path = self.path / CSV  # all that runs of version 0.1.0 have
         if path.is_file() and is_inside(path, self.path):
             with self._naming(path):
-                return self._of_its_classes(read_csv(path.read_bytes()))
+                whole = self._of_its_classes(read_csv(path.read_bytes()))
+            return whole if fold is None else whole.of_fold(fold)
         return Predictions.none(self.classes)
 
     def array_files(self) -> list[str]:

@@ -14,7 +14,7 @@ def draw_fold(folder: RunFolder, fold: int) -> None:
         from harness.plots.predictions import draw_confusions  # matplotlib takes half a second, and can wait
 
         name = f"{folder.record.name}, fold {fold}: confusion"
-        draw_confusions(folder.plots, name, folder.predictions().of_fold(fold), prefix=f"fold{fold}-")
+        draw_confusions(folder.plots, name, folder.predictions(fold), prefix=f"fold{fold}-")
 
 
 def draw_run(folder: RunFolder) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from harness.config.experiment import Experiment
 from harness.engine.contracts import forward_name
 from harness.engine.parts import Failed, failed_part
-from harness.engine.trainer import Callback
+from harness.engine.trainer import Callback, overrides
 from harness.errors import HarnessError, UserCodeError
 from harness.util.user_code import TRACEBACK, described, frame_of, is_ours, name_of, place_of, raised, reason
 
@@ -107,7 +107,7 @@ def _left_behind(experiment: Experiment, failed: Failed, error: BaseException) -
 
 def _overriding(experiment: Experiment, event: str) -> list[Callback]:
     """The experiment's callbacks that do something at an event."""
-    return [c for c in experiment.callbacks if getattr(type(c), event) is not getattr(Callback, event)]
+    return [c for c in experiment.callbacks if overrides(c, event)]
 
 
 def _hooks(callbacks: list[Callback], event: str) -> str:

@@ -22,7 +22,7 @@ from harness.config.fields import plain
 from harness.data.loading import Batches, ImageSource, Key, Source, Views
 from harness.data.pixels import DECODER
 from harness.data.transforms import Augment, augmentation, augmented, seeded
-from harness.engine.trainer import Callback, State, Trainer
+from harness.engine.trainer import Callback, State, Trainer, overrides
 from harness.errors import TrainingError
 from harness.models.prefix import CannotCutError, Cut, digest
 from harness.training.plan import Plan
@@ -107,7 +107,7 @@ def why_live(experiment: Experiment) -> str:
         return "augmentation is random: -s views=4 keeps 4 views of each image, -s augment=none one"
     if experiment.augment is not None and _identity(experiment.augment) is None:
         return "nothing tells whether the augmentation is still the same: give a function that stands in a file"
-    if any(type(callback).on_batch_start is not Callback.on_batch_start for callback in experiment.callbacks):
+    if any(overrides(callback, "on_batch_start") for callback in experiment.callbacks):
         return "a callback may replace the images of a batch"
     return ""
 

@@ -110,6 +110,7 @@ def frame_of(error: BaseException) -> str:
     return found
 
 
+@functools.lru_cache(maxsize=1024)
 def is_users(filename: str) -> bool:
     """Whether code of that file is the user's: not of Python, of an installed package, or of this one."""
     path = Path(filename)
@@ -131,14 +132,9 @@ def shown(path: str) -> str:
     return path
 
 
-@functools.lru_cache(maxsize=1024)
-def _is_users(filename: str) -> bool:
-    return is_users(filename)
-
-
 def _place(trace: TracebackType) -> str:
     filename = trace.tb_frame.f_code.co_filename
-    return f"{shown(filename)}:{trace.tb_lineno}" if _is_users(filename) else ""
+    return f"{shown(filename)}:{trace.tb_lineno}" if is_users(filename) else ""
 
 
 def _code_of(function: Any) -> CodeType | None:

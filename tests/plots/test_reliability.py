@@ -15,7 +15,7 @@ from tests.plots.conftest import points
 def test_draw_reliability_shows_each_bin_with_its_interval_and_its_images(
     tmp_path: Path, figures: list[Figure]
 ) -> None:
-    """Ten images at 80 %, of which six are right, and five at 100 %, of which all are."""
+    """Ten images at 80 %, six of them right, and five at 100 %, all of them right."""
     labels = np.array([1] * 6 + [0] * 4 + [1] * 5)
     probabilities = np.array([[0.2, 0.8]] * 10 + [[0.0, 1.0]] * 5)
     found = calibration(labels, probabilities)

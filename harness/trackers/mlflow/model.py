@@ -74,7 +74,7 @@ def _example(folder: RunFolder, saved: SavedModel, fold: int) -> torch.Tensor:
     try:
         if not folder.was_made_here:
             raise FileNotFoundError
-        paths = [root / path for path in folder.predictions().of_fold(fold).paths]
+        paths = [root / path for path in folder.predictions(fold).paths]
         squares = [resize(decode(path.read_bytes()), size) for path in (paths[0], paths[-1])]
         images = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2)
     except Exception:

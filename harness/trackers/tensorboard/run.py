@@ -74,7 +74,7 @@ class TensorBoard:
         side = f"fold{fold}/valid"
         for name in ("confusion", "confusion_normalised"):
             self._add_png(side, name, self._folder.plots / f"fold{fold}-{name}.png", step)
-        own = self._folder.predictions().of_fold(fold)
+        own = self._folder.predictions(fold)
         for place, name in enumerate(own.classes[:CURVES]):
             truth, scores = own.labels == place, own.probabilities[:, place]
             curve = self._summary.pr_curve(f"precision_recall/{as_text(name)}", truth, scores)
