@@ -97,7 +97,7 @@ class Terminated(BaseException):
 
 
 @contextlib.contextmanager
-def storing(
+def storage_errors(
     path: Path | str, fix: str = "choose another folder with --runs, or make this one writable"
 ) -> Iterator[None]:
     """Turns an OSError while `path` is written into a `StorageError` that says what the disk said."""
@@ -128,8 +128,8 @@ def show_uncaught() -> None:
         if not isinstance(error, HarnessError) or "--debug" in sys.argv:
             sys.__excepthook__(kind, error, trace)
             return
-        shown = (letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in str(error))
-        print("".join(shown), file=sys.stderr)
+        letters = (letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in str(error))
+        print("".join(letters), file=sys.stderr)
         sys.exit(error.exit_code)
 
     sys.excepthook = hook

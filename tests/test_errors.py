@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import DataError, HarnessError, StorageError, UsageError, nearest, storing
+from harness.errors import DataError, HarnessError, StorageError, UsageError, nearest, storage_errors
 
 
 def test_an_error_is_three_lines_whatever_its_texts_hold() -> None:
@@ -26,10 +26,10 @@ def test_nearest_names_only_what_is_near() -> None:
 
 
 def test_a_full_disk_is_told_from_a_folder_that_may_not_be_written() -> None:
-    with pytest.raises(StorageError, match="cannot be written") as full, storing("runs/x"):
+    with pytest.raises(StorageError, match="cannot be written") as full, storage_errors("runs/x"):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert "make room" in full.value.fix
-    with pytest.raises(StorageError) as readonly, storing("runs/x"):
+    with pytest.raises(StorageError) as readonly, storage_errors("runs/x"):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
     assert "--runs" in readonly.value.fix
 

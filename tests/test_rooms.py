@@ -33,7 +33,7 @@ TOOLS: dict[str, str | tuple[str, ...]] = {
     "dvc": "versioning/",
     "configobj": "versioning/remote.py",
     "detect_secrets": "doctor/secret_kinds.py",
-    "pydantic": ("util/checked.py", "versioning/forms.py", "models/forms.py", "runs/", "tuning/forms.py"),
+    "pydantic": ("util/schema.py", "versioning/schemas.py", "models/schemas.py", "runs/", "tuning/schemas.py"),
     "yaml": ("versioning/tracked.py", "config/settings_file.py"),
     "pathspec": "versioning/ignored.py",
     "filelock": "util/locks.py",

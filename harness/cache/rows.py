@@ -21,12 +21,12 @@ class Rows:
     """Rows by item: of an array in memory, or of a file."""
 
     def __init__(self, items: Sequence[str], take: Callable[[Array], Array]) -> None:
-        self._places = {item: place for place, item in enumerate(items)}
+        self._positions = {item: position for position, item in enumerate(items)}
         self._take = take
 
-    def places(self, items: Iterable[str]) -> list[int]:
+    def positions(self, items: Iterable[str]) -> list[int]:
         """Where the rows of `items` lie."""
-        return [self._places[item] for item in items]
+        return [self._positions[item] for item in items]
 
     def take(self, places: Sequence[int] | Array) -> Array:
         """A copy of the rows that lie there, in that order. Raises OSError where the disk does not give them."""
@@ -35,7 +35,7 @@ class Rows:
     def chunks(self, items: Sequence[str]) -> Iterator[Array]:
         """The rows of `items`, some at a time."""
         for start in range(0, len(items), CHUNK):
-            yield self.take(self.places(items[start : start + CHUNK]))
+            yield self.take(self.positions(items[start : start + CHUNK]))
 
 
 def in_memory(array: Array) -> Callable[[Array], Array]:

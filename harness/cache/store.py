@@ -21,7 +21,7 @@ import numpy as np
 from harness.cache.folder import cache_folder
 from harness.cache.recipe import FORMAT, Recipe
 from harness.cache.rows import Array, Rows, in_file, in_memory
-from harness.errors import StorageError, UsageError, storing
+from harness.errors import StorageError, UsageError, storage_errors
 from harness.util.files import write_whole
 from harness.util.locks import locked
 
@@ -50,10 +50,10 @@ class Entry:
 class Cache:
     """Entries in a folder, `limit` bytes of them; beyond that, those that were not used for longest go."""
 
-    def __init__(self, folder: Path, limit: int = LIMIT, say: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(self, folder: Path, limit: int = LIMIT, print_line: Callable[[str], None] = lambda _: None) -> None:
         self.folder = folder
         self.limit = limit
-        self._say = say
+        self._print_line = print_line
         self._opened: dict[str, Rows] = {}  # the last few, so that each fold need not check them again
 
     def rows(self, recipe: Recipe, items: Sequence[str], make: Make) -> Rows:
@@ -64,14 +64,14 @@ class Cache:
         """
         items = list(dict.fromkeys(items))
         key = recipe.key(items)
-        found = self._opened.pop(key, None)
-        if found is None:
-            found = self._read(key)
-            if found is not None:
-                self._say(f"found in the cache: {len(items)} {recipe.kind}, {recipe.about}")
-        found = found or self._made(key, recipe, items, make)
-        self._opened = {**dict(list(self._opened.items())[1 - OPENED :]), key: found}
-        return found
+        rows = self._opened.pop(key, None)
+        if rows is None:
+            rows = self._read(key)
+            if rows is not None:
+                self._print_line(f"found in the cache: {len(items)} {recipe.kind}, {recipe.about}")
+        rows = rows or self._made(key, recipe, items, make)
+        self._opened = {**dict(list(self._opened.items())[1 - OPENED :]), key: rows}
+        return rows
 
     def items(self, **parts: object) -> set[str]:
         """The items of entries whose recipe has these parts: of the last few that were used."""
@@ -80,13 +80,13 @@ class Cache:
 
     def entries(self) -> list[Entry]:
         """What is kept, the latest used first."""
-        found = []
+        entries = []
         for key, record in self._records():
             with contextlib.suppress(OSError):  # another process has just removed it
                 sizes = [(self.folder / f"{key}{suffix}").stat() for suffix in (".json", ".rows")]
                 size, used = sum(size.st_size for size in sizes), sizes[0].st_mtime
-                found.append(Entry(key, record["kind"], record["about"], len(record["items"]), size, used))
-        return found
+                entries.append(Entry(key, record["kind"], record["about"], len(record["items"]), size, used))
+        return entries
 
     def clear(self, begins: Sequence[str] = ()) -> int:
         """Removes the entries whose keys begin so, or all and whatever was left unfinished. Returns how many entries.
@@ -100,7 +100,7 @@ class Cache:
                     f"no entry begins with {begin!r}", f"looked in {self.folder}", "harness cache, for those there are"
                 )
         gone = [key for key in keys if not begins or key.startswith(tuple(begins))]
-        with storing(self.folder):
+        with storage_errors(self.folder):
             for path in list(self.folder.glob("*")) if self.folder.is_dir() else ():
                 if OURS.fullmatch(path.name) and path.is_file() and (not begins or path.stem in gone):
                     _remove(path)
@@ -115,13 +115,15 @@ class Cache:
             with locked(lock, required=False) as alone:
                 if alone:
                     return self._read(key) or self._write(key, recipe, items, make)
-            self._say(f"another process computes the {recipe.kind} of {recipe.about}: waiting for it")
+            self._print_line(f"another process computes the {recipe.kind} of {recipe.about}: waiting for it")
             with locked(lock, wait=True, required=False):
                 return self._read(key) or self._write(key, recipe, items, make)
         except (OSError, StorageError) as error:
             cause = error.__cause__ if isinstance(error, StorageError) else error
             why = getattr(cause, "strerror", None) or cause
-            self._say(f"note: {recipe.kind} cannot be kept in {self.folder} ({why}): they are for this run alone")
+            self._print_line(
+                f"note: {recipe.kind} cannot be kept in {self.folder} ({why}): they are for this run alone"
+            )
             return Rows(items, in_memory(np.concatenate(list(make(items)))))
 
     def _read(self, key: str) -> Rows | None:
@@ -144,7 +146,7 @@ class Cache:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except BROKEN as error:
-            self._say(f"note: {path} is damaged ({error}), and is made again")
+            self._print_line(f"note: {path} is damaged ({error}), and is made again")
             return None
 
     def _write(self, key: str, recipe: Recipe, items: Sequence[str], make: Make) -> Rows:
@@ -154,7 +156,7 @@ class Cache:
         order = [*shared, *missing]
         chunks = itertools.chain(relative.chunks(list(shared)) if relative else (), make(missing) if missing else ())
         part = self.folder / f"{key}-{secrets.token_hex(4)}.part"
-        with storing(part):
+        with storage_errors(part):
             try:
                 with part.open("xb") as file:
                     checksum, like = 0, None
@@ -182,10 +184,10 @@ class Cache:
         }
         write_whole(self.folder / f"{key}.json", json.dumps(record).encode())
         self._prune(key)
-        found = self._read(key)
-        if found is None:
+        rows = self._read(key)
+        if rows is None:
             raise OSError("what was written cannot be read")
-        return found
+        return rows
 
     def _relative(self, recipe: Recipe, items: Sequence[str]) -> tuple[Rows | None, dict[str, None]]:
         """The entry of the same recipe that has most of `items`, and those that it has."""
@@ -239,7 +241,7 @@ class Cache:
                     yield path.stem, record
 
 
-def open_cache(say: Callable[[str], None] = lambda _: None) -> Cache:
+def open_cache(print_line: Callable[[str], None] = lambda _: None) -> Cache:
     """This user's cache, in `cache_folder()`, of $HARNESS_CACHE_GB, or 20.
 
     Raises UsageError where that is no number.
@@ -254,7 +256,7 @@ def open_cache(say: Callable[[str], None] = lambda _: None) -> Cache:
         raise UsageError(
             f"HARNESS_CACHE_GB={limit} is no size", "it takes a number from 0 up", "HARNESS_CACHE_GB=20"
         ) from error
-    return Cache(folder, size, say)
+    return Cache(folder, size, print_line)
 
 
 def _remove(path: Path) -> None:

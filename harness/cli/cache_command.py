@@ -28,8 +28,8 @@ def command(context: click.Context, as_json: bool) -> None:
     entries = cache.entries()
     total = sum(entry.bytes for entry in entries)
     if as_json:
-        found = {"folder": str(cache.folder), "limit": cache.limit, "bytes": total}
-        echo_json(found | {"entries": [dataclasses.asdict(entry) for entry in entries]})
+        summary = {"folder": str(cache.folder), "limit": cache.limit, "bytes": total}
+        echo_json(summary | {"entries": [dataclasses.asdict(entry) for entry in entries]})
         return
     for entry in entries:
         used = f"{datetime.fromtimestamp(entry.used):%Y-%m-%d %H:%M}"

@@ -35,17 +35,17 @@ def promote(run: str, data: str | None, force: bool, trust: bool, runs: str, as_
     from harness.workflows.promote import promote as make
 
     made = make(run, data, force=force, trusted=trust, runs=Path(runs))
-    notes = _kept(made.champion.record, made.run.path, trust)
+    notes = _version_notes(made.champion.record, made.run.path, trust)
     record = made.champion.record
     if as_json:
         echo_json({**to_plain(record), "notes": notes})
         return
     rows = {
         "model": f"{made.champion.checkpoint}, fold {record.checkpoint.fold} of {made.run.id}",
-        "accuracy": f"{made.verdict.accuracy} on {made.verdict.images.root}",
-        "gate": _gate(made.verdict.passed, made.verdict.min_accuracy),
+        "accuracy": f"{made.evaluation.accuracy} on {made.evaluation.images.root}",
+        "gate": _gate(made.evaluation.passed, made.evaluation.min_accuracy),
         "compared": str(made.comparison) if made.comparison else _no_comparison(record),
-        **{f"note {i}": note for i, note in enumerate(made.verdict.notes, start=1)},
+        **{f"note {i}": note for i, note in enumerate(made.evaluation.notes, start=1)},
     }
     _print(f"champion {record.number}: {record.run.name}", rows, notes)
 
@@ -94,11 +94,11 @@ def rollback() -> None:
     from harness.runs.champion import rollback as back
 
     champion = back()
-    notes = _kept(champion.record, None)
+    notes = _version_notes(champion.record, None)
     _print(f"champion {champion.number} again: {champion.record.run.name}", _rows(champion.record), notes)
 
 
-def _kept(record: ChampionRecord, run: Path | None, trusted: bool = False) -> list[str]:
+def _version_notes(record: ChampionRecord, run: Path | None, trusted: bool = False) -> list[str]:
     """What became of the champion beyond its folder: MLflow's alias, DVC's version. Neither undoes a promotion."""
     return [*_registered(record, run, trusted), *_versioned()]
 
@@ -111,16 +111,16 @@ def _registered(record: ChampionRecord, run: Path | None, trusted: bool) -> list
     if not installed("mlflow"):
         return []
     from harness.trackers.mlflow import registry
-    from harness.workflows.own_model import own_function
+    from harness.workflows.experiment_copy import model_function
 
     version = record.registry.version
     try:
         if version is None and run is not None:
-            version = registry.register(run, record, own_function(run / "checkpoints" / "model", trusted))
+            version = registry.register(run, record, model_function(run / "checkpoints" / "model", trusted))
             note_version(record, version)
         if version is None:
             return ["not in MLflow's registry: it was not there when it was promoted"]
-        registry.point(version)
+        registry.set_alias(version)
     except HarnessError as error:
         return [f"not in MLflow's registry: {error.what}: {error.why} ({error.fix})"]
     return [f"models:/{registry.NAME}@{registry.ALIAS} is version {version} in MLflow"]

@@ -32,8 +32,8 @@ def demo(folder: str, force: bool) -> None:
     from harness.data.demo import draw_demo
 
     counts, drawn = draw_demo(Path(folder), force=force)
-    told = ", ".join(f"{name} {count}" for name, count in counts.items())
-    echo(f"{folder}: {told} images {'drawn' if drawn else 'are there already (--force draws them anew)'}")
+    counted = ", ".join(f"{name} {count}" for name, count in counts.items())
+    echo(f"{folder}: {counted} images {'drawn' if drawn else 'are there already (--force draws them again)'}")
     if drawn:
         _keep(Path(folder))
     echo("next: harness run quickstart")
@@ -63,10 +63,12 @@ def pull(paths: tuple[str, ...], force: bool) -> None:
     from harness.versioning.tracked import tracked_files
 
     files = tracked_files(paths)
-    found = fetch(files, force=force)
-    changed = sorted({path.rstrip("/\\") for word in ("added", "modified", "deleted") for path in found.get(word, [])})
+    fetched = fetch(files, force=force)
+    changed = sorted(
+        {path.rstrip("/\\") for kind in ("added", "modified", "deleted") for path in fetched.get(kind, [])}
+    )
     became = f"{', '.join(changed)} as it says" if changed else "all was as it says"
-    echo(f"{', '.join(map(str, files))}: {found['fetched']} files fetched; {became}")
+    echo(f"{', '.join(map(str, files))}: {fetched['fetched']} files fetched; {became}")
 
 
 @command.command(short_help="Draw or pull what is not here yet.")
@@ -134,8 +136,8 @@ def track(path: str) -> None:
             continue
         echo(f"{tracked.path}: {tracked.md5}{files}")
         rule = file.with_name(".gitignore")  # into which DVC has written, unless git ignored it already
-        kept = f"{file} {rule}" if rule.is_file() else str(file)
-        echo(f'next: git add {kept}; git commit -m "..."   keeps the version; harness data push   sends the files')
+        written = f"{file} {rule}" if rule.is_file() else str(file)
+        echo(f'next: git add {written}; git commit -m "..."   keeps the version; harness data push   sends the files')
 
 
 @command.command(short_help="Say or show where data and models are kept.")

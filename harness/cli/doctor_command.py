@@ -35,23 +35,23 @@ def command(as_json: bool, install_hook: bool, staged: bool, secrets: bool) -> N
         return
     from harness.doctor.finding import PROBLEM, WARNING
 
-    found = []
+    findings = []
     for finding in _secrets() if secrets else _everything():
-        found.append(finding)
+        findings.append(finding)
         if not as_json:
             echo(f"{finding.word:<8} {finding.subject:<16} {finding.text}")
             if finding.word != "ok":
                 echo(f"{'':<8} {'':<16} try: {finding.fix}")
-    problems = [finding for finding in found if finding.word == PROBLEM]
-    warnings = sum(finding.word == WARNING for finding in found)
+    problems = [finding for finding in findings if finding.word == PROBLEM]
+    warnings = sum(finding.word == WARNING for finding in findings)
     if as_json:
-        echo_json({"ok": not problems, "findings": [finding.to_dict() for finding in found]})
+        echo_json({"ok": not problems, "findings": [finding.to_dict() for finding in findings]})
     elif not problems and not secrets:
         some = f"nothing is broken; {warnings} warning{'s' * (warnings > 1)}"
         echo("", some if warnings else "everything is there")
     if problems:
         raise RemoteError(
-            f"{len(problems)} of {len(found)} findings are problems",
+            f"{len(problems)} of {len(findings)} findings are problems",
             "; ".join(finding.subject for finding in problems),
             "what stands below each",
         )
@@ -64,20 +64,20 @@ def _secrets() -> Iterator[Finding]:
 
 
 def _everything() -> Iterator[Finding]:
-    from harness.doctor.every import examine
+    from harness.doctor.checks import run_checks
 
-    return examine()
+    return run_checks()
 
 
 def _refuse_staged() -> None:
     from harness.doctor.leaks import in_index
 
-    found = in_index()
-    if found:
-        files = " ".join(sorted({quote(leak.path) for leak in found}))
+    leaks = in_index()
+    if leaks:
+        files = " ".join(sorted({quote(leak.path) for leak in leaks}))
         raise UsageError(
             "this commit is refused: it holds a secret",
-            "; ".join(map(str, found)),
+            "; ".join(map(str, leaks)),
             f"git rm --cached {files}, and keep it outside the project; "
             "or end the line with # pragma: allowlist secret, if it is none",
         )

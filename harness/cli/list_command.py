@@ -51,19 +51,17 @@ def command(runs: str, count: int, as_json: bool) -> None:
 def _experiment(path: Path) -> dict[str, Any]:
     from harness.config.experiment_file import load
     from harness.config.experiment_text import read_text
-    from harness.config.fields import plain
+    from harness.config.fields import json_value
 
-    shown = {"model", "freeze", "image_size", "lr", "batch_size", "folds", "epochs"}
+    main_fields = {"model", "freeze", "image_size", "lr", "batch_size", "folds", "epochs"}
     try:
-        e = read_text(path, shown) or load(path)
+        e = read_text(path, main_fields) or load(path)
     except HarnessError as error:
         return {"file": path.as_posix(), "about": f"cannot be loaded: {error.what}"}
     folds = f"{e.folds} folds" if e.folds else "hold-out"
     freeze = {True: "frozen", False: "not frozen"}[e.freeze] if isinstance(e.freeze, bool) else f"frozen to {e.freeze}"
-    about = (
-        f"{plain(e.model)}, {freeze}, {e.image_size} px, lr {e.lr:g}, batch {e.batch_size}, {folds} x {e.epochs} epochs"
-    )
-    return {"file": path.as_posix(), "about": about}
+    settings = f"{e.image_size} px, lr {e.lr:g}, batch {e.batch_size}, {folds} x {e.epochs} epochs"
+    return {"file": path.as_posix(), "about": f"{json_value(e.model)}, {freeze}, {settings}"}
 
 
 def _study(folder: StudyFolder) -> dict[str, Any]:

@@ -20,7 +20,7 @@ import click
 from harness.cli.output import echo
 from harness.errors import HarnessError, Terminated, UsageError, UserCodeError, nearest
 from harness.util.addresses import addresses, without_secrets
-from harness.util.user_code import OURS, TRACEBACK, frame_of, shown
+from harness.util.user_code import OURS, TRACEBACK, frame_of, short_path
 from harness.version import __version__
 
 VERBS = {
@@ -45,8 +45,8 @@ trust_option = click.option(
 )
 
 
-class Verbs(click.Group):
-    """Verbs that are imported when they are called, so that help and mistakes are answered at once."""
+class Commands(click.Group):
+    """Commands that are imported when they are called, so that help and mistakes are answered at once."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)
@@ -71,7 +71,7 @@ class Verbs(click.Group):
             formatter.write_dl(list(VERBS.items()))
 
 
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="harness")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error. Goes anywhere on the line.")
 def harness(debug: bool) -> None:
@@ -143,7 +143,7 @@ def _leave(code: int) -> NoReturn:
 
 def run_file(path: str) -> NoReturn:
     """What an experiment file ends with, so that `python experiments/x.py [options]` is `harness run` of that file."""
-    main(["run", shown(path), *sys.argv[1:]])
+    main(["run", short_path(path), *sys.argv[1:]])
 
 
 def _failed(error: HarnessError, debug: bool, code: int, known: Sequence[str]) -> int:
@@ -181,7 +181,7 @@ def _unforeseen(error: BaseException, known: Sequence[str]) -> HarnessError:
     frames = traceback.extract_tb(error.__traceback__)
     frame = next((f for f in reversed(frames) if Path(f.filename).is_relative_to(OURS)), frames[-1])
     return HarnessError(
-        f"harness itself failed at {shown(frame.filename)}:{frame.lineno}",
+        f"harness itself failed at {short_path(frame.filename)}:{frame.lineno}",
         why,
         "report it on the project's page, under Issues, with what the same command with --debug prints",
     )

@@ -33,17 +33,17 @@ def command(run: str, dry_run: bool, trust: bool, device: str, runs: str, as_jso
     champion = named_so(run)
     old = find_run(run, Path(runs)) if champion is None else RunFolder.open(champion.run)
     plan = planned(old, device, trust)
-    found = differences(old, plan)
-    told = [str(each) for each in found] or ["nothing: code, data, versions and device are those of the run"]
+    changes = differences(old, plan)
+    lines = [str(each) for each in changes] or ["nothing: code, data, versions and device are those of the run"]
     notes = [
         "  settings   those of the run, from its own copy of the experiment",
-        *(f"  differs    {text}" for text in told),
+        *(f"  differs    {text}" for text in lines),
     ]
     echo(*plan.lines(), *([] if dry_run and not as_json else notes), err=True)
-    said = {"run_dir": str(old.path), "differs": [dataclasses.asdict(each) for each in found]}
+    output = {"run_dir": str(old.path), "differs": [dataclasses.asdict(each) for each in changes]}
     if dry_run:
         if as_json:
-            echo_json(said)
+            echo_json(output)
         else:
             echo(*notes)
         return
@@ -51,7 +51,7 @@ def command(run: str, dry_run: bool, trust: bool, device: str, runs: str, as_jso
     new.update(reproduces=old.id)
     outcome = compare(old, new)
     if as_json:
-        echo_json({**said, "again": str(new.path), "outcome": outcome.word, **dataclasses.asdict(outcome)})
+        echo_json({**output, "again": str(new.path), "outcome": outcome.word, **dataclasses.asdict(outcome)})
     else:
         rows = {
             "then": f"{outcome.then}, {old.path}",

@@ -52,16 +52,16 @@ def command(
     as_json: bool,
 ) -> None:
     """Train EXPERIMENT, a file or the name of one in experiments/, by stratified cross-validation."""
-    from harness.config.experiment_file import find, folder_name, load
+    from harness.config.experiment_file import ExperimentFile, find, folder_name
     from harness.config.settings_file import read_settings
 
-    found = None
+    result = None
     with contextlib.redirect_stdout(sys.stderr), contextlib.ExitStack() as start:
         # what an experiment's own code prints is no result
         start.enter_context(cli.without_collecting())
-        path = find(experiment)
+        file = ExperimentFile.run(find(experiment))
         typed = {} if set_from is None else read_settings(set_from)
-        chosen = load(path).override(typed | parse_settings(settings)).named(folder_name(path.stem))
+        chosen = file.experiment.override(typed | parse_settings(settings)).named(folder_name(file.path.stem))
         follower = None if dry_run else start_early(chosen.trackers)
         from harness.workflows.crossval import cross_validate
         from harness.workflows.make_plan import make_plan
@@ -70,17 +70,17 @@ def command(
         if require_clean:
             from harness.runs import provenance
 
-            provenance.require_clean(provenance.git_state(), plan.dvc, plan.images.root, path)
+            provenance.require_clean(provenance.git_state(), plan.dvc, plan.images.root, file.path)
         if fast_dev_run:
             plan = plan.shortened()
         with contextlib.suppress(OSError):  # whoever read stderr has left; that must not end the run
             echo(*plan.lines(), err=True)
         start.close()
         if not dry_run:
-            found = cross_validate(
-                plan, runs=runs, source=path, follower=follower, out=None if out is None else Path(out)
+            result = cross_validate(
+                plan, runs=runs, source=file, follower=follower, out=None if out is None else Path(out)
             )
-    if found is None:
+    if result is None:
         if as_json:
             echo_json(_resolved(chosen), indent=2)
         else:
@@ -88,14 +88,14 @@ def command(
         return
     from harness.runs.run_folder import RunFolder
 
-    trackers = RunFolder.open(found.run_dir).record.trackers
+    trackers = RunFolder.open(result.run_dir).record.trackers
     seconds = time.perf_counter() - STARTED
     if as_json:
-        status = {"run_dir": str(found.run_dir), "status": "finished", "fast_dev_run": fast_dev_run}
+        status = {"run_dir": str(result.run_dir), "status": "finished", "fast_dev_run": fast_dev_run}
         status |= {"trackers": trackers}
-        echo_json({**status, **found.to_dict(), "seconds": round(seconds, 3)})
+        echo_json({**status, **result.to_dict(), "seconds": round(seconds, 3)})
         return
-    echo(*_summary(found, seconds, experiment, fast_dev_run, trackers))
+    echo(*_summary(result, seconds, experiment, fast_dev_run, trackers))
 
 
 def parse_settings(settings: tuple[str, ...]) -> dict[str, str]:
@@ -131,24 +131,24 @@ def _shown(value: Any) -> str:
 
 
 def _summary(
-    found: CrossValidation, seconds: float, typed: str, fast_dev_run: bool, trackers: dict[str, str]
+    crossval: CrossValidation, seconds: float, typed: str, fast_dev_run: bool, trackers: dict[str, str]
 ) -> list[str]:
     """The last block of a run: what happened, where everything lies, what to type next."""
     from harness.runs.run_folder import COMPLETE, RunFolder
 
-    experiment, numbers = found.experiment, found.to_dict()
-    headline = f"{'out-of-fold' if experiment.folds else 'hold-out'} accuracy {found.accuracy}"
+    experiment, numbers = crossval.experiment, crossval.to_dict()
+    headline = f"{'out-of-fold' if experiment.folds else 'hold-out'} accuracy {crossval.accuracy}"
     if fast_dev_run:
         headline = "everything works; the numbers of a fast dev run mean nothing"
-    folds = ", ".join(f"{100 * result.accuracy.value:.1f}" for result in found.results) + " %"
-    if len(found.results) > 1:
+    folds = ", ".join(f"{100 * result.accuracy.value:.1f}" for result in crossval.results) + " %"
+    if len(crossval.results) > 1:
         folds += f": mean {100 * numbers['mean']:.2f} %, standard deviation {100 * numbers['deviation']:.2f}"
-    guessing = f"{100 * found.baseline:.1f} % by always naming the most frequent class"
-    if found.accuracy.interval[0] <= found.baseline:
+    guessing = f"{100 * crossval.baseline:.1f} % by always naming the most frequent class"
+    if crossval.accuracy.interval[0] <= crossval.baseline:
         guessing += ", which this run does not clearly beat"
-    best = ", ".join(f"{result.best_epoch} of {len(result.history)}" for result in found.results)
-    by_id = found.run_dir.parts[0] == "runs" and found.run_dir.name == RunFolder.open(found.run_dir).id
-    named = found.run_dir.name if by_id else found.run_dir  # elsewhere an id says too little
+    best = ", ".join(f"{result.best_epoch} of {len(result.history)}" for result in crossval.results)
+    by_id = crossval.run_dir.parts[0] == "runs" and crossval.run_dir.name == RunFolder.open(crossval.run_dir).id
+    named = crossval.run_dir.name if by_id else crossval.run_dir  # elsewhere an id says too little
     after = {"harness ui": "all runs in the browser: TensorBoard and MLflow"} if trackers else {}
     if experiment.tests_other_data:
         after[f"harness test {named} --data FOLDER"] = "its best fold's model on images that it has not seen"
@@ -160,12 +160,20 @@ def _summary(
         ("guessing", guessing),
         ("folds" if experiment.folds else "accuracy", folds),
         ("best epochs", best),
-        *(("stopped", f"fold {result.fold}: {result.stop_reason}") for result in found.results if result.stop_reason),
-        ("time", f"{seconds:.0f} s, of which training {found.fit_seconds:.0f} s"),
-        ("run folder", str(found.run_dir)),
-        ("checkpoints", str(found.results[0].checkpoint.parent)),
-        ("plots", str(found.run_dir / "plots")),
-        *(("missed by", f"{name}: harness sync {found.run_dir}") for name, has in trackers.items() if has != COMPLETE),
+        *(
+            ("stopped", f"fold {result.fold}: {result.stop_reason}")
+            for result in crossval.results
+            if result.stop_reason
+        ),
+        ("time", f"{seconds:.0f} s, of which training {crossval.fit_seconds:.0f} s"),
+        ("run folder", str(crossval.run_dir)),
+        ("checkpoints", str(crossval.results[0].checkpoint.parent)),
+        ("plots", str(crossval.run_dir / "plots")),
+        *(
+            ("missed by", f"{name}: harness sync {crossval.run_dir}")
+            for name, has in trackers.items()
+            if has != COMPLETE
+        ),
         *(("" if i else "next", f"{command:<44}  {what}") for i, (command, what) in enumerate(after.items())),
     ]
     return ["", f"{experiment.name}: {headline}", *(f"  {name:<11}  {text}" for name, text in rows)]

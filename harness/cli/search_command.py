@@ -20,12 +20,12 @@ from harness.cli.run_command import parse_settings
 from harness.errors import RemoteError, StoppedError, Terminated, UsageError
 from harness.trackers.follower import start_early
 from harness.util.addresses import typed_without_secrets
-from harness.util.checked import NAME
 from harness.util.processes import python_module
+from harness.util.schema import NAME
 
 if TYPE_CHECKING:
-    from harness.tuning.job import Job
-    from harness.tuning.result import Found
+    from harness.tuning.result import StudyResult
+    from harness.tuning.search_plan import SearchPlan
     from harness.tuning.study import Study
 
 TIME = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")
@@ -62,7 +62,7 @@ def command(experiment: str, settings: tuple[str, ...], limit: str | None, **opt
 
     The same command goes on with a study that was cut off. Machines that share --storage share the study.
     """
-    from harness.config.experiment_file import find, folder_name, load
+    from harness.config.experiment_file import ExperimentFile, find, folder_name
 
     name = options.pop("name")
     if name is not None and NAME.fullmatch(name) is None:
@@ -77,74 +77,75 @@ def command(experiment: str, settings: tuple[str, ...], limit: str | None, **opt
     worker, workers = options.pop("worker"), options.pop("workers")
     dry_run, as_json = options.pop("dry_run"), options.pop("as_json")
     with contextlib.redirect_stdout(sys.stderr), cli.without_collecting():
-        path = find(experiment)
-        chosen = load(path).override(parse_settings(settings)).named(folder_name(path.stem))
+        file = ExperimentFile.run(find(experiment))
+        chosen = file.experiment.override(parse_settings(settings)).named(folder_name(file.path.stem))
         follower = None if dry_run or worker else start_early(chosen.trackers)
+        from harness.tuning.prepare import Begin, SearchOptions, plan_lines, prepare_search
         from harness.tuning.progress import Deadline, Progress
-        from harness.tuning.searching import Options, plan_lines, prepare
 
-        asked = Options(study=name or "", **{**options, "runs": Path(options["runs"])})
-        job, study = prepare(path, chosen, asked, begin="never" if dry_run else "elsewhere" if worker else "now")
+        begin: Begin = "never" if dry_run else "elsewhere" if worker else "now"
+        asked = SearchOptions(study=name or "", **{**options, "runs": Path(options["runs"])})
+        search, study = prepare_search(file, chosen, asked, begin=begin)
         if not worker:
             with contextlib.suppress(OSError):  # whoever read stderr has left
-                echo(*plan_lines(job, study, workers), err=True)
+                echo(*plan_lines(search, study, workers), err=True)
     if dry_run:
         if as_json:
-            echo_json({"study": study.name, "trials": job.total, "space": job.folder.record.space})
+            echo_json({"study": study.name, "trials": search.total, "space": search.folder.record.space})
         return
     with contextlib.redirect_stdout(sys.stderr):
-        progress = Progress(job.total, len(job.plan.splits), workers, quiet=worker)
+        progress = Progress(search.total, len(search.plan.splits), workers, quiet=worker)
         deadline = Deadline(seconds)
         if worker:
-            _be_worker(job, study, deadline, progress)
+            _be_worker(search, study, deadline, progress)
             return
-        from harness.tuning.searching import shown_to_mlflow
+        from harness.tuning.conclude import mirrored_to_mlflow
 
-        with shown_to_mlflow(job, follower), _told_how_to_go_on():
-            found = _search(job, study, deadline, progress, workers, asked.storage)
+        with mirrored_to_mlflow(search, follower), _explain_resume():
+            result = _search(search, study, deadline, progress, workers, asked.storage)
     if as_json:
-        plain = {"study": study.name, "folder": str(job.folder.path), **found.to_dict()}
+        plain = {"study": study.name, "folder": str(search.folder.path), **result.to_dict()}
         echo_json({**plain, "seconds": round(time.perf_counter() - STARTED, 3)})
         return
     from harness.tuning.report import report
 
-    echo(*report(job, study, found, time.perf_counter() - STARTED, _longer(job.total)))
+    echo(*report(search, study, result, time.perf_counter() - STARTED, _longer(search.total)))
 
 
-def _search(job: Job, study: Study, deadline: Any, progress: Any, workers: int, storage: str) -> Found:
+def _search(search: SearchPlan, study: Study, deadline: Any, progress: Any, workers: int, storage: str) -> StudyResult:
     from harness.runs.record_parts import Status
-    from harness.tuning.searching import conclude
+    from harness.tuning.conclude import conclude_search
     from harness.tuning.trial import Paused
-    from harness.tuning.worker import work
-    from harness.tuning.workers import supervise
+    from harness.tuning.trial_loop import run_trials
+    from harness.tuning.worker_processes import supervise
 
     try:
         with contextlib.closing(progress):
             if workers == 1:
-                work(job, study, deadline, progress)
+                run_trials(search, study, deadline, progress)
             else:
                 supervise(study, _worker_command(), workers, storage, progress)
     except (KeyboardInterrupt, Terminated) as error:
         if isinstance(error, Paused):
-            conclude(job, study, Status.INTERRUPTED, error)
+            conclude_search(search, study, Status.INTERRUPTED, error)
         else:
-            job.folder.update(status=Status.INTERRUPTED)
+            search.folder.update(status=Status.INTERRUPTED)
         raise
     except Exception as error:
-        job.folder.update(status=Status.FAILED)
+        search.folder.update(status=Status.FAILED)
         with contextlib.suppress(RemoteError):  # the storage may be what has failed
-            conclude(job, study, Status.FAILED, error)
+            conclude_search(search, study, Status.FAILED, error)
         raise
-    return conclude(job, study, Status.FINISHED)
+    return conclude_search(search, study, Status.FINISHED)
 
 
-def _be_worker(job: Job, study: Study, deadline: Any, progress: Any) -> None:
-    from harness.tuning.worker import work
-    from harness.tuning.workers import end_with_parent
+def _be_worker(search: SearchPlan, study: Study, deadline: Any, progress: Any) -> None:
+    from harness.tuning.trial_loop import run_trials
+    from harness.tuning.worker_processes import end_with_parent
 
     end_with_parent()
     with contextlib.closing(progress):
-        work(job, study, deadline, progress)
+        run_trials(search, study, deadline, progress)
 
 
 def _worker_command() -> list[str]:
@@ -154,7 +155,7 @@ def _worker_command() -> list[str]:
 
 
 @contextlib.contextmanager
-def _told_how_to_go_on() -> Iterator[None]:
+def _explain_resume() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
@@ -182,9 +183,9 @@ def _longer(trials: int) -> str:
 def _seconds(limit: str | None) -> float | None:
     if limit is None:
         return None
-    found = TIME.fullmatch(limit.strip())
-    if found is None:
+    match = TIME.fullmatch(limit.strip())
+    if match is None:
         raise UsageError(
             f"--time {limit} is no time", "it is a number of seconds, or one with s, m or h behind it", "--time 20m"
         )
-    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]

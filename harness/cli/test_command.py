@@ -10,11 +10,11 @@ import click
 
 from harness.cli import main as cli
 from harness.cli.output import echo, echo_json
-from harness.errors import UsageError, storing
+from harness.errors import UsageError, storage_errors
 from harness.util.escape import markdown
 
 if TYPE_CHECKING:
-    from harness.workflows.test import Verdict
+    from harness.workflows.test import Evaluation
 
 FEW_CLASSES = 10  # whose confusion matrix is also printed; of more, the picture is better
 
@@ -65,15 +65,15 @@ def command(
     names = _class_names(classes)
     from harness.models.saved import load_model
     from harness.runs.champion import named_so
-    from harness.workflows.own_model import own_function
-    from harness.workflows.test import find_checkpoint, judge
+    from harness.workflows.experiment_copy import model_function
+    from harness.workflows.test import evaluate, find_checkpoint
 
     champion = named_so(model)
     path = find_checkpoint(model, Path(runs)) if champion is None else champion.checkpoint
     saved = load_model(
-        path, classes=names, architecture=architecture, image_size=image_size, function=own_function(path, trust)
+        path, classes=names, architecture=architecture, image_size=image_size, function=model_function(path, trust)
     )
-    verdict = judge(
+    evaluation = evaluate(
         saved,
         path,
         data,
@@ -86,13 +86,13 @@ def command(
         out=None if out is None else Path(out),
     )
     if summary is not None:
-        with storing(summary, "--summary with another file"), summary.open("a", encoding="utf-8") as file:
-            file.write("\n".join(_markdown(verdict, path)) + "\n")
+        with storage_errors(summary, "--summary with another file"), summary.open("a", encoding="utf-8") as file:
+            file.write("\n".join(_markdown(evaluation, path)) + "\n")
     if as_json:
-        echo_json({"run_dir": str(verdict.run_dir), "checkpoint": str(path), **verdict.to_dict()})
+        echo_json({"run_dir": str(evaluation.run_dir), "checkpoint": str(path), **evaluation.to_dict()})
     else:
-        echo(*_report(verdict, path))
-    verdict.require_passed()
+        echo(*_report(evaluation, path))
+    evaluation.require_passed()
 
 
 def _class_names(typed: str | None) -> list[str] | None:
@@ -108,46 +108,47 @@ def _class_names(typed: str | None) -> list[str] | None:
     return names
 
 
-def _report(verdict: Verdict, path: Path) -> list[str]:
-    found, saved = verdict.to_dict(), verdict.model
-    counts = ", ".join(f"{name} {count}" for name, count in verdict.images.counts().items())
-    accuracy = verdict.accuracy
+def _report(evaluation: Evaluation, path: Path) -> list[str]:
+    numbers, saved = evaluation.to_dict(), evaluation.model
+    counts = ", ".join(f"{name} {count}" for name, count in evaluation.images.counts().items())
+    accuracy = evaluation.accuracy
     wrong = accuracy.n - accuracy.right
     rows = [
         ("model", f"{path}: {saved.architecture.rpartition(':')[2]} at {saved.transform.image_size} px"),
-        ("data", f"{verdict.images.root}: {accuracy.n} images ({counts})"),
-        *(("note", note) for note in verdict.notes),
+        ("data", f"{evaluation.images.root}: {accuracy.n} images ({counts})"),
+        *(("note", note) for note in evaluation.notes),
         ("accuracy", str(accuracy)),
-        ("wrong", f"{100 * found['misclassification_rate']:.1f} % misclassified, {wrong} of {accuracy.n}"),
-        ("loss", f"{verdict.loss:.4f}, the mean cross-entropy"),
+        ("wrong", f"{100 * numbers['misclassification_rate']:.1f} % misclassified, {wrong} of {accuracy.n}"),
+        ("loss", f"{evaluation.loss:.4f}, the mean cross-entropy"),
     ]
     return [
         *(f"{name:<10}  {text}" for name, text in rows),
         "",
-        *_class_table(verdict),
+        *_class_table(evaluation),
         "",
-        *_confusion_table(verdict),
-        f"{'written to':<10}  {verdict.run_dir}: metrics.json, predictions.csv, plots/",
-        f"{'gate':<10}  {_gate(verdict)}",
+        *_confusion_table(evaluation),
+        f"{'written to':<10}  {evaluation.run_dir}: metrics.json, predictions.csv, plots/",
+        f"{'gate':<10}  {_gate(evaluation)}",
     ]
 
 
-def _markdown(verdict: Verdict, path: Path) -> list[str]:
+def _markdown(evaluation: Evaluation, path: Path) -> list[str]:
     """The result for a page: the gate, the accuracy, the confusion matrix, and each class."""
-    names, accuracy = [markdown(name) for name in verdict.model.classes], verdict.accuracy
+    names, accuracy = [markdown(name) for name in evaluation.model.classes], evaluation.accuracy
+    outcome = "Passed" if evaluation.passed else "Failed"
     return [
-        f"## {'Passed' if verdict.passed else 'Failed'}: {markdown(path.name)} on {markdown(str(verdict.images.root))}",
+        f"## {outcome}: {markdown(path.name)} on {markdown(str(evaluation.images.root))}",
         "",
         f"Accuracy **{100 * accuracy.value:.1f} %**, {accuracy.right} of {accuracy.n} images "
         f"(95 % interval {100 * accuracy.interval[0]:.1f} to {100 * accuracy.interval[1]:.1f} %), "
-        f"gate {100 * verdict.min_accuracy:g} %, loss {verdict.loss:.4f}.",
-        *(f"- {markdown(note)}" for note in verdict.notes),
+        f"gate {100 * evaluation.min_accuracy:g} %, loss {evaluation.loss:.4f}.",
+        *(f"- {markdown(note)}" for note in evaluation.notes),
         "",
         f"| true \\ called | {' | '.join(names)} |",
         f"|---|{'---|' * len(names)}",
         *(
             f"| {name} | {' | '.join(map(str, row))} |"
-            for name, row in zip(names, verdict.confusion.tolist(), strict=True)
+            for name, row in zip(names, evaluation.confusion.tolist(), strict=True)
         ),
         "",
         "| class | precision | recall | F1 | images |",
@@ -155,7 +156,7 @@ def _markdown(verdict: Verdict, path: Path) -> list[str]:
         *(
             f"| {markdown(score.name)} | {_share(score.precision)} | {_share(score.recall)} | {_share(score.f1)} "
             f"| {score.support} |"
-            for score in verdict.per_class
+            for score in evaluation.per_class
         ),
         "",
     ]
@@ -165,10 +166,10 @@ def _share(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _class_table(verdict: Verdict) -> list[str]:
-    width = max(5, *(len(score.name) for score in verdict.per_class))
+def _class_table(evaluation: Evaluation) -> list[str]:
+    width = max(5, *(len(score.name) for score in evaluation.per_class))
     lines = [f"{'class':<{width}}  precision  recall     F1  support"]
-    for score in verdict.per_class:
+    for score in evaluation.per_class:
         shares = [
             f"{_share(v):>{w}}" for v, w in zip((score.precision, score.recall, score.f1), (9, 6, 5), strict=True)
         ]
@@ -176,34 +177,34 @@ def _class_table(verdict: Verdict) -> list[str]:
     return lines
 
 
-def _confusion_table(verdict: Verdict) -> list[str]:
-    names = verdict.model.classes
+def _confusion_table(evaluation: Evaluation) -> list[str]:
+    names = evaluation.model.classes
     if len(names) > FEW_CLASSES:
         return []
     width = max(9, *(len(name) for name in names))
     lines = [f"{'true':<{width}}  called " + "  ".join(f"{name:>{width}}" for name in names)]
-    for name, row in zip(names, verdict.confusion.tolist(), strict=True):
+    for name, row in zip(names, evaluation.confusion.tolist(), strict=True):
         lines.append(f"{name:<{width}}         " + "  ".join(f"{count:>{width}}" for count in row))
     return [*lines, ""]
 
 
-def _gate(verdict: Verdict) -> str:
-    from harness.workflows.test import told_apart
+def _gate(evaluation: Evaluation) -> str:
+    from harness.workflows.test import distinct_percents
 
-    value, gate = told_apart(verdict.accuracy.value, verdict.min_accuracy)
-    low, high = (100 * bound for bound in verdict.accuracy.interval)
+    value, gate = distinct_percents(evaluation.accuracy.value, evaluation.min_accuracy)
+    low, high = (100 * bound for bound in evaluation.accuracy.interval)
     interval = f"95 % interval {low:.1f} to {high:.1f} %"
-    if not verdict.passed:
+    if not evaluation.passed:
         return f"FAIL: {value} is below {gate} ({interval})"
-    if verdict.accuracy.interval[0] < verdict.min_accuracy:
-        interval += f"; to be sure of it, all of the interval must be: {_needed(verdict)}"
+    if evaluation.accuracy.interval[0] < evaluation.min_accuracy:
+        interval += f"; to be sure of it, all of the interval must be: {_needed(evaluation)}"
     return f"PASS: {value} is not below {gate} ({interval})"
 
 
-def _needed(verdict: Verdict) -> str:
+def _needed(evaluation: Evaluation) -> str:
     """How many right predictions of as many images would put the whole interval above the gate."""
     from harness.evaluation.accuracy import wilson_interval
 
-    n = verdict.accuracy.n
-    enough = next((right for right in range(n + 1) if wilson_interval(right, n)[0] >= verdict.min_accuracy), None)
+    n = evaluation.accuracy.n
+    enough = next((right for right in range(n + 1) if wilson_interval(right, n)[0] >= evaluation.min_accuracy), None)
     return "that takes more images" if enough is None else f"that would take {enough} of {n}"

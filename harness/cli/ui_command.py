@@ -35,8 +35,8 @@ def command(
     """Start TensorBoard and MLflow on this machine, print their addresses, and stop them on Ctrl-C."""
     from harness.trackers import servers
     from harness.trackers.mlflow import store
-    from harness.trackers.mlflow.run import settle
-    from harness.trackers.mlflow.study import settle_studies
+    from harness.trackers.mlflow.run import send_unsent
+    from harness.trackers.mlflow.study import send_unsent_studies
     from harness.util.packages import installed
 
     folder, uri = Path(runs), store.tracking_uri()
@@ -57,7 +57,7 @@ def command(
     if "mlflow" in wanted:
         if not store.is_server(uri):
             store.require_usable(uri)
-        for problem in settle(folder) + settle_studies(folder):
+        for problem in send_unsent(folder) + send_unsent_studies(folder):
             echo(f"warning: {problem}", err=True)
         if store.is_server(uri):
             whole = short_address(uri) == uri.rstrip("/")

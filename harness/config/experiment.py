@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.config.fields import Rule, choice, number, parse, plain, setting, text, whole
+from harness.config.fields import Rule, choice, json_value, number, parse, setting, text, whole
 from harness.errors import ExperimentError, nearest, show_uncaught
-from harness.util.checked import NAME
+from harness.util.schema import NAME
 
 TRACKERS = ("tensorboard", "mlflow")
 
@@ -157,7 +157,7 @@ class Experiment:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON and checkpoints; a function is named by its module and name."""
-        return {item.name: plain(getattr(self, item.name)) for item in dataclasses.fields(self)}
+        return {item.name: json_value(getattr(self, item.name)) for item in dataclasses.fields(self)}
 
     def _with(self, changes: dict[str, Any], origin: str) -> Experiment:
         other = dataclasses.replace(self, **changes)

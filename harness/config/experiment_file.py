@@ -1,4 +1,4 @@
-"""Reading an `Experiment` from a Python file, and finding such files."""
+"""Experiment files: finds them, runs them, and gives what they define."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ import re
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from harness.config.experiment import Experiment
 from harness.errors import ExperimentError, HarnessError, Terminated, nearest
 
 FOLDER = Path("experiments")
+MODULE_PREFIX = "harness_experiment_"  # of the name of the module that a file becomes
 
 
 def find(name: str, folder: Path = FOLDER) -> Path:
@@ -36,30 +39,78 @@ def files(folder: Path = FOLDER) -> list[Path]:
     return sorted(path for path in folder.glob("*.py") if not path.name.startswith("_"))
 
 
-def load(path: Path | str, code: bytes | None = None, beside: Path | None = None) -> Experiment:
+@dataclass(frozen=True)
+class ExperimentFile:
+    """An experiment file that has been run: its content, and what it defines."""
+
+    path: Path
+    code: bytes  # what was run, whatever is in the file later
+    module: ModuleType = field(repr=False)
+    experiment: Experiment  # as written: without what was typed on the command line
+
+    @classmethod
+    def run(cls, path: Path | str, code: bytes | None = None, beside: Path | None = None) -> ExperimentFile:
+        """Runs the file at `path`.
+
+        Args:
+            path: The file.
+            code: Its content, if that has been read before: what was checked is what is run. Bytecode beside the file
+                is never used.
+            beside: The folder that the file may import from; by default its own.
+
+        Raises:
+            ExperimentError: The file cannot be read or run, or defines no Experiment. The message has the line.
+        """
+        path = Path(path)
+        name = f"{MODULE_PREFIX}{path.stem}"
+        spec = importlib.util.spec_from_file_location(name, path)
+        if spec is None or spec.loader is None:
+            raise ExperimentError(f"{path} is no experiment", "it is not a Python file", "name a file that ends in .py")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module  # for pickle: it finds what the file defines by the module's name
+        folder = str((path.parent if beside is None else beside).resolve())
+        if folder not in sys.path:
+            sys.path.append(folder)  # the file may import what lies there; last, so that it can hide nothing
+        code = path.read_bytes() if code is None else code
+        _execute(code, path, module)
+        experiment = getattr(module, "experiment", None)
+        if not isinstance(experiment, Experiment):
+            why = "it defines none" if experiment is None else f"its `experiment` is a {type(experiment).__name__}"
+            raise ExperimentError(
+                f"{path} has no experiment", why, f'add to {path}: experiment = Experiment(model="resnet18")'
+            )
+        return cls(path, code, module, experiment.named(folder_name(path.stem)))
+
+    @property
+    def search_space(self) -> Callable[[Any], dict[str, Any]] | None:
+        """The file's function `search_space(trial)`, or None. Raises ExperimentError if it is no function."""
+        space: Callable[[Any], dict[str, Any]] | None = getattr(self.module, "search_space", None)
+        if space is not None and not callable(space):
+            raise ExperimentError(
+                f"search_space in {self.path} is no function",
+                f"it is a {type(space).__name__}",
+                'def search_space(trial): return {"lr": trial.suggest_float("lr", 1e-5, 1e-1, log=True)}',
+            )
+        return space
+
+
+def load(path: Path | str) -> Experiment:
     """The `experiment` that the file at `path` defines, named after the file unless it has a name.
 
-    Args:
-        path: The file, which is run.
-        code: Its content, where that has been read before; so what was looked at is what is run. Bytecode that lies
-            beside the file is never used.
-        beside: The folder that it may import from; by default its own.
-
     Raises:
-        ExperimentError: It cannot be read or run, or defines no Experiment. The message has the line.
+        ExperimentError: The file cannot be read or run, or defines no Experiment. The message has the line.
     """
-    path = Path(path)
-    module_name = _module_name(path)
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    if spec is None or spec.loader is None:
-        raise ExperimentError(f"{path} is no experiment", "it is not a Python file", "name a file that ends in .py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module  # so that what the file defines can be found by its name
-    folder = str((path.parent if beside is None else beside).resolve())
-    if folder not in sys.path:
-        sys.path.append(folder)  # the file may import what lies there; last, so that it can hide nothing
+    return ExperimentFile.run(path).experiment
+
+
+def folder_name(stem: str) -> str:
+    """A file's name as the name of runs: `My Trial` -> `my-trial`."""
+    return re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).strip("-.") or "experiment"
+
+
+def _execute(code: bytes, path: Path, module: ModuleType) -> None:
     try:
-        exec(compile(path.read_bytes() if code is None else code, str(path), "exec"), module.__dict__)
+        exec(compile(code, str(path), "exec"), module.__dict__)
     except HarnessError as error:
         error.what = f"{_line_of(error, path)}: {error.what}"
         raise
@@ -75,40 +126,6 @@ def load(path: Path | str, code: bytes | None = None, beside: Path | None = None
         raise ExperimentError(
             f"{_line_of(error, path)}: the experiment file failed", f"{type(error).__name__}: {error}", f"mend {path}"
         ) from error
-    experiment = getattr(module, "experiment", None)
-    if not isinstance(experiment, Experiment):
-        found = "it defines none" if experiment is None else f"its `experiment` is a {type(experiment).__name__}"
-        raise ExperimentError(
-            f"{path} has no experiment", found, f'add to {path}: experiment = Experiment(model="resnet18")'
-        )
-    return experiment.named(folder_name(path.stem))
-
-
-def search_space(path: Path | str) -> Callable[[Any], dict[str, Any]] | None:
-    """The function `search_space(trial)` of a file that `load` has read; None where it has none."""
-    found = getattr(sys.modules.get(_module_name(Path(path))), "search_space", None)
-    if found is not None and not callable(found):
-        raise ExperimentError(
-            f"search_space in {path} is no function",
-            f"it is a {type(found).__name__}",
-            'def search_space(trial): return {"lr": trial.suggest_float("lr", 1e-5, 1e-1, log=True)}',
-        )
-    return found
-
-
-def loaded(path: Path | str) -> Experiment:
-    """The experiment of a file that `load` has read, as the file says it."""
-    found: Experiment = sys.modules[_module_name(Path(path))].experiment
-    return found.named(folder_name(Path(path).stem))
-
-
-def folder_name(stem: str) -> str:
-    """A file's name as the name of runs: `My Trial` -> `my-trial`."""
-    return re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).strip("-.") or "experiment"
-
-
-def _module_name(path: Path) -> str:
-    return f"harness_experiment_{path.stem}"
 
 
 def _line_of(error: BaseException, path: Path) -> str:

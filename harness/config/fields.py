@@ -67,10 +67,10 @@ def parse(rule: Rule, typed: str, is_tuple: bool) -> Any:
     return value if rule.holds(value) else word if rule.holds(word) else value
 
 
-def plain(value: Any) -> Any:
+def json_value(value: Any) -> Any:
     """A value that JSON and a checkpoint can hold: of a function or an object, its name."""
     if isinstance(value, (tuple, list)):
-        return [plain(item) for item in value]
+        return [json_value(item) for item in value]
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     named = value if hasattr(value, "__qualname__") else type(value)

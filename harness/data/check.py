@@ -40,9 +40,9 @@ class Check:
 
     def without(self, images: Images) -> tuple[Images, Check]:
         """The images that can be decoded, and the check of those."""
-        kept = [md5 for path, md5 in zip(images.paths, self.hashes, strict=True) if path not in self.problems]
+        hashes = [md5 for path, md5 in zip(images.paths, self.hashes, strict=True) if path not in self.problems]
         pixels = None if self.pixels is None else self.pixels.without(self.problems)
-        return images.without(self.problems), Check(tuple(kept), {}, pixels)
+        return images.without(self.problems), Check(tuple(hashes), {}, pixels)
 
 
 def check_images(images: Images, image_size: int | None = None, known: Collection[str] = ()) -> Check:
@@ -55,10 +55,10 @@ def check_images(images: Images, image_size: int | None = None, known: Collectio
 
     def check_one(index: int) -> tuple[str, str]:
         path = images.root / images.paths[index]
-        return _check_one(path, known, decode if pixels is None else lambda content: pixels.put(index, content))
+        return _check_file(path, known, decode if pixels is None else lambda content: pixels.put(index, content))
 
-    found = in_threads(check_one, range(len(images)))
-    results = list(tqdm(found, total=len(images), desc="checking images", unit="image", leave=False, disable=None))
+    checks = in_threads(check_one, range(len(images)))
+    results = list(tqdm(checks, total=len(images), desc="checking images", unit="image", leave=False, disable=None))
     problems = {path: why for path, (_, why) in zip(images.paths, results, strict=True) if why}
     hashes = tuple(md5 for md5, _ in results)
     if pixels is not None:
@@ -87,7 +87,7 @@ def undecodable_error(check: Check, images: Images) -> DataError:
     )
 
 
-def _check_one(path: Path, known: Collection[str], look: Callable[[bytes], Any]) -> tuple[str, str]:
+def _check_file(path: Path, known: Collection[str], decoder: Callable[[bytes], Any]) -> tuple[str, str]:
     """(MD5 of the file, why it cannot be decoded): one of them may be empty."""
     if path.is_symlink() and not path.exists():
         return "", "a broken link"
@@ -100,7 +100,7 @@ def _check_one(path: Path, known: Collection[str], look: Callable[[bytes], Any])
     except OSError as error:
         return "", str(error.strerror)
     md5 = md5_of(content)
-    return md5, "" if md5 in known else problem(content, look)
+    return md5, "" if md5 in known else problem(content, decoder)
 
 
 def _size(path: Path) -> int:
@@ -118,12 +118,12 @@ def _digest(path: Path) -> str:
         return ""
 
 
-def problem(content: bytes, look: Callable[[bytes], Any] = decode) -> str:
-    """Why these bytes cannot be decoded, in a few words; empty where they can. `look` decodes them."""
+def problem(content: bytes, decoder: Callable[[bytes], Any] = decode) -> str:
+    """Why these bytes cannot be decoded, in a few words; empty where they can. `decoder` decodes them."""
     if not content:
         return "empty"
     try:
-        look(content)
+        decoder(content)
     except UnidentifiedImageError:
         return "not an image"
     except Image.DecompressionBombError:

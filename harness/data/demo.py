@@ -20,7 +20,7 @@ import numpy.typing as npt
 from PIL import Image
 from tqdm import tqdm
 
-from harness.errors import DataError, storing
+from harness.errors import DataError, storage_errors
 
 SIZE = 96  # pixels
 COUNTS = {("train", "sea"): 475, ("train", "forest"): 474, ("test", "sea"): 15, ("test", "forest"): 20}
@@ -45,10 +45,10 @@ def draw_demo(folder: Path, force: bool = False) -> tuple[dict[str, int], bool]:
         for (part, name), count in COUNTS.items()
         for number in range(count)
     }
-    told = {f"{part}/{name}": count for (part, name), count in COUNTS.items()}
+    counted = {f"{part}/{name}": count for (part, name), count in COUNTS.items()}
     present = _files_in(folder)
     if present == set(wanted) and not force:
-        return told, False
+        return counted, False
     if present and not force:
         raise DataError(
             f"{folder} holds other files than the demo data",
@@ -56,7 +56,7 @@ def draw_demo(folder: Path, force: bool = False) -> tuple[dict[str, int], bool]:
             f"harness data demo --to OTHER, or --force to replace {folder}",
         )
     unfinished, replaced = (folder.with_name(f".{folder.name}.{word}") for word in ("unfinished", "replaced"))
-    with storing(folder):
+    with storage_errors(folder):
         for left_over in (unfinished, replaced):
             shutil.rmtree(left_over, ignore_errors=True)
         for path, (part, name, number) in tqdm(wanted.items(), desc="drawing", unit="image", leave=False, disable=None):
@@ -67,7 +67,7 @@ def draw_demo(folder: Path, force: bool = False) -> tuple[dict[str, int], bool]:
             folder.replace(replaced)  # what was there is deleted only once its successor stands
         unfinished.replace(folder)
         shutil.rmtree(replaced, ignore_errors=True)
-    return told, True
+    return counted, True
 
 
 def _files_in(folder: Path) -> set[str]:

@@ -37,8 +37,8 @@ class Images:
 
     def without(self, paths: Collection[str]) -> Images:
         """The same, less those `paths`."""
-        kept = [i for i, path in enumerate(self.paths) if path not in paths]
-        return replace(self, paths=tuple(self.paths[i] for i in kept), labels=tuple(self.labels[i] for i in kept))
+        indices = [i for i, path in enumerate(self.paths) if path not in paths]
+        return replace(self, paths=tuple(self.paths[i] for i in indices), labels=tuple(self.labels[i] for i in indices))
 
 
 def list_images(root: Path | str, classes: Sequence[str] | None = None) -> Images:

@@ -60,8 +60,8 @@ class ImageSource:
         """(B, 3, S, S) uint8, augmented."""
         images = self.pixels.take([index for _, index in keys])
         if self.augment is not None:
-            for place, (epoch, index) in enumerate(keys):
-                images[place] = self._augmented(images[place], self.view(epoch, index), index)
+            for position, (epoch, index) in enumerate(keys):
+                images[position] = self._augmented(images[position], self.view(epoch, index), index)
         return images
 
     def finish(self, loaded: Tensor) -> Tensor:

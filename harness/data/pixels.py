@@ -61,7 +61,7 @@ class Pixels:
         Raises DataError where a file is gone, or is another than it was.
         """
         if self._kept is not None:
-            rows = self._kept.take(self._kept.places(self.hashes[i] for i in indices))
+            rows = self._kept.take(self._kept.positions(self.hashes[i] for i in indices))
         elif self._held is not None:
             self._fill(self._held, indices)
             rows = self._held[np.asarray(indices)]

@@ -44,12 +44,12 @@ def stratified_splits(images: Images, folds: int, seed: int) -> list[Split]:
 
 def _require_enough(images: Images, folds: int) -> None:
     needed = folds or 2
-    few = {name: count for name, count in images.counts().items() if count < needed}
-    if few:
-        smallest = min(few.values())
+    too_small = {name: count for name, count in images.counts().items() if count < needed}
+    if too_small:
+        smallest = min(too_small.values())
         wanted = f"{folds} folds" if folds else "a hold-out"
         raise DataError(
             f"{wanted} need{'' if folds else 's'} at least {needed} images of each class",
-            f"there are too few of {', '.join(f'{name} ({count})' for name, count in few.items())}",
+            f"there are too few of {', '.join(f'{name} ({count})' for name, count in too_small.items())}",
             f"-s folds={smallest}" if smallest >= 2 and folds else "add images to those classes",
         )

@@ -98,14 +98,14 @@ def augmented(augment: Augment, image: Tensor, image_size: int) -> Tensor:
     Raises UserCodeError where it fails, or returns anything but an image.
     """
     with calling("augment", augment):
-        found = augment(image)
-    if not _is_image(found):
-        raise returned("augment", augment, found, "a uint8 tensor (3, H, W)")
-    if found.shape[1:] == (image_size, image_size):
-        return found
+        result = augment(image)
+    if not _is_image(result):
+        raise returned("augment", augment, result, "a uint8 tensor (3, H, W)")
+    if result.shape[1:] == (image_size, image_size):
+        return result
     from torchvision.transforms.v2 import functional
 
-    resized: Tensor = functional.resize(found, [image_size, image_size], antialias=True)
+    resized: Tensor = functional.resize(result, [image_size, image_size], antialias=True)
     return resized
 
 

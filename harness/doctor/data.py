@@ -36,19 +36,19 @@ def remote() -> Iterator[Finding]:
         yield Finding(
             "dvc", WARNING, "DVC is not installed: data and models cannot be fetched", 'pip install "dvc[gdrive]"'
         )
-    found = default_remote()
-    if found is None or found.is_placeholder:
-        why = "there is none" if found is None else ".dvc/config names a placeholder"
+    default = default_remote()
+    if default is None or default.is_placeholder:
+        why = "there is none" if default is None else ".dvc/config names a placeholder"
         yield Finding("remote", WARNING, f"no remote is set up: {why}", HOW)
         return
-    if found.folder is not None and not found.folder.is_dir():
-        text = f"{found.name}: there is no folder {found.folder}"
+    if default.folder is not None and not default.folder.is_dir():
+        text = f"{default.name}: there is no folder {default.folder}"
         yield Finding("remote", WARNING, text, "harness data push makes it; if it is a disk of its own, mount it")
         return
-    yield Finding("remote", OK, f"{found.name}: {short_address(found.url)}")
-    if found.has_service_account:
-        yield from _key(found)
-    elif found.is_gdrive:
+    yield Finding("remote", OK, f"{default.name}: {short_address(default.url)}")
+    if default.has_service_account:
+        yield from _key(default)
+    elif default.is_gdrive:
         text = "a person's login, in a browser: the first dvc push or dvc pull here opens one"
         yield Finding("credentials", OK, text)
 

@@ -7,7 +7,7 @@ import re
 import sys
 from pathlib import Path
 
-from harness.errors import HarnessError, UsageError, storing
+from harness.errors import HarnessError, UsageError, storage_errors
 from harness.versioning.git import ask_git
 
 MARK = "harness doctor --staged"
@@ -44,16 +44,16 @@ def install_hook(root: Path = Path()) -> Path:
         raise UsageError("this is no git repository", f"looked in {root.absolute()}", "git init")
     text = TEXT.format(python=sys.executable, mark=MARK)
     places = (path, path.with_name("pre-merge-commit"))
-    for place in places:
-        if place.exists() and _without_python(_text(place)) != _without_python(text):
+    for target in places:
+        if target.exists() and _without_python(_text(target)) != _without_python(text):
             raise UsageError(
-                f"{place} is there already", "it is somebody's", f'add to it: "{sys.executable}" -m {MARK} || exit 1'
+                f"{target} is there already", "it is somebody's", f'add to it: "{sys.executable}" -m {MARK} || exit 1'
             )
-    for place in places:
-        with storing(place):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_text(text, encoding="utf-8")
-            place.chmod(0o755)
+    for target in places:
+        with storage_errors(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text, encoding="utf-8")
+            target.chmod(0o755)
     return path
 
 

@@ -73,10 +73,10 @@ def in_history(root: Path = Path()) -> list[Leak]:
     listed = (line.partition(" ") for line in _git(root, "rev-list", "--objects", *everywhere).split("\n"))
     leaks = []
     for sha, name, content in _blobs(root, [(own, name) for own, _, name in listed if name]):
-        found = _in_bytes(content, name)
-        if found:
+        in_blob = _in_bytes(content, name)
+        if in_blob:
             commits = _git(root, "log", *everywhere, "-m", "--reverse", "--format=%H", f"--find-object={sha}").split()
-            leaks += [replace(leak, commit=commits[0] if commits else "") for leak in found]
+            leaks += [replace(leak, commit=commits[0] if commits else "") for leak in in_blob]
     return leaks
 
 

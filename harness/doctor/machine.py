@@ -16,7 +16,7 @@ from harness.version import __version__
 
 OLDEST = (3, 10)
 NEEDED = ("torch", "torchvision", "numpy", "pillow", "scikit-learn", "matplotlib", "tqdm", "click", "optuna")
-SHOWN = ("torch", "torchvision", "mlflow", "tensorboard", "optuna", "dvc", "dvc-gdrive", "scikit-learn")
+PACKAGES = ("torch", "torchvision", "mlflow", "tensorboard", "optuna", "dvc", "dvc-gdrive", "scikit-learn")
 LITTLE, TOO_LITTLE = 5e9, 5e8  # bytes free: a run's checkpoints take 45 MB times two for each fold
 
 
@@ -27,13 +27,13 @@ def python() -> Iterator[Finding]:
     yield Finding(
         "python", word, f"{platform.python_version()}, {where}; harness {__version__}", "python 3.10 or newer"
     )
-    versions = {name: _version(name) for name in {*NEEDED, *SHOWN}}
+    versions = {name: _version(name) for name in {*NEEDED, *PACKAGES}}
     missing = [name for name in NEEDED if versions[name] is None]
-    told = ", ".join(f"{name} {versions[name]}" for name in SHOWN if versions[name] is not None)
+    listed = ", ".join(f"{name} {versions[name]}" for name in PACKAGES if versions[name] is not None)
     if missing:
         yield Finding("packages", PROBLEM, f"{', '.join(missing)} missing", f"pip install {' '.join(missing)}")
     else:
-        yield Finding("packages", OK, told)
+        yield Finding("packages", OK, listed)
 
 
 def device() -> Iterator[Finding]:

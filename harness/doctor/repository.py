@@ -55,14 +55,14 @@ def secrets(alone: bool = False) -> Iterator[Finding]:
         fix = "move it out of the project"  # of a file that git has never seen, nothing is lost
         if known:
             fix = f"{REVOKE}; then git rm --cached {' '.join(known)}, and {fix}"
-        yield Finding("secrets", PROBLEM, _told(here), fix)
+        yield Finding("secrets", PROBLEM, _listed(here), fix)
     if before:
         paths = sorted({shlex.quote(leak.path) for leak in before})
         yield Finding(
-            "secrets, history", PROBLEM, _told(before), f"{REVOKE}; then {PURGE.format(' --path '.join(paths))}"
+            "secrets, history", PROBLEM, _listed(before), f"{REVOKE}; then {PURGE.format(' --path '.join(paths))}"
         )
 
 
-def _told(found: list[leaks.Leak]) -> str:
-    more = f", and {len(found) - MOST} more" if len(found) > MOST else ""
-    return "; ".join(str(leak) for leak in found[:MOST]) + more
+def _listed(secrets: list[leaks.Leak]) -> str:
+    more = f", and {len(secrets) - MOST} more" if len(secrets) > MOST else ""
+    return "; ".join(str(leak) for leak in secrets[:MOST]) + more

@@ -110,7 +110,7 @@ def secrets_in(text: str, path: str) -> list[tuple[int, str]]:
     lines = text.split("\n")
     shapes = keyword.REGEX_BY_FILETYPE.get(determine_file_type(path), {})
     plain, code = shapes is PLAIN_SHAPES or bool(not shapes and PLAIN_FILE.search(path)), bool(shapes)
-    found = {
+    secrets = {
         (number, kind)
         for number, line in enumerate(lines, start=1)
         for start in range(0, len(line) or 1, PIECE - OVERLAP)
@@ -118,12 +118,12 @@ def secrets_in(text: str, path: str) -> list[tuple[int, str]]:
     }
     for kind, pattern in SEVERAL_LINES.items():
         starts = [match.start() for match in re.finditer(pattern, text) if _is_secret(kind, match)]
-        found |= {(text.count("\n", 0, start) + 1, kind) for start in starts}
-    known = {number for number, kind in found if kind != KEYWORDS.secret_type}  # known by its own pattern
-    found -= {(number, KEYWORDS.secret_type) for number in known}
+        secrets |= {(text.count("\n", 0, start) + 1, kind) for start in starts}
+    known = {number for number, kind in secrets if kind != KEYWORDS.secret_type}  # known by its own pattern
+    secrets -= {(number, KEYWORDS.secret_type) for number in known}
     return [
         (number, kind)
-        for number, kind in sorted(found)
+        for number, kind in sorted(secrets)
         if not allowlist.is_line_allowlisted(path, lines[number - 1], get_code_snippet(lines, number))
     ]
 

@@ -37,14 +37,14 @@ class Failed:
 
 def failed_part(error: BaseException) -> Failed | None:
     """The innermost part of a fit that led to `error`; None if it did not come from a fit."""
-    found: Failed | None = None
+    failed: Failed | None = None
     part, state, function, event = "", None, None, ""
     trace = error.__traceback__
     while trace is not None:
         code, local = trace.tb_frame.f_code, trace.tb_frame.f_locals
         if code is Trainer.fit.__code__:
             state = local.get("state")
-            found = Failed("", state)
+            failed = Failed("", state)
         elif code in PARTS:
             part = PARTS[code]
             function, event = local.get("hook", local.get("metric", function)), local.get("event", event)
@@ -53,4 +53,4 @@ def failed_part(error: BaseException) -> Failed | None:
         elif part == "callback" and code.co_name in EVENTS and isinstance(local.get("self"), Callback):
             function, event = getattr(local["self"], code.co_name), code.co_name
         trace = trace.tb_next
-    return None if found is None else Failed(part, state, function, event)
+    return None if failed is None else Failed(part, state, function, event)

@@ -210,7 +210,7 @@ class Trainer:
         self, model: nn.Module, optimizer: Optimizer, phases: Mapping[Phase, Iterable[Any]], epochs: int
     ) -> State:
         return State(
-            self.place(model),
+            self.move_model(model),
             optimizer,
             epochs,
             self.device,
@@ -221,7 +221,7 @@ class Trainer:
             batches={phase: len(batches) for phase, batches in phases.items() if isinstance(batches, Sized)},
         )
 
-    def place(self, model: nn.Module) -> nn.Module:
+    def move_model(self, model: nn.Module) -> nn.Module:
         """The model on the device, in the memory order of this trainer."""
         order = torch.channels_last if self.channels_last else torch.preserve_format
         return model.to(self.device, memory_format=order)  # type: ignore[call-overload, no-any-return]
@@ -235,7 +235,7 @@ class Trainer:
 
         The model is moved to the device and left in eval mode. There must be at least one batch.
         """
-        self.place(model).eval()
+        self.move_model(model).eval()
         with torch.inference_mode():
             return torch.cat([self.forward(model, self.to_device(inputs)) for inputs, _ in batches]).cpu()
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-TOLD_APART = 0.05  # of a paired test: below it two models can be told apart
+SIGNIFICANCE = 0.05  # level of a paired test: a smaller p is a significant difference
 Z95 = 1.959963984540054  # the normal distribution's 97.5 % point: a two-sided 95 % interval
 
 
@@ -50,7 +50,7 @@ def paired_exact_test(better: int, worse: int) -> float:
     """McNemar's test in its exact form (1947): the probability of such a difference, or a larger one, by chance alone.
 
     Two models have judged the same images: `better` is how many the first alone got right, `worse` how many the second
-    alone. Two-sided; below TOLD_APART the two can be told apart.
+    alone. Two-sided; below SIGNIFICANCE the difference is significant.
     """
     n = better + worse
     tail = sum(math.comb(n, k) for k in range(min(better, worse) + 1))

@@ -61,14 +61,14 @@ class Predictions:
     @cached_property
     def predicted(self) -> Indices:
         """(N,) the most probable class of each image; the first of equal ones."""
-        found: Indices = self.probabilities.argmax(1) if len(self) else np.zeros(0, np.int64)
-        return found
+        classes: Indices = self.probabilities.argmax(1) if len(self) else np.zeros(0, np.int64)
+        return classes
 
     @cached_property
     def right(self) -> NDArray[np.bool_]:
         """(N,) whether the predicted class is the true one."""
-        found: NDArray[np.bool_] = self.predicted == self.labels
-        return found
+        right: NDArray[np.bool_] = self.predicted == self.labels
+        return right
 
     @property
     def accuracy(self) -> Accuracy:
@@ -78,8 +78,8 @@ class Predictions:
     @property
     def of_true_class(self) -> Floats:
         """(N,) the probability of the true class."""
-        found: Floats = self.probabilities[np.arange(len(self)), self.labels]
-        return found
+        probabilities: Floats = self.probabilities[np.arange(len(self)), self.labels]
+        return probabilities
 
     def of_fold(self, fold: int) -> Predictions:
         """Those of one fold, in the same order."""

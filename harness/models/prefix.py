@@ -72,14 +72,14 @@ def cut(model: nn.Module, image_size: int, shape: tuple[int, ...] | None = None)
 
 def digest(prefix: fx.GraphModule) -> str:
     """SHA-256 of all that the prefix computes from: its steps, the settings of its layers, and their weights."""
-    found = hashlib.sha256(prefix.code.encode())
+    sha256 = hashlib.sha256(prefix.code.encode())
     for name, module in prefix.named_modules():
         settings = {key: _setting(value) for key, value in sorted(vars(module).items()) if key != "training"}
-        found.update(f"{name}: {type(module).__qualname__}({module.extra_repr()}) {settings}\n".encode())
+        sha256.update(f"{name}: {type(module).__qualname__}({module.extra_repr()}) {settings}\n".encode())
     for name, value in prefix.state_dict().items():
-        found.update(f"{name}: {value.dtype} {tuple(value.shape)}\n".encode())
-        found.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return found.hexdigest()
+        sha256.update(f"{name}: {value.dtype} {tuple(value.shape)}\n".encode())
+        sha256.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return sha256.hexdigest()
 
 
 def _setting(value: object) -> str:
@@ -99,8 +99,8 @@ def _split(model: nn.Module, graph: fx.Graph, last: int) -> tuple[fx.GraphModule
         copies[node] = prefix.node_copy(node, copies.__getitem__)
     prefix.output(copies[nodes[last]])
     copies = {nodes[last]: rest.placeholder("features")}
-    for place, node in enumerate(nodes):
-        if place > last or node.op == "get_attr":
+    for position, node in enumerate(nodes):
+        if position > last or node.op == "get_attr":
             copies[node] = rest.node_copy(node, copies.__getitem__)
     return _module(model, prefix), type(_module(model, rest)).forward
 
@@ -147,12 +147,12 @@ def _chance() -> tuple[bytes, ...]:
 def _moving(model: nn.Module, nodes: list[fx.Node]) -> set[fx.Node]:
     """The steps whose output is no function of the image alone."""
     model.train()
-    found: set[fx.Node] = set()
+    moving: set[fx.Node] = set()
     for node in nodes:
-        if not _is_fixed(model, node) or found.intersection(node.all_input_nodes):
-            found.add(node)
+        if not _is_fixed(model, node) or moving.intersection(node.all_input_nodes):
+            moving.add(node)
     model.eval()
-    return found
+    return moving
 
 
 def _is_fixed(model: nn.Module, node: fx.Node) -> bool:
@@ -174,18 +174,18 @@ def _is_fixed(model: nn.Module, node: fx.Node) -> bool:
 
 def _last_cut(nodes: list[fx.Node], moving: set[fx.Node]) -> int:
     """The place of the last fixed step that is the only one before it on which what comes after depends."""
-    places = {node: place for place, node in enumerate(nodes)}
-    found, furthest = 0, 0  # `furthest`: up to here something before is still needed
-    for place, node in enumerate(nodes[:-1]):
+    places = {node: position for position, node in enumerate(nodes)}
+    last, furthest = 0, 0  # `furthest`: up to here something before is still needed
+    for position, node in enumerate(nodes[:-1]):
         users = [places[user] for user in node.users]
         computes = node.op in ("call_module", "call_function", "call_method")
-        if computes and users and node not in moving and furthest <= place:
-            found = place
+        if computes and users and node not in moving and furthest <= position:
+            last = position
         if node.op != "get_attr":
             furthest = max([furthest, *users])
-    if not found:
+    if not last:
         raise CannotCutError("nothing that is frozen comes before all that is trained")
-    return found
+    return last
 
 
 def _require_whole(
@@ -202,15 +202,15 @@ def _require_whole(
             raise CannotCutError("what its frozen part makes of an image depends on the others, or on chance")
         try:
             for training in (False, True):
-                found = []
+                outputs = []
                 for cut_off in (False, True):
                     model.train(training)
                     with seeded(0):  # in training the same chance for both, and afterwards as it was
                         logits = forward(model, features.clone()) if cut_off else model(images)
-                    found.append([logits, *(value.clone() for value in model.buffers())])
+                    outputs.append([logits, *(value.clone() for value in model.buffers())])
                     for name, value in model.named_buffers():
                         value.copy_(buffers[name])
-                if not all(_near(one, other) for one, other in zip(*found, strict=True)):
+                if not all(_near(one, other) for one, other in zip(*outputs, strict=True)):
                     raise CannotCutError("its parts, run one after the other, give something else than the whole")
         except (ValueError, RuntimeError) as error:  # BatchNorm of two images of one pixel, say
             raise CannotCutError(f"its forward pass fails on two images in training: {error}"[:300]) from error

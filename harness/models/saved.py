@@ -15,9 +15,9 @@ from harness.data.transforms import Transform
 from harness.engine import checkpoint
 from harness.errors import ModelError, UsageError
 from harness.models.build import architectures, build
-from harness.models.forms import Checkpoint
+from harness.models.schemas import Checkpoint
 from harness.models.weights import Weights, weights_from_file
-from harness.util.checked import checked, form
+from harness.util.schema import schema_of, validate
 
 LEGACY_NAME = re.compile(r"freeze_backbone_(True|False)")  # as in cnn_resnet18_freeze_backbone_False_fold_2.pth
 
@@ -54,15 +54,15 @@ def load_model(
     if content.get("format") != checkpoint.FORMAT:
         return _bare(path, weights, classes, architecture, image_size)
     try:
-        said = checked(form(Checkpoint), {name: value for name, value in content.items() if name != "model"})
-        json.dumps(said["experiment"])
+        header = validate(schema_of(Checkpoint), {name: value for name, value in content.items() if name != "model"})
+        json.dumps(header["experiment"])
     except (ValueError, TypeError, RecursionError) as error:
         raise ModelError(f"{path} is no whole checkpoint", str(error), "name another file") from error
-    _agree(path, "classes", said["classes"], None if classes is None else list(classes))
-    _agree(path, "model", said["architecture"], architecture)
-    _agree(path, "image size", said["transform"]["image_size"], image_size)
-    named, known = said["architecture"], tuple(said["classes"])
-    transform = Transform(said["transform"]["image_size"], weights.mean, weights.std)
+    _agree(path, "classes", header["classes"], None if classes is None else list(classes))
+    _agree(path, "model", header["architecture"], architecture)
+    _agree(path, "image size", header["transform"]["image_size"], image_size)
+    named, known = header["architecture"], tuple(header["classes"])
+    transform = Transform(header["transform"]["image_size"], weights.mean, weights.std)
     if ":" in named and function is None:
         raise ModelError(
             f"{path.name} needs its experiment's file",
@@ -73,7 +73,7 @@ def load_model(
     model = build(make, len(known), transform.image_size)
     _load_all(weights, model, named, known)
     return SavedModel(
-        model.eval(), named, known, transform, said["experiment"], said.get("fold"), said.get("data_digest")
+        model.eval(), named, known, transform, header["experiment"], header.get("fold"), header.get("data_digest")
     )
 
 
@@ -110,20 +110,20 @@ def _load_all(weights: Weights, model: nn.Module, named: str, classes: Sequence[
         )
 
 
-def _agree(path: Path, what: str, found: Any, said: Any) -> None:
-    if said is not None and said != found:
+def _agree(path: Path, what: str, recorded: Any, given: Any) -> None:
+    if given is not None and given != recorded:
         raise UsageError(
             f"{path} has other {what}" if what == "classes" else f"{path} has another {what}",
-            f"it says {_shown(found)}, and you say {_shown(said)}",
+            f"it says {_quoted(recorded)}, and you say {_quoted(given)}",
             f"leave out what the file knows: its {what}",
         )
 
 
-def _shown(value: Any) -> str:
+def _quoted(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _in_name(path: Path) -> str | None:
     """The longest name of a model in the file's name: resnet18 in cnn_resnet18_freeze_backbone_False_fold_2.pth."""
-    found = [name for name in architectures() if re.search(rf"(?<![a-z0-9]){name}(?![a-z0-9])", path.stem.lower())]
-    return max(found, key=len, default=None)
+    names = [name for name in architectures() if re.search(rf"(?<![a-z0-9]){name}(?![a-z0-9])", path.stem.lower())]
+    return max(names, key=len, default=None)

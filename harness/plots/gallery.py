@@ -45,15 +45,15 @@ def draw_gallery(path: Path, title: str, about: str, tiles: Sequence[Tile]) -> N
     """
     columns = max(1, min(COLUMNS, len(tiles)))
     rows = math.ceil(len(tiles) / columns)
-    words = max((len(tile.lines) for tile in tiles), default=0)
-    pitch_x, pitch_y = SIDE + 16, SIDE + LINE * words + 12
+    caption_rows = max((len(tile.lines) for tile in tiles), default=0)
+    pitch_x, pitch_y = SIDE + 16, SIDE + LINE * caption_rows + 12
     width = max(NARROWEST, columns * pitch_x)
     sheet = Image.new("RGB", (width, TOP + max(rows, 0) * pitch_y), "white")
     pen, left = ImageDraw.Draw(sheet), (width - columns * pitch_x) // 2
     for number, line in enumerate((title, about)):
         pen.text((width / 2, 18 + 20 * number), _one_line(line), "black", _font(15), anchor="mm")
-    for place, tile in enumerate(tiles):
-        x, y = left + (place % columns) * pitch_x + 8, TOP + (place // columns) * pitch_y
+    for position, tile in enumerate(tiles):
+        x, y = left + (position % columns) * pitch_x + 8, TOP + (position // columns) * pitch_y
         sheet.paste(Image.fromarray(tile.image), (x, y))
         for number, (text, colour) in enumerate(tile.lines):
             pen.text((x + SIDE / 2, y + SIDE + LINE * (number + 0.75)), _one_line(text), colour, _font(11), anchor="mm")
@@ -69,8 +69,8 @@ def _one_line(text: str) -> str:
 @functools.cache
 def _font(size: int) -> Any:
     """matplotlib's own letters, which all other pictures have; Pillow's where they are not."""
-    found = importlib.util.find_spec("matplotlib")
-    homes = found.submodule_search_locations or [] if found else []
+    spec = importlib.util.find_spec("matplotlib")
+    homes = spec.submodule_search_locations or [] if spec else []
     for home in homes:
         with contextlib.suppress(OSError):
             return ImageFont.truetype(str(Path(home) / "mpl-data/fonts/ttf/DejaVuSans.ttf"), size)

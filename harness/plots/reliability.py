@@ -9,14 +9,14 @@ from harness.evaluation.scores import Calibration
 from harness.plots.figure import BLUE, GREY, ORANGE, legend, picture
 
 
-def draw_reliability(path: Path, title: str, found: Calibration) -> None:
+def draw_reliability(path: Path, title: str, calibration: Calibration) -> None:
     """Of the images of which the model was so sure, how many it got right, with 95 % intervals; below, how many."""
-    some = np.flatnonzero(found.counts)
-    confidence = 100 * found.confidence[some]
-    share = 100 * found.right[some] / found.counts[some]
-    bounds = [wilson_interval(int(found.right[i]), int(found.counts[i])) for i in some]
+    some = np.flatnonzero(calibration.counts)
+    confidence = 100 * calibration.confidence[some]
+    share = 100 * calibration.right[some] / calibration.counts[some]
+    bounds = [wilson_interval(int(calibration.right[i]), int(calibration.counts[i])) for i in some]
     errors = np.abs(100 * np.array(bounds).T - share)
-    about = f"expected calibration error {100 * found.error:.1f} %"
+    about = f"expected calibration error {100 * calibration.error:.1f} %"
     with picture(path, 5.4, 5.4, title, about) as figure:
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
         (diagonal,) = above.plot([0, 100], [0, 100], "--", color=GREY, linewidth=1)
@@ -26,8 +26,8 @@ def draw_reliability(path: Path, title: str, found: Calibration) -> None:
         above.grid(alpha=0.25)
         handles, texts = [points, diagonal], ["the model, with 95 % interval", "as sure as it is right"]
         legend(above, handles, texts, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2)
-        edges = 100 * found.edges
-        below.bar(edges[:-1], found.counts, np.diff(edges), align="edge", color=ORANGE, edgecolor="white")
+        edges = 100 * calibration.edges
+        below.bar(edges[:-1], calibration.counts, np.diff(edges), align="edge", color=ORANGE, edgecolor="white")
         below.set_xlabel("probability of the predicted class (%)")
         below.set_ylabel("images")
         lowest = edges[some[0]]

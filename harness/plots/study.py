@@ -46,7 +46,7 @@ class Axis:
     high: float = 1.0
     log: bool = False
 
-    def place(self, value: Any) -> float:
+    def position(self, value: Any) -> float:
         """Where a value lies, from 0 to 1."""
         if self.choices:
             return self.choices.index(value) / max(1, len(self.choices) - 1) if len(self.choices) > 1 else 0.5
@@ -168,7 +168,7 @@ def draw_parallel(path: Path, study: Study) -> None:
         for point in sorted(study.points, key=lambda point: point.value, reverse=not study.rising):
             if any(axis.name not in point.parameters for axis in study.axes):
                 continue
-            places = [axis.place(point.parameters[axis.name]) for axis in study.axes]
+            places = [axis.position(point.parameters[axis.name]) for axis in study.axes]
             share = min(1.0, max(0.0, (point.value * study.factor - low) / (high - low)))
             good = share if study.rising else 1 - share
             is_best = point is study.best
@@ -187,7 +187,7 @@ def draw_parallel(path: Path, study: Study) -> None:
         for x, axis in enumerate(study.axes):
             axes.axvline(x, color=GREY, linewidth=0.8)
             for value, text in _ticks(axis):
-                axes.text(x - 0.03, axis.place(value), text, **SMALL, ha="right", color="#333333")
+                axes.text(x - 0.03, axis.position(value), text, **SMALL, ha="right", color="#333333")
         axes.axvline(last, color=GREY, linewidth=0.8)
         for value in MaxNLocator(6).tick_values(low, high):
             if low <= value <= high:
@@ -209,9 +209,9 @@ def draw_importances(path: Path, title: str, importances: Mapping[str, float], a
     with picture(path, 7, 1.6 + 0.45 * len(importances), f"{title}: what mattered", about) as figure:
         axes = figure.subplots()
         names = sorted(importances, key=lambda name: importances[name])
-        axes.barh(names, [100 * importances[name] for name in names], color=BLUE, height=0.6)
-        for place, name in enumerate(names):
-            axes.text(100 * importances[name] + 1, place, f"{100 * importances[name]:.0f} %", va="center", fontsize=9)
+        shares = [100 * importances[name] for name in names]
+        bars = axes.barh(names, shares, color=BLUE, height=0.6)
+        axes.bar_label(bars, fmt="%.0f %%", padding=4, fontsize=9)
         axes.set_xlim(0, 110)
         axes.set_xlabel("share of the differences between trials, %")
 

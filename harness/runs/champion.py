@@ -18,12 +18,12 @@ from datetime import datetime
 from pathlib import Path
 from shlex import quote
 
-from harness.errors import ModelError, UsageError, storing
+from harness.errors import ModelError, UsageError, storage_errors
 from harness.runs.champion_record import ChampionRecord, RegistryRecord
 from harness.runs.record_file import read_record, to_json
-from harness.util.checked import FormError, is_inside
 from harness.util.files import file_md5, write_whole
 from harness.util.locks import lock_of
+from harness.util.schema import SchemaError, is_inside
 
 FOLDER = Path("models")
 RUNS = Path("runs")
@@ -32,7 +32,7 @@ OF_RUN = ("run.json", "metrics.jsonl", "predictions.csv", EXPERIMENT)  # kept wi
 HALF_WRITTEN = re.compile(  # as `write_whole` names what it has not finished
     rf"\.({'|'.join(map(re.escape, {*OF_RUN, RECORD, CHECKPOINT}))}|fold[0-9]+\.npz)-[0-9a-f]{{8}}"
 )
-KEPT = 5  # champions whose checkpoint stays in the history
+CHECKPOINTS_KEPT = 5  # champions whose checkpoint stays in the history
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,10 @@ class Champion:
     @property
     def run(self) -> Path:
         """What the history keeps of its run, as a run folder."""
-        return place(self.number, self.folder)
+        return champion_folder(self.number, self.folder)
 
 
-def place(number: int, folder: Path = FOLDER) -> Path:
+def champion_folder(number: int, folder: Path = FOLDER) -> Path:
     """Where the history has a champion."""
     return folder / "history" / f"{number:03d}"
 
@@ -100,8 +100,8 @@ def named_so(typed: str) -> Champion | None:
 
 def history(folder: Path = FOLDER) -> list[ChampionRecord]:
     """Every champion there was, oldest first."""
-    found = (folder / "history").glob(f"*/{RECORD}")
-    return sorted((_read(path) for path in found if path.parent.name.isdecimal()), key=lambda record: record.number)
+    files = (folder / "history").glob(f"*/{RECORD}")
+    return sorted((_read(path) for path in files if path.parent.name.isdecimal()), key=lambda record: record.number)
 
 
 def run_id(folder: Path) -> str:
@@ -130,7 +130,7 @@ def install(number: int, folder: Path = FOLDER) -> ChampionRecord:
     if not _is(where / CHECKPOINT, record.checkpoint.md5):
         raise UsageError(
             f"the checkpoint of champion {number} is not there any more, or is damaged",
-            f"the history keeps {KEPT} of them; the others are in earlier versions of models.dvc",
+            f"the history keeps {CHECKPOINTS_KEPT} of them; the others are in earlier versions of models.dvc",
             "git checkout COMMIT models.dvc, then harness data pull models",
         )
     for name in (CHECKPOINT, EXPERIMENT, RECORD):
@@ -143,17 +143,17 @@ def install(number: int, folder: Path = FOLDER) -> ChampionRecord:
 
 
 def _prune(record: ChampionRecord, folder: Path) -> None:
-    """Removes all but KEPT checkpoints of the history: first of all those stay to which one can roll back.
+    """Removes all but CHECKPOINTS_KEPT checkpoints of the history: first of all those stay to which one can roll back.
 
     And what a process that was killed has left half written, which would else become part of the version.
     """
-    kept, line = [], {each.number: each.replaced for each in history(folder)}
+    numbers, line = [], {each.number: each.replaced for each in history(folder)}
     number: int | None = record.number
-    while number is not None and number not in kept:
-        kept.append(number)
+    while number is not None and number not in numbers:
+        numbers.append(number)
         number = line.get(number)
-    kept += [number for number in sorted(line, reverse=True) if number not in kept]
-    old = [place(number, folder) / CHECKPOINT for number in kept[KEPT:]]
+    numbers += [number for number in sorted(line, reverse=True) if number not in numbers]
+    old = [champion_folder(number, folder) / CHECKPOINT for number in numbers[CHECKPOINTS_KEPT:]]
     half = [path for path in folder.rglob(".*-*") if HALF_WRITTEN.fullmatch(path.name)]
     for path in (*old, *half):
         if is_inside(path.parent / "-", folder):  # what lies behind a link is not ours
@@ -188,7 +188,7 @@ def note_version(record: ChampionRecord, version: str, *, runs: Path = RUNS, fol
 @contextlib.contextmanager
 def alone(runs: Path = RUNS) -> Iterator[None]:
     """Within, no other process changes the champion: two would get the same number."""
-    with storing(runs):
+    with storage_errors(runs):
         runs.mkdir(parents=True, exist_ok=True)
     with lock_of(runs / ".promoting", wait=True):
         yield
@@ -196,7 +196,7 @@ def alone(runs: Path = RUNS) -> Iterator[None]:
 
 def _own_place(number: int, folder: Path) -> Path:
     """Where the history has a champion, to write there. Raises ModelError for a link that leads out of the project."""
-    where = place(number, folder)
+    where = champion_folder(number, folder)
     for path, home in ((folder, folder.absolute().parent), (where, folder)):
         if not is_inside(path / "-", home):
             raise ModelError(f"{path} is not used", f"it is a link that leads out of {home}", f"rm {quote(str(path))}")
@@ -221,5 +221,5 @@ def _write_record(record: ChampionRecord, where: Path) -> None:
 def _read(path: Path) -> ChampionRecord:
     try:
         return read_record(ChampionRecord, path)
-    except (OSError, FormError) as error:
+    except (OSError, SchemaError) as error:
         raise ModelError(f"{path} cannot be read", f"damaged: {error}", "harness data pull models") from error

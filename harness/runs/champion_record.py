@@ -10,11 +10,11 @@ from harness.runs.record_parts import (
     ConfusionRecord,
     DataRecord,
     ExperimentFields,
-    Few,
     GateRecord,
     GitRecord,
+    SmallCount,
 )
-from harness.util.checked import (
+from harness.util.schema import (
     AnyPath,
     ClassName,
     Count,
@@ -41,7 +41,7 @@ class ChampionFile:
 
     md5: Digest
     sha256: Sha256
-    fold: Few | None
+    fold: SmallCount | None
 
 
 @dataclass(frozen=True, kw_only=True)

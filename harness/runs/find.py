@@ -16,13 +16,13 @@ def latest_runs(
     runs: Path, unreadable: Callable[[Path, UsageError], None] = lambda _path, _why: None
 ) -> list[RunFolder]:
     """Each run under `runs`, newest first; `unreadable` is called for a folder whose `run.json` cannot be read."""
-    found = []
+    folders = []
     for path in runs.glob("*/*/run.json"):
         try:
-            found.append(RunFolder.open(path.parent))
+            folders.append(RunFolder.open(path.parent))
         except UsageError as error:
             unreadable(path.parent, error)
-    return sorted(found, key=lambda folder: _started(folder), reverse=True)
+    return sorted(folders, key=lambda folder: _started(folder), reverse=True)
 
 
 def find_run(named: str, runs: Path) -> RunFolder:
@@ -31,22 +31,26 @@ def find_run(named: str, runs: Path) -> RunFolder:
     Raises UsageError for none.
     """
     if not Path(named).is_dir():
-        found = [folder for folder in latest_runs(runs) if folder.id.endswith(named)]
-        if len(found) == 1:
-            return found[0]
+        matches = [folder for folder in latest_runs(runs) if folder.id.endswith(named)]
+        if len(matches) == 1:
+            return matches[0]
         if not (Path(named) / "run.json").exists():
-            why = f"{len(found)} runs in {runs} end so" if found else f"no run in {runs} ends so, and no file is there"
+            why = (
+                f"{len(matches)} runs in {runs} end so"
+                if matches
+                else f"no run in {runs} ends so, and no file is there"
+            )
             raise UsageError(f"{named} is no run folder", why, "harness list shows the latest runs")
     return RunFolder.open(Path(named))
 
 
 def latest_studies(runs: Path) -> list[StudyFolder]:
     """Each study under `runs`, the one that began last first."""
-    found = []
+    folders = []
     for path in runs.glob(f"*/{PREFIX}*/study.json"):
         with contextlib.suppress(UsageError):
-            found.append(StudyFolder.open(path.parent))
-    return sorted(found, key=lambda folder: _started(folder), reverse=True)
+            folders.append(StudyFolder.open(path.parent))
+    return sorted(folders, key=lambda folder: _started(folder), reverse=True)
 
 
 def _started(folder: RunFolder | StudyFolder) -> float:

@@ -14,10 +14,10 @@ from harness.errors import UsageError
 from harness.runs.record_file import to_json
 from harness.runs.record_parts import Status
 from harness.runs.records import Origin
-from harness.util.checked import FormError, is_inside, require_inside
 from harness.util.files import write_whole
 from harness.util.locks import lock_of
 from harness.util.processes import has_ended
+from harness.util.schema import SchemaError, is_inside, require_inside
 
 R = TypeVar("R", bound=Origin)
 
@@ -70,7 +70,7 @@ class Folder(Generic[R]):
         path = self.path / name
         try:
             return require_inside(path, self.path)
-        except FormError as error:
+        except SchemaError as error:
             link = next((part for part in reversed((path, *path.parents)) if part.is_symlink()), path)
             there, here = quote(os.path.realpath(link)), quote(str(link))
             fix = f"rm {here}, the link alone, then cp -r {there} {here}"

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from harness.evaluation.predictions import Predictions
-from harness.util.checked import FormError, path_below
 from harness.util.escape import cell, from_cell
 from harness.util.files import write_whole
+from harness.util.schema import SchemaError, path_below
 
 FOLDER = "predictions"
 CSV, PARQUET = "predictions.csv", "predictions.parquet"
@@ -45,22 +45,22 @@ def read_array_file(path: Path, fold: int) -> Predictions:
     """What `write_array_file` wrote. The file may come from anywhere: nothing in it is run.
 
     Raises:
-        FormError: It holds something else.
+        SchemaError: It holds something else.
         OSError: It cannot be read.
     """
     try:
         arrays = _arrays(path)
     except (ValueError, KeyError, zipfile.BadZipFile, EOFError, MemoryError) as error:
-        raise FormError(f"it is no array file of predictions: {error}") from error
+        raise SchemaError(f"it is no array file of predictions: {error}") from error
     classes, paths = _parted(arrays["classes"]), tuple(map(path_below, _parted(arrays["paths"])))
     labels, probabilities = arrays["labels"], arrays["probabilities"]
     if labels.dtype != np.int64 or probabilities.dtype != np.float64 or probabilities.ndim != 2:
-        raise FormError("labels or probabilities are of another type")
+        raise SchemaError("labels or probabilities are of another type")
     try:
-        found = Predictions(classes, paths, np.full(len(paths), fold), labels, probabilities)
+        predictions = Predictions(classes, paths, np.full(len(paths), fold), labels, probabilities)
     except ValueError as error:
-        raise FormError(str(error)) from error
-    return _checked(found)
+        raise SchemaError(str(error)) from error
+    return _checked(predictions)
 
 
 def write_table(folder: Path, parts: Sequence[Predictions]) -> None:
@@ -92,42 +92,42 @@ def predictions_csv(parts: Sequence[Predictions]) -> bytes:
 
 
 def read_csv(content: bytes) -> Predictions:
-    """What `predictions_csv` wrote, as runs of version 0.1.0 have it alone. Raises FormError for anything else."""
+    """What `predictions_csv` wrote, as runs of version 0.1.0 have it alone. Raises SchemaError for anything else."""
     try:
         rows = [*csv.reader(io.StringIO(content.decode("utf-8", "surrogateescape"), newline=""))]
         header = rows.pop(0) if rows else []
         if header[:4] != COLUMNS:
-            raise FormError(f"its first line is not {','.join(COLUMNS)},...")
+            raise SchemaError(f"its first line is not {','.join(COLUMNS)},...")
         classes = tuple(from_cell(name).removeprefix("p_") for name in header[4:])
-        place = {name: i for i, name in enumerate(classes)}
+        position = {name: i for i, name in enumerate(classes)}
         odd = next((row for row in rows if len(row) != len(header)), None)
         if odd is not None:
-            raise FormError(f"a line has {len(odd) - 4} probabilities, and the first one names {len(classes)}")
-        found = Predictions(
+            raise SchemaError(f"a line has {len(odd) - 4} probabilities, and the first one names {len(classes)}")
+        predictions = Predictions(
             classes,
             tuple(_path(from_cell(row[0])) for row in rows),
             np.array([int(row[1]) for row in rows], np.int64),
-            np.array([place[from_cell(row[2])] for row in rows], np.int64),
+            np.array([position[from_cell(row[2])] for row in rows], np.int64),
             np.array([[float(share) for share in row[4:]] for row in rows]).reshape(len(rows), len(classes)),
         )
-        called = [place[from_cell(row[3])] for row in rows]
+        called = [position[from_cell(row[3])] for row in rows]
     except KeyError as error:
-        raise FormError(f"a line names the class {str(error.args[0])[:80]!a}, and the first one does not") from error
+        raise SchemaError(f"a line names the class {str(error.args[0])[:80]!a}, and the first one does not") from error
     except (ValueError, IndexError, OverflowError, csv.Error) as error:
-        raise FormError(str(error)) from error
-    _checked(found)
-    if called != found.predicted.tolist():
-        raise FormError("a predicted class is not the most probable one")
-    return found
+        raise SchemaError(str(error)) from error
+    _checked(predictions)
+    if called != predictions.predicted.tolist():
+        raise SchemaError("a predicted class is not the most probable one")
+    return predictions
 
 
-def _checked(found: Predictions) -> Predictions:
-    """The same. Raises FormError if a label is no class, or a probability is not between 0 and 1."""
-    if len(found) and not 0 <= found.labels.min() <= found.labels.max() < len(found.classes):
-        raise FormError("a label is no class")
-    if not ((found.probabilities >= 0) & (found.probabilities <= 1)).all():
-        raise FormError("a probability is not between 0 and 1")
-    return found
+def _checked(predictions: Predictions) -> Predictions:
+    """The same. Raises SchemaError if a label is no class, or a probability is not between 0 and 1."""
+    if len(predictions) and not 0 <= predictions.labels.min() <= predictions.labels.max() < len(predictions.classes):
+        raise SchemaError("a label is no class")
+    if not ((predictions.probabilities >= 0) & (predictions.probabilities <= 1)).all():
+        raise SchemaError("a probability is not between 0 and 1")
+    return predictions
 
 
 def _arrays(path: Path) -> dict[str, Any]:
@@ -183,7 +183,7 @@ def _joined(texts: Sequence[str]) -> Any:
 
 def _parted(content: Any) -> tuple[str, ...]:
     if content.dtype != np.uint8 or content.ndim != 1:
-        raise FormError("paths or classes are of another type")
+        raise SchemaError("paths or classes are of another type")
     return tuple(content.tobytes().decode("utf-8", "surrogateescape").split("\0")) if len(content) else ()
 
 
@@ -196,4 +196,4 @@ def _path(text: str) -> str:
     try:
         return path_below(text)
     except ValueError as error:
-        raise FormError(f"a path is {text[:80]!a}: {error}") from None
+        raise SchemaError(f"a path is {text[:80]!a}: {error}") from None

@@ -43,8 +43,8 @@ def changed_files(since: str | None = None, folder: Path | str = ".") -> list[st
             ).splitlines()
             if name
         ]
-    found = _git(folder, "status", "--porcelain", "--untracked-files=all") or "what git cannot read"
-    return [line.strip().partition(" ")[2].strip() for line in found.splitlines()]
+    status = _git(folder, "status", "--porcelain", "--untracked-files=all") or "what git cannot read"
+    return [line.strip().partition(" ")[2].strip() for line in status.splitlines()]
 
 
 def dvc_state(data: Path | str, known: Mapping[Path, str] | None = None) -> DvcRecord | None:
@@ -122,13 +122,13 @@ def _md5_as_of(path: Path, _changed: int) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of Python, of `harness`, and of the packages that a number can depend on."""
-    found = {"python": platform.python_version(), "harness": __version__}
+    versions = {"python": platform.python_version(), "harness": __version__}
     for package in PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def machine() -> dict[str, Any]:

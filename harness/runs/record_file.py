@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 
 from harness.runs.record_parts import SCHEMA
 from harness.runs.records import RunRecord, TestRecord
-from harness.util.checked import (
-    FormError,
-    form,
-    parsed,
+from harness.util.schema import (
+    SchemaError,
+    parse,
     read_text,
+    schema_of,
 )
 
 R = TypeVar("R")
@@ -24,23 +24,23 @@ def read_record(kind: type[R], path: Path) -> R:
     """The record in the file at `path`.
 
     Raises:
-        FormError: It is no JSON, has a newer schema, lacks a field, or a field holds something else.
+        SchemaError: It is no JSON, has a newer schema, lacks a field, or a field holds something else.
         OSError: The file cannot be read.
     """
     try:
         content = json.loads(read_text(path))
     except RecursionError:
-        raise FormError("it is nested too deep") from None
+        raise SchemaError("it is nested too deep") from None
     except ValueError as error:
-        raise FormError(str(error)) from error
+        raise SchemaError(str(error)) from error
     if not isinstance(content, dict):
-        raise FormError(f"it is a {type(content).__name__}: it must be an object with fields")
+        raise SchemaError(f"it is a {type(content).__name__}: it must be an object with fields")
     schema = content.get("schema", 1)
     if type(schema) is int and schema > SCHEMA:
-        raise FormError(f"schema is {schema}, of a newer harness: this one reads up to {SCHEMA} (pip install -U)")
+        raise SchemaError(f"schema is {schema}, of a newer harness: this one reads up to {SCHEMA} (pip install -U)")
     wanted: Any = TestRecord if kind is RunRecord and content.get("kind") == "test" else kind
-    found: R = parsed(form(wanted), {"schema": 1, **content})
-    return found
+    record: R = parse(schema_of(wanted), {"schema": 1, **content})
+    return record
 
 
 def to_plain(value: Any) -> Any:

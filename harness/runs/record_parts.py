@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 from typing_extensions import TypedDict
 
-from harness.util.checked import (
+from harness.util.schema import (
     AnyPath,
     ClassName,
     Commit,
@@ -27,13 +27,13 @@ from harness.util.checked import (
     Share,
     Text,
     Word,
-    checked,
-    form,
     record,
+    schema_of,
+    validate,
 )
 
 SCHEMA = 2
-Few = Annotated[int, Field(strict=True, ge=0, le=10_000)]
+SmallCount = Annotated[int, Field(strict=True, ge=0, le=10_000)]
 
 
 class Status(str, Enum):
@@ -67,7 +67,7 @@ class Fields(TypedDict, total=False):
     batch_size: Count
     weight_decay: Number
     epochs: Count
-    folds: Few
+    folds: SmallCount
     precision: Text
     seed: Count
     min_accuracy: Share
@@ -75,7 +75,7 @@ class Fields(TypedDict, total=False):
 
 
 # the dictionary itself: its fields keep their order, and those of other versions stay
-ExperimentFields = Annotated[dict[str, Any], AfterValidator(lambda value: checked(form(Fields), value))]
+ExperimentFields = Annotated[dict[str, Any], AfterValidator(lambda value: validate(schema_of(Fields), value))]
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ class TrialOf:
 
     name: Name
     id: RunId
-    trial: Few
+    trial: SmallCount
 
 
 @dataclass(frozen=True)
@@ -182,14 +182,14 @@ class TestedFile:
 
     file: AnyPath
     sha256: Sha256
-    fold: Few | None = None
+    fold: SmallCount | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyTrial:
     """A trial of a study, with its interval as far as it has folds."""
 
-    trial: Few
+    trial: SmallCount
     state: Word | None
     number: Count | None  # Optuna's own
     value: Number | None
@@ -197,7 +197,7 @@ class StudyTrial:
     low: Share | None
     high: Share | None
     n: Positive | None
-    folds: Few = 0
+    folds: SmallCount = 0
     seconds: Seconds = 0.0
     loop_seconds: Seconds = 0.0
     kind: Text = ""
@@ -211,7 +211,7 @@ class StudyTrial:
 class ComparedTrial:
     """A trial beside the best one: the p-value of their difference, and whether it is significant."""
 
-    trial: Few
+    trial: SmallCount
     p: Share
     apart: Flag
 
@@ -225,6 +225,6 @@ class StudyResultRecord:
     counts: dict[Word, Count] = field(default_factory=dict)
     folds_trained: Count = 0
     top: list[ComparedTrial] = field(default_factory=list)
-    cheapest: Few | None = None
-    front: list[Few] = field(default_factory=list)
+    cheapest: SmallCount | None = None
+    front: list[SmallCount] = field(default_factory=list)
     importances: dict[Text, Number] = field(default_factory=dict)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from harness.runs.record_parts import (
     SCHEMA,
@@ -30,7 +30,7 @@ from harness.runs.record_parts import (
     TestedFile,
     TrialOf,
 )
-from harness.util.checked import (
+from harness.util.schema import (
     ClassName,
     Count,
     Digest,
@@ -152,7 +152,7 @@ class StudyRecord(Origin):
     space: list[Text] = field(default_factory=list)
     trials: Count = 0
     mlflow: Text | None = None
-    found: StudyResultRecord | None = None
+    result: Annotated[StudyResultRecord | None, Field(validation_alias=AliasChoices("result", "found"))] = None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from harness.errors import UsageError, storing
+from harness.errors import UsageError, storage_errors
 from harness.evaluation.predictions import Predictions
 from harness.runs import trust
 from harness.runs.folder import Folder
@@ -20,9 +20,9 @@ from harness.runs.predictions import CSV, FOLDER, PARQUET, read_array_file, read
 from harness.runs.record_file import read_record
 from harness.runs.record_parts import FoldRecord, Status
 from harness.runs.records import Epoch, RunRecord, TestRecord
-from harness.util.checked import FormError, checked, form, is_inside, quoted, require_inside
 from harness.util.files import write_whole
 from harness.util.processes import this_process
+from harness.util.schema import SchemaError, is_inside, quoted, require_inside, schema_of, validate
 
 COMPLETE = "complete"  # of a tracker that has all of a run
 LEFT = (  # by a run
@@ -55,8 +55,8 @@ class RunFolder(Folder[RunRecord]):
         if named:
             _require_replaceable(path, record.kind)
         else:
-            require_own_place(path, runs)
-        with storing(path):
+            require_inside_runs(path, runs)
+        with storage_errors(path):
             path.mkdir(parents=True, exist_ok=True)
             if named:  # first: a run that is killed from here on may be made again
                 (path / AGAIN).write_text(f"{record.kind}\n", encoding="utf-8")
@@ -77,7 +77,7 @@ class RunFolder(Folder[RunRecord]):
         except FileNotFoundError as error:
             why = "it has no run.json" if path.is_dir() else f"looked for {path.absolute()}"
             raise UsageError(f"{path} is no run folder", why, "harness list shows the latest runs") from error
-        except (OSError, FormError) as error:
+        except (OSError, SchemaError) as error:
             raise UsageError(
                 f"{path / cls.FILE} cannot be read", f"damaged: {error}", "harness list shows the latest runs"
             ) from error
@@ -136,7 +136,7 @@ class RunFolder(Folder[RunRecord]):
                 continue
             try:
                 rows.append(_checked_epoch(row, folds))
-            except FormError as error:
+            except SchemaError as error:
                 raise self._damaged(self.metrics, f"line {number}: {error}") from error
         return rows
 
@@ -193,9 +193,8 @@ class RunFolder(Folder[RunRecord]):
         """
         return self.inside(Path("checkpoints", Path(entry.checkpoint).name))
 
-    def keep_copy(self, experiment_file: Path) -> None:
-        """Copies the experiment's file to `experiment.py`, which from now on counts as this project's own."""
-        code = experiment_file.read_bytes()
+    def keep_copy(self, code: bytes) -> None:
+        """Writes the experiment file's content to `experiment.py`, and remembers it as this project's own code."""
         write_whole(self.path / "experiment.py", code)
         trust.remember_code(self.id, code)
 
@@ -210,11 +209,11 @@ class RunFolder(Folder[RunRecord]):
                         self._predictions[int(fold)] = self._of_its_classes(read_array_file(path, int(fold)))
         return self._predictions
 
-    def _of_its_classes(self, found: Predictions) -> Predictions:
-        """The same. Raises FormError if they are of other classes than the run."""
-        if found.classes != self.classes:
-            raise FormError(f"it is about {len(found.classes)} classes, and run.json names others")
-        return found
+    def _of_its_classes(self, predictions: Predictions) -> Predictions:
+        """The same. Raises SchemaError if they are of other classes than the run."""
+        if predictions.classes != self.classes:
+            raise SchemaError(f"it is about {len(predictions.classes)} classes, and run.json names others")
+        return predictions
 
     def _lines(self) -> list[str]:
         if not self.metrics.is_file() or not is_inside(self.metrics, self.path):
@@ -226,7 +225,7 @@ class RunFolder(Folder[RunRecord]):
         """Turns an error in what `path` holds into a UsageError that names it."""
         try:
             yield
-        except (FormError, OSError) as error:
+        except (SchemaError, OSError) as error:
             raise self._damaged(path, str(error)) from error
 
     def _damaged(self, path: Path, why: str) -> UsageError:
@@ -238,7 +237,7 @@ def now() -> str:
     return datetime.now().astimezone().isoformat(timespec="milliseconds")
 
 
-def require_own_place(path: Path, runs: Path) -> None:
+def require_inside_runs(path: Path, runs: Path) -> None:
     """Raises UsageError if a link below `runs` leads out of it: what lies there was not made by a run."""
     if not is_inside(path, runs):
         raise UsageError(
@@ -251,14 +250,14 @@ def _array_file(fold: int) -> Path:
 
 
 def _checked_epoch(row: object, folds: set[str]) -> dict[str, Any]:
-    """A row of `metrics.jsonl`, which is of one of `folds`. Raises FormError."""
-    found: dict[str, Any] = checked(form(Epoch), row)
-    if str(found["fold"]) not in folds:
-        raise FormError(f"fold is {found['fold']}, and run.json has no such fold")
-    for name, value in found.items():
+    """A row of `metrics.jsonl`, which is of one of `folds`. Raises SchemaError."""
+    epoch: dict[str, Any] = validate(schema_of(Epoch), row)
+    if str(epoch["fold"]) not in folds:
+        raise SchemaError(f"fold is {epoch['fold']}, and run.json has no such fold")
+    for name, value in epoch.items():
         if value is not None and (type(value) not in (int, float) or abs(value) > sys.float_info.max):
-            raise FormError(f"{name} is {quoted(value)}: it must be a number")
-    return found
+            raise SchemaError(f"{name} is {quoted(value)}: it must be a number")
+    return epoch
 
 
 def _require_replaceable(path: Path, kind: str) -> None:
@@ -266,7 +265,7 @@ def _require_replaceable(path: Path, kind: str) -> None:
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
     own = (path / AGAIN).is_file()  # empty, if the process was killed while it wrote
-    said = (path / AGAIN).read_text(encoding="utf-8", errors="replace").strip() if own else ""
-    if not own or said not in (kind, ""):
-        why = f"it is where a {said} goes" if said else "it holds something else, which would be lost"
+    marked = (path / AGAIN).read_text(encoding="utf-8", errors="replace").strip() if own else ""
+    if not own or marked not in (kind, ""):
+        why = f"it is where a {marked} goes" if marked else "it holds something else, which would be lost"
         raise UsageError(f"{path} is no place for a {kind}", why, "--out with a new folder")

@@ -6,15 +6,15 @@ import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from harness.errors import UsageError, storing
+from harness.errors import UsageError, storage_errors
 from harness.runs.folder import Folder
 from harness.runs.record_file import read_record
 from harness.runs.record_parts import Status
 from harness.runs.records import StudyRecord
-from harness.runs.run_folder import RunFolder, require_own_place
-from harness.util.checked import FormError, is_inside, require_inside
+from harness.runs.run_folder import RunFolder, require_inside_runs
 from harness.util.files import write_whole
 from harness.util.processes import this_process
+from harness.util.schema import SchemaError, is_inside, require_inside
 
 PREFIX = "study-"
 
@@ -29,7 +29,7 @@ class StudyFolder(Folder[StudyRecord]):
     def at(cls, runs: Path, record: StudyRecord) -> StudyFolder:
         """The folder of that study, new or not."""
         path = runs / record.experiment_name / f"{PREFIX}{record.name}"
-        require_own_place(path, runs)
+        require_inside_runs(path, runs)
         return cls(path, record)
 
     @classmethod
@@ -37,13 +37,13 @@ class StudyFolder(Folder[StudyRecord]):
         """One that is there. Raises UsageError if it is none."""
         try:
             record = read_record(StudyRecord, require_inside(path / cls.FILE, path))
-        except (OSError, FormError) as error:
+        except (OSError, SchemaError) as error:
             raise UsageError(f"{path} is no folder of a study", str(error), "harness list shows the studies") from error
         return cls(path, record)
 
     def begin(self) -> None:
         """The study begins, or goes on, in this process. Raises UsageError if another study's files lie there."""
-        with storing(self.path):
+        with storage_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         started = self.record.started
         if (self.path / self.FILE).exists():
@@ -65,23 +65,23 @@ class StudyFolder(Folder[StudyRecord]):
         """Reads `study.json` again, which another process may have changed."""
         self.record = StudyFolder.open(self.path).record
 
-    def trial(self, place: int) -> Path:
-        """The folder of the trial at that place. Raises UsageError if that is a link that leads elsewhere."""
-        return self.inside(f"trial-{place:03d}")
+    def trial(self, index: int) -> Path:
+        """The folder of that trial. Raises UsageError if it is a link that leads elsewhere."""
+        return self.inside(f"trial-{index:03d}")
 
     def trials(self) -> list[RunFolder]:
-        """Those on this machine, by place."""
-        found = []
+        """Those on this machine, by index."""
+        trials = []
         for path in sorted(self.path.glob("trial-*/run.json")):
             with contextlib.suppress(UsageError):
                 if is_inside(path.parent, self.path):
-                    found.append(RunFolder.open(path.parent))
-        return found
+                    trials.append(RunFolder.open(path.parent))
+        return trials
 
-    def remove_weights(self, places: Iterable[int]) -> None:
+    def remove_weights(self, indices: Iterable[int]) -> None:
         """Removes the checkpoints of those trials, and nothing else that somebody has put beside them."""
-        for place in places:
-            folder = self.trial(place) / "checkpoints"
+        for index in indices:
+            folder = self.trial(index) / "checkpoints"
             with contextlib.suppress(OSError):
                 for path in folder.glob("fold*.pt") if is_inside(folder, self.path) else ():
                     path.unlink()

@@ -22,16 +22,16 @@ from typing import TextIO
 
 from harness.runs.run_folder import RunFolder
 from harness.runs.study_folder import StudyFolder
-from harness.trackers.mlflow.run import MLflow, settle, told
-from harness.trackers.mlflow.study import MLflowStudy, settle_studies
+from harness.trackers.mlflow.run import MLflow, error_line, send_unsent
+from harness.trackers.mlflow.study import MLflowStudy, send_unsent_studies
 from harness.util.escape import terminal
 
-LOOK_SECONDS = 3.0  # between two looks at the folder: each that finds something costs 25 ms of a core
+POLL_SECONDS = 3.0  # between two looks at the folder: each that finds something costs 25 ms of a core
 AGAIN_SECONDS = 15.0  # before MLflow is tried again, once it has failed
 SLOW_SECONDS = 2.0  # what took longer to fail than this, hung
 
 
-def follow(folder: RunFolder | StudyFolder, ended: threading.Event, say: Callable[[str], None]) -> bool:
+def follow(folder: RunFolder | StudyFolder, ended: threading.Event, print_line: Callable[[str], None]) -> bool:
     """Sends what is new until `ended`, then the rest. True where MLflow has all. A trouble is told once."""
     path = folder.path
     mirror = MLflowStudy(folder) if isinstance(folder, StudyFolder) else MLflow(folder)
@@ -46,13 +46,13 @@ def follow(folder: RunFolder | StudyFolder, ended: threading.Event, say: Callabl
             send()
         except Exception as error:
             if not trouble:
-                say(f"{told(error)}; the run goes on, and its folder has all")
-            trouble = told(error)
+                print_line(f"{error_line(error)}; the run goes on, and its folder has all")
+            trouble = error_line(error)
             was_slow = time.monotonic() - started > SLOW_SECONDS
             rest_until = time.monotonic() + AGAIN_SECONDS
             return False
         if trouble:
-            say(f"{mirror.name} is there again")
+            print_line(f"{mirror.name} is there again")
         trouble, was_slow = "", False
         return True
 
@@ -62,12 +62,12 @@ def follow(folder: RunFolder | StudyFolder, ended: threading.Event, say: Callabl
             if seen is None:
                 _prepare(folder, ended)
             seen = now
-        ended.wait(LOOK_SECONDS)
+        ended.wait(POLL_SECONDS)
     if was_slow and time.monotonic() < rest_until:  # it hung a moment ago: nobody should wait for that again
         return False
     sent = tried(mirror.finish)
     if mirror.left_out:
-        say(f"the model is {mirror.left_out}")
+        print_line(f"the model is {mirror.left_out}")
     return sent
 
 
@@ -75,8 +75,8 @@ def _prepare(folder: RunFolder | StudyFolder, ended: threading.Event) -> None:
     """What there is time for now: runs that ended together with their follower."""
     path = folder.path.resolve()
     if isinstance(folder, StudyFolder) or path.name == folder.id:  # it lies where runs lie, and so do the others
-        settle(path.parents[1], ended.is_set)  # what cannot be sent now is tried with the next run
-        settle_studies(path.parents[1], ended.is_set)
+        send_unsent(path.parents[1], ended.is_set)  # what cannot be sent now is tried with the next run
+        send_unsent_studies(path.parents[1], ended.is_set)
 
 
 def _stamp(path: Path) -> tuple[int, ...]:
@@ -114,10 +114,10 @@ def _main() -> int:
         folder = _opened(Path(path))
         with folder.sending() as alone:
             if not alone:
-                _say(out, "another process sends this run to MLflow")
-            return 0 if alone and follow(folder, ended, lambda text: _say(out, text)) else 1
+                _write_line(out, "another process sends this run to MLflow")
+            return 0 if alone and follow(folder, ended, lambda text: _write_line(out, text)) else 1
     except Exception as error:
-        _say(out, told(error))
+        _write_line(out, error_line(error))
         return 1
 
 
@@ -131,7 +131,7 @@ def _warm_up() -> None:
     gc.enable()
 
 
-def _say(out: TextIO, text: str) -> None:
+def _write_line(out: TextIO, text: str) -> None:
     with contextlib.suppress(OSError):
         print(terminal(" ".join(text.split())), file=out, flush=True)
 

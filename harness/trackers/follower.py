@@ -72,7 +72,7 @@ class Follower:
             try:
                 code = self._process.wait(PATIENCE_SECONDS)
             except subprocess.TimeoutExpired:
-                _say("sending the rest to MLflow (Ctrl-C: in the background)")
+                _print_line("sending the rest to MLflow (Ctrl-C: in the background)")
                 code = self._process.wait(MOST_SECONDS)
         except subprocess.TimeoutExpired:
             return f"it was still being sent after {MOST_SECONDS:.0f} s"
@@ -81,7 +81,7 @@ class Follower:
         self._reader.join(PATIENCE_SECONDS)
         if code and not self._last:
             self._last = f"the process that sends to MLflow ended with {code}"
-            _say(f"warning: {self._last}")
+            _print_line(f"warning: {self._last}")
         return self._last if code else ""
 
     def _pass_on(self) -> None:
@@ -89,7 +89,7 @@ class Follower:
         with self._process.stdout as lines:
             for line in lines:
                 self._last = line.strip()
-                _say(f"warning: {self._last}")
+                _print_line(f"warning: {self._last}")
 
 
 @contextlib.contextmanager
@@ -105,7 +105,7 @@ def _interrupts_ignored() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _say(text: str) -> None:
-    from harness.util.console import say  # with torch, which a run has imported by now
+def _print_line(text: str) -> None:
+    from harness.util.console import print_line  # with torch, which a run has imported by now
 
-    say(text)
+    print_line(text)

@@ -52,5 +52,5 @@ def refusal(environ: WSGIEnvironment) -> str:
 
 def _follows_link(environ: WSGIEnvironment) -> bool:
     """Whether the page opens in a tab, and not in a frame of another site's page."""
-    mode, place = environ.get("HTTP_SEC_FETCH_MODE"), environ.get("HTTP_SEC_FETCH_DEST", "document")
-    return bool(environ["REQUEST_METHOD"] == "GET" and mode == "navigate" and place == "document")
+    mode, destination = environ.get("HTTP_SEC_FETCH_MODE"), environ.get("HTTP_SEC_FETCH_DEST", "document")
+    return bool(environ["REQUEST_METHOD"] == "GET" and mode == "navigate" and destination == "document")

@@ -77,7 +77,7 @@ class Server:
         code = self.process.poll() if self.process is not None else None
         if code is not None:
             raise HarnessError(
-                f"{self.name} has ended with exit code {code}", self._last_words(), f"{' '.join(self.command)}"
+                f"{self.name} has ended with exit code {code}", self._last_lines(), f"{' '.join(self.command)}"
             )
 
     def end(self, number: int) -> None:
@@ -102,7 +102,7 @@ class Server:
             self.folder.cleanup()
         return True
 
-    def _last_words(self) -> str:
+    def _last_lines(self) -> str:
         assert self.log is not None
         self.log.seek(0)
         lines = [line for line in self.log.read().decode("utf-8", "replace").splitlines() if line.strip()]

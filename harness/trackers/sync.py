@@ -10,7 +10,7 @@ from harness.runs.run_folder import COMPLETE, RunFolder
 from harness.trackers.mlflow.run import MLflow
 from harness.trackers.pictures import draw_run
 from harness.trackers.tensorboard.run import write_again
-from harness.util.console import say
+from harness.util.console import print_line
 
 
 def sync(folder: RunFolder, trackers: Sequence[str], force: bool = False) -> None:
@@ -33,7 +33,7 @@ def sync(folder: RunFolder, trackers: Sequence[str], force: bool = False) -> Non
         "mlflow": _to_mlflow,
     }
     for name in trackers:
-        say(f"{folder.path}: sending to {name}")
+        print_line(f"{folder.path}: sending to {name}")
         send[name](folder)
         folder.update(trackers={**folder.record.trackers, name: COMPLETE})
 
@@ -47,4 +47,4 @@ def _to_mlflow(folder: RunFolder) -> None:
         mirror = MLflow(folder)
         mirror.finish()
     if mirror.left_out:
-        say(f"note: the model is {mirror.left_out}")
+        print_line(f"note: the model is {mirror.left_out}")

@@ -14,7 +14,7 @@ from harness.trackers.follower import Follower
 from harness.trackers.mlflow.store import recorded, tracking_uri
 from harness.trackers.tensorboard.run import TensorBoard
 from harness.util.addresses import without_secrets
-from harness.util.console import say
+from harness.util.console import print_line
 from harness.util.packages import installed
 
 
@@ -81,7 +81,7 @@ class Tracking:
                 self._board.close()
                 self._board = None
             self._problems[name] = without_secrets(f"{type(error).__name__}: {error}", tracking_uri())
-            say(f"warning: {name} has failed ({self._problems[name]}); the run goes on, and its folder has all")
+            print_line(f"warning: {name} has failed ({self._problems[name]}); the run goes on, and its folder has all")
 
 
 class _EachEpoch(Callback):

@@ -53,22 +53,22 @@ def fit_batches(plan: Plan, split: Split, model: nn.Module, trainer: Trainer) ->
         sampler = EpochSampler(indices, experiment.batch_size, experiment.seed, shuffle)
         return Batches(source, pixels.images.labels, sampler, workers=workers, device=trainer.device)
 
-    found: Cut | None = None
+    cut: Cut | None = None
     training: Source = images
     validation: Source = ImageSource(pixels, transform)
     if plan.once:
-        found = cut_again(plan, model)
-        trainer.place(model)
-        training, validation = feature_sources(plan, found, needed, trainer)
-        found.apply(model)
+        cut = cut_again(plan, model)
+        trainer.move_model(model)
+        training, validation = feature_sources(plan, cut, needed, trainer)
+        cut.apply(model)
     else:
         pixels.keep_in(plan.cache if experiment.cache else None, needed)
     sides = (
         batches(training, split.train, True, plan.workers.training),
         batches(validation, split.valid, False, plan.workers.validation),
     )
-    if found is None:
+    if cut is None:
         return FitBatches(*sides)
     first = batches(images, split.train, True, workers=0)
     first.set_epoch(1)
-    return FitBatches(*sides, first, (StillFrozen(found.prefix),))
+    return FitBatches(*sides, first, (StillFrozen(cut.prefix),))

@@ -29,10 +29,10 @@ def blamed(experiment: Experiment) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:
         failed = failed_part(error)
-        found = None if failed is None else _fault(experiment, failed, error)
-        if found is None:
+        fault = None if failed is None else _fault(experiment, failed, error)
+        if fault is None:
             raise
-        raise found from error
+        raise fault from error
 
 
 def _fault(experiment: Experiment, failed: Failed, error: BaseException) -> UserCodeError | None:
@@ -41,14 +41,14 @@ def _fault(experiment: Experiment, failed: Failed, error: BaseException) -> User
         left = _left_behind(experiment, failed, error)
         if left is not None:
             return left
-    found = _of_part(experiment, failed, error)
+    fault = _of_part(experiment, failed, error)
     replacing = _overriding(experiment, "on_batch_start")
-    if found is not None and replacing and failed.part in ("forward", "loss"):
-        found.why += f"; {_hooks(replacing, 'on_batch_start')} may have replaced the batch"
+    if fault is not None and replacing and failed.part in ("forward", "loss"):
+        fault.why += f"; {_hooks(replacing, 'on_batch_start')} may have replaced the batch"
     frame = frame_of(error)
-    if found is None and frame:
+    if fault is None and frame:
         return UserCodeError(f"code of yours failed at {frame}", reason(error), f"mend that line; {TRACEBACK}")
-    return found
+    return fault
 
 
 def _of_part(experiment: Experiment, failed: Failed, error: BaseException) -> UserCodeError | None:
@@ -113,7 +113,7 @@ def _overriding(experiment: Experiment, event: str) -> list[Callback]:
 def _hooks(callbacks: list[Callback], event: str) -> str:
     """The hooks for an event, for people, with their places."""
     hooks = [(type(callback).__name__, place_of(getattr(callback, event))) for callback in callbacks]
-    return "callback " + " or ".join(f"{name}.{event}{f' ({place})' if place else ''}" for name, place in hooks)
+    return "callback " + " or ".join(f"{name}.{event}{f' ({where})' if where else ''}" for name, where in hooks)
 
 
 def _hook_name(failed: Failed) -> str:

@@ -40,7 +40,7 @@ def compile_model(model: nn.Module, trainer: Trainer, batch: tuple[Tensor, Tenso
     cannot be compiled.
     """
     weights = copy.deepcopy(model.state_dict())
-    trainer.place(model).train()
+    trainer.move_model(model).train()
     devices = [trainer.device] if trainer.device.type == "cuda" else []
     with torch.random.fork_rng(devices):  # what is random later must not depend on having measured
         before = min(_seconds(lambda: _step(model, trainer, batch), trainer) for _ in range(STEPS))

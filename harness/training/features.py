@@ -18,7 +18,7 @@ from harness.cache.recipe import Recipe
 from harness.cache.rows import Array, Rows
 from harness.cache.store import GB, Cache
 from harness.config.experiment import Experiment
-from harness.config.fields import plain
+from harness.config.fields import json_value
 from harness.data.loading import Batches, ImageSource, Key, Source, Views
 from harness.data.pixels import DECODER
 from harness.data.transforms import Augment, augmentation, augmented, seeded
@@ -26,7 +26,7 @@ from harness.engine.trainer import Callback, State, Trainer, overrides
 from harness.errors import TrainingError
 from harness.models.prefix import CannotCutError, Cut, digest
 from harness.training.plan import Plan
-from harness.util.console import counted, say
+from harness.util.console import counted, print_line
 
 BATCH_SIZE = 64  # images that the prefix takes at once
 VERSION = 1  # of how features are computed here
@@ -44,14 +44,14 @@ class Features:
 
     def __init__(self, rows: Rows, items: Mapping[Key, str], half: torch.dtype, view: Views | None = None) -> None:
         self._rows = rows
-        self._places = dict(zip(items, rows.places(items.values()), strict=True))  # by view and index
+        self._positions = dict(zip(items, rows.positions(items.values()), strict=True))  # by view and index
         self._half = half  # the type of what is 16 bits wide
         self._view = view
 
     def load(self, keys: Sequence[Key]) -> Tensor:
         """(B, ...) in the precision in which they were computed."""
         viewed = [(1 if self._view is None else self._view(epoch, index), index) for epoch, index in keys]
-        features = torch.from_numpy(self._rows.take([self._places[key] for key in viewed]))
+        features = torch.from_numpy(self._rows.take([self._positions[key] for key in viewed]))
         if features.dtype == torch.int16:  # numpy knows no bfloat16
             features = features.view(self._half)
         return features.permute(0, 3, 1, 2) if features.ndim == 4 else features
@@ -87,13 +87,13 @@ class StillFrozen(Callback):
 
     def _now(self, model: nn.Module) -> list[object]:
         """Of each layer: whether it is in its place, who listens to it, and the versions of its weights."""
-        found: list[object] = []
+        state: list[object] = []
         for name, layer in self._prefix.named_modules():
             if name and not any(True for _ in layer.children()):
-                found += [model.get_submodule(name) is layer, len(layer._forward_hooks), len(layer._forward_pre_hooks)]
+                state += [model.get_submodule(name) is layer, len(layer._forward_hooks), len(layer._forward_pre_hooks)]
         for value in (*self._prefix.parameters(), *self._prefix.buffers()):
-            found += [id(value), value._version, value.requires_grad]
-        return found
+            state += [id(value), value._version, value.requires_grad]
+        return state
 
 
 def why_live(experiment: Experiment) -> str:
@@ -122,14 +122,14 @@ def require_room(shape: tuple[int, ...], images: int, views: int | None, cache: 
         )
 
 
-def feature_sources(plan: Plan, found: Cut, indices: Sequence[int], trainer: Trainer) -> tuple[Source, Source]:
+def feature_sources(plan: Plan, cut: Cut, indices: Sequence[int], trainer: Trainer) -> tuple[Source, Source]:
     """(of training, of validation): the features of the images at `indices`, computed now or found in the cache.
 
     The model whose prefix it is must be on the trainer's device. Raises DataError if an image is gone.
     """
     experiment, pixels, transform = plan.experiment, plan.pixels, plan.model.transform
     parts = {
-        "prefix": digest(found.prefix),
+        "prefix": digest(cut.prefix),
         "transform": transform.to_dict(),
         "precision": trainer.precision.name,
         "channels_last": trainer.channels_last,
@@ -138,11 +138,13 @@ def feature_sources(plan: Plan, found: Cut, indices: Sequence[int], trainer: Tra
         "version": VERSION,
         **DECODER,
     }
-    about = f"{plain(experiment.model)} {_until(experiment)} at {experiment.image_size} px, {trainer.precision.name}"
+    about = (
+        f"{json_value(experiment.model)} {_until(experiment)} at {experiment.image_size} px, {trainer.precision.name}"
+    )
 
     def computed(augment: Augment | None, items: Mapping[str, Key], recipe: Recipe) -> Rows:
         source = ImageSource(pixels, transform, augment, experiment.seed)
-        return plan.cache.rows(recipe, list(items), lambda missing: _compute(found, source, items, missing, trainer))
+        return plan.cache.rows(recipe, list(items), lambda missing: _compute(cut, source, items, missing, trainer))
 
     hashes, half = pixels.hashes, trainer.precision.dtype
     rows = computed(None, {hashes[i]: (1, i) for i in indices}, Recipe("features", about, parts))
@@ -163,22 +165,22 @@ def feature_sources(plan: Plan, found: Cut, indices: Sequence[int], trainer: Tra
 
 
 def _compute(
-    found: Cut, source: ImageSource, items: Mapping[str, Key], missing: Sequence[str], trainer: Trainer
+    cut: Cut, source: ImageSource, items: Mapping[str, Key], missing: Sequence[str], trainer: Trainer
 ) -> Iterator[Array]:
     """The features of the `missing` items, in their order, a batch at a time."""
     started = time.perf_counter()
     keys = [items[item] for item in missing]
     batches = [keys[start : start + BATCH_SIZE] for start in range(0, len(keys), BATCH_SIZE)]
     loaded = Batches(source, source.pixels.images.labels, batches, device=trainer.device)
-    found.prefix.eval()
+    cut.prefix.eval()
     for images, _ in counted(loaded, len(batches), "the frozen part, once"):
         with torch.inference_mode(), trainer.autocast():
-            features = found.prefix(trainer.to_device(images))
+            features = cut.prefix(trainer.to_device(images))
         features = (features.permute(0, 2, 3, 1) if features.ndim == 4 else features).contiguous().cpu()
         yield (features.view(torch.int16) if features.element_size() == 2 else features).numpy()
     seconds = time.perf_counter() - started
     what = "images" if source.augment is None else "augmented views"
-    say(f"frozen part: {len(missing)} {what} in {seconds:.1f} s, once for all epochs, folds and later runs")
+    print_line(f"frozen part: {len(missing)} {what} in {seconds:.1f} s, once for all epochs, folds and later runs")
 
 
 def _until(experiment: Experiment) -> str:
@@ -214,8 +216,8 @@ def _identity(augment: str | Callable[..., object] | None) -> str | None:
 def _sample(augment: Augment, image_size: int) -> str:
     """SHA-256 of what the augmentation makes of noise: it may depend on what no look at its code shows."""
     noise = torch.randint(0, 256, (3, image_size, image_size), generator=torch.Generator().manual_seed(0))
-    found = hashlib.sha256()
+    sha256 = hashlib.sha256()
     for number in range(8):
         with seeded(0, number):
-            found.update(augmented(augment, noise.to(torch.uint8), image_size).contiguous().numpy().data)
-    return found.hexdigest()
+            sha256.update(augmented(augment, noise.to(torch.uint8), image_size).contiguous().numpy().data)
+    return sha256.hexdigest()

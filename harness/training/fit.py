@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from harness.config.experiment import Experiment
-from harness.config.fields import plain
+from harness.config.fields import json_value
 from harness.engine.callbacks import (
     BestPredictions,
     EarlyStopping,
@@ -36,7 +36,7 @@ from harness.training.first_batch import FirstBatch
 from harness.training.model import new_model
 from harness.training.optimizers import make_loss, make_optimizer, make_scheduler
 from harness.training.plan import Plan
-from harness.util.console import say
+from harness.util.console import print_line
 from harness.util.memory import keep_freed_memory
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # CUDA and Apple, Linux, Windows
@@ -148,7 +148,7 @@ def train(
         )
         if experiment.compile:
             fed.training.set_epoch(1)
-            say(f"{plan.title(fold)}  {compile_model(model, trainer, next(iter(fed.training)))}")
+            print_line(f"{plan.title(fold)}  {compile_model(model, trainer, next(iter(fed.training)))}")
         optimizer = make_optimizer(experiment, model)
         if plan.one_thread:
             stack.enter_context(_one_thread())
@@ -194,7 +194,7 @@ def _named_out_of_memory(experiment: Experiment, fold: int, device: torch.device
 def _checkpoint_content(plan: Plan, fold: int) -> dict[str, Any]:
     """What a checkpoint holds besides the weights: all that it takes to build the model and feed it."""
     return {
-        "architecture": plain(plan.experiment.model),
+        "architecture": json_value(plan.experiment.model),
         "classes": list(plan.images.classes),
         "transform": plan.model.transform.to_dict(),
         "experiment": plan.experiment.to_dict(),

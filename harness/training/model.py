@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from harness.config.experiment import Experiment
-from harness.config.fields import plain
+from harness.config.fields import json_value
 from harness.errors import ModelError
 from harness.models.build import build
 from harness.models.freezing import freeze
@@ -32,7 +32,7 @@ def start_weights(experiment: Experiment) -> Weights | None:
     if experiment.weights is None or (callable(experiment.model) and experiment.weights == "imagenet"):
         return None
     if experiment.weights == "imagenet":
-        return imagenet_weights(plain(experiment.model))
+        return imagenet_weights(json_value(experiment.model))
     return weights_from_file(Path(experiment.weights))
 
 
@@ -61,7 +61,7 @@ def new_model(
     model = build(experiment.model, len(classes), experiment.image_size, check)
     note = "from scratch" if isinstance(experiment.model, str) else "as the experiment's own function makes them"
     if weights is not None:
-        note = weights.load_into(model, plain(experiment.model), classes)
+        note = weights.load_into(model, json_value(experiment.model), classes)
     freeze(model, experiment.freeze)
     return model, note
 
@@ -73,17 +73,17 @@ def cut_again(plan: Plan, model: nn.Module) -> Cut:
     """
     try:
         # the plan has shown that the parts are the whole; a function may return another model each time
-        found = cut(model, plan.experiment.image_size, plan.model.features if plan.named_model else None)
-        why = "" if found.shape == plan.model.features else f"its frozen part gives {found.shape} now"
+        cut_made = cut(model, plan.experiment.image_size, plan.model.features if plan.named_model else None)
+        why = "" if cut_made.shape == plan.model.features else f"its frozen part gives {cut_made.shape} now"
     except CannotCutError as error:
         why = str(error)
     if why:
         raise ModelError(
-            f"{plain(plan.experiment.model)} returned another model than before the run",
+            f"{json_value(plan.experiment.model)} returned another model than before the run",
             why,
             "let it return the same layers each time, or -s cache=false",
         )
-    return found
+    return cut_made
 
 
 def _seed_everything(seed: int, fold: int) -> None:

@@ -12,7 +12,7 @@ import torch
 
 from harness.cache.store import Cache
 from harness.config.experiment import Experiment
-from harness.config.fields import plain
+from harness.config.fields import json_value
 from harness.data.folders import Images
 from harness.data.pixels import Pixels
 from harness.data.splits import Split
@@ -163,7 +163,7 @@ def _spread(indices: Sequence[int], most: int) -> tuple[int, ...]:
 
 def _named(value: Any) -> str:
     """A setting for people: of a function, its name alone."""
-    return "none" if value is None else str(plain(value)).rpartition(":")[2]
+    return "none" if value is None else str(json_value(value)).rpartition(":")[2]
 
 
 def choose_workers(asked: int | str, augmented: bool, device: torch.device) -> Workers:

@@ -60,7 +60,7 @@ def rehearse(
     devices = [trainer.device] if trainer.device.type == "cuda" else []
     count = min(experiment.batch_size, len(labels))
     targets = torch.tensor([labels[i * len(labels) // count] for i in range(count)], device=trainer.device)
-    trainer.place(model)
+    trainer.move_model(model)
     with seeded(0), torch.random.fork_rng(devices), _restored(model), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the run itself will show them
         inputs = _inputs(experiment, transform, trainer, min(IMAGES if callable(experiment.model) else 2, count))
@@ -161,8 +161,8 @@ def _inputs(experiment: Experiment, transform: Transform, trainer: Trainer, coun
         augment = experiment.augment
         with contextlib.suppress(Exception):  # it may count its calls
             augment = copy.deepcopy(augment)
-        for place in range(count):
-            images[place] = augmented(augment, images[place], size)
+        for position in range(count):
+            images[position] = augmented(augment, images[position], size)
     inputs: Tensor = trainer.to_device(transform.normalise(images))
     return inputs
 
@@ -171,12 +171,14 @@ def _inputs(experiment: Experiment, transform: Transform, trainer: Trainer, coun
 def _restored(model: nn.Module) -> Iterator[None]:
     """Within, the model may be trained; afterwards its weights, its buffers and its modes are what they were."""
     modes = {module: module.training for module in model.modules()}
-    kept = [(value, value.detach().clone()) for value in (*model.parameters(), *model.buffers()) if _may_change(value)]
+    copies = [
+        (value, value.detach().clone()) for value in (*model.parameters(), *model.buffers()) if _may_change(value)
+    ]
     try:
         yield
     finally:
         with torch.no_grad():
-            for value, before in kept:
+            for value, before in copies:
                 value.copy_(before)
         model.zero_grad(set_to_none=True)
         for module, training in modes.items():

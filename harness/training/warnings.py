@@ -21,13 +21,15 @@ def data_notes(images: Images, check: Check, skipped: dict[str, str]) -> list[st
     notes = []
     if images.ignored:
         files = f"{len(images.ignored)} files are no images by their name, or in no class"
-        notes.append(f"{files}, and left out: {_few(images.ignored)}")
+        notes.append(f"{files}, and left out: {_first_paths(images.ignored)}")
     if skipped:
-        notes.append(f"{len(skipped)} images cannot be decoded and are left out: {_few(list(skipped))}")
+        notes.append(f"{len(skipped)} images cannot be decoded and are left out: {_first_paths(list(skipped))}")
     groups = check.duplicates(images)
     if groups:
         extra = sum(len(group) - 1 for group in groups)
-        notes.append(f"{extra} images are copies of others, and may be on both sides of a fold: {_few(groups[0])}")
+        notes.append(
+            f"{extra} images are copies of others, and may be on both sides of a fold: {_first_paths(groups[0])}"
+        )
     return notes
 
 
@@ -42,10 +44,10 @@ def test_notes(experiment: Experiment, images: Images, check: Check) -> list[str
     notes, test_check, trained_on = [], check_images(test), set(check.hashes)
     seen = [path for path, md5 in zip(test.paths, test_check.hashes, strict=True) if md5 in trained_on]
     if seen:
-        notes.append(f"{len(seen)} images of {test.root} are also trained on: {_few(seen)}")
+        notes.append(f"{len(seen)} images of {test.root} are also trained on: {_first_paths(seen)}")
     if test_check.problems:
         bad = list(test_check.problems)
-        notes.append(f"{len(bad)} images of {test.root} cannot be decoded: {_few(bad)}")
+        notes.append(f"{len(bad)} images of {test.root} cannot be decoded: {_first_paths(bad)}")
     return notes
 
 
@@ -77,5 +79,5 @@ def output_notes(output: Tensor) -> list[str]:
     return notes
 
 
-def _few(paths: tuple[str, ...] | list[str]) -> str:
+def _first_paths(paths: tuple[str, ...] | list[str]) -> str:
     return ", ".join(paths[:3]) + (", ..." if len(paths) > 3 else "")

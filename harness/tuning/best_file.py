@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import tokenize
+import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from harness.config.experiment import Experiment
+from harness.config.experiment_file import MODULE_PREFIX, ExperimentFile
 
 
 class CannotBeWrittenError(Exception):
@@ -17,23 +18,21 @@ class CannotBeWrittenError(Exception):
 
 
 def best_file(
-    path: Path,
-    written: Experiment,
+    file: ExperimentFile,
     best: Experiment,
     about: str,
     parameters: Mapping[str, Any],
     threads: int | None = None,
 ) -> str:
-    """The text of a file that defines the experiment `best`: the one at `path`, which defines `written`, with changes.
+    """The text of `best.py`: the experiment file `file`, changed so that it defines the experiment `best`.
 
     What cannot be typed, a function within a function say, is asked of the file's own `search_space` for the trial's
     `parameters`. With `threads`, a run of it uses so many: on a CPU another number rounds sums in another order, and
     small differences grow in training. Raises CannotBeWrittenError.
     """
-    with tokenize.open(path) as file:  # in the encoding that it names
-        source = file.read()
+    source = importlib.util.decode_source(file.code)  # in the encoding that it names
     names = [item.name for item in dataclasses.fields(best)]
-    differs = {name: getattr(best, name) for name in names if getattr(best, name) != getattr(written, name)}
+    differs = {name: getattr(best, name) for name in names if getattr(best, name) != getattr(file.experiment, name)}
     typed: dict[str, str] = {"name": repr(best.name)}
     asked = []
     for name, value in differs.items():
@@ -50,12 +49,12 @@ def best_file(
         lines += [
             "import optuna  # noqa: E402",
             "",
-            f"found = search_space(optuna.trial.FixedTrial({dict(parameters)!r}))",
+            f"best_values = search_space(optuna.trial.FixedTrial({dict(parameters)!r}))",
         ]
-        typed |= {name: f"found[{name!r}]" for name in asked}
+        typed |= {name: f"best_values[{name!r}]" for name in asked}
     lines += ["experiment = experiment.replace(", *(f"    {name}={text}," for name, text in typed.items()), ")"]
     start, body, end = _cut(source)
-    beside = _beside(source, path.parent)
+    beside = _beside(source, file.path.parent)
     # the encoding that the source names would count in the first two lines, and this file is UTF-8
     return "\n".join([f"# {about}", "", start, *beside, body, f"# {about}", *lines, "", end]).rstrip() + "\n"
 
@@ -74,7 +73,7 @@ def _typed(value: Any) -> str:
     name, module = getattr(value, "__qualname__", ""), getattr(value, "__module__", "")
     if not name or "<" in name or not module:
         raise CannotBeWrittenError(f"{value!r} has no name")
-    if module.startswith("harness_experiment_"):
+    if module.startswith(MODULE_PREFIX):
         return str(name)
     return f'__import__("importlib").import_module({module!r}).{name}'
 

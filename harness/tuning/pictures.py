@@ -5,47 +5,47 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness.tuning.job import Job
-from harness.tuning.records import ACCURACY, TrialRecord
-from harness.tuning.result import Found
+from harness.tuning.result import StudyResult
+from harness.tuning.search_plan import SearchPlan
 from harness.tuning.study import Study
+from harness.tuning.trial_record import ACCURACY, TrialRecord
 from harness.util.console import only_a_picture
 
 MOST_PARAMETERS = 8  # side by side; those that matter most
 
 
-def draw_study(folder: Path, job: Job, study: Study, found: Found) -> None:
+def draw_study(folder: Path, search: SearchPlan, study: Study, result: StudyResult) -> None:
     """`history.png`, `slices.png`, `parallel.png`, `importances.png`, and of two objectives `front.png`."""
-    ended = [trial for trial in found.trials if trial.state in ("complete", "pruned")]
+    ended = [trial for trial in result.trials if trial.state in ("complete", "pruned")]
     if not ended:
         return
     with only_a_picture():
         from harness.plots import study as draw  # matplotlib takes half a second, and can wait
 
-        names = sorted(job.distributions, key=lambda name: -found.importances.get(name, 0.0))[:MOST_PARAMETERS]
+        names = sorted(search.distributions, key=lambda name: -result.importances.get(name, 0.0))[:MOST_PARAMETERS]
         seen = draw.Study(
-            title=f"{job.experiment.name}, study {study.name}",
-            metric=job.metric,
+            title=f"{search.experiment.name}, study {study.name}",
+            metric=search.metric,
             rising=study.rising,
-            points=[_point(draw.Point, trial, job) for trial in ended],
-            failed=[trial.place for trial in found.trials if trial.state == "failed"],
-            axes=[_axis(draw.Axis, name, job.distributions[name]) for name in names],
+            points=[_point(draw.Point, trial, search) for trial in ended],
+            failed=[trial.index for trial in result.trials if trial.state == "failed"],
+            axes=[_axis(draw.Axis, name, search.distributions[name]) for name in names],
         )
         draw.draw_history(folder / "history.png", seen)
         if seen.axes:
             draw.draw_slices(folder / "slices.png", seen)
             draw.draw_parallel(folder / "parallel.png", seen)
-        if found.importances:
+        if result.importances:
             about = f"PED-ANOVA over {len(ended)} trials, pruned ones by the folds they had"
-            draw.draw_importances(folder / "importances.png", seen.title, found.importances, about)
-        if job.pareto:
-            draw.draw_front(folder / "front.png", seen, [trial.place for trial in found.front])
+            draw.draw_importances(folder / "importances.png", seen.title, result.importances, about)
+        if search.pareto:
+            draw.draw_front(folder / "front.png", seen, [trial.index for trial in result.front])
 
 
-def _point(make: Any, trial: TrialRecord, job: Job) -> Any:
-    interval = trial.accuracy.interval if job.metric == ACCURACY else None
+def _point(make: Any, trial: TrialRecord, search: SearchPlan) -> Any:
+    interval = trial.accuracy.interval if search.metric == ACCURACY else None
     known = trial.frozen.params
-    return make(trial.place, trial.value, interval, trial.state == "complete", trial.loop_seconds, known)
+    return make(trial.index, trial.value, interval, trial.state == "complete", trial.loop_seconds, known)
 
 
 def _axis(make: Any, name: str, of: Any) -> Any:

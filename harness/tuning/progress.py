@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from harness.engine.trainer import Callback, State
-from harness.tuning.records import ACCURACY, TrialRecord
-from harness.util.console import bar_of, say
+from harness.tuning.trial_record import ACCURACY, TrialRecord
+from harness.util.console import bar_of, print_line
 
 DONE = ("complete", "pruned", "failed")
 
@@ -33,7 +33,7 @@ class Progress:
         left = self.seconds_left(trials)
         parts = [
             self._now,
-            f"best {100 * best.accuracy.value:.1f} % (trial {best.place})" if best else "",
+            f"best {100 * best.accuracy.value:.1f} % (trial {best.index})" if best else "",
             f"about {span(left)} left" if left is not None else "",
         ]
         self._bar.set_postfix_str(", ".join(part for part in parts if part))
@@ -42,7 +42,7 @@ class Progress:
         """How long a trial of that kind takes, when the first has ended."""
         seconds = per_fold(trials).get(kind)
         if seconds is not None and sum(trial.kind == kind and trial.state in DONE for trial in trials) == 1:
-            say(f"  a trial with {kind} takes about {span(seconds * self._folds)}, {span(seconds)} a fold")
+            print_line(f"  a trial with {kind} takes about {span(seconds * self._folds)}, {span(seconds)} a fold")
 
     def seconds_left(self, trials: Sequence[TrialRecord]) -> float | None:
         """Of the study, if the trials to come are of the kinds of those so far; None before the first has ended."""
@@ -52,9 +52,11 @@ class Progress:
         mean = sum(trial.seconds for trial in done) / len(done)
         return mean * max(0, self._total - len([t for t in trials if t.state in DONE])) / self._workers
 
-    def callback(self, place: int, fold: int, redraw: Callable[[], None]) -> Callback:
+    def callback(self, index: int, fold: int, redraw: Callable[[], None]) -> Callback:
         """Shows where in a trial it is."""
-        return _Where(self, f"trial {place}, fold {fold}/{self._folds}" if self._folds else f"trial {place}", redraw)
+        return _EpochLabel(
+            self, f"trial {index}, fold {fold}/{self._folds}" if self._folds else f"trial {index}", redraw
+        )
 
     def now(self, text: str) -> bool:
         """Remembers it. False where the bar was drawn a moment ago, or there is none."""
@@ -69,7 +71,7 @@ class Progress:
         self._bar.close()
 
 
-class _Where(Callback):
+class _EpochLabel(Callback):
     def __init__(self, progress: Progress, where: str, redraw: Callable[[], None]) -> None:
         self._progress = progress
         self._where = where
@@ -82,21 +84,21 @@ class _Where(Callback):
 
 def per_fold(trials: Sequence[TrialRecord]) -> dict[str, float]:
     """Seconds that a fold takes, by kind: the median, since the first computes what all later ones share."""
-    found: dict[str, list[float]] = {}
+    of_kind: dict[str, list[float]] = {}
     for trial in trials:
-        found.setdefault(trial.kind, []).extend(fold.seconds for fold in trial.folds)
-    return {kind: statistics.median(seconds) for kind, seconds in found.items() if seconds}
+        of_kind.setdefault(trial.kind, []).extend(fold.seconds for fold in trial.folds)
+    return {kind: statistics.median(seconds) for kind, seconds in of_kind.items() if seconds}
 
 
 def line(trial: TrialRecord, done: int, total: int, metric: str, is_best: bool) -> str:
     """A trial that has ended, as one of `done` of `total`, for people."""
     changes = ", ".join(f"{name} {_short(value)}" for name, value in trial.changes.items()) or "as written"
-    head = f"{done:>3} of {total}: trial {trial.place:<3}"
+    head = f"{done:>3} of {total}: trial {trial.index:<3}"
     if trial.state == "failed":
         return f"{head}  failed: {trial.attributes.get('reason')}  [{changes}]"
     low, high = trial.accuracy.interval
     value = "" if metric == ACCURACY else f"{metric.replace('_', ' ')} {trial.value:.4f}  "
-    found = (
+    result = (
         f"{value}{100 * trial.accuracy.value:5.1f} % ({100 * low:.1f} to {100 * high:.1f})  {span(trial.seconds):>6}"
     )
     end = (
@@ -106,7 +108,7 @@ def line(trial: TrialRecord, done: int, total: int, metric: str, is_best: bool) 
         if is_best
         else ""
     )
-    return f"{head}  {found}  {changes}{end}"
+    return f"{head}  {result}  {changes}{end}"
 
 
 def span(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""What a study has found: its best trials, which of them can be told apart, and what mattered."""
+"""The result of a study: its best trials, which differ significantly, and what mattered."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import optuna
 
-from harness.evaluation.accuracy import TOLD_APART, paired_exact_test
-from harness.tuning.job import Job
-from harness.tuning.records import TrialRecord
+from harness.evaluation.accuracy import SIGNIFICANCE, paired_exact_test
+from harness.tuning.search_plan import SearchPlan
 from harness.tuning.space import quiet
 from harness.tuning.study import Study
+from harness.tuning.trial_record import TrialRecord
 from harness.util.escape import cell
 from harness.util.files import write_whole
 
@@ -31,16 +31,16 @@ class Compared:
     p: float  # the probability of such a difference by chance; of the best itself 1
 
     @property
-    def apart(self) -> bool:
-        """Whether the best can be told from it."""
-        return self.p < TOLD_APART
+    def differs(self) -> bool:
+        """Whether it differs significantly from the best."""
+        return self.p < SIGNIFICANCE
 
 
 @dataclass(frozen=True)
-class Found:
+class StudyResult:
     """A study as it is now."""
 
-    trials: tuple[TrialRecord, ...]  # those that count: without the dead ones whose place another took
+    trials: tuple[TrialRecord, ...]  # those that count: without those that another one replaced
     top: tuple[Compared, ...]  # best first, at most ten; of two objectives, of the front
     front: tuple[TrialRecord, ...]  # of two objectives, those that no other beats in both; best first
     importances: dict[str, float]  # by parameter, summing up to 1; empty where there are too few trials
@@ -51,8 +51,8 @@ class Found:
 
     @property
     def cheapest(self) -> TrialRecord | None:
-        """Of those that cannot be told from the best, the one that trains fastest."""
-        alike = [row.trial for row in self.top if not row.apart]
+        """The trial that trains fastest of those without a significant difference from the best."""
+        alike = [row.trial for row in self.top if not row.differs]
         return min(alike, key=lambda trial: trial.loop_seconds, default=None)
 
     def count(self, state: str) -> int:
@@ -69,26 +69,26 @@ class Found:
             "counts": {state: self.count(state) for state in ("complete", "pruned", "failed", "running", "waiting")},
             "folds_trained": self.folds_trained(),
             "best": _plain(self.best) if self.best else None,
-            "top": [{"trial": row.trial.place, "p": row.p, "apart": row.apart} for row in self.top],
-            "cheapest": cheapest.place if cheapest else None,
-            "front": [trial.place for trial in self.front],
+            "top": [{"trial": row.trial.index, "p": row.p, "apart": row.differs} for row in self.top],
+            "cheapest": cheapest.index if cheapest else None,
+            "front": [trial.index for trial in self.front],
             "importances": self.importances,
         }
 
 
-def look(job: Job, study: Study) -> Found:
+def summarise_study(search: SearchPlan, study: Study) -> StudyResult:
     """What the study has found so far."""
-    trials = [trial for trial in study.trials() if trial.state != "died" and trial.place < job.total]
-    trials.sort(key=lambda trial: trial.place)
+    trials = [trial for trial in study.trials() if trial.state != "died" and trial.index < search.total]
+    trials.sort(key=lambda trial: trial.index)
     ranked = study.ranked([trial for trial in trials if trial.state == "complete"])
-    front = _front(ranked) if job.pareto else []
+    front = _front(ranked) if search.pareto else []
     top = tuple(Compared(trial, _p(ranked[0], trial)) for trial in (front or ranked)[:TOP])
-    return Found(tuple(trials), top, tuple(front), _importances(study, trials))
+    return StudyResult(tuple(trials), top, tuple(front), _importances(study, trials))
 
 
-def write_trials(path: Any, found: Found) -> None:
+def write_trials(path: Any, result: StudyResult) -> None:
     """All trials as a table."""
-    rows = [_plain(trial) for trial in found.trials]
+    rows = [_plain(trial) for trial in result.trials]
     names = sorted({name for row in rows for name in row["changes"]})
     columns = [name for name in rows[0] if name != "changes"] if rows else []
     text = io.StringIO()
@@ -106,7 +106,7 @@ def _cell(value: Any) -> Any:
 
 def _plain(trial: TrialRecord) -> dict[str, Any]:
     owner = trial.attributes.get("owner", {})
-    row: dict[str, Any] = {"trial": trial.place, "state": trial.state, "number": trial.number}
+    row: dict[str, Any] = {"trial": trial.index, "state": trial.state, "number": trial.number}
     row |= dict.fromkeys(("value", "accuracy", "low", "high", "n"))
     if trial.folds:
         low, high = trial.accuracy.interval

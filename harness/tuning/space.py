@@ -11,7 +11,7 @@ from typing import Any
 import optuna
 
 from harness.config.experiment import Experiment
-from harness.config.fields import plain
+from harness.config.fields import json_value
 from harness.errors import ExperimentError, HarnessError
 from harness.util.user_code import calling, returned, title
 
@@ -41,16 +41,16 @@ class Space:
     def changes(self, trial: Any) -> dict[str, Any]:
         """What a trial changes of the experiment. Raises ExperimentError for what is no such change."""
         with calling("search_space", self.function):
-            found = self.function(_Asked(trial, self.held))
-        if not isinstance(found, dict):
-            raise returned("search_space", self.function, found, "a dict of fields and their values")
+            changes = self.function(_Asked(trial, self.held))
+        if not isinstance(changes, dict):
+            raise returned("search_space", self.function, changes, "a dict of fields and their values")
         for name in SHARED:
-            if name in found:
+            if name in changes:
                 raise self._refused(
                     f"it changes {name}, so that trials could not be compared",
                     f"leave {name} out; the experiment says it",
                 )
-        changed = {name: value for name, value in found.items() if name not in self.held}
+        changed = {name: value for name, value in changes.items() if name not in self.held}
         try:
             self.experiment.replace(**changed)
         except HarnessError as error:
@@ -75,19 +75,19 @@ class Space:
         Raises ExperimentError for whatever a draw shows to be wrong.
         """
         distributions: dict[str, Any] = {}
-        found: dict[Any, Experiment] = {}
+        experiments: dict[Any, Experiment] = {}
         with quiet():
             study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
             for _ in range(DRAWS):
                 trial = study.ask()
                 experiment = self.experiment.replace(**self.changes(trial))
                 distributions |= trial.distributions
-                found.setdefault(structure(experiment), experiment)
+                experiments.setdefault(structure(experiment), experiment)
                 study.tell(trial, state=optuna.trial.TrialState.FAIL)
         if not distributions:
             why = "what it would ask for is held by the command line" if self.held else "it asks its trial for nothing"
             raise self._refused(why, 'return {"lr": trial.suggest_float("lr", 1e-5, 1e-1, log=True)}')
-        return distributions, list(found.values())
+        return distributions, list(experiments.values())
 
     @property
     def title(self) -> str:
@@ -155,18 +155,18 @@ def default_space(experiment: Experiment) -> SpaceFunction:
 
 def structure(experiment: Experiment) -> tuple[Any, ...]:
     """All by which a model, or what it is fed, differs; experiments that share it share a plan."""
-    return tuple(repr(plain(getattr(experiment, name))) for name in STRUCTURE)
+    return tuple(repr(json_value(getattr(experiment, name))) for name in STRUCTURE)
 
 
 def described(distributions: Mapping[str, Any]) -> list[str]:
     """A line for people of each parameter."""
     lines = []
-    for name, found in distributions.items():
-        if hasattr(found, "choices"):
-            lines.append(f"{name}: {', '.join(map(str, found.choices))}")
+    for name, distribution in distributions.items():
+        if hasattr(distribution, "choices"):
+            lines.append(f"{name}: {', '.join(map(str, distribution.choices))}")
         else:
-            step = " (log)" if found.log else f" in steps of {found.step:g}" if found.step else ""
-            lines.append(f"{name}: {found.low:g} to {found.high:g}{step}")
+            step = " (log)" if distribution.log else f" in steps of {distribution.step:g}" if distribution.step else ""
+            lines.append(f"{name}: {distribution.low:g} to {distribution.high:g}{step}")
     return lines
 
 

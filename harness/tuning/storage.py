@@ -62,7 +62,7 @@ def copied(address: str, study: str) -> optuna.storages.BaseStorage:
         if storage is None:
             return copy
         try:
-            if study in {found.study_name for found in storage.get_all_studies()}:
+            if study in {summary.study_name for summary in storage.get_all_studies()}:
                 optuna.copy_study(from_study_name=study, from_storage=storage, to_storage=copy, to_study_name=study)
         finally:
             close(storage)
@@ -211,8 +211,8 @@ def _proxy(address: str) -> optuna.storages.BaseStorage:
         raise UsageError(what, "Optuna's proxy listens on one", "--storage grpc://HOST:13000")
     storage: Any = optuna.storages.GrpcStorageProxy(host=host, port=int(port))
     storage.wait_server_ready(timeout=GRPC_SECONDS)
-    found: optuna.storages.BaseStorage = storage
-    return found
+    backend: optuna.storages.BaseStorage = storage
+    return backend
 
 
 def _with_driver(address: str) -> str:

@@ -1,7 +1,7 @@
 """A study in its storage: which trial is next, whose it is, and how it ended.
 
-Each trial has a place, 0 being the experiment as written. A trial whose process is gone is marked FAIL, and another one
-takes its place, with its parameters. So a study of 20 trials has 20 places, however often it was cut off.
+Trials count from 0, the experiment as written. A trial whose process is gone is marked FAIL; another one replaces it,
+with the same index and parameters. So a study of 20 trials has 20 indices, however often it was interrupted.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from harness.errors import HarnessError, UsageError
-from harness.tuning.forms import StudyFacts
-from harness.tuning.owner import is_gone
-from harness.tuning.records import TrialRecord, places
+from harness.tuning.differences import difference
+from harness.tuning.heartbeat import is_gone
+from harness.tuning.schemas import StudyFacts
 from harness.tuning.space import quiet
 from harness.tuning.storage import answering, close, copied, open_storage
-from harness.util.checked import checked, form
+from harness.tuning.trial_record import TrialRecord, trial_records
 from harness.util.processes import this_process
+from harness.util.schema import schema_of, validate
 
-LOOK_SECONDS, MOST_TOLD = 0.5, 3  # between two looks; differences
+POLL_SECONDS = 0.5  # while another process may be about to take a trial
 UNOWNED_SECONDS = 10.0  # a process that takes a trial says so at once; if it did not, it is gone
 
 
@@ -47,8 +48,8 @@ class Claim:
     record: TrialRecord
 
     @property
-    def place(self) -> int:
-        return self.record.place
+    def index(self) -> int:
+        return self.record.index
 
 
 class Study:
@@ -95,7 +96,7 @@ class Study:
 
         Returns the study's id: another one of the same name has another.
         """
-        space = {name: str(distribution_to_json(found)) for name, found in distributions.items()}
+        space = {name: str(distribution_to_json(distribution)) for name, distribution in distributions.items()}
         mine = json.loads(json.dumps({**facts, "space": space}))
         with answering(self.address):
             known = self._storage.get_study_user_attrs(self._id).get("harness")
@@ -103,11 +104,11 @@ class Study:
                 self._require_ours()
                 known = {**mine, "id": secrets.token_hex(4)}
                 self._storage.set_study_user_attr(self._id, "harness", known)
-            checked(form(StudyFacts), known)
+            validate(schema_of(StudyFacts), known)
         for name, value in mine.items():
             if known.get(name) != value:
                 raise UsageError(
-                    f"the study {self.name!r} was begun otherwise; {_differs(name, known.get(name), value)}",
+                    f"the study {self.name!r} was begun otherwise; {difference(name, known.get(name), value)}",
                     "trials of the two could not be compared",
                     "--study with another name, or what it was begun with",
                 )
@@ -126,7 +127,7 @@ class Study:
     def trials(self) -> list[TrialRecord]:
         """All there are, in Optuna's order."""
         with answering(self.address):
-            return places(self._storage.get_all_trials(self._id, deepcopy=False))
+            return trial_records(self._storage.get_all_trials(self._id, deepcopy=False))
 
     def claim(self, total: int, written: Mapping[str, Any]) -> Claim | None:
         """The next trial of `total`, now this process's; None where there is none left to take.
@@ -137,10 +138,10 @@ class Study:
             while True:
                 self.reap()
                 trials = self.trials()
-                waiting = [trial for trial in trials if trial.state == "waiting" and trial.place < total]
+                waiting = [trial for trial in trials if trial.state == "waiting" and trial.index < total]
                 if not waiting:
                     if any(trial.state == "running" and "owner" not in trial.attributes for trial in trials):
-                        time.sleep(LOOK_SECONDS)  # somebody is about to say that it is his, or was killed just then
+                        time.sleep(POLL_SECONDS)  # somebody is about to say that it is his, or was killed just then
                     elif _originals(trials) >= total:
                         return None
                     else:
@@ -149,15 +150,15 @@ class Study:
                 mine = min(waiting, key=lambda trial: trial.number)
                 if not self._take(mine):
                     continue
-                if mine.place and "fresh" in mine.attributes:  # another process has begun the study at the same moment
+                if mine.index and "fresh" in mine.attributes:  # another process has begun the study at the same moment
                     self._storage.set_trial_system_attr(self._id_of(mine), "fixed_params", {})
-                study = self._load(mine.place)
+                study = self._load(mine.index)
                 study.get_trials(deepcopy=False)  # Optuna's cache before a database knows no trial that it has not seen
                 # what `study.ask` does, but of this very trial
                 return Claim(optuna.Trial(study, self._id_of(mine)), mine)
 
     def _take(self, record: TrialRecord) -> bool:
-        """False where another process was faster, or has its place already."""
+        """False if another process was faster, or has replaced it already."""
         try:
             if not self._storage.set_trial_state_values(self._id_of(record), TrialState.RUNNING):
                 return False
@@ -168,7 +169,7 @@ class Study:
         rivals = [
             other
             for other in self.trials()
-            if other.place == record.place and other.number < record.number and "died" not in other.attributes
+            if other.index == record.index and other.number < record.number and "died" not in other.attributes
         ]
         if rivals:  # two processes have found the same dead trial at the same moment
             self.note(record, "died", "another trial has its place")
@@ -212,7 +213,7 @@ class Study:
     def reap(self, blame: Callable[[int], bool] = lambda _: False) -> list[TrialRecord]:
         """Finds trials whose process is gone, and lets others take their places. Returns those.
 
-        Where `blame` says so of its place, the trial itself has failed.
+        If `blame(index)` is true, the trial itself has failed.
         """
         dead = []
         for trial in self.trials():
@@ -224,14 +225,14 @@ class Study:
                     self._storage.set_trial_state_values(self._id_of(trial), TrialState.WAITING)
             elif is_gone(owner, trial.attributes.get("beat", began.timestamp() if began else 0.0)):
                 why = f"its process {owner['pid']} on {owner['host']} is gone"
-                if blame(trial.place):
+                if blame(trial.index):
                     self.fail(trial, f"{why}, as were others at this trial")
                 else:
                     self.release(trial, why)
                 dead.append(trial)
         return dead
 
-    def beat(self, claim: Claim) -> None:
+    def send_heartbeat(self, claim: Claim) -> None:
         """A sign of life."""
         self.note(claim.record, "beat", time.time())
 
@@ -242,7 +243,7 @@ class Study:
 
     def ranked(self, trials: Sequence[TrialRecord]) -> list[TrialRecord]:
         """Best first."""
-        return sorted(trials, key=lambda trial: (-trial.value if self.rising else trial.value, trial.place))
+        return sorted(trials, key=lambda trial: (-trial.value if self.rising else trial.value, trial.index))
 
     def _end(self, record: TrialRecord, state: TrialState, values: Sequence[float] | None = None) -> bool:
         with quiet(), answering(self.address), contextlib.suppress(UpdateFinishedTrialError):
@@ -252,9 +253,9 @@ class Study:
             return True
         return False
 
-    def _load(self, place: int) -> optuna.Study:
-        """With a sampler that draws for that place what it would draw again, had it not been cut off."""
-        seed = int(np.random.SeedSequence((self._seed, place)).generate_state(1)[0])
+    def _load(self, index: int) -> optuna.Study:
+        """Optuna's study, with a sampler whose seed depends on the trial's index: a repeated trial draws the same."""
+        seed = int(np.random.SeedSequence((self._seed, index)).generate_state(1)[0])
         with quiet(), answering(self.address):
             sampler = optuna.samplers.TPESampler(multivariate=True, group=True, constant_liar=True, seed=seed)
             return optuna.load_study(study_name=self.name, storage=self._storage, sampler=sampler)
@@ -269,7 +270,7 @@ def _not_lost(record: TrialRecord) -> Iterator[None]:
         yield
     except UpdateFinishedTrialError as error:
         raise LostError(
-            f"trial {record.place} was taken for dead", "this process gave no sign of life for too long", "nothing"
+            f"trial {record.index} was taken for dead", "this process gave no sign of life for too long", "nothing"
         ) from error
 
 
@@ -279,22 +280,3 @@ def _originals(trials: Sequence[TrialRecord]) -> int:
 
 def _seconds_since(moment: datetime.datetime) -> float:
     return (datetime.datetime.now(moment.tzinfo) - moment).total_seconds()
-
-
-def _said(value: Any) -> str:
-    """A value; of a parameter's distribution, its choices or its range."""
-    if isinstance(value, str) and value.startswith('{"name"'):
-        with contextlib.suppress(ValueError, TypeError, KeyError):  # somebody wrote into it
-            found = json.loads(value)["attributes"]
-            return str(found["choices"]) if "choices" in found else f"{found['low']:g} to {found['high']:g}"
-    return repr(value)
-
-
-def _differs(name: str, known: Any, now: Any) -> str:
-    """In which part they differ, where they have parts."""
-    if isinstance(known, dict) and isinstance(now, dict):
-        parts = [part for part in {**known, **now} if known.get(part) != now.get(part)]
-        more = f", and {len(parts) - MOST_TOLD} more" if len(parts) > MOST_TOLD else ""
-        told = (f"{part} {_said(known.get(part))}, now {_said(now.get(part))}" for part in parts[:MOST_TOLD])
-        return f"{name}: {', '.join(told)}{more}"
-    return f"{name}: {known!r}, now {now!r}"

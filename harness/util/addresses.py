@@ -108,7 +108,7 @@ def typed_without_secrets(arguments: Iterable[str]) -> list[str]:
 
 def addresses(texts: Iterable[str]) -> list[str]:
     """Returns the address in each text that has one, such as `--storage=ADDRESS`; it ends where the text does."""
-    return [text[found.start() :] for text in texts if (found := SCHEME.search(text)) is not None]
+    return [text[match.start() :] for text in texts if (match := SCHEME.search(text)) is not None]
 
 
 def _typed(argument: str) -> str:
@@ -122,19 +122,19 @@ def _without_pairs(text: str) -> str:
 
 
 def _parsed(uri: str) -> _Address:
-    found = SCHEME.match(uri)
-    if found is None:
+    match = SCHEME.match(uri)
+    if match is None:
         user = USER.match(uri)
         path, _, query = uri.removeprefix(user[0] if user else "").partition("?")
         return _Address(user=user[0][:-1] if user else "", path=path, query=query)
-    rest, bare = uri[found.end() :], _Address(found[1])
+    rest, bare = uri[match.end() :], _Address(match[1])
     if bare.has_scheme_of(FILES):
         user_part, _, rest = ("", "", rest) if rest.startswith("/") else rest.rpartition("@")
         path, _, query = rest.partition("?")
-        return _Address(found[1], user_part, "", path, query, not user_part or path.startswith("/"))
+        return _Address(match[1], user_part, "", path, query, not user_part or path.startswith("/"))
     user_part, host, tail, certain = _authority(rest, bare.has_scheme_of(DATABASES))
     path = re.split(r"[?#]", tail, maxsplit=1)[0]
-    return _Address(found[1], user_part, host, path, tail[len(path) + 1 :], certain)
+    return _Address(match[1], user_part, host, path, tail[len(path) + 1 :], certain)
 
 
 def _authority(rest: str, database: bool) -> tuple[str, str, str, bool]:
@@ -160,9 +160,9 @@ def _cut(rest: str) -> tuple[str, str]:
 
 def _shortened(text: str) -> str:
     done, at = "", 0
-    while (found := SCHEME.search(text, at)) is not None:
-        end = found.end() + len(_after_scheme(text[found.end() :].partition("\n")[0]))
-        done += text[at : found.start()] + short_address(text[found.start() : end])
+    while (match := SCHEME.search(text, at)) is not None:
+        end = match.end() + len(_after_scheme(text[match.end() :].partition("\n")[0]))
+        done += text[at : match.start()] + short_address(text[match.start() : end])
         at = end
     return done + text[at:]
 

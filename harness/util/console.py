@@ -14,7 +14,7 @@ from harness.util.escape import terminal
 T = TypeVar("T")
 
 
-def say(text: str) -> None:
+def print_line(text: str) -> None:
     """A line on stderr, above whatever bar is there."""
     with contextlib.suppress(OSError):  # the reader has left; that must not end the training
         tqdm.write(terminal(text), file=sys.stderr)
@@ -35,7 +35,7 @@ def only_a_picture() -> Iterator[None]:
         yield
     except Exception as error:
         why = " ".join(f"{type(error).__name__}: {error}".split())
-        say(f"warning: a plot could not be drawn ({why}); the numbers are not touched by that")
+        print_line(f"warning: a plot could not be drawn ({why}); the numbers are not touched by that")
 
 
 def counted(batches: Iterable[T], total: int, title: str) -> Iterator[T]:

@@ -39,7 +39,7 @@ def cell(text: str) -> str:
 def from_cell(text: str) -> str:
     """What `cell` made it of."""
     text = text[1:] if text.startswith("'") and text[1:].startswith(FORMULA) else text
-    return ESCAPED.sub(lambda found: "\\" if found[1] == "\\" else chr(int(found[1][1:], 16)), text)
+    return ESCAPED.sub(lambda match: "\\" if match[1] == "\\" else chr(int(match[1][1:], 16)), text)
 
 
 def markdown(text: str) -> str:
@@ -53,6 +53,6 @@ def code(text: str) -> str:
     return f"`{terminal(text).replace('`', chr(39))}`"
 
 
-def _written(found: re.Match[str]) -> str:
-    number = ord(found[0])
+def _written(match: re.Match[str]) -> str:
+    number = ord(match[0])
     return f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}"

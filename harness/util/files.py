@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from harness.errors import storing
+from harness.errors import storage_errors
 from harness.util.escape import terminal
 
 BLOCK = 1 << 20  # bytes
@@ -18,7 +18,7 @@ BLOCK = 1 << 20  # bytes
 
 def write_whole(path: Path, content: bytes | memoryview) -> None:
     """Replaces the file at `path` by `content` in one step. Raises StorageError, and then leaves nothing behind."""
-    with storing(path):
+    with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
         try:

@@ -10,7 +10,7 @@ from shlex import quote
 
 from filelock import FileLock, Timeout
 
-from harness.errors import storing
+from harness.errors import storage_errors
 
 POLL_SECONDS = 0.01
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)  # the file system has none, such as NFS without its lock server
@@ -54,6 +54,6 @@ def lock_of(
     if path.is_symlink() or path.is_dir():
         fix = f"rm -r {quote(str(path))}, which is no lock of this program"
     with contextlib.ExitStack() as stack:
-        with storing(path, fix):
+        with storage_errors(path, fix):
             alone = stack.enter_context(locked(path, wait))
         yield alone

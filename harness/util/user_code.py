@@ -73,8 +73,8 @@ def reason(error: BaseException) -> str:
 
 def title(part: str, function: object, name: str = "") -> str:
     """A function for people: its part, its name, and where it begins if it is the user's."""
-    place = place_of(function)
-    return _label(part, name or name_of(function)) + (f" ({place})" if place else "")
+    location = place_of(function)
+    return _label(part, name or name_of(function)) + (f" ({location})" if location else "")
 
 
 def described(value: Any) -> str:
@@ -98,16 +98,16 @@ def name_of(function: Any) -> str:
 def place_of(function: Any) -> str:
     """`file:line` where a function of the user's begins; nothing for a library's."""
     code = _code_of(function)
-    return f"{shown(code.co_filename)}:{code.co_firstlineno}" if code and is_users(code.co_filename) else ""
+    return f"{short_path(code.co_filename)}:{code.co_firstlineno}" if code and is_users(code.co_filename) else ""
 
 
 def frame_of(error: BaseException) -> str:
     """`file:line` of the innermost line of the user's that led to `error`; nothing where there is none."""
-    found, trace = "", error.__traceback__
+    location, trace = "", error.__traceback__
     while trace is not None:
-        found = _place(trace) or found
+        location = _place(trace) or location
         trace = trace.tb_next
-    return found
+    return location
 
 
 @functools.lru_cache(maxsize=1024)
@@ -125,7 +125,7 @@ def is_ours(function: Any) -> bool:
     return code is not None and Path(code.co_filename).is_relative_to(OURS)
 
 
-def shown(path: str) -> str:
+def short_path(path: str) -> str:
     """A path as it is typed here: relative where it is below this folder."""
     with contextlib.suppress(ValueError, OSError):
         return str(Path(path).resolve().relative_to(Path.cwd()))
@@ -134,7 +134,7 @@ def shown(path: str) -> str:
 
 def _place(trace: TracebackType) -> str:
     filename = trace.tb_frame.f_code.co_filename
-    return f"{shown(filename)}:{trace.tb_lineno}" if is_users(filename) else ""
+    return f"{short_path(filename)}:{trace.tb_lineno}" if is_users(filename) else ""
 
 
 def _code_of(function: Any) -> CodeType | None:

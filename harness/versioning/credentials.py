@@ -57,10 +57,10 @@ def parsed(text: str, source: str) -> ServiceAccount:
         ) from error
     kind = key.get("type") if isinstance(key, dict) else None
     if kind != "service_account":
-        found = {"authorized_user": "the login of a person"}.get(str(kind), "something else")
+        described = {"authorized_user": "the login of a person"}.get(str(kind), "something else")
         if isinstance(key, dict) and {"installed", "web"} & key.keys():
-            found = "the client of an OAuth login"
-        raise RemoteError(f"{source} is no service account's key", f"it is {found}", how)
+            described = "the client of an OAuth login"
+        raise RemoteError(f"{source} is no service account's key", f"it is {described}", how)
     missing = [name for name in NEEDED if not isinstance(key.get(name), str) or not key[name]]
     if not missing and "PRIVATE KEY-----" not in key["private_key"]:
         missing = ["private_key"]

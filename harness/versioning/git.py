@@ -25,8 +25,8 @@ def ask_git(folder: Path | str, *arguments: str, seconds: float | None = None) -
             "git cannot be run", getattr(error, "strerror", None) or f"no answer in {seconds} s", "install git"
         ) from error
     if done.returncode:
-        said = (done.stderr.decode("utf-8", "replace").strip() or "it says nothing").split("\n")[0]
+        message = (done.stderr.decode("utf-8", "replace").strip() or "it says nothing").split("\n")[0]
         raise HarnessError(
-            "the repository cannot be searched", f"git: {said}", "git status, until git has nothing against"
+            "the repository cannot be searched", f"git: {message}", "git status, until git has nothing against"
         )
     return done.stdout

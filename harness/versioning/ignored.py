@@ -34,16 +34,16 @@ def kept_by_dvc(folder: Path) -> list[str]:
     Links are followed, none into itself. Raises DataError where a `.dvcignore` cannot be read.
     """
     rules, start = _rules(folder), len(folder.absolute().as_posix()) + 1
-    found: list[str] = []
+    paths: list[str] = []
     above = {str(folder): {os.path.realpath(folder)}}  # of each folder: where it and those above it lie in truth
     for here, folders, files in os.walk(str(folder), followlinks=True):
         whole = Path(here).absolute().as_posix()
-        kept = [name for name in folders if not _is_ignored(f"{whole}/{name}", rules, is_folder=True)]
-        entered = {name: os.path.realpath(Path(here, name)) for name in kept}
+        allowed = [name for name in folders if not _is_ignored(f"{whole}/{name}", rules, is_folder=True)]
+        entered = {name: os.path.realpath(Path(here, name)) for name in allowed}
         folders[:] = [name for name, real in entered.items() if real not in above[here]]
         above |= {str(Path(here, name)): above[here] | {entered[name]} for name in folders}
-        found += [path[start:] for path in (f"{whole}/{name}" for name in files) if not _is_ignored(path, rules)]
-    return sorted(found)
+        paths += [path[start:] for path in (f"{whole}/{name}" for name in files) if not _is_ignored(path, rules)]
+    return sorted(paths)
 
 
 def _is_ignored(path: str, rules: list[Rule], is_folder: bool = False) -> bool:

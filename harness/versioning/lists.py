@@ -36,8 +36,8 @@ def fetch_list(repo: Any, remote: str, tracked: Tracked) -> bool | None:
     Returns whether it was fetched: False where there is none to fetch, or it was here; None where the remote has
     another content in its place. Raises DataError for a list that leads out of the folder.
     """
-    kept = cached(repo, tracked.md5)
-    if not tracked.md5.endswith(".dir") or kept.is_file():
+    local = cached(repo, tracked.md5)
+    if not tracked.md5.endswith(".dir") or local.is_file():
         return False
     there = repo.cloud.get_remote_odb(name=remote, command="fetch").get(tracked.md5)
     try:
@@ -47,7 +47,7 @@ def fetch_list(repo: Any, remote: str, tracked: Tracked) -> bool | None:
     if md5_of(content) != tracked.md5.removesuffix(".dir"):
         return None
     _parsed(content, tracked)
-    write_whole(kept, content)
+    write_whole(local, content)
     return True
 
 

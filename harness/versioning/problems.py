@@ -92,8 +92,8 @@ KNOWN: tuple[tuple[tuple[str, ...], str, str], ...] = (
 
 def explained(errors: Sequence[BaseException], remote: Remote | None) -> HarnessError:
     """One error for a person out of what was raised and logged."""
-    told = [f"{type(error).__name__}: {error}" for error in _chain(errors)]
-    text = "\n".join(told)
+    messages = [f"{type(error).__name__}: {error}" for error in _chain(errors)]
+    text = "\n".join(messages)
     kind = type(errors[0]).__name__
     if kind == "NotDvcRepoError":
         return no_project()
@@ -107,7 +107,7 @@ def explained(errors: Sequence[BaseException], remote: Remote | None) -> Harness
     where = f"the remote {remote.name} ({short_address(remote.url)})" if remote is not None else "DVC"
     if kind == "LockError":
         return RemoteError(
-            "another DVC command is at work here", _said(errors[0], remote), "the same command, once it has ended"
+            "another DVC command is at work here", _message(errors[0], remote), "the same command, once it has ended"
         )
     if kind == "ConfirmRemoveError" or "unsaved files without confirmation" in text:
         return DataError(
@@ -118,7 +118,7 @@ def explained(errors: Sequence[BaseException], remote: Remote | None) -> Harness
     if kind == "OutputAlreadyTrackedError":
         return UsageError("git has it already", "one file is kept by git, or by DVC", "git rm -r --cached PATH, first")
     if kind == "OverlappingOutputPathsError":
-        return UsageError("a part of it is tracked already", _said(errors[0], remote), "harness data status")
+        return UsageError("a part of it is tracked already", _message(errors[0], remote), "harness data status")
     if "Failed to authenticate GDrive" in text and remote is not None and not remote.has_service_account:
         return RemoteError(
             f"{where} cannot be used",
@@ -133,18 +133,18 @@ def explained(errors: Sequence[BaseException], remote: Remote | None) -> Harness
     if kind == "CheckoutError" or "missing cache" in text.lower() or kind in ("DownloadError", "FileTransferError"):
         return RemoteError(
             f"{where} has not all that the .dvc files stand for",
-            _said(errors[0], remote),
+            _message(errors[0], remote),
             "harness data push, where the data is",
         )
     return RemoteError(
-        f"{where} failed", _said(errors[0], remote), "the same command with --debug, for the whole traceback"
+        f"{where} failed", _message(errors[0], remote), "the same command with --debug, for the whole traceback"
     )
 
 
 def _unsaved(error: BaseException) -> str:
     """The files that DVC would have to remove, which stand below its message."""
     names = [os.path.relpath(line.strip()) for line in str(error).splitlines()[1:] if line.strip()]
-    return without_secrets(few(names)) if names else _said(error, None)
+    return without_secrets(few(names)) if names else _message(error, None)
 
 
 def _chain(errors: Sequence[BaseException]) -> Iterator[BaseException]:
@@ -165,7 +165,7 @@ def _is_in(text: str, word: str) -> bool:
     return re.search(rf"\b{word}\b", text) is not None if word.isdecimal() else word in text
 
 
-def _said(error: BaseException, remote: Remote | None) -> str:
+def _message(error: BaseException, remote: Remote | None) -> str:
     """A message in one line, without secrets. The path in a bucket is not secret: "data" may be a part of it."""
     text = " ".join((str(error).strip() or type(error).__name__).split())
     may_be_secret = remote is not None and (remote.url.startswith("http") or has_secrets(remote.url))

@@ -78,15 +78,15 @@ def no_project() -> RemoteError:
 def set_gdrive(folder: str, key: Path | None, root: Path = Path()) -> Remote:
     """Makes a Google Drive folder the default remote; the path of the key goes to `.dvc/config.local` alone."""
     require_plain(folder, "FOLDER_ID")
-    found = re.search(r"(?:folders/|^)([\w-]{10,})(?:[?/#].*)?$", folder)
-    if found is None or found[1] == PLACEHOLDER:
+    match = re.search(r"(?:folders/|^)([\w-]{10,})(?:[?/#].*)?$", folder)
+    if match is None or match[1] == PLACEHOLDER:
         raise UsageError(
             f"{folder!r} is no folder id",
             "it is the last part of the folder's address: https://drive.google.com/drive/folders/ID",
             "harness data remote gdrive ID --service-account FILE",
         )
     public = {
-        "url": f"gdrive://{found[1]}",
+        "url": f"gdrive://{match[1]}",
         "gdrive_use_service_account": "true",
         "gdrive_acknowledge_abuse": "true",
     }

@@ -11,11 +11,11 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from harness.errors import DataError, HarnessError, RemoteError, UsageError, storing
-from harness.util.checked import is_inside
-from harness.util.console import say
+from harness.errors import DataError, HarnessError, RemoteError, UsageError, storage_errors
+from harness.util.console import print_line
 from harness.util.files import file_md5
 from harness.util.parallel import in_threads
+from harness.util.schema import is_inside
 from harness.util.text import few
 from harness.versioning.credentials import NONE, VARIABLE, service_account
 from harness.versioning.lists import cached, contents, fetch_list, listed
@@ -76,10 +76,10 @@ def push(files: Sequence[Path], root: Path = Path()) -> int:
     make_empty(root)
     with _repository(root, remote) as repo:
         for file in files:
-            _require_kept(repo, file)
+            _require_cached(repo, file)
         if remote.folder is not None:
             if not remote.folder.exists():
-                say(f"note: {remote.folder} is not there yet, and is made")
+                print_line(f"note: {remote.folder} is not there yet, and is made")
             for file in files:
                 _forget_lost(repo, remote.folder, read_tracked(file))
         return int(repo.push(targets=[str(file) for file in files]))
@@ -111,7 +111,7 @@ def _repository(root: Path, remote: Remote | None = None) -> Iterator[Any]:
         from dvc.repo import Repo
     except ImportError as error:
         raise RemoteError("DVC is not installed", str(error), 'pip install "dvc[gdrive]"') from error
-    with _heard() as heard, warnings.catch_warnings():
+    with _captured_events() as heard, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its own use of what is deprecated is its own business
         try:
             with Repo(str(root)) as repo:
@@ -136,23 +136,23 @@ def _without_key() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _heard() -> Iterator[list[BaseException]]:
+def _captured_events() -> Iterator[list[BaseException]]:
     """Within, what DVC logs is not printed, and the exceptions among it are in the list: of a file that cannot be
     transferred it logs why, and raises how many there were.
     """
-    found: list[BaseException] = []
+    errors: list[BaseException] = []
 
-    class Ear(logging.Handler):
+    class ErrorCollector(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             if record.exc_info and record.exc_info[1] is not None:
-                found.append(record.exc_info[1])
+                errors.append(record.exc_info[1])
 
     before = {name: (logging.getLogger(name).handlers, logging.getLogger(name).propagate) for name in LOGGERS}
-    ear = Ear()
+    ear = ErrorCollector()
     for name in LOGGERS:
         logging.getLogger(name).handlers, logging.getLogger(name).propagate = [ear], False
     try:
-        yield found
+        yield errors
     finally:
         for name, (handlers, propagate) in before.items():
             logging.getLogger(name).handlers, logging.getLogger(name).propagate = handlers, propagate
@@ -171,7 +171,7 @@ def _usable(root: Path) -> Remote:
     return remote
 
 
-def lacking(repo: Any, tracked: Tracked) -> list[str]:
+def missing_objects(repo: Any, tracked: Tracked) -> list[str]:
     """The MD5s of what it stands for that DVC's cache has not, or not to the byte: the list of files before all."""
 
     def is_whole(md5: str) -> bool:
@@ -186,11 +186,11 @@ def lacking(repo: Any, tracked: Tracked) -> list[str]:
 
 def drop_damaged(repo: Any, file: Path) -> list[str]:
     """What of it DVC's cache lacks. What is there with another content is removed, since DVC would trust it."""
-    found = lacking(repo, read_tracked(file))
-    for path in (cached(repo, md5) for md5 in found):
+    missing = missing_objects(repo, read_tracked(file))
+    for path in (cached(repo, md5) for md5 in missing):
         if is_inside(path.parent / "-", Path(repo.cache.local.path)):  # what lies behind a link is not DVC's
             path.unlink(missing_ok=True)
-    return found
+    return missing
 
 
 def _require_pullable(tracked: Tracked) -> None:
@@ -221,7 +221,7 @@ def _size(path: Path) -> int:
 
 def _require_fetched(repo: Any, remote: Remote, partial: Sequence[Path], files: Sequence[Path]) -> None:
     """Raises RemoteError where of those of `files` that were not whole not all has come, or not as it was."""
-    lost = {str(file): found for file in partial if (found := drop_damaged(repo, file))}
+    lost = {str(file): missing for file in partial if (missing := drop_damaged(repo, file))}
     if lost:
         raise _not_all(remote, lost, files)
 
@@ -229,12 +229,12 @@ def _require_fetched(repo: Any, remote: Remote, partial: Sequence[Path], files: 
 def _not_all(remote: Remote, lost: Mapping[str, Sequence[str]], files: Sequence[Path]) -> RemoteError:
     """The error of `lost`: `.dvc` file -> the MD5s that the remote lacks, or has otherwise."""
     others = [str(file) for file in files if str(file) not in lost]
-    file, found = next(iter(lost.items()))
+    file, missing = next(iter(lost.items()))
     whole = read_tracked(Path(file)).md5
     fix = "harness data push, where that version is"
     why = "that version was never pushed"
-    if whole not in found:  # the list of its files is there, by which DVC takes all of them to be there
-        stored = [f"files/md5/{md5[:2]}/{md5[2:]}" for md5 in found]
+    if whole not in missing:  # the list of its files is there, by which DVC takes all of them to be there
+        stored = [f"files/md5/{md5[:2]}/{md5[2:]}" for md5 in missing]
         why = f"missing or damaged there: {few(stored)}"
         fix = f"remove these and files/md5/{whole[:2]}/{whole[2:]} there, then {fix}"
     return RemoteError(
@@ -244,16 +244,16 @@ def _not_all(remote: Remote, lost: Mapping[str, Sequence[str]], files: Sequence[
     )
 
 
-def _require_kept(repo: Any, file: Path) -> None:
+def _require_cached(repo: Any, file: Path) -> None:
     """Raises DataError where nothing here is what `file` stands for: DVC would send less, and say nothing."""
     tracked = read_tracked(file)
-    state, kept = state_of(tracked), not lacking(repo, tracked)
-    if state.word == CLEAN and not kept:
+    state, is_cached = state_of(tracked), not missing_objects(repo, tracked)
+    if state.word == CLEAN and not is_cached:
         repo.commit(str(file), force=True)
-        kept = not lacking(repo, tracked)
+        is_cached = not missing_objects(repo, tracked)
     elif state.word == DIFFERS:
-        say(f"note: {tracked.path} is not what {file} stands for, which is what is sent ({state.fix})")
-    if kept:
+        print_line(f"note: {tracked.path} is not what {file} stands for, which is what is sent ({state.fix})")
+    if is_cached:
         return
     path = quote(str(tracked.path))
     raise DataError(
@@ -269,6 +269,6 @@ def make_empty(root: Path) -> None:
         tracked = read_tracked(file)
         if tracked.files == 0 and not tracked.path.exists():
             require_inside_project(tracked)
-            with storing(tracked.path):
+            with storage_errors(tracked.path):
                 tracked.path.mkdir(parents=True)
             keep(file, root)

@@ -14,11 +14,11 @@ from shlex import quote
 from typing import Any
 
 from harness.errors import DataError, UsageError
-from harness.util.checked import checked, form, is_inside, quoted, read_text
 from harness.util.files import file_md5, folder_md5
 from harness.util.parallel import in_threads
-from harness.versioning.forms import DvcFile, Listed
+from harness.util.schema import is_inside, quoted, read_text, schema_of, validate
 from harness.versioning.ignored import kept_by_dvc, project_of
+from harness.versioning.schemas import DvcFile, Listed
 
 CLEAN, DIFFERS, ABSENT = "clean", "differs", "absent"
 MOST_BYTES = 2**20  # of a `.dvc` file
@@ -125,12 +125,12 @@ def dvc_files(folder: Path = Path()) -> list[Path]:
 def tracked_files(paths: Sequence[str] = (), folder: Path = Path()) -> list[Path]:
     """The `.dvc` files of `paths`, or all in `folder`. Raises UsageError where there is none."""
     if not paths:
-        found = dvc_files(folder)
-        if not found:
+        tracked = dvc_files(folder)
+        if not tracked:
             raise UsageError(
                 "nothing is tracked here", f"there is no .dvc file in {folder.absolute()}", "harness data track data"
             )
-        return found
+        return tracked
     files = []
     for path in paths:
         file = Path(path) if path.endswith(".dvc") else Path(path.rstrip("/") + ".dvc")
@@ -145,7 +145,7 @@ def read_tracked(file: Path) -> Tracked:
     import yaml
 
     try:
-        content = checked(form(DvcFile), yaml.safe_load(read_text(file, MOST_BYTES)))
+        content = validate(schema_of(DvcFile), yaml.safe_load(read_text(file, MOST_BYTES)))
     except yaml.YAMLError as error:
         raise _damaged(file, "it is no YAML") from error
     except RecursionError as error:
@@ -165,7 +165,7 @@ def listed_files(content: bytes) -> dict[str, str]:
 
     A list may come from anywhere: a path in it that leaves the folder, or an MD5 that is a path, makes it none.
     """
-    entries = checked(form(list[Listed]), json.loads(content))
+    entries = validate(schema_of(list[Listed]), json.loads(content))
     for entry in entries:
         if not NEVER.isdisjoint(entry["relpath"].lower().split("/")[:-1]):  # DVC enters none of these folders
             raise ValueError(f"{quoted(entry['relpath'])} is no data")
@@ -187,19 +187,19 @@ def require_inside_project(tracked: Tracked, paths: Iterable[str] = ()) -> None:
         )
     real = Path(os.path.realpath(tracked.path))
     parts = real.relative_to(os.path.realpath(home)).parts if is_inside(tracked.path, home) else ()
-    if not parts or _is_no_place(parts) or _is_program(parts):
+    if not parts or _is_reserved(parts) or _is_program(parts):
         raise DataError(
             f"{tracked.path} is not written to",
             f"it lies at {real}, where programs look for what to do, or outside of {home}",
             f"dvc pull {quote(str(tracked.file))}, if you trust its author",
         )
     for folder in sorted(folders):
-        place = tracked.path / folder
-        if place != tracked.path and not is_inside(place, tracked.path):
+        parent = tracked.path / folder
+        if parent != tracked.path and not is_inside(parent, tracked.path):
             raise DataError(
-                f"{place} is not written to",
+                f"{parent} is not written to",
                 f"it leads out of {tracked.path}",
-                f"rm {quote(str(place))}, if it is a link",
+                f"rm {quote(str(parent))}, if it is a link",
             )
 
 
@@ -242,11 +242,11 @@ def _require_place(file: Path, where: Path) -> None:
     parts = where.relative_to(home).parts if where.is_relative_to(home) else ()
     if not parts:
         raise _damaged(file, f"{quoted(str(where))} does not lie below {home}")
-    if _is_no_place(parts):
+    if _is_reserved(parts):
         raise _damaged(file, f"{quoted(str(where))} is no place for data: programs run what lies there")
 
 
-def _is_no_place(parts: Sequence[str]) -> bool:
+def _is_reserved(parts: Sequence[str]) -> bool:
     """Whether a path in the project is no data: hidden, as `.git` is, or an experiment."""
     return any(part.startswith(".") for part in parts) or parts[0].lower() == CODE
 

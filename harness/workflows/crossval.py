@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from harness.config.experiment import Experiment
+from harness.config.experiment_file import ExperimentFile
 from harness.engine.callbacks import EpochLog
 from harness.engine.trainer import Callback
 from harness.evaluation.accuracy import Accuracy, mean_and_deviation
@@ -22,8 +23,8 @@ from harness.runs.record_parts import DataRecord, PrecisionRecord, SplitSizes, S
 from harness.runs.records import RunRecord
 from harness.runs.run_folder import RunFolder, now
 from harness.trackers.follower import Follower
-from harness.trackers.kept import kept
 from harness.trackers.pictures import draw_fold
+from harness.trackers.recording import recording
 from harness.trackers.tracking import Tracking
 from harness.training.fit import FoldResult, train
 from harness.training.plan import Plan
@@ -85,7 +86,7 @@ def cross_validate(
     experiment: Experiment | Plan,
     *,
     runs: Path | str = "runs",
-    source: Path | None = None,
+    source: ExperimentFile | Path | None = None,
     follower: Follower | None = None,
     out: Path | None = None,
 ) -> CrossValidation:
@@ -98,13 +99,13 @@ def cross_validate(
     """
     plan = experiment if isinstance(experiment, Plan) else make_plan(experiment)
     folder = RunFolder.create(Path(runs), record_of(plan), out)
-    with kept(folder, plan.experiment.trackers, follower) as tracking:
+    with recording(folder, plan.experiment.trackers, follower) as tracking:
         if source is not None:
-            folder.keep_copy(source)
+            folder.keep_copy(source.read_bytes() if isinstance(source, Path) else source.code)
         for each in fold_by_fold(plan, folder, tracking):
-            found = each
-        folder.write_metrics({name: value for name, value in found.to_dict().items() if name != "fit_seconds"})
-    return found
+            result = each
+        folder.write_metrics({name: value for name, value in result.to_dict().items() if name != "fit_seconds"})
+    return result
 
 
 def fold_by_fold(
@@ -126,9 +127,9 @@ def fold_by_fold(
             log = EpochLog(folder.metrics, fold)
             last = None if ends is None else ends(fold)
             results.append(train(plan, fold, folder, [log, tracking.callback(log)], last))
-            found = CrossValidation(plan.experiment, folder.path, tuple(results), plan.images.classes)
+            so_far = CrossValidation(plan.experiment, folder.path, tuple(results), plan.images.classes)
             folder.write_predictions(results[-1].predictions)
-            folder.update(**found.numbers(), folds=[result.record for result in results])
+            folder.update(**so_far.numbers(), folds=[result.record for result in results])
             if not plan.lean:
                 draw_fold(folder, fold)
             tracking.fold_ended(fold)

@@ -30,7 +30,7 @@ from harness.training.model import new_model, start_weights
 from harness.training.plan import ModelPlan, Plan, Workers, choose_workers
 from harness.training.rehearsal import rehearse
 from harness.training.warnings import data_notes, setting_notes, test_notes
-from harness.util.console import say
+from harness.util.console import print_line
 
 MONITORS = ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy")  # what every run computes
 LEAK = "the weights were trained on these very images, so the accuracy will be too good: start from others to judge"
@@ -48,8 +48,8 @@ def make_plan(
     precision = choose_precision(experiment.precision, chosen)
     images = list_images(experiment.data)
     splits = _splits(images, experiment, fold)
-    cache = open_cache(say)
-    model, shown = _plan_model(experiment, images, splits, (chosen, precision), cache)
+    cache = open_cache(print_line)
+    model, model_notes = _plan_model(experiment, images, splits, (chosen, precision), cache)
     check = check_images(images, experiment.image_size, cache.items(**DECODER) if experiment.cache else ())
     skipped = check.problems
     if skipped and not skip_corrupt:
@@ -78,7 +78,7 @@ def make_plan(
             *test_notes(experiment, images, check),
             *setting_notes(experiment),
             *_live_note(model),
-            *shown,
+            *model_notes,
             *([LEAK] if learned_here else []),
         ),
     )
@@ -90,7 +90,7 @@ def vary(plan: Plan, experiment: Experiment) -> Plan:
     Its `data`, `folds` and `seed` must be those of `plan.experiment`. Raises HarnessError.
     """
     precision = choose_precision(experiment.precision, plan.device)
-    model, shown = _plan_model(experiment, plan.images, plan.splits, (plan.device, precision), plan.cache, plan)
+    model, model_notes = _plan_model(experiment, plan.images, plan.splits, (plan.device, precision), plan.cache, plan)
     pixels = plan.pixels
     if experiment.image_size != plan.experiment.image_size:
         check = check_images(
@@ -106,7 +106,7 @@ def vary(plan: Plan, experiment: Experiment) -> Plan:
         precision=precision,
         model=model,
         workers=_workers(experiment, model, plan.device),
-        notes=(*setting_notes(experiment), *_live_note(model), *shown),
+        notes=(*setting_notes(experiment), *_live_note(model), *model_notes),
     )
 
 

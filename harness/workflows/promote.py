@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from harness.errors import DataError, GateError, UsageError
-from harness.evaluation.accuracy import TOLD_APART, paired_exact_test
+from harness.evaluation.accuracy import SIGNIFICANCE, paired_exact_test
 from harness.evaluation.predictions import discordant
 from harness.models.saved import load_model
 from harness.runs import provenance
@@ -27,8 +27,8 @@ from harness.runs.find import find_run
 from harness.runs.run_folder import RunFolder
 from harness.util.files import md5_of
 from harness.versioning.tracked import CLEAN, read_tracked, state_of
-from harness.workflows.own_model import own_function
-from harness.workflows.test import Verdict, find_checkpoint, judge
+from harness.workflows.experiment_copy import model_function
+from harness.workflows.test import Evaluation, evaluate, find_checkpoint
 
 FROM_RUN = ("name", "command", "experiment", "accuracy", "interval", "n", "git", "data", "versions", "device", "seed")
 
@@ -44,13 +44,13 @@ class Comparison:
 
     @property
     def is_worse(self) -> bool:
-        return self.p < TOLD_APART and self.worse > self.better
+        return self.p < SIGNIFICANCE and self.worse > self.better
 
     def __str__(self) -> str:
         images = f"{self.better} image{'s' * (self.better != 1)}"
         counts = f"right where the other is wrong on {images}, wrong where it is right on {self.worse}"
-        if self.p >= TOLD_APART:
-            return f"cannot be told from champion {self.champion} (p {self.p:.2g}): {counts}"
+        if self.p >= SIGNIFICANCE:
+            return f"no significant difference from champion {self.champion} (p {self.p:.2g}): {counts}"
         return f"{'worse' if self.is_worse else 'better'} than champion {self.champion} (p {self.p:.2g}): {counts}"
 
 
@@ -60,7 +60,7 @@ class Promotion:
 
     champion: Champion
     run: RunFolder
-    verdict: Verdict
+    evaluation: Evaluation
     comparison: Comparison | None
 
 
@@ -81,38 +81,38 @@ def promote(
     where it is the champion already; nothing has changed then.
     """
     run, path = find_run(named, runs), find_checkpoint(named, runs)
-    verdict = judge(load_model(path, function=own_function(path, trusted)), path, data, runs=runs)
+    evaluation = evaluate(load_model(path, function=model_function(path, trusted)), path, data, runs=runs)
     if not force:
-        verdict.require_passed()
+        evaluation.require_passed()
     with alone(runs):
         _require_latest(folder)
         before = present(folder)
         checkpoint = path.read_bytes()
-        comparison = None if before is None else _compared(before, verdict, data, runs, trusted)
-        why_not = _why_not(run, verdict, comparison)
+        comparison = None if before is None else _compared(before, evaluation, data, runs, trusted)
+        why_not = _why_not(run, evaluation, comparison)
         if not force:
             _require_another(run, checkpoint, before)
             if why_not:
                 raise GateError(f"{run.id} is no candidate", *why_not)
         record = dataclasses.replace(
-            _record(run, checkpoint, verdict, comparison),
+            _record(run, checkpoint, evaluation, comparison),
             number=next_number(folder),
             replaced=None if before is None else before.number,
-            forced=not verdict.passed or bool(why_not),
+            forced=not evaluation.passed or bool(why_not),
         )
         names = [name for name in (*OF_RUN, *run.array_files()) if (run.path / name).is_file()]
         small = {name: run.inside(name).read_bytes() for name in names}
         keep(record, {CHECKPOINT: checkpoint, **small}, folder)
         install(record.number, folder)
-    return Promotion(Champion(record, folder), run, verdict, comparison)
+    return Promotion(Champion(record, folder), run, evaluation, comparison)
 
 
-def _why_not(run: RunFolder, verdict: Verdict, comparison: Comparison | None) -> tuple[str, str] | None:
+def _why_not(run: RunFolder, evaluation: Evaluation, comparison: Comparison | None) -> tuple[str, str] | None:
     """Why it should not be the champion, however good its accuracy is, and what to type; None where it may."""
     if run.record.fast_dev_run:
         return "it is a fast dev run, of two batches", "harness run, without --fast-dev-run"
-    if verdict.seen_before:
-        return verdict.seen_before, "--data with images that it was never trained on, or --force"
+    if evaluation.seen_before:
+        return evaluation.seen_before, "--data with images that it was never trained on, or --force"
     if comparison is not None and comparison.is_worse:
         return f"it is {comparison}", "train a better one; or --force, if it is to be the champion all the same"
     return None
@@ -136,24 +136,26 @@ def _require_latest(folder: Path) -> None:
         raise DataError(f"{folder} is not what {file} says", "the champion may be another one", state.fix)
 
 
-def _compared(before: Champion, verdict: Verdict, data: str | None, runs: Path, trusted: bool) -> Comparison | None:
-    """The present champion is judged now, on the very images of `verdict`; None where it knows other classes."""
-    model = load_model(before.checkpoint, function=own_function(before.checkpoint, trusted))
-    if {*model.classes} != {*verdict.model.classes}:
+def _compared(
+    before: Champion, evaluation: Evaluation, data: str | None, runs: Path, trusted: bool
+) -> Comparison | None:
+    """The present champion is judged now, on the very images of `evaluation`; None where it knows other classes."""
+    model = load_model(before.checkpoint, function=model_function(before.checkpoint, trusted))
+    if {*model.classes} != {*evaluation.model.classes}:
         return None
-    other = judge(
+    other = evaluate(
         model,
         before.checkpoint,
-        data or verdict.images.root,
+        data or evaluation.images.root,
         min_accuracy=0.0,
         allow_missing=True,
         runs=runs,
     )
-    better, worse = discordant(verdict.predictions, other.predictions)
+    better, worse = discordant(evaluation.predictions, other.predictions)
     return Comparison(before.number, better, worse, paired_exact_test(better, worse))
 
 
-def _record(run: RunFolder, checkpoint: bytes, verdict: Verdict, comparison: Comparison | None) -> ChampionRecord:
+def _record(run: RunFolder, checkpoint: bytes, evaluation: Evaluation, comparison: Comparison | None) -> ChampionRecord:
     """What `champion.json` says of what it is worth, and where it came from; its number is given later."""
     about = None if comparison is None else ComparisonRecord(says=str(comparison), **dataclasses.asdict(comparison))
     return ChampionRecord(
@@ -162,8 +164,8 @@ def _record(run: RunFolder, checkpoint: bytes, verdict: Verdict, comparison: Com
         forced=False,
         promoted=datetime.now().astimezone().isoformat(timespec="seconds"),
         comparison=about,
-        checkpoint=ChampionFile(md5_of(checkpoint), hashlib.sha256(checkpoint).hexdigest(), verdict.model.fold),
-        test=ChampionTest(**verdict.numbers(), data=str(verdict.images.root), run=verdict.run_dir.name),
+        checkpoint=ChampionFile(md5_of(checkpoint), hashlib.sha256(checkpoint).hexdigest(), evaluation.model.fold),
+        test=ChampionTest(**evaluation.numbers(), data=str(evaluation.images.root), run=evaluation.run_dir.name),
         run=ChampionRun(id=run.id, **{name: getattr(run.record, name) for name in FROM_RUN}),
         promoted_at=PromotedAt(provenance.git_state(), provenance.versions()),
     )

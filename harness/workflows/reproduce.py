@@ -19,8 +19,8 @@ from harness.runs.run_folder import RunFolder
 from harness.training.plan import Plan
 from harness.util.text import few
 from harness.workflows.crossval import CrossValidation, cross_validate
+from harness.workflows.experiment_copy import COPY, load_copy, may_run
 from harness.workflows.make_plan import make_plan
-from harness.workflows.own_model import COPY, load_copy, may_run
 
 IDENTICAL, WITHIN, DIFFERENT = "bit-identical", "within the interval", "different"
 OWN = ("model", "augment", "optimizer", "scheduler", "loss", "callbacks")  # fields that take a function
@@ -88,22 +88,22 @@ def planned(folder: RunFolder, device: str = "auto", trusted: bool = False) -> P
 def differences(folder: RunFolder, plan: Plan) -> list[Difference]:
     """What is not as it was: code, versions, device, arithmetic."""
     then, now = folder.record, provenance.git_state()
-    found = []
+    changes = []
     before = then.git or GitRecord()
     commit = now.commit if now else None
     if before.commit is None and commit is None:
-        found.append(Difference("code", _short(before.commit), _short(commit), "it cannot be compared"))
+        changes.append(Difference("code", _short(before.commit), _short(commit), "it cannot be compared"))
     elif before.commit != commit:
         checkout = f"git checkout {before.commit[:10]}" if before.commit else ""
-        found.append(Difference("code", _short(before.commit), _short(commit) + _files_since(before), checkout))
+        changes.append(Difference("code", _short(before.commit), _short(commit) + _files_since(before), checkout))
     if before.dirty:
-        found.append(Difference("code", "changes in no commit", "whatever is here", "they cannot be had again"))
+        changes.append(Difference("code", "changes in no commit", "whatever is here", "they cannot be had again"))
     elif now and now.dirty:
-        found.append(Difference("code", "all in the commit", "changes in no commit", "git stash -u"))
+        changes.append(Difference("code", "all in the commit", "changes in no commit", "git stash -u"))
     versions = provenance.versions()
     for name, version in then.versions.items():
         if versions.get(name) != version:
-            found.append(
+            changes.append(
                 Difference(name, version, versions.get(name, "not installed"), f"pip install {name}=={version}")
             )
     weights = provenance.weights_md5(plan.experiment.weights)
@@ -113,8 +113,8 @@ def differences(folder: RunFolder, plan: Plan) -> list[Difference]:
         "arithmetic": (then.precision.name if then.precision else None, plan.precision.name),
         **{key: (then.machine.get(key), value) for key, value in provenance.machine().items()},
     }
-    found += [Difference(what, str(a), str(b)) for what, (a, b) in pairs.items() if a != b]
-    return found
+    changes += [Difference(what, str(a), str(b)) for what, (a, b) in pairs.items() if a != b]
+    return changes
 
 
 def compare(old: RunFolder, new: RunFolder) -> Outcome:

@@ -39,18 +39,18 @@ from harness.runs.record_parts import (
 )
 from harness.runs.records import TestRecord
 from harness.runs.run_folder import RunFolder, now
-from harness.trackers.kept import kept
-from harness.util.checked import is_on_this_machine
-from harness.util.console import counted, say
+from harness.trackers.recording import recording
+from harness.util.console import counted, print_line
 from harness.util.memory import keep_freed_memory
 from harness.util.packages import installed
+from harness.util.schema import is_on_this_machine
 
 BATCH_SIZE = 64
 MIN_ACCURACY = 0.7  # where the checkpoint knows no experiment
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Evaluation:
     """What a model says of images that it was never trained on, and whether that is enough."""
 
     run_dir: Path
@@ -87,7 +87,7 @@ class Verdict:
         """Raises GateError where the accuracy is below the gate."""
         if self.passed:
             return
-        accuracy, (value, gate) = self.accuracy, told_apart(self.accuracy.value, self.min_accuracy)
+        accuracy, (value, gate) = self.accuracy, distinct_percents(self.accuracy.value, self.min_accuracy)
         low, high = (100 * bound for bound in accuracy.interval)
         raise GateError(
             f"the gate is not met: accuracy {value} is below {gate}",
@@ -130,7 +130,7 @@ def find_checkpoint(named: str, runs: Path) -> Path:
     return path
 
 
-def judge(
+def evaluate(
     model: SavedModel,
     checkpoint: Path,
     data: Path | str | None = None,
@@ -142,7 +142,7 @@ def judge(
     trackers: Sequence[str] | None = None,
     runs: Path = Path("runs"),
     out: Path | None = None,
-) -> Verdict:
+) -> Evaluation:
     """Predicts every image under `data`, by default the experiment's `test_data`, and writes all of it down.
 
     It goes to a new folder under `runs`, or to `out`; to MLflow, too, if the experiment names it. `min_accuracy` is by
@@ -159,29 +159,29 @@ def judge(
     gate = model.experiment.get("min_accuracy", MIN_ACCURACY) if min_accuracy is None else min_accuracy
     record = dataclasses.replace(_record(model, checkpoint, images, check, trainer, notes), asked={"gate": gate})
     folder = RunFolder.create(runs, record, out)
-    with kept(folder, _mirrors(model, trackers)):
+    with recording(folder, _mirrors(model, trackers)):
         assert check.pixels is not None
         predictions = _predict(trainer, model, check.pixels)
-        verdict = Verdict(folder.path, model, images, predictions, gate, tuple(notes), seen)
+        evaluation = Evaluation(folder.path, model, images, predictions, gate, tuple(notes), seen)
         folder.write_predictions(predictions)
-        folder.write_metrics(verdict.to_dict())
-        folder.update(**verdict.numbers())
-    return verdict
+        folder.write_metrics(evaluation.to_dict())
+        folder.update(**evaluation.numbers())
+    return evaluation
 
 
-def told_apart(value: float, gate: float) -> tuple[str, str]:
+def distinct_percents(value: float, gate: float) -> tuple[str, str]:
     """Both as percentages, with as many decimals as show that they differ, if they do."""
     for decimals in range(1, 12):
-        shown = f"{100 * value:.{decimals}f} %", f"{100 * gate:.{decimals}f} %"
-        if shown[0] != shown[1] or value == gate:
+        texts = f"{100 * value:.{decimals}f} %", f"{100 * gate:.{decimals}f} %"
+        if texts[0] != texts[1] or value == gate:
             break
-    return shown
+    return texts
 
 
 def _images(
     model: SavedModel, data: Path | str | None, allow_missing: bool, skip_corrupt: bool
 ) -> tuple[Images, Check, list[str]]:
-    """(images, their check, what a person should know of them)."""
+    """(images, their check, notes for the report)."""
     named = model.experiment.get("test_data")
     root = data or (named if named and is_on_this_machine(named) else None)
     if not root:
@@ -252,7 +252,7 @@ def _mirrors(model: SavedModel, trackers: Sequence[str] | None) -> list[str]:
     """A test has no epochs for TensorBoard to show."""
     asked = model.experiment.get("trackers", ["mlflow"]) if trackers is None else trackers
     if "mlflow" in asked and not installed("mlflow"):
-        say("note: mlflow is not installed, and the test goes on without it (pip install mlflow)")
+        print_line("note: mlflow is not installed, and the test goes on without it (pip install mlflow)")
     return [name for name in asked if name == "mlflow"]
 
 

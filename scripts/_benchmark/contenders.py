@@ -108,7 +108,7 @@ def extraction(given: Task) -> dict[str, float]:
     model, _ = new_model(plan.experiment, plan.model.weights, plan.images.classes, 1)
     trainer = Trainer(device="cpu", channels_last=plan.model.channels_last)
     started = time.perf_counter()
-    found = cut(trainer.place(model), SIZE)
+    found = cut(trainer.move_model(model), SIZE)
     feature_sources(plan, found, range(len(given.images)), trainer)
     return {"rate": len(given.images) / (time.perf_counter() - started)}
 

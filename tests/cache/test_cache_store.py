@@ -45,7 +45,7 @@ def rows(cache: Cache, items: Sequence[str] = ITEMS, recipe: Recipe = RECIPE) ->
     """Asks for them, checks what comes, and returns those that had to be made."""
     making = Making()
     found = cache.rows(recipe, items, making)
-    assert np.array_equal(found.take(found.places(items)), expected(items))
+    assert np.array_equal(found.take(found.positions(items)), expected(items))
     return making.asked
 
 
@@ -91,7 +91,7 @@ def test_a_damaged_entry_is_told_and_made_again(tmp_path: Path, harm: str) -> No
         case "half":
             record.unlink()  # it is written last
     said: list[str] = []
-    assert rows(Cache(tmp_path, say=said.append)) == ITEMS
+    assert rows(Cache(tmp_path, print_line=said.append)) == ITEMS
     assert [line for line in said if "is damaged" not in line] == []
     assert bool(said) == (harm != "half")
     assert rows(Cache(tmp_path)) == []
@@ -116,10 +116,13 @@ def test_where_nothing_can_be_kept_the_rows_are_there_all_the_same(
 ) -> None:
     (tmp_path / "file").write_text("x")
     said: list[str] = []
-    assert rows(Cache(tmp_path / "file/below", say=said.append)) == ITEMS
+    assert rows(Cache(tmp_path / "file/below", print_line=said.append)) == ITEMS
     assert "cannot be kept" in said[0]
     monkeypatch.setattr(store.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
-    assert rows(Cache(tmp_path / "full", say=said.append)) == [*ITEMS[:4], *ITEMS]  # the first tell how much it takes
+    assert rows(Cache(tmp_path / "full", print_line=said.append)) == [
+        *ITEMS[:4],
+        *ITEMS,
+    ]  # the first tell how much it takes
     assert "0.0 GB are free" in said[1]
     assert list((tmp_path / "full").glob("*.part")) == []
 
@@ -140,9 +143,9 @@ def make(items):
         while not go.exists():
             time.sleep(0.01)
 
-cache = Cache(folder, say=lambda text: print(text, flush=True))
+cache = Cache(folder, print_line=lambda text: print(text, flush=True))
 found = cache.rows(Recipe("features", "x", {}), list("0123456789"), make)
-assert found.take(found.places("37")).tolist() == [[3, 1, 2], [7, 1, 2]]
+assert found.take(found.positions("37")).tolist() == [[3, 1, 2], [7, 1, 2]]
 """
 
 

@@ -27,7 +27,7 @@ SMALL = "--trials", "4", "-s", "epochs=1"
 
 def trials(project: Path, name: str = "tiny", study: str = "") -> list[dict[str, Any]]:
     record = json.loads((project / f"runs/{name}/study-{study or name}/study.json").read_text())
-    return list(record["found"]["trials"])
+    return list(record["result"]["trials"])
 
 
 def with_code(project: Path, scenery: Path, code: str, **fields: object) -> None:
@@ -169,7 +169,7 @@ experiment = experiment.replace(callbacks=[Press()])
     assert outcome.error_lines[0] == "error: interrupted by Ctrl-C, after a fold"
     assert outcome.error_lines[2].endswith("harness search own --trials 2 --pruner none")
     study = Study("optuna.journal", "own", ["maximize"], 0)
-    assert [(trial.place, trial.state) for trial in study.trials()] == [(0, "died"), (0, "waiting")]
+    assert [(trial.index, trial.state) for trial in study.trials()] == [(0, "died"), (0, "waiting")]
     assert len(study.trials()[0].folds) == 2
     assert json.loads((project / "runs/own/study-own/study.json").read_text())["status"] == "interrupted"
     done = call("search", "own", "--trials", "2", "--pruner", "none")
@@ -336,7 +336,7 @@ def test_two_workers_share_a_study_and_ctrl_c_stops_both(project: Path, scenery:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
     places = [
-        trial.place for trial in Study(str(journal), "tiny", ["maximize"], 0).trials() if trial.state == "complete"
+        trial.index for trial in Study(str(journal), "tiny", ["maximize"], 0).trials() if trial.state == "complete"
     ]
     assert sorted(places) == sorted(set(places))
 

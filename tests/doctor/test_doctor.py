@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.doctor import every, machine, repository, stores
+from harness.doctor import checks, machine, repository, stores
 from harness.doctor.finding import OK, PROBLEM, WARNING, Finding
 from harness.doctor.hook import install_hook
 from harness.errors import DataError
@@ -172,8 +172,8 @@ def test_a_check_that_raises_is_itself_a_finding_and_ends_no_other(monkeypatch: 
     def last() -> Iterator[Finding]:
         yield Finding("last", OK, "fine")
 
-    monkeypatch.setattr(every, "CHECKS", (first, second, silent, last))
-    found = list(every.examine())
+    monkeypatch.setattr(checks, "CHECKS", (first, second, silent, last))
+    found = list(checks.run_checks())
     assert [(finding.subject, finding.word) for finding in found] == [
         ("first", OK),
         ("first", PROBLEM),
@@ -197,14 +197,14 @@ def test_warnings_alone_are_no_failure(repo: Path, call: Call) -> None:
 
 
 def test_where_all_is_there_nothing_is_asked_for(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(every, "CHECKS", (lambda: iter([Finding("one", OK, "fine", "not shown")]),))
+    monkeypatch.setattr(checks, "CHECKS", (lambda: iter([Finding("one", OK, "fine", "not shown")]),))
     outcome = call("doctor")
     assert (outcome.code, outcome.out) == (0, "ok       one              fine\n\neverything is there\n")
 
 
 @pytest.mark.parametrize(("count", "told"), [(1, "1 warning"), (2, "2 warnings")])
 def test_warnings_are_counted(call: Call, monkeypatch: pytest.MonkeyPatch, count: int, told: str) -> None:
-    monkeypatch.setattr(every, "CHECKS", (lambda: iter([Finding("one", WARNING, "odd", "mend it")]),) * count)
+    monkeypatch.setattr(checks, "CHECKS", (lambda: iter([Finding("one", WARNING, "odd", "mend it")]),) * count)
     assert call("doctor").out.splitlines()[-1] == f"nothing is broken; {told}"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.doctor import data, every
+from harness.doctor import checks, data
 from harness.doctor.finding import OK, PROBLEM, WARNING, Finding
 from harness.versioning.remote import PLACEHOLDER
 from tests.doctor.conftest import only, words
@@ -138,5 +138,5 @@ def test_a_key_that_is_none_is_a_problem_and_never_shown(
 def test_a_damaged_configuration_of_dvc_is_a_problem(folder: Path) -> None:
     (folder / ".dvc").mkdir()
     (folder / ".dvc/config").write_text("[core\n")
-    found = {finding.subject: finding for finding in every.examine()}["remote"]
+    found = {finding.subject: finding for finding in checks.run_checks()}["remote"]
     assert (found.word, "cannot be read" in found.text) == (PROBLEM, True)

@@ -159,12 +159,12 @@ def test_few_bad_trials_do_not_squeeze_the_good_ones_together() -> None:
 
 def test_a_value_has_its_place_on_an_axis() -> None:
     lr, freeze, epochs, only = AXES
-    assert lr.place(1e-3) == pytest.approx(0.5)
-    assert (lr.place(1e-5), lr.place(1e-1)) == (0, 1)
-    assert [freeze.place(choice) for choice in freeze.choices] == [0, 0.5, 1]
-    assert epochs.place(5) == 0.5
-    assert only.place("one") == 0.5
-    assert Axis("same", low=3, high=3).place(3) == 0.5
+    assert lr.position(1e-3) == pytest.approx(0.5)
+    assert (lr.position(1e-5), lr.position(1e-1)) == (0, 1)
+    assert [freeze.position(choice) for choice in freeze.choices] == [0, 0.5, 1]
+    assert epochs.position(5) == 0.5
+    assert only.position("one") == 0.5
+    assert Axis("same", low=3, high=3).position(3) == 0.5
 
 
 def test_the_best_is_one_that_is_complete() -> None:

@@ -66,8 +66,8 @@ def test_the_first_champion_is_the_best_folds_checkpoint_with_what_it_is_worth(h
     assert (home / "models/champion.pt").read_bytes() == run.checkpoint_of(best).read_bytes()
     record = json.loads((home / "models/champion.json").read_text())
     assert (record["number"], record["forced"], record["replaced"]) == (1, False, None)
-    assert record["test"]["accuracy"] == made.verdict.accuracy.value
-    assert record["test"]["interval"] == list(made.verdict.accuracy.interval)
+    assert record["test"]["accuracy"] == made.evaluation.accuracy.value
+    assert record["test"]["interval"] == list(made.evaluation.accuracy.interval)
     assert record["run"]["id"] == run.id
     assert record["run"]["data"]["digest"] == run.record.data.digest
     assert present() is not None
@@ -115,7 +115,7 @@ def test_the_same_model_is_the_champion_already_and_cannot_be_told_from_itself(h
         promote("good")
     comparison = promote("good", force=True).comparison
     assert comparison == Comparison(champion=1, better=0, worse=0, p=1.0)
-    assert "cannot be told" in str(comparison)
+    assert "no significant difference" in str(comparison)
 
 
 def test_rolling_back_goes_to_the_one_that_was_replaced(home: Path) -> None:
@@ -141,7 +141,7 @@ def test_a_version_of_the_registry_that_comes_late_takes_no_champion_back(home: 
 
 
 def test_the_history_keeps_the_last_checkpoints_and_every_record(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.runs.champion.KEPT", 2)
+    monkeypatch.setattr("harness.runs.champion.CHECKPOINTS_KEPT", 2)
     for _ in range(3):
         promote("good", force=True)
     assert len(history()) == 3
@@ -150,7 +150,7 @@ def test_the_history_keeps_the_last_checkpoints_and_every_record(home: Path, mon
 
 
 def test_those_one_can_roll_back_to_keep_their_checkpoint_first(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.runs.champion.KEPT", 2)
+    monkeypatch.setattr("harness.runs.champion.CHECKPOINTS_KEPT", 2)
     for _ in range(3):
         promote("good", force=True)
     rollback()  # to 2
@@ -254,7 +254,7 @@ def test_mlflows_registry_has_the_very_weights_once(
     made = promote(tracked.run.id, str(scenery), force=True)
     versions = {registry.register(made.run.path, made.champion.record) for _ in range(2)}
     assert versions == {"1"}
-    registry.point("1")
+    registry.set_alias("1")
     loaded = mlflow.pytorch.load_model(f"models:/{registry.NAME}@{registry.ALIAS}").state_dict()
     ours = checkpoint.load(made.champion.checkpoint)["model"]
     assert set(loaded) == set(ours)

@@ -10,7 +10,7 @@ import pytest
 from harness.evaluation.predictions import Predictions
 from harness.runs import predictions as stored
 from harness.runs.predictions import predictions_csv, read_array_file, read_csv, write_array_file, write_table
-from harness.util.checked import FormError
+from harness.util.schema import SchemaError
 
 ODD = Predictions(
     ("ça", 'a "b"', "x,y"),
@@ -57,7 +57,7 @@ def test_read_csv_gives_what_predictions_csv_was_given() -> None:
 )
 def test_read_csv_refuses_a_damaged_table(damaged: bytes) -> None:
     assert damaged != predictions_csv([ODD])
-    with pytest.raises(FormError):
+    with pytest.raises(SchemaError):
         read_csv(damaged)
 
 
@@ -98,14 +98,14 @@ def crafted(path: Path, **changes: object) -> Path:
     ids=lambda changes: next(iter(changes)),
 )
 def test_read_array_file_refuses_a_crafted_file(changes: dict[str, object], tmp_path: Path) -> None:
-    with pytest.raises(FormError):
+    with pytest.raises(SchemaError):
         read_array_file(crafted(tmp_path / "fold1.npz", **changes), 1)
 
 
 def test_read_array_file_refuses_what_could_fill_the_memory(tmp_path: Path) -> None:
     path = tmp_path / "fold1.npz"
     np.savez_compressed(path, classes=np.zeros(1, np.uint8), paths=np.zeros(1, np.uint8), labels=0, probabilities=0)
-    with pytest.raises(FormError, match="compressed"):
+    with pytest.raises(SchemaError, match="compressed"):
         read_array_file(path, 1)
     write_array_file(path, ODD)
     with zipfile.ZipFile(path) as archive:
@@ -114,10 +114,10 @@ def test_read_array_file_refuses_what_could_fill_the_memory(tmp_path: Path) -> N
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in parts.items():
             archive.writestr(name, content)
-    with pytest.raises(FormError, match="larger than its file"):
+    with pytest.raises(SchemaError, match="larger than its file"):
         read_array_file(path, 1)
     path.write_bytes(b"PK\x03\x04 no archive")
-    with pytest.raises(FormError, match="no array file"):
+    with pytest.raises(SchemaError, match="no array file"):
         read_array_file(path, 1)
 
 

@@ -17,7 +17,7 @@ from harness.runs.record_file import read_record, to_json
 from harness.runs.record_parts import SCHEMA, Status
 from harness.runs.records import RunRecord, StudyRecord, TestRecord
 from harness.runs.run_folder import RunFolder
-from harness.util.checked import FormError
+from harness.util.schema import SchemaError
 from tests.conftest import Outcome
 
 SAMPLE = Path(__file__).parents[1] / "samples/0.1.0"
@@ -30,10 +30,15 @@ def kind_of(path: Path) -> type[RunRecord] | type[StudyRecord] | type[ChampionRe
     return kinds[path.name]  # type: ignore[return-value]
 
 
+RENAMED = {"found": "result"}  # fields of version 0.1.0 that have another name now
+
+
 def missing(before: Any, after: Any, where: str = "") -> list[str]:
     """Fields whose value is not written again. A field that was null may be left out."""
     if isinstance(before, dict) and isinstance(after, dict):
-        parts = [missing(value, after.get(name), f"{where}.{name}") for name, value in before.items()]
+        parts = [
+            missing(value, after.get(RENAMED.get(name, name)), f"{where}.{name}") for name, value in before.items()
+        ]
         return [name for part in parts for name in part]
     if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
         parts = [missing(*pair, f"{where}[{place}]") for place, pair in enumerate(zip(before, after, strict=True))]
@@ -72,8 +77,8 @@ def test_runs_of_version_0_1_0_are_found_with_their_numbers() -> None:
     assert {*tested.per_class} == {"forest", "sea"}
     (study,) = latest_studies(SAMPLE / "runs")
     assert [trial.record.study.trial for trial in study.trials() if trial.record.study] == [0, 1]
-    assert study.record.found is not None
-    assert study.record.found.best is not None
+    assert study.record.result is not None
+    assert study.record.result.best is not None
 
 
 def test_commands_take_a_project_of_version_0_1_0(
@@ -95,7 +100,7 @@ def test_read_record_refuses_a_newer_schema(tmp_path: Path, call: Callable[..., 
     shutil.copytree(RUN, folder)
     record = json.loads((folder / "run.json").read_text()) | {"schema": SCHEMA + 1}
     (folder / "run.json").write_text(json.dumps(record))
-    with pytest.raises(FormError, match=f"schema is {SCHEMA + 1}, of a newer harness"):
+    with pytest.raises(SchemaError, match=f"schema is {SCHEMA + 1}, of a newer harness"):
         read_record(RunRecord, folder / "run.json")
     outcome = call("test", folder)
     assert (outcome.code, len(outcome.error_lines)) == (2, 3)

@@ -20,7 +20,7 @@ import torch
 import harness
 from harness.runs import trust
 from harness.runs.run_folder import RunFolder
-from harness.trackers.mlflow.run import settle
+from harness.trackers.mlflow.run import send_unsent
 from harness.util.processes import python_module
 from tests.conftest import Outcome, git
 from tests.strangers.conftest import Sandbox, lay_own_run
@@ -70,7 +70,7 @@ def test_what_only_shows_a_run_works_without_its_code(
     assert {"run.json", "metrics.jsonl", "predictions.csv"} <= sent
     folder = RunFolder.open(own)
     folder.update(trackers={}, stores={"mlflow": uri})  # as `harness ui` finds one that was never sent
-    assert settle(sandbox.project / "runs") == []  # MLflow has it, and knows that its model was left out
+    assert send_unsent(sandbox.project / "runs") == []  # MLflow has it, and knows that its model was left out
     assert not sandbox.canary.exists()
 
 

@@ -17,8 +17,8 @@ import pytest
 
 from harness.errors import RemoteError, StorageError
 from harness.runs.run_folder import RunFolder
-from harness.trackers.mlflow.run import settle
-from harness.trackers.mlflow.store import DEFAULT, require_own_place
+from harness.trackers.mlflow.run import send_unsent
+from harness.trackers.mlflow.store import DEFAULT, require_own_files_folder
 from harness.util.processes import python_module
 from tests.conftest import Outcome, write_experiment, write_files
 from tests.strangers.conftest import Sandbox
@@ -167,10 +167,10 @@ def test_a_store_that_came_along_does_not_say_where_files_go(
 )
 def test_the_projects_own_store_keeps_its_files_in_the_project(sandbox: Sandbox, place: str) -> None:
     with pytest.raises(RemoteError, match="is not used"):
-        require_own_place(DEFAULT, place.format(outside=sandbox.outside))
-    require_own_place("sqlite:///elsewhere.db", str(sandbox.outside))  # which somebody typed
-    require_own_place(DEFAULT, str(sandbox.project / "mlruns/1"))
-    require_own_place(DEFAULT, (sandbox.project / "mlruns/1").as_uri())
+        require_own_files_folder(DEFAULT, place.format(outside=sandbox.outside))
+    require_own_files_folder("sqlite:///elsewhere.db", str(sandbox.outside))  # which somebody typed
+    require_own_files_folder(DEFAULT, str(sandbox.project / "mlruns/1"))
+    require_own_files_folder(DEFAULT, (sandbox.project / "mlruns/1").as_uri())
 
 
 def test_one_damaged_folder_keeps_no_other_from_being_listed(sandbox: Sandbox) -> None:
@@ -301,7 +301,7 @@ def test_a_folder_that_is_written_again_loses_nothing_behind_a_link(sandbox: San
 def test_what_cannot_be_read_does_not_keep_ended_runs_from_being_sent(sandbox: Sandbox) -> None:
     (sandbox.run / "run.json").write_text("{}")
     sandbox.note()
-    assert settle(sandbox.project / "runs") == []
+    assert send_unsent(sandbox.project / "runs") == []
 
 
 ESCAPES = "\x1b[2J\x07\u202e=cmd()\r\n| <img src=x onerror=alert(1)>"

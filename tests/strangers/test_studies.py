@@ -9,11 +9,12 @@ import pytest
 
 from tests.strangers.conftest import Sandbox
 
+BAD_RESULTS: list[Any] = [7, {"best": {"trial": "../../x"}}, {"best": {"trial": 10**9}}]
 STUDY: list[tuple[str, Any]] = [
     *(("name", value) for value in ("../x", 7)),
     *(("experiment_name", value) for value in ("../x", None)),
     *(("id", value) for value in ("x' or 'a' = 'a", 7)),
-    *(("found", value) for value in (7, {"best": {"trial": "../../x"}}, {"best": {"trial": 10**9}})),
+    *((key, value) for key in ("result", "found") for value in BAD_RESULTS),  # version 0.1.0 wrote "found"
     *(("started", value) for value in ("yesterday", 7)),
     *(("trials", value) for value in (-1, "x")),
     *(("status", value) for value in ("\x1b[2J", 7)),

@@ -19,7 +19,7 @@ from tests.trackers.test_store import unused_address
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(following, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(following, "POLL_SECONDS", 0.02)
     monkeypatch.setattr(following, "AGAIN_SECONDS", 0.1)
     monkeypatch.setattr(stores, "LOCK_SECONDS", 0.05)
 

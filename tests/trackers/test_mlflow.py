@@ -18,7 +18,7 @@ from harness.runs.record_parts import ClassRecord, DvcRecord, GitRecord, Status,
 from harness.runs.records import TestRecord
 from harness.runs.run_folder import RunFolder
 from harness.trackers.mlflow import conversion
-from harness.trackers.mlflow.run import MLflow, settle
+from harness.trackers.mlflow.run import MLflow, send_unsent
 from harness.trackers.mlflow.store import connect, recorded, tracking_uri
 from tests.conftest import Tracked
 from tests.toy import run_record
@@ -195,12 +195,12 @@ def test_what_was_half_sent_is_found_again_and_completed(tracked: Tracked, store
 def test_a_run_that_died_together_with_its_follower_is_settled(tracked: Tracked, store: Path) -> None:
     folder = copy_of(tracked, store, rows=1, status=Status.RUNNING, error=None)
     MLflow(folder).send()
-    settle(store / "runs")  # its process is not this one's, but gone
+    send_unsent(store / "runs")  # its process is not this one's, but gone
     parent, (child,) = runs(connect(tracking_uri()))
     assert (parent.info.status, child.info.status) == ("FAILED", "FAILED")
     assert parent.data.tags["harness.status"] == "died"
     again = everything(connect(tracking_uri()))
-    settle(store / "runs")
+    send_unsent(store / "runs")
     assert everything(connect(tracking_uri())) == again
 
 
@@ -212,7 +212,7 @@ def test_what_ended_but_was_never_sent_is_sent_and_what_cannot_be_does_not_stand
     shutil.copytree(folder.path, broken)
     RunFolder.open(broken).update(id=broken.name)
     (broken / "metrics.jsonl").write_text('{"fold": 9}\n')
-    (problem,) = settle(store / "runs")
+    (problem,) = send_unsent(store / "runs")
     assert str(broken) in problem
     parent, children = runs(connect(tracking_uri()))
     assert [run.info.status for run in (parent, *children)] == ["FINISHED"] * 3
@@ -227,20 +227,20 @@ def test_settle_prints_and_records_no_token_of_an_address(
     uri, short = uri.format(server=server), short.format(server=server)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     folder = copy_of(tracked, store, trackers={})
-    (problem,) = settle(store / "runs")
+    (problem,) = send_unsent(store / "runs")
     assert problem.startswith(f"MLflow at {short} cannot be used: ")
     assert MLflow(folder).name == f"MLflow at {short}"
     assert folder.record.stores == {"mlflow": short}
     assert TOKEN not in problem + (folder.path / "run.json").read_text()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.replace(f"/{TOKEN}", "/another").replace(f"//{TOKEN}", "//another"))
-    assert settle(store / "runs") == ([problem] if f"={TOKEN}" in uri else [])
+    assert send_unsent(store / "runs") == ([problem] if f"={TOKEN}" in uri else [])
 
 
 def test_another_process_that_is_sending_is_left_alone(tracked: Tracked, store: Path) -> None:
     folder = copy_of(tracked, store, trackers={})
     with RunFolder.open(folder.path).sending() as alone:
         assert alone
-        assert settle(store / "runs") == []
+        assert send_unsent(store / "runs") == []
     assert connect(tracking_uri()).get_experiment_by_name("tiny") is None
 
 

@@ -182,7 +182,7 @@ def test_a_server_gets_more_time_while_files_are_stored(monkeypatch: pytest.Monk
     name = "MLFLOW_HTTP_REQUEST_TIMEOUT"
     monkeypatch.delenv(name, raising=False)
     with store.time_to_store():
-        assert os.environ[name] == str(store.STORING_SECONDS)
+        assert os.environ[name] == str(store.UPLOAD_SECONDS)
     assert name not in os.environ
     monkeypatch.setenv(name, "7")
     with store.time_to_store():

@@ -21,7 +21,7 @@ from harness.models.saved import load_model
 from harness.workflows import make_plan as planning
 from harness.workflows.crossval import CrossValidation, cross_validate
 from harness.workflows.make_plan import make_plan
-from harness.workflows.test import judge
+from harness.workflows.test import evaluate
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def test_what_is_saved_is_the_whole_model_and_predicts_the_same(
     assert computed(capsys.readouterr().err) == [33]
     path = found.results[0].checkpoint
     assert set(checkpoint.load(path)["model"]) == set(build("small_cnn", 2, 32).state_dict())
-    verdict = judge(load_model(path), path, scenery, runs=tmp_path / "tests", device="cpu", trackers=[])
+    verdict = evaluate(load_model(path), path, scenery, runs=tmp_path / "tests", device="cpu", trackers=[])
     again = dict(zip(verdict.predictions.paths, verdict.predictions.probabilities, strict=True))
     assert len(found.predictions)
     for path, shares in zip(found.predictions.paths, found.predictions.probabilities, strict=True):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import functools
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from harness.config.experiment_file import load, loaded
+from harness.config.experiment_file import ExperimentFile, load
 from harness.tuning.best_file import CannotBeWrittenError, best_file
 
 WRITTEN = '''"""An experiment with parts of its own."""
@@ -35,11 +36,11 @@ if __name__ == "__main__":
 def test_the_best_is_the_file_with_what_differs(tmp_path: Path) -> None:
     path = tmp_path / "own.py"
     path.write_text(WRITTEN)
-    written = load(path)
-    assert loaded(path) == written
-    own = sys.modules["harness_experiment_own"]
+    file = ExperimentFile.run(path)
+    written = file.experiment
+    own = file.module
     best = written.replace(lr=0.1 + 0.2, augment=own.other, freeze="blocks.block2", views=None, callbacks=[])
-    (tmp_path / "best.py").write_text(best_file(path, written, best, "the best: 98.0 %", {}))
+    (tmp_path / "best.py").write_text(best_file(file, best, "the best: 98.0 %", {}))
     again = load(tmp_path / "best.py")
     assert again.name == "own"  # and not "best"
     same = {name: value for name, value in vars(again).items() if name not in ("_origins", "augment")}
@@ -55,9 +56,10 @@ def test_the_best_is_the_file_with_what_differs(tmp_path: Path) -> None:
 def test_a_function_of_a_library_is_imported(tmp_path: Path, source: str) -> None:
     path = tmp_path / "own.py"
     path.write_text(source)
-    written = load(path)
+    file = ExperimentFile.run(path)
+    written = file.experiment
     best = written.replace(optimizer=torch.optim.RMSprop)
-    (tmp_path / "best.py").write_text(best_file(path, written, best, "the best", {}))
+    (tmp_path / "best.py").write_text(best_file(file, best, "the best", {}))
     assert load(tmp_path / "best.py").optimizer is torch.optim.RMSprop
 
 
@@ -75,23 +77,25 @@ def test_what_has_no_name_is_asked_of_the_space_for_the_trials_parameters(tmp_pa
         "import functools\nimport torch.nn.functional as F\n"
         + WRITTEN.replace("\nif __name__", f"{SPACE}\nif __name__")
     )
-    written = load(path)
+    file = ExperimentFile.run(path)
+    written = file.experiment
     best = written.replace(loss=functools.partial(F.cross_entropy, label_smoothing=0.25))
-    text = best_file(path, written, best, "the best", {"rate": 0.25})
+    text = best_file(file, best, "the best", {"rate": 0.25})
     (tmp_path / "best.py").write_text(text)
     again = load(tmp_path / "best.py").loss
     assert isinstance(again, functools.partial)
     assert again.keywords == {"label_smoothing": 0.25}
-    path.write_text(WRITTEN)
+    file = dataclasses.replace(file, code=WRITTEN.encode())
     with pytest.raises(CannotBeWrittenError, match="loss"):
-        best_file(path, written, best, "the best", {"rate": 0.25})
+        best_file(file, best, "the best", {"rate": 0.25})
 
 
 def test_the_main_of_a_docstring_is_no_main(tmp_path: Path) -> None:
     path = tmp_path / "own.py"
     path.write_text(WRITTEN.replace("of its own.", "of its own.\n\nif __name__ == '__main__': it runs\n"))
-    written = load(path)
-    (tmp_path / "best.py").write_text(best_file(path, written, written.replace(lr=0.5), "the best", {}))
+    file = ExperimentFile.run(path)
+    written = file.experiment
+    (tmp_path / "best.py").write_text(best_file(file, written.replace(lr=0.5), "the best", {}))
     assert load(tmp_path / "best.py").lr == 0.5
 
 
@@ -100,8 +104,9 @@ def test_what_lies_beside_the_experiment_is_found_from_elsewhere(tmp_path: Path)
     (tmp_path / "experiments/own_helpers_of_a_test.py").write_text("RATE = 0.25\n")
     path = tmp_path / "experiments/own.py"
     path.write_text("from own_helpers_of_a_test import RATE\n" + WRITTEN)
-    written = load(path)
-    (tmp_path / "best.py").write_text(best_file(path, written, written, "the best", {}, threads=1))
+    file = ExperimentFile.run(path)
+    written = file.experiment
+    (tmp_path / "best.py").write_text(best_file(file, written, "the best", {}, threads=1))
     code = (
         f"from harness import load; load({str(tmp_path / 'best.py')!r}); import torch; print(torch.get_num_threads())"
     )
@@ -116,8 +121,9 @@ def test_best_file_keeps_future_imports_first(tmp_path: Path) -> None:
         "\n\nfrom", "\n\nfrom __future__ import annotations\n\nfrom other_helpers_of_a_test import RATE\nfrom", 1
     )
     path.write_text(text)
-    written = load(path)
-    (tmp_path / "best.py").write_text(best_file(path, written, written.replace(lr=0.5), "the best", {}))
+    file = ExperimentFile.run(path)
+    written = file.experiment
+    (tmp_path / "best.py").write_text(best_file(file, written.replace(lr=0.5), "the best", {}))
     assert load(tmp_path / "best.py").lr == 0.5
     done = subprocess.run(
         [sys.executable, "best.py", "--help"], capture_output=True, text=True, cwd=tmp_path, check=True
@@ -130,8 +136,9 @@ def test_best_file_reads_the_encoding_that_the_source_names(tmp_path: Path, enco
     path = tmp_path / "own.py"
     named = f"# -*- coding: {encoding} -*-\n" if encoding == "latin-1" else ""
     path.write_text(named + WRITTEN.replace("mirror", "größe"), encoding=encoding)
-    written = load(path)
-    text = best_file(path, written, written.replace(lr=0.5), "the best", {})
+    file = ExperimentFile.run(path)
+    written = file.experiment
+    text = best_file(file, written.replace(lr=0.5), "the best", {})
     (tmp_path / "best.py").write_bytes(text.encode())
     again = load(tmp_path / "best.py")
     assert (again.lr, again.augment.__name__) == (0.5, "größe")  # type: ignore[union-attr]

@@ -74,11 +74,11 @@ def test_four_processes_share_a_study_as_four_machines_would(database: str, scen
     study = Study(database, "tiny", ["maximize"], 0)
     trials = study.trials()
     study.close()
-    assert sorted(trial.place for trial in trials) == [*range(24)]  # each once, and none too many
+    assert sorted(trial.index for trial in trials) == [*range(24)]  # each once, and none too many
     assert {trial.state for trial in trials} <= {"complete", "pruned"}
     by_process = Counter(trial.attributes["owner"]["pid"] for trial in trials)
     assert set(by_process) == {process.pid for process in processes}
-    parameters = [tuple(trial.frozen.params.items()) for trial in trials if trial.place]
+    parameters = [tuple(trial.frozen.params.items()) for trial in trials if trial.index]
     assert len(set(parameters)) == len(parameters)  # nobody tried what another had
     assert not any("secret" in log for log in logs)
     written = [path.read_text() for path in tmp_path.glob("machine*/runs/**/*.json")]

@@ -19,7 +19,7 @@ DRIVER = """
 import os, signal, sys, time
 os.environ["OMP_NUM_THREADS"] = "1"
 import torch, torchvision, sklearn.model_selection, optuna, matplotlib.figure
-import harness.tuning.searching, harness.tuning.worker, harness.tuning.report, harness.plots.study
+import harness.tuning.prepare, harness.tuning.trial_loop, harness.tuning.report, harness.plots.study
 from harness.cli.main import run_command
 
 def lines():
@@ -61,7 +61,7 @@ def found(folder: Path) -> list[dict[str, Any]]:
     """What counts of each trial."""
     record = json.loads((folder / "runs/tiny/study-tiny/study.json").read_text())
     names = ("trial", "state", "value", "accuracy", "n", "folds", "changes")
-    return [{name: trial[name] for name in names} for trial in record["found"]["trials"]]
+    return [{name: trial[name] for name in names} for trial in record["result"]["trials"]]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork and no kill -9")

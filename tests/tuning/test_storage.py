@@ -12,10 +12,10 @@ import optuna
 import pytest
 
 from harness.errors import RemoteError, UsageError
-from harness.tuning.records import FoldRecord
 from harness.tuning.storage import copied, open_storage
 from harness.tuning.study import Study
-from harness.util.checked import FormError
+from harness.tuning.trial_record import FoldScores
+from harness.util.schema import SchemaError
 
 
 def test_a_journal_is_made_where_there_is_none_and_found_again(tmp_path: Path) -> None:
@@ -84,8 +84,8 @@ def test_what_somebody_wrote_into_a_trial_is_looked_at_before_it_is_used(
 def test_a_few_bytes_do_not_become_gigabytes() -> None:
     bomb = base64.b64encode(zlib.compress(bytes(10**7), 9)).decode()
     found = {"value": 0.5, "n": 8, "right": bomb, "losses": None, "curve": [], "seconds": 1, "loop_seconds": 1}
-    with pytest.raises(FormError, match="as many images"):
-        FoldRecord.from_plain(1, found | {"checkpoint": "fold1-best.pt"})
+    with pytest.raises(SchemaError, match="as many images"):
+        FoldScores.from_plain(1, found | {"checkpoint": "fold1-best.pt"})
 
 
 def test_a_last_line_that_was_cut_short_is_dropped(tmp_path: Path) -> None:

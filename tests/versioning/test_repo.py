@@ -12,7 +12,7 @@ import pytest
 
 from harness.util.files import md5_of
 from harness.versioning.remote import PLACEHOLDER
-from harness.versioning.repo import lacking
+from harness.versioning.repo import missing_objects
 from harness.versioning.tracked import read_tracked
 from tests.conftest import git
 from tests.versioning.conftest import FILES, Call, assert_told, content_of, forget
@@ -35,7 +35,7 @@ def is_kept_whole(project: Path, file: str) -> bool:
         from dvc.repo import Repo
 
         with Repo(str(project)) as repo:
-            return not lacking(repo, read_tracked(project / file))
+            return not missing_objects(repo, read_tracked(project / file))
 
 
 def replace_version(project: Path, call: Call) -> str:

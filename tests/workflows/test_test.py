@@ -15,8 +15,8 @@ from harness.errors import DataError, ModelError, UsageError
 from harness.models.saved import load_model
 from harness.runs.predictions import read_csv
 from harness.workflows.crossval import cross_validate
-from harness.workflows.own_model import own_function
-from harness.workflows.test import Verdict, find_checkpoint, judge
+from harness.workflows.experiment_copy import model_function
+from harness.workflows.test import Evaluation, evaluate, find_checkpoint
 from tests.conftest import Tracked, write_experiment
 
 
@@ -31,9 +31,9 @@ def unseen(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def verdict(tracked: Tracked, data: Path | None, runs: Path, **options: Any) -> Verdict:
+def verdict(tracked: Tracked, data: Path | None, runs: Path, **options: Any) -> Evaluation:
     path = find_checkpoint(str(tracked.run.path), runs)
-    return judge(load_model(path), path, data, trackers=[], runs=runs, **options)
+    return evaluate(load_model(path), path, data, trackers=[], runs=runs, **options)
 
 
 def test_the_numbers_are_those_of_the_predictions(tracked: Tracked, unseen: Path, tmp_path: Path) -> None:
@@ -160,8 +160,8 @@ def test_a_model_of_the_users_own_is_built_from_the_copy_beside_it(scenery: Path
     experiment: Experiment = load(file)
     found = cross_validate(experiment.replace(epochs=1), runs=tmp_path / "runs", source=file)
     path = find_checkpoint(str(found.run_dir), tmp_path)
-    saved = load_model(path, function=own_function(path))
-    assert judge(saved, path, unseen, runs=tmp_path, trackers=[]).accuracy.n == 15
+    saved = load_model(path, function=model_function(path))
+    assert evaluate(saved, path, unseen, runs=tmp_path, trackers=[]).accuracy.n == 15
     (found.run_dir / "experiment.py").unlink()
     with pytest.raises(ModelError, match="cannot be built again"):
-        load_model(path, function=own_function(path))
+        load_model(path, function=model_function(path))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.engine.trainer import Callback, State
-from harness.errors import storing
+from harness.errors import storage_errors
 
 
 class EpochLog(Callback):
@@ -27,5 +27,5 @@ class EpochLog(Callback):
     def on_epoch_end(self, state: State) -> None:
         finite = {name: value if math.isfinite(value) else None for name, value in state.history[-1].items()}
         self.row = {"fold": self._fold, "time": round(time.time(), 3), "step": state.step, **finite}
-        with storing(self._path), self._path.open("a", encoding="utf-8") as file:
+        with storage_errors(self._path), self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(self.row) + "\n")

@@ -5,7 +5,7 @@ from typing import Any
 from tqdm import tqdm
 
 from harness.engine.trainer import Callback, State
-from harness.util.console import say
+from harness.util.console import print_line
 
 
 class ProgressBar(Callback):
@@ -31,7 +31,7 @@ class ProgressBar(Callback):
             self._bar.update()
 
     def on_epoch_end(self, state: State) -> None:
-        say(f"{self.title}  {epoch_line(state)}".strip())
+        print_line(f"{self.title}  {epoch_line(state)}".strip())
 
     def on_fit_end(self, state: State) -> None:
         if self._bar is not None:

@@ -62,24 +62,24 @@ def parameters(record: Record, fold: int | None = None) -> dict[str, str]:
 
 def numbers(record: RunRecord) -> dict[str, float]:
     """The numbers of a whole run or test, as far as there are any."""
-    found: dict[str, float | None] = {name: getattr(record, name, None) for name in NUMBERS}
+    metrics: dict[str, float | None] = {name: getattr(record, name, None) for name in NUMBERS}
     if record.interval:
-        found["interval_low"], found["interval_high"] = record.interval
+        metrics["interval_low"], metrics["interval_high"] = record.interval
     for name, scores in record.per_class.items() if isinstance(record, TestRecord) else ():
-        shown = name
-        while key(f"recall/{shown}") in found:  # another class whose name differs only in letters that MLflow refuses
-            shown += "_"
-        found |= {key(f"{score}/{shown}"): value for score, value in dataclasses.asdict(scores).items()}
-    return {name: float(value) for name, value in found.items() if value is not None}
+        label = name
+        while key(f"recall/{label}") in metrics:  # another class whose name differs only in letters that MLflow refuses
+            label += "_"
+        metrics |= {key(f"{score}/{label}"): value for score, value in dataclasses.asdict(scores).items()}
+    return {name: float(value) for name, value in metrics.items() if value is not None}
 
 
 def epoch_numbers(row: Mapping[str, Any]) -> dict[str, float]:
     """The metrics of a row of `metrics.jsonl`, and the images per second on each side."""
-    found = {key(name): value for name, value in row.items() if name not in NO_METRIC and value is not None}
+    metrics = {key(name): value for name, value in row.items() if name not in NO_METRIC and value is not None}
     for side in ("train", "valid"):
         if row.get(f"{side}_seconds") and row.get(f"{side}_examples"):
-            found[f"{side}_images_per_second"] = row[f"{side}_examples"] / row[f"{side}_seconds"]
-    return found
+            metrics[f"{side}_images_per_second"] = row[f"{side}_examples"] / row[f"{side}_seconds"]
+    return metrics
 
 
 def data_set(data: DataRecord, context: str) -> list[Any]:
@@ -88,9 +88,9 @@ def data_set(data: DataRecord, context: str) -> list[Any]:
 
     profile = json.dumps({"images": data.images, "classes": data.classes})
     source = json.dumps({"uri": data.folder})
-    found = Dataset(data.folder[-200:], data.digest, "local", source, profile=profile)
+    dataset = Dataset(data.folder[-200:], data.digest, "local", source, profile=profile)
     labels = {"mlflow.data.context": context, "dvc.file": data.dvc.file if data.dvc else None}
-    return [DatasetInput(found, [InputTag(name, value) for name, value in labels.items() if value])]
+    return [DatasetInput(dataset, [InputTag(name, value) for name, value in labels.items() if value])]
 
 
 def note(record: Record) -> str:
@@ -106,7 +106,7 @@ def note(record: Record) -> str:
 
 def _result(record: Record) -> list[str]:
     if isinstance(record, StudyRecord):
-        best = record.found.best if record.found else None
+        best = record.result.best if record.result else None
         if best is None or best.accuracy is None or best.low is None or best.high is None or best.n is None:
             return []
         return [_accuracy(best.accuracy, (best.low, best.high), best.n)]

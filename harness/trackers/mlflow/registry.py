@@ -53,7 +53,7 @@ def register(run: Path, champion: ChampionRecord, function: Any = None) -> str:
         return str(made.version)
 
 
-def point(version: str) -> None:
+def set_alias(version: str) -> None:
     """Moves the alias to that version. Raises RemoteError."""
     uri = tracking_uri()
     require_usable(uri)
@@ -71,5 +71,5 @@ def _require_registered_model(client: Any) -> None:
 
 
 def _version_of(client: Any, sha256: str) -> str | None:
-    found = client.search_model_versions(f"name = '{NAME}'")
-    return next((str(version.version) for version in found if version.tags.get(SHA) == sha256), None)
+    versions = client.search_model_versions(f"name = '{NAME}'")
+    return next((str(version.version) for version in versions if version.tags.get(SHA) == sha256), None)

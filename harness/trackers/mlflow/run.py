@@ -19,7 +19,7 @@ from harness.trackers.mlflow.store import (
     answering,
     connect,
     is_recorded,
-    require_own_place,
+    require_own_files_folder,
     require_usable,
     time_to_store,
     tracking_uri,
@@ -97,10 +97,10 @@ class MLflow:
     def _find_or_make(self) -> None:
         conversion.parameters(self.folder.record)  # of a record that somebody damaged: fails before anything is made
         self._experiment = experiment_named(self._client, self.folder.record.name)
-        require_own_place(self._uri, self._client.get_experiment(self._experiment).artifact_location)
-        found = self._search(f"tags.`harness.run` = '{self.folder.id}' and tags.`harness.role` = 'run'")
-        parent = found[0].info.run_id if found else self._make_parent()
-        require_own_place(self._uri, self._client.get_run(parent).info.artifact_uri)
+        require_own_files_folder(self._uri, self._client.get_experiment(self._experiment).artifact_location)
+        runs = self._search(f"tags.`harness.run` = '{self.folder.id}' and tags.`harness.role` = 'run'")
+        parent = runs[0].info.run_id if runs else self._make_parent()
+        require_own_files_folder(self._uri, self._client.get_run(parent).info.artifact_uri)
         self._describe(parent)  # also what was found: it may have been made a moment before something failed
         for child in self._search(f"tags.`mlflow.parentRunId` = '{parent}'"):
             fold = int(child.data.tags["harness.fold"])
@@ -210,7 +210,7 @@ def experiment_named(client: Any, name: str) -> str:
     return str(experiment.experiment_id)
 
 
-def settle(runs: Path, enough: Callable[[], bool] = lambda: False) -> list[str]:
+def send_unsent(runs: Path, enough: Callable[[], bool] = lambda: False) -> list[str]:
     """Sends what ended runs under `runs` left unsent, killed together with their follower, say: none stays RUNNING.
 
     Only those whose store is the one of now, and none more once there was `enough`. Returns what could not be sent, a
@@ -229,7 +229,7 @@ def settle(runs: Path, enough: Callable[[], bool] = lambda: False) -> list[str]:
         if left:
             require_usable(here)
     except RemoteError as error:
-        return [told(error)]
+        return [error_line(error)]
     for folder in left:
         if enough():
             break
@@ -243,11 +243,11 @@ def settle(runs: Path, enough: Callable[[], bool] = lambda: False) -> list[str]:
                     problems += [f"{folder.path}: the model is {mirror.left_out}"] if mirror.left_out else []
                     folder.update(trackers={**known, "mlflow": COMPLETE})
         except Exception as error:  # one that cannot be sent must not keep the others from it
-            problems.append(f"{folder.path} could not be sent to MLflow: {told(error)}")
+            problems.append(f"{folder.path} could not be sent to MLflow: {error_line(error)}")
     return problems
 
 
-def told(error: Exception) -> str:
+def error_line(error: Exception) -> str:
     """An error in one line."""
     if isinstance(error, HarnessError):
         return " ".join(f"{error.what}: {error.why}".split())

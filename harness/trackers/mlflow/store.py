@@ -17,7 +17,7 @@ from urllib.request import url2pathname
 from harness.errors import HarnessError, RemoteError
 from harness.runs.records import Origin
 from harness.util.addresses import address_id, short_address, without_secrets
-from harness.util.checked import is_inside
+from harness.util.schema import is_inside
 
 DEFAULT = "sqlite:///mlflow.db"
 OWN_FILES = "mlruns"  # where that store keeps files, as MLflow does
@@ -28,7 +28,7 @@ PATIENCE = {  # what cannot be reached must cost seconds: MLflow's own patience 
     "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",  # a page for maintenance asks for minutes
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
-STORING_SECONDS = 120  # a server may take longer to store a model than to answer
+UPLOAD_SECONDS = 120  # a server may take longer to store a model than to answer
 LOCK_SECONDS = 5
 
 
@@ -77,7 +77,7 @@ def require_store(uri: str) -> None:
         )
 
 
-def require_own_place(uri: str, place: str) -> None:
+def require_own_files_folder(uri: str, folder: str) -> None:
     """Raises RemoteError where the project's own store keeps its files elsewhere than in the project.
 
     The file `mlflow.db` can come along with a project, and it says where MLflow writes a run's files. An address that
@@ -85,11 +85,11 @@ def require_own_place(uri: str, place: str) -> None:
     """
     if uri != DEFAULT:
         return
-    path = url2pathname(urlparse(place).path) if place.startswith("file:") else place
+    path = url2pathname(urlparse(folder).path) if folder.startswith("file:") else folder
     if "://" in path or not is_inside(Path(path), Path(OWN_FILES)):
         raise RemoteError(
             f"MLflow at {uri} is not used",
-            f"mlflow.db says that its files go to {short_address(place)}, which is not this project's {OWN_FILES}/",
+            f"mlflow.db says that its files go to {short_address(folder)}, which is not this project's {OWN_FILES}/",
             f"mv mlflow.db {OWN_FILES}.db.old, for a new one; or export MLFLOW_TRACKING_URI={uri}, if that is right",
         )
 
@@ -112,7 +112,7 @@ def time_to_store() -> Iterator[None]:
     """Within, a server that has answered so far may take its time with files."""
     name = "MLFLOW_HTTP_REQUEST_TIMEOUT"
     before = os.environ.get(name)
-    os.environ[name] = str(max(STORING_SECONDS, int(before) if before and before.isdigit() else 0))
+    os.environ[name] = str(max(UPLOAD_SECONDS, int(before) if before and before.isdigit() else 0))
     try:
         yield
     finally:

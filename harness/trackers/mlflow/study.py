@@ -11,12 +11,12 @@ from harness.runs.record_parts import Status
 from harness.runs.run_folder import COMPLETE, RunFolder
 from harness.runs.study_folder import StudyFolder
 from harness.trackers.mlflow import conversion
-from harness.trackers.mlflow.run import STATUS, MLflow, experiment_named, told
+from harness.trackers.mlflow.run import STATUS, MLflow, error_line, experiment_named
 from harness.trackers.mlflow.store import (
     answering,
     connect,
     is_recorded,
-    require_own_place,
+    require_own_files_folder,
     time_to_store,
     tracking_uri,
 )
@@ -66,7 +66,7 @@ class MLflowStudy:
             self._client.set_tag(self._run, "harness.status", self.folder.status)
             self._client.set_tag(self._run, "mlflow.note.content", conversion.note(record))
             self._client.set_terminated(self._run, STATUS.get(record.status, "FAILED"))
-        best = record.found.best if record.found else None
+        best = record.result.best if record.result else None
         if best is not None and (self.folder.trial(best.trial) / "run.json").is_file():
             mirror = MLflow(RunFolder.open(self.folder.trial(best.trial)), self._run)
             mirror.finish()
@@ -116,17 +116,17 @@ class MLflowStudy:
 
         record = self.folder.record
         experiment = experiment_named(self._client, record.experiment_name)
-        require_own_place(self._uri, self._client.get_experiment(experiment).artifact_location)
+        require_own_files_folder(self._uri, self._client.get_experiment(experiment).artifact_location)
         wanted = f"tags.`harness.study` = '{record.id}' and tags.`harness.role` = 'study'"
-        found = self._client.search_runs([experiment], wanted)
-        if not found:
+        runs = self._client.search_runs([experiment], wanted)
+        if not runs:
             own = {"harness.study": record.id, "harness.role": "study", "harness.folder": str(self.folder.path)}
             since = conversion.milliseconds(record.started)
             self._client.create_run(experiment, since, conversion.tags(record) | own, f"study {record.name}")
-            found = self._client.search_runs([experiment], wanted)
-        first = min(found, key=lambda run: (run.info.start_time, run.info.run_id))
-        require_own_place(self._uri, first.info.artifact_uri)
-        for other in found:  # two machines have made it at the same moment
+            runs = self._client.search_runs([experiment], wanted)
+        first = min(runs, key=lambda run: (run.info.start_time, run.info.run_id))
+        require_own_files_folder(self._uri, first.info.artifact_uri)
+        for other in runs:  # two machines have made it at the same moment
             if other is not first:
                 self._client.delete_run(other.info.run_id)
         known = first.data.params  # which cannot be changed: of a device, say, that another machine has said
@@ -138,7 +138,7 @@ class MLflowStudy:
         return str(first.info.run_id)
 
 
-def settle_studies(runs: Path, enough: Callable[[], bool] = lambda: False) -> list[str]:
+def send_unsent_studies(runs: Path, enough: Callable[[], bool] = lambda: False) -> list[str]:
     """Sends what ended studies under `runs` left unsent, as `settle` does for runs. A line for each that failed."""
     here, problems = tracking_uri(), []
     for folder in latest_studies(runs):
@@ -153,5 +153,5 @@ def settle_studies(runs: Path, enough: Callable[[], bool] = lambda: False) -> li
                     folder.reload()
                     folder.update(mlflow=COMPLETE)
         except Exception as error:  # one that cannot be sent must not keep the others from it
-            problems.append(f"{folder.path} could not be sent to MLflow: {told(error)}")
+            problems.append(f"{folder.path} could not be sent to MLflow: {error_line(error)}")
     return problems

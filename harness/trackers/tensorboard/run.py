@@ -12,9 +12,9 @@ from harness.runs.records import RunRecord
 from harness.runs.run_folder import RunFolder
 from harness.trackers.tensorboard import hparams
 from harness.trackers.tensorboard.events import Events
-from harness.util.checked import is_inside
 from harness.util.escape import code, markdown
 from harness.util.files import as_text
+from harness.util.schema import is_inside
 
 SIDES = ("train", "valid")
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -75,8 +75,8 @@ class TensorBoard:
         for name in ("confusion", "confusion_normalised"):
             self._add_png(side, name, self._folder.plots / f"fold{fold}-{name}.png", step)
         own = self._folder.predictions(fold)
-        for place, name in enumerate(own.classes[:CURVES]):
-            truth, scores = own.labels == place, own.probabilities[:, place]
+        for position, name in enumerate(own.classes[:CURVES]):
+            truth, scores = own.labels == position, own.probabilities[:, position]
             curve = self._summary.pr_curve(f"precision_recall/{as_text(name)}", truth, scores)
             self._events(side).add(curve, step)
 
@@ -137,8 +137,8 @@ def write_again(folder: RunFolder) -> None:
 
 def event_files(path: Path) -> list[Path]:
     """Those of one run, and none behind a link that leads out of its folder."""
-    found = [file for pattern in ("", "fold*/*/") for file in path.glob(f"{pattern}events.out.tfevents.*")]
-    return [file for file in found if is_inside(file, path)]
+    files = [file for pattern in ("", "fold*/*/") for file in path.glob(f"{pattern}events.out.tfevents.*")]
+    return [file for file in files if is_inside(file, path)]
 
 
 def _side(name: str) -> tuple[str, str]:

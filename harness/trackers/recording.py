@@ -16,7 +16,7 @@ from harness.util.addresses import without_secrets
 
 
 @contextlib.contextmanager
-def kept(
+def recording(
     folder: RunFolder, trackers: Sequence[str], follower: Follower | None = None, pictures: bool = True
 ) -> Iterator[Tracking]:
     """The trackers of a run, within which it happens. At its end come its status, its plots, and the trackers' rest."""

@@ -9,7 +9,7 @@ from shlex import quote
 from typing import Any
 
 from harness.config.experiment import Experiment
-from harness.config.experiment_file import FOLDER, files, load
+from harness.config.experiment_file import FOLDER, ExperimentFile, files
 from harness.errors import HarnessError, ModelError, UsageError
 from harness.runs import champion, trust
 from harness.runs.run_folder import RunFolder
@@ -38,7 +38,7 @@ def load_copy(copy: Path, trusted: bool = False) -> Experiment:
             "nothing shows that its run was made in this project, with this file, and code can do anything",
             f"read {quote(str(copy))}; then the same command with --trust runs it, this once",
         )
-    return load(file, code, beside=FOLDER)
+    return ExperimentFile.run(file, code, beside=FOLDER).experiment
 
 
 def may_run(copy: Path, trusted: bool = False) -> bool:
@@ -46,14 +46,14 @@ def may_run(copy: Path, trusted: bool = False) -> bool:
     return _runnable(copy, copy.read_bytes(), trusted) is not None
 
 
-def own_function(beside: Path, trusted: bool = False) -> Callable[[str], Callable[[int], Any]]:
+def model_function(beside: Path, trusted: bool = False) -> Callable[[str], Callable[[int], Any]]:
     """A finder of the function that made a model: in the copy of the experiment's file that lies beside the checkpoint
     `beside`, as in `models/`, or in the run folder that holds it. Calling it raises UntrustedError as `load_copy` does.
     """
 
     def find(named: str) -> Callable[[int], Any]:
         places = (beside.resolve().parent / COPY, beside.resolve().parents[1] / COPY)
-        copy = next((place for place in places if place.is_file()), places[1])
+        copy = next((path for path in places if path.is_file()), places[1])
         try:
             model = load_copy(copy, trusted).model if copy.is_file() else None
         except UntrustedError:

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 from pydantic import Field
 from typing_extensions import NotRequired, TypedDict
 
-from harness.runs.record_parts import Few
-from harness.util.checked import Count, Number, PathBelow, RunId, Seconds, Share, Text, record
+from harness.runs.record_parts import SmallCount
+from harness.util.schema import Count, Number, PathBelow, RunId, Seconds, Share, Text, record
 
 
 @record
@@ -36,8 +36,8 @@ class Process(TypedDict, total=False):
 class TrialAttributes(TypedDict, total=False):
     owner: Process
     beat: Seconds
-    instead_of: Count  # the number of the trial whose place it took
-    trial: Few
+    instead_of: Count  # the number of the trial that it replaces
+    trial: SmallCount
     kind: Text
     changes: dict[Text, Any]
     device: Text

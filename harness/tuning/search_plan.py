@@ -5,26 +5,26 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from harness.config.experiment import Experiment
+from harness.config.experiment_file import ExperimentFile
 from harness.runs.study_folder import StudyFolder
 from harness.training.plan import Plan, frozen_part
-from harness.tuning.records import ACCURACY, LOSS
 from harness.tuning.space import Space, structure
+from harness.tuning.trial_record import ACCURACY, LOSS
 from harness.workflows.make_plan import vary
 
 
 @dataclass(frozen=True)
-class Job:
+class SearchPlan:
     """A study's settings, and what is known before its first trial."""
 
     plan: Plan  # of the experiment as written
     space: Space
     distributions: Mapping[str, Any]  # of the parameters, by name
     folder: StudyFolder
-    source: Path  # the experiment's file
+    file: ExperimentFile
     metric: str
     total: int  # trials
     pruner: str = "paired"
@@ -33,7 +33,7 @@ class Job:
     trackers: tuple[str, ...] = ()
     _plans: dict[Any, Plan] = field(default_factory=dict)
 
-    def placed(self, folder: StudyFolder) -> Job:
+    def in_folder(self, folder: StudyFolder) -> SearchPlan:
         """The same in that folder."""
         return dataclasses.replace(self, folder=folder)
 

@@ -24,7 +24,7 @@ LONGEST = 100_000  # characters of a text
 LONGEST_PATH = 4096
 LONGEST_NAME = 255  # bytes of a file's name
 LARGEST = 64 * 2**20  # bytes of a record
-SHOWN = 80  # characters of a value that an error quotes
+QUOTED = 80  # characters of a value that an error quotes
 
 
 def _text(value: Any) -> str:
@@ -54,13 +54,13 @@ def _path(value: str) -> str:
 def path_below(value: str, anywhere: bool = False) -> str:
     """`value`, a path that stays below its folder: here, or `anywhere`, on Windows too, where "\\" and "C:" count.
 
-    Raises FormError where it is absolute, has "..", or a part that is too long for a file system.
+    Raises SchemaError where it is absolute, has "..", or a part that is too long for a file system.
     """
     windows = anywhere or os.name == "nt"
     parts = (value.replace("\\", "/") if windows else value).split("/")
     odd = not parts[0] or (windows and value[1:2] == ":") or "\0" in value
     if odd or ".." in parts or any(len(part.encode("utf-8", "surrogateescape")) > LONGEST_NAME for part in parts):
-        raise FormError("it must be a path that stays below its folder")
+        raise SchemaError("it must be a path that stays below its folder")
     return value
 
 
@@ -115,34 +115,34 @@ NameOrNone = Annotated[Text, AfterValidator(lambda value: value and _name(value)
 Interval = Annotated[list[Share], Field(min_length=2, max_length=2)]
 
 
-class FormError(ValueError):
+class SchemaError(ValueError):
     """A value has not the form that it must have. The message names the field, and quotes the value in short."""
 
 
 @cache
-def form(kind: Any) -> TypeAdapter[Any]:
+def schema_of(kind: Any) -> TypeAdapter[Any]:
     """What checks a value against the class of a record."""
     return TypeAdapter(kind)
 
 
-def checked(kind: TypeAdapter[T], value: object) -> T:
-    """`value` itself, which then has that form. Raises FormError for the first field that has not."""
-    parsed(kind, value)
+def validate(kind: TypeAdapter[T], value: object) -> T:
+    """`value` itself, which then has that form. Raises SchemaError for the first field that has not."""
+    parse(kind, value)
     return cast(T, value)  # pydantic's copy has its fields in another order
 
 
-def parsed(kind: TypeAdapter[T], value: object) -> T:
-    """What `value` stands for: of a dictionary, the dataclass. Raises FormError for the first field that is wrong."""
+def parse(kind: TypeAdapter[T], value: object) -> T:
+    """What `value` stands for: of a dictionary, the dataclass. Raises SchemaError for the first field that is wrong."""
     try:
         return kind.validate_python(value)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         field = ".".join(str(part) for part in first["loc"] if not _is_choice(part)) or "it"
         if first["type"] == "missing":
-            raise FormError(f"{field[:SHOWN]} is missing") from None
-        raise FormError(f"{field[:SHOWN]} is {quoted(first['input'])}: {_said(first['msg'])}") from None
+            raise SchemaError(f"{field[:QUOTED]} is missing") from None
+        raise SchemaError(f"{field[:QUOTED]} is {quoted(first['input'])}: {_reason(first['msg'])}") from None
     except RecursionError:
-        raise FormError("it is nested too deep") from None
+        raise SchemaError("it is nested too deep") from None
 
 
 def quoted(value: object) -> str:
@@ -151,28 +151,28 @@ def quoted(value: object) -> str:
         return f"a {type(value).__name__} of {len(value)}"
     if isinstance(value, int) and abs(value) >= 10**30:
         return "a huge number"
-    text = ascii(value[: SHOWN + 1] if isinstance(value, str) else value)
-    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
+    text = ascii(value[: QUOTED + 1] if isinstance(value, str) else value)
+    return text if len(text) <= QUOTED else f"{text[: QUOTED - 1]}…"
 
 
 def read_text(path: Path, most: int = LARGEST) -> str:
-    """The text of a small file. Raises OSError, and FormError for a large one or what is no file."""
+    """The text of a small file. Raises OSError, and SchemaError for a large one or what is no file."""
     if path.exists() and not path.is_file():
-        raise FormError("it is no file")
+        raise SchemaError("it is no file")
     with path.open("rb") as file:
         content = file.read(most + 1)
     if len(content) > most:
-        raise FormError(f"it is larger than {most // 2**20} MB")
+        raise SchemaError(f"it is larger than {most // 2**20} MB")
     return content.decode("utf-8")
 
 
 def read_json(kind: TypeAdapter[T], path: Path) -> T:
-    """The record at `path`. Raises OSError, and ValueError (FormError is one) where it has not that form."""
+    """The record at `path`. Raises OSError, and ValueError (SchemaError is one) where it has not that form."""
     text = read_text(path)
     try:
-        return checked(kind, json.loads(text))
+        return validate(kind, json.loads(text))
     except RecursionError:
-        raise FormError("it is nested too deep") from None
+        raise SchemaError("it is nested too deep") from None
 
 
 def is_inside(path: Path, folder: Path) -> bool:
@@ -187,9 +187,9 @@ def is_on_this_machine(path: str) -> bool:
 
 
 def require_inside(path: Path, folder: Path) -> Path:
-    """`path`, as it is. Raises FormError where it leads out of `folder`, by a link."""
+    """`path`, as it is. Raises SchemaError where it leads out of `folder`, by a link."""
     if not is_inside(path, folder):
-        raise FormError(f"{path} is a link that leads out of {folder}, and is not followed")
+        raise SchemaError(f"{path} is a link that leads out of {folder}, and is not followed")
     return path
 
 
@@ -198,5 +198,5 @@ def _is_choice(part: object) -> bool:
     return isinstance(part, str) and ("[" in part or part in ("float", "int", "str", "bool", "none"))
 
 
-def _said(message: str) -> str:
+def _reason(message: str) -> str:
     return message.removeprefix("Value error, ")

@@ -14,51 +14,51 @@ from typing import Any
 import torch
 
 from harness.errors import DataError, HarnessError, RemoteError, StorageError, Terminated, TrainingError
-from harness.tuning.job import Job
-from harness.tuning.owner import beating
+from harness.tuning.heartbeat import heartbeat
 from harness.tuning.progress import DONE, Deadline, Progress, line
+from harness.tuning.search_plan import SearchPlan
 from harness.tuning.study import Claim, LostError, Study
 from harness.tuning.trial import Paused, keep_error, run_trial
 from harness.util.addresses import without_secrets
-from harness.util.console import say
+from harness.util.console import print_line
 
 MOST_FAILURES = 5  # in a row: what they have in common is not their settings
 NOT_THE_TRIAL = (StorageError, DataError, RemoteError)  # what fails for every trial
 
 
-def work(job: Job, study: Study, deadline: Deadline, progress: Progress) -> None:
+def run_trials(search: SearchPlan, study: Study, deadline: Deadline, progress: Progress) -> None:
     """Works on the study until there is no trial left to take, or no time.
 
     Ctrl-C once ends it after the fold, and raises Paused; twice, at once. Raises TrainingError after five failures in a
     row, and what is no trial's fault; the trial that was cut off is free then for whoever comes next.
     """
     began = datetime.now().timestamp()
-    written = job.space.fitting(job.distributions)
+    written = search.space.fitting(search.distributions)
     with _first_interrupt_noted() as stops, _modules_set_aside():
         while True:
             _require_some_success(study, began)
             if stops():
                 raise Paused
             if deadline.passed(study.trials()):
-                say("no time for another trial; the same command goes on")
+                print_line("no time for another trial; the same command goes on")
                 return
-            claim = study.claim(job.total, written)
+            claim = study.claim(search.total, written)
             if claim is None:
                 return
-            _one(job, study, claim, progress, stops)
+            _run_claimed(search, study, claim, progress, stops)
 
 
-def _one(job: Job, study: Study, claim: Claim, progress: Progress, stops: Callable[[], bool]) -> None:
+def _run_claimed(search: SearchPlan, study: Study, claim: Claim, progress: Progress, stops: Callable[[], bool]) -> None:
     def redraw() -> None:
         trials = study.trials()
         progress.show(trials, study.best(trials))
 
     def shows(fold: int) -> list[Any]:
-        return [progress.callback(claim.place, fold, redraw)]
+        return [progress.callback(claim.index, fold, redraw)]
 
     try:
-        with beating(lambda: study.beat(claim)):
-            run_trial(job, study, claim, stops, shows)
+        with heartbeat(lambda: study.send_heartbeat(claim)):
+            run_trial(search, study, claim, stops, shows)
     except (KeyboardInterrupt, Terminated) as error:
         study.release(claim.record, "interrupted after a fold" if isinstance(error, Paused) else "interrupted")
         raise
@@ -67,11 +67,11 @@ def _one(job: Job, study: Study, claim: Claim, progress: Progress, stops: Callab
             study.release(claim.record, error.what)
         raise
     except LostError as error:
-        say(f"warning: {error.what}, and another process has it now")
+        print_line(f"warning: {error.what}, and another process has it now")
         return
     except (Exception, SystemExit) as error:  # a callback that ends the program ends its trial alone
         study.fail(claim.record, _reason(error))
-        keep_error(job.folder.trial(claim.place), error)
+        keep_error(search.folder.trial(claim.index), error)
     except BaseException as error:  # of a kind that somebody has made to end programs
         study.release(claim.record, f"ended by {type(error).__name__}")
         raise
@@ -80,12 +80,12 @@ def _one(job: Job, study: Study, claim: Claim, progress: Progress, stops: Callab
     best = study.best(trials)
     mine = next(trial for trial in trials if trial.number == claim.record.number)
     done = sum(trial.state in DONE for trial in trials)
-    say(line(mine, done, job.total, job.metric, best is not None and best.number == mine.number))
+    print_line(line(mine, done, search.total, search.metric, best is not None and best.number == mine.number))
     progress.tell_kind(mine.kind, trials)
     progress.show(trials, best)
     complete = [trial for trial in trials if trial.state == "complete"]
-    kept = {trial.place for trial in study.ranked(complete)[: job.keep]}
-    job.folder.remove_weights({trial.place for trial in trials if trial.state in DONE} - kept)
+    keep = {trial.index for trial in study.ranked(complete)[: search.keep]}
+    search.folder.remove_weights({trial.index for trial in trials if trial.state in DONE} - keep)
 
 
 def _require_some_success(study: Study, since: float) -> None:
@@ -144,7 +144,7 @@ def _first_interrupt_noted() -> Iterator[Callable[[], bool]]:
     def note(_number: int, _frame: Any) -> None:
         noted.set()
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        say("stopping after this fold (Ctrl-C again: now)")
+        print_line("stopping after this fold (Ctrl-C again: now)")
 
     if threading.current_thread() is not threading.main_thread():
         yield noted.is_set

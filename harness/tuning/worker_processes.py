@@ -20,17 +20,17 @@ from harness.errors import HarnessError
 from harness.tuning.progress import Progress
 from harness.tuning.study import Study
 from harness.tuning.trial import Paused
-from harness.util.console import say
+from harness.util.console import print_line
 
-LOOK_SECONDS = 0.5
+POLL_SECONDS = 0.5
 PATIENCE_SECONDS = 30.0  # for workers that were told to stop at once
 MOST_DEATHS = 3  # of processes at one trial, before it is the trial that is to blame
-NO_TRIAL = -1  # the place of a worker that has none
+NO_TRIAL = -1  # the index of a worker without a trial
 STOPPED = (130, 143)  # exit codes of a worker that did as it was told
 
 
 @dataclass
-class Worker:
+class WorkerProcess:
     """One process. Its standard input is a pipe from here, so that it notices when this process is gone."""
 
     process: subprocess.Popen[bytes]
@@ -55,12 +55,12 @@ def supervise(study: Study, command: Sequence[str], count: int, storage: str, pr
     try:
         with _interrupts_passed_on(workers) as interrupts:
             while any(worker.code is None for worker in workers):
-                time.sleep(LOOK_SECONDS)
+                time.sleep(POLL_SECONDS)
                 trials = study.trials()
                 progress.show(trials, study.best(trials))
                 for number, worker in enumerate(workers):
                     if worker.code is not None and worker.code < 0 and not interrupts():
-                        _mourn(study, worker, deaths)
+                        _record_death(study, worker, deaths)
                         workers[number] = _start(command, number, count, storage)
             if interrupts():
                 raise Paused if interrupts() == 1 else KeyboardInterrupt
@@ -89,12 +89,12 @@ def end_with_parent() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def fair_threads(count: int) -> int:
-    """Of the cores, for each of so many processes."""
+def threads_per_worker(count: int) -> int:
+    """Threads per worker: the cores, shared equally."""
     return max(1, (os.cpu_count() or 1) // count)
 
 
-def _start(command: Sequence[str], number: int, count: int, storage: str) -> Worker:
+def _start(command: Sequence[str], number: int, count: int, storage: str) -> WorkerProcess:
     """A GPU of its own where there are several, a fair part of the cores where there is none."""
     environment = {**os.environ, "HARNESS_STORAGE": storage}  # in no list of processes, whatever password is in it
     gpus = torch.cuda.device_count()
@@ -103,7 +103,7 @@ def _start(command: Sequence[str], number: int, count: int, storage: str) -> Wor
         environment["CUDA_VISIBLE_DEVICES"] = (seen.split(",") if seen else [str(i) for i in range(gpus)])[
             number % gpus
         ]
-    threads = fair_threads(count)
+    threads = threads_per_worker(count)
     environment.setdefault("OMP_NUM_THREADS", str(threads))
     environment.setdefault("MKL_NUM_THREADS", str(threads))
     process = subprocess.Popen(
@@ -112,25 +112,25 @@ def _start(command: Sequence[str], number: int, count: int, storage: str) -> Wor
         env=environment,
         start_new_session=os.name == "posix",  # Ctrl-C is passed on from here
     )
-    return Worker(process)
+    return WorkerProcess(process)
 
 
-def _mourn(study: Study, worker: Worker, deaths: Counter[int]) -> None:
+def _record_death(study: Study, worker: WorkerProcess, deaths: Counter[int]) -> None:
     """A worker was killed: by the system, say, for want of memory."""
-    dead = study.reap(blame=lambda place: deaths[place] + 1 >= MOST_DEATHS)
-    for place in [trial.place for trial in dead] or [NO_TRIAL]:
-        deaths[place] += 1
+    dead = study.reap(blame=lambda index: deaths[index] + 1 >= MOST_DEATHS)
+    for index in [trial.index for trial in dead] or [NO_TRIAL]:
+        deaths[index] += 1
     if deaths[NO_TRIAL] >= MOST_DEATHS:
         raise HarnessError(
             f"{MOST_DEATHS} workers were killed before they had a trial",
             f"the last one by signal {-(worker.code or 0)}; where the system has no memory left, it kills",
             "fewer --workers",
         )
-    which = ", ".join(f"trial {trial.place}" for trial in dead) or "no trial"
-    say(f"warning: a worker was killed by signal {-(worker.code or 0)} at {which}; another one takes its place")
+    which = ", ".join(f"trial {trial.index}" for trial in dead) or "no trial"
+    print_line(f"warning: a worker was killed by signal {-(worker.code or 0)} at {which}; another one takes its place")
 
 
-def _stop(workers: Sequence[Worker]) -> None:
+def _stop(workers: Sequence[WorkerProcess]) -> None:
     """Ends those that are still there."""
     for worker in workers:
         if worker.code is None:
@@ -147,7 +147,7 @@ def _stop(workers: Sequence[Worker]) -> None:
 
 
 @contextlib.contextmanager
-def _interrupts_passed_on(workers: Sequence[Worker]) -> Iterator[Any]:
+def _interrupts_passed_on(workers: Sequence[WorkerProcess]) -> Iterator[Any]:
     """Within, Ctrl-C goes to all workers; the function that this gives says how often it was pressed."""
     pressed = 0
 
@@ -157,7 +157,7 @@ def _interrupts_passed_on(workers: Sequence[Worker]) -> Iterator[Any]:
         for worker in workers:
             worker.send(signal.SIGINT if pressed == 1 else signal.SIGTERM)
         if pressed == 1:
-            say("stopping after the folds that are in work (Ctrl-C again: now)")
+            print_line("stopping after the folds that are in work (Ctrl-C again: now)")
 
     before = signal.signal(signal.SIGINT, pass_on)
     try:

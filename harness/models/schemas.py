@@ -7,8 +7,8 @@ from typing import Annotated
 from pydantic import Field
 from typing_extensions import NotRequired, TypedDict
 
-from harness.runs.record_parts import Few, Fields
-from harness.util.checked import ClassName, Digest, Text, record
+from harness.runs.record_parts import Fields, SmallCount
+from harness.util.schema import ClassName, Digest, Text, record
 
 Channels = Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=3, max_length=3)]
 
@@ -28,5 +28,5 @@ class Checkpoint(TypedDict):
     classes: Annotated[list[ClassName], Field(min_length=1, max_length=100_000)]
     transform: Transform
     experiment: Fields
-    fold: NotRequired[Few | None]
+    fold: NotRequired[SmallCount | None]
     data_digest: NotRequired[Digest | None]

@@ -23,7 +23,7 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
 )
 
 
-def examine() -> Iterator[Finding]:
+def run_checks() -> Iterator[Finding]:
     """Every finding, as it is found. A check that fails is itself a finding, and ends no other."""
     for check in CHECKS:
         try:

@@ -14,9 +14,9 @@ import optuna
 import pytest
 
 from harness.errors import UsageError
-from harness.tuning.owner import STALE_SECONDS, is_gone
-from harness.tuning.records import FoldRecord
+from harness.tuning.heartbeat import STALE_SECONDS, is_gone
 from harness.tuning.study import Claim, LostError, Study
+from harness.tuning.trial_record import FoldScores
 from harness.util.processes import this_process
 
 UNIFORM = optuna.distributions.FloatDistribution(0, 1)
@@ -40,13 +40,13 @@ def claimed(study: Study, total: int = 4) -> Claim:
 
 def completed(study: Study, claim: Claim, value: float) -> None:
     right = np.arange(20) < 20 * value
-    kept = FoldRecord(1, value, right, None, (value,), 1.0, 1.0, "fold1-best.pt")
+    kept = FoldScores(1, value, right, None, (value,), 1.0, 1.0, "fold1-best.pt")
     study.note(claim.record, "fold1", kept.to_plain())
     assert study.complete(claim.record, [value])
 
 
 def states(study: Study) -> list[tuple[int, str]]:
-    return [(trial.place, trial.state) for trial in study.trials()]
+    return [(trial.index, trial.state) for trial in study.trials()]
 
 
 def an_ended_process() -> dict[str, Any]:
@@ -58,14 +58,14 @@ def an_ended_process() -> dict[str, Any]:
 def test_there_are_as_many_places_as_trials_and_the_first_is_as_written(study: Study) -> None:
     for place in range(4):
         claim = claimed(study)
-        assert claim.place == place
+        assert claim.index == place
         assert claim.trial.params["a"] == 0.25 if place == 0 else claim.trial.params["a"] != 0.25
         completed(study, claim, 0.5 + place / 10)
     assert study.claim(4, {}) is None
     best = study.best(study.trials())
     assert best is not None
-    assert best.place == 3
-    assert claimed(study, total=5).place == 4  # a longer study goes on
+    assert best.index == 3
+    assert claimed(study, total=5).index == 4  # a longer study goes on
 
 
 def test_the_trial_of_a_process_that_is_gone_is_tried_again_with_its_parameters(study: Study) -> None:
@@ -80,13 +80,13 @@ def test_the_trial_of_a_process_that_is_gone_is_tried_again_with_its_parameters(
     with pytest.raises(LostError):
         study.note(dead.record, "fold1", {})
     completed(study, again, 0.75)
-    assert claimed(study).place == 2
+    assert claimed(study).index == 2
 
 
 def test_one_that_lives_keeps_its_trial(study: Study, tmp_path: Path) -> None:
     first = claimed(study)
     other = claimed(new(tmp_path))
-    assert (first.place, other.place) == (0, 1)
+    assert (first.index, other.index) == (0, 1)
     assert study.reap() == []
 
 
@@ -95,7 +95,7 @@ def test_a_process_of_another_machine_is_gone_when_it_gives_no_sign_of_life(stud
     study.note(far.record, "owner", {"host": "elsewhere", "pid": 1, "since": ""})
     assert study.reap() == []
     study.note(far.record, "beat", time.time() - STALE_SECONDS - 1)
-    assert [trial.place for trial in study.reap()] == [0]
+    assert [trial.index for trial in study.reap()] == [0]
     assert is_gone({"host": "elsewhere", "pid": 1, "since": ""}, time.time()) is False
 
 
@@ -120,7 +120,7 @@ def test_two_that_find_the_same_dead_trial_at_once_leave_one_place(study: Study)
     study.note(dead.record, "died", "both have seen it")
     first = claimed(study)
     second = claimed(study)
-    assert (first.place, second.place) == (0, 1)
+    assert (first.index, second.index) == (0, 1)
     assert states(study) == [(0, "died"), (0, "running"), (0, "died"), (1, "running")]
 
 
@@ -128,7 +128,7 @@ def test_a_release_that_was_cut_off_is_made_whole(study: Study) -> None:
     dead = claimed(study)
     study.note(dead.record, "owner", an_ended_process())
     study.note(dead.record, "died", "killed right after saying so")
-    assert claimed(study).place == 0
+    assert claimed(study).index == 0
     assert states(study) == [(0, "died"), (0, "running")]
 
 
@@ -173,7 +173,7 @@ def test_processes_that_begin_at_once_try_the_experiment_as_written_once(study: 
         study.as_optuna.enqueue_trial({"a": 0.25}, user_attrs={"fresh": True})
     claims = [claimed(new(tmp_path), 5) for _ in range(4)]
     values = [claim.trial.params["a"] for claim in claims]
-    assert [claim.place for claim in claims] == [0, 1, 2, 3]
+    assert [claim.index for claim in claims] == [0, 1, 2, 3]
     assert values[0] == 0.25
     assert len(set(values)) == 4
 
@@ -184,4 +184,4 @@ def test_a_search_does_not_end_while_a_trial_was_just_taken_by_a_process_that_is
     monkeypatch.setattr("harness.tuning.study.UNOWNED_SECONDS", 1.0)
     completed(study, claimed(study, 1), 0.5)
     study.as_optuna.ask()
-    assert claimed(study, 2).place == 1
+    assert claimed(study, 2).index == 1

@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from harness.tuning.records import FoldRecord, places, pooled
+from harness.tuning.trial_record import FoldScores, pooled, trial_records
 
 
-def fold(right: list[int], value: float = 0.5, losses: list[float] | None = None, number: int = 1) -> FoldRecord:
-    return FoldRecord(
+def fold(right: list[int], value: float = 0.5, losses: list[float] | None = None, number: int = 1) -> FoldScores:
+    return FoldScores(
         fold=number,
         value=value,
         right=np.array(right, bool),
@@ -23,7 +23,7 @@ def fold(right: list[int], value: float = 0.5, losses: list[float] | None = None
 
 def test_a_fold_comes_back_from_the_storage_as_it_was() -> None:
     before = fold([1, 0, 1, 1, 0, 1, 1, 1, 1, 0, 1])
-    after = FoldRecord.from_plain(1, json.loads(json.dumps(before.to_plain())))
+    after = FoldScores.from_plain(1, json.loads(json.dumps(before.to_plain())))
     assert after.right.tolist() == before.right.tolist()
     assert after.n == 11
     assert (after.value, after.curve, after.seconds, after.loop_seconds) == (0.5, (0.25, 0.5), 1.5, 1.25)
@@ -32,7 +32,7 @@ def test_a_fold_comes_back_from_the_storage_as_it_was() -> None:
 
 def test_losses_come_back_to_four_percent() -> None:
     losses = [0.0005, 0.01, 0.3, 0.69, 2.3, 11.0]
-    after = FoldRecord.from_plain(1, fold([1] * 6, losses=losses).to_plain())
+    after = FoldScores.from_plain(1, fold([1] * 6, losses=losses).to_plain())
     assert after.losses is not None
     assert after.losses[1:] == pytest.approx(losses[1:], rel=0.04)
     assert after.losses[0] == pytest.approx(2.0**-10)  # the least that is told apart
@@ -47,4 +47,4 @@ def test_300000_images_fit_into_a_column_of_text_in_mysql() -> None:
 
 def test_folds_count_by_their_images() -> None:
     assert pooled([fold([1, 1, 1], 1.0), fold([0], 0.0)]) == 0.75
-    assert places([]) == []
+    assert trial_records([]) == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing_extensions import NotRequired, TypedDict
 
-from harness.util.checked import AnyPath, Count, Digest, FileDigest, PathBelow, PathBelowAnywhere, record
+from harness.util.schema import AnyPath, Count, Digest, FileDigest, PathBelow, PathBelowAnywhere, record
 
 
 @record

@@ -21,7 +21,7 @@ def is_gone(owner: Mapping[str, Any], beat: float) -> bool:
 
 
 @contextlib.contextmanager
-def beating(beat: Callable[[], None]) -> Iterator[None]:
+def heartbeat(beat: Callable[[], None]) -> Iterator[None]:
     """Within, `beat` is called every half minute, by a thread of its own; that it fails is for the main one to find."""
     ended = threading.Event()
 

@@ -17,15 +17,15 @@ from optuna.trial import FrozenTrial, TrialState
 from harness.evaluation.accuracy import Accuracy
 from harness.evaluation.predictions import Predictions
 from harness.training.fit import FoldResult
-from harness.tuning.forms import TrialAttributes, TrialFold
-from harness.util.checked import FormError, checked, form
+from harness.tuning.schemas import TrialAttributes, TrialFold
+from harness.util.schema import SchemaError, schema_of, validate
 
 ACCURACY, LOSS = "valid_accuracy", "valid_loss"  # the metrics that are known of each image
 SMALLEST, STEPS = -10, 16  # losses are kept as steps of a 16th of a power of two from 2**-10 up, to 4 % therefore
 
 
 @dataclass(frozen=True)
-class FoldRecord:
+class FoldScores:
     """One fold of a trial, in the order of the fold's validation images."""
 
     fold: int
@@ -47,7 +47,7 @@ class FoldRecord:
         return self.right.astype(np.float64) if self.losses is None else -self.losses
 
     @classmethod
-    def of(cls, result: FoldResult, metric: str) -> FoldRecord:
+    def of(cls, result: FoldResult, metric: str) -> FoldScores:
         """Of a fold that has been trained."""
         return cls(
             fold=result.fold,
@@ -78,21 +78,21 @@ class FoldRecord:
         }
 
     @classmethod
-    def from_plain(cls, fold: int, found: Mapping[str, Any]) -> FoldRecord:
+    def from_plain(cls, fold: int, values: Mapping[str, Any]) -> FoldScores:
         losses = None
-        if found["losses"] is not None:
-            losses = 2.0 ** (_unpacked(found["losses"], found["n"]) / STEPS + SMALLEST)
-        right = np.unpackbits(_unpacked(found["right"], -(-found["n"] // 8)), count=found["n"]).astype(bool)
-        seconds = found["seconds"], found["loop_seconds"]
-        return cls(fold, found["value"], right, losses, tuple(found["curve"]), *seconds, found["checkpoint"])
+        if values["losses"] is not None:
+            losses = 2.0 ** (_unpacked(values["losses"], values["n"]) / STEPS + SMALLEST)
+        right = np.unpackbits(_unpacked(values["right"], -(-values["n"] // 8)), count=values["n"]).astype(bool)
+        seconds = values["seconds"], values["loop_seconds"]
+        return cls(fold, values["value"], right, losses, tuple(values["curve"]), *seconds, values["checkpoint"])
 
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """A trial as the storage has it. `place` is its own number; Optuna counts a trial anew that had to begin again."""
+    """A trial as the storage has it. `index` counts from 0; a trial that began again keeps it, with a new number."""
 
     frozen: FrozenTrial
-    place: int
+    index: int
 
     @property
     def number(self) -> int:
@@ -104,7 +104,7 @@ class TrialRecord:
 
     @property
     def state(self) -> str:
-        """waiting, running, complete, pruned, failed; or "died" for one that another has taken the place of."""
+        """waiting, running, complete, pruned, failed; or "died" for one that another one replaces."""
         if "died" in self.attributes and self.frozen.state == TrialState.FAIL:
             return "died"
         return {TrialState.FAIL: "failed"}.get(self.frozen.state, self.frozen.state.name.lower())
@@ -130,9 +130,9 @@ class TrialRecord:
         return np.concatenate([fold.right for fold in self.folds])
 
     @cached_property
-    def folds(self) -> list[FoldRecord]:
-        found = {int(n[4:]): kept for n, kept in self.attributes.items() if _is_fold(n)}
-        return [FoldRecord.from_plain(fold, found[fold]) for fold in sorted(found)]
+    def folds(self) -> list[FoldScores]:
+        folds = {int(n[4:]): values for n, values in self.attributes.items() if _is_fold(n)}
+        return [FoldScores.from_plain(fold, folds[fold]) for fold in sorted(folds)]
 
     @property
     def seconds(self) -> float:
@@ -149,20 +149,20 @@ class TrialRecord:
         return str(self.attributes.get("kind", ""))
 
 
-def pooled(folds: Sequence[FoldRecord]) -> float:
+def pooled(folds: Sequence[FoldScores]) -> float:
     """The mean over images."""
     return sum(fold.value * fold.n for fold in folds) / sum(fold.n for fold in folds)
 
 
-def loop_seconds(folds: Sequence[FoldRecord]) -> float:
+def loop_seconds(folds: Sequence[FoldScores]) -> float:
     """That training and validation took, by the median of the folds: the very first also warms up the machine."""
     return statistics.median(fold.loop_seconds for fold in folds) * len(folds) if folds else 0.0
 
 
-def places(trials: Sequence[FrozenTrial]) -> list[TrialRecord]:
-    """Each trial with its place: one that replaces a dead one has that one's, all others count up.
+def trial_records(trials: Sequence[FrozenTrial]) -> list[TrialRecord]:
+    """Each trial with its index: one that replaces another has that one's index, all others count up.
 
-    Raises FormError where what is kept of one has another form: a storage may come from anywhere.
+    Raises SchemaError where what is kept of one has another form: a storage may come from anywhere.
     """
     known: dict[int, int] = {}
     originals = 0
@@ -170,7 +170,7 @@ def places(trials: Sequence[FrozenTrial]) -> list[TrialRecord]:
         _require_form(trial)
         instead_of = trial.user_attrs.get("instead_of")
         if instead_of is not None and instead_of not in known:
-            raise FormError(f"trial {trial.number} takes the place of {instead_of}, which is not there")
+            raise SchemaError(f"trial {trial.number} takes the place of {instead_of}, which is not there")
         known[trial.number] = originals if instead_of is None else known[instead_of]
         originals += instead_of is None
     records = [TrialRecord(trial, known[trial.number]) for trial in trials]
@@ -180,22 +180,22 @@ def places(trials: Sequence[FrozenTrial]) -> list[TrialRecord]:
 
 def _require_form(trial: FrozenTrial) -> None:
     try:
-        checked(form(TrialAttributes), trial.user_attrs)
-        for name, kept in trial.user_attrs.items():
+        validate(schema_of(TrialAttributes), trial.user_attrs)
+        for name, value in trial.user_attrs.items():
             if _is_fold(name):
-                FoldRecord.from_plain(int(name[4:]), checked(form(TrialFold), kept))
-    except FormError as error:
-        raise FormError(f"trial {trial.number} is damaged: {error}") from error
+                FoldScores.from_plain(int(name[4:]), validate(schema_of(TrialFold), value))
+    except SchemaError as error:
+        raise SchemaError(f"trial {trial.number} is damaged: {error}") from error
 
 
 def _require_same_folds(records: Sequence[TrialRecord]) -> None:
-    """Raises FormError where complete trials have not the same folds of as many images: nothing could be compared."""
+    """Raises SchemaError where complete trials have not the same folds of as many images: nothing could be compared."""
     sizes: dict[int, int] | None = None
     for record in records:
         if record.state == "complete" and record.attributes:  # another program's trials have none of ours
             folds = {fold.fold: fold.n for fold in record.folds}
             if not folds or folds != (sizes or folds):
-                raise FormError(f"trial {record.number} is damaged: its folds are not those of the others")
+                raise SchemaError(f"trial {record.number} is damaged: its folds are not those of the others")
             sizes = folds
 
 
@@ -214,11 +214,11 @@ def _packed(values: NDArray[np.uint8]) -> str:
 
 @lru_cache(maxsize=1024)  # each look at a study checks all its folds
 def _unpacked(text: str, size: int) -> NDArray[np.uint8]:
-    """(size,) the bytes. Raises FormError where there are more or fewer: a few may stand for gigabytes."""
+    """(size,) the bytes. Raises SchemaError where there are more or fewer: a few may stand for gigabytes."""
     try:
         content = zlib.decompressobj().decompress(base64.b64decode(text), size + 1)
     except (ValueError, zlib.error) as error:
-        raise FormError(f"what is kept of a fold cannot be unpacked: {error}") from error
+        raise SchemaError(f"what is kept of a fold cannot be unpacked: {error}") from error
     if len(content) != size:
-        raise FormError("what is kept of a fold is not of as many images as it says")
+        raise SchemaError("what is kept of a fold is not of as many images as it says")
     return np.frombuffer(content, np.uint8)

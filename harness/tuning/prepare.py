@@ -1,0 +1,143 @@
+"""Prepares a search: checks all that can be checked before the first trial, and begins or joins its study."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from harness.config.experiment import Experiment
+from harness.config.experiment_file import ExperimentFile
+from harness.engine.metrics import rises
+from harness.errors import HarnessError, UsageError
+from harness.runs.records import Origin, StudyRecord
+from harness.runs.study_folder import StudyFolder
+from harness.training.plan import Plan
+from harness.tuning.chance_to_win import CHANCE
+from harness.tuning.progress import DONE
+from harness.tuning.search_plan import SearchPlan
+from harness.tuning.space import Space, default_space, described
+from harness.tuning.study import Study
+from harness.tuning.trial_record import ACCURACY, LOSS
+from harness.tuning.worker_processes import threads_per_worker
+from harness.util.addresses import short_address
+from harness.util.packages import installed
+from harness.workflows.crossval import record_of
+from harness.workflows.make_plan import make_plan
+
+Begin = Literal["now", "elsewhere", "never"]
+METRICS = (ACCURACY, LOSS)
+NOT_SHARED = ("trackers", "workers", "cache", "test_data", "min_accuracy", "data", "weights")  # or told by content
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """The options of `harness search`."""
+
+    study: str = ""  # by default the experiment's name
+    storage: str = "optuna.journal"
+    trials: int = 20
+    metric: str = ACCURACY
+    pruner: str = "paired"
+    pareto: bool = False
+    keep: int = 3
+    device: str = "auto"
+    runs: Path = Path("runs")
+    skip_corrupt: bool = False
+
+
+def prepare_search(
+    file: ExperimentFile,
+    experiment: Experiment,
+    options: SearchOptions,
+    begin: Literal["now", "elsewhere", "never"] = "now",
+) -> tuple[SearchPlan, Study]:
+    """Checks all that can be checked before the first trial, the space first. Raises HarnessError.
+
+    `experiment` is the one that `file` defines, with what was typed over it. The study begins now, has begun in another
+    process, or never begins (a dry run): then nothing is written.
+    """
+    if options.metric not in METRICS:
+        why = f"what each trial is judged by is one of {', '.join(METRICS)}"
+        raise UsageError(f"there is no metric {options.metric!r} to search by", why, f"--metric {ACCURACY}")
+    space = Space(experiment, file.search_space or default_space(experiment))
+    distributions, examples = space.draw()
+    plan = make_plan(experiment, device=options.device, skip_corrupt=options.skip_corrupt)
+    plan = dataclasses.replace(plan, lean=True)
+    record = _study_record(plan, options, distributions)
+    search = SearchPlan(
+        plan=plan,
+        space=space,
+        distributions=distributions,
+        folder=StudyFolder(options.runs, record),
+        file=file,
+        metric=options.metric,
+        total=options.trials,
+        pruner=options.pruner,
+        pareto=options.pareto,
+        keep=options.keep,
+        trackers=tuple(name for name in experiment.trackers if installed(name)),
+    )
+    for example in examples:
+        try:
+            search.plan_of(example)
+        except HarnessError as error:
+            error.what = f"{space.title}: {error.what}"
+            raise
+    directions = ["maximize" if rises(options.metric) else "minimize", *(["minimize"] if options.pareto else [])]
+    study = Study(options.storage, options.study or experiment.name, directions, experiment.seed, begin != "never")
+    shared = {name: value for name, value in experiment.to_dict().items() if name not in NOT_SHARED}
+    shared |= {"weights": Path(experiment.weights).name if experiment.weights else None}
+    facts = {"experiment": shared, "data": plan.digest, "metric": options.metric}
+    record = dataclasses.replace(record, name=study.name, id=study.agree(facts, distributions))
+    folder = StudyFolder.at(options.runs, record)
+    if begin == "now":
+        folder.begin()
+    return search.in_folder(folder), study
+
+
+def _study_record(plan: Plan, options: SearchOptions, distributions: Mapping[str, Any]) -> StudyRecord:
+    """What `study.json` says of a study of that plan before it begins; it has no id yet."""
+    of_run, experiment = record_of(plan), plan.experiment
+    return StudyRecord(
+        **{item.name: getattr(of_run, item.name) for item in dataclasses.fields(Origin) if item.name != "asked"},
+        asked={"metric": options.metric},
+        experiment_name=experiment.name,
+        experiment=of_run.experiment,
+        data=of_run.data,
+        storage=short_address(options.storage),
+        space=list(described(distributions)),
+        trials=options.trials,
+    )
+
+
+def plan_lines(search: SearchPlan, study: Study, workers: int = 1) -> list[str]:
+    """What will happen: the lines of the experiment as written, and those of the study."""
+    trials = [trial for trial in study.trials() if trial.index < search.total]
+    done = sum(trial.state in DONE for trial in trials)
+    held = search.space.held
+    goes_on = f", of which {done} are done" if done else ""
+    if search.prunes:
+        pruning = f"a trial ends as soon as its chance to become the best is below {100 * CHANCE:.0f} %"
+    elif search.pruner == "none":
+        pruning = "none"
+    elif search.pareto:
+        pruning = "none: of two objectives, no trial can be seen to have lost"
+    else:
+        pruning = f"none: {search.metric} is not known image by image"
+    names, threads = list(described(search.distributions)), threads_per_worker(workers)
+    return [
+        f"search {search.experiment.name}: study {study.name} of {search.total} trials{goes_on}, "
+        f"the best by {search.metric.replace('_', ' ')}{' and by seconds' if search.pareto else ''}; "
+        "first the experiment as written:",
+        *(f"  {line}" for line in search.plan.lines()),
+        *(f"  {'space' if i == 0 else '':<9}  {text}" for i, text in enumerate(names)),
+        *([f"  held       {', '.join(f'{name} {value}' for name, value in held.items())}"] if held else []),
+        f"  pruning    {pruning}",
+        *([f"  workers    {workers}, each on {threads} thread{'s' * (threads > 1)}"] if workers > 1 else []),
+        f"  storage    {short_address(study.address)}",
+        f"  folder     {search.folder.path}",
+        "  time       is told by the first trial of each kind; what is frozen runs once, for all trials",
+    ]
