@@ -203,8 +203,8 @@ def studied(tmp_path_factory: pytest.TempPathFactory, new_database: Path, scener
         (project / "said.json").write_text(done.stdout)
 
     project = made_once(tmp_path_factory, "studied", make)
-    said = json.loads((project / "said.json").read_text())
-    best = project / "runs/tiny/study-tiny" / f"trial-{said['best']['trial']:03d}"
+    output = json.loads((project / "said.json").read_text())
+    best = project / "runs/tiny/study-tiny" / f"trial-{output['best']['trial']:03d}"
     return Tracked(project, RunFolder.open(best), f"sqlite:///{project / 'mlflow.db'}")
 
 

@@ -48,7 +48,7 @@ def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 
     def run_there(*command: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-        identity = {f"GIT_{who}_{what}": "a@b.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+        identity = {f"GIT_{role}_{part}": "a@b.org" for role in ("AUTHOR", "COMMITTER") for part in ("NAME", "EMAIL")}
         environment = {**os.environ, "PATH": path, **identity}
         environment.pop("GDRIVE_CREDENTIALS_DATA", None)
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
@@ -99,15 +99,15 @@ def test_from_nothing_to_a_tested_model_and_then_nothing_more(
     assert "Running stage 'data'" not in third
     assert "model       runs/pipeline/run/checkpoints/fold" in third
     assert "small_cnn at 32 px" in third  # any field that `set` has counts
-    found = json.loads(run("dvc", "metrics", "diff", "--json").stdout)
+    diff = json.loads(run("dvc", "metrics", "diff", "--json").stdout)
     changed = {path: value for path, value in accuracies(tmp_path).items() if value != before[path]}
     assert changed
     for path, value in changed.items():
-        assert found[path]["accuracy"]["old"] == before[path]
-        assert found[path]["accuracy"]["new"] == value
-    shown = json.loads(run("dvc", "plots", "show", "--json").stdout)
-    assert not shown.get("errors")
-    assert {"runs/pipeline/run/plots/curves.png", "runs/pipeline/run/predictions.csv"} <= set(shown["data"])
+        assert diff[path]["accuracy"]["old"] == before[path]
+        assert diff[path]["accuracy"]["new"] == value
+    plots = json.loads(run("dvc", "plots", "show", "--json").stdout)
+    assert not plots.get("errors")
+    assert {"runs/pipeline/run/plots/curves.png", "runs/pipeline/run/predictions.csv"} <= set(plots["data"])
     assert (tmp_path / "runs/pipeline/run/checkpoints/fold1-best.pt").is_file()
 
 

@@ -16,8 +16,8 @@ EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 
 def test_a_fold_of_the_quickstart_is_right_in_95_percent(demo: Path, tmp_path: Path) -> None:
     experiment = load(EXPERIMENTS / "quickstart.py").replace(data=str(demo / "train"), test_data=None, trackers=())
-    found = cross_validate(make_plan(experiment, fold=1), runs=tmp_path)
-    assert found.accuracy.value >= 0.95
+    result = cross_validate(make_plan(experiment, fold=1), runs=tmp_path)
+    assert result.accuracy.value >= 0.95
 
 
 @pytest.mark.slow
@@ -35,7 +35,7 @@ def test_the_champion_of_the_first_program_is_matched_on_real_photographs(
 ) -> None:
     experiment = load(EXPERIMENTS / "phase2_champion.py")
     changes = {"data": str(scenes / "train"), "test_data": None, "trackers": (), "weights": str(scenes_weights)}
-    found = cross_validate(dataclasses.replace(experiment, **changes), runs=tmp_path)
-    low, _ = found.accuracy.interval
-    assert found.accuracy.n == 949
-    assert found.accuracy.value >= 0.941 - (found.accuracy.value - low)
+    result = cross_validate(dataclasses.replace(experiment, **changes), runs=tmp_path)
+    low, _ = result.accuracy.interval
+    assert result.accuracy.n == 949
+    assert result.accuracy.value >= 0.941 - (result.accuracy.value - low)

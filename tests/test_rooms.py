@@ -92,13 +92,13 @@ def test_tests_mirror_the_rooms() -> None:
 
 
 def test_one_tool_lives_in_one_place() -> None:
-    found: dict[str, set[str]] = {}
+    importers: dict[str, set[str]] = {}
     for path in FILES:
         for module in imports(path):
-            found.setdefault(module.split(".")[0], set()).add(path.as_posix())
-    elsewhere = {(tool, path) for tool, paths in found.items() for path in paths if not _may_import(path, tool)}
+            importers.setdefault(module.split(".")[0], set()).add(path.as_posix())
+    elsewhere = {(tool, path) for tool, paths in importers.items() for path in paths if not _may_import(path, tool)}
     assert elsewhere == set()
-    assert TOOLS.keys() - found.keys() == set()  # a row that nothing is checked against
+    assert TOOLS.keys() - importers.keys() == set()  # a row that nothing is checked against
 
 
 def _may_import(path: str, tool: str) -> bool:
@@ -125,7 +125,7 @@ def test_nothing_heavy_is_imported_before_it_is_needed(code: str) -> None:
     heavy = (
         "{'torch', 'torchvision', 'numpy', 'PIL', 'mlflow', 'tensorboard', 'optuna', 'sklearn', 'matplotlib', 'dvc'}"
     )
-    script = f"import sys\n{code}\nfound = {heavy} & set(sys.modules)\nassert not found, found"
+    script = f"import sys\n{code}\nimported = {heavy} & set(sys.modules)\nassert not imported, imported"
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
 
 

@@ -40,8 +40,8 @@ def test_a_second_call_installs_nothing_and_runs_the_experiment(tmp_path: Path) 
 
 def test_without_a_python_that_is_new_enough_the_error_says_so(tmp_path: Path) -> None:
     for tool in ("bash", "dirname", "cat", "cksum"):
-        found = next(Path(folder, tool) for folder in os.environ["PATH"].split(":") if Path(folder, tool).exists())
-        (tmp_path / tool).symlink_to(found)
+        program = next(Path(folder, tool) for folder in os.environ["PATH"].split(":") if Path(folder, tool).exists())
+        (tmp_path / tool).symlink_to(program)
     done = run(
         tmp_path / "bash", ROOT / "scripts/setup", HARNESS_VENV=str(tmp_path / "venv"), PATH=str(tmp_path), PYTHON=""
     )

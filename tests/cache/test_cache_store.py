@@ -44,8 +44,8 @@ def expected(items: Sequence[str]) -> np.ndarray[Any, Any]:
 def rows(cache: Cache, items: Sequence[str] = ITEMS, recipe: Recipe = RECIPE) -> list[str]:
     """Asks for them, checks what comes, and returns those that had to be made."""
     making = Making()
-    found = cache.rows(recipe, items, making)
-    assert np.array_equal(found.take(found.positions(items)), expected(items))
+    cached = cache.rows(recipe, items, making)
+    assert np.array_equal(cached.take(cached.positions(items)), expected(items))
     return making.asked
 
 
@@ -90,10 +90,10 @@ def test_a_damaged_entry_is_told_and_made_again(tmp_path: Path, harm: str) -> No
             record.write_text(record.read_text()[:-20])
         case "half":
             record.unlink()  # it is written last
-    said: list[str] = []
-    assert rows(Cache(tmp_path, print_line=said.append)) == ITEMS
-    assert [line for line in said if "is damaged" not in line] == []
-    assert bool(said) == (harm != "half")
+    lines: list[str] = []
+    assert rows(Cache(tmp_path, print_line=lines.append)) == ITEMS
+    assert [line for line in lines if "is damaged" not in line] == []
+    assert bool(lines) == (harm != "half")
     assert rows(Cache(tmp_path)) == []
 
 
@@ -115,15 +115,15 @@ def test_where_nothing_can_be_kept_the_rows_are_there_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("x")
-    said: list[str] = []
-    assert rows(Cache(tmp_path / "file/below", print_line=said.append)) == ITEMS
-    assert "cannot be kept" in said[0]
+    lines: list[str] = []
+    assert rows(Cache(tmp_path / "file/below", print_line=lines.append)) == ITEMS
+    assert "cannot be kept" in lines[0]
     monkeypatch.setattr(store.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
-    assert rows(Cache(tmp_path / "full", print_line=said.append)) == [
+    assert rows(Cache(tmp_path / "full", print_line=lines.append)) == [
         *ITEMS[:4],
         *ITEMS,
     ]  # the first tell how much it takes
-    assert "0.0 GB are free" in said[1]
+    assert "0.0 GB are free" in lines[1]
     assert list((tmp_path / "full").glob("*.part")) == []
 
 
@@ -144,8 +144,8 @@ def make(items):
             time.sleep(0.01)
 
 cache = Cache(folder, print_line=lambda text: print(text, flush=True))
-found = cache.rows(Recipe("features", "x", {}), list("0123456789"), make)
-assert found.take(found.positions("37")).tolist() == [[3, 1, 2], [7, 1, 2]]
+rows = cache.rows(Recipe("features", "x", {}), list("0123456789"), make)
+assert rows.take(rows.positions("37")).tolist() == [[3, 1, 2], [7, 1, 2]]
 """
 
 
@@ -162,8 +162,8 @@ def test_of_processes_that_want_the_same_one_computes_and_the_others_wait(tmp_pa
     waiting = [process.stdout.readline() for process in others if process.stdout is not None]
     assert waiting == ["another process computes the features of x: waiting for it\n"] * 2
     (tmp_path / "go").touch()
-    said = [process.communicate(timeout=60)[0] for process in (first, *others)]
-    assert said == [""] * 3
+    outputs = [process.communicate(timeout=60)[0] for process in (first, *others)]
+    assert outputs == [""] * 3
     assert [process.returncode for process in (first, *others)] == [0, 0, 0]
     assert (tmp_path / "mark").read_text() == "made\n"
 
@@ -235,11 +235,11 @@ def test_rows_of_a_large_file_are_the_same_and_no_part_of_this_processs_memory(
     def make(wanted: Sequence[str]) -> Iterator[np.ndarray[Any, Any]]:
         return (np.full((1, 2**10), int(item), np.int16) for item in wanted)
 
-    found = []
+    readers = []
     for most in (module.MAPPED, 0):
         monkeypatch.setattr(module, "MAPPED", most)
-        found.append(Cache(tmp_path).rows(Recipe("images", "x", {}), items, make))
-    mapped, read = found
+        readers.append(Cache(tmp_path).rows(Recipe("images", "x", {}), items, make))
+    mapped, read = readers
     places = [5, 63, 0, 5]
     assert np.array_equal(mapped.take(places), read.take(places))
     assert read.take(places)[:, 7].tolist() == places

@@ -19,15 +19,15 @@ def test_what_runs_have_kept_is_shown_and_cleared(call: Callable[..., Outcome], 
     assert call("cache").out == f"nothing is kept yet\n0 B of 20 GB in {own_cache}\n"
     for freeze in ("true", "blocks.block2"):
         assert call("run", "tiny", "-s", f"freeze={freeze}", "-s", "folds=0", "-s", "epochs=1").code == 0
-    shown = call("cache").out.splitlines()
-    assert len(shown) == 3
-    assert "small_cnn up to blocks.block2 at 32 px, fp32" in shown[0]
-    assert "33 rows" in shown[1]
-    assert "small_cnn without its head" in shown[1]
-    found = json.loads(call("cache", "--json").out)
-    assert [entry["rows"] for entry in found["entries"]] == [33, 33]
-    assert found["bytes"] == sum(entry["bytes"] for entry in found["entries"])
-    assert call("cache", "clear", shown[1].split()[0]).out == f"1 entry removed from {own_cache}\n"
+    lines = call("cache").out.splitlines()
+    assert len(lines) == 3
+    assert "small_cnn up to blocks.block2 at 32 px, fp32" in lines[0]
+    assert "33 rows" in lines[1]
+    assert "small_cnn without its head" in lines[1]
+    output = json.loads(call("cache", "--json").out)
+    assert [entry["rows"] for entry in output["entries"]] == [33, 33]
+    assert output["bytes"] == sum(entry["bytes"] for entry in output["entries"])
+    assert call("cache", "clear", lines[1].split()[0]).out == f"1 entry removed from {own_cache}\n"
     outcome = call("cache", "clear", "nothing")
     assert (outcome.code, len(outcome.error_lines)) == (2, 3)
     assert call("cache", "clear").out == f"1 entry removed from {own_cache}\n"

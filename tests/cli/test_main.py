@@ -29,7 +29,7 @@ def test_the_module_is_the_command() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "what"),
+    ("arguments", "message"),
     [
         (["runn"], "there is no command 'runn'; did you mean 'run'?"),
         (["run"], "Missing argument 'EXPERIMENT'"),
@@ -42,12 +42,12 @@ def test_the_module_is_the_command() -> None:
         (["data"], "harness data does nothing by itself"),
     ],
 )
-def test_a_mistyped_command_is_three_lines_and_exit_code_2(arguments: list[str], what: str, call: Call) -> None:
+def test_a_mistyped_command_is_three_lines_and_exit_code_2(arguments: list[str], message: str, call: Call) -> None:
     outcome = call(*arguments)
     assert outcome.code == 2
     assert outcome.out == ""
     assert [line.split(":")[0].strip() for line in outcome.err.splitlines()] == ["error", "why", "try"]
-    assert what in outcome.err
+    assert message in outcome.err
 
 
 def test_code_of_the_users_that_fails_is_three_lines_and_debug_shows_all(

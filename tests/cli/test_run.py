@@ -35,15 +35,15 @@ def test_a_run_says_what_will_happen_what_happened_and_what_to_type_next(call: C
 
 def test_json_is_one_object_on_stdout(call: Call, project: Path) -> None:
     outcome = call("run", "tiny", "--json")
-    found = json.loads(outcome.out)
+    output = json.loads(outcome.out)
     assert outcome.out.count("\n") == 1
-    assert {"run_dir", "status", "accuracy", "interval", "n", "folds", "fit_seconds", "seconds"} <= set(found)
-    assert {"accuracy", "loss", "best_epoch", "checkpoint"} <= set(found["folds"][0])
-    assert found["status"] == "finished"
-    assert found["n"] == 33
-    assert (project / found["folds"][0]["checkpoint"]).is_file()
-    assert 0 < found["fit_seconds"] < found["seconds"]
-    assert only_run(project)["accuracy"] == found["accuracy"]
+    assert {"run_dir", "status", "accuracy", "interval", "n", "folds", "fit_seconds", "seconds"} <= set(output)
+    assert {"accuracy", "loss", "best_epoch", "checkpoint"} <= set(output["folds"][0])
+    assert output["status"] == "finished"
+    assert output["n"] == 33
+    assert (project / output["folds"][0]["checkpoint"]).is_file()
+    assert 0 < output["fit_seconds"] < output["seconds"]
+    assert only_run(project)["accuracy"] == output["accuracy"]
 
 
 def test_overrides_are_taken_and_recorded(call: Call, project: Path) -> None:

@@ -37,28 +37,28 @@ def with_code(project: Path, scenery: Path, code: str, **fields: object) -> None
 
 
 def test_a_search_ends_with_a_table_files_and_what_to_type_next(studied: Tracked) -> None:
-    said = json.loads((studied.project / "said.json").read_text())
-    assert said["counts"]["complete"] + said["counts"]["pruned"] == 6
-    assert said["trials"][0]["changes"] == {}  # as written
-    assert {"freeze", "lr", "batch_size"} >= set(said["trials"][1]["changes"])
-    folder = studied.project / said["folder"]
+    output = json.loads((studied.project / "said.json").read_text())
+    assert output["counts"]["complete"] + output["counts"]["pruned"] == 6
+    assert output["trials"][0]["changes"] == {}  # as written
+    assert {"freeze", "lr", "batch_size"} >= set(output["trials"][1]["changes"])
+    folder = studied.project / output["folder"]
     with (folder / "trials.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["trial"] for row in rows] == [str(i) for i in range(6)]
     assert all(row["host"] and row["pid"] for row in rows)
     names = {path.name for path in (folder / "plots").iterdir()}
     assert names == {"history.png", "slices.png", "parallel.png"}  # of six trials, nobody can say what mattered
-    top = said["top"]
-    values = [said["trials"][row["trial"]]["value"] for row in top]
+    top = output["top"]
+    values = [output["trials"][row["trial"]]["value"] for row in top]
     assert values == sorted(values, reverse=True)
     assert top[0]["p"] == 1
     assert not top[0]["apart"]
 
 
 def test_weights_are_kept_of_the_best_alone(studied: Tracked) -> None:
-    said = json.loads((studied.project / "said.json").read_text())
-    kept = {path.parent.name for path in (studied.project / said["folder"]).glob("trial-*/checkpoints")}
-    assert kept == {f"trial-{row['trial']:03d}" for row in said["top"][:2]}
+    output = json.loads((studied.project / "said.json").read_text())
+    folders = {path.parent.name for path in (studied.project / output["folder"]).glob("trial-*/checkpoints")}
+    assert folders == {f"trial-{row['trial']:03d}" for row in output["top"][:2]}
     names = sorted(path.name for path in studied.run.checkpoints.iterdir())
     assert names == ["fold1-best.pt", "fold2-best.pt", "fold3-best.pt"]
 
@@ -76,38 +76,38 @@ def test_the_best_is_reproduced_exactly_by_its_file(studied: Tracked, call: Call
 
 
 def test_mlflow_has_the_study_its_trials_and_their_folds(studied: Tracked) -> None:
-    client, said = studied.client(), json.loads((studied.project / "said.json").read_text())
-    (experiment,) = (found for found in client.search_experiments() if found.name == "tiny")
+    client, output = studied.client(), json.loads((studied.project / "said.json").read_text())
+    (experiment,) = (candidate for candidate in client.search_experiments() if candidate.name == "tiny")
     runs = client.search_runs([experiment.experiment_id], max_results=1000)
     (study,) = (run for run in runs if run.data.tags.get("harness.role") == "study")
     below = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == study.info.run_id]
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert sorted(int(run.data.tags["harness.trial"]) for run in below) == [*range(6)]
     for run in below:
-        own = said["trials"][int(run.data.tags["harness.trial"])]
+        own = output["trials"][int(run.data.tags["harness.trial"])]
         assert run.data.metrics["accuracy"] == own["accuracy"]
         assert float(run.data.params["lr"]) == own["changes"].get("lr", 0.01)
         assert run.data.tags["harness.status"] == {"complete": "finished"}.get(own["state"], own["state"])
         folds = [other for other in runs if other.data.tags.get("mlflow.parentRunId") == run.info.run_id]
         assert len(folds) == own["folds"]
         assert all({"accuracy", "valid_loss"} <= set(fold.data.metrics) for fold in folds)
-    assert study.data.metrics["best_accuracy"] == said["best"]["accuracy"]
+    assert study.data.metrics["best_accuracy"] == output["best"]["accuracy"]
     assert {"best.py", "study.json", "trials.csv", "plots"} <= {
         f.path for f in client.list_artifacts(study.info.run_id)
     }
     with_model = [run.data.tags["harness.trial"] for run in below if "harness.model" in run.data.tags]
-    assert with_model == [str(said["best"]["trial"])]
+    assert with_model == [str(output["best"]["trial"])]
 
 
 def test_tensorboard_has_one_page_with_each_trial_once(studied: Tracked) -> None:
     from tensorboard.backend.event_processing.event_multiplexer import EventMultiplexer
 
-    said = json.loads((studied.project / "said.json").read_text())
+    output = json.loads((studied.project / "said.json").read_text())
     multiplexer = EventMultiplexer().AddRunsFromDirectory(str(studied.project / "runs"))
     multiplexer.Reload()
     names = set(multiplexer.Runs())
     expected = set()
-    for trial in said["trials"]:
+    for trial in output["trials"]:
         root = f"tiny/study-tiny/trial-{trial['trial']:03d}"
         expected |= {root} | {
             f"{root}/fold{n + 1}/{side}" for n in range(trial["folds"]) for side in ("train", "valid")
@@ -202,13 +202,13 @@ experiment = experiment.replace(callbacks=[Fail()])
     with_code(project, scenery, code, epochs=1)
     outcome = call("search", "own", "--trials", "9", "--pruner", "none")
     assert outcome.code == 0
-    found = trials(project, "own")
-    reasons = {trial["changes"]["lr"]: trial["why"] for trial in found if trial["state"] == "failed"}
+    records = trials(project, "own")
+    reasons = {trial["changes"]["lr"]: trial["why"] for trial in records if trial["state"] == "failed"}
     assert "loss is" in reasons[1e30]
     assert reasons[0.03].startswith("callback Fail.on_epoch_end failed at experiments/own.py:")
     assert reasons[0.03].endswith("ValueError: not with me")
     assert "fold 1 ran out of memory on cpu" in reasons[0.04]
-    failed = next(trial["trial"] for trial in found if trial["why"] == reasons[0.03])
+    failed = next(trial["trial"] for trial in records if trial["why"] == reasons[0.03])
     assert "not with me" in (project / f"runs/own/study-own/trial-{failed:03d}/error.txt").read_text()
     assert f": trial {failed:<3}  failed: callback Fail.on_epoch_end failed at experiments/own.py:" in outcome.err
     assert "failed" in outcome.out
@@ -251,30 +251,30 @@ experiment = experiment.replace(callbacks=[Stop()])
     assert call("search", "own", "--trials", "2", "--pruner", "none").code == 130
     folder = project / "runs/own/study-own/trial-000"
     (folder / "checkpoints/fold1-best.pt").unlink()
-    kept = (folder / "checkpoints/fold2-best.pt").stat().st_mtime_ns
+    mtime = (folder / "checkpoints/fold2-best.pt").stat().st_mtime_ns
     assert call("search", "own", "--trials", "2", "--pruner", "none").code == 0
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert sorted(row["fold"] for row in rows) == [1, 2, 3]
-    assert (folder / "checkpoints/fold2-best.pt").stat().st_mtime_ns == kept
+    assert (folder / "checkpoints/fold2-best.pt").stat().st_mtime_ns == mtime
     assert len(list((folder / "checkpoints").iterdir())) == 3
     assert trials(project, "own")[0]["n"] == 33
 
 
 def test_files_of_another_study_of_the_same_name_are_not_touched(call: Call, project: Path) -> None:
     assert call("search", "tiny", *SMALL).code == 0
-    kept = {path: path.read_bytes() for path in (project / "runs").rglob("*") if path.is_file()}
+    before = {path: path.read_bytes() for path in (project / "runs").rglob("*") if path.is_file()}
     outcome = call("search", "tiny", *SMALL, "--storage", "other.journal")
     assert outcome.code == 2
     assert "holds another study of this name" in outcome.error_lines[0]
-    assert {path: path.read_bytes() for path in (project / "runs").rglob("*") if path.is_file()} == kept
+    assert {path: path.read_bytes() for path in (project / "runs").rglob("*") if path.is_file()} == before
 
 
 def test_a_pareto_front_of_accuracy_and_seconds(call: Call, project: Path) -> None:
     outcome = call("search", "tiny", *SMALL, "--pareto", "--json")
-    found = json.loads(outcome.out)
-    assert found["counts"]["complete"] == 4
-    front = [found["trials"][place] for place in found["front"]]
-    assert front[0]["value"] == max(trial["value"] for trial in found["trials"])
+    output = json.loads(outcome.out)
+    assert output["counts"]["complete"] == 4
+    front = [output["trials"][index] for index in output["front"]]
+    assert front[0]["value"] == max(trial["value"] for trial in output["trials"])
     for better, faster in pairwise(front):
         assert better["value"] > faster["value"]
         assert better["loop_seconds"] > faster["loop_seconds"]
@@ -282,10 +282,10 @@ def test_a_pareto_front_of_accuracy_and_seconds(call: Call, project: Path) -> No
 
 
 def test_the_best_by_loss_is_the_one_with_the_least(call: Call, project: Path) -> None:
-    found = json.loads(call("search", "tiny", *SMALL, "--metric", "valid_loss", "--json").out)
-    complete = [trial for trial in found["trials"] if trial["state"] == "complete"]
-    assert found["best"]["value"] == min(trial["value"] for trial in complete)
-    assert found["best"]["value"] > 0
+    output = json.loads(call("search", "tiny", *SMALL, "--metric", "valid_loss", "--json").out)
+    complete = [trial for trial in output["trials"] if trial["state"] == "complete"]
+    assert output["best"]["value"] == min(trial["value"] for trial in complete)
+    assert output["best"]["value"] > 0
 
 
 def test_no_trial_is_begun_that_would_not_end_in_time(call: Call, project: Path) -> None:
@@ -349,8 +349,8 @@ def test_workers_end_when_the_one_that_started_them_is_killed(project: Path, sce
         journal = project / "optuna.journal"
 
         def owners() -> set[int]:
-            found = Study(str(journal), "tiny", ["maximize"], 0).trials() if journal.exists() else []
-            return {trial.attributes["owner"]["pid"] for trial in found if "owner" in trial.attributes}
+            records = Study(str(journal), "tiny", ["maximize"], 0).trials() if journal.exists() else []
+            return {trial.attributes["owner"]["pid"] for trial in records if "owner" in trial.attributes}
 
         wait(lambda: len(owners()) == 2, 60)
         process.kill()

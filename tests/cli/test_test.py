@@ -39,15 +39,15 @@ def test_below_the_gate_is_exit_code_3_and_json_says_why(
 ) -> None:
     checkpoint = tracked.run.checkpoint_of(tracked.run.best_fold() or {})
     outcome = call("test", checkpoint, "--data", scenery, "--tracker", "none", "--min-accuracy", "1", "--json")
-    found = json.loads(outcome.out)
-    assert {"accuracy", "interval", "n", "loss", "gate", "per_class", "confusion"} <= set(found)
-    assert found["accuracy"] < 1
+    output = json.loads(outcome.out)
+    assert {"accuracy", "interval", "n", "loss", "gate", "per_class", "confusion"} <= set(output)
+    assert output["accuracy"] < 1
     assert outcome.code == 3
-    assert found["gate"] == {"passed": False, "min_accuracy": 1.0}
+    assert output["gate"] == {"passed": False, "min_accuracy": 1.0}
     assert [line.split(":")[0].strip() for line in outcome.error_lines] == ["error", "why", "try"]
     assert "the gate is not met" in outcome.error_lines[0]
     assert "95 % interval" in outcome.error_lines[1]
-    assert (project / found["run_dir"] / "predictions.csv").is_file()
+    assert (project / output["run_dir"] / "predictions.csv").is_file()
 
 
 def test_a_state_dict_of_the_earlier_program(call: Call, project: Path, scenery: Path) -> None:
@@ -96,10 +96,10 @@ def test_a_summary_in_markdown_is_added_to_a_page(call: Call, project: Path, tra
     page.write_text("before\n")
     for gate, word in {"0": "Passed", "1": "Failed"}.items():
         options = ("--data", scenery, "--tracker", "none", "--min-accuracy", gate, "--summary", page, "--json")
-        found = json.loads(call("test", tracked.run.path, *options).out)
+        output = json.loads(call("test", tracked.run.path, *options).out)
         assert f"## {word}: fold" in page.read_text()
-    (forest, sea) = found["confusion"]["counts"]
+    (forest, sea) = output["confusion"]["counts"]
     text = page.read_text()
     assert text.startswith("before\n")
     assert f"| forest | {forest[0]} | {forest[1]} |\n| sea | {sea[0]} | {sea[1]} |" in text
-    assert f"Accuracy **{100 * found['accuracy']:.1f} %**" in text
+    assert f"Accuracy **{100 * output['accuracy']:.1f} %**" in text

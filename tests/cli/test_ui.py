@@ -36,9 +36,9 @@ def test_both_are_started_their_addresses_are_printed_and_ctrl_c_stops_both(trac
         assert process.stdout is not None
         try:
             lines = iter(process.stdout.readline, "")
-            said = [next(lines) for _ in range(4)]
-            addresses = re.findall(r"http://127\.0\.0\.1:(\d+)", "".join(said))
-            assert len(addresses) == 2, said
+            first_lines = [next(lines) for _ in range(4)]
+            addresses = re.findall(r"http://127\.0\.0\.1:(\d+)", "".join(first_lines))
+            assert len(addresses) == 2, first_lines
             pages = [urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20) for port in addresses]
             content = [page.read().decode() for page in pages]
             assert "TensorBoard" in content[0]

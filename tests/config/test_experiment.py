@@ -99,9 +99,9 @@ def test_impossible_values_are_refused_with_what_is_possible(field: str, value: 
 )
 def test_values_as_they_are_typed(typed: dict[str, str], value: object) -> None:
     (name,) = typed
-    found = getattr(Experiment().override(typed), name)
-    assert found == value
-    assert type(found) is type(value)
+    parsed = getattr(Experiment().override(typed), name)
+    assert parsed == value
+    assert type(parsed) is type(value)
 
 
 def test_unknown_fields_name_the_nearest_and_all() -> None:

@@ -13,11 +13,11 @@ START = "from harness import Experiment\n"
 
 @pytest.mark.parametrize("path", sorted((ROOT / "experiments").glob("*.py")), ids=lambda path: path.stem)
 def test_read_text_is_what_load_finds(path: Path) -> None:
-    shown = {"model", "freeze", "image_size", "lr", "batch_size", "folds", "epochs"}
-    read = read_text(path, shown)
+    fields = {"model", "freeze", "image_size", "lr", "batch_size", "folds", "epochs"}
+    read = read_text(path, fields)
     assert read is not None
     whole = load(path)
-    assert [getattr(read, name) for name in shown] == [getattr(whole, name) for name in shown]
+    assert [getattr(read, name) for name in fields] == [getattr(whole, name) for name in fields]
 
 
 @pytest.mark.parametrize(

@@ -29,8 +29,8 @@ def test_they_are_what_was_typed_and_what_is_typed_beside_them_counts_more(
     project: Path, call: Callable[..., Outcome]
 ) -> None:
     (project / "params.yaml").write_text("set:\n  lr: 1e-3\n  epochs: 1\n")
-    found = call("run", "tiny", "--set-from", "params.yaml", "-s", "lr=0.5", "--dry-run", "--json")
-    fields = json.loads(found.out)
+    outcome = call("run", "tiny", "--set-from", "params.yaml", "-s", "lr=0.5", "--dry-run", "--json")
+    fields = json.loads(outcome.out)
     assert (fields["lr"], fields["epochs"]) == (
         {"value": 0.5, "origin": "command line"},
         {"value": 1, "origin": "command line"},

@@ -67,7 +67,7 @@ def test_order_is_a_function_of_seed_and_epoch() -> None:
     assert order(1, 1) == order(1, 1)
     orders = {order(seed, epoch) for seed in (1, 2) for epoch in (1, 2)}
     assert len(orders) == 4
-    assert {tuple(sorted(found)) for found in orders} == {tuple(range(100))}
+    assert {tuple(sorted(indices)) for indices in orders} == {tuple(range(100))}
 
 
 def test_an_augmentation_is_a_function_of_seed_epoch_and_index(tmp_path: Path) -> None:
@@ -82,10 +82,10 @@ def test_an_augmentation_is_a_function_of_seed_epoch_and_index(tmp_path: Path) -
         source = ImageSource(pixels, Transform(24), augmentation("standard", 24), seed)
         return source.load([(epoch, index)]).numpy().tobytes()
 
-    places = [(seed, epoch, index) for seed in (1, 2) for epoch in (1, 2) for index in (0, 1, 2)]
-    views = [view(*place) for place in places]
-    assert len(set(views)) == len(places)
-    assert [view(*place) for place in reversed(places)] == views[::-1]
+    keys = [(seed, epoch, index) for seed in (1, 2) for epoch in (1, 2) for index in (0, 1, 2)]
+    views = [view(*key) for key in keys]
+    assert len(set(views)) == len(keys)
+    assert [view(*key) for key in reversed(keys)] == views[::-1]
 
 
 def test_loading_leaves_the_global_chance_alone(scenery: Path) -> None:

@@ -30,21 +30,21 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return marks
 
 
-def of(root: Path, memory: int = module.MEMORY) -> Pixels:
+def pixels_of(root: Path, memory: int = module.MEMORY) -> Pixels:
     images = list_images(root)
     return Pixels(images, check_images(images).hashes, 24, memory)
 
 
 @pytest.mark.parametrize("memory", [module.MEMORY, 0], ids=["held", "not held"])
 def test_they_are_what_the_files_show(scenery: Path, memory: int) -> None:
-    pixels = of(scenery, memory)
+    pixels = pixels_of(scenery, memory)
     taken = pixels.take([5, 0, 5])
     assert taken.shape == (3, 3, 24, 24)
     assert taken.dtype == torch.uint8
     assert taken.is_contiguous(memory_format=torch.channels_last)
-    for place, index in enumerate([5, 0, 5]):
+    for row, index in enumerate([5, 0, 5]):
         expected = resize(decode((scenery / pixels.images.paths[index]).read_bytes()), 24)
-        assert torch.equal(taken[place].permute(1, 2, 0), torch.from_numpy(expected))
+        assert torch.equal(taken[row].permute(1, 2, 0), torch.from_numpy(expected))
     taken.zero_()  # a copy: who changes it changes nobody else's
     assert pixels.take([5]).any()
 
@@ -52,17 +52,17 @@ def test_they_are_what_the_files_show(scenery: Path, memory: int) -> None:
 def test_what_is_held_is_decoded_once_and_what_has_no_room_lies_on_the_disk(
     scenery: Path, tmp_path: Path, decoded: list[int]
 ) -> None:
-    held, kept, live = of(scenery), of(scenery, memory=1000), of(scenery, memory=1000)
-    assert (held.held, kept.held) == (True, False)
+    held, cached, live = pixels_of(scenery), pixels_of(scenery, memory=1000), pixels_of(scenery, memory=1000)
+    assert (held.held, cached.held) == (True, False)
     held.keep_in(Cache(tmp_path), range(33))
     assert list(tmp_path.iterdir()) == []
-    kept.keep_in(Cache(tmp_path), range(33))
+    cached.keep_in(Cache(tmp_path), range(33))
     assert len(decoded) == 66
     live.keep_in(None, range(33))
     for _ in range(3):
-        assert torch.equal(held.take(range(33)), kept.take(range(33)))
+        assert torch.equal(held.take(range(33)), cached.take(range(33)))
     assert len(decoded) == 66
-    again = of(scenery, memory=1000)
+    again = pixels_of(scenery, memory=1000)
     again.keep_in(Cache(tmp_path), range(33))  # as another run would
     assert torch.equal(again.take([7, 3]), live.take([7, 3]))
     assert len(decoded) == 68
@@ -101,7 +101,7 @@ def test_the_check_leaves_them_decoded_and_knows_what_was_decoded_before(scenery
 
 
 def test_without_some_of_them(scenery: Path) -> None:
-    pixels = of(scenery)
+    pixels = pixels_of(scenery)
     pixels.take([0])
     rest = pixels.without([pixels.images.paths[1]])
     assert torch.equal(rest.take(range(32)), pixels.take([0, *range(2, 33)]))
@@ -110,7 +110,7 @@ def test_without_some_of_them(scenery: Path) -> None:
 
 def test_an_image_that_changes_during_a_run_is_told(scenery: Path, tmp_path: Path) -> None:
     shutil.copytree(scenery, tmp_path / "copy")
-    pixels = of(tmp_path / "copy")
+    pixels = pixels_of(tmp_path / "copy")
     path = tmp_path / "copy" / pixels.images.paths[0]
     path.write_bytes(path.read_bytes() + b" ")
     with pytest.raises(DataError, match="is another image than it was"):
@@ -127,8 +127,8 @@ def test_threads_keep_the_order_and_stay_only_a_few_ahead() -> None:
         begun.append(number)
         return number * number
 
-    found = in_threads(square, range(10_000))
-    assert [next(found) for _ in range(3)] == [0, 1, 4]
+    squares = in_threads(square, range(10_000))
+    assert [next(squares) for _ in range(3)] == [0, 1, 4]
     assert len(begun) < 2000
-    found.close()  # type: ignore[attr-defined]
+    squares.close()  # type: ignore[attr-defined]
     assert list(in_threads(square, [])) == []

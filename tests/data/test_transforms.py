@@ -72,4 +72,4 @@ def test_what_a_users_augmentation_returns_is_made_square_or_refused(tmp_path: P
     assert augmented(lambda image: image[:, :20], picture(), 48).shape == (3, 48, 48)
     for wrong in (picture().float(), picture()[0], None):
         with pytest.raises(UserCodeError, match="it must return a uint8 tensor"):
-            augmented(lambda image, found=wrong: found, picture(), 48)
+            augmented(lambda image, returned=wrong: returned, picture(), 48)

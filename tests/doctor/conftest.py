@@ -47,5 +47,5 @@ def words(findings: Iterator[Finding]) -> dict[str, str]:
 
 
 def only(findings: Iterator[Finding]) -> Finding:
-    (found,) = findings
-    return found
+    (finding,) = findings
+    return finding

@@ -42,9 +42,9 @@ def test_a_store_that_is_not_there_yet_is_none_the_worse_and_is_not_made(folder:
 
 def test_a_damaged_store_is_a_problem(folder: Path) -> None:
     (folder / "mlflow.db").write_bytes(b"this is no database, and never was one" * 100)
-    found = only(stores.mlflow())
-    assert (found.word, "damaged" in found.text) == (PROBLEM, True)
-    assert found.fix.startswith("mv mlflow.db")
+    finding = only(stores.mlflow())
+    assert (finding.word, "damaged" in finding.text) == (PROBLEM, True)
+    assert finding.fix.startswith("mv mlflow.db")
 
 
 def test_a_store_that_answers_is_fine_and_a_password_in_its_address_is_not_shown(
@@ -53,8 +53,8 @@ def test_a_store_that_answers_is_fine_and_a_password_in_its_address_is_not_shown
     asked: list[str] = []
     monkeypatch.setattr(stores, "require_usable", asked.append)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:hunter2@example.org")
-    found = only(stores.mlflow())
-    assert (found.word, found.text) == (OK, "https://example.org answers")
+    finding = only(stores.mlflow())
+    assert (finding.word, finding.text) == (OK, "https://example.org answers")
     assert asked == ["https://me:hunter2@example.org"]
 
 
@@ -81,8 +81,8 @@ def test_a_missing_package_and_an_old_python_are_problems(monkeypatch: pytest.Mo
 
 
 def test_the_device_is_told_with_its_arithmetic() -> None:
-    found = only(machine.device())
-    assert (found.word, found.text.startswith("cpu (")) == (OK, True)
+    finding = only(machine.device())
+    assert (finding.word, finding.text.startswith("cpu (")) == (OK, True)
 
 
 @pytest.mark.parametrize(("free", "word"), [(50e9, OK), (2e9, WARNING), (1e8, PROBLEM)])
@@ -119,14 +119,14 @@ def test_the_hook_is_missed_until_it_is_there_and_can_be_executed(repo: Path) ->
 def test_a_key_in_the_tree_is_a_problem_and_one_is_told_what_to_do_first(repo: Path) -> None:
     assert only(repository.secrets()).word == OK
     (repo / "key.txt").write_text(f"\n{TOKEN}\n")
-    found = only(repository.secrets())
-    assert (found.subject, found.word) == ("secrets", PROBLEM)
-    assert found.text == "GitHub Token in key.txt, line 2"
-    assert found.fix == "move it out of the project"
+    finding = only(repository.secrets())
+    assert (finding.subject, finding.word) == ("secrets", PROBLEM)
+    assert finding.text == "GitHub Token in key.txt, line 2"
+    assert finding.fix == "move it out of the project"
     git("add", "key.txt")
-    found = only(repository.secrets())
-    assert found.fix.startswith("first make it worthless")
-    assert "git rm --cached key.txt, and move it out" in found.fix
+    finding = only(repository.secrets())
+    assert finding.fix.startswith("first make it worthless")
+    assert "git rm --cached key.txt, and move it out" in finding.fix
 
 
 def test_a_key_in_the_history_is_a_problem_also_where_it_is_gone_from_the_tree(repo: Path) -> None:
@@ -136,10 +136,10 @@ def test_a_key_in_the_history_is_a_problem_also_where_it_is_gone_from_the_tree(r
     assert words(repository.secrets()) == {"secrets": PROBLEM, "secrets, history": PROBLEM}
     git("rm", "-q", "key.txt")
     git("commit", "-qm", "x")
-    found = only(repository.secrets())
-    assert (found.subject, found.word) == ("secrets, history", PROBLEM)
-    assert "key.txt, line 1, commit " in found.text
-    assert "git filter-repo --force --invert-paths --path key.txt; " in found.fix
+    finding = only(repository.secrets())
+    assert (finding.subject, finding.word) == ("secrets, history", PROBLEM)
+    assert "key.txt, line 1, commit " in finding.text
+    assert "git filter-repo --force --invert-paths --path key.txt; " in finding.fix
 
 
 def test_of_many_secrets_some_places_are_named_and_the_rest_counted(repo: Path) -> None:
@@ -173,25 +173,25 @@ def test_a_check_that_raises_is_itself_a_finding_and_ends_no_other(monkeypatch: 
         yield Finding("last", OK, "fine")
 
     monkeypatch.setattr(checks, "CHECKS", (first, second, silent, last))
-    found = list(checks.run_checks())
-    assert [(finding.subject, finding.word) for finding in found] == [
+    findings = list(checks.run_checks())
+    assert [(finding.subject, finding.word) for finding in findings] == [
         ("first", OK),
         ("first", PROBLEM),
         ("second", PROBLEM),
         ("silent", PROBLEM),
         ("last", OK),
     ]
-    assert found[1].text.startswith("KeyError: ")
-    assert (found[2].text, found[2].fix) == ("what: why", "fix")
-    assert found[3].text == "RuntimeError: RuntimeError"
+    assert findings[1].text.startswith("KeyError: ")
+    assert (findings[2].text, findings[2].fix) == ("what: why", "fix")
+    assert findings[3].text == "RuntimeError: RuntimeError"
 
 
 def test_warnings_alone_are_no_failure(repo: Path, call: Call) -> None:
     outcome = call("doctor")
     assert (outcome.code, outcome.err) == (0, ""), outcome.out
     assert outcome.out.splitlines()[-1].startswith("nothing is broken; ")
-    shown = [line[9:25].strip() for line in outcome.out.splitlines()[:-2] if line[:8].strip()]
-    assert shown == SUBJECTS
+    subjects = [line[9:25].strip() for line in outcome.out.splitlines()[:-2] if line[:8].strip()]
+    assert subjects == SUBJECTS
     fixes = [line for line in outcome.out.splitlines() if line.strip().startswith("try: ")]
     assert len(fixes) == sum(line.startswith("warning") for line in outcome.out.splitlines()) > 0
 
@@ -202,18 +202,18 @@ def test_where_all_is_there_nothing_is_asked_for(call: Call, monkeypatch: pytest
     assert (outcome.code, outcome.out) == (0, "ok       one              fine\n\neverything is there\n")
 
 
-@pytest.mark.parametrize(("count", "told"), [(1, "1 warning"), (2, "2 warnings")])
-def test_warnings_are_counted(call: Call, monkeypatch: pytest.MonkeyPatch, count: int, told: str) -> None:
+@pytest.mark.parametrize(("count", "summary"), [(1, "1 warning"), (2, "2 warnings")])
+def test_warnings_are_counted(call: Call, monkeypatch: pytest.MonkeyPatch, count: int, summary: str) -> None:
     monkeypatch.setattr(checks, "CHECKS", (lambda: iter([Finding("one", WARNING, "odd", "mend it")]),) * count)
-    assert call("doctor").out.splitlines()[-1] == f"nothing is broken; {told}"
+    assert call("doctor").out.splitlines()[-1] == f"nothing is broken; {summary}"
 
 
 def test_the_findings_as_json(repo: Path, call: Call) -> None:
     outcome = call("doctor", "--json")
-    told = json.loads(outcome.out)
-    assert (outcome.code, told["ok"]) == (0, True)
-    assert [finding["subject"] for finding in told["findings"]] == SUBJECTS
-    for finding in told["findings"]:
+    output = json.loads(outcome.out)
+    assert (outcome.code, output["ok"]) == (0, True)
+    assert [finding["subject"] for finding in output["findings"]] == SUBJECTS
+    for finding in output["findings"]:
         assert finding.keys() == {"subject", "word", "text", "fix"}
         assert finding["word"] in (OK, WARNING, PROBLEM)
         assert bool(finding["fix"]) == (finding["word"] != OK), finding
@@ -237,9 +237,9 @@ def test_the_search_for_secrets_alone(repo: Path, call: Call) -> None:
     (line,) = clean.out.splitlines()
     assert line.split()[:2] == ["ok", "secrets"]
     (repo / "key.txt").write_text(TOKEN)
-    found = call("doctor", "--secrets", "--json")
-    assert found.code == 5
-    assert [finding["subject"] for finding in json.loads(found.out)["findings"]] == ["secrets"]
+    outcome = call("doctor", "--secrets", "--json")
+    assert outcome.code == 5
+    assert [finding["subject"] for finding in json.loads(outcome.out)["findings"]] == ["secrets"]
 
 
 def test_what_is_about_to_be_committed_alone(repo: Path, call: Call) -> None:

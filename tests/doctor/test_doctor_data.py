@@ -36,8 +36,8 @@ def test_data_against_what_their_dvc_file_says(repo: Path) -> None:
     assert "clean, 1 files" in clean.text
     (repo / "data/a.txt").write_bytes(b"b")
     differs = only(data.tracked())
-    kept = "harness data track data keeps it as a new version; harness data pull --force data gives it up"
-    assert (differs.word, differs.fix) == (WARNING, kept)
+    fix = "harness data track data keeps it as a new version; harness data pull --force data gives it up"
+    assert (differs.word, differs.fix) == (WARNING, fix)
     assert differs.text.startswith("differs")
     shutil.rmtree(repo / "data")
     absent = only(data.tracked())
@@ -47,33 +47,33 @@ def test_data_against_what_their_dvc_file_says(repo: Path) -> None:
 
 def test_each_tracked_folder_has_its_finding_and_a_damaged_file_is_a_problem(repo: Path) -> None:
     (repo / "models.dvc").write_text("<<<<<<< HEAD\n")
-    found = {finding.subject: finding for finding in data.tracked()}
-    assert (found["data"].word, found["models"].word) == (OK, PROBLEM)
-    assert "git checkout models.dvc" in found["models"].fix
+    findings = {finding.subject: finding for finding in data.tracked()}
+    assert (findings["data"].word, findings["models"].word) == (OK, PROBLEM)
+    assert "git checkout models.dvc" in findings["models"].fix
 
 
 def test_where_nothing_is_tracked_that_is_said_also_beside_the_folder_of_dvc(folder: Path) -> None:
     (folder / ".dvc").mkdir()
-    found = only(data.tracked())
-    assert (found.word, found.fix) == (WARNING, "harness data track data")
+    finding = only(data.tracked())
+    assert (finding.word, finding.fix) == (WARNING, "harness data track data")
 
 
 def test_a_remote_is_missed_where_there_is_none_or_only_a_placeholder(folder: Path) -> None:
-    found = only(data.remote())
-    assert (found.word, "there is none" in found.text) == (WARNING, True)
+    finding = only(data.remote())
+    assert (finding.word, "there is none" in finding.text) == (WARNING, True)
     set_remote(folder, f"gdrive://{PLACEHOLDER}", "    gdrive_use_service_account = true\n")
-    found = only(data.remote())
-    assert (found.word, "placeholder" in found.text) == (WARNING, True)
-    assert "harness data remote" in found.fix
+    finding = only(data.remote())
+    assert (finding.word, "placeholder" in finding.text) == (WARNING, True)
+    assert "harness data remote" in finding.fix
 
 
 def test_a_plain_folder_as_remote_needs_no_credentials(folder: Path, tmp_path: Path) -> None:
     set_remote(folder, str(tmp_path))
-    found = only(data.remote())
-    assert (found.word, found.text) == (OK, f"ours: {tmp_path}")
+    finding = only(data.remote())
+    assert (finding.word, finding.text) == (OK, f"ours: {tmp_path}")
     set_remote(folder, str(tmp_path / "not mounted"))
-    found = only(data.remote())
-    assert (found.word, "there is no folder" in found.text) == (WARNING, True)
+    finding = only(data.remote())
+    assert (finding.word, "there is no folder" in finding.text) == (WARNING, True)
 
 
 def test_a_person_needs_no_key(folder: Path) -> None:
@@ -100,9 +100,9 @@ def key_findings(folder: Path, local: str = "") -> list[Finding]:
 
 
 def test_a_key_that_is_missing_is_missed(folder: Path) -> None:
-    (found,) = key_findings(folder)
-    assert (found.word, "no key" in found.text) == (WARNING, True)
-    assert "--service-account FILE" in found.fix
+    (finding,) = key_findings(folder)
+    assert (finding.word, "no key" in finding.text) == (WARNING, True)
+    assert "--service-account FILE" in finding.fix
 
 
 def test_a_valid_key_is_told_by_its_email_and_never_shown(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,13 +130,13 @@ def test_a_key_that_is_none_is_a_problem_and_never_shown(
     folder: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     monkeypatch.setenv("GDRIVE_CREDENTIALS_DATA", text)
-    (found,) = key_findings(folder)
-    assert found.word == PROBLEM
-    assert SECRET not in found.text + found.fix
+    (finding,) = key_findings(folder)
+    assert finding.word == PROBLEM
+    assert SECRET not in finding.text + finding.fix
 
 
 def test_a_damaged_configuration_of_dvc_is_a_problem(folder: Path) -> None:
     (folder / ".dvc").mkdir()
     (folder / ".dvc/config").write_text("[core\n")
-    found = {finding.subject: finding for finding in checks.run_checks()}["remote"]
-    assert (found.word, "cannot be read" in found.text) == (PROBLEM, True)
+    finding = {each.subject: each for each in checks.run_checks()}["remote"]
+    assert (finding.word, "cannot be read" in finding.text) == (PROBLEM, True)

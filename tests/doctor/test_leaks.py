@@ -336,8 +336,8 @@ def test_only_very_large_files_are_passed_over(repository: Path) -> None:
     (repository / "latin.txt").write_bytes(b"\xe9t\xe9 " + secret)
     (repository / "windows.txt").write_bytes(f"token {GITHUB}".encode("utf-16"))
     git(repository, "add", "-A")
-    for found in (in_tree(repository), in_index(repository)):
-        assert [leak.path for leak in found] == ["image.bin", "latin.txt", "windows.txt"]
+    for leaks in (in_tree(repository), in_index(repository)):
+        assert [leak.path for leak in leaks] == ["image.bin", "latin.txt", "windows.txt"]
 
 
 def test_a_file_is_found_whatever_its_name_and_whatever_git_takes_it_for(repository: Path) -> None:
@@ -382,9 +382,9 @@ def test_the_index_is_searched_for_changed_and_renamed_files_and_from_any_folder
     with (repository / "deep/a b.py").open("a") as file:
         file.write(GITHUB)
     git(repository, "add", "-A")
-    found = [Leak("GitHub Token", "deep/a b.py", 6)]
-    assert in_index(repository) == found
-    assert in_index(repository / "deep") == found
+    leaks = [Leak("GitHub Token", "deep/a b.py", 6)]
+    assert in_index(repository) == leaks
+    assert in_index(repository / "deep") == leaks
 
 
 def test_a_file_that_the_next_commit_deletes_is_not_searched(repository: Path) -> None:

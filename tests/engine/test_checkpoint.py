@@ -104,8 +104,8 @@ def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None
 def test_weights_that_have_changed_on_the_disk_are_not_loaded(tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "x.pt", {"model": {"w": torch.zeros(10_000)}})
     content = bytearray((tmp_path / "x.pt").read_bytes())
-    place = content.find(bytes(1000)) + 500
-    content[place] = 1  # a single bit of a single weight
+    offset = content.find(bytes(1000)) + 500
+    content[offset] = 1  # a single bit of a single weight
     (tmp_path / "x.pt").write_bytes(content)
     with pytest.raises(ModelError, match="cannot be read") as caught:
         checkpoint.load(tmp_path / "x.pt")

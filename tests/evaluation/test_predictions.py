@@ -15,11 +15,11 @@ def made(labels: list[int], tops: list[int], fold: int = 1, first: int = 0) -> P
 
 
 def test_predictions_count_what_is_right() -> None:
-    found = made([0, 1, 2, 2], [0, 2, 2, 1])
-    assert found.predicted.tolist() == [0, 2, 2, 1]
-    assert found.right.tolist() == [True, False, True, False]
-    assert found.accuracy == Accuracy(2, 4)
-    assert found.of_true_class.tolist() == [0.8, 0.1, 0.8, 0.1]
+    predictions = made([0, 1, 2, 2], [0, 2, 2, 1])
+    assert predictions.predicted.tolist() == [0, 2, 2, 1]
+    assert predictions.right.tolist() == [True, False, True, False]
+    assert predictions.accuracy == Accuracy(2, 4)
+    assert predictions.of_true_class.tolist() == [0.8, 0.1, 0.8, 0.1]
 
 
 def test_predictions_of_a_fold_are_those_that_were_joined() -> None:

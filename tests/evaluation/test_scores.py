@@ -45,22 +45,22 @@ def test_the_precision_recall_curve_ends_where_all_are_found() -> None:
 def test_calibration_of_a_model_that_is_as_sure_as_it_is_right() -> None:
     labels = np.array([1] * 8 + [0] * 2)
     sure = np.tile([0.2, 0.8], (10, 1))
-    found = calibration(labels, sure)
-    assert found.error == pytest.approx(0)
-    assert found.counts.tolist() == [0, 0, 0, 0, 0, 0, 0, 0, 10, 0]
+    result = calibration(labels, sure)
+    assert result.error == pytest.approx(0)
+    assert result.counts.tolist() == [0, 0, 0, 0, 0, 0, 0, 0, 10, 0]
     assert calibration(labels, np.tile([0.0, 1.0], (10, 1))).error == pytest.approx(0.2)
 
 
 def test_calibration_counts_each_image_once_and_each_gap_by_its_images() -> None:
-    found = calibration(LABELS, PROBABILITIES)
-    assert found.counts.sum() == 200
-    assert found.right.sum() == (LABELS == PREDICTED).sum()
+    result = calibration(LABELS, PROBABILITIES)
+    assert result.counts.sum() == 200
+    assert result.right.sum() == (LABELS == PREDICTED).sum()
     confidence, right = PROBABILITIES.max(1), LABELS == PREDICTED
     bins = np.digitize(confidence, np.linspace(0, 1, 11)[1:-1])
     expected = sum(
         abs(right[bins == b].mean() - confidence[bins == b].mean()) * (bins == b).mean() for b in np.unique(bins)
     )
-    assert found.error == pytest.approx(expected)
+    assert result.error == pytest.approx(expected)
 
 
 def test_log_loss_is_the_cross_entropy_and_finite_where_a_probability_is_nought() -> None:

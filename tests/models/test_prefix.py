@@ -34,11 +34,11 @@ def test_the_parts_one_after_the_other_are_the_whole(name: str, until: bool | st
     freeze(model, until)
     images = torch.randn(3, 3, 64, 64)
     names, state = [n for n, _ in model.named_parameters()], {k: v.clone() for k, v in model.state_dict().items()}
-    found = cut(model, 64)
-    assert found.shape == shape
+    split = cut(model, 64)
+    assert split.shape == shape
     with torch.no_grad():
-        expected, features = model.eval()(images), found.prefix(images)
-    found.apply(model)
+        expected, features = model.eval()(images), split.prefix(images)
+    split.apply(model)
     with torch.no_grad():
         assert torch.equal(model(features), expected)
     assert [n for n, _ in model.named_parameters()] == names
@@ -52,9 +52,9 @@ def test_the_parts_one_after_the_other_are_the_whole(name: str, until: bool | st
 def test_dropout_of_the_rest_is_on_in_training_and_off_in_validation() -> None:
     model = build("efficientnet_b0", 2, 64)
     freeze(model, "features.4")
-    found = cut(model, 64)
-    found.apply(model)
-    features = torch.randn(4, *found.shape)
+    split = cut(model, 64)
+    split.apply(model)
+    features = torch.randn(4, *split.shape)
     assert not torch.equal(model.train()(features), model(features))
     assert torch.equal(model.eval()(features), model(features))
 
@@ -180,10 +180,10 @@ def test_a_hook_is_not_passed_by() -> None:
 def test_a_model_that_takes_features_still_takes_images() -> None:
     model, images = frozen(Parts).eval(), torch.randn(2, 3, 16, 16)
     expected = model(images)
-    found = cut(model, 16)
-    found.apply(model)
+    split = cut(model, 16)
+    split.apply(model)
     assert torch.equal(model(images), expected)
-    assert torch.equal(model(found.prefix(images)), expected)
+    assert torch.equal(model(split.prefix(images)), expected)
 
 
 class Pooled(Parts):

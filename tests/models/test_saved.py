@@ -28,13 +28,13 @@ def legacy(folder: Path, name: str = LEGACY, classes: int = 2) -> Path:
 
 def test_a_checkpoint_alone_is_enough(tracked: Tracked, tmp_path: Path) -> None:
     alone = Path(shutil.copy(checkpoint(tracked), tmp_path / "renamed.bin"))
-    found = load_model(alone)
-    assert (found.architecture, found.classes) == ("small_cnn", ("forest", "sea"))
-    assert found.transform.image_size == 32
-    assert found.experiment["batch_size"] == 8
-    assert found.data_digest == tracked.run.record.data.digest
-    assert not found.model.training
-    assert found.model(torch.zeros(1, 3, 32, 32)).shape == (1, 2)
+    loaded = load_model(alone)
+    assert (loaded.architecture, loaded.classes) == ("small_cnn", ("forest", "sea"))
+    assert loaded.transform.image_size == 32
+    assert loaded.experiment["batch_size"] == 8
+    assert loaded.data_digest == tracked.run.record.data.digest
+    assert not loaded.model.training
+    assert loaded.model(torch.zeros(1, 3, 32, 32)).shape == (1, 2)
 
 
 def test_what_the_file_says_may_be_said_again_but_not_otherwise(tracked: Tracked) -> None:
@@ -50,14 +50,14 @@ def test_what_the_file_says_may_be_said_again_but_not_otherwise(tracked: Tracked
 
 def test_a_state_dict_of_the_earlier_program_gives_its_own_logits(tmp_path: Path) -> None:
     path = legacy(tmp_path)
-    found = load_model(path, classes=["sea", "forest"], image_size=64)
-    assert (found.architecture, found.classes, found.transform.image_size) == ("resnet18", ("sea", "forest"), 64)
-    assert found.experiment == {"freeze": False}
+    loaded = load_model(path, classes=["sea", "forest"], image_size=64)
+    assert (loaded.architecture, loaded.classes, loaded.transform.image_size) == ("resnet18", ("sea", "forest"), 64)
+    assert loaded.experiment == {"freeze": False}
     torch.manual_seed(0)
     original = build("resnet18", 2, 64).eval()
     inputs = torch.randn(2, 3, 64, 64)
     with torch.inference_mode():
-        assert torch.equal(found.model(inputs), original(inputs))
+        assert torch.equal(loaded.model(inputs), original(inputs))
 
 
 def test_a_frozen_one_says_so_in_its_name_too(tmp_path: Path) -> None:

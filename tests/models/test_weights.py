@@ -49,8 +49,8 @@ def test_a_head_that_does_not_fit_is_dropped_and_that_is_said(tmp_path: Path) ->
 def test_the_forms_in_which_weights_are_saved(wrap: Any, prefix: str, tmp_path: Path) -> None:
     source, model = small(), small()
     state = {prefix + name: value for name, value in source.state_dict().items()}
-    said = load_weights(model, "small_cnn", saved(tmp_path / "w.pth", wrap(state)), CLASSES)
-    assert "head included" in said
+    note = load_weights(model, "small_cnn", saved(tmp_path / "w.pth", wrap(state)), CLASSES)
+    assert "head included" in note
     assert same(source, model, but="-")
 
 
@@ -63,8 +63,8 @@ def test_a_head_of_another_form_is_dropped_whole(tmp_path: Path) -> None:
     source = small()
     source.head = nn.Sequential(nn.Dropout(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 2))
     model = small()
-    said = load_weights(model, "small_cnn", saved(tmp_path / "w.pth", source.state_dict()), CLASSES)
-    assert "its head is of another form" in said
+    note = load_weights(model, "small_cnn", saved(tmp_path / "w.pth", source.state_dict()), CLASSES)
+    assert "its head is of another form" in note
     assert same(source, model)
     body = {name: value for name, value in source.state_dict().items() if not name.startswith("head.")}
     assert "it has no head" in load_weights(model, "small_cnn", saved(tmp_path / "b.pth", body), CLASSES)

@@ -29,9 +29,9 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     texts: list[str] = []
     write = ImageDraw.ImageDraw.text
 
-    def keep(self: ImageDraw.ImageDraw, place: Any, text: str, *arguments: Any, **options: Any) -> None:
+    def keep(self: ImageDraw.ImageDraw, xy: Any, text: str, *arguments: Any, **options: Any) -> None:
         texts.append(text)
-        write(self, place, text, *arguments, **options)
+        write(self, xy, text, *arguments, **options)
 
     monkeypatch.setattr(ImageDraw.ImageDraw, "text", keep)
     return texts

@@ -52,15 +52,15 @@ def test_every_picture_for_2_for_20_and_for_odd_names(
         assert 300 < height < 2000, name
     counts, shares, curves, reliability = figures
     assert [figure.get_suptitle().split(":")[0] for figure in figures] == ["a $title_"] * 4
-    shown = [short(name) for name in classes]
+    labels = [short(name) for name in classes]
     for figure in (counts, shares):
-        assert tick_labels(figure.axes[0].xaxis) == shown
+        assert tick_labels(figure.axes[0].xaxis) == labels
         assert not any(label.get_parse_math() for label in figure.axes[0].get_xticklabels())  # "$" is a letter
-        assert [label.rpartition(" (")[0] for label in tick_labels(figure.axes[0].yaxis)] == shown
+        assert [label.rpartition(" (")[0] for label in tick_labels(figure.axes[0].yaxis)] == labels
     assert counts.axes[0].images[0].get_array().sum() == 300
     assert shares.axes[0].images[0].get_array().sum(1).tolist() == pytest.approx([100] * len(classes))
     named = {text.rpartition(": ")[0] for text in texts(curves.axes[0].get_legend())}
-    assert named <= {*shown, "the 15 others"}
+    assert named <= {*labels, "the 15 others"}
     assert len(named) == min(len(classes), 6)
     assert sum(bar.get_height() for bar in reliability.axes[1].patches) == 300
     rows = predictions(classes, 300)
@@ -104,7 +104,7 @@ def test_the_gallery_shows_the_surest_errors_first_with_their_own_pixels(tmp_pat
     assert not (abs(pixels - colours["right"]) < 40).all(2).any()
     assert ((pixels == 225).all(2)).sum() > 1000  # a grey square, where the file has gone
     assert written[:2] == ["errors", "3 of 4 are wrong"]
-    tiles = [tuple(written[place : place + 4]) for place in range(2, len(written), 4)]
+    tiles = [tuple(written[start : start + 4]) for start in range(2, len(written), 4)]
     assert tiles == [
         ("is sea", "said forest", "with 90 %", "bad.png"),
         ("is sea", "said forest", "with 70 %", "gone.png"),

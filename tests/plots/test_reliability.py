@@ -18,11 +18,11 @@ def test_draw_reliability_shows_each_bin_with_its_interval_and_its_images(
     """Ten images at 80 %, six of them right, and five at 100 %, all of them right."""
     labels = np.array([1] * 6 + [0] * 4 + [1] * 5)
     probabilities = np.array([[0.2, 0.8]] * 10 + [[0.0, 1.0]] * 5)
-    found = calibration(labels, probabilities)
-    draw_reliability(tmp_path / "x.png", "the title", found)
+    result = calibration(labels, probabilities)
+    draw_reliability(tmp_path / "x.png", "the title", result)
     (figure,) = figures
     above, below = figure.axes
-    assert figure.get_suptitle() == f"the title\nexpected calibration error {100 * found.error:.1f} %"
+    assert figure.get_suptitle() == f"the title\nexpected calibration error {100 * result.error:.1f} %"
     diagonal, dots, *caps = above.lines
     assert points(diagonal) == [(0, 0), (100, 100)]
     assert points(dots) == [(80, 60), (100, 100)]

@@ -95,9 +95,9 @@ def test_draw_history_shows_each_trial_with_its_interval_and_the_best_so_far(
     assert failed.get_xdata() == [7]
     assert axes.get_xlabel() == "trial"
     assert axes.get_ylim() == pytest.approx(seen.limits())
-    shown = texts(axes.get_legend())
-    assert shown[:2] == ["complete", "the best"]
-    assert [text.split(",")[0].split(" ")[0] for text in shown[2:]] == ["pruned", "beyond", "failed", "the"]
+    legend = texts(axes.get_legend())
+    assert legend[:2] == ["complete", "the best"]
+    assert [text.split(",")[0].split(" ")[0] for text in legend[2:]] == ["pruned", "beyond", "failed", "the"]
 
 
 def test_draw_slices_places_each_trial_by_its_parameter(tmp_path: Path, figures: list[Figure]) -> None:

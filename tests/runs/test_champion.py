@@ -44,8 +44,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         file = write_experiment(
             home / f"experiments/{name}.py", home / "train", test_data=str(home / "unseen"), **fields
         )
-        found = cross_validate(load(file), runs=home / "runs", source=file)
-        found.run_dir.rename(home / "runs" / name / f"20260101-000000-{name}")
+        result = cross_validate(load(file), runs=home / "runs", source=file)
+        result.run_dir.rename(home / "runs" / name / f"20260101-000000-{name}")
         RunFolder.open(home / "runs" / name / f"20260101-000000-{name}").update(id=f"20260101-000000-{name}")
     return home
 

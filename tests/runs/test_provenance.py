@@ -33,8 +33,8 @@ def test_the_hash_in_the_dvc_file_that_tracks_the_data(tmp_path: Path) -> None:
     assert dvc_state(tmp_path / "data/train") is None
     file = tmp_path / "data.dvc"
     file.write_text(f"outs:\n- md5: {'01' * 16}.dir\n  size: 5\n  hash: md5\n  path: data\n")
-    found = DvcRecord(file.as_posix(), f"{'01' * 16}.dir", False)
-    assert dvc_state(tmp_path / "data/train") == found
+    record = DvcRecord(file.as_posix(), f"{'01' * 16}.dir", False)
+    assert dvc_state(tmp_path / "data/train") == record
     file.write_text("outs: []\n")
     assert dvc_state(tmp_path / "data") is None
 

@@ -53,8 +53,8 @@ def test_runs_whose_process_is_gone_have_died_and_others_are_left_alone(tmp_path
     RunFolder.create(tmp_path, run_record("done")).update(pid=2**22 + 1, status=Status.FINISHED)
     (tmp_path / "bad/1").mkdir(parents=True)
     (tmp_path / "bad/1/run.json").write_text("[]")
-    found = {folder.record.name: folder.status.value for folder in latest_runs(tmp_path)}
-    assert found == {"alive": "running", "gone": "died", "elsewhere": "running", "done": "finished"}
+    statuses = {folder.record.name: folder.status.value for folder in latest_runs(tmp_path)}
+    assert statuses == {"alive": "running", "gone": "died", "elsewhere": "running", "done": "finished"}
 
 
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:

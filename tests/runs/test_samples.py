@@ -41,7 +41,7 @@ def missing(before: Any, after: Any, where: str = "") -> list[str]:
         ]
         return [name for part in parts for name in part]
     if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
-        parts = [missing(*pair, f"{where}[{place}]") for place, pair in enumerate(zip(before, after, strict=True))]
+        parts = [missing(*pair, f"{where}[{index}]") for index, pair in enumerate(zip(before, after, strict=True))]
         return [name for part in parts for name in part]
     return [] if before == after else [where]
 
@@ -108,7 +108,7 @@ def test_read_record_refuses_a_newer_schema(tmp_path: Path, call: Callable[..., 
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "said"),
+    ("field", "value", "message"),
     [
         ("folds", 5, "folds is 5"),
         ("trackers", 7, "trackers is 7"),
@@ -118,7 +118,7 @@ def test_read_record_refuses_a_newer_schema(tmp_path: Path, call: Callable[..., 
     ],
 )
 def test_a_record_that_was_edited_by_hand_names_the_field(
-    field: str, value: object, said: str, tmp_path: Path, call: Callable[..., Outcome]
+    field: str, value: object, message: str, tmp_path: Path, call: Callable[..., Outcome]
 ) -> None:
     folder = tmp_path / "runs/tiny/one"
     shutil.copytree(RUN, folder)
@@ -128,7 +128,7 @@ def test_a_record_that_was_edited_by_hand_names_the_field(
     for command in (("test", folder), ("sync", folder, "--to", "tensorboard")):
         outcome = call(*command)
         assert (outcome.code, len(outcome.error_lines)) == (2, 3)
-        assert said in outcome.err
+        assert message in outcome.err
         assert "run.json cannot be read" in outcome.err
     listed = json.loads(call("list", "--runs", tmp_path / "runs", "--json").out)
     assert [Path(run["run_dir"]).name for run in listed["runs"]] == ["two"]

@@ -70,11 +70,11 @@ class Sandbox:
 
     def contents(self) -> dict[str, tuple[int, str]]:
         """What lies outside, by path: when it was changed, and its content."""
-        found = {}
+        entries = {}
         for path in sorted(self.outside.rglob("*")):
             content = hashlib.md5(path.read_bytes()).hexdigest() if path.is_file() else "folder"
-            found[str(path)] = (path.stat().st_mtime_ns if path.is_file() else 0, content)
-        return found
+            entries[str(path)] = (path.stat().st_mtime_ns if path.is_file() else 0, content)
+        return entries
 
     def runs(self, *arguments: object) -> Outcome:
         """Calls `harness` so. Whatever comes out, nothing outside has changed and no code has run."""

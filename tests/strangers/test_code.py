@@ -79,12 +79,12 @@ def test_a_checkpoint_in_a_folder_of_downloads(sandbox: Sandbox, own: Path, scen
     (downloads / "new").mkdir(parents=True)
     best = next((own / "checkpoints").glob("*-best.pt"))
     shutil.copy(best, downloads / "new/model.pt")
-    for place in (downloads, downloads / "new"):
-        shutil.copy(own / "experiment.py", place)
+    for folder in (downloads, downloads / "new"):
+        shutil.copy(own / "experiment.py", folder)
         outcome = sandbox.runs("test", downloads / "new/model.pt", "--data", scenery)
         assert outcome.code == 2
         assert "is not run" in outcome.err
-        (place / "experiment.py").unlink()
+        (folder / "experiment.py").unlink()
 
 
 def test_a_run_of_plain_values_is_tested_and_reproduced_without_its_file(sandbox: Sandbox, scenery: Path) -> None:

@@ -163,11 +163,11 @@ def test_a_store_that_came_along_does_not_say_where_files_go(
 
 
 @pytest.mark.parametrize(
-    "place", ["{outside}", "file://{outside}", "s3://bucket/x", "experiments", "mlruns/../x", "mlruns"]
+    "folder", ["{outside}", "file://{outside}", "s3://bucket/x", "experiments", "mlruns/../x", "mlruns"]
 )
-def test_the_projects_own_store_keeps_its_files_in_the_project(sandbox: Sandbox, place: str) -> None:
+def test_the_projects_own_store_keeps_its_files_in_the_project(sandbox: Sandbox, folder: str) -> None:
     with pytest.raises(RemoteError, match="is not used"):
-        require_own_files_folder(DEFAULT, place.format(outside=sandbox.outside))
+        require_own_files_folder(DEFAULT, folder.format(outside=sandbox.outside))
     require_own_files_folder("sqlite:///elsewhere.db", str(sandbox.outside))  # which somebody typed
     require_own_files_folder(DEFAULT, str(sandbox.project / "mlruns/1"))
     require_own_files_folder(DEFAULT, (sandbox.project / "mlruns/1").as_uri())

@@ -80,8 +80,8 @@ def test_names_that_mean_something_elsewhere_are_names_here(sandbox: Sandbox, sc
     shutil.copytree(scenery, sandbox.project / "data")
     (sandbox.project / "data/sea").rename(sandbox.project / "data" / name)
     write_experiment(sandbox.project / "experiments/odd.py", sandbox.project / "data", epochs=1)
-    found = json.loads(sandbox.runs("run", "odd", "--json").out)
-    folder = RunFolder.open(Path(found["run_dir"]))
+    output = json.loads(sandbox.runs("run", "odd", "--json").out)
+    folder = RunFolder.open(Path(output["run_dir"]))
     assert {*folder.predictions().classes} == {"forest", name}
     text = (folder.path / "predictions.csv").read_text(encoding="utf-8", errors="surrogateescape")
     assert not [cell for row in csv.reader(text.splitlines(), delimiter=";") for cell in row if cell.startswith("=")]

@@ -27,11 +27,11 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @contextmanager
 def followed(path: Path) -> Iterator[tuple[list[str], Callable[[], bool]]]:
     """(what it says, end it): `follow` in a thread, on the very folder."""
-    said: list[str] = []
+    lines: list[str] = []
     ended = threading.Event()
     answer: list[bool] = []
     thread = threading.Thread(
-        target=lambda: answer.append(following.follow(RunFolder.open(path), ended, said.append)), daemon=True
+        target=lambda: answer.append(following.follow(RunFolder.open(path), ended, lines.append)), daemon=True
     )
     thread.start()
 
@@ -40,7 +40,7 @@ def followed(path: Path) -> Iterator[tuple[list[str], Callable[[], bool]]]:
         thread.join(60)
         return answer[0]
 
-    yield said, end
+    yield lines, end
     ended.set()
 
 
@@ -48,15 +48,15 @@ def children(uri: str) -> list[str]:
     client = stores.connect(uri)
     if client.get_experiment_by_name("tiny") is None:
         return []
-    found = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
-    return [run.info.status for run in found if "mlflow.parentRunId" in run.data.tags]
+    all_runs = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
+    return [run.info.status for run in all_runs if "mlflow.parentRunId" in run.data.tags]
 
 
 def test_epochs_arrive_as_they_are_written_and_the_end_when_it_comes(tracked: Tracked, store: Path) -> None:
     folder = copy_of(tracked, store, rows=1, status=Status.RUNNING, error=None, **this_process())
     rows = tracked.run.metrics.read_text().splitlines(keepends=True)
     uri = stores.tracking_uri()
-    with followed(folder.path) as (said, end):
+    with followed(folder.path) as (lines, end):
         wait(lambda: children(uri) == ["RUNNING"])
         with folder.metrics.open("a") as file:
             file.write(rows[1])
@@ -65,7 +65,7 @@ def test_epochs_arrive_as_they_are_written_and_the_end_when_it_comes(tracked: Tr
         wait(lambda: len(client.get_metric_history(child.info.run_id, "valid_loss")) == 2)
         folder.update(status=Status.INTERRUPTED, error="KeyboardInterrupt")
         assert end() is True
-    assert said == []
+    assert lines == []
     assert children(uri) == ["KILLED"]
 
 
@@ -75,14 +75,14 @@ def test_a_store_that_is_locked_for_a_while_is_told_once_and_loses_nothing(track
     folder = copy_of(tracked, store, rows=2, status=Status.RUNNING, error=None, **this_process())
     other = sqlite3.connect(store / "mlflow.db", check_same_thread=False)
     other.execute("BEGIN EXCLUSIVE")
-    with followed(folder.path) as (said, end):
-        wait(lambda: said)
+    with followed(folder.path) as (lines, end):
+        wait(lambda: lines)
         threading.Event().wait(0.5)  # it tries again, and says nothing more
         other.rollback()
         other.close()
-        wait(lambda: len(said) == 2)
-        assert "another program holds it locked; the run goes on, and its folder has all" in said[0]
-        assert said[1].endswith("is there again")
+        wait(lambda: len(lines) == 2)
+        assert "another program holds it locked; the run goes on, and its folder has all" in lines[0]
+        assert lines[1].endswith("is there again")
         folder.update(status=Status.FAILED, error="x")
         assert end() is True
     assert children(stores.tracking_uri()) == ["FAILED"]
@@ -94,9 +94,9 @@ def test_a_server_that_is_not_there_is_told_once(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", unused_address())
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     folder = copy_of(tracked, project)
-    with followed(folder.path) as (said, end):
-        wait(lambda: said)
+    with followed(folder.path) as (lines, end):
+        wait(lambda: lines)
         threading.Event().wait(0.5)
         assert end() is False
-    assert len(said) == 1
-    assert "nothing answers there" in said[0]
+    assert len(lines) == 1
+    assert "nothing answers there" in lines[0]

@@ -28,9 +28,9 @@ from tests.trackers.test_store import SECRET_ADDRESSES, TOKEN, unused_address
 def runs(client: Any, name: str = "tiny") -> tuple[Any, list[Any]]:
     """(the parent, the folds in order) of the only run of an experiment."""
     experiment = client.get_experiment_by_name(name)
-    found = list(client.search_runs([experiment.experiment_id]))
-    children = [run for run in found if "mlflow.parentRunId" in run.data.tags]
-    (parent,) = (run for run in found if run not in children)
+    all_runs = list(client.search_runs([experiment.experiment_id]))
+    children = [run for run in all_runs if "mlflow.parentRunId" in run.data.tags]
+    (parent,) = (run for run in all_runs if run not in children)
     assert {run.data.tags["mlflow.parentRunId"] for run in children} <= {parent.info.run_id}
     return parent, sorted(children, key=lambda run: int(run.data.tags["harness.fold"]))
 
@@ -302,19 +302,19 @@ class TestWords:
 
     def test_tags_say_where_a_run_comes_from(self) -> None:
         data = dataclasses.replace(self.RECORD.data, dvc=DvcRecord("data.dvc", "12.dir", True))
-        found = conversion.tags(dataclasses.replace(self.RECORD, git=GitRecord("abc", True), data=data, pid=5))
-        assert found["mlflow.source.git.commit"] == "abc"
-        assert (found["git.dirty"], found["dvc.md5"], found["dvc.file"]) == ("True", "12.dir", "data.dvc")
-        assert found["mlflow.source.name"] == "harness run x"  # whose last path MLflow shows: not that of an option
+        tags = conversion.tags(dataclasses.replace(self.RECORD, git=GitRecord("abc", True), data=data, pid=5))
+        assert tags["mlflow.source.git.commit"] == "abc"
+        assert (tags["git.dirty"], tags["dvc.md5"], tags["dvc.file"]) == ("True", "12.dir", "data.dvc")
+        assert tags["mlflow.source.name"] == "harness run x"  # whose last path MLflow shows: not that of an option
         assert "git.dirty" not in conversion.tags(self.RECORD)  # no repository is not a clean one
 
     def test_numbers_of_a_class_whose_name_mlflow_would_refuse(self) -> None:
-        found = conversion.numbers(self.record_of_a_test(**{"ça+va": 0.5}))
-        assert found == {"recall/ça_va": 0.5, "support/ça_va": 1.0}
+        numbers = conversion.numbers(self.record_of_a_test(**{"ça+va": 0.5}))
+        assert numbers == {"recall/ça_va": 0.5, "support/ça_va": 1.0}
 
     def test_two_classes_that_mlflow_cannot_tell_apart_keep_their_numbers(self) -> None:
-        found = conversion.numbers(self.record_of_a_test(**{"a$": 0.5, "a+": 0.7}))
-        assert sorted(value for name, value in found.items() if name.startswith("recall")) == [0.5, 0.7]
+        numbers = conversion.numbers(self.record_of_a_test(**{"a$": 0.5, "a+": 0.7}))
+        assert sorted(value for name, value in numbers.items() if name.startswith("recall")) == [0.5, 0.7]
 
     def test_a_user_without_a_name(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def nobody() -> str:

@@ -25,32 +25,32 @@ from tests.conftest import Tracked
 
 
 def read(path: Path) -> EventAccumulator:
-    found = EventAccumulator(str(path), size_guidance={"tensors": 0, "scalars": 0, "images": 0})
-    found.Reload()
-    return found
+    events = EventAccumulator(str(path), size_guidance={"tensors": 0, "scalars": 0, "images": 0})
+    events.Reload()
+    return events
 
 
 def scalars(path: Path, tag: str) -> list[tuple[int, float]]:
     """(step, value) in float32, as the files hold them."""
-    found = read(path)
-    if tag in found.Tags()["scalars"]:
-        return [(event.step, event.value) for event in found.Scalars(tag)]
-    return [(event.step, event.tensor_proto.float_val[0]) for event in found.Tensors(tag)]
+    events = read(path)
+    if tag in events.Tags()["scalars"]:
+        return [(event.step, event.value) for event in events.Scalars(tag)]
+    return [(event.step, event.tensor_proto.float_val[0]) for event in events.Tensors(tag)]
 
 
 def everything(folder: Path) -> dict[str, Any]:
     """Each run's tags with their steps and values."""
     content: dict[str, Any] = {}
     for path in sorted({file.parent for file in event_files(folder)}):
-        found, name = read(path), str(path.relative_to(folder))
-        for tag in found.Tags()["images"]:
-            content[f"{name}:{tag}"] = [(event.step, event.encoded_image_string) for event in found.Images(tag)]
-        for tag in found.Tags()["scalars"]:
-            content[f"{name}:{tag}"] = [(event.step, event.value) for event in found.Scalars(tag)]
-        for tag in found.Tags()["tensors"]:
-            about = found.SummaryMetadata(tag).plugin_data
+        events, name = read(path), str(path.relative_to(folder))
+        for tag in events.Tags()["images"]:
+            content[f"{name}:{tag}"] = [(event.step, event.encoded_image_string) for event in events.Images(tag)]
+        for tag in events.Tags()["scalars"]:
+            content[f"{name}:{tag}"] = [(event.step, event.value) for event in events.Scalars(tag)]
+        for tag in events.Tags()["tensors"]:
+            about = events.SummaryMetadata(tag).plugin_data
             plugin = HParamsPluginData.FromString(about.content) if about.plugin_name == "hparams" else None
-            content[f"{name}:{tag}"] = [(event.step, plugin, event.tensor_proto) for event in found.Tensors(tag)]
+            content[f"{name}:{tag}"] = [(event.step, plugin, event.tensor_proto) for event in events.Tensors(tag)]
     return content
 
 
@@ -159,9 +159,9 @@ def test_a_real_tensorboard_has_the_run_and_no_other(board: str, tracked: Tracke
 
 def test_the_page_of_hyperparameters_has_one_row_a_run_with_its_numbers(board: str, tracked: Tracked) -> None:
     columns = ask(board, "plugin/hparams/experiment", {"experimentName": "", "hparamsLimit": 1000})
-    shown = {info["name"]: info.get("differs", False) for info in columns["hparamInfos"]}
-    assert set(shown) == {*FIRST, *OTHERS}
-    assert {name for name, differs in shown.items() if differs} == set(FIRST)
+    hyperparameters = {info["name"]: info.get("differs", False) for info in columns["hparamInfos"]}
+    assert set(hyperparameters) == {*FIRST, *OTHERS}
+    assert {name for name, differs in hyperparameters.items() if differs} == set(FIRST)
     names = [info["name"] for info in columns["metricInfos"]]
     wanted = {"colParams": [{"metric": name} for name in names], "startIndex": 0, "sliceSize": 10}
     wanted |= {"allowedStatuses": ["STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING", "STATUS_UNKNOWN"]}

@@ -55,12 +55,10 @@ def test_however_a_run_is_ended_it_does_not_stay_running_there(
     command = [sys.executable, "-m", "harness", "run", "long"]
     one_core = {**os.environ, "OMP_NUM_THREADS": "1"}
     client = connect(tracking_uri())
-    with (store / "said.txt").open("w") as said:
-        process = subprocess.Popen(command, stderr=said, env=one_core, start_new_session=True)
+    with (store / "said.txt").open("w") as log:
+        process = subprocess.Popen(command, stderr=log, env=one_core, start_new_session=True)
         request.addfinalizer(process.kill)
-        wait(
-            lambda: (found := client.get_experiment_by_name("tiny")) and client.search_runs([found.experiment_id]), 120
-        )
+        wait(lambda: (tiny := client.get_experiment_by_name("tiny")) and client.search_runs([tiny.experiment_id]), 120)
         if sent == "SIGINT":
             os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the run and to all that it started
         else:
@@ -75,18 +73,18 @@ def test_however_a_run_is_ended_it_does_not_stay_running_there(
 
 
 def test_neither_one_nor_both(scenery: Path, store: Path) -> None:
-    found = cross_validate(small(scenery))
-    assert RunFolder.open(found.run_dir).record.trackers == {}
-    assert event_files(found.run_dir) == []
-    found = cross_validate(small(scenery, "tensorboard"))
-    assert RunFolder.open(found.run_dir).record.trackers == {"tensorboard": "complete"}
-    assert len(event_files(found.run_dir)) == 3
+    result = cross_validate(small(scenery))
+    assert RunFolder.open(result.run_dir).record.trackers == {}
+    assert event_files(result.run_dir) == []
+    result = cross_validate(small(scenery, "tensorboard"))
+    assert RunFolder.open(result.run_dir).record.trackers == {"tensorboard": "complete"}
+    assert len(event_files(result.run_dir)) == 3
     assert connect(tracking_uri()).get_experiment_by_name("tiny") is None
 
 
 def test_a_tracker_changes_no_number(scenery: Path, store: Path) -> None:
-    plain, shown = (cross_validate(small(scenery, *trackers)) for trackers in ((), ("tensorboard",)))
-    assert plain.predictions == shown.predictions
+    plain, with_tracker = (cross_validate(small(scenery, *trackers)) for trackers in ((), ("tensorboard",)))
+    assert plain.predictions == with_tracker.predictions
 
 
 def require_one_warning(outcome: Outcome, tracker: str, says: str) -> None:
@@ -103,9 +101,9 @@ def test_an_mlflow_that_is_not_there_costs_one_warning_and_not_the_run(
     server = unused_address()
     uri = f"{server}/{TOKEN}/path?sig={TOKEN}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    told = f"MLflow at {server} cannot be used: nothing answers there; the run goes on, and its folder has all"
+    warning = f"MLflow at {server} cannot be used: nothing answers there; the run goes on, and its folder has all"
     outcome = call("run", "tiny", "-s", "trackers=mlflow")
-    require_one_warning(outcome, "mlflow", told)
+    require_one_warning(outcome, "mlflow", warning)
     (path,) = (project / "runs/tiny").iterdir()
     record = RunFolder.open(path).record
     assert "nothing answers there" in record.trackers["mlflow"]
@@ -157,16 +155,14 @@ def test_a_server_that_is_killed_in_mid_run_costs_one_warning_and_sync_sends_the
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     write_experiment(store / "experiments/long.py", scenery, epochs=60, name="tiny", trackers=("mlflow",))
     client = connect(tracking_uri())
-    with (store / "said.txt").open("w") as said, servers.running([servers.mlflow(database, port)]):
+    with (store / "said.txt").open("w") as log, servers.running([servers.mlflow(database, port)]):
         command = [sys.executable, "-m", "harness", "run", "long"]
-        process = subprocess.Popen(command, stderr=said, stdout=said, env={**os.environ, "OMP_NUM_THREADS": "1"})
-        wait(
-            lambda: (found := client.get_experiment_by_name("tiny")) and client.search_runs([found.experiment_id]), 120
-        )
+        process = subprocess.Popen(command, stderr=log, stdout=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        wait(lambda: (tiny := client.get_experiment_by_name("tiny")) and client.search_runs([tiny.experiment_id]), 120)
     assert process.wait(120) == 0
-    told = (store / "said.txt").read_text()
-    assert told.count("warning: ") == 1
-    assert "missed by    mlflow: harness sync runs/tiny/" in told
+    output = (store / "said.txt").read_text()
+    assert output.count("warning: ") == 1
+    assert "missed by    mlflow: harness sync runs/tiny/" in output
     (path,) = (store / "runs/tiny").iterdir()
     with servers.running([servers.mlflow(database, port)]):
         assert runs(client)[0].info.status == "RUNNING"

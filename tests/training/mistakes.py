@@ -83,8 +83,8 @@ def callback(event: str, statement: str) -> str:
 def marked(code: str, begins: str) -> str:
     """The code with its mark on the line that begins so."""
     lines = code.splitlines()
-    place = next(i for i, line in enumerate(lines) if line.strip().startswith(begins))
-    return "\n".join([*lines[:place], f"{lines[place]}  # here", *lines[place + 1 :]])
+    index = next(i for i, line in enumerate(lines) if line.strip().startswith(begins))
+    return "\n".join([*lines[:index], f"{lines[index]}  # here", *lines[index + 1 :]])
 
 
 def forward(name: str, output: str, *says: str, init: str = "pass", at: str = "def forward") -> Mistake:

@@ -40,9 +40,9 @@ def test_a_compiled_model_learns_the_same(scenery: Path, tmp_path: Path, capsys:
         data=str(scenery), model="small_cnn", weights=None, image_size=32, folds=0, epochs=2, batch_size=13,
         precision="fp32", trackers=(),
     )  # fmt: skip
-    found = [cross_validate(base.replace(compile=on), runs=tmp_path / str(on)) for on in (False, True)]
+    results = [cross_validate(base.replace(compile=on), runs=tmp_path / str(on)) for on in (False, True)]
     assert "compiling took" in capsys.readouterr().err
-    losses = [[row["train_loss"] for row in run.results[0].history] for run in found]
+    losses = [[row["train_loss"] for row in run.results[0].history] for run in results]
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
-    content = torch.load(found[1].results[0].checkpoint, weights_only=True)
+    content = torch.load(results[1].results[0].checkpoint, weights_only=True)
     assert set(content["model"]) == set(build("small_cnn", 2, 32).state_dict())

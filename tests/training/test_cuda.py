@@ -35,12 +35,12 @@ from harness import Experiment, cross_validate
 precision, data = sys.argv[1:]
 values = dict(data=data, model="small_cnn", weights=None, image_size=32, folds=0, epochs=2, batch_size=8, trackers=())
 def run(**fields):
-    found = cross_validate(Experiment(precision=precision, **values, **fields), runs=tempfile.mkdtemp())
-    return [row["valid_loss"] for row in found.results[0].history]
+    result = cross_validate(Experiment(precision=precision, **values, **fields), runs=tempfile.mkdtemp())
+    return [row["valid_loss"] for row in result.results[0].history]
 near = 1e-4 if precision == "fp32" else 2e-2
 for fields in ({"freeze": "blocks.block2"}, {"freeze": True, "augment": "flip", "views": 2}):
-    kept, live = run(**fields), run(cache=False, **fields)
-    assert all(abs(a - b) < near for a, b in zip(kept, live)), (kept, live)
+    cached, live = run(**fields), run(cache=False, **fields)
+    assert all(abs(a - b) < near for a, b in zip(cached, live)), (cached, live)
 for fields in ({}, {"augment": "standard"}, {"augment": "standard", "workers": 0}):
     assert len(run(**fields)) == 2
 """

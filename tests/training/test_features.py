@@ -60,8 +60,8 @@ def run(own_cache: Path, body: Path, scenery: Path, tmp_path: Path) -> Callable[
     return run_small
 
 
-def numbers(found: CrossValidation) -> list[dict[str, float]]:
-    return [{k: v for k, v in row.items() if "seconds" not in k} for r in found.results for row in r.history]
+def numbers(result: CrossValidation) -> list[dict[str, float]]:
+    return [{k: v for k, v in row.items() if "seconds" not in k} for r in result.results for row in r.history]
 
 
 def computed(err: str) -> list[int]:
@@ -84,15 +84,15 @@ def test_features_give_the_results_of_images(
     run: Callable[..., CrossValidation], fields: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     precision = fields.get("precision", "fp32")
-    kept = run(**fields)
+    cached = run(**fields)
     assert computed(capsys.readouterr().err) != []
     live = run(cache=False, **fields)
     assert computed(capsys.readouterr().err) == []
-    for ours, theirs in zip(numbers(kept), numbers(live), strict=True):
+    for ours, theirs in zip(numbers(cached), numbers(live), strict=True):
         assert ours == pytest.approx(theirs, abs=1e-5 if precision == "fp32" else 1e-2)
-    same = np.array_equal(kept.predictions.predicted, live.predictions.predicted)
+    same = np.array_equal(cached.predictions.predicted, live.predictions.predicted)
     assert same or precision == "bf16"
-    ours, theirs = kept.predictions.probabilities, live.predictions.probabilities
+    ours, theirs = cached.predictions.probabilities, live.predictions.probabilities
     assert ours == pytest.approx(theirs, abs=1e-5 if precision == "fp32" else 2e-2)
 
 
@@ -141,15 +141,15 @@ def test_what_is_saved_is_the_whole_model_and_predicts_the_same(
     run: Callable[..., CrossValidation], scenery: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Looks.seen.clear()
-    found = run(folds=0, freeze="blocks.block2", callbacks=[Looks()])
+    result = run(folds=0, freeze="blocks.block2", callbacks=[Looks()])
     assert Looks.seen == [(set(build("small_cnn", 2, 32).state_dict()), False)] * 2
     assert computed(capsys.readouterr().err) == [33]
-    path = found.results[0].checkpoint
+    path = result.results[0].checkpoint
     assert set(checkpoint.load(path)["model"]) == set(build("small_cnn", 2, 32).state_dict())
-    verdict = evaluate(load_model(path), path, scenery, runs=tmp_path / "tests", device="cpu", trackers=[])
-    again = dict(zip(verdict.predictions.paths, verdict.predictions.probabilities, strict=True))
-    assert len(found.predictions)
-    for path, shares in zip(found.predictions.paths, found.predictions.probabilities, strict=True):
+    evaluation = evaluate(load_model(path), path, scenery, runs=tmp_path / "tests", device="cpu", trackers=[])
+    again = dict(zip(evaluation.predictions.paths, evaluation.predictions.probabilities, strict=True))
+    assert len(result.predictions)
+    for path, shares in zip(result.predictions.paths, result.predictions.probabilities, strict=True):
         assert again[path] == pytest.approx(shares, abs=1e-6)
 
 
@@ -250,8 +250,8 @@ def viewing(classes: int) -> torch.nn.Module:
 
 def test_a_model_that_views_what_it_gets(run: Callable[..., CrossValidation]) -> None:
     fields: dict[str, Any] = {"model": viewing, "weights": None, "freeze": "body", "folds": 0}
-    kept, live = run(**fields), run(cache=False, **fields)
-    for ours, theirs in zip(numbers(kept), numbers(live), strict=True):
+    cached, live = run(**fields), run(cache=False, **fields)
+    for ours, theirs in zip(numbers(cached), numbers(live), strict=True):
         assert ours == pytest.approx(theirs, abs=1e-5)
 
 

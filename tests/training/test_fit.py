@@ -26,9 +26,9 @@ def test_workers_are_as_many_as_are_asked_for_or_as_augmentation_for_a_gpu_needs
     assert choose_workers(3, False, cpu) == Workers(3, 3)
     assert [choose_workers("auto", augmented, cpu) for augmented in (False, True)] == [Workers(0, 0)] * 2
     assert choose_workers("auto", False, cuda) == Workers(0, 0)
-    found = choose_workers("auto", True, cuda)
-    assert 1 <= found.training <= 16 or sys.platform != "linux"
-    assert found.validation == 0
+    workers = choose_workers("auto", True, cuda)
+    assert 1 <= workers.training <= 16 or sys.platform != "linux"
+    assert workers.validation == 0
 
 
 def test_a_fresh_model_is_a_function_of_the_seed_and_the_fold() -> None:
@@ -63,8 +63,8 @@ def trained(data: Path, runs: Path, **fields: Any) -> FoldResult:
 def test_train_uses_the_optimizer_that_the_experiment_names(
     field: str, value: Any, setting: tuple[str, Any], scenery: Path, tmp_path: Path
 ) -> None:
-    found = trained(scenery, tmp_path, **{field: value})
-    (group,) = checkpoint.load(found.checkpoint.with_name("fold1-last.pt"))["optimizer"]["param_groups"]
+    result = trained(scenery, tmp_path, **{field: value})
+    (group,) = checkpoint.load(result.checkpoint.with_name("fold1-last.pt"))["optimizer"]["param_groups"]
     assert group[setting[0]] == pytest.approx(setting[1])
 
 
@@ -97,9 +97,9 @@ def test_train_ends_after_patience(scenery: Path, tmp_path: Path) -> None:
         def on_epoch_end(self, state: State) -> None:
             state.history[-1]["valid_accuracy"] = 0.5
 
-    found = trained(scenery, tmp_path, epochs=9, patience=2, monitor="valid_accuracy", callbacks=[Same()])
-    assert (len(found.history), found.best_epoch) == (3, 1)
-    assert "has not improved for 2 epochs" in (found.stop_reason or "")
+    result = trained(scenery, tmp_path, epochs=9, patience=2, monitor="valid_accuracy", callbacks=[Same()])
+    assert (len(result.history), result.best_epoch) == (3, 1)
+    assert "has not improved for 2 epochs" in (result.stop_reason or "")
 
 
 def test_no_memory_left_says_which_batch_size_to_try(scenery: Path, tmp_path: Path) -> None:

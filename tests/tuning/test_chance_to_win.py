@@ -26,8 +26,8 @@ def simulated(seed: int, trials: int, folds: int, deviation: float, good: float)
     truth = np.where(rng.random(trials) < good, rng.uniform(0.90, 0.97, trials), rng.uniform(0.5, 0.95, trials))
     luck = rng.normal(size=(trials, folds)) * deviation
     thresholds = inverse(np.clip(truth[:, None] + luck, 0.4, 0.995))[:, np.arange(IMAGES) % folds]
-    found: np.ndarray = 0.8 * easy + 0.6 * rng.normal(size=(trials, IMAGES)) < thresholds
-    return found
+    right: np.ndarray = 0.8 * easy + 0.6 * rng.normal(size=(trials, IMAGES)) < thresholds
+    return right
 
 
 def winner(right: np.ndarray, folds: int) -> tuple[int, int]:
@@ -69,15 +69,15 @@ def test_the_winner_stays_and_a_good_part_of_the_folds_is_saved(
 
 def test_the_chance_is_what_it_says() -> None:
     """Among trials whose chance was said to be about so much, about so many win."""
-    said, won = [], []
+    chances, won = [], []
     for seed in range(400):
         right = simulated(seed, 2, 3, 0.005, 1.0).astype(float)
         difference = right[1] - right[0]
         seen = np.arange(IMAGES) % 3 == 0
-        said.append(chance_to_win(difference[seen], int((~seen).sum())))
+        chances.append(chance_to_win(difference[seen], int((~seen).sum())))
         won.append(difference.sum() > 0)
     for low, high in ((0, 0.2), (0.2, 0.5), (0.5, 0.8), (0.8, 1.0)):
-        chosen = [(s, w) for s, w in zip(said, won, strict=True) if low <= s <= high]
+        chosen = [(s, w) for s, w in zip(chances, won, strict=True) if low <= s <= high]
         expected, observed = (np.mean(column) for column in zip(*chosen, strict=True))
         assert abs(expected - observed) < 0.15, (low, high, expected, observed, len(chosen))
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 def database(tmp_path: Path) -> Iterator[str]:
     """The address of an empty database. PostgreSQL refuses to run as root: then it runs as `postgres`."""
     pytest.importorskip("psycopg", reason="psycopg is not installed: pip install harness[postgresql]")
-    programs = [Path(found).parent for found in [shutil.which("initdb")] if found]
+    programs = [Path(initdb).parent for initdb in [shutil.which("initdb")] if initdb]
     programs += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     if not programs or not (programs[0] / "postgres").exists():
         pytest.skip("PostgreSQL is not installed: apt install postgresql")

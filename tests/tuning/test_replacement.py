@@ -40,8 +40,8 @@ def claimed(study: Study, total: int = 4) -> Claim:
 
 def completed(study: Study, claim: Claim, value: float) -> None:
     right = np.arange(20) < 20 * value
-    kept = FoldScores(1, value, right, None, (value,), 1.0, 1.0, "fold1-best.pt")
-    study.note(claim.record, "fold1", kept.to_plain())
+    scores = FoldScores(1, value, right, None, (value,), 1.0, 1.0, "fold1-best.pt")
+    study.note(claim.record, "fold1", scores.to_plain())
     assert study.complete(claim.record, [value])
 
 
@@ -56,11 +56,11 @@ def an_ended_process() -> dict[str, Any]:
 
 
 def test_there_are_as_many_places_as_trials_and_the_first_is_as_written(study: Study) -> None:
-    for place in range(4):
+    for index in range(4):
         claim = claimed(study)
-        assert claim.index == place
-        assert claim.trial.params["a"] == 0.25 if place == 0 else claim.trial.params["a"] != 0.25
-        completed(study, claim, 0.5 + place / 10)
+        assert claim.index == index
+        assert claim.trial.params["a"] == 0.25 if index == 0 else claim.trial.params["a"] != 0.25
+        completed(study, claim, 0.5 + index / 10)
     assert study.claim(4, {}) is None
     best = study.best(study.trials())
     assert best is not None
@@ -133,21 +133,21 @@ def test_a_release_that_was_cut_off_is_made_whole(study: Study) -> None:
 
 
 def test_what_is_sampled_does_not_depend_on_how_often_it_was_cut_off(tmp_path: Path) -> None:
-    found = []
+    sampled = []
     for name, cut in (("whole", False), ("cut", True)):
         (tmp_path / name).mkdir()
         values = []
-        for place in range(14):  # also beyond the first ten, which are random
+        for index in range(14):  # also beyond the first ten, which are random
             study = new(tmp_path / name)
             claim = claimed(study, 14)
-            if cut and place % 2:
+            if cut and index % 2:
                 study.release(claim.record, "interrupted")
                 claim = claimed(study, 14)
             values.append(claim.trial.params["a"])
             completed(study, claim, 1 - abs(0.7 - values[-1]))
-        found.append(values)
-    assert found[0] == found[1]
-    assert len(set(found[0])) == 14
+        sampled.append(values)
+    assert sampled[0] == sampled[1]
+    assert len(set(sampled[0])) == 14
 
 
 def test_a_study_is_not_gone_on_with_by_another_experiment(study: Study, tmp_path: Path) -> None:

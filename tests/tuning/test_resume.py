@@ -57,7 +57,7 @@ def search(folder: Path, scenery: Path, kills: list[tuple[int, int]]) -> list[st
     return done.stdout.split()
 
 
-def found(folder: Path) -> list[dict[str, Any]]:
+def trials_of(folder: Path) -> list[dict[str, Any]]:
     """What counts of each trial."""
     record = json.loads((folder / "runs/tiny/study-tiny/study.json").read_text())
     names = ("trial", "state", "value", "accuracy", "n", "folds", "changes")
@@ -71,7 +71,7 @@ def test_a_study_that_is_killed_ten_times_is_the_same_study(scenery: Path, tmp_p
     kills = [(rng.randint(4, 32), rng.randint(0, 60)) for _ in range(10)]
     ends = search(tmp_path / "killed", scenery, kills)
     assert ends == [*["9"] * 10, "0"]
-    assert found(tmp_path / "killed") == found(tmp_path / "whole")
+    assert trials_of(tmp_path / "killed") == trials_of(tmp_path / "whole")
     storage = open_storage(str(tmp_path / "killed/optuna.journal"))
     states = [trial.state.name for trial in storage.get_all_trials(storage.get_study_id_from_name("tiny"))]
     assert {*states} <= {"COMPLETE", "PRUNED", "FAIL"}

@@ -10,7 +10,7 @@ from harness.errors import ExperimentError
 from harness.tuning.space import Space, default_space, described
 
 
-def asked(space: Space, **values: Any) -> dict[str, Any]:
+def changes_of(space: Space, **values: Any) -> dict[str, Any]:
     """What the space changes for a trial with those values."""
     return space.changes(optuna.trial.FixedTrial(values))
 
@@ -36,8 +36,8 @@ def test_without_a_space_there_are_three_parameters_that_hold_the_experiments_ow
 
 def test_a_space_of_ones_own_may_return_what_follows_from_its_parameters() -> None:
     space = Space(Experiment(), own)
-    assert asked(space, freeze=True, lr=0.01, epochs=4) == {"freeze": True, "lr": 0.01, "epochs": 4, "views": 2}
-    assert asked(space, freeze=False, lr=0.01, epochs=4)["views"] is None
+    assert changes_of(space, freeze=True, lr=0.01, epochs=4) == {"freeze": True, "lr": 0.01, "epochs": 4, "views": 2}
+    assert changes_of(space, freeze=False, lr=0.01, epochs=4)["views"] is None
     assert described(space.draw()[0]) == [
         "freeze: False, True",
         "lr: 0.0001 to 0.1 (log)",
@@ -48,7 +48,7 @@ def test_a_space_of_ones_own_may_return_what_follows_from_its_parameters() -> No
 def test_what_was_typed_is_held_and_asked_of_nobody() -> None:
     space = Space(Experiment().override({"lr": "0.02", "freeze": "true"}), own)
     assert set(space.draw()[0]) == {"epochs"}
-    assert asked(space, epochs=4) == {"epochs": 4, "views": 2}
+    assert changes_of(space, epochs=4) == {"epochs": 4, "views": 2}
 
 
 def test_the_experiment_as_written_tells_the_sampler_what_fits() -> None:
@@ -89,12 +89,12 @@ def test_whatever_the_space_makes_of_it_the_experiment_as_written_is_the_first_t
         chosen = models[trial.suggest_categorical("model", ["wide", "deep"])]
         return {"lr": trial.suggest_float("lr", 1e-3, 1e-1), "epochs": chosen if chosen > 0 else 1 / 0}
 
-    found = Space(Experiment(model="small_cnn", lr=0.01), space)
-    distributions = found.draw()[0]
+    search_space = Space(Experiment(model="small_cnn", lr=0.01), space)
+    distributions = search_space.draw()[0]
     study = optuna.create_study()
-    study.enqueue_trial(found.fitting(distributions))
+    study.enqueue_trial(search_space.fitting(distributions))
     trial = study.ask()
-    found.written(trial, distributions)
+    search_space.written(trial, distributions)
     assert trial.params == {"lr": 0.01}
     with pytest.raises(ExperimentError, match="asks its trial for nothing"):
         Space(Experiment(), lambda _: {}).draw()

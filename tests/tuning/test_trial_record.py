@@ -41,8 +41,8 @@ def test_losses_come_back_to_four_percent() -> None:
 
 def test_300000_images_fit_into_a_column_of_text_in_mysql() -> None:
     rng = np.random.default_rng(0)
-    kept = fold((rng.random(300_000) < 0.9).astype(int).tolist()).to_plain()
-    assert len(json.dumps(kept)) < 65_536
+    plain = fold((rng.random(300_000) < 0.9).astype(int).tolist()).to_plain()
+    assert len(json.dumps(plain)) < 65_536
 
 
 def test_folds_count_by_their_images() -> None:

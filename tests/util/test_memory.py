@@ -19,8 +19,8 @@ def faults():
 usual = faults()
 assert keep_freed_memory()
 faults()
-kept = faults()
-assert kept < usual / 10, (usual, kept)
+after = faults()
+assert after < usual / 10, (usual, after)
 """
 
 

@@ -50,13 +50,13 @@ def line_of(text: str) -> int:
     ],
 )
 def test_place_of_is_where_the_users_code_begins(function: object, line: str | None) -> None:
-    place = place_of(function)
-    assert place == ("" if line is None else f"tests/util/test_user_code.py:{line_of(line)}")
+    location = place_of(function)
+    assert location == ("" if line is None else f"tests/util/test_user_code.py:{line_of(line)}")
 
 
 def test_name_of_is_the_functions_or_the_classs() -> None:
-    found = [name_of(f) for f in (fails, functools.partial(fails), Net, nn.BCELoss(), lambda: 1, Net().forward)]
-    assert found == ["fails", "fails", "Net", "BCELoss", "<lambda>", "Net.forward"]
+    names = [name_of(f) for f in (fails, functools.partial(fails), Net, nn.BCELoss(), lambda: 1, Net().forward)]
+    assert names == ["fails", "fails", "Net", "BCELoss", "<lambda>", "Net.forward"]
 
 
 def test_is_users_tells_code_of_the_user_from_that_of_libraries() -> None:

@@ -62,7 +62,7 @@ def forget(project: Path, *names: str) -> None:
         shutil.rmtree(project / name)
 
 
-def assert_told(outcome: Outcome, code: int, *words: str) -> None:
+def assert_reported(outcome: Outcome, code: int, *words: str) -> None:
     """An error of three lines, and nothing else."""
     assert (outcome.code, outcome.out) == (code, ""), outcome.err
     assert len(outcome.error_lines) == len(outcome.err.splitlines()) == 3, outcome.err

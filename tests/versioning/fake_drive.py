@@ -54,7 +54,7 @@ class Drive:
     def __post_init__(self) -> None:
         self.files[self.folder] = {"id": self.folder, "title": "ours", "mimeType": FOLDER_TYPE, "parents": []}
 
-    def found(self, query: str) -> list[dict[str, Any]]:
+    def matching(self, query: str) -> list[dict[str, Any]]:
         parents = set(re.findall(r"'([^']+)' in parents", query))
         titles = set(re.findall(r"title\s*=\s*'([^']+)'", query))
         return [
@@ -87,8 +87,8 @@ def running() -> Iterator[Drive]:
         def log_message(self, *_: Any) -> None:
             pass
 
-        def answer(self, what: Any, status: int = 200, headers: dict[str, str] | None = None) -> None:
-            body = what if isinstance(what, bytes) else json.dumps(what).encode()
+        def answer(self, content: Any, status: int = 200, headers: dict[str, str] | None = None) -> None:
+            body = content if isinstance(content, bytes) else json.dumps(content).encode()
             self.send_response(status)
             for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
                 self.send_header(name, value)
@@ -107,7 +107,7 @@ def running() -> Iterator[Drive]:
             if where.path == "/drive/v2/about":
                 self.answer({"rootFolderId": "root"})
             elif where.path == "/drive/v2/files":
-                self.answer({"items": [] if drive.hidden else drive.found(asked.get("q", ""))})
+                self.answer({"items": [] if drive.hidden else drive.matching(asked.get("q", ""))})
             elif own in drive.contents and (asked.get("alt") == "media" or where.path.startswith("/content/")):
                 self.send_content(drive.contents[own])
             elif own in drive.files and not drive.hidden:

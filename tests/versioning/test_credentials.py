@@ -11,7 +11,7 @@ from harness.errors import RemoteError
 from harness.versioning.credentials import parsed
 from harness.versioning.remote import default_remote
 from tests.conftest import git
-from tests.versioning.conftest import Call, assert_told, forget
+from tests.versioning.conftest import Call, assert_reported, forget
 
 pytest.importorskip("dvc")
 ID = "1aTeamFolderOfOurs0000"
@@ -42,15 +42,15 @@ def test_the_folders_id_goes_to_git_and_the_path_of_the_key_stays_on_this_machin
 def test_the_path_of_the_key_is_kept_from_wherever_it_was_typed(project: Path, call: Call) -> None:
     (project.parent / "key.json").write_text(json.dumps(KEY))
     call("data", "remote", "gdrive", ID, "--service-account", "../key.json")
-    found = default_remote(project)
-    assert found is not None
-    assert found.key_file is not None
-    assert found.key_file.is_absolute()
-    assert found.key_file.resolve() == project.parent / "key.json"
+    remote = default_remote(project)
+    assert remote is not None
+    assert remote.key_file is not None
+    assert remote.key_file.is_absolute()
+    assert remote.key_file.resolve() == project.parent / "key.json"
     assert call("data", "remote", "gdrive", ID + "1").code == 0  # another folder, the same key
     again = default_remote(project)
     assert again is not None
-    assert (again.url, again.key_file) == (f"gdrive://{ID}1", found.key_file)
+    assert (again.url, again.key_file) == (f"gdrive://{ID}1", remote.key_file)
 
 
 NO_KEYS = {
@@ -74,7 +74,7 @@ def test_what_is_no_key_is_told_apart_and_never_quoted(project: Path, call: Call
     path = project.parent / "key.json"
     path.write_text(text)
     outcome = call("data", "remote", "gdrive", ID, "--service-account", path)
-    assert_told(outcome, 5, "key.json", why)
+    assert_reported(outcome, 5, "key.json", why)
     assert SECRET not in outcome.err
     assert not (project / ".dvc/config.local").exists()
     assert ID not in (project / ".dvc/config").read_text()
@@ -82,9 +82,11 @@ def test_what_is_no_key_is_told_apart_and_never_quoted(project: Path, call: Call
 
 def test_a_key_that_cannot_be_read_is_told(project: Path, call: Call) -> None:
     missing = project.parent / "nowhere.json"
-    assert_told(call("data", "remote", "gdrive", ID, "--service-account", missing), 5, "No such file", "nowhere.json")
+    assert_reported(
+        call("data", "remote", "gdrive", ID, "--service-account", missing), 5, "No such file", "nowhere.json"
+    )
     missing.write_bytes(b"\xff\xfe" + SECRET.encode("utf-16-le"))
-    assert_told(call("data", "remote", "gdrive", ID, "--service-account", missing), 5, "it is no text")
+    assert_reported(call("data", "remote", "gdrive", ID, "--service-account", missing), 5, "it is no text")
 
 
 def test_a_key_with_a_byte_order_mark_is_a_key(project: Path, call: Call) -> None:
@@ -107,8 +109,8 @@ def test_without_any_key_nobody_waits_for_a_browser(
     call("data", "track", "data")
     call("data", "remote", "gdrive", ID)
     forget(project, ".dvc/cache")  # else nothing would have to be fetched
-    assert_told(call("data", verb), 5, "there are no credentials for gdrive_remote", "--service-account FILE")
+    assert_reported(call("data", verb), 5, "there are no credentials for gdrive_remote", "--service-account FILE")
     monkeypatch.setenv("GDRIVE_CREDENTIALS_DATA", SECRET)
     outcome = call("data", verb)
-    assert_told(outcome, 5, "$GDRIVE_CREDENTIALS_DATA is no key")
+    assert_reported(outcome, 5, "$GDRIVE_CREDENTIALS_DATA is no key")
     assert SECRET not in outcome.err

@@ -19,8 +19,8 @@ HARNESS = [sys.executable, "-m", "harness"]
 
 @pytest.fixture
 def drive() -> Iterator[Drive]:
-    with running() as found:
-        yield found
+    with running() as fake_drive:
+        yield fake_drive
 
 
 @pytest.fixture
@@ -67,9 +67,9 @@ def test_a_key_in_a_file_does_the_same_and_only_its_path_is_kept_on_this_machine
 ) -> None:
     made = key(drive)
     (tmp_path / "key.json").write_text(json.dumps(made))
-    told = run(project, drive, "remote", "gdrive", drive.folder, "--service-account", str(tmp_path / "key.json"))
-    assert told.returncode == 0
-    assert made["client_email"] in told.stdout
+    configured = run(project, drive, "remote", "gdrive", drive.folder, "--service-account", str(tmp_path / "key.json"))
+    assert configured.returncode == 0
+    assert made["client_email"] in configured.stdout
     assert run(project, drive, "track", "data").returncode == 0
     pushed = run(project, drive, "push", "data")
     assert pushed.returncode == 0, pushed.stderr
@@ -83,7 +83,7 @@ def test_a_key_in_a_file_does_the_same_and_only_its_path_is_kept_on_this_machine
 
 
 @pytest.mark.parametrize(
-    ("trouble", "said"),
+    ("trouble", "message"),
     [
         ({"refuse": (403, "storageQuotaExceeded")}, "no storage of its own"),
         pytest.param({"refuse": (403, "insufficientFilePermissions")}, "may read the folder", marks=pytest.mark.slow),
@@ -93,7 +93,7 @@ def test_a_key_in_a_file_does_the_same_and_only_its_path_is_kept_on_this_machine
     ids=lambda value: "-".join(value) if isinstance(value, dict) else None,
 )
 def test_what_google_refuses_is_told_and_the_key_is_not(
-    project: Path, drive: Drive, trouble: dict[str, object], said: str
+    project: Path, drive: Drive, trouble: dict[str, object], message: str
 ) -> None:
     made = key(drive)
     for name, value in trouble.items():
@@ -102,13 +102,13 @@ def test_what_google_refuses_is_told_and_the_key_is_not(
     run(project, drive, "track", "data")
     failed = run(project, drive, "push", "--debug", secret=json.dumps(made))
     assert failed.returncode == 5
-    assert said in failed.stderr
+    assert message in failed.stderr
     assert_nowhere(made["private_key"].splitlines()[1], project, failed)
 
 
-def assert_nowhere(secret: str, project: Path, told: subprocess.CompletedProcess[str]) -> None:
+def assert_nowhere(secret: str, project: Path, process: subprocess.CompletedProcess[str]) -> None:
     """A line of the key is in no output and in no file of the project."""
-    assert secret not in told.stdout + told.stderr
+    assert secret not in process.stdout + process.stderr
     files = [path for path in project.rglob("*") if path.is_file()]
     assert files
     assert not [path for path in files if secret.encode() in path.read_bytes()]

@@ -11,7 +11,7 @@ import pytest
 from harness.versioning.problems import explained
 from harness.versioning.remote import default_remote
 from tests.conftest import git
-from tests.versioning.conftest import FILES, Call, assert_told, content_of, forget
+from tests.versioning.conftest import FILES, Call, assert_reported, content_of, forget
 
 pytest.importorskip("dvc")
 
@@ -34,9 +34,9 @@ def test_what_is_pushed_comes_back_to_the_byte(project: Path, call: Call) -> Non
 
 def test_git_keeps_the_tracking_file_and_not_the_data(stored: Path) -> None:
     git(stored, "add", "-A")
-    kept = git(stored, "ls-files").split()
-    assert {"data.dvc", ".gitignore", ".dvc/config"} <= set(kept)
-    assert not [name for name in kept if name.startswith(("data/", ".dvc/cache"))]
+    files = git(stored, "ls-files").split()
+    assert {"data.dvc", ".gitignore", ".dvc/config"} <= set(files)
+    assert not [name for name in files if name.startswith(("data/", ".dvc/cache"))]
 
 
 def test_a_clone_of_the_project_pulls_the_very_same(stored: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,16 +104,20 @@ def test_data_in_a_folder_below_are_sent_from_the_cache_as_well(stored: Path, ca
 
 def test_a_pull_replaces_no_file_that_was_changed_here(stored: Path, call: Call) -> None:
     (stored / "data/empty").write_bytes(b"precious")
-    assert_told(call("data", "pull"), 4, "files here would be lost", "harness data track")
+    assert_reported(call("data", "pull"), 4, "files here would be lost", "harness data track")
     assert (stored / "data/empty").read_bytes() == b"precious"
 
 
 def test_a_pull_of_what_the_remote_has_lost_is_told(stored: Path, call: Call) -> None:
     forget(stored)
     shutil.rmtree(stored.parent / "storage/files")
-    assert_told(call("data", "pull"), 5, "the remote storage has not all that data.dvc stands for", "harness data push")
+    assert_reported(
+        call("data", "pull"), 5, "the remote storage has not all that data.dvc stands for", "harness data push"
+    )
     shutil.rmtree(stored.parent / "storage")
-    assert_told(call("data", "pull"), 5, "the remote storage is not there", str(stored.parent / "storage"), "mount it")
+    assert_reported(
+        call("data", "pull"), 5, "the remote storage is not there", str(stored.parent / "storage"), "mount it"
+    )
 
 
 def test_a_hash_with_403_in_it_is_no_answer_of_a_server(stored: Path) -> None:
@@ -138,7 +142,7 @@ def test_without_a_remote_nothing_can_be_sent_or_fetched(project: Path, call: Ca
     call("data", "track", "data")
     assert "no remote" in call("data", "remote").out
     forget(project, ".dvc/cache")
-    assert_told(call("data", verb), 5, "no remote is set up", "harness data remote FOLDER")
+    assert_reported(call("data", verb), 5, "no remote is set up", "harness data remote FOLDER")
 
 
 def test_a_remote_whose_driver_is_not_installed(project: Path, call: Call) -> None:
@@ -146,9 +150,9 @@ def test_a_remote_whose_driver_is_not_installed(project: Path, call: Call) -> No
         pytest.skip("the driver is installed")
     assert call("data", "remote", "s3://ours/data").code == 0
     call("data", "track", "data")
-    assert_told(call("data", "push"), 5, "DVC has no driver for s3", 'pip install "dvc[s3]"')
+    assert_reported(call("data", "push"), 5, "DVC has no driver for s3", 'pip install "dvc[s3]"')
     forget(project)
-    assert_told(call("data", "pull"), 5, "DVC has no driver for s3")
+    assert_reported(call("data", "pull"), 5, "DVC has no driver for s3")
 
 
 def test_another_dvc_command_at_work_is_told(stored: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,11 +165,11 @@ def test_another_dvc_command_at_work_is_told(stored: Path, call: Call, monkeypat
         outcome = call("data", "pull")
     finally:
         lock.close()
-    assert_told(outcome, 5, "another DVC command is at work here", "once it has ended")
+    assert_reported(outcome, 5, "another DVC command is at work here", "once it has ended")
 
 
 def test_a_remote_folder_that_is_a_file_is_told(project: Path, call: Call) -> None:
     (project.parent / "storage").write_text("")
     call("data", "remote", project.parent / "storage")
     call("data", "track", "data")
-    assert_told(call("data", "push"), 5, "storage")
+    assert_reported(call("data", "push"), 5, "storage")

@@ -15,7 +15,7 @@ from harness.versioning.remote import PLACEHOLDER
 from harness.versioning.repo import missing_objects
 from harness.versioning.tracked import read_tracked
 from tests.conftest import git
-from tests.versioning.conftest import FILES, Call, assert_told, content_of, forget
+from tests.versioning.conftest import FILES, Call, assert_reported, content_of, forget
 
 pytest.importorskip("dvc")
 WAVES = md5_of(FILES["train/sea/a.bin"])
@@ -73,7 +73,9 @@ def test_a_pull_that_fails_leaves_what_lies_here_as_it_was(stored: Path, call: C
     forget(stored, ".dvc/cache")
     (stored / "data.dvc").write_text(second)
     outcome = call("data", "pull")
-    assert_told(outcome, 5, "the remote storage has not all that data.dvc stands for", "what lies here is as it was")
+    assert_reported(
+        outcome, 5, "the remote storage has not all that data.dvc stands for", "what lies here is as it was"
+    )
     assert content_of(stored / "data") == FILES
 
 
@@ -98,7 +100,7 @@ def test_a_damaged_object_in_the_remote_is_no_success(stored: Path, call: Call) 
     damage(stored.parent / "storage")
     forget(stored)
     outcome = call("data", "pull")
-    assert_told(outcome, 5, "storage")
+    assert_reported(outcome, 5, "storage")
     assert b"damaged" not in content_of(stored / "data").values()
 
 
@@ -140,7 +142,7 @@ def test_of_several_the_others_can_be_had_by_name(stored: Path, call: Call) -> N
     (stored / "photos/a").write_bytes(b"never pushed")
     assert call("data", "track", "photos").code == 0
     forget(stored, "data", "photos", ".dvc/cache")
-    assert_told(call("data", "pull"), 5, "photos.dvc", "harness data pull data.dvc for the others")
+    assert_reported(call("data", "pull"), 5, "photos.dvc", "harness data pull data.dvc for the others")
     assert call("data", "pull", "data.dvc").code == 0
     assert content_of(stored / "data") == FILES
 
@@ -149,7 +151,7 @@ def test_a_change_can_be_given_up(stored: Path, call: Call) -> None:
     (stored / "data/empty").write_bytes(b"a mistake")
     (stored / "data/new").write_bytes(b"another")
     refused = call("data", "pull")
-    assert_told(refused, 4, "data/empty", "data/new", "harness data pull --force gives them up")
+    assert_reported(refused, 4, "data/empty", "data/new", "harness data pull --force gives them up")
     assert call("data", "pull", "--force").code == 0
     assert content_of(stored / "data") == FILES
 
@@ -175,7 +177,7 @@ def test_a_damaged_object_in_the_cache_is_not_sent(stored: Path, call: Call) -> 
     shutil.rmtree(stored.parent / "storage")
     forget(stored, "data")
     damage(stored / ".dvc/cache")
-    assert_told(call("data", "push"), 4, "data cannot be sent")
+    assert_reported(call("data", "push"), 4, "data cannot be sent")
     assert not (stored.parent / "storage/files").exists()
 
 
@@ -193,6 +195,6 @@ def test_where_the_data_differ_it_is_told_that_the_tracked_version_is_sent(store
 def test_what_cannot_be_tracked_is_told(stored: Path, call: Call, tmp_path: Path) -> None:
     (stored / "notes").write_text("of git's")
     git(stored, "add", "notes")
-    assert_told(call("data", "track", "notes"), 2, "git has it already")
+    assert_reported(call("data", "track", "notes"), 2, "git has it already")
     (tmp_path / "elsewhere").mkdir()
-    assert_told(call("data", "track", tmp_path / "elsewhere"), 2, "lies outside the project")
+    assert_reported(call("data", "track", tmp_path / "elsewhere"), 2, "lies outside the project")

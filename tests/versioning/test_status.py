@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.versioning.conftest import FILES, Call, assert_told, content_of, forget
+from tests.versioning.conftest import FILES, Call, assert_reported, content_of, forget
 
 pytest.importorskip("dvc")
 
@@ -20,8 +20,8 @@ def test_the_status_says_clean_differs_or_absent_and_what_to_type(stored: Path, 
     (stored / "data/empty").write_bytes(b"not now")
     differs = call("data", "status", "data").out
     assert "differs" in differs
-    kept = "harness data track data keeps it as a new version; harness data pull --force data gives it up"
-    assert f": 1 changed, 1 new: {kept}\n" in differs
+    fix = "harness data track data keeps it as a new version; harness data pull --force data gives it up"
+    assert f": 1 changed, 1 new: {fix}\n" in differs
     forget(stored, "data")
     absent = call("data", "status", "data/").out
     assert absent == f"data  absent   no files  data.dvc stands for {md5} (5 files): harness data ready data\n"
@@ -29,13 +29,13 @@ def test_the_status_says_clean_differs_or_absent_and_what_to_type(stored: Path, 
 
 def test_the_status_as_json(stored: Path, call: Call) -> None:
     clean = json.loads(call("data", "status", "--json").out)
-    (found,) = clean["tracked"]
-    assert found == {
+    (entry,) = clean["tracked"]
+    assert entry == {
         "path": "data",
         "file": "data.dvc",
         "status": "clean",
-        "tracked_md5": found["md5"],
-        "md5": found["md5"],
+        "tracked_md5": entry["md5"],
+        "md5": entry["md5"],
         "tracked_files": 5,
         "files": 5,
         "changes": None,
@@ -50,10 +50,10 @@ def test_the_status_as_json(stored: Path, call: Call) -> None:
 
 def test_a_path_that_is_not_tracked_is_told(stored: Path, call: Call) -> None:
     for verb in ("status", "push", "pull", "ready"):
-        assert_told(call("data", verb, "nothing"), 2, "nothing is not tracked", "harness data track nothing")
-    assert_told(call("data", "track", "nothing"), 2, "nothing is not there")
+        assert_reported(call("data", verb, "nothing"), 2, "nothing is not tracked", "harness data track nothing")
+    assert_reported(call("data", "track", "nothing"), 2, "nothing is not there")
     (stored / "data.dvc").unlink()
-    assert_told(call("data", "status"), 2, "nothing is tracked here")
+    assert_reported(call("data", "status"), 2, "nothing is tracked here")
 
 
 def test_data_that_are_as_they_should_be_are_ready(stored: Path, call: Call) -> None:
@@ -65,10 +65,10 @@ def test_data_that_are_as_they_should_be_are_ready(stored: Path, call: Call) -> 
     assert call("data", "ready", "--md5", md5).code == 0
 
 
-@pytest.mark.parametrize("place", ["data.dvc", "data/new.json", ".", ""])
-def test_a_receipt_takes_nobodys_place(stored: Path, call: Call, place: str) -> None:
+@pytest.mark.parametrize("receipt", ["data.dvc", "data/new.json", ".", ""])
+def test_a_receipt_takes_nobodys_place(stored: Path, call: Call, receipt: str) -> None:
     before = (stored / "data.dvc").read_bytes()
-    assert_told(call("data", "ready", "data", "--receipt", place), 2, "is no place for a receipt")
+    assert_reported(call("data", "ready", "data", "--receipt", receipt), 2, "is no place for a receipt")
     assert (stored / "data.dvc").read_bytes() == before
     assert content_of(stored / "data") == FILES
 
@@ -83,19 +83,19 @@ def test_data_that_are_absent_are_pulled_to_be_ready(stored: Path, call: Call) -
 def test_data_that_differ_are_not_ready_and_are_left_alone(stored: Path, call: Call) -> None:
     (stored / "data/empty").write_bytes(b"precious")
     outcome = call("data", "ready", "--receipt", "receipt.json")
-    assert_told(outcome, 4, "data is not what data.dvc says", "1 changed", "harness data status data")
+    assert_reported(outcome, 4, "data is not what data.dvc says", "1 changed", "harness data status data")
     assert (stored / "data/empty").read_bytes() == b"precious"
     assert not (stored / "receipt.json").exists()
 
 
 def test_another_version_than_the_wanted_one_is_not_ready(stored: Path, call: Call) -> None:
-    assert_told(call("data", "ready", "--md5", "0.dir"), 4, "data.dvc stands for another version", "and not 0.dir")
+    assert_reported(call("data", "ready", "--md5", "0.dir"), 4, "data.dvc stands for another version", "and not 0.dir")
 
 
 def test_absent_data_without_a_remote_are_not_ready(project: Path, call: Call) -> None:
     call("data", "track", "data")
     forget(project)
-    assert_told(call("data", "ready"), 5, "no remote is set up")
+    assert_reported(call("data", "ready"), 5, "no remote is set up")
 
 
 def test_absent_demo_data_are_drawn_and_need_no_remote(

@@ -30,23 +30,23 @@ def run(data: Path, runs: Path, **fields: Any) -> CrossValidation:
     return cross_validate(experiment, runs=runs)
 
 
-def record(found: CrossValidation) -> dict[str, Any]:
-    return dict(json.loads((found.run_dir / "run.json").read_text()))
+def record(result: CrossValidation) -> dict[str, Any]:
+    return dict(json.loads((result.run_dir / "run.json").read_text()))
 
 
-def table(found: CrossValidation) -> list[dict[str, str]]:
-    with (found.run_dir / "predictions.csv").open(newline="") as file:
+def table(result: CrossValidation) -> list[dict[str, str]]:
+    with (result.run_dir / "predictions.csv").open(newline="") as file:
         return list(csv.DictReader(file))
 
 
 def test_one_run_holds_its_folds_and_its_folder_says_all(scenery: Path, tmp_path: Path) -> None:
-    found = run(scenery, tmp_path, epochs=6, augment="flip")
-    assert found.accuracy.value > 0.8  # it learns
-    assert found.run_dir.parent == tmp_path / "x"
-    written = record(found)
+    result = run(scenery, tmp_path, epochs=6, augment="flip")
+    assert result.accuracy.value > 0.8  # it learns
+    assert result.run_dir.parent == tmp_path / "x"
+    written = record(result)
     assert written["status"] == "finished"
-    assert written["accuracy"] == found.accuracy.value
-    assert written["interval"] == list(found.accuracy.interval)
+    assert written["accuracy"] == result.accuracy.value
+    assert written["interval"] == list(result.accuracy.interval)
     assert written["n"] == 33
     assert written["data"]["classes"] == {"forest": 15, "sea": 18}
     assert written["data"]["digest"].endswith(".dir")
@@ -55,36 +55,36 @@ def test_one_run_holds_its_folds_and_its_folder_says_all(scenery: Path, tmp_path
     assert written["versions"]["torch"]
     assert written["baseline"] == 18 / 33
     assert len(written["folds"]) == 3
-    rows = table(found)
+    rows = table(result)
     assert sorted(row["path"] for row in rows) == sorted(list_images(scenery).paths)
-    assert sum(row["label"] == row["predicted"] for row in rows) == found.accuracy.right
+    assert sum(row["label"] == row["predicted"] for row in rows) == result.accuracy.right
     assert {row["fold"] for row in rows} == {"1", "2", "3"}
-    lines = [json.loads(line) for line in (found.run_dir / "metrics.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (result.run_dir / "metrics.jsonl").read_text().splitlines()]
     assert [(line["fold"], line["epoch"]) for line in lines] == [(f, e) for f in (1, 2, 3) for e in range(1, 7)]
-    names = [path.name for path in sorted((found.run_dir / "checkpoints").iterdir())]
+    names = [path.name for path in sorted((result.run_dir / "checkpoints").iterdir())]
     assert names == [f"fold{fold}-{kind}.pt" for fold in (1, 2, 3) for kind in ("best", "last")]
 
 
 def test_the_numbers_reported_are_those_of_the_saved_weights(scenery: Path, tmp_path: Path) -> None:
-    found = run(scenery, tmp_path, precision="bf16")
-    for result in found.results:
-        saved = checkpoint.load(result.checkpoint)
-        assert saved["epoch"] == result.best_epoch
-        best = max(row["valid_accuracy"] for row in result.history)
-        assert result.accuracy.value == best == saved["metrics"]["valid_accuracy"]
+    result = run(scenery, tmp_path, precision="bf16")
+    for fold in result.results:
+        saved = checkpoint.load(fold.checkpoint)
+        assert saved["epoch"] == fold.best_epoch
+        best = max(row["valid_accuracy"] for row in fold.history)
+        assert fold.accuracy.value == best == saved["metrics"]["valid_accuracy"]
         assert saved["classes"] == ["forest", "sea"]
         images = list_images(scenery, saved["classes"])
         size = saved["transform"]["image_size"]
         model = build(saved["architecture"], len(saved["classes"]), size)
         model.load_state_dict(saved["model"])
-        indices = [images.paths.index(path) for path in result.predictions.paths]
+        indices = [images.paths.index(path) for path in fold.predictions.paths]
         pixels = check_images(images, size).pixels
         assert pixels is not None
         source = ImageSource(pixels, Transform(**saved["transform"]))
         batches = Batches(source, images.labels, EpochSampler(indices, 8, 0, shuffle=False))
         trainer = Trainer(device="cpu", precision="bf16", channels_last=True)
         again = trainer.predict(model, batches).double().softmax(1)
-        assert torch.equal(again, torch.from_numpy(result.predictions.probabilities))
+        assert torch.equal(again, torch.from_numpy(fold.predictions.probabilities))
 
 
 def test_the_same_command_gives_the_same_numbers_whatever_the_workers(scenery: Path, tmp_path: Path) -> None:
@@ -128,12 +128,12 @@ def test_a_fold_by_itself_gives_what_it_gives_among_the_others(scenery: Path, tm
 def test_weights_that_were_trained_on_the_same_images_are_told(scenery: Path, tmp_path: Path) -> None:
     from harness.workflows.make_plan import LEAK, make_plan
 
-    found = run(scenery, tmp_path)
-    again = found.experiment.replace(weights=str(found.results[0].checkpoint))
+    result = run(scenery, tmp_path)
+    again = result.experiment.replace(weights=str(result.results[0].checkpoint))
     plan = make_plan(again)
     assert LEAK in plan.notes
     assert "head included" in plan.model.weights_note
-    assert LEAK not in make_plan(found.experiment).notes
+    assert LEAK not in make_plan(result.experiment).notes
 
 
 class Counting(torch.nn.Module):
@@ -181,9 +181,9 @@ def test_a_strange_reason_to_stop_is_a_text(scenery: Path, tmp_path: Path) -> No
 
 
 def test_a_hold_out(scenery: Path, tmp_path: Path) -> None:
-    found = run(scenery, tmp_path, folds=0)
-    assert len(found.results) == 1
-    assert found.accuracy.n == 7
+    result = run(scenery, tmp_path, folds=0)
+    assert len(result.results) == 1
+    assert result.accuracy.n == 7
 
 
 class Fails(Callback):
@@ -234,18 +234,18 @@ def test_what_a_callback_of_the_experiment_adds_to_the_history_is_logged(scenery
         def on_epoch_end(self, state: State) -> None:
             state.history[-1]["mine"] = 10.0 * state.epoch
 
-    found = run(scenery, tmp_path, callbacks=[Adds()], epochs=2, folds=0)
-    lines = [json.loads(line) for line in (found.run_dir / "metrics.jsonl").read_text().splitlines()]
+    result = run(scenery, tmp_path, callbacks=[Adds()], epochs=2, folds=0)
+    lines = [json.loads(line) for line in (result.run_dir / "metrics.jsonl").read_text().splitlines()]
     assert [line["mine"] for line in lines] == [10.0, 20.0]
 
 
 def test_folds_of_unequal_size_count_by_their_images(scenery: Path, tmp_path: Path) -> None:
-    found = run(scenery, tmp_path, folds=2, epochs=1)
-    sizes = [result.accuracy.n for result in found.results]
+    result = run(scenery, tmp_path, folds=2, epochs=1)
+    sizes = [fold.accuracy.n for fold in result.results]
     assert sorted(sizes) == [16, 17]
-    losses = [result.loss for result in found.results]
-    assert found.to_dict()["loss"] == pytest.approx(sum(map(operator.mul, losses, sizes)) / 33, rel=1e-9)
-    assert found.to_dict()["loss"] != pytest.approx(sum(losses) / 2, rel=1e-9)
+    losses = [fold.loss for fold in result.results]
+    assert result.to_dict()["loss"] == pytest.approx(sum(map(operator.mul, losses, sizes)) / 33, rel=1e-9)
+    assert result.to_dict()["loss"] != pytest.approx(sum(losses) / 2, rel=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -261,9 +261,9 @@ def test_folds_of_unequal_size_count_by_their_images(scenery: Path, tmp_path: Pa
     ],
 )
 def test_each_part_may_be_named_or_be_a_function(fields: dict[str, Any], scenery: Path, tmp_path: Path) -> None:
-    found = run(scenery, tmp_path, **{"folds": 0, "epochs": 2, **fields})
-    assert found.accuracy.n == 7
-    assert record(found)["status"] == "finished"
+    result = run(scenery, tmp_path, **{"folds": 0, "epochs": 2, **fields})
+    assert result.accuracy.n == 7
+    assert record(result)["status"] == "finished"
 
 
 def test_frozen_weights_of_a_run_are_those_it_started_from(scenes: Path, scenes_weights: Path, tmp_path: Path) -> None:
@@ -273,7 +273,7 @@ def test_frozen_weights_of_a_run_are_those_it_started_from(scenes: Path, scenes_
         (tmp_path / "few" / name).mkdir()
         for path in sorted((scenes / "train" / name).iterdir())[:20]:
             (tmp_path / "few" / name / path.name).write_bytes(path.read_bytes())
-    found = run(tmp_path / "few", tmp_path, image_size=64, **{**fields, "batch_size": 16})
+    result = run(tmp_path / "few", tmp_path, image_size=64, **{**fields, "batch_size": 16})
     start = torch.load(scenes_weights, weights_only=True)
-    saved = checkpoint.load(found.results[0].checkpoint)["model"]
+    saved = checkpoint.load(result.results[0].checkpoint)["model"]
     assert all(torch.equal(saved[name], start[name]) for name in saved if not name.startswith("fc."))

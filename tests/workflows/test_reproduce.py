@@ -40,10 +40,10 @@ def run(project: Path, trained: Path) -> RunFolder:
 def test_the_same_comes_out_to_the_bit(run: RunFolder, call: Callable[..., Outcome]) -> None:
     outcome = call("reproduce", run.id, "--json")
     assert outcome.code == 0
-    said = json.loads(outcome.out)
-    assert (said["outcome"], said["changed"]) == (IDENTICAL, 0)
-    assert [each["what"] for each in said["differs"]] == ["code"]  # without git nobody knows
-    again = RunFolder.open(Path(said["again"]))
+    output = json.loads(outcome.out)
+    assert (output["outcome"], output["changed"]) == (IDENTICAL, 0)
+    assert [each["what"] for each in output["differs"]] == ["code"]  # without git nobody knows
+    again = RunFolder.open(Path(output["again"]))
     assert again.record.reproduces == run.id
     assert again.record.experiment == run.record.experiment
     assert again.predictions() == run.predictions()
@@ -52,11 +52,11 @@ def test_the_same_comes_out_to_the_bit(run: RunFolder, call: Callable[..., Outco
 def test_what_is_not_as_it_was_is_told_with_the_way_back(run: RunFolder, call: Callable[..., Outcome]) -> None:
     versions = {**run.record.versions, "torch": "1.0"}
     run.update(versions=versions, device="cuda", git=GitRecord("a" * 40, True), machine={"cores": 99})
-    found = {each.what: each for each in differences(run, planned(run))}
-    assert found["torch"].then == "1.0"
-    assert found["torch"].fix == "pip install torch==1.0"
-    assert (found["device"].then, found["device"].now) == ("cuda", "cpu")
-    assert found["cores"].then == "99"
+    changes = {each.what: each for each in differences(run, planned(run))}
+    assert changes["torch"].then == "1.0"
+    assert changes["torch"].fix == "pip install torch==1.0"
+    assert (changes["device"].then, changes["device"].now) == ("cuda", "cpu")
+    assert changes["cores"].then == "99"
     outcome = call("reproduce", run.id, "--dry-run")
     assert outcome.code == 0
     assert "git checkout aaaaaaaaaa" in outcome.out
@@ -65,13 +65,13 @@ def test_what_is_not_as_it_was_is_told_with_the_way_back(run: RunFolder, call: C
 
 def test_another_file_of_weights_is_told(run: RunFolder, call: Callable[..., Outcome], project: Path) -> None:
     shutil.copy(run.path / "checkpoints/fold1-best.pt", project / "weights.pt")
-    found = json.loads(call("run", "tiny", "-s", "weights=weights.pt", "--json").out)
-    after = RunFolder.open(Path(found["run_dir"]))
+    output = json.loads(call("run", "tiny", "-s", "weights=weights.pt", "--json").out)
+    after = RunFolder.open(Path(output["run_dir"]))
     assert "weights" not in {each.what for each in differences(after, planned(after))}
     shutil.copy(run.path / "checkpoints/fold2-best.pt", project / "weights.pt")
-    told = {each.what: each for each in differences(after, planned(after))}["weights"]
-    assert told.then == file_md5(run.path / "checkpoints/fold1-best.pt")
-    assert told.now == file_md5(project / "weights.pt")
+    change = {each.what: each for each in differences(after, planned(after))}["weights"]
+    assert change.then == file_md5(run.path / "checkpoints/fold1-best.pt")
+    assert change.now == file_md5(project / "weights.pt")
 
 
 def test_the_copy_of_the_experiment_counts_and_not_what_became_of_its_file(run: RunFolder, project: Path) -> None:
@@ -87,8 +87,8 @@ def test_other_images_end_it_before_anything_is_trained(run: RunFolder, project:
 
 
 def test_of_one_fold_one_fold(project: Path, call: Callable[..., Outcome]) -> None:
-    found = json.loads(call("run", "tiny", "--fold", "2", "--json").out)
-    assert list(planned(RunFolder.open(Path(found["run_dir"]))).splits) == [2]
+    output = json.loads(call("run", "tiny", "--fold", "2", "--json").out)
+    assert list(planned(RunFolder.open(Path(output["run_dir"]))).splits) == [2]
 
 
 def test_a_test_cannot_be_reproduced(run: RunFolder) -> None:

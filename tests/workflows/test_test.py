@@ -31,17 +31,17 @@ def unseen(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def verdict(tracked: Tracked, data: Path | None, runs: Path, **options: Any) -> Evaluation:
+def evaluate_run(tracked: Tracked, data: Path | None, runs: Path, **options: Any) -> Evaluation:
     path = find_checkpoint(str(tracked.run.path), runs)
     return evaluate(load_model(path), path, data, trackers=[], runs=runs, **options)
 
 
 def test_the_numbers_are_those_of_the_predictions(tracked: Tracked, unseen: Path, tmp_path: Path) -> None:
-    found = verdict(tracked, unseen, tmp_path)
-    rows = read_csv((found.run_dir / "predictions.csv").read_bytes())
+    evaluation = evaluate_run(tracked, unseen, tmp_path)
+    rows = read_csv((evaluation.run_dir / "predictions.csv").read_bytes())
     labels, predicted = ([rows.classes[i] for i in column] for column in (rows.labels, rows.predicted))
-    numbers = json.loads((found.run_dir / "metrics.json").read_text())
-    assert numbers == found.to_dict()
+    numbers = json.loads((evaluation.run_dir / "metrics.json").read_text())
+    assert numbers == evaluation.to_dict()
     assert numbers["n"] == 15
     assert numbers["accuracy"] == accuracy_score(labels, predicted)
     assert numbers["misclassification_rate"] == sum(a != b for a, b in zip(labels, predicted, strict=True)) / 15
@@ -49,18 +49,18 @@ def test_the_numbers_are_those_of_the_predictions(tracked: Tracked, unseen: Path
     assert numbers["confusion"]["counts"] == confusion_matrix(labels, predicted, labels=["forest", "sea"]).tolist()
     assert {name: score["support"] for name, score in numbers["per_class"].items()} == {"forest": 6, "sea": 9}
     assert numbers["interval"][0] < numbers["accuracy"] < numbers["interval"][1]
-    plots = {path.stem for path in (found.run_dir / "plots").iterdir()}
+    plots = {path.stem for path in (evaluation.run_dir / "plots").iterdir()}
     assert plots == {"confusion", "confusion_normalised", "precision_recall", "reliability", "errors"}
-    record = json.loads((found.run_dir / "run.json").read_text())
+    record = json.loads((evaluation.run_dir / "run.json").read_text())
     assert (record["kind"], record["status"], record["accuracy"]) == ("test", "finished", numbers["accuracy"])
 
 
 def test_the_model_says_what_it_said_in_training(tracked: Tracked, scenery: Path, tmp_path: Path) -> None:
     """On the images of its own fold's validation, the logits of the run itself."""
-    found = verdict(tracked, scenery, tmp_path)
+    evaluation = evaluate_run(tracked, scenery, tmp_path)
     best = tracked.run.best_fold()
     assert best is not None
-    ours = dict(zip(found.predictions.paths, found.predictions.probabilities, strict=True))
+    ours = dict(zip(evaluation.predictions.paths, evaluation.predictions.probabilities, strict=True))
     own = tracked.run.predictions().of_fold(best.fold)
     assert len(own) == best.n > 10
     for path, shares in zip(own.paths, own.probabilities, strict=True):
@@ -68,27 +68,27 @@ def test_the_model_says_what_it_said_in_training(tracked: Tracked, scenery: Path
 
 
 def test_the_loss_is_the_mean_cross_entropy(tracked: Tracked, unseen: Path, tmp_path: Path) -> None:
-    found = verdict(tracked, unseen, tmp_path)
-    logs = found.predictions.of_true_class
-    assert found.loss == pytest.approx(-torch.tensor(logs, dtype=torch.float64).log().mean().item())
+    evaluation = evaluate_run(tracked, unseen, tmp_path)
+    logs = evaluation.predictions.of_true_class
+    assert evaluation.loss == pytest.approx(-torch.tensor(logs, dtype=torch.float64).log().mean().item())
 
 
 def test_the_gate_is_the_experiments_or_what_is_asked_for(tracked: Tracked, unseen: Path, tmp_path: Path) -> None:
-    found = verdict(tracked, unseen, tmp_path)
-    assert found.min_accuracy == 0.7
-    exactly = verdict(tracked, unseen, tmp_path, min_accuracy=found.accuracy.value)
+    evaluation = evaluate_run(tracked, unseen, tmp_path)
+    assert evaluation.min_accuracy == 0.7
+    exactly = evaluate_run(tracked, unseen, tmp_path, min_accuracy=evaluation.accuracy.value)
     assert exactly.passed  # "at least"
-    above = verdict(tracked, unseen, tmp_path, min_accuracy=found.accuracy.value + 1e-9)
+    above = evaluate_run(tracked, unseen, tmp_path, min_accuracy=evaluation.accuracy.value + 1e-9)
     assert not above.passed
-    assert above.to_dict()["gate"] == {"passed": False, "min_accuracy": found.accuracy.value + 1e-9}
+    assert above.to_dict()["gate"] == {"passed": False, "min_accuracy": evaluation.accuracy.value + 1e-9}
 
 
 def test_images_that_were_trained_on_are_told(tracked: Tracked, unseen: Path, scenery: Path, tmp_path: Path) -> None:
-    assert verdict(tracked, unseen, tmp_path).notes == ()
-    assert "these are the very images" in verdict(tracked, scenery, tmp_path).notes[0]
+    assert evaluate_run(tracked, unseen, tmp_path).notes == ()
+    assert "these are the very images" in evaluate_run(tracked, scenery, tmp_path).notes[0]
     mixed = Path(shutil.copytree(unseen, tmp_path / "mixed"))
     shutil.copy(next((scenery / "sea").iterdir()), mixed / "sea/known.jpg")
-    assert verdict(tracked, mixed, tmp_path).notes == (
+    assert evaluate_run(tracked, mixed, tmp_path).notes == (
         "the model was trained on them: 1 of these images: sea/known.jpg",
     )
 
@@ -99,20 +99,20 @@ def test_a_class_that_is_missing_is_refused_unless_that_is_meant(
     half = Path(shutil.copytree(unseen, tmp_path / "half"))
     shutil.rmtree(half / "sea")
     with pytest.raises(DataError, match="sea"):
-        verdict(tracked, half, tmp_path)
-    found = verdict(tracked, half, tmp_path, allow_missing=True)
-    assert "no image of sea" in found.notes[0]
-    assert found.to_dict()["per_class"]["sea"]["recall"] is None
+        evaluate_run(tracked, half, tmp_path)
+    evaluation = evaluate_run(tracked, half, tmp_path, allow_missing=True)
+    assert "no image of sea" in evaluation.notes[0]
+    assert evaluation.to_dict()["per_class"]["sea"]["recall"] is None
 
 
 def test_an_image_that_cannot_be_decoded(tracked: Tracked, unseen: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(unseen, tmp_path / "copy"))
     (copy / "sea/0.png").write_bytes(b"")
     with pytest.raises(DataError, match="1 of 15 images"):
-        verdict(tracked, copy, tmp_path)
-    found = verdict(tracked, copy, tmp_path, skip_corrupt=True)
-    assert found.accuracy.n == 14
-    assert "sea/0.png" in found.notes[0]
+        evaluate_run(tracked, copy, tmp_path)
+    evaluation = evaluate_run(tracked, copy, tmp_path, skip_corrupt=True)
+    assert evaluation.accuracy.n == 14
+    assert "sea/0.png" in evaluation.notes[0]
 
 
 def test_a_class_of_which_no_image_is_left_is_missing(tracked: Tracked, unseen: Path, tmp_path: Path) -> None:
@@ -120,29 +120,29 @@ def test_a_class_of_which_no_image_is_left_is_missing(tracked: Tracked, unseen: 
     for path in (copy / "sea").iterdir():
         path.write_bytes(b"garbage")
     with pytest.raises(DataError, match="no images of sea"):
-        verdict(tracked, copy, tmp_path, skip_corrupt=True)
-    assert "no image of sea" in verdict(tracked, copy, tmp_path, skip_corrupt=True, allow_missing=True).notes[1]
+        evaluate_run(tracked, copy, tmp_path, skip_corrupt=True)
+    assert "no image of sea" in evaluate_run(tracked, copy, tmp_path, skip_corrupt=True, allow_missing=True).notes[1]
     for path in (copy / "forest").iterdir():
         path.write_bytes(b"garbage")
     with pytest.raises(DataError, match=r"no image of .* is left"):
-        verdict(tracked, copy, tmp_path, skip_corrupt=True, allow_missing=True)
+        evaluate_run(tracked, copy, tmp_path, skip_corrupt=True, allow_missing=True)
 
 
 def test_the_same_folder_each_time(tracked: Tracked, unseen: Path, tmp_path: Path) -> None:
     for _ in range(2):
-        assert verdict(tracked, unseen, tmp_path, out=tmp_path / "out").run_dir == tmp_path / "out"
+        assert evaluate_run(tracked, unseen, tmp_path, out=tmp_path / "out").run_dir == tmp_path / "out"
     assert json.loads((tmp_path / "out/metrics.json").read_text())["n"] == 15
 
 
 def test_nothing_is_written_over_a_run(tracked: Tracked, unseen: Path, tmp_path: Path) -> None:
     before = (tracked.run.path / "run.json").read_bytes()
     with pytest.raises(UsageError, match="is no place for a test"):
-        verdict(tracked, unseen, tmp_path, out=tracked.run.path)
+        evaluate_run(tracked, unseen, tmp_path, out=tracked.run.path)
     assert (tracked.run.path / "run.json").read_bytes() == before
 
 
 def test_what_has_no_model(tracked: Tracked, unseen: Path, tmp_path: Path) -> None:
-    test = verdict(tracked, unseen, tmp_path)
+    test = evaluate_run(tracked, unseen, tmp_path)
     with pytest.raises(UsageError, match="has no model to test"):
         find_checkpoint(str(test.run_dir), tmp_path)
     with pytest.raises(UsageError, match="is no run folder"):
@@ -158,10 +158,10 @@ def test_a_model_of_the_users_own_is_built_from_the_copy_beside_it(scenery: Path
     from harness.config.experiment_file import load
 
     experiment: Experiment = load(file)
-    found = cross_validate(experiment.replace(epochs=1), runs=tmp_path / "runs", source=file)
-    path = find_checkpoint(str(found.run_dir), tmp_path)
+    result = cross_validate(experiment.replace(epochs=1), runs=tmp_path / "runs", source=file)
+    path = find_checkpoint(str(result.run_dir), tmp_path)
     saved = load_model(path, function=model_function(path))
     assert evaluate(saved, path, unseen, runs=tmp_path, trackers=[]).accuracy.n == 15
-    (found.run_dir / "experiment.py").unlink()
+    (result.run_dir / "experiment.py").unlink()
     with pytest.raises(ModelError, match="cannot be built again"):
         load_model(path, function=model_function(path))
