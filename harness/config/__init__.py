@@ -1,4 +1,4 @@
 """What a person asks for: `Experiment`, its fields, and reading it from a file or a command line.
 
-What is derived from it (device, folds, batches) lies in `workflows/plan.py`.
+The decisions that follow from it (device, folds, batches) are the `Plan` of `training/`, made in `workflows/`.
 """

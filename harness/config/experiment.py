@@ -152,7 +152,7 @@ class Experiment:
 
     @property
     def tests_other_data(self) -> bool:
-        """Whether other images were typed to train on than `test_data`, which was not typed, belongs to."""
+        """Whether only `data` was typed, and not `test_data`: the two may not belong together."""
         return self.origin("data") == "command line" != self.origin("test_data")
 
     def to_dict(self) -> dict[str, Any]:

@@ -50,6 +50,14 @@ def choose_precision(asked: str, device: torch.device) -> Precision:
     return Precision(asked, "asked for")
 
 
+def precision_or_auto(asked: str, device: torch.device) -> Precision:
+    """The precision `asked` for if `device` can do it, else the one that it does well. For a model from elsewhere."""
+    try:
+        return choose_precision(asked, device)
+    except UsageError:
+        return _best(device)
+
+
 def _best(device: torch.device) -> Precision:
     if device.type == "cuda":
         if torch.cuda.is_bf16_supported(including_emulation=False):  # Ampere, 2020, and newer; AMD's

@@ -53,9 +53,9 @@ def head_name(model: nn.Module) -> str:
     return layers[-1]
 
 
-def supports_channels_last(model: nn.Module, image_size: int) -> bool:
-    """Whether a forward pass works on images in channels-last order: a user's model that calls `view` may fail."""
-    if not any(isinstance(module, nn.Conv2d) for module in model.modules()):
+def supports_channels_last(model: nn.Module, image_size: int, device: torch.device) -> bool:
+    """Whether images can be in channels-last order on `device`: a user's model that calls `view` may fail."""
+    if device.type == "mps" or not any(isinstance(module, nn.Conv2d) for module in model.modules()):
         return False
     try:
         _pass_blank(model, image_size, torch.channels_last)

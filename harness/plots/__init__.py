@@ -1,4 +1,4 @@
-"""Pictures of a run or a study: one file a picture, drawn without a screen, in colours that all can tell apart.
+"""Pictures of a run or a study: one file per subject, drawn without a screen, in colours that all can distinguish.
 
-Which pictures a run gets, and when, is in `trackers/` and `tuning/`.
+Which pictures a run gets, and when, is in `training/`, `trackers/` and `tuning/`.
 """

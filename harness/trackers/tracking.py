@@ -41,11 +41,6 @@ class Tracking:
                 self._board = TensorBoard(folder)
                 self._board.start()
 
-    @property
-    def processes(self) -> list[int]:
-        """The ids of those that it has started."""
-        return [] if self._follower is None else [self._follower.pid]
-
     def callback(self, log: EpochLog) -> Callback:
         """Shows each epoch that `log` has written. To come after it, and after `FirstBatch`."""
         return _EachEpoch(self, log)

@@ -1,4 +1,4 @@
-"""One fit: the model of a fold, its batches or features, its optimizer, and the callbacks around the loop.
+"""One fit: the `Plan` and its rehearsal; a fold's model, batches or features, optimizer, and callbacks around the loop.
 
 Which folds there are, and what becomes of their results, is in `workflows/`.
 """

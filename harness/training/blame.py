@@ -1,4 +1,4 @@
-"""Whose fault an error of a fit is: a function of the experiment's, which is named, or a defect of this package."""
+"""Decides whether the user's code failed in a fit, and then names the function, or this package did."""
 
 from __future__ import annotations
 

@@ -36,8 +36,8 @@ class BreakEven:
 def compile_model(model: nn.Module, trainer: Trainer, batch: tuple[Tensor, Tensor]) -> BreakEven:
     """Compiles `model` in place, its state dict and its weights unchanged, and times steps before and after.
 
-    Another size of batch, and validation, are compiled once more, when they first come. Raises TrainingError where it
-    cannot be compiled.
+    Torch compiles again at the first batch of another size and at the first validation. Raises TrainingError if it
+    cannot compile the model.
     """
     weights = copy.deepcopy(model.state_dict())
     trainer.move_model(model).train()

@@ -1,4 +1,4 @@
-"""Each fold gets its own copies of the loss and the callbacks, so that what they remember does not leak."""
+"""Checks before a run that the loss and the callbacks can be copied: each fold gets its own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.util.user_code import TRACEBACK, calling, frame_of, reason, title
 
 
 def copy_for_fold(part: str, value: Any) -> Any:
-    """A copy of a loss or a callback. Raises UserCodeError where it cannot be made."""
+    """A copy of a loss or a callback, as a fold makes one. Raises UserCodeError if it cannot be copied."""
     try:
         return copy.deepcopy(value)
     except (Exception, SystemExit) as error:

@@ -36,8 +36,8 @@ SHARE = 0.5  # of the cache's limit that one entry may take
 class Features:
     """What a frozen prefix makes of images; a `Source` of batches of it.
 
-    Rows are found by the MD5 of an image's file, or, of an augmented view, by that, its place in the listing, and the
-    view. Four-dimensional features are kept with their channels last.
+    The key of a row is the MD5 of the image's file. The key of an augmented view is the MD5, the image's index in the
+    listing and the view's number. Four-dimensional features are kept with their channels last.
     """
 
     random = False
@@ -62,7 +62,7 @@ class Features:
 
 
 class StillFrozen(Callback):
-    """Ends a fit on features in which somebody changes what the features were made by.
+    """Ends a fit if the frozen layers were changed after the features were computed.
 
     Raises TrainingError at the start or the end of an epoch.
     """
@@ -86,7 +86,7 @@ class StillFrozen(Callback):
         self.on_epoch_start(state)
 
     def _now(self, model: nn.Module) -> list[object]:
-        """Of each layer: whether it is in its place, who listens to it, and the versions of its weights."""
+        """For each layer: whether it is the same object, how many hooks it has, and the versions of its weights."""
         state: list[object] = []
         for name, layer in self._prefix.named_modules():
             if name and not any(True for _ in layer.children()):
@@ -214,7 +214,7 @@ def _identity(augment: str | Callable[..., object] | None) -> str | None:
 
 
 def _sample(augment: Augment, image_size: int) -> str:
-    """SHA-256 of what the augmentation makes of noise: it may depend on what no look at its code shows."""
+    """SHA-256 of augmented noise: the result may depend on more than the code, on global variables for example."""
     noise = torch.randint(0, 256, (3, image_size, image_size), generator=torch.Generator().manual_seed(0))
     sha256 = hashlib.sha256()
     for number in range(8):

@@ -102,7 +102,7 @@ def train(
         plan: Every decision of the run.
         fold: One of `plan.splits`.
         folder: Where checkpoints and the picture of the first batch go.
-        watchers: Callbacks that see each epoch after those of the experiment, before anything can end the fit.
+        watchers: Callbacks that run after those of the experiment and before those that can end the fit.
         ends: The last callbacks; by default a progress bar.
 
     Raises:

@@ -17,7 +17,9 @@ from harness.util.user_code import calling, returned
 
 
 def make_optimizer(experiment: Experiment, model: nn.Module) -> Optimizer:
-    """The experiment's optimizer over what of `model` is not frozen; a function is called as torch's classes are.
+    """The experiment's optimizer over the trainable parameters of `model`.
+
+    A user's function is called as torch's classes are: with the parameters, `lr=` and `weight_decay=`.
 
     Raises UserCodeError where that function fails, or returns no optimizer.
     """
@@ -39,7 +41,7 @@ def make_optimizer(experiment: Experiment, model: nn.Module) -> Optimizer:
 
 
 def make_scheduler(experiment: Experiment) -> tuple[Callable[[Optimizer, int], Any] | None, Literal["epoch", "batch"]]:
-    """(function of the optimizer and the number of steps, how often the scheduler steps); no function for none.
+    """Returns (maker, unit): `maker(optimizer, steps)` builds the scheduler, or is None; the unit is a step's.
 
     "plateau" divides the rate by 10 once the monitor has not improved for more than 2 epochs.
     """

@@ -25,7 +25,7 @@ from harness.training.optimizers import make_loss, make_optimizer, make_schedule
 from harness.training.warnings import output_notes
 from harness.util.user_code import calling, name_of, place_of, returned, title
 
-IMAGES = 8  # of the step; 2 are enough for a model that has a name, and the loss gets rows for a whole batch
+IMAGES = 8  # of the step; 2 for named models, whose outputs are repeated so that the loss sees a whole batch
 
 
 def rehearse(
@@ -159,7 +159,7 @@ def _inputs(experiment: Experiment, transform: Transform, trainer: Trainer, coun
     images = torch.randint(0, 256, (count, 3, size, size), dtype=torch.uint8)
     if callable(experiment.augment):
         augment = experiment.augment
-        with contextlib.suppress(Exception):  # it may count its calls
+        with contextlib.suppress(Exception):  # a copy, because it may be an object that counts its calls
             augment = copy.deepcopy(augment)
         for position in range(count):
             images[position] = augmented(augment, images[position], size)

@@ -66,7 +66,7 @@ def conclude_search(
 
 
 def _write_best(search: SearchPlan, study: Study, best: TrialRecord) -> None:
-    """`best.py`; none where its functions cannot be named, rather than one of another experiment."""
+    """Writes `best.py`, or none if a function cannot be named: the file would be another experiment."""
     try:
         search.folder.write("best.py", _best_text(search, study, best).encode())
     except (CannotBeWrittenError, HarnessError) as error:

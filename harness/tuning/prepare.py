@@ -29,7 +29,7 @@ from harness.workflows.make_plan import make_plan
 
 Begin = Literal["now", "elsewhere", "never"]
 METRICS = (ACCURACY, LOSS)
-NOT_SHARED = ("trackers", "workers", "cache", "test_data", "min_accuracy", "data", "weights")  # or told by content
+MAY_DIFFER = ("trackers", "workers", "cache", "test_data", "min_accuracy", "data", "weights")  # from process to process
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def prepare_search(
             raise
     directions = ["maximize" if rises(options.metric) else "minimize", *(["minimize"] if options.pareto else [])]
     study = Study(options.storage, options.study or experiment.name, directions, experiment.seed, begin != "never")
-    shared = {name: value for name, value in experiment.to_dict().items() if name not in NOT_SHARED}
+    shared = {name: value for name, value in experiment.to_dict().items() if name not in MAY_DIFFER}
     shared |= {"weights": Path(experiment.weights).name if experiment.weights else None}
     facts = {"experiment": shared, "data": plan.digest, "metric": options.metric}
     record = dataclasses.replace(record, name=study.name, id=study.agree(facts, distributions))

@@ -21,7 +21,7 @@ class TrialPruner:
 
     def __init__(self, search: SearchPlan, study: Study, plan: Plan) -> None:
         self.folds: list[FoldScores] = []  # of this trial
-        self._job = search
+        self._search = search
         self._plan = plan
         self._sizes = {fold: len(split.valid) for fold, split in plan.splits.items()}
         self._others = study.trials() if search.prunes else []
@@ -43,7 +43,7 @@ class TrialPruner:
 
     def callbacks(self, fold: int) -> list[Callback]:
         """Callbacks that may end a fold early, where an epoch takes long enough for that to matter."""
-        worth = self._best is not None and self._job.metric == ACCURACY and not self._plan.once
+        worth = self._best is not None and self._search.metric == ACCURACY and not self._plan.once
         return [_StopHopeless(self, fold)] if worth else []
 
     def epoch_ended(self, fold: int, state: State) -> None:
@@ -53,7 +53,7 @@ class TrialPruner:
         curves = [
             record.curve
             for other in self._others
-            if other.changes.get("epochs", self._job.experiment.epochs) == state.epochs
+            if other.changes.get("epochs", self._search.experiment.epochs) == state.epochs
             for record in other.folds
         ]
         accuracy = max(row["valid_accuracy"] for row in state.history)

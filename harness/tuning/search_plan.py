@@ -66,5 +66,5 @@ class SearchPlan:
 
 
 def scored_by_image(experiment: Experiment, metric: str) -> bool:
-    """Whether the metric is a mean over validation images of what is known of each."""
+    """Whether the metric is an average of one number per validation image."""
     return metric == ACCURACY or (metric == LOSS and experiment.loss == "cross_entropy")

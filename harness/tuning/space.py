@@ -15,7 +15,7 @@ from harness.config.fields import json_value
 from harness.errors import ExperimentError, HarnessError
 from harness.util.user_code import calling, returned, title
 
-SHARED = ("name", "data", "folds", "seed", "monitor", "trackers")  # by which trials could not be compared
+FIXED = ("name", "data", "folds", "seed", "monitor", "trackers")  # a trial may not change them
 DRAWS = 64  # before the first trial, to find what a space does wrong
 STRUCTURE = (
     *("model", "weights", "freeze", "augment", "views", "optimizer", "scheduler", "loss", "image_size", "cache"),
@@ -44,7 +44,7 @@ class Space:
             changes = self.function(_Asked(trial, self.held))
         if not isinstance(changes, dict):
             raise returned("search_space", self.function, changes, "a dict of fields and their values")
-        for name in SHARED:
+        for name in FIXED:
             if name in changes:
                 raise self._refused(
                     f"it changes {name}, so that trials could not be compared",
@@ -59,7 +59,7 @@ class Space:
         return changed
 
     def written(self, trial: Any, distributions: Mapping[str, Any]) -> None:
-        """Tells `trial`, to which `fitting` values were given, which of them the experiment as written has."""
+        """Calls the space for trial 0, so that Optuna records the experiment's own values as its parameters."""
         asked = _Written(trial, self.held, vars(self.experiment), self.fitting(distributions))
         with contextlib.suppress(Exception), quiet():  # what the space makes of values that it does not have
             self.function(asked)
@@ -115,7 +115,7 @@ class _Asked:
         return self._value("suggest_categorical", name, next(iter(choices)), choices)
 
     def _value(self, suggest: str, name: str, first: Any, *where: Any, **options: Any) -> Any:
-        """`first` is one that there is; it is not what a trial of Optuna's gives."""
+        """The value that is held, or Optuna's suggestion. `first` is any valid value; only `_Written` uses it."""
         return self._held[name] if name in self._held else getattr(self._trial, suggest)(name, *where, **options)
 
     def __getattr__(self, name: str) -> Any:
@@ -123,7 +123,7 @@ class _Asked:
 
 
 class _Written(_Asked):
-    """The same for the experiment as written: its own values, of which Optuna is told those that its space has."""
+    """Returns the experiment's own values. Those inside the space are also recorded in Optuna."""
 
     def __init__(self, trial: Any, held: Mapping[str, Any], written: Mapping[str, Any], fits: Mapping[str, Any]):
         super().__init__(trial, held)

@@ -52,7 +52,7 @@ def open_storage(address: str) -> optuna.storages.BaseStorage:
 
 
 def copied(address: str, study: str) -> optuna.storages.BaseStorage:
-    """A copy in memory of that study, or of none where it is not there: nothing is written where it lies.
+    """A copy of the study in memory, empty if there is no such study. The original is never written.
 
     Raises as `open_storage` does.
     """
@@ -102,7 +102,7 @@ def _has_studies(url: str) -> bool:
         tables = {*sqlalchemy.inspect(engine).get_table_names()}
     finally:
         engine.dispose()
-    file = url.startswith("sqlite")  # a server's database may have several owners, but for their versions' table
+    file = url.startswith("sqlite")  # a server's may hold other programs' tables, but not a second alembic_version
     if "studies" not in tables and ("alembic_version" in tables or (file and tables)):
         raise UsageError(
             f"{short_address(url)} is the database of another program",

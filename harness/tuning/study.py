@@ -56,7 +56,7 @@ class Study:
     """One study. Raises RemoteError where its storage does not answer."""
 
     def __init__(self, address: str, name: str, directions: Sequence[str], seed: int, create: bool = True) -> None:
-        """Without `create`, it is a copy in memory, empty where there is none: nothing is written where it lies."""
+        """Without `create`, works on a copy in memory, empty if there is no such study. The storage is not changed."""
         self.address = address
         self.name = name
         self._seed = seed
@@ -83,7 +83,7 @@ class Study:
 
     @property
     def as_optuna(self) -> optuna.Study:
-        """It as Optuna sees it, without what an earlier look remembered."""
+        """The study as a new Optuna object, without cached data."""
         return self._load(0)
 
     @property
@@ -92,9 +92,9 @@ class Study:
         return self.directions[0] == "maximize"
 
     def agree(self, facts: Mapping[str, Any], distributions: Mapping[str, Any]) -> str:
-        """What is to be the same for all its trials, said by whoever comes first. Raises UsageError where it is not.
+        """Stores the settings of the first process; a later process must have the same, else UsageError.
 
-        Returns the study's id: another one of the same name has another.
+        Returns the study's id. A study that is deleted and made again under the same name has a new one.
         """
         space = {name: str(distribution_to_json(distribution)) for name, distribution in distributions.items()}
         mine = json.loads(json.dumps({**facts, "space": space}))
@@ -153,7 +153,7 @@ class Study:
                 if mine.index and "fresh" in mine.attributes:  # another process has begun the study at the same moment
                     self._storage.set_trial_system_attr(self._id_of(mine), "fixed_params", {})
                 study = self._load(mine.index)
-                study.get_trials(deepcopy=False)  # Optuna's cache before a database knows no trial that it has not seen
+                study.get_trials(deepcopy=False)  # puts this trial into Optuna's cache before the database
                 # what `study.ask` does, but of this very trial
                 return Claim(optuna.Trial(study, self._id_of(mine)), mine)
 
@@ -187,7 +187,7 @@ class Study:
             claim.trial.report(value, step)
 
     def complete(self, record: TrialRecord, values: Sequence[float]) -> bool:
-        """Ends it. Like the other ways to end one: False where it has ended already, since it was taken for dead."""
+        """Ends it. As `prune` and `fail`, returns False if another process took it for dead and has ended it."""
         return self._end(record, TrialState.COMPLETE, values)
 
     def prune(self, record: TrialRecord, why: str) -> bool:

@@ -99,7 +99,7 @@ def _experiment(search: SearchPlan, claim: Claim) -> Experiment:
 
 
 def _folder(search: SearchPlan, plan: Plan, claim: Claim) -> RunFolder:
-    """The trial's run folder; with what its finished folds left, where it was cut off on this machine."""
+    """The trial's run folder. If the trial was interrupted on this machine, its finished folds are kept."""
     path = search.folder.trial(claim.index)
     assert search.folder.record.id is not None
     study = TrialOf(search.folder.record.name, search.folder.record.id, claim.index)

@@ -29,8 +29,8 @@ NOT_THE_TRIAL = (StorageError, DataError, RemoteError)  # what fails for every t
 def run_trials(search: SearchPlan, study: Study, deadline: Deadline, progress: Progress) -> None:
     """Works on the study until there is no trial left to take, or no time.
 
-    Ctrl-C once ends it after the fold, and raises Paused; twice, at once. Raises TrainingError after five failures in a
-    row, and what is no trial's fault; the trial that was cut off is free then for whoever comes next.
+    The first Ctrl-C ends it after the fold and raises Paused; the second ends it at once. Raises TrainingError after
+    five failures in a row, and errors that every trial would meet; the unfinished trial then goes back to the queue.
     """
     began = datetime.now().timestamp()
     written = search.space.fitting(search.distributions)
@@ -107,7 +107,7 @@ def _require_some_success(study: Study, since: float) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    """In one line, with where it arose if it has no name of ours."""
+    """The error in one line, with file and line unless it is a HarnessError."""
     if isinstance(error, HarnessError):
         return f"{error.what}: {error.why}"
     trace = error.__traceback__

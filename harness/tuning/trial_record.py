@@ -21,7 +21,7 @@ from harness.tuning.schemas import TrialAttributes, TrialFold
 from harness.util.schema import SchemaError, schema_of, validate
 
 ACCURACY, LOSS = "valid_accuracy", "valid_loss"  # the metrics that are known of each image
-SMALLEST, STEPS = -10, 16  # losses are kept as steps of a 16th of a power of two from 2**-10 up, to 4 % therefore
+SMALLEST, STEPS = -10, 16  # a loss is stored as one byte: its log2 in steps of 1/16, from 2**-10 (to 4 %)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ through one of these types where its file is read, and nowhere is it used before
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from datetime import datetime
@@ -164,15 +163,6 @@ def read_text(path: Path, most: int = LARGEST) -> str:
     if len(content) > most:
         raise SchemaError(f"it is larger than {most // 2**20} MB")
     return content.decode("utf-8")
-
-
-def read_json(kind: TypeAdapter[T], path: Path) -> T:
-    """The record at `path`. Raises OSError, and ValueError (SchemaError is one) where it has not that form."""
-    text = read_text(path)
-    try:
-        return validate(kind, json.loads(text))
-    except RecursionError:
-        raise SchemaError("it is nested too deep") from None
 
 
 def is_inside(path: Path, folder: Path) -> bool:

@@ -30,7 +30,7 @@ from harness.training.fit import FoldResult, train
 from harness.training.plan import Plan
 from harness.workflows.make_plan import make_plan
 
-NO_HISTORY = {"fold", "time", "step"}  # of a row of `metrics.jsonl`: what the log of epochs has added
+ADDED_BY_EPOCH_LOG = {"fold", "time", "step"}  # columns of `metrics.jsonl` that the history does not have
 
 
 @dataclass(frozen=True)
@@ -92,10 +92,10 @@ def cross_validate(
 ) -> CrossValidation:
     """Trains each fold of the plan, one after the other, and writes the run folder as it goes.
 
-    Whatever ends the run early, the folder says so, and keeps what the finished folds gave. `source` is the
-    experiment's file, of which the folder gets a copy: what is a function in it is in no checkpoint. `follower` is a
-    process for MLflow that was started while the plan was made. The run goes to the folder `out`, if one is given, in
-    the place of the run that is there; else to a new one.
+    Whatever ends the run early, the folder says so, and keeps what the finished folds gave. The folder gets a copy of
+    `source`, the experiment's file, because checkpoints do not contain the user's functions. `follower` is a process
+    for MLflow that was started while the plan was made. The run goes to the folder `out`, if one is given, in the place
+    of the run that is there; else to a new one.
     """
     plan = experiment if isinstance(experiment, Plan) else make_plan(experiment)
     folder = RunFolder.create(Path(runs), record_of(plan), out)
@@ -114,7 +114,7 @@ def fold_by_fold(
     tracking: Tracking,
     ends: Callable[[int], Sequence[Callback]] | None = None,
 ) -> Iterator[CrossValidation]:
-    """What was found so far, after each fold of the plan: trained now, or, where the folder holds it already, before.
+    """Yields the result so far after each fold. A fold that the folder holds already is not trained again.
 
     `ends` gives the callbacks that come last in a fold, by default a progress bar.
     """
@@ -146,7 +146,7 @@ def finished_folds(plan: Plan, folder: RunFolder) -> list[FoldResult]:
     for entry in folder.record.folds:
         own = predictions.of_fold(entry.fold)
         history = [
-            {name: value for name, value in row.items() if name not in NO_HISTORY}
+            {name: value for name, value in row.items() if name not in ADDED_BY_EPOCH_LOG}
             for row in rows
             if row["fold"] == entry.fold
         ]

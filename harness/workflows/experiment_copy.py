@@ -24,7 +24,7 @@ class UntrustedError(UsageError):
 def load_copy(copy: Path, trusted: bool = False) -> Experiment:
     """Runs the copy of an experiment's file, and returns its experiment.
 
-    In its place its original is run where that is still the same, since it may import what lies beside it. A copy can
+    If a file in `experiments/` has the same content, that file is run instead, so that its imports work. A copy can
     import what lies in `experiments/`, and nothing that came with it.
 
     Raises:
@@ -47,8 +47,10 @@ def may_run(copy: Path, trusted: bool = False) -> bool:
 
 
 def model_function(beside: Path, trusted: bool = False) -> Callable[[str], Callable[[int], Any]]:
-    """A finder of the function that made a model: in the copy of the experiment's file that lies beside the checkpoint
-    `beside`, as in `models/`, or in the run folder that holds it. Calling it raises UntrustedError as `load_copy` does.
+    """Returns a function that finds the user's model function by its name.
+
+    It looks for `experiment.py` next to the checkpoint `beside`, then one folder up. Raises UntrustedError as
+    `load_copy` does.
     """
 
     def find(named: str) -> Callable[[int], Any]:

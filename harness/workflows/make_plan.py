@@ -127,7 +127,7 @@ def _plan_model(
     reuses = base is not None and _same_weights(base.experiment, experiment)
     weights = base.model.weights if base is not None and reuses else start_weights(experiment)
     model, note = new_model(experiment, weights, images.classes, fold, check=True)
-    channels_last = device.type != "mps" and supports_channels_last(model, experiment.image_size)
+    channels_last = supports_channels_last(model, experiment.image_size, device)
     transform = Transform(experiment.image_size)
     if weights is not None:
         transform = Transform(experiment.image_size, weights.mean, weights.std)

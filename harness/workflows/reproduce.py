@@ -63,7 +63,7 @@ class Outcome:
 def planned(folder: RunFolder, device: str = "auto", trusted: bool = False) -> Plan:
     """The plan of the same run, here and now. Raises HarnessError where not all that it takes is at hand.
 
-    Of a run from elsewhere the experiment's file is run only if it is `trusted`; what is no function needs no file.
+    The file of a run from elsewhere is run only if it is `trusted`. It is not needed if no field is a function.
     """
     record = folder.record
     if folder.is_test:
@@ -169,7 +169,7 @@ def _experiment(folder: RunFolder, trusted: bool) -> Experiment:
 
 
 def _is_function(value: Any) -> bool:
-    """Whether that is how a record names a function, or a list of what is made by such."""
+    """Whether a recorded value is the name of a function, or a list with such a name in it."""
     if isinstance(value, list):
         return any(map(_is_function, value))
     return isinstance(value, str) and ":" in value

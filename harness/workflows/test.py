@@ -18,6 +18,7 @@ from harness.data.check import Check, check_images, copies_in, undecodable_error
 from harness.data.folders import Images, list_images, require_every_class
 from harness.data.loading import Batches, EpochSampler, ImageSource
 from harness.data.pixels import Pixels
+from harness.engine.precision import precision_or_auto
 from harness.engine.trainer import Trainer, choose_device
 from harness.errors import DataError, GateError, UsageError
 from harness.evaluation.accuracy import Accuracy
@@ -153,9 +154,7 @@ def evaluate(
     notes += [seen] if seen else []
     asked = str(model.experiment.get("precision", "auto"))
     chosen = choose_device(device)
-    if asked == "fp16" and chosen.type != "cuda":
-        asked = "auto"
-    trainer = Trainer(precision=asked, device=chosen)
+    trainer = Trainer(precision=precision_or_auto(asked, chosen), device=chosen)
     gate = model.experiment.get("min_accuracy", MIN_ACCURACY) if min_accuracy is None else min_accuracy
     record = dataclasses.replace(_record(model, checkpoint, images, check, trainer, notes), asked={"gate": gate})
     folder = RunFolder.create(runs, record, out)
@@ -233,7 +232,7 @@ def _also_trained_on(model: SavedModel, images: Images, check: Check) -> list[st
 def _predict(trainer: Trainer, model: SavedModel, pixels: Pixels) -> Predictions:
     """As the validation of a fold does: the same arithmetic, the same order of memory, no augmentation."""
     images, size = pixels.images, model.transform.image_size
-    trainer.channels_last = trainer.device.type != "mps" and supports_channels_last(model.model, size)
+    trainer.channels_last = supports_channels_last(model.model, size, trainer.device)
     if trainer.device.type == "cpu":
         keep_freed_memory()
     sampler = EpochSampler(range(len(images)), BATCH_SIZE, seed=0, shuffle=False)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from harness.errors import ModelError, UserCodeError
 from harness.models.build import architectures, build, head_name, supports_channels_last
 
+CPU = torch.device("cpu")
 HEADS = {
     "resnet18": "fc",
     "resnet50": "fc",
@@ -26,7 +27,7 @@ HEADS = {
 def test_the_head_is_replaced_whatever_it_is_called(name: str) -> None:
     model = build(name, classes=3, image_size=64)
     assert head_name(model) == HEADS[name]
-    assert supports_channels_last(model, 64)
+    assert supports_channels_last(model, 64, CPU)
     with torch.inference_mode():
         assert model.eval()(torch.zeros(2, 3, 64, 64)).shape == (2, 3)
 
@@ -61,8 +62,9 @@ def test_a_users_function() -> None:
     model = build(Flat, 4, 32)
     assert head_name(model) == "fc"
     assert model.training
-    assert not supports_channels_last(model, 32)
-    assert not supports_channels_last(nn.Linear(2, 2), 32)
+    assert not supports_channels_last(model, 32, CPU)
+    assert not supports_channels_last(nn.Linear(2, 2), 32, CPU)
+    assert not supports_channels_last(build("small_cnn", 2, 64), 64, torch.device("mps"))
 
 
 @pytest.mark.parametrize(

@@ -273,7 +273,7 @@ def test_features_of_another_torch_processor_decoder_or_order_in_memory_are_othe
         patch.setitem(DECODER, "pillow", "another version")
         assert count() == [33]
     with monkeypatch.context() as patch:
-        patch.setattr(planning, "supports_channels_last", lambda model, image_size: False)
+        patch.setattr(planning, "supports_channels_last", lambda model, image_size, device: False)
         assert count() == [33]
     assert count() == []
 
