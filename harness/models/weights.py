@@ -55,7 +55,7 @@ class Weights:
             ) from error
         if fits:
             return f"from {self.source}, head included"
-        return f"from {self.source}; {_head_misfit(theirs, len(classes))}, so {head} starts anew with {len(classes)}"
+        return f"from {self.source}; {_head_misfit(theirs, len(classes))}, so {head} starts from random weights"
 
 
 def imagenet_weights(architecture: str) -> Weights:

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -356,9 +355,11 @@ def test_workers_end_when_the_one_that_started_them_is_killed(project: Path, sce
         process.kill()
     for pid in owners():
         wait(lambda pid=pid: not Path(f"/proc/{pid}").exists() or _is_zombie(pid), 30)
-    time.sleep(0.1)
-    states = [trial.state for trial in Study(str(journal), "tiny", ["maximize"], 0).trials()]
-    assert "running" not in states  # each has freed its trial
+
+    def states() -> set[str]:
+        return {trial.state for trial in Study(str(journal), "tiny", ["maximize"], 0).trials()}
+
+    wait(lambda: "running" not in states(), 30)  # each frees its trial
 
 
 def _is_zombie(pid: int) -> bool:

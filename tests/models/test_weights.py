@@ -38,8 +38,8 @@ def same(one: nn.Module, other: nn.Module, but: str = "head.") -> bool:
 def test_a_head_that_does_not_fit_is_dropped_and_that_is_said(tmp_path: Path) -> None:
     source, model = small(4), small()
     own_head = model.state_dict()["head.weight"].clone()
-    said = load_weights(model, "small_cnn", saved(tmp_path / "w.pth", source.state_dict()), CLASSES)
-    assert "its head has 4 outputs, so head starts anew with 2" in said
+    note = load_weights(model, "small_cnn", saved(tmp_path / "w.pth", source.state_dict()), CLASSES)
+    assert "its head has 4 outputs, so head starts from random weights" in note
     assert same(source, model)
     assert torch.equal(model.state_dict()["head.weight"], own_head)
 
@@ -116,8 +116,8 @@ def imagenet_file(name: str, monkeypatch: pytest.MonkeyPatch, hub: Path) -> nn.M
 def test_imagenet_weights_are_read_by_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = imagenet_file("resnet18", monkeypatch, tmp_path)
     model = build("resnet18", 2, 64)
-    said = load_weights(model, "resnet18", "imagenet", CLASSES)
-    assert "its head has 1000 outputs, so fc starts anew with 2" in said
+    note = load_weights(model, "resnet18", "imagenet", CLASSES)
+    assert "its head has 1000 outputs, so fc starts from random weights" in note
     assert same(source, model, but="fc.")
 
 
