@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 import torch
 from torch import Tensor
 
-from harness.engine.contracts import require_scores
+from harness.engine.return_checks import require_scores
 from harness.errors import UsageError, nearest
 
 Metric = Callable[[Tensor, Tensor], Tensor]  # (logits, targets) -> one number per example, shape (B,)

@@ -28,9 +28,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from harness.engine.contracts import require_loss, require_tensor
 from harness.engine.metrics import Means, Metric, accuracy, require_metric
 from harness.engine.precision import Precision, choose_precision
+from harness.engine.return_checks import require_loss, require_tensor
 from harness.errors import UsageError, nearest
 
 log = logging.getLogger("harness")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from harness.engine.contracts import forward_name, require_tensor, when
+from harness.engine.return_checks import forward_name, require_tensor, when
 from harness.errors import UserCodeError
 from harness.util.user_code import calling, place_of, returned, title
 

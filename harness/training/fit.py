@@ -30,12 +30,12 @@ from harness.evaluation.predictions import Predictions
 from harness.runs.record_parts import FoldRecord
 from harness.runs.run_folder import RunFolder
 from harness.training.batches import FitBatches, fit_batches
-from harness.training.blame import blamed
-from harness.training.compiled import compile_model
+from harness.training.compile_model import compile_model
 from harness.training.first_batch import FirstBatch
 from harness.training.model import new_model
 from harness.training.optimizers import make_loss, make_optimizer, make_scheduler
 from harness.training.plan import Plan
+from harness.training.user_errors import blamed
 from harness.util.console import print_line
 from harness.util.memory import keep_freed_memory
 

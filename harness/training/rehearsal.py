@@ -16,13 +16,13 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from harness.config.experiment import Experiment
 from harness.data.transforms import Transform, augmented, seeded
-from harness.engine.contracts import forward_name
+from harness.engine.return_checks import forward_name
 from harness.engine.trainer import Trainer
 from harness.errors import ModelError, UserCodeError
 from harness.models.user_model import calling_forward, require_logits
-from harness.training.copies import copy_for_fold, require_callbacks
+from harness.training.copy_checks import copy_for_fold, require_callbacks
 from harness.training.optimizers import make_loss, make_optimizer, make_scheduler
-from harness.training.warnings import output_notes
+from harness.training.plan_notes import output_notes
 from harness.util.user_code import calling, name_of, place_of, returned, title
 
 IMAGES = 8  # of the step; 2 for named models, whose outputs are repeated so that the loss sees a whole batch

@@ -78,7 +78,7 @@ def _best_text(search: SearchPlan, study: Study, best: TrialRecord) -> str:
     text = f"the best of study {study.name}, trial {best.index} of {search.total}: {best.accuracy}"
     used = best.attributes.get("threads")
     threads = used if best.attributes.get("device") == "cpu" and used != torch.get_num_threads() else None
-    return best_file(search.file, experiment_of(search, best), text, best.frozen.params, threads)
+    return best_file(search.file, experiment_of(search, best), text, best.optuna_trial.params, threads)
 
 
 def experiment_of(search: SearchPlan, trial: TrialRecord) -> Experiment:
@@ -92,7 +92,7 @@ def experiment_of(search: SearchPlan, trial: TrialRecord) -> Experiment:
         for name, value in trial.changes.items()
     ):
         with contextlib.suppress(Exception), quiet():  # the space may be another one by now
-            fresh = search.space.changes(optuna.trial.FixedTrial(trial.frozen.params))
+            fresh = search.space.changes(optuna.trial.FixedTrial(trial.optuna_trial.params))
     same = {name: value for name, value in fresh.items() if json_value(value) == trial.changes.get(name)}
     return search.experiment.replace(**{**trial.changes, **same})
 

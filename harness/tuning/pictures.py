@@ -44,7 +44,7 @@ def draw_study(folder: Path, search: SearchPlan, study: Study, result: StudyResu
 
 def _point(make: Any, trial: TrialRecord, search: SearchPlan) -> Any:
     interval = trial.accuracy.interval if search.metric == ACCURACY else None
-    known = trial.frozen.params
+    known = trial.optuna_trial.params
     return make(trial.index, trial.value, interval, trial.state == "complete", trial.loop_seconds, known)
 
 

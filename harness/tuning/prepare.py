@@ -15,8 +15,8 @@ from harness.errors import HarnessError, UsageError
 from harness.runs.records import Origin, StudyRecord
 from harness.runs.study_folder import StudyFolder
 from harness.training.plan import Plan
-from harness.tuning.chance_to_win import CHANCE
 from harness.tuning.progress import DONE
+from harness.tuning.pruning_formula import CHANCE
 from harness.tuning.search_plan import SearchPlan
 from harness.tuning.space import Space, default_space, described
 from harness.tuning.study import Study
@@ -52,7 +52,7 @@ def prepare_search(
     file: ExperimentFile,
     experiment: Experiment,
     options: SearchOptions,
-    begin: Literal["now", "elsewhere", "never"] = "now",
+    begin: Begin = "now",
 ) -> tuple[SearchPlan, Study]:
     """Checks all that can be checked before the first trial, the space first. Raises HarnessError.
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from harness.engine.trainer import Callback, State
 from harness.training.plan import Plan
-from harness.tuning.chance_to_win import CHANCE, chance_to_win, chance_within_fold
+from harness.tuning.pruning_formula import CHANCE, chance_to_win, chance_within_fold
 from harness.tuning.search_plan import SearchPlan
 from harness.tuning.study import Study
 from harness.tuning.trial_record import ACCURACY, FoldScores, TrialRecord

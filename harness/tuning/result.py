@@ -142,13 +142,13 @@ def _importances(study: Study, trials: Sequence[TrialRecord]) -> dict[str, float
 
     Pruned trials count by the folds that they had: they are most of what a study knows of bad values.
     """
-    known = [trial for trial in trials if trial.state in ("complete", "pruned") and trial.frozen.params]
+    known = [trial for trial in trials if trial.state in ("complete", "pruned") and trial.optuna_trial.params]
     if len(known) < FEWEST_TRIALS:
         return {}
     with quiet():
         seen = optuna.create_study(direction="maximize" if study.rising else "minimize")
         for trial in known:
-            parameters, distributions = trial.frozen.params, trial.frozen.distributions
+            parameters, distributions = trial.optuna_trial.params, trial.optuna_trial.distributions
             seen.add_trial(optuna.trial.create_trial(params=parameters, distributions=distributions, value=trial.value))
         try:
             return dict(

@@ -23,9 +23,9 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from harness.errors import HarnessError, UsageError
-from harness.tuning.differences import difference
 from harness.tuning.heartbeat import is_gone
 from harness.tuning.schemas import StudyFacts
+from harness.tuning.settings_difference import difference
 from harness.tuning.space import quiet
 from harness.tuning.storage import answering, close, copied, open_storage
 from harness.tuning.trial_record import TrialRecord, trial_records
@@ -207,7 +207,7 @@ class Study:
             trials = self.trials()
             if not any(trial.attributes.get("instead_of") == record.number for trial in trials):
                 now = next(trial for trial in trials if trial.number == record.number)
-                self._load(0).enqueue_trial(now.frozen.params, user_attrs={"instead_of": record.number})
+                self._load(0).enqueue_trial(now.optuna_trial.params, user_attrs={"instead_of": record.number})
             self._end(record, TrialState.FAIL)
 
     def reap(self, blame: Callable[[int], bool] = lambda _: False) -> list[TrialRecord]:
@@ -219,7 +219,7 @@ class Study:
         for trial in self.trials():
             if trial.state != "running":
                 continue
-            owner, began = trial.attributes.get("owner"), trial.frozen.datetime_start
+            owner, began = trial.attributes.get("owner"), trial.optuna_trial.datetime_start
             if owner is None:
                 if began is not None and _seconds_since(began) > UNOWNED_SECONDS:
                     self._storage.set_trial_state_values(self._id_of(trial), TrialState.WAITING)
@@ -247,7 +247,7 @@ class Study:
 
     def _end(self, record: TrialRecord, state: TrialState, values: Sequence[float] | None = None) -> bool:
         with quiet(), answering(self.address), contextlib.suppress(UpdateFinishedTrialError):
-            if record.number in {trial.number for trial in self.trials() if trial.frozen.state.is_finished()}:
+            if record.number in {trial.number for trial in self.trials() if trial.optuna_trial.state.is_finished()}:
                 return False
             self._load(0).tell(record.number, None if values is None else list(values), state)
             return True

@@ -94,10 +94,10 @@ def _require_some_success(study: Study, since: float) -> None:
         trial
         for trial in study.trials()
         if trial.state in DONE
-        and trial.frozen.datetime_complete is not None
-        and trial.frozen.datetime_complete.timestamp() >= since
+        and trial.optuna_trial.datetime_complete is not None
+        and trial.optuna_trial.datetime_complete.timestamp() >= since
     ]
-    last = sorted(ended, key=lambda trial: trial.frozen.datetime_complete or 0)[-MOST_FAILURES:]
+    last = sorted(ended, key=lambda trial: trial.optuna_trial.datetime_complete or 0)[-MOST_FAILURES:]
     if len(last) == MOST_FAILURES and all(trial.state == "failed" for trial in last):
         raise TrainingError(
             f"{MOST_FAILURES} trials in a row have failed",

@@ -91,23 +91,23 @@ class FoldScores:
 class TrialRecord:
     """A trial as the storage has it. `index` counts from 0; a trial that began again keeps it, with a new number."""
 
-    frozen: FrozenTrial
+    optuna_trial: FrozenTrial
     index: int
 
     @property
     def number(self) -> int:
-        return self.frozen.number
+        return self.optuna_trial.number
 
     @property
     def attributes(self) -> dict[str, Any]:
-        return self.frozen.user_attrs
+        return self.optuna_trial.user_attrs
 
     @property
     def state(self) -> str:
         """waiting, running, complete, pruned, failed; or "died" for one that another one replaces."""
-        if "died" in self.attributes and self.frozen.state == TrialState.FAIL:
+        if "died" in self.attributes and self.optuna_trial.state == TrialState.FAIL:
             return "died"
-        return {TrialState.FAIL: "failed"}.get(self.frozen.state, self.frozen.state.name.lower())
+        return {TrialState.FAIL: "failed"}.get(self.optuna_trial.state, self.optuna_trial.state.name.lower())
 
     @property
     def changes(self) -> dict[str, Any]:

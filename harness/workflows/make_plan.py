@@ -28,8 +28,8 @@ from harness.runs.provenance import dvc_state
 from harness.training.features import require_room, why_live
 from harness.training.model import new_model, start_weights
 from harness.training.plan import ModelPlan, Plan, Workers, choose_workers
+from harness.training.plan_notes import data_notes, setting_notes, test_notes
 from harness.training.rehearsal import rehearse
-from harness.training.warnings import data_notes, setting_notes, test_notes
 from harness.util.console import print_line
 
 MONITORS = ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy")  # what every run computes

@@ -78,7 +78,7 @@ def test_four_processes_share_a_study_as_four_machines_would(database: str, scen
     assert {trial.state for trial in trials} <= {"complete", "pruned"}
     by_process = Counter(trial.attributes["owner"]["pid"] for trial in trials)
     assert set(by_process) == {process.pid for process in processes}
-    parameters = [tuple(trial.frozen.params.items()) for trial in trials if trial.index]
+    parameters = [tuple(trial.optuna_trial.params.items()) for trial in trials if trial.index]
     assert len(set(parameters)) == len(parameters)  # nobody tried what another had
     assert not any("secret" in log for log in logs)
     written = [path.read_text() for path in tmp_path.glob("machine*/runs/**/*.json")]

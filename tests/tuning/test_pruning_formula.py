@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from harness.evaluation.accuracy import paired_exact_test
-from harness.tuning.chance_to_win import CHANCE, FEWEST_CURVES, chance_to_win, chance_within_fold
+from harness.tuning.pruning_formula import CHANCE, FEWEST_CURVES, chance_to_win, chance_within_fold
 
 SEEDS = 200
 IMAGES = 949

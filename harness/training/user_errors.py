@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness.config.experiment import Experiment
-from harness.engine.contracts import forward_name
-from harness.engine.parts import Failed, failed_part
+from harness.engine.failed_part import Failed, failed_part
+from harness.engine.return_checks import forward_name
 from harness.engine.trainer import Callback, overrides
 from harness.errors import HarnessError, UserCodeError
 from harness.util.user_code import TRACEBACK, described, frame_of, is_ours, name_of, place_of, raised, reason

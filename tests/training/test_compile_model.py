@@ -10,7 +10,7 @@ from harness.config.experiment import Experiment
 from harness.engine.trainer import Trainer
 from harness.errors import TrainingError
 from harness.models.build import build
-from harness.training.compiled import BreakEven, compile_model
+from harness.training.compile_model import BreakEven, compile_model
 from harness.workflows.crossval import cross_validate
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.engine.callbacks import LearningRateSchedule
-from harness.engine.parts import failed_part
+from harness.engine.failed_part import failed_part
 from harness.engine.trainer import EVENTS, Callback, State, Trainer
 from harness.errors import UserCodeError
 from tests.toy import examples, fit
@@ -95,7 +95,7 @@ def test_failed_part_of_an_error_from_elsewhere_is_none() -> None:
     [
         (lambda logits, targets: 1.0, "returned a float"),
         (lambda logits, targets: logits.sum(1), r"returned a tensor \(16,\)"),
-        (lambda logits, targets: logits.sum().detach(), r"test_parts.py:\d+\) returned a tensor \(\)"),
+        (lambda logits, targets: logits.sum().detach(), r"test_failed_part.py:\d+\) returned a tensor \(\)"),
         (lambda logits, targets: logits.argmax(), "int64"),
         (lambda logits, targets: logits.sum().to("meta"), "on meta"),
     ],
@@ -111,7 +111,7 @@ def test_a_model_that_returns_no_tensor_is_refused(output: object) -> None:
         def forward(self, _: Tensor) -> object:
             return output
 
-    with pytest.raises(UserCodeError, match=r"model Other.forward \(.*test_parts.py:\d+\) returned"):
+    with pytest.raises(UserCodeError, match=r"model Other.forward \(.*test_failed_part.py:\d+\) returned"):
         train(Other())
     with pytest.raises(UserCodeError, match="in validation"):
         Trainer(device="cpu", precision="fp32").predict(Other(), examples())
