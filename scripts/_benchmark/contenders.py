@@ -108,8 +108,8 @@ def extraction(given: Task) -> dict[str, float]:
     model, _ = new_model(plan.experiment, plan.model.weights, plan.images.classes, 1)
     trainer = Trainer(device="cpu", channels_last=plan.model.channels_last)
     started = time.perf_counter()
-    found = cut(trainer.move_model(model), SIZE)
-    feature_sources(plan, found, range(len(given.images)), trainer)
+    prefix = cut(trainer.move_model(model), SIZE)
+    feature_sources(plan, prefix, range(len(given.images)), trainer)
     return {"rate": len(given.images) / (time.perf_counter() - started)}
 
 
@@ -259,8 +259,8 @@ def _fit_lightning(
 
 
 def main() -> None:
-    found = globals()["_".join(sys.argv[1:])](task())
-    print(json.dumps(found), flush=True)
+    figures = globals()["_".join(sys.argv[1:])](task())
+    print(json.dumps(figures), flush=True)
     os._exit(0)  # to take torch apart, object by object, is no part of any work
 
 

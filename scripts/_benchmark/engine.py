@@ -109,8 +109,8 @@ def main() -> None:
         with contextlib.redirect_stderr(io.StringIO()):
             loop.append(ours(batches, []) - bare(batches, clip=False))
             every.append(ours(batches, all_callbacks(run, tracking)) - bare(batches, clip=True))
-    found = {"loop": statistics.median(loop), "all callbacks": statistics.median(every)}
-    print(json.dumps({name: round(value, 1) for name, value in found.items()}), flush=True)
+    seconds = {"loop": statistics.median(loop), "all callbacks": statistics.median(every)}
+    print(json.dumps({name: round(value, 1) for name, value in seconds.items()}), flush=True)
     os._exit(0)
 
 

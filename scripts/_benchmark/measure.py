@@ -58,17 +58,17 @@ def main() -> None:
         "CUDA_VISIBLE_DEVICES": "",
     }
     try:
-        found = measure(works, asked.rounds, environment)
+        figures = measure(works, asked.rounds, environment)
     finally:
         shutil.rmtree(home, ignore_errors=True)
     asked.json.parent.mkdir(parents=True, exist_ok=True)
-    asked.json.write_text(json.dumps(found, indent=2) + "\n")
-    print("\n".join(table(found)))
+    asked.json.write_text(json.dumps(figures, indent=2) + "\n")
+    print("\n".join(table(figures)))
 
 
 def measure(works: list[str], rounds: int, environment: dict[str, str]) -> dict[str, Any]:
     """The figures of every round."""
-    found: dict[str, Any] = {"rounds": rounds, "cores": os.cpu_count()}
+    figures: dict[str, Any] = {"rounds": rounds, "cores": os.cpu_count()}
     given = task()
     if set(works) & set("abcf"):  # what only the very first run does: MLflow makes its tables
         harness(given, "c", environment)
@@ -83,21 +83,23 @@ def measure(works: list[str], rounds: int, environment: dict[str, str]) -> dict[
                 else:
                     one = run("contenders.py", [name, work], environment)
                 for key in ("work", "whole"):
-                    found.setdefault(work, {}).setdefault(name, defaultdict(list))[key].append(one[key])
+                    figures.setdefault(work, {}).setdefault(name, defaultdict(list))[key].append(one[key])
         if "e" in works:
             for name in ("inference", "extraction"):
                 tell(f"round {number + 1}/{rounds}: (e) {name}")
-                found.setdefault("e", defaultdict(list))[name].append(run("contenders.py", [name], environment)["rate"])
+                figures.setdefault("e", defaultdict(list))[name].append(
+                    run("contenders.py", [name], environment)["rate"]
+                )
     if "d" in works:
         tell("(d) engine")
-        found["d"] = run("engine.py", [], environment)
+        figures["d"] = run("engine.py", [], environment)
     if "f" in works:
         for times in GROWTH:
             tell(f"(f) {times} times the images")
             with more_images(given, times) as more:
                 one = harness(more, "b", environment) | {"images": len(more.images)}
-            found.setdefault("f", {})[str(times)] = one
-    return found
+            figures.setdefault("f", {})[str(times)] = one
+    return figures
 
 
 def run(script: str, arguments: list[str], environment: dict[str, str]) -> dict[str, Any]:
@@ -157,9 +159,9 @@ def harness(given: Task, work: str, environment: dict[str, str]) -> dict[str, An
             out.seek(0), err.seek(0)
             if status:
                 sys.exit(f"{' '.join(command)} failed:\n{err.read()}")
-            found = json.loads(out.read())
+            output = json.loads(out.read())
     peak = used.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-    return {"work": found["fit_seconds"], "whole": whole, "peak_mb": peak, "accuracy": found["accuracy"]}
+    return {"work": output["fit_seconds"], "whole": whole, "peak_mb": peak, "accuracy": output["accuracy"]}
 
 
 @contextmanager
@@ -174,27 +176,29 @@ def more_images(given: Task, times: int) -> Iterator[Task]:
         yield dataclasses.replace(given, images=list_images(folder))
 
 
-def table(found: dict[str, Any]) -> list[str]:
+def table(figures: dict[str, Any]) -> list[str]:
     """Markdown. Ratios are medians of the ratios within a round."""
     lines = ["| work | contender | training s | whole process s | to harness |", "|---|---|---|---|---|"]
-    for work, contenders in ((work, found[work]) for work in WORKS if work in found):
+    for work, contenders in ((work, figures[work]) for work in WORKS if work in figures):
         ours = contenders["harness"]["work"]
-        for name, figures in contenders.items():
-            ratio = statistics.median(theirs / own for theirs, own in zip(figures["work"], ours, strict=True))
-            row = [TITLES[work], name, f"{middle(figures['work']):.1f}", f"{middle(figures['whole']):.1f}"]
+        for name, rounds in contenders.items():
+            ratio = statistics.median(theirs / own for theirs, own in zip(rounds["work"], ours, strict=True))
+            row = [TITLES[work], name, f"{middle(rounds['work']):.1f}", f"{middle(rounds['whole']):.1f}"]
             lines.append("| " + " | ".join([*row, "" if name == "harness" else f"{ratio:.2f} ×"]) + " |")
-    if "d" in found:
-        loop, every = found["d"]["loop"], found["d"]["all callbacks"]
+    if "d" in figures:
+        loop, every = figures["d"]["loop"], figures["d"]["all callbacks"]
         lines += ["", f"(d) the engine adds {loop:.0f} µs to a step, with all callbacks {every:.0f} µs"]
-    if "e" in found:
-        bare, ours = (middle(found["e"][name]) for name in ("inference", "extraction"))
-        ratio = statistics.median(o / b for o, b in zip(found["e"]["extraction"], found["e"]["inference"], strict=True))
+    if "e" in figures:
+        bare, ours = (middle(figures["e"][name]) for name in ("inference", "extraction"))
+        ratio = statistics.median(
+            o / b for o, b in zip(figures["e"]["extraction"], figures["e"]["inference"], strict=True)
+        )
         lines += ["", f"(e) extraction {ours:.0f} images a second, bare inference {bare:.0f}: {ratio:.2f} ×"]
-    if "f" in found:
+    if "f" in figures:
         parts = [
             f"{one['images']:,} images {one['work']:.1f} s ({1000 * one['work'] / one['images']:.1f} ms each), "
             f"{one['peak_mb']:,.0f} MB"
-            for one in found["f"].values()
+            for one in figures["f"].values()
         ]
         lines += ["", f"(f) growth of (b): {'; '.join(parts)}"]
     return lines

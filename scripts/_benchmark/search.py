@@ -53,10 +53,10 @@ def main() -> None:
     parser.add_argument("--by", action="append", choices=[*BY], help="one of the contenders; may be repeated")
     asked = parser.parse_args()
     wanted = {name: freeze for name, freeze in SPACES.items() if asked.only in name}
-    found = {name: measure(freeze, asked.trials, asked.size, asked.by) for name, freeze in wanted.items()}
+    figures = {name: measure(freeze, asked.trials, asked.size, asked.by) for name, freeze in wanted.items()}
     asked.json.parent.mkdir(parents=True, exist_ok=True)
-    asked.json.write_text(json.dumps(found, indent=2) + "\n")
-    print("\n".join(table(found)))
+    asked.json.write_text(json.dumps(figures, indent=2) + "\n")
+    print("\n".join(table(figures)))
 
 
 def measure(freeze: str, trials: int, size: int, by: list[str] | None) -> dict[str, Any]:
@@ -107,18 +107,18 @@ def run(command: list[str], environment: dict[str, str]) -> dict[str, Any]:
     )
     if done.returncode:
         sys.exit(f"{' '.join(command)} failed:\n{done.stderr}")
-    found = json.loads(done.stdout.splitlines()[-1])
+    output = json.loads(done.stdout.splitlines()[-1])
     return {
         "seconds": time.perf_counter() - started,
-        "folds": sum(trial["folds"] for trial in found["trials"]),
-        "trials": [{name: trial.get(name) for name in ("accuracy", "folds", "changes")} for trial in found["trials"]],
+        "folds": sum(trial["folds"] for trial in output["trials"]),
+        "trials": [{name: trial.get(name) for name in ("accuracy", "folds", "changes")} for trial in output["trials"]],
     }
 
 
-def table(found: dict[str, Any]) -> list[str]:
+def table(figures: dict[str, Any]) -> list[str]:
     """Markdown."""
     lines = ["| search | by | seconds | fold trainings | best accuracy | to harness |", "|---|---|---|---|---|---|"]
-    for name, contenders in found.items():
+    for name, contenders in figures.items():
         for by, one in contenders.items():
             best = max(trial["accuracy"] for trial in one["trials"])
             ratio = f"{one['seconds'] / contenders['harness']['seconds']:.1f} ×"

@@ -24,7 +24,7 @@ def main() -> None:
     given = task()
     study = optuna.create_study(direction="maximize")
     study.enqueue_trial({"lr": 1e-3, "batch_size": 32})
-    found: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
     for number in range(trials):
         seed = int(np.random.SeedSequence((SEED, number)).generate_state(1)[0])
         study.sampler = optuna.samplers.TPESampler(multivariate=True, group=True, constant_liar=True, seed=seed)
@@ -43,8 +43,8 @@ def main() -> None:
             right += contenders.lightning_fold(given, fold, model, settings, EPOCHS, tuned)
         accuracy = right / len(given.images)
         study.tell(trial, accuracy)
-        found.append({"accuracy": accuracy, "folds": FOLDS, "changes": changes})
-    print(json.dumps({"trials": found}), flush=True)
+        results.append({"accuracy": accuracy, "folds": FOLDS, "changes": changes})
+    print(json.dumps({"trials": results}), flush=True)
     os._exit(0)
 
 

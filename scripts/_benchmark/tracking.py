@@ -41,9 +41,9 @@ class InTurn(Callback):
         self.seconds: list[list[float]] = []
 
     def on_epoch_start(self, state: State) -> None:
-        place = state.epoch - 1 - START
-        if place >= 0 and place % BLOCK == 0:
-            self._on = place // BLOCK % 2 == 0
+        position = state.epoch - 1 - START
+        if position >= 0 and position % BLOCK == 0:
+            self._on = position // BLOCK % 2 == 0
             os.kill(self._follower, signal.SIGCONT if self._on else signal.SIGSTOP)
             self.seconds.append([])
         self._began = time.perf_counter()
@@ -85,13 +85,13 @@ def main() -> None:
     pairs = [
         (statistics.mean(a), statistics.mean(b)) for a, b in zip(turns.seconds[::2], turns.seconds[1::2], strict=True)
     ]
-    found = {
+    figures = {
         "seconds an epoch, both": statistics.median(both for both, _ in pairs),
         "seconds an epoch, none": statistics.median(none for _, none in pairs),
         "both over none": statistics.median(both / none for both, none in pairs),
         "seconds an epoch while MLflow is imported": statistics.median(turns.starting[:3]),
     }
-    print(json.dumps({name: round(value, 4) for name, value in found.items()}, indent=2))
+    print(json.dumps({name: round(value, 4) for name, value in figures.items()}, indent=2))
 
 
 if __name__ == "__main__":

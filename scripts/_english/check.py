@@ -67,10 +67,10 @@ def main(base: str) -> int:
     if not base:
         print("plain English: not checked, because git has no earlier commit here", file=sys.stderr)
         return 0
-    found = list(find_idioms(base))
-    if found:
-        print(*found, "All idioms are in scripts/_english/idioms.txt.", sep="\n", file=sys.stderr)
-    return 1 if found else 0
+    idioms = list(find_idioms(base))
+    if idioms:
+        print(*idioms, "All idioms are in scripts/_english/idioms.txt.", sep="\n", file=sys.stderr)
+    return 1 if idioms else 0
 
 
 if __name__ == "__main__":
