@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from shlex import quote
 
+from harness.data.foreign import count_files, is_foreign
 from harness.errors import DataError, nearest
 from harness.versioning.tracked import tracking_file
 
@@ -26,6 +27,7 @@ class Images:
     paths: tuple[str, ...]  # relative to root, "/" on every system, sorted by class and name
     labels: tuple[int, ...]
     ignored: tuple[str, ...]  # files that are no images by their name, relative to root
+    foreign: dict[str, int] = field(default_factory=dict)  # folders that other programs made -> their files; left out
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -45,15 +47,17 @@ def list_images(root: Path | str, classes: Sequence[str] | None = None) -> Image
     """Lists the images under `root`, whose folders are the classes.
 
     With `classes` given (those a model knows), folders are matched to them by name, never by position: a class that has
-    no folder here simply has no images; a folder that is none of them is refused. Raises DataError, also where there
-    is no folder, no class, only one, or a class without images.
+    no folder here simply has no images; a folder that is none of them is refused. Folders that other programs made are
+    left out. Raises DataError, also where there is no folder, no class, only one, or a class without images.
     """
     root = Path(root)
     try:
         if not root.is_dir():
             raise _no_folder(root, "-s data=FOLDER" if classes is None else "--data FOLDER")
         entries = sorted(root.iterdir(), key=lambda entry: entry.name)  # a Path's own order differs on Windows
-        folders = [entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+        visible = [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+        foreign = [entry.name for entry in visible if entry.name not in (classes or ()) and is_foreign(entry)]
+        folders = [entry.name for entry in visible if entry.name not in foreign]
         stray = [entry.name for entry in entries if not entry.is_dir()]
     except OSError as error:
         raise DataError(f"{root} cannot be listed", str(error.strerror), "name a folder that you may read") from error
@@ -70,7 +74,7 @@ def list_images(root: Path | str, classes: Sequence[str] | None = None) -> Image
     homes = {name: os.path.realpath(root / name) for name in folders}
     elsewhere = {os.path.realpath(root), *homes.values()}
     for name in folders:
-        images, others = _walk(root, name, elsewhere - {homes[name]})
+        images, others, foreign_within = _walk(root, name, elsewhere - {homes[name]})
         if not images and classes is None:
             raise DataError(
                 f"class {name!r} is empty",
@@ -80,9 +84,11 @@ def list_images(root: Path | str, classes: Sequence[str] | None = None) -> Image
         paths += images
         labels += [names.index(name)] * len(images)
         ignored += others
+        foreign += foreign_within
     if not paths:
         raise DataError(f"{root} has no images", f"its folders {', '.join(folders)} hold none", "name another folder")
-    return Images(root, names, tuple(paths), tuple(labels), tuple(ignored))
+    left_out = {path: count_files(root / path) for path in foreign}
+    return Images(root, names, tuple(paths), tuple(labels), tuple(ignored), left_out)
 
 
 def require_every_class(images: Images) -> None:
@@ -97,10 +103,14 @@ def require_every_class(images: Images) -> None:
         )
 
 
-def _walk(root: Path, name: str, elsewhere: set[str]) -> tuple[list[str], list[str]]:
-    """(images, other files) under one class, at any depth. Links are followed, none twice, and none to `elsewhere`."""
+def _walk(root: Path, name: str, elsewhere: set[str]) -> tuple[list[str], list[str], list[str]]:
+    """(images, other files, foreign folders) under one class, at any depth.
+
+    Links are followed, none twice, and none to `elsewhere`.
+    """
     images: list[str] = []
     others: list[str] = []
+    foreign: list[str] = []
     seen = set(elsewhere)
 
     def refuse(error: OSError) -> None:
@@ -114,11 +124,13 @@ def _walk(root: Path, name: str, elsewhere: set[str]) -> tuple[list[str], list[s
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = sorted(entry for entry in folders if not entry.startswith("."))
+        visible = sorted(entry for entry in folders if not entry.startswith("."))
+        folders[:] = [entry for entry in visible if not is_foreign(Path(folder, entry))]
+        foreign += [Path(folder, entry).relative_to(root).as_posix() for entry in visible if entry not in folders]
         for file in files:
             path = Path(folder, file).relative_to(root).as_posix()
             (images if _is_image(file) else others).append(path)
-    return sorted(images), sorted(others)
+    return sorted(images), sorted(others), sorted(foreign)
 
 
 def _is_image(name: str) -> bool:

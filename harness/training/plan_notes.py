@@ -22,6 +22,10 @@ def data_notes(images: Images, check: Check, skipped: dict[str, str]) -> list[st
     if images.ignored:
         files = f"{len(images.ignored)} files are no images by their name, or in no class"
         notes.append(f"{files}, and left out: {_first_paths(images.ignored)}")
+    if images.foreign:
+        counted = f"{len(images.foreign)}, with {sum(images.foreign.values())} files"
+        named = _first_paths(list(images.foreign))
+        notes.append(f"folders that other programs made are left out ({counted}): {named}")
     if skipped:
         notes.append(f"{len(skipped)} images cannot be decoded and are left out: {_first_paths(list(skipped))}")
     groups = check.duplicates(images)

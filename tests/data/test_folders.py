@@ -105,3 +105,40 @@ def test_a_folder_that_dvc_tracks_but_has_not_fetched(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         list_images(tmp_path / "data" / "train")
     assert caught.value.fix == f"harness data ready {tmp_path / 'data'}"
+
+
+FOREIGN = (
+    "__MACOSX",
+    "@eaDir",
+    "#recycle",
+    "$RECYCLE.BIN",
+    "System Volume Information",
+    "lost+found",
+    "mlruns",
+    "@Recycle",
+)
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_list_images_leaves_out_folders_of_other_programs(tmp_path: Path, name: str) -> None:
+    plain = list_images(make(tmp_path / "plain", "cat/1.jpg", "dog/1.jpg"))
+    root = make(tmp_path / "root", "cat/1.jpg", "dog/1.jpg", f"{name}/cat/2.jpg", f"cat/{name}/1.jpg/thumb.jpg")
+    make(root, f"dog/deep/{name}/3.jpg", f"dog/deep/{name}/4.jpg")
+    images = list_images(root)
+    assert (images.classes, images.paths, images.labels) == (plain.classes, plain.paths, plain.labels)
+    assert images.foreign == {name: 1, f"cat/{name}": 1, f"dog/deep/{name}": 2}
+    assert images.ignored == ()
+
+
+def test_list_images_leaves_out_the_output_of_harness_and_keeps_a_class_of_that_name(tmp_path: Path) -> None:
+    output = make(tmp_path / "output", "cat/1.jpg", "dog/1.jpg", "runs/tiny/20260101-000000-abcd/plots/1.png")
+    make(output, "runs/tiny/20260101-000000-abcd/run.json")
+    images = list_images(output)
+    assert images.classes == ("cat", "dog")
+    assert images.foreign == {"runs": 2}
+    assert list_images(make(tmp_path / "sports", "runs/1.jpg", "jumps/1.jpg")).classes == ("jumps", "runs")
+
+
+def test_list_images_takes_a_class_that_the_model_knows_whatever_its_name(tmp_path: Path) -> None:
+    make(tmp_path, "mlruns/1.jpg", "dog/1.jpg")
+    assert list_images(tmp_path, ("dog", "mlruns")).counts() == {"dog": 1, "mlruns": 1}

@@ -33,6 +33,17 @@ def test_the_first_lines_say_what_will_happen(scenery: Path) -> None:
     assert "fp32: asked for" in text
 
 
+def test_make_plan_counts_folders_of_other_programs_and_splits_as_without_them(copy: Path, scenery: Path) -> None:
+    for name in ("forest", "sea"):  # as a Synology NAS keeps thumbnails beside the pictures
+        shutil.copytree(scenery / name, copy / name / "@eaDir")
+    made, plain = plan(copy), plan(scenery)
+    assert made.splits == plain.splits
+    assert made.digest == plain.digest
+    assert "note       folders that other programs made are left out (2, with 33 files): forest/@eaDir" in "\n".join(
+        made.lines()
+    )
+
+
 def test_one_fold(scenery: Path) -> None:
     assert list(plan(scenery, fold=2).splits) == [2]
     with pytest.raises(UsageError, match="no fold 4"):
