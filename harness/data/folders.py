@@ -125,8 +125,9 @@ def _walk(root: Path, name: str, elsewhere: set[str]) -> tuple[list[str], list[s
             continue
         seen.add(real)
         visible = sorted(entry for entry in folders if not entry.startswith("."))
-        folders[:] = [entry for entry in visible if not is_foreign(Path(folder, entry))]
-        foreign += [Path(folder, entry).relative_to(root).as_posix() for entry in visible if entry not in folders]
+        left_out = {entry for entry in visible if is_foreign(Path(folder, entry))}
+        folders[:] = [entry for entry in visible if entry not in left_out]
+        foreign += [Path(folder, entry).relative_to(root).as_posix() for entry in left_out]
         for file in files:
             path = Path(folder, file).relative_to(root).as_posix()
             (images if _is_image(file) else others).append(path)
