@@ -15,7 +15,7 @@ FORMAT = "harness-rows-1"
 class Recipe:
     """All that a row is a function of, besides its item."""
 
-    kind: str  # "features" or "images"
+    kind: str  # "features", "images" or "checks"
     about: str  # for people, and no part of the key
     parts: Mapping[str, Any]  # plain values
 

@@ -32,6 +32,11 @@ class Rows:
         """A copy of the rows that lie there, in that order. Raises OSError where the disk does not give them."""
         return self._take(np.asarray(places))
 
+    def by_item(self) -> dict[str, Array]:
+        """All rows, in memory."""
+        rows = self.take(list(self._positions.values()))
+        return dict(zip(self._positions, rows, strict=True))
+
     def chunks(self, items: Sequence[str]) -> Iterator[Array]:
         """The rows of `items`, some at a time."""
         for start in range(0, len(items), CHUNK):

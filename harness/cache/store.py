@@ -56,27 +56,31 @@ class Cache:
         self._print_line = print_line
         self._opened: dict[str, Rows] = {}  # the last few, so that each fold need not check them again
 
-    def rows(self, recipe: Recipe, items: Sequence[str], make: Make) -> Rows:
+    def rows(self, recipe: Recipe, items: Sequence[str], make: Make, quiet: bool = False) -> Rows:
         """A row for each of `items`, which `make` computes; it is asked for those alone that are not kept.
 
         Whoever wants the same entry at the same time waits for it. Where nothing can be kept, the rows are in memory,
-        and a note says why.
+        and a note says why. With `quiet` there is no line where an entry is found.
         """
         items = list(dict.fromkeys(items))
         key = recipe.key(items)
         rows = self._opened.pop(key, None)
         if rows is None:
             rows = self._read(key)
-            if rows is not None:
+            if rows is not None and not quiet:
                 self._print_line(f"found in the cache: {len(items)} {recipe.kind}, {recipe.about}")
         rows = rows or self._made(key, recipe, items, make)
         self._opened = {**dict(list(self._opened.items())[1 - OPENED :]), key: rows}
         return rows
 
-    def items(self, **parts: object) -> set[str]:
-        """The items of entries whose recipe has these parts: of the last few that were used."""
-        alike = (record for _, record in self._records() if parts.items() <= record["parts"].items())
-        return {item for record in itertools.islice(alike, OPENED) for item in record["items"]}
+    def known(self, recipe: Recipe) -> dict[str, Array]:
+        """The rows by item of the entries of `recipe`: of the last few that were used."""
+        rows: dict[str, Array] = {}
+        for key, _ in itertools.islice(self._records(recipe.digest), OPENED):
+            entry = self._read(key)
+            if entry is not None:
+                rows |= entry.by_item()
+        return rows
 
     def entries(self) -> list[Entry]:
         """What is kept, the latest used first."""

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Print the plan and every field with its origin; train nothing.")
 @click.option("--skip-corrupt", is_flag=True, help="Leave out images that cannot be decoded.")
 @click.option("--require-clean", is_flag=True, help="Refuse if code or data are not as their commit and .dvc file say.")
+@click.option("--allow-leak", is_flag=True, help="Go on if images that are judged are also trained on.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps, or the best there is.")
 @click.option("--runs", default="runs", show_default=True, help="Folder that run folders go to.")
 @click.option("--out", help="Write to this folder, the same each time, as DVC wants it.")
@@ -45,6 +46,7 @@ def command(
     fast_dev_run: bool,
     dry_run: bool,
     skip_corrupt: bool,
+    allow_leak: bool,
     require_clean: bool,
     device: str,
     runs: str,
@@ -66,7 +68,7 @@ def command(
         from harness.workflows.crossval import cross_validate
         from harness.workflows.make_plan import make_plan
 
-        plan = make_plan(chosen, fold=fold, skip_corrupt=skip_corrupt, device=device)
+        plan = make_plan(chosen, fold=fold, skip_corrupt=skip_corrupt, allow_leak=allow_leak, device=device)
         if require_clean:
             from harness.runs import provenance
 
@@ -82,9 +84,9 @@ def command(
             )
     if result is None:
         if as_json:
-            echo_json(_resolved(chosen), indent=2)
+            echo_json(_resolved(plan.experiment), indent=2)
         else:
-            echo(*_table(chosen))
+            echo(*_table(plan.experiment))
         return
     from harness.runs.run_folder import RunFolder
 

@@ -30,6 +30,7 @@ FEW_CLASSES = 10  # whose confusion matrix is also printed; of more, the picture
 @click.option("--image-size", type=click.IntRange(16, 4096), help="Of a bare state dict: pixels. By default 224.")
 @click.option("--allow-missing", is_flag=True, help="Go on where a class has no images.")
 @click.option("--skip-corrupt", is_flag=True, help="Leave out images that cannot be decoded.")
+@click.option("--allow-leak", is_flag=True, help="Go on if the model was trained on some of the images.")
 @cli.trust_option
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps, or the best there is.")
 @click.option("--tracker", type=click.Choice(["mlflow", "none"]), help="By default as the experiment says.")
@@ -46,6 +47,7 @@ def command(
     image_size: int | None,
     allow_missing: bool,
     skip_corrupt: bool,
+    allow_leak: bool,
     trust: bool,
     device: str,
     tracker: str | None,
@@ -80,6 +82,7 @@ def command(
         min_accuracy=min_accuracy,
         allow_missing=allow_missing,
         skip_corrupt=skip_corrupt,
+        allow_leak=allow_leak,
         device=device,
         trackers=None if tracker is None else [] if tracker == "none" else [tracker],
         runs=Path(runs),

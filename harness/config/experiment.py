@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,15 @@ from harness.errors import ExperimentError, nearest, show_uncaught
 from harness.util.schema import NAME
 
 TRACKERS = ("tensorboard", "mlflow")
+COLUMNS = ("path", "label", "split", "group")  # of a table
+FOUND = "found in data"  # origin of a value that the layout of the images gives
+
+
+def _is_pattern(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and value != "" and re.compile(value) is not None
+    except re.error:
+        return False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +36,33 @@ class Experiment:
         Rule("lower-case letters, digits, '.', '_' and '-'", lambda v: isinstance(v, str) and _is_name(v)),
         "names the runs; by default the file's name",
     )
-    data: str = setting("data/train", text("a folder"), "training images: a folder per class")
-    test_data: str | None = setting(None, text("a folder").or_none(), "images for the last test, never trained on")
+    data: str = setting(
+        "data/train",
+        text("a folder or a table"),
+        "training images: a folder per class, folders train, valid and test of such, or a table",
+    )
+    valid_data: str | None = setting(
+        None, text("a folder or a table").or_none(), "images of the hold-out; none: taken from the training images"
+    )
+    test_data: str | None = setting(
+        None, text("a folder or a table").or_none(), "images for the last test, never trained on"
+    )
+    class_folder: str | None = setting(
+        None, choice("outer", "inner").or_none(), "which folder names the class where there are two levels of them"
+    )
+    columns: tuple[str, ...] = setting(
+        (),
+        Rule(
+            f"names of a table's columns, as path=filename (of {', '.join(COLUMNS)})",
+            lambda v: isinstance(v, tuple) and all(_is_column(column) for column in v),
+        ),
+        "which columns of a table hold what, where they have other names",
+    )
+    groups: str | Callable[..., Any] | None = setting(
+        None,
+        Rule("folder, a regular expression", _is_pattern).or_none().or_function("(path) -> group"),
+        "keeps images of one patient, place or video in one fold: by folder, or by what a pattern finds in the path",
+    )
     image_size: int = setting(224, whole(16, 4096), "pixels: every image becomes a square of this side")
     augment: str | Callable[..., Any] | None = setting(
         None,
@@ -147,13 +182,17 @@ class Experiment:
         return self._with(changes, "command line")
 
     def origin(self, name: str) -> str:
-        """Where a field's value came from: "default", "experiment file" or "command line"."""
+        """Where a field's value came from: "default", "found in data", "experiment file" or "command line"."""
         return self._origins.get(name, "default")
+
+    def found(self, changes: Mapping[str, Any]) -> Experiment:
+        """The same with values that the layout of its images gives."""
+        return self._with(dict(changes), FOUND)
 
     @property
     def tests_other_data(self) -> bool:
         """Whether only `data` was typed, and not `test_data`: the two may not belong together."""
-        return self.origin("data") == "command line" != self.origin("test_data")
+        return self.origin("data") == "command line" and self.origin("test_data") not in ("command line", FOUND)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON and checkpoints; a function is named by its module and name."""
@@ -202,6 +241,11 @@ def _refuse(what: str, why: str, fix: str) -> ExperimentError:
 
 def _is_name(value: str) -> bool:
     return value == "" or NAME.fullmatch(value) is not None
+
+
+def _is_column(value: Any) -> bool:
+    name, _, column = value.partition("=")
+    return name in COLUMNS and column != ""
 
 
 def _is_callback(value: Any) -> bool:

@@ -3,96 +3,80 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from collections.abc import Sequence
+from pathlib import Path
 from shlex import quote
 
 from harness.data.foreign import count_files, is_foreign
+from harness.data.formats import is_image_name
+from harness.data.images import Images, compose_paths, composed
+from harness.data.layout import subfolders
 from harness.errors import DataError, nearest
 from harness.versioning.tracked import tracking_file
 
-SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
-)
 
-
-@dataclass(frozen=True)
-class Images:
-    """Which images there are. `labels[i]` is the place of image i's class in `classes`; nothing is decoded yet."""
-
-    root: Path
-    classes: tuple[str, ...]
-    paths: tuple[str, ...]  # relative to root, "/" on every system, sorted by class and name
-    labels: tuple[int, ...]
-    ignored: tuple[str, ...]  # files that are no images by their name, relative to root
-    foreign: dict[str, int] = field(default_factory=dict)  # folders that other programs made -> their files; left out
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def counts(self) -> dict[str, int]:
-        """Images per class, in the order of `classes`; a class may have none."""
-        counted = Counter(self.labels)
-        return {name: counted[label] for label, name in enumerate(self.classes)}
-
-    def without(self, paths: Collection[str]) -> Images:
-        """The same, less those `paths`."""
-        indices = [i for i, path in enumerate(self.paths) if path not in paths]
-        return replace(self, paths=tuple(self.paths[i] for i in indices), labels=tuple(self.labels[i] for i in indices))
-
-
-def list_images(root: Path | str, classes: Sequence[str] | None = None) -> Images:
-    """Lists the images under `root`, whose folders are the classes.
+def list_folder(
+    root: Path, classes: Sequence[str] | None = None, *, inner: bool = False, notes: Sequence[str] = ()
+) -> Images:
+    """Lists the images under `root`, whose folders are the classes; with `inner`, the folders in these are.
 
     With `classes` given (those a model knows), folders are matched to them by name, never by position: a class that has
-    no folder here simply has no images; a folder that is none of them is refused. Folders that other programs made are
-    left out. Raises DataError, also where there is no folder, no class, only one, or a class without images.
+    no folder here has no images; a folder that is none of them is refused. Raises DataError, also if there is no class,
+    only one, or a class without images.
     """
-    root = Path(root)
-    try:
-        if not root.is_dir():
-            raise _no_folder(root, "-s data=FOLDER" if classes is None else "--data FOLDER")
-        entries = sorted(root.iterdir(), key=lambda entry: entry.name)  # a Path's own order differs on Windows
-        visible = [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
-        foreign = [entry.name for entry in visible if entry.name not in (classes or ()) and is_foreign(entry)]
-        folders = [entry.name for entry in visible if entry.name not in foreign]
-        stray = [entry.name for entry in entries if not entry.is_dir()]
-    except OSError as error:
-        raise DataError(f"{root} cannot be listed", str(error.strerror), "name a folder that you may read") from error
-    if not folders:
+    entries = list(root.iterdir())
+    stray = sorted(entry.name for entry in entries if not entry.is_dir())
+    known = {composed(name) for name in classes or ()}
+    visible = [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+    foreign = sorted(entry.name for entry in visible if composed(entry.name) not in known and is_foreign(entry))
+    folders = sorted(entry.name for entry in visible if entry.name not in foreign)
+    if inner:
+        stray += [f"{name}/{entry.name}" for name in folders for entry in (root / name).iterdir() if not entry.is_dir()]
+        folders = [f"{name}/{folder.name}" for name in folders for folder in subfolders(root / name)]
+    by_class = _by_class(root, folders)
+    if not by_class:
         raise _no_classes(root, stray)
     if classes is None:
-        _require_two(root, folders)
+        _require_two(root, list(by_class))
     else:
-        _require_known(root, folders, classes)
-    names = tuple(folders if classes is None else classes)
-    paths: list[str] = []
-    labels: list[int] = []
+        _require_known(root, list(by_class), [*known])
+    names = tuple(sorted(by_class) if classes is None else (composed(name) for name in classes))
+    actual: list[tuple[str, int]] = []
     ignored = stray
     homes = {name: os.path.realpath(root / name) for name in folders}
     elsewhere = {os.path.realpath(root), *homes.values()}
-    for name in folders:
-        images, others, foreign_within = _walk(root, name, elsewhere - {homes[name]})
-        if not images and classes is None:
+    for name, its_folders in by_class.items():
+        count, others = len(actual), 0
+        for folder in its_folders:
+            images, other_files, foreign_within = _walk(root, folder, elsewhere - {homes[folder]})
+            actual += [(path, names.index(name)) for path in images]
+            ignored = ignored + other_files
+            foreign += foreign_within
+            others += len(other_files)
+        if len(actual) == count and classes is None:
             raise DataError(
                 f"class {name!r} is empty",
-                f"{root / name} holds no image ({len(others)} other files)",
-                f"add images to it, or rmdir {quote(str(root / name))}",
+                f"{root / its_folders[0]} holds no image ({others} other files)",
+                f"add images to it, or rmdir {quote(str(root / its_folders[0]))}",
             )
-        paths += images
-        labels += [names.index(name)] * len(images)
-        ignored += others
-        foreign += foreign_within
-    if not paths:
-        raise DataError(f"{root} has no images", f"its folders {', '.join(folders)} hold none", "name another folder")
-    left_out = {path: count_files(root / path) for path in foreign}
-    return Images(root, names, tuple(paths), tuple(labels), tuple(ignored), left_out)
+    if not actual:
+        raise DataError(f"{root} has no images", f"its folders {', '.join(by_class)} hold none", "name another folder")
+    paths, on_disk = compose_paths(path for path, _ in actual)
+    rows = sorted(zip((label for _, label in actual), paths, strict=True), key=lambda row: (names[row[0]], row[1]))
+    return Images(
+        root,
+        names,
+        tuple(path for _, path in rows),
+        tuple(label for label, _ in rows),
+        tuple(ignored),
+        {path: count_files(root / path) for path in foreign},
+        on_disk=on_disk,
+        notes=tuple(notes),
+    )
 
 
 def require_every_class(images: Images) -> None:
-    """Raises DataError where a class has no image: no number could say anything of it."""
+    """Raises DataError if a class has no image: no number could say anything of it."""
     absent = [name for name, count in images.counts().items() if not count]
     if absent:
         raise DataError(
@@ -101,6 +85,22 @@ def require_every_class(images: Images) -> None:
             f"{', '.join(name for name in images.classes if name not in absent)}",
             f"add images to {images.root / absent[0]}, or --allow-missing to test the other classes",
         )
+
+
+def _by_class(root: Path, folders: Sequence[str]) -> dict[str, list[str]]:
+    """Class in NFC -> its folders, relative to `root`. Raises DataError for a name in two forms."""
+    by_class: dict[str, list[str]] = {}
+    for folder in folders:
+        by_class.setdefault(composed(folder.rpartition("/")[2]), []).append(folder)
+    for name, same in by_class.items():
+        if len({composed(folder) for folder in same}) < len(same):
+            raise DataError(
+                f"{root} has the class {name!r} twice",
+                "two folders look the same and differ in the Unicode form of their names (NFC and NFD), as happens "
+                "when files are copied between macOS and other systems",
+                f"move the images of one into the other: {' and '.join(ascii(folder) for folder in same)}",
+            )
+    return by_class
 
 
 def _walk(root: Path, name: str, elsewhere: set[str]) -> tuple[list[str], list[str], list[str]]:
@@ -130,19 +130,19 @@ def _walk(root: Path, name: str, elsewhere: set[str]) -> tuple[list[str], list[s
         foreign += [Path(folder, entry).relative_to(root).as_posix() for entry in left_out]
         for file in files:
             path = Path(folder, file).relative_to(root).as_posix()
-            (images if _is_image(file) else others).append(path)
-    return sorted(images), sorted(others), sorted(foreign)
+            (images if is_image_name(file) else others).append(path)
+    return images, sorted(others), sorted(foreign)
 
 
-def _is_image(name: str) -> bool:
-    """By its name; what begins with a dot is some system's own note about an image."""
-    return PurePosixPath(name).suffix.lower() in SUFFIXES and not name.startswith(".")
-
-
-def _no_folder(root: Path, option: str) -> DataError:
+def no_folder(root: Path, option: str) -> DataError:
+    """The error for a folder that is not there."""
     tracked = tracking_file(root)
     if root.exists():
-        return DataError(f"{root} is no folder", "it is a file", "name the folder that holds a folder per class")
+        return DataError(
+            f"{root} is no folder",
+            "it is a file, and no table of images (.csv, .tsv or .parquet)",
+            "name the folder that holds a folder per class",
+        )
     if tracked is not None:
         return DataError(
             f"{root} is not there",
@@ -157,11 +157,15 @@ def _no_folder(root: Path, option: str) -> DataError:
 
 
 def _no_classes(root: Path, stray: Sequence[str]) -> DataError:
-    if any(_is_image(name) for name in stray):
+    if any(is_image_name(name) for name in stray):
+        above = root.absolute().parent
+        is_class = len(_image_folders(above)) > 1
         return DataError(
             f"{root} has no classes",
             f"its images lie loose in it; each class is a folder of images ({len(stray)} files)",
-            f"-s data={root.absolute().parent}, if {root.absolute().name!r} is one of the classes",
+            f"-s data={above}, if {root.absolute().name!r} is one of the classes"
+            if is_class
+            else "a folder for each class, or a table of path,label: -s data=labels.csv",
         )
     return DataError(
         f"{root} has no classes",
@@ -172,11 +176,22 @@ def _no_classes(root: Path, stray: Sequence[str]) -> DataError:
 
 def _require_two(root: Path, folders: Sequence[str]) -> None:
     if len(folders) == 1:
+        above = root.absolute().parent
+        also = f", or name the folder above: -s data={above}" if len(_image_folders(above)) > 1 else ""
         raise DataError(
             f"{root} has one class only",
             f"its only folder is {folders[0]!r}; telling classes apart takes two",
-            f"add a folder for another class, or name the folder above: -s data={root.parent}",
+            f"add a folder for another class{also}",
         )
+
+
+def _image_folders(folder: Path) -> list[Path]:
+    """The folders in it that hold images, at any depth."""
+    return [
+        inside
+        for inside in subfolders(folder)
+        if any(is_image_name(name) for _, _, names in os.walk(inside) for name in names)
+    ]
 
 
 def _require_known(root: Path, folders: Sequence[str], classes: Sequence[str]) -> None:

@@ -8,13 +8,14 @@ from importlib import metadata
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from harness.cache.recipe import Recipe
 from harness.cache.rows import Rows
 from harness.cache.store import Cache
 from harness.data.decode import decode
-from harness.data.folders import Images
+from harness.data.images import Images
 from harness.data.transforms import resize
 from harness.errors import DataError
 from harness.util.files import md5_of
@@ -48,9 +49,8 @@ class Pixels:
         """Whether there is room in memory for all."""
         return self._held is not None
 
-    def put(self, index: int, content: bytes) -> None:
-        """Decodes a file's bytes and holds the image, if there is room. Raises whatever the decoder raises."""
-        image = decode(content)
+    def put(self, index: int, image: Image.Image) -> None:
+        """Holds a decoded image, if there is room."""
         if self._held is not None:
             self._held[index] = resize(image, self.image_size)
             self._here[index] = True
@@ -99,7 +99,7 @@ class Pixels:
             yield np.stack(list(in_threads(self._decode, [places[md5] for md5 in hashes[start : start + AT_ONCE]])))
 
     def _decode(self, index: int) -> Bytes:
-        path = self.images.root / self.images.paths[index]
+        path = self.images.file(self.images.paths[index])
         fix = "leave the images alone during a run"
         try:
             content = path.read_bytes()

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.data.folders import Images
+from harness.data.groups import Groups, number_of
+from harness.data.images import Images
 from harness.errors import DataError
 
 HOLD_OUT = 0.2  # the share of images that one hold-out keeps for validation
+HOLD_OUT_FOLDS = 5  # of which one is a hold-out of whole groups
 
 
 @dataclass(frozen=True)
@@ -20,36 +22,114 @@ class Split:
     valid: tuple[int, ...]
 
 
-def stratified_splits(images: Images, folds: int, seed: int) -> list[Split]:
+def stratified_splits(
+    images: Images, folds: int, seed: int, groups: Groups | None = None, uneven: bool = False
+) -> list[Split]:
     """`folds` splits whose validation sides are disjoint and together are all images; or, for 0, one hold-out.
 
-    Every side has each class in the proportion of the whole. A function of the sorted listing and `seed` alone. Raises
-    DataError where a class has fewer images than there are folds.
+    Every side has each class in the proportion of the whole, as far as the groups allow, and every group is on one
+    side. A function of the sorted listing, the groups and `seed` alone.
+
+    Args:
+        images: A listing.
+        folds: 0, or 2 and more.
+        seed: Of the shuffling.
+        groups: (N,) images with the same number stay on one side; None if all are independent.
+        uneven: Whether groups may be large or of several classes. Then scikit-learn's StratifiedGroupKFold balances the
+            sides by images; otherwise the groups themselves are split as if each were one image.
+
+    Raises:
+        DataError: A class has fewer images, or groups, than there are folds.
     """
     from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 
-    _require_enough(images, folds)
+    _require_enough(images, folds, groups)
     labels = np.asarray(images.labels)
+    if groups is not None and uneven:
+        return _group_folds(images, folds, seed, groups) if folds else [_group_hold_out(images, seed, groups)]
+    units = np.arange(len(labels)) if groups is None else np.unique(groups, return_index=True)[1]
+    kinds = labels[units]
     if folds:
-        splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
+        chooser = StratifiedKFold(folds, shuffle=True, random_state=seed)
     else:
-        splitter = StratifiedShuffleSplit(
-            1, test_size=max(HOLD_OUT, len(images.classes) / len(labels)), random_state=seed
+        chooser = StratifiedShuffleSplit(
+            1, test_size=max(HOLD_OUT, len(images.classes) / len(kinds)), random_state=seed
         )
-    return [
-        Split(tuple(sorted(train.tolist())), tuple(sorted(valid.tolist())))
-        for train, valid in splitter.split(np.zeros(len(labels)), labels)
-    ]
+    pairs = chooser.split(np.zeros(len(kinds)), kinds)
+    if groups is None:
+        return [_split(train, valid) for train, valid in pairs]
+    whole = [(np.isin(groups, train), np.isin(groups, valid)) for train, valid in pairs]
+    return [_split(np.flatnonzero(train), np.flatnonzero(valid)) for train, valid in whole]
 
 
-def _require_enough(images: Images, folds: int) -> None:
+def _split(train: Groups, valid: Groups) -> Split:
+    return Split(tuple(sorted(train.tolist())), tuple(sorted(valid.tolist())))
+
+
+def _groups_by_class(images: Images, groups: Groups | None) -> dict[str, int]:
+    """Class -> number of groups that have an image of it."""
+    labels = np.asarray(images.labels)
+    return {name: number_of(groups, np.flatnonzero(labels == label)) for label, name in enumerate(images.classes)}
+
+
+def _require_enough(images: Images, folds: int, groups: Groups | None) -> None:
     needed = folds or 2
-    too_small = {name: count for name, count in images.counts().items() if count < needed}
+    what = "images" if groups is None else "independent images, or groups of images,"
+    counts = images.counts() if groups is None else _groups_by_class(images, groups)
+    too_small = {name: count for name, count in counts.items() if count < needed}
     if too_small:
         smallest = min(too_small.values())
         wanted = f"{folds} folds" if folds else "a hold-out"
         raise DataError(
-            f"{wanted} need{'' if folds else 's'} at least {needed} images of each class",
+            f"{wanted} need{'' if folds else 's'} at least {needed} {what} of each class",
             f"there are too few of {', '.join(f'{name} ({count})' for name, count in too_small.items())}",
             f"-s folds={smallest}" if smallest >= 2 and folds else "add images to those classes",
         )
+
+
+def _group_folds(images: Images, folds: int, seed: int, groups: Groups) -> list[Split]:
+    """Folds of whole groups. Raises DataError if one of them leaves nothing of a class to learn from."""
+    splits = _by_group(images, folds, seed, groups)
+    absent = _lacking(images, splits)
+    if absent:
+        fewer = range(folds - 1, 1, -1)
+        possible = [n for n in fewer if not _lacking(images, _by_group(images, n, seed, groups))]
+        raise DataError(
+            f"{folds} folds leave no image of {absent[0]} to learn from",
+            "the groups are too few or too large to spread each class over the folds",
+            f"-s folds={possible[0]}" if possible else "smaller groups, or more images of that class",
+        )
+    return splits
+
+
+def _group_hold_out(images: Images, seed: int, groups: Groups) -> Split:
+    """A fifth of the images in whole groups, or more. Raises DataError if none has every class on both sides."""
+    most = min(HOLD_OUT_FOLDS, *_groups_by_class(images, groups).values())
+    for parts in range(most, 1, -1):
+        for split in _by_group(images, parts, seed, groups):
+            if not _absent(images, split.train) and not _absent(images, split.valid):
+                return split
+    raise DataError(
+        "no hold-out of whole groups has every class",
+        "the groups are too few or too large to have each class on both sides",
+        "smaller groups, or a hold-out of your own: -s valid_data=FOLDER",
+    )
+
+
+def _lacking(images: Images, splits: list[Split]) -> list[str]:
+    """The classes of which a split has nothing to learn from."""
+    return [name for split in splits for name in _absent(images, split.train)]
+
+
+def _by_group(images: Images, folds: int, seed: int, groups: Groups) -> list[Split]:
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    labels = np.asarray(images.labels)
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    return [_split(train, valid) for train, valid in splitter.split(np.zeros(len(labels)), labels, groups)]
+
+
+def _absent(images: Images, indices: tuple[int, ...]) -> list[str]:
+    """The classes that have no image at `indices`."""
+    present = {images.labels[i] for i in indices}
+    return [name for label, name in enumerate(images.classes) if label not in present]

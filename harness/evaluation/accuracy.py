@@ -16,6 +16,7 @@ class Accuracy:
 
     right: int
     n: int
+    groups: int | None = None
 
     @property
     def value(self) -> float:

@@ -30,6 +30,7 @@ class Predictions:
     folds: Indices
     labels: Indices
     probabilities: Floats
+    groups: Indices | None = None
 
     def __post_init__(self) -> None:
         n = len(self.paths)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from harness.data.transforms import Transform
@@ -19,6 +20,7 @@ from harness.models.schemas import Checkpoint
 from harness.models.weights import Weights, weights_from_file
 from harness.util.schema import schema_of, validate
 
+TRAINED_ON = "trained_on"  # in a checkpoint: (N,) int64, fingerprints of images
 LEGACY_NAME = re.compile(r"freeze_backbone_(True|False)")  # as in cnn_resnet18_freeze_backbone_False_fold_2.pth
 
 
@@ -33,6 +35,7 @@ class SavedModel:
     experiment: Mapping[str, Any]  # as it was recorded; empty where the file does not say
     fold: int | None
     data_digest: str | None  # of the images that it was trained on
+    trained_on: frozenset[int] | None = None  # fingerprints of the images that it was trained on or chosen by
 
 
 def load_model(
@@ -54,7 +57,9 @@ def load_model(
     if content.get("format") != checkpoint.FORMAT:
         return _bare(path, weights, classes, architecture, image_size)
     try:
-        header = validate(schema_of(Checkpoint), {name: value for name, value in content.items() if name != "model"})
+        header = validate(
+            schema_of(Checkpoint), {name: value for name, value in content.items() if name not in ("model", TRAINED_ON)}
+        )
         json.dumps(header["experiment"])
     except (ValueError, TypeError, RecursionError) as error:
         raise ModelError(f"{path} is no whole checkpoint", str(error), "name another file") from error
@@ -73,8 +78,25 @@ def load_model(
     model = build(make, len(known), transform.image_size)
     _load_all(weights, model, named, known)
     return SavedModel(
-        model.eval(), named, known, transform, header["experiment"], header.get("fold"), header.get("data_digest")
+        model.eval(),
+        named,
+        known,
+        transform,
+        header["experiment"],
+        header.get("fold"),
+        header.get("data_digest"),
+        _trained_on(path, content),
     )
+
+
+def _trained_on(path: Path, content: Mapping[str, Any]) -> frozenset[int] | None:
+    """The fingerprints of its training images; None if the file has none. Raises ModelError for anything else."""
+    fingerprints = content.get(TRAINED_ON)
+    if fingerprints is None:
+        return None
+    if not isinstance(fingerprints, torch.Tensor) or fingerprints.dtype != torch.int64 or fingerprints.ndim != 1:
+        raise ModelError(f"{path} is no whole checkpoint", f"{TRAINED_ON} is no list of numbers", "name another file")
+    return frozenset(fingerprints.tolist())
 
 
 def _bare(

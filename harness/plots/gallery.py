@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from harness.data.decode import decode
+from harness.data.images import file_of
 from harness.evaluation.predictions import Predictions
 from harness.util.files import as_text, short, write_whole
 
@@ -103,7 +104,7 @@ def thumbnail(image: Image.Image) -> Pixels:
 def _error_tile(predictions: Predictions, i: int, root: Path) -> Tile:
     path, label, top = predictions.paths[i], predictions.labels[i], predictions.predicted[i]
     try:
-        image = thumbnail(decode((root / path).read_bytes()))
+        image = thumbnail(decode(file_of(root, path).read_bytes()))
     except Exception:  # the image may have gone since; its prediction is still there
         image = np.full((SIDE, SIDE, 3), 225, np.uint8)
     return Tile(

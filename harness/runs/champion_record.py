@@ -54,6 +54,8 @@ class ChampionTest:
     gate: GateRecord
     data: AnyPath
     run: Text | None = None
+    groups: Count | None = None
+    leaked: Count = 0
     loss: Number | None = None
     misclassification_rate: Share | None = None
     per_class: dict[ClassName, ClassRecord] = field(default_factory=dict)

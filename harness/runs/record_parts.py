@@ -106,6 +106,8 @@ class DataRecord:
     dvc: DvcRecord | None = None
     ignored: Count = 0
     skipped: dict[Text, Text] = field(default_factory=dict)  # images that cannot be decoded, and why
+    groups: Count | None = None  # of images that are not independent of each other; None if all are
+    leaked: Count = 0  # images that are judged and were trained on
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,9 @@ class Origin:
     since: Text | None = None
     command: list[Text] = field(default_factory=list)
     fast_dev_run: Flag = False
-    origins: dict[Text, Word | Literal["experiment file", "command line"]] = field(default_factory=dict)
+    origins: dict[Text, Word | Literal["experiment file", "command line", "found in data"]] = field(
+        default_factory=dict
+    )
     git: GitRecord | None = None
     weights: Text | None = None
     weights_md5: Digest | None = None
@@ -135,6 +137,8 @@ class TestRecord(RunRecord):
     __test__ = False  # no class of tests
 
     checkpoint: TestedFile
+    groups: Count | None = None
+    leaked: Count = 0
     misclassification_rate: Share | None = None
     gate: GateRecord | None = None
     per_class: dict[ClassName, ClassRecord] = field(default_factory=dict)

@@ -27,6 +27,7 @@ from harness.engine.trainer import Callback, Trainer
 from harness.errors import TrainingError
 from harness.evaluation.accuracy import Accuracy
 from harness.evaluation.predictions import Predictions
+from harness.models.saved import TRAINED_ON
 from harness.runs.record_parts import FoldRecord
 from harness.runs.run_folder import RunFolder
 from harness.training.batches import FitBatches, fit_batches
@@ -200,6 +201,7 @@ def _checkpoint_content(plan: Plan, fold: int) -> dict[str, Any]:
         "experiment": plan.experiment.to_dict(),
         "fold": fold,
         "data_digest": plan.digest,
+        TRAINED_ON: torch.from_numpy(plan.fingerprints),
     }
 
 
@@ -237,4 +239,5 @@ def _predictions(plan: Plan, fold: int, best: BestPredictions) -> Predictions:
         )
     paths = tuple(images.paths[i] for i in valid)
     probabilities = best.logits.double().softmax(1).numpy()
-    return Predictions(images.classes, paths, np.full(len(paths), fold), labels, probabilities)
+    groups = None if plan.groups is None else plan.groups[list(valid)]
+    return Predictions(images.classes, paths, np.full(len(paths), fold), labels, probabilities, groups)

@@ -8,12 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from harness.cache.store import Cache
 from harness.config.experiment import Experiment
 from harness.config.fields import json_value
-from harness.data.folders import Images
+from harness.data.groups import Groups, number_of
+from harness.data.images import Images
 from harness.data.pixels import Pixels
 from harness.data.splits import Split
 from harness.data.transforms import Transform
@@ -65,15 +68,19 @@ class Plan:
         experiment: The fields as written and overridden.
         images: Paths and labels.
         pixels: The images as far as they are decoded.
+        fingerprints: (N,) int64, equal if the decoded pixels are.
         cache: Where features and decoded images are kept.
         digest: MD5 of the images' names and contents.
         dvc: The `.dvc` file that tracks the images, and whether they are what it says; None if there is none.
         splits: By fold, 1-based: indices of training and validation images.
+        groups: (N,) images with the same number are not independent; None if all are.
         device: The device of the whole run.
         precision: Of training and validation, with the reason for it.
         model: What was decided about the model.
         workers: Processes that load batches.
         skipped: Images that cannot be decoded and are left out: path -> why.
+        shrunk: How many images of each class these are, for people.
+        leaked: Validation images that are also trained on.
         notes: Warnings to show before the run starts.
         lean: Whether this is one of many runs: no pictures, and no checkpoint but the best epoch's.
         fast_dev_run: Whether the run only tries everything once; its numbers mean nothing.
@@ -82,15 +89,19 @@ class Plan:
     experiment: Experiment
     images: Images
     pixels: Pixels
+    fingerprints: NDArray[np.int64]
     cache: Cache
     digest: str
     dvc: DvcRecord | None
     splits: dict[int, Split]
+    groups: Groups | None
     device: torch.device
     precision: Precision
     model: ModelPlan
     workers: Workers
     skipped: dict[str, str]
+    shrunk: str
+    leaked: int
     notes: tuple[str, ...]
     lean: bool = False
     fast_dev_run: bool = False
@@ -118,7 +129,9 @@ class Plan:
     def lines(self) -> list[str]:
         """The first lines of a run: what will happen, on what, and the warnings."""
         experiment, first = self.experiment, next(iter(self.splits.values()))
-        folds = f"{len(self.splits)} of {experiment.folds} folds" if experiment.folds else "one hold-out"
+        folds = (
+            f"{len(self.splits)} of {experiment.folds} folds" if experiment.folds else f"one hold-out{self._held_out}"
+        )
         counts = ", ".join(f"{name} {count}" for name, count in self.images.counts().items())
         sides = f"{len(first.train)} to learn from, {len(first.valid)} to judge by"
         frozen = frozen_part(experiment.freeze)
@@ -127,8 +140,8 @@ class Plan:
         threads = f" ({count} thread{'s' if count > 1 else ''})" if self.device.type == "cpu" else ""
         dev = ", two batches each: a fast dev run" if self.fast_dev_run else ""
         return [
-            f"{experiment.name}: {folds} of {experiment.epochs} epochs{dev}",
-            f"  data       {self.images.root}: {len(self.images)} images ({counts}); {sides}",
+            f"{experiment.name}: {folds} of {experiment.epochs} epochs{dev}{self._left_out}",
+            f"  data       {self.images.root}: {len(self.images)} images ({counts}){self._in_groups}; {sides}",
             f"  model      {_named(experiment.model)} at {experiment.image_size} px; {frozen} frozen{once}: "
             f"{self.model.trainable:,} parameters to train, {self.model.frozen:,} frozen",
             f"  weights    {self.model.weights_note}",
@@ -139,6 +152,18 @@ class Plan:
             f"  device     {self.device}{threads}, {self.precision.name}: {self.precision.reason}",
             *(f"  note       {note}" for note in self.notes),
         ]
+
+    @property
+    def _held_out(self) -> str:
+        return f" ({self.experiment.valid_data})" if self.experiment.valid_data else ""
+
+    @property
+    def _left_out(self) -> str:
+        return f"; images that cannot be decoded are left out: {self.shrunk}" if self.shrunk else ""
+
+    @property
+    def _in_groups(self) -> str:
+        return "" if self.groups is None else f" in {number_of(self.groups, range(len(self.groups)))} groups"
 
     def shortened(self) -> Plan:
         """The same for one epoch of two batches a phase, spread over the classes: everything is gone through."""

@@ -1,4 +1,4 @@
-"""What a person should know before a run: of the images, of those for the last test, and of the settings."""
+"""Warnings shown before a run starts: of the images and of the settings."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from harness.config.experiment import Experiment
-from harness.data.check import Check, check_images
-from harness.data.folders import Images, list_images
-from harness.errors import DataError
+from harness.data.check import Check
+from harness.data.groups import numbered, sets_of
+from harness.data.images import Images
 from harness.util.packages import installed
 
 PROBABILITIES = (
@@ -17,7 +17,26 @@ PROBABILITIES = (
 )
 
 
-def data_notes(images: Images, check: Check, skipped: dict[str, str]) -> list[str]:
+def copy_notes(images: Images, check: Check) -> list[str]:
+    """Which images are copies of others: equal files, or other files with equal pixels."""
+    sets = [[*indices] for indices in sets_of(numbered(check.hashes, check.looks()))]
+    torn = [indices for indices in sets if len({images.labels[i] for i in indices}) > 1]
+    notes = []
+    if torn:
+        first = " and ".join(images.paths[i] for i in torn[0][:2])
+        notes.append(
+            f"CONTRADICTION: {len(torn)} pictures are in two classes, so one of their labels is wrong: {first}"
+            + (", ..." if len(torn) > 1 else "")
+        )
+    if sets:
+        extra = sum(len(indices) - 1 for indices in sets)
+        first = ", ".join(images.paths[i] for i in sets[0][:3])
+        notes.append(f"{extra} images are copies of others, and stay in one fold with them: {first}")
+    return notes
+
+
+def data_notes(images: Images, skipped: dict[str, str]) -> list[str]:
+    """Which files are left out."""
     notes = []
     if images.ignored:
         files = f"{len(images.ignored)} files are no images by their name, or in no class"
@@ -28,30 +47,12 @@ def data_notes(images: Images, check: Check, skipped: dict[str, str]) -> list[st
         notes.append(f"folders that other programs made are left out ({counted}): {named}")
     if skipped:
         notes.append(f"{len(skipped)} images cannot be decoded and are left out: {_first_paths(list(skipped))}")
-    groups = check.duplicates(images)
-    if groups:
-        extra = sum(len(group) - 1 for group in groups)
-        notes.append(
-            f"{extra} images are copies of others, and may be on both sides of a fold: {_first_paths(groups[0])}"
-        )
-    return notes
-
-
-def test_notes(experiment: Experiment, images: Images, check: Check) -> list[str]:
-    """What is wrong with the folder of the last test: no reason to stop, since nothing here is trained on it."""
-    if experiment.test_data is None or experiment.tests_other_data:
-        return []
-    try:
-        test = list_images(experiment.test_data, images.classes)
-    except DataError as error:
-        return [f"test_data will be refused: {error.what}; {error.why}"]
-    notes, test_check, trained_on = [], check_images(test), set(check.hashes)
-    seen = [path for path, md5 in zip(test.paths, test_check.hashes, strict=True) if md5 in trained_on]
-    if seen:
-        notes.append(f"{len(seen)} images of {test.root} are also trained on: {_first_paths(seen)}")
-    if test_check.problems:
-        bad = list(test_check.problems)
-        notes.append(f"{len(bad)} images of {test.root} cannot be decoded: {_first_paths(bad)}")
+    alike: dict[str, list[str]] = {}
+    for name in images.classes:
+        alike.setdefault(" ".join(name.casefold().split()), []).append(name)
+    for names in alike.values():
+        if len(names) > 1:
+            notes.append(f"the classes {' and '.join(map(repr, names))} differ in case or spaces only")
     return notes
 
 

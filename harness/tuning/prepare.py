@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,10 +27,20 @@ from harness.util.addresses import short_address
 from harness.util.packages import installed
 from harness.workflows.crossval import record_of
 from harness.workflows.make_plan import make_plan
+from harness.workflows.plan_data import with_sides
 
 Begin = Literal["now", "elsewhere", "never"]
 METRICS = (ACCURACY, LOSS)
-MAY_DIFFER = ("trackers", "workers", "cache", "test_data", "min_accuracy", "data", "weights")  # from process to process
+MAY_DIFFER = (
+    "trackers",
+    "workers",
+    "cache",
+    "test_data",
+    "min_accuracy",
+    "data",
+    "valid_data",
+    "weights",
+)  # from process to process
 
 
 @dataclass(frozen=True)
@@ -46,6 +57,7 @@ class SearchOptions:
     device: str = "auto"
     runs: Path = Path("runs")
     skip_corrupt: bool = False
+    allow_leak: bool = False
 
 
 def prepare_search(
@@ -62,9 +74,12 @@ def prepare_search(
     if options.metric not in METRICS:
         why = f"what each trial is judged by is one of {', '.join(METRICS)}"
         raise UsageError(f"there is no metric {options.metric!r} to search by", why, f"--metric {ACCURACY}")
+    experiment = with_sides(experiment)
     space = Space(experiment, file.search_space or default_space(experiment))
     distributions, examples = space.draw()
-    plan = make_plan(experiment, device=options.device, skip_corrupt=options.skip_corrupt)
+    plan = make_plan(
+        experiment, device=options.device, skip_corrupt=options.skip_corrupt, allow_leak=options.allow_leak
+    )
     plan = dataclasses.replace(plan, lean=True)
     record = _study_record(plan, options, distributions)
     search = SearchPlan(
@@ -91,6 +106,8 @@ def prepare_search(
     shared = {name: value for name, value in experiment.to_dict().items() if name not in MAY_DIFFER}
     shared |= {"weights": Path(experiment.weights).name if experiment.weights else None}
     facts = {"experiment": shared, "data": plan.digest, "metric": options.metric}
+    if plan.groups is not None:
+        facts["groups"] = sha256(plan.groups.tobytes()).hexdigest()
     record = dataclasses.replace(record, name=study.name, id=study.agree(facts, distributions))
     folder = StudyFolder.at(options.runs, record)
     if begin == "now":

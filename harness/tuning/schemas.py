@@ -57,3 +57,4 @@ class StudyFacts(TypedDict):
     data: NotRequired[Text]
     metric: NotRequired[Text]
     space: NotRequired[dict[Text, Text]]
+    groups: NotRequired[Text]  # SHA-256 of the group of each image; absent if all are independent

@@ -15,7 +15,9 @@ from harness.config.fields import json_value
 from harness.errors import ExperimentError, HarnessError
 from harness.util.user_code import calling, returned, title
 
-FIXED = ("name", "data", "folds", "seed", "monitor", "trackers")  # a trial may not change them
+FIXED = (  # a trial may not change them
+    *("name", "data", "valid_data", "class_folder", "columns", "groups", "folds", "seed", "monitor", "trackers"),
+)
 DRAWS = 64  # before the first trial, to find what a space does wrong
 STRUCTURE = (
     *("model", "weights", "freeze", "augment", "views", "optimizer", "scheduler", "loss", "image_size", "cache"),

@@ -23,6 +23,7 @@ CONTRACTS = {
     "scheduler": "(optimizer, epochs) -> scheduler with a step() that takes no argument",
     "callback": "a hook on_...(self, state), which returns nothing",
     "metric": "(logits (B, classes), targets (B,)) -> tensor (B,), one number per example",
+    "groups": "(path below the data folder) -> name of the group, or None",
     "search_space": "(trial) -> {field: value}",
 }
 TRACEBACK = "--debug shows the traceback"

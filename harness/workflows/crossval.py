@@ -14,6 +14,7 @@ import torch
 
 from harness.config.experiment import Experiment
 from harness.config.experiment_file import ExperimentFile
+from harness.data.groups import number_of
 from harness.engine.callbacks import EpochLog
 from harness.engine.trainer import Callback
 from harness.evaluation.accuracy import Accuracy, mean_and_deviation
@@ -189,6 +190,8 @@ def record_of(plan: Plan) -> RunRecord:
             dvc=plan.dvc,
             ignored=len(images.ignored),
             skipped=plan.skipped,
+            groups=None if plan.groups is None else number_of(plan.groups, range(len(images))),
+            leaked=plan.leaked,
         ),
         weights=plan.model.weights_note,
         weights_md5=provenance.weights_md5(experiment.weights),

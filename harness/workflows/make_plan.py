@@ -12,9 +12,9 @@ from torch import nn
 
 from harness.cache.store import Cache, open_cache
 from harness.config.experiment import Experiment
-from harness.data.check import Check, check_images, undecodable_error
-from harness.data.folders import Images, list_images
-from harness.data.pixels import DECODER
+from harness.data.check import Check, check_images, undecodable_error, unreadable_by_class
+from harness.data.groups import Groups, numbered
+from harness.data.images import Images
 from harness.data.splits import Split, stratified_splits
 from harness.data.transforms import Transform
 from harness.engine.metrics import require_metric
@@ -28,35 +28,53 @@ from harness.runs.provenance import dvc_state
 from harness.training.features import require_room, why_live
 from harness.training.model import new_model, start_weights
 from harness.training.plan import ModelPlan, Plan, Workers, choose_workers
-from harness.training.plan_notes import data_notes, setting_notes, test_notes
+from harness.training.plan_notes import copy_notes, data_notes, setting_notes
 from harness.training.rehearsal import rehearse
 from harness.util.console import print_line
+from harness.workflows.find_leaks import find_leaks
+from harness.workflows.plan_data import DataPlan, plan_data
 
 MONITORS = ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy")  # what every run computes
 LEAK = "the weights were trained on these very images, so the accuracy will be too good: start from others to judge"
 
 
 def make_plan(
-    experiment: Experiment, *, fold: int | None = None, skip_corrupt: bool = False, device: str = "auto"
+    experiment: Experiment,
+    *,
+    fold: int | None = None,
+    skip_corrupt: bool = False,
+    allow_leak: bool = False,
+    device: str = "auto",
 ) -> Plan:
     """Checks the experiment against its data, its model and this machine, cheapest first. Raises HarnessError.
 
-    With `fold` (1-based) the plan is for that one only.
+    Args:
+        experiment: What to do.
+        fold: The only fold to plan, 1-based; None for all.
+        skip_corrupt: Whether images that cannot be decoded are left out.
+        allow_leak: Whether to go on if images of the hold-out or the test are trained on.
+        device: "auto", or a device of torch.
     """
     require_metric(experiment.monitor, MONITORS)
     chosen = choose_device(device)
     precision = choose_precision(experiment.precision, chosen)
-    images = list_images(experiment.data)
-    splits = _splits(images, experiment, fold)
+    data = plan_data(experiment)
+    experiment, images = data.experiment, data.images
+    splits = _splits(data, fold)
     cache = open_cache(print_line)
     model, model_notes = _plan_model(experiment, images, splits, (chosen, precision), cache)
-    check = check_images(images, experiment.image_size, cache.items(**DECODER) if experiment.cache else ())
+    check = check_images(images, experiment.image_size, cache if experiment.cache else None)
     skipped = check.problems
     if skipped and not skip_corrupt:
         raise undecodable_error(check, images)
+    shrunk = unreadable_by_class(images, skipped)
     if skipped:
-        images, check = check.without(images)
-        splits = _splits(images, experiment, fold)
+        data, check = data.without(check)
+        images = data.images
+    groups = numbered(data.groups, check.looks(), check.hashes)
+    splits = _splits(data, fold, groups)
+    leaks = find_leaks(experiment, data, check, cache)
+    leaks.require_none(allow_leak)
     digest = check.digest(images)
     assert check.pixels is not None
     learned_here = model.weights is not None and model.weights.data_digest == digest
@@ -64,18 +82,24 @@ def make_plan(
         experiment=experiment,
         images=images,
         pixels=check.pixels,
+        fingerprints=check.fingerprints,
         cache=cache,
         digest=digest,
-        dvc=dvc_state(images.root, _md5s(images, check)),
+        dvc=dvc_state(data.training.root, _md5s(images, check)),
         splits=splits,
+        groups=groups,
         device=chosen,
         precision=precision,
         model=model,
         workers=_workers(experiment, model, chosen),
         skipped=skipped,
+        shrunk=shrunk,
+        leaked=leaks.valid,
         notes=(
-            *data_notes(images, check, skipped),
-            *test_notes(experiment, images, check),
+            *copy_notes(images, check),
+            *data.notes,
+            *data_notes(images, skipped),
+            *leaks.notes,
             *setting_notes(experiment),
             *_live_note(model),
             *model_notes,
@@ -93,9 +117,7 @@ def vary(plan: Plan, experiment: Experiment) -> Plan:
     model, model_notes = _plan_model(experiment, plan.images, plan.splits, (plan.device, precision), plan.cache, plan)
     pixels = plan.pixels
     if experiment.image_size != plan.experiment.image_size:
-        check = check_images(
-            plan.images, experiment.image_size, plan.cache.items(**DECODER) if experiment.cache else ()
-        )
+        check = check_images(plan.images, experiment.image_size, plan.cache if experiment.cache else None)
         if check.problems or check.pixels is None:
             raise undecodable_error(check, plan.images)
         pixels = check.pixels
@@ -183,12 +205,17 @@ def _require_sendable(experiment: Experiment) -> None:
 
 def _md5s(images: Images, check: Check) -> dict[Path, str]:
     """By absolute path; of files that were read."""
-    root = images.root.absolute()
-    return {root / path: md5 for path, md5 in zip(images.paths, check.hashes, strict=True) if md5}
+    return {file.absolute(): md5 for file, md5 in zip(images.files(), check.hashes, strict=True) if md5}
 
 
-def _splits(images: Images, experiment: Experiment, fold: int | None) -> dict[int, Split]:
-    splits = dict(enumerate(stratified_splits(images, experiment.folds, experiment.seed), start=1))
+def _splits(data: DataPlan, fold: int | None, groups: Groups | None = None) -> dict[int, Split]:
+    experiment = data.experiment
+    if data.split is not None:
+        splits = {1: data.split}
+    else:
+        uneven = any(name is not None for name in data.groups)
+        whole = stratified_splits(data.images, experiment.folds, experiment.seed, groups, uneven)
+        splits = dict(enumerate(whole, start=1))
     if fold is None:
         return splits
     if fold not in splits:

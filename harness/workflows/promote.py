@@ -81,7 +81,9 @@ def promote(
     where it is the champion already; nothing has changed then.
     """
     run, path = find_run(named, runs), find_checkpoint(named, runs)
-    evaluation = evaluate(load_model(path, function=model_function(path, trusted)), path, data, runs=runs)
+    evaluation = evaluate(
+        load_model(path, function=model_function(path, trusted)), path, data, allow_leak=True, runs=runs
+    )
     if not force:
         evaluation.require_passed()
     with alone(runs):
@@ -149,6 +151,7 @@ def _compared(
         data or evaluation.images.root,
         min_accuracy=0.0,
         allow_missing=True,
+        allow_leak=True,
         runs=runs,
     )
     better, worse = discordant(evaluation.predictions, other.predictions)

@@ -8,7 +8,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from harness.config.experiment import Experiment
+from harness.config.experiment import FOUND, Experiment
 from harness.errors import DataError, GateError, UsageError
 from harness.evaluation.accuracy import paired_exact_test
 from harness.evaluation.predictions import discordant
@@ -75,7 +75,7 @@ def planned(folder: RunFolder, device: str = "auto", trusted: bool = False) -> P
     experiment = _experiment(folder, trusted)
     folds = [int(fold) for fold in record.splits]
     only = folds[0] if len(folds) < max(1, experiment.folds) else None
-    plan = make_plan(experiment, fold=only, skip_corrupt=bool(record.data.skipped), device=device)
+    plan = make_plan(experiment, fold=only, skip_corrupt=bool(record.data.skipped), allow_leak=True, device=device)
     if plan.digest != record.data.digest:
         raise DataError(
             f"{experiment.data} holds other images than the run had",
@@ -164,7 +164,9 @@ def _experiment(folder: RunFolder, trusted: bool) -> Experiment:
     if not functions and not may_run(copy, trusted):
         return Experiment(**{**values, "name": folder.record.name})
     experiment = load_copy(copy, trusted)
-    typed = {name: values[name] for name, origin in origins.items() if origin == "command line" and name in values}
+    typed = {
+        name: values[name] for name, origin in origins.items() if origin in ("command line", FOUND) and name in values
+    }
     return experiment.replace(**typed).replace(name=folder.record.name)
 
 

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from harness.config.experiment_file import folder_name
-from harness.data.check import Check, check_images, copies_in, undecodable_error
-from harness.data.folders import Images, list_images, require_every_class
+from harness.data.groups import Groups, number_of
+from harness.data.images import Images
 from harness.data.loading import Batches, EpochSampler, ImageSource
 from harness.data.pixels import Pixels
 from harness.engine.precision import precision_or_auto
 from harness.engine.trainer import Trainer, choose_device
-from harness.errors import DataError, GateError, UsageError
+from harness.errors import GateError, UsageError
 from harness.evaluation.accuracy import Accuracy
 from harness.evaluation.predictions import Predictions
 from harness.evaluation.scores import ClassScore, Indices, by_class, confusion, log_loss
@@ -44,7 +44,7 @@ from harness.trackers.recording import recording
 from harness.util.console import counted, print_line
 from harness.util.memory import keep_freed_memory
 from harness.util.packages import installed
-from harness.util.schema import is_on_this_machine
+from harness.workflows.images_to_test import TestImages, images_to_test, leak_text
 
 BATCH_SIZE = 64
 MIN_ACCURACY = 0.7  # where the checkpoint knows no experiment
@@ -60,7 +60,12 @@ class Evaluation:
     predictions: Predictions
     min_accuracy: float
     notes: tuple[str, ...]
-    seen_before: str  # which of the images the model was trained on, as a note says it; nothing where it is none
+    leaked: tuple[str, ...]  # paths of images that the model was trained on
+
+    @property
+    def seen_before(self) -> str:
+        """Which of the images the model was trained on, for people; empty if none."""
+        return leak_text(self.leaked, len(self.images)) if self.leaked else ""
 
     @property
     def accuracy(self) -> Accuracy:
@@ -103,6 +108,8 @@ class Evaluation:
             "accuracy": accuracy.value,
             "interval": list(accuracy.interval),
             "n": accuracy.n,
+            "groups": accuracy.groups,
+            "leaked": len(self.leaked),
             "misclassification_rate": (accuracy.n - accuracy.right) / accuracy.n,
             "loss": self.loss,
             "gate": GateRecord(self.passed, self.min_accuracy),
@@ -139,6 +146,7 @@ def evaluate(
     min_accuracy: float | None = None,
     allow_missing: bool = False,
     skip_corrupt: bool = False,
+    allow_leak: bool = False,
     device: str = "auto",
     trackers: Sequence[str] | None = None,
     runs: Path = Path("runs"),
@@ -147,21 +155,22 @@ def evaluate(
     """Predicts every image under `data`, by default the experiment's `test_data`, and writes all of it down.
 
     It goes to a new folder under `runs`, or to `out`; to MLflow, too, if the experiment names it. `min_accuracy` is by
-    default the experiment's. Raises DataError where the images are not what the model knows, UsageError for options.
+    default the experiment's. Raises DataError if the images are not what the model knows, or if it was trained on some
+    of them (unless `allow_leak`); UsageError for options.
     """
-    images, check, notes = _images(model, data, allow_missing, skip_corrupt)
-    seen = _seen_before(model, images, check)
-    notes += [seen] if seen else []
-    asked = str(model.experiment.get("precision", "auto"))
     chosen = choose_device(device)
+    tested = images_to_test(model, data, allow_missing, skip_corrupt)
+    tested.require_unseen(allow_leak)
+    images, check, notes = tested.images, tested.check, tested.notes
+    asked = str(model.experiment.get("precision", "auto"))
     trainer = Trainer(precision=precision_or_auto(asked, chosen), device=chosen)
     gate = model.experiment.get("min_accuracy", MIN_ACCURACY) if min_accuracy is None else min_accuracy
-    record = dataclasses.replace(_record(model, checkpoint, images, check, trainer, notes), asked={"gate": gate})
+    record = dataclasses.replace(_record(model, checkpoint, tested, trainer), asked={"gate": gate})
     folder = RunFolder.create(runs, record, out)
     with recording(folder, _mirrors(model, trackers)):
         assert check.pixels is not None
-        predictions = _predict(trainer, model, check.pixels)
-        evaluation = Evaluation(folder.path, model, images, predictions, gate, tuple(notes), seen)
+        predictions = _predict(trainer, model, check.pixels, tested.groups)
+        evaluation = Evaluation(folder.path, model, images, predictions, gate, tuple(notes), tested.seen)
         folder.write_predictions(predictions)
         folder.write_metrics(evaluation.to_dict())
         folder.update(**evaluation.numbers())
@@ -177,59 +186,7 @@ def distinct_percents(value: float, gate: float) -> tuple[str, str]:
     return texts
 
 
-def _images(
-    model: SavedModel, data: Path | str | None, allow_missing: bool, skip_corrupt: bool
-) -> tuple[Images, Check, list[str]]:
-    """(images, their check, notes for the report)."""
-    named = model.experiment.get("test_data")
-    root = data or (named if named and is_on_this_machine(named) else None)
-    if not root:
-        why = f"the experiment names {named}, on another machine" if named else "the experiment names no test_data"
-        raise UsageError("there are no images to test on", why, "--data FOLDER")
-    images = list_images(root, model.classes)
-    notes = []
-    if not allow_missing:
-        require_every_class(images)
-    check = check_images(images, model.transform.image_size)
-    if check.problems:
-        if not skip_corrupt:
-            raise undecodable_error(check, images)
-        notes.append(f"{len(check.problems)} images cannot be decoded and are left out: {', '.join(check.problems)}")
-        images, check = check.without(images)
-        if not len(images):
-            raise DataError(f"no image of {images.root} is left", "none of them can be decoded", "--data FOLDER")
-        if not allow_missing:
-            require_every_class(images)
-    absent = [name for name, count in images.counts().items() if not count]
-    if absent:
-        notes.append(f"no image of {', '.join(absent)}: the numbers say nothing of that")
-    return images, check, notes
-
-
-def _seen_before(model: SavedModel, images: Images, check: Check) -> str:
-    """Which of the images the model was trained on, in words; nothing where it is none."""
-    if model.data_digest is not None and check.digest(images) == model.data_digest:
-        which = "these are the very images, so the numbers mean nothing"
-    elif seen := _also_trained_on(model, images, check):
-        which = f"{len(seen)} of these images: {', '.join(seen[:3])}"
-    else:
-        return ""
-    return f"the model was trained on them: {which}"
-
-
-def _also_trained_on(model: SavedModel, images: Images, check: Check) -> list[str]:
-    """Those that lie, to the byte, among the training images too, as far as these are at hand."""
-    named = model.experiment.get("data", "")
-    try:
-        training = list_images(named, model.classes) if named and is_on_this_machine(named) else None
-    except DataError:
-        return []
-    if training is None:
-        return []
-    return copies_in(training, images, check)
-
-
-def _predict(trainer: Trainer, model: SavedModel, pixels: Pixels) -> Predictions:
+def _predict(trainer: Trainer, model: SavedModel, pixels: Pixels, groups: Groups | None) -> Predictions:
     """As the validation of a fold does: the same arithmetic, the same order of memory, no augmentation."""
     images, size = pixels.images, model.transform.image_size
     trainer.channels_last = supports_channels_last(model.model, size, trainer.device)
@@ -244,6 +201,7 @@ def _predict(trainer: Trainer, model: SavedModel, pixels: Pixels) -> Predictions
         np.full(len(images), model.fold or 0),
         np.array(images.labels, np.int64),
         logits.double().softmax(1).numpy(),
+        groups,
     )
 
 
@@ -255,9 +213,8 @@ def _mirrors(model: SavedModel, trackers: Sequence[str] | None) -> list[str]:
     return [name for name in asked if name == "mlflow"]
 
 
-def _record(
-    model: SavedModel, checkpoint: Path, images: Images, check: Check, trainer: Trainer, notes: list[str]
-) -> TestRecord:
+def _record(model: SavedModel, checkpoint: Path, tested: TestImages, trainer: Trainer) -> TestRecord:
+    images, check = tested.images, tested.check
     architecture = model.architecture.rpartition(":")[2]
     freeze = model.experiment.get("freeze", "unknown")
     return TestRecord(
@@ -276,10 +233,12 @@ def _record(
             classes=images.counts(),
             digest=check.digest(images),
             dvc=provenance.dvc_state(images.root),
+            groups=None if tested.groups is None else number_of(tested.groups, range(len(images))),
+            leaked=len(tested.seen),
         ),
         device=str(trainer.device),
         precision=PrecisionRecord(trainer.precision.name, trainer.precision.reason),
         versions=provenance.versions(),
         machine=provenance.machine(),
-        notes=notes,
+        notes=tested.notes,
     )

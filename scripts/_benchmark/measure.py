@@ -26,7 +26,7 @@ from typing import Any
 
 from task import FINE_TUNE, FOLDS, FROZEN, SIZE, Task, task
 
-from harness.data.folders import list_images
+from harness.data.listing import list_images
 
 HERE = Path(__file__).parent
 WORKS = {

@@ -10,7 +10,8 @@ import torchvision
 from torch import nn
 
 from harness.data.demo import draw_demo
-from harness.data.folders import Images, list_images
+from harness.data.images import Images
+from harness.data.listing import list_images
 from harness.data.splits import Split, stratified_splits
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,7 +30,7 @@ class Task:
 
     @property
     def paths(self) -> list[Path]:
-        return [self.images.root / path for path in self.images.paths]
+        return self.images.files()
 
 
 def task() -> Task:

@@ -16,7 +16,9 @@ Call = Callable[..., Outcome]
 
 
 def test_what_is_printed_and_what_is_written(call: Call, project: Path, tracked: Tracked, scenery: Path) -> None:
-    outcome = call("test", tracked.run.path, "--data", scenery, "--tracker", "none", "--min-accuracy", "0")
+    outcome = call(
+        "test", tracked.run.path, "--data", scenery, "--allow-leak", "--tracker", "none", "--min-accuracy", "0"
+    )
     assert outcome.code == 0
     assert "small_cnn at 32 px" in outcome.out
     assert "33 images (forest 15, sea 18)" in outcome.out
@@ -38,7 +40,9 @@ def test_below_the_gate_is_exit_code_3_and_json_says_why(
     call: Call, project: Path, tracked: Tracked, scenery: Path
 ) -> None:
     checkpoint = tracked.run.checkpoint_of(tracked.run.best_fold() or {})
-    outcome = call("test", checkpoint, "--data", scenery, "--tracker", "none", "--min-accuracy", "1", "--json")
+    outcome = call(
+        "test", checkpoint, "--data", scenery, "--allow-leak", "--tracker", "none", "--min-accuracy", "1", "--json"
+    )
     output = json.loads(outcome.out)
     assert {"accuracy", "interval", "n", "loss", "gate", "per_class", "confusion"} <= set(output)
     assert output["accuracy"] < 1
@@ -52,7 +56,18 @@ def test_below_the_gate_is_exit_code_3_and_json_says_why(
 
 def test_a_state_dict_of_the_earlier_program(call: Call, project: Path, scenery: Path) -> None:
     path = legacy(project)
-    options = ("--classes", "sea,forest", "--data", scenery, "--min-accuracy", "0", "--image-size", "64", "--json")
+    options = (
+        "--classes",
+        "sea,forest",
+        "--data",
+        scenery,
+        "--allow-leak",
+        "--min-accuracy",
+        "0",
+        "--image-size",
+        "64",
+        "--json",
+    )
     outcome = call("test", path, *options, "--tracker", "none")
     assert outcome.code == 0
     assert json.loads(outcome.out)["confusion"]["classes"] == ["sea", "forest"]
@@ -61,7 +76,7 @@ def test_a_state_dict_of_the_earlier_program(call: Call, project: Path, scenery:
 
 def test_each_is_a_run_of_its_own_in_mlflow(call: Call, store: Path, tracked: Tracked, scenery: Path) -> None:
     for gate in ("0.1", "0"):  # into one folder, as in a pipeline
-        options = ("--data", scenery, "--min-accuracy", gate, "--out", "verdict", "--json")
+        options = ("--data", scenery, "--allow-leak", "--min-accuracy", gate, "--out", "verdict", "--json")
         outcome = call("test", tracked.run.path, *options)
         assert outcome.code == 0
         assert "warning" not in outcome.err
@@ -84,7 +99,7 @@ def test_the_tests_of_an_experiment_are_listed_as_such(
     call: Call, project: Path, tracked: Tracked, scenery: Path
 ) -> None:
     shutil.copytree(tracked.project / "runs", project / "runs")
-    call("test", tracked.run.id, "--data", scenery, "--tracker", "none", "--min-accuracy", "0")
+    call("test", tracked.run.id, "--data", scenery, "--allow-leak", "--tracker", "none", "--min-accuracy", "0")
     lines = [line for line in call("list").out.splitlines() if "runs/tiny/" in line]
     assert len(lines) == 2
     assert "  test of " in lines[0]
@@ -95,7 +110,18 @@ def test_a_summary_in_markdown_is_added_to_a_page(call: Call, project: Path, tra
     page = project / "page.md"
     page.write_text("before\n")
     for gate, word in {"0": "Passed", "1": "Failed"}.items():
-        options = ("--data", scenery, "--tracker", "none", "--min-accuracy", gate, "--summary", page, "--json")
+        options = (
+            "--data",
+            scenery,
+            "--allow-leak",
+            "--tracker",
+            "none",
+            "--min-accuracy",
+            gate,
+            "--summary",
+            page,
+            "--json",
+        )
         output = json.loads(call("test", tracked.run.path, *options).out)
         assert f"## {word}: fold" in page.read_text()
     (forest, sea) = output["confusion"]["counts"]

@@ -11,7 +11,8 @@ from harness.engine.callbacks import GradientClipping
 from harness.errors import ExperimentError
 
 FIELDS = (
-    "name data test_data image_size augment model weights freeze views cache optimizer lr weight_decay scheduler "
+    "name data valid_data test_data class_folder columns groups image_size augment model weights freeze views cache "
+    "optimizer lr weight_decay scheduler "
     "batch_size epochs folds monitor patience precision compile seed workers min_accuracy loss callbacks trackers"
 )
 
@@ -108,7 +109,7 @@ def test_unknown_fields_name_the_nearest_and_all() -> None:
     for attempt in (lambda: Experiment(batchsize=3), lambda: Experiment().override({"batchsize": "3"})):  # type: ignore[call-arg]
         with pytest.raises(ExperimentError, match="'batchsize'; did you mean 'batch_size'") as caught:
             attempt()
-        assert "name, data, test_data" in caught.value.why
+        assert "name, data, valid_data, test_data" in caught.value.why
     with pytest.raises(ExperimentError, match="without its field"):
         Experiment("resnet18")  # type: ignore[misc]
 

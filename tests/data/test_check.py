@@ -8,9 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from harness.cache.store import Cache
 from harness.data.check import check_images, undecodable_error
-from harness.data.folders import list_images
+from harness.data.groups import numbered, sets_of
+from harness.data.listing import list_images
 
 
 @pytest.fixture
@@ -23,7 +26,7 @@ def test_sound_images(scenery: Path) -> None:
     check = check_images(images)
     assert check.problems == {}
     assert check.hashes[0] == hashlib.md5((scenery / images.paths[0]).read_bytes()).hexdigest()
-    assert check.duplicates(images) == []
+    assert numbered(check.hashes, check.looks()) is None
 
 
 def test_every_image_that_cannot_be_decoded_is_named_with_its_reason(copy: Path) -> None:
@@ -42,6 +45,7 @@ def test_every_image_that_cannot_be_decoded_is_named_with_its_reason(copy: Path)
     }
     error = undecodable_error(check, images)
     assert error.what.startswith("4 of 34 images")
+    assert error.what.endswith("forest 2 of 16, sea 2 of 18")
     assert all(f"{path} ({why})" in error.why for path, why in check.problems.items())
     rest, rest_check = check.without(images)
     assert len(rest) == len(rest_check.hashes) == 30
@@ -74,8 +78,22 @@ def test_a_pipe_is_named_and_not_waited_for(copy: Path) -> None:
 
 def test_copies_are_found(copy: Path) -> None:
     shutil.copy(copy / "sea/sea00.jpg", copy / "forest/again.jpg")
+    Image.open(copy / "sea/sea01.jpg").save(copy / "sea/other.png")  # other bytes, the same pixels
     images = list_images(copy)
-    assert check_images(images).duplicates(images) == [("forest/again.jpg", "sea/sea00.jpg")]
+    check = check_images(images)
+    copies = [[images.paths[i] for i in indices] for indices in sets_of(numbered(check.hashes, check.looks()))]
+    assert copies == [["forest/again.jpg", "sea/sea00.jpg"], ["sea/other.png", "sea/sea01.jpg"]]
+
+
+def test_check_images_knows_the_fingerprints_of_files_that_it_decoded_before(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, images = Cache(tmp_path / "cache"), list_images(copy)
+    first = check_images(images, cache=cache)
+    monkeypatch.setattr("harness.data.check.decode", None)  # nothing is decoded again
+    again = check_images(images, cache=cache)
+    assert again.fingerprints.tolist() == first.fingerprints.tolist()
+    assert 0 not in again.fingerprints
 
 
 def test_the_digest_is_of_names_and_contents(copy: Path) -> None:

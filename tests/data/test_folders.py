@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.data.folders import list_images, tracking_file
+from harness.data.listing import list_images
 from harness.errors import DataError
+from harness.versioning.tracked import tracking_file
 
 
 def make(root: Path, *paths: str) -> Path:

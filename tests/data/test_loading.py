@@ -11,7 +11,7 @@ from torch import Tensor
 
 from harness.data.check import check_images
 from harness.data.demo import draw
-from harness.data.folders import list_images
+from harness.data.listing import list_images
 from harness.data.loading import Batches, EpochSampler, ImageSource, Views, _ahead
 from harness.data.transforms import Transform, augmentation
 

@@ -10,7 +10,7 @@ from harness.cache.store import Cache
 from harness.data import pixels as module
 from harness.data.check import check_images
 from harness.data.decode import decode
-from harness.data.folders import list_images
+from harness.data.listing import list_images
 from harness.data.pixels import Pixels
 from harness.data.transforms import resize
 from harness.errors import DataError
@@ -27,6 +27,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return decode(content)
 
     monkeypatch.setattr(module, "decode", counting)
+    monkeypatch.setattr("harness.data.check.decode", counting)
     return marks
 
 
@@ -53,6 +54,7 @@ def test_what_is_held_is_decoded_once_and_what_has_no_room_lies_on_the_disk(
     scenery: Path, tmp_path: Path, decoded: list[int]
 ) -> None:
     held, cached, live = pixels_of(scenery), pixels_of(scenery, memory=1000), pixels_of(scenery, memory=1000)
+    decoded.clear()  # what the checks decoded
     assert (held.held, cached.held) == (True, False)
     held.keep_in(Cache(tmp_path), range(33))
     assert list(tmp_path.iterdir()) == []
@@ -87,13 +89,17 @@ def test_images_of_another_size_or_decoder_are_others(
     assert keep(24) == 33
 
 
-def test_the_check_leaves_them_decoded_and_knows_what_was_decoded_before(scenery: Path, decoded: list[int]) -> None:
-    images = list_images(scenery)
+def test_the_check_leaves_them_decoded_and_knows_what_was_decoded_before(
+    scenery: Path, tmp_path: Path, decoded: list[int]
+) -> None:
+    images, cache = list_images(scenery), Cache(tmp_path)
+    check_images(images.take(range(30)), cache=cache)
+    decoded.clear()
     check = check_images(images, 24)
     assert check.pixels is not None
     check.pixels.take(range(33))
     assert len(decoded) == 33
-    known = check_images(images, 24, set(check.hashes[:30]))
+    known = check_images(images, 24, cache)
     assert len(decoded) == 36
     assert known.pixels is not None
     assert torch.equal(known.pixels.take(range(33)), check.pixels.take(range(33)))

@@ -3,9 +3,10 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from harness.data.folders import Images
+from harness.data.images import Images
 from harness.data.splits import stratified_splits
 from harness.errors import DataError
 
@@ -56,3 +57,44 @@ def test_fewer_images_in_a_class_than_folds() -> None:
     assert caught.value.fix == "-s folds=3"
     with pytest.raises(DataError, match="hold-out"):
         stratified_splits(images(a=20, b=1), 0, 0)
+
+
+def test_stratified_splits_of_distinct_groups_are_those_without_groups() -> None:
+    listed = images(sea=31, forest=20)
+    for folds in (3, 0):
+        assert stratified_splits(listed, folds, 1, np.arange(51)) == stratified_splits(listed, folds, 1)
+
+
+@pytest.mark.parametrize("uneven", [False, True])
+@pytest.mark.parametrize("folds", [3, 0])
+def test_stratified_splits_keep_groups_on_one_side(folds: int, uneven: bool) -> None:
+    listed = images(sea=60, forest=30)
+    groups = np.concatenate([np.arange(30) // 3, 10 + np.arange(60) // 3])
+    splits = stratified_splits(listed, folds, 1, groups, uneven)
+    for split in splits:
+        assert sorted({*split.train, *split.valid}) == list(range(90))
+        assert not {groups[i] for i in split.train} & {groups[i] for i in split.valid}
+        counts = Counter(listed.labels[i] for i in split.valid)
+        assert counts[1] / counts[0] == pytest.approx(2, abs=0.6)
+    if folds:
+        assert sorted(i for split in splits for i in split.valid) == list(range(90))
+
+
+def test_stratified_splits_of_groups_that_hold_several_classes() -> None:
+    listed = images(a=20, b=20)
+    groups = np.tile(np.arange(10), 4)  # each patient has two images of each class
+    for split in stratified_splits(listed, 5, 0, groups, uneven=True):
+        assert Counter(listed.labels[i] for i in split.valid) == {0: 4, 1: 4}
+        assert len({groups[i] for i in split.valid}) == 2
+
+
+def test_stratified_splits_refuse_too_few_groups_of_a_class() -> None:
+    listed = images(a=20, b=20)
+    groups = np.concatenate([np.arange(20), 20 + np.arange(20) // 10])
+    with pytest.raises(DataError, match=r"5 folds need at least 5 .*groups of images") as caught:
+        stratified_splits(listed, 5, 0, groups, uneven=True)
+    assert "b (2)" in caught.value.why
+    assert caught.value.fix == "-s folds=2"
+    assert len(stratified_splits(listed, 2, 0, groups, uneven=True)) == 2
+    with pytest.raises(DataError, match="a hold-out needs at least 2"):
+        stratified_splits(listed, 0, 0, np.concatenate([np.arange(20), np.full(20, 20)]), uneven=True)

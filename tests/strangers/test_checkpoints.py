@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from harness.data.folders import Images, list_images
+from harness.data.images import Images
+from harness.data.listing import list_images
 from tests.strangers.conftest import Sandbox
 
 NOT_A_NUMBER = float("nan")

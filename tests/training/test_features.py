@@ -146,7 +146,9 @@ def test_what_is_saved_is_the_whole_model_and_predicts_the_same(
     assert computed(capsys.readouterr().err) == [33]
     path = result.results[0].checkpoint
     assert set(checkpoint.load(path)["model"]) == set(build("small_cnn", 2, 32).state_dict())
-    evaluation = evaluate(load_model(path), path, scenery, runs=tmp_path / "tests", device="cpu", trackers=[])
+    evaluation = evaluate(
+        load_model(path), path, scenery, allow_leak=True, runs=tmp_path / "tests", device="cpu", trackers=[]
+    )
     again = dict(zip(evaluation.predictions.paths, evaluation.predictions.probabilities, strict=True))
     assert len(result.predictions)
     for path, shares in zip(result.predictions.paths, result.predictions.probabilities, strict=True):

@@ -13,7 +13,7 @@ import torch
 
 from harness.config.experiment import Experiment
 from harness.data.check import check_images
-from harness.data.folders import list_images
+from harness.data.listing import list_images
 from harness.data.loading import Batches, EpochSampler, ImageSource
 from harness.data.transforms import Transform
 from harness.engine import checkpoint

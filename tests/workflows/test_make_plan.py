@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from harness.config.experiment import Experiment
 from harness.errors import DataError, UsageError
@@ -14,10 +15,12 @@ from harness.workflows.crossval import record_of
 from harness.workflows.make_plan import make_plan
 
 
-def plan(data: Path, fold: int | None = None, skip_corrupt: bool = False, **fields: Any) -> Plan:
+def plan(
+    data: Path, fold: int | None = None, skip_corrupt: bool = False, allow_leak: bool = False, **fields: Any
+) -> Plan:
     values = {"name": "x", "model": "small_cnn", "weights": None, "image_size": 32, "folds": 3, "precision": "fp32"}
     experiment = Experiment(data=str(data), **(values | fields))
-    return make_plan(experiment, fold=fold, skip_corrupt=skip_corrupt, device="cpu")
+    return make_plan(experiment, fold=fold, skip_corrupt=skip_corrupt, allow_leak=allow_leak, device="cpu")
 
 
 @pytest.fixture
@@ -58,6 +61,7 @@ def test_corrupt_images_are_refused_or_left_out_and_recorded(copy: Path) -> None
     assert len(made.images) == 32
     assert made.skipped == {"sea/sea00.jpg": "empty"} == record_of(made).data.skipped
     assert "1 images cannot be decoded and are left out: sea/sea00.jpg" in made.notes
+    assert made.lines()[0].endswith("images that cannot be decoded are left out: sea 1 of 18")
     assert sorted(i for split in made.splits.values() for i in split.valid) == list(range(32))
 
 
@@ -69,14 +73,37 @@ def test_a_class_that_has_only_corrupt_images(copy: Path) -> None:
     assert "forest (0)" in caught.value.why
 
 
-def test_copies_and_leaks_are_told(copy: Path, tmp_path: Path) -> None:
+def test_make_plan_names_the_same_picture_in_two_classes_first(copy: Path) -> None:
     shutil.copy(copy / "sea/sea00.jpg", copy / "forest/again.jpg")
+    (copy / "sea/notes.txt").touch()
+    first, second, _ = plan(copy).notes
+    assert first.startswith("CONTRADICTION: 1 pictures are in two classes")
+    assert first.endswith("forest/again.jpg and sea/sea00.jpg")
+    assert second == "1 images are copies of others, and stay in one fold with them: forest/again.jpg, sea/sea00.jpg"
+
+
+def test_make_plan_keeps_copies_in_one_fold(copy: Path) -> None:
+    for path in sorted((copy / "sea").iterdir()):
+        shutil.copy(path, copy / "sea" / f"copy of {path.name}")
+        Image.open(path).save(copy / "sea" / f"{path.stem}.png")
+    made = plan(copy)
+    assert made.groups is not None
+    assert len(set(made.groups.tolist())) == 33
+    assert "69 images (forest 15, sea 54) in 33 groups" in made.lines()[1]
+    for split in made.splits.values():
+        assert not {made.groups[i] for i in split.train} & {made.groups[i] for i in split.valid}
+    assert sorted(i for split in made.splits.values() for i in split.valid) == list(range(69))
+
+
+def test_make_plan_refuses_test_images_that_are_trained_on(copy: Path, tmp_path: Path) -> None:
     (tmp_path / "test/sea").mkdir(parents=True)
-    shutil.copy(copy / "sea/sea01.jpg", tmp_path / "test/sea/leaked.jpg")
-    notes = " | ".join(plan(copy, test_data=str(tmp_path / "test")).notes)
-    assert "1 images are copies of others" in notes
-    assert "1 images of" in notes
-    assert "are also trained on: sea/leaked.jpg" in notes
+    Image.open(copy / "sea/sea01.jpg").save(tmp_path / "test/sea/leaked.png")
+    with pytest.raises(DataError, match=r"1 of 1 images in .* are also trained on") as caught:
+        plan(copy, test_data=str(tmp_path / "test"))
+    assert "sea/leaked.png" in caught.value.why
+    assert "--allow-leak" in caught.value.fix
+    (note,) = plan(copy, allow_leak=True, test_data=str(tmp_path / "test")).notes
+    assert note.startswith("1 of 1 test images")
 
 
 def test_a_test_folder_that_will_be_refused_is_told_but_stops_nothing(scenery: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from sklearn.metrics import accuracy_score, confusion_matrix
 
 from harness.config.experiment import Experiment
@@ -57,7 +58,7 @@ def test_the_numbers_are_those_of_the_predictions(tracked: Tracked, unseen: Path
 
 def test_the_model_says_what_it_said_in_training(tracked: Tracked, scenery: Path, tmp_path: Path) -> None:
     """On the images of its own fold's validation, the logits of the run itself."""
-    evaluation = evaluate_run(tracked, scenery, tmp_path)
+    evaluation = evaluate_run(tracked, scenery, tmp_path, allow_leak=True)
     best = tracked.run.best_fold()
     assert best is not None
     ours = dict(zip(evaluation.predictions.paths, evaluation.predictions.probabilities, strict=True))
@@ -83,14 +84,23 @@ def test_the_gate_is_the_experiments_or_what_is_asked_for(tracked: Tracked, unse
     assert above.to_dict()["gate"] == {"passed": False, "min_accuracy": evaluation.accuracy.value + 1e-9}
 
 
-def test_images_that_were_trained_on_are_told(tracked: Tracked, unseen: Path, scenery: Path, tmp_path: Path) -> None:
+def test_images_that_were_trained_on_are_refused_or_recorded(
+    tracked: Tracked, unseen: Path, scenery: Path, tmp_path: Path
+) -> None:
     assert evaluate_run(tracked, unseen, tmp_path).notes == ()
-    assert "these are the very images" in evaluate_run(tracked, scenery, tmp_path).notes[0]
+    with pytest.raises(DataError, match="the model was trained on all of these 33 images"):
+        evaluate_run(tracked, scenery, tmp_path)
     mixed = Path(shutil.copytree(unseen, tmp_path / "mixed"))
-    shutil.copy(next((scenery / "sea").iterdir()), mixed / "sea/known.jpg")
-    assert evaluate_run(tracked, mixed, tmp_path).notes == (
-        "the model was trained on them: 1 of these images: sea/known.jpg",
-    )
+    Image.open(next((scenery / "sea").iterdir())).save(mixed / "sea/known.png")  # other bytes, the same pixels
+    with pytest.raises(DataError, match="trained on 1 of these 16 images") as caught:
+        evaluate_run(tracked, mixed, tmp_path)
+    assert caught.value.exit_code == 4
+    assert "sea/known.png" in caught.value.why
+    evaluation = evaluate_run(tracked, mixed, tmp_path, allow_leak=True)
+    assert evaluation.leaked == ("sea/known.png",)
+    assert evaluation.notes[0].startswith("the model was trained on 1 of these 16 images (--allow-leak)")
+    record = json.loads((evaluation.run_dir / "run.json").read_text())
+    assert (record["leaked"], record["data"]["leaked"]) == (1, 1)
 
 
 def test_a_class_that_is_missing_is_refused_unless_that_is_meant(

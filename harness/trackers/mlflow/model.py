@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from harness.data.decode import decode
+from harness.data.images import file_of
 from harness.data.transforms import resize
 from harness.errors import HarnessError
 from harness.models.saved import SavedModel, load_model
@@ -74,7 +75,7 @@ def _example(folder: RunFolder, saved: SavedModel, fold: int) -> torch.Tensor:
     try:
         if not folder.was_made_here:
             raise FileNotFoundError
-        paths = [root / path for path in folder.predictions(fold).paths]
+        paths = [file_of(root, path) for path in folder.predictions(fold).paths]
         squares = [resize(decode(path.read_bytes()), size) for path in (paths[0], paths[-1])]
         images = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2)
     except Exception:

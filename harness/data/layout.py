@@ -1,0 +1,191 @@
+"""Layouts of image folders: which folder holds the classes, and which is for training, validation or the test."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from shlex import quote
+
+from harness.data.foreign import is_foreign
+from harness.data.formats import is_image_name
+from harness.data.images import Side, composed
+from harness.errors import DataError
+from harness.util.text import few
+
+# As Kaggle, Roboflow, Ultralytics, Keras and torchvision name these folders; in lower case.
+SIDES = {
+    Side.TRAIN: ("train", "training", "trn"),
+    Side.VALID: ("val", "valid", "validation", "dev", "eval"),
+    Side.TEST: ("test", "testing", "tst"),
+}
+WORDS = {word: side for side, words in SIDES.items() for word in words}
+UNLABELLED = ("pred", "predict", "prediction", "predictions", "unlabeled", "unlabelled", "unsup")
+NOISE = ("set", "data", "dataset", "split", "images", "image", "imgs", "folder", "full")  # as in "train_set"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the classes are.
+
+    Attributes:
+        root: The folder whose folders are the classes; with `sides`, the folder that holds those.
+        sides: The folder of each side; empty if the data set has no such folders.
+        unlabelled: Folders that are for a side but hold no class folders.
+        notes: What was decided, for people.
+    """
+
+    root: Path
+    sides: dict[Side, Path] = field(default_factory=dict)
+    unlabelled: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def training(self) -> Path:
+        """The folder whose folders are the classes of the training images."""
+        return self.sides.get(Side.TRAIN, self.root)
+
+
+def find_layout(named: Path, known: Collection[str] = (), class_folder: str | None = None) -> Layout:
+    """The layout of the folder `named`. Nothing is read but names.
+
+    Args:
+        named: A folder that exists.
+        known: Classes that a model knows: a folder of that name is a class, whatever its name.
+        class_folder: "outer" or "inner" if the user said which of two levels of folders names the class.
+
+    Raises:
+        DataError: More than one reading is possible.
+        OSError: A folder cannot be listed.
+    """
+    root = _descend(named, known, class_folder)
+    notes = [] if root == named else [f"{named} holds nothing but {_below(root, named)}, whose folders are the classes"]
+    folders = subfolders(root)
+    if class_folder == "outer" or {composed(folder.name) for folder in folders} <= {composed(name) for name in known}:
+        return Layout(root, notes=tuple(notes))
+    sides, unlabelled = _sides(root, folders)
+    if sides:
+        below = {side: _descend(path, known, class_folder, within_side=True) for side, path in sides.items()}
+        roles = {Side.TRAIN: "for training", Side.VALID: "for validation", Side.TEST: "for the test"}
+        used = ", ".join(f"{_below(path, root)} {roles[side]}" for side, path in below.items())
+        notes = [f"{root} is split into folders: {used}"]
+        notes += [
+            f"{path} has no folder of a class: its images have no labels, and are not used" for path in unlabelled
+        ]
+        for path in below.values():
+            _require_one_reading(path, known, class_folder)
+        return Layout(root, below, tuple(unlabelled), tuple(notes))
+    _require_one_reading(root, known, class_folder)
+    return Layout(root, notes=tuple(notes))
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """The folders in it that people made, sorted by name in NFC."""
+    entries = [entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+    return sorted((entry for entry in entries if not is_foreign(entry)), key=lambda entry: composed(entry.name))
+
+
+def _descend(folder: Path, known: Collection[str], class_folder: str | None, within_side: bool = False) -> Path:
+    """The folder below that holds the classes, if each one on the way holds a single folder and no image.
+
+    A folder that is named after a side ends the way down, but for `seg_train` within `seg_train` (`within_side`).
+    """
+    seen = {folder.resolve()}
+    while class_folder is None and not _has_images(folder):
+        inside = subfolders(folder)
+        names = {composed(name) for name in known}
+        if len(inside) != 1 or composed(inside[0].name) in names:
+            break
+        if side_of(inside[0].name)[0] is not None and not within_side:
+            break
+        if not subfolders(inside[0]) or inside[0].resolve() in seen:
+            break
+        folder = inside[0]
+        seen.add(folder.resolve())
+    return folder
+
+
+def _sides(root: Path, folders: Sequence[Path]) -> tuple[dict[Side, Path], list[Path]]:
+    """(the folder of each side, those without class folders); empty unless all `folders` are named after sides."""
+    named = [(folder, *side_of(folder.name)) for folder in folders]
+    is_layout = any(side is Side.TRAIN for _, side, _ in named) and all(
+        side is not None or rest is not None for _, side, rest in named
+    )
+    if not is_layout or len({rest for _, _, rest in named}) > 1:
+        return {}, []
+    classes = {
+        name for folder, side, _ in named if side is Side.TRAIN for name in _names_of(_descend(folder, (), None, True))
+    }
+    labelled = [
+        (folder, side)
+        for folder, side, _ in named
+        if side is not None and classes & _names_of(_descend(folder, (), None, True))
+    ]
+    flat = [folder for folder, _, _ in named if folder not in {path for path, _ in labelled}]
+    if not any(side is Side.TRAIN for _, side in labelled):
+        raise DataError(
+            f"{root} has no classes",
+            f"its folders {', '.join(folder.name for folder in folders)} are the sides of a split, and hold "
+            "images without a folder per class",
+            "a table of path,label: -s data=labels.csv; or -s class_folder=outer, if these are the classes",
+        )
+    doubled = [side for side, count in Counter(side for _, side in labelled).items() if count > 1]
+    if doubled:
+        both = [folder.name for folder, side in labelled if side is doubled[0]]
+        field_of = {Side.TRAIN: "data", Side.VALID: "valid_data", Side.TEST: "test_data"}[doubled[0]]
+        raise DataError(
+            f"{root} has {len(both)} folders for {doubled[0]}: {', '.join(both)}",
+            "one of them can be used at a time",
+            f"-s data={quote(str(next(f for f, s in labelled if s is Side.TRAIN)))} -s {field_of}={root / both[0]}",
+        )
+    return {side: folder for side in Side for folder, its in labelled if its is side}, flat
+
+
+def side_of(name: str) -> tuple[Side | None, tuple[str, ...] | None]:
+    """(the side that a folder's name says, its other words); (None, None) for a name that says none.
+
+    Of a folder of images without labels, the side is None: `seg_pred` gives (None, ("seg",)).
+    """
+    words = re.findall(r"[a-z]+", name.lower())
+    sides = [word for word in words if word in WORDS or word in UNLABELLED]
+    if len(sides) != 1:
+        return None, None
+    return WORDS.get(sides[0]), tuple(word for word in words if word != sides[0] and word not in NOISE)
+
+
+def _require_one_reading(root: Path, known: Collection[str], class_folder: str | None) -> None:
+    """Raises DataError if either of two levels of folders may name the class, as in siteA|siteB/{benign,malignant}."""
+    folders = subfolders(root)
+    if class_folder is not None or len(folders) < 2 or {composed(folder.name) for folder in folders} & {*known}:
+        return
+    inside = [_names_of(folder) for folder in folders]
+    shared = Counter(name for names in inside for name in names)
+    if len(shared) < 2 or max(shared.values()) < 2 or any(_has_images(folder) for folder in folders):
+        return
+    outer, inner = few([composed(folder.name) for folder in folders], 3), few(sorted(shared), 3)
+    training = [folder for folder in folders if side_of(folder.name)[0] is Side.TRAIN]
+    if training:
+        raise DataError(
+            f"{root} is not only split into training and test images",
+            f"it holds {outer}; either these are the classes, or {inner}",
+            f"-s data={quote(str(training[0]))}, and valid_data and test_data likewise; or -s class_folder=outer",
+        )
+    raise DataError(
+        f"{root} has two levels of folders, and either may name the class",
+        f"the outer folders are {outer}; the inner ones, which occur in several of these, are {inner}",
+        f"-s class_folder=inner for the classes {inner}; -s class_folder=outer for {outer}",
+    )
+
+
+def _names_of(folder: Path) -> set[str]:
+    return {composed(inside.name) for inside in subfolders(folder)}
+
+
+def _has_images(folder: Path) -> bool:
+    return any(is_image_name(entry.name) and not entry.is_dir() for entry in folder.iterdir())
+
+
+def _below(path: Path, root: Path) -> str:
+    return f"{path.relative_to(root).as_posix()}/"

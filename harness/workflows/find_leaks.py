@@ -1,0 +1,90 @@
+"""Images that are on both sides: trained on, and judged by. Every number from them is too good."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.cache.store import Cache
+from harness.config.experiment import Experiment
+from harness.data.check import Check, check_images
+from harness.data.groups import group_names
+from harness.data.images import Images, Side
+from harness.errors import DataError
+from harness.util.text import few
+from harness.workflows.plan_data import DataPlan, listed
+
+ALLOWED = "their copies or groups are trained on (--allow-leak), so the numbers are too good"
+
+
+@dataclass(frozen=True)
+class Leaks:
+    """Attributes:
+    valid: Images of a hold-out of its own that are trained on.
+    test: Images of the test that are trained on.
+    notes: What else is wrong with the images of the test, which stops nothing.
+    """
+
+    valid: int
+    test: int
+    error: DataError | None
+    notes: tuple[str, ...]
+
+    def require_none(self, allow: bool) -> None:
+        """Raises DataError if there are any, unless they are allowed."""
+        if self.error is not None and not allow:
+            raise self.error
+
+
+def find_leaks(experiment: Experiment, data: DataPlan, check: Check, cache: Cache) -> Leaks:
+    """Looks for images of the hold-out and of the test among the training images: equal bytes, pixels or groups."""
+    notes: list[str] = []
+    errors: list[DataError] = []
+    valid: list[str] = []
+    keys = _keys(check, data.groups)
+    if data.split is not None:
+        trained_on = set().union(*(keys[i] for i in data.split.train))
+        valid = [data.images.paths[i] for i in data.split.valid if keys[i] & trained_on]
+        if valid:
+            count = len(data.split.valid)
+            errors.append(_error(valid, count, Path(experiment.valid_data or "")))
+            notes.append(f"{len(valid)} of {count} validation images: {ALLOWED}")
+    test, test_notes, leaked = _of_test(experiment, data, cache, set().union(*keys))
+    if leaked and test is not None:
+        errors.append(_error(leaked, len(test), test.root))
+        notes.append(f"{len(leaked)} of {len(test)} test images in {test.root}: {ALLOWED}")
+    return Leaks(len(valid), len(leaked), errors[0] if errors else None, (*notes, *test_notes))
+
+
+def _of_test(
+    experiment: Experiment, data: DataPlan, cache: Cache, known: set[object]
+) -> tuple[Images | None, list[str], list[str]]:
+    """(images of the test, notes, those that have one of the `known` keys)."""
+    if experiment.test_data is None or experiment.tests_other_data:
+        return None, [], []
+    try:
+        test = listed(experiment, experiment.test_data, Side.TEST, data.images.classes)
+        names = group_names(test, experiment.groups, inner=experiment.class_folder == "inner")
+    except DataError as error:
+        return None, [f"test_data will be refused: {error.what}; {error.why}"], []
+    check = check_images(test, cache=cache if experiment.cache else None)
+    notes = []
+    if check.problems:
+        bad = list(check.problems)
+        notes.append(f"{len(bad)} images of {test.root} cannot be decoded: {few(bad, 3)}")
+    return test, notes, [path for path, keys in zip(test.paths, _keys(check, names), strict=True) if keys & known]
+
+
+def _keys(check: Check, groups: Sequence[str | None]) -> list[set[object]]:
+    """(N,) what an image has in common with another one that it depends on: MD5, fingerprint or group."""
+    columns = zip(check.hashes, check.looks(), groups, strict=True)
+    return [{key for key in (md5, look, ("group", group) if group else None) if key} for md5, look, group in columns]
+
+
+def _error(paths: list[str], count: int, root: Path) -> DataError:
+    return DataError(
+        f"{len(paths)} of {count} images in {root} are also trained on",
+        f"{few(paths)}: copies of training images, or of the same groups, so the numbers would be too good",
+        "remove them from one of the two; or --allow-leak, which is recorded",
+    )

@@ -1,0 +1,123 @@
+"""The images of a test: listed, decoded, and compared with those that the model was trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.data.check import Check, check_images, undecodable_error, unreadable_by_class
+from harness.data.folders import require_every_class
+from harness.data.groups import FOLDER, Groups, group_names, numbered
+from harness.data.images import Images, Side
+from harness.data.listing import list_images
+from harness.errors import DataError, UsageError
+from harness.models.saved import SavedModel
+from harness.util.schema import is_on_this_machine
+from harness.util.text import few
+
+
+@dataclass(frozen=True)
+class TestImages:
+    """Images that a model is tested on.
+
+    Attributes:
+        images: Those that can be decoded.
+        check: Of these images.
+        groups: (N,) images with the same number are not independent; None if all are.
+        seen: Paths of those that the model was trained on.
+        notes: For the report.
+    """
+
+    __test__ = False  # no class of tests
+
+    images: Images
+    check: Check
+    groups: Groups | None
+    seen: tuple[str, ...]
+    notes: list[str]
+
+    def require_unseen(self, allow: bool) -> None:
+        """Raises DataError if the model was trained on any of the images, unless that is allowed."""
+        if self.seen and not allow:
+            raise DataError(
+                leak_text(self.seen, len(self.images)),
+                f"{few(self.seen)}: the same files or the same pixels, so the numbers would be too good",
+                "--data with images that it was never trained on; or --allow-leak, which is recorded",
+            )
+
+
+def leak_text(seen: tuple[str, ...], count: int) -> str:
+    """How many of `count` images a model was trained on, for people."""
+    return f"the model was trained on {'all' if len(seen) == count else len(seen)} of these {count} images"
+
+
+def images_to_test(model: SavedModel, data: Path | str | None, allow_missing: bool, skip_corrupt: bool) -> TestImages:
+    """The images under `data`, by default of the experiment's `test_data`.
+
+    Raises DataError if they are not what the model knows, UsageError if nothing names images.
+    """
+    named = model.experiment.get("test_data")
+    root = data or (named if named and is_on_this_machine(named) else None)
+    if not root:
+        why = f"the experiment names {named}, on another machine" if named else "the experiment names no test_data"
+        raise UsageError("there are no images to test on", why, "--data FOLDER")
+    columns, class_folder = model.experiment.get("columns", ()), model.experiment.get("class_folder")
+    images = list_images(root, model.classes, Side.TEST, columns=columns, class_folder=class_folder)
+    notes = [*images.notes]
+    if not allow_missing:
+        require_every_class(images)
+    check = check_images(images, model.transform.image_size)
+    if check.problems:
+        if not skip_corrupt:
+            raise undecodable_error(check, images)
+        left_out = unreadable_by_class(images, check.problems)
+        notes.append(f"images that cannot be decoded are left out: {left_out}: {few(list(check.problems))}")
+        images, check = check.without(images)
+        if not len(images):
+            raise DataError(f"no image of {images.root} is left", "none of them can be decoded", "--data FOLDER")
+        if not allow_missing:
+            require_every_class(images)
+    absent = [name for name, count in images.counts().items() if not count]
+    if absent:
+        notes.append(f"no image of {', '.join(absent)}: the numbers say nothing of that")
+    names, group_notes = _groups(model, images)
+    groups = numbered(names, check.looks(), check.hashes)
+    seen, seen_notes = _seen(model, images, check)
+    notes += [*group_notes, *seen_notes]
+    if seen:
+        notes.insert(0, f"{leak_text(seen, len(images))} (--allow-leak): the numbers are too good")
+    return TestImages(images, check, groups, seen, notes)
+
+
+def _groups(model: SavedModel, images: Images) -> tuple[list[str | None], list[str]]:
+    """(group of each image by name, notes), as the experiment says."""
+    groups = model.experiment.get("groups")
+    is_function = isinstance(groups, str) and groups != FOLDER and ":" in groups
+    if is_function and images.groups is None:
+        note = f"groups is a function of the experiment's file ({groups}), which is not run here: each image counts"
+        return [None] * len(images), [note]
+    inner = model.experiment.get("class_folder") == "inner"
+    return group_names(images, None if images.groups is not None or is_function else groups, inner), []
+
+
+def _seen(model: SavedModel, images: Images, check: Check) -> tuple[tuple[str, ...], list[str]]:
+    """(paths of the images that the model was trained on, notes)."""
+    if model.trained_on is not None:
+        looks = check.fingerprints.tolist()
+        return tuple(path for path, look in zip(images.paths, looks, strict=True) if look in model.trained_on), []
+    if model.data_digest is not None and check.digest(images) == model.data_digest:
+        return images.paths, []
+    training = _training_images(model)
+    if training is None:
+        return (), ["the checkpoint does not say which images it was trained on: look out for copies among these"]
+    known = set(check_images(training).fingerprints.tolist())
+    return tuple(p for p, look in zip(images.paths, check.fingerprints.tolist(), strict=True) if look in known), []
+
+
+def _training_images(model: SavedModel) -> Images | None:
+    """The images that the experiment was trained on, if they are at hand."""
+    named = model.experiment.get("data", "")
+    try:
+        return list_images(named, model.classes) if named and is_on_this_machine(named) else None
+    except DataError:
+        return None

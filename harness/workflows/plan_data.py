@@ -1,0 +1,135 @@
+"""Decides which images are for training, for the hold-out and for the test, before anything of them is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from harness.config.experiment import FOUND, Experiment
+from harness.data.check import Check
+from harness.data.groups import group_names
+from harness.data.images import Images, Side, joined
+from harness.data.listing import list_images, sides_of
+from harness.data.splits import Split
+from harness.errors import UsageError
+
+RANKS = ("default", FOUND, "experiment file", "command line")  # what was said later wins
+
+
+@dataclass(frozen=True)
+class DataPlan:
+    """The images of an experiment.
+
+    Attributes:
+        experiment: With `valid_data`, `test_data` and `folds` as the layout of the images gives them.
+        images: Of training, and of the hold-out if it has its own.
+        training: Listing of the training images alone.
+        split: The hold-out, if it has its own images.
+        groups: (N,) the group of each image by name; None for an image that is independent of all others.
+        notes: What was decided, for people.
+    """
+
+    experiment: Experiment
+    images: Images
+    training: Images
+    split: Split | None
+    groups: tuple[str | None, ...]
+    notes: tuple[str, ...]
+
+    def without(self, check: Check) -> tuple[DataPlan, Check]:
+        """The same without the images that cannot be decoded, and the check of the others."""
+        images, rest = check.without(self.images)
+        sound = [path not in check.problems for path in self.images.paths]
+        groups = tuple(name for name, is_sound in zip(self.groups, sound, strict=True) if is_sound)
+        split = self.split
+        if split is not None:
+            places = {old: new for new, old in enumerate(i for i, is_sound in enumerate(sound) if is_sound)}
+            split = Split(*(tuple(places[i] for i in side if sound[i]) for side in (split.train, split.valid)))
+        return replace(self, images=images, groups=groups, split=split), rest
+
+
+def plan_data(experiment: Experiment) -> DataPlan:
+    """Lists the images of an experiment. Raises DataError or UsageError."""
+    sides = _sides(experiment)
+    experiment = _with_sides(experiment, sides)
+    training = listed(experiment, experiment.data, Side.TRAIN)
+    names = _names(experiment, training)
+    notes = (*training.notes, *_notes(experiment, sides))
+    if experiment.valid_data is None:
+        return DataPlan(experiment, training, training, None, names, notes)
+    validation = listed(experiment, experiment.valid_data, Side.VALID, training.classes)
+    first, images = len(training), joined(training, validation)
+    split = Split(tuple(range(first)), tuple(range(first, len(images))))
+    return DataPlan(experiment, images, training, split, names + _names(experiment, validation), notes)
+
+
+def with_sides(experiment: Experiment) -> Experiment:
+    """The experiment with `valid_data`, `test_data` and `folds` as the layout of its images gives them.
+
+    Raises DataError or UsageError.
+    """
+    return _with_sides(experiment, _sides(experiment))
+
+
+def listed(experiment: Experiment, data: str, side: Side, classes: Sequence[str] | None = None) -> Images:
+    """The images of one side of an experiment. Raises DataError."""
+    return list_images(data, classes, side, columns=experiment.columns, class_folder=experiment.class_folder)
+
+
+def _names(experiment: Experiment, images: Images) -> tuple[str | None, ...]:
+    return tuple(group_names(images, experiment.groups, inner=experiment.class_folder == "inner"))
+
+
+def _sides(experiment: Experiment) -> dict[Side, str]:
+    return sides_of(experiment.data, columns=experiment.columns, class_folder=experiment.class_folder)
+
+
+def _with_sides(experiment: Experiment, sides: Mapping[Side, str]) -> Experiment:
+    experiment = _with_one_hold_out(experiment)
+    if Side.VALID in sides and experiment.valid_data is None and not _folds_win(experiment):
+        experiment = experiment.found({"valid_data": sides[Side.VALID], "folds": 0})
+    if Side.TEST in sides and (experiment.test_data is None or experiment.tests_other_data):
+        experiment = experiment.found({"test_data": sides[Side.TEST]})
+    return experiment
+
+
+def _with_one_hold_out(experiment: Experiment) -> Experiment:
+    """Without folds if `valid_data` is the hold-out, or without `valid_data` if the folds were said later."""
+    if experiment.valid_data is None or experiment.folds == 0:
+        return experiment
+    images, folds = _rank(experiment, "valid_data"), _rank(experiment, "folds")
+    if images == folds:
+        raise UsageError(
+            f"valid_data and folds={experiment.folds} contradict each other",
+            "with images of its own the hold-out is not one of several folds",
+            "-s folds=0 for the hold-out, or -s valid_data=none for the folds",
+        )
+    return experiment.found({"folds": 0} if images > folds else {"valid_data": None})
+
+
+def _folds_win(experiment: Experiment) -> bool:
+    """Whether folds were asked for, and not before the data were named."""
+    asked = _rank(experiment, "folds")
+    return experiment.folds > 0 and asked > 0 and asked >= _rank(experiment, "data")
+
+
+def _notes(experiment: Experiment, sides: Mapping[Side, str]) -> list[str]:
+    """What was decided about the sides that the data have, for people."""
+    notes = []
+    valid, test = sides.get(Side.VALID), sides.get(Side.TEST)
+    if valid is not None and experiment.valid_data is None:
+        notes.append(
+            f"folds={experiment.folds} was asked for: the training images are cross-validated, and the validation "
+            f"images in {valid} are not used (-s folds=0 makes them the hold-out)"
+        )
+    elif experiment.valid_data is not None and experiment.origin("folds") == FOUND:
+        notes.append(
+            f"the hold-out is {experiment.valid_data} (-s folds=5 cross-validates the training images instead)"
+        )
+    if test is not None and experiment.test_data != test:
+        notes.append(f"the test images in {test} are not used: test_data={experiment.test_data}")
+    return notes
+
+
+def _rank(experiment: Experiment, field: str) -> int:
+    return RANKS.index(experiment.origin(field))

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from harness.data.images import Side
+from harness.data.listing import list_images, sides_of
+from harness.errors import DataError
+from tests.data.test_folders import make
+
+
+def table(folder: Path, text: str, name: str = "labels.csv", encoding: str = "utf-8") -> Path:
+    make(folder, "img/1.jpg", "img/2.jpg", "img/3.jpg", "img/4.jpg")
+    (folder / name).write_text(text, encoding=encoding)
+    return folder / name
+
+
+ROWS = "img/2.jpg,dog\nimg/1.jpg,cat\nimg/3.jpg,cat\nimg/4.jpg,dog\n"
+
+
+def test_list_images_of_a_table(tmp_path: Path) -> None:
+    images = list_images(table(tmp_path, "path,label\n" + ROWS))
+    assert images.root == tmp_path
+    assert images.classes == ("cat", "dog")
+    assert images.paths == ("img/1.jpg", "img/3.jpg", "img/2.jpg", "img/4.jpg")
+    assert images.labels == (0, 0, 1, 1)
+    assert images.groups is None
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "encoding"),
+    [
+        ("Path;Label\nimg\\1.jpg;cat\nimg\\2.jpg;dog\n", "x.csv", "utf-8-sig"),  # Excel, on Windows
+        ('path\tlabel\nimg/1.jpg\t"cat"\n\nimg/2.jpg\tdog\n', "x.tsv", "utf-8"),
+    ],
+)
+def test_tables_as_other_programs_write_them(text: str, name: str, encoding: str, tmp_path: Path) -> None:
+    images = list_images(table(tmp_path, text, name, encoding))
+    assert images.paths == ("img/1.jpg", "img/2.jpg")
+    assert images.classes == ("cat", "dog")
+
+
+def test_a_table_with_splits_and_groups(tmp_path: Path) -> None:
+    text = "path,label,split,group\nimg/1.jpg,cat,Train,p1\nimg/2.jpg,dog,train,p2\nimg/3.jpg,cat,val,p3\n"
+    path = table(tmp_path, text + "img/4.jpg,dog,test,p4\n")
+    assert sides_of(path) == {side: str(path) for side in Side}
+    assert list_images(path).groups == ("p1", "p2")
+    assert list_images(path, ("cat", "dog"), Side.VALID).paths == ("img/3.jpg",)
+    assert list_images(path, ("cat", "dog"), Side.TEST).counts() == {"cat": 0, "dog": 1}
+
+
+def test_a_parquet_file_with_columns_of_other_names(tmp_path: Path) -> None:
+    table(tmp_path, "")
+    content = pa.table({"file": ["img/1.jpg", "img/2.jpg"], "y": [1.0, 0.0], "patient": [7, None]})
+    pq.write_table(content, tmp_path / "labels.parquet")
+    columns = ("path=file", "label=y", "group=patient")
+    images = list_images(tmp_path / "labels.parquet", columns=columns)
+    assert images.classes == ("0", "1")
+    assert images.paths == ("img/2.jpg", "img/1.jpg")
+    assert images.groups == ("", "7")
+
+
+def test_paths_elsewhere_have_a_common_root(tmp_path: Path) -> None:
+    make(tmp_path, "photos/1.jpg", "photos/2.jpg", "tables/x")
+    (tmp_path / "tables/t.csv").write_text(f"path,label\n../photos/1.jpg,a\n{tmp_path}/photos/2.jpg,b\n")
+    images = list_images(tmp_path / "tables/t.csv")
+    assert images.root == tmp_path
+    assert images.paths == ("photos/1.jpg", "photos/2.jpg")
+
+
+def test_a_path_in_another_unicode_form_is_found(tmp_path: Path) -> None:
+    make(tmp_path, unicodedata.normalize("NFD", "é.jpg"), "2.jpg")
+    (tmp_path / "t.csv").write_text(unicodedata.normalize("NFC", "path,label\né.jpg,é\n2.jpg,b\n"), encoding="utf-8")
+    images = list_images(tmp_path / "t.csv")
+    assert images.paths == ("2.jpg", "é.jpg")
+    assert all(file.is_file() for file in images.files())
+    assert images.classes == ("b", "é")
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "fix"),
+    [
+        ("filename,dx\nimg/1.jpg,a\n", "no column 'path'", "-s columns=path=filename"),
+        ("path,diagnosis\nimg/1.jpg,a\n", "no column 'label'", "-s columns=label=diagnosis"),
+        ("path,label\nimg/1.jpg,a\nimg/2.jpg,a\n", "one class only", "columns=label"),
+        ("path,label\nimg/1.jpg,a\nimg/2.jpg,\n", "line 3 of .* lacks its label", "fill it in"),
+        ("path,label\nimg/1.jpg,a\nimg/1.jpg,b\n", "says two things of img/1.jpg", "remove one"),
+        ("path,label\nnowhere/1.jpg,a\nnowhere/2.jpg,b\n", "no image of .* is there", "relative to"),
+        ("path,label,split\nimg/1.jpg,a,3\nimg/2.jpg,b,4\n", "has the split '3'", "columns=split"),
+        ("path,label,split\nimg/1.jpg,a,train\nimg/2.jpg,b,\n", "which split line 3 is of", "train, valid or test"),
+        ("path,label\nimg/1.jpg,a/b\nimg/2.jpg,c\n", "cannot be the name of a class", "rename"),
+        ("path,label\n", "has no lines", "a line per image"),
+        ("", "cannot be read", "UTF-8"),
+    ],
+)
+def test_tables_that_are_refused(text: str, what: str, fix: str, tmp_path: Path) -> None:
+    path = table(tmp_path, text)
+    with pytest.raises(DataError, match=what) as caught:
+        list_images(path, side=next(iter(sides_of(path)), Side.TRAIN))
+    assert fix in caught.value.fix
+
+
+def test_a_table_that_is_not_there_or_is_no_table(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is not there"):
+        list_images(tmp_path / "labels.csv")
+    (tmp_path / "labels.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DataError, match="cannot be read"):
+        list_images(tmp_path / "labels.csv")
+    (tmp_path / "labels.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataError, match="cannot be read"):
+        list_images(tmp_path / "labels.parquet")
+
+
+def test_labels_that_the_model_does_not_know(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="unknown classes: cat"):
+        list_images(table(tmp_path, "path,label\n" + ROWS), ("bird", "dog"))
+
+
+def test_a_line_that_is_there_twice_counts_once(tmp_path: Path) -> None:
+    images = list_images(table(tmp_path, "path,label\nimg/1.jpg,a\nimg/1.jpg,a\nimg/2.jpg,b\n"))
+    assert images.paths == ("img/1.jpg", "img/2.jpg")
+    assert "1 lines of" in images.notes[0]
