@@ -10,6 +10,7 @@ import click
 from harness.cli import main as cli
 from harness.cli.output import echo, echo_json
 from harness.errors import HarnessError
+from harness.util.text import size_text
 
 if TYPE_CHECKING:
     from harness.runs.run_folder import RunFolder
@@ -60,7 +61,7 @@ def _experiment(path: Path) -> dict[str, Any]:
         return {"file": path.as_posix(), "about": f"cannot be loaded: {error.what}"}
     folds = f"{e.folds} folds" if e.folds else "hold-out"
     freeze = {True: "frozen", False: "not frozen"}[e.freeze] if isinstance(e.freeze, bool) else f"frozen to {e.freeze}"
-    settings = f"{e.image_size} px, lr {e.lr:g}, batch {e.batch_size}, {folds} x {e.epochs} epochs"
+    settings = f"{size_text(e.image_size)}, lr {e.lr:g}, batch {e.batch_size}, {folds} x {e.epochs} epochs"
     return {"file": path.as_posix(), "about": f"{json_value(e.model)}, {freeze}, {settings}"}
 
 

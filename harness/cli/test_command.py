@@ -12,6 +12,7 @@ from harness.cli import main as cli
 from harness.cli.output import echo, echo_json
 from harness.errors import UsageError, storage_errors
 from harness.util.escape import markdown
+from harness.util.text import size_text
 
 if TYPE_CHECKING:
     from harness.workflows.test import Evaluation
@@ -117,7 +118,7 @@ def _report(evaluation: Evaluation, path: Path) -> list[str]:
     accuracy = evaluation.accuracy
     wrong = accuracy.n - accuracy.right
     rows = [
-        ("model", f"{path}: {saved.architecture.rpartition(':')[2]} at {saved.transform.image_size} px"),
+        ("model", f"{path}: {saved.architecture.rpartition(':')[2]} at {size_text(saved.transform.image_size)}"),
         ("data", f"{evaluation.images.root}: {accuracy.n} images ({counts})"),
         *(("note", note) for note in evaluation.notes),
         ("accuracy", str(accuracy)),

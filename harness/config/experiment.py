@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,17 @@ from harness.util.schema import NAME
 TRACKERS = ("tensorboard", "mlflow")
 COLUMNS = ("path", "label", "split", "group")  # of a table
 FOUND = "found in data"  # origin of a value that the layout of the images gives
+
+
+def _is_colour(value: Any) -> bool:
+    from PIL import ImageColor
+
+    return isinstance(value, str) and ImageColor.getrgb(value) is not None
+
+
+def _is_range(value: Any) -> bool:
+    low, high = value
+    return isinstance(value, tuple) and all(type(v) in (int, float) and math.isfinite(v) for v in value) and low < high
 
 
 def _is_pattern(value: Any) -> bool:
@@ -63,7 +75,35 @@ class Experiment:
         Rule("folder, a regular expression", _is_pattern).or_none().or_function("(path) -> group"),
         "keeps images of one patient, place or video in one fold: by folder, or by what a pattern finds in the path",
     )
-    image_size: int = setting(224, whole(16, 4096), "pixels: every image becomes a square of this side")
+    image_size: int | tuple[int, int] = setting(
+        224,
+        whole(16, 4096).or_pair("(height, width)"),
+        "pixels: every image becomes a square of this side, or so large",
+    )
+    resize: str = setting(
+        "squash",
+        choice("squash", "crop", "pad"),
+        "how: squash changes its proportions, crop cuts the longer side, pad fills the shorter one",
+    )
+    interpolation: str = setting(
+        "bilinear", choice("nearest", "bilinear", "bicubic", "lanczos"), "between pixels, where an image is resized"
+    )
+    antialias: bool = setting(
+        True,
+        Rule("true or false", lambda v: isinstance(v, bool)),
+        "smooths an image that becomes smaller; false is as OpenCV does it",
+    )
+    channels: int = setting(3, Rule("3 or 1", lambda v: type(v) is int and v in (1, 3)), "3 for colour, 1 for grey")
+    background: str = setting(
+        "white",
+        Rule("a colour, as white or #808080", _is_colour),
+        "behind transparent pixels, and beside padded images",
+    )
+    value_range: tuple[float, float] | None = setting(
+        None,
+        Rule("two numbers, as 0,4095", _is_range).or_none(),
+        "values that become black and white, of files with more than 8 bits; none: found in the images",
+    )
     augment: str | Callable[..., Any] | None = setting(
         None,
         choice("flip", "standard").or_none().or_function("(uint8 image) -> uint8 image"),
@@ -160,6 +200,8 @@ class Experiment:
             value = getattr(self, item.name)
             if isinstance(item.default, tuple) and isinstance(value, (list, str)):
                 value = tuple(value) if isinstance(value, list) else (value,)
+            elif isinstance(value, list) and all(type(part) in (int, float) for part in value):  # as JSON has it
+                value = tuple(value)
             if type(value) is int and isinstance(item.default, float) and abs(value) < 2**53:
                 value = float(value)
             object.__setattr__(self, item.name, value)

@@ -31,6 +31,13 @@ class Rule:
     def or_none(self) -> Rule:
         return Rule(f"{self.takes}, or none", lambda v: v is None or self.holds(v))
 
+    def or_pair(self, form: str) -> Rule:
+        """Or two such values."""
+        return Rule(
+            f"{self.takes}, or {form}",
+            lambda v: self.holds(v) or (isinstance(v, tuple) and len(v) == 2 and all(map(self.holds, v))),
+        )
+
     def or_function(self, form: str) -> Rule:
         return Rule(f"{self.takes}, or a function {form}", lambda v: callable(v) or self.holds(v))
 
@@ -58,7 +65,10 @@ def text(takes: str) -> Rule:
 
 
 def parse(rule: Rule, typed: str, is_tuple: bool) -> Any:
-    """The value that `typed` stands for: a number, true, false, none, or the text itself; a list is cut at commas."""
+    """The value that `typed` stands for: a number, numbers with commas between, true, false, none, or the text itself.
+
+    A list (`is_tuple`) is cut at commas.
+    """
     if is_tuple:
         return tuple(part.strip() for part in typed.split(",") if part.strip() not in ("", "none"))
     word = typed.strip()
@@ -85,4 +95,5 @@ def _literal(word: str) -> Any:
         value = ast.literal_eval(word)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return word
-    return value if isinstance(value, (int, float)) else word
+    is_pair = isinstance(value, tuple) and all(type(part) in (int, float) for part in value)
+    return value if is_pair or isinstance(value, (int, float)) else word

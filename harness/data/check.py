@@ -19,6 +19,7 @@ from harness.cache.store import Cache
 from harness.data.decode import decode
 from harness.data.images import Images
 from harness.data.pixels import DECODER, Pixels
+from harness.data.prepare import Preparation
 from harness.errors import DataError
 from harness.util.files import folder_md5, md5_of
 from harness.util.parallel import in_threads
@@ -35,7 +36,7 @@ class Check:
         hashes: (N,) MD5 of each file, in the order of the images; "" if it could not be read.
         fingerprints: (N,) int64, equal if and only if the decoded pixels are; 0 if they could not be decoded.
         problems: Path -> why it cannot be decoded.
-        pixels: What was decoded, if an image size was given.
+        pixels: What was decoded, if a preparation was given.
     """
 
     hashes: tuple[str, ...]
@@ -60,13 +61,13 @@ class Check:
         return images.take(sound), Check(hashes, self.fingerprints[sound], {}, pixels)
 
 
-def check_images(images: Images, image_size: int | None = None, cache: Cache | None = None) -> Check:
+def check_images(images: Images, preparation: Preparation | None = None, cache: Cache | None = None) -> Check:
     """Reads and decodes every image, on all cores, with a bar on a terminal.
 
-    With `image_size` the decoded images are there afterwards, as far as there is room for them. Files that `cache`
+    With a `preparation` the decoded images are there afterwards, as far as there is room for them. Files that `cache`
     knows from an earlier check are only read.
     """
-    pixels = None if image_size is None else Pixels(images, (), image_size)
+    pixels = None if preparation is None else Pixels(images, (), preparation)
     known = {} if cache is None else cache.known(SOUND)
     files = images.files()
 

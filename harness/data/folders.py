@@ -39,7 +39,7 @@ def list_folder(
     if classes is None:
         _require_two(root, list(by_class))
     else:
-        _require_known(root, list(by_class), [*known])
+        _require_known(root, list(by_class), [composed(name) for name in classes])
     names = tuple(sorted(by_class) if classes is None else (composed(name) for name in classes))
     actual: list[tuple[str, int]] = []
     ignored = stray

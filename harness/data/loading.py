@@ -57,7 +57,7 @@ class ImageSource:
         self.seed = seed
 
     def load(self, keys: Sequence[Key]) -> Tensor:
-        """(B, 3, S, S) uint8, augmented."""
+        """(B, C, H, W) uint8, augmented."""
         images = self.pixels.take([index for _, index in keys])
         if self.augment is not None:
             for position, (epoch, index) in enumerate(keys):
@@ -65,13 +65,13 @@ class ImageSource:
         return images
 
     def finish(self, loaded: Tensor) -> Tensor:
-        """(B, 3, S, S) float32, normalised."""
+        """(B, C, H, W) float32, normalised."""
         return self.transform.normalise(loaded)
 
     def _augmented(self, image: Tensor, view: int, index: int) -> Tensor:
         assert self.augment is not None
         with seeded(self.seed, view, index):
-            return augmented(self.augment, image, self.transform.image_size)
+            return augmented(self.augment, image, self.transform.preparation)
 
 
 class Views:

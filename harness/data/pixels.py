@@ -1,4 +1,4 @@
-"""Images decoded and resized once, as 8-bit squares: in memory where they fit, in the cache where they do not."""
+"""Images decoded and resized once, to 8 bits: in memory where they fit, in the cache where they do not."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from harness.cache.rows import Rows
 from harness.cache.store import Cache
 from harness.data.decode import decode
 from harness.data.images import Images
-from harness.data.transforms import resize
+from harness.data.prepare import Preparation
 from harness.errors import DataError
 from harness.util.files import md5_of
 from harness.util.parallel import in_threads
+from harness.util.text import size_text
 
 Bytes = NDArray[np.uint8]
 
@@ -29,17 +30,18 @@ DECODER = {"pillow": metadata.version("pillow"), "decoder": 1}  # what pixels ar
 
 
 class Pixels:
-    """What the images of a listing look like, (S, S, 3) uint8 each. `hashes` are the MD5s of their files.
+    """What the images of a listing look like, (H, W, C) uint8 each. `hashes` are the MD5s of their files.
 
     An image is decoded when it is first asked for, and held as far as all of them fit `memory` bytes. Others are
     decoded again each time, unless `keep_in` gives them a place on the disk.
     """
 
-    def __init__(self, images: Images, hashes: Sequence[str], image_size: int, memory: int = MEMORY) -> None:
+    def __init__(self, images: Images, hashes: Sequence[str], preparation: Preparation, memory: int = MEMORY) -> None:
         self.images = images
         self.hashes = tuple(hashes)
-        self.image_size = image_size
-        shape = (len(images), image_size, image_size, 3)
+        self.preparation = preparation
+        channels, height, width = preparation.shape
+        shape = (len(images), height, width, channels)
         self._held: Bytes | None = np.empty(shape, np.uint8) if np.prod(shape) <= memory else None
         self._here = np.zeros(len(images), bool)  # of those that are held, which are decoded
         self._kept: Rows | None = None
@@ -52,11 +54,11 @@ class Pixels:
     def put(self, index: int, image: Image.Image) -> None:
         """Holds a decoded image, if there is room."""
         if self._held is not None:
-            self._held[index] = resize(image, self.image_size)
+            self._held[index] = self.preparation.array(image)
             self._here[index] = True
 
     def take(self, indices: Sequence[int]) -> Tensor:
-        """A copy of these images, (B, 3, S, S) uint8, channels last in memory.
+        """A copy of these images, (B, C, H, W) uint8, channels last in memory.
 
         Raises DataError where a file is gone, or is another than it was.
         """
@@ -74,14 +76,16 @@ class Pixels:
         if self._held is not None:
             self._fill(self._held, indices)
         elif cache is not None:
-            recipe = Recipe("images", f"images at {self.image_size} px", DECODER | {"image_size": self.image_size})
+            recipe = Recipe(
+                "images", f"images at {size_text(self.preparation.image_size)}", DECODER | self.preparation.to_dict()
+            )
             self._kept = cache.rows(recipe, [self.hashes[i] for i in indices], self._make)
 
     def without(self, paths: Iterable[str]) -> Pixels:
         """The same, less those `paths`."""
         dropped = set(paths)
         left = [i for i, path in enumerate(self.images.paths) if path not in dropped]
-        rest = Pixels(self.images.without(dropped), [self.hashes[i] for i in left], self.image_size, memory=0)
+        rest = Pixels(self.images.without(dropped), [self.hashes[i] for i in left], self.preparation, memory=0)
         rest._here = self._here[left]
         rest._held = None if self._held is None else self._held[left]
         return rest
@@ -107,4 +111,4 @@ class Pixels:
             raise DataError(f"{path} cannot be read any more", str(error.strerror), fix) from error
         if md5_of(content) != self.hashes[index]:
             raise DataError(f"{path} is another image than it was", "its bytes changed after the run had begun", fix)
-        return resize(decode(content), self.image_size)
+        return self.preparation.array(decode(content))

@@ -1,46 +1,58 @@
-"""From a decoded image to what a model sees: resize, augment (training only), normalise."""
+"""From an array of 8 bits to what a model sees: augment (training only), normalise."""
 
 from __future__ import annotations
 
 import contextlib
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
+from harness.data.prepare import ImageSize, Preparation
 from harness.util.user_code import calling, returned
 
-Augment = Callable[[Tensor], Tensor]  # (3, H, W) uint8 -> (3, H, W) uint8
+Augment = Callable[[Tensor], Tensor]  # (C, H, W) uint8 -> (C, H, W) uint8
 
 # Mean and standard deviation per channel of ImageNet's training images in 0..1, which torchvision's weights expect.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-def resize(image: Image.Image, image_size: int) -> NDArray[np.uint8]:
-    """A decoded image as (image_size, image_size, 3) uint8; bilinear and antialiased."""
-    size = (image_size, image_size)
-    if image.size != size:
-        image = image.resize(size, Image.Resampling.BILINEAR)
-    return np.array(image)
-
-
 @dataclass(frozen=True)
 class Transform:
-    """What a model's inputs went through. Plain values: it travels in the checkpoint."""
+    """From a decoded picture to a model's input. Plain values: it travels in the checkpoint.
 
-    image_size: int  # pixels; images are squares, whatever shape they had
+    Attributes:
+        preparation: How a picture becomes an array.
+        mean: Per channel, of values from 0 to 1.
+        std: Per channel.
+    """
+
+    preparation: Preparation
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
 
+    def __post_init__(self) -> None:
+        """A grey image is normalised by the average over the three channels."""
+        if self.preparation.channels == 1 and len(self.mean) == 3:
+            object.__setattr__(self, "mean", (sum(self.mean) / 3,))
+            object.__setattr__(self, "std", (sum(self.std) / 3,))
+
+    @property
+    def image_size(self) -> ImageSize:
+        return self.preparation.image_size
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of a model's input."""
+        return self.preparation.shape
+
     def normalise(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) uint8 -> float32 of mean 0 and deviation 1 per channel, by the mean and deviation above.
+        """(B, C, H, W) uint8 -> float32 of mean 0 and deviation 1 per channel, by the mean and deviation above.
 
         It stays on its device, and in its order in memory.
         """
@@ -48,15 +60,15 @@ class Transform:
         return torch.addcmul(-mean / std, images, 1 / (255 * std))  # one pass over the images instead of four
 
     def picture(self, inputs: Tensor) -> Tensor:
-        """What `normalise` made, (B, 3, H, W), as uint8 images again, for people to look at."""
+        """What `normalise` made, (B, C, H, W), as uint8 images again, for people to look at."""
         mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (self.mean, self.std))
         return inputs.mul(std).add_(mean).mul_(255).round_().clamp_(0, 255).to(torch.uint8)
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
+        return self.preparation.to_dict() | {"mean": list(self.mean), "std": list(self.std)}
 
 
-def augmentation(kind: str | Augment | None, image_size: int) -> Augment | None:
+def augmentation(kind: str | Augment | None, preparation: Preparation) -> Augment | None:
     """The function that "flip" or "standard" stands for; a function of the user's is returned as it is."""
     if kind is None or callable(kind):
         return kind
@@ -66,7 +78,7 @@ def augmentation(kind: str | Augment | None, image_size: int) -> Augment | None:
         return v2.RandomHorizontalFlip()  # type: ignore[no-any-return]
     return v2.Compose(  # type: ignore[no-any-return]
         [
-            v2.RandomResizedCrop(image_size, scale=(0.5, 1.0), antialias=True),
+            v2.RandomResizedCrop((preparation.height, preparation.width), scale=(0.5, 1.0), antialias=True),
             v2.RandomHorizontalFlip(),
             v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2),
         ]
@@ -92,24 +104,25 @@ def seeded(*parts: int) -> Iterator[None]:
         random.setstate(states[2])
 
 
-def augmented(augment: Augment, image: Tensor, image_size: int) -> Tensor:
-    """What an augmentation makes of an image, resized to (3, image_size, image_size) uint8.
+def augmented(augment: Augment, image: Tensor, preparation: Preparation) -> Tensor:
+    """What an augmentation makes of an image, resized to (C, H, W) uint8 of the preparation.
 
     Raises UserCodeError where it fails, or returns anything but an image.
     """
     with calling("augment", augment):
         result = augment(image)
-    if not _is_image(result):
-        raise returned("augment", augment, result, "a uint8 tensor (3, H, W)")
-    if result.shape[1:] == (image_size, image_size):
+    channels, height, width = preparation.shape
+    if not _is_image(result, channels):
+        raise returned("augment", augment, result, f"a uint8 tensor ({channels}, H, W)")
+    if result.shape[1:] == (height, width):
         return result
     from torchvision.transforms.v2 import functional
 
-    resized: Tensor = functional.resize(result, [image_size, image_size], antialias=True)
+    resized: Tensor = functional.resize(result, [height, width], antialias=True)
     return resized
 
 
-def _is_image(value: Any) -> bool:
+def _is_image(value: Any, channels: int) -> bool:
     if not isinstance(value, Tensor) or value.is_meta or value.dtype != torch.uint8:
         return False
-    return value.ndim == 3 and value.shape[0] == 3 and value.numel() > 0
+    return value.ndim == 3 and value.shape[0] == channels and value.numel() > 0

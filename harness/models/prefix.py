@@ -48,8 +48,10 @@ class Cut:
         model.__class__ = type(kind.__name__, (kind,), {"forward": forward, "__module__": kind.__module__})
 
 
-def cut(model: nn.Module, image_size: int, shape: tuple[int, ...] | None = None) -> Cut:
+def cut(model: nn.Module, image: tuple[int, int, int], shape: tuple[int, ...] | None = None) -> Cut:
     """Cuts `model` after the last step of its forward pass up to which all is frozen, and nothing is random.
+
+    It takes images of the shape `image`, (C, H, W).
 
     It is left in eval mode. Raises CannotCutError where there is no such step, where the forward pass cannot be
     followed (torch.fx), or where two images show that the parts together are not the whole; where the `shape` of one
@@ -67,7 +69,7 @@ def cut(model: nn.Module, image_size: int, shape: tuple[int, ...] | None = None)
     def forward(self: nn.Module, features: Tensor) -> Any:
         return (in_training if self.training else in_eval)(self, features)
 
-    return Cut(prefix, shape or _require_whole(model, prefix, forward, image_size), forward)
+    return Cut(prefix, shape or _require_whole(model, prefix, forward, image), forward)
 
 
 def digest(prefix: fx.GraphModule) -> str:
@@ -189,10 +191,10 @@ def _last_cut(nodes: list[fx.Node], moving: set[fx.Node]) -> int:
 
 
 def _require_whole(
-    model: nn.Module, prefix: nn.Module, forward: Callable[..., Any], image_size: int
+    model: nn.Module, prefix: nn.Module, forward: Callable[..., Any], image: tuple[int, int, int]
 ) -> tuple[int, ...]:
     """The shape of one image's features. Raises CannotCutError where the parts give something else than the whole."""
-    images = torch.randn(2, 3, image_size, image_size, generator=torch.Generator().manual_seed(0))
+    images = torch.randn(2, *image, generator=torch.Generator().manual_seed(0))
     buffers = {name: value.clone() for name, value in model.named_buffers()}
     with torch.no_grad():
         features: Any = prefix(images)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from harness.data.prepare import Preparation, preparation_from
 from harness.data.transforms import Transform
 from harness.engine import checkpoint
 from harness.errors import ModelError, UsageError
@@ -66,8 +67,9 @@ def load_model(
     _agree(path, "classes", header["classes"], None if classes is None else list(classes))
     _agree(path, "model", header["architecture"], architecture)
     _agree(path, "image size", header["transform"]["image_size"], image_size)
+    preparation = preparation_from(header["transform"])
     named, known = header["architecture"], tuple(header["classes"])
-    transform = Transform(header["transform"]["image_size"], weights.mean, weights.std)
+    transform = Transform(preparation, weights.mean, weights.std)
     if ":" in named and function is None:
         raise ModelError(
             f"{path.name} needs its experiment's file",
@@ -75,7 +77,7 @@ def load_model(
             "harness champion promote RUN logs it to MLflow",
         )
     make = function(named) if ":" in named and function is not None else named
-    model = build(make, len(known), transform.image_size)
+    model = build(make, len(known), transform.shape)
     _load_all(weights, model, named, known)
     return SavedModel(
         model.eval(),
@@ -114,8 +116,8 @@ def _bare(
         raise UsageError(
             f"{path} does not say which model it is", "it is a bare state dict, and its name holds none", "--model NAME"
         )
-    transform = Transform(image_size or 224, weights.mean, weights.std)
-    model = build(named, len(classes), transform.image_size)
+    transform = Transform(Preparation(image_size or 224), weights.mean, weights.std)
+    model = build(named, len(classes), transform.shape)
     _load_all(weights, model, named, classes)
     freeze = LEGACY_NAME.search(path.name)
     experiment = {"freeze": freeze[1] == "True"} if freeze else {}

@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from typing_extensions import NotRequired, TypedDict
 
+from harness.data.prepare import is_colour
 from harness.runs.record_parts import Fields, SmallCount
 from harness.util.schema import ClassName, Digest, Text, record
 
-Channels = Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=3, max_length=3)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Channels = Annotated[list[Number], Field(min_length=1, max_length=3)]
+Side = Annotated[int, Field(ge=16, le=4096)]
+
+
+def _colour(name: str) -> str:
+    if not is_colour(name):
+        raise ValueError("it must be a colour")
+    return name
 
 
 @record
 class Transform(TypedDict):
-    image_size: Annotated[int, Field(ge=16, le=4096)]
+    """From a picture to the model's input; of version 0.1.0 the first three alone."""
+
+    image_size: Side | Annotated[list[Side], Field(min_length=2, max_length=2)]
     mean: Channels
-    std: Annotated[list[Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]], Field(min_length=3, max_length=3)]
+    std: Annotated[list[Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]], Field(min_length=1, max_length=3)]
+    resize: NotRequired[Literal["squash", "crop", "pad"]]
+    interpolation: NotRequired[Literal["nearest", "bilinear", "bicubic", "lanczos"]]
+    antialias: NotRequired[bool]
+    channels: NotRequired[Literal[1, 3]]
+    background: NotRequired[Annotated[str, AfterValidator(_colour)]]
+    value_range: NotRequired[Annotated[list[Number], Field(min_length=2, max_length=2)] | None]
 
 
 @record

@@ -8,12 +8,12 @@ from torch import Tensor, nn
 class SmallCNN(nn.Module):
     """Four blocks of convolution, BatchNorm, ReLU and halving, then a mean over the picture and a linear head.
 
-    About 98,000 parameters: for tests, quick looks and laptops. (B, 3, H, W), any H and W from 16 up -> (B, classes).
+    About 98,000 parameters: for tests, quick looks and laptops. (B, C, H, W), any H and W from 16 up -> (B, classes).
     """
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, classes: int, channels: int = 3) -> None:
         super().__init__()
-        widths = (3, 16, 32, 64, 128)
+        widths = (channels, 16, 32, 64, 128)
         self.blocks = nn.Sequential(
             OrderedDict((f"block{i}", _block(widths[i - 1], widths[i])) for i in range(1, len(widths)))
         )

@@ -50,8 +50,8 @@ def require_logits(output: Any, model: nn.Module, images: Tensor, classes: int) 
         require(output.requires_grad, "a tensor with a gradient: computed without no_grad(), detach(), argmax or numpy")
 
 
-def initialise_lazy(model: nn.Module, image_size: int) -> None:
-    """Gives lazy layers their shapes, by a forward pass of two blank images in eval mode.
+def initialise_lazy(model: nn.Module, shape: tuple[int, int, int]) -> None:
+    """Gives lazy layers their shapes, by a forward pass of two blank images (C, H, W) in eval mode.
 
     Their weights are drawn now, so they are a function of the seed like all others. Raises UserCodeError for a lazy
     layer that the forward pass does not use.
@@ -60,7 +60,7 @@ def initialise_lazy(model: nn.Module, image_size: int) -> None:
         return
     was_training = model.training
     with torch.no_grad(), calling("forward", model, forward_name(model)):  # inference mode would spoil new weights
-        model.eval()(torch.zeros(2, 3, image_size, image_size))
+        model.eval()(torch.zeros(2, *shape))
     model.train(was_training)
     for name, value in (*model.named_parameters(), *model.named_buffers()):
         if is_lazy(value):

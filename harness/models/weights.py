@@ -43,6 +43,7 @@ class Weights:
             name: value for name, value in _strip(self.state, own).items() if name in own or not name.startswith("aux")
         }
         _resize_positions(state, own, model)
+        _sum_colours(state, own)
         (body, theirs), (own_body, ours) = (_part(part, head) for part in (state, own))
         _require_fit(body, own_body, self.source, architecture)
         shapes = [{name: value.shape for name, value in part.items()} for part in (theirs, ours)]
@@ -116,8 +117,8 @@ def _normalisation(path: Path, content: Mapping[str, Any]) -> dict[str, tuple[fl
     """The mean and deviation in a checkpoint of ours. Raises ModelError where they are not there."""
     try:
         mean, std = (_channels(content["transform"][name]) for name in ("mean", "std"))
-        if len(mean) != 3 or len(std) != 3 or not all(map(math.isfinite, mean)) or min(std) <= 0:
-            raise ValueError("an image has three channels, each with a mean and a deviation above 0")
+        if len(mean) not in (1, 3) or len(std) != len(mean) or not all(map(math.isfinite, mean)) or min(std) <= 0:
+            raise ValueError("an image has one or three channels, each with a mean and a deviation above 0")
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ModelError(
             f"{path} is no whole checkpoint", "it does not say how its images were normalised", "name another file"
@@ -187,6 +188,15 @@ def _resize_positions(state: dict[str, Tensor], own: StateDict, model: nn.Module
     except ValueError:
         return  # of another architecture: the comparison that follows says so
     state.update(resized)
+
+
+def _sum_colours(state: dict[str, Tensor], own: StateDict) -> None:
+    """The first convolution of a model for colour, for grey images: the sum over the three channels gives the same."""
+    for name, value in state.items():
+        shape = own[name].shape if name in own else ()
+        if value.ndim == 4 and len(shape) == 4 and shape[1] == 1 and value.shape == (shape[0], 3, *shape[2:]):
+            state[name] = value.sum(1, keepdim=True)
+            return
 
 
 def _require_fit(body: StateDict, own: StateDict, source: str, architecture: str) -> None:

@@ -33,6 +33,7 @@ from harness.util.schema import (
 )
 
 SCHEMA = 2
+Side = Annotated[int, Field(strict=True, ge=16, le=4096)]  # of an image, in pixels
 SmallCount = Annotated[int, Field(strict=True, ge=0, le=10_000)]
 
 
@@ -59,7 +60,7 @@ class Fields(TypedDict, total=False):
     name: NameOrNone
     data: AnyPath
     test_data: AnyPath | None
-    image_size: Annotated[int, Field(strict=True, ge=16, le=4096)]
+    image_size: Side | Annotated[list[Side], Field(min_length=2, max_length=2)]
     model: Text
     weights: AnyPath | None
     freeze: bool | Text

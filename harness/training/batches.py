@@ -45,7 +45,7 @@ def fit_batches(plan: Plan, split: Split, model: nn.Module, trainer: Trainer) ->
     now on. Raises DataError if an image is gone.
     """
     experiment, pixels, transform = plan.experiment, plan.pixels, plan.model.transform
-    augment = augmentation(experiment.augment, experiment.image_size)
+    augment = augmentation(experiment.augment, transform.preparation)
     images = ImageSource(pixels, transform, augment, experiment.seed, experiment.views)
     needed = sorted({*split.train, *split.valid})  # of a fast dev run, a few
 

@@ -21,12 +21,14 @@ from harness.config.experiment import Experiment
 from harness.config.fields import json_value
 from harness.data.loading import Batches, ImageSource, Key, Source, Views
 from harness.data.pixels import DECODER
+from harness.data.prepare import Preparation
 from harness.data.transforms import Augment, augmentation, augmented, seeded
 from harness.engine.trainer import Callback, State, Trainer, overrides
 from harness.errors import TrainingError
 from harness.models.prefix import CannotCutError, Cut, digest
 from harness.training.plan import Plan
 from harness.util.console import counted, print_line
+from harness.util.text import size_text
 
 BATCH_SIZE = 64  # images that the prefix takes at once
 VERSION = 1  # of how features are computed here
@@ -138,9 +140,8 @@ def feature_sources(plan: Plan, cut: Cut, indices: Sequence[int], trainer: Train
         "version": VERSION,
         **DECODER,
     }
-    about = (
-        f"{json_value(experiment.model)} {_until(experiment)} at {experiment.image_size} px, {trainer.precision.name}"
-    )
+    size = size_text(experiment.image_size)
+    about = f"{json_value(experiment.model)} {_until(experiment)} at {size}, {trainer.precision.name}"
 
     def computed(augment: Augment | None, items: Mapping[str, Key], recipe: Recipe) -> Rows:
         source = ImageSource(pixels, transform, augment, experiment.seed)
@@ -149,12 +150,12 @@ def feature_sources(plan: Plan, cut: Cut, indices: Sequence[int], trainer: Train
     hashes, half = pixels.hashes, trainer.precision.dtype
     rows = computed(None, {hashes[i]: (1, i) for i in indices}, Recipe("features", about, parts))
     validation = Features(rows, {(1, i): hashes[i] for i in indices}, half)
-    augment = augmentation(experiment.augment, experiment.image_size)
+    augment = augmentation(experiment.augment, transform.preparation)
     if augment is None or experiment.views is None:
         return validation, validation
     parts = parts | {
         "augment": _identity(experiment.augment),
-        "augmented": _sample(augment, experiment.image_size),
+        "augmented": _sample(augment, transform.preparation),
         "seed": experiment.seed,
         "torchvision": metadata.version("torchvision"),
     }
@@ -213,11 +214,11 @@ def _identity(augment: str | Callable[..., object] | None) -> str | None:
     return hashlib.sha256(content + text.encode()).hexdigest()
 
 
-def _sample(augment: Augment, image_size: int) -> str:
+def _sample(augment: Augment, preparation: Preparation) -> str:
     """SHA-256 of augmented noise: the result may depend on more than the code, on global variables for example."""
-    noise = torch.randint(0, 256, (3, image_size, image_size), generator=torch.Generator().manual_seed(0))
+    noise = torch.randint(0, 256, preparation.shape, generator=torch.Generator().manual_seed(0))
     sha256 = hashlib.sha256()
     for number in range(8):
         with seeded(0, number):
-            sha256.update(augmented(augment, noise.to(torch.uint8), image_size).contiguous().numpy().data)
+            sha256.update(augmented(augment, noise.to(torch.uint8), preparation).contiguous().numpy().data)
     return sha256.hexdigest()

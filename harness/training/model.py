@@ -12,6 +12,7 @@ from torch import nn
 
 from harness.config.experiment import Experiment
 from harness.config.fields import json_value
+from harness.data.prepare import preparation_of
 from harness.errors import ModelError
 from harness.models.build import build
 from harness.models.freezing import freeze
@@ -58,7 +59,7 @@ def new_model(
         ModelError: The model, its weights, or what to freeze of it is not possible.
     """
     _seed_everything(experiment.seed, fold)
-    model = build(experiment.model, len(classes), experiment.image_size, check)
+    model = build(experiment.model, len(classes), preparation_of(experiment).shape, check)
     note = "from scratch" if isinstance(experiment.model, str) else "as the experiment's own function makes them"
     if weights is not None:
         note = weights.load_into(model, json_value(experiment.model), classes)
@@ -73,7 +74,7 @@ def cut_again(plan: Plan, model: nn.Module) -> Cut:
     """
     try:
         # the plan has shown that the parts are the whole; a function may return another model each time
-        cut_made = cut(model, plan.experiment.image_size, plan.model.features if plan.named_model else None)
+        cut_made = cut(model, plan.model.transform.shape, plan.model.features if plan.named_model else None)
         why = "" if cut_made.shape == plan.model.features else f"its frozen part gives {cut_made.shape} now"
     except CannotCutError as error:
         why = str(error)

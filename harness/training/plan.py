@@ -23,6 +23,7 @@ from harness.data.transforms import Transform
 from harness.engine.precision import Precision
 from harness.models.weights import Weights
 from harness.runs.record_parts import DvcRecord
+from harness.util.text import size_text
 
 LIGHT = 1_000_000  # trainable parameters on features that are a vector
 
@@ -142,7 +143,7 @@ class Plan:
         return [
             f"{experiment.name}: {folds} of {experiment.epochs} epochs{dev}{self._left_out}",
             f"  data       {self.images.root}: {len(self.images)} images ({counts}){self._in_groups}; {sides}",
-            f"  model      {_named(experiment.model)} at {experiment.image_size} px; {frozen} frozen{once}: "
+            f"  model      {_named(experiment.model)} at {self._size}; {frozen} frozen{once}: "
             f"{self.model.trainable:,} parameters to train, {self.model.frozen:,} frozen",
             f"  weights    {self.model.weights_note}",
             f"  training   {_named(experiment.optimizer)}, lr {experiment.lr:g}, "
@@ -152,6 +153,14 @@ class Plan:
             f"  device     {self.device}{threads}, {self.precision.name}: {self.precision.reason}",
             *(f"  note       {note}" for note in self.notes),
         ]
+
+    @property
+    def _size(self) -> str:
+        """The size of the images, and what is not as usual about them."""
+        experiment = self.experiment
+        grey = ", grey" if experiment.channels == 1 else ""
+        resized = "" if experiment.resize == "squash" else f", {experiment.resize}"
+        return f"{size_text(experiment.image_size)}{grey}{resized}"
 
     @property
     def _held_out(self) -> str:

@@ -23,6 +23,7 @@ from harness.models.user_model import calling_forward, require_logits
 from harness.training.copy_checks import copy_for_fold, require_callbacks
 from harness.training.optimizers import make_loss, make_optimizer, make_scheduler
 from harness.training.plan_notes import output_notes
+from harness.util.text import size_text
 from harness.util.user_code import calling, name_of, place_of, returned, title
 
 IMAGES = 8  # of the step; 2 for named models, whose outputs are repeated so that the loss sees a whole batch
@@ -107,7 +108,9 @@ def _forward(experiment: Experiment, model: nn.Module, trainer: Trainer, inputs:
         try:
             return trainer.forward(model, inputs)
         except (ValueError, RuntimeError) as error:  # BatchNorm of one image of one pixel, say
-            what = f"{experiment.model} cannot take batches of {len(inputs)} images of {experiment.image_size} px"
+            what = (
+                f"{experiment.model} cannot take batches of {len(inputs)} images of {size_text(experiment.image_size)}"
+            )
             raise ModelError(what, str(error), "-s batch_size=32, or a larger image_size") from error
     with calling_forward(model, experiment.model):
         with trainer.autocast():
@@ -154,15 +157,14 @@ def _step_scheduler(experiment: Experiment, scheduler: Any, optimizer: Optimizer
 
 
 def _inputs(experiment: Experiment, transform: Transform, trainer: Trainer, count: int) -> Tensor:
-    """(count, 3, S, S) float32 on the device: noise, augmented and normalised as images are."""
-    size = experiment.image_size
-    images = torch.randint(0, 256, (count, 3, size, size), dtype=torch.uint8)
+    """(count, C, H, W) float32 on the device: noise, augmented and normalised as images are."""
+    images = torch.randint(0, 256, (count, *transform.shape), dtype=torch.uint8)
     if callable(experiment.augment):
         augment = experiment.augment
         with contextlib.suppress(Exception):  # a copy, because it may be an object that counts its calls
             augment = copy.deepcopy(augment)
         for position in range(count):
-            images[position] = augmented(augment, images[position], size)
+            images[position] = augmented(augment, images[position], transform.preparation)
     inputs: Tensor = trainer.to_device(transform.normalise(images))
     return inputs
 

@@ -13,6 +13,7 @@ from harness.runs.study_folder import StudyFolder
 from harness.training.plan import Plan, frozen_part
 from harness.tuning.space import Space, structure
 from harness.tuning.trial_record import ACCURACY, LOSS
+from harness.util.text import size_text
 from harness.workflows.make_plan import vary
 
 
@@ -60,7 +61,7 @@ class SearchPlan:
     def kind_of(self, plan: Plan) -> str:
         """How trials differ in what they cost."""
         size = plan.experiment.image_size
-        other = f" at {size} px" if size != self.experiment.image_size else ""
+        other = f" at {size_text(size)}" if size != self.experiment.image_size else ""
         live = "" if plan.once or not plan.model.frozen else ", run live"
         return f"{frozen_part(plan.experiment.freeze)} frozen{live}{other}"
 

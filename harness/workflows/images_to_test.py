@@ -66,7 +66,7 @@ def images_to_test(model: SavedModel, data: Path | str | None, allow_missing: bo
     notes = [*images.notes]
     if not allow_missing:
         require_every_class(images)
-    check = check_images(images, model.transform.image_size)
+    check = check_images(images, model.transform.preparation)
     if check.problems:
         if not skip_corrupt:
             raise undecodable_error(check, images)

@@ -15,6 +15,7 @@ from harness.config.experiment import Experiment
 from harness.data.check import Check, check_images, undecodable_error, unreadable_by_class
 from harness.data.groups import Groups, numbered
 from harness.data.images import Images
+from harness.data.prepare import preparation_of
 from harness.data.splits import Split, stratified_splits
 from harness.data.transforms import Transform
 from harness.engine.metrics import require_metric
@@ -63,7 +64,7 @@ def make_plan(
     splits = _splits(data, fold)
     cache = open_cache(print_line)
     model, model_notes = _plan_model(experiment, images, splits, (chosen, precision), cache)
-    check = check_images(images, experiment.image_size, cache if experiment.cache else None)
+    check = check_images(images, model.transform.preparation, cache if experiment.cache else None)
     skipped = check.problems
     if skipped and not skip_corrupt:
         raise undecodable_error(check, images)
@@ -115,9 +116,9 @@ def vary(plan: Plan, experiment: Experiment) -> Plan:
     """
     precision = choose_precision(experiment.precision, plan.device)
     model, model_notes = _plan_model(experiment, plan.images, plan.splits, (plan.device, precision), plan.cache, plan)
-    pixels = plan.pixels
-    if experiment.image_size != plan.experiment.image_size:
-        check = check_images(plan.images, experiment.image_size, plan.cache if experiment.cache else None)
+    pixels, preparation = plan.pixels, model.transform.preparation
+    if preparation != preparation_of(plan.experiment):
+        check = check_images(plan.images, preparation, plan.cache if experiment.cache else None)
         if check.problems or check.pixels is None:
             raise undecodable_error(check, plan.images)
         pixels = check.pixels
@@ -149,10 +150,11 @@ def _plan_model(
     reuses = base is not None and _same_weights(base.experiment, experiment)
     weights = base.model.weights if base is not None and reuses else start_weights(experiment)
     model, note = new_model(experiment, weights, images.classes, fold, check=True)
-    channels_last = supports_channels_last(model, experiment.image_size, device)
-    transform = Transform(experiment.image_size)
+    preparation = preparation_of(experiment)
+    channels_last = supports_channels_last(model, preparation.shape, device)
+    transform = Transform(preparation)
     if weights is not None:
-        transform = Transform(experiment.image_size, weights.mean, weights.std)
+        transform = Transform(preparation, weights.mean, weights.std)
     warnings = rehearse(
         experiment,
         model,
@@ -178,7 +180,7 @@ def _prefix(experiment: Experiment, model: nn.Module, images: int, cache: Cache)
     if why:
         return None, why
     try:
-        shape = cut(model, experiment.image_size).shape
+        shape = cut(model, preparation_of(experiment).shape).shape
         require_room(shape, images, experiment.views, cache)
     except CannotCutError as error:
         return None, str(error)

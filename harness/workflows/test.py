@@ -188,8 +188,8 @@ def distinct_percents(value: float, gate: float) -> tuple[str, str]:
 
 def _predict(trainer: Trainer, model: SavedModel, pixels: Pixels, groups: Groups | None) -> Predictions:
     """As the validation of a fold does: the same arithmetic, the same order of memory, no augmentation."""
-    images, size = pixels.images, model.transform.image_size
-    trainer.channels_last = supports_channels_last(model.model, size, trainer.device)
+    images = pixels.images
+    trainer.channels_last = supports_channels_last(model.model, model.transform.shape, trainer.device)
     if trainer.device.type == "cpu":
         keep_freed_memory()
     sampler = EpochSampler(range(len(images)), BATCH_SIZE, seed=0, shuffle=False)

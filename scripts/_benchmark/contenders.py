@@ -108,7 +108,7 @@ def extraction(given: Task) -> dict[str, float]:
     model, _ = new_model(plan.experiment, plan.model.weights, plan.images.classes, 1)
     trainer = Trainer(device="cpu", channels_last=plan.model.channels_last)
     started = time.perf_counter()
-    prefix = cut(trainer.move_model(model), SIZE)
+    prefix = cut(trainer.move_model(model), (3, SIZE, SIZE))
     feature_sources(plan, prefix, range(len(given.images)), trainer)
     return {"rate": len(given.images) / (time.perf_counter() - started)}
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
 from harness.config.experiment import Experiment
+from harness.data.prepare import Preparation
 from harness.data.transforms import Transform
 from harness.engine.callbacks import (
     BestPredictions,
@@ -80,7 +81,7 @@ def all_callbacks(run: RunFolder, tracking: Tracking) -> list[Callback]:
     log = EpochLog(run.metrics)
     return [
         log,
-        FirstBatch(run.plots / "batch.png", ["a", "b"], Transform(16).picture),
+        FirstBatch(run.plots / "batch.png", ["a", "b"], Transform(Preparation(16)).picture),
         tracking.callback(log),
         TerminateOnNaN(),
         BestPredictions("valid_accuracy"),

@@ -77,7 +77,7 @@ def main() -> None:
     run = RunFolder.create(Path(), record)
     tracking, log = Tracking(run, ("tensorboard", "mlflow")), EpochLog(run.metrics)
     turns = InTurn(tracking, log, tracking.processes[0])
-    model = build("small_cnn", 2, SIZE)
+    model = build("small_cnn", 2, (3, SIZE, SIZE))
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
     Trainer(callbacks=[log, turns], device="cpu").fit(model, optimizer, train, valid, START + BLOCK * BLOCKS)
     run.update(status=Status.FINISHED)

@@ -159,7 +159,7 @@ CASES = [
         "weights of another model",
         2,
         "do not fit small_cnn",
-        with_weights(lambda path: torch.save(build("mobilenet_v3_small", 2, 32).state_dict(), path)),
+        with_weights(lambda path: torch.save(build("mobilenet_v3_small", 2, (3, 32, 32)).state_dict(), path)),
     ),
     Case(
         "weights that are no torch file",
@@ -397,21 +397,23 @@ AFTER = [
         2,
         "does not say its classes",
         checkpoint_of(
-            lambda c, path: torch.save({"epoch": 3, "state_dict": build("resnet18", 2, 64).state_dict()}, path)
+            lambda c, path: torch.save({"epoch": 3, "state_dict": build("resnet18", 2, (3, 64, 64)).state_dict()}, path)
         ),
     ),
     Case(
         "another program's, of no known name",
         2,
         "does not say which model",
-        checkpoint_of(lambda c, path: torch.save(build("resnet18", 2, 64).state_dict(), path), "--classes", "a,b"),
+        checkpoint_of(
+            lambda c, path: torch.save(build("resnet18", 2, (3, 64, 64)).state_dict(), path), "--classes", "a,b"
+        ),
     ),
     Case(
         "another program's, with other classes",
         2,
         "no model for these 3 classes",
         checkpoint_of(
-            lambda c, path: torch.save(build("resnet18", 2, 64).state_dict(), path),
+            lambda c, path: torch.save(build("resnet18", 2, (3, 64, 64)).state_dict(), path),
             *("--classes", "a,b,c"),
             name="resnet18.pth",
         ),

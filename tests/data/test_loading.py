@@ -13,6 +13,7 @@ from harness.data.check import check_images
 from harness.data.demo import draw
 from harness.data.listing import list_images
 from harness.data.loading import Batches, EpochSampler, ImageSource, Views, _ahead
+from harness.data.prepare import Preparation
 from harness.data.transforms import Transform, augmentation
 
 
@@ -24,9 +25,9 @@ def load(
     root: Path, *, augment: object = None, workers: int = 0, shuffle: bool = True, epochs: int = 2
 ) -> list[Tensor]:
     images = list_images(root)
-    pixels = check_images(images, 24).pixels
+    pixels = check_images(images, Preparation(24)).pixels
     assert pixels is not None
-    source = ImageSource(pixels, Transform(24), augmentation(augment, 24), seed=3)  # type: ignore[arg-type]
+    source = ImageSource(pixels, Transform(Preparation(24)), augmentation(augment, Preparation(24)), seed=3)  # type: ignore[arg-type]
     batches = Batches(source, images.labels, EpochSampler(range(len(images)), 8, 3, shuffle), workers=workers)
     loaded = []
     for epoch in (1, 2):
@@ -75,11 +76,11 @@ def test_an_augmentation_is_a_function_of_seed_epoch_and_index(tmp_path: Path) -
     for name in ("a/0.png", "a/1.png", "b/0.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         draw("train", "sea", 0).save(tmp_path / name)
-    pixels = check_images(list_images(tmp_path), 24).pixels
+    pixels = check_images(list_images(tmp_path), Preparation(24)).pixels
     assert pixels is not None
 
     def view(seed: int, epoch: int, index: int) -> bytes:
-        source = ImageSource(pixels, Transform(24), augmentation("standard", 24), seed)
+        source = ImageSource(pixels, Transform(Preparation(24)), augmentation("standard", Preparation(24)), seed)
         return source.load([(epoch, index)]).numpy().tobytes()
 
     keys = [(seed, epoch, index) for seed in (1, 2) for epoch in (1, 2) for index in (0, 1, 2)]
@@ -106,10 +107,10 @@ def test_a_last_batch_of_one_joins_the_one_before_in_training_only() -> None:
 
 
 def test_views_are_so_many_and_those_of_as_many_first_epochs(scenery: Path) -> None:
-    pixels = check_images(list_images(scenery), 24).pixels
+    pixels = check_images(list_images(scenery), Preparation(24)).pixels
     assert pixels is not None
-    few = ImageSource(pixels, Transform(24), augmentation("standard", 24), 3, views=2)
-    all_new = ImageSource(pixels, Transform(24), augmentation("standard", 24), 3)
+    few = ImageSource(pixels, Transform(Preparation(24)), augmentation("standard", Preparation(24)), 3, views=2)
+    all_new = ImageSource(pixels, Transform(Preparation(24)), augmentation("standard", Preparation(24)), 3)
     known = [all_new.load([(epoch, 5)]) for epoch in (1, 2)]
     seen = [few.load([(epoch, 5)]) for epoch in range(1, 20)]
     which = [[torch.equal(image, view) for view in known].index(True) for image in seen]

@@ -10,29 +10,32 @@ from PIL import Image
 from torch import Tensor
 
 from harness.data.demo import draw
-from harness.data.transforms import Transform, augmentation, augmented, resize, seeded
+from harness.data.prepare import Preparation
+from harness.data.transforms import Transform, augmentation, augmented, seeded
 from harness.errors import UserCodeError
 
 
 def test_resize_keeps_all_of_the_image_and_normalise_centres_it() -> None:
-    transform = Transform(32)
-    square = resize(Image.new("RGB", (80, 20), (124, 116, 104)), 32)
+    transform = Transform(Preparation(32))
+    square = Preparation(32).array(Image.new("RGB", (80, 20), (124, 116, 104)))
     assert square.shape == (32, 32, 3)
     assert square.dtype == np.uint8
     normal = transform.normalise(torch.from_numpy(square).permute(2, 0, 1)[None])
     assert normal.dtype == torch.float32
     assert normal.abs().max() < 0.02  # the mean colour of ImageNet becomes zero
-    white = Transform(32, mean=(0.5,) * 3, std=(0.25,) * 3).normalise(torch.full((1, 3, 2, 2), 255, dtype=torch.uint8))
+    white = Transform(Preparation(32), mean=(0.5,) * 3, std=(0.25,) * 3).normalise(
+        torch.full((1, 3, 2, 2), 255, dtype=torch.uint8)
+    )
     torch.testing.assert_close(white, torch.full((1, 3, 2, 2), 2.0))
 
 
 def picture() -> Tensor:
-    return torch.from_numpy(resize(draw("train", "sea", 0), 48)).permute(2, 0, 1)
+    return torch.from_numpy(Preparation(48).array(draw("train", "sea", 0))).permute(2, 0, 1)
 
 
 @pytest.mark.parametrize("kind", ["flip", "standard"])
 def test_augmentations_change_images_and_keep_their_form(kind: str) -> None:
-    augment = augmentation(kind, 48)
+    augment = augmentation(kind, Preparation(48))
     assert augment is not None
     seen = []
     for number in range(12):
@@ -44,8 +47,8 @@ def test_augmentations_change_images_and_keep_their_form(kind: str) -> None:
 
 
 def test_none_and_ones_own() -> None:
-    assert augmentation(None, 48) is None
-    assert augmentation(torch.flipud, 48) is torch.flipud
+    assert augmentation(None, Preparation(48)) is None
+    assert augmentation(torch.flipud, Preparation(48)) is torch.flipud
 
 
 def test_seeded_chance_is_a_function_of_the_seed_and_leaves_no_trace() -> None:
@@ -69,7 +72,7 @@ def test_seeded_chance_is_a_function_of_the_seed_and_leaves_no_trace() -> None:
 
 
 def test_what_a_users_augmentation_returns_is_made_square_or_refused(tmp_path: Path) -> None:
-    assert augmented(lambda image: image[:, :20], picture(), 48).shape == (3, 48, 48)
+    assert augmented(lambda image: image[:, :20], picture(), Preparation(48)).shape == (3, 48, 48)
     for wrong in (picture().float(), picture()[0], None):
         with pytest.raises(UserCodeError, match="it must return a uint8 tensor"):
-            augmented(lambda image, returned=wrong: returned, picture(), 48)
+            augmented(lambda image, returned=wrong: returned, picture(), Preparation(48))

@@ -25,9 +25,9 @@ HEADS = {
 
 @pytest.mark.parametrize("name", HEADS)
 def test_the_head_is_replaced_whatever_it_is_called(name: str) -> None:
-    model = build(name, classes=3, image_size=64)
+    model = build(name, classes=3, shape=(3, 64, 64))
     assert head_name(model) == HEADS[name]
-    assert supports_channels_last(model, 64, CPU)
+    assert supports_channels_last(model, (3, 64, 64), CPU)
     with torch.inference_mode():
         assert model.eval()(torch.zeros(2, 3, 64, 64)).shape == (2, 3)
 
@@ -35,14 +35,14 @@ def test_the_head_is_replaced_whatever_it_is_called(name: str) -> None:
 def test_every_name_is_one_of_torchvision_or_ours() -> None:
     assert {*HEADS} <= {*architectures()}
     with pytest.raises(ModelError, match=r"'resnet19'; did you mean 'resnet18'"):
-        build("resnet19", 2, 64)
+        build("resnet19", 2, (3, 64, 64))
 
 
 def test_a_size_that_a_model_cannot_take() -> None:
     with pytest.raises(ModelError, match="inception_v3 cannot take images of 32 px"):
-        build("inception_v3", 2, 32)
+        build("inception_v3", 2, (3, 32, 32))
     with pytest.raises(ModelError, match="vit_b_16 cannot take images of 60 px"):
-        build("vit_b_16", 2, 60)
+        build("vit_b_16", 2, (3, 60, 60))
 
 
 class Flat(nn.Module):
@@ -59,12 +59,12 @@ class Flat(nn.Module):
 
 
 def test_a_users_function() -> None:
-    model = build(Flat, 4, 32)
+    model = build(Flat, 4, (3, 32, 32))
     assert head_name(model) == "fc"
     assert model.training
-    assert not supports_channels_last(model, 32, CPU)
-    assert not supports_channels_last(nn.Linear(2, 2), 32, CPU)
-    assert not supports_channels_last(build("small_cnn", 2, 64), 64, torch.device("mps"))
+    assert not supports_channels_last(model, (3, 32, 32), CPU)
+    assert not supports_channels_last(nn.Linear(2, 2), (3, 32, 32), CPU)
+    assert not supports_channels_last(build("small_cnn", 2, (3, 64, 64)), (3, 64, 64), torch.device("mps"))
 
 
 @pytest.mark.parametrize(
@@ -77,4 +77,4 @@ def test_a_users_function() -> None:
 )
 def test_a_users_function_that_makes_no_classifier(function: object, message: str) -> None:
     with pytest.raises(UserCodeError, match=message):
-        build(function, 2, 32)  # type: ignore[arg-type]
+        build(function, 2, (3, 32, 32))  # type: ignore[arg-type]

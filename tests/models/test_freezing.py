@@ -46,7 +46,7 @@ def moved(before: dict[str, Tensor], model: nn.Module) -> set[str]:
 def test_what_is_frozen_does_not_move_by_a_bit_and_the_rest_does(
     name: str, until: bool | str, free: tuple[str, ...]
 ) -> None:
-    model = build(name, 2, 32)
+    model = build(name, 2, (3, 32, 32))
     freeze(model, until)
     before = copy.deepcopy(model.state_dict())
     train(model)
@@ -56,7 +56,7 @@ def test_what_is_frozen_does_not_move_by_a_bit_and_the_rest_does(
 
 
 def test_without_freezing_all_parameters_and_statistics_move() -> None:
-    model = build("resnet18", 2, 32)
+    model = build("resnet18", 2, (3, 32, 32))
     assert freeze(model, False) == []
     before = copy.deepcopy(model.state_dict())
     train(model)
@@ -64,7 +64,7 @@ def test_without_freezing_all_parameters_and_statistics_move() -> None:
 
 
 def test_frozen_modules_stay_in_eval_mode_whatever_is_said() -> None:
-    model = build("mobilenet_v3_small", 2, 32)
+    model = build("mobilenet_v3_small", 2, (3, 32, 32))
     frozen = freeze(model, "features.3")
     model.train()
     model.features.train()  # type: ignore[operator, union-attr]
@@ -76,7 +76,7 @@ def test_frozen_modules_stay_in_eval_mode_whatever_is_said() -> None:
 
 
 def test_a_frozen_model_is_freed_as_soon_as_nobody_holds_it() -> None:
-    model = build("resnet18", 2, 32)
+    model = build("resnet18", 2, (3, 32, 32))
     freeze(model, True)
     watched = weakref.ref(model.layer1)
     gc.disable()
@@ -88,7 +88,7 @@ def test_a_frozen_model_is_freed_as_soon_as_nobody_holds_it() -> None:
 
 
 def test_frozen_parameters_get_no_gradient() -> None:
-    model = build("small_cnn", 2, 32)
+    model = build("small_cnn", 2, (3, 32, 32))
     freeze(model, True)
     model(torch.randn(2, 3, 32, 32)).sum().backward()
     assert {name for name, p in model.named_parameters() if p.grad is not None} == {"head.weight", "head.bias"}
@@ -96,7 +96,7 @@ def test_frozen_parameters_get_no_gradient() -> None:
 
 
 def test_blocks_that_are_not_there_or_leave_nothing_to_train() -> None:
-    model = build("resnet18", 2, 32)
+    model = build("resnet18", 2, (3, 32, 32))
     with pytest.raises(ModelError, match=r"no block 'layr3'; did you mean 'layer3'") as caught:
         freeze(model, "layr3")
     assert "layer1, layer1.0" in caught.value.why

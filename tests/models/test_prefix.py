@@ -30,11 +30,11 @@ from harness.models.prefix import CannotCutError, cut, digest
     ],
 )
 def test_the_parts_one_after_the_other_are_the_whole(name: str, until: bool | str, shape: tuple[int, ...]) -> None:
-    model = build(name, 2, 64)
+    model = build(name, 2, (3, 64, 64))
     freeze(model, until)
     images = torch.randn(3, 3, 64, 64)
     names, state = [n for n, _ in model.named_parameters()], {k: v.clone() for k, v in model.state_dict().items()}
-    split = cut(model, 64)
+    split = cut(model, (3, 64, 64))
     assert split.shape == shape
     with torch.no_grad():
         expected, features = model.eval()(images), split.prefix(images)
@@ -46,13 +46,13 @@ def test_the_parts_one_after_the_other_are_the_whole(name: str, until: bool | st
     model.train()(features).sum().backward()
     trained = {n for n, p in model.named_parameters() if p.grad is not None}
     assert trained == {n for n, p in model.named_parameters() if p.requires_grad}
-    assert isinstance(model, type(build(name, 2, 64)))
+    assert isinstance(model, type(build(name, 2, (3, 64, 64))))
 
 
 def test_dropout_of_the_rest_is_on_in_training_and_off_in_validation() -> None:
-    model = build("efficientnet_b0", 2, 64)
+    model = build("efficientnet_b0", 2, (3, 64, 64))
     freeze(model, "features.4")
-    split = cut(model, 64)
+    split = cut(model, (3, 64, 64))
     split.apply(model)
     features = torch.randn(4, *split.shape)
     assert not torch.equal(model.train()(features), model(features))
@@ -112,7 +112,7 @@ def frozen(kind: type[Parts]) -> nn.Module:
 
 def test_what_is_random_is_not_cut_off() -> None:
     for kind in (Noisy, AlwaysNoisy):
-        assert cut(frozen(kind), 16).shape == (4, 14, 14)  # before the noise, not after it
+        assert cut(frozen(kind), (3, 16, 16)).shape == (4, 14, 14)  # before the noise, not after it
 
 
 class DropsBranches(Parts):
@@ -163,10 +163,10 @@ def test_what_cannot_be_cut_says_why(kind: type[Parts], why: str) -> None:
     model = frozen(kind)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     with pytest.raises(CannotCutError, match=why):
-        cut(model, 16)
+        cut(model, (3, 16, 16))
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     with pytest.raises(CannotCutError, match="nothing that is frozen"):
-        cut(Parts(), 16)
+        cut(Parts(), (3, 16, 16))
 
 
 def test_a_hook_is_not_passed_by() -> None:
@@ -174,13 +174,13 @@ def test_a_hook_is_not_passed_by() -> None:
         model = frozen(Parts)
         model.get_submodule(where).register_forward_pre_hook(lambda _, inputs: (inputs[0] * 2,))
         with pytest.raises(CannotCutError, match="a hook"):
-            cut(model, 16)
+            cut(model, (3, 16, 16))
 
 
 def test_a_model_that_takes_features_still_takes_images() -> None:
     model, images = frozen(Parts).eval(), torch.randn(2, 3, 16, 16)
     expected = model(images)
-    split = cut(model, 16)
+    split = cut(model, (3, 16, 16))
     split.apply(model)
     assert torch.equal(model(images), expected)
     assert torch.equal(model(split.prefix(images)), expected)
@@ -200,19 +200,19 @@ def test_settings_that_no_text_shows_are_in_the_digest() -> None:
         torch.manual_seed(0)
         model = Pooled(**settings)
         freeze(model, True)
-        digests.add(digest(cut(model, 16).prefix))
+        digests.add(digest(cut(model, (3, 16, 16)).prefix))
     assert len(digests) == 2
 
 
 def test_what_mixes_the_images_of_a_batch_is_not_cut_off() -> None:
     with pytest.raises(CannotCutError, match="depends on the others"):
-        cut(frozen(Odd), 16)
+        cut(frozen(Odd), (3, 16, 16))
 
 
 def test_the_digest_changes_with_weights_settings_and_steps() -> None:
     def of(model: nn.Module) -> str:
         freeze(model, True)
-        return digest(cut(model, 16).prefix)
+        return digest(cut(model, (3, 16, 16)).prefix)
 
     torch.manual_seed(0)
     model = Parts()

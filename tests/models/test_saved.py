@@ -21,7 +21,7 @@ def checkpoint(tracked: Tracked) -> Path:
 def legacy(folder: Path, name: str = LEGACY, classes: int = 2) -> Path:
     """A bare state dict in the form of the earlier program: a ResNet18 in a module that calls it `resnet`."""
     torch.manual_seed(0)
-    weights = build("resnet18", classes, 64).state_dict()
+    weights = build("resnet18", classes, (3, 64, 64)).state_dict()
     torch.save({f"resnet.{key}": value for key, value in weights.items()}, folder / name)
     return folder / name
 
@@ -54,7 +54,7 @@ def test_a_state_dict_of_the_earlier_program_gives_its_own_logits(tmp_path: Path
     assert (loaded.architecture, loaded.classes, loaded.transform.image_size) == ("resnet18", ("sea", "forest"), 64)
     assert loaded.experiment == {"freeze": False}
     torch.manual_seed(0)
-    original = build("resnet18", 2, 64).eval()
+    original = build("resnet18", 2, (3, 64, 64)).eval()
     inputs = torch.randn(2, 3, 64, 64)
     with torch.inference_mode():
         assert torch.equal(loaded.model(inputs), original(inputs))
@@ -80,7 +80,7 @@ def test_a_bare_state_dict_needs_what_it_does_not_say(tmp_path: Path) -> None:
 
 
 def test_the_longest_name_of_a_model_in_a_files_name_is_meant(tmp_path: Path) -> None:
-    torch.save(build("resnet50", 2, 64).state_dict(), tmp_path / "my_wide_resnet50_2_no.pth")
+    torch.save(build("resnet50", 2, (3, 64, 64)).state_dict(), tmp_path / "my_wide_resnet50_2_no.pth")
     with pytest.raises(ModelError, match="do not fit wide_resnet50_2"):
         load_model(tmp_path / "my_wide_resnet50_2_no.pth", classes=["a", "b"])
 

@@ -17,7 +17,7 @@ CLASSES = ["forest", "sea"]
 
 
 def small(classes: int = 2) -> nn.Module:
-    return build("small_cnn", classes, 32)
+    return build("small_cnn", classes, (3, 32, 32))
 
 
 def load_weights(model: nn.Module, architecture: str, source: str, classes: list[str]) -> str:
@@ -77,13 +77,13 @@ def test_a_head_for_other_classes_of_the_same_number_is_dropped(tmp_path: Path) 
 
 
 def test_weights_of_another_model_are_refused_with_the_first_names_of_both(tmp_path: Path) -> None:
-    path = saved(tmp_path / "w.pth", build("resnet18", 2, 32).state_dict())
+    path = saved(tmp_path / "w.pth", build("resnet18", 2, (3, 32, 32)).state_dict())
     with pytest.raises(ModelError, match="do not fit small_cnn") as caught:
         load_weights(small(), "small_cnn", path, CLASSES)
     assert "blocks.block1.0.weight (16, 3, 3, 3)" in caught.value.why
     assert "conv1.weight (64, 3, 7, 7)" in caught.value.why
     with pytest.raises(ModelError, match="do not fit resnet50"):
-        load_weights(build("resnet50", 2, 32), "resnet50", path, CLASSES)
+        load_weights(build("resnet50", 2, (3, 32, 32)), "resnet50", path, CLASSES)
 
 
 def test_files_that_hold_no_weights(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_files_that_hold_no_weights(tmp_path: Path) -> None:
 
 
 def test_real_weights_reach_a_resnet18(scenes_weights: Path) -> None:
-    model = build("resnet18", 2, 64)
+    model = build("resnet18", 2, (3, 64, 64))
     assert "its head has 4 outputs" in load_weights(model, "resnet18", str(scenes_weights), CLASSES)
     state = torch.load(scenes_weights, weights_only=True)
     assert torch.equal(model.state_dict()["layer4.1.bn2.running_mean"], state["layer4.1.bn2.running_mean"])
@@ -115,7 +115,7 @@ def imagenet_file(name: str, monkeypatch: pytest.MonkeyPatch, hub: Path) -> nn.M
 
 def test_imagenet_weights_are_read_by_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = imagenet_file("resnet18", monkeypatch, tmp_path)
-    model = build("resnet18", 2, 64)
+    model = build("resnet18", 2, (3, 64, 64))
     note = load_weights(model, "resnet18", "imagenet", CLASSES)
     assert "its head has 1000 outputs, so fc starts from random weights" in note
     assert same(source, model, but="fc.")
@@ -125,7 +125,7 @@ def test_a_vision_transformers_positions_are_stretched_to_another_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = imagenet_file("vit_b_16", monkeypatch, tmp_path)
-    model = build("vit_b_16", 2, 64)
+    model = build("vit_b_16", 2, (3, 64, 64))
     load_weights(model, "vit_b_16", "imagenet", CLASSES)
     assert model.state_dict()["encoder.pos_embedding"].shape == (1, 1 + 4 * 4, 768)
     assert torch.equal(model.state_dict()["conv_proj.weight"], source.state_dict()["conv_proj.weight"])
@@ -138,7 +138,7 @@ def test_no_network_is_an_error_that_names_the_two_ways_on(tmp_path: Path, monke
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
     with pytest.raises(RemoteError, match="cannot be downloaded") as caught:
-        load_weights(build("resnet18", 2, 64), "resnet18", "imagenet", CLASSES)
+        load_weights(build("resnet18", 2, (3, 64, 64)), "resnet18", "imagenet", CLASSES)
     assert "-s weights=FILE" in caught.value.fix
     assert "-s weights=none" in caught.value.fix
     with pytest.raises(ModelError, match="has no ImageNet weights"):
@@ -170,4 +170,4 @@ def test_a_layer_of_ones_own_may_be_called_auxiliary(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
 def test_two_models_transform_their_inputs_for_torchvisions_weights(name: str) -> None:
-    assert build(name, 2, 96).transform_input is True
+    assert build(name, 2, (3, 96, 96)).transform_input is True

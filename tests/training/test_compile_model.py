@@ -45,4 +45,4 @@ def test_a_compiled_model_learns_the_same(scenery: Path, tmp_path: Path, capsys:
     losses = [[row["train_loss"] for row in run.results[0].history] for run in results]
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
     content = torch.load(results[1].results[0].checkpoint, weights_only=True)
-    assert set(content["model"]) == set(build("small_cnn", 2, 32).state_dict())
+    assert set(content["model"]) == set(build("small_cnn", 2, (3, 32, 32)).state_dict())

@@ -35,7 +35,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def body(tmp_path: Path) -> Path:
     """Weights of a small network, as if somebody had trained it."""
     torch.manual_seed(1)
-    torch.save(build("small_cnn", 5, 32).state_dict(), tmp_path / "body.pt")
+    torch.save(build("small_cnn", 5, (3, 32, 32)).state_dict(), tmp_path / "body.pt")
     return tmp_path / "body.pt"
 
 
@@ -142,10 +142,10 @@ def test_what_is_saved_is_the_whole_model_and_predicts_the_same(
 ) -> None:
     Looks.seen.clear()
     result = run(folds=0, freeze="blocks.block2", callbacks=[Looks()])
-    assert Looks.seen == [(set(build("small_cnn", 2, 32).state_dict()), False)] * 2
+    assert Looks.seen == [(set(build("small_cnn", 2, (3, 32, 32)).state_dict()), False)] * 2
     assert computed(capsys.readouterr().err) == [33]
     path = result.results[0].checkpoint
-    assert set(checkpoint.load(path)["model"]) == set(build("small_cnn", 2, 32).state_dict())
+    assert set(checkpoint.load(path)["model"]) == set(build("small_cnn", 2, (3, 32, 32)).state_dict())
     evaluation = evaluate(
         load_model(path), path, scenery, allow_leak=True, runs=tmp_path / "tests", device="cpu", trackers=[]
     )
@@ -185,7 +185,7 @@ class Spoils(Callback):
 
 class Replaces(Callback):
     def on_epoch_start(self, state: State) -> None:
-        state.model.blocks.block1 = build("small_cnn", 2, 32).blocks.block1
+        state.model.blocks.block1 = build("small_cnn", 2, (3, 32, 32)).blocks.block1
 
 
 class Listens(Callback):
@@ -361,7 +361,7 @@ def test_where_the_frozen_part_cannot_be_run_once_the_plan_says_why_and_what_to_
 
 
 def branching(classes: int) -> torch.nn.Module:
-    class Branching(type(build("small_cnn", 2, 32))):  # type: ignore[misc]
+    class Branching(type(build("small_cnn", 2, (3, 32, 32)))):  # type: ignore[misc]
         def forward(self, images: Tensor) -> Any:
             return super().forward(images if images.mean() > 0 else -images)
 

@@ -8,13 +8,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from harness.data.prepare import Preparation
 from harness.data.transforms import Transform
 from harness.engine.trainer import State
 from harness.training.first_batch import FirstBatch
 
 
 class TestFirstBatch:
-    TRANSFORM = Transform(8)
+    TRANSFORM = Transform(Preparation(8))
 
     def state(self, targets: Tensor) -> State:
         colours = torch.tensor([[255, 0, 0], [0, 255, 0]], dtype=torch.uint8).view(2, 3, 1, 1).expand(2, 3, 8, 8)

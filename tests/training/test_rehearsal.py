@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.config.experiment import Experiment
+from harness.data.prepare import preparation_of
 from harness.data.transforms import Transform
 from harness.errors import ModelError, UserCodeError
 from harness.training.model import new_model
@@ -23,7 +24,7 @@ def rehearsed(**fields: Any) -> list[str]:
     experiment = Experiment(**(values | fields))
     model, _ = new_model(experiment, None, ["a", "b"], 1)
     arithmetic = {"device": "cpu", "precision": experiment.precision}
-    return rehearse(experiment, model, Transform(experiment.image_size), LABELS, 2, arithmetic)
+    return rehearse(experiment, model, Transform(preparation_of(experiment)), LABELS, 2, arithmetic)
 
 
 class Net(nn.Module):

@@ -83,7 +83,7 @@ def test_calling_lets_named_errors_and_signals_pass(error: BaseException) -> Non
 
 def test_calling_leaves_a_defect_of_this_package_alone() -> None:
     with pytest.raises(TypeError):
-        build(SmallCNN, "two", 32)  # type: ignore[arg-type]
+        build(SmallCNN, "two", (3, 32, 32))  # type: ignore[arg-type]
 
 
 def test_calling_names_the_line_and_hides_passwords() -> None:

@@ -15,6 +15,7 @@ from harness.config.experiment import Experiment
 from harness.data.check import check_images
 from harness.data.listing import list_images
 from harness.data.loading import Batches, EpochSampler, ImageSource
+from harness.data.prepare import preparation_from
 from harness.data.transforms import Transform
 from harness.engine import checkpoint
 from harness.engine.trainer import Callback, State, Trainer
@@ -74,13 +75,13 @@ def test_the_numbers_reported_are_those_of_the_saved_weights(scenery: Path, tmp_
         assert fold.accuracy.value == best == saved["metrics"]["valid_accuracy"]
         assert saved["classes"] == ["forest", "sea"]
         images = list_images(scenery, saved["classes"])
-        size = saved["transform"]["image_size"]
-        model = build(saved["architecture"], len(saved["classes"]), size)
+        preparation = preparation_from(saved["transform"])
+        model = build(saved["architecture"], len(saved["classes"]), preparation.shape)
         model.load_state_dict(saved["model"])
         indices = [images.paths.index(path) for path in fold.predictions.paths]
-        pixels = check_images(images, size).pixels
+        pixels = check_images(images, preparation).pixels
         assert pixels is not None
-        source = ImageSource(pixels, Transform(**saved["transform"]))
+        source = ImageSource(pixels, Transform(preparation))
         batches = Batches(source, images.labels, EpochSampler(indices, 8, 0, shuffle=False))
         trainer = Trainer(device="cpu", precision="bf16", channels_last=True)
         again = trainer.predict(model, batches).double().softmax(1)
@@ -98,7 +99,7 @@ def test_the_same_command_gives_the_same_numbers_whatever_the_workers(scenery: P
 
 
 def with_dropout(classes: int) -> torch.nn.Module:
-    model = build("small_cnn", classes, 32)
+    model = build("small_cnn", classes, (3, 32, 32))
     model.head = torch.nn.Sequential(torch.nn.Dropout(), model.head)  # type: ignore[arg-type]
     return model
 
@@ -256,7 +257,11 @@ def test_folds_of_unequal_size_count_by_their_images(scenery: Path, tmp_path: Pa
         {"scheduler": "plateau", "monitor": "valid_loss", "patience": 1},
         {"optimizer": torch.optim.RMSprop, "scheduler": torch.optim.lr_scheduler.CosineAnnealingLR},
         {"loss": lambda logits, targets: torch.nn.functional.cross_entropy(logits, targets, label_smoothing=0.1)},
-        {"model": lambda classes: build("small_cnn", classes, 32), "freeze": "blocks.block2", "weights": "imagenet"},
+        {
+            "model": lambda classes: build("small_cnn", classes, (3, 32, 32)),
+            "freeze": "blocks.block2",
+            "weights": "imagenet",
+        },
         {"augment": torch.flipud},
     ],
 )

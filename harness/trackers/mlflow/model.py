@@ -13,7 +13,6 @@ import torch
 
 from harness.data.decode import decode
 from harness.data.images import file_of
-from harness.data.transforms import resize
 from harness.errors import HarnessError
 from harness.models.saved import SavedModel, load_model
 from harness.runs.record_parts import FoldRecord
@@ -66,18 +65,18 @@ def log_model(uri: str, run_id: str, folder: RunFolder, entry: FoldRecord, funct
 
 
 def _example(folder: RunFolder, saved: SavedModel, fold: int) -> torch.Tensor:
-    """Two images of the fold's validation as the model takes them, (2, 3, S, S); two, so that any number may follow.
+    """Two images of the fold's validation as the model takes them, (2, C, H, W); two, so that any number may follow.
 
     Rounded, since MLflow writes each number as text; where the images are gone, or not this project's, noise.
     """
-    size = saved.transform.image_size
+    preparation = saved.transform.preparation
     root = Path(folder.record.data.folder)
     try:
         if not folder.was_made_here:
             raise FileNotFoundError
         paths = [file_of(root, path) for path in folder.predictions(fold).paths]
-        squares = [resize(decode(path.read_bytes()), size) for path in (paths[0], paths[-1])]
+        squares = [preparation.array(decode(path.read_bytes())) for path in (paths[0], paths[-1])]
         images = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2)
     except Exception:
-        images = torch.randint(0, 256, (2, 3, size, size), dtype=torch.uint8)
+        images = torch.randint(0, 256, (2, *preparation.shape), dtype=torch.uint8)
     return saved.transform.normalise(images).round(decimals=2)

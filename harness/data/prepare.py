@@ -1,0 +1,146 @@
+"""From a decoded picture to an array of the size and the channels that all images of a run have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageColor
+from torch.nn import functional
+
+from harness.config.experiment import Experiment
+
+ImageSize = int | tuple[int, int]  # the side of a square, or (height, width), in pixels
+Bytes = NDArray[np.uint8]
+FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How a picture becomes an array (H, W, C) uint8. Plain values: it travels in the checkpoint.
+
+    Attributes:
+        image_size: Pixels: the side of a square, or (height, width).
+        resize: "squash" changes the picture's proportions; "crop" keeps them and cuts the longer side, in the middle;
+            "pad" keeps them and fills the rest with the background.
+        interpolation: "nearest", "bilinear", "bicubic" or "lanczos".
+        antialias: Whether a picture that becomes smaller is smoothed first, as Pillow does; torchvision and OpenCV have
+            versions that do not.
+        channels: 3 for red, green and blue; 1 for grey.
+        background: What lies behind transparent pixels and beside a padded picture: a colour of Pillow.
+        value_range: (low, high) that become 0 and 255, of files with more than 8 bits; None if there are no such files.
+    """
+
+    image_size: ImageSize = 224
+    resize: str = "squash"
+    interpolation: str = "bilinear"
+    antialias: bool = True
+    channels: int = 3
+    background: str = "white"
+    value_range: tuple[float, float] | None = None
+
+    @property
+    def height(self) -> int:
+        return self.image_size if isinstance(self.image_size, int) else self.image_size[0]
+
+    @property
+    def width(self) -> int:
+        return self.image_size if isinstance(self.image_size, int) else self.image_size[1]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of a model's input."""
+        return self.channels, self.height, self.width
+
+    def array(self, image: Image.Image) -> Bytes:
+        """A decoded image of mode RGB or L as (H, W, C)."""
+        array = np.array(self._resized(image))
+        return array.reshape(self.height, self.width, self.channels)
+
+    def with_range(self, value_range: tuple[float, float] | None) -> Preparation:
+        """The same with another range of values."""
+        return replace(self, value_range=value_range)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for checkpoints and keys of the cache."""
+        plain = asdict(self)
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
+
+    def _resized(self, image: Image.Image) -> Image.Image:
+        size = self.width, self.height
+        if image.size == size:
+            return image
+        if self.resize == "crop":
+            image = image.crop(_middle(image.size, size))
+        if self.resize == "pad":
+            inside = _inside(image.size, size)
+            canvas = Image.new(image.mode, size, _colour(self.background, image.mode))
+            canvas.paste(self._scaled(image, inside), ((size[0] - inside[0]) // 2, (size[1] - inside[1]) // 2))
+            return canvas
+        return self._scaled(image, size)
+
+    def _scaled(self, image: Image.Image, size: tuple[int, int]) -> Image.Image:
+        if image.size == size:
+            return image
+        if self.antialias or self.interpolation == "nearest":
+            return image.resize(size, FILTERS[self.interpolation])
+        return _without_antialias(image, size, self.interpolation)
+
+
+def preparation_of(experiment: Experiment, value_range: tuple[float, float] | None = None) -> Preparation:
+    """The preparation that an experiment says."""
+    names = [item.name for item in fields(Preparation) if item.name != "value_range"]
+    return Preparation(**{name: getattr(experiment, name) for name in names}, value_range=value_range)
+
+
+def preparation_from(plain: Mapping[str, Any]) -> Preparation:
+    """The preparation that a checkpoint says; what it does not say is as it was in version 0.1.0."""
+    names = [item.name for item in fields(Preparation) if item.name in plain]
+    values: dict[str, Any] = {
+        name: tuple(plain[name]) if isinstance(plain[name], list) else plain[name] for name in names
+    }
+    return Preparation(**values)
+
+
+def is_colour(name: object) -> bool:
+    """Whether Pillow knows the colour."""
+    try:
+        return isinstance(name, str) and ImageColor.getrgb(name) is not None
+    except ValueError:
+        return False
+
+
+def _middle(size: tuple[int, int], wanted: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The largest box of the proportions of `wanted` in the middle of a picture: left, top, right, bottom."""
+    scale = min(size[0] / wanted[0], size[1] / wanted[1])
+    width, height = (max(1, round(side * scale)) for side in wanted)
+    left, top = (size[0] - width) // 2, (size[1] - height) // 2
+    return left, top, left + width, top + height
+
+
+def _inside(size: tuple[int, int], wanted: tuple[int, int]) -> tuple[int, int]:
+    """The largest size of the picture's own proportions that fits."""
+    scale = min(wanted[0] / size[0], wanted[1] / size[1])
+    return max(1, min(wanted[0], round(size[0] * scale))), max(1, min(wanted[1], round(size[1] * scale)))
+
+
+def _colour(name: str, mode: str) -> Any:
+    return ImageColor.getcolor(name, mode)
+
+
+def _without_antialias(image: Image.Image, size: tuple[int, int], interpolation: str) -> Image.Image:
+    """As torch and OpenCV resize by default: each new pixel is made of the few old ones around its centre."""
+    array = np.array(image)
+    values = torch.from_numpy(array.reshape(*array.shape[:2], -1)).permute(2, 0, 1)[None].float()
+    scaled = functional.interpolate(values, size=size[::-1], mode=interpolation, align_corners=False)
+    rounded = scaled[0].permute(1, 2, 0).round().clamp(0, 255).to(torch.uint8).numpy()
+    return Image.fromarray(rounded.squeeze(2) if image.mode == "L" else rounded)
