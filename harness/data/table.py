@@ -5,18 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import os
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
 from harness.config.experiment import COLUMNS
+from harness.data.formats import SUFFIXES, is_image_name
 from harness.data.images import Images, Side, common_folder, compose_paths, composed
 from harness.data.layout import WORDS
 from harness.errors import DataError, nearest
 from harness.util.text import few
 
-SUFFIXES = {".csv", ".tsv", ".parquet"}
+TABLES = {".csv", ".tsv", ".parquet"}
 ALSO = {  # names that people give these columns, for the advice in an error; none is taken without being named
     "path": ("file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "img", "image_id", "id"),
     "label": ("class", "class_name", "category", "target", "species", "diagnosis", "dx", "y"),
@@ -34,13 +36,13 @@ class _Row:
 
 def is_table(data: Path) -> bool:
     """Whether `data` is a table by its name, and no folder."""
-    return data.suffix.lower() in SUFFIXES and not data.is_dir()
+    return data.suffix.lower() in TABLES and not data.is_dir()
 
 
 def list_table(table: Path, classes: Sequence[str] | None, side: Side, columns: Sequence[str] = ()) -> Images:
     """Lists the images of one side of a table; of a table without a split column, all.
 
-    Paths are relative to the folder of the table, or absolute.
+    Paths are relative to the folder of the table, or absolute; the suffix may be left out.
 
     Args:
         table: A CSV file (comma, semicolon or tab, UTF-8, with a header), or a Parquet file.
@@ -67,7 +69,8 @@ def list_table(table: Path, classes: Sequence[str] | None, side: Side, columns: 
             f"its only label is {labels[0]!r}; telling classes apart takes two",
             "-s columns=label=NAME, if another column holds the labels",
         )
-    files = [Path(os.path.normpath(_file(table, row.path).absolute())) for row in rows]
+    found = _Files(table.parent)
+    files = [Path(os.path.normpath(found.find(row.path).absolute())) for row in rows]
     if not any(file.exists() for file in files):
         raise DataError(
             f"no image of {table} is there",
@@ -148,15 +151,31 @@ def _side(split: str, table: Path) -> Side:
     return side
 
 
-def _file(table: Path, named: str) -> Path:
-    """The file that a line means: as it is written, in Windows' or another Unicode form."""
-    written = table.parent / named
-    if written.exists():
-        return written
-    import unicodedata
+class _Files:
+    """Finds the files that the lines of a table mean, however they are written."""
 
-    forms = (named.replace("\\", "/"), unicodedata.normalize("NFC", named), unicodedata.normalize("NFD", named))
-    return next((path for form in forms if (path := table.parent / form).exists()), written)
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._suffix = ""  # that the last path lacked: the next ones will, too
+
+    def find(self, named: str) -> Path:
+        """The file as it is written; in Windows' or another Unicode form; or with a suffix that the table leaves out.
+
+        The path as it is written if there is none.
+        """
+        for form in dict.fromkeys(
+            (named, named.replace("\\", "/"), *(unicodedata.normalize(form, named) for form in ("NFC", "NFD")))
+        ):
+            path = self._folder / form
+            if path.exists():
+                return path
+            if is_image_name(path.name):
+                continue
+            for suffix in dict.fromkeys((self._suffix, *sorted(SUFFIXES), *map(str.upper, sorted(SUFFIXES)))):
+                if suffix and (whole := path.with_name(path.name + suffix)).exists():
+                    self._suffix = suffix
+                    return whole
+        return self._folder / named
 
 
 def _read(table: Path, columns: Sequence[str]) -> list[_Row]:

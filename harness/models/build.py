@@ -90,6 +90,8 @@ def _torchvision(name: str, classes: int, shape: Shape) -> nn.Module:
     except (ValueError, RuntimeError, AssertionError) as error:
         raise _unfit(name, shape, error) from error
     if shape[0] != COLOURS:
+        if getattr(model, "transform_input", False):
+            raise _unfit(name, shape, ValueError("it scales the three colours before its first layer"))
         _take_grey(model)
     return model
 

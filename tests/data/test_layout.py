@@ -65,6 +65,15 @@ def test_a_test_folder_without_class_folders_has_no_labels(tmp_path: Path) -> No
     assert caught.value.fix == f"--data {root}/train for the training images"
 
 
+def test_flat_folders_beside_labelled_ones(tmp_path: Path) -> None:
+    """As in fastai 2336 (a flat test/ and a table) and perceptionCLIP 3 (ImageNet's flat val/)."""
+    root = make(tmp_path, "train/0/1.png", "train/1/1.png", "test/1.png", "val/1.png", "labels.csv")
+    images = list_images(root)
+    assert images.classes == ("0", "1")
+    assert sides_of(root) == {Side.TRAIN: f"{root}/train"}
+    assert len(images.notes) == 3
+
+
 def test_folders_named_after_sides_that_hold_images_alone_are_no_classes(tmp_path: Path) -> None:
     root = make(tmp_path, "train/cat.1.jpg", "train/dog.1.jpg", "test/1.jpg")  # as Kaggle's dogs and cats
     with pytest.raises(DataError, match="has no classes") as caught:

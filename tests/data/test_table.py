@@ -124,3 +124,13 @@ def test_a_line_that_is_there_twice_counts_once(tmp_path: Path) -> None:
     images = list_images(table(tmp_path, "path,label\nimg/1.jpg,a\nimg/1.jpg,a\nimg/2.jpg,b\n"))
     assert images.paths == ("img/1.jpg", "img/2.jpg")
     assert "1 lines of" in images.notes[0]
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".JPEG"])
+def test_paths_without_a_suffix_and_with_spaces(suffix: str, tmp_path: Path) -> None:
+    """As the tables of food-101 and ISIC (fastai 937, isic-challenge-scoring 62)."""
+    make(tmp_path, f"apple pie/10.0{suffix}", f"soup/11{suffix}")
+    (tmp_path / "labels.csv").write_text("label, path\napple pie, apple pie/10.0\nsoup, soup/11\n")
+    images = list_images(tmp_path / "labels.csv")
+    assert images.paths == (f"apple pie/10.0{suffix}", f"soup/11{suffix}")
+    assert images.classes == ("apple pie", "soup")

@@ -76,3 +76,13 @@ def test_what_a_users_augmentation_returns_is_made_square_or_refused(tmp_path: P
     for wrong in (picture().float(), picture()[0], None):
         with pytest.raises(UserCodeError, match="it must return a uint8 tensor"):
             augmented(lambda image, returned=wrong: returned, picture(), Preparation(48))
+
+
+def test_an_augmentation_that_makes_colour_of_grey_is_named() -> None:
+    """As in yolov3 625."""
+    grey = Preparation(48, channels=1)
+    image = torch.zeros(1, 48, 48, dtype=torch.uint8)
+    assert augmented(augmentation("standard", grey) or torch.flip, image, grey).shape == (1, 48, 48)
+    with pytest.raises(UserCodeError) as caught:
+        augmented(lambda image: image.expand(3, 48, 48), image, grey)
+    assert "(1, H, W)" in caught.value.why

@@ -78,3 +78,13 @@ def test_a_users_function() -> None:
 def test_a_users_function_that_makes_no_classifier(function: object, message: str) -> None:
     with pytest.raises(UserCodeError, match=message):
         build(function, 2, (3, 32, 32))  # type: ignore[arg-type]
+
+
+def test_a_model_that_cannot_take_such_images_is_refused_with_advice_that_can_work() -> None:
+    with pytest.raises(ModelError, match="vit_b_16 cannot take images of 64 x 96 px") as caught:
+        build("vit_b_16", 2, (3, 64, 96))
+    assert caught.value.fix == "-s image_size=224"
+    with pytest.raises(ModelError, match="inception_v3 cannot take grey images of 224 px") as caught:
+        build("inception_v3", 2, (1, 224, 224))
+    assert caught.value.fix == "-s channels=3"
+    assert build("resnet18", 2, (3, 64, 96)).training

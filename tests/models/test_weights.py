@@ -171,3 +171,15 @@ def test_a_layer_of_ones_own_may_be_called_auxiliary(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
 def test_two_models_transform_their_inputs_for_torchvisions_weights(name: str) -> None:
     assert build(name, 2, (3, 96, 96)).transform_input is True
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "densenet121", "vgg11", "small_cnn"])
+def test_weights_for_colour_give_the_same_of_a_grey_image(name: str, tmp_path: Path) -> None:
+    """The sum over the channels, and not their mean (segmentation_models.pytorch 341)."""
+    colour = build(name, 2, (3, 64, 64)).eval()
+    grey = build(name, 2, (1, 64, 64)).eval()
+    note = load_weights(grey, name, saved(tmp_path / "w.pth", colour.state_dict()), CLASSES)
+    assert note.endswith("head included")
+    image = torch.rand(2, 1, 64, 64)
+    with torch.inference_mode():
+        assert torch.allclose(grey(image), colour(image.expand(2, 3, 64, 64)), atol=1e-4)

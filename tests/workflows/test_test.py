@@ -12,6 +12,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix
 
 from harness.config.experiment import Experiment
 from harness.data.demo import draw
+from harness.data.prepare import preparation_of
 from harness.errors import DataError, ModelError, UsageError
 from harness.models.saved import load_model
 from harness.runs.predictions import read_csv
@@ -175,3 +176,30 @@ def test_a_model_of_the_users_own_is_built_from_the_copy_beside_it(scenery: Path
     (result.run_dir / "experiment.py").unlink()
     with pytest.raises(ModelError, match="cannot be built again"):
         load_model(path, function=model_function(path))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"resize": "crop", "image_size": (32, 40), "interpolation": "bicubic"},
+        {"resize": "pad", "background": "black", "antialias": False},
+        {"channels": 1, "augment": "standard"},
+    ],
+    ids=lambda fields: "-".join(map(str, fields)),
+)
+def test_the_test_prepares_images_as_the_training_did(fields: dict[str, Any], scenery: Path, tmp_path: Path) -> None:
+    """A program that letterboxes in one of the two and crops in the other is wrong in silence (darknet 3157)."""
+    wide = tmp_path / "wide"
+    for path in scenery.rglob("*.jpg"):
+        (wide / path.parent.name).mkdir(parents=True, exist_ok=True)
+        Image.open(path).crop((0, 10, 48, 37)).save(wide / path.parent.name / f"{path.stem}.png")
+    values = {"model": "small_cnn", "weights": None, "image_size": 32, "epochs": 1, "folds": 2, "precision": "fp32"}
+    experiment = Experiment(name="x", data=str(wide), trackers=(), **values | fields)
+    result = cross_validate(experiment, runs=tmp_path / "runs")
+    own = result.results[0]
+    saved = load_model(own.checkpoint)
+    assert saved.transform.preparation == preparation_of(experiment)
+    evaluation = evaluate(saved, own.checkpoint, wide, allow_leak=True, runs=tmp_path, trackers=[])
+    again = dict(zip(evaluation.predictions.paths, evaluation.predictions.probabilities, strict=True))
+    for path, shares in zip(own.predictions.paths, own.predictions.probabilities, strict=True):
+        assert again[path] == pytest.approx(shares, abs=1e-5)

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from harness.config.experiment import Experiment
+from harness.data.demo import draw
+from harness.errors import DataError, UsageError
+from harness.training.plan import Plan
+from harness.workflows.crossval import cross_validate
+from harness.workflows.make_plan import make_plan
+from harness.workflows.plan_data import plan_data
+
+SMALL = {"name": "x", "model": "small_cnn", "weights": None, "image_size": 32, "precision": "fp32", "epochs": 1}
+
+
+@pytest.fixture
+def split(tmp_path: Path) -> Path:
+    """train/, val/ and test/ with 6, 3 and 3 images of each class."""
+    for number, (side, count) in enumerate({"train": 6, "val": 3, "test": 3}.items()):
+        for name in ("sea", "forest"):
+            (tmp_path / "split" / side / name).mkdir(parents=True)
+            for i in range(count):
+                draw("train", name, 100 * number + i).resize((48, 48)).save(tmp_path / f"split/{side}/{name}/{i}.png")
+    return tmp_path / "split"
+
+
+def plan(experiment: Experiment, **options: Any) -> Plan:
+    return make_plan(experiment, device="cpu", **options)
+
+
+def test_the_validation_folder_is_the_hold_out_and_the_test_folder_the_test(split: Path) -> None:
+    made = plan(Experiment(data=str(split), **SMALL))
+    experiment = made.experiment
+    assert (experiment.folds, experiment.valid_data, experiment.test_data) == (0, f"{split}/val", f"{split}/test")
+    assert experiment.origin("valid_data") == experiment.origin("folds") == "found in data"
+    assert made.lines()[0] == f"x: one hold-out ({split}/val) of 1 epochs"
+    assert made.notes[0].startswith(f"{split} is split into folders: train/ for training, val/ for validation")
+    assert made.notes[1] == f"the hold-out is {split}/val (-s folds=5 cross-validates the training images instead)"
+    (only,) = made.splits.values()
+    assert {made.images.paths[i].split("/")[0] for i in only.train} == {"train"}
+    assert {made.images.paths[i].split("/")[0] for i in only.valid} == {"val"}
+    assert (len(only.train), len(only.valid)) == (12, 6)
+
+
+def test_a_run_on_a_hold_out_of_its_own(split: Path, tmp_path: Path) -> None:
+    result = cross_validate(plan(Experiment(data=str(split), trackers=(), **SMALL)), runs=tmp_path / "runs")
+    assert result.accuracy.n == 6
+    assert all(path.startswith("val/") for path in result.predictions.paths)
+
+
+@pytest.mark.parametrize(
+    ("written", "typed", "valid"),
+    [
+        ({"folds": 3}, {}, False),  # folds were asked for beside the data
+        ({"folds": 3}, {"data": "here"}, True),  # other data than the folds were written for
+        ({}, {"data": "here", "folds": "3"}, False),
+        ({"folds": 0}, {}, True),
+        ({}, {"folds": "0"}, True),
+    ],
+)
+def test_who_wins_where_folds_and_a_validation_folder_meet(
+    written: dict[str, Any], typed: dict[str, str], valid: bool, split: Path
+) -> None:
+    typed = {name: str(split) if value == "here" else value for name, value in typed.items()}
+    data = plan_data(Experiment(data=str(split), **SMALL | written).override(typed))
+    assert (data.experiment.valid_data is not None) is valid
+    assert data.experiment.folds == (0 if valid else 3)
+    says = "the hold-out is" if valid else "folds=3 was asked for"
+    assert any(note.startswith(says) for note in data.notes) or written.get("folds") == 0 or typed == {"folds": "0"}
+
+
+def test_valid_data_and_folds_contradict_each_other_unless_one_was_said_later(split: Path) -> None:
+    train, val = str(split / "train"), str(split / "val")
+    with pytest.raises(UsageError, match="valid_data and folds=3 contradict"):
+        plan_data(Experiment(data=train, valid_data=val, folds=3, **SMALL))
+    assert plan_data(Experiment(data=train, valid_data=val, **SMALL)).experiment.folds == 0
+    folds_later = Experiment(data=train, valid_data=val, **SMALL).override({"folds": "3"})
+    assert plan_data(folds_later).experiment.valid_data is None
+    images_later = Experiment(data=train, folds=3, **SMALL).override({"valid_data": val})
+    assert plan_data(images_later).experiment.folds == 0
+
+
+def test_test_data_of_the_experiment_wins_over_a_test_folder_and_that_is_said(split: Path) -> None:
+    experiment = Experiment(data=str(split), test_data=str(split / "val"), folds=3, **SMALL)
+    data = plan_data(experiment)
+    assert data.experiment.test_data == f"{split}/val"
+    assert f"the test images in {split}/test are not used: test_data={split}/val" in data.notes
+    typed = Experiment(test_data="elsewhere", folds=3, **SMALL).override({"data": str(split)})
+    assert plan_data(typed).experiment.test_data == f"{split}/test"  # what belongs to the data that were typed
+
+
+def test_images_of_the_hold_out_that_are_trained_on_are_refused(split: Path) -> None:
+    Image.open(split / "train/sea/0.png").save(split / "val/sea/again.bmp")
+    with pytest.raises(DataError, match=r"1 of 7 images in .*val are also trained on") as caught:
+        plan(Experiment(data=str(split), **SMALL))
+    assert "val/sea/again.bmp" in caught.value.why
+    made = plan(Experiment(data=str(split), **SMALL), allow_leak=True)
+    assert made.leaked == 1
+    assert any("1 of 7 validation images" in note and "--allow-leak" in note for note in made.notes)
+
+
+def test_a_patient_on_both_sides_is_refused(split: Path) -> None:
+    for side in ("train", "val"):
+        for name in ("sea", "forest"):
+            (split / side / name / "p1").mkdir()
+            (split / side / name / "0.png").rename(split / side / name / "p1/0.png")
+    assert plan(Experiment(data=str(split), **SMALL)).leaked == 0
+    with pytest.raises(DataError, match="2 of 6 images"):
+        plan(Experiment(data=str(split), groups="folder", **SMALL))
+
+
+def test_unreadable_images_of_either_side_are_left_out(split: Path) -> None:
+    (split / "train/sea/0.png").write_bytes(b"")
+    (split / "val/forest/0.png").write_bytes(b"")
+    made = plan(Experiment(data=str(split), **SMALL), skip_corrupt=True)
+    (only,) = made.splits.values()
+    assert (len(only.train), len(only.valid)) == (11, 5)
+    assert {made.images.paths[i].split("/")[0] for i in only.valid} == {"val"}
+    assert made.lines()[0].endswith("left out: forest 1 of 9, sea 1 of 9")
+
+
+def test_groups_stay_in_one_fold(split: Path) -> None:
+    for name in ("sea", "forest"):
+        shutil.copytree(split / "test" / name, split / "train" / name / "p2")
+    made = plan(Experiment(data=str(split / "train"), groups=r"^\w+/(\w+)", folds=2, **SMALL))
+    assert made.groups is not None
+    for one in made.splits.values():
+        assert not {made.groups[i] for i in one.train} & {made.groups[i] for i in one.valid}
+    assert "in 7 groups" in made.lines()[1]
+
+
+def test_a_table_says_sides_and_groups(split: Path) -> None:
+    lines = ["file,class,split,patient"]
+    for side in ("train", "val", "test"):
+        paths = sorted((split / side).rglob("*.png"))
+        lines += [f"{path.relative_to(split)},{path.parent.name},{side},{side}{i // 2}" for i, path in enumerate(paths)]
+    (split / "labels.csv").write_text("\n".join(lines))
+    columns = ("path=file", "label=class", "group=patient")
+    made = plan(Experiment(data=str(split / "labels.csv"), columns=columns, **SMALL))
+    (only,) = made.splits.values()
+    assert (len(only.train), len(only.valid)) == (12, 6)
+    assert made.experiment.test_data == f"{split}/labels.csv"
+    assert made.images.root == split
+    assert "18 images (forest 9, sea 9) in 9 groups" in made.lines()[1]
