@@ -42,7 +42,7 @@ def promote(run: str, data: str | None, force: bool, trust: bool, runs: str, as_
         return
     rows = {
         "model": f"{made.champion.checkpoint}, fold {record.checkpoint.fold} of {made.run.id}",
-        "accuracy": f"{made.evaluation.accuracy} on {made.evaluation.images.root}",
+        "accuracy": f"{made.evaluation.accuracy} on {made.evaluation.images.root}{record.test.caveat}",
         "gate": _gate(made.evaluation.passed, made.evaluation.min_accuracy),
         "compared": str(made.comparison) if made.comparison else _no_comparison(record),
         **{f"note {i}": note for i, note in enumerate(made.evaluation.notes, start=1)},
@@ -84,7 +84,7 @@ def history(as_json: bool) -> None:
         forced += f", rolled back {record.rolled_back[:16]}" if record.rolled_back else ""
         echo(
             f"{mark} {record.number:>3}  {record.promoted[:16]}  {100 * record.test.accuracy:5.1f} % of "
-            f"{record.test.n}{forced}  {record.run.name} {record.run.id}"
+            f"{record.test.n}{record.test.caveat}{forced}  {record.run.name} {record.run.id}"
         )
 
 
@@ -147,7 +147,7 @@ def _rows(record: ChampionRecord) -> dict[str, str]:
     if run.data and run.data.dvc:
         data += f", {run.data.dvc.file} {run.data.dvc.md5}"
     return {
-        "accuracy": f"{100 * test.accuracy:.1f} % ({interval}) on {test.data}",
+        "accuracy": f"{100 * test.accuracy:.1f} % ({interval}) on {test.data}{test.caveat}",
         "gate": _gate(test.gate.passed, test.gate.min_accuracy),
         "promoted": record.promoted,
         "run": f"{run.name} {run.id}, fold {record.checkpoint.fold}",

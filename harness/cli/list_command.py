@@ -93,7 +93,7 @@ def _run(folder: RunFolder) -> dict[str, Any]:
     record, result = folder.record, ""
     if record.accuracy is not None and record.interval is not None:
         low, high = record.interval
-        result = f"{100 * record.accuracy:.1f} % of {record.n} ({100 * low:.1f} to {100 * high:.1f} %)"
+        result = f"{100 * record.accuracy:.1f} % of {record.n} ({100 * low:.1f} to {100 * high:.1f} %){record.caveat}"
     if record.fast_dev_run:
         result = "fast dev run"
     if record.error:

@@ -136,10 +136,12 @@ def _summary(
     crossval: CrossValidation, seconds: float, typed: str, fast_dev_run: bool, trackers: dict[str, str]
 ) -> list[str]:
     """The last block of a run: what happened, where everything lies, what to type next."""
+    from harness.runs.record_parts import leak_text
     from harness.runs.run_folder import COMPLETE, RunFolder
 
     experiment, numbers = crossval.experiment, crossval.to_dict()
-    headline = f"{'out-of-fold' if experiment.folds else 'hold-out'} accuracy {crossval.accuracy}"
+    caveat = leak_text(crossval.leaked, crossval.accuracy.n)
+    headline = f"{'out-of-fold' if experiment.folds else 'hold-out'} accuracy {crossval.accuracy}{caveat}"
     if fast_dev_run:
         headline = "everything works; the numbers of a fast dev run mean nothing"
     folds = ", ".join(f"{100 * result.accuracy.value:.1f}" for result in crossval.results) + " %"

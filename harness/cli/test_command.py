@@ -113,6 +113,8 @@ def _class_names(typed: str | None) -> list[str] | None:
 
 
 def _report(evaluation: Evaluation, path: Path) -> list[str]:
+    from harness.runs.record_parts import leak_text
+
     numbers, saved = evaluation.to_dict(), evaluation.model
     counts = ", ".join(f"{name} {count}" for name, count in evaluation.images.counts().items())
     accuracy = evaluation.accuracy
@@ -121,7 +123,7 @@ def _report(evaluation: Evaluation, path: Path) -> list[str]:
         ("model", f"{path}: {saved.architecture.rpartition(':')[2]} at {size_text(saved.transform.image_size)}"),
         ("data", f"{evaluation.images.root}: {accuracy.n} images ({counts})"),
         *(("note", note) for note in evaluation.notes),
-        ("accuracy", str(accuracy)),
+        ("accuracy", f"{accuracy}{leak_text(len(evaluation.leaked), accuracy.n)}"),
         ("wrong", f"{100 * numbers['misclassification_rate']:.1f} % misclassified, {wrong} of {accuracy.n}"),
         ("loss", f"{evaluation.loss:.4f}, the mean cross-entropy"),
     ]
@@ -138,6 +140,8 @@ def _report(evaluation: Evaluation, path: Path) -> list[str]:
 
 def _markdown(evaluation: Evaluation, path: Path) -> list[str]:
     """The result for a page: the gate, the accuracy, the confusion matrix, and each class."""
+    from harness.runs.record_parts import leak_text
+
     names, accuracy = [markdown(name) for name in evaluation.model.classes], evaluation.accuracy
     outcome = "Passed" if evaluation.passed else "Failed"
     return [
@@ -145,7 +149,8 @@ def _markdown(evaluation: Evaluation, path: Path) -> list[str]:
         "",
         f"Accuracy **{100 * accuracy.value:.1f} %**, {accuracy.right} of {accuracy.n} images "
         f"(95 % interval {100 * accuracy.interval[0]:.1f} to {100 * accuracy.interval[1]:.1f} %), "
-        f"gate {100 * evaluation.min_accuracy:g} %, loss {evaluation.loss:.4f}.",
+        f"gate {100 * evaluation.min_accuracy:g} %, loss {evaluation.loss:.4f}"
+        f"{leak_text(len(evaluation.leaked), accuracy.n)}.",
         *(f"- {markdown(note)}" for note in evaluation.notes),
         "",
         f"| true \\ called | {' | '.join(names)} |",

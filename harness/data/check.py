@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from harness.cache.recipe import Recipe
 from harness.cache.store import Cache
-from harness.data.decode import decode
+from harness.data.decode import Raw, problem, read
+from harness.data.depth import Depth, infer_range
 from harness.data.images import Images
 from harness.data.pixels import DECODER, Pixels
 from harness.data.prepare import Preparation
@@ -25,7 +24,10 @@ from harness.util.files import folder_md5, md5_of
 from harness.util.parallel import in_threads
 from harness.util.text import few
 
-SOUND = Recipe("checks", "images that were decoded", {**DECODER, "check": 1})  # MD5 of a file -> its fingerprint
+Row = NDArray[np.int64]  # (ROW,) the fingerprint of an image, and the bits of `Depth.to_array`
+ROW = 1 + len(Depth().to_array())
+# MD5 of a file -> its row
+SOUND = Recipe("checks", "images that were decoded", {**DECODER, "check": 1})
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,25 @@ class Check:
         hashes: (N,) MD5 of each file, in the order of the images; "" if it could not be read.
         fingerprints: (N,) int64, equal if and only if the decoded pixels are; 0 if they could not be decoded.
         problems: Path -> why it cannot be decoded.
+        depths: (N,) statistics of the values of files with more than 8 bits whose range is not in the file.
         pixels: What was decoded, if a preparation was given.
     """
 
     hashes: tuple[str, ...]
     fingerprints: NDArray[np.int64]
     problems: dict[str, str]
+    depths: tuple[Depth, ...] = ()
     pixels: Pixels | None = None
+
+    @property
+    def deep(self) -> int:
+        """Number of files with more than 8 bits whose range is not in the file."""
+        return sum(depth.values > 0 for depth in self.depths)
+
+    @property
+    def depth(self) -> Depth:
+        """Statistics of the values of all those files."""
+        return sum(self.depths, Depth())
 
     def digest(self, images: Images) -> str:
         """One MD5 of all paths and contents: the number that DVC gives to a folder of just these files."""
@@ -58,59 +72,77 @@ class Check:
         sound = [i for i, path in enumerate(images.paths) if path not in self.problems]
         pixels = None if self.pixels is None else self.pixels.without(self.problems)
         hashes = tuple(self.hashes[i] for i in sound)
-        return images.take(sound), Check(hashes, self.fingerprints[sound], {}, pixels)
+        depths = tuple(self.depths[i] for i in sound)
+        return images.take(sound), Check(hashes, self.fingerprints[sound], {}, depths, pixels)
 
 
 def check_images(images: Images, preparation: Preparation | None = None, cache: Cache | None = None) -> Check:
     """Reads and decodes every image, on all cores, with a bar on a terminal.
 
-    With a `preparation` the decoded images are there afterwards, as far as there is room for them. Files that `cache`
-    knows from an earlier check are only read.
+    With a `preparation` the decoded images are there afterwards, as far as there is room for them. If files have more
+    than 8 bits and the preparation has no range for them, `pixels.preparation` has the range of all these files.
+    Files that `cache` knows from an earlier check are only read.
+
+    Raises:
+        DataError: The range of values cannot be inferred.
     """
     pixels = None if preparation is None else Pixels(images, (), preparation)
     known = {} if cache is None else cache.known(SOUND)
     files = images.files()
 
-    def check_one(index: int) -> tuple[str, int, str]:
+    def check_one(index: int) -> tuple[str, Row | None, str]:
         md5, content, why = _read(files[index])
         if why or md5 in known:
-            return md5, int(known[md5][0]) if md5 in known else 0, why
-        seen = 0
+            return md5, known.get(md5), why
+        row: Row | None = None
 
         def look(content: bytes) -> None:
-            nonlocal seen
-            image = decode(content)
-            seen = fingerprint(image)
+            nonlocal row
+            raw = read(content)
             if pixels is not None:
-                pixels.put(index, image)
+                pixels.put(index, raw)
+            row = _row(raw)
 
         why = problem(content, look)
-        return md5, 0 if why else seen, why
+        return md5, None if why else row, why
 
     checks = in_threads(check_one, range(len(images)))
     results = list(tqdm(checks, total=len(images), desc="checking images", unit="image", leave=False, disable=None))
-    hashes, fingerprints, reasons = zip(*results, strict=True) if results else ((), (), ())
-    problems = {path: why for path, why in zip(images.paths, reasons, strict=True) if why}
-    check = Check(hashes, np.array(fingerprints, np.int64), problems, pixels)
+    rows = np.array([np.zeros(ROW, np.int64) if row is None else row for _, row, _ in results]).reshape(-1, ROW)
+    check = Check(
+        tuple(md5 for md5, _, _ in results),
+        rows[:, 0],
+        {path: why for path, (_, _, why) in zip(images.paths, results, strict=True) if why},
+        tuple(Depth.from_array(row[1:].view(np.float64)) if row[1] else Depth() for row in rows),
+        pixels,
+    )
     if pixels is not None:
-        pixels.hashes = hashes
+        pixels.hashes = check.hashes
+        if check.deep and pixels.preparation.value_range is None:
+            pixels.preparation = pixels.preparation.with_range(infer_range(check.depth))
     if cache is not None:
-        _keep(check, cache, known)
+        sound = {md5: row for md5, row, _ in results if row is not None}
+        if not sound.keys() <= set(known):
+            cache.rows(SOUND, sorted(sound), lambda items: iter([np.array([sound[md5] for md5 in items])]), quiet=True)
     return check
 
 
-def fingerprint(image: Image.Image) -> int:
-    """64 bits of the SHA-1 of an image's size and pixels, never 0."""
-    sha1 = hashlib.sha1(repr((image.mode, image.size)).encode(), usedforsecurity=False)
-    sha1.update(image.tobytes())
+def fingerprint(raw: Raw) -> int:
+    """64 bits of the SHA-1 of an image's size and pixels, never 0. An image as PNG and as BMP has the same."""
+    values = (
+        np.asarray(raw.image.convert("RGBA" if raw.image.has_transparency_data else "RGB")) if raw.image else raw.values
+    )
+    assert values is not None
+    sha1 = hashlib.sha1(repr((values.shape, values.dtype.str)).encode(), usedforsecurity=False)
+    sha1.update(np.ascontiguousarray(values).data)
     return int.from_bytes(sha1.digest()[:8], "little", signed=True) or 1
 
 
-def _keep(check: Check, cache: Cache, known: Collection[str]) -> None:
-    """Has the fingerprints at hand for the next check of the same files."""
-    sound = {md5: value for md5, value in zip(check.hashes, check.fingerprints.tolist(), strict=True) if value}
-    if not sound.keys() <= set(known):
-        cache.rows(SOUND, sorted(sound), lambda items: iter([np.array([[sound[md5]] for md5 in items])]), quiet=True)
+def _row(raw: Raw) -> Row:
+    """What the cache keeps of an image that was read."""
+    is_deep = raw.values is not None and raw.declared is None
+    depth = Depth.of(raw.colours) if is_deep else Depth()
+    return np.concatenate([np.array([fingerprint(raw)]), depth.to_array().view(np.int64)])
 
 
 def undecodable_error(check: Check, images: Images) -> DataError:
@@ -147,18 +179,3 @@ def _read(path: Path) -> tuple[str, bytes, str]:
     except OSError as error:
         return "", b"", str(error.strerror)
     return md5_of(content), content, ""
-
-
-def problem(content: bytes, decoder: Callable[[bytes], Any] = decode) -> str:
-    """Why these bytes cannot be decoded, in a few words; empty where they can. `decoder` decodes them."""
-    if not content:
-        return "empty"
-    try:
-        decoder(content)
-    except UnidentifiedImageError:
-        return "not an image"
-    except Image.DecompressionBombError:
-        return "too many pixels"
-    except Exception as error:  # Pillow's decoders raise of every kind
-        return "truncated" if "truncated" in str(error).lower() else f"damaged: {error}"
-    return ""

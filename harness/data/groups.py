@@ -41,7 +41,12 @@ def group_names(images: Images, groups: str | Callable[[str], object] | None, in
         return [
             _folder(path, images.classes[label], inner) for path, label in zip(images.paths, images.labels, strict=True)
         ]
-    found = [re.search(groups, path) for path in images.paths]
+    try:
+        found = [re.search(groups, path) for path in images.paths]
+    except re.error as error:
+        raise DataError(
+            f"groups={groups} is no regular expression", str(error), "-s groups=none, or a regular expression"
+        ) from error
     missing = [path for path, match in zip(images.paths, found, strict=True) if match is None]
     if missing:
         raise DataError(

@@ -8,13 +8,12 @@ from importlib import metadata
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from harness.cache.recipe import Recipe
 from harness.cache.rows import Rows
 from harness.cache.store import Cache
-from harness.data.decode import decode
+from harness.data.decode import Raw
 from harness.data.images import Images
 from harness.data.prepare import Preparation
 from harness.errors import DataError
@@ -26,7 +25,7 @@ Bytes = NDArray[np.uint8]
 
 MEMORY = 256 * 2**20  # bytes of decoded images that are held: 1,783 of 224 px
 AT_ONCE = 256  # images that are decoded before any is written
-DECODER = {"pillow": metadata.version("pillow"), "decoder": 1}  # what pixels are a function of, besides a file's bytes
+DECODER = {"pillow": metadata.version("pillow"), "decoder": 2}  # what pixels are a function of, besides a file's bytes
 
 
 class Pixels:
@@ -51,10 +50,10 @@ class Pixels:
         """Whether there is room in memory for all."""
         return self._held is not None
 
-    def put(self, index: int, image: Image.Image) -> None:
-        """Holds a decoded image, if there is room."""
-        if self._held is not None:
-            self._held[index] = self.preparation.array(image)
+    def put(self, index: int, raw: Raw) -> None:
+        """Holds an image that was read, if there is room and the range of its values is known."""
+        if self._held is not None and not self.preparation.needs_range(raw):
+            self._held[index] = self.preparation.array(self.preparation.picture(raw))
             self._here[index] = True
 
     def take(self, indices: Sequence[int]) -> Tensor:
@@ -111,4 +110,4 @@ class Pixels:
             raise DataError(f"{path} cannot be read any more", str(error.strerror), fix) from error
         if md5_of(content) != self.hashes[index]:
             raise DataError(f"{path} is another image than it was", "its bytes changed after the run had begun", fix)
-        return self.preparation.array(decode(content))
+        return self.preparation.decode(content)

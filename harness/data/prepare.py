@@ -13,6 +13,7 @@ from PIL import Image, ImageColor
 from torch.nn import functional
 
 from harness.config.experiment import Experiment
+from harness.data.decode import Raw, read, to_image
 
 ImageSize = int | tuple[int, int]  # the side of a square, or (height, width), in pixels
 Bytes = NDArray[np.uint8]
@@ -61,8 +62,20 @@ class Preparation:
         """(C, H, W) of a model's input."""
         return self.channels, self.height, self.width
 
+    def decode(self, content: bytes) -> Bytes:
+        """The image in a file's bytes as (H, W, C). Raises what `read` raises."""
+        return self.array(self.picture(read(content)))
+
+    def picture(self, raw: Raw) -> Image.Image:
+        """An image of mode RGB or L, of its own size."""
+        return to_image(raw, self.value_range, self.channels, self.background)
+
+    def needs_range(self, raw: Raw) -> bool:
+        """Whether an image cannot be shown before the range of the data set is known."""
+        return self.value_range is None and raw.values is not None and raw.declared is None
+
     def array(self, image: Image.Image) -> Bytes:
-        """A decoded image of mode RGB or L as (H, W, C)."""
+        """An image of mode RGB or L as (H, W, C)."""
         array = np.array(self._resized(image))
         return array.reshape(self.height, self.width, self.channels)
 
@@ -96,10 +109,9 @@ class Preparation:
         return _without_antialias(image, size, self.interpolation)
 
 
-def preparation_of(experiment: Experiment, value_range: tuple[float, float] | None = None) -> Preparation:
+def preparation_of(experiment: Experiment) -> Preparation:
     """The preparation that an experiment says."""
-    names = [item.name for item in fields(Preparation) if item.name != "value_range"]
-    return Preparation(**{name: getattr(experiment, name) for name in names}, value_range=value_range)
+    return Preparation(**{item.name: getattr(experiment, item.name) for item in fields(Preparation)})
 
 
 def preparation_from(plain: Mapping[str, Any]) -> Preparation:

@@ -106,7 +106,7 @@ def list_table(table: Path, classes: Sequence[str] | None, side: Side, columns: 
 
 def sides_in_table(table: Path, columns: Sequence[str] = ()) -> list[Side]:
     """The sides that a table's split column names; empty if it has no such column. Raises DataError."""
-    splits = {row.split for row in _read(table, columns) if row.split}
+    splits = dict.fromkeys(row.split for row in _read(table, columns) if row.split)
     return [side for side in Side if any(_side(split, table) is side for split in splits)]
 
 

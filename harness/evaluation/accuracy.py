@@ -12,11 +12,19 @@ Z95 = 1.959963984540054  # the normal distribution's 97.5 % point: a two-sided 9
 
 @dataclass(frozen=True)
 class Accuracy:
-    """A share of right predictions, with the 95 % interval that so many examples allow."""
+    """A share of right predictions with its 95 % interval.
+
+    Attributes:
+        right: Right predictions.
+        n: Images.
+        groups: Number of independent groups of images; None if all images are independent.
+        effective: Number of independent images that the groups are worth, for the interval; None without groups.
+    """
 
     right: int
     n: int
     groups: int | None = None
+    effective: float | None = None
 
     @property
     def value(self) -> float:
@@ -24,19 +32,22 @@ class Accuracy:
 
     @property
     def interval(self) -> tuple[float, float]:
-        return wilson_interval(self.right, self.n)
+        if self.effective is None:
+            return wilson_interval(self.right, self.n)
+        return wilson_interval(self.value * self.effective, self.effective)
 
     def __str__(self) -> str:
         low, high = self.interval
-        return f"{100 * self.value:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f} %, n = {self.n})"
+        groups = "" if self.groups is None else f" in {self.groups} groups"
+        return f"{100 * self.value:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f} %, n = {self.n}{groups})"
 
 
-def wilson_interval(right: int, n: int, z: float = Z95) -> tuple[float, float]:
+def wilson_interval(right: float, n: float, z: float = Z95) -> tuple[float, float]:
     """Wilson's score interval for a share (E. B. Wilson, 1927): sound for small n and for shares near 0 and 1."""
     share, z2 = right / n, z * z
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = z / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
-    return (0.0 if right == 0 else centre - half), (1.0 if right == n else centre + half)
+    return (0.0 if right == 0 else centre - half), (1.0 if right == n else min(1.0, centre + half))
 
 
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.evaluation.accuracy import Accuracy
+from harness.evaluation.groups import accuracy_of, paired_test
 from harness.evaluation.scores import Floats, Indices
 
 
@@ -23,6 +24,7 @@ class Predictions:
         folds: (N,) the fold, 1-based, in which the image was validated; 0 for a model of no fold.
         labels: (N,) true class indices.
         probabilities: (N, classes) softmax of the logits, 64-bit.
+        groups: (N,) images with the same number are not independent; None if all are.
     """
 
     classes: tuple[str, ...]
@@ -36,6 +38,8 @@ class Predictions:
         n = len(self.paths)
         if self.probabilities.shape != (n, len(self.classes)) or self.labels.shape != (n,) or self.folds.shape != (n,):
             raise ValueError("paths, folds, labels and probabilities are not of the same images and classes")
+        if self.groups is not None and self.groups.shape != (n,):
+            raise ValueError("paths and groups are not of the same images")
 
     @classmethod
     def none(cls, classes: Sequence[str]) -> Predictions:
@@ -54,6 +58,7 @@ class Predictions:
             np.concatenate([part.folds for part in parts]),
             np.concatenate([part.labels for part in parts]),
             np.concatenate([part.probabilities for part in parts]),
+            _joined([part.groups for part in parts]),
         )
 
     def __len__(self) -> int:
@@ -74,7 +79,7 @@ class Predictions:
     @property
     def accuracy(self) -> Accuracy:
         """Pooled over all images. There must be one at least."""
-        return Accuracy(int(self.right.sum()), len(self))
+        return accuracy_of(self.right, self.groups)
 
     @property
     def of_true_class(self) -> Floats:
@@ -88,7 +93,10 @@ class Predictions:
         if len(chosen) == len(self):
             return self
         paths = tuple(self.paths[i] for i in chosen)
-        return Predictions(self.classes, paths, self.folds[chosen], self.labels[chosen], self.probabilities[chosen])
+        groups = None if self.groups is None else self.groups[chosen]
+        return Predictions(
+            self.classes, paths, self.folds[chosen], self.labels[chosen], self.probabilities[chosen], groups
+        )
 
     def __eq__(self, other: object) -> bool:
         """Whether both are of the same images and classes, and equal to the bit."""
@@ -98,11 +106,36 @@ class Predictions:
             and np.array_equal(self.folds, other.folds)
             and np.array_equal(self.labels, other.labels)
             and np.array_equal(self.probabilities, other.probabilities)
+            and (self.groups is None) == (other.groups is None)
+            and (self.groups is None or other.groups is None or np.array_equal(self.groups, other.groups))
         )
 
 
-def discordant(first: Predictions, second: Predictions) -> tuple[int, int]:
-    """(images that `first` alone has right, images that `second` alone has right), of the images that both predict."""
-    right = dict(zip(second.paths, second.right.tolist(), strict=True))
-    pairs = [(a, right[path]) for path, a in zip(first.paths, first.right.tolist(), strict=True) if path in right]
-    return sum(a and not b for a, b in pairs), sum(b and not a for a, b in pairs)
+@dataclass(frozen=True)
+class Pair:
+    """Two models on the same images.
+
+    Attributes:
+        better: Images that the first model alone has right.
+        worse: Images that the second model alone has right.
+        p: The probability of such a difference by chance alone; groups count as one.
+    """
+
+    better: int
+    worse: int
+    p: float
+
+
+def compare(first: Predictions, second: Predictions) -> Pair:
+    """Compares two models on the images that both predict, matched by path; the groups are those of `first`."""
+    place = {path: i for i, path in enumerate(second.paths)}
+    chosen = [i for i, path in enumerate(first.paths) if path in place]
+    one = first.right[chosen]
+    other = second.right[[place[first.paths[i]] for i in chosen]]
+    groups = None if first.groups is None else first.groups[chosen]
+    return Pair(int((one & ~other).sum()), int((other & ~one).sum()), paired_test(one, other, groups))
+
+
+def _joined(groups: Sequence[Indices | None]) -> Indices | None:
+    known = [part for part in groups if part is not None]
+    return np.concatenate(known) if len(known) == len(groups) else None

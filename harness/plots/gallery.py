@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from harness.data.decode import decode
+from harness.data.depth import Range
 from harness.data.images import file_of
 from harness.evaluation.predictions import Predictions
 from harness.util.files import as_text, short, write_whole
@@ -78,14 +79,17 @@ def _font(size: int) -> Any:
     return ImageFont.load_default(size)
 
 
-def draw_errors(path: Path, title: str, predictions: Predictions, root: Path) -> None:
-    """Draws the wrong predictions, the least probable true class first, with both classes and a probability."""
+def draw_errors(path: Path, title: str, predictions: Predictions, root: Path, value_range: Range | None = None) -> None:
+    """Draws the wrong predictions, the least probable true class first, with both classes and a probability.
+
+    `value_range` is that of images with more than 8 bits.
+    """
     wrong = np.flatnonzero(~predictions.right)
     about = f"{len(wrong)} of {len(predictions)} are wrong" if len(wrong) else f"none of {len(predictions)} is wrong"
     if len(wrong) > MOST:
         about += f"; these are the {MOST} worst"
     worst = wrong[np.argsort(predictions.of_true_class[wrong], kind="stable")][:MOST]
-    draw_gallery(path, title, about, [_error_tile(predictions, int(i), root) for i in worst])
+    draw_gallery(path, title, about, [_error_tile(predictions, int(i), root, value_range) for i in worst])
 
 
 def thumbnail(image: Image.Image) -> Pixels:
@@ -101,10 +105,10 @@ def thumbnail(image: Image.Image) -> Pixels:
     return np.asarray(square)
 
 
-def _error_tile(predictions: Predictions, i: int, root: Path) -> Tile:
+def _error_tile(predictions: Predictions, i: int, root: Path, value_range: Range | None) -> Tile:
     path, label, top = predictions.paths[i], predictions.labels[i], predictions.predicted[i]
     try:
-        image = thumbnail(decode(file_of(root, path).read_bytes()))
+        image = thumbnail(decode(file_of(root, path).read_bytes(), value_range))
     except Exception:  # the image may have gone since; its prediction is still there
         image = np.full((SIDE, SIDE, 3), 225, np.uint8)
     return Tile(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.data.depth import Range
 from harness.evaluation.predictions import Predictions
 from harness.evaluation.scores import calibration, confusion
 from harness.plots.confusion import draw_confusion
@@ -20,7 +21,9 @@ def draw_confusions(folder: Path, title: str, predictions: Predictions, prefix: 
     draw_confusion(folder / f"{prefix}confusion_normalised.png", title, counts, classes, normalised=True)
 
 
-def draw_predictions(folder: Path, title: str, predictions: Predictions, root: Path | None) -> None:
+def draw_predictions(
+    folder: Path, title: str, predictions: Predictions, root: Path | None, value_range: Range | None = None
+) -> None:
     """Draws confusion, precision-recall, reliability and a gallery of the worst errors, as PNGs in `folder`.
 
     Args:
@@ -28,6 +31,7 @@ def draw_predictions(folder: Path, title: str, predictions: Predictions, root: P
         title: Of each picture, before what it shows.
         predictions: At least one.
         root: The folder in which the paths of the predictions begin; None for no gallery.
+        value_range: Of images with more than 8 bits.
     """
     labels, probabilities = predictions.labels, predictions.probabilities
     draw_confusions(folder, f"{title}: confusion", predictions)
@@ -40,4 +44,4 @@ def draw_predictions(folder: Path, title: str, predictions: Predictions, root: P
     )
     draw_reliability(folder / "reliability.png", f"{title}: reliability", calibration(labels, probabilities))
     if root is not None:
-        draw_errors(folder / "errors.png", f"{title}: the worst errors", predictions, root)
+        draw_errors(folder / "errors.png", f"{title}: the worst errors", predictions, root, value_range)

@@ -13,6 +13,7 @@ from harness.runs.record_parts import (
     GateRecord,
     GitRecord,
     SmallCount,
+    leak_text,
 )
 from harness.util.schema import (
     AnyPath,
@@ -60,6 +61,11 @@ class ChampionTest:
     misclassification_rate: Share | None = None
     per_class: dict[ClassName, ClassRecord] = field(default_factory=dict)
     confusion: ConfusionRecord | None = None
+
+    @property
+    def caveat(self) -> str:
+        """What belongs to the accuracy wherever it is shown: images that were trained on."""
+        return leak_text(self.leaked, self.n)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 from typing_extensions import TypedDict
@@ -59,7 +59,12 @@ class Fields(TypedDict, total=False):
 
     name: NameOrNone
     data: AnyPath
+    valid_data: AnyPath | None
     test_data: AnyPath | None
+    class_folder: Literal["outer", "inner"] | None
+    columns: list[Text]
+    groups: Text | None
+    value_range: Annotated[list[Number], Field(min_length=2, max_length=2)] | None
     image_size: Side | Annotated[list[Side], Field(min_length=2, max_length=2)]
     model: Text
     weights: AnyPath | None
@@ -109,6 +114,11 @@ class DataRecord:
     skipped: dict[Text, Text] = field(default_factory=dict)  # images that cannot be decoded, and why
     groups: Count | None = None  # of images that are not independent of each other; None if all are
     leaked: Count = 0  # images that are judged and were trained on
+
+
+def leak_text(leaked: int, n: int | None) -> str:
+    """For people, after an accuracy: how many of the images were trained on; empty if none."""
+    return f"; LEAK: {leaked} of the {n} images were trained on, so it is too good" if leaked else ""
 
 
 @dataclass(frozen=True)

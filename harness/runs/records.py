@@ -29,6 +29,7 @@ from harness.runs.record_parts import (
     StudyResultRecord,
     TestedFile,
     TrialOf,
+    leak_text,
 )
 from harness.util.schema import (
     ClassName,
@@ -107,6 +108,8 @@ class RunRecord(Origin):
     accuracy: Share | None = None
     interval: Interval | None = None
     n: Positive | None = None
+    groups: Count | None = None  # of the n images, if they are not independent
+    leaked: Count = 0  # of the n images that were trained on
     loss: Number | None = None
     baseline: Share | None = None
     mean: Share | None = None
@@ -114,6 +117,11 @@ class RunRecord(Origin):
     folds: list[FoldRecord] = field(default_factory=list)
     fit_seconds: Seconds | None = None
     run_seconds: Seconds | None = None
+
+    @property
+    def caveat(self) -> str:
+        """What belongs to the accuracy wherever it is shown: images that were trained on."""
+        return leak_text(self.leaked, self.n)
 
     def __post_init__(self) -> None:
         """Raises ValueError if a part of it lacks another one that belongs to it."""
@@ -137,8 +145,6 @@ class TestRecord(RunRecord):
     __test__ = False  # no class of tests
 
     checkpoint: TestedFile
-    groups: Count | None = None
-    leaked: Count = 0
     misclassification_rate: Share | None = None
     gate: GateRecord | None = None
     per_class: dict[ClassName, ClassRecord] = field(default_factory=dict)

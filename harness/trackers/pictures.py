@@ -37,4 +37,5 @@ def draw_run(folder: RunFolder) -> None:
             kind = "out of fold" if folder.record.experiment.get("folds") else "hold-out"
             kind = "test" if folder.is_test else kind
             root = Path(folder.record.data.folder) if folder.was_made_here else None
-            draw_predictions(folder.plots, f"{name}, {kind}", predictions, root)
+            value_range = folder.record.experiment.get("value_range")
+            draw_predictions(folder.plots, f"{name}, {kind}", predictions, root, value_range)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from harness.config.experiment import Experiment
+from harness.config.experiment import FOUND, Experiment
 from harness.data.check import Check
+from harness.data.depth import clipped_text
 from harness.data.groups import numbered, sets_of
 from harness.data.images import Images
 from harness.util.packages import installed
@@ -54,6 +55,20 @@ def data_notes(images: Images, skipped: dict[str, str]) -> list[str]:
         if len(names) > 1:
             notes.append(f"the classes {' and '.join(map(repr, names))} differ in case or spaces only")
     return notes
+
+
+def depth_notes(check: Check, experiment: Experiment) -> list[str]:
+    """Which values of files with more than 8 bits become black and white."""
+    if not check.deep or experiment.value_range is None:
+        return []
+    low, high = (f"{bound:g}" for bound in experiment.value_range)
+    found = " (found in all of them together; -s value_range=LOW,HIGH for another)"
+    source = found if experiment.origin("value_range") == FOUND else ""
+    beyond = clipped_text(check.depth, experiment.value_range)
+    return [
+        f"{check.deep} images have more than 8 bits: {low} becomes black and {high} white{source}",
+        *([beyond] if beyond else []),
+    ]
 
 
 def setting_notes(experiment: Experiment) -> list[str]:

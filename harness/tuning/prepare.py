@@ -103,6 +103,8 @@ def prepare_search(
             raise
     directions = ["maximize" if rises(options.metric) else "minimize", *(["minimize"] if options.pareto else [])]
     study = Study(options.storage, options.study or experiment.name, directions, experiment.seed, begin != "never")
+    if plan.groups is not None:
+        study.groups = plan.groups[[i for split in plan.splits.values() for i in split.valid]]
     shared = {name: value for name, value in experiment.to_dict().items() if name not in MAY_DIFFER}
     shared |= {"weights": Path(experiment.weights).name if experiment.weights else None}
     facts = {"experiment": shared, "data": plan.digest, "metric": options.metric}

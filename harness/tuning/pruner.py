@@ -37,13 +37,16 @@ class TrialPruner:
         left = sum(self._sizes.values()) - sum(fold.n for fold in self.folds)
         if self._best is None or left == 0:
             return ""
-        chance = chance_to_win(self._differences(self._best), left)
+        differences = self._differences(self._best)
+        judged = sum(fold.n for fold in self.folds)
+        chance = chance_to_win(differences, round(left * len(differences) / judged))
         count = len(self.folds)
         return f"after fold {count}: {self._describe(chance, self._best)}" if chance < CHANCE else ""
 
     def callbacks(self, fold: int) -> list[Callback]:
         """Callbacks that may end a fold early, where an epoch takes long enough for that to matter."""
-        worth = self._best is not None and self._search.metric == ACCURACY and not self._plan.once
+        by_image = self._search.metric == ACCURACY and self._plan.groups is None
+        worth = self._best is not None and by_image and not self._plan.once
         return [_StopHopeless(self, fold)] if worth else []
 
     def epoch_ended(self, fold: int, state: State) -> None:
@@ -63,9 +66,17 @@ class TrialPruner:
             state.stop(f"{PRUNED}in fold {fold}, after epoch {state.epoch}: {self._describe(chance, self._best)}")
 
     def _differences(self, best: TrialRecord) -> Any:
-        """(n,) scores of this trial less those of the best, over the images of the folds so far."""
+        """(n,) scores of this trial less those of the best, over the images of the folds so far.
+
+        If images are in groups, (groups,): their sums, in units of the mean group, because groups are independent.
+        """
         theirs = {record.fold: record for record in best.folds}
-        return np.concatenate([np.zeros(0), *(own.scores - theirs[own.fold].scores for own in self.folds)])
+        differences = np.concatenate([np.zeros(0), *(own.scores - theirs[own.fold].scores for own in self.folds)])
+        if self._plan.groups is None or not len(differences):
+            return differences
+        images = [i for own in self.folds for i in self._plan.splits[own.fold].valid]
+        sums = np.bincount(np.unique(self._plan.groups[images], return_inverse=True)[1], weights=differences)
+        return sums * len(sums) / len(differences)
 
     @staticmethod
     def _describe(chance: float, best: TrialRecord) -> str:

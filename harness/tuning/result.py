@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import optuna
 
-from harness.evaluation.accuracy import SIGNIFICANCE, paired_exact_test
+from harness.evaluation.accuracy import SIGNIFICANCE
+from harness.evaluation.groups import paired_test
 from harness.tuning.search_plan import SearchPlan
 from harness.tuning.space import quiet
 from harness.tuning.study import Study
@@ -124,8 +124,7 @@ def _plain(trial: TrialRecord) -> dict[str, Any]:
 
 
 def _p(best: TrialRecord, other: TrialRecord) -> float:
-    a, b = best.right, other.right
-    return paired_exact_test(int(np.sum(a & ~b)), int(np.sum(~a & b)))
+    return paired_test(best.right, other.right, best.groups)
 
 
 def _front(ranked: Sequence[TrialRecord]) -> list[TrialRecord]:

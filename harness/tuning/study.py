@@ -23,6 +23,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from harness.errors import HarnessError, UsageError
+from harness.evaluation.groups import Groups
 from harness.tuning.heartbeat import is_gone
 from harness.tuning.schemas import StudyFacts
 from harness.tuning.settings_difference import difference
@@ -59,6 +60,7 @@ class Study:
         """Without `create`, works on a copy in memory, empty if there is no such study. The storage is not changed."""
         self.address = address
         self.name = name
+        self.groups: Groups | None = None  # (N,) of the images of all folds; set by what knows the images
         self._seed = seed
         self._storage = open_storage(address) if create else copied(address, name)
         with quiet(), answering(address):
@@ -127,7 +129,7 @@ class Study:
     def trials(self) -> list[TrialRecord]:
         """All there are, in Optuna's order."""
         with answering(self.address):
-            return trial_records(self._storage.get_all_trials(self._id, deepcopy=False))
+            return trial_records(self._storage.get_all_trials(self._id, deepcopy=False), self.groups)
 
     def claim(self, total: int, written: Mapping[str, Any]) -> Claim | None:
         """The next trial of `total`, now this process's; None where there is none left to take.

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
 from harness.evaluation.accuracy import Accuracy
+from harness.evaluation.groups import Groups, accuracy_of
 from harness.evaluation.predictions import Predictions
 from harness.training.fit import FoldResult
 from harness.tuning.schemas import TrialAttributes, TrialFold
@@ -93,6 +94,7 @@ class TrialRecord:
 
     optuna_trial: FrozenTrial
     index: int
+    groups: Groups | None = None  # (N,) of the images of all folds, in their order; None if all are independent
 
     @property
     def number(self) -> int:
@@ -121,8 +123,12 @@ class TrialRecord:
 
     @property
     def accuracy(self) -> Accuracy:
-        right = self.right
-        return Accuracy(int(right.sum()), len(right))
+        return accuracy_of(self.right, self._groups)
+
+    @property
+    def _groups(self) -> Groups | None:
+        """(n,) of the images of the folds that it has."""
+        return None if self.groups is None else self.groups[: sum(fold.n for fold in self.folds)]
 
     @property
     def right(self) -> NDArray[np.bool_]:
@@ -159,7 +165,7 @@ def loop_seconds(folds: Sequence[FoldScores]) -> float:
     return statistics.median(fold.loop_seconds for fold in folds) * len(folds) if folds else 0.0
 
 
-def trial_records(trials: Sequence[FrozenTrial]) -> list[TrialRecord]:
+def trial_records(trials: Sequence[FrozenTrial], groups: Groups | None = None) -> list[TrialRecord]:
     """Each trial with its index: one that replaces another has that one's index, all others count up.
 
     Raises SchemaError where what is kept of one has another form: a storage may come from anywhere.
@@ -173,7 +179,7 @@ def trial_records(trials: Sequence[FrozenTrial]) -> list[TrialRecord]:
             raise SchemaError(f"trial {trial.number} takes the place of {instead_of}, which is not there")
         known[trial.number] = originals if instead_of is None else known[instead_of]
         originals += instead_of is None
-    records = [TrialRecord(trial, known[trial.number]) for trial in trials]
+    records = [TrialRecord(trial, known[trial.number], groups) for trial in trials]
     _require_same_folds(records)
     return records
 

@@ -42,6 +42,7 @@ class CrossValidation:
     run_dir: Path
     results: tuple[FoldResult, ...]
     classes: tuple[str, ...]
+    leaked: int = 0  # validation images that are also trained on
 
     @cached_property
     def predictions(self) -> Predictions:
@@ -71,6 +72,8 @@ class CrossValidation:
             "accuracy": accuracy.value,
             "interval": list(accuracy.interval),
             "n": accuracy.n,
+            "groups": accuracy.groups,
+            "leaked": self.leaked,
             "loss": sum(result.loss * result.accuracy.n for result in self.results) / accuracy.n,
             "baseline": self.baseline,
             "mean": mean,
@@ -128,13 +131,13 @@ def fold_by_fold(
             log = EpochLog(folder.metrics, fold)
             last = None if ends is None else ends(fold)
             results.append(train(plan, fold, folder, [log, tracking.callback(log)], last))
-            so_far = CrossValidation(plan.experiment, folder.path, tuple(results), plan.images.classes)
+            so_far = CrossValidation(plan.experiment, folder.path, tuple(results), plan.images.classes, plan.leaked)
             folder.write_predictions(results[-1].predictions)
             folder.update(**so_far.numbers(), folds=[result.record for result in results])
             if not plan.lean:
                 draw_fold(folder, fold)
             tracking.fold_ended(fold)
-        yield CrossValidation(plan.experiment, folder.path, tuple(results), plan.images.classes)
+        yield CrossValidation(plan.experiment, folder.path, tuple(results), plan.images.classes, plan.leaked)
 
 
 def finished_folds(plan: Plan, folder: RunFolder) -> list[FoldResult]:

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.data.check import Check, check_images, undecodable_error, unreadable_by_class
+from harness.data.depth import clipped_text
 from harness.data.folders import require_every_class
 from harness.data.groups import FOLDER, Groups, group_names, numbered
 from harness.data.images import Images, Side
 from harness.data.listing import list_images
+from harness.data.prepare import Preparation
 from harness.errors import DataError, UsageError
 from harness.models.saved import SavedModel
 from harness.util.schema import is_on_this_machine
@@ -66,7 +68,9 @@ def images_to_test(model: SavedModel, data: Path | str | None, allow_missing: bo
     notes = [*images.notes]
     if not allow_missing:
         require_every_class(images)
-    check = check_images(images, model.transform.preparation)
+    preparation = model.transform.preparation
+    check = check_images(images, preparation)
+    notes += _depth_notes(check, preparation)
     if check.problems:
         if not skip_corrupt:
             raise undecodable_error(check, images)
@@ -87,6 +91,18 @@ def images_to_test(model: SavedModel, data: Path | str | None, allow_missing: bo
     if seen:
         notes.insert(0, f"{leak_text(seen, len(images))} (--allow-leak): the numbers are too good")
     return TestImages(images, check, groups, seen, notes)
+
+
+def _depth_notes(check: Check, preparation: Preparation) -> list[str]:
+    """What does not fit the range of values that the model was trained with."""
+    if not check.deep or check.pixels is None or check.pixels.preparation.value_range is None:
+        return []
+    if preparation.value_range is None:
+        low, high = (f"{bound:g}" for bound in check.pixels.preparation.value_range)
+        text = f"{check.deep} images have more than 8 bits, and the model was trained on 8: "
+        return [f"{text}{low} becomes black and {high} white, as found in these images"]
+    beyond = clipped_text(check.depth, preparation.value_range)
+    return [beyond] if beyond else []
 
 
 def _groups(model: SavedModel, images: Images) -> tuple[list[str | None], list[str]]:

@@ -29,7 +29,7 @@ from harness.runs.provenance import dvc_state
 from harness.training.features import require_room, why_live
 from harness.training.model import new_model, start_weights
 from harness.training.plan import ModelPlan, Plan, Workers, choose_workers
-from harness.training.plan_notes import copy_notes, data_notes, setting_notes
+from harness.training.plan_notes import copy_notes, data_notes, depth_notes, setting_notes
 from harness.training.rehearsal import rehearse
 from harness.util.console import print_line
 from harness.workflows.find_leaks import find_leaks
@@ -65,6 +65,8 @@ def make_plan(
     cache = open_cache(print_line)
     model, model_notes = _plan_model(experiment, images, splits, (chosen, precision), cache)
     check = check_images(images, model.transform.preparation, cache if experiment.cache else None)
+    assert check.pixels is not None
+    experiment, model = _with_range(experiment, model, check)
     skipped = check.problems
     if skipped and not skip_corrupt:
         raise undecodable_error(check, images)
@@ -76,8 +78,8 @@ def make_plan(
     splits = _splits(data, fold, groups)
     leaks = find_leaks(experiment, data, check, cache)
     leaks.require_none(allow_leak)
-    digest = check.digest(images)
     assert check.pixels is not None
+    digest = check.digest(images)
     learned_here = model.weights is not None and model.weights.data_digest == digest
     return Plan(
         experiment=experiment,
@@ -100,6 +102,7 @@ def make_plan(
             *copy_notes(images, check),
             *data.notes,
             *data_notes(images, skipped),
+            *depth_notes(check, experiment),
             *leaks.notes,
             *setting_notes(experiment),
             *_live_note(model),
@@ -115,6 +118,8 @@ def vary(plan: Plan, experiment: Experiment) -> Plan:
     Its `data`, `folds` and `seed` must be those of `plan.experiment`. Raises HarnessError.
     """
     precision = choose_precision(experiment.precision, plan.device)
+    if experiment.value_range is None and plan.experiment.value_range is not None:
+        experiment = experiment.found({"value_range": plan.experiment.value_range})
     model, model_notes = _plan_model(experiment, plan.images, plan.splits, (plan.device, precision), plan.cache, plan)
     pixels, preparation = plan.pixels, model.transform.preparation
     if preparation != preparation_of(plan.experiment):
@@ -166,6 +171,16 @@ def _plan_model(
     trainable, frozen = count_parameters(model)
     features, why_live = _prefix(experiment, model.cpu(), len(images), cache)
     return ModelPlan(weights, note, transform, channels_last, trainable, frozen, features, why_live), warnings
+
+
+def _with_range(experiment: Experiment, model: ModelPlan, check: Check) -> tuple[Experiment, ModelPlan]:
+    """Both with the range of values that the check has found in the images, if it has."""
+    assert check.pixels is not None
+    preparation = check.pixels.preparation
+    if preparation.value_range == experiment.value_range:
+        return experiment, model
+    transform = replace(model.transform, preparation=preparation)
+    return experiment.found({"value_range": preparation.value_range}), replace(model, transform=transform)
 
 
 def _same_weights(one: Experiment, other: Experiment) -> bool:

@@ -10,8 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from harness.errors import DataError, GateError, UsageError
-from harness.evaluation.accuracy import SIGNIFICANCE, paired_exact_test
-from harness.evaluation.predictions import discordant
+from harness.evaluation.accuracy import SIGNIFICANCE
+from harness.evaluation.predictions import compare
 from harness.models.saved import load_model
 from harness.runs import provenance
 from harness.runs.champion import CHECKPOINT, FOLDER, OF_RUN, RUNS, Champion, alone, install, keep, next_number, present
@@ -154,8 +154,8 @@ def _compared(
         allow_leak=True,
         runs=runs,
     )
-    better, worse = discordant(evaluation.predictions, other.predictions)
-    return Comparison(before.number, better, worse, paired_exact_test(better, worse))
+    pair = compare(evaluation.predictions, other.predictions)
+    return Comparison(before.number, pair.better, pair.worse, pair.p)
 
 
 def _record(run: RunFolder, checkpoint: bytes, evaluation: Evaluation, comparison: Comparison | None) -> ChampionRecord:

@@ -10,8 +10,7 @@ from typing import Any
 
 from harness.config.experiment import FOUND, Experiment
 from harness.errors import DataError, GateError, UsageError
-from harness.evaluation.accuracy import paired_exact_test
-from harness.evaluation.predictions import discordant
+from harness.evaluation.predictions import compare as pair
 from harness.runs import provenance
 from harness.runs.record_parts import GitRecord
 from harness.runs.records import RunRecord
@@ -131,7 +130,7 @@ def compare(old: RunFolder, new: RunFolder) -> Outcome:
         str(then),
         str(now),
         sum(called.get(path, name) != name for path, name in before.items()),
-        paired_exact_test(*discordant(first, second)),
+        pair(first, second).p,
     )
 
 

@@ -38,7 +38,7 @@ def test_every_image_that_cannot_be_decoded_is_named_with_its_reason(copy: Path)
     images = list_images(copy)
     check = check_images(images)
     assert check.problems == {
-        "forest/forest00.jpg": "not an image",
+        "forest/forest00.jpg": "a text file",
         "forest/link.jpg": "a broken link",
         "sea/sea00.jpg": "truncated",
         "sea/sea01.jpg": "empty",
@@ -90,7 +90,7 @@ def test_check_images_knows_the_fingerprints_of_files_that_it_decoded_before(
 ) -> None:
     cache, images = Cache(tmp_path / "cache"), list_images(copy)
     first = check_images(images, cache=cache)
-    monkeypatch.setattr("harness.data.check.decode", None)  # nothing is decoded again
+    monkeypatch.setattr("harness.data.check.read", None)  # nothing is decoded again
     again = check_images(images, cache=cache)
     assert again.fingerprints.tolist() == first.fingerprints.tolist()
     assert 0 not in again.fingerprints

@@ -9,7 +9,7 @@ import torch
 from harness.cache.store import Cache
 from harness.data import pixels as module
 from harness.data.check import check_images
-from harness.data.decode import decode
+from harness.data.decode import read
 from harness.data.listing import list_images
 from harness.data.pixels import Pixels
 from harness.data.prepare import Preparation
@@ -24,10 +24,10 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     def counting(content: bytes) -> object:
         marks.append(len(content))
-        return decode(content)
+        return read(content)
 
-    monkeypatch.setattr(module, "decode", counting)
-    monkeypatch.setattr("harness.data.check.decode", counting)
+    monkeypatch.setattr("harness.data.prepare.read", counting)
+    monkeypatch.setattr("harness.data.check.read", counting)
     return marks
 
 
@@ -44,7 +44,7 @@ def test_they_are_what_the_files_show(scenery: Path, memory: int) -> None:
     assert taken.dtype == torch.uint8
     assert taken.is_contiguous(memory_format=torch.channels_last)
     for row, index in enumerate([5, 0, 5]):
-        expected = Preparation(24).array(decode((scenery / pixels.images.paths[index]).read_bytes()))
+        expected = Preparation(24).decode((scenery / pixels.images.paths[index]).read_bytes())
         assert torch.equal(taken[row].permute(1, 2, 0), torch.from_numpy(expected))
     taken.zero_()  # a copy: who changes it changes nobody else's
     assert pixels.take([5]).any()

@@ -77,7 +77,7 @@ def test_the_extremes_of_shape() -> None:
 
 def test_preparation_of_an_experiment_and_back_from_a_checkpoint() -> None:
     experiment = Experiment(image_size=(48, 64), resize="pad", channels=1, background="black", antialias=False)
-    preparation = preparation_of(experiment, (0, 4095))
+    preparation = preparation_of(experiment).with_range((0, 4095))
     assert preparation_from(preparation.to_dict()) == preparation
     assert preparation.shape == (1, 48, 64)
     assert preparation_from({"image_size": 64, "mean": [0, 0, 0]}) == Preparation(64)  # of version 0.1.0

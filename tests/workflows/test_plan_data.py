@@ -4,16 +4,20 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from harness.config.experiment import Experiment
 from harness.data.demo import draw
+from harness.data.prepare import Preparation
 from harness.errors import DataError, UsageError
+from harness.models.saved import load_model
 from harness.training.plan import Plan
 from harness.workflows.crossval import cross_validate
 from harness.workflows.make_plan import make_plan
 from harness.workflows.plan_data import plan_data
+from harness.workflows.test import evaluate
 
 SMALL = {"name": "x", "model": "small_cnn", "weights": None, "image_size": 32, "precision": "fp32", "epochs": 1}
 
@@ -147,3 +151,80 @@ def test_a_table_says_sides_and_groups(split: Path) -> None:
     assert made.experiment.test_data == f"{split}/labels.csv"
     assert made.images.root == split
     assert "18 images (forest 9, sea 9) in 9 groups" in made.lines()[1]
+
+
+def deep(folder: Path, scale: int, dtype: Any, suffix: str) -> Path:
+    """Two classes of 6 grey drawings with values up to 255 * scale."""
+    for name in ("sea", "forest"):
+        (folder / name).mkdir(parents=True)
+        for i in range(6):
+            grey = np.asarray(draw("train", name, i).resize((48, 48)).convert("L")).astype(dtype) * dtype(scale)
+            Image.fromarray(grey).save(folder / name / f"{i}{suffix}")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("scale", "dtype", "suffix", "expected"),
+    [
+        (16, np.uint16, ".png", (0, 4095)),
+        (1, np.uint16, ".tif", (0, 255)),
+        (1, np.int32, ".tif", (0, 255)),
+        (16, np.float32, ".tif", (0, 4095)),
+    ],
+)
+def test_the_range_of_deep_files_is_found_said_kept_and_used_in_the_test(
+    scale: int, dtype: Any, suffix: str, expected: tuple[float, float], tmp_path: Path
+) -> None:
+    data = deep(tmp_path / "deep", scale, dtype, suffix)
+    experiment = Experiment(data=str(data), folds=2, trackers=(), **SMALL)
+    made = plan(experiment)
+    low, high = expected
+    assert (
+        f"12 images have more than 8 bits: {low} becomes black and {high} white (found in all of them" in made.notes[0]
+    )
+    assert made.experiment.value_range == expected
+    assert made.experiment.origin("value_range") == "found in data"
+    first = made.pixels.take([6]).permute(0, 2, 3, 1).numpy()[0]
+    grey = np.asarray(draw("train", "sea", 0).resize((48, 48)).convert("L"))
+    shown = Preparation(32).array(
+        Image.fromarray(np.floor(grey * (scale * 255 / high) + 0.5).astype(np.uint8)).convert("RGB")
+    )
+    assert np.abs(first.astype(int) - shown).max() <= 1
+    result = cross_validate(made, runs=tmp_path / "runs")
+    saved = load_model(result.results[0].checkpoint)
+    assert saved.transform.preparation.value_range == expected
+    dark = deep(tmp_path / "dark", 1, dtype, suffix)  # by itself it would be stretched to another range
+    own = evaluate(saved, result.results[0].checkpoint, data, allow_leak=True, runs=tmp_path, trackers=[])
+    other = evaluate(saved, result.results[0].checkpoint, dark, allow_leak=True, runs=tmp_path, trackers=[])
+    assert (own.predictions.probabilities != other.predictions.probabilities).any() or scale == 1
+    again = dict(zip(own.predictions.paths, own.predictions.probabilities, strict=True))
+    fold = result.results[0].predictions
+    for path, shares in zip(fold.paths, fold.probabilities, strict=True):
+        assert again[path] == pytest.approx(shares, abs=1e-5)
+
+
+def test_values_beyond_the_range_are_clipped_and_said(tmp_path: Path) -> None:
+    data = deep(tmp_path / "deep", 16, np.uint16, ".png")
+    made = plan(Experiment(data=str(data), folds=2, value_range=(0, 1023), **SMALL))
+    assert made.notes[0] == "12 images have more than 8 bits: 0 becomes black and 1023 white"
+    assert "of the values lie beyond 0 to 1023 and are clipped" in made.notes[1]
+
+
+def test_a_mix_of_8_bits_and_more_scales_the_deep_files_alone(tmp_path: Path) -> None:
+    data = deep(tmp_path / "deep", 16, np.uint16, ".png")
+    draw("train", "sea", 9).resize((32, 32)).save(data / "sea/plain.png")
+    made = plan(Experiment(data=str(data), folds=2, **SMALL))
+    index = made.images.paths.index("sea/plain.png")
+    expected = np.asarray(draw("train", "sea", 9).resize((32, 32)))
+    assert np.array_equal(made.pixels.take([index]).permute(0, 2, 3, 1).numpy()[0], expected)
+    assert "12 images have more than 8 bits" in made.notes[0]
+
+
+def test_the_cache_knows_the_range_of_files_that_it_has_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = deep(tmp_path / "deep", 16, np.uint16, ".png")
+    experiment = Experiment(data=str(data), folds=2, **SMALL)
+    first = plan(experiment)
+    monkeypatch.setattr("harness.data.check.read", None)  # nothing is decoded by the check
+    again = plan(experiment)
+    assert again.experiment.value_range == (0, 4095)
+    assert again.pixels.take([0, 7]).tolist() == first.pixels.take([0, 7]).tolist()

@@ -38,6 +38,8 @@ def tags(record: Record) -> dict[str, str]:
         "dvc.file": dvc.file if dvc else None,
         "dvc.matches": dvc.matches if dvc else None,
         "data.digest": data.digest if data else None,
+        "data.groups": data.groups if data else None,
+        "data.leaked": (data.leaked or None) if data else None,
         "harness.host": record.host,
         "harness.pid": record.pid,
         "harness.fast_dev_run": record.fast_dev_run or None,
@@ -112,7 +114,7 @@ def _result(record: Record) -> list[str]:
         return [_accuracy(best.accuracy, (best.low, best.high), best.n)]
     if record.accuracy is None or record.interval is None or record.n is None:
         return []
-    return [_accuracy(record.accuracy, record.interval, record.n)]
+    return [_accuracy(record.accuracy, record.interval, record.n) + record.caveat]
 
 
 def _accuracy(value: float, interval: Sequence[float], n: int) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.data.decode import decode
 from harness.data.images import file_of
 from harness.errors import HarnessError
 from harness.models.saved import SavedModel, load_model
@@ -75,7 +74,7 @@ def _example(folder: RunFolder, saved: SavedModel, fold: int) -> torch.Tensor:
         if not folder.was_made_here:
             raise FileNotFoundError
         paths = [file_of(root, path) for path in folder.predictions(fold).paths]
-        squares = [preparation.array(decode(path.read_bytes())) for path in (paths[0], paths[-1])]
+        squares = [preparation.decode(path.read_bytes()) for path in (paths[0], paths[-1])]
         images = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2)
     except Exception:
         images = torch.randint(0, 256, (2, *preparation.shape), dtype=torch.uint8)

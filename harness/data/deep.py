@@ -1,0 +1,199 @@
+"""Values of more than 8 bits: reading those that Pillow would cut to 8 bits silently, and scaling them to 8 bits."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile
+
+from harness.data.formats import UnreadableError, tiff_tags
+
+Values = NDArray[Any]  # (H, W) or (H, W, C); C is 2 (grey, alpha), 3 (RGB) or 4 (RGB, alpha)
+
+FULL = 65535  # the largest value of 16 bits
+STRIP = 256  # rows that are scaled or averaged at once, so that floats of a whole image are never in memory
+# TIFF's PhotometricInterpretation (white is zero, black is zero, RGB, CMYK) -> channels
+CHANNELS = {0: 1, 1: 1, 2: 3, 5: 4}
+PHOTOMETRICS = {2: "colour ", 3: "palette ", 5: "CMYK ", 6: "YCbCr ", 8: "Lab "}
+# (bits per value, SampleFormat: 1 unsigned, 2 signed, 3 float) of one channel that Pillow reads without loss
+PILLOW_TIFFS = {(12, 1), (16, 1), (16, 2), (32, 1), (32, 2), (32, 3)}
+
+
+def colour_png(file: ImageFile.ImageFile, content: bytes) -> Values:
+    """A 16-bit PNG with more than one channel, (H, W, C) uint16; Pillow would keep the top byte of each value."""
+    import torch
+
+    try:  # deprecated since torchvision 0.29; TorchCodec, which is to follow it, needs FFmpeg
+        from torchvision.io import ImageReadMode, decode_image
+    except ImportError:
+        return _png_by_imagecodecs(content)
+    data = torch.frombuffer(bytearray(content), dtype=torch.uint8)
+    try:
+        values: Values = decode_image(data, mode=ImageReadMode.UNCHANGED).permute(1, 2, 0).contiguous().numpy()
+    except RuntimeError:
+        file.load()  # Pillow's message says whether the file is truncated
+        raise
+    if values.dtype != np.uint16:
+        raise UnreadableError("16-bit colour PNG needs a torchvision that returns 16 bits: pip install -U torchvision")
+    return values
+
+
+def _png_by_imagecodecs(content: bytes) -> Values:
+    try:
+        from imagecodecs import png_decode  # type: ignore[import-not-found,import-untyped,unused-ignore]
+    except ImportError as error:
+        raise UnreadableError("16-bit colour PNG needs imagecodecs: pip install 'harness[tiff]'") from error
+    values: Values = png_decode(content)
+    return values
+
+
+def with_transparency(values: Values, transparent: Any) -> Values:
+    """Adds alpha to a 16-bit PNG in which one colour counts as transparent."""
+    matches = values == np.asarray(transparent)
+    alpha = np.where(matches if values.ndim == 2 else matches.all(axis=2), 0, FULL).astype(values.dtype)
+    return np.dstack([values, alpha])
+
+
+def is_deep_tiff(content: bytes) -> bool:
+    """Whether a TIFF has more than 8 bits per value, or signed or float values; False if its tags are damaged."""
+    try:
+        tags = tiff_tags(content)
+        return tag(tags, 258) > 8 or tag(tags, 339) in (2, 3)
+    except Exception:  # Pillow names the damage when it opens the file
+        return False
+
+
+def tag(tags: Mapping[int, Any], number: int) -> int:
+    """The largest value of a TIFF's tag; 1, the default of those that are asked for here, if it has none."""
+    value = tags.get(number, 1)
+    return int(max(value) if isinstance(value, tuple) else value)
+
+
+def tiff(content: bytes, tags: Mapping[int, Any]) -> Values:
+    """A TIFF's first page as tifffile reads it: colour, and what Pillow cannot read.
+
+    Raises:
+        UnreadableError: tifffile is not installed, or the page is no picture of 1 to 4 channels.
+    """
+    bits, kind, channels, photometric = (tag(tags, number) for number in (258, 339, 277, 262))
+    name = f"{bits}-bit {PHOTOMETRICS.get(photometric, '')}{ {2: 'signed ', 3: 'float '}.get(kind, '') }TIFF"
+    base = 3 if photometric == 1 and channels == 3 else CHANNELS.get(photometric, 0)  # GDAL writes RGB as three greys
+    if channels not in (base, base + 1) or not base or kind > 4:
+        raise UnreadableError(f"{name} of {channels} channels, photometric {photometric}; save it as grey or RGB")
+    try:
+        import tifffile  # type: ignore[import-not-found,import-untyped,unused-ignore]
+    except ImportError as error:
+        raise UnreadableError(f"{name} needs tifffile: pip install 'harness[tiff]'") from error
+    with tifffile.TiffFile(io.BytesIO(content)) as file:
+        page = file.pages[0]
+        values: Values = page.asarray()
+    if page.axes.startswith("S") and values.ndim == 3:  # one plane per channel
+        values = np.moveaxis(values, 0, 2)
+    values = values.reshape(page.imagelength, page.imagewidth, channels)
+    extra = tag(tags, 338) if channels > base and 338 in tags else 0
+    if channels > base and extra not in (1, 2):  # a channel that is not alpha
+        values = values[..., :base]
+    elif channels > base and extra == 1:
+        values = _unmultiplied(values)
+    if photometric == 5:
+        values = _cmyk_to_rgb(values, float(2**bits - 1))
+    return upright(values[..., 0] if values.shape[2] == 1 else values, tag(tags, 274))
+
+
+def jpeg2000(content: bytes) -> Values:
+    """A 16-bit JPEG 2000 with more than one channel, (H, W, C) uint16; Pillow would keep the top byte of each value."""
+    try:
+        from imagecodecs import jpeg2k_decode  # type: ignore[import-not-found,import-untyped,unused-ignore]
+    except ImportError as error:
+        raise UnreadableError("16-bit colour JPEG 2000 needs imagecodecs: pip install 'harness[tiff]'") from error
+    values: Values = jpeg2k_decode(content)
+    return values
+
+
+def jpeg2000_bits(content: bytes) -> int:
+    """Bits per value that a JPEG 2000 declares (Ssiz of its SIZ marker); 8 if there is none."""
+    place = content.find(b"\xff\x4f\xff\x51")
+    return (content[place + 42] & 0x7F) + 1 if 0 <= place < len(content) - 42 else 8
+
+
+def pnm_maximum(content: bytes) -> int:
+    """The largest value that a PGM or PPM declares in its header."""
+    return int(re.sub(rb"#[^\r\n]*", b"", content[:1000]).split()[3])
+
+
+def upright(values: Values, orientation: int) -> Values:
+    """Applies an EXIF orientation, 1 to 8, by views."""
+    if orientation in (5, 6, 7, 8):
+        values = values.swapaxes(0, 1)
+    rows = slice(None, None, -1 if orientation in (3, 4, 7, 8) else 1)
+    columns = slice(None, None, -1 if orientation in (2, 3, 6, 7) else 1)
+    return values[rows, columns]
+
+
+def reduced(values: Values, factor: int) -> Values:
+    """Means of blocks of factor × factor pixels, in the same dtype; an incomplete block at an edge is left out."""
+    if factor == 1:
+        return values
+    height, width = (side // factor for side in values.shape[:2])
+    result = np.empty((height, width, *values.shape[2:]), values.dtype)
+    for top in range(0, height, STRIP):
+        rows = min(STRIP, height - top)
+        strip = values[top * factor : (top + rows) * factor, : width * factor]
+        mean = strip.reshape(rows, factor, width, factor, *values.shape[2:]).mean(axis=(1, 3), dtype=np.float64)
+        result[top : top + rows] = np.rint(mean) if values.dtype.kind in "iu" else mean
+    return result
+
+
+def to_eight_bits(values: Values, low: float, high: float, inverted: bool = False) -> Image.Image:
+    """Scales values to an image of mode L, LA, RGB or RGBA: floor((v - low) / (high - low) * 255 + 0.5), clipped.
+
+    For 16 bits that is v / 257 rounded; the top byte, v // 256, differs from it by 1 at most. NaN becomes `low`.
+    Alpha is scaled by the largest value of 8, 10, 12, 14 or 16 bits (of floats: 1) that its own largest needs, because
+    some part of an image is opaque.
+    """
+    channels = 1 if values.ndim == 2 else values.shape[2]
+    result = np.empty(values.shape, np.uint8)
+    colours = (...,) if channels in (1, 3) else (..., slice(-1))
+    alpha_high = _alpha_high(values) if channels in (2, 4) else 0.0
+    for top in range(0, len(values), STRIP):
+        strip = slice(top, top + STRIP)
+        result[strip][colours] = _scaled(values[strip][colours], low, high, inverted)
+        if channels in (2, 4):
+            result[strip][..., -1] = _scaled(values[strip][..., -1], 0, alpha_high)
+    return Image.fromarray(result)
+
+
+def _scaled(values: Values, low: float, high: float, inverted: bool = False) -> NDArray[np.uint8]:
+    scaled = values.astype(np.float64)
+    scaled -= low
+    scaled *= 255 / (high - low)
+    if inverted:
+        np.subtract(255, scaled, out=scaled)
+    scaled = np.nan_to_num(scaled, copy=False, nan=0.0)
+    return (scaled + 0.5).clip(0, 255).astype(np.uint8)
+
+
+def _alpha_high(values: Values) -> float:
+    largest = float(np.nanmax(values[..., -1]))
+    if values.dtype.kind == "f" and largest <= 1:
+        return 1.0
+    return next((float(high) for high in (255, 1023, 4095, 16383, FULL) if largest <= high), largest)
+
+
+def _unmultiplied(values: Values) -> Values:
+    """Colours that were multiplied by alpha (TIFF's associated alpha), as they were before."""
+    high = 1.0 if values.dtype.kind == "f" else float(np.iinfo(values.dtype).max)
+    alpha = values[..., -1:] / high
+    colours = np.divide(values[..., :-1], alpha, out=np.zeros(values[..., :-1].shape), where=alpha > 0).clip(0, high)
+    return np.concatenate([colours.astype(values.dtype), values[..., -1:]], axis=2)
+
+
+def _cmyk_to_rgb(values: Values, high: float) -> Values:
+    """Pillow's own conversion, in more bits: (high - ink) * (high - black) / high."""
+    inks = high - values.astype(np.float64)
+    return np.asarray(np.rint(inks[..., :3] * inks[..., 3:4] / high), values.dtype)

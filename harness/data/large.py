@@ -1,0 +1,65 @@
+"""Large images: refused beyond 500 megapixels, read one at a time beyond 89, and made smaller."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+from collections.abc import Iterator
+
+from PIL import Image
+
+from harness.data.formats import UnreadableError
+
+MOST_PIXELS = 500_000_000  # an image of more is refused
+LARGE = 89_478_485  # pixels (Pillow's own limit); larger images are read one at a time, and made smaller
+SIDE = 4096  # pixels that the shorter side of a larger image keeps, unless more than LARGE pixels would be left
+
+_large_image = threading.Lock()  # held while one is read: two at a time would need twice the memory
+
+
+def is_large(width: int, height: int) -> bool:
+    return width * height > min(LARGE, Image.MAX_IMAGE_PIXELS or LARGE)
+
+
+def require_readable(width: int, height: int) -> None:
+    if width * height > MOST_PIXELS:
+        megapixels, most = width * height / 1e6, MOST_PIXELS / 1e6
+        raise UnreadableError(f"{megapixels:.0f} megapixels; at most {most:.0f} are read")
+
+
+@contextlib.contextmanager
+def room_for(width: int, height: int) -> Iterator[None]:
+    """Refuses too many pixels; holds the lock while a large image is read.
+
+    Pillow has one limit for the whole process. It is raised while the lock is held, and restored afterwards: another
+    thread of the user's own may read an image of up to MOST_PIXELS without a warning in that time.
+    """
+    require_readable(width, height)
+    if not is_large(width, height):
+        yield
+        return
+    with _large_image:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MOST_PIXELS
+        try:
+            yield
+        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+            raise UnreadableError(f"more than {MOST_PIXELS / 1e6:.0f} megapixels") from error
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+def reduction(width: int, height: int) -> int:
+    """By what the sides of a large image are divided."""
+    if width * height <= LARGE:
+        return 1
+    return max(min(width, height) // SIDE, math.ceil(math.sqrt(width * height / LARGE)))
+
+
+def smaller(image: Image.Image, factor: int) -> Image.Image:
+    """Averages blocks of pixels. Modes whose numbers are no brightness are converted first."""
+    if image.has_transparency_data and image.mode != "RGBA":
+        image = image.convert("RGBA")
+    elif image.mode in ("1", "P"):
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    return image.reduce(factor)
