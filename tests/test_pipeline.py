@@ -62,8 +62,11 @@ def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 def test_the_second_time_nothing_is_done(
     tmp_path: Path, run: Callable[..., subprocess.CompletedProcess[str]], scenery: Path
 ) -> None:
-    for part in ("train", "test"):
-        shutil.copytree(scenery, tmp_path / "data" / part)  # small data in the place of the project's own
+    shutil.copytree(scenery, tmp_path / "data/train")  # small data in the place of the project's own
+    for name in ("sea", "forest"):
+        (tmp_path / "data/test" / name).mkdir(parents=True)
+        for path in sorted((tmp_path / "data/train" / name).iterdir())[:3]:
+            path.rename(tmp_path / "data/test" / name / path.name)
     run(sys.executable, "-m", "harness", "data", "track", "data")
     set_fields(tmp_path, epochs=1, folds=0, trackers=[])
     first = run("dvc", "repro").stdout

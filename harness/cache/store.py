@@ -60,7 +60,7 @@ class Cache:
         """A row for each of `items`, which `make` computes; it is asked for those alone that are not kept.
 
         Whoever wants the same entry at the same time waits for it. Where nothing can be kept, the rows are in memory,
-        and a note says why. With `quiet` there is no line where an entry is found.
+        and a note says why. With `quiet` nothing is printed, except of a damaged entry.
         """
         items = list(dict.fromkeys(items))
         key = recipe.key(items)
@@ -69,7 +69,7 @@ class Cache:
             rows = self._read(key)
             if rows is not None and not quiet:
                 self._print_line(f"found in the cache: {len(items)} {recipe.kind}, {recipe.about}")
-        rows = rows or self._made(key, recipe, items, make)
+        rows = rows or self._made(key, recipe, items, make, quiet)
         self._opened = {**dict(list(self._opened.items())[1 - OPENED :]), key: rows}
         return rows
 
@@ -110,7 +110,7 @@ class Cache:
                     _remove(path)
         return len(gone)
 
-    def _made(self, key: str, recipe: Recipe, items: list[str], make: Make) -> Rows:
+    def _made(self, key: str, recipe: Recipe, items: list[str], make: Make, quiet: bool) -> Rows:
         """The entry, made by this process or by another one; or its rows, where nothing can be kept."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -119,15 +119,17 @@ class Cache:
             with locked(lock, required=False) as alone:
                 if alone:
                     return self._read(key) or self._write(key, recipe, items, make)
-            self._print_line(f"another process computes the {recipe.kind} of {recipe.about}: waiting for it")
+            if not quiet:
+                self._print_line(f"another process computes the {recipe.kind} of {recipe.about}: waiting for it")
             with locked(lock, wait=True, required=False):
                 return self._read(key) or self._write(key, recipe, items, make)
         except (OSError, StorageError) as error:
             cause = error.__cause__ if isinstance(error, StorageError) else error
             why = getattr(cause, "strerror", None) or cause
-            self._print_line(
-                f"note: {recipe.kind} cannot be kept in {self.folder} ({why}): they are for this run alone"
-            )
+            if not quiet:
+                self._print_line(
+                    f"note: {recipe.kind} cannot be kept in {self.folder} ({why}): they are for this run alone"
+                )
             return Rows(items, in_memory(np.concatenate(list(make(items)))))
 
     def _read(self, key: str) -> Rows | None:

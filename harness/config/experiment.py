@@ -15,13 +15,8 @@ from harness.util.schema import NAME
 
 TRACKERS = ("tensorboard", "mlflow")
 COLUMNS = ("path", "label", "split", "group")  # of a table
+COLOUR = re.compile("white|grey|black|#[0-9a-fA-F]{6}")
 FOUND = "found in data"  # origin of a value that the layout of the images gives
-
-
-def _is_colour(value: Any) -> bool:
-    from PIL import ImageColor
-
-    return isinstance(value, str) and ImageColor.getrgb(value) is not None
 
 
 def _is_range(value: Any) -> bool:
@@ -96,7 +91,7 @@ class Experiment:
     channels: int = setting(3, Rule("3 or 1", lambda v: type(v) is int and v in (1, 3)), "3 for colour, 1 for grey")
     background: str = setting(
         "white",
-        Rule("a colour, as white or #808080", _is_colour),
+        Rule("white, grey, black or #rrggbb", lambda v: isinstance(v, str) and COLOUR.fullmatch(v) is not None),
         "behind transparent pixels, and beside padded images",
     )
     value_range: tuple[float, float] | None = setting(

@@ -37,7 +37,7 @@ class Preparation:
         antialias: Whether a picture that becomes smaller is smoothed first, as Pillow does; torchvision and OpenCV have
             versions that do not.
         channels: 3 for red, green and blue; 1 for grey.
-        background: What lies behind transparent pixels and beside a padded picture: a colour of Pillow.
+        background: What lies behind transparent pixels and beside a padded picture: white, grey, black or #rrggbb.
         value_range: (low, high) that become 0 and 255, of files with more than 8 bits; None if there are no such files.
     """
 
@@ -121,14 +121,6 @@ def preparation_from(plain: Mapping[str, Any]) -> Preparation:
         name: tuple(plain[name]) if isinstance(plain[name], list) else plain[name] for name in names
     }
     return Preparation(**values)
-
-
-def is_colour(name: object) -> bool:
-    """Whether Pillow knows the colour."""
-    try:
-        return isinstance(name, str) and ImageColor.getrgb(name) is not None
-    except ValueError:
-        return False
 
 
 def _middle(size: tuple[int, int], wanted: tuple[int, int]) -> tuple[int, int, int, int]:

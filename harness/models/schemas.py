@@ -4,22 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 from typing_extensions import NotRequired, TypedDict
 
-from harness.data.prepare import is_colour
+from harness.config.experiment import COLOUR
 from harness.runs.record_parts import Fields, SmallCount
 from harness.util.schema import ClassName, Digest, Text, record
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Channels = Annotated[list[Number], Field(min_length=1, max_length=3)]
 Side = Annotated[int, Field(ge=16, le=4096)]
-
-
-def _colour(name: str) -> str:
-    if not is_colour(name):
-        raise ValueError("it must be a colour")
-    return name
 
 
 @record
@@ -33,7 +27,7 @@ class Transform(TypedDict):
     interpolation: NotRequired[Literal["nearest", "bilinear", "bicubic", "lanczos"]]
     antialias: NotRequired[bool]
     channels: NotRequired[Literal[1, 3]]
-    background: NotRequired[Annotated[str, AfterValidator(_colour)]]
+    background: NotRequired[Annotated[str, Field(pattern=f"^({COLOUR.pattern})$")]]
     value_range: NotRequired[Annotated[list[Number], Field(min_length=2, max_length=2)] | None]
 
 

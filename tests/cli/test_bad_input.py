@@ -204,7 +204,7 @@ CASES = [
     Case(
         "wrong content",
         4,
-        "sea/x.png (not an image)",
+        "sea/x.png (an HTML page)",
         file_in_sea(lambda path: path.write_text("<html>")),
     ),
     Case("a broken link", 4, "sea/x.png (a broken link)", file_in_sea(lambda path: path.symlink_to("gone"))),

@@ -103,11 +103,11 @@ def test_corrupt_images_can_be_skipped(call: Call, project: Path, scenery: Path)
     (project / "data/sea/sea03.jpg").write_bytes(b"broken")
     outcome = call("run", "tiny", "-s", "data=data")
     assert outcome.code == 4
-    assert "sea/sea03.jpg (not an image)" in outcome.err
+    assert "sea/sea03.jpg (a text file)" in outcome.err
     assert not (project / "runs").exists()
     outcome = call("run", "tiny", "-s", "data=data", "--skip-corrupt")
     assert outcome.code == 0
-    assert only_run(project)["data"]["skipped"] == {"sea/sea03.jpg": "not an image"}
+    assert only_run(project)["data"]["skipped"] == {"sea/sea03.jpg": "a text file"}
     assert only_run(project)["n"] == 32
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +18,7 @@ from typing import Any
 import pytest
 
 from harness.engine import checkpoint
+from harness.runs.run_folder import RunFolder
 from harness.tuning.study import Study
 from tests.conftest import Outcome, Tracked, wait, write_experiment
 
@@ -364,3 +367,21 @@ def test_workers_end_when_the_one_that_started_them_is_killed(project: Path, sce
 
 def _is_zombie(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def test_a_search_keeps_copies_in_one_fold_and_counts_groups(call: Call, project: Path, scenery: Path) -> None:
+    shutil.copytree(scenery, project / "twice")
+    for path in [*(project / "twice").rglob("*.jpg")]:
+        shutil.copy(path, path.with_name(f"copy of {path.name}"))
+    options = ("-s", "data=twice", "-s", "epochs=1", "--trials", "2", "--pruner", "none")
+    outcome = call("search", "tiny", *options)
+    assert outcome.code == 0
+    assert "66 images (forest 30, sea 36) in 33 groups" in outcome.err
+    assert re.search(r"best +trial \d: [\d.]+ % \(95 % interval [\d.]+ to [\d.]+ %, n = 66 in 33 groups\)", outcome.out)
+    result = json.loads(call("search", "tiny", *options, "--json").out)
+    run = RunFolder.open(project / "runs/tiny/study-tiny" / f"trial-{result['best']['trial']:03d}")
+    assert (run.record.n, run.record.groups, run.record.data.groups) == (66, 33, 33)
+    accuracy = run.predictions().accuracy
+    assert (accuracy.groups, list(accuracy.interval)) == (33, [result["best"]["low"], result["best"]["high"]])
+    other = call("search", "tiny", *options, "-s", "groups=(\\d+)\\.jpg")
+    assert (other.code, "was begun otherwise" in other.err) == (2, True)

@@ -129,3 +129,22 @@ def test_a_summary_in_markdown_is_added_to_a_page(call: Call, project: Path, tra
     assert text.startswith("before\n")
     assert f"| forest | {forest[0]} | {forest[1]} |\n| sea | {sea[0]} | {sea[1]} |" in text
     assert f"Accuracy **{100 * output['accuracy']:.1f} %**" in text
+
+
+def test_a_leak_is_shown_wherever_the_number_is(call: Call, store: Path, tracked: Tracked, scenery: Path) -> None:
+    page = store / "page.md"
+    options = ("--data", scenery, "--min-accuracy", "0", "--summary", page)
+    refused = call("test", tracked.run.path, *options)
+    assert (refused.code, refused.error_lines[0]) == (4, "error: the model was trained on all of these 33 images")
+    assert not list((store / "runs").rglob("run.json"))
+    outcome = call("test", tracked.run.path, *options, "--allow-leak")
+    leak = "LEAK: 33 of the 33 images were trained on, so it is too good"
+    assert re.search(rf"^accuracy .*{leak}$", outcome.out, re.MULTILINE)
+    assert leak in page.read_text()
+    assert leak in call("list").out
+    client = connect(tracking_uri())
+    (run,) = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
+    assert run.data.tags["data.leaked"] == "33"
+    assert leak in run.data.tags["mlflow.note.content"]
+    (folder,) = (store / "runs/tiny").iterdir()
+    assert json.loads((folder / "metrics.json").read_text())["leaked"] == 33

@@ -7,7 +7,7 @@ from PIL import Image
 from torch.nn import functional
 
 from harness.config.experiment import Experiment
-from harness.data.prepare import Preparation, is_colour, preparation_from, preparation_of
+from harness.data.prepare import Preparation, preparation_from, preparation_of
 
 WIDE = Image.fromarray(  # a grey band on the left, a white middle, a black band on the right: 160 x 90
     np.repeat(np.concatenate([np.full(35, 128), np.full(90, 255), np.zeros(35)])[None, :, None], 90, 0)
@@ -81,10 +81,3 @@ def test_preparation_of_an_experiment_and_back_from_a_checkpoint() -> None:
     assert preparation_from(preparation.to_dict()) == preparation
     assert preparation.shape == (1, 48, 64)
     assert preparation_from({"image_size": 64, "mean": [0, 0, 0]}) == Preparation(64)  # of version 0.1.0
-
-
-def test_is_colour() -> None:
-    assert is_colour("white")
-    assert is_colour("#abcdef")
-    assert not is_colour("blurple")
-    assert not is_colour(3)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import zipfile
 from pathlib import Path
 
@@ -142,3 +143,29 @@ def test_write_table_takes_names_that_are_no_utf8(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(stored, "CELLS", 0)
     write_table(tmp_path, [ODD])
     assert pq.read_table(tmp_path / "predictions.parquet")["path"][0].as_py() == "ça/?,1.jpg".replace("?", "\ufffd")
+
+
+def test_groups_are_written_and_read(tmp_path: Path) -> None:
+    plain = some(5, 2)
+    grouped = dataclasses.replace(plain, groups=np.array([0, 0, 3, 3, 4]))
+    write_array_file(tmp_path / "fold1.npz", grouped)
+    assert read_array_file(tmp_path / "fold1.npz", 1) == grouped
+    assert read_csv(predictions_csv([grouped])) == grouped
+    assert predictions_csv([grouped]).startswith(b"path,fold,label,predicted,groups,p_c0,p_c1\n")
+    many = dataclasses.replace(some(11, 2), groups=np.arange(11) // 2)
+    assert stored.CELLS > 22
+    write_table(tmp_path, [many])
+    assert read_csv((tmp_path / "predictions.csv").read_bytes()) == many
+    odd = dataclasses.replace(plain, groups=np.zeros(5, np.float32))
+    write_array_file(tmp_path / "fold2.npz", odd)
+    with pytest.raises(SchemaError, match="groups are of another type"):
+        read_array_file(tmp_path / "fold2.npz", 1)
+
+
+def test_groups_are_in_the_parquet_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stored, "CELLS", 3)
+    grouped = dataclasses.replace(some(5, 2), groups=np.array([0, 0, 3, 3, 4]))
+    write_table(tmp_path, [grouped])
+    table = pq.read_table(tmp_path / "predictions.parquet").to_pydict()
+    assert table["groups"] == [0, 0, 3, 3, 4]
+    assert list(table) == ["path", "fold", "label", "predicted", "groups", "p_c0", "p_c1"]

@@ -46,9 +46,9 @@ def test_a_checkpoint_with_a_field_of_another_form_is_refused(
     for other in (sandbox.run / "checkpoints").glob("*.pt"):
         torch.save(content, other)
     for named in (path, sandbox.run):
-        outcome = sandbox.runs("test", named, "--data", scenery, "--tracker", "none")
+        outcome = sandbox.runs("test", named, "--data", scenery, "--allow-leak", "--tracker", "none")
         assert (outcome.code, len(outcome.error_lines)) == (2, 3), outcome.err
-    outcome = sandbox.runs("champion", "promote", sandbox.run, "--data", scenery, "--force")
+    outcome = sandbox.runs("champion", "promote", sandbox.run, "--data", scenery, "--allow-leak", "--force")
     assert (outcome.code, len(outcome.error_lines)) == (2, 3), outcome.err
     assert [path.name for path in (sandbox.project / "runs").iterdir()] == ["tiny"]
     assert not (sandbox.project / "models").exists()
@@ -67,14 +67,14 @@ def test_a_tensor_that_is_no_plain_one_is_refused(sandbox: Sandbox, scenery: Pat
     content = torch.load(path, weights_only=True)
     content["model"][next(iter(content["model"]))] = make()
     torch.save(content, path)
-    outcome = sandbox.runs("test", path, "--data", scenery)
+    outcome = sandbox.runs("test", path, "--data", scenery, "--allow-leak")
     assert (outcome.code, len(outcome.error_lines)) == (2, 3), outcome.err
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
 def test_a_pipe_is_no_checkpoint(sandbox: Sandbox, scenery: Path) -> None:
     os.mkfifo(sandbox.project / "pipe.pt")
-    assert sandbox.runs("test", "pipe.pt", "--data", scenery).code == 2
+    assert sandbox.runs("test", "pipe.pt", "--data", scenery, "--allow-leak").code == 2
 
 
 @pytest.mark.parametrize("named", ["\\\\host\\share", "//host/share", "http://host/x", "\\/host/share"])
@@ -88,11 +88,14 @@ def test_a_folder_on_another_machine_is_not_asked_for(
     torch.save(content, path)
     asked: list[str] = []
 
-    def listed(root: Path | str, classes: tuple[str, ...]) -> Images:
+    def listed(root: Path | str, *arguments: Any, **options: Any) -> Images:
         asked.append(str(root))
-        return list_images(root, classes)
+        return list_images(root, *arguments, **options)
 
-    monkeypatch.setattr("harness.workflows.test.list_images", listed)
+    monkeypatch.setattr("harness.workflows.images_to_test.list_images", listed)
     assert "another machine" in sandbox.runs("test", path, "--tracker", "none").err
-    assert sandbox.runs("test", path, "--data", scenery, "--min-accuracy", 0, "--tracker", "none").code == 0
+    assert (
+        sandbox.runs("test", path, "--data", scenery, "--allow-leak", "--min-accuracy", 0, "--tracker", "none").code
+        == 0
+    )
     assert asked == [str(scenery)]

@@ -40,6 +40,7 @@ def test_what_needs_code_from_elsewhere_is_refused_by_the_name_of_its_file(
     sandbox: Sandbox, own: Path, scenery: Path, command: list[str]
 ) -> None:
     data = ["--data", scenery] if command[0] in ("test", "champion") else []
+    data += ["--allow-leak"] if command[0] == "test" else []
     outcome = sandbox.runs(*command, own, *data)
     assert (outcome.code, len(outcome.error_lines)) == (2, 3)
     assert outcome.error_lines[0] == f"error: {own / 'experiment.py'} is not run"
@@ -50,10 +51,10 @@ def test_what_needs_code_from_elsewhere_is_refused_by_the_name_of_its_file(
 def test_with_trust_it_is_run_this_once(
     sandbox: Sandbox, own: Path, scenery: Path, call: Callable[..., Outcome]
 ) -> None:
-    assert call("test", own, "--data", scenery, "--min-accuracy", 0, "--trust").code == 0
+    assert call("test", own, "--data", scenery, "--allow-leak", "--min-accuracy", 0, "--trust").code == 0
     assert sandbox.canary.exists()
     sandbox.canary.unlink()
-    assert sandbox.runs("test", own, "--data", scenery, "--min-accuracy", 0).code == 2
+    assert sandbox.runs("test", own, "--data", scenery, "--allow-leak", "--min-accuracy", 0).code == 2
 
 
 def test_what_only_shows_a_run_works_without_its_code(
@@ -81,7 +82,7 @@ def test_a_checkpoint_in_a_folder_of_downloads(sandbox: Sandbox, own: Path, scen
     shutil.copy(best, downloads / "new/model.pt")
     for folder in (downloads, downloads / "new"):
         shutil.copy(own / "experiment.py", folder)
-        outcome = sandbox.runs("test", downloads / "new/model.pt", "--data", scenery)
+        outcome = sandbox.runs("test", downloads / "new/model.pt", "--data", scenery, "--allow-leak")
         assert outcome.code == 2
         assert "is not run" in outcome.err
         (folder / "experiment.py").unlink()
@@ -89,7 +90,7 @@ def test_a_checkpoint_in_a_folder_of_downloads(sandbox: Sandbox, own: Path, scen
 
 def test_a_run_of_plain_values_is_tested_and_reproduced_without_its_file(sandbox: Sandbox, scenery: Path) -> None:
     (sandbox.run / "experiment.py").write_text(f"from pathlib import Path\nPath({str(sandbox.canary)!r}).touch()\n")
-    assert sandbox.runs("test", sandbox.run, "--data", scenery, "--min-accuracy", 0).code == 0
+    assert sandbox.runs("test", sandbox.run, "--data", scenery, "--allow-leak", "--min-accuracy", 0).code == 0
     outcome = sandbox.runs("reproduce", sandbox.run, "--json")
     assert outcome.code == 0
     again = Path(json.loads(outcome.out)["again"])
@@ -104,7 +105,7 @@ def test_a_run_that_was_made_here_is_known_until_its_file_is_changed(
     assert call("run", "mine").code == 0
     (made,) = (sandbox.project / "runs/mine").iterdir()
     (sandbox.project / "experiments/mine.py").unlink()
-    test = ("test", made, "--data", scenery, "--min-accuracy", 0)
+    test = ("test", made, "--data", scenery, "--allow-leak", "--min-accuracy", 0)
     assert call(*test).code == 0
     assert call("reproduce", made, "--dry-run").code == 0
     sandbox.canary.unlink()
@@ -121,7 +122,7 @@ def test_what_lies_in_experiments_is_the_projects_own(
     sandbox: Sandbox, own: Path, scenery: Path, call: Callable[..., Outcome]
 ) -> None:
     shutil.copy(own / "experiment.py", sandbox.project / "experiments/other_name.py")
-    assert call("test", own, "--data", scenery, "--min-accuracy", 0).code == 0
+    assert call("test", own, "--data", scenery, "--allow-leak", "--min-accuracy", 0).code == 0
 
 
 def test_bytecode_and_modules_that_come_with_a_run_are_not_used(
@@ -136,10 +137,10 @@ def test_bytecode_and_modules_that_come_with_a_run_are_not_used(
         str(evil), str(cached), doraise=True, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH
     )
     (own / "beside_it.py").write_text(f"from pathlib import Path\nPath({str(sandbox.canary)!r}).touch()\n")
-    outcome = sandbox.runs("test", own, "--data", scenery, "--trust")
+    outcome = sandbox.runs("test", own, "--data", scenery, "--allow-leak", "--trust")
     assert "No module named 'beside_it'" in outcome.err
     (sandbox.project / "experiments/beside_it.py").write_text("")
-    assert sandbox.runs("test", own, "--data", scenery, "--trust", "--min-accuracy", 0).code == 0
+    assert sandbox.runs("test", own, "--data", scenery, "--allow-leak", "--trust", "--min-accuracy", 0).code == 0
 
 
 def test_a_pickle_in_a_checkpoint_is_not_run(sandbox: Sandbox, scenery: Path) -> None:
@@ -148,14 +149,14 @@ def test_a_pickle_in_a_checkpoint_is_not_run(sandbox: Sandbox, scenery: Path) ->
             return Path.touch, (sandbox.canary,)
 
     torch.save({"format": "harness-checkpoint-1", "model": Evil()}, sandbox.project / "evil.pt")
-    outcome = sandbox.runs("test", "evil.pt", "--data", scenery)
+    outcome = sandbox.runs("test", "evil.pt", "--data", scenery, "--allow-leak")
     assert (outcome.code, len(outcome.error_lines)) == (2, 3)
 
 
 def test_a_list_that_came_along_says_nothing(sandbox: Sandbox, own: Path, scenery: Path) -> None:
     code = (own / "experiment.py").read_bytes()
     run_id = RunFolder.open(own).id
-    test = ("test", own, "--data", scenery, "--min-accuracy", 0)
+    test = ("test", own, "--data", scenery, "--allow-leak", "--min-accuracy", 0)
     trust.FOLDER.mkdir()
     entry = {"run": run_id, "experiment": hashlib.sha256(code).hexdigest()}
     for line in (entry, {**entry, "mark": "0" * 64}, {**entry, "mark": 7}, {**entry, "mark": None}):
@@ -201,7 +202,12 @@ def test_a_run_folder_that_is_a_repository_runs_no_hook(
         file.write(f'[core]\n\tbare = false\n\tworktree = .\n\tfsmonitor = "touch {sandbox.canary}"\n')
     monkeypatch.chdir(sandbox.run)
     checkpoint = next(Path("checkpoints").glob("*.pt"))
-    assert sandbox.runs("test", checkpoint, "--data", scenery, "--tracker", "none", "--min-accuracy", 0).code == 0
+    assert (
+        sandbox.runs(
+            "test", checkpoint, "--data", scenery, "--allow-leak", "--tracker", "none", "--min-accuracy", 0
+        ).code
+        == 0
+    )
 
 
 def test_the_list_survives_a_line_that_was_cut_short(sandbox: Sandbox) -> None:

@@ -49,7 +49,7 @@ def test_odd_names_are_harmless_in_all_that_a_run_and_a_test_show(sandbox: Sandb
     assert f"{ODD}/-\x07\n@x.jpg" in read.paths
     assert all((odd / path).is_file() for path in read.paths)
     summary = sandbox.project / "summary.md"
-    tested = sandbox.runs("test", folder.path, "--data", odd, "--min-accuracy", 0, "--summary", summary)
+    tested = sandbox.runs("test", folder.path, "--data", odd, "--allow-leak", "--min-accuracy", 0, "--summary", summary)
     assert tested.code == 0
     assert r"=cmd()\x1b[2J\u202e|<img" in tested.out
     text = summary.read_text()
@@ -87,7 +87,12 @@ def test_names_that_mean_something_elsewhere_are_names_here(sandbox: Sandbox, sc
     assert not [cell for row in csv.reader(text.splitlines(), delimiter=";") for cell in row if cell.startswith("=")]
     assert sandbox.runs("reproduce", folder.path, "--dry-run").code == 0
     summary = sandbox.project / "summary.md"
-    assert sandbox.runs("test", folder.path, "--data", "data", "--min-accuracy", 0, "--summary", summary).code == 0
+    assert (
+        sandbox.runs(
+            "test", folder.path, "--data", "data", "--allow-leak", "--min-accuracy", 0, "--summary", summary
+        ).code
+        == 0
+    )
 
 
 def test_bytes_that_are_no_text_are_shown_as_they_are_written(sandbox: Sandbox) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from harness.config.experiment import Experiment
-from harness.data.decode import decode
+from harness.data.decode import read
 from harness.data.pixels import DECODER
 from harness.engine import checkpoint
 from harness.engine.trainer import Callback, State
@@ -379,16 +379,16 @@ def test_features_that_would_take_too_much_room_are_not_kept(
 def test_images_that_were_decoded_before_are_not_decoded_again(
     run: Callable[..., CrossValidation], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from harness.data import check, pixels
+    from harness.data import check, prepare
 
     decoded: list[int] = []
 
     def counting(content: bytes) -> Any:
         decoded.append(len(content))
-        return decode(content)
+        return read(content)
 
-    monkeypatch.setattr(check, "decode", counting)
-    monkeypatch.setattr(pixels, "decode", counting)
+    monkeypatch.setattr(check, "read", counting)
+    monkeypatch.setattr(prepare, "read", counting)
     run(epochs=1)
     assert len(decoded) == 33
     run(epochs=5, folds=0)
