@@ -172,7 +172,7 @@ def _read(path: Path) -> tuple[str, bytes, str]:
         return "", b"", "a broken link"
     try:
         if not path.is_file():
-            return "", b"", "not a file" if path.exists() else "not there"  # a pipe could be read for ever
+            return "", b"", "not a file" if path.exists() else "not there"  # reading a pipe may never end
         content = path.read_bytes()
     except PermissionError:
         return "", b"", "not permitted"

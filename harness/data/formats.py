@@ -12,7 +12,7 @@ from PIL import Image, TiffImagePlugin
 
 # Pillow's formats that hold pictures and start no program. Pillow gives EPS to Ghostscript and WMF to Windows, whatever
 # the file's name says. PSD is left out: without Photoshop's compatibility option its picture is white. TGA is last
-# because it has no first bytes of its own.
+# because its first bytes say nothing.
 READABLE = (
     *("AVIF", "BMP", "DDS", "DIB", "GIF", "ICNS", "ICO", "JPEG", "JPEG2000", "PCX", "PNG", "PPM", "QOI", "SGI", "SUN"),
     *("TIFF", "WEBP", "XBM", "XPM", "TGA"),

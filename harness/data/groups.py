@@ -23,8 +23,8 @@ def group_names(images: Images, groups: str | Callable[[str], object] | None, in
 
     Args:
         images: A listing.
-        groups: "folder" for the folder between the class and the image; a regular expression, of which the first group,
-            or else the whole match, names the group; a function of the path; None for the group column of a table.
+        groups: "folder" for the folder between the class and the image; a regular expression, whose first group or
+            whole match names the group; a function of the path; None for the group column of a table.
         inner: Whether the inner of two levels of folders names the class.
 
     Raises:

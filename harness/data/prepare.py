@@ -67,7 +67,7 @@ class Preparation:
         return self.array(self.picture(read(content)))
 
     def picture(self, raw: Raw) -> Image.Image:
-        """An image of mode RGB or L, of its own size."""
+        """The image in mode RGB or L, not resized yet."""
         return to_image(raw, self.value_range, self.channels, self.background)
 
     def needs_range(self, raw: Raw) -> bool:

@@ -21,7 +21,7 @@ ALLOWED = "their copies or groups are trained on (--allow-leak), so the numbers 
 @dataclass(frozen=True)
 class Leaks:
     """Attributes:
-    valid: Images of a hold-out of its own that are trained on.
+    valid: Images of a separate hold-out that are trained on.
     test: Images of the test that are trained on.
     notes: What else is wrong with the images of the test, which stops nothing.
     """

@@ -101,7 +101,7 @@ def _with_one_hold_out(experiment: Experiment) -> Experiment:
     if images == folds:
         raise UsageError(
             f"valid_data and folds={experiment.folds} contradict each other",
-            "with images of its own the hold-out is not one of several folds",
+            "a hold-out with separate images is not one of several folds",
             "-s folds=0 for the hold-out, or -s valid_data=none for the folds",
         )
     return experiment.found({"folds": 0} if images > folds else {"valid_data": None})

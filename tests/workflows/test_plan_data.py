@@ -193,7 +193,7 @@ def test_the_range_of_deep_files_is_found_said_kept_and_used_in_the_test(
     result = cross_validate(made, runs=tmp_path / "runs")
     saved = load_model(result.results[0].checkpoint)
     assert saved.transform.preparation.value_range == expected
-    dark = deep(tmp_path / "dark", 1, dtype, suffix)  # by itself it would be stretched to another range
+    dark = deep(tmp_path / "dark", 1, dtype, suffix)  # alone it would be stretched to another range
     own = evaluate(saved, result.results[0].checkpoint, data, allow_leak=True, runs=tmp_path, trackers=[])
     other = evaluate(saved, result.results[0].checkpoint, dark, allow_leak=True, runs=tmp_path, trackers=[])
     assert (own.predictions.probabilities != other.predictions.probabilities).any() or scale == 1
