@@ -65,5 +65,8 @@ def paired_exact_test(better: int, worse: int) -> float:
     alone. Two-sided; below SIGNIFICANCE the difference is significant.
     """
     n = better + worse
-    tail = sum(math.comb(n, k) for k in range(min(better, worse) + 1))
+    tail = ways = 1
+    for k in range(min(better, worse)):  # from C(n, k) to C(n, k + 1); math.comb for each takes 20 s if n is 18,000
+        ways = ways * (n - k) // (k + 1)
+        tail += ways
     return min(1.0, tail / (1 << n) * 2)

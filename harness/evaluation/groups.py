@@ -14,8 +14,8 @@ from harness.evaluation.accuracy import Z95, Accuracy, paired_exact_test
 Floats = NDArray[np.float64]
 Right = NDArray[np.bool_]
 Groups = NDArray[np.int64]
-PRIOR_GROUPS = 4  # chosen by simulation: with 2, the worst case of `effective_images` is 75 % instead of 87 %
-DIRECT = 50_000_000  # multiplications up to which two distributions are convolved exactly
+PRIOR_GROUPS = 1  # by simulation: with 0.5, coverage is below 93 % in some settings in which it need not be
+NEGLIGIBLE = 1e-300  # chances below this are dropped: near the smallest float64, they would lose their precision
 
 
 def accuracy_of(right: Right, groups: Groups | None = None) -> Accuracy:
@@ -33,32 +33,49 @@ def accuracy_of(right: Right, groups: Groups | None = None) -> Accuracy:
 
 
 def effective_images(right: Floats, counts: Floats) -> float:
-    """The number of independent images that would give as wide an interval.
+    """Returns the number of independent images that give an interval of the same width, from 1 to N.
 
-    The design effect is the variance of the accuracy as a ratio estimator of groups (Cochran 1977, Sampling Techniques,
-    6.3), over that of independent images; N over it is the effective number (Korn and Graubard 1998, adjusted by
-    Student's t for few groups). Where few groups hold an error, that variance is often too small by chance. So it is
-    averaged with the largest possible design effect, as if `PRIOR_GROUPS` more groups of images that all agree had been
-    seen. Simulated with 5 to 100 groups, equal or very unequal, correlations from 0 to 1 and accuracies from 50 to
-    99 %, the interval then holds the true accuracy in 94 % of cases or more, and in 87 % in the worst case, where a
-    tenth of the groups has most of the images. Without the average that is 9 %.
+    It is N over the design effect, times (z / t)² for few groups (Korn and Graubard 1998, Survey Methodology 24). Put
+    into Wilson's interval, as by Franco et al. 2019 (Journal of Survey Statistics and Methodology 7).
+
+    Two estimates of the design effect are made, and the larger one counts:
+
+    - The variance of the accuracy as a ratio estimator of groups (Cochran 1977, Sampling Techniques, 6.3), over the
+      variance for independent images.
+    - 1 + (L - 1) ρ (Kish 1965, Survey Sampling), where ρ is the correlation within a group (Fleiss and Cuzick 1979,
+      Applied Psychological Measurement 3) and L = Σ n_g² / N. L is the design effect if ρ is 1.
+
+    If few groups hold an error, both are often too small by chance. So the larger one is averaged with L, which has the
+    weight of `PRIOR_GROUPS` groups. Its own weight is the number of groups that hold evidence, see `_evidence`. N over
+    the average, less 1, is the number of degrees of freedom of t. If all predictions are right, or all are wrong,
+    nothing is known of the correlation, and the result is N / L.
+
+    A simulation had beta-binomial groups (2 to 903, of equal and very unequal sizes), correlations from 0 to 1, and
+    accuracies from 50 to 99 %. The interval holds the true accuracy in 98 % of cases on average. In the worst setting
+    it is 90 %, and 33 % with the ratio estimator and t alone. Settings below 93 % are those in which Wilson's interval
+    with the true design effect is below 93 % too, as with 10 independent groups and an accuracy of 99 %.
+
+    The price is width if there is no correlation: 1.1 to 1.5 times that of independent images with 100 groups of 10,
+    1.7 to 4.9 times with 5 groups of 10, and 3 to 11 times if 4 of 30 groups hold nearly all images. If every image is
+    there twice, the interval is 0.6 % wider than that of 300 single images, and 6 % wider than that of 30.
 
     Args:
         right: (G,) right predictions of each group.
-        counts: (G,) images of each group, fewer groups than images.
+        counts: (G,) images of each group.
     """
     n, number = float(counts.sum()), len(counts)
-    largest = float((counts**2).sum()) / n  # if all images of a group agree, n over the effective number of groups
     share = float(right.sum()) / n
-    if share in (0.0, 1.0) or number == 1:
+    largest = float((counts**2).sum()) / n
+    if share in (0.0, 1.0) or number in (1, n):
         return n / largest
-    residuals = right - share * counts
-    variance = number / (number - 1) * float((residuals**2).sum()) / n**2
-    measured = max(1.0, variance * n / (share * (1 - share)))
-    rarer = counts[(right < counts) if share > 0.5 else (right > 0)]  # images of groups with the rarer outcome
-    seen = float(rarer.sum()) ** 2 / float((rarer**2).sum())
-    effect = (seen * measured + PRIOR_GROUPS * largest) / (seen + PRIOR_GROUPS)
-    return n / (effect * (_student(max(1.0, n / largest - 1)) / Z95) ** 2)
+    spread = share * (1 - share)
+    wrong = counts - right
+    ratio = number / (number - 1) * float(((right - share * counts) ** 2).sum()) / (n * spread)
+    correlation = 1 - float((right * wrong / counts).sum()) / ((n - number) * spread)
+    measured = max(1.0, ratio, 1 + (largest - 1) * correlation)
+    evidence = min(_evidence(counts, right > 0), _evidence(counts, wrong > 0))
+    effect = (evidence * measured + PRIOR_GROUPS * largest) / (evidence + PRIOR_GROUPS)
+    return max(1.0, n / effect * (Z95 / _student(max(1.0, n / effect - 1))) ** 2)
 
 
 def paired_test(first: Right, second: Right, groups: Groups | None = None) -> float:
@@ -75,16 +92,16 @@ def paired_test(first: Right, second: Right, groups: Groups | None = None) -> fl
     """
     if groups is None:
         return paired_exact_test(int((first & ~second).sum()), int((second & ~first).sum()))
-    differences = np.bincount(_numbered(groups), weights=first.astype(float) - second).astype(np.int64)
-    better, worse = int((differences > 0).sum()), int((differences < 0).sum())
-    if np.abs(differences).max(initial=0) <= 1:
-        return paired_exact_test(better, worse)
-    observed = abs(int(differences.sum()))
-    if observed == 0:
-        return 1.0
-    magnitudes, numbers = np.unique(np.abs(differences[differences != 0]), return_counts=True)
-    chances, sums = _sum_of_signs(magnitudes, numbers)
-    return float(min(1.0, max(0.0, chances[np.abs(sums) >= observed].sum())))
+    differences = np.rint(np.bincount(_numbered(groups), weights=first.astype(float) - second)).astype(np.int64)
+    differences = differences[differences != 0]
+    magnitudes, numbers = np.unique(np.abs(differences), return_counts=True)
+    if len(magnitudes) <= 1:
+        return paired_exact_test(int((differences > 0).sum()), int((differences < 0).sum()))
+    step = np.gcd.reduce(magnitudes)
+    total, observed = int(np.abs(differences).sum() // step), abs(int(differences.sum() // step))
+    chances, start = _subset_sums(magnitudes // step, numbers)
+    tail = chances[: max(0, (total - observed) // 2 + 1 - start)]
+    return min(1.0, 2 * float(tail.sum()))
 
 
 def _per_group(right: Right, groups: Groups) -> tuple[Floats, Floats]:
@@ -99,6 +116,21 @@ def _numbered(groups: Groups) -> Groups:
     return np.unique(groups, return_inverse=True)[1].astype(np.int64)
 
 
+def _evidence(counts: Floats, chosen: Right) -> float:
+    """How many groups the chosen ones are worth as evidence of the correlation.
+
+    It is their effective number (Σ n_g)² / Σ n_g² (Kish 1965). It is at most their share of Σ n_g² times the effective
+    number of all groups, because many small groups say little about a few large ones.
+
+    Args:
+        counts: (G,) images of each group.
+        chosen: (G,) whether the group holds the outcome in question; one at least does.
+    """
+    sizes, squares = counts[chosen], counts**2
+    own = float((sizes**2).sum())
+    return min(float(sizes.sum()) ** 2 / own, float(counts.sum()) ** 2 * own / float(squares.sum()) ** 2)
+
+
 def _student(freedom: float) -> float:
     """Student's t for a two-sided 95 % interval."""
     from scipy.special import stdtrit
@@ -106,16 +138,38 @@ def _student(freedom: float) -> float:
     return float(stdtrit(freedom, 0.975))
 
 
-def _sum_of_signs(magnitudes: Groups, numbers: Groups) -> tuple[Floats, Groups]:
-    """(chances, sums) of the sum over all groups of their magnitude with a random sign."""
-    from scipy.signal import fftconvolve
-    from scipy.stats import binom
+def _subset_sums(magnitudes: Groups, numbers: Groups) -> tuple[Floats, int]:
+    """Distribution of the sum of a random subset of all magnitudes; each is in it with a chance of one half.
 
-    chances = np.ones(1)
+    Only positive numbers are added and multiplied, so the relative error of small chances is that of large ones.
+
+    Args:
+        magnitudes: (K,) different positive integers.
+        numbers: (K,) how often each occurs.
+
+    Returns:
+        The chances of consecutive sums, and the first of these sums.
+    """
+    chances, start = np.ones(1), 0
     for magnitude, number in zip(magnitudes.tolist(), numbers.tolist(), strict=True):
-        own = np.zeros(2 * magnitude * number + 1)
-        own[:: 2 * magnitude] = binom.pmf(np.arange(number + 1), number, 0.5)
-        is_small = len(chances) * len(own) <= DIRECT
-        chances = np.convolve(chances, own) if is_small else fftconvolve(chances, own)
-    total = len(chances) // 2
-    return chances, np.arange(-total, total + 1)
+        weights, first = _fair_binomial(number)
+        sums = np.zeros(len(chances) + magnitude * (len(weights) - 1))
+        for i, weight in enumerate(weights.tolist()):
+            sums[i * magnitude : i * magnitude + len(chances)] += weight * chances
+        chances, dropped = _without_negligible(sums)
+        start += magnitude * first + dropped
+    return chances, start
+
+
+def _fair_binomial(n: int) -> tuple[Floats, int]:
+    """Chances of consecutive numbers of heads in n tosses, and the first of these numbers."""
+    heads = np.arange(n // 2, n)
+    upper = np.cumprod(np.concatenate([[1.0], (n - heads) / (heads + 1)]))  # of n // 2 heads and more, up to a factor
+    chances = np.concatenate([upper[::-1][: n // 2], upper])
+    return _without_negligible(chances / chances.sum())
+
+
+def _without_negligible(chances: Floats) -> tuple[Floats, int]:
+    """The chances without negligible ones at either end, and how many were dropped at the start."""
+    places = np.flatnonzero(chances > NEGLIGIBLE)
+    return chances[places[0] : places[-1] + 1], int(places[0])

@@ -38,3 +38,8 @@ def test_mean_and_deviation() -> None:
 def test_paired_exact_test_is_a_two_sided_binomial_test(better: int, worse: int) -> None:
     expected = binomtest(better, better + worse).pvalue if better + worse else 1.0
     assert paired_exact_test(better, worse) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(("better", "worse"), [(5000, 5200), (7000, 6500)])
+def test_paired_exact_test_is_exact_for_thousands_of_images(better: int, worse: int) -> None:
+    assert paired_exact_test(better, worse) == pytest.approx(binomtest(better, better + worse).pvalue, rel=1e-9)
