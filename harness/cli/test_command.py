@@ -215,5 +215,7 @@ def _needed(evaluation: Evaluation) -> str:
     from harness.evaluation.accuracy import wilson_interval
 
     n = evaluation.accuracy.n
-    enough = next((right for right in range(n + 1) if wilson_interval(right, n)[0] >= evaluation.min_accuracy), None)
+    worth = (evaluation.accuracy.effective or n) / n  # of an image, where groups count
+    gate = evaluation.min_accuracy
+    enough = next((right for right in range(n + 1) if wilson_interval(right * worth, n * worth)[0] >= gate), None)
     return "that takes more images" if enough is None else f"that would take {enough} of {n}"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
 
-from harness.data.foreign import count_files, is_foreign
+from harness.data.foreign import count_files, is_foreign, is_hidden
 from harness.data.formats import is_image_name
 from harness.data.images import Images, compose_paths, composed
 from harness.data.layout import subfolders
@@ -27,7 +27,7 @@ def list_folder(
     entries = list(root.iterdir())
     stray = sorted(entry.name for entry in entries if not entry.is_dir())
     known = {composed(name) for name in classes or ()}
-    visible = [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+    visible = [entry for entry in entries if entry.is_dir() and not is_hidden(entry.name)]
     foreign = sorted(entry.name for entry in visible if composed(entry.name) not in known and is_foreign(entry))
     folders = sorted(entry.name for entry in visible if entry.name not in foreign)
     if inner:
@@ -124,7 +124,7 @@ def _walk(root: Path, name: str, elsewhere: set[str]) -> tuple[list[str], list[s
             folders.clear()
             continue
         seen.add(real)
-        visible = sorted(entry for entry in folders if not entry.startswith("."))
+        visible = sorted(entry for entry in folders if not is_hidden(entry))
         left_out = {entry for entry in visible if is_foreign(Path(folder, entry))}
         folders[:] = [entry for entry in visible if entry not in left_out]
         foreign += [Path(folder, entry).relative_to(root).as_posix() for entry in left_out]

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-# In lower case. macOS archives; Synology, QNAP and Samba; Windows; ext4; Python; MLflow.
-# Names that begin with a dot (.thumbnails, .ipynb_checkpoints) are left out everywhere.
+# In lower case. macOS archives; Synology, QNAP and Samba; Windows; ext4; Python; MLflow; hidden folders with copies of
+# pictures. Other names that begin with a dot (.git, .cache) are left out without being counted.
 NAMES = frozenset(
     (
         *("__macosx",),
         *("@eadir", "@tmp", "#recycle", "#snapshot", "@recycle", "@recently-snapshot"),
         *("$recycle.bin", "recycler", "system volume information"),
         *("lost+found", "__pycache__", "mlruns"),
+        *(".thumbnails", ".thumbs", ".ipynb_checkpoints", ".picasaoriginals", ".trash", ".trashes"),
     )
 )
 
@@ -21,6 +22,11 @@ def is_foreign(folder: Path) -> bool:
     """Whether no person has put images there: by its name, or because it is a `runs/` with runs in it."""
     name = folder.name.lower()
     return name in NAMES or (name == "runs" and any(folder.glob("*/*/run.json")))
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a folder is nothing that people put images in, and nothing to be counted."""
+    return name.startswith(".") and name.lower() not in NAMES
 
 
 def count_files(folder: Path) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
 
-from harness.data.foreign import is_foreign
+from harness.data.foreign import is_foreign, is_hidden
 from harness.data.formats import is_image_name
 from harness.data.images import Side, composed
 from harness.errors import DataError
@@ -83,7 +83,7 @@ def find_layout(named: Path, known: Collection[str] = (), class_folder: str | No
 
 def subfolders(folder: Path) -> list[Path]:
     """The folders in it that people made, sorted by name in NFC."""
-    entries = [entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+    entries = [entry for entry in folder.iterdir() if entry.is_dir() and not is_hidden(entry.name)]
     return sorted((entry for entry in entries if not is_foreign(entry)), key=lambda entry: composed(entry.name))
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.evaluation.groups import accuracy_of
+
 Indices = NDArray[np.int64]
 Floats = NDArray[np.float64]
 BINS = 10  # of confidence, equally wide
@@ -37,6 +39,7 @@ class Calibration:
     counts: Indices  # (BINS,) images by the probability of the class that was predicted
     confidence: Floats  # (BINS,) mean of that probability; 0 where there are none
     right: Indices  # (BINS,) of those, predicted right
+    intervals: Floats  # (BINS, 2) 95 % interval of the share that is right; 0 to 1 where there are none
 
     @property
     def error(self) -> float:
@@ -77,14 +80,19 @@ def precision_recall(labels: Indices, probabilities: Floats, of: int) -> tuple[F
     return precision, recall, float(average_precision_score(truth, scores))
 
 
-def calibration(labels: Indices, probabilities: Floats) -> Calibration:
-    """Images by the probability of their most probable class, in BINS bins."""
+def calibration(labels: Indices, probabilities: Floats, groups: Indices | None = None) -> Calibration:
+    """Images by the probability of their most probable class, in BINS bins; intervals count `groups` as independent."""
     confidence, predicted = probabilities.max(1), probabilities.argmax(1)
     places = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
     counts = np.bincount(places, minlength=BINS)
     sums = np.bincount(places, weights=confidence, minlength=BINS)
-    right = np.bincount(places[predicted == labels], minlength=BINS)
-    return Calibration(np.linspace(0, 1, BINS + 1), counts, sums / np.maximum(counts, 1), right)
+    is_right = predicted == labels
+    right = np.bincount(places[is_right], minlength=BINS)
+    intervals = np.tile([0.0, 1.0], (BINS, 1))
+    for place in np.flatnonzero(counts):
+        chosen = places == place
+        intervals[place] = accuracy_of(is_right[chosen], None if groups is None else groups[chosen]).interval
+    return Calibration(np.linspace(0, 1, BINS + 1), counts, sums / np.maximum(counts, 1), right, intervals)
 
 
 def log_loss(labels: Indices, probabilities: Floats) -> float:

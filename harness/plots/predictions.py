@@ -42,6 +42,8 @@ def draw_predictions(
         probabilities,
         predictions.classes,
     )
-    draw_reliability(folder / "reliability.png", f"{title}: reliability", calibration(labels, probabilities))
+    draw_reliability(
+        folder / "reliability.png", f"{title}: reliability", calibration(labels, probabilities, predictions.groups)
+    )
     if root is not None:
         draw_errors(folder / "errors.png", f"{title}: the worst errors", predictions, root, value_range)

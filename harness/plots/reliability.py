@@ -4,18 +4,16 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.evaluation.accuracy import wilson_interval
 from harness.evaluation.scores import Calibration
 from harness.plots.figure import BLUE, GREY, ORANGE, legend, picture
 
 
 def draw_reliability(path: Path, title: str, calibration: Calibration) -> None:
-    """Of the images of which the model was so sure, how many it got right, with 95 % intervals; below, how many."""
+    """Draws the accuracy per bin of confidence with 95 % intervals; below, the number of images per bin."""
     some = np.flatnonzero(calibration.counts)
     confidence = 100 * calibration.confidence[some]
     share = 100 * calibration.right[some] / calibration.counts[some]
-    bounds = [wilson_interval(int(calibration.right[i]), int(calibration.counts[i])) for i in some]
-    errors = np.abs(100 * np.array(bounds).T - share)
+    errors = np.abs(100 * calibration.intervals[some].T - share)
     about = f"expected calibration error {100 * calibration.error:.1f} %"
     with picture(path, 5.4, 5.4, title, about) as figure:
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])

@@ -117,6 +117,7 @@ FOREIGN = (
     "lost+found",
     "mlruns",
     "@Recycle",
+    ".thumbnails",
 )
 
 

@@ -5,6 +5,7 @@ import pytest
 from sklearn.metrics import confusion_matrix
 from sklearn.metrics import log_loss as reference_log_loss
 
+from harness.evaluation.accuracy import wilson_interval
 from harness.evaluation.scores import by_class, calibration, confusion, log_loss, precision_recall
 
 RNG = np.random.default_rng(0)
@@ -66,3 +67,11 @@ def test_calibration_counts_each_image_once_and_each_gap_by_its_images() -> None
 def test_log_loss_is_the_cross_entropy_and_finite_where_a_probability_is_nought() -> None:
     assert log_loss(LABELS, PROBABILITIES) == pytest.approx(reference_log_loss(LABELS, PROBABILITIES))
     assert 700 < log_loss(np.array([0]), np.array([[0.0, 1.0]])) < 720
+
+
+def test_calibration_counts_groups_in_its_intervals() -> None:
+    labels, sure = np.zeros(40, np.int64), np.tile([0.95, 0.05], (40, 1))
+    alone, grouped = (calibration(labels, sure, groups).intervals for groups in (None, np.arange(40) // 10))
+    assert alone[9].tolist() == list(wilson_interval(40, 40))
+    assert grouped[9].tolist() == list(wilson_interval(4, 4))
+    assert alone[0].tolist() == grouped[0].tolist() == [0, 1]
