@@ -88,12 +88,12 @@ def subfolders(folder: Path) -> list[Path]:
 
 
 def _descend(folder: Path, known: Collection[str], class_folder: str | None, within_side: bool = False) -> Path:
-    """The folder below that holds the classes, if each one on the way holds a single folder and no image.
+    """The folder below that holds the classes, if each one on the way holds a single folder.
 
     A folder that is named after a side ends the way down, but for `seg_train` within `seg_train` (`within_side`).
     """
     seen = {folder.resolve()}
-    while class_folder is None and not _has_images(folder):
+    while class_folder is None:
         inside = subfolders(folder)
         names = {composed(name) for name in known}
         if len(inside) != 1 or composed(inside[0].name) in names:

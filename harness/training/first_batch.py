@@ -14,7 +14,7 @@ MOST = 24  # images of a batch
 class FirstBatch(Callback):
     """Draws the first training batch as the model sees it, augmented and resized, once the first epoch has ended.
 
-    `picture` takes inputs (B, 3, H, W) back to uint8 images, (B, 3, H, W). Batches of another form are not drawn; where
+    `picture` takes inputs (B, C, H, W) back to uint8 images, (B, C, H, W). Batches of another form are not drawn; where
     the model is fed features, `images` are the batches that they were made of.
     """
 
@@ -37,7 +37,12 @@ class FirstBatch(Callback):
     def on_batch_start(self, state: State) -> None:
         if self._batch is None and state.step == 0 and state.phase == "train":
             inputs, targets = state.batch
-            if isinstance(inputs, Tensor) and inputs.ndim == 4 and inputs.shape[1] == 3 and isinstance(targets, Tensor):
+            if (
+                isinstance(inputs, Tensor)
+                and inputs.ndim == 4
+                and inputs.shape[1] in (1, 3)
+                and isinstance(targets, Tensor)
+            ):
                 self._batch = inputs[:MOST].detach().clone(), targets[:MOST].detach().clone()
 
     def on_epoch_end(self, state: State) -> None:
@@ -57,7 +62,7 @@ class FirstBatch(Callback):
 
         if targets.ndim == 2:
             targets = targets.argmax(1)
-        images = self._picture(inputs).permute(0, 2, 3, 1).contiguous().numpy()
+        images = self._picture(inputs).expand(-1, 3, -1, -1).permute(0, 2, 3, 1).contiguous().numpy()  # grey as colour
         names = [self._classes[int(i)] if 0 <= i < len(self._classes) else "no class" for i in targets]
         tiles = [
             Tile(thumbnail(Image.fromarray(image)), ((short(name), "black"),))

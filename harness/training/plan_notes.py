@@ -41,7 +41,7 @@ def data_notes(images: Images, skipped: dict[str, str]) -> list[str]:
     notes = []
     if images.ignored:
         files = f"{len(images.ignored)} files are no images by their name, or in no class"
-        notes.append(f"{files}, and left out: {_first_paths(images.ignored)}")
+        notes.append(f"{files}, and left out: {_by_class(images)}")
     if images.foreign:
         counted = f"{len(images.foreign)}, with {sum(images.foreign.values())} files"
         named = _first_paths(list(images.foreign))
@@ -97,6 +97,15 @@ def output_notes(output: Tensor) -> list[str]:
     if output.dtype == torch.float64:
         notes.append("the model computes in float64, which is slow; the loss is of float32: return model.float()")
     return notes
+
+
+def _by_class(images: Images) -> str:
+    """The files that are left out, for people: "dog 9 (a.psd, b.psd, ...); no class 1 (README.md)"."""
+    places: dict[str, list[str]] = {}
+    for path in images.ignored:
+        own = next((part for part in path.split("/")[:-1] if part in images.classes), "no class")
+        places.setdefault(own, []).append(path)
+    return "; ".join(f"{name} {len(paths)} ({_first_paths(paths)})" for name, paths in places.items())
 
 
 def _first_paths(paths: tuple[str, ...] | list[str]) -> str:

@@ -22,6 +22,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
+from harness.config.experiment import Experiment
 from harness.errors import HarnessError, UsageError
 from harness.evaluation.groups import Groups
 from harness.tuning.heartbeat import is_gone
@@ -108,9 +109,13 @@ class Study:
                 self._storage.set_study_user_attr(self._id, "harness", known)
             validate(schema_of(StudyFacts), known)
         for name, value in mine.items():
-            if known.get(name) != value:
+            before = known.get(name)
+            if name == "experiment" and isinstance(before, dict):  # fields that its version did not have yet
+                before = {**json.loads(json.dumps(Experiment().to_dict())), **before}
+                before = {field: before[field] for field in before if field in value or field in known[name]}
+            if before != value:
                 raise UsageError(
-                    f"the study {self.name!r} was begun otherwise; {difference(name, known.get(name), value)}",
+                    f"the study {self.name!r} was begun otherwise; {difference(name, before, value)}",
                     "trials of the two could not be compared",
                     "--study with another name, or what it was begun with",
                 )

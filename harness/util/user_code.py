@@ -16,7 +16,7 @@ from harness.util.addresses import without_secrets
 
 CONTRACTS = {
     "model": "(number of classes) -> torch.nn.Module",
-    "forward": "(images (B, 3, H, W)) -> logits, a tensor (B, classes)",
+    "forward": "(images (B, C, H, W)) -> logits, a tensor (B, classes)",
     "augment": "(uint8 tensor (3, H, W)) -> uint8 tensor (3, H, W)",
     "loss": "(logits (B, classes), targets (B,)) -> tensor (), the mean over the batch",
     "optimizer": "(parameters, lr=, weight_decay=) -> torch.optim.Optimizer",

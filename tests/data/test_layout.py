@@ -142,7 +142,9 @@ def test_folders_within_classes_are_no_second_reading(paths: tuple[str, ...], tm
 
 
 def test_one_folder_too_many_is_gone_down_and_said(tmp_path: Path) -> None:
-    root = make(tmp_path / "photos", "photos/cat/1.jpg", "photos/dog/1.jpg", "__MACOSX/x/1.jpg", "README.md")
+    root = make(
+        tmp_path / "photos", "photos/cat/1.jpg", "photos/dog/1.jpg", "__MACOSX/x/1.jpg", "README.md", "cover.jpg"
+    )
     images = list_images(root)
     assert images.root == root / "photos"
     assert images.notes == (f"{root} holds nothing but photos/, whose folders are the classes",)

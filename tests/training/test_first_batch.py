@@ -45,3 +45,15 @@ class TestFirstBatch:
         (tmp_path / "file").write_text("")
         self.draw(tmp_path / "file" / "batch.png", torch.tensor([0, 1]))
         assert "warning: a plot could not be drawn" in capsys.readouterr().err
+
+    def test_a_batch_of_grey_images_is_drawn(self, tmp_path: Path) -> None:
+        grey = Transform(Preparation(8, channels=1))
+        callback = FirstBatch(tmp_path / "batch.png", ["a", "b"], grey.picture)
+        state = self.state(torch.tensor([0, 1]))
+        state.batch = grey.normalise(torch.full((2, 1, 8, 8), 100, dtype=torch.uint8)), torch.tensor([0, 1])
+        callback.on_fit_start(state)
+        callback.on_batch_start(state)
+        callback.on_epoch_end(state)
+        with Image.open(tmp_path / "batch.png") as image:
+            pixels = np.asarray(image.convert("RGB"))
+        assert (pixels == (100, 100, 100)).all(2).sum() > 1000

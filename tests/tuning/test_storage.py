@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import sqlite3
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import optuna
 import pytest
 
+from harness.config.experiment import Experiment
 from harness.errors import RemoteError, UsageError
 from harness.tuning.storage import copied, open_storage
 from harness.tuning.study import Study
@@ -159,3 +161,13 @@ def test_a_database_in_a_file_works_too(tmp_path: Path) -> None:
     claim.trial.suggest_float("a", 0, 1)
     assert study.fail(claim.record, "it is a test")
     assert [(trial.state, trial.attributes["reason"]) for trial in study.trials()] == [("failed", "it is a test")]
+
+
+def test_a_study_of_a_version_with_fewer_fields_goes_on(tmp_path: Path) -> None:
+    study = Study(str(tmp_path / "optuna.journal"), "x", ["maximize"], 0)
+    fields = json.loads(json.dumps(Experiment(lr=0.5).to_dict()))
+    before = {name: value for name, value in fields.items() if name not in ("resize", "groups", "channels")}
+    first = study.agree({"experiment": before, "data": "1" * 32}, {})
+    assert study.agree({"experiment": fields, "data": "1" * 32}, {}) == first
+    with pytest.raises(UsageError, match="resize 'squash', now 'crop'"):
+        study.agree({"experiment": fields | {"resize": "crop"}, "data": "1" * 32}, {})

@@ -132,3 +132,11 @@ def test_a_monitor_that_will_not_exist(tmp_path: Path) -> None:
 def test_weights_are_read_before_the_images_are(scenery: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is not there"):
         plan(scenery, weights=str(tmp_path / "w.pth"))
+
+
+def test_make_plan_says_of_which_class_files_are_left_out(copy: Path) -> None:
+    for name in ("sea/a.psd", "sea/b.psd", "forest/notes.txt", "README.md"):
+        (copy / name).touch()
+    (note,) = plan(copy).notes
+    assert note.startswith("4 files are no images by their name, or in no class, and left out: ")
+    assert note.endswith("no class 1 (README.md); forest 1 (forest/notes.txt); sea 2 (sea/a.psd, sea/b.psd)")

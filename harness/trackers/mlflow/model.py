@@ -26,7 +26,7 @@ def log_model(uri: str, run_id: str, folder: RunFolder, entry: FoldRecord, funct
 
     A model that a user's function made is left out unless `function` finds that: no code of a run folder is run. It is
     a program of its own (torch.export), so that loading it needs none of our code and runs no pickle. It takes
-    normalised images (B, 3, S, S) and gives logits (B, classes).
+    normalised images (B, C, H, W) and gives logits (B, classes).
     """
     import mlflow
 
