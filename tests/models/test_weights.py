@@ -173,7 +173,7 @@ def test_two_models_transform_their_inputs_for_torchvisions_weights(name: str) -
     assert build(name, 2, (3, 96, 96)).transform_input is True
 
 
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "densenet121", "vgg11", "small_cnn"])
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "densenet121", "small_cnn"])
 def test_weights_for_colour_give_the_same_of_a_grey_image(name: str, tmp_path: Path) -> None:
     """The sum over the channels, and not their mean (segmentation_models.pytorch 341)."""
     colour = build(name, 2, (3, 64, 64)).eval()
