@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -75,6 +76,9 @@ def parse(rule: Rule, typed: str, is_tuple: bool) -> Any:
     words = {"true": True, "false": False, "none": None}
     value: Any = words[word.lower()] if word.lower() in words else _literal(word)
     return value if rule.holds(value) else word if rule.holds(word) else value
+
+
+FUNCTION_NAME = re.compile(r"[\w.]+:[\w.<>]+")  # how `json_value` names a function: module:name
 
 
 def json_value(value: Any) -> Any:

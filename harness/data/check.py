@@ -16,6 +16,7 @@ from harness.cache.recipe import Recipe
 from harness.cache.store import Cache
 from harness.data.decode import Raw, problem, read
 from harness.data.depth import Depth, infer_range
+from harness.data.formats import UnreadableError
 from harness.data.images import Images
 from harness.data.pixels import DECODER, Pixels
 from harness.data.prepare import Preparation
@@ -27,7 +28,7 @@ from harness.util.text import few
 Row = NDArray[np.int64]  # (ROW,) the fingerprint of an image, and the bits of `Depth.to_array`
 ROW = 1 + len(Depth().to_array())
 # MD5 of a file -> its row
-SOUND = Recipe("checks", "images that were decoded", {**DECODER, "check": 1})
+SOUND = Recipe("checks", "images that were decoded", {**DECODER, "check": 2})
 
 
 @dataclass(frozen=True)
@@ -99,9 +100,10 @@ def check_images(images: Images, preparation: Preparation | None = None, cache: 
         def look(content: bytes) -> None:
             nonlocal row
             raw = read(content)
+            found = _row(raw)
             if pixels is not None:
                 pixels.put(index, raw)
-            row = _row(raw)
+            row = found
 
         why = problem(content, look)
         return md5, None if why else row, why
@@ -128,12 +130,18 @@ def check_images(images: Images, preparation: Preparation | None = None, cache: 
 
 
 def fingerprint(raw: Raw) -> int:
-    """64 bits of the SHA-1 of an image's size and pixels, never 0. An image as PNG and as BMP has the same."""
-    values = (
-        np.asarray(raw.image.convert("RGBA" if raw.image.has_transparency_data else "RGB")) if raw.image else raw.values
-    )
-    assert values is not None
-    sha1 = hashlib.sha1(repr((values.shape, values.dtype.str)).encode(), usedforsecurity=False)
+    """64 bits of the SHA-1 of an image's size and pixels, never 0.
+
+    An image has the same as PNG, as BMP, and with an alpha channel that hides nothing.
+    """
+    if raw.image is not None:
+        values = np.asarray(raw.image.convert("RGBA" if raw.image.has_transparency_data else "RGB"))
+    else:
+        assert raw.values is not None
+        values = raw.values
+    if values.ndim == 3 and values.shape[2] in (2, 4) and (values[..., -1] == values[..., -1].max()).all():
+        values = values[..., :-1] if values.shape[2] == 4 else values[..., 0]
+    sha1 = hashlib.sha1(repr((values.shape, values.dtype.str, raw.inverted)).encode(), usedforsecurity=False)
     sha1.update(np.ascontiguousarray(values).data)
     return int.from_bytes(sha1.digest()[:8], "little", signed=True) or 1
 
@@ -142,6 +150,8 @@ def _row(raw: Raw) -> Row:
     """What the cache keeps of an image that was read."""
     is_deep = raw.values is not None and raw.declared is None
     depth = Depth.of(raw.colours) if is_deep else Depth()
+    if is_deep and not depth.values:
+        raise UnreadableError("none of its values is a number")
     return np.concatenate([np.array([fingerprint(raw)]), depth.to_array().view(np.int64)])
 
 

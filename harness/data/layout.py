@@ -63,11 +63,16 @@ def find_layout(named: Path, known: Collection[str] = (), class_folder: str | No
     root = _descend(named, known, class_folder)
     notes = [] if root == named else [f"{named} holds nothing but {_below(root, named)}, whose folders are the classes"]
     folders = subfolders(root)
-    if class_folder == "outer" or {composed(folder.name) for folder in folders} <= {composed(name) for name in known}:
+    is_flat = not any(subfolders(folder) for folder in folders)
+    is_known = {composed(folder.name) for folder in folders} <= {composed(name) for name in known}
+    if is_known or (class_folder == "outer" and is_flat):
         return Layout(root, notes=tuple(notes))
     sides, unlabelled = _sides(root, folders)
     if sides:
-        below = {side: _descend(path, known, class_folder, within_side=True) for side, path in sides.items()}
+        training = _descend(sides[Side.TRAIN], known, class_folder, within_side=True)
+        classes = {*known} or _names_of(training)
+        below = {side: _descend(path, classes, class_folder, within_side=True) for side, path in sides.items()}
+        below[Side.TRAIN] = training
         roles = {Side.TRAIN: "for training", Side.VALID: "for validation", Side.TEST: "for the test"}
         used = ", ".join(f"{_below(path, root)} {roles[side]}" for side, path in below.items())
         notes = [f"{root} is split into folders: {used}"]
@@ -118,11 +123,10 @@ def _sides(root: Path, folders: Sequence[Path]) -> tuple[dict[Side, Path], list[
     classes = {
         name for folder, side, _ in named if side is Side.TRAIN for name in _names_of(_descend(folder, (), None, True))
     }
-    labelled = [
-        (folder, side)
-        for folder, side, _ in named
-        if side is not None and classes & _names_of(_descend(folder, (), None, True))
-    ]
+    inside = {folder: _names_of(_descend(folder, classes, None, True)) for folder in folders}
+    labelled = [(folder, side) for folder, side, _ in named if side is not None and classes & inside[folder]]
+    for folder, side, _ in named:
+        _require_same_spelling(folder, inside[folder] if side is not None else set(), classes)
     flat = [folder for folder, _, _ in named if folder not in {path for path, _ in labelled}]
     if not any(side is Side.TRAIN for _, side in labelled):
         raise DataError(
@@ -141,6 +145,19 @@ def _sides(root: Path, folders: Sequence[Path]) -> tuple[dict[Side, Path], list[
             f"-s data={quote(str(next(f for f, s in labelled if s is Side.TRAIN)))} -s {field_of}={root / both[0]}",
         )
     return {side: folder for side in Side for folder, its in labelled if its is side}, flat
+
+
+def _require_same_spelling(folder: Path, names: set[str], classes: set[str]) -> None:
+    """Raises DataError if a side has other names for the classes, which differ in case or spaces alone."""
+    spelled = {" ".join(name.casefold().split()): name for name in classes}
+    other = [name for name in sorted(names - classes) if " ".join(name.casefold().split()) in spelled]
+    if other:
+        known = [spelled[" ".join(name.casefold().split())] for name in other]
+        raise DataError(
+            f"{folder} spells classes otherwise than the training images: {few(other)}",
+            f"the training images have {few(known)}",
+            "rename the folders, so that a class has one name",
+        )
 
 
 def side_of(name: str) -> tuple[Side | None, tuple[str, ...] | None]:
@@ -162,11 +179,14 @@ def _require_one_reading(root: Path, known: Collection[str], class_folder: str |
         return
     inside = [_names_of(folder) for folder in folders]
     shared = Counter(name for names in inside for name in names)
-    if len(shared) < 2 or max(shared.values()) < 2 or any(_has_images(folder) for folder in folders):
+    if len(shared) < 2 or max(shared.values()) < 2:
         return
     outer, inner = few([composed(folder.name) for folder in folders], 3), few(sorted(shared), 3)
-    training = [folder for folder in folders if side_of(folder.name)[0] is Side.TRAIN]
-    if training:
+    sides = [folder for folder in folders if side_of(folder.name)[0] is not None and _names_of(folder)]
+    training = [folder for folder in sides if side_of(folder.name)[0] is Side.TRAIN]
+    if not training and any(_has_images(folder) for folder in folders):
+        return
+    if training and len(sides) > 1:
         raise DataError(
             f"{root} is not only split into training and test images",
             f"it holds {outer}; either these are the classes, or {inner}",

@@ -14,9 +14,11 @@ from torch.nn import functional
 
 from harness.config.experiment import Experiment
 from harness.data.decode import Raw, read, to_image
+from harness.errors import UsageError
 
 ImageSize = int | tuple[int, int]  # the side of a square, or (height, width), in pixels
 Bytes = NDArray[np.uint8]
+FULL_RANGE = (0.0, 65535.0)
 FILTERS = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
@@ -110,17 +112,26 @@ class Preparation:
 
 
 def preparation_of(experiment: Experiment) -> Preparation:
-    """The preparation that an experiment says."""
+    """The preparation that an experiment says. Raises UsageError for one that there is not."""
+    if experiment.interpolation == "lanczos" and not experiment.antialias:
+        raise UsageError(
+            "interpolation=lanczos is not possible with antialias=false",
+            "Lanczos interpolation always smooths",
+            "-s interpolation=bicubic, or -s antialias=true",
+        )
     return Preparation(**{item.name: getattr(experiment, item.name) for item in fields(Preparation)})
 
 
 def preparation_from(plain: Mapping[str, Any]) -> Preparation:
-    """The preparation that a checkpoint says; what it does not say is as it was in version 0.1.0."""
+    """The preparation that a checkpoint says; what it does not say is as it was in version 0.1.0.
+
+    That kept the top 8 of 16 bits.
+    """
     names = [item.name for item in fields(Preparation) if item.name in plain]
     values: dict[str, Any] = {
         name: tuple(plain[name]) if isinstance(plain[name], list) else plain[name] for name in names
     }
-    return Preparation(**values)
+    return Preparation(**{"value_range": FULL_RANGE, **values})
 
 
 def _middle(size: tuple[int, int], wanted: tuple[int, int]) -> tuple[int, int, int, int]:

@@ -129,6 +129,18 @@ def _by_group(images: Images, folds: int, seed: int, groups: Groups) -> list[Spl
     return [_split(train, valid) for train, valid in splitter.split(np.zeros(len(labels)), labels, groups)]
 
 
+def require_learnable(images: Images, split: Split) -> list[str]:
+    """The classes that a hold-out lacks. Raises DataError if there is nothing of a class to learn from."""
+    unlearnt = _absent(images, split.train)
+    if unlearnt:
+        raise DataError(
+            f"there is no image of {', '.join(unlearnt)} to learn from",
+            "none of the training images of this class can be used",
+            "mend the images, or remove the class",
+        )
+    return _absent(images, split.valid)
+
+
 def _absent(images: Images, indices: tuple[int, ...]) -> list[str]:
     """The classes that have no image at `indices`."""
     present = {images.labels[i] for i in indices}

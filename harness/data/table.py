@@ -53,7 +53,10 @@ def list_table(table: Path, classes: Sequence[str] | None, side: Side, columns: 
     Raises:
         DataError: The table cannot be read, lacks a column, or names no image of this side.
     """
-    rows = _rows_of(table, side, columns)
+    everything = _read(table, columns)
+    found = _Files(table.parent)
+    file_of = {row.number: Path(os.path.normpath(found.find(row.path).absolute())) for row in everything}
+    rows = _rows_of(table, everything, side)
     labels = sorted({row.label for row in rows})
     names = tuple(labels if classes is None else (composed(name) for name in classes))
     unknown = [label for label in labels if label not in names]
@@ -69,15 +72,14 @@ def list_table(table: Path, classes: Sequence[str] | None, side: Side, columns: 
             f"its only label is {labels[0]!r}; telling classes apart takes two",
             "-s columns=label=NAME, if another column holds the labels",
         )
-    found = _Files(table.parent)
-    files = [Path(os.path.normpath(found.find(row.path).absolute())) for row in rows]
-    if not any(file.exists() for file in files):
+    files = [file_of[row.number] for row in rows]
+    if not any(map(_exists, files)):
         raise DataError(
             f"no image of {table} is there",
             f"its first line names {rows[0].path}, looked for at {files[0]}",
             f"paths that are absolute, or relative to {table.absolute().parent}",
         )
-    root = common_folder([table.parent, *{file.parent for file in files}])
+    root = common_folder([table.parent, *{file.parent for file in file_of.values()}])  # the same for every side
     actual = [Path(os.path.relpath(file, root)).as_posix() for file in files]
     paths, on_disk = compose_paths(dict.fromkeys(actual))
     path_of = dict(zip(dict.fromkeys(actual), paths, strict=True))
@@ -110,8 +112,8 @@ def sides_in_table(table: Path, columns: Sequence[str] = ()) -> list[Side]:
     return [side for side in Side if any(_side(split, table) is side for split in splits)]
 
 
-def _rows_of(table: Path, side: Side, columns: Sequence[str]) -> list[_Row]:
-    rows = _read(table, columns)
+def _rows_of(table: Path, rows: list[_Row], side: Side) -> list[_Row]:
+    """The rows of one side. Raises DataError if one of them lacks something."""
     if any(row.split for row in rows):
         without = next((row for row in rows if not row.split), None)
         if without is not None:
@@ -167,15 +169,22 @@ class _Files:
             (named, named.replace("\\", "/"), *(unicodedata.normalize(form, named) for form in ("NFC", "NFD")))
         ):
             path = self._folder / form
-            if path.exists():
+            if _exists(path):
                 return path
             if is_image_name(path.name):
                 continue
             for suffix in dict.fromkeys((self._suffix, *sorted(SUFFIXES), *map(str.upper, sorted(SUFFIXES)))):
-                if suffix and (whole := path.with_name(path.name + suffix)).exists():
+                if suffix and _exists(whole := path.with_name(path.name + suffix)):
                     self._suffix = suffix
                     return whole
         return self._folder / named
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that is too long, or no name
+        return False
 
 
 def _read(table: Path, columns: Sequence[str]) -> list[_Row]:
@@ -191,7 +200,7 @@ def _read(table: Path, columns: Sequence[str]) -> list[_Row]:
     rows = []
     for number, line in enumerate(lines, start=2):
         cells = {name: _cell(line, place) for name, place in places.items()}
-        if any(line):
+        if any(cell.strip() for cell in line):
             row = {name: cells.get(name, "") for name in COLUMNS}
             rows.append(_Row(number, row["path"], composed(row["label"]), row["split"], composed(row["group"])))
     if not rows:

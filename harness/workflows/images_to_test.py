@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.config.fields import FUNCTION_NAME
 from harness.data.check import Check, check_images, undecodable_error, unreadable_by_class
 from harness.data.depth import clipped_text
 from harness.data.folders import require_every_class
-from harness.data.groups import FOLDER, Groups, group_names, numbered
+from harness.data.groups import Groups, group_names, numbered
 from harness.data.images import Images, Side
 from harness.data.listing import list_images
 from harness.data.prepare import Preparation
@@ -69,7 +70,11 @@ def images_to_test(model: SavedModel, data: Path | str | None, allow_missing: bo
     if not allow_missing:
         require_every_class(images)
     preparation = model.transform.preparation
-    check = check_images(images, preparation)
+    try:
+        check = check_images(images, preparation)
+    except DataError as error:
+        error.fix = "a model that was trained with -s value_range=LOW,HIGH, which its checkpoint keeps"
+        raise
     notes += _depth_notes(check, preparation)
     if check.problems:
         if not skip_corrupt:
@@ -108,12 +113,15 @@ def _depth_notes(check: Check, preparation: Preparation) -> list[str]:
 def _groups(model: SavedModel, images: Images) -> tuple[list[str | None], list[str]]:
     """(group of each image by name, notes), as the experiment says."""
     groups = model.experiment.get("groups")
-    is_function = isinstance(groups, str) and groups != FOLDER and ":" in groups
+    is_function = isinstance(groups, str) and FUNCTION_NAME.fullmatch(groups) is not None
     if is_function and images.groups is None:
         note = f"groups is a function of the experiment's file ({groups}), which is not run here: each image counts"
         return [None] * len(images), [note]
     inner = model.experiment.get("class_folder") == "inner"
-    return group_names(images, None if images.groups is not None or is_function else groups, inner), []
+    try:
+        return group_names(images, None if images.groups is not None or is_function else groups, inner), []
+    except DataError as error:
+        return [None] * len(images), [f"{error.what}, so each image counts: {error.why}"]
 
 
 def _seen(model: SavedModel, images: Images, check: Check) -> tuple[tuple[str, ...], list[str]]:

@@ -16,7 +16,7 @@ from harness.data.check import Check, check_images, undecodable_error, unreadabl
 from harness.data.groups import Groups, numbered
 from harness.data.images import Images
 from harness.data.prepare import preparation_of
-from harness.data.splits import Split, stratified_splits
+from harness.data.splits import Split, require_learnable, stratified_splits
 from harness.data.transforms import Transform
 from harness.engine.metrics import require_metric
 from harness.engine.precision import Precision, choose_precision
@@ -76,6 +76,7 @@ def make_plan(
         images = data.images
     groups = numbered(data.groups, check.looks(), check.hashes)
     splits = _splits(data, fold, groups)
+    unjudged = [] if data.split is None else require_learnable(images, data.split)
     leaks = find_leaks(experiment, data, check, cache)
     leaks.require_none(allow_leak)
     assert check.pixels is not None
@@ -103,6 +104,7 @@ def make_plan(
             *data.notes,
             *data_notes(images, skipped),
             *depth_notes(check, experiment),
+            *([f"the hold-out has no image of {', '.join(unjudged)}: it says nothing of that"] if unjudged else []),
             *leaks.notes,
             *setting_notes(experiment),
             *_live_note(model),

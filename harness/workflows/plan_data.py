@@ -85,10 +85,14 @@ def _sides(experiment: Experiment) -> dict[Side, str]:
 
 
 def _with_sides(experiment: Experiment, sides: Mapping[Side, str]) -> Experiment:
+    if experiment.origin("data") == "command line" and experiment.origin("valid_data") == "experiment file":
+        experiment = experiment.found({"valid_data": None})  # of other images than those that were typed
     experiment = _with_one_hold_out(experiment)
-    if Side.VALID in sides and experiment.valid_data is None and not _folds_win(experiment):
+    is_open = experiment.valid_data is None and experiment.origin("valid_data") != "command line"
+    if Side.VALID in sides and is_open and not _folds_win(experiment):
         experiment = experiment.found({"valid_data": sides[Side.VALID], "folds": 0})
-    if Side.TEST in sides and (experiment.test_data is None or experiment.tests_other_data):
+    is_open = experiment.test_data is None or experiment.tests_other_data
+    if Side.TEST in sides and is_open and experiment.origin("test_data") != "command line":
         experiment = experiment.found({"test_data": sides[Side.TEST]})
     return experiment
 

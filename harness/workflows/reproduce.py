@@ -9,6 +9,7 @@ from shlex import quote
 from typing import Any
 
 from harness.config.experiment import FOUND, Experiment
+from harness.config.fields import FUNCTION_NAME
 from harness.errors import DataError, GateError, UsageError
 from harness.evaluation.predictions import compare as pair
 from harness.runs import provenance
@@ -22,7 +23,7 @@ from harness.workflows.experiment_copy import COPY, load_copy, may_run
 from harness.workflows.make_plan import make_plan
 
 IDENTICAL, WITHIN, DIFFERENT = "bit-identical", "within the interval", "different"
-OWN = ("model", "augment", "optimizer", "scheduler", "loss", "callbacks")  # fields that take a function
+OWN = ("groups", "model", "augment", "optimizer", "scheduler", "loss", "callbacks")  # fields that take a function
 TIMES = {"time", "seconds", "train_seconds", "valid_seconds"}  # of a row of `metrics.jsonl`: no result
 
 
@@ -150,7 +151,7 @@ def repeat(plan: Plan, old: RunFolder, runs: Path, trusted: bool = False) -> Cro
 
 def _experiment(folder: RunFolder, trusted: bool) -> Experiment:
     """The experiment as it was run: from its file's copy, with what was typed over it; or from its record alone."""
-    values, origins = folder.record.experiment, folder.record.origins
+    values, origins = {"class_folder": "outer", **folder.record.experiment}, folder.record.origins  # as in 0.1.0
     copy, functions = folder.path / COPY, [name for name in OWN if _is_function(values.get(name))]
     if not copy.is_file():
         if functions:
@@ -166,6 +167,8 @@ def _experiment(folder: RunFolder, trusted: bool) -> Experiment:
     typed = {
         name: values[name] for name, origin in origins.items() if origin in ("command line", FOUND) and name in values
     }
+    if "class_folder" not in folder.record.experiment:
+        typed["class_folder"] = values["class_folder"]
     return experiment.replace(**typed).replace(name=folder.record.name)
 
 
@@ -173,7 +176,7 @@ def _is_function(value: Any) -> bool:
     """Whether a recorded value is the name of a function, or a list with such a name in it."""
     if isinstance(value, list):
         return any(map(_is_function, value))
-    return isinstance(value, str) and ":" in value
+    return isinstance(value, str) and FUNCTION_NAME.fullmatch(value) is not None
 
 
 def _numbers(folder: RunFolder) -> list[dict[str, Any]]:

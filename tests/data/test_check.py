@@ -1,19 +1,24 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from harness.cache.store import Cache
-from harness.data.check import check_images, undecodable_error
+from harness.data.check import check_images, fingerprint, undecodable_error
+from harness.data.decode import read
 from harness.data.groups import numbered, sets_of
 from harness.data.listing import list_images
+from harness.data.prepare import Preparation
 
 
 @pytest.fixture
@@ -116,3 +121,23 @@ def test_the_digest_is_the_one_of_dvc(copy: Path) -> None:
         subprocess.run([sys.executable, "-m", "dvc", *command], cwd=copy.parent, check=True, env={**os.environ})
     images = list_images(copy)
     assert f"md5: {check_images(images).digest(images)}" in (copy.parent / "copy.dvc").read_text()
+
+
+def test_a_fingerprint_ignores_alpha_that_hides_nothing(copy: Path) -> None:
+    def print_of(image: Image.Image, **options: Any) -> int:
+        buffer = io.BytesIO()
+        image.save(buffer, "PNG", **options)
+        return fingerprint(read(buffer.getvalue()))
+
+    picture = Image.open(copy / "sea/sea00.jpg")
+    opaque, glass = picture.convert("RGBA"), picture.convert("RGBA")
+    glass.putpixel((0, 0), (0, 0, 0, 0))
+    assert print_of(picture) == print_of(opaque) != print_of(glass)
+    assert print_of(picture.convert("L")) == print_of(picture.convert("LA"))
+
+
+def test_check_images_names_a_file_without_any_number(copy: Path) -> None:
+    Image.fromarray(np.full((4, 4), np.nan, np.float32)).save(copy / "sea/nan.tif")
+    check = check_images(list_images(copy), Preparation(16))
+    assert check.problems == {"sea/nan.tif": "none of its values is a number"}
+    assert check.deep == 0

@@ -196,3 +196,32 @@ def test_find_layout_ends_in_a_loop_of_links(tmp_path: Path) -> None:
     except OSError:
         pytest.skip("this system makes no links")
     assert find_layout(tmp_path).root in (tmp_path, tmp_path / "a")
+
+
+def test_a_third_folder_with_loose_images_does_not_make_sides_classes(tmp_path: Path) -> None:
+    root = make(
+        tmp_path, *(f"{side}/{name}/1.jpg" for side in ("train", "val") for name in ("cat", "dog")), "samples/1.jpg"
+    )
+    with pytest.raises(DataError, match="is not only split") as caught:
+        list_images(root)
+    assert f"-s data={root}/train" in caught.value.fix
+
+
+def test_class_folder_counts_within_each_side(tmp_path: Path) -> None:
+    names = [f"{side}/{name}/p{i}/1.jpg" for side in ("train", "val") for name in ("cat", "dog") for i in "12"]
+    root = make(tmp_path, *names)
+    with pytest.raises(DataError, match="two levels"):
+        list_images(root)
+    assert list_images(root, class_folder="outer").classes == ("cat", "dog")
+    assert list_images(root, ("cat", "dog"), Side.VALID, class_folder="outer").root == root / "val"
+
+
+def test_a_side_with_one_class_that_has_folders_is_not_gone_down(tmp_path: Path) -> None:
+    root = make(tmp_path, "train/cat/1.jpg", "train/dog/1.jpg", "val/cat/p1/1.jpg", "val/cat/p2/1.jpg")
+    assert list_images(root, ("cat", "dog"), Side.VALID).counts() == {"cat": 2, "dog": 0}
+
+
+def test_a_side_that_spells_the_classes_otherwise_is_refused(tmp_path: Path) -> None:
+    root = make(tmp_path, "train/cat/1.jpg", "train/dog/1.jpg", "val/Cat/1.jpg", "val/Dog/1.jpg")
+    with pytest.raises(DataError, match="spells classes otherwise than the training images: Cat, Dog"):
+        list_images(root)

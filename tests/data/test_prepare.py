@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from harness.config.experiment import Experiment
 from harness.data.prepare import Preparation, preparation_from, preparation_of
+from harness.errors import UsageError
 
 WIDE = Image.fromarray(  # a grey band on the left, a white middle, a black band on the right: 160 x 90
     np.repeat(np.concatenate([np.full(35, 128), np.full(90, 255), np.zeros(35)])[None, :, None], 90, 0)
@@ -80,4 +81,11 @@ def test_preparation_of_an_experiment_and_back_from_a_checkpoint() -> None:
     preparation = preparation_of(experiment).with_range((0, 4095))
     assert preparation_from(preparation.to_dict()) == preparation
     assert preparation.shape == (1, 48, 64)
-    assert preparation_from({"image_size": 64, "mean": [0, 0, 0]}) == Preparation(64)  # of version 0.1.0
+    assert preparation_from({"image_size": 64, "mean": [0, 0, 0]}) == Preparation(
+        64, value_range=(0, 65535)
+    )  # of 0.1.0
+
+
+def test_preparation_of_refuses_what_lanczos_cannot_do() -> None:
+    with pytest.raises(UsageError, match="lanczos is not possible with antialias=false"):
+        preparation_of(Experiment(interpolation="lanczos", antialias=False))

@@ -134,3 +134,18 @@ def test_paths_without_a_suffix_and_with_spaces(suffix: str, tmp_path: Path) -> 
     images = list_images(tmp_path / "labels.csv")
     assert images.paths == (f"apple pie/10.0{suffix}", f"soup/11{suffix}")
     assert images.classes == ("apple pie", "soup")
+
+
+def test_all_sides_of_a_table_have_one_root(tmp_path: Path) -> None:
+    make(tmp_path, "other/1.jpg", "t/p1/2.jpg", "t/p1/3.jpg", "t/p1/4.jpg")
+    lines = ["../other/1.jpg,a,train", "p1/2.jpg,b,train", "p1/3.jpg,a,val", "p1/4.jpg,b,val", " , , ", ",,"]
+    (tmp_path / "t/l.csv").write_text("path,label,split\n" + "\n".join(lines))
+    for side in (Side.TRAIN, Side.VALID):
+        images = list_images(tmp_path / "t/l.csv", ("a", "b"), side)
+        assert images.root == tmp_path
+        assert images.paths[-1].startswith("t/p1/")
+
+
+def test_a_path_that_is_too_long_is_not_there(tmp_path: Path) -> None:
+    images = list_images(table(tmp_path, f"path,label\nimg/1.jpg,a\n{'x' * 300},b\n"))
+    assert len(images) == 2

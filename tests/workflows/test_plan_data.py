@@ -228,3 +228,24 @@ def test_the_cache_knows_the_range_of_files_that_it_has_seen(tmp_path: Path, mon
     again = plan(experiment)
     assert again.experiment.value_range == (0, 4095)
     assert again.pixels.take([0, 7]).tolist() == first.pixels.take([0, 7]).tolist()
+
+
+def test_a_class_without_any_training_image_left_is_refused_and_without_a_validation_image_said(split: Path) -> None:
+    for path in (split / "val/forest").iterdir():
+        path.write_bytes(b"")
+    made = plan(Experiment(data=str(split), **SMALL), skip_corrupt=True)
+    assert "the hold-out has no image of forest: it says nothing of that" in made.notes
+    for path in (split / "train/sea").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(DataError, match="no image of sea to learn from"):
+        plan(Experiment(data=str(split), **SMALL), skip_corrupt=True)
+
+
+def test_data_that_are_typed_leave_the_files_own_hold_out(split: Path) -> None:
+    written = Experiment(data="elsewhere", valid_data="elsewhere/val", **SMALL)
+    typed = plan_data(written.override({"data": str(split)})).experiment
+    assert typed.valid_data == f"{split}/val"
+    none = plan_data(
+        Experiment(data=str(split), **SMALL).override({"valid_data": "none", "test_data": "none"})
+    ).experiment
+    assert (none.valid_data, none.test_data, none.folds) == (None, None, 5)

@@ -203,3 +203,16 @@ def test_the_test_prepares_images_as_the_training_did(fields: dict[str, Any], sc
     again = dict(zip(evaluation.predictions.paths, evaluation.predictions.probabilities, strict=True))
     for path, shares in zip(own.predictions.paths, own.predictions.probabilities, strict=True):
         assert again[path] == pytest.approx(shares, abs=1e-5)
+
+
+def test_groups_of_a_test_by_a_pattern_that_has_a_colon_or_does_not_match(
+    unseen: Path, scenery: Path, tmp_path: Path
+) -> None:
+    values = {"model": "small_cnn", "weights": None, "image_size": 32, "epochs": 1, "folds": 2, "precision": "fp32"}
+    experiment = Experiment(name="x", data=str(scenery), groups=r"(?:sea|forest)(\d)", trackers=(), **values)
+    path = cross_validate(experiment, runs=tmp_path / "runs").results[0].checkpoint
+    evaluation = evaluate(load_model(path), path, scenery, allow_leak=True, runs=tmp_path, trackers=[])
+    assert evaluation.accuracy.groups == 2
+    other = evaluate(load_model(path), path, unseen, runs=tmp_path, trackers=[])
+    assert other.accuracy.groups is None
+    assert "finds no group of 15 images, so each image counts" in other.notes[0]
