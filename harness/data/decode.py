@@ -32,12 +32,11 @@ from harness.data.formats import (
 from harness.data.large import LARGE, SIDE, is_large, reduction, require_readable, room_for, smaller
 from harness.errors import DataError
 
-# Of one such block in an image of thousands; the pixels are sound, and `read` goes on without it.
+# Pillow warns of damaged metadata, once per file. The pixels are sound, and `read` goes on without it.
 for _message in ("Corrupt EXIF data", "Possibly corrupt EXIF data", "Metadata Warning", "Tag data larger than file"):
     warnings.filterwarnings("ignore", message=_message, category=UserWarning)
 for _message in ("Truncated File Read", "Image appears to be a malformed MPO", "Invalid APNG"):
     warnings.filterwarnings("ignore", message=_message, category=UserWarning)
-warnings.filterwarnings("ignore", message="The image decoding and encoding", category=DeprecationWarning)
 # Pillow refuses a PNG with a colour profile or comment of more than 1 MB. The limits are read while a file is opened,
 # in any thread, so they cannot be raised for one file only.
 PngImagePlugin.MAX_TEXT_CHUNK = max(PngImagePlugin.MAX_TEXT_CHUNK, 64 * 2**20)
@@ -67,9 +66,11 @@ def read(content: bytes) -> Raw:
 
     Of an animation or a file with several pages, the first counts. Images of more than 89 megapixels are read one at a
     time and made smaller: JPEG while it is decoded, others by averaging blocks of pixels. The shorter side keeps at
-    least 4096 pixels, unless more than 89 megapixels would be left. Peak memory of one such image, measured with
-    120 megapixels: JPEG 0.2 to 0.5 GB, PNG and TIFF 0.7 GB, with transparency or 16 bits 1.4 GB; more in
-    proportion for 500.
+    least 4096 pixels, unless more than 89 megapixels would be left.
+
+    Peak memory of such a read, measured with 120 megapixels: 0.2 GB for JPEG (0.5 GB for progressive JPEG), 0.7 GB for
+    other files of 8 bits (6 bytes a pixel), 1.8 GB for colour PNG of 16 bits (15 bytes a pixel). It grows with the
+    pixels: expect 3 GB for 500 megapixels of 8 bits.
 
     Raises:
         UnreadableError: The file is no image, of a format that is not read, or too large; `reason` says which.
@@ -80,7 +81,7 @@ def read(content: bytes) -> Raw:
         raise UnreadableError(kind, f"cannot identify an image: it is {kind}")
     if file_format(content) == "TIFF" and deep.is_deep_tiff(content):
         return _read_tiff(content)
-    size = (LARGE + 1, 1)
+    size = (LARGE + 1, 1)  # if Pillow refuses the file before its size is known
     with contextlib.suppress(Image.DecompressionBombWarning, Image.DecompressionBombError), _opened(content) as file:
         size = file.size
         if not is_large(*size):
@@ -147,7 +148,7 @@ def problem(content: bytes, decoder: Callable[[bytes], Any] = decode) -> str:
     except MemoryError:
         return "too large for the free memory"
     except Exception as error:  # Pillow's decoders raise many types
-        return "truncated" if "truncated" in str(error).lower() else f"damaged: {error or type(error).__name__}"
+        return "truncated" if "truncated" in str(error).lower() else f"damaged: {str(error) or type(error).__name__}"
     return ""
 
 
@@ -167,7 +168,8 @@ def _opened(content: bytes) -> ImageFile.ImageFile:
         try:
             return factory(io.BytesIO(content), "")
         except (SyntaxError, IndexError, TypeError, struct.error) as error:  # how a plugin says that it is not its own
-            message = message or str(error)
+            own_words = isinstance(error, SyntaxError) and error.__cause__ is None
+            message = message or (str(error) if own_words else "its header is incomplete")
     raise _unidentified(content, kind, message)
 
 
@@ -177,7 +179,7 @@ def _unidentified(content: bytes, kind: str, message: str) -> UnreadableError:
         return UnreadableError("HEIC needs pillow-heif: pip install 'harness[heic]'")
     if kind and kind not in (*pillow_formats(), "HEIF"):
         return UnreadableError(f"{kind} needs a newer Pillow: pip install -U pillow")
-    reason = f"a {kind} that is damaged or of a rare type: {message}" if kind else other_kind(content)
+    reason = f"damaged, or an unusual {kind}: {message}" if kind else other_kind(content)
     return UnreadableError(reason, f"cannot identify an image: {reason}")
 
 
@@ -218,7 +220,7 @@ def _load(file: ImageFile.ImageFile, content: bytes) -> Raw:
     if file.format == "SGI" and content[3] == 2:
         raise UnreadableError("16-bit SGI; save it as PNG")  # Pillow would keep the top byte
     if file.format == "PNG" and content[24] == 16 and file.mode.startswith("RGB"):
-        values = deep.colour_png(file, content)
+        values = deep.colour_png(content)
     elif file.format == "JPEG2000" and deep.jpeg2000_bits(content) == 16 and not file.mode.startswith("I"):
         values = deep.jpeg2000(content)
     else:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import re
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile
+from PIL import Image, PngImagePlugin
 
 from harness.data.formats import UnreadableError, tiff_tags
 
@@ -17,6 +18,7 @@ Values = NDArray[Any]  # (H, W) or (H, W, C); C is 2 (grey, alpha), 3 (RGB) or 4
 
 FULL = 65535  # the largest value of 16 bits
 STRIP = 256  # rows that are scaled or averaged at once, so that floats of a whole image are never in memory
+GREY_ALPHA, RGBA = 4, 6  # PNG's colour types
 # TIFF's PhotometricInterpretation (white is zero, black is zero, RGB, CMYK) -> channels
 CHANNELS = {0: 1, 1: 1, 2: 3, 5: 4}
 PHOTOMETRICS = {2: "colour ", 3: "palette ", 5: "CMYK ", 6: "YCbCr ", 8: "Lab "}
@@ -24,32 +26,32 @@ PHOTOMETRICS = {2: "colour ", 3: "palette ", 5: "CMYK ", 6: "YCbCr ", 8: "Lab "}
 PILLOW_TIFFS = {(12, 1), (16, 1), (16, 2), (32, 1), (32, 2), (32, 3)}
 
 
-def colour_png(file: ImageFile.ImageFile, content: bytes) -> Values:
-    """A 16-bit PNG with more than one channel, (H, W, C) uint16; Pillow would keep the top byte of each value."""
-    import torch
+def colour_png(content: bytes) -> Values:
+    """A 16-bit PNG with more than one channel, (H, W, C) uint16.
 
-    try:  # deprecated since torchvision 0.29; TorchCodec, which is to follow it, needs FFmpeg
-        from torchvision.io import ImageReadMode, decode_image
-    except ImportError:
-        return _png_by_imagecodecs(content)
-    data = torch.frombuffer(bytearray(content), dtype=torch.uint8)
-    try:
-        values: Values = decode_image(data, mode=ImageReadMode.UNCHANGED).permute(1, 2, 0).contiguous().numpy()
-    except RuntimeError:
-        file.load()  # Pillow's message says whether the file is truncated
-        raise
-    if values.dtype != np.uint16:
-        raise UnreadableError("16-bit colour PNG needs a torchvision that returns 16 bits: pip install -U torchvision")
+    Pillow keeps one byte of each value: the high one if it is told the file's true byte order, the low one if it is
+    told the other. Two passes read both. Grey with alpha has four bytes per pixel, as 8-bit RGBA has, and is read as
+    that. torchvision's decoder would do in one pass, but is deprecated since 0.29 and warns.
+    """
+    if content[25] == GREY_ALPHA:
+        header = b"IHDR" + content[16:24] + bytes((8, RGBA)) + content[26:29]
+        patched = content[:12] + header + zlib.crc32(header).to_bytes(4, "big") + content[33:]
+        with PngImagePlugin.PngImageFile(io.BytesIO(patched)) as file:
+            return np.asarray(file).view(">u2").astype(np.uint16)
+    values = _png_bytes(content, "B").astype(np.uint16)
+    values <<= 8
+    values |= _png_bytes(content, "L")
     return values
 
 
-def _png_by_imagecodecs(content: bytes) -> Values:
-    try:
-        from imagecodecs import png_decode  # type: ignore[import-not-found,import-untyped,unused-ignore]
-    except ImportError as error:
-        raise UnreadableError("16-bit colour PNG needs imagecodecs: pip install 'harness[tiff]'") from error
-    values: Values = png_decode(content)
-    return values
+def _png_bytes(content: bytes, order: str) -> NDArray[np.uint8]:
+    """The high ("B") or low ("L") byte of each value of a 16-bit RGB or RGBA PNG."""
+    with PngImagePlugin.PngImageFile(io.BytesIO(content)) as file:
+        ((decoder, box, offset, rawmode),) = file.tile
+        if rawmode not in ("RGB;16B", "RGBA;16B"):
+            raise UnreadableError(f"16-bit colour PNG, in a way that this Pillow reads differently ({rawmode})")
+        file.tile = [(decoder, box, offset, rawmode[:-1] + order)]  # type: ignore[list-item,unused-ignore]
+        return np.asarray(file)
 
 
 def with_transparency(values: Values, transparent: Any) -> Values:

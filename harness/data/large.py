@@ -14,6 +14,7 @@ from harness.data.formats import UnreadableError
 MOST_PIXELS = 500_000_000  # an image of more is refused
 LARGE = 89_478_485  # pixels (Pillow's own limit); larger images are read one at a time, and made smaller
 SIDE = 4096  # pixels that the shorter side of a larger image keeps, unless more than LARGE pixels would be left
+STRIP = 256  # rows of the result that are averaged at once
 
 _large_image = threading.Lock()  # held while one is read: two at a time would need twice the memory
 
@@ -57,9 +58,13 @@ def reduction(width: int, height: int) -> int:
 
 
 def smaller(image: Image.Image, factor: int) -> Image.Image:
-    """Averages blocks of pixels. Modes whose numbers are no brightness are converted first."""
-    if image.has_transparency_data and image.mode != "RGBA":
-        image = image.convert("RGBA")
-    elif image.mode in ("1", "P"):
-        image = image.convert("L" if image.mode == "1" else "RGB")
-    return image.reduce(factor)
+    """Averages blocks of pixels, strip by strip. Modes whose numbers are no brightness are converted first."""
+    mode = {"1": "L", "P": "RGB"}.get(image.mode, image.mode)
+    if image.has_transparency_data:
+        mode = "RGBA"
+    result = Image.new(mode, (math.ceil(image.width / factor), math.ceil(image.height / factor)))
+    result.info = {key: value for key, value in image.info.items() if key != "transparency"}  # EXIF is in it
+    for top in range(0, image.height, STRIP * factor):
+        strip = image.crop((0, top, image.width, min(top + STRIP * factor, image.height)))
+        result.paste(strip.convert(mode).reduce(factor), (0, top // factor))
+    return result
