@@ -29,8 +29,8 @@ PILLOW_TIFFS = {(12, 1), (16, 1), (16, 2), (32, 1), (32, 2), (32, 3)}
 def colour_png(content: bytes) -> Values:
     """A 16-bit PNG with more than one channel, (H, W, C) uint16.
 
-    Pillow keeps one byte of each value: the high one if it is told the file's true byte order, the low one if it is
-    told the other. Two passes read both. Grey with alpha has four bytes per pixel, as 8-bit RGBA has, and is read as
+    Pillow keeps one byte of each value: the high one with the file's true byte order, the low one with the
+    other. Two passes read both. Grey with alpha has four bytes per pixel, as 8-bit RGBA has, and is read as
     that. torchvision's decoder would do in one pass, but is deprecated since 0.29 and warns.
     """
     if content[25] == GREY_ALPHA:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.runs.record_parts import leak_text
 from harness.tuning.progress import per_fold, span
 from harness.tuning.result import Compared, StudyResult
 from harness.tuning.search_plan import SearchPlan
@@ -19,7 +20,7 @@ def report(search: SearchPlan, study: Study, result: StudyResult, seconds: float
         return [*lines, "  no trial is complete", f"  folder     {search.folder.path}"]
     changes = changes_text(best.changes) or "the experiment as written"
     lines += [
-        f"  best       trial {best.index}: {best.accuracy}",
+        f"  best       trial {best.index}: {best.accuracy}{leak_text(search.plan.leaked, best.accuracy.n)}",
         f"             {changes}",
         "",
         *_table(search, result),

@@ -65,7 +65,12 @@ def images_to_test(model: SavedModel, data: Path | str | None, allow_missing: bo
         why = f"the experiment names {named}, on another machine" if named else "the experiment names no test_data"
         raise UsageError("there are no images to test on", why, "--data FOLDER")
     columns, class_folder = model.experiment.get("columns", ()), model.experiment.get("class_folder")
-    images = list_images(root, model.classes, Side.TEST, columns=columns, class_folder=class_folder)
+    try:
+        images = list_images(root, model.classes, Side.TEST, columns=columns, class_folder=class_folder)
+    except DataError:
+        if class_folder is None:
+            raise
+        images = list_images(root, model.classes, Side.TEST, columns=columns)  # only the training images had two levels
     notes = [*images.notes]
     if not allow_missing:
         require_every_class(images)

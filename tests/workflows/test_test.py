@@ -216,3 +216,15 @@ def test_groups_of_a_test_by_a_pattern_that_has_a_colon_or_does_not_match(
     other = evaluate(load_model(path), path, unseen, runs=tmp_path, trackers=[])
     assert other.accuracy.groups is None
     assert "finds no group of 15 images, so each image counts" in other.notes[0]
+
+
+def test_a_model_of_inner_class_folders_is_tested_on_a_folder_per_class(
+    unseen: Path, scenery: Path, tmp_path: Path
+) -> None:
+    for name in ("sea", "forest"):
+        for site in ("a", "b"):
+            shutil.copytree(scenery / name, tmp_path / "sites" / site / name)
+    values = {"model": "small_cnn", "weights": None, "image_size": 32, "epochs": 1, "folds": 2, "precision": "fp32"}
+    experiment = Experiment(name="x", data=str(tmp_path / "sites"), class_folder="inner", trackers=(), **values)
+    path = cross_validate(experiment, runs=tmp_path / "runs").results[0].checkpoint
+    assert evaluate(load_model(path), path, unseen, runs=tmp_path, trackers=[]).accuracy.n == 15
