@@ -124,7 +124,7 @@ def check_images(images: Images, preparation: Preparation | None = None, cache: 
             pixels.preparation = pixels.preparation.with_range(infer_range(check.depth))
     if cache is not None:
         sound = {md5: row for md5, row, _ in results if row is not None}
-        if not sound.keys() <= set(known):
+        if not sound.keys() <= known.keys():
             cache.rows(SOUND, sorted(sound), lambda items: iter([np.array([sound[md5] for md5 in items])]), quiet=True)
     return check
 
@@ -148,9 +148,8 @@ def fingerprint(raw: Raw) -> int:
 
 def _row(raw: Raw) -> Row:
     """What the cache keeps of an image that was read."""
-    is_deep = raw.values is not None and raw.declared is None
-    depth = Depth.of(raw.colours) if is_deep else Depth()
-    if is_deep and not depth.values:
+    depth = Depth.of(raw.colours) if raw.needs_range else Depth()
+    if raw.needs_range and not depth.values:
         raise UnreadableError("none of its values is a number")
     return np.concatenate([np.array([fingerprint(raw)]), depth.to_array().view(np.int64)])
 

@@ -53,6 +53,11 @@ class Raw:
     inverted: bool = False  # whether 0 is white
 
     @property
+    def needs_range(self) -> bool:
+        """Whether the values have more than 8 bits, and the file does not say their range."""
+        return self.values is not None and self.declared is None
+
+    @property
     def colours(self) -> Values:
         """`values` without alpha, as `Depth.of` takes them. Raises ValueError for an 8-bit image."""
         if self.values is None:
@@ -130,7 +135,7 @@ def decode(
     Without `value_range`, the range of values of more than 8 bits is inferred from this file alone.
     """
     raw = read(content)
-    if raw.values is not None and raw.declared is None and value_range is None:
+    if raw.needs_range and value_range is None:
         value_range = infer_range(Depth.of(raw.colours))
     return to_image(raw, value_range, channels, background)
 

@@ -1,4 +1,4 @@
-"""The image formats that are read, the file names that count as images, and a name for every other file."""
+"""Image formats that can be read, file names that count as images, and names for other kinds of files."""
 
 from __future__ import annotations
 

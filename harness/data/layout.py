@@ -33,13 +33,11 @@ class Layout:
     Attributes:
         root: The folder whose folders are the classes; with `sides`, the folder that holds those.
         sides: The folder of each side; empty if the data set has no such folders.
-        unlabelled: Folders that are for a side but hold no class folders.
         notes: What was decided, for people.
     """
 
     root: Path
     sides: dict[Side, Path] = field(default_factory=dict)
-    unlabelled: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -81,7 +79,7 @@ def find_layout(named: Path, known: Collection[str] = (), class_folder: str | No
         ]
         for path in below.values():
             _require_one_reading(path, known, class_folder)
-        return Layout(root, below, tuple(unlabelled), tuple(notes))
+        return Layout(root, below, tuple(notes))
     _require_one_reading(root, known, class_folder)
     return Layout(root, notes=tuple(notes))
 

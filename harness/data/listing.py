@@ -24,7 +24,7 @@ def list_images(
     """Lists the images that `data` has for `side`.
 
     Args:
-        data: A folder with a folder per class; a folder with such folders for training, validation and test, of which
+        data: A folder with a folder per class; a folder that holds such folders for training, validation and test:
             that of `side` is taken; or a table.
         classes: Classes that a model knows, which folders are matched to by name; None if the folders are the classes.
         side: What the images are for.

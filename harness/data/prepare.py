@@ -74,7 +74,7 @@ class Preparation:
 
     def needs_range(self, raw: Raw) -> bool:
         """Whether an image cannot be shown before the range of the data set is known."""
-        return self.value_range is None and raw.values is not None and raw.declared is None
+        return self.value_range is None and raw.needs_range
 
     def array(self, image: Image.Image) -> Bytes:
         """An image of mode RGB or L as (H, W, C)."""
@@ -98,7 +98,7 @@ class Preparation:
             image = image.crop(_middle(image.size, size))
         if self.resize == "pad":
             inside = _inside(image.size, size)
-            canvas = Image.new(image.mode, size, _colour(self.background, image.mode))
+            canvas = Image.new(image.mode, size, ImageColor.getcolor(self.background, image.mode))
             canvas.paste(self._scaled(image, inside), ((size[0] - inside[0]) // 2, (size[1] - inside[1]) // 2))
             return canvas
         return self._scaled(image, size)
@@ -146,10 +146,6 @@ def _inside(size: tuple[int, int], wanted: tuple[int, int]) -> tuple[int, int]:
     """The largest size of the picture's own proportions that fits."""
     scale = min(wanted[0] / size[0], wanted[1] / size[1])
     return max(1, min(wanted[0], round(size[0] * scale))), max(1, min(wanted[1], round(size[1] * scale)))
-
-
-def _colour(name: str, mode: str) -> Any:
-    return ImageColor.getcolor(name, mode)
 
 
 def _without_antialias(image: Image.Image, size: tuple[int, int], interpolation: str) -> Image.Image:

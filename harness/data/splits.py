@@ -11,7 +11,7 @@ from harness.data.images import Images
 from harness.errors import DataError
 
 HOLD_OUT = 0.2  # the share of images that one hold-out keeps for validation
-HOLD_OUT_FOLDS = 5  # of which one is a hold-out of whole groups
+HOLD_OUT_FOLDS = 5  # one of these folds is the hold-out of whole groups
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def _group_hold_out(images: Images, seed: int, groups: Groups) -> Split:
 
 
 def _lacking(images: Images, splits: list[Split]) -> list[str]:
-    """The classes of which a split has nothing to learn from."""
+    """The classes without a training image in one of the splits."""
     return [name for split in splits for name in _absent(images, split.train)]
 
 

@@ -47,7 +47,7 @@ def list_table(table: Path, classes: Sequence[str] | None, side: Side, columns: 
     Args:
         table: A CSV file (comma, semicolon or tab, UTF-8, with a header), or a Parquet file.
         classes: Classes that a model knows; None if the labels are the classes.
-        side: Rows of which side.
+        side: The side whose rows are listed.
         columns: Names of columns, each as "path=filename".
 
     Raises:

@@ -22,12 +22,11 @@ ALLOWED = "their copies or groups are trained on (--allow-leak), so the numbers 
 class Leaks:
     """Attributes:
     valid: Images of a separate hold-out that are trained on.
-    test: Images of the test that are trained on.
+    error: What ends the run if leaks are not allowed; None if there are none.
     notes: What else is wrong with the images of the test, which stops nothing.
     """
 
     valid: int
-    test: int
     error: DataError | None
     notes: tuple[str, ...]
 
@@ -54,7 +53,7 @@ def find_leaks(experiment: Experiment, data: DataPlan, check: Check, cache: Cach
     if leaked and test is not None:
         errors.append(_error(leaked, len(test), test.root))
         notes.append(f"{len(leaked)} of {len(test)} test images in {test.root}: {ALLOWED}")
-    return Leaks(len(valid), len(leaked), errors[0] if errors else None, (*notes, *test_notes))
+    return Leaks(len(valid), errors[0] if errors else None, (*notes, *test_notes))
 
 
 def _of_test(

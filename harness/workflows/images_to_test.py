@@ -43,13 +43,13 @@ class TestImages:
         """Raises DataError if the model was trained on any of the images, unless that is allowed."""
         if self.seen and not allow:
             raise DataError(
-                leak_text(self.seen, len(self.images)),
+                seen_text(self.seen, len(self.images)),
                 f"{few(self.seen)}: the same files or the same pixels, so the numbers would be too good",
                 "--data with images that it was never trained on; or --allow-leak, which is recorded",
             )
 
 
-def leak_text(seen: tuple[str, ...], count: int) -> str:
+def seen_text(seen: tuple[str, ...], count: int) -> str:
     """How many of `count` images a model was trained on, for people."""
     return f"the model was trained on {'all' if len(seen) == count else len(seen)} of these {count} images"
 
@@ -99,7 +99,7 @@ def images_to_test(model: SavedModel, data: Path | str | None, allow_missing: bo
     seen, seen_notes = _seen(model, images, check)
     notes += [*group_notes, *seen_notes]
     if seen:
-        notes.insert(0, f"{leak_text(seen, len(images))} (--allow-leak): the numbers are too good")
+        notes.insert(0, f"{seen_text(seen, len(images))} (--allow-leak): the numbers are too good")
     return TestImages(images, check, groups, seen, notes)
 
 

@@ -44,7 +44,7 @@ from harness.trackers.recording import recording
 from harness.util.console import counted, print_line
 from harness.util.memory import keep_freed_memory
 from harness.util.packages import installed
-from harness.workflows.images_to_test import TestImages, images_to_test, leak_text
+from harness.workflows.images_to_test import TestImages, images_to_test, seen_text
 
 BATCH_SIZE = 64
 MIN_ACCURACY = 0.7  # where the checkpoint knows no experiment
@@ -65,7 +65,7 @@ class Evaluation:
     @property
     def seen_before(self) -> str:
         """Which of the images the model was trained on, for people; empty if none."""
-        return leak_text(self.leaked, len(self.images)) if self.leaked else ""
+        return seen_text(self.leaked, len(self.images)) if self.leaked else ""
 
     @property
     def accuracy(self) -> Accuracy:
