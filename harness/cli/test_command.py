@@ -29,6 +29,7 @@ FEW_CLASSES = 10  # whose confusion matrix is also printed; of more, the picture
     "--model", "architecture", help="Of a bare state dict: which model it is, if its file's name does not say."
 )
 @click.option("--image-size", type=click.IntRange(16, 4096), help="Of a bare state dict: pixels. By default 224.")
+@click.option("--weights-key", help="Of such a file: which part of it to take, if several fit the model.")
 @click.option("--allow-missing", is_flag=True, help="Go on where a class has no images.")
 @click.option("--skip-corrupt", is_flag=True, help="Leave out images that cannot be decoded.")
 @click.option("--allow-leak", is_flag=True, help="Go on if the model was trained on some of the images.")
@@ -46,6 +47,7 @@ def command(
     classes: str | None,
     architecture: str | None,
     image_size: int | None,
+    weights_key: str | None,
     allow_missing: bool,
     skip_corrupt: bool,
     allow_leak: bool,
@@ -74,7 +76,12 @@ def command(
     champion = named_so(model)
     path = find_checkpoint(model, Path(runs)) if champion is None else champion.checkpoint
     saved = load_model(
-        path, classes=names, architecture=architecture, image_size=image_size, function=model_function(path, trust)
+        path,
+        classes=names,
+        architecture=architecture,
+        image_size=image_size,
+        weights_key=weights_key,
+        function=model_function(path, trust),
     )
     evaluation = evaluate(
         saved,

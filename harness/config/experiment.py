@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.config.fields import Rule, choice, json_value, number, parse, setting, text, whole
+from harness.config.fields import Rule, as_tuples, choice, json_value, number, parse, setting, text, whole
+from harness.config.values import COLUMNS, is_callback, is_column, is_name, is_normalisation, is_pattern, is_range
 from harness.errors import ExperimentError, nearest, show_uncaught
-from harness.util.schema import NAME
 
 TRACKERS = ("tensorboard", "mlflow")
-COLUMNS = ("path", "label", "split", "group")  # of a table
 COLOUR = re.compile("white|grey|black|#[0-9a-fA-F]{6}")
 FOUND = "found in data"  # origin of a value that the layout of the images gives
-
-
-def _is_range(value: Any) -> bool:
-    low, high = value
-    return isinstance(value, tuple) and all(type(v) in (int, float) and math.isfinite(v) for v in value) and low < high
-
-
-def _is_pattern(value: Any) -> bool:
-    try:
-        return isinstance(value, str) and value != "" and re.compile(value) is not None
-    except re.error:
-        return False
+WANTED = "found in model"  # origin of a value that a library says about its model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +27,7 @@ class Experiment:
 
     name: str = setting(
         "",
-        Rule("lower-case letters, digits, '.', '_' and '-'", lambda v: isinstance(v, str) and _is_name(v)),
+        Rule("lower-case letters, digits, '.', '_' and '-'", lambda v: isinstance(v, str) and is_name(v)),
         "names the runs; by default the file's name",
     )
     data: str = setting(
@@ -61,13 +48,13 @@ class Experiment:
         (),
         Rule(
             f"names of a table's columns, as path=filename (of {', '.join(COLUMNS)})",
-            lambda v: isinstance(v, tuple) and all(_is_column(column) for column in v),
+            lambda v: isinstance(v, tuple) and all(is_column(column) for column in v),
         ),
         "which columns of a table hold what, where they have other names",
     )
     groups: str | Callable[..., Any] | None = setting(
         None,
-        Rule("folder, a regular expression", _is_pattern).or_none().or_function("(path) -> group"),
+        Rule("folder, a regular expression", is_pattern).or_none().or_function("(path) -> group"),
         "keeps images of one patient, place or video in one fold: by folder, or by what a pattern finds in the path",
     )
     image_size: int | tuple[int, int] = setting(
@@ -79,6 +66,11 @@ class Experiment:
         "squash",
         choice("squash", "crop", "pad"),
         "how: squash changes its proportions, crop cuts the longer side, pad fills the shorter one",
+    )
+    center_crop: float = setting(
+        1.0,
+        number("a number above 0, up to 1", lambda v: 0.1 <= v <= 1),
+        "share of the resized sides that is kept, in the middle; timm calls it crop_pct",
     )
     interpolation: str = setting(
         "bilinear", choice("nearest", "bilinear", "bicubic", "lanczos"), "between pixels, where an image is resized"
@@ -96,8 +88,13 @@ class Experiment:
     )
     value_range: tuple[float, float] | None = setting(
         None,
-        Rule("two numbers, as 0,4095", _is_range).or_none(),
+        Rule("two numbers, as 0,4095", is_range).or_none(),
         "values that become black and white, of files with more than 8 bits; none: found in the images",
+    )
+    normalise: str | tuple[Any, Any] | None = setting(
+        None,
+        Rule("imagenet, or a mean and a deviation of values from 0 to 1, as 0.5,0.25", is_normalisation).or_none(),
+        "of the model's inputs, for all channels or for each; none: as its weights or its library say, else imagenet",
     )
     augment: str | Callable[..., Any] | None = setting(
         None,
@@ -107,9 +104,12 @@ class Experiment:
     model: str | Callable[..., Any] = setting(
         "resnet18",
         text("a name").or_function("(number of classes) -> module"),
-        "a classifier of torchvision, small_cnn, or your own",
+        "a classifier of torchvision, timm/NAME, small_cnn, or your own",
     )
     weights: str | None = setting("imagenet", text("imagenet, a file").or_none(), "where the model starts from")
+    weights_key: str | None = setting(
+        None, text("a key in the file of weights").or_none(), "which part of that file, where several fit the model"
+    )
     freeze: bool | str = setting(
         False,
         Rule("true, false, or the name of a block", lambda v: isinstance(v, (bool, str)) and v != ""),
@@ -170,7 +170,7 @@ class Experiment:
     )
     callbacks: tuple[Any, ...] = setting(
         (),
-        Rule("a list of callbacks", lambda v: isinstance(v, tuple) and all(_is_callback(c) for c in v)),
+        Rule("a list of callbacks", lambda v: isinstance(v, tuple) and all(is_callback(c) for c in v)),
         "your own; each fold gets copies of them",
     )
     trackers: tuple[str, ...] = setting(
@@ -195,8 +195,8 @@ class Experiment:
             value = getattr(self, item.name)
             if isinstance(item.default, tuple) and isinstance(value, (list, str)):
                 value = tuple(value) if isinstance(value, list) else (value,)
-            elif isinstance(value, list) and all(type(part) in (int, float) for part in value):  # as JSON has it
-                value = tuple(value)
+            elif isinstance(value, list):  # as JSON has it
+                value = as_tuples(value)
             if type(value) is int and isinstance(item.default, float) and abs(value) < 2**53:
                 value = float(value)
             object.__setattr__(self, item.name, value)
@@ -219,12 +219,12 @@ class Experiment:
         return self._with(changes, "command line")
 
     def origin(self, name: str) -> str:
-        """Where a field's value came from: "default", "found in data", "experiment file" or "command line"."""
+        """Where a field's value came from: "default", FOUND, WANTED, "experiment file" or "command line"."""
         return self._origins.get(name, "default")
 
-    def found(self, changes: Mapping[str, Any]) -> Experiment:
-        """The same with values that the layout of its images gives."""
-        return self._with(dict(changes), FOUND)
+    def found(self, changes: Mapping[str, Any], origin: str = FOUND) -> Experiment:
+        """The same with values that nobody wrote: the layout of its images gives them, or its model."""
+        return self._with(dict(changes), origin)
 
     @property
     def tests_other_data(self) -> bool:
@@ -274,19 +274,3 @@ def _typed(value: Any) -> str:
 def _refuse(what: str, why: str, fix: str) -> ExperimentError:
     show_uncaught()  # `python experiments/x.py` makes its Experiment where only the interpreter would catch this
     return ExperimentError(what, why, fix)
-
-
-def _is_name(value: str) -> bool:
-    return value == "" or NAME.fullmatch(value) is not None
-
-
-def _is_column(value: Any) -> bool:
-    name, _, column = value.partition("=")
-    return name in COLUMNS and column != ""
-
-
-def _is_callback(value: Any) -> bool:
-    """An instance of a subclass of `Callback`, told by name: importing the engine here would import torch."""
-    return any(
-        f"{kind.__module__}.{kind.__name__}" == "harness.engine.trainer.Callback" for kind in type(value).__mro__
-    )

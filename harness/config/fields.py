@@ -78,6 +78,14 @@ def parse(rule: Rule, typed: str, is_tuple: bool) -> Any:
     return value if rule.holds(value) else word if rule.holds(word) else value
 
 
+def as_tuples(value: Any) -> Any:
+    """Lists of numbers, and lists of such, as tuples; any other value as it is."""
+    if not isinstance(value, list):
+        return value
+    items = [as_tuples(item) for item in value]
+    return tuple(items) if all(type(item) in (int, float, tuple) for item in items) else value
+
+
 FUNCTION_NAME = re.compile(r"[\w.]+:[\w.<>]+")  # how `json_value` names a function: module:name
 
 
@@ -99,5 +107,9 @@ def _literal(word: str) -> Any:
         value = ast.literal_eval(word)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return word
-    is_pair = isinstance(value, tuple) and all(type(part) in (int, float) for part in value)
-    return value if is_pair or isinstance(value, (int, float)) else word
+    return value if isinstance(value, (int, float)) or _is_numbers(value) else word
+
+
+def _is_numbers(value: Any) -> bool:
+    """Whether a value is a tuple of numbers, or of such tuples."""
+    return isinstance(value, tuple) and all(type(part) in (int, float) or _is_numbers(part) for part in value)

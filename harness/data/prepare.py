@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
@@ -33,8 +34,10 @@ class Preparation:
 
     Attributes:
         image_size: Pixels: the side of a square, or (height, width).
-        resize: "squash" changes the picture's proportions; "crop" keeps them and cuts the longer side, in the middle;
+        resize: "squash" changes the picture's proportions; "crop" keeps them and cuts the longer side, in the middle,
+            as torchvision's and timm's evaluation does;
             "pad" keeps them and fills the rest with the background.
+        center_crop: The share of the resized sides that is kept, in the middle: 0.875 resizes to 256 px for 224.
         interpolation: "nearest", "bilinear", "bicubic" or "lanczos".
         antialias: Whether a picture that becomes smaller is smoothed first, as Pillow does; torchvision and OpenCV have
             versions that do not.
@@ -45,6 +48,7 @@ class Preparation:
 
     image_size: ImageSize = 224
     resize: str = "squash"
+    center_crop: float = 1.0
     interpolation: str = "bilinear"
     antialias: bool = True
     channels: int = 3
@@ -92,16 +96,20 @@ class Preparation:
 
     def _resized(self, image: Image.Image) -> Image.Image:
         size = self.width, self.height
-        if image.size == size:
-            return image
+        larger = math.floor(self.width / self.center_crop), math.floor(self.height / self.center_crop)
         if self.resize == "crop":
-            image = image.crop(_middle(image.size, size))
-        if self.resize == "pad":
-            inside = _inside(image.size, size)
-            canvas = Image.new(image.mode, size, ImageColor.getcolor(self.background, image.mode))
-            canvas.paste(self._scaled(image, inside), ((size[0] - inside[0]) // 2, (size[1] - inside[1]) // 2))
-            return canvas
-        return self._scaled(image, size)
+            image = self._scaled(image, _around(image.size, larger))
+        elif self.resize == "pad" and image.size != larger:
+            image = self._padded(image, larger)
+        else:
+            image = self._scaled(image, larger)
+        return image if image.size == size else image.crop(_middle(image.size, size))
+
+    def _padded(self, image: Image.Image, size: tuple[int, int]) -> Image.Image:
+        inside = _inside(image.size, size)
+        canvas = Image.new(image.mode, size, ImageColor.getcolor(self.background, image.mode))
+        canvas.paste(self._scaled(image, inside), ((size[0] - inside[0]) // 2, (size[1] - inside[1]) // 2))
+        return canvas
 
     def _scaled(self, image: Image.Image, size: tuple[int, int]) -> Image.Image:
         if image.size == size:
@@ -134,12 +142,17 @@ def preparation_from(plain: Mapping[str, Any]) -> Preparation:
     return Preparation(**{"value_range": FULL_RANGE, **values})
 
 
+def _around(size: tuple[int, int], wanted: tuple[int, int]) -> tuple[int, int]:
+    """The smallest size of the picture's own proportions around `wanted`, rounded as torchvision's Resize rounds."""
+    if size[0] * wanted[1] <= size[1] * wanted[0]:
+        return wanted[0], max(wanted[1], int(wanted[0] * size[1] / size[0]))
+    return max(wanted[0], int(wanted[1] * size[0] / size[1])), wanted[1]
+
+
 def _middle(size: tuple[int, int], wanted: tuple[int, int]) -> tuple[int, int, int, int]:
-    """The largest box of the proportions of `wanted` in the middle of a picture: left, top, right, bottom."""
-    scale = min(size[0] / wanted[0], size[1] / wanted[1])
-    width, height = (max(1, round(side * scale)) for side in wanted)
-    left, top = (size[0] - width) // 2, (size[1] - height) // 2
-    return left, top, left + width, top + height
+    """The box of the size `wanted` in the middle of a picture, as torchvision's CenterCrop cuts it."""
+    left, top = (round((side - inner) / 2) for side, inner in zip(size, wanted, strict=True))
+    return left, top, left + wanted[0], top + wanted[1]
 
 
 def _inside(size: tuple[int, int], wanted: tuple[int, int]) -> tuple[int, int]:

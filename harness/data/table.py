@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
-from harness.config.experiment import COLUMNS
+from harness.config.values import COLUMNS
 from harness.data.formats import SUFFIXES, is_image_name
 from harness.data.images import Images, Side, common_folder, compose_paths, composed
 from harness.data.layout import WORDS

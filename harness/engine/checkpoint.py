@@ -6,9 +6,8 @@ A checkpoint of a run holds all that its model needs to be built again: `model` 
 
 from __future__ import annotations
 
+import contextlib
 import io
-import pickle
-import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from harness.engine.foreign_objects import CodeError, is_not_read, kind_of, read_without_code
 from harness.errors import ModelError
 from harness.util.files import write_whole
 
@@ -49,32 +49,90 @@ def _exact(value: Any) -> Any:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """The dictionary in `path`, on the CPU. A pickle with code in it is refused, not run.
+    """The dictionary in a file of torch or of safetensors, on the CPU.
 
-    Raises ModelError where the file is missing, damaged, or holds anything else.
+    No code in the file is run: an object that is neither a tensor nor a plain value is a `NotRead`.
+
+    Raises ModelError if the file is missing, damaged, or holds anything else.
     """
-    _require_torch_file(path)
+    start = _first_bytes(path)
+    if _is_safetensors(start):
+        return _safetensors(path)
+    if not start.startswith((b"PK\x03\x04", b"\x80")):
+        why = f"it begins with {start[:4]!r}" if start else "it is empty"
+        raise ModelError(f"{path} is no torch file", why, "name a file that torch.save or safetensors wrote")
     _require_intact(path)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's guesses about a foreign file; what matters is raised below
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
+        content = read_without_code(path)
+    except CodeError as error:
+        fix = converting(path, method="" if error.is_plain else ".state_dict()")
+        raise ModelError(f"{path} is not loaded", str(error), fix) from error
+    except Exception as error:  # what torch raises of a damaged file is of any kind
+        raise _damaged(path, error) from error
+    if is_not_read(content):
         raise ModelError(
             f"{path} is not loaded",
-            "it holds Python objects, whose loading can run code; only tensors and plain values are read",
-            "save its state dict alone: torch.save(model.state_dict(), file)",
-        ) from error
-    except Exception as error:  # what torch raises of a damaged file is of any kind
-        first = (str(error) or type(error).__name__).splitlines()[0]
-        raise ModelError(
-            f"{path} cannot be read", f"damaged, or no torch file: {first}", "name a file that torch.save wrote"
-        ) from error
+            f"it holds Python objects, whose loading can run code: the whole file is a {kind_of(content)}",
+            converting(path),
+        )
     if not isinstance(content, dict):
         raise ModelError(
             f"{path} is no checkpoint", f"it holds a {type(content).__name__}, not a dictionary", "save a state dict"
         )
     return content
+
+
+def converting(path: Path, key: str = "", method: str = ".state_dict()") -> str:
+    """The line that writes the weights of a model in `path` to a file of tensors; for people who trust the file.
+
+    Args:
+        path: The file.
+        key: Where in the file's dictionary the model is; empty if it is the whole file.
+        method: What gives the weights of the object there.
+    """
+    part = f'["{key}"]' if key else ""
+    return (
+        f"if you trust it: torch.save(torch.load({path.name!r}, weights_only=False){part}{method}, "
+        f"{f'{path.stem}-weights.pth'!r})"
+    )
+
+
+def _damaged(path: Path, error: Exception) -> ModelError:
+    """What torch says of a file that it cannot read; of the two other kinds of archives that it writes, what they are.
+
+    A program that torch.jit.save or torch.export.save wrote holds weights, too.
+    """
+    names: list[str] = []
+    with contextlib.suppress(Exception), zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    weights = f"{f'{path.stem}-weights.pth'!r}"
+    if any(name.endswith("constants.pkl") for name in names):
+        fix = f"torch.save(torch.jit.load({path.name!r}).state_dict(), {weights})"
+        return ModelError(f"{path} is not loaded", "it is a TorchScript program, not a state dict", fix)
+    if any(name.endswith(("archive_format", "serialized_exported_program.json")) for name in names):
+        fix = f"torch.save(torch.export.load({path.name!r}).state_dict, {weights})"
+        return ModelError(f"{path} is not loaded", "it is a program that torch.export wrote, not a state dict", fix)
+    first = (str(error) or type(error).__name__).splitlines()[0]
+    return ModelError(
+        f"{path} cannot be read", f"damaged, or no torch file: {first}", "name a file that torch.save wrote"
+    )
+
+
+def _is_safetensors(start: bytes) -> bool:
+    """Whether a file begins as safetensors writes it: the length of a JSON object, and that."""
+    return len(start) == 9 and start[8:] == b"{" and int.from_bytes(start[:8], "little") < 2**32
+
+
+def _safetensors(path: Path) -> dict[str, Any]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return dict(load_file(path))
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"{path} cannot be read", f"damaged: {error}", "name a file that safetensors wrote whole"
+        ) from error
 
 
 def _require_intact(path: Path) -> None:
@@ -88,21 +146,18 @@ def _require_intact(path: Path) -> None:
         raise ModelError(f"{path} cannot be read", f"damaged: the checksum of {part} is wrong", "name another file")
 
 
-def _require_torch_file(path: Path) -> None:
-    """Raises ModelError unless `path` begins as what torch.save writes: a zip archive, or, long ago, a pickle."""
+def _first_bytes(path: Path) -> bytes:
+    """The first 9 bytes. Raises ModelError unless `path` is a file that can be read."""
     if path.exists() and not path.is_file():
         raise ModelError(
             f"{path} cannot be read", "it is a folder, a pipe or a device", "name a file that torch.save wrote"
         )
     try:
         with path.open("rb") as file:
-            start = file.read(4)
+            return file.read(9)
     except FileNotFoundError as error:
         raise ModelError(
             f"{path} is not there", f"looked in {path.parent.absolute()}", "name a file that exists, or imagenet"
         ) from error
     except OSError as error:
         raise ModelError(f"{path} cannot be read", str(error.strerror), "name a file that torch.save wrote") from error
-    if not start.startswith((b"PK\x03\x04", b"\x80")):
-        why = f"it begins with {start!r}" if start else "it is empty"
-        raise ModelError(f"{path} is no torch file", why, "name a file that torch.save wrote")

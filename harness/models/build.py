@@ -1,30 +1,35 @@
-"""Any classifier of torchvision by its name, or `small_cnn`, or what a user's function makes."""
+"""Any classifier of torchvision or timm by its name, or `small_cnn`, or what a user's function makes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from harness.errors import ModelError, nearest
+from harness.errors import ModelError
 from harness.models.small_cnn import SmallCNN
+from harness.models.timm_models import as_timm_reads, build_timm, is_timm, published_by_timm
+from harness.models.torchvision_models import (
+    COLOURS,
+    Published,
+    Shape,
+    as_torchvision_reads,
+    build_torchvision,
+    published_by_torchvision,
+    torchvision_names,
+)
 from harness.models.user_model import calling_forward, initialise_lazy, require_logits
 from harness.util.text import size_text
 from harness.util.user_code import calling, returned
 
 Architecture = str | Callable[[int], Any]
-Shape = tuple[int, int, int]  # (C, H, W) of an image
-COLOURS = 3
 
 
 def architectures() -> list[str]:
-    """Every name that `build` knows."""
-    import torchvision
-
-    names: list[str] = torchvision.models.list_models(module=torchvision.models)
-    return sorted(["small_cnn", *names])
+    """Every name that `build` knows, except for timm's."""
+    return sorted(["small_cnn", *torchvision_names()])
 
 
 def build(architecture: Architecture, classes: int, shape: Shape, check: bool = True) -> nn.Module:
@@ -42,18 +47,54 @@ def build(architecture: Architecture, classes: int, shape: Shape, check: bool = 
     elif architecture == "small_cnn":
         model = SmallCNN(classes, shape[0])
     else:
-        model = _torchvision(architecture, classes, shape)
+        try:
+            model = (build_timm if is_timm(architecture) else build_torchvision)(architecture, classes, shape)
+        except (ValueError, RuntimeError, TypeError, AssertionError) as error:
+            raise _unfit(architecture, shape, error) from error
     if check:
         _try(model, architecture, classes, shape)
     return model
 
 
-def head_name(model: nn.Module) -> str:
-    """The name of the layer that gives the logits: the last linear or convolutional one. Raises ModelError for none."""
-    layers: list[str] = [name for name, module in model.named_modules() if isinstance(module, (nn.Linear, nn.Conv2d))]
-    if not layers:
+def published_weights(architecture: str, classes: int, shape: Shape) -> Published:
+    """The weights that the library of a model offers. Raises ModelError for none, RemoteError for no network."""
+    if is_timm(architecture):
+        return published_by_timm(architecture, classes, shape)
+    return published_by_torchvision(architecture)
+
+
+def as_library_reads(
+    architecture: str, state: Mapping[str, Tensor], outputs: int, shape: Shape
+) -> Mapping[str, Tensor] | None:
+    """A state dict as the library of a model translates published ones; None for a model of no library.
+
+    Raises whatever the library raises if the state dict is not for that model.
+    """
+    if is_timm(architecture):
+        return as_timm_reads(architecture, state, outputs, shape)
+    return as_torchvision_reads(architecture, state, outputs) if architecture in torchvision_names() else None
+
+
+def head_names(model: nn.Module) -> tuple[str, ...]:
+    """The names of the layers that give the logits, as the model's `pretrained_cfg` says or else its last layer.
+
+    The last linear or convolutional layer counts. Raises ModelError if there is none.
+    """
+    said = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None) or {}
+    named = said.get("classifier") if isinstance(said, Mapping) else getattr(said, "classifier", None)
+    layers = {name for name, module in model.named_modules() if name}
+    names = tuple(name for name in ((named,) if isinstance(named, str) else named or ()) if name in layers)
+    if names:
+        return names
+    last = [name for name, module in model.named_modules() if isinstance(module, (nn.Linear, nn.Conv2d))]
+    if not last:
         raise ModelError("the model has no head", "it has no linear or convolutional layer", "name another model")
-    return layers[-1]
+    return (last[-1],)
+
+
+def is_head(name: str, heads: Sequence[str]) -> bool:
+    """Whether a layer, or a weight, is of one of these heads."""
+    return any(name == head or name.startswith(f"{head}.") for head in heads)
 
 
 def supports_channels_last(model: nn.Module, shape: Shape, device: torch.device) -> bool:
@@ -65,35 +106,6 @@ def supports_channels_last(model: nn.Module, shape: Shape, device: torch.device)
     except RuntimeError:
         return False
     return True
-
-
-def _torchvision(name: str, classes: int, shape: Shape) -> nn.Module:
-    import torchvision
-
-    known = architectures()
-    if name not in known:
-        raise ModelError(
-            f"there is no model {name!r}{nearest(name, known)}",
-            f"torchvision {torchvision.__version__} has {len(known) - 1} classifiers, and small_cnn is ours",
-            "-s model=resnet18",
-        )
-    options: dict[str, Any] = {"num_classes": classes}
-    if name in ("googlenet", "inception_v3"):
-        # no second heads, which return no single tensor; inputs as torchvision's weights for these two expect them
-        options |= {"aux_logits": False, "init_weights": False, "transform_input": True}
-    if name.startswith("vit_"):
-        if shape[1] != shape[2]:
-            raise _unfit(name, shape, ValueError("it takes squares alone"))
-        options["image_size"] = shape[1]
-    try:
-        model: nn.Module = torchvision.models.get_model(name, weights=None, **options)
-    except (ValueError, RuntimeError, AssertionError) as error:
-        raise _unfit(name, shape, error) from error
-    if shape[0] != COLOURS:
-        if getattr(model, "transform_input", False):
-            raise _unfit(name, shape, ValueError("it scales the three colours before its first layer"))
-        _take_grey(model)
-    return model
 
 
 def _try(model: nn.Module, architecture: Architecture, classes: int, shape: Shape) -> None:
@@ -128,20 +140,3 @@ def _unfit(name: str, shape: Shape, error: Exception) -> ModelError:
     size = shape[1] if shape[1] == shape[2] else shape[1:]
     fix = "-s image_size=224" if size != 224 else "-s channels=3" if grey else "-s model=resnet18"
     return ModelError(f"{name} cannot take {grey}images of {size_text(size)}", str(error) or type(error).__name__, fix)
-
-
-def _take_grey(model: nn.Module) -> None:
-    """Gives the model's first convolution one channel in place of three."""
-    for name, layer in model.named_modules():
-        if isinstance(layer, nn.Conv2d) and layer.in_channels == COLOURS:
-            grey = nn.Conv2d(
-                1,
-                layer.out_channels,
-                layer.kernel_size,  # type: ignore[arg-type]
-                layer.stride,  # type: ignore[arg-type]
-                layer.padding,  # type: ignore[arg-type]
-                layer.dilation,  # type: ignore[arg-type]
-                bias=layer.bias is not None,
-            )
-            model.set_submodule(name, grey)
-            return

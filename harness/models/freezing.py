@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from harness.errors import ModelError, nearest
-from harness.models.build import head_name
+from harness.models.build import head_names, is_head
 
 
 def freeze(model: nn.Module, until: bool | str) -> list[str]:
@@ -43,6 +43,11 @@ def freeze(model: nn.Module, until: bool | str) -> list[str]:
     return whole
 
 
+def is_frozen(module: nn.Module) -> bool:
+    """Whether `freeze` froze a module, and all within it, whole."""
+    return all(type(part) is _frozen_class(type(part).__base__) for part in module.modules())
+
+
 def count_parameters(model: nn.Module) -> tuple[int, int]:
     """(trainable, frozen) numbers of parameters."""
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -51,9 +56,9 @@ def count_parameters(model: nn.Module) -> tuple[int, int]:
 
 def blocks(model: nn.Module) -> list[str]:
     """The names that `freeze` is likely to be given: the layers and blocks of the first two levels, less the head."""
-    head = head_name(model)
+    heads = head_names(model)
     names = [name for name, _ in model.named_modules() if name and name.count(".") < 2]
-    names = [name for name in names if not f"{head}.".startswith(f"{name}.")]
+    names = [name for name in names if not any(is_head(head, [name]) for head in heads)]
     return [name for name in names if any(True for _ in model.get_submodule(name).parameters())]
 
 
@@ -61,7 +66,7 @@ def _modules_until(model: nn.Module, until: bool | str) -> list[str]:
     """The names, in order of definition, of all modules before the head, or up to the end of the block `until`."""
     names = _names(model)
     if until is True:
-        stop = names.index(head_name(model))
+        stop = min(names.index(head) for head in head_names(model))
     elif until in names and until:
         within = f"{until}."
         stop = max(i for i, name in enumerate(names) if name == until or name.startswith(within)) + 1

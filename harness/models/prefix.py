@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import hashlib
 import random
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -13,6 +17,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from harness.data.transforms import seeded
+from harness.models.freezing import is_frozen
+from harness.util.user_code import is_users
 
 # layers that do the same in training and in eval mode, and have nothing to train
 PLAIN = (
@@ -59,7 +65,18 @@ def cut(model: nn.Module, image: tuple[int, int, int], shape: tuple[int, ...] | 
     """
     if any(module._forward_hooks or module._forward_pre_hooks for module in model.modules()):
         raise CannotCutError("a hook may change what a layer gives")
-    graphs = [_follow(model.train()), _follow(model.eval())]
+    try:
+        return _cut(model, image, shape, fx.Tracer)
+    except CannotCutError as error:
+        with contextlib.suppress(CannotCutError):
+            return _cut(model, image, shape, _FrozenWhole)
+        raise error
+
+
+def _cut(model: nn.Module, image: tuple[int, int, int], shape: tuple[int, ...] | None, tracer: type[fx.Tracer]) -> Cut:
+    tracers = tracer(), tracer()
+    graphs = [_follow(model.train(), tracers[0]), _follow(model.eval(), tracers[1])]
+    _keep_constants(model, *(each.root for each in tracers))
     nodes = list(graphs[0].nodes)
     last = _last_cut(nodes, _moving(model, nodes))
     (prefix, in_training), (same, in_eval) = (_split(model, graph, last) for graph in graphs)
@@ -77,11 +94,22 @@ def digest(prefix: fx.GraphModule) -> str:
     sha256 = hashlib.sha256(prefix.code.encode())
     for name, module in prefix.named_modules():
         settings = {key: _setting(value) for key, value in sorted(vars(module).items()) if key != "training"}
-        sha256.update(f"{name}: {type(module).__qualname__}({module.extra_repr()}) {settings}\n".encode())
+        kind = type(module)
+        sha256.update(f"{name}: {kind.__qualname__}({module.extra_repr()}) {settings}{_version(kind)}\n".encode())
     for name, value in prefix.state_dict().items():
         sha256.update(f"{name}: {value.dtype} {tuple(value.shape)}\n".encode())
         sha256.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return sha256.hexdigest()
+
+
+def _version(kind: type) -> str:
+    """The version of the library that a module is from, except for torch's own modules."""
+    library = kind.__module__.partition(".")[0]
+    if library == "torch":
+        return ""
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        return f" {library} {metadata.version(library)}"
+    return ""
 
 
 def _setting(value: object) -> str:
@@ -121,23 +149,46 @@ def _module(model: nn.Module, graph: fx.Graph) -> fx.GraphModule:
     return made
 
 
-def _follow(model: nn.Module) -> fx.Graph:
-    """The steps of its forward pass. Raises CannotCutError where following it draws at random, or changes the model."""
-    before = {name: (value, value._version, value.clone()) for name, value in model.named_buffers()}
+def _follow(model: nn.Module, tracer: Any) -> fx.Graph:
+    """The steps of its forward pass. Raises CannotCutError if following it draws at random, or changes the model.
+
+    A copy is followed: some models keep what they compute, and would keep symbols in its place.
+    """
+    followed = copy.deepcopy(model)
+    before = [value._version for value in followed.buffers()]
     chance = _chance()
     try:
-        graph = fx.Tracer().trace(model)
+        graph: fx.Graph = tracer.trace(followed)
     except Exception as error:  # the tracer meets any code there is
         first = (str(error).splitlines() or [""])[0]
         raise CannotCutError(f"its forward pass cannot be followed: {type(error).__name__}: {first}"[:300]) from error
-    changed = [value for value, version, _ in before.values() if value._version != version]
-    if changed:
-        for value, _, was in before.values():
-            value.copy_(was)
+    if before != [value._version for value in followed.buffers()]:
         raise CannotCutError("its forward pass changes its own buffers")
     if _chance() != chance:
         raise CannotCutError("its forward pass draws at random, beyond what its layers do")
     return graph
+
+
+def _keep_constants(model: nn.Module, *followed: nn.Module) -> None:
+    """Gives the model the tensors that its forward pass makes of numbers. Raises CannotCutError if they vary."""
+    one, other = ({n: v for n, v in vars(root).items() if n.startswith("_tensor_constant")} for root in followed)
+    if one.keys() != other.keys() or not all(torch.equal(one[name], other[name]) for name in one):
+        raise CannotCutError("its forward pass makes other tensors in training than in validation")
+    for name, value in one.items():
+        setattr(model, name, value)
+
+
+class _FrozenWhole(fx.Tracer):
+    """Takes a frozen module of a library as one step: what it does inside need not be followed.
+
+    What a user's module does inside is a part of the features' key in the cache, so that is followed.
+    """
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        if super().is_leaf_module(m, module_qualified_name):
+            return True
+        file = getattr(sys.modules.get(type(m).__module__), "__file__", None)
+        return is_frozen(m) and file is not None and not is_users(file)
 
 
 def _chance() -> tuple[bytes, ...]:

@@ -13,12 +13,13 @@ import torch
 from torch import nn
 
 from harness.data.prepare import Preparation, preparation_from
-from harness.data.transforms import Transform
+from harness.data.transforms import IMAGENET_MEAN, IMAGENET_STD, Transform
 from harness.engine import checkpoint
 from harness.errors import ModelError, UsageError
 from harness.models.build import architectures, build
 from harness.models.schemas import Checkpoint
-from harness.models.weights import Weights, weights_from_file
+from harness.models.wanted import normalisation_of, wishes
+from harness.models.weights import WeightsFile, read_weights
 from harness.util.schema import schema_of, validate
 
 TRAINED_ON = "trained_on"  # in a checkpoint: (N,) int64, fingerprints of images
@@ -45,18 +46,33 @@ def load_model(
     classes: Sequence[str] | None = None,
     architecture: str | None = None,
     image_size: int | None = None,
+    weights_key: str | None = None,
     function: Callable[[str], Callable[[int], Any]] | None = None,
 ) -> SavedModel:
-    """The model in a checkpoint of ours, or in a bare state dict with what it does not say: `classes` and the rest.
+    """The model in a checkpoint of ours, or in weights of another program with what they do not say.
 
-    A bare one is taken to be of the model that its file's name holds, at 224 px. `function` finds the user's own
-    function that made a model, by the name under which it was recorded. Raises ModelError, or UsageError where
-    something must be said, or is said otherwise in the file.
+    Args:
+        path: The file.
+        classes: Of such weights: the names of the outputs, in order.
+        architecture: Of such weights: the model's name; by default the one that the file's name holds.
+        image_size: Of such weights: pixels; by default what the model's library says, else 224.
+        weights_key: Of such weights: which part of the file to take, if several fit the model.
+        function: Finds the user's own function that made a model, by the name under which it was recorded.
+
+    Raises:
+        ModelError: The file is missing, damaged, or does not hold the model.
+        UsageError: Something must be said, or is said otherwise in the file.
     """
     content = checkpoint.load(path)
-    weights = weights_from_file(path, content)
+    weights = read_weights(path, content)
     if content.get("format") != checkpoint.FORMAT:
-        return _bare(path, weights, classes, architecture, image_size)
+        if classes is None:
+            raise UsageError(
+                f"{path} does not say its classes",
+                "it holds weights alone; its outputs have an order, but no names",
+                "--classes sea,forest  (in the order that it was trained with)",
+            )
+        return _of_weights(weights, classes, architecture or _in_name(path), image_size, weights_key)
     try:
         header = validate(
             schema_of(Checkpoint), {name: value for name, value in content.items() if name not in ("model", TRAINED_ON)}
@@ -69,6 +85,8 @@ def load_model(
     _agree(path, "image size", header["transform"]["image_size"], image_size)
     preparation = preparation_from(header["transform"])
     named, known = header["architecture"], tuple(header["classes"])
+    assert weights.mean is not None  # `read_weights` requires both in a file of ours
+    assert weights.std is not None
     transform = Transform(preparation, weights.mean, weights.std)
     if ":" in named and function is None:
         raise ModelError(
@@ -78,7 +96,7 @@ def load_model(
         )
     make = function(named) if ":" in named and function is not None else named
     model = build(make, len(known), transform.shape)
-    _load_all(weights, model, named, known)
+    _load_all(weights, model, named, known, transform.shape)
     return SavedModel(
         model.eval(),
         named,
@@ -101,37 +119,43 @@ def _trained_on(path: Path, content: Mapping[str, Any]) -> frozenset[int] | None
     return frozenset(fingerprints.tolist())
 
 
-def _bare(
-    path: Path, weights: Weights, classes: Sequence[str] | None, architecture: str | None, image_size: int | None
+def _of_weights(
+    weights: WeightsFile, classes: Sequence[str], named: str | None, image_size: int | None, key: str | None
 ) -> SavedModel:
-    """A state dict of another program, whose file's name may say what it is."""
-    if classes is None:
-        raise UsageError(
-            f"{path} does not say its classes",
-            "it is a bare state dict; its outputs have an order, but no names",
-            "--classes sea,forest  (in the order that it was trained with)",
-        )
-    named = architecture or _in_name(path)
+    """The model in weights of another program."""
+    path = weights.path
     if named is None:
         raise UsageError(
-            f"{path} does not say which model it is", "it is a bare state dict, and its name holds none", "--model NAME"
+            f"{path} does not say which model it is", "it holds weights alone, and its name holds none", "--model NAME"
         )
-    transform = Transform(Preparation(image_size or 224), weights.mean, weights.std)
-    model = build(named, len(classes), transform.shape)
-    _load_all(weights, model, named, classes)
+    wanted = wishes(named)
+    if image_size is not None:
+        wanted["image_size"] = image_size
+    preparation = Preparation(**wanted)
+    model = build(named, len(classes), preparation.shape)
+    _load_all(weights, model, named, classes, preparation.shape, key)
+    mean, std = normalisation_of(model) or (IMAGENET_MEAN, IMAGENET_STD)
     freeze = LEGACY_NAME.search(path.name)
     experiment = {"freeze": freeze[1] == "True"} if freeze else {}
-    return SavedModel(model.eval(), named, tuple(classes), transform, experiment, None, None)
+    return SavedModel(model.eval(), named, tuple(classes), Transform(preparation, mean, std), experiment, None, None)
 
 
-def _load_all(weights: Weights, model: nn.Module, named: str, classes: Sequence[str]) -> None:
-    note = weights.load_into(model, named, classes)
-    if not note.endswith("head included"):
+def _load_all(
+    file: WeightsFile,
+    model: nn.Module,
+    named: str,
+    classes: Sequence[str],
+    shape: tuple[int, int, int],
+    key: str | None = None,
+) -> None:
+    weights = file.fit(model, named, classes, shape, key)
+    if not weights.head:
         raise ModelError(
-            f"{weights.source} is no model for these {len(classes)} classes",
-            f"{note}; a random head would give random answers",
+            f"{file.path} is no model for these {len(classes)} classes",
+            f"{weights.note}; a random head would give random answers",
             f"--classes with as many names as it has outputs (now {', '.join(classes)})",
         )
+    weights.load_into(model, named)
 
 
 def _agree(path: Path, what: str, recorded: Any, given: Any) -> None:

@@ -24,6 +24,7 @@ class Transform(TypedDict):
     mean: Channels
     std: Annotated[list[Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]], Field(min_length=1, max_length=3)]
     resize: NotRequired[Literal["squash", "crop", "pad"]]
+    center_crop: NotRequired[Annotated[float, Field(ge=0.1, le=1, allow_inf_nan=False)]]
     interpolation: NotRequired[Literal["nearest", "bilinear", "bicubic", "lanczos"]]
     antialias: NotRequired[bool]
     channels: NotRequired[Literal[1, 3]]

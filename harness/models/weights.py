@@ -1,8 +1,9 @@
-"""Pretrained weights: from torchvision, or from a file; what does not fit is dropped only where that is harmless."""
+"""The weights that a model starts from: a library's own, or a file's, fitted to the model before its first fold."""
 
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,112 +12,202 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.data.transforms import IMAGENET_MEAN, IMAGENET_STD
 from harness.engine import checkpoint
-from harness.errors import ModelError, RemoteError
-from harness.models.build import head_name
+from harness.errors import ModelError
+from harness.models.build import is_head
+from harness.models.fitting import Fit, Fitting
+from harness.models.readings import Contents, Reading, contents_of
+from harness.models.torchvision_models import Shape
 
 StateDict = Mapping[str, Tensor]
+AVERAGED = ("ema", "averag", "swa", "shadow", "teacher", "momentum", "target", "encoder_k")  # in a key
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A state dict, and what there is to know of it."""
+    """Weights in the names of the model that they were fitted to.
 
-    source: str  # "imagenet", or the file
-    state: StateDict
-    classes: list[str] | None  # that its head was trained for, where it says; None: unknown
-    keep_head: bool = True  # where it fits
-    mean: tuple[float, ...] = IMAGENET_MEAN  # per channel, that the inputs were normalised by
-    std: tuple[float, ...] = IMAGENET_STD
-    data_digest: str | None = None  # of the images that it was trained on, where it says
+    Attributes:
+        state: Of all that is loaded; without the head if the model keeps its own.
+        note: What was done, one sentence.
+        head: Whether the head is in `state`.
+        mean: Per channel, that the inputs were normalised by; None if nothing tells.
+        std: Per channel.
+        data_digest: Of the images that they were trained on; None if nothing tells.
+    """
 
-    def load_into(self, model: nn.Module, architecture: str, classes: Sequence[str]) -> str:
-        """Loads into `model`, whose head is for `classes`, and says in one sentence what was done.
+    state: OrderedDict[str, Tensor]
+    note: str
+    head: bool
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    data_digest: str | None = None
 
-        A head that does not fit is dropped: the model keeps its own, random one. Everything else must fit exactly, else
-        ModelError is raised.
-        """
-        head = head_name(model)
-        own = model.state_dict()
-        state = {
-            name: value for name, value in _strip(self.state, own).items() if name in own or not name.startswith("aux")
-        }
-        _resize_positions(state, own, model)
-        _sum_colours(state, own)
-        (body, theirs), (own_body, ours) = (_part(part, head) for part in (state, own))
-        _require_fit(body, own_body, self.source, architecture)
-        shapes = [{name: value.shape for name, value in part.items()} for part in (theirs, ours)]
-        fits = self.keep_head and self.classes in (None, list(classes)) and shapes[0] == shapes[1]
+    def load_into(self, model: nn.Module, architecture: str) -> None:
+        """Loads them into a model like the one that they were fitted to. Raises ModelError for another one."""
         try:
-            model.load_state_dict(state if fits else body, strict=False)
-        except (RuntimeError, NotImplementedError) as error:  # sparse or quantised tensors
+            model.load_state_dict(self.state, strict=False)
+        except (RuntimeError, ValueError, NotImplementedError) as error:
+            first = (str(error).splitlines() or [""])[-1].strip()
             raise ModelError(
-                f"the weights in {self.source} do not fit {architecture}", str(error), "save them as plain tensors"
+                f"the weights do not fit {architecture}", first, "let the function return the same layers each time"
             ) from error
-        if fits:
-            return f"from {self.source}, head included"
-        return f"from {self.source}; {_head_misfit(theirs, len(classes))}, so {head} starts from random weights"
 
 
-def imagenet_weights(architecture: str) -> Weights:
-    """torchvision's default weights, downloaded once. Raises ModelError for none, RemoteError for no network."""
-    entry = _entry(architecture)
-    preset = entry.transforms()
-    try:
-        state: StateDict = entry.get_state_dict(progress=True, check_hash=True)
-    except OSError as error:  # urllib's URLError is one
-        raise RemoteError(
-            f"the ImageNet weights of {architecture} cannot be downloaded",
-            f"{getattr(error, 'reason', error)}; looked in {torch.hub.get_dir()}/checkpoints first",
-            "-s weights=FILE for a file that you have, or -s weights=none to train from scratch",
-        ) from error
-    return Weights("imagenet", state, None, keep_head=False, mean=_channels(preset.mean), std=_channels(preset.std))
+@dataclass(frozen=True)
+class WeightsFile:
+    """What a file says about weights.
+
+    Attributes:
+        path: The file.
+        contents: Its tensors and objects.
+        classes: That its head was trained for, in order; None if it does not say.
+        mean: Per channel; None if it does not say.
+        std: Per channel.
+        data_digest: Of the images that it was trained on; None if it does not say.
+    """
+
+    path: Path
+    contents: Contents
+    classes: list[str] | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    data_digest: str | None = None
+
+    def fit(
+        self, model: nn.Module, architecture: str, classes: Sequence[str], shape: Shape, key: str | None = None
+    ) -> Weights:
+        """Finds the part of the file that holds all of the model's weights except for its head.
+
+        The model itself says what a part gives it: each is loaded into a copy, by the model's own hooks; if none fits,
+        by the library that the model is from. A head for other classes is left out.
+
+        Args:
+            model: Is not changed.
+            architecture: Its name.
+            classes: Names of the classes, one logit each.
+            shape: (C, H, W) of the model's images.
+            key: Which part of the file to take, if several fit; None takes the first that is no average.
+
+        Raises ModelError if no part fits, or if the weights are not finite.
+        """
+        fitting = Fitting(model, architecture, shape)
+        readings = [*self.contents.readings(fitting.least)]
+        fits = [fit for fit in map(fitting.direct, readings) if fit is not None]
+        fits = fits or [fit for fit in map(fitting.by_library, readings) if fit is not None]
+        fits = sorted(fits, key=lambda fit: (not fit.head, _is_averaged(fit.reading.key)))
+        chosen = [fit for fit in fits if key is None or fit.reading.key == key or fit.reading.key.startswith(f"{key}.")]
+        if not chosen:
+            raise self._misfit(fitting, readings, [fit.reading.key for fit in fits], key)
+        fit = chosen[0]
+        _require_sound(self.path, fit.state)
+        keeps_head = fit.head and self.classes in (None, list(classes))
+        state = fit.state if keeps_head else fit.without_head(fitting.heads)
+        note = self._note(fit, fitting.heads, len(classes), keeps_head, [other.reading.key for other in fits])
+        return Weights(state, note, keeps_head, self.mean, self.std, self.data_digest)
+
+    def _note(self, fit: Fit, heads: Sequence[str], classes: int, keeps_head: bool, keys: Sequence[str]) -> str:
+        """What was taken, what was left aside, and how to choose otherwise."""
+        part = f" ({fit.reading.key})" if fit.reading.key else ""
+        parts = [f"from {self.path}{part}" + (", head included" if keeps_head else "")]
+        if not keeps_head:
+            theirs = {name: value for name, value in fit.reading.state.items() if is_head(name, heads)}
+            parts.append(f"{_head_misfit(theirs, classes)}, so {' and '.join(heads)} starts from random weights")
+        aside = self.contents.left_aside({fit.reading.names[name] for name in fit.used})
+        if aside:
+            parts.append(f"left aside: {', '.join(aside[:5])}{', ...' if len(aside) > 5 else ''}")
+        others = [key for key in dict.fromkeys(keys) if key != fit.reading.key]
+        if others:
+            parts.append(f"{', '.join(others)} would fit as well (-s weights_key={others[0]})")
+        return "; ".join(parts)
+
+    def _misfit(
+        self, fitting: Fitting, readings: Sequence[Reading], fits: Sequence[str], key: str | None
+    ) -> ModelError:
+        if key is not None and fits:
+            return ModelError(
+                f"{self.path} has no weights for {fitting.architecture} under {key!r}",
+                f"what fits is {', '.join(fit or 'the whole file' for fit in fits)}",
+                f"-s weights_key={fits[0] or 'none'}",
+            )
+        objects = self.contents.objects
+        if objects and not readings:
+            place, kind = next(iter(objects.items()))
+            return ModelError(
+                f"{self.path} holds no weights for {fitting.architecture}",
+                f"its {place!r} is a {kind}, a Python object: making it would run code",
+                checkpoint.converting(self.path, place),
+            )
+        return ModelError(
+            f"the weights in {self.path} do not fit {fitting.architecture}",
+            fitting.difference(readings or [*self.contents.readings(1)][:1]),
+            "-s model=NAME of the model that they are for, or -s weights=imagenet",
+        )
 
 
-def weights_from_file(path: Path, content: dict[str, Any] | None = None) -> Weights:
-    """A state dict, bare or in a dictionary of more, or a checkpoint of ours. Raises ModelError where it is none.
+def library_weights(published: Any, model: nn.Module, architecture: str, shape: Shape) -> Weights:
+    """A library's own weights, a `Published`, fitted to a model; its head is for other classes, and is left out.
 
-    `content` is what `checkpoint.load` has found in it, where that was called before.
+    Raises ModelError if they do not fit.
+    """
+    fitting = Fitting(model, architecture, shape)
+    names = {name: name for name in published.state}
+    reading = Reading("", dict(published.state), getattr(published.state, "_metadata", {}), names)
+    fit = fitting.direct(reading) or fitting.by_library(reading)
+    if fit is None:
+        raise ModelError(
+            f"the weights in {published.source} do not fit {architecture}",
+            fitting.difference([reading]),
+            "-s weights=FILE, or -s weights=none to train from scratch",
+        )
+    theirs = {name: value for name, value in published.state.items() if is_head(name, fitting.heads)}
+    outputs = len(next(iter(theirs.values()), ()))
+    note = f"from {published.source}; its head has {outputs} outputs"
+    if published.source != "imagenet":
+        note = f"from {published.source}"
+    note += f", so {' and '.join(fitting.heads)} starts from random weights"
+    return Weights(fit.without_head(fitting.heads), note, False, published.mean, published.std)
+
+
+def read_weights(path: Path, content: dict[str, Any] | None = None) -> WeightsFile:
+    """The weights in a file: a state dict, bare or in a dictionary of more, or a checkpoint of ours.
+
+    Raises ModelError if the file holds none.
+
+    Args:
+        path: The file.
+        content: What `checkpoint.load` has found in it, if that was called before.
     """
     content = checkpoint.load(path) if content is None else content
     known: dict[str, Any] = {}
     if content.get("format") == checkpoint.FORMAT:
-        known = _normalisation(path, content) | {"data_digest": content.get("data_digest")}
-    classes = content.get("classes") if known else None
-    for key in ("model", "state_dict", "model_state_dict"):
-        if isinstance(content.get(key), dict):
-            content = content[key]
-            break
-    state = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
-    if not state:
+        known = _normalisation(path, content)
+        known |= {"classes": content.get("classes"), "data_digest": content.get("data_digest")}
+        content = content["model"] if isinstance(content.get("model"), dict) else {}
+    contents = contents_of(content)
+    if not contents.tensors:
+        place, kind = next(iter(contents.objects.items()), ("", ""))
+        has = f"{place!r} is a {kind}, a Python object: making it would run code" if place else _keys(content)
         raise ModelError(
             f"{path} holds no weights",
-            f"it has {', '.join(map(str, list(content)[:5])) or 'nothing'}, and no tensor among them",
-            "save a state dict: torch.save(model.state_dict(), file)",
+            f"{has}, and there is no tensor" if place else has,
+            checkpoint.converting(path, place) if place else "save a state dict: torch.save(model.state_dict(), file)",
         )
-    _require_sound(path, state)
-    return Weights(str(path), state, classes, **known)
+    return WeightsFile(path, contents, **known)
 
 
-def _entry(architecture: str) -> Any:
-    """torchvision's own record of the default weights of a model."""
-    import torchvision
-
-    try:
-        return torchvision.models.get_model_weights(architecture).DEFAULT
-    except (ValueError, AttributeError) as error:
-        raise ModelError(
-            f"{architecture} has no ImageNet weights",
-            "torchvision offers none for it",
-            "-s weights=none, or -s weights=FILE",
-        ) from error
+def _is_averaged(key: str) -> bool:
+    return any(word in key.lower() for word in AVERAGED)
 
 
-def _normalisation(path: Path, content: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
+def _keys(content: Mapping[str, Any]) -> str:
+    return f"it has {', '.join(map(str, list(content)[:5])) or 'nothing'}, and no tensor among them"
+
+
+def _normalisation(path: Path, content: Mapping[str, Any]) -> dict[str, Any]:
     """The mean and deviation in a checkpoint of ours. Raises ModelError where they are not there."""
     try:
-        mean, std = (_channels(content["transform"][name]) for name in ("mean", "std"))
+        mean, std = (tuple(map(float, content["transform"][name])) for name in ("mean", "std"))
         if len(mean) not in (1, 3) or len(std) != len(mean) or not all(map(math.isfinite, mean)) or min(std) <= 0:
             raise ValueError("an image has one or three channels, each with a mean and a deviation above 0")
     except (KeyError, TypeError, ValueError, OverflowError) as error:
@@ -129,30 +220,12 @@ def _normalisation(path: Path, content: Mapping[str, Any]) -> dict[str, tuple[fl
 def _require_sound(path: Path, state: StateDict) -> None:
     """Raises ModelError where a weight is not a finite number: what starts from it can learn nothing."""
     for name, value in state.items():
-        if value.layout != torch.strided:
+        if not isinstance(value, Tensor) or value.layout != torch.strided:
             continue
-        try:
-            stored = value.untyped_storage().nbytes()
-            if value.is_meta or value.numel() * value.element_size() > stored:
-                raise RuntimeError("it has more numbers than the file")
-            finite = not value.is_floating_point() or bool(torch.isfinite(value).all())
-        except (RuntimeError, NotImplementedError) as error:  # a dtype that this torch cannot calculate with, say
-            why = f"{name} is no plain tensor: {str(error).splitlines()[0]}"
-            raise ModelError(f"the weights in {path} cannot be used", why, "save them as plain tensors") from error
-        if not finite:
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise ModelError(
                 f"the weights in {path} are not all finite", f"{name} holds nan or inf", "name a file of sound weights"
             )
-
-
-def _channels(values: Sequence[float]) -> tuple[float, ...]:
-    return tuple(float(value) for value in values)
-
-
-def _part(state: StateDict, head: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """(body, head) of a state dict."""
-    in_head = {name: value for name, value in state.items() if name.startswith(f"{head}.")}
-    return {name: value for name, value in state.items() if name not in in_head}, in_head
 
 
 def _head_misfit(theirs: StateDict, classes: int) -> str:
@@ -162,58 +235,3 @@ def _head_misfit(theirs: StateDict, classes: int) -> str:
     if len(outputs) == 1 and outputs != {classes}:
         return f"its head has {outputs.pop()} outputs"
     return "its head is for other classes" if outputs == {classes} else "its head is of another form"
-
-
-def _strip(state: StateDict, own: StateDict) -> dict[str, Tensor]:
-    """Without a first part that all names share and the model does not know, as DataParallel's `module.`."""
-    stripped = dict(state)
-    while True:
-        first = {name.split(".", 1)[0] for name in stripped}
-        if len(first) != 1 or any(name.startswith(f"{next(iter(first))}.") for name in own):
-            return stripped
-        if not all("." in name for name in stripped):
-            return stripped
-        stripped = {name.split(".", 1)[1]: value for name, value in stripped.items()}
-
-
-def _resize_positions(state: dict[str, Tensor], own: StateDict, model: nn.Module) -> None:
-    """A vision transformer's position embedding, interpolated to this model's image size, as torchvision does."""
-    name = "encoder.pos_embedding"
-    if name not in state or name not in own or state[name].shape == own[name].shape:
-        return
-    from torchvision.models.vision_transformer import interpolate_embeddings
-
-    try:
-        resized = interpolate_embeddings(model.image_size, model.patch_size, dict(state))
-    except ValueError:
-        return  # of another architecture: the comparison that follows says so
-    state.update(resized)
-
-
-def _sum_colours(state: dict[str, Tensor], own: StateDict) -> None:
-    """The first convolution of a model for colour, for grey images: the sum over the three channels gives the same."""
-    for name, value in state.items():
-        shape = own[name].shape if name in own else ()
-        if value.ndim == 4 and len(shape) == 4 and shape[1] == 1 and value.shape == (shape[0], 3, *shape[2:]):
-            state[name] = value.sum(1, keepdim=True)
-            return
-
-
-def _require_fit(body: StateDict, own: StateDict, source: str, architecture: str) -> None:
-    wrong = [name for name in own if name not in body or body[name].shape != own[name].shape]
-    # a counter that old files lack; it changes no output
-    wrong = [name for name in wrong if not name.endswith("num_batches_tracked")]
-    extra = [name for name in body if name not in own]
-    if not wrong and not extra:
-        return
-    raise ModelError(
-        f"the weights in {source} do not fit {architecture}",
-        f"the model has {_first(own, wrong)}; the file has {_first(body, wrong, extra)}",
-        "-s model=NAME of the model that they are for, or -s weights=imagenet",
-    )
-
-
-def _first(state: StateDict, wrong: Sequence[str], extra: Sequence[str] = ()) -> str:
-    """The first names on one side of a misfit, with shapes."""
-    names = [name for name in (*wrong, *extra) if name in state][:3]
-    return ", ".join(f"{name} {tuple(state[name].shape)}" for name in names) or "nothing of that kind"

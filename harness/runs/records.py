@@ -66,7 +66,7 @@ class Origin:
     since: Text | None = None
     command: list[Text] = field(default_factory=list)
     fast_dev_run: Flag = False
-    origins: dict[Text, Word | Literal["experiment file", "command line", "found in data"]] = field(
+    origins: dict[Text, Word | Literal["experiment file", "command line", "found in data", "found in model"]] = field(
         default_factory=dict
     )
     git: GitRecord | None = None

@@ -113,7 +113,7 @@ def train(
     """
     started = time.perf_counter()
     experiment, split = plan.experiment, plan.splits[fold]
-    model, _ = new_model(experiment, plan.model.weights, plan.images.classes, fold)
+    model = new_model(experiment, plan.model.weights, plan.images.classes, fold)
     arithmetic: Any = {
         "precision": plan.precision,
         "device": plan.device,

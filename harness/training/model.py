@@ -14,57 +14,60 @@ from harness.config.experiment import Experiment
 from harness.config.fields import json_value
 from harness.data.prepare import preparation_of
 from harness.errors import ModelError
-from harness.models.build import build
+from harness.models.build import build, published_weights
 from harness.models.freezing import freeze
 from harness.models.prefix import CannotCutError, Cut, cut
-from harness.models.weights import Weights, imagenet_weights, weights_from_file
+from harness.models.weights import Weights, library_weights, read_weights
 from harness.training.plan import Plan
 
 
-def start_weights(experiment: Experiment) -> Weights | None:
-    """The weights that training starts from; None for a model that starts from scratch.
+def start_weights(experiment: Experiment, model: nn.Module, classes: Sequence[str]) -> Weights | None:
+    """The weights that training starts from, fitted to `model`; None for a model that starts from scratch.
 
     A function makes its own model: for it, the default "imagenet" means nothing.
 
     Raises:
-        ModelError: The file is missing, damaged, or holds no weights.
-        RemoteError: ImageNet weights cannot be downloaded.
+        ModelError: The file is missing, damaged, or holds no weights for the model.
+        RemoteError: A library's weights cannot be downloaded.
     """
     if experiment.weights is None or (callable(experiment.model) and experiment.weights == "imagenet"):
         return None
+    architecture, shape = json_value(experiment.model), preparation_of(experiment).shape
     if experiment.weights == "imagenet":
-        return imagenet_weights(json_value(experiment.model))
-    return weights_from_file(Path(experiment.weights))
+        published = published_weights(architecture, len(classes), shape)
+        return library_weights(published, model, architecture, shape)
+    return read_weights(Path(experiment.weights)).fit(model, architecture, classes, shape, experiment.weights_key)
 
 
-def new_model(
-    experiment: Experiment, weights: Weights | None, classes: Sequence[str], fold: int, check: bool = False
-) -> tuple[nn.Module, str]:
-    """Builds the model of one fold, loads `weights` into it and freezes its prefix.
+def untrained_model(experiment: Experiment, classes: Sequence[str], fold: int, check: bool = False) -> nn.Module:
+    """Builds the model of one fold, before its weights are loaded.
 
     Global random generators are seeded first: what is random in the model, and in all that follows, is a function of
     (seed, fold).
 
     Args:
-        experiment: What to build, what to freeze of it, and the seed.
-        weights: The weights to load, as `start_weights` gives them.
+        experiment: What to build, and the seed.
         classes: Names of the classes, one logit each.
         fold: 1-based.
         check: Whether to send blank images through the model first.
 
-    Returns:
-        The model, and one sentence about its weights.
-
-    Raises:
-        ModelError: The model, its weights, or what to freeze of it is not possible.
+    Raises ModelError or UserCodeError if the model is not possible.
     """
     _seed_everything(experiment.seed, fold)
-    model = build(experiment.model, len(classes), preparation_of(experiment).shape, check)
-    note = "from scratch" if isinstance(experiment.model, str) else "as the experiment's own function makes them"
+    return build(experiment.model, len(classes), preparation_of(experiment).shape, check)
+
+
+def prepared(experiment: Experiment, model: nn.Module, weights: Weights | None) -> nn.Module:
+    """The model with its weights loaded and its prefix frozen. Raises ModelError if that is not possible."""
     if weights is not None:
-        note = weights.load_into(model, json_value(experiment.model), classes)
+        weights.load_into(model, json_value(experiment.model))
     freeze(model, experiment.freeze)
-    return model, note
+    return model
+
+
+def new_model(experiment: Experiment, weights: Weights | None, classes: Sequence[str], fold: int) -> nn.Module:
+    """The model of one fold as it is trained: `untrained_model`, then `prepared`."""
+    return prepared(experiment, untrained_model(experiment, classes, fold), weights)
 
 
 def cut_again(plan: Plan, model: nn.Module) -> Cut:

@@ -37,12 +37,32 @@ class Workers:
 
 
 @dataclass(frozen=True)
+class Inputs:
+    """By what a model's inputs are normalised.
+
+    Attributes:
+        mean: Per channel, of values from 0 to 1.
+        std: Per channel.
+        source: Who says so, for people; empty for ImageNet's with a model of torchvision's or ours.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    source: str
+
+    def __str__(self) -> str:
+        mean, std = (_numbers(values) for values in (self.mean, self.std))
+        return f"normalised by mean {mean} and deviation {std} ({self.source})"
+
+
+@dataclass(frozen=True)
 class ModelPlan:
     """What was decided about the model, the same for each fold.
 
     Attributes:
         weights: To start from, read once; None from scratch.
         weights_note: What was done about them, one sentence.
+        inputs: By what the inputs are normalised, and who says so.
         transform: From a decoded image to the model's input.
         channels_last: Whether images and model are in that memory order.
         trainable: Number of parameters.
@@ -53,6 +73,7 @@ class ModelPlan:
 
     weights: Weights | None
     weights_note: str
+    inputs: Inputs
     transform: Transform
     channels_last: bool
     trainable: int
@@ -146,6 +167,7 @@ class Plan:
             f"  model      {_named(experiment.model)} at {self._size}; {frozen} frozen{once}: "
             f"{self.model.trainable:,} parameters to train, {self.model.frozen:,} frozen",
             f"  weights    {self.model.weights_note}",
+            *self._inputs,
             f"  training   {_named(experiment.optimizer)}, lr {experiment.lr:g}, "
             f"weight decay {experiment.weight_decay:g}, batches of {experiment.batch_size}, "
             f"scheduler {_named(experiment.scheduler)}, augmentation {_named(experiment.augment)}, "
@@ -161,6 +183,15 @@ class Plan:
         grey = ", grey" if experiment.channels == 1 else ""
         resized = "" if experiment.resize == "squash" else f", {experiment.resize}"
         return f"{size_text(experiment.image_size)}{grey}{resized}"
+
+    @property
+    def _inputs(self) -> list[str]:
+        """How images become inputs, if not as usual."""
+        model, cropped = self.model, self.experiment.center_crop
+        parts = [str(model.inputs)] if model.inputs.source else []
+        if cropped < 1:
+            parts.append(f"resized to 1/{cropped:g} and cut to the middle")
+        return [f"  inputs     {'; '.join(parts)}"] if parts else []
 
     @property
     def _held_out(self) -> str:
@@ -193,6 +224,15 @@ def _spread(indices: Sequence[int], most: int) -> tuple[int, ...]:
     """At most `most` of the indices, evenly spaced."""
     count = min(most, len(indices))
     return tuple(indices[i * len(indices) // count] for i in range(count))
+
+
+def _numbers(values: Sequence[float]) -> str:
+    """For people: one number if all are the same."""
+    return (
+        ", ".join(f"{value:g}" for value in dict.fromkeys(values))
+        if len({*values}) == 1
+        else ", ".join(f"{value:g}" for value in values)
+    )
 
 
 def _named(value: Any) -> str:

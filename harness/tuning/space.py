@@ -21,7 +21,17 @@ FIXED = (  # a trial may not change them
 DRAWS = 64  # before the first trial, to find what a space does wrong
 STRUCTURE = (
     *("model", "weights", "freeze", "augment", "views", "optimizer", "scheduler", "loss", "image_size", "cache"),
-    *("resize", "interpolation", "antialias", "channels", "background", "value_range"),
+    *(
+        "normalise",
+        "weights_key",
+        "resize",
+        "center_crop",
+        "interpolation",
+        "antialias",
+        "channels",
+        "background",
+        "value_range",
+    ),
     *("precision", "compile", "workers"),
 )
 

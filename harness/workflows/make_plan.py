@@ -27,7 +27,8 @@ from harness.models.freezing import count_parameters
 from harness.models.prefix import CannotCutError, cut
 from harness.runs.provenance import dvc_state
 from harness.training.features import require_room, why_live
-from harness.training.model import new_model, start_weights
+from harness.training.inputs import choose_inputs, scratch_note, with_wanted
+from harness.training.model import prepared, start_weights, untrained_model
 from harness.training.plan import ModelPlan, Plan, Workers, choose_workers
 from harness.training.plan_notes import copy_notes, data_notes, depth_notes, setting_notes
 from harness.training.rehearsal import rehearse
@@ -36,6 +37,7 @@ from harness.workflows.find_leaks import find_leaks
 from harness.workflows.plan_data import DataPlan, plan_data
 
 MONITORS = ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy")  # what every run computes
+FITTED = ("model", "weights", "weights_key", "image_size", "channels")  # what weights are fitted to
 LEAK = "the weights were trained on these very images, so the accuracy will be too good: start from others to judge"
 
 
@@ -59,7 +61,7 @@ def make_plan(
     require_metric(experiment.monitor, MONITORS)
     chosen = choose_device(device)
     precision = choose_precision(experiment.precision, chosen)
-    data = plan_data(experiment)
+    data = plan_data(with_wanted(experiment))
     experiment, images = data.experiment, data.images
     splits = _splits(data, fold)
     cache = open_cache(print_line)
@@ -120,6 +122,7 @@ def vary(plan: Plan, experiment: Experiment) -> Plan:
     Its `data`, `folds` and `seed` must be those of `plan.experiment`. Raises HarnessError.
     """
     precision = choose_precision(experiment.precision, plan.device)
+    experiment = with_wanted(experiment)
     if experiment.value_range is None and plan.experiment.value_range is not None:
         experiment = experiment.found({"value_range": plan.experiment.value_range})
     model, model_notes = _plan_model(experiment, plan.images, plan.splits, (plan.device, precision), plan.cache, plan)
@@ -154,14 +157,14 @@ def _plan_model(
     """
     _require_sendable(experiment)
     (fold, split), (device, precision) = next(iter(splits.items())), arithmetic
+    model = untrained_model(experiment, images.classes, fold, check=True)
     reuses = base is not None and _same_weights(base.experiment, experiment)
-    weights = base.model.weights if base is not None and reuses else start_weights(experiment)
-    model, note = new_model(experiment, weights, images.classes, fold, check=True)
+    weights = base.model.weights if base is not None and reuses else start_weights(experiment, model, images.classes)
+    inputs = choose_inputs(experiment, weights, model)
+    model = prepared(experiment, model, weights)
     preparation = preparation_of(experiment)
     channels_last = supports_channels_last(model, preparation.shape, device)
-    transform = Transform(preparation)
-    if weights is not None:
-        transform = Transform(preparation, weights.mean, weights.std)
+    transform = Transform(preparation, inputs.mean, inputs.std)
     warnings = rehearse(
         experiment,
         model,
@@ -172,7 +175,9 @@ def _plan_model(
     )
     trainable, frozen = count_parameters(model)
     features, why_live = _prefix(experiment, model.cpu(), len(images), cache)
-    return ModelPlan(weights, note, transform, channels_last, trainable, frozen, features, why_live), warnings
+    note = weights.note if weights is not None else scratch_note(experiment)
+    plan = ModelPlan(weights, note, inputs, transform, channels_last, trainable, frozen, features, why_live)
+    return plan, warnings
 
 
 def _with_range(experiment: Experiment, model: ModelPlan, check: Check) -> tuple[Experiment, ModelPlan]:
@@ -186,7 +191,7 @@ def _with_range(experiment: Experiment, model: ModelPlan, check: Check) -> tuple
 
 
 def _same_weights(one: Experiment, other: Experiment) -> bool:
-    return (one.model, one.weights) == (other.model, other.weights)
+    return all(getattr(one, name) == getattr(other, name) for name in FITTED)
 
 
 def _prefix(experiment: Experiment, model: nn.Module, images: int, cache: Cache) -> tuple[tuple[int, ...] | None, str]:

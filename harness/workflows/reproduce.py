@@ -8,7 +8,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from harness.config.experiment import FOUND, Experiment
+from harness.config.experiment import FOUND, WANTED, Experiment
 from harness.config.fields import FUNCTION_NAME
 from harness.errors import DataError, GateError, UsageError
 from harness.evaluation.predictions import compare as pair
@@ -165,7 +165,9 @@ def _experiment(folder: RunFolder, trusted: bool) -> Experiment:
         return Experiment(**{**values, "name": folder.record.name})
     experiment = load_copy(copy, trusted)
     typed = {
-        name: values[name] for name, origin in origins.items() if origin in ("command line", FOUND) and name in values
+        name: values[name]
+        for name, origin in origins.items()
+        if origin in ("command line", FOUND, WANTED) and name in values
     }
     if "class_folder" not in folder.record.experiment:
         typed["class_folder"] = values["class_folder"]

@@ -124,6 +124,12 @@ def saved(content: object) -> Arrange:
     return with_weights(lambda path: torch.save(content, path))
 
 
+def not_finite() -> dict[str, torch.Tensor]:
+    state = build("small_cnn", 2, (3, 32, 32)).state_dict()
+    state["blocks.block2.1.weight"][3] = torch.nan
+    return state
+
+
 def file_in_sea(change: Callable[[Path], object]) -> Arrange:
     return with_data(lambda data: change(data / "sea/x.png"))
 
@@ -177,11 +183,11 @@ CASES = [
     Case(
         "a pickle with code in it",
         2,
-        "it holds Python objects",
+        "may hold Python objects",
         with_bytes(pickle.dumps(Evil())),
     ),
     Case("code in a torch file", 2, "it holds Python objects", saved({"a": Evil()})),
-    Case("weights that are not finite", 2, "are not all finite", saved({"w": torch.tensor([1.0, torch.nan])})),
+    Case("weights that are not finite", 2, "are not all finite", saved(not_finite())),
     Case("half a checkpoint", 2, "is no whole checkpoint", saved({"format": "harness-checkpoint-1", "transform": {}})),
     Case("keys that are no names", 2, "do not fit small_cnn", saved({1: torch.zeros(2), (2, 3): torch.zeros(2)})),
     Case("a model that fails", 2, "model <lambda> failed at experiments/bad.py:4", part("model=lambda classes: 1 / 0")),

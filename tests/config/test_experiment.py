@@ -11,9 +11,9 @@ from harness.engine.callbacks import GradientClipping
 from harness.errors import ExperimentError
 
 FIELDS = (
-    "name data valid_data test_data class_folder columns groups image_size resize "
-    "interpolation antialias channels background value_range augment model weights freeze views cache "
-    "optimizer lr weight_decay scheduler "
+    "name data valid_data test_data class_folder columns groups image_size resize center_crop "
+    "interpolation antialias channels background value_range normalise "
+    "augment model weights weights_key freeze views cache optimizer lr weight_decay scheduler "
     "batch_size epochs folds monitor patience precision compile seed workers min_accuracy loss callbacks trackers"
 )
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.errors import ModelError, UserCodeError
-from harness.models.build import architectures, build, head_name, supports_channels_last
+from harness.models.build import architectures, build, head_names, supports_channels_last
 
 CPU = torch.device("cpu")
 HEADS = {
@@ -26,7 +26,7 @@ HEADS = {
 @pytest.mark.parametrize("name", HEADS)
 def test_the_head_is_replaced_whatever_it_is_called(name: str) -> None:
     model = build(name, classes=3, shape=(3, 64, 64))
-    assert head_name(model) == HEADS[name]
+    assert head_names(model) == (HEADS[name],)
     assert supports_channels_last(model, (3, 64, 64), CPU)
     with torch.inference_mode():
         assert model.eval()(torch.zeros(2, 3, 64, 64)).shape == (2, 3)
@@ -60,7 +60,7 @@ class Flat(nn.Module):
 
 def test_a_users_function() -> None:
     model = build(Flat, 4, (3, 32, 32))
-    assert head_name(model) == "fc"
+    assert head_names(model) == ("fc",)
     assert model.training
     assert not supports_channels_last(model, (3, 32, 32), CPU)
     assert not supports_channels_last(nn.Linear(2, 2), (3, 32, 32), CPU)

@@ -10,10 +10,11 @@ from torch import nn
 
 from harness.engine import checkpoint
 from harness.errors import ModelError, RemoteError
-from harness.models.build import build
-from harness.models.weights import imagenet_weights, weights_from_file
+from harness.models.build import build, published_weights
+from harness.models.weights import library_weights, read_weights
 
 CLASSES = ["forest", "sea"]
+SIZE = (64, 64)
 
 
 def small(classes: int = 2) -> nn.Module:
@@ -21,8 +22,13 @@ def small(classes: int = 2) -> nn.Module:
 
 
 def load_weights(model: nn.Module, architecture: str, source: str, classes: list[str]) -> str:
-    weights = imagenet_weights(architecture) if source == "imagenet" else weights_from_file(Path(source))
-    return weights.load_into(model, architecture, classes)
+    shape = (next(model.parameters()).shape[1], *SIZE)
+    if source == "imagenet":
+        weights = library_weights(published_weights(architecture, 2, shape), model, architecture, shape)
+    else:
+        weights = read_weights(Path(source)).fit(model, architecture, classes, shape)
+    weights.load_into(model, architecture)
+    return weights.note
 
 
 def saved(path: Path, state: Any) -> str:
@@ -147,12 +153,12 @@ def test_no_network_is_an_error_that_names_the_two_ways_on(tmp_path: Path, monke
 
 def test_normalisation_is_what_the_weights_expect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     imagenet_file("resnet18", monkeypatch, tmp_path)
-    weights = imagenet_weights("resnet18")
+    weights = published_weights("resnet18", 2, (3, *SIZE))
     assert (weights.mean, weights.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     torch.save(small().state_dict(), tmp_path / "bare.pth")
-    assert weights_from_file(tmp_path / "bare.pth").mean == weights.mean
+    assert read_weights(tmp_path / "bare.pth").mean is None
     ours(tmp_path / "c.pt", data_digest="abc.dir")
-    own = weights_from_file(tmp_path / "c.pt")
+    own = read_weights(tmp_path / "c.pt")
     assert (own.mean, own.std, own.data_digest) == ((0.5,) * 3, (0.25,) * 3, "abc.dir")
 
 

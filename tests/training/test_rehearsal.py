@@ -22,7 +22,7 @@ LABELS = [0] * 20 + [1] * 20
 def rehearsed(**fields: Any) -> list[str]:
     values: dict[str, Any] = {"model": "small_cnn", "weights": None, "image_size": 32, "precision": "fp32"}
     experiment = Experiment(**(values | fields))
-    model, _ = new_model(experiment, None, ["a", "b"], 1)
+    model = new_model(experiment, None, ["a", "b"], 1)
     arithmetic = {"device": "cpu", "precision": experiment.precision}
     return rehearse(experiment, model, Transform(preparation_of(experiment)), LABELS, 2, arithmetic)
 
@@ -100,7 +100,7 @@ def test_lazy_layers_are_a_function_of_the_seed() -> None:
 
     def weights(seed: int) -> list[Any]:
         experiment = Experiment(model=net, weights=None, image_size=16, seed=seed)
-        return [p.tolist() for p in new_model(experiment, None, ["a", "b"], 1)[0].parameters()]
+        return [p.tolist() for p in new_model(experiment, None, ["a", "b"], 1).parameters()]
 
     assert weights(0) == weights(0)
     assert weights(0) != weights(1)

@@ -1,0 +1,150 @@
+"""Tries the parts of a file on copies of a model: the model itself, or its library, says what a part gives it."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from harness.models.build import as_library_reads, head_names, is_head
+from harness.models.readings import Reading
+from harness.models.torchvision_models import Shape
+
+StateDict = Mapping[str, Tensor]
+SHARE = 0.6  # of a model's tensors that a part of a file must have to be tried: old names may stand for more or fewer
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A reading that gives a model all its weights, its head perhaps left out."""
+
+    reading: Reading
+    state: OrderedDict[str, Tensor]  # in the model's names
+    head: bool
+    used: list[str]  # names of the reading
+
+    def without_head(self, heads: Sequence[str]) -> OrderedDict[str, Tensor]:
+        state = OrderedDict((name, value) for name, value in self.state.items() if not is_head(name, heads))
+        state._metadata = getattr(self.state, "_metadata", {})  # type: ignore[attr-defined]
+        return state
+
+
+class Fitting:
+    """Tries readings of a file on copies of a model."""
+
+    def __init__(self, model: nn.Module, architecture: str, shape: Shape) -> None:
+        self.architecture = architecture
+        self.heads = head_names(model)
+        self._model = model
+        self._shape = shape
+        self._own = model.state_dict()
+        self._body = [name for name in self._own if not is_head(name, self.heads) and not _is_counter(name)]
+        self.least = max(1, math.ceil(SHARE * len(self._body)))
+
+    def direct(self, reading: Reading) -> Fit | None:
+        """The fit of a reading that the model itself can load; None if it is none."""
+        state = dict(reading.state)
+        _resize_positions(state, self._own, self._model)
+        _sum_colours(state, self._own)
+        theirs, ours = ({n: v.shape for n, v in part.items() if is_head(n, self.heads)} for part in (state, self._own))
+        has_head = theirs == ours
+        if not has_head:
+            state = {name: value for name, value in state.items() if not is_head(name, self.heads)}
+        plain = Reading(reading.key, state, reading.metadata, reading.names)
+        for metadata in (reading.metadata, getattr(self._own, "_metadata", None)):
+            donor = copy.deepcopy(self._model)
+            try:
+                loaded = donor.load_state_dict(plain.with_metadata(metadata), strict=False)
+            except (RuntimeError, ValueError, KeyError, NotImplementedError):  # other shapes, or an unknown version
+                continue
+            missing = {name for name in loaded.missing_keys if not is_head(name, self.heads)}
+            if any(not _is_counter(name) for name in missing) or self._are_ours(loaded.unexpected_keys):
+                continue
+            return self._fit(reading, donor, {*missing}, has_head, loaded.unexpected_keys)
+        return None
+
+    def by_library(self, reading: Reading) -> Fit | None:
+        """The fit of a reading that the library of the model translates; None if it is none."""
+        heads = [value for name, value in reading.state.items() if is_head(name, self.heads) and value.ndim == 2]
+        outputs = len(heads[-1]) if heads else 0
+        for metadata in (reading.metadata, getattr(self._own, "_metadata", None)):
+            try:
+                state = as_library_reads(self.architecture, reading.with_metadata(metadata), outputs, self._shape)
+            except Exception:  # a library meets whatever there is in a file
+                continue
+            if state is None:
+                return None
+            names = dict.fromkeys(reading.state)
+            fit = self.direct(Reading(reading.key, dict(state), getattr(state, "_metadata", {}), {}))
+            return fit and Fit(reading, fit.state, fit.head, [*names])
+        return None
+
+    def difference(self, readings: Iterable[Reading]) -> str:
+        """What differs between the model and the reading that is most like it."""
+
+        def alike(reading: Reading) -> int:
+            return sum(
+                name in reading.state and reading.state[name].shape == self._own[name].shape for name in self._body
+            )
+
+        reading = max(readings, key=alike)
+        state = {name: value for name, value in reading.state.items() if not is_head(name, self.heads)}
+        wrong = [name for name in self._body if name not in state or state[name].shape != self._own[name].shape]
+        extra = [name for name in state if name not in self._own]
+        return f"the model has {_first(self._own, wrong)}; the file has {_first(state, wrong, extra)}"
+
+    def _fit(
+        self, reading: Reading, donor: nn.Module, missing: set[str], has_head: bool, extra: Sequence[str]
+    ) -> Fit | None:
+        given = donor.state_dict()
+        if any(value.shape != self._own[name].shape for name, value in given.items() if isinstance(value, Tensor)):
+            return None  # its hooks have changed its layers for an old version of the weights
+        if not has_head:
+            missing |= {name for name in given if is_head(name, self.heads)}
+        state = OrderedDict((name, value) for name, value in given.items() if name not in missing)
+        state._metadata = getattr(given, "_metadata", {})  # type: ignore[attr-defined]
+        used = [name for name in reading.state if name not in extra]
+        return Fit(reading, state, has_head, used)
+
+    def _are_ours(self, unexpected: Iterable[str]) -> bool:
+        """Whether names that the model does not know belong to one of its parts: then the file is of another model."""
+        parts = {name.split(".")[0] for name in self._own}
+        return any(name.split(".")[0] in parts and not is_head(name, self.heads) for name in unexpected)
+
+
+def _is_counter(name: str) -> bool:
+    """A counter that old files lack; it changes no output."""
+    return name.endswith("num_batches_tracked")
+
+
+def _resize_positions(state: dict[str, Tensor], own: StateDict, model: nn.Module) -> None:
+    """A vision transformer's position embedding, interpolated to this model's image size, as torchvision does."""
+    name = "encoder.pos_embedding"
+    if name not in state or name not in own or state[name].shape == own[name].shape:
+        return
+    from torchvision.models.vision_transformer import interpolate_embeddings
+
+    try:
+        resized = interpolate_embeddings(model.image_size, model.patch_size, OrderedDict(state))
+    except (ValueError, RuntimeError):
+        return  # of another architecture: loading it says so
+    state.update(resized)
+
+
+def _sum_colours(state: dict[str, Tensor], own: StateDict) -> None:
+    """The first convolution of a model for colour, for grey images: the sum over the three channels gives the same."""
+    for name, value in state.items():
+        shape = own[name].shape if name in own else ()
+        if value.ndim == 4 and len(shape) == 4 and shape[1] == 1 and value.shape == (shape[0], 3, *shape[2:]):
+            state[name] = value.sum(1, keepdim=True)
+            return
+
+
+def _first(state: StateDict, wrong: Sequence[str], extra: Sequence[str] = ()) -> str:
+    """The first names on one side of a misfit, with shapes."""
+    names = [name for name in (*wrong, *extra) if name in state][:3]
+    return ", ".join(f"{name} {tuple(state[name].shape)}" for name in names) or "nothing of that kind"

@@ -1,0 +1,128 @@
+"""The ways in which a file may hold the weights of a model: as they are, under keys, or under a wrapper's names."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from harness.engine.foreign_objects import is_not_read, kind_of
+
+# parts of a name that torch's wrappers add, at any depth: DataParallel, torch.compile, FSDP, activation checkpointing
+WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
+DEPTH = 8  # of keys within keys
+Metadata = dict[str, Any]  # module -> what its class says about the version of its weights
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A part of a file as the state dict of a model.
+
+    Attributes:
+        key: Where in the file: keys and parts of names, joined by dots; empty for the whole file.
+        state: Name below `key` -> tensor.
+        metadata: The state dict's `_metadata`, as far as the file has it.
+        names: Name below `key` -> full name in the file.
+    """
+
+    key: str
+    state: dict[str, Tensor]
+    metadata: Metadata
+    names: dict[str, str]
+
+    def with_metadata(self, metadata: Mapping[str, Any] | None) -> OrderedDict[str, Tensor]:
+        """The state dict as `load_state_dict` takes it."""
+        state = OrderedDict(self.state)
+        if metadata:
+            state._metadata = metadata  # type: ignore[attr-defined]
+        return state
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a file holds, with its keys joined by dots.
+
+    Attributes:
+        tensors: Full name -> tensor.
+        objects: Full name -> class of a Python object that was not read.
+        metadata: Full name of a module -> version of its weights.
+    """
+
+    tensors: dict[str, Tensor]
+    objects: dict[str, str]
+    metadata: Metadata
+
+    def readings(self, least: int) -> Iterator[Reading]:
+        """Every part of the file with at least that number of tensors; the whole first.
+
+        Then the same without the names of torch's wrappers.
+        """
+        plain = {name: name for name in self.tensors}
+        bare = {_unwrapped(name): name for name in self.tensors}
+        for full_names in [plain, bare] if len(bare) == len(plain) and bare != plain else [plain]:
+            for key in _prefixes(full_names, least):
+                yield self._reading(key, full_names, _unwrapped if full_names is bare else str)
+
+    def left_aside(self, used: set[str]) -> list[str]:
+        """The parts of the file that hold none of the tensors `used`, each by the shortest name that tells it."""
+        kept = {part for name in used for part in _parents(name)}
+        aside: dict[str, None] = {}
+        for name in (*self.tensors, *self.objects):
+            part = next((part for part in (*_parents(name), name) if part and part not in kept), "")
+            if part and name not in used:
+                aside[f"{part} ({self.objects[part]})" if part in self.objects else part] = None
+        return [*aside]
+
+    def _reading(self, key: str, full_names: Mapping[str, str], rename: Any) -> Reading:
+        start = f"{key}." if key else ""
+        names = {name.removeprefix(start): full for name, full in full_names.items() if name.startswith(start)}
+        renamed = {rename(name): version for name, version in self.metadata.items()}
+        below = {name.removeprefix(start): version for name, version in renamed.items() if name.startswith(start)}
+        metadata = {"": renamed[key], **below} if key in renamed else below
+        return Reading(key, {name: self.tensors[full] for name, full in names.items()}, metadata, names)
+
+
+def contents_of(content: Mapping[str, Any]) -> Contents:
+    """The tensors and the objects in a file's dictionary, at any depth."""
+    contents = Contents({}, {}, {})
+    _collect(contents, "", content, DEPTH)
+    return contents
+
+
+def _collect(contents: Contents, place: str, value: Any, depth: int) -> None:
+    if isinstance(value, Tensor):
+        contents.tensors[place] = value.detach()
+    elif is_not_read(value):
+        contents.objects[place] = kind_of(value)
+    elif depth and isinstance(value, (dict, list, tuple)):
+        versions = getattr(value, "_metadata", None)
+        for module, version in versions.items() if isinstance(versions, dict) else ():
+            contents.metadata[_joined(place, str(module))] = version
+        for name, item in value.items() if isinstance(value, dict) else enumerate(value):
+            _collect(contents, _joined(place, str(name)), item, depth - 1)
+
+
+def _joined(place: str, name: str) -> str:
+    return f"{place}.{name}" if place and name else place or name
+
+
+def _parents(name: str) -> list[str]:
+    """ "a.b.c" -> "", "a", "a.b"."""
+    parts = name.split(".")
+    return [".".join(parts[:end]) for end in range(len(parts))]
+
+
+def _prefixes(names: Mapping[str, str], least: int) -> list[str]:
+    """The first parts that at least so many names share, the shortest first."""
+    counts: dict[str, int] = {}
+    for name in names:
+        for parent in _parents(name):
+            counts[parent] = counts.get(parent, 0) + 1
+    return sorted((key for key, count in counts.items() if count >= least), key=lambda key: key.count(".") + bool(key))
+
+
+def _unwrapped(name: str) -> str:
+    return ".".join(part for part in name.split(".") if part not in WRAPPERS)

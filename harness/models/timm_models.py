@@ -1,0 +1,117 @@
+"""timm's models (`model="timm/NAME"`): built by name, with timm's weights, and what inputs they want."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import logging
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from harness.data.transforms import seeded
+from harness.errors import ModelError, RemoteError, nearest
+from harness.models.torchvision_models import Published, Shape
+
+PREFIX = "timm/"
+RESIZE = {"center": "crop", "squash": "squash", "border": "pad"}  # timm's crop_mode -> our resize
+
+
+def is_timm(architecture: object) -> bool:
+    """Whether a model's name is one of timm's."""
+    return isinstance(architecture, str) and architecture.startswith(PREFIX)
+
+
+def build_timm(architecture: str, classes: int, shape: Shape, **weights: Any) -> nn.Module:
+    """A model with random weights, or with the `weights` that timm's `create_model` takes.
+
+    A model for one size is made for the size of `shape`.
+
+    Raises ModelError for a name that there is not, or without timm; ValueError, RuntimeError, TypeError or
+    AssertionError if the model cannot take images of that shape.
+    """
+    name, config = architecture.removeprefix(PREFIX), pretrained_config(architecture)
+    options: dict[str, Any] = {"num_classes": classes, "in_chans": shape[0], **weights}
+    if config.get("fixed_input_size") and tuple(config["input_size"][1:]) != shape[1:]:
+        options["img_size"] = shape[1:]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of names that timm has changed
+        model: nn.Module = _timm().create_model(name, **options)
+    return model
+
+
+def published_by_timm(architecture: str, classes: int, shape: Shape) -> Published:
+    """timm's default weights for a model, downloaded once, as timm fits them to images of `shape`.
+
+    Raises ModelError if there are none, RemoteError if there is no network.
+    """
+    config = pretrained_config(architecture)
+    if not any(config.get(key) for key in ("hf_hub_id", "url", "file")):
+        raise ModelError(
+            f"{architecture} has no pretrained weights",
+            "timm offers none for it",
+            "-s weights=none, or -s weights=FILE",
+        )
+    try:
+        with seeded(0):
+            model = build_timm(architecture, classes, shape, pretrained=True)
+    except OSError as error:  # the hub's and urllib's errors are such
+        raise _no_download(architecture, error) from error
+    except RuntimeError as error:
+        if "size mismatch" in str(error):
+            raise
+        raise _no_download(architecture, error) from error
+    mean, std = config["mean"], config["std"]
+    source = f"timm's {config.get('architecture', '')}.{config.get('tag', '')}".rstrip(".")
+    return Published(model.state_dict(), source, tuple(mean), tuple(std))
+
+
+def as_timm_reads(architecture: str, state: Mapping[str, Tensor], outputs: int, shape: Shape) -> Mapping[str, Tensor]:
+    """A state dict in the names of today's module, translated as timm does it for published files.
+
+    Raises whatever timm raises if the file is not for that model. With the file's number of `outputs`, timm leaves
+    nothing of the model as it was.
+    """
+    overlay = {"state_dict": dict(state), "num_classes": outputs, "label_offset": 0}
+    with seeded(0):
+        model = build_timm(architecture, outputs, shape, pretrained=True, pretrained_cfg_overlay=overlay)
+    return model.state_dict()
+
+
+@functools.cache
+def pretrained_config(architecture: str) -> dict[str, Any]:
+    """What timm knows about a model and the inputs that it wants. Raises ModelError for a name that there is not."""
+    timm = _timm()
+    name = architecture.removeprefix(PREFIX)
+    base, _, tag = name.partition(".")
+    if not timm.is_model(base) or (tag and not timm.is_model_pretrained(name)):
+        known = [PREFIX + known for known in timm.list_models(f"{base}.*" if tag else "", pretrained=bool(tag))]
+        raise ModelError(
+            f"there is no model {architecture!r}{nearest(architecture, known)}",
+            f"timm {timm.__version__} has {len(timm.list_models())} models, some with several weights (NAME.WEIGHTS)",
+            f"python -c \"import timm; print(timm.list_models('*{base[:6]}*', pretrained=True))\"",
+        )
+    config: dict[str, Any] = dataclasses.asdict(timm.get_pretrained_cfg(name))
+    return config
+
+
+def _no_download(architecture: str, error: Exception) -> RemoteError:
+    first = (str(error) or type(error).__name__).splitlines()[0]
+    return RemoteError(
+        f"the weights of {architecture} cannot be downloaded",
+        first,
+        "-s weights=FILE for a file that you have, or -s weights=none to train from scratch",
+    )
+
+
+def _timm() -> Any:
+    try:
+        import timm
+    except ImportError as error:
+        raise ModelError(
+            "models named timm/NAME need timm", "it is not installed in this environment", "pip install timm"
+        ) from error
+    logging.getLogger("timm").setLevel(logging.ERROR)
+    return timm

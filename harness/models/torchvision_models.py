@@ -1,0 +1,145 @@
+"""torchvision's classifiers: built by name, with torchvision's weights, and how torchvision reads a file for them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from harness.data.transforms import seeded
+from harness.errors import ModelError, RemoteError, nearest
+
+COLOURS = 3
+Shape = tuple[int, int, int]  # (C, H, W) of an image
+
+
+@dataclass(frozen=True)
+class Published:
+    """Weights that a library offers for a model.
+
+    Attributes:
+        state: A state dict; its names may be those of an older version of the model.
+        source: Where they are from, for people.
+        mean: Per channel, that the inputs are normalised by.
+        std: Per channel.
+    """
+
+    state: Mapping[str, Tensor]
+    source: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@functools.cache
+def torchvision_names() -> tuple[str, ...]:
+    """The names of all classifiers."""
+    import torchvision
+
+    return tuple(torchvision.models.list_models(module=torchvision.models))
+
+
+def build_torchvision(name: str, classes: int, shape: Shape) -> nn.Module:
+    """The classifier `name` with random weights.
+
+    Raises ModelError for a name that there is not; ValueError, RuntimeError or AssertionError if the model cannot take
+    images of that shape.
+    """
+    import torchvision
+
+    known = ["small_cnn", *torchvision_names()]
+    if name not in known:
+        raise ModelError(
+            f"there is no model {name!r}{nearest(name, known)}",
+            f"torchvision {torchvision.__version__} has {len(known) - 1} classifiers, small_cnn is ours, and timm/NAME "
+            "is one of timm's",
+            "-s model=resnet18",
+        )
+    options: dict[str, Any] = {"num_classes": classes}
+    if name in ("googlenet", "inception_v3"):
+        # no second heads, which return no single tensor; inputs as torchvision's weights for these two expect them
+        options |= {"aux_logits": False, "init_weights": False, "transform_input": True}
+    if name.startswith("vit_"):
+        if shape[1] != shape[2]:
+            raise ValueError("it takes squares alone")
+        options["image_size"] = shape[1]
+    model: nn.Module = torchvision.models.get_model(name, weights=None, **options)
+    if shape[0] != COLOURS:
+        if getattr(model, "transform_input", False):
+            raise ValueError("it scales the three colours before its first layer")
+        _take_grey(model)
+    return model
+
+
+def published_by_torchvision(name: str) -> Published:
+    """torchvision's default weights, downloaded once.
+
+    Raises ModelError if there are none, RemoteError if there is no network.
+    """
+    entry = _default_weights(name)
+    preset = entry.transforms()
+    try:
+        state: Mapping[str, Tensor] = entry.get_state_dict(progress=True, check_hash=True)
+    except OSError as error:  # urllib's URLError is one
+        raise RemoteError(
+            f"the ImageNet weights of {name} cannot be downloaded",
+            f"{getattr(error, 'reason', error)}; looked in {torch.hub.get_dir()}/checkpoints first",
+            "-s weights=FILE for a file that you have, or -s weights=none to train from scratch",
+        ) from error
+    mean, std = (tuple(float(value) for value in values) for values in (preset.mean, preset.std))
+    return Published(state, "imagenet", mean, std)
+
+
+def as_torchvision_reads(name: str, state: Mapping[str, Tensor], outputs: int) -> Mapping[str, Tensor]:
+    """A published state dict in the names of today's module: torchvision's builders translate some old names.
+
+    Args:
+        name: The classifier.
+        state: As the file has it.
+        outputs: The number of outputs of the file's head.
+
+    Raises whatever the builder raises if the file is not for that classifier.
+    """
+    import torchvision
+
+    entry = _default_weights(name)
+    # a member of the same enumeration, which gives this state dict instead of a download
+    member = object.__new__(type(entry))
+    member._name_ = "FILE"
+    member._value_ = replace(entry.value, meta=entry.meta | {"categories": ["?"] * outputs})
+    member.get_state_dict = lambda *_, **__: state
+    with seeded(0):
+        model: nn.Module = torchvision.models.get_model(name, weights=member)
+    return model.state_dict()
+
+
+def _default_weights(name: str) -> Any:
+    """torchvision's own record of the default weights of a model."""
+    import torchvision
+
+    try:
+        return torchvision.models.get_model_weights(name).DEFAULT
+    except (ValueError, AttributeError) as error:
+        raise ModelError(
+            f"{name} has no ImageNet weights", "torchvision offers none for it", "-s weights=none, or -s weights=FILE"
+        ) from error
+
+
+def _take_grey(model: nn.Module) -> None:
+    """Gives the model's first convolution one channel in place of three."""
+    for name, layer in model.named_modules():
+        if isinstance(layer, nn.Conv2d) and layer.in_channels == COLOURS:
+            grey = nn.Conv2d(
+                1,
+                layer.out_channels,
+                layer.kernel_size,  # type: ignore[arg-type]
+                layer.stride,  # type: ignore[arg-type]
+                layer.padding,  # type: ignore[arg-type]
+                layer.dilation,  # type: ignore[arg-type]
+                bias=layer.bias is not None,
+            )
+            model.set_submodule(name, grey)
+            return

@@ -1,0 +1,151 @@
+"""Forms in which programs save weights; each kind was met in a public bug report."""
+
+from __future__ import annotations
+
+import argparse
+import collections
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from harness.errors import ModelError
+from harness.models.build import build
+from harness.models.weights import Weights, read_weights
+
+CLASSES = ["forest", "sea"]
+SHAPE = (3, 32, 32)
+State = dict[str, Tensor]
+
+
+def net(seed: int = 0, classes: int = 2) -> nn.Module:
+    torch.manual_seed(seed)
+    return build("small_cnn", classes, SHAPE)
+
+
+def state(seed: int = 0) -> State:
+    return dict(net(seed).state_dict())
+
+
+def under(prefix: str, names: State) -> State:
+    return {prefix + name: value for name, value in names.items()}
+
+
+def fitted(path: Path, model: nn.Module | None = None, key: str | None = None) -> Weights:
+    return read_weights(path).fit(model or net(9), "small_cnn", CLASSES, SHAPE, key)
+
+
+def holds(weights: Weights, expected: State) -> bool:
+    return all(torch.equal(value, expected[name]) for name, value in weights.state.items())
+
+
+def infix(name: str) -> str:
+    """As FSDP and torch.compile name the parts of a model, at any depth."""
+    first, _, rest = name.partition(".")
+    return f"_fsdp_wrapped_module.{first}._orig_mod.{rest}"
+
+
+@pytest.mark.parametrize(
+    ("saved", "part"),
+    [
+        (lambda s: s, ""),
+        (lambda s: under("module.", s), " (module)"),
+        (lambda s: under("_orig_mod.", s), " (_orig_mod)"),
+        (lambda s: {"state_dict": under("model.", s), "epoch": 3}, " (state_dict.model)"),
+        (lambda s: {"epoch": 3, "net": {"weights": under("module.backbone.", s)}}, " (net.weights.module.backbone)"),
+        (lambda s: {"models": [s, {"x": torch.ones(2)}]}, " (models.0)"),
+        (lambda s: {infix(name): value for name, value in s.items()}, ""),
+        (lambda s: {**under("module.", s), "n_averaged": torch.tensor(3)}, " (module)"),
+        (lambda s: under("ema_model.", s), " (ema_model)"),
+    ],
+)
+def test_fit_takes_the_part_under_which_the_models_names_are_complete(saved: Any, part: str, tmp_path: Path) -> None:
+    torch.save(saved(state()), tmp_path / "w.pth")
+    weights = fitted(tmp_path / "w.pth")
+    assert weights.note.startswith(f"from {tmp_path / 'w.pth'}{part}, head included")
+    assert holds(weights, state())
+
+
+def test_fit_says_what_it_left_aside(tmp_path: Path) -> None:
+    content = {
+        "state_dict": under("model.", state()) | {"criterion.weight": torch.ones(2)},
+        "optimizer_states": [{"state": {0: {"exp_avg": torch.ones(3)}}}],
+        "hyper_parameters": argparse.Namespace(lr=0.1),
+        "best": np.float64(0.9),
+        "counts": collections.defaultdict(list, {1: [2]}),
+        "epoch": 3,
+    }
+    torch.save(content, tmp_path / "lightning.ckpt")
+    weights = fitted(tmp_path / "lightning.ckpt")
+    aside = "state_dict.criterion, optimizer_states, hyper_parameters (argparse.Namespace), best (numpy"
+    assert f"(state_dict.model), head included; left aside: {aside}" in weights.note
+    assert holds(weights, state())
+
+
+def test_fit_takes_plain_weights_before_averaged_ones_and_weights_key_chooses(tmp_path: Path) -> None:
+    path = tmp_path / "w.pth"
+    torch.save({"state_dict_ema": state(2), "state_dict": state(1)}, path)
+    plain, averaged = fitted(path), fitted(path, key="state_dict_ema")
+    assert holds(plain, state(1))
+    assert "state_dict_ema would fit as well (-s weights_key=state_dict_ema)" in plain.note
+    assert holds(averaged, state(2))
+    with pytest.raises(ModelError, match="no weights for small_cnn under 'model'") as caught:
+        fitted(path, key="model")
+    assert caught.value.why == "what fits is state_dict, state_dict_ema"
+
+
+def test_fit_prefers_a_part_with_the_head(tmp_path: Path) -> None:
+    body = {name: value for name, value in state(2).items() if not name.startswith("head.")}
+    torch.save({"backbone": body, "whole": state(1)}, tmp_path / "w.pth")
+    assert holds(fitted(tmp_path / "w.pth"), state(1))
+
+
+def test_fit_refuses_a_larger_model_that_has_all_the_names(tmp_path: Path) -> None:
+    """ResNet34 has all of ResNet18's layers, of the same shapes, and more."""
+    torch.save(build("resnet34", 2, SHAPE).state_dict(), tmp_path / "w.pth")
+    with pytest.raises(ModelError, match="do not fit resnet18") as caught:
+        read_weights(tmp_path / "w.pth").fit(build("resnet18", 2, SHAPE), "resnet18", CLASSES, SHAPE)
+    assert "the file has layer1.2.conv1.weight" in caught.value.why
+
+
+def test_fit_reads_safetensors(tmp_path: Path) -> None:
+    save_file(state(), tmp_path / "w.safetensors", {"format": "pt"})
+    assert holds(fitted(tmp_path / "w.safetensors"), state())
+    whole = (tmp_path / "w.safetensors").read_bytes()
+    (tmp_path / "half.safetensors").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ModelError, match="cannot be read"):
+        read_weights(tmp_path / "half.safetensors")
+
+
+def test_fit_keeps_the_head_of_a_model_that_is_cut_in_two(tmp_path: Path) -> None:
+    """nn.Sequential(backbone, head), as many recipes wrap a model."""
+    body = {name: value for name, value in state().items() if not name.startswith("head.")}
+    torch.save(under("0.", body) | {"1.weight": torch.ones(2, 128)}, tmp_path / "w.pth")
+    weights = fitted(tmp_path / "w.pth")
+    assert not weights.head
+    assert "it has no head, so head starts from random weights; left aside: 1" in weights.note
+
+
+def test_read_weights_names_the_object_and_the_line_that_converts_it(tmp_path: Path) -> None:
+    torch.save({"epoch": 3, "model": net()}, tmp_path / "w.pt")
+    with pytest.raises(ModelError, match="holds no weights") as caught:
+        read_weights(tmp_path / "w.pt")
+    assert "'model' is a harness.models.small_cnn.SmallCNN, a Python object" in caught.value.why
+    line = caught.value.fix.partition("if you trust it: ")[2]
+    assert line == "torch.save(torch.load('w.pt', weights_only=False)[\"model\"].state_dict(), 'w-weights.pth')"
+
+
+def test_the_line_that_converts_a_file_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"epoch": 3, "model": net()}, "w.pt")
+    torch.save(net(), "whole.pt")
+    torch.save({"state_dict": state()}, "four.pt", pickle_protocol=4)
+    for name in ("w.pt", "whole.pt", "four.pt"):
+        with pytest.raises(ModelError) as caught:
+            read_weights(Path(name))
+        exec(caught.value.fix.partition("if you trust it: ")[2], {"torch": torch})
+        assert holds(fitted(Path(name.replace(".pt", "-weights.pth"))), state())
