@@ -262,6 +262,12 @@ def scenes_weights() -> Path:
     return _shared("weights/resnet18-scenes.pth")
 
 
+@pytest.fixture(scope="session")
+def lite_weights() -> Path:
+    """ImageNet weights of timm's tf_efficientnet_lite0, where they are."""
+    return _shared("weights/tf_efficientnet_lite0.pth")
+
+
 def _shared(path: str) -> Path:
     if not (SHARED / path).exists():
         pytest.skip(f"{path} is not on this machine")

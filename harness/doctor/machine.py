@@ -40,8 +40,8 @@ def device() -> Iterator[Finding]:
     """What trains here, and in which arithmetic."""
     import torch
 
+    from harness.engine.device import choose_device
     from harness.engine.precision import choose_precision
-    from harness.engine.trainer import choose_device
 
     chosen = choose_device("auto")
     name = torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else f"{torch.get_num_threads()} threads"

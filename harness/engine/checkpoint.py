@@ -1,7 +1,8 @@
 """Checkpoints: one dictionary of tensors and plain values in a file that is whole or not there, and runs no code.
 
 A checkpoint of a run holds all that its model needs to be built again: `model` (the state dict), `architecture`,
-`classes` (names, in the order of the logits), `transform`, `experiment`, `fold`, `epoch` and that epoch's `metrics`.
+`classes` (names, in the order of the logits), `transform`, `experiment`, `fold`, `epoch` and that epoch's `metrics`;
+`modules` if the loss or a metric has a state of its own.
 """
 
 from __future__ import annotations

@@ -28,10 +28,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from harness.engine.device import choose_device
 from harness.engine.metrics import Means, Metric, accuracy, require_metric
 from harness.engine.precision import Precision, choose_precision
 from harness.engine.return_checks import require_loss, require_tensor
-from harness.errors import UsageError, nearest
+from harness.errors import nearest
 
 log = logging.getLogger("harness")
 EVENTS = (
@@ -67,6 +68,7 @@ class State:
     logits: Tensor | None = None  # (B, classes), fp32, on the device
     loss: Tensor | None = None  # mean over the batch, on the device: reading its value waits for the device
     history: list[dict[str, float]] = field(default_factory=list)  # one row per finished epoch
+    modules: dict[str, nn.Module] = field(default_factory=dict)  # besides the model: loss and metrics that are such
     stop_reason: str | None = None
     error: BaseException | None = None
 
@@ -117,6 +119,7 @@ class Trainer:
     `loss` maps (logits, targets) to a scalar, the mean over the batch. Each of `metrics` maps them to one number per
     example, shape (B,); what the history holds is their mean over all examples of an epoch, however batches are cut.
     An iterable that has `set_epoch` is told the epoch before it is iterated, as torch's DistributedSampler is.
+    A loss or a metric that is a module moves with the model, and follows its mode.
     `channels_last` makes convolutions faster on a CPU and on tensor cores; a model that calls `view` may not bear it.
     """
 
@@ -136,6 +139,8 @@ class Trainer:
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device) if isinstance(precision, str) else precision
         self.channels_last = channels_last
+        parts = {"loss": loss, **self.metrics}
+        self.modules = {name: part for name, part in parts.items() if isinstance(part, nn.Module)}
         self._hooks = {event: [getattr(c, event) for c in self.callbacks if overrides(c, event)] for event in EVENTS}
 
     def fit(
@@ -167,7 +172,8 @@ class Trainer:
     def _run_phase(self, state: State, batches: Iterable[Any]) -> dict[str, float]:
         training = state.phase == "train"
         means = Means(self.metrics, self.device)
-        state.model.train(training)
+        for module in (state.model, *self.modules.values()):
+            module.train(training)
         _set_epoch(batches, state.epoch)
         with torch.set_grad_enabled(training):
             for batch in batches:
@@ -219,10 +225,13 @@ class Trainer:
             metric_names=tuple(f"{phase}_{name}" for phase in phases for name in ("loss", *self.metrics)),
             phases=tuple(phases),
             batches={phase: len(batches) for phase, batches in phases.items() if isinstance(batches, Sized)},
+            modules=self.modules,
         )
 
     def move_model(self, model: nn.Module) -> nn.Module:
-        """The model on the device, in the memory order of this trainer."""
+        """The model on the device, in the memory order of this trainer; the loss and the metrics go there, too."""
+        for module in self.modules.values():
+            module.to(self.device)
         order = torch.channels_last if self.channels_last else torch.preserve_format
         return model.to(self.device, memory_format=order)  # type: ignore[call-overload, no-any-return]
 
@@ -271,23 +280,6 @@ class Trainer:
             return
         state.error = failure
         raise failure
-
-
-def choose_device(asked: str | torch.device = "auto") -> torch.device:
-    """The device `asked` for, or with "auto" the best there is. Raises UsageError where it is not there."""
-    if asked == "auto":
-        return torch.device(
-            "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-        )
-    try:
-        device = torch.device(asked)
-        if device.type not in ("cpu", "cuda", "mps"):
-            raise RuntimeError("harness trains on cpu, cuda or mps")
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = (str(error) or "torch cannot use it").splitlines()[0]
-        raise UsageError(f"device {str(asked)!r} is not there", reason, "--device auto") from error
-    return device
 
 
 def _set_epoch(batches: Iterable[Any], epoch: int) -> None:

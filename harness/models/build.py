@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from harness.errors import ModelError
+from harness.errors import ModelError, UserCodeError
 from harness.models.small_cnn import SmallCNN
 from harness.models.timm_models import as_timm_reads, build_timm, is_timm, published_by_timm
 from harness.models.torchvision_models import (
@@ -24,6 +26,7 @@ from harness.models.user_model import calling_forward, initialise_lazy, require_
 from harness.util.text import size_text
 from harness.util.user_code import calling, returned
 
+USUAL_SIZES = (16, 28, 32, 48, 64, 96, 112, 128, 160, 192, 224, 227, 240, 256, 299, 384)  # pixels
 Architecture = str | Callable[[int], Any]
 
 
@@ -110,13 +113,39 @@ def supports_channels_last(model: nn.Module, shape: Shape, device: torch.device)
 
 def _try(model: nn.Module, architecture: Architecture, classes: int, shape: Shape) -> None:
     if callable(architecture):
-        with calling_forward(model, architecture):
-            _pass_blank(model, shape, torch.contiguous_format, classes)
+        try:
+            with calling_forward(model, architecture):
+                _pass_blank(model, shape, torch.contiguous_format, classes)
+        except UserCodeError as error:
+            other = _shape_that_fits(model, classes, shape)
+            if other is not None:
+                error.fix = f"{_settings(other, shape)}, with which it works; {error.fix}"
+            raise
         return
     try:
         _pass_blank(model, shape, torch.contiguous_format)
     except (ValueError, RuntimeError, AssertionError) as error:
         raise _unfit(architecture, shape, error) from error
+
+
+def _shape_that_fits(model: nn.Module, classes: int, shape: Shape) -> Shape | None:
+    """The shape most like `shape` with which the model gives logits; None if none of the usual ones does."""
+    channels = [shape[0], 4 - shape[0]]  # 3 and 1
+    sizes = sorted(USUAL_SIZES, key=lambda size: abs(math.log(size / shape[1])))
+    likely = [(channels[1], *shape[1:]), *((count, size, size) for count in channels for size in sizes)]
+    for other in likely:
+        with contextlib.suppress(Exception, SystemExit):  # a user's model raises anything
+            _pass_blank(model, other, torch.contiguous_format, classes)
+            return other
+    return None
+
+
+def _settings(wanted: Shape, shape: Shape) -> str:
+    """What to type for images of the shape `wanted`, where they have `shape` now."""
+    parts = [f"-s channels={wanted[0]}"] if wanted[0] != shape[0] else []
+    if wanted[1:] != shape[1:]:
+        parts.append(f"-s image_size={wanted[1]}")
+    return " ".join(parts)
 
 
 def _pass_blank(model: nn.Module, shape: Shape, order: torch.memory_format, classes: int | None = None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -58,7 +59,9 @@ class Fitting:
         for metadata in (reading.metadata, getattr(self._own, "_metadata", None)):
             donor = copy.deepcopy(self._model)
             try:
-                loaded = donor.load_state_dict(plain.with_metadata(metadata), strict=False)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # of parts that will not fit
+                    loaded = donor.load_state_dict(plain.with_metadata(metadata), strict=False)
             except (RuntimeError, ValueError, KeyError, NotImplementedError):  # other shapes, or an unknown version
                 continue
             missing = {name for name in loaded.missing_keys if not is_head(name, self.heads)}

@@ -154,7 +154,10 @@ def _follow(model: nn.Module, tracer: Any) -> fx.Graph:
 
     A copy is followed: some models keep what they compute, and would keep symbols in its place.
     """
-    followed = copy.deepcopy(model)
+    try:
+        followed = copy.deepcopy(model)
+    except Exception as error:  # copying runs code of the user's
+        raise CannotCutError(f"the model cannot be copied: {type(error).__name__}: {error}"[:300]) from error
     before = [value._version for value in followed.buffers()]
     chance = _chance()
     try:

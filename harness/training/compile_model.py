@@ -39,7 +39,8 @@ def compile_model(model: nn.Module, trainer: Trainer, batch: tuple[Tensor, Tenso
     Torch compiles again at the first batch of another size and at the first validation. Raises TrainingError if it
     cannot compile the model.
     """
-    weights = copy.deepcopy(model.state_dict())
+    parts = (model, *trainer.modules.values())
+    states = [copy.deepcopy(part.state_dict()) for part in parts]
     trainer.move_model(model).train()
     devices = [trainer.device] if trainer.device.type == "cuda" else []
     with torch.random.fork_rng(devices):  # what is random later must not depend on having measured
@@ -51,8 +52,9 @@ def compile_model(model: nn.Module, trainer: Trainer, batch: tuple[Tensor, Tenso
             why = (str(error).splitlines() or [type(error).__name__])[0]
             raise TrainingError("the model cannot be compiled", why, "-s compile=false") from error
         after = min(_seconds(lambda: _step(model, trainer, batch), trainer) for _ in range(STEPS))
-    model.load_state_dict(weights)
-    model.zero_grad(set_to_none=True)
+    for part, state in zip(parts, states, strict=True):
+        part.load_state_dict(state)
+        part.zero_grad(set_to_none=True)
     return BreakEven(before, after, max(0.0, first - after))
 
 

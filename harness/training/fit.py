@@ -36,11 +36,10 @@ from harness.training.first_batch import FirstBatch
 from harness.training.model import new_model
 from harness.training.optimizers import make_loss, make_optimizer, make_scheduler
 from harness.training.plan import Plan
+from harness.training.torch_errors import naming_torch_errors
 from harness.training.user_errors import blamed
 from harness.util.console import print_line
 from harness.util.memory import keep_freed_memory
-
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # CUDA and Apple, Linux, Windows
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,8 @@ def train(
     }
     if plan.device.type == "cpu":
         keep_freed_memory()
-    with blamed(experiment), _named_out_of_memory(experiment, fold, plan.device), contextlib.ExitStack() as stack:
+    naming = naming_torch_errors(f"fold {fold}", experiment.batch_size, plan.device)
+    with blamed(experiment), naming, contextlib.ExitStack() as stack:
         fed = fit_batches(plan, split, model, Trainer(**arithmetic))
         stack.callback(fed.close)
         best = BestPredictions(experiment.monitor)
@@ -150,7 +150,7 @@ def train(
         if experiment.compile:
             fed.training.set_epoch(1)
             print_line(f"{plan.title(fold)}  {compile_model(model, trainer, next(iter(fed.training)))}")
-        optimizer = make_optimizer(experiment, model)
+        optimizer = make_optimizer(experiment, model, trainer.loss)
         if plan.one_thread:
             stack.enter_context(_one_thread())
         state = trainer.fit(model, optimizer, fed.training, fed.validation, experiment.epochs)
@@ -176,20 +176,6 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-@contextlib.contextmanager
-def _named_out_of_memory(experiment: Experiment, fold: int, device: torch.device) -> Iterator[None]:
-    try:
-        yield
-    except RuntimeError as error:
-        if not any(words in str(error) for words in OUT_OF_MEMORY):
-            raise
-        raise TrainingError(
-            f"fold {fold} ran out of memory on {device}",
-            str(error).splitlines()[0],
-            f"-s batch_size={max(1, experiment.batch_size // 2)}",
-        ) from error
 
 
 def _checkpoint_content(plan: Plan, fold: int) -> dict[str, Any]:

@@ -16,14 +16,15 @@ from harness.engine.metrics import rises
 from harness.util.user_code import calling, returned
 
 
-def make_optimizer(experiment: Experiment, model: nn.Module) -> Optimizer:
-    """The experiment's optimizer over the trainable parameters of `model`.
+def make_optimizer(experiment: Experiment, model: nn.Module, loss: object) -> Optimizer:
+    """The experiment's optimizer over the trainable parameters of `model`, and of a loss that has such.
 
     A user's function is called as torch's classes are: with the parameters, `lr=` and `weight_decay=`.
 
     Raises UserCodeError where that function fails, or returns no optimizer.
     """
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    modules = [model, loss] if isinstance(loss, nn.Module) else [model]
+    parameters = [parameter for module in modules for parameter in module.parameters() if parameter.requires_grad]
     options: dict[str, Any] = {"lr": experiment.lr, "weight_decay": experiment.weight_decay}
     match experiment.optimizer:
         case "adam":

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import copy
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,14 +20,37 @@ from harness.data.transforms import Transform, augmented, seeded
 from harness.engine.return_checks import forward_name
 from harness.engine.trainer import Trainer
 from harness.errors import ModelError, UserCodeError
+from harness.models.prefix import Cut
 from harness.models.user_model import calling_forward, require_logits
 from harness.training.copy_checks import copy_for_fold, require_callbacks
 from harness.training.optimizers import make_loss, make_optimizer, make_scheduler
 from harness.training.plan_notes import output_notes
+from harness.training.torch_errors import OUT_OF_MEMORY, naming_torch_errors
 from harness.util.text import size_text
 from harness.util.user_code import calling, name_of, place_of, returned, title
 
-IMAGES = 8  # of the step; 2 for named models, whose outputs are repeated so that the loss sees a whole batch
+IMAGES = 8  # of a step on a CPU; 2 for named models. Their outputs are repeated so that the loss sees a whole batch
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Numbers of images in the batches of a run.
+
+    Attributes:
+        whole: Of most batches of training.
+        last: Of the smallest last batch of training.
+    """
+
+    whole: int
+    last: int
+
+
+def batch_sizes(lengths: Iterable[int], batch_size: int) -> Sizes:
+    """The sizes of the batches of training sets of these `lengths`; a last batch of one joins the one before."""
+    lengths = [*lengths]
+    rests = [length % batch_size for length in lengths if length > batch_size]
+    whole = min(batch_size, *lengths)
+    return Sizes(whole, min([rest for rest in rests if rest > 1], default=whole))
 
 
 def rehearse(
@@ -36,19 +60,24 @@ def rehearse(
     labels: Sequence[int],
     classes: int,
     arithmetic: Mapping[str, Any],
+    sizes: Sizes,
+    cut: Cut | None = None,
 ) -> list[str]:
     """Calls each function of the experiment, except callbacks' hooks. Returns warnings for the plan.
 
-    The model takes one step on the run's device, in its precision and memory order, on at most `IMAGES` images, and is
-    validated on them. Its weights, its buffers and all random states are restored; the model stays on the device.
+    A copy of the model takes a step on the run's device, in its precision and memory order: on a whole batch on a GPU,
+    on at most `IMAGES` images on a CPU. It also sees a batch like the last one, and is validated on several images and
+    on a single one. All random states are restored.
 
     Args:
-        experiment: Its functions and its batch size.
-        model: As a fold trains it.
+        experiment: Its functions.
+        model: As a fold trains it. It is not changed, except if it cannot be copied.
         transform: From a decoded image to the model's input.
         labels: Of the training images.
         classes: Number of logits.
         arithmetic: The run's device, precision and memory order, by the parameters of `Trainer`.
+        sizes: Of the run's batches.
+        cut: The frozen prefix, if it runs once per image: then the rest is what trains.
 
     Raises:
         ModelError: The model has nothing to train, or cannot be trained on such batches.
@@ -59,64 +88,129 @@ def rehearse(
     trainer = Trainer(copy_for_fold("loss", make_loss(experiment)), **arithmetic)
     require_callbacks(experiment.callbacks)
     devices = [trainer.device] if trainer.device.type == "cuda" else []
-    count = min(experiment.batch_size, len(labels))
-    targets = torch.tensor([labels[i * len(labels) // count] for i in range(count)], device=trainer.device)
-    trainer.move_model(model)
-    with seeded(0), torch.random.fork_rng(devices), _restored(model), warnings.catch_warnings():
+    naming = naming_torch_errors("the model", sizes.whole, trainer.device)
+    with naming, seeded(0), torch.random.fork_rng(devices), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the run itself will show them
-        inputs = _inputs(experiment, transform, trainer, min(IMAGES if callable(experiment.model) else 2, count))
-        return _step(experiment, model, trainer, inputs, targets, classes)
+        spare = trainer.move_model(_spare(model))
+        return _Rehearsal(experiment, spare, trainer, transform, classes, labels, cut).run(sizes)
 
 
-def _step(
-    experiment: Experiment, model: nn.Module, trainer: Trainer, inputs: Tensor, targets: Tensor, classes: int
-) -> list[str]:
-    optimizer = make_optimizer(experiment, model)
-    notes = _optimizer_notes(experiment, model, optimizer)
-    make, _ = make_scheduler(experiment)
-    # the shortest schedules of our own are for two steps
-    epochs = experiment.epochs if callable(experiment.scheduler) else max(2, experiment.epochs)
-    scheduler = None if make is None else make(optimizer, epochs)
-    losses = []
-    for training in (True, False):
-        model.train(training)
-        with torch.set_grad_enabled(training):
-            output = _forward(experiment, model, trainer, inputs, classes)
-            logits = output.float()[torch.arange(len(targets), device=output.device) % len(output)]
-            with _calling(experiment, "loss"):
-                loss = trainer.loss_of(logits, targets)
-            losses.append(loss.detach())
-            if training:
-                optimizer.zero_grad(set_to_none=True)
-                with _calling_backward(experiment, model):
-                    loss.backward()  # type: ignore[no-untyped-call]
-                if callable(experiment.optimizer) or callable(experiment.scheduler):
-                    with _calling(experiment, "optimizer"):
-                        optimizer.step()
-                _require_gradients(experiment, model)
-                notes += output_notes(output)
-    if not all(value.isfinite() for value in losses):
-        notes.append(f"the loss of {len(targets)} images of noise is {losses[0].item():g} before the first step")
-    if callable(experiment.scheduler):
-        notes += _step_scheduler(experiment, scheduler, optimizer)
-    return notes
+@dataclass(frozen=True)
+class _Rehearsal:
+    experiment: Experiment
+    model: nn.Module
+    trainer: Trainer
+    transform: Transform
+    classes: int
+    labels: Sequence[int]
+    cut: Cut | None
+
+    def run(self, sizes: Sizes) -> list[str]:
+        """One step of training, a last batch, and validation. Returns warnings."""
+        experiment = self.experiment
+        if self.cut is not None:
+            self.cut.apply(self.model)
+        optimizer = make_optimizer(experiment, self.model, self.trainer.loss)
+        notes = _optimizer_notes(experiment, self.model, optimizer)
+        make, _ = make_scheduler(experiment)
+        # the shortest schedules of our own are for two steps
+        epochs = experiment.epochs if callable(experiment.scheduler) else max(2, experiment.epochs)
+        scheduler = None if make is None else make(optimizer, epochs)
+        inputs, targets = self._batch(sizes.whole)
+        losses = [self._train(inputs, targets, optimizer, notes)]
+        if sizes.last < sizes.whole:
+            self._train(*self._batch(sizes.last), None, [])
+        losses += [self._validate(inputs, targets), self._validate(inputs[:1], targets[:1])]
+        if not all(value.isfinite() for value in losses):
+            notes.append(f"the loss of {len(targets)} images of noise is {losses[0].item():g} before the first step")
+        if callable(experiment.scheduler):
+            notes += _step_scheduler(experiment, scheduler, optimizer)
+        return notes
+
+    def _train(self, inputs: Tensor, targets: Tensor, optimizer: Optimizer | None, notes: list[str]) -> Tensor:
+        """A step; without an optimizer, all but that. Adds to `notes`."""
+        self.model.train()
+        self.model.zero_grad(set_to_none=True)
+        output, loss = self._loss(inputs, targets)
+        with _calling_backward(self.experiment, self.model):
+            loss.backward()  # type: ignore[no-untyped-call]
+        self._require_gradients(output, targets, loss)
+        notes += output_notes(output)
+        if optimizer is not None and (callable(self.experiment.optimizer) or callable(self.experiment.scheduler)):
+            with _calling(self.experiment, "optimizer"):
+                optimizer.step()
+        return loss.detach()
+
+    def _validate(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        self.model.eval()
+        with torch.no_grad():
+            return self._loss(inputs, targets)[1]
+
+    def _loss(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """(the model's output as it returns it, the loss)."""
+        output = self._forward(inputs)
+        logits = output.float()[torch.arange(len(targets), device=output.device) % len(output)]
+        with _calling(self.experiment, "loss"):
+            return output, self.trainer.loss_of(logits, targets)
+
+    def _batch(self, size: int) -> tuple[Tensor, Tensor]:
+        """(inputs of fewer images on a CPU, targets): noise as images are, or what the frozen prefix makes of it."""
+        targets = [self.labels[i * len(self.labels) // size] for i in range(size)]
+        few = size if self.trainer.device.type == "cuda" else IMAGES if callable(self.experiment.model) else 2
+        inputs = _inputs(self.experiment, self.transform, self.trainer, min(size, few if self.cut is None else IMAGES))
+        if self.cut is not None:
+            with torch.no_grad(), self.trainer.autocast():
+                inputs = self.trainer.move_model(self.cut.prefix.eval())(inputs)
+            inputs = inputs[torch.arange(min(size, few), device=inputs.device) % len(inputs)]
+        return inputs, torch.tensor(targets, device=self.trainer.device)
+
+    def _forward(self, inputs: Tensor) -> Tensor:
+        experiment, model = self.experiment, self.model
+        if not callable(experiment.model):
+            try:
+                return self.trainer.forward(model, inputs)
+            except (ValueError, RuntimeError) as error:  # BatchNorm of one image of one pixel, say
+                if any(words in str(error) for words in OUT_OF_MEMORY):
+                    raise  # it is named as such
+                size = size_text(experiment.image_size)
+                what = f"{experiment.model} cannot take batches of {len(inputs)} images of {size}"
+                raise ModelError(what, str(error), "-s batch_size=32, or a larger image_size") from error
+        with calling_forward(model, experiment.model):
+            with self.trainer.autocast():
+                output: Any = model(inputs)
+            require_logits(output, model, inputs, self.classes)
+        return output  # type: ignore[no-any-return]
+
+    def _require_gradients(self, output: Tensor, targets: Tensor, loss: Tensor) -> None:
+        """Raises UserCodeError if the backward pass has reached nothing of the model, or the loss is a constant."""
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        if any(bool(gradient.any()) for gradient in gradients):
+            return
+        part = "loss" if callable(self.experiment.loss) else "model"
+        why = "the loss is not computed from the logits, or the logits are not computed from the weights"
+        if gradients:
+            if not callable(self.experiment.loss) or self._varies(output, targets, loss):
+                return
+            why = f"it is {loss.item():g} whatever the logits are"
+        raise UserCodeError(
+            f"{title(part, getattr(self.experiment, part))} gives the weights no gradient, so nothing would be learned",
+            why,
+            "compute both by torch, without item(), detach(), torch.tensor(...) or requires_grad=True",
+        )
+
+    def _varies(self, output: Tensor, targets: Tensor, loss: Tensor) -> bool:
+        """Whether the loss is another one for other logits."""
+        others = torch.randn(len(targets), output.shape[1], device=output.device)
+        tried = [self.trainer.loss_of((scale * others).requires_grad_(), targets) for scale in (1, 100)]
+        return not all(torch.equal(other, loss) for other in tried)
 
 
-def _forward(experiment: Experiment, model: nn.Module, trainer: Trainer, inputs: Tensor, classes: int) -> Tensor:
-    """The model's output, as it returns it."""
-    if not callable(experiment.model):
-        try:
-            return trainer.forward(model, inputs)
-        except (ValueError, RuntimeError) as error:  # BatchNorm of one image of one pixel, say
-            what = (
-                f"{experiment.model} cannot take batches of {len(inputs)} images of {size_text(experiment.image_size)}"
-            )
-            raise ModelError(what, str(error), "-s batch_size=32, or a larger image_size") from error
-    with calling_forward(model, experiment.model):
-        with trainer.autocast():
-            output: Any = model(inputs)
-        require_logits(output, model, inputs, classes)
-    return output  # type: ignore[no-any-return]
+def _spare(model: nn.Module) -> nn.Module:
+    """A copy; the model itself if it cannot be copied. A function may return the same module for each fold."""
+    try:
+        return copy.deepcopy(model)
+    except Exception:  # copying runs code of the user's
+        return model
 
 
 def _optimizer_notes(experiment: Experiment, model: nn.Module, optimizer: Optimizer) -> list[str]:
@@ -129,18 +223,6 @@ def _optimizer_notes(experiment: Experiment, model: nn.Module, optimizer: Optimi
     if wanted <= given:
         return []
     return [f"optimizer {name_of(experiment.optimizer)} changes {len(wanted & given)} of the {len(wanted)} weights"]
-
-
-def _require_gradients(experiment: Experiment, model: nn.Module) -> None:
-    """Raises UserCodeError where the backward pass has reached nothing of the model."""
-    if any(parameter.grad is not None for parameter in model.parameters()):
-        return
-    part = "loss" if callable(experiment.loss) else "model"
-    raise UserCodeError(
-        f"{title(part, getattr(experiment, part))} gives the weights no gradient, so nothing would be learned",
-        "the loss is not computed from the logits, or the logits are not computed from the weights",
-        "compute both by torch, without item(), detach(), torch.tensor(...) or requires_grad=True",
-    )
 
 
 def _step_scheduler(experiment: Experiment, scheduler: Any, optimizer: Optimizer) -> list[str]:
@@ -167,28 +249,6 @@ def _inputs(experiment: Experiment, transform: Transform, trainer: Trainer, coun
             images[position] = augmented(augment, images[position], transform.preparation)
     inputs: Tensor = trainer.to_device(transform.normalise(images))
     return inputs
-
-
-@contextlib.contextmanager
-def _restored(model: nn.Module) -> Iterator[None]:
-    """Within, the model may be trained; afterwards its weights, its buffers and its modes are what they were."""
-    modes = {module: module.training for module in model.modules()}
-    copies = [
-        (value, value.detach().clone()) for value in (*model.parameters(), *model.buffers()) if _may_change(value)
-    ]
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for value, before in copies:
-                value.copy_(before)
-        model.zero_grad(set_to_none=True)
-        for module, training in modes.items():
-            module.training = training
-
-
-def _may_change(value: Tensor) -> bool:
-    return value.requires_grad or not isinstance(value, nn.Parameter)
 
 
 def _calling(experiment: Experiment, part: str) -> AbstractContextManager[None]:

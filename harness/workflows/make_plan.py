@@ -18,20 +18,20 @@ from harness.data.images import Images
 from harness.data.prepare import preparation_of
 from harness.data.splits import Split, require_learnable, stratified_splits
 from harness.data.transforms import Transform
+from harness.engine.device import choose_device
 from harness.engine.metrics import require_metric
 from harness.engine.precision import Precision, choose_precision
-from harness.engine.trainer import choose_device
 from harness.errors import UsageError
 from harness.models.build import supports_channels_last
 from harness.models.freezing import count_parameters
-from harness.models.prefix import CannotCutError, cut
+from harness.models.prefix import CannotCutError, Cut, cut
 from harness.runs.provenance import dvc_state
 from harness.training.features import require_room, why_live
 from harness.training.inputs import choose_inputs, scratch_note, with_wanted
 from harness.training.model import prepared, start_weights, untrained_model
 from harness.training.plan import ModelPlan, Plan, Workers, choose_workers
 from harness.training.plan_notes import copy_notes, data_notes, depth_notes, setting_notes
-from harness.training.rehearsal import rehearse
+from harness.training.rehearsal import batch_sizes, rehearse
 from harness.util.console import print_line
 from harness.workflows.find_leaks import find_leaks
 from harness.workflows.plan_data import DataPlan, plan_data
@@ -165,17 +165,20 @@ def _plan_model(
     preparation = preparation_of(experiment)
     channels_last = supports_channels_last(model, preparation.shape, device)
     transform = Transform(preparation, inputs.mean, inputs.std)
+    trainable, frozen = count_parameters(model)
+    cut_made, why_live = _prefix(experiment, model, len(images), cache)
     warnings = rehearse(
         experiment,
-        model,
+        model.train(),
         transform,
         [images.labels[i] for i in split.train],
         len(images.classes),
         {"device": device, "precision": precision, "channels_last": channels_last},
+        batch_sizes((len(each.train) for each in splits.values()), experiment.batch_size),
+        cut_made,
     )
-    trainable, frozen = count_parameters(model)
-    features, why_live = _prefix(experiment, model.cpu(), len(images), cache)
     note = weights.note if weights is not None else scratch_note(experiment)
+    features = None if cut_made is None else cut_made.shape
     plan = ModelPlan(weights, note, inputs, transform, channels_last, trainable, frozen, features, why_live)
     return plan, warnings
 
@@ -194,19 +197,19 @@ def _same_weights(one: Experiment, other: Experiment) -> bool:
     return all(getattr(one, name) == getattr(other, name) for name in FITTED)
 
 
-def _prefix(experiment: Experiment, model: nn.Module, images: int, cache: Cache) -> tuple[tuple[int, ...] | None, str]:
-    """(shape of one image's features if a frozen prefix can run once per image, else why it cannot)."""
+def _prefix(experiment: Experiment, model: nn.Module, images: int, cache: Cache) -> tuple[Cut | None, str]:
+    """(the frozen prefix if it can run once per image, else why it cannot)."""
     if experiment.freeze is False:
         return None, ""
     why = why_live(experiment)
     if why:
         return None, why
     try:
-        shape = cut(model, preparation_of(experiment).shape).shape
-        require_room(shape, images, experiment.views, cache)
+        made = cut(model, preparation_of(experiment).shape)
+        require_room(made.shape, images, experiment.views, cache)
     except CannotCutError as error:
         return None, str(error)
-    return shape, ""
+    return made, ""
 
 
 def _workers(experiment: Experiment, model: ModelPlan, device: torch.device) -> Workers:

@@ -18,8 +18,9 @@ from harness.data.groups import Groups, number_of
 from harness.data.images import Images
 from harness.data.loading import Batches, EpochSampler, ImageSource
 from harness.data.pixels import Pixels
+from harness.engine.device import choose_device
 from harness.engine.precision import precision_or_auto
-from harness.engine.trainer import Trainer, choose_device
+from harness.engine.trainer import Trainer
 from harness.errors import GateError, UsageError
 from harness.evaluation.accuracy import Accuracy
 from harness.evaluation.predictions import Predictions

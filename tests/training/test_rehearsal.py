@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import random
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,11 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from harness.config.experiment import Experiment
+from harness.data.loading import EpochSampler
 from harness.data.prepare import preparation_of
 from harness.data.transforms import Transform
 from harness.errors import ModelError, UserCodeError
+from harness.models.prefix import cut
 from harness.training.model import new_model
-from harness.training.rehearsal import rehearse
+from harness.training.optimizers import make_optimizer
+from harness.training.rehearsal import batch_sizes, rehearse
 
 LABELS = [0] * 20 + [1] * 20
 
@@ -24,7 +26,8 @@ def rehearsed(**fields: Any) -> list[str]:
     experiment = Experiment(**(values | fields))
     model = new_model(experiment, None, ["a", "b"], 1)
     arithmetic = {"device": "cpu", "precision": experiment.precision}
-    return rehearse(experiment, model, Transform(preparation_of(experiment)), LABELS, 2, arithmetic)
+    sizes = batch_sizes([len(LABELS)], experiment.batch_size)
+    return rehearse(experiment, model, Transform(preparation_of(experiment)), LABELS, 2, arithmetic, sizes)
 
 
 class Net(nn.Module):
@@ -44,34 +47,115 @@ class Net(nn.Module):
 
 def test_nothing_is_changed_by_a_rehearsal() -> None:
     shared = Net(2)  # which each fold is given again
-    rehearsed(model=lambda classes: shared)
     weights = {name: value.clone() for name, value in shared.state_dict().items()}
     chance = torch.get_rng_state(), np.random.get_state()[1], random.getstate()  # type: ignore[index]
     rehearsed(model=lambda classes: shared)
-    torch.manual_seed(0)  # `new_model` seeds, and the rehearsal draws nothing
+    torch.set_rng_state(chance[0])  # `new_model` seeds
     assert all(torch.equal(value, weights[name]) for name, value in shared.state_dict().items())
     assert all(parameter.grad is None for parameter in shared.parameters())
     assert shared.training
-    assert np.array_equal(np.random.get_state()[1], chance[1])  # type: ignore[index]
-    assert random.getstate() == chance[2]
+    assert shared.sizes == []  # a copy was tried
+    assert random.getstate() != chance[2]  # by the seeds of `new_model`
 
 
-def test_a_rehearsal_trains_and_validates_on_a_batch_and_gives_the_loss_a_whole_one() -> None:
-    shared, seen = Net(2), []
+def test_a_rehearsal_draws_nothing_from_the_generators() -> None:
+    experiment = Experiment(model=Net, weights=None, image_size=32, precision="fp32")
+    model = new_model(experiment, None, ["a", "b"], 1)
+    before = torch.get_rng_state(), repr(np.random.get_state()), random.getstate()
+    transform = Transform(preparation_of(experiment))
+    rehearse(experiment, model, transform, LABELS, 2, {"device": "cpu"}, batch_sizes([40], 32))
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert (repr(np.random.get_state()), random.getstate()) == before[1:]
+
+
+class Recorder:
+    """What the copies of a model have seen: a copy of it is itself."""
+
+    def __init__(self) -> None:
+        self.sizes: list[tuple[bool, int]] = []
+
+    def __deepcopy__(self, memo: object) -> Recorder:
+        return self
+
+
+def watched() -> tuple[Net, Recorder]:
+    model, recorder = Net(2), Recorder()
+    model.register_forward_pre_hook(lambda module, args: recorder.sizes.append((module.training, len(args[0]))))
+    model.recorder = recorder  # type: ignore[assignment]
+    return model, recorder
+
+
+def test_a_rehearsal_trains_on_a_whole_batch_and_the_last_and_validates_on_several_images_and_on_one() -> None:
+    (model, recorder), seen = watched(), []
 
     def loss(logits: Tensor, targets: Tensor) -> Tensor:
         seen.append((logits.requires_grad, len(logits), sorted(set(targets.tolist()))))
         return nn.functional.cross_entropy(logits, targets)
 
-    rehearsed(model=lambda classes: shared, loss=loss, batch_size=16)
-    assert shared.sizes[-2:] == [(True, 8), (False, 8)]
-    assert seen == [(True, 16, [0, 1]), (False, 16, [0, 1])]
+    rehearsed(model=lambda classes: model, loss=loss, batch_size=19)  # of 40
+    assert recorder.sizes[-4:] == [(True, 8), (True, 2), (False, 8), (False, 1)]
+    assert seen == [(True, 19, [0, 1]), (True, 2, [0, 1]), (False, 19, [0, 1]), (False, 1, [0])]
 
 
-def test_a_rehearsal_is_of_no_more_images_than_there_are(scenery: Path) -> None:
-    shared = Net(2)
-    rehearsed(model=lambda classes: shared, batch_size=3)
-    assert shared.sizes[-1] == (False, 3)
+def test_batch_sizes_are_those_of_the_sampler() -> None:
+    for length in range(2, 40):
+        for batch_size in range(1, 12):
+            sampler = EpochSampler(range(length), batch_size, 0, shuffle=True)
+            lengths = [len(batch) for batch in sampler]
+            sizes = batch_sizes([length], batch_size)
+            assert sizes.whole == min(lengths[0], batch_size)
+            assert sizes.last == min(sizes.whole, lengths[-1])
+
+
+def test_a_model_that_drops_the_dimension_of_a_single_image_is_found() -> None:
+    class Squeezed(Net):
+        def forward(self, images: Tensor) -> Tensor:
+            return super().forward(images).squeeze()
+
+    with pytest.raises(UserCodeError, match=r"returned a tensor \(2,\)"):
+        rehearsed(model=Squeezed)
+
+
+def test_a_constant_loss_is_found() -> None:
+    with pytest.raises(UserCodeError, match="gives the weights no gradient") as caught:
+        rehearsed(loss=lambda logits, targets: (logits * 0).sum() + 2)
+    assert caught.value.why == "it is 2 whatever the logits are"
+
+
+def test_a_head_of_zeros_is_no_constant_loss() -> None:
+    def zeros(classes: int) -> nn.Module:
+        net = Net(classes)
+        nn.init.zeros_(net.head.weight)
+        nn.init.zeros_(net.head.bias)
+        return net
+
+    assert rehearsed(model=zeros) == []
+
+
+def test_a_loss_that_is_a_module_goes_to_the_device_and_its_parameters_to_the_optimizer() -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(()))
+
+        def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+            return nn.functional.cross_entropy(self.scale * logits, targets)
+
+    loss, model = Scaled(), Net(2)
+    optimizer = make_optimizer(Experiment(model=Net), model, loss)
+    given = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    assert given == {id(p) for p in (*model.parameters(), loss.scale)}
+    assert rehearsed(loss=loss) == []
+    assert loss.scale.grad is None
+
+
+def test_only_what_trains_is_tried_where_the_frozen_part_runs_once() -> None:
+    """A head on features takes batches that the whole model could not: BatchNorm of one value is in the frozen part."""
+    experiment = Experiment(model="resnet18", weights=None, image_size=32, batch_size=1, freeze=True, precision="fp32")
+    model = new_model(experiment, None, ["a", "b"], 1)
+    made = cut(model, (3, 32, 32))
+    transform = Transform(preparation_of(experiment))
+    assert rehearse(experiment, model, transform, LABELS, 2, {"device": "cpu"}, batch_sizes([40], 1), made) == []
 
 
 def test_a_batch_that_a_model_cannot_train_on_is_refused() -> None:

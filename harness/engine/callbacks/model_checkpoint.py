@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from harness.engine import checkpoint
 from harness.engine.callbacks.monitor import Mode, Monitor
@@ -18,7 +18,8 @@ class ModelCheckpoint(Callback):
 
     `best` is for using the model; it is written ten seconds after the last time at the earliest, and in any case when
     the fit ends. `last` is where the fit ended, and also holds the optimizer; its `epoch` and `metrics` are those of
-    the last epoch that was completed. `content` is added to both. Without `last` there is no such file.
+    the last epoch that was completed. `content` is added to both, and so is
+    what a loss or a metric that is a module has to save, as `modules`. Without `last` there is no such file.
     """
 
     def __init__(
@@ -73,9 +74,15 @@ class ModelCheckpoint(Callback):
             self._best, self._written = None, time.monotonic()
 
     def _snapshot(self, state: State) -> dict[str, Any]:
-        weights = {name: _copied(value) for name, value in state.model.state_dict().items()}
+        weights = _copied_state(state.model)
         metrics = dict(state.history[-1]) if state.history else {}
-        return {**self._content, "model": weights, "epoch": len(state.history), "metrics": metrics}
+        content = {**self._content, "model": weights, "epoch": len(state.history), "metrics": metrics}
+        modules = {name: _copied_state(module) for name, module in state.modules.items() if module.state_dict()}
+        return content | ({"modules": modules} if modules else {})
+
+
+def _copied_state(module: nn.Module) -> dict[str, Any]:
+    return {name: _copied(value) for name, value in module.state_dict().items()}
 
 
 def _copied(value: Any) -> Any:

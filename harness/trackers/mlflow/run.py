@@ -186,7 +186,7 @@ class MLflow:
         if best is None or (before is not None and not (function is not None and before.startswith(LEFT_OUT))):
             return
         problem = log_model(self._uri, self._parent, self.folder, best, function)
-        self.left_out = problem if problem.startswith(LEFT_OUT) else ""
+        self.left_out = problem
         if problem and before is None and self.folder.checkpoint_of(best).is_file():
             self._client.log_artifact(self._parent, str(self.folder.checkpoint_of(best)), "checkpoints")
         self._client.set_tag(self._parent, MODEL_TAG, problem or f"fold {best.fold}")

@@ -1,0 +1,125 @@
+"""Models of timm: their names, their weights, their inputs, and the cut of their frozen part."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from harness.config.experiment import Experiment
+from harness.data.prepare import Preparation
+from harness.data.transforms import Transform
+from harness.engine import checkpoint
+from harness.errors import ModelError
+from harness.models.build import build, head_names
+from harness.models.freezing import freeze
+from harness.models.prefix import cut
+from harness.models.saved import load_model
+from harness.models.wanted import normalisation_of, wishes
+from harness.models.weights import read_weights
+from harness.training.inputs import choose_inputs, with_wanted
+
+timm = pytest.importorskip("timm")
+LITE = "timm/tf_efficientnet_lite0"
+CLASSES = ["a", "b"]
+SMALL = {
+    "timm/resnet10t": 32,
+    "timm/tf_efficientnet_lite0": 64,  # paddings that depend on the image
+    "timm/vit_tiny_patch16_224": 32,
+    "timm/deit_tiny_distilled_patch16_224": 32,  # two heads
+    "timm/levit_128s": 224,  # a cache of attention within the model
+    "timm/convnext_atto": 32,
+}
+
+
+@pytest.mark.parametrize(("name", "size"), SMALL.items())
+def test_a_model_of_timm_is_built_frozen_cut_and_read_from_its_checkpoint(name: str, size: int, tmp_path: Path) -> None:
+    shape = (3, size, size)
+    source = timm.create_model(
+        name.removeprefix("timm/"), num_classes=7, **({"img_size": size} if "it_" in name else {})
+    )
+    torch.save({"state_dict": {f"module.{key}": value for key, value in source.state_dict().items()}}, tmp_path / "w")
+    model = build(name, 2, shape)
+    weights = read_weights(tmp_path / "w").fit(model, name, CLASSES, shape)
+    weights.load_into(model, name)
+    assert all(torch.equal(value, source.state_dict()[key]) for key, value in weights.state.items())
+    freeze(model, True)
+    assert {key.split(".")[0] for key, value in model.named_parameters() if value.requires_grad} <= {
+        head.split(".")[0] for head in head_names(model)
+    }
+    images = torch.randn(2, *shape)
+    model.eval()
+    with torch.inference_mode():
+        before = model(images)
+    made = cut(model, shape)
+    with torch.inference_mode():
+        assert torch.allclose(made.forward(model, made.prefix(images)), before, atol=1e-4)
+        assert torch.equal(model(images), before)  # following it has left no trace
+    transform = Transform(Preparation(size), (0.5,) * 3, (0.5,) * 3).to_dict()
+    content = {"architecture": name, "classes": CLASSES, "transform": transform, "experiment": {}}
+    checkpoint.save(tmp_path / "x.pt", {**content, "model": model.state_dict()})
+    with torch.inference_mode():
+        assert torch.equal(load_model(tmp_path / "x.pt").model(images), before)
+
+
+def test_real_weights_give_the_logits_of_timm(lite_weights: Path, tmp_path: Path) -> None:
+    """From a photograph's file to the logits of ImageNet's classes, by timm's own transform and by ours."""
+    reference = timm.create_model(LITE.removeprefix("timm/")).eval()
+    reference.load_state_dict(torch.load(lite_weights, weights_only=True))
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 61, 3), np.uint8)).resize((400, 300))
+    picture.save(tmp_path / "x.png")
+    timms = timm.data.create_transform(**timm.data.resolve_model_data_config(reference))
+    saved = load_model(lite_weights, classes=[f"c{i}" for i in range(1000)], architecture=LITE)
+    array = saved.transform.preparation.decode((tmp_path / "x.png").read_bytes())
+    images = saved.transform.normalise(torch.from_numpy(array).permute(2, 0, 1)[None])
+    with torch.inference_mode():
+        ours, theirs = saved.model(images), reference(timms(picture)[None])
+    assert torch.allclose(images, timms(picture)[None], atol=1e-5)
+    assert torch.allclose(ours, theirs, atol=1e-3)
+
+
+def test_with_wanted_takes_timms_settings_except_for_those_that_are_written() -> None:
+    experiment = with_wanted(Experiment(model="timm/resnet18", interpolation="nearest"))
+    assert (experiment.image_size, experiment.resize, experiment.center_crop) == (224, "crop", 0.95)
+    assert experiment.interpolation == "nearest"
+    assert experiment.origin("center_crop") == "found in model"
+    again = with_wanted(experiment.replace(model="resnet18"))  # as a trial of a search may say
+    assert (again.resize, again.center_crop, again.interpolation) == ("squash", 1.0, "nearest")
+
+
+def test_choose_inputs_takes_what_the_experiment_says_then_the_weights_then_the_model() -> None:
+    lite = build(LITE, 2, (3, 64, 64))
+    experiment = Experiment(model=LITE)
+    assert normalisation_of(lite) == ((0.5,) * 3, (0.5,) * 3)
+    assert choose_inputs(experiment, None, lite).mean == (0.5,) * 3
+    assert choose_inputs(experiment.replace(normalise="imagenet"), None, lite).mean == (0.485, 0.456, 0.406)
+    said = choose_inputs(experiment.override({"normalise": "0.25,0.125"}), None, lite)
+    assert (said.mean, said.std) == ((0.25,) * 3, (0.125,) * 3)
+    plain = choose_inputs(Experiment(model=lambda classes: None), None, torch.nn.Linear(2, 2))
+    assert plain.mean == (0.485, 0.456, 0.406)
+    assert "-s normalise=" in plain.source
+
+
+def test_wishes_of_other_models_are_none() -> None:
+    assert wishes("resnet18") == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("timm/resnet8", "did you mean 'timm/resnet18'"), ("timm/resnet18.a9", "did you mean 'timm/resnet18.a")],
+)
+def test_a_name_that_timm_does_not_know_is_refused(name: str, says: str) -> None:
+    with pytest.raises(ModelError, match="there is no model") as caught:
+        build(name, 2, (3, 32, 32))
+    assert says.split("'")[1] in caught.value.what
+
+
+def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
+    torch.save(timm.create_model("resnet18").state_dict(), tmp_path / "w.pth")
+    with pytest.raises(ModelError, match="do not fit timm/resnet10t"):
+        read_weights(tmp_path / "w.pth").fit(
+            build("timm/resnet10t", 2, (3, 32, 32)), "timm/resnet10t", CLASSES, (3, 32, 32)
+        )

@@ -1,0 +1,139 @@
+"""Every classifier of torchvision: its weights under the names of published files, training, the cut, the checkpoint."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from harness.config.experiment import Experiment
+from harness.data.prepare import Preparation, preparation_of
+from harness.data.transforms import Transform
+from harness.engine import checkpoint
+from harness.models.build import as_library_reads, build, head_names, is_head
+from harness.models.freezing import freeze
+from harness.models.prefix import cut
+from harness.models.saved import load_model
+from harness.models.torchvision_models import torchvision_names
+from harness.models.weights import Weights, read_weights
+from harness.training.model import new_model, start_weights
+from harness.training.rehearsal import batch_sizes, rehearse
+
+FAST = {"densenet121", "googlenet", "mnasnet0_5", "resnet18", "shufflenet_v2_x0_5", "squeezenet1_1"}
+NAMES = [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in torchvision_names()]
+CLASSES = ["a", "b"]
+LABELS = [0, 1] * 6
+
+
+def size_of(name: str) -> int:
+    return 224 if name.startswith("maxvit") else 96 if name == "inception_v3" else 32
+
+
+def published_names(name: str, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """As the files on torchvision's server have them, which older versions wrote."""
+    if name.startswith("vit_"):
+        layers = {".mlp.0.": ".mlp.linear_1.", ".mlp.3.": ".mlp.linear_2."}
+        return {re.sub(r"\.mlp\.[03]\.", lambda found: layers[found[0]], key): value for key, value in state.items()}
+    if name.startswith("densenet"):
+        dotted = {re.sub(r"(denselayer\d+\.(?:norm|conv))([12])\.", r"\1.\2.", key): v for key, v in state.items()}
+        return {key: value for key, value in dotted.items() if not key.endswith("num_batches_tracked")}
+    return state
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where torchvision looks for a file before it downloads it."""
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    (tmp_path / "checkpoints").mkdir()
+    return tmp_path / "checkpoints"
+
+
+def judged(name: str, hub: Path) -> tuple[Path, nn.Module]:
+    """(a file like the published one, the model into which torchvision's own builder has loaded it)."""
+    entry = torchvision.models.get_model_weights(name).DEFAULT
+    options: dict[str, Any] = {"image_size": entry.meta["min_size"][0]} if name.startswith("vit_") else {}
+    if name in ("googlenet", "inception_v3"):
+        options = {"aux_logits": True, "init_weights": False}
+    path = hub / Path(entry.url).name
+    torch.save(published_names(name, torchvision.models.get_model(name, **options).state_dict()), path)
+    return path, torchvision.models.get_model(name, weights=entry)
+
+
+def require_equal(weights: Weights, model: nn.Module, judge: nn.Module) -> None:
+    """The whole body of `model` is in the weights, and it is the judge's."""
+    heads, expected = head_names(model), judge.state_dict()
+    body = {name for name in model.state_dict() if not is_head(name, heads)}
+    assert body <= {*weights.state}
+    for name in body:
+        if name != "encoder.pos_embedding":  # which is stretched to another size
+            assert torch.equal(weights.state[name], expected[name]), name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_classifier(name: str, hub: Path, tmp_path: Path) -> None:
+    path, judge = judged(name, hub)
+    experiment = Experiment(model=name, image_size=size_of(name), precision="fp32", batch_size=8)
+    preparation = preparation_of(experiment)
+    model = build(name, 2, preparation.shape)
+    for source in ("imagenet", str(path)):
+        weights = start_weights(experiment.replace(weights=source), model, CLASSES)
+        assert weights is not None
+        require_equal(weights, model, judge)
+    path.unlink()
+    for frozen in (True, False):
+        trained = new_model(experiment.replace(freeze=frozen), weights, CLASSES, 1)
+        made = cut(trained, preparation.shape) if frozen else None
+        arithmetic, sizes = {"device": "cpu", "precision": "fp32"}, batch_sizes([len(LABELS)], 8)
+        assert rehearse(experiment, trained, Transform(preparation), LABELS, 2, arithmetic, sizes, made) == []
+    content = {"architecture": name, "classes": CLASSES, "transform": Transform(preparation).to_dict()}
+    checkpoint.save(tmp_path / "x.pt", {**content, "experiment": {}, "model": model.state_dict()})
+    loaded = load_model(tmp_path / "x.pt").model
+    images = torch.randn(2, *preparation.shape)
+    with torch.inference_mode():
+        assert torch.equal(loaded(images), model.eval()(images))
+    exported = torch.export.export(loaded, (images,), strict=False)  # as MLflow logs it
+    assert torch.allclose(exported.module()(images), model(images), atol=1e-4)
+
+
+def test_old_names_of_a_vision_transformer_are_translated_by_its_own_hooks(tmp_path: Path) -> None:
+    def small(classes: int) -> nn.Module:
+        return torchvision.models.VisionTransformer(32, 16, 2, 2, 16, 16, num_classes=classes)
+
+    source = small(7)
+    torch.save(published_names("vit_", source.state_dict()), tmp_path / "vit.pth")
+    model = small(2)
+    weights = read_weights(tmp_path / "vit.pth").fit(model, "small", CLASSES, (3, 32, 32))
+    require_equal(weights, model, source)
+
+
+def test_a_state_dict_without_versions_fits_a_model_that_asks_for_one(tmp_path: Path) -> None:
+    """MNASNet refuses a state dict whose `_metadata` is lost, as it is by many a program that copies it."""
+    source, model = build("mnasnet0_5", 2, (3, 32, 32)), build("mnasnet0_5", 2, (3, 32, 32))
+    torch.save(dict(source.state_dict()), tmp_path / "w.pth")
+    weights = read_weights(tmp_path / "w.pth").fit(model, "mnasnet0_5", CLASSES, (3, 32, 32))
+    require_equal(weights, model, source)
+    assert weights.head
+
+
+def test_as_library_reads_is_for_models_of_a_library() -> None:
+    assert as_library_reads("small_cnn", {}, 2, (3, 32, 32)) is None
+
+
+def test_a_frozen_block_keeps_still_after_weights_are_loaded(tmp_path: Path) -> None:
+    torch.save(build("resnet18", 5, (3, 32, 32)).state_dict(), tmp_path / "w.pth")
+    experiment = Experiment(model="resnet18", weights=str(tmp_path / "w.pth"), freeze="layer3", image_size=32)
+    model = build("resnet18", 2, (3, 32, 32))
+    weights = start_weights(experiment, model, CLASSES)
+    assert weights is not None
+    model = new_model(experiment, weights, CLASSES, 1).train()
+    model(torch.randn(4, 3, 32, 32)).sum().backward()
+    assert torch.equal(model.state_dict()["layer3.1.bn2.running_mean"], weights.state["layer3.1.bn2.running_mean"])
+    assert not torch.equal(model.state_dict()["layer4.0.bn1.running_mean"], weights.state["layer4.0.bn1.running_mean"])
+    assert freeze(build("resnet18", 2, (3, 32, 32)), True)[-1] == "avgpool"
+    assert Preparation(32).shape == (3, 32, 32)
