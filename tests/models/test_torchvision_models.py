@@ -1,4 +1,4 @@
-"""Every classifier of torchvision: its weights under the names of published files, training, the cut, the checkpoint."""
+"""Every classifier of torchvision: published names of weights, training, the cut, the checkpoint."""
 
 from __future__ import annotations
 
