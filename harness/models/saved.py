@@ -38,6 +38,7 @@ class SavedModel:
     fold: int | None
     data_digest: str | None  # of the images that it was trained on
     trained_on: frozenset[int] | None = None  # fingerprints of the images that it was trained on or chosen by
+    note: str = ""  # which part of a foreign file its weights are, and by what its inputs are normalised
 
 
 def load_model(
@@ -133,11 +134,14 @@ def _of_weights(
         wanted["image_size"] = image_size
     preparation = Preparation(**wanted)
     model = build(named, len(classes), preparation.shape)
-    _load_all(weights, model, named, classes, preparation.shape, key)
+    note = _load_all(weights, model, named, classes, preparation.shape, key)
     mean, std = normalisation_of(model) or (IMAGENET_MEAN, IMAGENET_STD)
     freeze = LEGACY_NAME.search(path.name)
     experiment = {"freeze": freeze[1] == "True"} if freeze else {}
-    return SavedModel(model.eval(), named, tuple(classes), Transform(preparation, mean, std), experiment, None, None)
+    transform = Transform(preparation, mean, std)
+    inputs = ", ".join(f"{value:g}" for value in (*transform.mean, *transform.std))
+    note = f"weights {note}; inputs normalised by mean and deviation {inputs}"
+    return SavedModel(model.eval(), named, tuple(classes), transform, experiment, None, None, note=note)
 
 
 def _load_all(
@@ -147,7 +151,8 @@ def _load_all(
     classes: Sequence[str],
     shape: tuple[int, int, int],
     key: str | None = None,
-) -> None:
+) -> str:
+    """Loads all weights, the head included. Returns which part of the file they are."""
     weights = file.fit(model, named, classes, shape, key)
     if not weights.head:
         raise ModelError(
@@ -156,6 +161,7 @@ def _load_all(
             f"--classes with as many names as it has outputs (now {', '.join(classes)})",
         )
     weights.load_into(model, named)
+    return weights.note
 
 
 def _agree(path: Path, what: str, recorded: Any, given: Any) -> None:

@@ -30,6 +30,9 @@ def find_run(named: str, runs: Path) -> RunFolder:
 
     Raises UsageError for none.
     """
+    if Path(named).is_file() and Path(named).name != "run.json":
+        why = "it is a file, and what is asked for is the folder of a run with its records"
+        raise UsageError(f"{named} is no run folder", why, "harness list shows the latest runs")
     if not Path(named).is_dir():
         matches = [folder for folder in latest_runs(runs) if folder.id.endswith(named)]
         if len(matches) == 1:

@@ -71,7 +71,7 @@ def images_to_test(model: SavedModel, data: Path | str | None, allow_missing: bo
         if class_folder is None:
             raise
         images = list_images(root, model.classes, Side.TEST, columns=columns)  # only the training images had two levels
-    notes = [*images.notes]
+    notes = [*([model.note] if model.note else []), *images.notes]
     if not allow_missing:
         require_every_class(images)
     preparation = model.transform.preparation

@@ -32,7 +32,7 @@ LABELS = [0, 1] * 6
 
 
 def size_of(name: str) -> int:
-    return 224 if name.startswith("maxvit") else 96 if name == "inception_v3" else 32
+    return 224 if name.startswith("maxvit") else 96 if name == "inception_v3" else 64
 
 
 def published_names(name: str, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
