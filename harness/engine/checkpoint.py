@@ -50,7 +50,7 @@ def _exact(value: Any) -> Any:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """The dictionary in a file of torch or of safetensors, on the CPU.
+    """The dictionary in a file of torch or of safetensors, on the CPU; a list is a dictionary by position.
 
     No code in the file is run: an object that is neither a tensor nor a plain value is a `NotRead`.
 
@@ -76,6 +76,8 @@ def load(path: Path) -> dict[str, Any]:
             f"it holds Python objects, whose loading can run code: the whole file is a {kind_of(content)}",
             converting(path),
         )
+    if isinstance(content, (list, tuple)):  # as [model, optimizer]
+        content = dict(enumerate(content))
     if not isinstance(content, dict):
         raise ModelError(
             f"{path} is no checkpoint", f"it holds a {type(content).__name__}, not a dictionary", "save a state dict"

@@ -112,7 +112,9 @@ class WeightsFile:
         parts = [f"from {self.path}{part}" + (", head included" if keeps_head else "")]
         if not keeps_head:
             theirs = {name: value for name, value in fit.reading.state.items() if is_head(name, heads)}
-            parts.append(f"{_head_misfit(theirs, classes)}, so {' and '.join(heads)} starts from random weights")
+            parts.append(
+                f"{_head_misfit(theirs, classes, fit.head)}, so {' and '.join(heads)} starts from random weights"
+            )
         aside = self.contents.left_aside({fit.reading.names[name] for name in fit.used})
         if aside:
             parts.append(f"left aside: {', '.join(aside[:5])}{', ...' if len(aside) > 5 else ''}")
@@ -228,10 +230,10 @@ def _require_sound(path: Path, state: StateDict) -> None:
             )
 
 
-def _head_misfit(theirs: StateDict, classes: int) -> str:
+def _head_misfit(theirs: StateDict, classes: int, same_shapes: bool) -> str:
     outputs = {len(value) for name, value in theirs.items() if name.endswith(("weight", "bias")) and value.ndim}
     if not theirs:
         return "it has no head"
     if len(outputs) == 1 and outputs != {classes}:
         return f"its head has {outputs.pop()} outputs"
-    return "its head is for other classes" if outputs == {classes} else "its head is of another form"
+    return "its head is for other classes" if same_shapes else "its head is of another form"

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from harness.engine import checkpoint
 from harness.engine.callbacks import (
     BestPredictions,
     EarlyStopping,
@@ -206,6 +207,39 @@ def test_any_iterable_and_any_module_and_metrics_of_ones_own() -> None:
     assert state.history[-1]["train_distance"] < state.history[0]["train_distance"] / 2
     assert Stream.epochs == list(range(1, 31))
     assert state.batches == {}
+
+
+def test_modules_beside_the_model_follow_the_phase_and_are_saved(tmp_path: Path) -> None:
+    """A loss with learnable parameters and a metric with a state (super-gradients 1647, fastai 3395)."""
+
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(()))
+            self.modes: list[bool] = []
+
+        def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+            self.modes.append(self.training)
+            return nn.functional.cross_entropy(self.scale * logits, targets)
+
+    class Share(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("weight", torch.ones(()))
+
+        def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+            assert isinstance(self.weight, Tensor)
+            return (logits.argmax(1) == targets) * self.weight
+
+    loss, model = Scaled(), nn.Linear(4, 2)
+    saver = ModelCheckpoint(tmp_path)
+    trainer = Trainer(loss, [saver], metrics={"share": Share()}, device="cpu", precision="fp32")
+    optimizer = torch.optim.SGD([*model.parameters(), loss.scale], lr=0.1)
+    trainer.fit(model, optimizer, examples(20), examples(20), 1)
+    assert loss.modes == [True, True, False, False]
+    assert loss.scale.item() != 1
+    modules = checkpoint.load(saver.best_path)["modules"]
+    assert modules == {"loss": {"scale": loss.scale.detach()}, "share": {"weight": torch.ones(())}}
 
 
 def test_predict_gives_logits_in_order_under_the_precision_of_validation() -> None:

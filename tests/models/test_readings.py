@@ -58,6 +58,8 @@ def infix(name: str) -> str:
         (lambda s: {"state_dict": under("model.", s), "epoch": 3}, " (state_dict.model)"),
         (lambda s: {"epoch": 3, "net": {"weights": under("module.backbone.", s)}}, " (net.weights.module.backbone)"),
         (lambda s: {"models": [s, {"x": torch.ones(2)}]}, " (models.0)"),
+        (lambda s: (s, {"lr": 0.1}), " (0)"),
+        (lambda s: {**under("net.", s), "pl_accuracy.correct": torch.ones(())}, " (net)"),
         (lambda s: {infix(name): value for name, value in s.items()}, ""),
         (lambda s: {**under("module.", s), "n_averaged": torch.tensor(3)}, " (module)"),
         (lambda s: under("ema_model.", s), " (ema_model)"),
@@ -110,6 +112,22 @@ def test_fit_refuses_a_larger_model_that_has_all_the_names(tmp_path: Path) -> No
     with pytest.raises(ModelError, match="do not fit resnet18") as caught:
         read_weights(tmp_path / "w.pth").fit(build("resnet18", 2, SHAPE), "resnet18", CLASSES, SHAPE)
     assert "the file has layer1.2.conv1.weight" in caught.value.why
+
+
+def test_fit_drops_a_head_that_is_not_whole(tmp_path: Path) -> None:
+    names = {name: value for name, value in state().items() if name != "head.bias"}
+    torch.save(names, tmp_path / "w.pth")
+    weights = fitted(tmp_path / "w.pth")
+    assert not weights.head
+    assert "its head is of another form" in weights.note
+
+
+def test_fit_refuses_a_file_of_which_nothing_fits(tmp_path: Path) -> None:
+    """With strict=False torch would load nothing of it, and say nothing (torchgeo 4036)."""
+    torch.save(under("model.encoder.", state()) | {"w": torch.ones(1)}, tmp_path / "w.pth")
+    other = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    with pytest.raises(ModelError, match="do not fit"):
+        fitted(tmp_path / "w.pth", other)
 
 
 def test_fit_reads_safetensors(tmp_path: Path) -> None:
