@@ -23,6 +23,7 @@ from harness.engine.callbacks import (
 from harness.engine.callbacks.monitor import Monitor
 from harness.engine.trainer import Callback, State, Trainer
 from harness.errors import TrainingError, UsageError
+from tests import toy as toys
 
 POINTS = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
 BATCHES = list(zip(POINTS.split(16), (POINTS[:, 0] > 0).long().split(16), strict=True))
@@ -188,6 +189,16 @@ def test_a_loss_that_is_not_finite_ends_the_fit_with_a_hint() -> None:
     with pytest.raises(TrainingError, match=r"the (train|valid) loss is (nan|inf) in epoch") as caught:
         fit(TerminateOnNaN(), lr=1e38)
     assert "-s lr=1e+37" in caught.value.fix
+
+
+def test_a_loss_that_was_no_number_before_the_first_step_is_not_blamed_on_the_learning_rate() -> None:
+    def broken(logits: Tensor, targets: Tensor) -> Tensor:
+        return torch.nn.functional.cross_entropy(logits, targets) * torch.inf
+
+    with pytest.raises(TrainingError) as caught:
+        toys.fit(TerminateOnNaN(), loss=broken)
+    assert "before the first step" in caught.value.why
+    assert "lr=" not in caught.value.fix
 
 
 def test_progress_is_one_line_an_epoch_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
