@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -65,14 +65,22 @@ class Fitting:
             except (RuntimeError, ValueError, KeyError, NotImplementedError):  # other shapes, or an unknown version
                 continue
             missing = {name for name in loaded.missing_keys if not is_head(name, self.heads)}
-            if any(not _is_counter(name) for name in missing) or self._are_ours(loaded.unexpected_keys):
+            left_over = loaded.unexpected_keys
+            if any(not _is_counter(name) for name in missing) or self._are_ours(left_over, reading.within):
                 continue
-            return self._fit(reading, donor, {*missing}, has_head, loaded.unexpected_keys)
+            return self._fit(reading, donor, {*missing}, has_head, left_over)
         return None
+
+    def for_a_part(self, reading: Reading) -> Fit | None:
+        """The fit of a reading that holds one part of the model, such as its backbone, without the part's name."""
+        counts = Counter(name.split(".")[0] for name in self._body)
+        parts = [part for part, count in counts.items() if count >= self.least]
+        fits = (self.direct(reading.put_under(part)) for part in parts)
+        return next((fit for fit in fits if fit is not None), None)
 
     def by_library(self, reading: Reading) -> Fit | None:
         """The fit of a reading that the library of the model translates; None if it is none."""
-        heads = [value for name, value in reading.state.items() if is_head(name, self.heads) and value.ndim == 2]
+        heads = [value for name, value in reading.state.items() if is_head(name, self.heads) and value.ndim > 1]
         outputs = len(heads[-1]) if heads else 0
         for metadata in (reading.metadata, getattr(self._own, "_metadata", None)):
             try:
@@ -113,10 +121,16 @@ class Fitting:
         used = [name for name in reading.state if name not in extra]
         return Fit(reading, state, has_head, used)
 
-    def _are_ours(self, unexpected: Iterable[str]) -> bool:
-        """Whether names that the model does not know belong to one of its parts: then the file is of another model."""
+    def _are_ours(self, unexpected: Iterable[str], within: str) -> bool:
+        """Whether names that the model does not know belong to one of its parts: then the file is of another model.
+
+        Of a part alone, the file's own head is not looked for in the model.
+        """
         parts = {name.split(".")[0] for name in self._own}
-        return any(name.split(".")[0] in parts and not is_head(name, self.heads) for name in unexpected)
+        others = [name for name in unexpected if name.split(".")[0] in parts and not is_head(name, self.heads)]
+        heads = {name.rpartition(".")[0] for name in others}
+        is_their_head = within != "" and len(heads) == 1 and heads.pop().count(".") == within.count(".") + 1
+        return bool(others) and not is_their_head
 
 
 def _is_counter(name: str) -> bool:

@@ -26,12 +26,21 @@ class Reading:
         state: Name below `key` -> tensor.
         metadata: The state dict's `_metadata`, as far as the file has it.
         names: Name below `key` -> full name in the file.
+        within: The part of the model that the names are put under, if the file has that part alone.
     """
 
     key: str
     state: dict[str, Tensor]
     metadata: Metadata
     names: dict[str, str]
+    within: str = ""
+
+    def put_under(self, part: str) -> Reading:
+        """The same for a part of a model."""
+        state = {f"{part}.{name}": value for name, value in self.state.items()}
+        names = {f"{part}.{name}": full for name, full in self.names.items()}
+        metadata = {f"{part}.{name}".rstrip("."): version for name, version in self.metadata.items()}
+        return Reading(self.key, state, metadata, names, part)
 
     def with_metadata(self, metadata: Mapping[str, Any] | None) -> OrderedDict[str, Tensor]:
         """The state dict as `load_state_dict` takes it."""

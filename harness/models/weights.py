@@ -80,7 +80,7 @@ class WeightsFile:
         """Finds the part of the file that holds all of the model's weights except for its head.
 
         The model itself says what a part gives it: each is loaded into a copy, by the model's own hooks; if none fits,
-        by the library that the model is from. A head for other classes is left out.
+        into one part of the model, or by the library that the model is from. A head for other classes is left out.
 
         Args:
             model: Is not changed.
@@ -94,7 +94,8 @@ class WeightsFile:
         fitting = Fitting(model, architecture, shape)
         readings = [*self.contents.readings(fitting.least)]
         fits = [fit for fit in map(fitting.direct, readings) if fit is not None]
-        fits = fits or [fit for fit in map(fitting.by_library, readings) if fit is not None]
+        for otherwise in (fitting.for_a_part, fitting.by_library):
+            fits = fits or [fit for fit in map(otherwise, readings) if fit is not None]
         fits = sorted(fits, key=lambda fit: (not fit.head, _is_averaged(fit.reading.key)))
         chosen = [fit for fit in fits if key is None or fit.reading.key == key or fit.reading.key.startswith(f"{key}.")]
         if not chosen:
@@ -109,6 +110,7 @@ class WeightsFile:
     def _note(self, fit: Fit, heads: Sequence[str], classes: int, keeps_head: bool, keys: Sequence[str]) -> str:
         """What was taken, what was left aside, and how to choose otherwise."""
         part = f" ({fit.reading.key})" if fit.reading.key else ""
+        part += f" for {fit.reading.within}" if fit.reading.within else ""
         parts = [f"from {self.path}{part}" + (", head included" if keeps_head else "")]
         if not keeps_head:
             theirs = {name: value for name, value in fit.reading.state.items() if is_head(name, heads)}

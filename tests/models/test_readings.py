@@ -130,6 +130,35 @@ def test_fit_refuses_a_file_of_which_nothing_fits(tmp_path: Path) -> None:
         fitted(tmp_path / "w.pth", other)
 
 
+class Wrapped(nn.Module):
+    """A backbone without its head, and a head: what many people write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = net(5)
+        self.backbone.head = nn.Identity()
+        self.neck = nn.Dropout(0.1)
+        self.top = nn.Linear(128, 2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.top(self.neck(self.backbone(images)))
+        return logits
+
+
+def test_fit_finds_the_part_of_the_model_that_a_file_is_for(tmp_path: Path) -> None:
+    """With strict=False nothing of it would be loaded, in silence (torchgeo 4036)."""
+    torch.save({"state_dict": state()}, tmp_path / "w.pth")
+    model = Wrapped()
+    weights = fitted(tmp_path / "w.pth", model)
+    assert "(state_dict) for backbone; it has no head, so top starts from random weights" in weights.note
+    assert "left aside: state_dict.head" in weights.note
+    assert {name.removeprefix("backbone.") for name in weights.state} == {
+        n for n in state() if not n.startswith("head")
+    }
+    weights.load_into(model, "wrapped")
+    assert torch.equal(model.state_dict()["backbone.blocks.block2.0.weight"], state()["blocks.block2.0.weight"])
+
+
 def test_fit_reads_safetensors(tmp_path: Path) -> None:
     save_file(state(), tmp_path / "w.safetensors", {"format": "pt"})
     assert holds(fitted(tmp_path / "w.safetensors"), state())
