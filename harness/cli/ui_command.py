@@ -35,8 +35,7 @@ def command(
     """Start TensorBoard and MLflow on this machine, print their addresses, and stop them on Ctrl-C."""
     from harness.trackers import servers
     from harness.trackers.mlflow import store
-    from harness.trackers.mlflow.run import send_unsent
-    from harness.trackers.mlflow.study import send_unsent_studies
+    from harness.trackers.mlflow.unsent import send_unsent, send_unsent_studies
     from harness.util.packages import installed
 
     folder, uri = Path(runs), store.tracking_uri()
@@ -56,7 +55,8 @@ def command(
         addresses.append(("TensorBoard", server.address, f"all of {folder}"))
     if "mlflow" in wanted:
         if not store.is_server(uri):
-            store.require_usable(uri)
+            for note in store.require_usable(uri):
+                echo(f"warning: {note}", err=True)
         for problem in send_unsent(folder) + send_unsent_studies(folder):
             echo(f"warning: {problem}", err=True)
         if store.is_server(uri):

@@ -22,8 +22,10 @@ from typing import TextIO
 
 from harness.runs.run_folder import RunFolder
 from harness.runs.study_folder import StudyFolder
-from harness.trackers.mlflow.run import MLflow, error_line, send_unsent
-from harness.trackers.mlflow.study import MLflowStudy, send_unsent_studies
+from harness.trackers.mlflow.run import MLflow, error_line
+from harness.trackers.mlflow.store import RUN_ID
+from harness.trackers.mlflow.study import MLflowStudy
+from harness.trackers.mlflow.unsent import send_unsent, send_unsent_studies
 from harness.util.escape import terminal
 
 POLL_SECONDS = 3.0  # between two looks at the folder: each that finds something costs 25 ms of a core
@@ -34,7 +36,8 @@ SLOW_SECONDS = 2.0  # what took longer to fail than this, hung
 def follow(folder: RunFolder | StudyFolder, ended: threading.Event, print_line: Callable[[str], None]) -> bool:
     """Sends what is new until `ended`, then the rest. True where MLflow has all. A trouble is told once."""
     path = folder.path
-    mirror = MLflowStudy(folder) if isinstance(folder, StudyFolder) else MLflow(folder)
+    given = os.environ.pop(RUN_ID, "")  # it is this run's alone: none that is sent later takes it
+    mirror = MLflowStudy(folder, given) if isinstance(folder, StudyFolder) else MLflow(folder, given=given)
     seen: tuple[int, ...] | None = None
     trouble, rest_until, was_slow = "", 0.0, False
 
@@ -51,6 +54,9 @@ def follow(folder: RunFolder | StudyFolder, ended: threading.Event, print_line: 
             was_slow = time.monotonic() - started > SLOW_SECONDS
             rest_until = time.monotonic() + AGAIN_SECONDS
             return False
+        finally:
+            while mirror.notes:
+                print_line(mirror.notes.pop(0))
         if trouble:
             print_line(f"{mirror.name} is there again")
         trouble, was_slow = "", False

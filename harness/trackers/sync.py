@@ -45,6 +45,10 @@ def _to_mlflow(folder: RunFolder) -> None:
                 f"{folder.path} is being sent to MLflow", "another process does so at this moment", "wait for its end"
             )
         mirror = MLflow(folder)
-        mirror.finish()
+        try:
+            mirror.finish()
+        finally:
+            for note in mirror.notes:
+                print_line(f"warning: {note}")
     if mirror.left_out:
         print_line(f"note: the model is {mirror.left_out}")

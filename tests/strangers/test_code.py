@@ -20,7 +20,7 @@ import torch
 import harness
 from harness.runs import trust
 from harness.runs.run_folder import RunFolder
-from harness.trackers.mlflow.run import send_unsent
+from harness.trackers.mlflow.unsent import send_unsent
 from harness.util.processes import python_module
 from tests.conftest import Outcome, git
 from tests.strangers.conftest import Sandbox, lay_own_run

@@ -17,8 +17,9 @@ import pytest
 
 from harness.errors import RemoteError, StorageError
 from harness.runs.run_folder import RunFolder
-from harness.trackers.mlflow.run import send_unsent
-from harness.trackers.mlflow.store import DEFAULT, require_own_files_folder
+from harness.trackers.mlflow.place import require_own_place
+from harness.trackers.mlflow.store import DEFAULT
+from harness.trackers.mlflow.unsent import send_unsent
 from harness.util.processes import python_module
 from tests.conftest import Outcome, write_experiment, write_files
 from tests.strangers.conftest import Sandbox
@@ -153,24 +154,29 @@ def test_a_store_that_came_along_does_not_say_where_files_go(
         return done
 
     assert sync().returncode == 0
-    for table, column in (("runs", "artifact_uri"), ("experiments", "artifact_location")):
+    said = {"runs.artifact_uri": (5, "its files go to"), "experiments.artifact_location": (0, "'scene in ")}
+    for place, (code, words) in said.items():
+        table, column = place.split(".")
         with contextlib.closing(sqlite3.connect("mlflow.db")) as database:
             database.execute(f"UPDATE {table} SET {column} = ?", (str(sandbox.outside),))
             database.commit()
         done = sync()
-        assert done.returncode == 5
-        assert "its files go to" in done.stderr
+        assert (done.returncode, words in done.stderr) == (code, True), done.stderr
 
 
 @pytest.mark.parametrize(
     "folder", ["{outside}", "file://{outside}", "s3://bucket/x", "experiments", "mlruns/../x", "mlruns"]
 )
-def test_the_projects_own_store_keeps_its_files_in_the_project(sandbox: Sandbox, folder: str) -> None:
+def test_the_projects_own_store_keeps_its_files_in_the_project(
+    sandbox: Sandbox, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     with pytest.raises(RemoteError, match="is not used"):
-        require_own_files_folder(DEFAULT, folder.format(outside=sandbox.outside))
-    require_own_files_folder("sqlite:///elsewhere.db", str(sandbox.outside))  # which somebody typed
-    require_own_files_folder(DEFAULT, str(sandbox.project / "mlruns/1"))
-    require_own_files_folder(DEFAULT, (sandbox.project / "mlruns/1").as_uri())
+        require_own_place(DEFAULT, folder.format(outside=sandbox.outside))
+    require_own_place(DEFAULT, str(sandbox.project / "mlruns/1"))
+    require_own_place(DEFAULT, (sandbox.project / "mlruns/1").as_uri())
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", DEFAULT)  # which somebody typed, as the error advises
+    require_own_place(DEFAULT, str(sandbox.outside))
 
 
 def test_one_damaged_folder_keeps_no_other_from_being_listed(sandbox: Sandbox) -> None:

@@ -18,8 +18,9 @@ from harness.runs.record_parts import ClassRecord, DvcRecord, GitRecord, Status,
 from harness.runs.records import TestRecord
 from harness.runs.run_folder import RunFolder
 from harness.trackers.mlflow import conversion
-from harness.trackers.mlflow.run import MLflow, send_unsent
+from harness.trackers.mlflow.run import MLflow
 from harness.trackers.mlflow.store import connect, recorded, tracking_uri
+from harness.trackers.mlflow.unsent import send_unsent
 from tests.conftest import Tracked
 from tests.toy import run_record
 from tests.trackers.test_store import SECRET_ADDRESSES, TOKEN, unused_address
@@ -152,8 +153,9 @@ def test_the_best_folds_model_is_there_once_and_gives_the_same_logits(
 
 
 def test_sending_all_again_changes_nothing(tracked: Tracked, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copy(tracked.project / "mlflow.db", project / "mlflow.db")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project / 'mlflow.db'}")
+    (project / "shared").mkdir()
+    shutil.copy(tracked.project / "mlflow.db", project / "shared/mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project / 'shared/mlflow.db'}")
     folder = copy_of(tracked, project)
     client = connect(tracking_uri())
     before = everything(client)
@@ -260,14 +262,6 @@ def test_a_model_that_is_gone_costs_the_model_alone(tracked: Tracked, store: Pat
     parent, _ = runs(connect(tracking_uri()))
     assert parent.info.status == "FINISHED"
     assert "is not there" in parent.data.tags["harness.model"]
-
-
-def test_an_experiment_that_was_deleted_there_comes_back(tracked: Tracked, store: Path) -> None:
-    client = connect(tracking_uri())
-    client.delete_experiment(client.create_experiment("tiny"))
-    MLflow(copy_of(tracked, store, rows=1, status=Status.FAILED, error="x")).finish()
-    parent, _ = runs(client)
-    assert parent.info.status == "FAILED"
 
 
 def test_a_model_that_cannot_be_exported_goes_as_its_checkpoint(

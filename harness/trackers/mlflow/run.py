@@ -6,21 +6,20 @@ as it goes, and send afterwards what was missed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from harness.errors import HarnessError, RemoteError
-from harness.runs.find import latest_runs
+from harness.errors import HarnessError
 from harness.runs.record_parts import FoldRecord, Status
-from harness.runs.run_folder import COMPLETE, RunFolder
+from harness.runs.run_folder import RunFolder
 from harness.trackers.mlflow import conversion
+from harness.trackers.mlflow.experiments import Chosen, Place, find_place, find_run, given_run, is_free
+from harness.trackers.mlflow.place import require_own_place
 from harness.trackers.mlflow.store import (
+    RUN_ID,
     answering,
     connect,
     is_recorded,
-    require_own_files_folder,
-    require_usable,
     time_to_store,
     tracking_uri,
 )
@@ -31,17 +30,25 @@ STATUS = {
     Status.PRUNED: "FINISHED",
     Status.INTERRUPTED: "KILLED",
 }  # all else is FAILED: a run that is gone has died
-KIND = {"mlflow.experimentKind": "custom_model_development"}  # else the pages are those for language models
 MODEL_TAG = "harness.model"
+THEIRS = {"harness.note": "theirs"}  # of a run that its owner described before it became a run of ours
 MOST_METRICS = 1000  # in one request, MLflow's own limit
 
 
 class MLflow:
-    """Sends one run folder, below the run `below` if one is given. Raises RemoteError for whatever MLflow raises."""
+    """Sends one run folder. Raises RemoteError for whatever MLflow raises.
 
-    def __init__(self, folder: RunFolder, below: str = "") -> None:
+    Args:
+        folder: The run folder.
+        below: The id of the run there that it becomes a child of, if any.
+        given: The id of a run there that it becomes, if nobody else's run has: `MLFLOW_RUN_ID` names it.
+    """
+
+    def __init__(self, folder: RunFolder, below: str = "", given: str = "") -> None:
         self.folder = folder
+        self.notes: list[str] = []  # what a person should know, once
         self._below = below
+        self._given = given
         self._uri = tracking_uri()
         self.name = f"MLflow at {short_address(self._uri)}"
         self._client: Any = None
@@ -49,6 +56,8 @@ class MLflow:
         self._children: dict[int, str] = {}
         self._sent = 0  # rows of metrics.jsonl
         self._ended: set[int] = set()  # folds whose result has been sent
+        self._deleted: set[int] = set()  # folds whose run somebody deleted there
+        self._keeps_note = False  # whether the run was somebody's, who described it
         self.left_out = ""  # why the model was left out, if it was
 
     @property
@@ -59,16 +68,16 @@ class MLflow:
     def send(self) -> None:
         """All that is new in the run folder. The first call makes the run there, or finds it."""
         if not self._parent:
-            self._client = connect(self._uri)
+            self._client = connect(self._uri, self.notes)
         rows = self.folder.epochs()  # before anything is made there: they may be damaged
         with answering(self._uri):
             if not self._parent:
                 self._find_or_make()
-            for fold in sorted({row["fold"] for row in rows[self._sent :]}):
+            for fold in sorted({row["fold"] for row in rows[self._sent :]} - self._deleted):
                 self._send_epochs(fold, [row for row in rows[self._sent :] if row["fold"] == fold])
             self._sent = len(rows)
             for entry in self.folder.record.folds:
-                if entry.fold not in self._ended:
+                if entry.fold not in self._ended | self._deleted:
                     self._send_result(entry, [row for row in rows if row["fold"] == entry.fold])
 
     def finish(self, model: bool = True, function: Any = None) -> None:
@@ -85,7 +94,8 @@ class MLflow:
                     self._client.set_terminated(child, status, end)
             self._log(self._parent, conversion.numbers(record), end, 0)
             self._client.set_tag(self._parent, "harness.status", self.folder.status)
-            self._client.set_tag(self._parent, "mlflow.note.content", conversion.note(record))
+            if not self._keeps_note:
+                self._client.set_tag(self._parent, "mlflow.note.content", conversion.note(record))
             self._client.set_terminated(self._parent, status, end)  # whatever becomes of the files
             self._send_files()
             try:
@@ -96,48 +106,90 @@ class MLflow:
 
     def _find_or_make(self) -> None:
         conversion.parameters(self.folder.record)  # of a record that somebody damaged: fails before anything is made
-        self._experiment = experiment_named(self._client, self.folder.record.name)
-        require_own_files_folder(self._uri, self._client.get_experiment(self._experiment).artifact_location)
-        runs = self._search(f"tags.`harness.run` = '{self.folder.id}' and tags.`harness.role` = 'run'")
-        parent = runs[0].info.run_id if runs else self._make_parent()
-        require_own_files_folder(self._uri, self._client.get_run(parent).info.artifact_uri)
-        self._describe(parent)  # also what was found: it may have been made a moment before something failed
-        for child in self._search(f"tags.`mlflow.parentRunId` = '{parent}'"):
+        parent = self._find() or self._take_given() or self._make_parent()
+        run = self._client.get_run(parent)
+        require_own_place(self._uri, run.info.artifact_uri)
+        self._keeps_note = THEIRS.items() <= run.data.tags.items()
+        self._describe(
+            parent, known=run.data.params
+        )  # also what was found: it may have been made a moment before something failed
+        for child in self._search(f"tags.`mlflow.parentRunId` = '{parent}' and tags.`harness.role` = 'fold'"):
             fold = int(child.data.tags["harness.fold"])
+            if child.info.lifecycle_stage != "active":
+                self._deleted.add(fold)
+                continue
             self._children[fold] = child.info.run_id
             self._describe(child.info.run_id, fold)
         self._parent = parent
 
+    def _find(self) -> str:
+        """The id of the run that was made for this folder before, and the experiment; empty if there is none."""
+        record, own = self.folder.record, f"tags.`harness.run` = '{self.folder.id}' and tags.`harness.role` = 'run'"
+        before = record.store_ids.get(RUN_ID.lower(), "") if is_recorded(record, self._uri) else ""
+        if self._below:
+            place = Place(self._client.get_run(self._below).info.experiment_id)
+        elif self._given or before:
+            place = Place(given_run(self._client, self._given or before).info.experiment_id)
+        else:
+            place = find_place(self._client, self._uri, record.name, Chosen.of(record))
+        self.notes += [place.note] if place.note else []
+        self._experiment = place.experiment
+        run = find_run(self._client, place, own)
+        return str(run.info.run_id) if run is not None else ""
+
+    def _take_given(self) -> str:
+        """The id of the run that the environment names, made this folder's; empty if it is another's already."""
+        if not self._given:
+            return ""
+        run = given_run(self._client, self._given)
+        if not is_free(run, [self.folder.id]):
+            self._below = self._given
+            return ""
+        own = dict(THEIRS) if "mlflow.note.content" in run.data.tags else {}
+        own |= {name: value for name, value in self._tags().items() if not name.startswith("mlflow.")}
+        for name, value in own.items():
+            self._client.set_tag(self._given, name, value)
+        self._client.update_run(self._given, status="RUNNING")
+        return self._given
+
     def _search(self, filter_string: str) -> list[Any]:
-        return list(self._client.search_runs([self._experiment], filter_string))
+        from mlflow.entities import ViewType
+
+        return list(self._client.search_runs([self._experiment], filter_string, ViewType.ALL))
+
+    def _tags(self) -> dict[str, str]:
+        """The tags of the run, by which it is found again, and what they say about it."""
+        record = self.folder.record
+        own = {"harness.run": self.folder.id, "harness.role": "run", "harness.folder": str(self.folder.path)}
+        if self._below:
+            own |= {"mlflow.parentRunId": self._below}
+        if self._below and record.study:
+            own |= {"harness.trial": str(record.study.trial), "harness.study": record.study.id}
+        return conversion.tags(record) | own
 
     def _make_parent(self) -> str:
         record = self.folder.record
-        own = {"harness.run": self.folder.id, "harness.role": "run", "harness.folder": str(self.folder.path)}
-        if self._below and record.study:
-            own |= {"mlflow.parentRunId": self._below, "harness.trial": str(record.study.trial)}
-            own |= {"harness.study": record.study.id}
-        return self._make(record.title or self.folder.id, own, conversion.milliseconds(record.started))
+        return self._make(record.title or self.folder.id, self._tags(), conversion.milliseconds(record.started))
 
     def _child(self, fold: int, rows: Sequence[Mapping[str, Any]]) -> str:
         """The run of a fold, which began before the first of its `rows` was written."""
         if fold not in self._children:
             own = {"harness.run": self.folder.id, "harness.role": "fold", "harness.fold": str(fold)}
-            own |= {"mlflow.parentRunId": self._parent}
+            own = conversion.tags(self.folder.record) | own | {"mlflow.parentRunId": self._parent}
             since = rows[0]["time"] - sum(rows[0].get(f"{side}_seconds", 0) for side in ("train", "valid"))
             self._children[fold] = self._make(f"fold {fold}", own, int(1000 * since))
             self._describe(self._children[fold], fold)
         return self._children[fold]
 
-    def _make(self, title: str, own: dict[str, str], since: int) -> str:
-        run = self._client.create_run(self._experiment, since, conversion.tags(self.folder.record) | own, title)
-        return str(run.info.run_id)
+    def _make(self, title: str, tags: dict[str, str], since: int) -> str:
+        return str(self._client.create_run(self._experiment, since, tags, title).info.run_id)
 
-    def _describe(self, run_id: str, fold: int | None = None) -> None:
+    def _describe(self, run_id: str, fold: int | None = None, known: Collection[str] = ()) -> None:
+        """Logs parameters, less those that are `known` there, which cannot be changed; and the data set."""
         from mlflow.entities import Param
 
         record = self.folder.record
-        values = conversion.parameters(record, fold)
+        values = {name: value for name, value in conversion.parameters(record, fold).items() if name not in known}
         self._client.log_batch(run_id, params=[Param(name, value) for name, value in values.items()])
         self._client.log_inputs(
             run_id, conversion.data_set(record.data, "evaluation" if self.folder.is_test else "training")
@@ -198,53 +250,6 @@ class MLflow:
         if record.run_seconds is not None:
             return started + int(1000 * record.run_seconds)
         return max([started, *(int(1000 * row["time"]) for row in self.folder.epochs())])
-
-
-def experiment_named(client: Any, name: str) -> str:
-    """The id of MLflow's experiment of that name, which is made where there is none."""
-    experiment = client.get_experiment_by_name(name)
-    if experiment is None:
-        return str(client.create_experiment(name, tags=KIND))
-    if experiment.lifecycle_stage == "deleted":
-        client.restore_experiment(experiment.experiment_id)
-    return str(experiment.experiment_id)
-
-
-def send_unsent(runs: Path, enough: Callable[[], bool] = lambda: False) -> list[str]:
-    """Sends what ended runs under `runs` left unsent, killed together with their follower, say: none stays RUNNING.
-
-    Only those whose store is the one of now, and none more once there was `enough`. Returns what could not be sent, a
-    line each.
-    """
-    here = tracking_uri()
-    left = [
-        folder
-        for folder in latest_runs(runs)
-        if folder.status is not Status.RUNNING
-        and folder.record.trackers.get("mlflow") != COMPLETE
-        and is_recorded(folder.record, here)
-    ]
-    problems = []
-    try:
-        if left:
-            require_usable(here)
-    except RemoteError as error:
-        return [error_line(error)]
-    for folder in left:
-        if enough():
-            break
-        try:
-            with folder.sending() as alone:
-                folder.reload()
-                known = folder.record.trackers
-                if alone and known.get("mlflow") != COMPLETE:
-                    mirror = MLflow(folder)
-                    mirror.finish()
-                    problems += [f"{folder.path}: the model is {mirror.left_out}"] if mirror.left_out else []
-                    folder.update(trackers={**known, "mlflow": COMPLETE})
-        except Exception as error:  # one that cannot be sent must not keep the others from it
-            problems.append(f"{folder.path} could not be sent to MLflow: {error_line(error)}")
-    return problems
 
 
 def error_line(error: Exception) -> str:

@@ -11,16 +11,15 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
-from urllib.request import url2pathname
 
 from harness.errors import HarnessError, RemoteError
 from harness.runs.records import Origin
+from harness.trackers.mlflow.database import make_whole
 from harness.util.addresses import address_id, short_address, without_secrets
-from harness.util.schema import is_inside
 
 DEFAULT = "sqlite:///mlflow.db"
-OWN_FILES = "mlruns"  # where that store keeps files, as MLflow does
+ADDRESS = "MLFLOW_TRACKING_URI"
+EXPERIMENT, EXPERIMENT_ID, RUN_ID = "MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID"
 PATIENCE = {  # what cannot be reached must cost seconds: MLflow's own patience is 4 minutes, and 20 with a hung server
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
@@ -34,7 +33,12 @@ LOCK_SECONDS = 5
 
 def tracking_uri() -> str:
     """`MLFLOW_TRACKING_URI`, or a database in this folder."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT
+    return os.environ.get(ADDRESS) or DEFAULT
+
+
+def is_typed() -> bool:
+    """Returns whether somebody chose the store, and with it where it keeps files."""
+    return bool(os.environ.get(ADDRESS))
 
 
 def is_server(uri: str) -> bool:
@@ -42,8 +46,15 @@ def is_server(uri: str) -> bool:
 
 
 def recorded(uri: str) -> dict[str, dict[str, str]]:
-    """Returns what a record says of the store at `uri`: its address for people, and an id without secrets."""
-    return {"stores": {"mlflow": short_address(uri)}, "store_ids": {"mlflow": address_id(uri)}}
+    """Returns what a record says of the store at `uri`: its address for people, and an id without secrets.
+
+    Also which experiment and run the environment chooses there, so that `harness sync` chooses the same.
+    """
+    stores, ids = {"mlflow": short_address(uri)}, {"mlflow": address_id(uri)}
+    if os.environ.get(EXPERIMENT):
+        stores[EXPERIMENT.lower()] = os.environ[EXPERIMENT]
+    ids |= {name.lower(): os.environ[name] for name in (EXPERIMENT_ID, RUN_ID) if os.environ.get(name)}
+    return {"stores": stores, "store_ids": ids}
 
 
 def is_recorded(record: Origin, uri: str) -> bool:
@@ -74,23 +85,6 @@ def require_store(uri: str) -> None:
             f"MLflow at {short_address(uri)} cannot be used",
             f"it is the database of another program: it holds {', '.join(sorted(names)[:3])}, and no experiments",
             "export MLFLOW_TRACKING_URI=sqlite:///mlflow.db",
-        )
-
-
-def require_own_files_folder(uri: str, folder: str) -> None:
-    """Raises RemoteError where the project's own store keeps its files elsewhere than in the project.
-
-    The file `mlflow.db` can come along with a project, and it says where MLflow writes a run's files. An address that
-    was typed is somebody's choice, and so is where that store keeps its files.
-    """
-    if uri != DEFAULT:
-        return
-    path = url2pathname(urlparse(folder).path) if folder.startswith("file:") else folder
-    if "://" in path or not is_inside(Path(path), Path(OWN_FILES)):
-        raise RemoteError(
-            f"MLflow at {uri} is not used",
-            f"mlflow.db says that its files go to {short_address(folder)}, which is not this project's {OWN_FILES}/",
-            f"mv mlflow.db {OWN_FILES}.db.old, for a new one; or export MLFLOW_TRACKING_URI={uri}, if that is right",
         )
 
 
@@ -172,15 +166,25 @@ def _version() -> str:
     return f"mlflow {mlflow.__version__}"
 
 
-def require_usable(uri: str) -> None:
-    """Raises RemoteError unless the store answers; makes its tables where it is new."""
-    client = connect(uri)
+def require_usable(uri: str) -> list[str]:
+    """Raises RemoteError unless the store answers; makes its tables where it is new. Returns notes for people."""
+    notes: list[str] = []
+    client = connect(uri, notes)
     with answering(uri):
         client.search_experiments(max_results=1)
+    return notes
 
 
-def connect(uri: str) -> Any:
-    """A client. Raises RemoteError where the store cannot be used; the first use of a new one makes its tables."""
+def connect(uri: str, notes: list[str] | None = None) -> Any:
+    """Returns a client of the store at `uri`, which is made if it is a new SQLite file.
+
+    Args:
+        uri: The store's address.
+        notes: Gets what a person should know: that an unfinished store was set aside, say.
+
+    Raises:
+        RemoteError: The store cannot be used.
+    """
     import logging
 
     for name, value in PATIENCE.items():
@@ -191,4 +195,8 @@ def connect(uri: str) -> Any:
 
         for name in ("alembic", "mlflow"):
             logging.getLogger(name).setLevel(logging.ERROR)  # that a new store is made is no news
+        file = sqlite_file(uri)
+        note = make_whole(file) if file is not None else ""
+        if note and notes is not None:
+            notes.append(note)
         return MlflowClient(uri)

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+import contextlib
 from typing import Any
 
-from harness.runs.find import latest_studies
 from harness.runs.record_parts import Status
 from harness.runs.run_folder import COMPLETE, RunFolder
 from harness.runs.study_folder import StudyFolder
 from harness.trackers.mlflow import conversion
-from harness.trackers.mlflow.run import STATUS, MLflow, error_line, experiment_named
+from harness.trackers.mlflow.experiments import (
+    DELETED,
+    SENT,
+    Chosen,
+    DeletedRunError,
+    Place,
+    find_place,
+    find_run,
+    given_run,
+    is_free,
+)
+from harness.trackers.mlflow.place import require_own_place
+from harness.trackers.mlflow.run import STATUS, MLflow
 from harness.trackers.mlflow.store import (
     answering,
     connect,
-    is_recorded,
-    require_own_files_folder,
     time_to_store,
     tracking_uri,
 )
@@ -26,10 +34,17 @@ ENDED = (Status.FINISHED, Status.PRUNED, Status.FAILED, Status.INTERRUPTED)
 
 
 class MLflowStudy:
-    """Sends one study folder with all its trials. Raises RemoteError for whatever MLflow raises."""
+    """Sends one study folder with all its trials. Raises RemoteError for whatever MLflow raises.
 
-    def __init__(self, folder: StudyFolder) -> None:
+    Args:
+        folder: The study folder.
+        given: The id of a run there that the study becomes, if nobody else's has: `MLFLOW_RUN_ID` names it.
+    """
+
+    def __init__(self, folder: StudyFolder, given: str = "") -> None:
         self.folder = folder
+        self.notes: list[str] = []  # what a person should know, once
+        self._given = given
         self._uri = tracking_uri()
         self.name = f"MLflow at {short_address(self._uri)}"
         self._client: Any = None
@@ -41,12 +56,12 @@ class MLflowStudy:
     def send(self) -> None:
         """All that is new. The first call makes the study's run there, or finds it."""
         if not self._run:
-            self._client = connect(self._uri)
+            self._client = connect(self._uri, self.notes)
             with answering(self._uri):
                 self._run = self._find_or_make()
                 self._client.update_run(self._run, status="RUNNING")
         for trial in self.folder.trials():
-            if trial.record.trackers.get("mlflow") != COMPLETE:
+            if trial.record.trackers.get("mlflow") not in SENT:
                 self._send_trial(trial, ended=trial.status in ENDED)
         self._send_best()
 
@@ -54,7 +69,7 @@ class MLflowStudy:
         """Also the study's files, the best trial's model, and how the study ended; no trial stays RUNNING."""
         self.send()
         for trial in self.folder.trials():
-            if trial.record.trackers.get("mlflow") != COMPLETE:
+            if trial.record.trackers.get("mlflow") not in SENT:
                 self._send_trial(trial, ended=True)
         with answering(self._uri), time_to_store():
             record = self.folder.record
@@ -69,7 +84,8 @@ class MLflowStudy:
         best = record.result.best if record.result else None
         if best is not None and (self.folder.trial(best.trial) / "run.json").is_file():
             mirror = MLflow(RunFolder.open(self.folder.trial(best.trial)), self._run)
-            mirror.finish()
+            with contextlib.suppress(DeletedRunError):
+                mirror.finish()
             self.left_out = mirror.left_out
 
     def _end_orphans(self) -> None:
@@ -88,13 +104,18 @@ class MLflowStudy:
         mirror = self._mirrors.setdefault(trial.id, MLflow(trial, self._run))
         mirror.folder.reload()
         if not ended:
-            mirror.send()
+            with contextlib.suppress(DeletedRunError):
+                mirror.send()
             return
-        mirror.finish(model=False)
+        state = COMPLETE
+        try:
+            mirror.finish(model=False)
+        except DeletedRunError:  # the other trials are sent all the same
+            state = DELETED
         del self._mirrors[trial.id]
         if trial.status in ENDED:  # of one that died, another process may go on with the folder at any moment
             trial.reload()
-            trial.update(trackers={**trial.record.trackers, "mlflow": COMPLETE})
+            trial.update(trackers={**trial.record.trackers, "mlflow": state})
 
     def _send_best(self) -> None:
         """The best accuracy so far, a step for each trial that is complete."""
@@ -115,19 +136,18 @@ class MLflowStudy:
         from mlflow.entities import Param
 
         record = self.folder.record
-        experiment = experiment_named(self._client, record.experiment_name)
-        require_own_files_folder(self._uri, self._client.get_experiment(experiment).artifact_location)
+        if self._given:
+            place = Place(given_run(self._client, self._given).info.experiment_id)
+        else:
+            place = find_place(self._client, self._uri, record.experiment_name, Chosen.of(record))
+        self.notes += [place.note] if place.note else []
         wanted = f"tags.`harness.study` = '{record.id}' and tags.`harness.role` = 'study'"
-        runs = self._client.search_runs([experiment], wanted)
-        if not runs:
-            own = {"harness.study": record.id, "harness.role": "study", "harness.folder": str(self.folder.path)}
-            since = conversion.milliseconds(record.started)
-            self._client.create_run(experiment, since, conversion.tags(record) | own, f"study {record.name}")
-            runs = self._client.search_runs([experiment], wanted)
-        first = min(runs, key=lambda run: (run.info.start_time, run.info.run_id))
-        require_own_files_folder(self._uri, first.info.artifact_uri)
-        for other in runs:  # two machines have made it at the same moment
-            if other is not first:
+        if find_run(self._client, place, wanted) is None:
+            self._make(place.experiment)
+        first = find_run(self._client, place, wanted)
+        require_own_place(self._uri, first.info.artifact_uri)
+        for other in self._client.search_runs([place.experiment], wanted):
+            if other.info.run_id not in (first.info.run_id, self._given):  # two machines made it at the same moment
                 self._client.delete_run(other.info.run_id)
         known = first.data.params  # which cannot be changed: of a device, say, that another machine has said
         values = {name: value for name, value in conversion.parameters(record).items() if name not in known}
@@ -137,21 +157,16 @@ class MLflowStudy:
             self._client.log_inputs(first.info.run_id, conversion.data_set(record.data, "training"))
         return str(first.info.run_id)
 
-
-def send_unsent_studies(runs: Path, enough: Callable[[], bool] = lambda: False) -> list[str]:
-    """Sends what ended studies under `runs` left unsent, as `settle` does for runs. A line for each that failed."""
-    here, problems = tracking_uri(), []
-    for folder in latest_studies(runs):
-        record = folder.record
-        unsent = record.mlflow != COMPLETE and is_recorded(record, here)
-        if enough() or folder.status is Status.RUNNING or not unsent:
-            continue
-        try:
-            with folder.sending() as alone:
-                if alone:
-                    MLflowStudy(folder).finish()
-                    folder.reload()
-                    folder.update(mlflow=COMPLETE)
-        except Exception as error:  # one that cannot be sent must not keep the others from it
-            problems.append(f"{folder.path} could not be sent to MLflow: {error_line(error)}")
-    return problems
+    def _make(self, experiment: str) -> None:
+        """Makes the study's run, or the run that the environment names becomes it."""
+        record = self.folder.record
+        own = {"harness.study": record.id, "harness.role": "study", "harness.folder": str(self.folder.path)}
+        tags = conversion.tags(record) | own
+        if self._given:
+            if is_free(given_run(self._client, self._given), [str(record.id)]):
+                for name, value in tags.items():
+                    if not name.startswith("mlflow."):
+                        self._client.set_tag(self._given, name, value)
+                return
+            tags["mlflow.parentRunId"] = self._given
+        self._client.create_run(experiment, conversion.milliseconds(record.started), tags, f"study {record.name}")

@@ -1,0 +1,77 @@
+"""Where MLflow writes the files of a run: in this project, or somewhere that is not meant any more.
+
+MLflow keeps the place in its store when an experiment is made, as an absolute path, and no command changes it. So the
+place is wrong after the project's folder was moved or copied.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+
+from harness.errors import RemoteError
+from harness.trackers.mlflow.store import DEFAULT, is_typed, sqlite_file
+from harness.util.addresses import short_address
+from harness.util.schema import is_inside
+
+OWN_FILES = "mlruns"  # in the current folder, where MLflow keeps files unless it is told otherwise
+SCHEME = re.compile(r"[A-Za-z][\w+.-]+:")  # two letters at least: `C:\x` is a path
+
+
+def local_folder(location: str) -> Path | None:
+    """Returns the folder that MLflow writes to for `location`; None if it is not on this machine.
+
+    MLflow takes a path for a part of an address: of `/a%20b` it writes to `/a b`.
+    """
+    if location.startswith("file:"):
+        parsed = urlparse(location)
+        return None if parsed.netloc not in ("", "localhost") else Path(url2pathname(parsed.path))
+    return None if SCHEME.match(location) else Path(url2pathname(location))
+
+
+def is_elsewhere(uri: str, location: str) -> bool:
+    """Returns whether files at `location` would be written to where nobody expects them.
+
+    Args:
+        uri: The address of the store that names the location.
+        location: Of an experiment or a run: an address or a path.
+    """
+    folder, file = local_folder(location), sqlite_file(uri)
+    if folder is None:
+        return not is_typed() and file is not None
+    own = file is not None and os.path.realpath(file.parent) == os.path.realpath(Path.cwd())
+    if own and not is_typed():  # the file `mlflow.db` may have come along with the project, and name any place
+        return not is_inside(folder, Path(OWN_FILES))
+    parts = [parent for parent in folder.parents if parent.name == OWN_FILES]
+    if own and parts:
+        return os.path.realpath(parts[0].parent) != os.path.realpath(Path.cwd())
+    home = parts[0].parent if parts else folder.parent.parent
+    return not home.exists()
+
+
+def own_location() -> str | None:
+    """Returns a location in this project to make an experiment with; None where MLflow's own choice is right."""
+    here = Path.cwd()
+    if url2pathname(str(here)) == str(here) or os.name == "nt":
+        return None
+    return (here / OWN_FILES / os.urandom(4).hex()).as_uri()
+
+
+def require_own_place(uri: str, location: str) -> None:
+    """Raises RemoteError if files at `location` would be written elsewhere: see `is_elsewhere`."""
+    if not is_elsewhere(uri, location):
+        return
+    if sqlite_file(uri) is None:
+        raise RemoteError(
+            f"MLflow at {short_address(uri)} is not used",
+            f"it keeps the files of its runs in {short_address(location)}, a folder that this machine does not have",
+            "mlflow server with --artifacts-destination, by which it takes the files itself",
+        )
+    raise RemoteError(
+        f"MLflow at {short_address(uri)} is not used",
+        f"it says that its files go to {short_address(location)}, which is not this project's {OWN_FILES}/",
+        f"mv mlflow.db mlflow.db.old, for a new one; or export MLFLOW_TRACKING_URI={DEFAULT}, if that is right",
+    )

@@ -1,0 +1,237 @@
+"""Which experiment and run of a real store a run folder becomes."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow.entities import ViewType
+
+from harness.errors import RemoteError
+from harness.runs.record_parts import Status
+from harness.runs.run_folder import COMPLETE, RunFolder
+from harness.trackers.mlflow.experiments import DELETED, Chosen, DeletedRunError, find_place
+from harness.trackers.mlflow.place import is_elsewhere, local_folder, require_own_place
+from harness.trackers.mlflow.run import MLflow
+from harness.trackers.mlflow.store import DEFAULT, connect, recorded, tracking_uri
+from harness.trackers.mlflow.unsent import send_unsent
+from tests.conftest import Tracked
+from tests.toy import run_record
+from tests.trackers.test_mlflow import copy_of, runs
+
+VARIABLES = ("MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID")
+
+
+@pytest.fixture(autouse=True)
+def no_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def folder(tracked: Tracked, store: Path) -> RunFolder:
+    """A run of one epoch, which has failed, in a project with an empty store."""
+    return copy_of(tracked, store, rows=1, status=Status.FAILED, error="x")
+
+
+def sent(folder: RunFolder, **options: str) -> MLflow:
+    mirror = MLflow(folder, **options)
+    mirror.finish(model=False)
+    return mirror
+
+
+def files_below(folder: Path) -> set[Path]:
+    return {path for path in folder.rglob("*") if path.is_file()}
+
+
+def go_to(project: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project / 'mlflow.db'}")
+    return connect(tracking_uri())
+
+
+@pytest.mark.parametrize("copied", [False, True], ids=["moved", "copied"])
+def test_find_place_writes_nothing_to_where_a_project_was(
+    folder: RunFolder, store: Path, monkeypatch: pytest.MonkeyPatch, copied: bool
+) -> None:
+    assert sent(folder).notes == []
+    there = store.parent / f"{store.name}-there"
+    (shutil.copytree if copied else shutil.move)(store, there)
+    before = files_below(store)
+    client = go_to(there, monkeypatch)
+    mirror = sent(RunFolder.open(there / "runs/tiny" / folder.id))
+    (note,) = mirror.notes
+    assert f"{store / 'mlruns/1'}, which is not in this folder: the project was moved or copied" in note
+    assert f"runs are logged to 'tiny in {there}' now" in note
+    assert files_below(store) == before
+    assert (there / "mlruns/2" / mirror.run_id / "artifacts/run.json").is_file()
+    assert runs(client)[0].info.run_id != mirror.run_id  # what was there is as it was
+    assert runs(client, f"tiny in {there}")[0].info.run_id == mirror.run_id
+    again = sent(RunFolder.open(there / "runs/tiny" / folder.id))
+    assert again.run_id == mirror.run_id
+
+
+@pytest.mark.parametrize("name", ["a b", "100%", "a%20b", "a%2Fb", "a#b", "a?b", "é森"])
+def test_own_location_keeps_files_in_a_folder_of_any_name(
+    tracked: Tracked, new_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    project = tmp_path / name
+    project.mkdir()
+    database = tmp_path / "mlflow.db"  # an address cannot name a file below "a?b"
+    shutil.copy(new_database, database)
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
+    client = connect(tracking_uri())
+    place = find_place(client, tracking_uri(), "tiny")
+    run = client.create_run(place.experiment).info.run_id
+    client.log_artifact(run, str(tracked.run.path / "run.json"))
+    (file,) = files_below(tmp_path) - {database}
+    assert file.relative_to(project).parts[0] == "mlruns"
+    assert [entry.path for entry in client.list_artifacts(run)] == ["run.json"]
+    assert find_place(client, tracking_uri(), "tiny") == place
+
+
+def test_is_elsewhere_of_a_store_that_somebody_chose(store: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    other = tmp_path_factory.mktemp("other")
+    own, shared, server = tracking_uri(), f"sqlite:///{other}/mlflow.db", "http://127.0.0.1:5000"
+    for uri in (own, shared, server, "postgresql://db/mlflow"):
+        assert not is_elsewhere(uri, str(store / "mlruns/1"))
+        assert not is_elsewhere(uri, "s3://bucket/mlruns/1")
+        assert not is_elsewhere(uri, "mlflow-artifacts:/1")
+        assert not is_elsewhere(uri, str(other / "files/1"))  # which somebody made an experiment with
+        assert is_elsewhere(uri, "/gone/mlruns/1")
+    assert is_elsewhere(own, str(other / "mlruns/1"))
+    assert not is_elsewhere(shared, str(other / "mlruns/1"))
+    assert local_folder("/a%20b/1") == Path("/a b/1")  # where MLflow would write
+    with pytest.raises(RemoteError, match="a folder that this machine does not have"):
+        require_own_place(server, "/gone/mlruns/1")
+
+
+def test_is_elsewhere_of_the_projects_own_store(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert not is_elsewhere(DEFAULT, str(store / "mlruns/1"))
+    assert is_elsewhere(DEFAULT, str(store / "other/1"))
+    assert is_elsewhere(DEFAULT, "s3://bucket/1")
+
+
+def test_find_place_leaves_a_deleted_experiment_deleted(folder: RunFolder) -> None:
+    first = sent(folder)
+    client = connect(tracking_uri())
+    client.delete_experiment(first._experiment)
+    with pytest.raises(DeletedRunError):  # it was deleted with its experiment
+        sent(folder)
+    client.create_experiment("other")
+    place = find_place(client, tracking_uri(), "tiny")
+    assert client.get_experiment(place.experiment).name == "tiny 2"
+    assert "mlflow experiments restore --experiment-id 1 brings it back" in place.note
+    assert client.get_experiment("1").lifecycle_stage == "deleted"
+    client.delete_experiment(place.experiment)
+    assert client.get_experiment(find_place(client, tracking_uri(), "tiny").experiment).name == "tiny 3"
+
+
+def test_find_run_leaves_a_deleted_run_deleted(folder: RunFolder) -> None:
+    client, mirror = connect(tracking_uri()), sent(folder)
+    client.delete_run(mirror.run_id)
+    with pytest.raises(DeletedRunError) as caught:
+        sent(folder)
+    assert f"mlflow runs restore --run-id {mirror.run_id}" in caught.value.fix
+    folder.update(trackers={"mlflow": "it hung"})
+    assert send_unsent(folder.path.parents[1]) == []
+    assert RunFolder.open(folder.path).record.trackers == {"mlflow": DELETED}
+    assert [run.data.tags["harness.role"] for run in client.search_runs(["1"])] == ["fold"]
+    client.restore_run(mirror.run_id)
+    assert sent(folder).run_id == mirror.run_id
+
+
+def test_a_deleted_fold_stays_deleted(folder: RunFolder) -> None:
+    client, mirror = connect(tracking_uri()), sent(folder)
+    _, (child,) = runs(client)
+    client.delete_run(child.info.run_id)
+    assert sent(folder).run_id == mirror.run_id
+    assert runs(client)[1] == []
+    assert len(client.search_runs(["1"], "", ViewType.ALL)) == 2
+
+
+@pytest.mark.parametrize("by", ["name", "new name", "id"])
+def test_chosen_is_the_experiment_of_the_environment(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    client = connect(tracking_uri())
+    number = client.create_experiment("theirs")
+    if by == "id":
+        monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", number)
+    else:
+        monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "theirs" if by == "name" else "new")
+    folder.update(**recorded(tracking_uri()))
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    sent(RunFolder.open(folder.path))  # by a later process, without the variables
+    assert runs(client, "new" if by == "new name" else "theirs")[0].info.status == "FAILED"
+    assert client.get_experiment_by_name("tiny") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "why"),
+    [("", "99", "it is not there"), ("", "x", "it is not there"), ("theirs", "0", "its id is")],
+)
+def test_find_place_refuses_what_does_not_fit(store: Path, name: str, number: str, why: str) -> None:
+    client = connect(tracking_uri())
+    client.create_experiment("theirs")
+    with pytest.raises(RemoteError) as caught:
+        find_place(client, tracking_uri(), "tiny", Chosen(name, number))
+    assert why in caught.value.why
+    assert "MLFLOW_EXPERIMENT_ID" in caught.value.why
+
+
+def test_chosen_of_a_record_without_a_store_is_the_environment_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
+    assert Chosen.of(run_record()) == Chosen("mine")
+    assert Chosen.of(run_record(stores={"mlflow": "sqlite:///mlflow.db"})) == Chosen()
+
+
+def test_a_given_run_becomes_the_run_with_its_folds_below(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = connect(tracking_uri())
+    theirs = client.create_experiment("theirs")
+    given = client.create_run(theirs, tags={"owner": "scheduler", "mlflow.note.content": "mine"}).info.run_id
+    client.log_param(given, "lr", "theirs")
+    monkeypatch.setenv("MLFLOW_RUN_ID", given)
+    folder.update(**recorded(tracking_uri()))
+    mirror = sent(folder, given=given)
+    assert mirror.run_id == given
+    parent, (child,) = runs(client, "theirs")
+    assert (parent.info.status, child.info.status) == ("FAILED", "FAILED")
+    assert parent.data.params["lr"] == "theirs"  # which cannot be changed
+    assert parent.data.params["model"] == "small_cnn"
+    assert (parent.data.tags["owner"], parent.data.tags["mlflow.note.content"]) == ("scheduler", "mine")
+    monkeypatch.delenv("MLFLOW_RUN_ID")
+    assert sent(RunFolder.open(folder.path)).run_id == given  # harness sync, later
+    assert client.get_run(given).data.tags["mlflow.note.content"] == "mine"
+
+
+def test_a_given_run_that_another_run_has_taken_gets_the_next_one_below(
+    tracked: Tracked, folder: RunFolder, store: Path
+) -> None:
+    client = connect(tracking_uri())
+    given = client.create_run(client.create_experiment("theirs")).info.run_id
+    sent(folder, given=given)
+    other = RunFolder.create(store / "runs", run_record("tiny", experiment=folder.record.experiment), store / "other")
+    other.update(splits=folder.record.splits, data=folder.record.data, status=Status.FAILED)
+    second = sent(other, given=given)
+    assert second.run_id != given
+    assert client.get_run(second.run_id).data.tags["mlflow.parentRunId"] == given
+    assert client.get_run(given).data.tags["harness.run"] == folder.id
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_given_run_refuses_what_is_not_there(folder: RunFolder, deleted: bool) -> None:
+    client, given = connect(tracking_uri()), "0" * 32
+    if deleted:
+        given = client.create_run("0").info.run_id
+        client.delete_run(given)
+    with pytest.raises(RemoteError) as caught:
+        sent(folder, given=given)
+    assert "was deleted" if deleted else "is not there" in caught.value.why
+    assert "unset MLFLOW_RUN_ID" in caught.value.fix
+    assert folder.record.trackers.get("mlflow") != COMPLETE
