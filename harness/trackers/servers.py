@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from harness.errors import HarnessError, UsageError
+from harness.trackers.mlflow.store import sqlite_file
 from harness.util.addresses import without_secrets
 from harness.util.processes import kill_tree, python_module
 
@@ -26,6 +28,8 @@ NEAREST = 20  # ports that are tried above one that is in use
 READY_SECONDS = 120.0  # a new MLflow store takes half a minute on a slow machine
 STOP_SECONDS = 5.0
 LAST_LINES = 3
+ODD = re.compile(r"[%?#]")  # in a path, where MLflow's server takes it for a part of an address
+LINK = "store.db"  # leads to a store whose path is odd
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy knows this machine's own servers
 TRAINING_PAGE = "/#/experiments?workflowType=machine_learning"  # MLflow opens on those for language models
 
@@ -41,6 +45,7 @@ class Server:
     page: str = "/"  # the one that people should open
     environment: dict[str, str] = field(default_factory=dict)
     apart: bool = False  # in an empty folder: it starts further processes, which would look for modules in the project
+    links: dict[str, Path] = field(default_factory=dict)  # what that folder has: a name -> where it leads
     process: subprocess.Popen[bytes] | None = None
     folder: tempfile.TemporaryDirectory[str] | None = None
     log: IO[bytes] | None = None
@@ -52,6 +57,9 @@ class Server:
     def start(self) -> None:
         self.log = tempfile.TemporaryFile()  # noqa: SIM115 - for the life of the process
         self.folder = tempfile.TemporaryDirectory() if self.apart else None
+        if self.folder is not None:
+            for name, target in self.links.items():
+                Path(self.folder.name, name).symlink_to(target)
         self.process = subprocess.Popen(
             self.command,
             cwd=None if self.folder is None else self.folder.name,
@@ -119,14 +127,18 @@ def tensorboard(runs: Path, port: int) -> Server:
 def mlflow(uri: str, port: int) -> Server:
     """MLflow's pages over the store `uri`. Its job workers, 2 GB of memory for what we do not use, stay off."""
     module = python_module("mlflow", "server", "--workers", "1")
-    file = uri.removeprefix("sqlite:///")
-    store = f"sqlite:///{Path(file).absolute().as_posix()}" if file != uri else uri
+    file, store, links = sqlite_file(uri), uri, {}
+    if file is not None and ODD.search(str(file.absolute())):
+        store, links = f"sqlite:///{LINK}", {LINK: file.absolute()}
+    elif file is not None:
+        store = f"sqlite:///{file.absolute().as_posix()}"
+    files = Path("mlartifacts").absolute()
     environment = {"MLFLOW_BACKEND_STORE_URI": store}  # not among the arguments, which all on the machine can read
-    environment |= {"MLFLOW_ARTIFACTS_DESTINATION": str(Path("mlartifacts").absolute())}
+    environment |= {"MLFLOW_ARTIFACTS_DESTINATION": files.as_uri() if ODD.search(str(files)) else str(files)}
     environment |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     environment |= {"MLFLOW_SERVER_ALLOWED_HOSTS": "localhost,127.0.0.1,localhost:*,127.0.0.1:*"}
     command = [*module, "--host", HOST, "--port", str(port)]
-    return Server("MLflow", command, port, "/health", TRAINING_PAGE, environment, apart=True)
+    return Server("MLflow", command, port, "/health", TRAINING_PAGE, environment, apart=True, links=links)
 
 
 def dashboard(storage: str, port: int) -> Server:

@@ -6,23 +6,18 @@ remote, and its own MD5 from a `.dvc` file. Anybody may have made either.
 
 from __future__ import annotations
 
-from pathlib import Path
 from shlex import quote
 from typing import Any
 
 from harness.errors import DataError
 from harness.util.files import md5_of, write_whole
+from harness.versioning.cache import cached, remote_database_of
 from harness.versioning.tracked import Tracked, listed_files
-
-
-def cached(repo: Any, md5: str) -> Path:
-    """Where DVC's cache has what has that MD5."""
-    return Path(repo.cache.local.path) / md5[:2] / md5[2:]
 
 
 def listed(repo: Any, tracked: Tracked) -> dict[str, str]:
     """The files of a folder, path -> MD5, whose list DVC's cache has; none of a single file. Raises DataError."""
-    return _parsed(cached(repo, tracked.md5).read_bytes(), tracked) if tracked.md5.endswith(".dir") else {}
+    return _parsed(cached(repo, tracked).read_bytes(), tracked) if tracked.md5.endswith(".dir") else {}
 
 
 def contents(repo: Any, tracked: Tracked) -> list[str]:
@@ -36,10 +31,10 @@ def fetch_list(repo: Any, remote: str, tracked: Tracked) -> bool | None:
     Returns whether it was fetched: False where there is none to fetch, or it was here; None where the remote has
     another content in its place. Raises DataError for a list that leads out of the folder.
     """
-    local = cached(repo, tracked.md5)
+    local = cached(repo, tracked)
     if not tracked.md5.endswith(".dir") or local.is_file():
         return False
-    there = repo.cloud.get_remote_odb(name=remote, command="fetch").get(tracked.md5)
+    there = remote_database_of(repo, remote, tracked, "fetch").get(tracked.md5)
     try:
         content = bytes(there.fs.cat_file(there.path))
     except FileNotFoundError:

@@ -24,11 +24,12 @@ CORE = {"autostage": "true", "analytics": "false", "check_update": "false"}
 
 @dataclass(frozen=True)
 class Remote:
-    """DVC's default remote, as `.dvc/config` and `.dvc/config.local` describe it together."""
+    """DVC's default remote, as DVC's configuration describes it: of the system, the user, the project and the clone."""
 
     name: str
     url: str
     options: dict[str, str] = field(default_factory=dict)
+    base: Path = Path(".dvc")  # the folder that a relative path counts from
 
     @property
     def is_gdrive(self) -> bool:
@@ -37,7 +38,7 @@ class Remote:
     @property
     def folder(self) -> Path | None:
         """Where it lies on a disk of this machine; None of any other."""
-        return None if "://" in self.url else Path(".dvc", self.url)
+        return None if "://" in self.url else self.base / Path(self.url).expanduser()
 
     @property
     def is_placeholder(self) -> bool:
@@ -57,12 +58,8 @@ class Remote:
 
 def default_remote(root: Path = Path()) -> Remote | None:
     """The remote that DVC uses where none is named; None where there is none. Raises UsageError for a damaged file."""
-    merged = _merged(root)
-    name = merged.get("core", {}).get("remote")
-    if not name:
-        return None
-    options = merged.get(f'remote "{name}"'.lower(), {})
-    return Remote(name, options.get("url", ""), options)
+    name = _merged(root).get("core", {}).get("remote")
+    return _named(name, root) if name else None
 
 
 def require_usable(remote: Remote) -> None:
@@ -145,18 +142,44 @@ def _set(name: str, public: dict[str, str], private: dict[str, str], root: Path)
     config.setdefault(section, {}).update(public)
     config[section].pop(KEY_PATH, None)
     _write(path, config)
-    return Remote(name, public["url"], _merged(root).get(section, {}))
+    return _named(name, root)
+
+
+def _named(name: str, root: Path) -> Remote:
+    section = f'remote "{name}"'.lower()
+    options = _merged(root).get(section, {})
+    says_where = [path.parent for path in _files(root) if "url" in _sections(path).get(section, {})]
+    return Remote(name, options.get("url", ""), options, says_where[-1] if says_where else root / ".dvc")
 
 
 def _merged(root: Path) -> dict[str, dict[str, str]]:
-    """The sections and options of both files; names in lower case, since case does not matter to DVC."""
+    """The sections and options of all files; what a later one says counts more."""
     merged: dict[str, dict[str, str]] = {}
-    for name in ("config", "config.local"):
-        for section, options in _read(root / ".dvc" / name).items():
-            if isinstance(options, dict):
-                texts = {key.lower(): value for key, value in options.items() if isinstance(value, str)}
-                merged.setdefault(section.lower(), {}).update(texts)
+    for path in _files(root):
+        for section, options in _sections(path).items():
+            merged.setdefault(section, {}).update(options)
     return merged
+
+
+def _sections(path: Path) -> dict[str, dict[str, str]]:
+    """A file's sections and options; names in lower case, since case does not matter to DVC."""
+    return {
+        section.lower(): {key.lower(): value for key, value in options.items() if isinstance(value, str)}
+        for section, options in _read(path).items()
+        if isinstance(options, dict)
+    }
+
+
+def _files(root: Path) -> list[Path]:
+    """The files of DVC's configuration, of the system, the user, the project and the clone, as far as DVC is there."""
+    above = (folder for folder in (root, *root.absolute().parents) if (folder / ".dvc").is_dir())
+    project = next(above, root) / ".dvc"
+    try:
+        from dvc.dirs import global_config_dir, system_config_dir
+    except ImportError:
+        return [project / "config", project / "config.local"]
+    wider = [Path(system_config_dir()) / "config", Path(global_config_dir()) / "config"]
+    return [*wider, project / "config", project / "config.local"]
 
 
 def _read(path: Path) -> ConfigObj:

@@ -17,8 +17,10 @@ from harness.util.files import file_md5
 from harness.util.parallel import in_threads
 from harness.util.schema import is_inside
 from harness.util.text import few
+from harness.versioning.cache import cached, database_of, remote_database_of
 from harness.versioning.credentials import NONE, VARIABLE, service_account
-from harness.versioning.lists import cached, contents, fetch_list, listed
+from harness.versioning.legacy import dos2unix_md5
+from harness.versioning.lists import contents, fetch_list, listed
 from harness.versioning.problems import KEY, explained
 from harness.versioning.remote import HOW, Remote, default_remote, require_usable
 from harness.versioning.tracked import (
@@ -81,7 +83,7 @@ def push(files: Sequence[Path], root: Path = Path()) -> int:
             if not remote.folder.exists():
                 print_line(f"note: {remote.folder} is not there yet, and is made")
             for file in files:
-                _forget_lost(repo, remote.folder, read_tracked(file))
+                _forget_lost(repo, remote.name, read_tracked(file))
         return int(repo.push(targets=[str(file) for file in files]))
 
 
@@ -174,9 +176,11 @@ def _usable(root: Path) -> Remote:
 def missing_objects(repo: Any, tracked: Tracked) -> list[str]:
     """The MD5s of what it stands for that DVC's cache has not, or not to the byte: the list of files before all."""
 
+    digest_of = dos2unix_md5 if tracked.legacy else file_md5
+
     def is_whole(md5: str) -> bool:
-        path = cached(repo, md5)
-        return path.is_file() and file_md5(path) == md5.removesuffix(".dir")
+        path = cached(repo, tracked, md5)
+        return path.is_file() and digest_of(path) == md5.removesuffix(".dir")
 
     if not is_whole(tracked.md5):
         return [tracked.md5]
@@ -186,9 +190,10 @@ def missing_objects(repo: Any, tracked: Tracked) -> list[str]:
 
 def drop_damaged(repo: Any, file: Path) -> list[str]:
     """What of it DVC's cache lacks. What is there with another content is removed, since DVC would trust it."""
-    missing = missing_objects(repo, read_tracked(file))
-    for path in (cached(repo, md5) for md5 in missing):
-        if is_inside(path.parent / "-", Path(repo.cache.local.path)):  # what lies behind a link is not DVC's
+    tracked = read_tracked(file)
+    missing = missing_objects(repo, tracked)
+    for path in (cached(repo, tracked, md5) for md5 in missing):
+        if is_inside(path.parent / "-", Path(database_of(repo, tracked).path)):  # what lies behind a link is not DVC's
             path.unlink(missing_ok=True)
     return missing
 
@@ -204,13 +209,14 @@ def _require_pullable(tracked: Tracked) -> None:
     require_inside_project(tracked)
 
 
-def _forget_lost(repo: Any, remote: Path, tracked: Tracked) -> None:
+def _forget_lost(repo: Any, remote: str, tracked: Tracked) -> None:
     """Removes from a remote that is a folder what is there in another size than here, and the list of files of a
     version that has such, or lacks one: where the list is, DVC takes all to be there, and sends nothing.
     """
     wanted = [*contents(repo, tracked), tracked.md5]
-    there = {md5: remote / "files" / "md5" / md5[:2] / md5[2:] for md5 in wanted}
-    lost = [md5 for md5, path in there.items() if _size(path) != _size(cached(repo, md5))]
+    database = remote_database_of(repo, remote, tracked, "push")
+    there = {md5: Path(database.oid_to_path(md5)) for md5 in wanted}
+    lost = [md5 for md5, path in there.items() if _size(path) != _size(cached(repo, tracked, md5))]
     for md5 in {*lost, tracked.md5} if lost else ():
         there[md5].unlink(missing_ok=True)
 
@@ -230,13 +236,17 @@ def _not_all(remote: Remote, lost: Mapping[str, Sequence[str]], files: Sequence[
     """The error of `lost`: `.dvc` file -> the MD5s that the remote lacks, or has otherwise."""
     others = [str(file) for file in files if str(file) not in lost]
     file, missing = next(iter(lost.items()))
-    whole = read_tracked(Path(file)).md5
+    tracked = read_tracked(Path(file))
+    whole, prefix = tracked.md5, "" if tracked.legacy else "files/md5/"
     fix = "harness data push, where that version is"
     why = "that version was never pushed"
+    if tracked.legacy:
+        why += f", or by DVC 3: {file} has no hash: md5, so DVC looks where DVC 2 kept files"
+        fix = "dvc cache migrate --dvc-files and harness data push, where that version is"
     if whole not in missing:  # the list of its files is there, by which DVC takes all of them to be there
-        stored = [f"files/md5/{md5[:2]}/{md5[2:]}" for md5 in missing]
+        stored = [f"{prefix}{md5[:2]}/{md5[2:]}" for md5 in missing]
         why = f"missing or damaged there: {few(stored)}"
-        fix = f"remove these and files/md5/{whole[:2]}/{whole[2:]} there, then {fix}"
+        fix = f"remove these and {prefix}{whole[:2]}/{whole[2:]} there, then {fix}"
     return RemoteError(
         f"the remote {remote.name} has not all that {', '.join(lost)} stands for",
         f"{why}; what lies here is as it was",

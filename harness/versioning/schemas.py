@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing_extensions import NotRequired, TypedDict
 
-from harness.util.schema import AnyPath, Count, Digest, FileDigest, PathBelow, PathBelowAnywhere, record
+from harness.util.schema import AnyPath, Count, Digest, FileDigest, PathBelow, PathBelowAnywhere, Text, record
 
 
 @record
@@ -12,6 +12,7 @@ class Out(TypedDict):
     md5: Digest
     path: PathBelowAnywhere
     nfiles: NotRequired[Count]
+    hash: NotRequired[Text]
 
 
 @record

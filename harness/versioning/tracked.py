@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from shlex import quote
@@ -18,6 +18,7 @@ from harness.util.files import file_md5, folder_md5
 from harness.util.parallel import in_threads
 from harness.util.schema import is_inside, quoted, read_text, schema_of, validate
 from harness.versioning.ignored import kept_by_dvc, project_of
+from harness.versioning.legacy import dos2unix_md5
 from harness.versioning.schemas import DvcFile, Listed
 
 CLEAN, DIFFERS, ABSENT = "clean", "differs", "absent"
@@ -54,20 +55,22 @@ class Tracked:
     md5: str
     files: int | None  # None of a single file, or where an older DVC wrote it
     beyond: str = ""  # what else it says, by which DVC would go elsewhere for it; nothing of a plain one
+    legacy: bool = False  # whether DVC 2 wrote it, which took another MD5 of texts
 
-    @property
-    def cached(self) -> Path:
-        """Where DVC's cache has this version."""
-        return self.cached_as(self.md5)
+    def is_cached(self, md5: str) -> bool:
+        """Whether DVC's cache has what has that MD5; of a folder, the list of its files."""
+        from harness.versioning.cache import cached_here
 
-    def cached_as(self, md5: str) -> Path:
-        """Where DVC's cache has what has that MD5; of a folder, the list of its files."""
-        return project_of(self.file) / ".dvc" / "cache" / "files" / "md5" / md5[:2] / md5[2:]
+        path = cached_here(self, md5)
+        return path is not None and path.is_file()
 
     def listed(self) -> dict[str, str] | None:
         """The files of this version, path -> MD5, as DVC's cache lists them; None where it does not."""
+        from harness.versioning.cache import cached_here
+
+        path = cached_here(self, self.md5)
         try:
-            return listed_files(self.cached.read_bytes())
+            return None if path is None else listed_files(path.read_bytes())
         except (OSError, ValueError, RecursionError):
             return None
 
@@ -91,7 +94,7 @@ class State:
             return f"harness data ready {path}"
         if not self.files:
             return f"harness data pull {path}"
-        if self.md5 and self.tracked.cached_as(self.md5).is_file():
+        if self.md5 and self.tracked.is_cached(self.md5):
             return f"harness data pull {path} (what is here is another version, which DVC has)"
         return f"harness data track {path} keeps it as a new version; harness data pull --force {path} gives it up"
 
@@ -118,8 +121,22 @@ def tracking_file(path: Path | str) -> Path | None:
 
 
 def dvc_files(folder: Path = Path()) -> list[Path]:
-    """The `.dvc` files in `folder`, and not the folder `.dvc`."""
-    return sorted(path for path in folder.glob("*.dvc") if path.is_file())
+    """The `.dvc` files in `folder` and below, those of `folder` first.
+
+    Tracked folders, hidden ones and virtual environments are not entered: they are no place for a `.dvc` file.
+    """
+    return sorted(_below(folder), key=lambda file: (len(file.parts), file))
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    for here, folders, files in os.walk(folder):
+        tracking = {name for name in files if name.endswith(".dvc") and name != ".dvc"}
+        yield from (Path(here, name) for name in tracking)
+        folders[:] = [
+            name
+            for name in folders
+            if f"{name}.dvc" not in tracking and name[0] != "." and not Path(here, name, "pyvenv.cfg").exists()
+        ]
 
 
 def tracked_files(paths: Sequence[str] = (), folder: Path = Path()) -> list[Path]:
@@ -157,7 +174,7 @@ def read_tracked(file: Path) -> Tracked:
     (out,) = content["outs"]
     where = Path(os.path.normpath(file.parent / content.get("wdir", ".") / out["path"]))
     _require_place(file, where)
-    return Tracked(file, where, out["md5"], out.get("nfiles"), _beyond(content, out))
+    return Tracked(file, where, out["md5"], out.get("nfiles"), _beyond(content, out), "hash" not in out)
 
 
 def listed_files(content: bytes) -> dict[str, str]:
@@ -210,11 +227,12 @@ def state_of(tracked: Tracked, known: Mapping[Path, str] | None = None) -> State
     """
     if not tracked.path.exists():
         return State(tracked, CLEAN if tracked.files == 0 else ABSENT, None, {})
-    given = known or {}
+    given = {} if tracked.legacy or known is None else known
+    digest_of = dos2unix_md5 if tracked.legacy else file_md5
     names = kept_by_dvc(tracked.path) if tracked.path.is_dir() else [""]
     paths = [tracked.path / name if name else tracked.path for name in names]
     try:
-        hashes = list(in_threads(lambda path: given.get(path.absolute()) or _md5(path), paths))
+        hashes = list(in_threads(lambda path: given.get(path.absolute()) or _md5(path, digest_of), paths))
     except OSError as error:
         raise DataError(
             f"{error.filename} cannot be read", str(error.strerror), f"chmod u+r {quote(str(error.filename))}"
@@ -224,15 +242,15 @@ def state_of(tracked: Tracked, known: Mapping[Path, str] | None = None) -> State
     return State(tracked, CLEAN if md5 == tracked.md5 else DIFFERS, md5, files)
 
 
-def _md5(path: Path) -> str:
+def _md5(path: Path, digest_of: Callable[[Path], str]) -> str:
     if path.exists() and not path.is_file():
         raise DataError(f"{path} is no file", "it is a pipe, a socket or a device", f"rm {quote(str(path))}")
-    return file_md5(path)
+    return digest_of(path)
 
 
 def _beyond(content: Mapping[str, Any], out: Mapping[str, Any]) -> str:
     names = sorted(name for name in content if name not in PLAIN and content[name])
-    names += sorted(f"outs.{name}" for name in out if name not in PLAIN_OUT)
+    names += sorted(f"outs.{name}" for name in out if name not in PLAIN_OUT and out[name])
     return ascii(", ".join(map(str, names)))[1:-1][:100]
 
 

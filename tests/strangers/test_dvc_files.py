@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from harness.util.files import md5_of
-from tests.conftest import track_by_dvc
+from tests.conftest import track_by_dvc, write_files
 from tests.strangers.conftest import Sandbox
 
 MD5 = "d41d8cd98f00b204e9800998ecf8427e"
@@ -98,7 +98,7 @@ LISTED: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("change", LISTED, ids=lambda change: ascii(change)[:50])
-@pytest.mark.parametrize("where", ["remote", "cache"])
+@pytest.mark.parametrize("where", ["remote of DVC 2", "cache of DVC 3"])
 def test_a_list_of_files_that_leads_elsewhere_is_not_followed(
     tracked: Sandbox, change: dict[str, Any], where: str
 ) -> None:
@@ -107,11 +107,10 @@ def test_a_list_of_files_that_leads_elsewhere_is_not_followed(
     entry = {"md5": MD5, "relpath": "a.txt"} | dict.fromkeys(change, value)
     content = json.dumps([entry]).encode()
     md5 = md5_of(content)
-    folder = tracked.project / {"remote": "remote/files/md5", "cache": ".dvc/cache/files/md5"}[where]
+    folder, said = (".dvc/cache/files/md5", {"hash": "md5"}) if "3" in where else ("remote", {})
     for name, data in {f"{md5}.dir": content, MD5: b""}.items():
-        (folder / name[:2]).mkdir(parents=True, exist_ok=True)
-        (folder / name[:2] / name[2:]).write_bytes(data)
-    (tracked.project / "b.dvc").write_text(yaml.safe_dump({"outs": [{"md5": f"{md5}.dir", "path": "b"}]}))
+        write_files(tracked.project / folder, {f"{name[:2]}/{name[2:]}": data})
+    (tracked.project / "b.dvc").write_text(yaml.safe_dump({"outs": [{"md5": f"{md5}.dir", "path": "b"} | said]}))
     outcome = tracked.runs("data", "pull", "b")
     assert (outcome.code, len(outcome.error_lines)) == (4, 3), outcome.err
     assert "not used" in outcome.err

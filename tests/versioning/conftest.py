@@ -44,7 +44,8 @@ def project(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     home = Path(shutil.copytree(template, tmp_path / "project"))
     monkeypatch.chdir(home)
     monkeypatch.delenv("GDRIVE_CREDENTIALS_DATA", raising=False)
-    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
+    for name in ("SITE_CACHE", "GLOBAL_CONFIG", "SYSTEM_CONFIG"):
+        monkeypatch.setenv(f"DVC_{name}_DIR", str(tmp_path / name.lower()))
     return home
 
 

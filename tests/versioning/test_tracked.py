@@ -13,6 +13,7 @@ import pytest
 from harness.errors import DataError, UsageError
 from harness.util.files import BLOCK, file_md5, folder_md5, md5_of
 from harness.versioning import tracked
+from harness.versioning.cache import cached_here
 from harness.versioning.tracked import ABSENT, CLEAN, DIFFERS, read_tracked, state_of, tracked_files, tracking_file
 from tests.conftest import track_by_dvc, write_files
 
@@ -139,8 +140,10 @@ def test_where_the_cache_does_not_list_the_files_nobody_says_which_changed(home:
 @pytest.mark.parametrize("content", [b"not json", b"{}", b"[1]", b'[{"md5": "0"}]', b"\xff"])
 def test_a_damaged_list_in_the_cache_is_no_list(home: Path, content: bytes) -> None:
     known = read_tracked(home / "data.dvc")
-    known.cached.chmod(0o644)
-    known.cached.write_bytes(content)
+    listing = cached_here(known, known.md5)
+    assert listing is not None
+    listing.chmod(0o644)
+    listing.write_bytes(content)
     assert not known.listed()
     assert state_of(known).word == CLEAN
 
@@ -200,7 +203,8 @@ def test_what_to_type_depends_on_what_would_be_lost(home: Path) -> None:
     keep = f"harness data track {path} keeps it as a new version; harness data pull --force {path} gives it up"
     assert unknown.fix == keep
     assert unknown.md5 is not None
-    listing = known.cached_as(unknown.md5)
+    listing = cached_here(known, unknown.md5)
+    assert listing is not None
     listing.parent.mkdir(exist_ok=True)
     listing.write_bytes(b"[]")  # as if DVC had tracked it
     back = f"harness data pull {path} (what is here is another version, which DVC has)"
@@ -267,7 +271,11 @@ def test_the_tracking_file_of_a_folder_is_that_of_the_next_tracked_folder_above_
 def test_the_folder_of_dvc_tracks_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(home)
     assert (home / ".dvc").is_dir()
-    assert tracked_files() == [Path("data.dvc"), Path("one.bin.dvc")]
+    assert tracked_files() == [Path("data.dvc"), Path("one.bin.dvc"), Path("sub/déjà vu.dvc")]
+    for ignored in ("data/x.dvc", ".hidden/x.dvc", "env/x.dvc", "env/pyvenv.cfg"):
+        write_files(home, {ignored: b"x"})
+    assert len(tracked_files()) == 3
+    shutil.rmtree(home / "sub")
     for path in home.glob("*.dvc"):
         if path.is_file():
             path.unlink()

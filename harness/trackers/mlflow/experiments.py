@@ -86,7 +86,8 @@ def find_place(client: Any, uri: str, name: str, chosen: Chosen = NOTHING) -> Pl
         elif is_elsewhere(uri, experiment.artifact_location) and base == name:
             notes.append(
                 f"MLflow keeps the files of {wanted!r} in {short_address(experiment.artifact_location)}, which is not "
-                f"in this folder: the project was moved or copied, and no command of MLflow changes that place"
+                f"in this folder: the project was moved or copied, and no command of MLflow changes that place "
+                f"(harness sync RUN sends an earlier run again, with its files)"
             )
             base = wanted = f"{name} in {str(Path.cwd())[len(name) - LONGEST_NAME :]}"
         else:
