@@ -7,6 +7,7 @@ So a server's address is shortened to scheme and host. A file's address keeps it
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ HADOOP = frozenset(("hdfs", "webhdfs", "swebhdfs"))
 CLOUDS = frozenset(("s3", "s3a", "gs", "gcs", "gdrive", "azure", "abfs", "abfss", "wasb", "wasbs", "adl", "oss"))
 HOSTS = DATABASES | SERVERS | HADOOP | CLOUDS
 FILES = frozenset(("sqlite", "file"))
+NO_HOSTS = frozenset(("databricks", "uc"))  # schemes that a profile follows, or the token itself
 UNKNOWN = "…"  # in place of a host that may be a secret
 HIDDEN = "***"
 SHORTEST = 4  # characters of a part that is hidden in a text; shorter ones are parts of ordinary words
@@ -29,7 +31,15 @@ ONE_HOST = r"(?:[\w.-]+|\[[\w:.%]+\])(?::\d*)?"
 HOST = re.compile(rf"{ONE_HOST}(?:,{ONE_HOST})*")
 FULL_HOST = re.compile(r"(?:[^@]*@)?(?:localhost|[\w-]+(?:\.[\w-]+)+|\[[\w:.%]+\])(?::\d*)?")
 USER = re.compile(r"[^/\\@:]{2,}:[^/\\@]+@")  # before a host whose scheme was forgotten
-PAIR = re.compile(r"""(\w*(?:pass|pwd|token|secret|key)\w*)=(?:'[^'\n]*'|"[^"\n]*")?[^&\s]*""", re.IGNORECASE)
+PAIR = re.compile(
+    r"""(\w*(?:pass|pwd|token|secret|key|signature|credential)\w*|\bsig)=(?:'[^'\n]*'|"[^"\n]*")?[^&\s]*""",
+    re.IGNORECASE,
+)
+HEADER = re.compile(r"\b(Bearer|Basic)\s+(?=[^\s'\"]*[\d=])[\w.~+/=-]{8,}", re.IGNORECASE)
+NAMED = re.compile(r"""(\w*(?:password|passwd|token|secret)\w*["']?\s*:\s*["']?)[\w.~+/=-]{8,}""", re.IGNORECASE)
+# Variables whose values are secrets, whoever reads them: MLflow, Databricks, DVC's remotes, Optuna's databases
+SECRET_NAME = re.compile(r"(TOKEN|PASSWORD|PASSWD|SECRET|ACCESS_KEY|API_KEY|CONNECTION_STRING|CREDENTIALS_DATA)$")
+SHORTEST_SECRET = 6  # characters of such a value; a shorter one may be a part of an ordinary word
 CLOSING = "'\"`)]}>.,;:!?"  # punctuation that may follow an address in a text
 
 
@@ -66,7 +76,8 @@ def short_address(uri: str) -> str:
     if address.has_scheme_of(FILES):
         known, name = True, _without_pairs(address.path)
     else:
-        known, name = address.has_scheme_of(HOSTS) and HOST.fullmatch(address.host) is not None, address.host
+        known = address.has_scheme_of(HOSTS) and not address.has_scheme_of(NO_HOSTS)
+        known, name = known and HOST.fullmatch(address.host) is not None, address.host
     return f"{address.scheme}://{name if known and address.certain else UNKNOWN}"
 
 
@@ -84,7 +95,10 @@ def has_secrets(uri: str) -> bool:
 
 
 def without_secrets(text: str, *about: str) -> str:
-    """Returns a text with its addresses shortened, and with `***` for the value of each `password=…`.
+    """Returns a text with its addresses shortened, and with `***` for each password, token and key in it.
+
+    These are the value of each `password=…`, `token: …` or `Bearer …`, and of each variable of the environment that
+    is named as a secret, such as `MLFLOW_TRACKING_TOKEN`.
 
     Args:
         text: An error message, a traceback or a log.
@@ -95,8 +109,9 @@ def without_secrets(text: str, *about: str) -> str:
     pieces = re.split("(" + "|".join(rf"{re.escape(uri)}\S*" for uri in known) + ")", text) if known else [text]
     for i, piece in enumerate(pieces):
         pieces[i] = short_address(piece.rstrip(CLOSING)) + _closing(piece) if i % 2 else _shortened(piece)
-    text = _without_pairs("".join(pieces))
-    for part in sorted({part for uri in about for part in _left_out(uri.strip())}, key=len, reverse=True):
+    text = NAMED.sub(rf"\1{HIDDEN}", HEADER.sub(rf"\1 {HIDDEN}", _without_pairs("".join(pieces))))
+    hidden = {part for uri in about for part in _left_out(uri.strip())} | _secrets()
+    for part in sorted(hidden, key=len, reverse=True):
         text = text.replace(part, HIDDEN)
     return text
 
@@ -109,6 +124,11 @@ def typed_without_secrets(arguments: Iterable[str]) -> list[str]:
 def addresses(texts: Iterable[str]) -> list[str]:
     """Returns the address in each text that has one, such as `--storage=ADDRESS`; it ends where the text does."""
     return [text[match.start() :] for text in texts if (match := SCHEME.search(text)) is not None]
+
+
+def _secrets() -> set[str]:
+    values = {value.strip() for name, value in os.environ.items() if SECRET_NAME.search(name.upper())}
+    return {value for value in values if len(value) >= SHORTEST_SECRET}
 
 
 def _typed(argument: str) -> str:

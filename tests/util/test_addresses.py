@@ -103,7 +103,7 @@ def test_without_secrets_shortens_each_address(text: str, expected: str) -> None
     [
         (f"http://h/{TOKEN}/path", f"url: /{TOKEN}/api/2.0/x", "url: /***/api/2.0/x"),
         (f"http://h/{TOKEN}/path", f"http://h/{TOKEN}/path/api/2.0 failed", "http://h failed"),
-        (f"http://h/?sig={TOKEN}", f"url: /?sig={TOKEN}", "url: /?***"),
+        (f"http://h/?sig={TOKEN}", f"url: /?sig={TOKEN}", "url: /?sig=***"),
         (f"http://h/?sig={TOKEN}", f"the signature {TOKEN} has expired", "the signature *** has expired"),
         (f"databricks://{TOKEN}", f"no profile {TOKEN}", "no profile ***"),
         ("databricks://work:scope7", "no scope scope7 of work", "no scope *** of ***"),
@@ -169,3 +169,35 @@ def test_address_id_is_of_scheme_host_port_and_path() -> None:
         "one",
     )
     assert len({known, *map(address_id, others)}) == 1 + len(others)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"Authorization: Bearer {TOKEN}", "Authorization: Bearer ***"),
+        ("{'Authorization': 'Basic bWU6c2VjcmV0'}", "{'Authorization': 'Basic ***'}"),
+        (f'{{"token": "{TOKEN}", "n": 3}}', '{"token": "***", "n": 3}'),
+        (f"DATABRICKS_TOKEN: {TOKEN}", "DATABRICKS_TOKEN: ***"),
+        (
+            f"url: /x?X-Amz-Signature={TOKEN}&X-Amz-Credential=me&v=1",
+            "url: /x?X-Amz-Signature=***&X-Amz-Credential=***&v=1",
+        ),
+        (f"url: /x?sv=1&sig={TOKEN}", "url: /x?sv=1&sig=***"),
+        (f"databricks+http://{TOKEN}", "databricks+http://…"),
+        ("unexpected key: 'conv1.weight'; Basic information", "unexpected key: 'conv1.weight'; Basic information"),
+        ("no token: it was not sent", "no token: it was not sent"),
+    ],
+)
+def test_without_secrets_hides_tokens_outside_of_addresses(text: str, expected: str) -> None:
+    assert without_secrets(text) == expected
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_PASSWORD", "AWS_SECRET_ACCESS_KEY", "AZURE_STORAGE_CONNECTION_STRING"],
+)
+def test_without_secrets_hides_the_secrets_of_the_environment(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "my own words")
+    assert without_secrets("it said my own words again") == "it said *** again"
+    monkeypatch.setenv(name, "it")
+    assert without_secrets("it said my own words again") == "it said my own words again"
