@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from harness.data.pixels import Pixels
+from harness.data.shared_memory import lack, loader_ended, shared
 from harness.data.transforms import Augment, Transform, augmented, seeded
 from harness.errors import HarnessError
 
@@ -173,7 +174,7 @@ class Batches:
         self._loader = None
 
     def _loaded(self) -> Iterator[tuple[Tensor, Tensor]]:
-        loaded = map(self._source.load, self.sampler) if self._loader is None else self._loader
+        loaded = map(self._source.load, self.sampler) if self._loader is None else _watched(self._loader)
         for keys, inputs in zip(self.sampler, loaded, strict=True):
             if isinstance(inputs, HarnessError):
                 raise inputs
@@ -192,9 +193,25 @@ class _Requests(Dataset[Any]):
 
     def __getitem__(self, keys: Any) -> Any:
         try:
-            return self._load(keys)
+            return shared(self._load(keys))
         except HarnessError as error:  # DataLoader would raise a text in its place
             return error
+
+
+def _watched(loader: DataLoader[Any]) -> Iterator[Any]:
+    """What the loader processes pass on. Raises TrainingError where they cannot be started, or one is killed."""
+    try:
+        batches = iter(loader)
+    except OSError as error:  # a lock between processes lies in shared memory
+        raise lack(error) from error
+    while True:
+        try:
+            batch = next(batches)
+        except StopIteration:
+            return
+        except RuntimeError as error:
+            raise loader_ended(error) or error from None
+        yield batch
 
 
 def _ahead(batches: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +16,9 @@ from harness.config.experiment import Experiment
 from harness.config.fields import json_value
 from harness.data.groups import Groups, number_of
 from harness.data.images import Images
+from harness.data.loading import AHEAD
 from harness.data.pixels import Pixels
+from harness.data.shared_memory import core_count, most_workers
 from harness.data.splits import Split
 from harness.data.transforms import Transform
 from harness.engine.precision import Precision
@@ -240,7 +241,9 @@ def _named(value: Any) -> str:
     return "none" if value is None else str(json_value(value)).rpartition(":")[2]
 
 
-def choose_workers(asked: int | str, augmented: bool, device: torch.device) -> Workers:
+def choose_workers(
+    asked: int | str, augmented: bool, device: torch.device, batch: int = 0, free: int | None = None
+) -> Workers:
     """The loader processes for `asked`, which is a number or "auto".
 
     Without augmentation, loading is copying; and on a CPU, loader processes take cores from the training.
@@ -249,8 +252,11 @@ def choose_workers(asked: int | str, augmented: bool, device: torch.device) -> W
         asked: The experiment's `workers`.
         augmented: Whether training images are augmented in each epoch.
         device: The device of the run.
+        batch: Bytes of a training batch as it is loaded.
+        free: Bytes of shared memory that are free; None if they are not known.
     """
     if isinstance(asked, int):
         return Workers(asked, asked)
     helps = augmented and device.type == "cuda" and sys.platform == "linux"
-    return Workers(min(16, max(1, (os.cpu_count() or 1) - 1)) if helps else 0, 0)
+    wanted = min(16, max(1, core_count() - 1)) if helps else 0
+    return Workers(most_workers(wanted, batch, AHEAD, free), 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,6 +17,7 @@ from harness.data.check import Check, check_images, undecodable_error, unreadabl
 from harness.data.groups import Groups, numbered
 from harness.data.images import Images
 from harness.data.prepare import preparation_of
+from harness.data.shared_memory import free_bytes
 from harness.data.splits import Split, require_learnable, stratified_splits
 from harness.data.transforms import Transform
 from harness.engine.device import choose_device
@@ -213,7 +215,9 @@ def _prefix(experiment: Experiment, model: nn.Module, images: int, cache: Cache)
 
 
 def _workers(experiment: Experiment, model: ModelPlan, device: torch.device) -> Workers:
-    return choose_workers(experiment.workers, experiment.augment is not None and model.features is None, device)
+    augmented = experiment.augment is not None and model.features is None
+    batch = experiment.batch_size * math.prod(preparation_of(experiment).shape)  # uint8
+    return choose_workers(experiment.workers, augmented, device, batch, free_bytes())
 
 
 def _live_note(model: ModelPlan) -> list[str]:

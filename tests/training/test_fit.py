@@ -29,6 +29,7 @@ def test_workers_are_as_many_as_are_asked_for_or_as_augmentation_for_a_gpu_needs
     workers = choose_workers("auto", True, cuda)
     assert 1 <= workers.training <= 16 or sys.platform != "linux"
     assert workers.validation == 0
+    assert choose_workers("auto", True, cuda, batch=10**6, free=2 * 10**6) == Workers(0, 0)  # a small /dev/shm
 
 
 def test_a_fresh_model_is_a_function_of_the_seed_and_the_fold() -> None:
