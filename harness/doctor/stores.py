@@ -25,10 +25,12 @@ def mlflow() -> Iterator[Finding]:
         yield Finding("mlflow", OK, f"{short_address(uri)}, which the first run makes")
         return
     try:
-        require_usable(uri)
+        notes = require_usable(uri)
     except HarnessError as error:
         yield Finding("mlflow", PROBLEM, f"{error.what}: {error.why}", error.fix)
         return
+    for note in notes:
+        yield Finding("mlflow", WARNING, note, "nothing: a new store was made")
     yield Finding("mlflow", OK, f"{short_address(uri)} answers")
 
 

@@ -12,10 +12,12 @@ from mlflow.entities import ViewType
 from harness.errors import RemoteError
 from harness.runs.record_parts import Status
 from harness.runs.run_folder import COMPLETE, RunFolder
+from harness.runs.study_folder import StudyFolder
 from harness.trackers.mlflow.experiments import DELETED, Chosen, DeletedRunError, find_place
-from harness.trackers.mlflow.place import is_elsewhere, local_folder, require_own_place
+from harness.trackers.mlflow.place import is_elsewhere, left_out_files, local_folder, require_own_place
 from harness.trackers.mlflow.run import MLflow
 from harness.trackers.mlflow.store import DEFAULT, connect, recorded, tracking_uri
+from harness.trackers.mlflow.study import MLflowStudy
 from harness.trackers.mlflow.unsent import send_unsent
 from tests.conftest import Tracked
 from tests.toy import run_record
@@ -105,8 +107,11 @@ def test_is_elsewhere_of_a_store_that_somebody_chose(store: Path, tmp_path_facto
     assert is_elsewhere(own, str(other / "mlruns/1"))
     assert not is_elsewhere(shared, str(other / "mlruns/1"))
     assert local_folder("/a%20b/1") == Path("/a b/1")  # where MLflow would write
-    with pytest.raises(RemoteError, match="a folder that this machine does not have"):
-        require_own_place(server, "/gone/mlruns/1")
+    with pytest.raises(RemoteError, match="is not this project's mlruns/"):
+        require_own_place("postgresql://db/mlflow", "/gone/mlruns/1")
+    require_own_place(server, "/gone/mlruns/1")
+    assert "files and model are left out" in left_out_files(server, "/gone/mlruns/1")
+    assert not left_out_files(server, "mlflow-artifacts:/1")
 
 
 def test_is_elsewhere_of_the_projects_own_store(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,3 +240,55 @@ def test_given_run_refuses_what_is_not_there(folder: RunFolder, deleted: bool) -
     assert "was deleted" if deleted else "is not there" in caught.value.why
     assert "unset MLFLOW_RUN_ID" in caught.value.fix
     assert folder.record.trackers.get("mlflow") != COMPLETE
+
+
+def test_a_server_with_a_folder_of_its_own_machine_gets_the_numbers_without_files(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.trackers.mlflow.place.is_server", lambda uri: True)  # the store behind one
+    monkeypatch.setattr("harness.trackers.mlflow.experiments.is_server", lambda uri: True)
+    client = connect(tracking_uri())
+    client.create_experiment("tiny", artifact_location="/gone/mlruns/1")
+    (note,) = sent(folder).notes
+    assert "keeps files in /gone/mlruns/1" in note or "/gone/mlruns" in note
+    parent, (child,) = runs(client)
+    assert (parent.info.status, child.info.status) == ("FAILED", "FAILED")
+    assert "train_loss" in child.data.metrics
+    assert not Path("/gone").exists()
+
+
+def test_refused_says_that_a_run_was_deleted_meanwhile(folder: RunFolder) -> None:
+    client, mirror = connect(tracking_uri()), MLflow(folder)
+    mirror.send()
+    client.delete_run(mirror.run_id)
+    with pytest.raises(RemoteError) as caught:
+        mirror.finish()
+    assert caught.value.why == "somebody deleted the run there"
+
+
+def test_a_study_takes_a_given_run_and_leaves_deleted_trials_deleted(
+    studied: Tracked, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = shutil.copytree(studied.run.path.parent, store / "runs/tiny/study-tiny")
+    folder = StudyFolder.open(there)
+    for trial in folder.trials():
+        trial.update(trackers={})
+    monkeypatch.setattr("harness.trackers.mlflow.study.MLflow._send_model", lambda *_: None)
+    client = connect(tracking_uri())
+    given = client.create_run(client.create_experiment("theirs"), tags={"owner": "scheduler"}).info.run_id
+    MLflowStudy(folder, given).finish()
+    study = client.get_run(given)
+    assert (study.data.tags["harness.study"], study.data.tags["owner"]) == (folder.record.id, "scheduler")
+    below = f"tags.`mlflow.parentRunId` = '{given}'"
+    trials = client.search_runs([study.info.experiment_id], below)
+    assert len(trials) == len(folder.trials())
+    client.delete_run(trials[0].info.run_id)
+    for trial in folder.trials():
+        trial.update(trackers={})
+    MLflowStudy(folder, given).finish()
+    assert len(client.search_runs([study.info.experiment_id], below)) == len(trials) - 1
+    states = [trial.record.trackers["mlflow"] for trial in folder.trials()]
+    assert sorted(states) == [*[COMPLETE] * (len(trials) - 1), DELETED]
+    client.delete_run(given)
+    with pytest.raises(RemoteError, match="was deleted"):
+        MLflowStudy(folder, given).finish()

@@ -32,6 +32,21 @@ def test_servers_answer_within_and_are_gone_after(tmp_path: Path) -> None:
     assert not any(is_open(port) for port in ports)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="no path there has such letters")
+@pytest.mark.parametrize(("name", "is_odd"), [("a b é", False), ("a%20b", True), ("a?b#c", True)])
+def test_mlflow_finds_a_store_in_a_folder_of_any_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, is_odd: bool
+) -> None:
+    (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / name)
+    server = mlflow("sqlite:///mlflow.db", 1)
+    address, links = server.environment["MLFLOW_BACKEND_STORE_URI"], server.links
+    if is_odd:
+        assert (address, links) == ("sqlite:///store.db", {"store.db": tmp_path / name / "mlflow.db"})
+    else:
+        assert (address, links) == (f"sqlite:///{tmp_path / name / 'mlflow.db'}", {})
+
+
 def test_the_next_free_port_is_taken_unless_one_is_asked_for() -> None:
     with socket.create_server((HOST, 0)) as taken:
         port = taken.getsockname()[1]

@@ -15,7 +15,7 @@ from harness.errors import RemoteError
 from harness.runs.records import Origin
 from harness.runs.run_folder import COMPLETE
 from harness.trackers.mlflow.place import is_elsewhere, own_location, require_own_place
-from harness.trackers.mlflow.store import EXPERIMENT, EXPERIMENT_ID, RUN_ID
+from harness.trackers.mlflow.store import EXPERIMENT, EXPERIMENT_ID, RUN_ID, is_server
 from harness.util.addresses import short_address
 
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # else the pages are those for language models
@@ -83,7 +83,7 @@ def find_place(client: Any, uri: str, name: str, chosen: Chosen = NOTHING) -> Pl
                 f"(mlflow experiments restore --experiment-id {experiment.experiment_id} brings it back)"
             )
             wanted = f"{base} {len(notes) + 1}"
-        elif is_elsewhere(uri, experiment.artifact_location) and base == name:
+        elif not is_server(uri) and base == name and is_elsewhere(uri, experiment.artifact_location):
             notes.append(
                 f"MLflow keeps the files of {wanted!r} in {short_address(experiment.artifact_location)}, which is not "
                 f"in this folder: the project was moved or copied, and no command of MLflow changes that place "

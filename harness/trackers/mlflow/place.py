@@ -13,7 +13,7 @@ from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 from harness.errors import RemoteError
-from harness.trackers.mlflow.store import DEFAULT, is_typed, sqlite_file
+from harness.trackers.mlflow.store import DEFAULT, is_server, is_typed, sqlite_file
 from harness.util.addresses import short_address
 from harness.util.schema import is_inside
 
@@ -61,17 +61,30 @@ def own_location() -> str | None:
 
 
 def require_own_place(uri: str, location: str) -> None:
-    """Raises RemoteError if files at `location` would be written elsewhere: see `is_elsewhere`."""
-    if not is_elsewhere(uri, location):
+    """Raises RemoteError if this machine would write files at `location` elsewhere: see `is_elsewhere`.
+
+    A server is asked by `left_out_files` instead: it chooses the place, and its numbers are worth having without files.
+    """
+    if is_server(uri) or not is_elsewhere(uri, location):
         return
-    if sqlite_file(uri) is None:
-        raise RemoteError(
-            f"MLflow at {short_address(uri)} is not used",
-            f"it keeps the files of its runs in {short_address(location)}, a folder that this machine does not have",
-            "mlflow server with --artifacts-destination, by which it takes the files itself",
-        )
+    fix = "export MLFLOW_EXPERIMENT_NAME=NAME, for another experiment"
+    if uri == DEFAULT:
+        fix = f"mv mlflow.db mlflow.db.old, for a new one; or export MLFLOW_TRACKING_URI={DEFAULT}, if that is right"
     raise RemoteError(
         f"MLflow at {short_address(uri)} is not used",
         f"it says that its files go to {short_address(location)}, which is not this project's {OWN_FILES}/",
-        f"mv mlflow.db mlflow.db.old, for a new one; or export MLFLOW_TRACKING_URI={DEFAULT}, if that is right",
+        fix,
+    )
+
+
+def left_out_files(uri: str, location: str) -> str:
+    """Returns why a server does not get a run's files; an empty string if it does.
+
+    A server that does not take files itself gives a path of its machine, which MLflow would make on this one.
+    """
+    if not is_server(uri) or not is_elsewhere(uri, location):
+        return ""
+    return (
+        f"{short_address(uri)} keeps files in {short_address(location)}, a folder that this machine does not have: "
+        f"files and model are left out (mlflow server with --artifacts-destination takes them itself)"
     )

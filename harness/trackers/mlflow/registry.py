@@ -8,6 +8,7 @@ from typing import Any
 from harness.errors import RemoteError
 from harness.runs.champion_record import ChampionRecord
 from harness.runs.run_folder import RunFolder
+from harness.trackers.mlflow.place import is_elsewhere
 from harness.trackers.mlflow.run import MLflow
 from harness.trackers.mlflow.store import answering, connect, require_usable, time_to_store, tracking_uri
 
@@ -29,7 +30,7 @@ def register(run: Path, champion: ChampionRecord, function: Any = None) -> str:
 
         mlflow.set_tracking_uri(uri)  # where the registry looks for a model that is named by its id
         _require_registered_model(client)
-        known = _version_of(client, sha256)
+        known = _version_of(client, uri, sha256)
         if known is not None:
             return known
     mirror = MLflow(folder)
@@ -70,6 +71,11 @@ def _require_registered_model(client: Any) -> None:
         client.create_registered_model(NAME)
 
 
-def _version_of(client: Any, sha256: str) -> str | None:
-    versions = client.search_model_versions(f"name = '{NAME}'")
-    return next((str(version.version) for version in versions if version.tags.get(SHA) == sha256), None)
+def _version_of(client: Any, uri: str, sha256: str) -> str | None:
+    """The version of that checkpoint whose files are in this project; of a moved one they are not."""
+    for version in client.search_model_versions(f"name = '{NAME}'"):
+        if version.tags.get(SHA) == sha256:
+            model = client.get_logged_model(version.model_id) if version.model_id else None
+            if model is None or not is_elsewhere(uri, model.artifact_location):
+                return str(version.version)
+    return None

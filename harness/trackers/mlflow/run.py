@@ -14,7 +14,7 @@ from harness.runs.record_parts import FoldRecord, Status
 from harness.runs.run_folder import RunFolder
 from harness.trackers.mlflow import conversion
 from harness.trackers.mlflow.experiments import Chosen, Place, find_place, find_run, given_run, is_free
-from harness.trackers.mlflow.place import require_own_place
+from harness.trackers.mlflow.place import left_out_files, require_own_place
 from harness.trackers.mlflow.store import (
     RUN_ID,
     answering,
@@ -57,6 +57,7 @@ class MLflow:
         self._sent = 0  # rows of metrics.jsonl
         self._ended: set[int] = set()  # folds whose result has been sent
         self._deleted: set[int] = set()  # folds whose run somebody deleted there
+        self._left_out_files = ""  # why the store does not get the run's files
         self._keeps_note = False  # whether the run was somebody's, who described it
         self.left_out = ""  # why the model was left out, if it was
 
@@ -97,6 +98,8 @@ class MLflow:
             if not self._keeps_note:
                 self._client.set_tag(self._parent, "mlflow.note.content", conversion.note(record))
             self._client.set_terminated(self._parent, status, end)  # whatever becomes of the files
+            if self._left_out_files:
+                return
             self._send_files()
             try:
                 if model:
@@ -109,6 +112,8 @@ class MLflow:
         parent = self._find() or self._take_given() or self._make_parent()
         run = self._client.get_run(parent)
         require_own_place(self._uri, run.info.artifact_uri)
+        self._left_out_files = left_out_files(self._uri, run.info.artifact_uri)
+        self.notes += [self._left_out_files] if self._left_out_files and not self._below else []
         self._keeps_note = THEIRS.items() <= run.data.tags.items()
         self._describe(
             parent, known=run.data.params

@@ -144,6 +144,10 @@ def _explained(uri: str, text: str) -> tuple[str, str]:
         "disk is full": ("the disk is full", "make room, then harness sync RUN"),
         "No space left": ("the disk is full", "make room, then harness sync RUN"),
         "disk I/O error": ("the disk refuses", "make room, then harness sync RUN"),
+        "Current state is deleted": (
+            "somebody deleted the run there",
+            "mlflow runs restore --run-id ID, to have it back",
+        ),
         "maintenance mode": ("MLflow no longer writes folders", f"export MLFLOW_TRACKING_URI={DEFAULT}"),
         "Connection refused": ("nothing answers there", "harness ui, or the address of a server that runs"),
         "timed out": ("it does not answer", "start it again, then harness sync RUN"),

@@ -20,7 +20,7 @@ from harness.trackers.mlflow.experiments import (
     given_run,
     is_free,
 )
-from harness.trackers.mlflow.place import require_own_place
+from harness.trackers.mlflow.place import left_out_files, require_own_place
 from harness.trackers.mlflow.run import STATUS, MLflow
 from harness.trackers.mlflow.store import (
     answering,
@@ -51,6 +51,7 @@ class MLflowStudy:
         self._run = ""
         self._mirrors: dict[str, MLflow] = {}  # of the trials that have not ended
         self._best: tuple[float, int] | None = None
+        self._left_out_files = ""  # why the store does not get the study's files
         self.left_out = ""  # why the best trial's model was left out, if it was
 
     def send(self) -> None:
@@ -74,10 +75,8 @@ class MLflowStudy:
         with answering(self._uri), time_to_store():
             record = self.folder.record
             self._end_orphans()
-            for path in self.folder.files():
-                self._client.log_artifact(self._run, str(path))
-            for picture in self.folder.pictures():
-                self._client.log_artifact(self._run, str(picture), "plots")
+            if not self._left_out_files:
+                self._send_files()
             self._client.set_tag(self._run, "harness.status", self.folder.status)
             self._client.set_tag(self._run, "mlflow.note.content", conversion.note(record))
             self._client.set_terminated(self._run, STATUS.get(record.status, "FAILED"))
@@ -87,6 +86,12 @@ class MLflowStudy:
             with contextlib.suppress(DeletedRunError):
                 mirror.finish()
             self.left_out = mirror.left_out
+
+    def _send_files(self) -> None:
+        for path in self.folder.files():
+            self._client.log_artifact(self._run, str(path))
+        for picture in self.folder.pictures():
+            self._client.log_artifact(self._run, str(picture), "plots")
 
     def _end_orphans(self) -> None:
         """Ends what says that it is running on this machine, of trials whose folders are gone."""
@@ -146,6 +151,8 @@ class MLflowStudy:
             self._make(place.experiment)
         first = find_run(self._client, place, wanted)
         require_own_place(self._uri, first.info.artifact_uri)
+        self._left_out_files = left_out_files(self._uri, first.info.artifact_uri)
+        self.notes += [self._left_out_files] if self._left_out_files else []
         for other in self._client.search_runs([place.experiment], wanted):
             if other.info.run_id not in (first.info.run_id, self._given):  # two machines made it at the same moment
                 self._client.delete_run(other.info.run_id)
