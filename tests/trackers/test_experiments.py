@@ -239,6 +239,8 @@ def test_given_run_refuses_what_is_not_there(folder: RunFolder, deleted: bool) -
         sent(folder, given=given)
     assert "was deleted" if deleted else "is not there" in caught.value.why
     assert "unset MLFLOW_RUN_ID" in caught.value.fix
+    folder.update(store_ids={**folder.record.store_ids, "mlflow_run_id": given, "mlflow_experiment_id": "99"})
+    assert sent(folder).run_id not in ("", given)  # harness sync, once they are unset
     assert folder.record.trackers.get("mlflow") != COMPLETE
 
 

@@ -37,6 +37,11 @@ class Chosen:
         """Returns what a record says; of one that no store was recorded in, what the environment says now."""
         if "mlflow" in record.stores:
             return cls(record.stores.get(EXPERIMENT.lower(), ""), record.store_ids.get(EXPERIMENT_ID.lower(), ""))
+        return cls.now()
+
+    @classmethod
+    def now(cls) -> Chosen:
+        """Returns what the environment says."""
         return cls(os.environ.get(EXPERIMENT, ""), os.environ.get(EXPERIMENT_ID, ""))
 
 
@@ -56,6 +61,20 @@ class Place:
     experiment: str
     passed_over: tuple[str, ...] = ()
     note: str = ""
+
+
+def place_of(client: Any, uri: str, name: str, record: Origin) -> Place:
+    """Finds or makes the experiment that a record chose; if it cannot be used, the one that the environment says now.
+
+    Raises RemoteError as `find_place`.
+    """
+    chosen = Chosen.of(record)
+    try:
+        return find_place(client, uri, name, chosen)
+    except RemoteError:
+        if chosen == Chosen.now():
+            raise
+        return find_place(client, uri, name, Chosen.now())
 
 
 def find_place(client: Any, uri: str, name: str, chosen: Chosen = NOTHING) -> Place:

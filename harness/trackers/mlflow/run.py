@@ -6,14 +6,15 @@ as it goes, and send afterwards what was missed.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, RemoteError
 from harness.runs.record_parts import FoldRecord, Status
 from harness.runs.run_folder import RunFolder
 from harness.trackers.mlflow import conversion
-from harness.trackers.mlflow.experiments import Chosen, Place, find_place, find_run, given_run, is_free
+from harness.trackers.mlflow.experiments import Place, find_run, given_run, is_free, place_of
 from harness.trackers.mlflow.place import left_out_files, require_own_place
 from harness.trackers.mlflow.store import (
     RUN_ID,
@@ -133,14 +134,20 @@ class MLflow:
         before = record.store_ids.get(RUN_ID.lower(), "") if is_recorded(record, self._uri) else ""
         if self._below:
             place = Place(self._client.get_run(self._below).info.experiment_id)
-        elif self._given or before:
-            place = Place(given_run(self._client, self._given or before).info.experiment_id)
+        elif self._given:
+            place = Place(given_run(self._client, self._given).info.experiment_id)
         else:
-            place = find_place(self._client, self._uri, record.name, Chosen.of(record))
+            place = self._beside(before) or place_of(self._client, self._uri, record.name, record)
         self.notes += [place.note] if place.note else []
         self._experiment = place.experiment
         run = find_run(self._client, place, own)
         return str(run.info.run_id) if run is not None else ""
+
+    def _beside(self, run_id: str) -> Place | None:
+        """The experiment of the run that the environment named when the run began; None if it cannot be used."""
+        with contextlib.suppress(RemoteError):
+            return Place(given_run(self._client, run_id).info.experiment_id) if run_id else None
+        return None
 
     def _take_given(self) -> str:
         """The id of the run that the environment names, made this folder's; empty if it is another's already."""

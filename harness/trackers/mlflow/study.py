@@ -12,13 +12,12 @@ from harness.trackers.mlflow import conversion
 from harness.trackers.mlflow.experiments import (
     DELETED,
     SENT,
-    Chosen,
     DeletedRunError,
     Place,
-    find_place,
     find_run,
     given_run,
     is_free,
+    place_of,
 )
 from harness.trackers.mlflow.place import left_out_files, require_own_place
 from harness.trackers.mlflow.run import STATUS, MLflow
@@ -144,7 +143,7 @@ class MLflowStudy:
         if self._given:
             place = Place(given_run(self._client, self._given).info.experiment_id)
         else:
-            place = find_place(self._client, self._uri, record.experiment_name, Chosen.of(record))
+            place = place_of(self._client, self._uri, record.experiment_name, record)
         self.notes += [place.note] if place.note else []
         wanted = f"tags.`harness.study` = '{record.id}' and tags.`harness.role` = 'study'"
         if find_run(self._client, place, wanted) is None:
