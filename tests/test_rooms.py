@@ -153,7 +153,7 @@ def small_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("champion history", 0, ()),
         ("cache", 0, ()),
         ("data status", 0, ()),
-        ("data remote", 0, ()),
+        ("data remote", 0, ("dvc",)),  # 60 ms: where the configuration of the user lies
         ("data push", 0, ("dvc",)),
         ("data pull", 0, ("dvc",)),
         ("doctor --secrets", 0, ()),

@@ -37,7 +37,7 @@ PAIR = re.compile(
 )
 HEADER = re.compile(r"\b(Bearer|Basic)\s+(?=[^\s'\"]*[\d=])[\w.~+/=-]{8,}", re.IGNORECASE)
 NAMED = re.compile(r"""(\w*(?:password|passwd|token|secret)\w*["']?\s*:\s*["']?)[\w.~+/=-]{8,}""", re.IGNORECASE)
-# Variables whose values are secrets, whoever reads them: MLflow, Databricks, DVC's remotes, Optuna's databases
+# Variables whose values are secrets: of MLflow, Databricks, DVC's remotes, Optuna's databases
 SECRET_NAME = re.compile(r"(TOKEN|PASSWORD|PASSWD|SECRET|ACCESS_KEY|API_KEY|CONNECTION_STRING|CREDENTIALS_DATA)$")
 SHORTEST_SECRET = 6  # characters of such a value; a shorter one may be a part of an ordinary word
 CLOSING = "'\"`)]}>.,;:!?"  # punctuation that may follow an address in a text

@@ -60,7 +60,7 @@ def test_shared_ends_a_run_without_room_for_a_batch() -> None:
     assert "--shm-size" in said
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it would be started anew")
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a process would run the script again")
 def test_loader_ended_names_a_loader_process_that_was_killed() -> None:
     said = output(arguments=("killed",))
     assert "error: a loader process has ended" in said

@@ -1,4 +1,4 @@
-"""An SQLite store that MLflow was killed over is made anew, and one that holds something is left as it is."""
+"""An SQLite store that MLflow was killed over is made again, and one that holds something is left as it is."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from harness.util.processes import python_module
 
 QUIET_SECONDS = 3.0  # without a change to an unfinished store: nobody is making it now
-MOST_SECONDS = 60.0  # to wait for whoever makes it
+MOST_SECONDS = 60.0  # to wait for the process that makes it
 LEFTOVER_SECONDS = 3600.0  # after which a store under a temporary name is one that somebody was killed over
 SEEDED = {"alembic_version", "experiments", "workspaces"}  # tables that a new store has rows in
 

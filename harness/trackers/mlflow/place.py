@@ -17,7 +17,7 @@ from harness.trackers.mlflow.store import DEFAULT, is_server, is_typed, sqlite_f
 from harness.util.addresses import short_address
 from harness.util.schema import is_inside
 
-OWN_FILES = "mlruns"  # in the current folder, where MLflow keeps files unless it is told otherwise
+OWN_FILES = "mlruns"  # in the current folder, where MLflow keeps files by default
 SCHEME = re.compile(r"[A-Za-z][\w+.-]+:")  # two letters at least: `C:\x` is a path
 
 
