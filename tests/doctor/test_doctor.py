@@ -51,7 +51,7 @@ def test_a_store_that_answers_is_fine_and_a_password_in_its_address_is_not_shown
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(stores, "require_usable", asked.append)
+    monkeypatch.setattr(stores, "require_usable", lambda uri: asked.append(uri) or [])
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:hunter2@example.org")
     finding = only(stores.mlflow())
     assert (finding.word, finding.text) == (OK, "https://example.org answers")

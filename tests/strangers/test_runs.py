@@ -154,7 +154,7 @@ def test_a_store_that_came_along_does_not_say_where_files_go(
         return done
 
     assert sync().returncode == 0
-    said = {"runs.artifact_uri": (5, "its files go to"), "experiments.artifact_location": (0, "'scene in ")}
+    said = {"runs.artifact_uri": (5, "its files go to"), "experiments.artifact_location": (0, "'tiny in ")}
     for place, (code, words) in said.items():
         table, column = place.split(".")
         with contextlib.closing(sqlite3.connect("mlflow.db")) as database:

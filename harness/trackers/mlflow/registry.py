@@ -73,9 +73,8 @@ def _require_registered_model(client: Any) -> None:
 
 def _version_of(client: Any, uri: str, sha256: str) -> str | None:
     """The version of that checkpoint whose files are in this project; of a moved one they are not."""
-    for version in client.search_model_versions(f"name = '{NAME}'"):
-        if version.tags.get(SHA) == sha256:
-            model = client.get_logged_model(version.model_id) if version.model_id else None
-            if model is None or not is_elsewhere(uri, model.artifact_location):
-                return str(version.version)
+    versions = client.search_model_versions(f"name = '{NAME}'")
+    for number in (version.version for version in versions if version.tags.get(SHA) == sha256):
+        if not is_elsewhere(uri, client.get_model_version_download_uri(NAME, number)):
+            return str(number)
     return None

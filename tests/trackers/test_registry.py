@@ -1,0 +1,25 @@
+"""A champion's version in the registry counts where its files are."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from harness.trackers.mlflow.registry import NAME, SHA, _version_of
+from harness.trackers.mlflow.store import connect, tracking_uri
+
+
+def test_version_of_passes_over_files_that_a_move_left_behind(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = connect(tracking_uri())
+    client.create_registered_model(NAME)
+    model = client.create_logged_model(client.create_experiment("tiny"), name="model").model_id
+    client.create_model_version(NAME, f"models:/{model}", model_id=model, tags={SHA: "a"})
+    assert _version_of(client, tracking_uri(), "a") == "1"
+    assert _version_of(client, tracking_uri(), "b") is None
+    there = store.parent / f"{store.name}-there"
+    shutil.copytree(store, there)
+    monkeypatch.chdir(there)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{there / 'mlflow.db'}")
+    assert _version_of(connect(tracking_uri()), tracking_uri(), "a") is None
