@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import mlflow
 import pytest
 
 from harness.trackers.mlflow.registry import NAME, SHA, _version_of
@@ -13,6 +14,7 @@ from harness.trackers.mlflow.store import connect, tracking_uri
 
 def test_version_of_passes_over_files_that_a_move_left_behind(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     client = connect(tracking_uri())
+    mlflow.set_tracking_uri(tracking_uri())  # where the registry looks for a model that is named by its id
     client.create_registered_model(NAME)
     model = client.create_logged_model(client.create_experiment("tiny"), name="model").model_id
     client.create_model_version(NAME, f"models:/{model}", model_id=model, tags={SHA: "a"})
@@ -22,4 +24,5 @@ def test_version_of_passes_over_files_that_a_move_left_behind(store: Path, monke
     shutil.copytree(store, there)
     monkeypatch.chdir(there)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{there / 'mlflow.db'}")
+    mlflow.set_tracking_uri(tracking_uri())
     assert _version_of(connect(tracking_uri()), tracking_uri(), "a") is None

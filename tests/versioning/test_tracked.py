@@ -276,6 +276,7 @@ def test_the_folder_of_dvc_tracks_nothing(home: Path, monkeypatch: pytest.Monkey
         write_files(home, {ignored: b"x"})
     assert len(tracked_files()) == 3
     shutil.rmtree(home / "sub")
+    (home / "data/x.dvc").unlink()
     for path in home.glob("*.dvc"):
         if path.is_file():
             path.unlink()
