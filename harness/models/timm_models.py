@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from harness.data.transforms import seeded
 from harness.errors import ModelError, RemoteError, nearest
 from harness.models.torchvision_models import Published, Shape
+from harness.util.text import size_text
 
 PREFIX = "timm/"
 RESIZE = {"center": "crop", "squash": "squash", "border": "pad"}  # timm's crop_mode -> our resize
@@ -60,9 +61,14 @@ def published_by_timm(architecture: str, classes: int, shape: Shape) -> Publishe
     except OSError as error:  # the hub's and urllib's errors are such
         raise _no_download(architecture, error) from error
     except RuntimeError as error:
-        if "size mismatch" in str(error):
-            raise
-        raise _no_download(architecture, error) from error
+        if "size mismatch" not in str(error):
+            raise _no_download(architecture, error) from error
+        side = config["input_size"][1]
+        raise ModelError(
+            f"the weights of {architecture} do not fit images of {size_text(shape[1:])}",
+            str(error).splitlines()[-1].strip(),
+            f"-s image_size={side}, for which they are; or -s weights=none",
+        ) from error
     mean, std = config["mean"], config["std"]
     source = f"timm's {config.get('architecture', '')}.{config.get('tag', '')}".rstrip(".")
     return Published(model.state_dict(), source, tuple(mean), tuple(std))

@@ -18,6 +18,7 @@ from harness.models.build import is_head
 from harness.models.fitting import Fit, Fitting
 from harness.models.readings import Contents, Reading, contents_of
 from harness.models.torchvision_models import Shape
+from harness.util.text import few
 
 StateDict = Mapping[str, Tensor]
 AVERAGED = ("ema", "averag", "swa", "shadow", "teacher", "momentum", "target", "encoder_k")  # in a key
@@ -119,7 +120,7 @@ class WeightsFile:
             )
         aside = self.contents.left_aside({fit.reading.names[name] for name in fit.used})
         if aside:
-            parts.append(f"left aside: {', '.join(aside[:5])}{', ...' if len(aside) > 5 else ''}")
+            parts.append(f"left aside: {few(aside)}")
         others = [key for key in dict.fromkeys(keys) if key != fit.reading.key]
         if others:
             parts.append(f"{', '.join(others)} would fit as well (-s weights_key={others[0]})")

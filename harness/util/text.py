@@ -13,4 +13,5 @@ def few(names: Sequence[str], most: int = 5) -> str:
 
 def size_text(image_size: int | Sequence[int]) -> str:
     """The size of images for people: "224 px", or "192 x 320 px", the height first."""
-    return f"{image_size} px" if isinstance(image_size, int) else f"{image_size[0]} x {image_size[1]} px"
+    sides = (image_size,) if isinstance(image_size, int) else dict.fromkeys(image_size)
+    return f"{' x '.join(map(str, sides))} px"

@@ -18,6 +18,7 @@ from harness.models.build import build, head_names
 from harness.models.freezing import freeze
 from harness.models.prefix import cut
 from harness.models.saved import load_model
+from harness.models.timm_models import published_by_timm
 from harness.models.wanted import normalisation_of, wishes
 from harness.models.weights import read_weights
 from harness.training.inputs import choose_inputs, with_wanted
@@ -123,3 +124,27 @@ def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
         read_weights(tmp_path / "w.pth").fit(
             build("timm/resnet10t", 2, (3, 32, 32)), "timm/resnet10t", CLASSES, (3, 32, 32)
         )
+
+
+def test_positions_are_stretched_to_another_size_as_timm_does(tmp_path: Path) -> None:
+    """Of a file, under a wrapper's names, without its head (solo-learn 218)."""
+    state = timm.create_model("vit_tiny_patch16_224").state_dict()
+    body = {f"backbone.{key}": value for key, value in state.items() if not key.startswith("head.")}
+    torch.save({"state_dict": body}, tmp_path / "w.ckpt")
+    name, shape = "timm/vit_tiny_patch16_224", (3, 64, 64)
+    weights = read_weights(tmp_path / "w.ckpt").fit(build(name, 2, shape), name, CLASSES, shape)
+    overlay = {"state_dict": state, "num_classes": 1000}
+    theirs = timm.create_model("vit_tiny_patch16_224", img_size=64, pretrained=True, pretrained_cfg_overlay=overlay)
+    assert torch.equal(weights.state["pos_embed"], theirs.state_dict()["pos_embed"])
+
+
+def test_published_weights_for_another_size_alone_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some models of timm cannot stretch them (pytorch-image-models 1637)."""
+
+    def create(*names: object, **options: object) -> None:
+        raise RuntimeError("Error(s) in loading state_dict:\n\tsize mismatch for levels.0: (7) from the checkpoint")
+
+    monkeypatch.setattr(timm, "create_model", create)
+    with pytest.raises(ModelError, match="do not fit images of 96 px") as caught:
+        published_by_timm("timm/gcvit_xxtiny", 2, (3, 96, 96))
+    assert caught.value.fix.startswith("-s image_size=224")
