@@ -167,4 +167,6 @@ def _pass_blank(model: nn.Module, shape: Shape, order: torch.memory_format, clas
 def _unfit(name: str, shape: Shape, error: Exception) -> ModelError:
     grey = "" if shape[0] == COLOURS else "grey "
     fix = "-s image_size=224" if shape[1:] != (224, 224) else "-s channels=3" if grey else "-s model=resnet18"
-    return ModelError(f"{name} cannot take {grey}images of {size_text(shape[1:])}", str(error) or type(error).__name__, fix)
+    return ModelError(
+        f"{name} cannot take {grey}images of {size_text(shape[1:])}", str(error) or type(error).__name__, fix
+    )
