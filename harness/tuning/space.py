@@ -12,7 +12,9 @@ import optuna
 
 from harness.config.experiment import Experiment
 from harness.config.fields import json_value
-from harness.errors import ExperimentError, HarnessError
+from harness.errors import ExperimentError, HarnessError, UserCodeError
+from harness.tuning.asked_trial import AskedTrial, WrittenTrial, contains
+from harness.tuning.choices import plain
 from harness.util.user_code import calling, returned, title
 
 FIXED = (  # a trial may not change them
@@ -52,11 +54,17 @@ class Space:
         return {name: value for name, value in values.items() if self.experiment.origin(name) == "command line"}
 
     def changes(self, trial: Any) -> dict[str, Any]:
-        """What a trial changes of the experiment. Raises ExperimentError for what is no such change."""
-        with calling("search_space", self.function):
-            changes = self.function(_Asked(trial, self.held))
-        if not isinstance(changes, dict):
+        """What a trial changes of the experiment.
+
+        Raises:
+            ExperimentError: The space failed, or returned what is no such change.
+            optuna.TrialPruned: The space prunes the trial.
+            optuna.exceptions.StorageInternalError: The storage does not answer.
+        """
+        changes = self._called(AskedTrial(trial, self.held, self.title))
+        if not isinstance(changes, Mapping) or not all(isinstance(name, str) for name in changes):
             raise returned("search_space", self.function, changes, "a dict of fields and their values")
+        changes = {name: plain(value) for name, value in changes.items()}
         for name in FIXED:
             if name in changes:
                 raise self._refused(
@@ -71,16 +79,26 @@ class Space:
             raise
         return changed
 
+    def _called(self, trial: AskedTrial) -> Any:
+        """What the space returns. Raises what is no fault of the space unchanged."""
+        try:
+            with calling("search_space", self.function):
+                return self.function(trial)
+        except UserCodeError as error:
+            if isinstance(error.__cause__, (optuna.TrialPruned, optuna.exceptions.StorageInternalError)):
+                raise error.__cause__ from None
+            raise
+
     def written(self, trial: Any, distributions: Mapping[str, Any]) -> None:
         """Calls the space for trial 0, so that Optuna records the experiment's own values as its parameters."""
-        asked = _Written(trial, self.held, vars(self.experiment), self.fitting(distributions))
+        asked = WrittenTrial(trial, self.held, vars(self.experiment), self.fitting(distributions))
         with contextlib.suppress(Exception), quiet():  # what the space makes of values that it does not have
             self.function(asked)
 
     def fitting(self, distributions: Mapping[str, Any]) -> dict[str, Any]:
         """The experiment's own values of the parameters that are named as fields, as far as the space has them."""
         values = {name: value for name, value in vars(self.experiment).items() if name in distributions}
-        return {name: value for name, value in values.items() if _contains(distributions[name], value)}
+        return {name: value for name, value in values.items() if contains(distributions[name], value)}
 
     def draw(self) -> tuple[dict[str, Any], list[Experiment]]:
         """(the parameters' distributions by name, an experiment of each structure), found by random draws.
@@ -89,16 +107,21 @@ class Space:
         """
         distributions: dict[str, Any] = {}
         experiments: dict[Any, Experiment] = {}
+        pruned = 0
         with quiet():
             study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
             for _ in range(DRAWS):
                 trial = study.ask()
-                experiment = self.experiment.replace(**self.changes(trial))
+                try:
+                    experiment = self.experiment.replace(**self.changes(trial))
+                    experiments.setdefault(structure(experiment), experiment)
+                except optuna.TrialPruned:
+                    pruned += 1
                 distributions |= trial.distributions
-                experiments.setdefault(structure(experiment), experiment)
                 study.tell(trial, state=optuna.trial.TrialState.FAIL)
         if not distributions:
             why = "what it would ask for is held by the command line" if self.held else "it asks its trial for nothing"
+            why = "it prunes every trial before it asks for a value" if pruned == DRAWS else why
             raise self._refused(why, 'return {"lr": trial.suggest_float("lr", 1e-5, 1e-1, log=True)}')
         return distributions, list(experiments.values())
 
@@ -109,45 +132,6 @@ class Space:
 
     def _refused(self, why: str, fix: str) -> ExperimentError:
         return ExperimentError(f"{self.title} cannot be searched", why, fix)
-
-
-class _Asked:
-    """A trial of Optuna's; a parameter that is held is not asked for."""
-
-    def __init__(self, trial: Any, held: Mapping[str, Any]) -> None:
-        self._trial = trial
-        self._held = held
-
-    def suggest_float(self, name: str, low: float, high: float, **options: Any) -> Any:
-        return self._value("suggest_float", name, low, low, high, **options)
-
-    def suggest_int(self, name: str, low: int, high: int, **options: Any) -> Any:
-        return self._value("suggest_int", name, low, low, high, **options)
-
-    def suggest_categorical(self, name: str, choices: Any) -> Any:
-        return self._value("suggest_categorical", name, next(iter(choices)), choices)
-
-    def _value(self, suggest: str, name: str, first: Any, *where: Any, **options: Any) -> Any:
-        """The value that is held, or Optuna's suggestion. `first` is any valid value; only `_Written` uses it."""
-        return self._held[name] if name in self._held else getattr(self._trial, suggest)(name, *where, **options)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._trial, name)
-
-
-class _Written(_Asked):
-    """Returns the experiment's own values. Those inside the space are also recorded in Optuna."""
-
-    def __init__(self, trial: Any, held: Mapping[str, Any], written: Mapping[str, Any], fits: Mapping[str, Any]):
-        super().__init__(trial, held)
-        self._written = written
-        self._fits = fits
-
-    def _value(self, suggest: str, name: str, first: Any, *where: Any, **options: Any) -> Any:
-        if name in self._held or name in self._fits:
-            return super()._value(suggest, name, first, *where, **options)
-        value = self._written.get(name)
-        return value if type(value) in (int, float) and suggest != "suggest_categorical" else first
 
 
 def default_space(experiment: Experiment) -> SpaceFunction:
@@ -190,9 +174,3 @@ def quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
-
-
-def _contains(distribution: Any, value: Any) -> bool:
-    if hasattr(distribution, "choices"):
-        return any(value == choice and type(value) is type(choice) for choice in distribution.choices)
-    return type(value) in (int, float) and distribution.low <= value <= distribution.high

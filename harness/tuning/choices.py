@@ -1,0 +1,91 @@
+"""Choices of a parameter: which values a study can keep, and what to type instead of those that it cannot keep."""
+
+from __future__ import annotations
+
+import enum
+import warnings
+from collections.abc import Iterable, Sequence, Set
+from typing import Any
+
+import numpy as np
+from optuna.distributions import CategoricalDistribution, distribution_to_json, json_to_distribution
+
+from harness.errors import ExperimentError
+
+MOST_SHOWN = 3  # choices in the example of a fix
+LONGEST_SHOWN = 60  # characters of one
+
+
+def plain(value: Any) -> Any:
+    """Returns a value with Python's numbers instead of numpy's, also within tuples and lists."""
+    if isinstance(value, np.generic):
+        return value.item()
+    return type(value)(map(plain, value)) if type(value) in (tuple, list) else value
+
+
+def kept_choices(name: str, choices: Any, title: str) -> list[Any]:
+    """Returns the choices of the parameter `name` as a study keeps them. Numbers of numpy become Python's.
+
+    Raises ExperimentError for choices that a study does not give back as they were. `title` is the function that
+    asks, for the error.
+    """
+    what = f"{title}: the choices of {name!r}"
+    if isinstance(choices, str) or not isinstance(choices, Iterable):
+        example = f"trial.suggest_categorical({name!r}, [{choices!r}])"
+        raise ExperimentError(f"{what} are no list", f"they are {_shown(choices)}, of type {_type(choices)}", example)
+    if isinstance(choices, Set) and not isinstance(choices, type({}.keys())):
+        example = f"trial.suggest_categorical({name!r}, [{', '.join(sorted(map(repr, choices)))}])"
+        raise ExperimentError(f"{what} are a set", "a set has another order in another process", example)
+    values = [plain(value) for value in choices]
+    for value in values:
+        if not _comes_back(value):
+            why = f"a study keeps None, bool, int, float and str, and {_shown(value)} would not come back as it was"
+            raise ExperimentError(f"{what} contain a value of type {_type(value)}", why, _fix(name, values))
+        same = values[values.index(value)]
+        if type(same) is not type(value):
+            why = f"{same!r} == {value!r} in Python, so Optuna takes one for the other"
+            raise ExperimentError(f"{what} contain {same!r} and {value!r}", why, _fix(name, values))
+    return values
+
+
+def _comes_back(value: Any) -> bool:
+    """Whether Optuna reads a choice as it wrote it. Not so of a tuple, an enum's member, a class or NaN."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of types that may not come back
+            written = distribution_to_json(CategoricalDistribution([value]))
+            read: Any = json_to_distribution(written)
+        return type(read.choices[0]) is type(value) and bool(read.choices[0] == value)
+    except Exception:  # whatever the value does if it is written or compared
+        return False
+
+
+def _fix(name: str, values: Sequence[Any]) -> str:
+    """Code that does the same with strings, the keys of a dict."""
+    keys = [_key(value) for value in values]
+    if len({*keys}) < len(keys):
+        keys = [f"{key} ({number})" for number, key in enumerate(keys)]
+    pairs = [f"{key!r}: {_code(value)}" for key, value in zip(keys, values, strict=True)]
+    more = ", …" if len(pairs) > MOST_SHOWN else ""
+    options = f"{{{', '.join(pairs[:MOST_SHOWN])}{more}}}"
+    return f"options = {options}; options[trial.suggest_categorical({name!r}, list(options))]"
+
+
+def _key(value: Any) -> str:
+    return str(value.name) if isinstance(value, enum.Enum) else str(getattr(value, "__name__", None) or _shown(value))
+
+
+def _code(value: Any) -> str:
+    return str(value) if isinstance(value, enum.Enum) else str(getattr(value, "__name__", None) or _shown(value))
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # a value of somebody's class
+        text = f"<{_type(value)}>"
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
+
+
+def _type(value: Any) -> str:
+    return type(value).__name__
