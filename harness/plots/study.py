@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from harness.plots.figure import BLUE, GREY, ORANGE, RED, legend, picture
+from harness.util.files import short
 
 SMALL: dict[str, Any] = {
     "va": "center",
@@ -21,6 +22,7 @@ SMALL: dict[str, Any] = {
     "zorder": 5,
     "bbox": {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.8},
 }
+LONGEST_NAME = 30  # characters of a parameter's name
 WORST_SHOWN = 0.8  # of the trials lie within the picture; the others are drawn at its edge
 
 
@@ -134,7 +136,7 @@ def draw_slices(path: Path, study: Study) -> None:
         for axes, axis in zip(np.atleast_1d(figure.subplots(1, count, sharey=True)), study.axes, strict=True):
             shift = {point.trial: rng.uniform(-0.12, 0.12) for point in study.points}
             if axis.choices:
-                axes.set_xticks(range(len(axis.choices)), [str(choice) for choice in axis.choices])
+                axes.set_xticks(range(len(axis.choices)), [short(str(choice)) for choice in axis.choices])
                 axes.set_xlim(-0.5, len(axis.choices) - 0.5)
             elif axis.log:
                 axes.set_xscale("log")
@@ -149,7 +151,7 @@ def draw_slices(path: Path, study: Study) -> None:
                 return axis.choices.index(value) + shift[point.trial] if axis.choices else value
 
             _dots(axes, study, where)
-            axes.set_xlabel(axis.name)
+            axes.set_xlabel(short(axis.name, LONGEST_NAME))
             axes.set_ylim(*study.limits())
         figure.axes[0].set_ylabel(study.label)
         _key(figure.axes[-1], study, best_line=False)
@@ -195,7 +197,7 @@ def draw_parallel(path: Path, study: Study) -> None:
         if bad := sum(map(study.is_beyond, study.points)):
             text = f"{bad} beyond {study.edge:.3g}"
             axes.text(last + 0.03, -0.06 if study.rising else 1.06, text, **SMALL, ha="left", color=GREY)
-        axes.set_xticks(range(last + 1), [*(axis.name for axis in study.axes), study.label])
+        axes.set_xticks(range(last + 1), [*(short(axis.name, LONGEST_NAME) for axis in study.axes), study.label])
         axes.set_yticks([])
         axes.set_xlim(-0.45, last + 0.45)
         axes.set_ylim(-0.08, 1.08)
@@ -210,7 +212,8 @@ def draw_importances(path: Path, title: str, importances: Mapping[str, float], a
         axes = figure.subplots()
         names = sorted(importances, key=lambda name: importances[name])
         shares = [100 * importances[name] for name in names]
-        bars = axes.barh(names, shares, color=BLUE, height=0.6)
+        bars = axes.barh(range(len(names)), shares, color=BLUE, height=0.6)
+        axes.set_yticks(range(len(names)), [short(name, LONGEST_NAME) for name in names])
         axes.bar_label(bars, fmt="%.0f %%", padding=4, fontsize=9)
         axes.set_xlim(0, 110)
         axes.set_xlabel("share of the differences between trials, %")
@@ -283,7 +286,7 @@ def _key(axes: Any, study: Study, best_line: bool) -> None:
 
 def _ticks(axis: Axis) -> list[tuple[Any, str]]:
     if axis.choices:
-        return [(choice, str(choice)) for choice in axis.choices]
+        return [(choice, short(str(choice))) for choice in axis.choices]
     if not axis.log:
         return [(value, f"{value:.3g}") for value in np.linspace(axis.low, axis.high, 5)]
     first, last = math.ceil(math.log10(axis.low) - 1e-9), math.floor(math.log10(axis.high) + 1e-9)

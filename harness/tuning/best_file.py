@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import importlib.util
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,14 @@ def best_file(
     best: Experiment,
     about: str,
     parameters: Mapping[str, Any],
+    number: int = 0,
     threads: int | None = None,
 ) -> str:
     """The text of `best.py`: the experiment file `file`, changed so that it defines the experiment `best`.
 
     What cannot be typed, a function within a function say, is asked of the file's own `search_space` for the trial's
-    `parameters`. With `threads`, a run of it uses so many: on a CPU another number rounds sums in another order, and
-    small differences grow in training. Raises CannotBeWrittenError.
+    `parameters` and its `number` in Optuna. With `threads`, a run of it uses that number: on a CPU another number
+    rounds sums in another order, and small differences grow in training. Raises CannotBeWrittenError.
     """
     source = importlib.util.decode_source(file.code)  # in the encoding that it names
     names = [item.name for item in dataclasses.fields(best)]
@@ -49,7 +51,10 @@ def best_file(
         lines += [
             "import optuna  # noqa: E402",
             "",
-            f"best_values = search_space(optuna.trial.FixedTrial({dict(parameters)!r}))",
+            "optuna.logging.set_verbosity(optuna.logging.WARNING)",
+            f"best_trial = optuna.trial.FixedTrial({_literals(parameters)}, number={number})",
+            "best_trial.study = optuna.create_study()  # without trials; a FixedTrial has none",
+            "best_values = search_space(best_trial)",
         ]
         typed |= {name: f"best_values[{name!r}]" for name in asked}
     lines += ["experiment = experiment.replace(", *(f"    {name}={text}," for name, text in typed.items()), ")"]
@@ -57,6 +62,15 @@ def best_file(
     beside = _beside(source, file.path.parent)
     # the encoding that the source names would count in the first two lines, and this file is UTF-8
     return "\n".join([f"# {about}", "", start, *beside, body, f"# {about}", *lines, "", end]).rstrip() + "\n"
+
+
+def _literals(parameters: Mapping[str, Any]) -> str:
+    """Parameters as a dict in Python. Infinity has no literal."""
+    pairs = (
+        f"{name!r}: {f'float({str(value)!r})' if value in (math.inf, -math.inf) else repr(value)}"
+        for name, value in parameters.items()
+    )
+    return f"{{{', '.join(pairs)}}}"
 
 
 def is_literal(value: Any) -> bool:
@@ -81,14 +95,18 @@ def _typed(value: Any) -> str:
 def _cut(source: str) -> tuple[str, str, str]:
     """The file to its last `from __future__ import`, from there, and from its `if __name__ == "__main__":` on."""
     lines = source.splitlines()
-    first, main = 0, len(lines)
+    start, main = "", len(lines)
+    first, rest = 0, ""
     for node in ast.parse(source).body:
         if isinstance(node, ast.ImportFrom) and node.module == "__future__":
             first = node.end_lineno or node.lineno
+            line = lines[first - 1].encode()  # columns count bytes
+            start = "\n".join([*lines[: first - 1], line[: node.end_col_offset].decode()])
+            rest = line[node.end_col_offset :].decode().strip().removeprefix(";").strip()
         elif isinstance(node, ast.If) and "__name__" in ast.unparse(node.test):
             main = min(main, node.lineno - 1)
-    start, body, end = ("\n".join(part) for part in (lines[:first], lines[first:main], lines[main:]))
-    return start, body.rstrip() + "\n", end
+    body = "\n".join([*([rest] if rest else []), *lines[first:main]])
+    return start, body.rstrip() + "\n", "\n".join(lines[main:])
 
 
 def _beside(source: str, folder: Path) -> list[str]:
@@ -99,6 +117,6 @@ def _beside(source: str, folder: Path) -> list[str]:
             names |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names.add(node.module.partition(".")[0])
-    if not any((folder / f"{name}.py").is_file() or (folder / name / "__init__.py").is_file() for name in names):
+    if not any((folder / f"{name}.py").is_file() or (folder / name).is_dir() for name in names):
         return []
     return ["import sys", "", f"sys.path.append({str(folder.absolute())!r})"]

@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-import optuna
 import torch
 
 from harness.config.experiment import Experiment
@@ -16,6 +15,7 @@ from harness.runs.record_parts import Status, StudyResultRecord
 from harness.runs.run_folder import COMPLETE
 from harness.trackers.follower import Follower
 from harness.trackers.mlflow.store import recorded, tracking_uri
+from harness.tuning.asked_trial import fixed_trial
 from harness.tuning.best_file import CannotBeWrittenError, best_file, is_literal
 from harness.tuning.pictures import draw_study
 from harness.tuning.result import StudyResult, summarise_study, write_trials
@@ -26,6 +26,7 @@ from harness.tuning.trial_record import TrialRecord
 from harness.util.addresses import without_secrets
 from harness.util.console import print_line
 from harness.util.schema import parse, schema_of
+from harness.util.user_code import reason
 
 
 @contextlib.contextmanager
@@ -55,30 +56,55 @@ def conclude_search(
     result = summarise_study(search, study)
     why = None if error is None else f"{type(error).__name__}: {getattr(error, 'what', error)}".rstrip(": ")
     why = None if why is None else without_secrets(why, study.address)
-    with contextlib.suppress(StorageError):  # what the study found is in its storage, whatever the disk does
-        search.folder.update(status=status, error=why, result=parse(schema_of(StudyResultRecord), result.to_dict()))
-        write_trials(search.folder.path / "trials.csv", result)
-        search.folder.write("experiment.py", search.file.code)
-        if result.best is not None:
-            _write_best(search, study, result.best)
-        draw_study(search.folder.plots, search, study, result)
+    folder = search.folder
+    with _kept_apart("the result in study.json"):
+        folder.update(status=status, error=why)
+        folder.update(result=parse(schema_of(StudyResultRecord), result.to_dict()))
+    with _kept_apart("trials.csv"):
+        write_trials(folder.path / "trials.csv", result)
+    with _kept_apart("experiment.py"):
+        folder.write("experiment.py", search.file.code)
+    if result.best is not None:
+        _write_best(search, study, result.best)
+    with _kept_apart("plots"):
+        draw_study(folder.plots, search, study, result)
     return result
+
+
+@contextlib.contextmanager
+def _kept_apart(what: str) -> Iterator[None]:
+    """Within, a failure costs one warning and that part of the result: the report must not be lost with it."""
+    try:
+        yield
+    except StorageError:  # what the study found is in its storage, whatever the disk does
+        pass
+    except Exception as error:
+        print_line(f"warning: {what} could not be written: {' '.join(without_secrets(reason(error)).split())}")
 
 
 def _write_best(search: SearchPlan, study: Study, best: TrialRecord) -> None:
     """Writes `best.py`, or none if a function cannot be named: the file would be another experiment."""
     try:
-        search.folder.write("best.py", _best_text(search, study, best).encode())
-    except (CannotBeWrittenError, HarnessError) as error:
-        (search.folder.path / "best.py").unlink(missing_ok=True)
-        print_line(f"warning: there is no best.py: {getattr(error, 'what', error)}")
+        text = _best_text(search, study, best)
+        compile(text, "best.py", "exec")
+    except Exception as error:  # whatever a value of the user's does if it is compared or written
+        why = (
+            getattr(error, "what", error) if isinstance(error, (CannotBeWrittenError, HarnessError)) else reason(error)
+        )
+        print_line(f"warning: there is no best.py: {why}")
+        with contextlib.suppress(OSError):
+            (search.folder.path / "best.py").unlink(missing_ok=True)
+        return
+    with _kept_apart("best.py"):
+        search.folder.write("best.py", text.encode())
 
 
 def _best_text(search: SearchPlan, study: Study, best: TrialRecord) -> str:
     text = f"the best of study {study.name}, trial {best.index} of {search.total}: {best.accuracy}"
     used = best.attributes.get("threads")
     threads = used if best.attributes.get("device") == "cpu" and used != torch.get_num_threads() else None
-    return best_file(search.file, experiment_of(search, best), text, best.optuna_trial.params, threads)
+    parameters = {**search.space.held, **best.optuna_trial.params}
+    return best_file(search.file, experiment_of(search, best), text, parameters, best.number, threads)
 
 
 def experiment_of(search: SearchPlan, trial: TrialRecord) -> Experiment:
@@ -92,7 +118,7 @@ def experiment_of(search: SearchPlan, trial: TrialRecord) -> Experiment:
         for name, value in trial.changes.items()
     ):
         with contextlib.suppress(Exception), quiet():  # the space may be another one by now
-            fresh = search.space.changes(optuna.trial.FixedTrial(trial.optuna_trial.params))
+            fresh = search.space.changes(fixed_trial(trial.optuna_trial.params, trial.number))
     same = {name: value for name, value in fresh.items() if json_value(value) == trial.changes.get(name)}
     return search.experiment.replace(**{**trial.changes, **same})
 

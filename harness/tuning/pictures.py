@@ -16,29 +16,33 @@ MOST_PARAMETERS = 8  # side by side; those that matter most
 
 def draw_study(folder: Path, search: SearchPlan, study: Study, result: StudyResult) -> None:
     """`history.png`, `slices.png`, `parallel.png`, `importances.png`, and of two objectives `front.png`."""
-    ended = [trial for trial in result.trials if trial.state in ("complete", "pruned")]
+    ended = [trial for trial in result.trials if trial.state in ("complete", "pruned") and trial.folds]
     if not ended:
         return
-    with only_a_picture():
-        from harness.plots import study as draw  # matplotlib takes half a second, and can wait
+    from harness.plots import study as draw  # matplotlib takes half a second, and can wait
 
-        names = sorted(search.distributions, key=lambda name: -result.importances.get(name, 0.0))[:MOST_PARAMETERS]
-        seen = draw.Study(
-            title=f"{search.experiment.name}, study {study.name}",
-            metric=search.metric,
-            rising=study.rising,
-            points=[_point(draw.Point, trial, search) for trial in ended],
-            failed=[trial.index for trial in result.trials if trial.state == "failed"],
-            axes=[_axis(draw.Axis, name, search.distributions[name]) for name in names],
-        )
+    names = sorted(search.distributions, key=lambda name: -result.importances.get(name, 0.0))[:MOST_PARAMETERS]
+    seen = draw.Study(
+        title=f"{search.experiment.name}, study {study.name}",
+        metric=search.metric,
+        rising=study.rising,
+        points=[_point(draw.Point, trial, search) for trial in ended],
+        failed=[trial.index for trial in result.trials if trial.state == "failed"],
+        axes=[_axis(draw.Axis, name, search.distributions[name]) for name in names],
+    )
+    about = f"PED-ANOVA over {len(ended)} trials, pruned ones by the folds they had"
+    with only_a_picture():
         draw.draw_history(folder / "history.png", seen)
-        if seen.axes:
+    if seen.axes:
+        with only_a_picture():
             draw.draw_slices(folder / "slices.png", seen)
+        with only_a_picture():
             draw.draw_parallel(folder / "parallel.png", seen)
-        if result.importances:
-            about = f"PED-ANOVA over {len(ended)} trials, pruned ones by the folds they had"
+    if result.importances:
+        with only_a_picture():
             draw.draw_importances(folder / "importances.png", seen.title, result.importances, about)
-        if search.pareto:
+    if search.pareto:
+        with only_a_picture():
             draw.draw_front(folder / "front.png", seen, [trial.index for trial in result.front])
 
 

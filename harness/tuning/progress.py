@@ -96,6 +96,8 @@ def line(trial: TrialRecord, done: int, total: int, metric: str, is_best: bool) 
     head = f"{done:>3} of {total}: trial {trial.index:<3}"
     if trial.state == "failed":
         return f"{head}  failed: {trial.attributes.get('reason')}  [{changes}]"
+    if not trial.folds:
+        return f"{head}  pruned {trial.attributes.get('pruned')}"
     low, high = trial.accuracy.interval
     value = "" if metric == ACCURACY else f"{metric.replace('_', ' ')} {trial.value:.4f}  "
     result = (
@@ -137,6 +139,6 @@ class Deadline:
         if self._at is None:
             return False
         first, self._first = self._first, False
-        done = [trial.seconds for trial in trials if trial.state in ("complete", "pruned")]
+        done = [trial.seconds for trial in trials if trial.state in ("complete", "pruned") and trial.folds]
         expected = statistics.median(done) if done and not first else 0.0
         return time.monotonic() + expected > self._at

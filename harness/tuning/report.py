@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from harness.runs.record_parts import leak_text
@@ -11,13 +12,15 @@ from harness.tuning.search_plan import SearchPlan
 from harness.tuning.study import Study
 from harness.tuning.trial_record import ACCURACY, TrialRecord
 
+MOST_REASONS = 3  # shown if no trial is complete
+
 
 def report(search: SearchPlan, study: Study, result: StudyResult, seconds: float, longer: str) -> list[str]:
     """The last block of a search. `longer` is the command that searches on."""
     best = result.best
     lines = ["", f"{search.experiment.name}, study {study.name}: {_counts(search, result)}"]
     if best is None:
-        return [*lines, "  no trial is complete", f"  folder     {search.folder.path}"]
+        return [*lines, "  no trial is complete", *_why_none(result), f"  folder     {search.folder.path}"]
     changes = changes_text(best.changes) or "the experiment as written"
     lines += [
         f"  best       trial {best.index}: {best.accuracy}{leak_text(search.plan.leaked, best.accuracy.n)}",
@@ -39,6 +42,12 @@ def report(search: SearchPlan, study: Study, result: StudyResult, seconds: float
     rows += [("weights", _weights(search, result))]
     rows += [("next" if i == 0 else "", text) for i, text in enumerate(_next(search, result, longer))]
     return [*lines, *(f"  {name:<9}  {text}" for name, text in rows)]
+
+
+def _why_none(result: StudyResult) -> list[str]:
+    """The most frequent reasons why trials were pruned or have failed."""
+    reasons = Counter((trial.state, str(trial.reason)) for trial in result.trials if trial.reason)
+    return [f"  {state:<9}  {count} × {why}" for (state, why), count in reasons.most_common(MOST_REASONS)]
 
 
 def _alike(result: StudyResult) -> list[tuple[str, str]]:

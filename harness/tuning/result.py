@@ -118,7 +118,7 @@ def _plain(trial: TrialRecord) -> dict[str, Any]:
         "kind": trial.kind,
         "host": owner.get("host"),
         "pid": owner.get("pid"),
-        "why": trial.attributes.get("reason") or trial.attributes.get("pruned"),
+        "why": trial.reason,
         "changes": trial.changes,
     }
 
@@ -141,17 +141,18 @@ def _importances(study: Study, trials: Sequence[TrialRecord]) -> dict[str, float
 
     Pruned trials count by the folds that they had: they are most of what a study knows of bad values.
     """
-    known = [trial for trial in trials if trial.state in ("complete", "pruned") and trial.optuna_trial.params]
+    ended = [trial for trial in trials if trial.state in ("complete", "pruned") and trial.folds]
+    known = [trial for trial in ended if trial.optuna_trial.params]
     if len(known) < FEWEST_TRIALS:
         return {}
-    with quiet():
-        seen = optuna.create_study(direction="maximize" if study.rising else "minimize")
-        for trial in known:
-            parameters, distributions = trial.optuna_trial.params, trial.optuna_trial.distributions
-            seen.add_trial(optuna.trial.create_trial(params=parameters, distributions=distributions, value=trial.value))
-        try:
-            return dict(
-                optuna.importance.get_param_importances(seen, evaluator=optuna.importance.PedAnovaImportanceEvaluator())
+    try:
+        with quiet():
+            seen = optuna.create_study(direction="maximize" if study.rising else "minimize")
+            for trial in known:
+                about = {"params": trial.optuna_trial.params, "distributions": trial.optuna_trial.distributions}
+                seen.add_trial(optuna.trial.create_trial(**about, value=trial.value))
+            return optuna.importance.get_param_importances(
+                seen, evaluator=optuna.importance.PedAnovaImportanceEvaluator()
             )
-        except (ValueError, RuntimeError, ZeroDivisionError):  # all trials alike, say
-            return {}
+    except Exception:  # all trials are alike, say, or a value is one that Optuna cannot count with
+        return {}

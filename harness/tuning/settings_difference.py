@@ -1,12 +1,31 @@
-"""How the settings of a study that exists differ from those of this process, as text."""
+"""Whether the settings of a study that exists differ from those of this process, and in what."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
+from harness.config.experiment import Experiment
+from harness.errors import UsageError
+
 MOST_NAMED = 3  # differences
+
+
+def require_same(study: str, known: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
+    """Raises UsageError if the settings that the study was begun with, `known`, are not those of this process."""
+    for name, value in mine.items():
+        before = known.get(name)
+        if name == "experiment" and isinstance(before, dict):  # fields that its version did not have yet
+            before = {**json.loads(json.dumps(Experiment().to_dict())), **before}
+            before = {field: before[field] for field in before if field in value or field in known[name]}
+        if before != value:
+            raise UsageError(
+                f"the study {study!r} was begun otherwise; {difference(name, before, value)}",
+                "trials of the two could not be compared",
+                "--study with another name, or what it was begun with",
+            )
 
 
 def difference(name: str, known: Any, now: Any) -> str:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
-import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,20 +11,18 @@ from shlex import quote
 from typing import Any
 
 import optuna
-import sqlalchemy
-import sqlalchemy.exc
+from optuna.exceptions import StorageInternalError
 from optuna.storages.journal import JournalFileBackend
 
 from harness.errors import HarnessError, RemoteError, UsageError
+from harness.tuning.database import is_sqlite, open_database, read_database, sqlite_file
 from harness.tuning.space import quiet
+from harness.tuning.sqlite_lock import is_locked
 from harness.util.addresses import short_address, without_secrets
 from harness.util.locks import lock_of
 
 MEMORY = ":memory:"
-DRIVERS = {"postgresql": ("psycopg", "psycopg[binary]"), "mysql": ("pymysql", "pymysql")}
-SCHEMES = ("postgresql", "mysql", "sqlite", "grpc")
 GRPC_SECONDS = 10
-AGAIN_SECONDS = 1.0
 LINE_SECONDS = 1.0  # that a line may take to be written
 
 
@@ -41,7 +37,7 @@ def open_storage(address: str) -> optuna.storages.BaseStorage:
         if address.startswith("grpc://"):
             return _proxy(address)
         if "://" in address:
-            return _database(_with_driver(address))
+            return open_database(address)
         path = Path(address)
         _require_journal(path)
         lock: Any = _Lock(path)
@@ -87,29 +83,7 @@ def _to_read(address: str) -> optuna.storages.BaseStorage | None:
         _require_journal(Path(address))
         exists = Path(address).is_file()
         return optuna.storages.JournalStorage(JournalFileBackend(address)) if exists else None
-    url = _with_driver(address)
-    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///").partition("?")[0]).exists():
-        return None
-    if not _has_studies(url):
-        return None
-    return optuna.storages.RDBStorage(url, skip_table_creation=True)
-
-
-def _has_studies(url: str) -> bool:
-    """Whether a database holds studies. Raises UsageError for another program's, which Optuna's tables would break."""
-    engine = sqlalchemy.create_engine(url)
-    try:
-        tables = {*sqlalchemy.inspect(engine).get_table_names()}
-    finally:
-        engine.dispose()
-    file = url.startswith("sqlite")  # a server's may hold other programs' tables, but not a second alembic_version
-    if "studies" not in tables and ("alembic_version" in tables or (file and tables)):
-        raise UsageError(
-            f"{short_address(url)} is the database of another program",
-            f"it holds {', '.join(sorted(tables)[:3])} …, and no studies; Optuna's tables would damage it",
-            "--storage with another database, or without it: a journal file",
-        )
-    return "studies" in tables
+    return read_database(address)
 
 
 @contextlib.contextmanager
@@ -120,17 +94,23 @@ def answering(address: str) -> Iterator[None]:
     except (HarnessError, KeyboardInterrupt):
         raise
     except Exception as error:
-        first = without_secrets(str(error).strip() or type(error).__name__, address).splitlines()[0][:200]
-        file = "://" not in address
+        cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
+        first = without_secrets(str(cause).strip() or type(cause).__name__, address).splitlines()[0][:200]
         raise RemoteError(
-            f"the study's storage at {short_address(address)} cannot be used",
-            first,
-            f"mv {address} {address}.damaged, to begin anew"
-            if file and isinstance(error, ValueError)
-            else "make it writable, or choose another --storage"
-            if file
-            else "check the address and that it runs; then the same command goes on",
+            f"the study's storage at {short_address(address)} cannot be used", first, _fix(address, error)
         ) from error
+
+
+def _fix(address: str, error: Exception) -> str:
+    """What to do if a storage raised `error`."""
+    if is_locked(error):
+        path = quote(str(sqlite_file(address)))
+        return f"end the process that has locked it (fuser {path} names it); then the same command goes on"
+    if "://" not in address and isinstance(error, ValueError):
+        return f"mv {address} {address}.damaged, to begin anew"
+    if "://" not in address or is_sqlite(address):
+        return "make it writable, or choose another --storage"
+    return "check the address and that it runs; then the same command goes on"
 
 
 class _Lock:
@@ -166,9 +146,9 @@ def _require_journal(path: Path) -> None:
         with path.open("rb") as file:
             start = file.read(12)
         if start and not start.startswith(b'{"op_code"'):
-            raise UsageError(
-                f"{path} is no journal of Optuna's", f"it begins with {start!r}", "--storage with another file"
-            )
+            database = b"SQLite format 3".startswith(start)
+            fix = f"--storage sqlite:///{path}" if database else "--storage with another file"
+            raise UsageError(f"{path} is no journal of Optuna's", f"it begins with {start!r}", fix)
 
 
 def _mend(path: Path) -> None:
@@ -194,16 +174,6 @@ def _wait_for_line(path: Path) -> None:
             time.sleep(0.05)
 
 
-def _database(url: str) -> optuna.storages.BaseStorage:
-    """Makes the tables where they are not; where two processes do so at once, one of them has to try again."""
-    _has_studies(url)
-    try:
-        return optuna.storages.RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
-    except sqlalchemy.exc.SQLAlchemyError:
-        time.sleep(AGAIN_SECONDS)
-        return optuna.storages.RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
-
-
 def _proxy(address: str) -> optuna.storages.BaseStorage:
     host, _, port = address.removeprefix("grpc://").rstrip("/").partition(":")
     if not port.isdigit():
@@ -213,19 +183,3 @@ def _proxy(address: str) -> optuna.storages.BaseStorage:
     storage.wait_server_ready(timeout=GRPC_SECONDS)
     backend: optuna.storages.BaseStorage = storage
     return backend
-
-
-def _with_driver(address: str) -> str:
-    """The URL with the driver that is installed, unless it names one."""
-    address = re.sub("^postgres://", "postgresql://", address)
-    kind = address.partition("://")[0]
-    if kind.partition("+")[0] not in SCHEMES:
-        raise UsageError(
-            f"{kind}:// is no storage of a study", f"these are: {', '.join(SCHEMES)}", "--storage with one"
-        )
-    if kind not in DRIVERS:
-        return address
-    module, package = DRIVERS[kind]
-    if importlib.util.find_spec(module) is None:
-        raise UsageError(f"{kind} needs a driver", f"the package {module} is not installed", f'pip install "{package}"')
-    return re.sub(rf"^{kind}://", f"{kind}+{module}://", address)

@@ -22,15 +22,15 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from harness.config.experiment import Experiment
 from harness.errors import HarnessError, UsageError
 from harness.evaluation.groups import Groups
 from harness.tuning.heartbeat import is_gone
 from harness.tuning.schemas import StudyFacts
-from harness.tuning.settings_difference import difference
+from harness.tuning.settings_difference import require_same
 from harness.tuning.space import quiet
 from harness.tuning.storage import answering, close, copied, open_storage
-from harness.tuning.trial_record import TrialRecord, trial_records
+from harness.tuning.trial_record import TrialRecord, is_ours, trial_records
+from harness.util.console import print_line
 from harness.util.processes import this_process
 from harness.util.schema import schema_of, validate
 
@@ -65,20 +65,22 @@ class Study:
         self._seed = seed
         self._storage = open_storage(address) if create else copied(address, name)
         with quiet(), answering(address):
-            study = optuna.create_study(
-                storage=self._storage,
-                study_name=name,
-                directions=[StudyDirection[name.upper()] for name in directions],
-                load_if_exists=True,
-            )
-            self.directions = tuple(direction.name.lower() for direction in study.directions)
-            self._id = self._storage.get_study_id_from_name(name)
+            self._id = self._found_or_created([StudyDirection[direction.upper()] for direction in directions])
+            kept = self._storage.get_study_directions(self._id)
+            self.directions = tuple(direction.name.lower() for direction in kept)
         if self.directions != tuple(directions):
             raise UsageError(
                 f"the study {name!r} was begun with other objectives",
                 f"it has {len(self.directions)}: {', '.join(self.directions)}; --pareto and --metric say which",
                 "--study with another name, or the options that it was begun with",
             )
+
+    def _found_or_created(self, directions: list[StudyDirection]) -> int:
+        """The study's id. A study that exists is only read: a journal would keep even an attempt to create it."""
+        with contextlib.suppress(KeyError):
+            return self._storage.get_study_id_from_name(self.name)
+        optuna.create_study(storage=self._storage, study_name=self.name, directions=directions, load_if_exists=True)
+        return self._storage.get_study_id_from_name(self.name)
 
     def close(self) -> None:
         """Leaves the database, if it is one."""
@@ -108,17 +110,8 @@ class Study:
                 known = {**mine, "id": secrets.token_hex(4)}
                 self._storage.set_study_user_attr(self._id, "harness", known)
             validate(schema_of(StudyFacts), known)
-        for name, value in mine.items():
-            before = known.get(name)
-            if name == "experiment" and isinstance(before, dict):  # fields that its version did not have yet
-                before = {**json.loads(json.dumps(Experiment().to_dict())), **before}
-                before = {field: before[field] for field in before if field in value or field in known[name]}
-            if before != value:
-                raise UsageError(
-                    f"the study {self.name!r} was begun otherwise; {difference(name, before, value)}",
-                    "trials of the two could not be compared",
-                    "--study with another name, or what it was begun with",
-                )
+            self._warn_of_others()
+        require_same(self.name, known, mine)
         return str(known["id"])
 
     def _require_ours(self) -> None:
@@ -131,10 +124,19 @@ class Study:
                 "--study with another name",
             )
 
+    def _warn_of_others(self) -> None:
+        others = sum(not is_ours(trial) for trial in self._storage.get_all_trials(self._id, deepcopy=False))
+        if others:
+            print_line(
+                f"warning: study {self.name} holds {others} trials that harness did not make; they are left out, "
+                "but Optuna's sampler sees them"
+            )
+
     def trials(self) -> list[TrialRecord]:
-        """All there are, in Optuna's order."""
+        """All that harness made, or may still take, in Optuna's order."""
         with answering(self.address):
-            return trial_records(self._storage.get_all_trials(self._id, deepcopy=False), self.groups)
+            trials = self._storage.get_all_trials(self._id, deepcopy=False)
+            return trial_records([trial for trial in trials if is_ours(trial)], self.groups)
 
     def claim(self, total: int, written: Mapping[str, Any]) -> Claim | None:
         """The next trial of `total`, now this process's; None where there is none left to take.

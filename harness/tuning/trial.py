@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import optuna
 import torch
 
 from harness.config.experiment import Experiment
 from harness.config.fields import json_value
 from harness.engine.trainer import Callback
-from harness.errors import UsageError
+from harness.errors import HarnessError, UsageError
 from harness.runs.record_parts import Status, TrialOf
 from harness.runs.run_folder import RunFolder
 from harness.trackers.recording import recording
@@ -22,10 +24,12 @@ from harness.training.plan import Plan
 from harness.tuning.pruner import TrialPruner
 from harness.tuning.search_plan import SearchPlan
 from harness.tuning.space import quiet
+from harness.tuning.storage import answering
 from harness.tuning.study import Claim, Study
 from harness.tuning.trial_record import FoldScores, loop_seconds, pooled
 from harness.util.addresses import without_secrets
 from harness.util.files import write_whole
+from harness.util.user_code import frame_of
 from harness.workflows.crossval import finished_folds, fold_by_fold, record_of
 
 
@@ -42,10 +46,15 @@ def run_trial(
 ) -> None:
     """Trains the claimed trial, keeps each fold in the study's storage, and ends the trial there: complete, or pruned.
 
+    The search space, and any function of the experiment, may prune the trial by raising `optuna.TrialPruned`.
     Raises Paused where `stops` says so after a fold, and whatever a fold raises.
     """
-    experiment = _experiment(search, claim)
-    plan = search.plan_of(experiment)
+    try:
+        experiment = _experiment(search, study, claim)
+        plan = search.plan_of(experiment)
+    except (optuna.TrialPruned, HarnessError) as error:
+        study.prune(claim.record, _why_pruned(error))
+        return
     changes = {name: json_value(value) for name, value in changes_of(search, experiment).items()}
     about = {"trial": claim.index, "kind": search.kind_of(plan), "changes": changes, "device": str(plan.device)}
     about["threads"] = torch.get_num_threads()
@@ -53,27 +62,35 @@ def run_trial(
         study.note(claim.record, name, value)
     folder = _folder(search, plan, claim)
     pruner = TrialPruner(search, study, plan)
+    why = ""
     with recording(folder, [name for name in search.trackers if name == "tensorboard"], pictures=False) as tracking:
-        for cross_validation in fold_by_fold(
-            plan, folder, tracking, lambda fold: [*pruner.callbacks(fold), *shows(fold)]
-        ):
-            record = FoldScores.of(cross_validation.results[-1], search.metric)
-            pruner.folds.append(record)
-            study.note(claim.record, f"fold{record.fold}", record.to_plain())
-            if not search.pareto:
-                study.report(claim, pooled(pruner.folds), len(pruner.folds))
-            why = pruner.why_stop(cross_validation.results[-1].stop_reason)
-            if why:
-                tracking.status = Status.PRUNED
-                folder.update(pruned=why)
-                break
-            if stops() and len(pruner.folds) < len(plan.splits):
-                raise Paused
+        try:
+            for cross_validation in fold_by_fold(
+                plan, folder, tracking, lambda fold: [*pruner.callbacks(fold), *shows(fold)]
+            ):
+                record = FoldScores.of(cross_validation.results[-1], search.metric)
+                pruner.folds.append(record)
+                study.note(claim.record, f"fold{record.fold}", record.to_plain())
+                if not search.pareto:
+                    study.report(claim, pooled(pruner.folds), len(pruner.folds))
+                why = pruner.why_stop(cross_validation.results[-1].stop_reason)
+                if why:
+                    break
+                if stops() and len(pruner.folds) < len(plan.splits):
+                    raise Paused
+        except HarnessError as error:
+            why = _why_pruned(error)
+        if why:
+            tracking.status = Status.PRUNED
+            folder.update(pruned=why)
     if why:
         study.prune(claim.record, why)
         return
-    values = [pooled(pruner.folds)]
-    study.complete(claim.record, [*values, loop_seconds(pruner.folds)] if search.pareto else values)
+    value = pooled(pruner.folds)
+    if not math.isfinite(value):
+        study.fail(claim.record, f"its {search.metric} is {value}")
+        return
+    study.complete(claim.record, [value, loop_seconds(pruner.folds)] if search.pareto else [value])
 
 
 def changes_of(search: SearchPlan, experiment: Experiment) -> dict[str, Any]:
@@ -89,13 +106,26 @@ def keep_error(folder: Path, error: BaseException) -> None:
     write_whole(folder / "error.txt", text.encode("utf-8", "replace"))
 
 
-def _experiment(search: SearchPlan, claim: Claim) -> Experiment:
+def _why_pruned(error: Exception) -> str:
+    """Why the user's code has pruned the trial. Raises `error` if the code has not."""
+    pruned = error if isinstance(error, optuna.TrialPruned) else error.__cause__
+    if not isinstance(pruned, optuna.TrialPruned):
+        raise error
+    who = "search_space" if error is pruned else frame_of(pruned) or "the experiment"
+    return f"by {who}: {' '.join(without_secrets(str(pruned)).split())}".rstrip(": ")
+
+
+def _experiment(search: SearchPlan, study: Study, claim: Claim) -> Experiment:
     """The first trial is the experiment as written, whatever the space is."""
     if claim.index == 0:
         search.space.written(claim.trial, search.distributions)
         return search.experiment
-    with quiet():
-        return search.experiment.replace(**search.space.changes(claim.trial))
+    try:
+        with quiet():
+            return search.experiment.replace(**search.space.changes(claim.trial))
+    except optuna.exceptions.StorageInternalError:
+        with answering(study.address):
+            raise
 
 
 def _folder(search: SearchPlan, plan: Plan, claim: Claim) -> RunFolder:

@@ -112,6 +112,11 @@ class TrialRecord:
         return {TrialState.FAIL: "failed"}.get(self.optuna_trial.state, self.optuna_trial.state.name.lower())
 
     @property
+    def reason(self) -> str | None:
+        """Why it has failed, or was pruned."""
+        return self.attributes.get("reason") or self.attributes.get("pruned")
+
+    @property
     def changes(self) -> dict[str, Any]:
         """What it changed of the experiment."""
         return dict(self.attributes.get("changes", {}))
@@ -184,6 +189,12 @@ def trial_records(trials: Sequence[FrozenTrial], groups: Groups | None = None) -
     return records
 
 
+def is_ours(trial: FrozenTrial) -> bool:
+    """Whether harness made a trial, or may still take it. Other programs may end trials in the same study."""
+    ours = any(name in TrialAttributes.__annotations__ or _is_fold(name) for name in trial.user_attrs)
+    return ours or not trial.state.is_finished()
+
+
 def _require_form(trial: FrozenTrial) -> None:
     try:
         validate(schema_of(TrialAttributes), trial.user_attrs)
@@ -198,7 +209,7 @@ def _require_same_folds(records: Sequence[TrialRecord]) -> None:
     """Raises SchemaError where complete trials have not the same folds of as many images: nothing could be compared."""
     sizes: dict[int, int] | None = None
     for record in records:
-        if record.state == "complete" and record.attributes:  # another program's trials have none of ours
+        if record.state == "complete":
             folds = {fold.fold: fold.n for fold in record.folds}
             if not folds or folds != (sizes or folds):
                 raise SchemaError(f"trial {record.number} is damaged: its folds are not those of the others")

@@ -41,7 +41,7 @@ def test_a_study_that_is_only_looked_at_is_not_written_to(tmp_path: Path, scheme
     (tmp_path / "studies.lock").unlink(missing_ok=True)
     before = path.read_bytes()
     looked_at = Study(f"{scheme}{path}", "x", ["maximize"], 0, create=False)
-    assert len(looked_at.trials()) == 2
+    assert looked_at.trials() == []  # none that harness made
     with pytest.raises(UsageError, match="was made by another program"):
         looked_at.agree({"metric": "valid_accuracy"}, {})
     assert path.read_bytes() == before
@@ -97,7 +97,7 @@ def test_a_last_line_that_was_cut_short_is_dropped(tmp_path: Path) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole + b'{"op_code": 5, "tri')
     assert [trial.state for trial in Study(str(path), "x", ["maximize"], 0).trials()] == ["running"]
-    assert path.read_bytes().startswith(whole + b"{")
+    assert path.read_bytes() == whole  # a study that is there is only read
 
 
 def test_what_is_no_journal_is_said_to_be_none(tmp_path: Path) -> None:

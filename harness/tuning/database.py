@@ -1,0 +1,134 @@
+"""A study's SQL database: its driver, whose tables it holds, and Optuna's storage in it."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import time
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+import optuna
+import sqlalchemy
+import sqlalchemy.exc
+
+from harness.errors import UsageError
+from harness.tuning.sqlite_lock import connect_args, is_locked
+from harness.util.addresses import short_address
+
+DRIVERS = {"postgresql": ("psycopg", "psycopg[binary]"), "mysql": ("pymysql", "pymysql")}
+SCHEMES = ("postgresql", "mysql", "sqlite", "grpc")
+AGAIN_SECONDS = 1.0
+SQLITE = b"SQLite format 3\0"  # how a database of SQLite begins
+OPTUNAS = {  # tables
+    *("alembic_version", "version_info", "studies", "study_directions", "trials", "trial_params", "trial_values"),
+    *("study_system_attributes", "study_user_attributes", "trial_system_attributes", "trial_user_attributes"),
+    *("trial_heartbeats", "trial_intermediate_values"),
+}
+
+
+def open_database(address: str) -> optuna.storages.BaseStorage:
+    """Makes the tables where they are not; where two processes do so at once, one of them has to try again."""
+    url = with_driver(address)
+    _require_ours(url)
+    try:
+        return _storage(url)
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        if is_locked(error):
+            raise
+        time.sleep(AGAIN_SECONDS)
+        return _storage(url)
+
+
+def read_database(address: str) -> optuna.storages.BaseStorage | None:
+    """The storage, opened to read: no file and no table is created. None if there are no studies."""
+    url = with_driver(address)
+    file = sqlite_file(url)
+    if is_sqlite(url) and (file is None or not file.exists()):
+        return None
+    return _storage(url, skip_table_creation=True) if _require_ours(url) else None
+
+
+def is_sqlite(url: str) -> bool:
+    return url.partition(":")[0].partition("+")[0] == "sqlite"
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file of an SQLite database; None for one in memory, and for another kind of database."""
+    if not is_sqlite(url):
+        return None
+    name = sqlalchemy.make_url(url).database
+    return None if not name or name == ":memory:" or name.startswith("file:") else Path(name)
+
+
+def with_driver(address: str) -> str:
+    """The URL with the driver that is installed, unless it names one."""
+    address = re.sub("^postgres://", "postgresql://", address)
+    kind = address.partition("://")[0]
+    if kind.partition("+")[0] not in SCHEMES:
+        raise UsageError(
+            f"{kind}:// is no storage of a study", f"these are: {', '.join(SCHEMES)}", "--storage with one"
+        )
+    if kind not in DRIVERS:
+        return address
+    module, package = DRIVERS[kind]
+    if importlib.util.find_spec(module) is None:
+        raise UsageError(f"{kind} needs a driver", f"the package {module} is not installed", f'pip install "{package}"')
+    return re.sub(rf"^{kind}://", f"{kind}+{module}://", address)
+
+
+def _storage(url: str, **options: Any) -> optuna.storages.BaseStorage:
+    return optuna.storages.RDBStorage(url, engine_kwargs=_engine_options(url), **options)
+
+
+def _engine_options(url: str) -> dict[str, Any]:
+    return {"connect_args": connect_args()} if is_sqlite(url) else {"pool_pre_ping": True}
+
+
+def _require_ours(url: str) -> bool:
+    """Whether a database holds studies. Raises UsageError for another program's, which Optuna's tables would break."""
+    file = sqlite_file(url)
+    if file is not None:
+        _require_sqlite(file)
+    engine = sqlalchemy.create_engine(url, **_engine_options(url))
+    try:
+        tables = {*sqlalchemy.inspect(engine).get_table_names()}
+        version = _version(engine) if "alembic_version" in tables else ""
+    finally:
+        engine.dispose()
+    # a server's database may hold other programs' tables, but not a second alembic_version
+    others = sorted(tables - OPTUNAS)
+    studies = {"studies", "trials", "version_info"} <= tables
+    if (version and not version.startswith("v")) or (others and is_sqlite(url) and not studies):
+        holds = f"it holds {', '.join([*others, *sorted(tables & OPTUNAS)][:3])} …"
+        raise UsageError(
+            f"{short_address(url)} is the database of another program",
+            f"{holds}, and {'its version is no version of' if studies else 'no studies of'} Optuna's; "
+            "Optuna's tables would damage it",
+            "--storage with another database, or without it: a journal file",
+        )
+    return studies
+
+
+def _version(engine: sqlalchemy.Engine) -> str:
+    """The version of the tables, as Alembic keeps it. Optuna's begin with "v", those of other programs are hashes."""
+    with engine.connect() as connection:
+        versions = connection.execute(sqlalchemy.text("SELECT version_num FROM alembic_version")).scalars()
+        return str(next(iter(versions), ""))
+
+
+def _require_sqlite(file: Path) -> None:
+    """Raises UsageError for a file that is something else, before anything is done to it."""
+    if not file.parent.is_dir():
+        what = f"{file} cannot be made"
+        raise UsageError(what, f"there is no folder {file.parent}", f"mkdir -p {quote(str(file.parent))}")
+    if file.is_dir():
+        raise UsageError(f"{file} is a folder", "a database is a file", f"--storage sqlite:///{file / 'optuna.db'}")
+    if file.is_file() and file.stat().st_size:
+        with file.open("rb") as opened:
+            start = opened.read(len(SQLITE))
+        if start != SQLITE:
+            journal = start.startswith(b'{"op_code"')
+            fix = f"--storage {quote(str(file))}, which is a journal" if journal else "--storage with another file"
+            raise UsageError(f"{file} is no database of SQLite", f"it begins with {start[:12]!r}", fix)
