@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from optuna.distributions import CategoricalDistribution, distribution_to_json, json_to_distribution
 
+from harness.config.experiment_file import MODULE_PREFIX
 from harness.errors import ExperimentError
 
 MOST_SHOWN = 3  # choices in the example of a fix
@@ -72,11 +73,18 @@ def _fix(name: str, values: Sequence[Any]) -> str:
 
 
 def _key(value: Any) -> str:
+    """A value's name, or its text."""
     return str(value.name) if isinstance(value, enum.Enum) else str(getattr(value, "__name__", None) or _shown(value))
 
 
 def _code(value: Any) -> str:
-    return str(value) if isinstance(value, enum.Enum) else str(getattr(value, "__name__", None) or _shown(value))
+    """A value as it is typed, if it has a name or a literal."""
+    if isinstance(value, enum.Enum):
+        return f"{_type(value)}.{value.name}"  # a member of a StrEnum is its value if it is printed
+    name, module = getattr(value, "__qualname__", ""), getattr(value, "__module__", "builtins")
+    if not name or module == "builtins" or module.startswith(MODULE_PREFIX):
+        return name or _shown(value)
+    return f"{module}.{name}"
 
 
 def _shown(value: Any) -> str:

@@ -149,8 +149,10 @@ def _importances(study: Study, trials: Sequence[TrialRecord]) -> dict[str, float
         with quiet():
             seen = optuna.create_study(direction="maximize" if study.rising else "minimize")
             for trial in known:
-                about = {"params": trial.optuna_trial.params, "distributions": trial.optuna_trial.distributions}
-                seen.add_trial(optuna.trial.create_trial(**about, value=trial.value))
+                parameters, distributions = trial.optuna_trial.params, trial.optuna_trial.distributions
+                seen.add_trial(
+                    optuna.trial.create_trial(params=parameters, distributions=distributions, value=trial.value)
+                )
             return optuna.importance.get_param_importances(
                 seen, evaluator=optuna.importance.PedAnovaImportanceEvaluator()
             )
