@@ -5,13 +5,13 @@ from __future__ import annotations
 import ast
 import dataclasses
 import importlib.util
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from harness.config.experiment import Experiment
 from harness.config.experiment_file import MODULE_PREFIX, ExperimentFile
+from harness.tuning.choices import literal
 
 
 class CannotBeWrittenError(Exception):
@@ -42,6 +42,7 @@ def best_file(
             typed[name] = _typed(value)
         except CannotBeWrittenError:
             asked.append(name)
+    known = ", ".join(f"{name!r}: {literal(value)}" for name, value in parameters.items())
     lines = []
     if threads:
         lines += ["import torch  # noqa: E402", "", f"torch.set_num_threads({threads})  # as it was trained"]
@@ -52,7 +53,7 @@ def best_file(
             "import optuna  # noqa: E402",
             "",
             "optuna.logging.set_verbosity(optuna.logging.WARNING)",
-            f"best_trial = optuna.trial.FixedTrial({_literals(parameters)}, number={number})",
+            f"best_trial = optuna.trial.FixedTrial({{{known}}}, number={number})",
             "best_trial.study = optuna.create_study()  # without trials; a FixedTrial has none",
             "best_values = search_space(best_trial)",
         ]
@@ -62,15 +63,6 @@ def best_file(
     beside = _beside(source, file.path.parent)
     # the encoding that the source names would count in the first two lines, and this file is UTF-8
     return "\n".join([f"# {about}", "", start, *beside, body, f"# {about}", *lines, "", end]).rstrip() + "\n"
-
-
-def _literals(parameters: Mapping[str, Any]) -> str:
-    """Parameters as a dict in Python. Infinity has no literal."""
-    pairs = (
-        f"{name!r}: {f'float({str(value)!r})' if value in (math.inf, -math.inf) else repr(value)}"
-        for name, value in parameters.items()
-    )
-    return f"{{{', '.join(pairs)}}}"
 
 
 def is_literal(value: Any) -> bool:

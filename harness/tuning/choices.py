@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+import math
+import sys
 import warnings
 from collections.abc import Iterable, Sequence, Set
 from typing import Any
@@ -40,13 +42,21 @@ def kept_choices(name: str, choices: Any, title: str) -> list[Any]:
     values = [plain(value) for value in choices]
     for value in values:
         if not _comes_back(value):
-            why = f"a study keeps None, bool, int, float and str, and {_shown(value)} would not come back as it was"
-            raise ExperimentError(f"{what} contain a value of type {_type(value)}", why, _fix(name, values))
+            why = (
+                f"a study keeps None, bool, int, float and str; a value of type {_type(value)} does not come back equal"
+            )
+            why = "a study compares its choices, and NaN equals nothing" if type(value) is float else why
+            raise ExperimentError(f"{what} contain {_shown(value)}", why, _fix(name, values))
         same = values[values.index(value)]
         if type(same) is not type(value):
             why = f"{same!r} == {value!r} in Python, so Optuna takes one for the other"
             raise ExperimentError(f"{what} contain {same!r} and {value!r}", why, _fix(name, values))
     return values
+
+
+def literal(value: Any) -> str:
+    """A choice in Python. Infinity and NaN have no literal."""
+    return f"float({str(value)!r})" if type(value) is float and not math.isfinite(value) else repr(value)
 
 
 def _comes_back(value: Any) -> bool:
@@ -56,6 +66,7 @@ def _comes_back(value: Any) -> bool:
             warnings.simplefilter("ignore")  # of types that may not come back
             written = distribution_to_json(CategoricalDistribution([value]))
             read: Any = json_to_distribution(written)
+        hash(read)  # as Optuna does where it compares trials
         return type(read.choices[0]) is type(value) and bool(read.choices[0] == value)
     except Exception:  # whatever the value does if it is written or compared
         return False
@@ -81,15 +92,17 @@ def _code(value: Any) -> str:
     """A value as it is typed, if it has a name or a literal."""
     if isinstance(value, enum.Enum):
         return f"{_type(value)}.{value.name}"  # a member of a StrEnum is its value if it is printed
-    name, module = getattr(value, "__qualname__", ""), getattr(value, "__module__", "builtins")
+    name, module = getattr(value, "__qualname__", ""), getattr(value, "__module__", "") or "builtins"
     if not name or module == "builtins" or module.startswith(MODULE_PREFIX):
         return name or _shown(value)
-    return f"{module}.{name}"
+    packages = [module.rsplit(".", count)[0] for count in range(module.count("."), -1, -1)]  # outermost first
+    known = [package for package in packages if getattr(sys.modules.get(package), name, None) is value]
+    return f"{known[0] if known else module}.{name}"
 
 
 def _shown(value: Any) -> str:
     try:
-        text = " ".join(repr(value).split())
+        text = " ".join(literal(value).split())
     except Exception:  # a value of somebody's class
         text = f"<{_type(value)}>"
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+
+from harness.config.experiment import Experiment
+from harness.errors import ExperimentError
+from harness.tuning.asked_trial import AskedTrial, fixed_trial
+from harness.tuning.space import Space
+
+
+def drawn(function: Any, **fields: Any) -> dict[str, Any]:
+    return Space(Experiment(**fields), function).draw()[0]
+
+
+def without_duplicates(trial: Any) -> dict[str, Any]:
+    """As Optuna's FAQ advises, which optuna#4741 asked for."""
+    size = trial.suggest_categorical("batch_size", [8, 16])
+    for other in trial.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,)):
+        if other.params == trial.params:
+            raise optuna.TrialPruned(f"as trial {other.number}")
+    return {"batch_size": size}
+
+
+def test_asked_trial_has_what_optunas_has() -> None:
+    def space(trial: Any) -> dict[str, Any]:
+        lr = trial.suggest_loguniform("lr", np.float32(1e-4), np.float64(1e-1))
+        epochs = trial.suggest_int("epochs", np.int64(2), high=8, step=np.int64(2))
+        rate = trial.suggest_discrete_uniform("rate", 0, 1, 0.25) + trial.suggest_uniform("other", 0, 1)
+        trial.set_user_attr("mine", np.float32(0.5))
+        assert trial.user_attrs == {"mine": 0.5}
+        assert trial.params["epochs"] == epochs
+        assert trial.number >= 0
+        assert trial.relative_params == {}
+        assert trial.datetime_start is not None
+        assert trial.study.get_trials(deepcopy=False)
+        return {"lr": np.exp(np.log(lr)), "epochs": np.int64(epochs), "weight_decay": rate}
+
+    assert [*drawn(space)] == ["lr", "epochs", "rate", "other"]
+
+
+def test_draw_goes_on_if_the_space_prunes() -> None:
+    def often(trial: Any) -> dict[str, Any]:
+        if trial.suggest_int("epochs", 1, 9) > 2:
+            raise optuna.TrialPruned
+        return {"epochs": trial.params["epochs"]}
+
+    def always(trial: Any) -> dict[str, Any]:
+        trial.suggest_int("epochs", 1, 9)
+        raise optuna.TrialPruned
+
+    assert [*drawn(without_duplicates)] == ["batch_size"]
+    assert [*drawn(often)] == [*drawn(always)] == ["epochs"]
+    with pytest.raises(optuna.TrialPruned):
+        Space(Experiment(), always).changes(optuna.create_study().ask())
+    with pytest.raises(ExperimentError, match="prunes every trial before"):
+        drawn(lambda trial: (_ for _ in ()).throw(optuna.TrialPruned()))
+
+
+@pytest.mark.parametrize("key", ["kind", "owner", "changes", "fold1"])
+def test_set_user_attr_leaves_harness_its_names(key: str) -> None:
+    def space(trial: Any) -> dict[str, Any]:
+        trial.set_user_attr(key, 1)
+        return {"lr": trial.suggest_float("lr", 0.1, 1)}
+
+    with pytest.raises(ExperimentError, match=f"cannot be named '{key}'") as caught:
+        drawn(space)
+    assert caught.value.fix == f'trial.set_user_attr("my_{key}", …)'
+
+
+def test_set_user_attr_refuses_what_json_cannot_hold() -> None:
+    trial = AskedTrial(optuna.create_study().ask(), {})
+    with pytest.raises(ExperimentError, match="cannot be kept"):
+        trial.set_user_attr("model", object())
+
+
+@pytest.mark.parametrize("name", ["", "a\nb", "a\0b", "\ud800", "x" * 513, 7])
+def test_a_parameter_needs_a_name_that_every_storage_keeps(name: Any) -> None:
+    with pytest.raises(ExperimentError, match="a parameter cannot be named"):
+        drawn(lambda trial: {"lr": trial.suggest_float(name, 0.1, 1)})
+
+
+def test_choices_that_change_are_refused_with_a_name_for_each_list() -> None:
+    """Reported as optuna#2564."""
+    with pytest.raises(ExperimentError, match="change from trial to trial") as caught:
+        drawn(lambda trial: {"lr": trial.suggest_categorical("lr", [0.1, 0.2, 0.1 * (trial.number + 1)][:3])})
+    assert "suggest_categorical('lr_2', …)" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (lambda trial: trial.suggest_float("lr", 0.1, 1, step=0.1, log=True), "`step` is not supported"),
+        (lambda trial: trial.suggest_float("lr", 1, 0.1), "low <= high"),
+        (lambda trial: trial.suggest_float("lr", 0, float("inf")), "OverflowError"),
+        (lambda trial: trial.suggest_categorical("lr", []), "one or more"),
+        (lambda trial: {1: trial.suggest_float("lr", 0.1, 1)}, "it must return a dict of fields"),
+    ],
+)
+def test_what_optuna_refuses_is_said_before_the_first_trial(function: Any, words: str) -> None:
+    with pytest.raises(ExperimentError) as caught:
+        drawn(function)
+    assert words in str(caught.value)
+
+
+def test_fixed_trial_has_a_study() -> None:
+    """Optuna's own has none: optuna#4543."""
+    assert without_duplicates(fixed_trial({"batch_size": 16}, 3)) == {"batch_size": 16}
+    assert fixed_trial({}, 3).number == 3
