@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import dataclasses
 import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from harness.config.experiment import Experiment
 from harness.config.experiment_file import MODULE_PREFIX, ExperimentFile
 from harness.tuning.choices import literal
+from harness.tuning.search_plan import differences
 
 
 class CannotBeWrittenError(Exception):
@@ -33,8 +33,7 @@ def best_file(
     rounds sums in another order, and small differences grow in training. Raises CannotBeWrittenError.
     """
     source = importlib.util.decode_source(file.code)  # in the encoding that it names
-    names = [item.name for item in dataclasses.fields(best)]
-    differs = {name: getattr(best, name) for name in names if getattr(best, name) != getattr(file.experiment, name)}
+    differs = differences(best, file.experiment)
     typed: dict[str, str] = {"name": repr(best.name)}
     asked = []
     for name, value in differs.items():

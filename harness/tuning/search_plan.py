@@ -49,7 +49,7 @@ class SearchPlan:
     def plan_of(self, experiment: Experiment) -> Plan:
         """The plan of one trial. What its model needs is looked at once for each structure. Raises HarnessError."""
         key = structure(experiment)
-        if experiment == self.experiment:
+        if not differences(experiment, self.experiment):
             return self.plan
         if key not in self._plans:
             plan = vary(self.plan, experiment)
@@ -64,6 +64,19 @@ class SearchPlan:
         other = f" at {size_text(size)}" if size != self.experiment.image_size else ""
         live = "" if plan.once or not plan.model.frozen else ", run live"
         return f"{frozen_part(plan.experiment.freeze)} frozen{live}{other}"
+
+
+def differences(experiment: Experiment, other: Experiment) -> dict[str, Any]:
+    """Field -> value, where `experiment` differs from `other`."""
+    values = {item.name: getattr(experiment, item.name) for item in dataclasses.fields(experiment) if item.compare}
+    return {name: value for name, value in values.items() if _differ(value, getattr(other, name))}
+
+
+def _differ(value: Any, other: Any) -> bool:
+    try:
+        return bool(value != other)
+    except Exception:  # a part of the user's, such as a dataclass with tensors: those have no single answer
+        return value is not other
 
 
 def scored_by_image(experiment: Experiment, metric: str) -> bool:

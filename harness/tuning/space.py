@@ -6,6 +6,7 @@ import contextlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 import optuna
@@ -64,7 +65,7 @@ class Space:
         changes = self._called(AskedTrial(trial, self.held, self.title))
         if not isinstance(changes, Mapping) or not all(isinstance(name, str) for name in changes):
             raise returned("search_space", self.function, changes, "a dict of fields and their values")
-        changes = {name: plain(value) for name, value in changes.items()}
+        changes = {name: plain(value.value if isinstance(value, Enum) else value) for name, value in changes.items()}
         for name in FIXED:
             if name in changes:
                 raise self._refused(

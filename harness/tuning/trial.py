@@ -7,7 +7,6 @@ import math
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import optuna
 import torch
@@ -22,7 +21,7 @@ from harness.trackers.recording import recording
 from harness.trackers.tensorboard.run import event_files
 from harness.training.plan import Plan
 from harness.tuning.pruner import TrialPruner
-from harness.tuning.search_plan import SearchPlan
+from harness.tuning.search_plan import SearchPlan, differences
 from harness.tuning.space import quiet
 from harness.tuning.storage import answering
 from harness.tuning.study import Claim, Study
@@ -55,7 +54,7 @@ def run_trial(
     except (optuna.TrialPruned, HarnessError) as error:
         study.prune(claim.record, _why_pruned(error))
         return
-    changes = {name: json_value(value) for name, value in changes_of(search, experiment).items()}
+    changes = {name: json_value(value) for name, value in differences(experiment, search.experiment).items()}
     about = {"trial": claim.index, "kind": search.kind_of(plan), "changes": changes, "device": str(plan.device)}
     about["threads"] = torch.get_num_threads()
     for name, value in about.items():
@@ -91,13 +90,6 @@ def run_trial(
         study.fail(claim.record, f"its {search.metric} is {value}")
         return
     study.complete(claim.record, [value, loop_seconds(pruner.folds)] if search.pareto else [value])
-
-
-def changes_of(search: SearchPlan, experiment: Experiment) -> dict[str, Any]:
-    """Field -> value, where a trial differs from the experiment as written."""
-    names = [item.name for item in dataclasses.fields(experiment)]
-    pairs = ((name, getattr(experiment, name), getattr(search.experiment, name)) for name in names)
-    return {name: value for name, value, written in pairs if value != written}
 
 
 def keep_error(folder: Path, error: BaseException) -> None:

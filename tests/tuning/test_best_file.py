@@ -99,6 +99,31 @@ def test_the_main_of_a_docstring_is_no_main(tmp_path: Path) -> None:
     assert load(tmp_path / "best.py").lr == 0.5
 
 
+ASKING = """
+
+def search_space(trial):
+    rate = trial.suggest_float("rate", 0.0, 1.0)
+    scale = trial.suggest_categorical("scale", [1.0, float("inf")])
+    assert trial.number == 7
+    assert not trial.study.get_trials(deepcopy=False)
+    return {"loss": functools.partial(F.cross_entropy, label_smoothing=rate)}
+"""
+
+
+def test_best_file_lets_the_space_ask_for_the_study(tmp_path: Path) -> None:
+    path = tmp_path / "own.py"
+    path.write_text(
+        "import functools\nimport torch.nn.functional as F\n"
+        + WRITTEN.replace("\nif __name__", f"{ASKING}\nif __name__")
+    )
+    file = ExperimentFile.run(path)
+    best = file.experiment.replace(loss=functools.partial(F.cross_entropy, label_smoothing=0.25))
+    (tmp_path / "best.py").write_text(best_file(file, best, "the best", {"rate": 0.25, "scale": float("inf")}, 7))
+    again = load(tmp_path / "best.py").loss
+    assert isinstance(again, functools.partial)
+    assert again.keywords == {"label_smoothing": 0.25}
+
+
 def test_what_lies_beside_the_experiment_is_found_from_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "experiments").mkdir()
     (tmp_path / "experiments/own_helpers_of_a_test.py").write_text("RATE = 0.25\n")
@@ -114,12 +139,13 @@ def test_what_lies_beside_the_experiment_is_found_from_elsewhere(tmp_path: Path)
     assert done.stdout.strip() == "1", done.stderr
 
 
-def test_best_file_keeps_future_imports_first(tmp_path: Path) -> None:
-    (tmp_path / "other_helpers_of_a_test.py").write_text("RATE = 0.25\n")
-    path = tmp_path / "own.py"
-    text = WRITTEN.replace(
-        "\n\nfrom", "\n\nfrom __future__ import annotations\n\nfrom other_helpers_of_a_test import RATE\nfrom", 1
-    )
+@pytest.mark.parametrize("between", ["\n\n", "; ", "  # größe\n"])
+def test_best_file_keeps_future_imports_first(between: str, tmp_path: Path) -> None:
+    (tmp_path / "helpers").mkdir()
+    (tmp_path / "helpers/other_helpers_of_a_test.py").write_text("RATE = 0.25\n")
+    path = tmp_path / "helpers/own.py"
+    imports = f"from __future__ import annotations{between}from other_helpers_of_a_test import RATE\nfrom"
+    text = WRITTEN.replace("\n\nfrom", f"\n\n{imports}", 1)
     path.write_text(text)
     file = ExperimentFile.run(path)
     written = file.experiment
