@@ -173,18 +173,16 @@ def draw_parallel(path: Path, study: Study) -> None:
             places = [axis.position(point.parameters[axis.name]) for axis in study.axes]
             share = min(1.0, max(0.0, (point.value * study.factor - low) / (high - low)))
             good = share if study.rising else 1 - share
-            is_best = point is study.best
             xs, ys = [*range(last + 1)], [*places, share]
             curve: list[tuple[float, float]] = [(0, ys[0])]
             codes = [Curve.MOVETO]
             for x, (y, after) in enumerate(pairwise(ys)):
                 curve += [(x + 0.4, y), (x + 0.6, after), (x + 1, after)]
                 codes += [Curve.CURVE4] * 3
-            colour = ORANGE if is_best else colormaps["Blues"](0.2 + 0.8 * good)
+            colour = ORANGE if point is study.best else colormaps["Blues"](0.2 + 0.8 * good)
             style = "-" if point.complete else (0, (3, 2))
-            line = PathPatch(Curve(curve, codes), fill=False, edgecolor=colour, linestyle=style)
-            line.set_linewidth(2.6 if is_best else 1.2)
-            axes.add_patch(line)
+            look = {"edgecolor": colour, "linestyle": style, "linewidth": 2.6 if point is study.best else 1.2}
+            axes.add_patch(PathPatch(Curve(curve, codes), fill=False, **look))
             axes.plot(xs, ys, "o", color=colour, markersize=3)
         for x, axis in enumerate(study.axes):
             axes.axvline(x, color=GREY, linewidth=0.8)
@@ -210,10 +208,9 @@ def draw_importances(path: Path, title: str, importances: Mapping[str, float], a
     """Which share of the differences between trials each parameter accounts for."""
     with picture(path, 7, 1.6 + 0.45 * len(importances), f"{title}: what mattered", about) as figure:
         axes = figure.subplots()
-        names = sorted(importances, key=lambda name: importances[name])
-        shares = [100 * importances[name] for name in names]
-        bars = axes.barh(range(len(names)), shares, color=BLUE, height=0.6)
-        axes.set_yticks(range(len(names)), [short(name, LONGEST_NAME) for name in names])
+        names, shares = zip(*sorted(importances.items(), key=lambda item: item[1]), strict=True)
+        labels = [short(name, LONGEST_NAME) for name in names]
+        bars = axes.barh(range(len(names)), 100 * np.array(shares), tick_label=labels, color=BLUE, height=0.6)
         axes.bar_label(bars, fmt="%.0f %%", padding=4, fontsize=9)
         axes.set_xlim(0, 110)
         axes.set_xlabel("share of the differences between trials, %")

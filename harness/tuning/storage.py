@@ -107,7 +107,7 @@ def _fix(address: str, error: Exception) -> str:
         path = quote(str(sqlite_file(address)))
         return f"end the process that has locked it (fuser {path} names it); then the same command goes on"
     if "://" not in address and isinstance(error, ValueError):
-        return f"mv {address} {address}.damaged, to begin anew"
+        return f"mv {quote(address)} {quote(f'{address}.damaged')}, to begin another study"
     if "://" not in address or is_sqlite(address):
         return "make it writable, or choose another --storage"
     return "check the address and that it runs; then the same command goes on"
