@@ -100,11 +100,16 @@ def _write_best(search: SearchPlan, study: Study, best: TrialRecord) -> None:
 
 
 def _best_text(search: SearchPlan, study: Study, best: TrialRecord) -> str:
-    text = f"the best of study {study.name}, trial {best.index} of {search.total}: {best.accuracy}"
+    """The text of `best.py`. Raises whatever the search space raises if the file asks it."""
+    about = f"the best of study {study.name}, trial {best.index} of {search.total}: {best.accuracy}"
     used = best.attributes.get("threads")
     threads = used if best.attributes.get("device") == "cpu" and used != torch.get_num_threads() else None
     parameters = {**search.space.held, **best.optuna_trial.params}
-    return best_file(search.file, experiment_of(search, best), text, parameters, best.number, threads)
+    text = best_file(search.file, experiment_of(search, best), about, parameters, best.number, threads)
+    if "best_values = " in text:
+        with quiet():
+            search.space.function(fixed_trial(parameters, best.number))  # as the file will do
+    return text
 
 
 def experiment_of(search: SearchPlan, trial: TrialRecord) -> Experiment:
