@@ -38,7 +38,8 @@ def report(search: SearchPlan, study: Study, result: StudyResult, seconds: float
             ("mattered", ", ".join(f"{name} {100 * share:.0f} %" for name, share in result.importances.items()))
         )
     rows += [("folds", _folds(search, result)), ("took", _took(result)), ("time", f"{span(seconds)} in all")]
-    rows += [("folder", f"{search.folder.path}: trials.csv, plots/, best.py")]
+    names = [name for name in ("trials.csv", "plots", "best.py") if (search.folder.path / name).exists()]
+    rows += [("folder", f"{search.folder.path}: {', '.join(names)}")]
     rows += [("weights", _weights(search, result))]
     rows += [("next" if i == 0 else "", text) for i, text in enumerate(_next(search, result, longer))]
     return [*lines, *(f"  {name:<9}  {text}" for name, text in rows)]
@@ -134,7 +135,9 @@ def _weights(search: SearchPlan, result: StudyResult) -> str:
 def _next(search: SearchPlan, result: StudyResult, longer: str) -> list[str]:
     best = result.best
     assert best is not None
-    commands = {f"harness run {search.folder.path / 'best.py'}": "the best trial again, as a separate run"}
+    commands = {}
+    if (search.folder.path / "best.py").is_file():
+        commands[f"harness run {search.folder.path / 'best.py'}"] = "the best trial again, as a separate run"
     typed = search.space.experiment
     if search.folder.trial(best.index).joinpath("checkpoints").is_dir():
         data = "" if typed.test_data and not typed.tests_other_data else " --data FOLDER"

@@ -38,6 +38,11 @@ STRUCTURE = (
     *("precision", "compile", "workers"),
 )
 
+NO_FAULT = (  # of the space, though its call raises them
+    optuna.TrialPruned,
+    optuna.exceptions.StorageInternalError,
+    optuna.exceptions.UpdateFinishedTrialError,
+)
 SpaceFunction = Callable[[Any], dict[str, Any]]
 
 
@@ -61,6 +66,7 @@ class Space:
             ExperimentError: The space failed, or returned what is no such change.
             optuna.TrialPruned: The space prunes the trial.
             optuna.exceptions.StorageInternalError: The storage does not answer.
+            optuna.exceptions.UpdateFinishedTrialError: Another process has ended the trial.
         """
         changes = self._called(AskedTrial(trial, self.held, self.title))
         if not isinstance(changes, Mapping) or not all(isinstance(name, str) for name in changes):
@@ -86,7 +92,7 @@ class Space:
             with calling("search_space", self.function):
                 return self.function(trial)
         except UserCodeError as error:
-            if isinstance(error.__cause__, (optuna.TrialPruned, optuna.exceptions.StorageInternalError)):
+            if isinstance(error.__cause__, NO_FAULT):
                 raise error.__cause__ from None
             raise
 

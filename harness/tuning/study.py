@@ -187,12 +187,12 @@ class Study:
 
     def note(self, record: TrialRecord, name: str, value: Any) -> None:
         """Keeps something of a trial: plain values. Raises LostError where it has ended."""
-        with answering(self.address), _not_lost(record):
+        with answering(self.address), not_lost(record):
             self._storage.set_trial_user_attr(self._id_of(record), name, value)
 
     def report(self, claim: Claim, value: float, step: int) -> None:
         """The value so far, which is the trial's should it be pruned. Raises LostError."""
-        with quiet(), answering(self.address), _not_lost(claim.record):
+        with quiet(), answering(self.address), not_lost(claim.record):
             claim.trial.report(value, step)
 
     def complete(self, record: TrialRecord, values: Sequence[float]) -> bool:
@@ -274,7 +274,8 @@ class Study:
 
 
 @contextlib.contextmanager
-def _not_lost(record: TrialRecord) -> Iterator[None]:
+def not_lost(record: TrialRecord) -> Iterator[None]:
+    """Raises LostError if another process has ended the trial."""
     try:
         yield
     except UpdateFinishedTrialError as error:

@@ -24,7 +24,7 @@ from harness.tuning.pruner import TrialPruner
 from harness.tuning.search_plan import SearchPlan, differences
 from harness.tuning.space import quiet
 from harness.tuning.storage import answering
-from harness.tuning.study import Claim, Study
+from harness.tuning.study import Claim, Study, not_lost
 from harness.tuning.trial_record import FoldScores, loop_seconds, pooled
 from harness.util.addresses import without_secrets
 from harness.util.files import write_whole
@@ -113,7 +113,7 @@ def _experiment(search: SearchPlan, study: Study, claim: Claim) -> Experiment:
         search.space.written(claim.trial, search.distributions)
         return search.experiment
     try:
-        with quiet():
+        with quiet(), not_lost(claim.record):
             return search.experiment.replace(**search.space.changes(claim.trial))
     except optuna.exceptions.StorageInternalError:
         with answering(study.address):

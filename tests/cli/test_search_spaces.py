@@ -144,6 +144,7 @@ def test_search_reports_if_a_part_of_the_result_fails(
     warnings = [line for line in outcome.err.splitlines() if line.startswith("warning: ")]
     assert len(warnings) == 3
     assert all("unhashable type" in line for line in warnings)
+    assert "best.py" not in outcome.out
     plots = {path.name for path in (project / "runs/tiny/study-tiny/plots").iterdir()}
     assert plots == {"history.png", "parallel.png"}
 

@@ -110,3 +110,12 @@ def test_fixed_trial_has_a_study() -> None:
     """Optuna's own has none: optuna#4543."""
     assert without_duplicates(fixed_trial({"batch_size": 16}, 3)) == {"batch_size": 16}
     assert fixed_trial({}, 3).number == 3
+
+
+def test_changes_raises_what_is_no_fault_of_the_space() -> None:
+    study = optuna.create_study()
+    trial = study.ask()
+    study.tell(trial, state=optuna.trial.TrialState.FAIL)  # as another process does that takes this one for dead
+    space = Space(Experiment(), lambda trial: {"lr": trial.suggest_float("lr", 0.1, 1)})
+    with pytest.raises(optuna.exceptions.UpdateFinishedTrialError):
+        space.changes(trial)
