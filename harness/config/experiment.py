@@ -193,6 +193,8 @@ class Experiment:
     def __post_init__(self) -> None:
         for item in dataclasses.fields(self):
             value = getattr(self, item.name)
+            if type(value).__module__ == "numpy" and getattr(value, "ndim", 1) == 0:  # one of numpy's numbers
+                value = value.item()
             if isinstance(item.default, tuple) and isinstance(value, (list, str)):
                 value = tuple(value) if isinstance(value, list) else (value,)
             elif isinstance(value, list):  # as JSON has it

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 
 from harness.config.experiment import Experiment
@@ -126,3 +127,9 @@ def test_functions_are_named_in_plain_values() -> None:
     values = json.loads(json.dumps(experiment.to_dict()))
     assert values["model"].endswith("test_experiment:test_it_is_frozen")
     assert values["callbacks"] == ["harness.callbacks.gradient_clipping:GradientClipping"]
+
+
+def test_a_number_of_numpy_is_taken_as_pythons() -> None:
+    experiment = Experiment(lr=np.logspace(-3, -2, 2)[1], epochs=np.int32(3))
+    assert (experiment.lr, type(experiment.lr)) == (0.01, float)
+    assert (experiment.epochs, type(experiment.epochs)) == (3, int)
