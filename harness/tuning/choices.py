@@ -64,10 +64,11 @@ def _comes_back(value: Any) -> bool:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of types that may not come back
-            written = distribution_to_json(CategoricalDistribution([value]))
-            read: Any = json_to_distribution(written)
+            written = CategoricalDistribution([value])
+            read: Any = json_to_distribution(distribution_to_json(written))
         hash(read)  # as Optuna does where it compares trials
-        return type(read.choices[0]) is type(value) and bool(read.choices[0] == value)
+        same = read == written and read.choices[0] == value  # to Optuna, NaN equals NaN
+        return type(read.choices[0]) is type(value) and bool(same)
     except Exception:  # whatever the value does if it is written or compared
         return False
 

@@ -97,10 +97,11 @@ def _require_ours(url: str) -> bool:
         version = _version(engine) if "alembic_version" in tables else ""
     finally:
         engine.dispose()
-    # a server's database may hold other programs' tables, but not a second alembic_version
     others = sorted(tables - OPTUNAS)
     studies = {"studies", "trials", "version_info"} <= tables
-    if (version and not version.startswith("v")) or (others and is_sqlite(url) and not studies):
+    # a server's database may hold other programs' tables, but not a second alembic_version
+    shared = not others or studies or not (is_sqlite(url) or "alembic_version" in tables)
+    if not shared or (version and not version.startswith("v")):
         holds = f"it holds {', '.join([*others, *sorted(tables & OPTUNAS)][:3])} …"
         raise UsageError(
             f"{short_address(url)} is the database of another program",

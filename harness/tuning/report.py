@@ -38,7 +38,7 @@ def report(search: SearchPlan, study: Study, result: StudyResult, seconds: float
             ("mattered", ", ".join(f"{name} {100 * share:.0f} %" for name, share in result.importances.items()))
         )
     rows += [("folds", _folds(search, result)), ("took", _took(result)), ("time", f"{span(seconds)} in all")]
-    names = [name for name in ("trials.csv", "plots", "best.py") if (search.folder.path / name).exists()]
+    names = [name for name in ("trials.csv", "plots/", "best.py") if (search.folder.path / name).exists()]
     rows += [("folder", f"{search.folder.path}: {', '.join(names)}")]
     rows += [("weights", _weights(search, result))]
     rows += [("next" if i == 0 else "", text) for i, text in enumerate(_next(search, result, longer))]

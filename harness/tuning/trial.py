@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -85,11 +84,8 @@ def run_trial(
     if why:
         study.prune(claim.record, why)
         return
-    value = pooled(pruner.folds)
-    if not math.isfinite(value):
-        study.fail(claim.record, f"its {search.metric} is {value}")
-        return
-    study.complete(claim.record, [value, loop_seconds(pruner.folds)] if search.pareto else [value])
+    values = [pooled(pruner.folds)]
+    study.complete(claim.record, [*values, loop_seconds(pruner.folds)] if search.pareto else values)
 
 
 def keep_error(folder: Path, error: BaseException) -> None:

@@ -73,7 +73,8 @@ def test_kept_choices_refuses_what_is_no_list() -> None:
     assert "another order" in refused({"b", "a"}).why
     assert refused({"b", "a"}).fix.endswith("['a', 'b'])")
     assert "contain <Odd>" in refused([Odd()]).what
-    assert "contain" in refused([10**5000]).what
+    for huge in (10**400, 10**5000):  # Optuna compares choices as floats
+        assert "contain" in refused([huge]).what
 
 
 def test_kept_choices_takes_whatever_gives_plain_values() -> None:

@@ -100,12 +100,14 @@ def test_a_last_line_that_was_cut_short_is_dropped(tmp_path: Path) -> None:
     assert path.read_bytes() == whole  # a study that is there is only read
 
 
-def test_what_is_no_journal_is_said_to_be_none(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["a poem\nof two lines\n", '{"studies": []}', "[]", "\n"])
+def test_what_is_no_journal_is_said_to_be_none(text: str, tmp_path: Path) -> None:
     path = tmp_path / "optuna.journal"
-    path.write_text("a poem\nof two lines\n")
-    with pytest.raises(UsageError, match="no journal of Optuna's"):
-        Study(str(path), "x", ["maximize"], 0)
-    assert path.read_text() == "a poem\nof two lines\n"
+    path.write_text(text)
+    for create in (True, False):
+        with pytest.raises(UsageError, match="no journal of Optuna's"):
+            Study(str(path), "x", ["maximize"], 0, create)
+    assert path.read_text() == text
     assert [*tmp_path.iterdir()] == [path]
     with pytest.raises(UsageError, match="there is no folder"):
         Study(str(tmp_path / "nodir/optuna.journal"), "x", ["maximize"], 0)
