@@ -27,7 +27,9 @@ def is_normalisation(value: Any) -> bool:
         and len(mean) == len(std)
         and len(mean) in (1, 3)
         and all(type(number) in (int, float) and math.isfinite(number) for number in numbers)
-        and min(std) > 0
+        and min(mean) >= 0
+        and max(mean) <= 1
+        and 0 < min(std) <= max(std) <= 1
     )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -46,6 +48,7 @@ def build(architecture: Architecture, classes: int, shape: Shape, check: bool = 
             model: nn.Module = architecture(classes)
         if not isinstance(model, nn.Module):
             raise returned("model", architecture, model, "a torch.nn.Module")
+        model = copied(model)  # a function may return what it has returned before: each fold must start untrained
         initialise_lazy(model, shape)
     elif architecture == "small_cnn":
         model = SmallCNN(classes, shape[0])
@@ -76,6 +79,18 @@ def as_library_reads(
     if is_timm(architecture):
         return as_timm_reads(architecture, state, outputs, shape)
     return as_torchvision_reads(architecture, state, outputs) if architecture in torchvision_names() else None
+
+
+def copied(model: nn.Module) -> nn.Module:
+    """A copy of a model with separate weights; the model itself if it cannot be copied."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            made = copy.deepcopy(model)
+    except Exception:  # copying runs code of the user's
+        return model
+    # the copy of a TorchScript module has weights that cannot be trained
+    return made if all(parameter.is_leaf for parameter in made.parameters()) else model
 
 
 def head_names(model: nn.Module) -> tuple[str, ...]:
@@ -157,7 +172,8 @@ def _pass_blank(model: nn.Module, shape: Shape, order: torch.memory_format, clas
     images = torch.zeros(2, *shape).to(memory_format=order)
     try:
         with torch.inference_mode():
-            output = model.eval()(images)
+            model.eval()
+            output = model(images)
             if classes is not None:
                 require_logits(output, model, images, classes)
     finally:

@@ -9,6 +9,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from harness.models.build import as_library_reads, head_names, is_head
@@ -27,9 +28,15 @@ class Fit:
     state: OrderedDict[str, Tensor]  # in the model's names
     head: bool
     used: list[str]  # names of the reading
+    heads: tuple[str, ...]  # of the model
 
-    def without_head(self, heads: Sequence[str]) -> OrderedDict[str, Tensor]:
-        state = OrderedDict((name, value) for name, value in self.state.items() if not is_head(name, heads))
+    @property
+    def tensors(self) -> frozenset[str]:
+        """The names of the tensors in the file."""
+        return frozenset(self.reading.names[name] for name in self.used)
+
+    def without_head(self) -> OrderedDict[str, Tensor]:
+        state = OrderedDict((name, value) for name, value in self.state.items() if not is_head(name, self.heads))
         state._metadata = getattr(self.state, "_metadata", {})  # type: ignore[attr-defined]
         return state
 
@@ -37,9 +44,10 @@ class Fit:
 class Fitting:
     """Tries readings of a file on copies of a model."""
 
-    def __init__(self, model: nn.Module, architecture: str, shape: Shape) -> None:
+    def __init__(self, model: nn.Module, architecture: str, shape: Shape, heads: tuple[str, ...] = ()) -> None:
+        """`heads` are the names of the model's heads, if they are not to be found in the model."""
         self.architecture = architecture
-        self.heads = head_names(model)
+        self.heads = heads or head_names(model)
         self._model = model
         self._shape = shape
         self._own = model.state_dict()
@@ -55,6 +63,8 @@ class Fitting:
         has_head = theirs == ours
         if not has_head:
             state = {name: value for name, value in state.items() if not is_head(name, self.heads)}
+        if any(self._is_of_another_kind(name, value) for name, value in state.items()):
+            return None
         plain = Reading(reading.key, state, reading.metadata, reading.names)
         for metadata in (reading.metadata, getattr(self._own, "_metadata", None)):
             donor = copy.deepcopy(self._model)
@@ -65,11 +75,18 @@ class Fitting:
             except (RuntimeError, ValueError, KeyError, NotImplementedError):  # other shapes, or an unknown version
                 continue
             missing = {name for name in loaded.missing_keys if not is_head(name, self.heads)}
-            left_over = loaded.unexpected_keys
+            left_over = [name for name in loaded.unexpected_keys if name not in state or state[name].numel() > 1]
             if any(not _is_counter(name) for name in missing) or self._are_ours(left_over, reading.within):
                 continue
             return self._fit(reading, donor, {*missing}, has_head, left_over)
         return None
+
+    def with_a_wider_head(self, reading: Reading) -> Fit | None:
+        """The fit of a reading for a model whose head is more than its last layer, such as `fc.3` of an `fc`."""
+        wider = tuple(dict.fromkeys(head.rpartition(".")[0] for head in self.heads))
+        if not all(wider):
+            return None
+        return Fitting(self._model, self.architecture, self._shape, wider).direct(reading)
 
     def for_a_part(self, reading: Reading) -> Fit | None:
         """The fit of a reading that holds one part of the model, such as its backbone, without the part's name."""
@@ -91,8 +108,13 @@ class Fitting:
                 return None
             names = dict.fromkeys(reading.state)
             fit = self.direct(Reading(reading.key, dict(state), getattr(state, "_metadata", {}), {}))
-            return fit and Fit(reading, fit.state, fit.head, [*names])
+            return fit and Fit(reading, fit.state, fit.head, [*names], fit.heads)
         return None
+
+    def _is_of_another_kind(self, name: str, value: Tensor) -> bool:
+        """Whether a weight is whole numbers, as quantised models have them, where the model has others."""
+        own = self._own.get(name)
+        return isinstance(own, Tensor) and own.is_floating_point() and not value.is_floating_point()
 
     def difference(self, readings: Iterable[Reading]) -> str:
         """What differs between the model and the reading that is most like it."""
@@ -105,6 +127,7 @@ class Fitting:
         reading = max(readings, key=alike)
         state = {name: value for name, value in reading.state.items() if not is_head(name, self.heads)}
         wrong = [name for name in self._body if name not in state or state[name].shape != self._own[name].shape]
+        wrong += [name for name, value in state.items() if self._is_of_another_kind(name, value)]
         extra = [name for name in state if name not in self._own]
         return f"the model has {_first(self._own, wrong)}; the file has {_first(state, wrong, extra)}"
 
@@ -119,7 +142,7 @@ class Fitting:
         state = OrderedDict((name, value) for name, value in given.items() if name not in missing)
         state._metadata = getattr(given, "_metadata", {})  # type: ignore[attr-defined]
         used = [name for name in reading.state if name not in extra]
-        return Fit(reading, state, has_head, used)
+        return Fit(reading, state, has_head, used, self.heads)
 
     def _are_ours(self, unexpected: Iterable[str], within: str) -> bool:
         """Whether names that the model does not know belong to one of its parts: then the file is of another model.
@@ -164,4 +187,11 @@ def _sum_colours(state: dict[str, Tensor], own: StateDict) -> None:
 def _first(state: StateDict, wrong: Sequence[str], extra: Sequence[str] = ()) -> str:
     """The first names on one side of a misfit, with shapes."""
     names = [name for name in (*wrong, *extra) if name in state][:3]
-    return ", ".join(f"{name} {tuple(state[name].shape)}" for name in names) or "nothing of that kind"
+    return ", ".join(map(_described, names, (state[name] for name in names))) or "nothing of that kind"
+
+
+def _described(name: str, value: Tensor) -> str:
+    """A weight for people: its name and shape; its dtype if that is an unusual one."""
+    usual = value.is_floating_point() and value.layout == torch.strided and not value.is_meta
+    kind = "" if usual else f" {str(value.dtype).removeprefix('torch.')}{' on meta' if value.is_meta else ''}"
+    return f"{name} {tuple(value.shape)}{kind}"

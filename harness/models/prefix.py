@@ -75,7 +75,10 @@ def cut(model: nn.Module, image: tuple[int, int, int], shape: tuple[int, ...] | 
 
 def _cut(model: nn.Module, image: tuple[int, int, int], shape: tuple[int, ...] | None, tracer: type[fx.Tracer]) -> Cut:
     tracers = tracer(), tracer()
-    graphs = [_follow(model.train(), tracers[0]), _follow(model.eval(), tracers[1])]
+    graphs = []
+    for training, each in zip((True, False), tracers, strict=True):
+        model.train(training)
+        graphs.append(_follow(model, each))
     _keep_constants(model, *(each.root for each in tracers))
     nodes = list(graphs[0].nodes)
     last = _last_cut(nodes, _moving(model, nodes))
@@ -182,7 +185,7 @@ def _keep_constants(model: nn.Module, *followed: nn.Module) -> None:
 
 
 class _FrozenWhole(fx.Tracer):
-    """Takes a frozen module of a library as one step: what it does inside need not be followed.
+    """Takes a frozen module of a library, and one with buffers, as one step: its inside need not be followed.
 
     What a user's module does inside is a part of the features' key in the cache, so that is followed.
     """
@@ -191,7 +194,7 @@ class _FrozenWhole(fx.Tracer):
         if super().is_leaf_module(m, module_qualified_name):
             return True
         file = getattr(sys.modules.get(type(m).__module__), "__file__", None)
-        return is_frozen(m) and file is not None and not is_users(file)
+        return (is_frozen(m) or bool(m._buffers)) and file is not None and not is_users(file)
 
 
 def _chance() -> tuple[bytes, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,7 +75,7 @@ class Contents:
             for key in _prefixes(full_names, least):
                 yield self._reading(key, full_names, _unwrapped if full_names is bare else str)
 
-    def left_aside(self, used: set[str]) -> list[str]:
+    def left_aside(self, used: Set[str]) -> list[str]:
         """The parts of the file that hold none of the tensors `used`, each by the shortest name that tells it."""
         kept = {part for name in used for part in _parents(name)}
         aside: dict[str, None] = {}

@@ -98,8 +98,9 @@ def load_model(
     make = function(named) if ":" in named and function is not None else named
     model = build(make, len(known), transform.shape)
     _load_all(weights, model, named, known, transform.shape)
+    model.eval()
     return SavedModel(
-        model.eval(),
+        model,
         named,
         known,
         transform,
@@ -140,8 +141,10 @@ def _of_weights(
     experiment = {"freeze": freeze[1] == "True"} if freeze else {}
     transform = Transform(preparation, mean, std)
     inputs = ", ".join(f"{value:g}" for value in (*transform.mean, *transform.std))
+    note = note.replace("-s weights_key=", "--weights-key ")
     note = f"weights {note}; inputs normalised by mean and deviation {inputs}"
-    return SavedModel(model.eval(), named, tuple(classes), transform, experiment, None, None, note=note)
+    model.eval()
+    return SavedModel(model, named, tuple(classes), transform, experiment, None, None, note=note)
 
 
 def _load_all(
@@ -153,7 +156,12 @@ def _load_all(
     key: str | None = None,
 ) -> str:
     """Loads all weights, the head included. Returns which part of the file they are."""
-    weights = file.fit(model, named, classes, shape, key)
+    try:
+        weights = file.fit(model, named, classes, shape, key)
+    except ModelError as error:  # which says what to type after `harness run`
+        error.fix = error.fix.replace("-s weights_key=", "--weights-key ").replace("-s model=", "--model ")
+        error.fix = error.fix.partition(", or -s ")[0]
+        raise
     if not weights.head:
         raise ModelError(
             f"{file.path} is no model for these {len(classes)} classes",

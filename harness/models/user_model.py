@@ -60,7 +60,8 @@ def initialise_lazy(model: nn.Module, shape: tuple[int, int, int]) -> None:
         return
     was_training = model.training
     with torch.no_grad(), calling("forward", model, forward_name(model)):  # inference mode would spoil new weights
-        model.eval()(torch.zeros(2, *shape))
+        model.eval()  # which returns nothing if its `train` forgets to
+        model(torch.zeros(2, *shape))
     model.train(was_training)
     for name, value in (*model.named_parameters(), *model.named_buffers()):
         if is_lazy(value):

@@ -29,9 +29,9 @@ def wishes(architecture: str) -> dict[str, Any]:
 
 
 def normalisation_of(model: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-    """The mean and the deviation that a model says; None if it says none that can be used."""
-    for name in ("pretrained_cfg", "default_cfg"):
-        config = getattr(model, name, None)
+    """The mean and the deviation that a model says, or a part of it; None if it says none that can be used."""
+    names = ("pretrained_cfg", "default_cfg")
+    for config in (getattr(part, name, None) for part in model.modules() for name in names):
         mean, std = (
             config.get(key) if isinstance(config, Mapping) else getattr(config, key, None) for key in ("mean", "std")
         )

@@ -95,8 +95,9 @@ class WeightsFile:
         fitting = Fitting(model, architecture, shape)
         readings = [*self.contents.readings(fitting.least)]
         fits = [fit for fit in map(fitting.direct, readings) if fit is not None]
-        for otherwise in (fitting.for_a_part, fitting.by_library):
+        for otherwise in (fitting.with_a_wider_head, fitting.for_a_part, fitting.by_library):
             fits = fits or [fit for fit in map(otherwise, readings) if fit is not None]
+        fits = [*{fit.tensors: fit for fit in reversed(fits)}.values()][::-1]  # the first of each set of tensors
         fits = sorted(fits, key=lambda fit: (not fit.head, _is_averaged(fit.reading.key)))
         chosen = [fit for fit in fits if key is None or fit.reading.key == key or fit.reading.key.startswith(f"{key}.")]
         if not chosen:
@@ -104,12 +105,13 @@ class WeightsFile:
         fit = chosen[0]
         _require_sound(self.path, fit.state)
         keeps_head = fit.head and self.classes in (None, list(classes))
-        state = fit.state if keeps_head else fit.without_head(fitting.heads)
-        note = self._note(fit, fitting.heads, len(classes), keeps_head, [other.reading.key for other in fits])
+        state = fit.state if keeps_head else fit.without_head()
+        note = self._note(fit, len(classes), keeps_head, [other.reading.key for other in fits])
         return Weights(state, note, keeps_head, self.mean, self.std, self.data_digest)
 
-    def _note(self, fit: Fit, heads: Sequence[str], classes: int, keeps_head: bool, keys: Sequence[str]) -> str:
+    def _note(self, fit: Fit, classes: int, keeps_head: bool, keys: Sequence[str]) -> str:
         """What was taken, what was left aside, and how to choose otherwise."""
+        heads = fit.heads
         part = f" ({fit.reading.key})" if fit.reading.key else ""
         part += f" for {fit.reading.within}" if fit.reading.within else ""
         parts = [f"from {self.path}{part}" + (", head included" if keeps_head else "")]
@@ -118,10 +120,10 @@ class WeightsFile:
             parts.append(
                 f"{_head_misfit(theirs, classes, fit.head)}, so {' and '.join(heads)} starts from random weights"
             )
-        aside = self.contents.left_aside({fit.reading.names[name] for name in fit.used})
+        aside = self.contents.left_aside(fit.tensors)
         if aside:
             parts.append(f"left aside: {few(aside)}")
-        others = [key for key in dict.fromkeys(keys) if key != fit.reading.key]
+        others = [key for key in dict.fromkeys(keys) if key and key != fit.reading.key]
         if others:
             parts.append(f"{', '.join(others)} would fit as well (-s weights_key={others[0]})")
         return "; ".join(parts)
@@ -171,7 +173,7 @@ def library_weights(published: Any, model: nn.Module, architecture: str, shape: 
     if published.source != "imagenet":
         note = f"from {published.source}"
     note += f", so {' and '.join(fitting.heads)} starts from random weights"
-    return Weights(fit.without_head(fitting.heads), note, False, published.mean, published.std)
+    return Weights(fit.without_head(), note, False, published.mean, published.std)
 
 
 def read_weights(path: Path, content: dict[str, Any] | None = None) -> WeightsFile:

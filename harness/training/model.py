@@ -30,8 +30,15 @@ def start_weights(experiment: Experiment, model: nn.Module, classes: Sequence[st
         ModelError: The file is missing, damaged, or holds no weights for the model.
         RemoteError: A library's weights cannot be downloaded.
     """
-    if experiment.weights is None or (callable(experiment.model) and experiment.weights == "imagenet"):
+    by_default = experiment.origin("weights") == "default"
+    if experiment.weights is None or (callable(experiment.model) and by_default):
         return None
+    if callable(experiment.model) and experiment.weights == "imagenet":
+        raise ModelError(
+            "weights=imagenet is for models that are named",
+            "the model is made by a function, which loads its own weights or none",
+            "load them in that function; or -s weights=FILE, or -s weights=none",
+        )
     architecture, shape = json_value(experiment.model), preparation_of(experiment).shape
     if experiment.weights == "imagenet":
         published = published_weights(architecture, len(classes), shape)

@@ -20,6 +20,7 @@ from harness.data.transforms import Transform, augmented, seeded
 from harness.engine.return_checks import forward_name
 from harness.engine.trainer import Trainer
 from harness.errors import ModelError, UserCodeError
+from harness.models.build import copied
 from harness.models.prefix import Cut
 from harness.models.user_model import calling_forward, require_logits
 from harness.training.copy_checks import copy_for_fold, require_callbacks
@@ -91,7 +92,7 @@ def rehearse(
     naming = naming_torch_errors("the model", sizes.whole, trainer.device)
     with naming, seeded(0), torch.random.fork_rng(devices), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the run itself will show them
-        spare = trainer.move_model(_spare(model))
+        spare = trainer.move_model(copied(model))
         return _Rehearsal(experiment, spare, trainer, transform, classes, labels, cut).run(sizes)
 
 
@@ -203,14 +204,6 @@ class _Rehearsal:
         others = torch.randn(len(targets), output.shape[1], device=output.device)
         tried = [self.trainer.loss_of((scale * others).requires_grad_(), targets) for scale in (1, 100)]
         return not all(torch.equal(other, loss) for other in tried)
-
-
-def _spare(model: nn.Module) -> nn.Module:
-    """A copy; the model itself if it cannot be copied. A function may return the same module for each fold."""
-    try:
-        return copy.deepcopy(model)
-    except Exception:  # copying runs code of the user's
-        return model
 
 
 def _optimizer_notes(experiment: Experiment, model: nn.Module, optimizer: Optimizer) -> list[str]:

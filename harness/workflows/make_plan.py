@@ -169,9 +169,10 @@ def _plan_model(
     transform = Transform(preparation, inputs.mean, inputs.std)
     trainable, frozen = count_parameters(model)
     cut_made, why_live = _prefix(experiment, model, len(images), cache)
+    model.train()
     warnings = rehearse(
         experiment,
-        model.train(),
+        model,
         transform,
         [images.labels[i] for i in split.train],
         len(images.classes),

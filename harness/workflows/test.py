@@ -21,7 +21,7 @@ from harness.data.pixels import Pixels
 from harness.engine.device import choose_device
 from harness.engine.precision import precision_or_auto
 from harness.engine.trainer import Trainer
-from harness.errors import GateError, UsageError
+from harness.errors import GateError, ModelError, UsageError
 from harness.evaluation.accuracy import Accuracy
 from harness.evaluation.predictions import Predictions
 from harness.evaluation.scores import ClassScore, Indices, by_class, confusion, log_loss
@@ -196,6 +196,12 @@ def _predict(trainer: Trainer, model: SavedModel, pixels: Pixels, groups: Groups
     sampler = EpochSampler(range(len(images)), BATCH_SIZE, seed=0, shuffle=False)
     batches = Batches(ImageSource(pixels, model.transform), images.labels, sampler, device=trainer.device)
     logits = trainer.predict(model.model, counted(batches, len(batches), "testing"))
+    if not bool(logits.isfinite().all()):
+        raise ModelError(
+            f"the model gives {int((~logits.isfinite().all(1)).sum())} images nan or inf",
+            "its weights are damaged, or not for it; or its numbers do not fit the precision",
+            "a run that has trained well, or -s precision=fp32 in training",
+        )
     return Predictions(
         model.classes,
         tuple(images.paths),

@@ -133,3 +133,9 @@ def test_a_number_of_numpy_is_taken_as_pythons() -> None:
     experiment = Experiment(lr=np.logspace(-3, -2, 2)[1], epochs=np.int32(3))
     assert (experiment.lr, type(experiment.lr)) == (0.01, float)
     assert (experiment.epochs, type(experiment.epochs)) == (3, int)
+
+
+@pytest.mark.parametrize("value", [(123.675, 58.395), (0.5, 0.0), (0.5,), ((0.5, 0.5), (0.2, 0.2)), "mean"])
+def test_normalise_takes_a_mean_and_a_deviation_of_values_from_0_to_1(value: Any) -> None:
+    with pytest.raises(ExperimentError, match="normalise = "):
+        Experiment(normalise=value)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -88,3 +90,33 @@ def test_a_model_that_cannot_take_such_images_is_refused_with_advice_that_can_wo
         build("inception_v3", 2, (1, 224, 224))
     assert caught.value.fix == "-s channels=3"
     assert build("resnet18", 2, (3, 64, 96)).training
+
+
+def test_a_function_that_returns_the_same_module_each_time_gets_a_copy_each_time() -> None:
+    """Else the second fold would begin with what the first has learned, its validation images among it."""
+    shared = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 2))
+    first = build(lambda classes: shared, 2, (3, 16, 16))
+    with torch.no_grad():
+        first[1].weight.zero_()  # type: ignore[index]
+    second = build(lambda classes: shared, 2, (3, 16, 16))
+    assert bool(second[1].weight.any())  # type: ignore[index]
+
+
+def test_a_module_whose_train_returns_nothing_works() -> None:
+    class Careless(nn.Sequential):
+        def train(self, mode: bool = True) -> Careless:
+            super().train(mode)
+            return None  # type: ignore[return-value]
+
+    model = build(lambda classes: Careless(nn.Flatten(), nn.Linear(3 * 16 * 16, classes)), 2, (3, 16, 16))
+    assert model.training
+
+
+def test_a_torchscript_module_keeps_weights_that_can_be_trained() -> None:
+    def scripted(classes: int) -> nn.Module:
+        net: nn.Module = torch.jit.trace(nn.Sequential(nn.Flatten(), nn.Linear(48, classes)), torch.zeros(2, 3, 4, 4))
+        return net
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert all(parameter.is_leaf for parameter in build(scripted, 2, (3, 4, 4), check=False).parameters())

@@ -196,3 +196,30 @@ def test_the_line_that_converts_a_file_works(tmp_path: Path, monkeypatch: pytest
             read_weights(Path(name))
         exec(caught.value.fix.partition("if you trust it: ")[2], {"torch": torch})
         assert holds(fitted(Path(name.replace(".pt", "-weights.pth"))), state())
+
+
+def test_fit_leaves_out_a_head_of_several_layers(tmp_path: Path) -> None:
+    model = net()
+    model.head = nn.Sequential(nn.Dropout(0.1), nn.Linear(128, 16), nn.ReLU(), nn.Linear(16, 2))
+    torch.save(state(), tmp_path / "w.pth")
+    weights = fitted(tmp_path / "w.pth", model)
+    assert "its head is of another form, so head starts from random weights" in weights.note
+    assert {*weights.state} == {name for name in state() if not name.startswith("head.")}
+
+
+def test_fit_leaves_aside_what_a_profiler_counted_in_each_layer(tmp_path: Path) -> None:
+    counted = {"total_ops": torch.zeros(1), "blocks.block1.0.total_params": torch.zeros(1)}
+    torch.save(state() | counted, tmp_path / "w.pth")
+    assert holds(fitted(tmp_path / "w.pth"), state())
+
+
+def test_fit_refuses_whole_numbers_where_the_model_has_others(tmp_path: Path) -> None:
+    torch.save({name: (100 * value).to(torch.int8) for name, value in state().items()}, tmp_path / "w.pth")
+    with pytest.raises(ModelError, match="do not fit") as caught:
+        fitted(tmp_path / "w.pth")
+    assert "the file has blocks.block1.0.weight (16, 3, 3, 3) int8" in caught.value.why
+
+
+def test_fit_names_the_same_tensors_once(tmp_path: Path) -> None:
+    torch.save(under("_fsdp_wrapped_module.", state()), tmp_path / "w.pth")
+    assert "would fit as well" not in fitted(tmp_path / "w.pth").note
