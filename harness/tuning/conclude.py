@@ -18,9 +18,9 @@ from harness.trackers.mlflow.store import recorded, tracking_uri
 from harness.tuning.asked_trial import fixed_trial
 from harness.tuning.best_file import CannotBeWrittenError, best_file, is_literal
 from harness.tuning.pictures import draw_study
+from harness.tuning.quiet import quiet
 from harness.tuning.result import StudyResult, summarise_study, write_trials
 from harness.tuning.search_plan import SearchPlan
-from harness.tuning.space import quiet
 from harness.tuning.study import Study
 from harness.tuning.trial_record import TrialRecord
 from harness.util.addresses import without_secrets
@@ -108,7 +108,7 @@ def _best_text(search: SearchPlan, study: Study, best: TrialRecord) -> str:
     text = best_file(search.file, experiment_of(search, best), about, parameters, best.number, threads)
     if "best_values = " in text:
         with quiet():
-            search.space.function(fixed_trial(parameters, best.number))  # as the file will do
+            search.space.function(fixed_trial(parameters, best.number))  # as the file does
     return text
 
 

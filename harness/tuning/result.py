@@ -12,8 +12,8 @@ import optuna
 
 from harness.evaluation.accuracy import SIGNIFICANCE
 from harness.evaluation.groups import paired_test
+from harness.tuning.quiet import quiet
 from harness.tuning.search_plan import SearchPlan
-from harness.tuning.space import quiet
 from harness.tuning.study import Study
 from harness.tuning.trial_record import TrialRecord
 from harness.util.escape import cell

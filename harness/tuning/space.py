@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -16,6 +15,7 @@ from harness.config.fields import json_value
 from harness.errors import ExperimentError, HarnessError, UserCodeError
 from harness.tuning.asked_trial import AskedTrial, WrittenTrial, contains
 from harness.tuning.choices import plain
+from harness.tuning.quiet import quiet
 from harness.util.user_code import calling, returned, title
 
 FIXED = (  # a trial may not change them
@@ -172,12 +172,3 @@ def described(distributions: Mapping[str, Any]) -> list[str]:
             step = " (log)" if distribution.log else f" in steps of {distribution.step:g}" if distribution.step else ""
             lines.append(f"{name}: {distribution.low:g} to {distribution.high:g}{step}")
     return lines
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Within, Optuna says nothing: its notes on what is experimental are its own business."""
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

@@ -16,7 +16,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from harness.errors import HarnessError, RemoteError, UsageError
 from harness.tuning.database import is_sqlite, open_database, read_database, sqlite_file
-from harness.tuning.space import quiet
+from harness.tuning.quiet import quiet
 from harness.tuning.sqlite_lock import is_locked
 from harness.util.addresses import short_address, without_secrets
 from harness.util.locks import lock_of

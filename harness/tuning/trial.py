@@ -20,8 +20,8 @@ from harness.trackers.recording import recording
 from harness.trackers.tensorboard.run import event_files
 from harness.training.plan import Plan
 from harness.tuning.pruner import TrialPruner
+from harness.tuning.quiet import quiet
 from harness.tuning.search_plan import SearchPlan, differences
-from harness.tuning.space import quiet
 from harness.tuning.storage import answering
 from harness.tuning.study import Claim, Study, not_lost
 from harness.tuning.trial_record import FoldScores, loop_seconds, pooled
