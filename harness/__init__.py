@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from harness.training.first_batch import FirstBatch
     from harness.training.fit import FoldResult, train
     from harness.training.plan import Plan
+    from harness.tuning.asked_trial import fixed_trial
     from harness.workflows.crossval import CrossValidation, cross_validate
     from harness.workflows.make_plan import make_plan
 
@@ -51,6 +52,7 @@ _HOMES = {
     "TerminateOnNaN": "engine.callbacks",
     "Trainer": "engine.trainer",
     "cross_validate": "workflows.crossval",
+    "fixed_trial": "tuning.asked_trial",
     "load": "config.experiment_file",
     "make_plan": "workflows.make_plan",
     "run_file": "cli.main",
@@ -77,6 +79,7 @@ __all__ = [
     "Trainer",
     "__version__",
     "cross_validate",
+    "fixed_trial",
     "load",
     "make_plan",
     "run_file",

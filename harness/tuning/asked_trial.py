@@ -3,19 +3,41 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
 import optuna
-from optuna.distributions import CategoricalDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from harness.errors import ExperimentError
 from harness.tuning.choices import kept_choices, plain
+from harness.tuning.quiet import quiet
 from harness.tuning.schemas import TrialAttributes
 
 LONGEST_NAME = 512  # characters of a parameter's name in Optuna's databases
 FOLD = re.compile(r"fold\d+")
+STOP = "stop"  # the attribute of a trial whose search space has called `trial.study.stop()`
+EXAMPLES = {  # of a call that works
+    "suggest_float": "trial.suggest_float({!r}, 1e-5, 1e-1, log=True)",
+    "suggest_int": "trial.suggest_int({!r}, 2, 10, step=2)",
+    "suggest_categorical": "trial.suggest_categorical({!r}, [16, 32])",
+}
+
+
+class Parameters(dict[str, Any]):
+    """A trial's parameters, as Optuna has them. `[name]` also gives a value that is not Optuna's, such as a held one.
+
+    Such values do not count in `==`, since other trials' parameters in Optuna lack them.
+    """
+
+    def __init__(self, optunas: Mapping[str, Any], others: Mapping[str, Any]) -> None:
+        super().__init__(optunas)
+        self._others = others
+
+    def __missing__(self, name: str) -> Any:
+        return self._others[name]
 
 
 class AskedTrial:
@@ -26,6 +48,19 @@ class AskedTrial:
         self._trial = trial
         self._held = held
         self._title = title
+        self._answers: dict[str, Any] = {}  # by parameter
+        self._asked: dict[str, BaseDistribution] = {}  # by parameter
+
+    @property
+    def params(self) -> dict[str, Any]:
+        return Parameters(self._trial.params, self._answers)
+
+    @property
+    def study(self) -> Any:
+        """Optuna's study. Its `stop()` ends the search after this trial: Optuna's own needs `study.optimize`."""
+        study = self._trial.study
+        study.stop = lambda: self._trial.set_user_attr(STOP, True)
+        return study
 
     def suggest_float(self, name: str, low: float, high: float, **options: Any) -> Any:
         return self._value("suggest_float", name, low, low, high, **options)
@@ -35,7 +70,7 @@ class AskedTrial:
 
     def suggest_categorical(self, name: str, choices: Any) -> Any:
         if name in self._held:
-            return self._held[name]
+            return self._held_value(name)
         values = kept_choices(name, choices, self._title)
         return self._value("suggest_categorical", name, values[0] if values else None, values)
 
@@ -47,6 +82,22 @@ class AskedTrial:
 
     def suggest_discrete_uniform(self, name: str, low: float, high: float, q: float) -> Any:
         return self.suggest_float(name, low, high, step=q)
+
+    def report(self, *_: Any) -> None:
+        """Is refused: the values of a trial are those of its folds."""
+        raise ExperimentError(
+            f"{self._title}: trial.report cannot be used",
+            "harness reports the value of each fold, and Optuna keeps one value for each step",
+            'raise optuna.TrialPruned("why") to end a trial early, also in a callback',
+        )
+
+    def set_constraint(self, *_: Any) -> None:
+        """Is refused: `harness` would name a best trial that does not meet the constraint."""
+        raise ExperimentError(
+            f"{self._title}: trial.set_constraint cannot be used",
+            "harness ranks trials by --metric alone",
+            'raise optuna.TrialPruned("why") if the constraint is not met',
+        )
 
     def set_user_attr(self, key: str, value: Any) -> None:
         """As Optuna's. Raises ExperimentError for a name of harness's own, and for a value that JSON cannot hold."""
@@ -70,17 +121,52 @@ class AskedTrial:
     def _value(self, suggest: str, name: str, first: Any, *where: Any, **options: Any) -> Any:
         """The value that is held, or Optuna's suggestion. `first` is any valid value; only `WrittenTrial` uses it."""
         if name in self._held:
-            return self._held[name]
+            return self._held_value(name)
         self._require_name(name)
+        distribution = self._distribution(suggest, name, *map(plain, where), **options)
+        if self._asked.setdefault(name, distribution) != distribution:
+            raise ExperimentError(
+                f"{self._title} asks for {name!r} twice, and not for the same",
+                "Optuna returns the first value again, whatever the second call asks for",
+                f"another name: {EXAMPLES[suggest].format(f'{name}_2')}",
+            )
         try:
-            return plain(getattr(self._trial, suggest)(name, *map(plain, where), **options))
+            value = plain(getattr(self._trial, suggest)(name, *map(plain, where), **options))
         except ValueError as error:
+            if "distribution kind" in str(error):
+                raise ExperimentError(
+                    f"{self._title}: {name!r} is of another kind than in an earlier trial",
+                    f"{error} Here it is asked for by {suggest}",
+                    f"another name for each kind: {EXAMPLES[suggest].format(f'{name}_2')}",
+                ) from error
             if "dynamic value space" not in str(error):
                 raise
             raise ExperimentError(
                 f"{self._title}: the choices of {name!r} change from trial to trial",
                 f"{error} Here they are {where[0]}",
                 f"another name for each list: trial.suggest_categorical({f'{name}_2'!r}, …)",
+            ) from error
+        self._answers[name] = value
+        return value
+
+    def _held_value(self, name: str) -> Any:
+        self._answers[name] = self._held[name]
+        return self._held[name]
+
+    def _distribution(self, suggest: str, name: str, *where: Any, **options: Any) -> BaseDistribution:
+        """What is asked for, checked by Optuna. Raises ExperimentError if it can have no values, or loses a bound."""
+        try:
+            if suggest == "suggest_categorical":
+                return CategoricalDistribution(*where)
+            for bound in where:
+                if not math.isfinite(bound):
+                    raise ValueError(f"the bound {bound} is not finite")
+                if suggest == "suggest_int" and bound != int(bound):
+                    raise ValueError(f"the bound {bound} is no whole number")
+            return (IntDistribution if suggest == "suggest_int" else FloatDistribution)(*where, **options)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ExperimentError(
+                f"{self._title}: {suggest} cannot be asked so for {name!r}", str(error), EXAMPLES[suggest].format(name)
             ) from error
 
     def _require_name(self, name: Any) -> None:
@@ -93,6 +179,8 @@ class AskedTrial:
         )
 
     def __getattr__(self, name: str) -> Any:
+        if name == "_trial" or name.startswith("__"):  # of a copy that is not filled yet
+            raise AttributeError(name)
         return getattr(self._trial, name)
 
 
@@ -108,16 +196,24 @@ class WrittenTrial(AskedTrial):
         if name in self._held or name in self._fits:
             return super()._value(suggest, name, first, *where, **options)
         value = self._written.get(name)
-        return value if type(value) in (int, float) and suggest != "suggest_categorical" else first
+        self._answers[name] = value if type(value) in (int, float) and suggest != "suggest_categorical" else first
+        return self._answers[name]
 
 
-def fixed_trial(parameters: Mapping[str, Any], number: int) -> optuna.trial.FixedTrial:
-    """Optuna's trial with fixed parameters, and with a study without trials, which a search space may ask."""
-    trial: Any = optuna.trial.FixedTrial(dict(parameters), number)
-    trial.study = optuna.create_study()
+def fixed_trial(parameters: Mapping[str, Any], number: int = 0) -> AskedTrial:
+    """A trial with fixed parameters, for calling a `search_space` outside of a search, as `best.py` does.
+
+    As `optuna.trial.FixedTrial`, with a study without trials, which a search space may ask.
+
+    Args:
+        parameters: Name -> value, as in `trial.params`.
+        number: The trial's number.
+    """
+    with quiet():
+        trial: Any = optuna.trial.FixedTrial(dict(parameters), number)
+        trial.study = optuna.create_study()
     trial.relative_params = {}
-    fixed: optuna.trial.FixedTrial = trial
-    return fixed
+    return AskedTrial(trial, {})
 
 
 def contains(distribution: Any, value: Any) -> bool:

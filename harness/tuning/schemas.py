@@ -46,6 +46,7 @@ class TrialAttributes(TypedDict, total=False):
     reason: Text
     pruned: Text
     fresh: bool
+    stop: bool  # the search space has asked to end the search
 
 
 @record

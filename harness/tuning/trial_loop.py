@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from harness.errors import DataError, HarnessError, RemoteError, StorageError, Terminated, TrainingError
+from harness.tuning.asked_trial import STOP
 from harness.tuning.heartbeat import heartbeat
 from harness.tuning.progress import DONE, Deadline, Progress, line
 from harness.tuning.search_plan import SearchPlan
@@ -39,6 +40,9 @@ def run_trials(search: SearchPlan, study: Study, deadline: Deadline, progress: P
             _require_some_success(study, began)
             if stops():
                 raise Paused
+            if _is_stopped(study, began):
+                print_line("search_space has stopped the search; the same command goes on")
+                return
             if deadline.passed(study.trials()):
                 print_line("no time for another trial; the same command goes on")
                 return
@@ -104,6 +108,12 @@ def _require_some_success(study: Study, since: float) -> None:
             str(last[-1].attributes.get("reason")),
             "mend that; then the same command goes on with the next trial",
         )
+
+
+def _is_stopped(study: Study, since: float) -> bool:
+    """Whether the search space of a trial that began since then has called `trial.study.stop()`."""
+    starts = [trial.optuna_trial.datetime_start for trial in study.trials() if STOP in trial.attributes]
+    return any(start is not None and start.timestamp() >= since for start in starts)
 
 
 def _reason(error: BaseException) -> str:

@@ -158,3 +158,19 @@ def test_search_leaves_mlflows_database_alone(call: Call, project: Path, new_dat
         assert "sqlite:///mlflow.db is the database of another program" in outcome.error_lines[0]
     assert (project / "mlflow.db").read_bytes() == before
     assert sorted(path.name for path in project.iterdir()) == ["experiments", "mlflow.db"]
+
+
+def test_search_stops_if_the_space_stops_the_study(call: Call, own: Callable[[str], None]) -> None:
+    """Optuna's own `stop` fails outside of `study.optimize`: optuna#3154."""
+    own("""
+def search_space(trial):
+    if trial.number in (1, 3):
+        trial.study.stop()
+    return {"lr": trial.suggest_float("lr", 1e-3, 1e-2)}
+""")
+    outcome = call("search", "own", "--trials", "20", "--pruner", "none")
+    assert outcome.code == 0
+    assert "own, study own: 2 complete of 20 trials" in outcome.out
+    assert "search_space has stopped the search" in outcome.err
+    again = call("search", "own", "--trials", "20", "--pruner", "none")  # the same command goes on
+    assert "own, study own: 4 complete of 20 trials" in again.out

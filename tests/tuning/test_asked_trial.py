@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -95,7 +96,13 @@ def test_choices_that_change_are_refused_with_a_name_for_each_list() -> None:
     [
         (lambda trial: trial.suggest_float("lr", 0.1, 1, step=0.1, log=True), "`step` is not supported"),
         (lambda trial: trial.suggest_float("lr", 1, 0.1), "low <= high"),
-        (lambda trial: trial.suggest_float("lr", 0, float("inf")), "OverflowError"),
+        (lambda trial: trial.suggest_float("lr", 0, float("inf")), "not finite"),
+        (lambda trial: trial.suggest_float("lr", 0, float("nan")), "not finite"),
+        (lambda trial: trial.suggest_float("lr", "0.1", 1), "must be real number"),
+        (lambda trial: trial.suggest_int("epochs", 1.5, 4), "1.5 is no whole number"),
+        (lambda trial: trial.suggest_int("epochs", 1, 10**400), "too large"),
+        (lambda trial: trial.suggest_int("epochs", 1, 9, step=2, log=True), "only accept step is 1"),
+        (lambda trial: trial.suggest_categorical("epochs", [1, 10**400]), "does not come back equal"),
         (lambda trial: trial.suggest_categorical("lr", []), "one or more"),
         (lambda trial: {1: trial.suggest_float("lr", 0.1, 1)}, "it must return a dict of fields"),
     ],
@@ -106,10 +113,60 @@ def test_what_optuna_refuses_is_said_before_the_first_trial(function: Any, words
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (lambda trial: trial.suggest_float("lr", 0.1, 1) + trial.suggest_float("lr", 2, 3), "asks for 'lr' twice"),
+        (lambda trial: trial.suggest_float("lr", 1, 2) + trial.suggest_int("lr", 1, 2), "asks for 'lr' twice"),
+        (lambda trial: (trial.suggest_int if trial.number else trial.suggest_float)("lr", 1, 2), "of another kind"),
+        (lambda trial: trial.report(0.5, 1), "trial.report cannot be used"),
+        (lambda trial: trial.set_constraint("size", 1.0), "if the constraint is not met"),
+    ],
+)
+def test_what_optuna_ignores_is_refused(function: Any, words: str) -> None:
+    """Of two ranges with one name Optuna takes the first: optuna#797."""
+    with pytest.raises(ExperimentError) as caught:
+        drawn(lambda trial: {"lr": function(trial)})
+    assert words in str(caught.value)
+
+
+def test_the_same_range_may_be_asked_for_twice() -> None:
+    assert [*drawn(lambda trial: {"lr": max(trial.suggest_float("lr", 0.1, 1) for _ in range(2))})] == ["lr"]
+
+
+def test_params_has_what_is_held_and_compares_as_optunas() -> None:
+    def space(trial: Any) -> dict[str, Any]:
+        trial.suggest_float("lr", 0.1, 1)
+        trial.suggest_categorical("batch_size", [8, 16])
+        epochs = trial.suggest_int("epochs", 1, 9)
+        assert (trial.params["lr"], trial.params["batch_size"]) == (0.02, 4)
+        assert trial.params == {"epochs": epochs}
+        with pytest.raises(KeyError):
+            trial.params["other"]
+        return {"epochs": epochs}
+
+    experiment = Experiment().override({"lr": "0.02", "batch_size": "4"})
+    assert [*Space(experiment, space).draw()[0]] == ["epochs"]
+
+
+def test_asked_trial_can_be_copied() -> None:
+    trial = AskedTrial(optuna.create_study().ask(), {"lr": 0.5})
+    assert copy.copy(trial).suggest_float("lr", 0.1, 1) == 0.5
+
+
+def test_study_stop_is_kept_with_the_trial() -> None:
+    trial = AskedTrial(optuna.create_study().ask(), {})
+    assert trial.user_attrs == {}
+    trial.study.stop()
+    assert trial.user_attrs == {"stop": True}
+
+
 def test_fixed_trial_has_a_study() -> None:
     """Optuna's own has none: optuna#4543."""
     assert without_duplicates(fixed_trial({"batch_size": 16}, 3)) == {"batch_size": 16}
     assert fixed_trial({}, 3).number == 3
+    assert fixed_trial({"epochs": 2}).suggest_categorical("epochs", (np.int64(size) for size in (1, 2))) == 2
+    assert fixed_trial({}).relative_params == {}
 
 
 def test_changes_raises_what_is_no_fault_of_the_space() -> None:
