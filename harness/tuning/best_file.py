@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import symtable
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -46,15 +47,12 @@ def best_file(
     if threads:
         lines += ["import torch  # noqa: E402", "", f"torch.set_num_threads({threads})  # as it was trained"]
     if asked:
-        if "\ndef search_space(" not in f"\n{source}":
+        if not _defines(source, "search_space"):
             raise CannotBeWrittenError(f"{', '.join(asked)} cannot be written down")
         lines += [
-            "import optuna  # noqa: E402",
+            "from harness import fixed_trial  # noqa: E402",
             "",
-            "optuna.logging.set_verbosity(optuna.logging.WARNING)",
-            f"best_trial = optuna.trial.FixedTrial({{{known}}}, number={number})",
-            "best_trial.study = optuna.create_study()  # without trials; a FixedTrial has none",
-            "best_values = search_space(best_trial)",
+            f"best_values = search_space(fixed_trial({{{known}}}, number={number}))",
         ]
         typed |= {name: f"best_values[{name!r}]" for name in asked}
     lines += ["experiment = experiment.replace(", *(f"    {name}={text}," for name, text in typed.items()), ")"]
@@ -62,6 +60,12 @@ def best_file(
     beside = _beside(source, file.path.parent)
     # the encoding that the source names would count in the first two lines, and this file is UTF-8
     return "\n".join([f"# {about}", "", start, *beside, body, f"# {about}", *lines, "", end]).rstrip() + "\n"
+
+
+def _defines(source: str, name: str) -> bool:
+    """Whether a module's text gives a value to `name`, by whatever statement."""
+    table = symtable.symtable(source, "experiment", "exec")
+    return name in table.get_identifiers() and (table.lookup(name).is_assigned() or table.lookup(name).is_imported())
 
 
 def is_literal(value: Any) -> bool:
@@ -84,10 +88,10 @@ def _typed(value: Any) -> str:
 
 
 def _cut(source: str) -> tuple[str, str, str]:
-    """The file to its last `from __future__ import`, from there, and from its `if __name__ == "__main__":` on."""
-    lines = source.splitlines()
-    start, main = "", len(lines)
-    first, rest = 0, ""
+    """The file to its last `from __future__ import`, the rest, and of that its `if __name__ == "__main__":` blocks."""
+    lines = source.split("\n")  # unlike `splitlines`, as Python counts them
+    start, first, rest = "", 0, ""
+    mains: list[int] = []  # indices of lines
     for node in ast.parse(source).body:
         if isinstance(node, ast.ImportFrom) and node.module == "__future__":
             first = node.end_lineno or node.lineno
@@ -95,9 +99,10 @@ def _cut(source: str) -> tuple[str, str, str]:
             start = "\n".join([*lines[: first - 1], line[: node.end_col_offset].decode()])
             rest = line[node.end_col_offset :].decode().strip().removeprefix(";").strip()
         elif isinstance(node, ast.If) and "__name__" in ast.unparse(node.test):
-            main = min(main, node.lineno - 1)
-    body = "\n".join([*([rest] if rest else []), *lines[first:main]])
-    return start, body.rstrip() + "\n", "\n".join(lines[main:])
+            mains += range(node.lineno - 1, node.end_lineno or node.lineno)
+    body = [lines[index] for index in range(first, len(lines)) if index not in mains]
+    text = "\n".join([rest, *body] if rest else body)
+    return start, text.rstrip() + "\n", "\n".join(lines[index] for index in mains)
 
 
 def _beside(source: str, folder: Path) -> list[str]:

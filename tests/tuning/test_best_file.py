@@ -168,3 +168,48 @@ def test_best_file_reads_the_encoding_that_the_source_names(tmp_path: Path, enco
     (tmp_path / "best.py").write_bytes(text.encode())
     again = load(tmp_path / "best.py")
     assert (again.lr, again.augment.__name__) == (0.5, "größe")  # type: ignore[union-attr]
+
+
+MAKE = """
+import functools
+import torch.nn.functional as F
+
+
+def make(trial, low):
+    rate = trial.suggest_float("rate", low, 1.0)
+    return {"loss": functools.partial(F.cross_entropy, label_smoothing=rate)}
+"""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        f"{MAKE}\nsearch_space = functools.partial(make, low=0.0)\n",
+        f"{MAKE}\nsearch_space = lambda trial: make(trial, 0.0)\n",
+        "from spaces_of_a_test import search_space\n",
+    ],
+)
+def test_best_file_asks_whatever_is_called_search_space(code: str, tmp_path: Path) -> None:
+    (tmp_path / "spaces_of_a_test.py").write_text(f"{MAKE}\ndef search_space(trial):\n    return make(trial, 0.0)\n")
+    path = tmp_path / "own.py"
+    path.write_text(f"{WRITTEN}\n{code}")  # after the `if __name__ == "__main__":`
+    file = ExperimentFile.run(path)
+    best = file.experiment.replace(loss=functools.partial(F.cross_entropy, label_smoothing=0.25))
+    text = best_file(file, best, "the best", {"rate": 0.25})
+    (tmp_path / "best.py").write_text(text)
+    again = load(tmp_path / "best.py").loss
+    assert isinstance(again, functools.partial)
+    assert again.keywords == {"label_smoothing": 0.25}
+    assert text.index("fixed_trial") < text.index("__main__")
+
+
+def test_best_file_counts_lines_as_python_does(tmp_path: Path) -> None:
+    """Neither a form feed nor a line separator in a text begins a line."""
+    path = tmp_path / "own.py"
+    future = "from __future__ import annotations\n\x0c\nTEXT = 'a\u2028b\x1cc'\n"
+    path.write_text(WRITTEN.replace("\n\nfrom", f"\n\n{future}\nfrom", 1), encoding="utf-8")
+    file = ExperimentFile.run(path)
+    text = best_file(file, file.experiment.replace(lr=0.5), "the best", {})
+    (tmp_path / "best.py").write_text(text, encoding="utf-8")
+    again = ExperimentFile.run(tmp_path / "best.py")
+    assert (again.experiment.lr, again.module.TEXT) == (0.5, "a\u2028b\x1cc")
