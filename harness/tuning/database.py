@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from shlex import quote
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import optuna
 import sqlalchemy
@@ -26,6 +27,7 @@ OPTUNAS = {  # tables
     *("study_system_attributes", "study_user_attributes", "trial_system_attributes", "trial_user_attributes"),
     *("trial_heartbeats", "trial_intermediate_values"),
 }
+KEYS = {"studies": "study_id", "trials": "trial_id", "version_info": "version_info_id"}  # table -> its primary key
 
 
 def open_database(address: str) -> optuna.storages.BaseStorage:
@@ -58,8 +60,10 @@ def sqlite_file(url: str) -> Path | None:
     """The file of an SQLite database; None for one in memory, and for another kind of database."""
     if not is_sqlite(url):
         return None
-    name = sqlalchemy.make_url(url).database
-    return None if not name or name == ":memory:" or name.startswith("file:") else Path(name)
+    name = sqlalchemy.make_url(url).database or ":memory:"
+    if name.startswith("file:"):  # an address of SQLite's own, such as file:studies.db?mode=ro
+        name = unquote(urlsplit(name).path) or ":memory:"
+    return None if name == ":memory:" else Path(name)
 
 
 def with_driver(address: str) -> str:
@@ -95,14 +99,16 @@ def _require_ours(url: str) -> bool:
     try:
         tables = {*sqlalchemy.inspect(engine).get_table_names()}
         version = _version(engine) if "alembic_version" in tables else ""
+        strange = _of_other_programs(engine, tables)
     finally:
         engine.dispose()
-    others = sorted(tables - OPTUNAS)
-    studies = {"studies", "trials", "version_info"} <= tables
+    others = sorted({*(tables - OPTUNAS), *strange})
+    studies = {"studies", "trials", "version_info"} <= tables and not strange
     # a server's database may hold other programs' tables, but not a second alembic_version
-    shared = not others or studies or not (is_sqlite(url) or "alembic_version" in tables)
+    shared = not others or studies or not (strange or is_sqlite(url) or "alembic_version" in tables)
     if not shared or (version and not version.startswith("v")):
-        holds = f"it holds {', '.join([*others, *sorted(tables & OPTUNAS)][:3])} …"
+        names = [*others, *sorted((tables & OPTUNAS) - strange)]
+        holds = f"it holds {', '.join(names[:3])}{' …' if len(names) > 3 else ''}"
         raise UsageError(
             f"{short_address(url)} is the database of another program",
             f"{holds}, and {'its version is no version of' if studies else 'no studies of'} Optuna's; "
@@ -117,6 +123,13 @@ def _version(engine: sqlalchemy.Engine) -> str:
     with engine.connect() as connection:
         versions = connection.execute(sqlalchemy.text("SELECT version_num FROM alembic_version")).scalars()
         return str(next(iter(versions), ""))
+
+
+def _of_other_programs(engine: sqlalchemy.Engine, tables: set[str]) -> set[str]:
+    """The tables that have a name of Optuna's, and another program's columns."""
+    inspector = sqlalchemy.inspect(engine)
+    columns = {name: {column["name"] for column in inspector.get_columns(name)} for name in {*KEYS} & tables}
+    return {name for name, found in columns.items() if KEYS[name] not in found}
 
 
 def _require_sqlite(file: Path) -> None:

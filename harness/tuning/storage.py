@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +26,8 @@ from harness.util.locks import lock_of
 MEMORY = ":memory:"
 GRPC_SECONDS = 10
 LINE_SECONDS = 1.0  # that a line may take to be written
+FIRST_LINE = 65536  # bytes of a journal's first line to look at
+MISTYPED = re.compile(r"(sqlite|postgres|postgresql|mysql|grpc)(\+\w+)?:/*(?P<rest>.*)")  # an address without "://"
 
 
 def open_storage(address: str) -> optuna.storages.BaseStorage:
@@ -95,7 +99,10 @@ def answering(address: str) -> Iterator[None]:
         raise
     except Exception as error:
         cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
-        first = without_secrets(str(cause).strip() or type(cause).__name__, address).splitlines()[0][:200]
+        why = str(cause).strip() or type(cause).__name__
+        if "://" not in address and isinstance(error, (AssertionError, KeyError)):
+            why = f"Optuna {optuna.__version__} cannot read its lines ({type(error).__name__}: {error})"
+        first = without_secrets(why, address).splitlines()[0][:250]
         raise RemoteError(
             f"the study's storage at {short_address(address)} cannot be used", first, _fix(address, error)
         ) from error
@@ -106,6 +113,12 @@ def _fix(address: str, error: Exception) -> str:
     if is_locked(error):
         path = quote(str(sqlite_file(address)))
         return f"end the process that has locked it (fuser {path} names it); then the same command goes on"
+    if "optuna storage upgrade" in str(error):  # tables of an older Optuna; of a newer one, it says `pip install -U`
+        return f"optuna storage upgrade --storage {short_address(address)}, with a copy of the database at hand"
+    if "pip install -U optuna" in str(error):
+        return "pip install -U optuna, or --storage with another database"
+    if "://" not in address and isinstance(error, (AssertionError, KeyError)):
+        return "pip install -U optuna if a newer Optuna wrote it, or --storage with another file"
     if "://" not in address and isinstance(error, ValueError):
         return f"mv {quote(address)} {quote(f'{address}.damaged')}, to begin another study"
     if "://" not in address or is_sqlite(address):
@@ -136,19 +149,35 @@ class _Lock:
 
 def _require_journal(path: Path) -> None:
     """Raises UsageError for a file that is something else, before anything is done to it."""
+    if mistyped := MISTYPED.fullmatch(str(path)):
+        kind = str(path).partition(":")[0]
+        fix = f"--storage {kind}://{'/' + mistyped['rest'] if kind.startswith('sqlite') else 'HOST:PORT'}"
+        raise UsageError(f"{short_address(str(path))} is no address", "after the kind of storage comes ://", fix)
     if not path.parent.is_dir():
         raise UsageError(f"{path} cannot be made", f"there is no folder {path.parent}", f"mkdir -p {path.parent}")
     if path.is_symlink() and not path.exists():
         raise UsageError(f"{path} is not used", "it is a link that leads nowhere", f"rm {quote(str(path))}")
     if path.is_dir():
         raise UsageError(f"{path} is a folder", "a study is kept in a file", f"--storage {path / 'optuna.journal'}")
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path} is no file", "it is a device or a pipe, which keeps nothing", "--storage with a file")
     if path.is_file():
         with path.open("rb") as file:
-            start = file.read(12)
-        if start and not start.startswith(b'{"op_code"'):
-            database = b"SQLite format 3".startswith(start)
+            start = file.readline(FIRST_LINE)
+        if start and not _is_entry(start):
+            database = start.startswith(b"SQLite format 3")
             fix = f"--storage sqlite:///{path}" if database else "--storage with another file"
-            raise UsageError(f"{path} is no journal of Optuna's", f"it begins with {start!r}", fix)
+            raise UsageError(f"{path} is no journal of Optuna's", f"it begins with {start[:12]!r}", fix)
+
+
+def _is_entry(line: bytes) -> bool:
+    """Whether a journal may begin with a line, which may be cut short: its writer was killed, or is writing it."""
+    if not line.endswith(b"\n"):
+        return line.startswith(b'{"op_code"')
+    with contextlib.suppress(ValueError):
+        entry = json.loads(line)
+        return isinstance(entry, dict) and isinstance(entry.get("op_code"), int) and "worker_id" in entry
+    return False
 
 
 def _mend(path: Path) -> None:

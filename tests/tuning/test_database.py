@@ -11,7 +11,7 @@ import sqlalchemy
 
 from harness.errors import RemoteError, UsageError
 from harness.tuning.database import OPTUNAS, read_database, sqlite_file
-from harness.tuning.storage import open_storage
+from harness.tuning.storage import close, open_storage
 from harness.tuning.study import Study
 
 
@@ -48,6 +48,8 @@ def test_mlflows_database_is_refused(new_database: Path, tmp_path: Path) -> None
     [
         (("patients",), ""),
         (("studies", "patients"), ""),  # a table of the same name does not make it Optuna's
+        (("studies",), ""),  # nor where there is no other: Optuna would make its tables, and then fail
+        (("studies", "trials", "version_info"), ""),
         ((), "8073e7e037e5"),
         ((*sorted(OPTUNAS - {"alembic_version"}), "experiments"), "8073e7e037e5"),  # where Optuna has written before
     ],
@@ -57,6 +59,9 @@ def test_a_database_with_other_tables_is_refused(tables: tuple[str, ...], versio
     write_tables(path, *tables, version=version)
     error = require_refused(path, "other.db is the database of another program")
     assert "a journal file" in error.fix
+    for create in (True, False):  # also by an address of SQLite's own
+        with pytest.raises(UsageError, match="is the database of another program"):
+            Study(f"sqlite:///file:{path}?uri=true", "x", ["maximize"], 0, create)
 
 
 @pytest.mark.parametrize("content", [b"a poem\n" * 100, b'{"op_code": 0}\n', b"\0" * 5000])
@@ -127,3 +132,21 @@ def test_a_database_that_cannot_be_written_names_the_reason(tmp_path: Path) -> N
         database.execute("CREATE TRIGGER broken BEFORE INSERT ON studies BEGIN DELETE FROM nowhere; END")
     with pytest.raises(RemoteError, match=r"no such table: main\.nowhere"):  # not Optuna's "invalid data"
         Study(f"sqlite:///{tmp_path}/x.db", "x", ["maximize"], 0)
+
+
+@pytest.mark.parametrize(
+    ("version", "fix"),
+    [("v3.0.0.a", "optuna storage upgrade --storage sqlite:///"), ("v99.0.0.a", "pip install -U optuna")],
+)
+def test_a_database_of_another_version_of_optuna_names_the_command(version: str, fix: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    close(open_storage(f"sqlite:///{path}"))
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("UPDATE alembic_version SET version_num = ?", (version,))
+        database.commit()
+    before = path.read_bytes()
+    for create in (True, False):
+        with pytest.raises(RemoteError, match="cannot be used") as caught:
+            Study(f"sqlite:///{path}", "x", ["maximize"], 0, create)
+        assert caught.value.fix.startswith(fix)
+    assert path.read_bytes() == before

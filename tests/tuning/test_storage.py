@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -111,6 +112,50 @@ def test_what_is_no_journal_is_said_to_be_none(text: str, tmp_path: Path) -> Non
     assert [*tmp_path.iterdir()] == [path]
     with pytest.raises(UsageError, match="there is no folder"):
         Study(str(tmp_path / "nodir/optuna.journal"), "x", ["maximize"], 0)
+
+
+@pytest.mark.parametrize("content", ['{"op_code": "stop"}\n', '{"op_code": 0}\n', '{"op_code"}\n', '["op_code"]\n'])
+def test_another_programs_log_is_no_journal(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text(content)
+    for create in (True, False):
+        with pytest.raises(UsageError, match="no journal of Optuna's"):
+            Study(str(path), "x", ["maximize"], 0, create)
+    assert [*tmp_path.iterdir()] == [path]
+
+
+def test_a_journal_of_a_newer_optuna_names_the_command(tmp_path: Path) -> None:
+    path = tmp_path / "optuna.journal"
+    path.write_text('{"op_code": 99, "worker_id": "a"}\n')
+    with pytest.raises(RemoteError, match="cannot be used") as caught:
+        Study(str(path), "x", ["maximize"], 0)
+    assert f"Optuna {optuna.__version__} cannot read its lines" in caught.value.why
+    assert caught.value.fix.startswith("pip install -U optuna")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such files")
+def test_a_journal_is_a_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in ("/dev/null", str(tmp_path / "pipe")):
+        for create in (True, False):
+            with pytest.raises(UsageError, match="is no file"):
+                Study(path, "x", ["maximize"], 0, create)
+
+
+@pytest.mark.parametrize(
+    ("address", "fix"),
+    [
+        ("sqlite:/studies.db", "sqlite:///studies.db"),
+        ("sqlite:studies.db", "sqlite:///studies.db"),
+        ("postgresql:me:secret@db/x", "postgresql://HOST:PORT"),
+        ("grpc:localhost:13000", "grpc://HOST:PORT"),
+    ],
+)
+def test_an_address_without_slashes_is_no_file(address: str, fix: str) -> None:
+    with pytest.raises(UsageError, match="is no address") as caught:
+        open_storage(address)
+    assert caught.value.fix == f"--storage {fix}"
+    assert "secret" not in str(caught.value)
 
 
 def test_a_damaged_journal_is_named(tmp_path: Path) -> None:
