@@ -27,18 +27,19 @@ def start_weights(experiment: Experiment, model: nn.Module, classes: Sequence[st
     A function makes its own model: for it, the default "imagenet" means nothing.
 
     Raises:
-        ModelError: The file is missing, damaged, or holds no weights for the model.
+        ModelError: The file is missing, damaged, or holds no weights for the model; or "imagenet" was typed for a
+            model that a function makes.
         RemoteError: A library's weights cannot be downloaded.
     """
-    by_default = experiment.origin("weights") == "default"
-    if experiment.weights is None or (callable(experiment.model) and by_default):
-        return None
-    if callable(experiment.model) and experiment.weights == "imagenet":
+    means_nothing = callable(experiment.model) and experiment.weights == "imagenet"
+    if means_nothing and experiment.origin("weights") == "command line":
         raise ModelError(
             "weights=imagenet is for models that are named",
             "the model is made by a function, which loads its own weights or none",
             "load them in that function; or -s weights=FILE, or -s weights=none",
         )
+    if experiment.weights is None or means_nothing:
+        return None
     architecture, shape = json_value(experiment.model), preparation_of(experiment).shape
     if experiment.weights == "imagenet":
         published = published_weights(architecture, len(classes), shape)

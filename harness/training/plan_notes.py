@@ -79,6 +79,10 @@ def setting_notes(experiment: Experiment) -> list[str]:
         notes.append(f"views={experiment.views} shows each image in so few ways, and saves nothing: nothing is frozen")
     if experiment.views is not None and experiment.augment is None:
         notes.append(f"views={experiment.views} changes nothing: there is no augmentation")
+    if callable(experiment.model) and experiment.weights == "imagenet" and experiment.origin("weights") != "default":
+        notes.append(
+            "weights=imagenet changes nothing: the function that makes the model loads its own weights, or none"
+        )
     for name in experiment.trackers:
         if not installed(name):
             notes.append(f"{name} is not installed, and the run goes on without it (pip install {name})")

@@ -423,9 +423,9 @@ SPACES = [
     ),
     Mistake(
         "low above high",
-        "def search_space(trial):\n    return {'lr': trial.suggest_float('lr', 1, 0.1)}  # here",
+        "def search_space(trial):  # here\n    return {'lr': trial.suggest_float('lr', 1, 0.1)}",
         "",
-        ("search_space failed at", "low <= high"),
+        ("search_space", "low <= high"),
         command="search",
     ),
     Mistake("a number as space", "search_space = 5", "", ("search_space", "is no function"), command="search"),
