@@ -79,7 +79,7 @@ def list_table(table: Path, classes: Sequence[str] | None, side: Side, columns: 
             f"its first line names {rows[0].path}, looked for at {files[0]}",
             f"paths that are absolute, or relative to {table.absolute().parent}",
         )
-    root = common_folder([table.parent, *{file.parent for file in file_of.values()}])  # the same for every side
+    root = common_folder([table.parent, *{file.parent for file in file_of.values()}])  # one root for all sides
     actual = [Path(os.path.relpath(file, root)).as_posix() for file in files]
     paths, on_disk = compose_paths(dict.fromkeys(actual))
     path_of = dict(zip(dict.fromkeys(actual), paths, strict=True))

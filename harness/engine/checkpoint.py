@@ -2,7 +2,7 @@
 
 A checkpoint of a run holds all that its model needs to be built again: `model` (the state dict), `architecture`,
 `classes` (names, in the order of the logits), `transform`, `experiment`, `fold`, `epoch` and that epoch's `metrics`;
-`modules` if the loss or a metric has a state of its own.
+`modules` if the loss or a metric has a state.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import warnings
 from collections import Counter, OrderedDict
@@ -12,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from harness.models.build import as_library_reads, head_names, is_head
-from harness.models.readings import Reading
+from harness.models.build import as_library_reads, copied, head_names, is_head
+from harness.models.readings import Metadata, Reading
 from harness.models.torchvision_models import Shape
 
 StateDict = Mapping[str, Tensor]
@@ -66,8 +65,8 @@ class Fitting:
         if any(self._is_of_another_kind(name, value) for name, value in state.items()):
             return None
         plain = Reading(reading.key, state, reading.metadata, reading.names)
-        for metadata in (reading.metadata, getattr(self._own, "_metadata", None)):
-            donor = copy.deepcopy(self._model)
+        for metadata in self._versions(reading):
+            donor = copied(self._model)
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # of parts that will not fit
@@ -99,17 +98,21 @@ class Fitting:
         """The fit of a reading that the library of the model translates; None if it is none."""
         heads = [value for name, value in reading.state.items() if is_head(name, self.heads) and value.ndim > 1]
         outputs = len(heads[-1]) if heads else 0
-        for metadata in (reading.metadata, getattr(self._own, "_metadata", None)):
+        for metadata in self._versions(reading):
             try:
                 state = as_library_reads(self.architecture, reading.with_metadata(metadata), outputs, self._shape)
             except Exception:  # a library meets whatever there is in a file
                 continue
             if state is None:
                 return None
-            names = dict.fromkeys(reading.state)
             fit = self.direct(Reading(reading.key, dict(state), getattr(state, "_metadata", {}), {}))
-            return fit and Fit(reading, fit.state, fit.head, [*names], fit.heads)
+            return fit and Fit(reading, fit.state, fit.head, [*reading.state], fit.heads)
         return None
+
+    def _versions(self, reading: Reading) -> list[Metadata]:
+        """The versions of layers to load a reading by: the file's, and the model's if they are others."""
+        own: Metadata = getattr(self._own, "_metadata", {})
+        return [reading.metadata] if reading.metadata == own else [reading.metadata, own]
 
     def _is_of_another_kind(self, name: str, value: Tensor) -> bool:
         """Whether a weight is whole numbers, as quantised models have them, where the model has others."""

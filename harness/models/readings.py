@@ -125,7 +125,7 @@ def _parents(name: str) -> list[str]:
 
 
 def _prefixes(names: Mapping[str, str], least: int) -> list[str]:
-    """The first parts that at least so many names share, the shortest first."""
+    """The prefixes that at least `least` names share, the shortest first."""
     counts: dict[str, int] = {}
     for name in names:
         for parent in _parents(name):

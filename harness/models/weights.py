@@ -167,11 +167,10 @@ def library_weights(published: Any, model: nn.Module, architecture: str, shape: 
             fitting.difference([reading]),
             "-s weights=FILE, or -s weights=none to train from scratch",
         )
-    theirs = {name: value for name, value in published.state.items() if is_head(name, fitting.heads)}
-    outputs = len(next(iter(theirs.values()), ()))
-    note = f"from {published.source}; its head has {outputs} outputs"
-    if published.source != "imagenet":
-        note = f"from {published.source}"
+    note = f"from {published.source}"
+    if published.source == "imagenet":
+        theirs = (value for name, value in published.state.items() if is_head(name, fitting.heads))
+        note += f"; its head has {len(next(theirs, ()))} outputs"
     note += f", so {' and '.join(fitting.heads)} starts from random weights"
     return Weights(fit.without_head(), note, False, published.mean, published.std)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -223,3 +224,11 @@ def test_fit_refuses_whole_numbers_where_the_model_has_others(tmp_path: Path) ->
 def test_fit_names_the_same_tensors_once(tmp_path: Path) -> None:
     torch.save(under("_fsdp_wrapped_module.", state()), tmp_path / "w.pth")
     assert "would fit as well" not in fitted(tmp_path / "w.pth").note
+
+
+def test_fit_takes_a_model_that_cannot_be_copied(tmp_path: Path) -> None:
+    torch.save(under("module.", state()), tmp_path / "w.pth")
+    model = net(9)
+    model.lock = threading.Lock()  # type: ignore[assignment]
+    weights = fitted(tmp_path / "w.pth", model)
+    assert holds(weights, state())

@@ -77,7 +77,8 @@ class ModelCheckpoint(Callback):
         weights = _copied_state(state.model)
         metrics = dict(state.history[-1]) if state.history else {}
         content = {**self._content, "model": weights, "epoch": len(state.history), "metrics": metrics}
-        modules = {name: _copied_state(module) for name, module in state.modules.items() if module.state_dict()}
+        states = {name: _copied_state(module) for name, module in state.modules.items()}
+        modules = {name: values for name, values in states.items() if values}
         return content | ({"modules": modules} if modules else {})
 
 

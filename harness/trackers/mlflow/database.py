@@ -1,7 +1,7 @@
 """Makes an SQLite store whole: a new one, or one that was never finished.
 
-MLflow makes its tables in some fifty steps, each of which is a transaction. If it is killed between two of them, it can
-neither use the file nor mend it. So a new store is made under another name, and renamed when it is whole.
+MLflow makes its tables in about fifty transactions. If it is killed between two of them, it can no longer use the
+file. So a new store is made under another name, and renamed when it is whole.
 """
 
 from __future__ import annotations

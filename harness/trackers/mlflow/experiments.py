@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -155,14 +155,7 @@ class DeletedRunError(RemoteError):
 
 def given_run(client: Any, run_id: str) -> Any:
     """Returns the run that `MLFLOW_RUN_ID` names. Raises RemoteError if there is none, or if it was deleted."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        run = client.get_run(run_id)
-    except MlflowException as error:
-        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            raise
-        run = None
+    run = _known(client.get_run, run_id)
     if run is None or run.info.lifecycle_stage != "active":
         raise RemoteError(
             f"MLflow's run {run_id} cannot be used",
@@ -178,15 +171,20 @@ def is_free(run: Any, own: Sequence[str]) -> bool:
     return owners <= set(own)
 
 
-def _by_id(client: Any, uri: str, number: str) -> str:
+def _known(get: Callable[[str], Any], number: str) -> Any:
+    """Returns what `get` finds under an id; None if MLflow has nothing there, or if it is no id."""
     from mlflow.exceptions import MlflowException
 
     try:
-        experiment = client.get_experiment(number)
+        return get(number)
     except MlflowException as error:
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise
-        experiment = None
+        return None
+
+
+def _by_id(client: Any, uri: str, number: str) -> str:
+    experiment = _known(client.get_experiment, number)
     if experiment is None or experiment.lifecycle_stage == "deleted":
         raise RemoteError(
             f"MLflow's experiment {number} cannot be used",
