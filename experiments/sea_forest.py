@@ -14,7 +14,6 @@ experiment = Experiment(
     scheduler="onecycle",
     epochs=4,
     folds=3,
-    patience=2,
 )
 
 

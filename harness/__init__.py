@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from harness.config.experiment import Experiment
     from harness.config.experiment_file import load
     from harness.engine.callbacks import (
-        BestPredictions,
         EarlyStopping,
         EpochLog,
         GradientClipping,
+        KeptPredictions,
         LearningRateSchedule,
         ModelCheckpoint,
         ProgressBar,
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 STARTED = time.perf_counter()  # as near as can be to the start of the process, for the seconds that a run reports
 
 _HOMES = {
-    "BestPredictions": "engine.callbacks",
     "Callback": "engine.trainer",
     "CrossValidation": "workflows.crossval",
     "EarlyStopping": "engine.callbacks",
@@ -44,6 +43,7 @@ _HOMES = {
     "FoldResult": "training.fit",
     "GradientClipping": "engine.callbacks",
     "HarnessError": "errors",
+    "KeptPredictions": "engine.callbacks",
     "LearningRateSchedule": "engine.callbacks",
     "ModelCheckpoint": "engine.callbacks",
     "Plan": "training.plan",
@@ -60,7 +60,6 @@ _HOMES = {
 }
 
 __all__ = [
-    "BestPredictions",
     "Callback",
     "CrossValidation",
     "EarlyStopping",
@@ -70,6 +69,7 @@ __all__ = [
     "FoldResult",
     "GradientClipping",
     "HarnessError",
+    "KeptPredictions",
     "LearningRateSchedule",
     "ModelCheckpoint",
     "Plan",

@@ -111,7 +111,7 @@ def test_from_nothing_to_a_tested_model_and_then_nothing_more(
     plots = json.loads(run("dvc", "plots", "show", "--json").stdout)
     assert not plots.get("errors")
     assert {"runs/pipeline/run/plots/curves.png", "runs/pipeline/run/predictions.csv"} <= set(plots["data"])
-    assert (tmp_path / "runs/pipeline/run/checkpoints/fold1-best.pt").is_file()
+    assert (tmp_path / "runs/pipeline/run/checkpoints/fold1.pt").is_file()
 
 
 def set_fields(project: Path, **fields: object) -> None:

@@ -21,7 +21,7 @@ ROOT = Path(harness.__file__).parent
 TOOLS: dict[str, str | tuple[str, ...]] = {
     "click": "cli/",
     "tqdm": ("util/console.py", "engine/callbacks/progress.py", "data/check.py", "data/demo.py"),
-    "sklearn": ("data/splits.py", "evaluation/scores.py"),
+    "sklearn": ("data/splits.py", "evaluation/"),
     "PIL": ("data/", "plots/gallery.py", "training/first_batch.py"),
     "matplotlib": "plots/",
     "mlflow": "trackers/mlflow/",

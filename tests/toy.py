@@ -20,12 +20,21 @@ def examples(count: int = 40, size: int = 16) -> list[Batch]:
     return list(zip(points.split(size), targets.split(size), strict=True))
 
 
-def fit(*callbacks: Callback, epochs: int = 2, train: object = None, valid: object = None, **options: object) -> State:
+def fit(
+    *callbacks: Callback,
+    epochs: int = 2,
+    train: object = None,
+    valid: object = None,
+    inner: object = None,
+    **options: object,
+) -> State:
+    """A fit; `valid=False` has no validation."""
     torch.manual_seed(0)
     model = nn.Linear(4, 2)
     trainer = Trainer(callbacks=callbacks, device="cpu", **{"precision": "fp32", **options})  # type: ignore[arg-type]
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    return trainer.fit(model, optimizer, train or examples(), valid or examples(20), epochs)  # type: ignore[arg-type]
+    validation = None if valid is False else valid or examples(20)
+    return trainer.fit(model, optimizer, train or examples(), validation, epochs, inner)  # type: ignore[arg-type]
 
 
 def run_record(name: str = "trial", **fields: object) -> RunRecord:

@@ -132,6 +132,14 @@ def _shown(value: Any) -> str:
     return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def judged_at(crossval: CrossValidation) -> str:
+    """Which epoch of each fold is judged, for people."""
+    from harness.workflows.crossval import judged_text
+
+    epochs = ", ".join(str(result.epoch) for result in crossval.results)
+    return f"{judged_text(crossval.experiment)} ({epochs})"
+
+
 def _summary(
     crossval: CrossValidation, seconds: float, typed: str, fast_dev_run: bool, trackers: dict[str, str]
 ) -> list[str]:
@@ -150,7 +158,8 @@ def _summary(
     guessing = f"{100 * crossval.baseline:.1f} % by always naming the most frequent class"
     if crossval.accuracy.interval[0] <= crossval.baseline:
         guessing += ", which this run does not clearly beat"
-    best = ", ".join(f"{result.best_epoch} of {len(result.history)}" for result in crossval.results)
+    best, value = crossval.best_on_curves, crossval.accuracy.value
+    optimistic = f"; their best epochs show {100 * best:.1f} %, which is too good: chosen on the images that judge them"
     by_id = crossval.run_dir.parts[0] == "runs" and crossval.run_dir.name == RunFolder.open(crossval.run_dir).id
     named = crossval.run_dir.name if by_id else crossval.run_dir  # elsewhere an id says too little
     after = {"harness ui": "all runs in the browser: TensorBoard and MLflow"} if trackers else {}
@@ -163,7 +172,7 @@ def _summary(
     rows = [
         ("guessing", guessing),
         ("folds" if experiment.folds else "accuracy", folds),
-        ("best epochs", best),
+        ("judged at", f"{judged_at(crossval)}{optimistic if best > value + 5e-4 else ''}"),
         *(
             ("stopped", f"fold {result.fold}: {result.stop_reason}")
             for result in crossval.results

@@ -8,9 +8,30 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.config.fields import Rule, as_tuples, choice, json_value, number, parse, setting, text, whole
-from harness.config.values import COLUMNS, is_callback, is_column, is_name, is_normalisation, is_pattern, is_range
-from harness.errors import ExperimentError, nearest, show_uncaught
+from harness.config.fields import (
+    Rule,
+    as_tuples,
+    choice,
+    json_value,
+    number,
+    parse,
+    refused,
+    require_value,
+    setting,
+    text,
+    whole,
+)
+from harness.config.values import (
+    COLUMNS,
+    is_callback,
+    is_column,
+    is_metrics,
+    is_name,
+    is_normalisation,
+    is_pattern,
+    is_range,
+)
+from harness.errors import nearest
 
 TRACKERS = ("tensorboard", "mlflow")
 COLOUR = re.compile("white|grey|black|#[0-9a-fA-F]{6}")
@@ -146,8 +167,25 @@ class Experiment:
         Rule("0, or a whole number from 2 up", lambda v: type(v) is int and (v == 0 or v >= 2)),
         "of the cross-validation; 0 is one hold-out of a fifth",
     )
-    monitor: str = setting("valid_accuracy", text("a metric"), "decides which epoch is the best")
+    repeats: int = setting(1, whole(1, 100), "times that each fold is trained, on the same images with another seed")
+    epoch: str = setting(
+        "last", choice("last", "best"), "whose weights a fold keeps and is judged by; the best by the inner part"
+    )
+    monitor: str = setting("valid_accuracy", text("a metric"), "steers patience, a plateau and epoch=best")
+    monitor_mode: str = setting(
+        "auto", choice("auto", "max", "min"), "whether more of the monitor is better; auto: its name tells"
+    )
     patience: int | None = setting(None, whole(1).or_none(), "epochs without a better monitor before a fold stops")
+    inner_fraction: float | None = setting(
+        None,
+        number("a number from 0.05 to 0.5", lambda v: 0.05 <= v <= 0.5).or_none(),
+        "share of a fold's training images that only steers the training; none: 0.2 if anything steers it",
+    )
+    metrics: tuple[Any, ...] = setting(
+        (),
+        Rule("names of metrics, or functions (labels, probabilities) -> number", is_metrics),
+        "more metrics of each epoch, such as macro_f1 or roc_auc",
+    )
     precision: str = setting("auto", choice("auto", "fp32", "bf16", "fp16"), "number format of the arithmetic")
     compile: bool = setting(
         False,
@@ -155,6 +193,7 @@ class Experiment:
         "torch.compile, which pays where training is long; a run says after how many steps",
     )
     seed: int = setting(0, whole(0, 2**32 - 1), "of folds, new weights, order and augmentation")
+    split_seed: int | None = setting(None, whole(0, 2**32 - 1).or_none(), "of the folds alone; none: as seed")
     workers: int | str = setting(
         "auto",
         Rule("auto, or a whole number from 0 up", lambda v: v == "auto" or (type(v) is int and v >= 0)),
@@ -183,7 +222,7 @@ class Experiment:
 
     def __new__(cls, /, *args: Any, **given: Any) -> Experiment:
         if args:
-            raise _refuse("a value stands without its field", "fields are given by name", "Experiment(lr=0.001)")
+            raise refused("a value stands without its field", "fields are given by name", "Experiment(lr=0.001)")
         for key in given:
             require_field(key)
         experiment = super().__new__(cls)
@@ -202,7 +241,7 @@ class Experiment:
             if type(value) is int and isinstance(item.default, float) and abs(value) < 2**53:
                 value = float(value)
             object.__setattr__(self, item.name, value)
-            _require_value(item, value)
+            require_value(item, value)
 
     def replace(self, /, **changes: Any) -> Experiment:
         """The same experiment with other values."""
@@ -247,32 +286,9 @@ def require_field(name: str) -> dataclasses.Field[Any]:
     """The field `name`. Raises ExperimentError for one that there is not, naming all and the nearest."""
     known = {item.name: item for item in dataclasses.fields(Experiment)}
     if name not in known:
-        raise _refuse(
+        raise refused(
             f"an experiment has no field {name!r}{nearest(name, known)}",
             f"its fields are {', '.join(known)}",
             "harness run EXP --dry-run shows each with its value",
         )
     return known[name]
-
-
-def _require_value(item: dataclasses.Field[Any], value: Any) -> None:
-    rule: Rule = item.metadata["rule"]
-    if not rule.holds(value):
-        meant = nearest(value, rule.takes.split(", ")) if isinstance(value, str) else ""
-        raise _refuse(
-            f"{item.name} = {value!r} is not possible{meant}",
-            f"{item.name} takes {rule.takes} ({item.metadata['about']})",
-            f"-s {item.name}={_typed(item.default)}, its default, or another such value",
-        )
-
-
-def _typed(value: Any) -> str:
-    """A default as one types it after `-s`."""
-    if isinstance(value, tuple):
-        return ",".join(value) or "none"
-    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
-
-
-def _refuse(what: str, why: str, fix: str) -> ExperimentError:
-    show_uncaught()  # `python experiments/x.py` makes its Experiment where only the interpreter would catch this
-    return ExperimentError(what, why, fix)

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from harness.errors import ExperimentError, nearest, show_uncaught
+
 RECORDED = {  # where a part of ours was in version 0.1.0: records name it so for good, and studies go on
     "harness.engine.callbacks": "harness.callbacks",
     "harness.training.first_batch": "harness.callbacks.first_batch",
@@ -113,3 +115,28 @@ def _literal(word: str) -> Any:
 def _is_numbers(value: Any) -> bool:
     """Whether a value is a tuple of numbers, or of such tuples."""
     return isinstance(value, tuple) and all(type(part) in (int, float) or _is_numbers(part) for part in value)
+
+
+def require_value(item: dataclasses.Field[Any], value: Any) -> None:
+    """Raises ExperimentError if a field does not take this value."""
+    rule: Rule = item.metadata["rule"]
+    if not rule.holds(value):
+        meant = nearest(value, rule.takes.split(", ")) if isinstance(value, str) else ""
+        raise refused(
+            f"{item.name} = {value!r} is not possible{meant}",
+            f"{item.name} takes {rule.takes} ({item.metadata['about']})",
+            f"-s {item.name}={_typed(item.default)}, its default, or another such value",
+        )
+
+
+def _typed(value: Any) -> str:
+    """A default as one types it after `-s`."""
+    if isinstance(value, tuple):
+        return ",".join(value) or "none"
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+
+
+def refused(what: str, why: str, fix: str) -> ExperimentError:
+    """The error for a field or a value that is not possible."""
+    show_uncaught()  # `python experiments/x.py` makes its Experiment where only the interpreter would catch this
+    return ExperimentError(what, why, fix)

@@ -49,6 +49,11 @@ def is_column(value: Any) -> bool:
     return name in COLUMNS and column != ""
 
 
+def is_metrics(value: Any) -> bool:
+    """Whether a value is names of metrics and functions."""
+    return isinstance(value, tuple) and all(callable(item) or (isinstance(item, str) and item) for item in value)
+
+
 def is_callback(value: Any) -> bool:
     """An instance of a subclass of `Callback`, told by name: importing the engine here would import torch."""
     return any(

@@ -5,21 +5,35 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.data.groups import Groups, number_of
 from harness.data.images import Images
 from harness.errors import DataError
 
 HOLD_OUT = 0.2  # the share of images that one hold-out keeps for validation
+SMALL_GROUP = 0.02  # share of the images up to which a group counts as one unit where units are drawn
 HOLD_OUT_FOLDS = 5  # one of these folds is the hold-out of whole groups
 
 
 @dataclass(frozen=True)
 class Split:
-    """Indices into an `Images`, sorted; no index is in both."""
+    """Indices into an `Images`, sorted; no index is in two of them.
+
+    Attributes:
+        train: Trained on.
+        valid: Judged by. Nothing about the model is chosen on them.
+        inner: Steer the training: early stopping, a plateau's schedule, the choice of an epoch.
+    """
 
     train: tuple[int, ...]
     valid: tuple[int, ...]
+    inner: tuple[int, ...] = ()
+
+    @property
+    def training_side(self) -> tuple[int, ...]:
+        """All images that have an influence on the model."""
+        return tuple(sorted((*self.train, *self.inner)))
 
 
 def stratified_splits(
@@ -60,6 +74,69 @@ def stratified_splits(
         return [_split(train, valid) for train, valid in pairs]
     whole = [(np.isin(groups, train), np.isin(groups, valid)) for train, valid in pairs]
     return [_split(np.flatnonzero(train), np.flatnonzero(valid)) for train, valid in whole]
+
+
+def with_inner(images: Images, split: Split, fraction: float, seed: int, groups: Groups | None = None) -> Split:
+    """The split with an inner part of its training side: stratified, in whole groups, a function of `seed`.
+
+    Args:
+        images: A listing.
+        split: Whose training side is divided.
+        fraction: Share of the training side, as nearly as classes and groups allow.
+        seed: Of the shuffling.
+        groups: (N,) images with the same number stay together; None if all are independent.
+
+    Raises:
+        DataError: A class has no two images or groups on the training side.
+    """
+    from sklearn.model_selection import StratifiedShuffleSplit
+
+    side = np.array(split.training_side)
+    labels = np.asarray(images.labels)[side]
+    own = side if groups is None else groups[side]
+    units, first, counts = np.unique(own, return_index=True, return_counts=True)
+    few = [
+        name
+        for label, name in enumerate(images.classes)
+        if (labels == label).any() and len(np.unique(own[labels == label])) < 2
+    ]
+    if few:
+        raise DataError(
+            f"there is no image of {', '.join(few)} for the inner part, which steers the training",
+            "it would take the only one, or the only group, from the training images",
+            "-s patience=none -s scheduler=none -s epoch=last -s inner_fraction=none, or more images",
+        )
+    if groups is not None and (counts.max() > SMALL_GROUP * len(side) or _of_several_classes(labels, own)):
+        chosen = _inner_groups(labels, own, fraction, seed)
+    else:
+        size = max(len({*labels.tolist()}) / len(units), fraction)
+        parts = StratifiedShuffleSplit(1, test_size=min(0.5, size), random_state=seed)
+        chosen = np.isin(own, units[next(parts.split(first, labels[first]))[1]])
+    return Split(tuple(side[~chosen].tolist()), split.valid, tuple(side[chosen].tolist()))
+
+
+def _of_several_classes(labels: Groups, groups: Groups) -> bool:
+    return len(np.unique(np.stack([groups, labels]), axis=1).T) > len(np.unique(groups))
+
+
+def _inner_groups(labels: Groups, groups: Groups, fraction: float, seed: int) -> NDArray[np.bool_]:
+    """(n,) which images are the inner part: whole groups, with every class on both sides.
+
+    Raises DataError if there is no such part.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    smallest = min(len(np.unique(groups[labels == label])) for label in np.unique(labels))
+    for parts in range(min(smallest, max(2, round(1 / fraction))), 1, -1):
+        splitter = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
+        for train, inner in splitter.split(labels, labels, groups):
+            if {*labels[train]} == {*labels[inner]} == {*labels}:
+                return np.isin(np.arange(len(labels)), inner)
+    raise DataError(
+        "no inner part of whole groups has every class",
+        "the groups are too few or too large to have each class on both sides",
+        "-s patience=none -s scheduler=none -s epoch=last -s inner_fraction=none, or smaller groups",
+    )
 
 
 def _split(train: Groups, valid: Groups) -> Split:

@@ -9,6 +9,7 @@ from typing import Any
 from harness.engine.callbacks.learning_rate import LearningRateSchedule
 from harness.engine.metrics import Means
 from harness.engine.trainer import EVENTS, Callback, State, Trainer
+from harness.engine.watched import watching
 
 PARTS: dict[CodeType, str] = {
     Trainer.forward.__code__: "forward",
@@ -17,6 +18,7 @@ PARTS: dict[CodeType, str] = {
     Trainer._step.__code__: "optimizer",
     Trainer._emit.__code__: "callback",
     Trainer._emit_fit_end.__code__: "callback",
+    watching("on_epoch_end").__code__: "callback",
     Means.add.__code__: "metric",
     **{
         getattr(LearningRateSchedule, event).__code__: "scheduler"

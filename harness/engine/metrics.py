@@ -24,9 +24,29 @@ def accuracy(logits: Tensor, targets: Tensor) -> Tensor:
     return (logits.argmax(1) == targets).float()
 
 
-def rises(metric_name: str) -> bool:
-    """Whether more is better, by the name: `valid_accuracy` rises, `valid_loss` falls."""
-    return metric_name.endswith(("accuracy", "auc", "f1", "precision", "recall"))
+RISE = ("accuracy", "auc", "f1", "precision", "recall", "kappa", "mcc", "iou", "dice")
+FALL = ("loss", "error", "brier", "mae", "mse", "perplexity", "ece", "seconds")
+
+
+def rises(metric_name: str, mode: str = "auto") -> bool:
+    """Whether more is better: `valid_accuracy` rises, `valid_loss` falls.
+
+    Args:
+        metric_name: Its end decides if `mode` is "auto".
+        mode: "auto", "max" if more is better, or "min".
+
+    Raises:
+        UsageError: The name does not tell.
+    """
+    if mode != "auto":
+        return mode == "max"
+    if metric_name.endswith(RISE + FALL):
+        return metric_name.endswith(RISE)
+    raise UsageError(
+        f"nothing says whether a higher {metric_name} is better",
+        f"the names of metrics that rise end in {', '.join(RISE)}; of those that fall in {', '.join(FALL)}",
+        "-s monitor_mode=max, or -s monitor_mode=min",
+    )
 
 
 def require_metric(name: str, computed: Iterable[str]) -> None:
@@ -36,7 +56,7 @@ def require_metric(name: str, computed: Iterable[str]) -> None:
         raise UsageError(
             f"there is no metric {name!r} to monitor{nearest(name, known)}",
             f"what is computed: {', '.join(known)}",
-            f"-s monitor={known[-1]}",
+            f"-s monitor={known[-1]}; a callback names what it adds in its attribute metric_names",
         )
 
 

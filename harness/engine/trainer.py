@@ -3,7 +3,7 @@
 on_fit_start                    model on its device, no step taken
 for each epoch:
     on_epoch_start              state.epoch is 1-based
-    for each phase, "train" then "valid":
+    for each phase, "train", then "inner" if there is one, then "valid":
         for each batch:
             on_batch_start      state.batch is on the device, and may be replaced
                 forward, loss
@@ -20,8 +20,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -29,9 +28,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from harness.engine.device import choose_device
-from harness.engine.metrics import Means, Metric, accuracy, require_metric
+from harness.engine.metrics import Means, Metric, accuracy
 from harness.engine.precision import Precision, choose_precision
 from harness.engine.return_checks import require_loss, require_tensor
+from harness.engine.state import Phase as Phase
+from harness.engine.state import Row
+from harness.engine.state import State as State
 from harness.errors import nearest
 
 log = logging.getLogger("harness")
@@ -44,45 +46,20 @@ EVENTS = (
     "on_epoch_end",
     "on_fit_end",
 )
-Phase = Literal["train", "valid"]
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
-@dataclass
-class State:
-    """Where a fit is now. One per fit, never reused. Callbacks read all of it, may replace `batch`, may `stop`."""
-
-    model: nn.Module
-    optimizer: Optimizer
-    epochs: int  # at most so many
-    device: torch.device
-    precision: Precision
-    scaler: torch.amp.GradScaler  # does nothing except in fp16
-    metric_names: tuple[str, ...]  # what each row of `history` will hold, known before the first step
-    phases: tuple[Phase, ...]  # of each epoch, in order
-    batches: dict[Phase, int]  # per epoch, of each phase whose iterable has a length
-    epoch: int = 0  # 1-based from the first on_epoch_start on
-    step: int = 0  # batches trained on; in fp16 the scaler may have skipped the optimizer for some
-    phase: Phase = "train"
-    batch: Any = None  # (inputs, targets) on the device
-    logits: Tensor | None = None  # (B, classes), fp32, on the device
-    loss: Tensor | None = None  # mean over the batch, on the device: reading its value waits for the device
-    history: list[dict[str, float]] = field(default_factory=list)  # one row per finished epoch
-    modules: dict[str, nn.Module] = field(default_factory=dict)  # besides the model: loss and metrics that are such
-    stop_reason: str | None = None
-    error: BaseException | None = None
-
-    def stop(self, reason: str) -> None:
-        """Ends the fit: training after this batch, and, once what was trained is validated, this epoch."""
-        self.stop_reason = self.stop_reason or str(reason)
-
-    def require_metric(self, name: str) -> None:
-        """Raises UsageError unless `name` will be in every row of `history`."""
-        require_metric(name, self.metric_names)
-
-
 class Callback:
-    """Something to do at points of a fit: override what you need. The module's docstring says what holds when."""
+    """Something to do at points of a fit: override what you need. The module's docstring says what holds when.
+
+    Attributes:
+        metric_names: What it adds to each row of `state.history` in `on_epoch_end`, so that others can monitor it.
+        steers: Whether it changes the training by metrics of validation, as early stopping does. A fold that is judged
+            by cross-validation then gets an inner part, and these metrics are `inner_loss`, `inner_accuracy`, ...
+    """
+
+    metric_names: tuple[str, ...] = ()
+    steers: bool = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -144,22 +121,31 @@ class Trainer:
         self._hooks = {event: [getattr(c, event) for c in self.callbacks if overrides(c, event)] for event in EVENTS}
 
     def fit(
-        self, model: nn.Module, optimizer: Optimizer, train: Iterable[Any], valid: Iterable[Any] | None, epochs: int
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        train: Iterable[Any],
+        valid: Iterable[Any] | None,
+        epochs: int,
+        inner: Iterable[Any] | None = None,
     ) -> State:
-        """Trains `model`, where it is moved to the device, for at most `epochs` epochs.
+        """Trains `model`, which is moved to the device, for at most `epochs` epochs.
 
-        Whatever a callback or the model raises propagates unchanged; UsageError where an iterable gives no batch.
+        After each epoch it is validated on `valid`. With `inner`, only those batches may steer the training: early
+        stopping, a plateau's schedule and the choice of the best epoch never look at `valid`.
+
+        Whatever a callback or the model raises propagates unchanged; UsageError if an iterable gives no batch.
         """
-        phases: dict[Phase, Iterable[Any]] = {"train": train} if valid is None else {"train": train, "valid": valid}
+        phases = _given({"train": train, "inner": inner, "valid": valid})
         state = self._new_state(model, optimizer, phases, epochs)
         try:
             self._emit("on_fit_start", state)
             while state.epoch < epochs and state.stop_reason is None:
                 state.epoch += 1
                 self._emit("on_epoch_start", state)
-                row: dict[str, float] = {"epoch": state.epoch, "lr": float(optimizer.param_groups[0]["lr"])}
+                row = Row(state.was_read, epoch=state.epoch, lr=float(optimizer.param_groups[0]["lr"]))
                 for state.phase, batches in phases.items():
-                    row |= self._run_phase(state, batches)
+                    row.update(self._run_phase(state, batches))
                 state.history.append(row)
                 self._emit("on_epoch_end", state)
         except BaseException as error:
@@ -222,7 +208,10 @@ class Trainer:
             self.device,
             self.precision,
             torch.amp.GradScaler(self.device.type, enabled=self.precision.scaled),
-            metric_names=tuple(f"{phase}_{name}" for phase in phases for name in ("loss", *self.metrics)),
+            metric_names=(
+                *(f"{phase}_{name}" for phase in phases for name in ("loss", *self.metrics)),
+                *(name for callback in self.callbacks for name in callback.metric_names),
+            ),
             phases=tuple(phases),
             batches={phase: len(batches) for phase, batches in phases.items() if isinstance(batches, Sized)},
             modules=self.modules,
@@ -280,6 +269,11 @@ class Trainer:
             return
         state.error = failure
         raise failure
+
+
+def _given(phases: Mapping[Phase, Iterable[Any] | None]) -> dict[Phase, Iterable[Any]]:
+    """The phases that have batches."""
+    return {phase: batches for phase, batches in phases.items() if batches is not None}
 
 
 def _set_epoch(batches: Iterable[Any], epoch: int) -> None:

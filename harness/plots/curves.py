@@ -12,10 +12,10 @@ from harness.plots.figure import BLUE, ORANGE, legend, picture
 SIDES: dict[str, tuple[str, Any]] = {"train": (ORANGE, "--"), "valid": (BLUE, "-")}
 
 
-def draw_curves(path: Path, title: str, rows: Sequence[Mapping[str, Any]], best_epochs: Mapping[int, int]) -> None:
+def draw_curves(path: Path, title: str, rows: Sequence[Mapping[str, Any]], judged: Mapping[int, int]) -> None:
     """Loss and accuracy of every epoch and fold on one picture: a thin line a fold, a thick one for their mean.
 
-    `rows` are those of `metrics.jsonl`; `best_epochs` maps the folds that have ended to their best epoch.
+    `rows` are those of `metrics.jsonl`; `judged` maps the folds that have ended to the epoch that is judged.
     """
     folds = sorted({row["fold"] for row in rows})
     about = f"{len(folds)} folds: thin; their mean: thick" if len(folds) > 1 else ""
@@ -27,9 +27,11 @@ def draw_curves(path: Path, title: str, rows: Sequence[Mapping[str, Any]], best_
                 for fold, line in zip(folds, lines, strict=True):
                     thin = {"linewidth": 0.9, "alpha": 0.55} if len(folds) > 1 else {"linewidth": 2.0}
                     axes.plot([*line], [*line.values()], style, color=colour, marker=_marker(line), **thin)
-                    best = best_epochs.get(fold)
-                    if side == "valid" and best in line:
-                        axes.plot(best, line[best], "o", color=colour, markersize=6, markeredgecolor="white", zorder=3)
+                    epoch = judged.get(fold)
+                    if side == "valid" and epoch in line:
+                        axes.plot(
+                            epoch, line[epoch], "o", color=colour, markersize=6, markeredgecolor="white", zorder=3
+                        )
                 if len(folds) > 1:
                     mean = _mean(lines)
                     axes.plot([*mean], [*mean.values()], style, color=colour, linewidth=2.2, marker=_marker(mean))
@@ -38,11 +40,11 @@ def draw_curves(path: Path, title: str, rows: Sequence[Mapping[str, Any]], best_
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
             axes.grid(alpha=0.25)
         train, valid = (Line2D([], [], color=colour, linestyle=style) for colour, style in SIDES.values())
-        best_mark = Line2D([], [], color=BLUE, marker="o", linestyle="", markeredgecolor="white")
+        mark = Line2D([], [], color=BLUE, marker="o", linestyle="", markeredgecolor="white")
         legend(
             axes,
-            [train, valid, best_mark],
-            ["training", "validation", "best epoch of a fold"],
+            [train, valid, mark],
+            ["training", "validation", "the epoch that is judged"],
             loc="center left",
             bbox_to_anchor=(1.0, 0.5),
         )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, AliasChoices, Field
 from typing_extensions import TypedDict
 
 from harness.util.schema import (
@@ -32,7 +32,7 @@ from harness.util.schema import (
     validate,
 )
 
-SCHEMA = 2
+SCHEMA = 3
 Side = Annotated[int, Field(strict=True, ge=16, le=4096)]  # of an image, in pixels
 SmallCount = Annotated[int, Field(strict=True, ge=0, le=10_000)]
 
@@ -121,6 +121,9 @@ def leak_text(leaked: int, n: int | None) -> str:
     return f"; LEAK: {leaked} of the {n} images were trained on, so it is too good" if leaked else ""
 
 
+OPTIMISTIC = "; optimistic: each fold's best epoch was chosen on the images that judge it"
+
+
 @dataclass(frozen=True)
 class PrecisionRecord:
     """Dtype of the arithmetic, and why it was chosen."""
@@ -131,21 +134,22 @@ class PrecisionRecord:
 
 @dataclass(frozen=True)
 class SplitSizes:
-    """Number of training and validation images of a fold."""
+    """Number of training and validation images of a fold, and of those that only steer its training."""
 
     train: Count
     valid: Count
+    inner: Count = 0
 
 
 @dataclass(frozen=True)
 class FoldRecord:
-    """A fold that has ended: the numbers of its best epoch."""
+    """A fold that has ended: the numbers of the epoch whose weights were kept."""
 
     fold: Ordinal
     accuracy: Share
     n: Positive
     loss: Number
-    best_epoch: Ordinal
+    epoch: Annotated[Ordinal, Field(validation_alias=AliasChoices("epoch", "best_epoch"))]
     epochs: Ordinal
     stop_reason: Text | None
     checkpoint: AnyPath

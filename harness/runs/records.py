@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, Field
 
 from harness.runs.record_parts import (
+    OPTIMISTIC,
     SCHEMA,
     AnyStatus,
     ClassRecord,
@@ -105,6 +106,7 @@ class RunRecord(Origin):
     pruned: Text | None = None  # of a trial: why
     reproduces: RunId | None = None
     trackers: dict[Word, Text] = field(default_factory=dict)
+    judged: Text | None = None  # which epoch of each fold; None: the best one on the images that judge it
     accuracy: Share | None = None
     interval: Interval | None = None
     n: Positive | None = None
@@ -120,8 +122,12 @@ class RunRecord(Origin):
 
     @property
     def caveat(self) -> str:
-        """What belongs to the accuracy wherever it is shown: images that were trained on."""
-        return leak_text(self.leaked, self.n)
+        """What belongs to the accuracy wherever it is shown: images that were trained on, or that chose the epoch.
+
+        Versions before schema 3 judged a fold at its best epoch. If that was its last one, nothing differs.
+        """
+        chosen = self.judged is None and any(entry.epoch < entry.epochs for entry in self.folds)
+        return leak_text(self.leaked, self.n) + (OPTIMISTIC if chosen else "")
 
     def __post_init__(self) -> None:
         """Raises ValueError if a part of it lacks another one that belongs to it."""

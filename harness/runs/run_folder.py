@@ -172,7 +172,7 @@ class RunFolder(Folder[RunRecord]):
         write_whole(self.path / "metrics.json", f"{json.dumps(numbers, indent=2)}\n".encode())
 
     def results(self) -> dict[str, float]:
-        """RESULTS of the folds that have ended; the loss is that of the best epochs, a mean over images."""
+        """RESULTS of the folds that have ended; the loss is a mean over images."""
         record = self.record
         if not record.folds or record.accuracy is None or record.interval is None or record.fit_seconds is None:
             return {}
@@ -187,7 +187,7 @@ class RunFolder(Folder[RunRecord]):
         return min(self.record.folds, key=lambda entry: (-entry.accuracy, entry.loss), default=None)
 
     def checkpoint_of(self, entry: FoldRecord) -> Path:
-        """The file of a fold's best model, wherever the run folder has been moved to.
+        """The file of a fold's model, wherever the run folder has been moved to.
 
         Raises UsageError if that is a link that leads elsewhere.
         """

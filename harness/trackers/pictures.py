@@ -27,8 +27,8 @@ def draw_run(folder: RunFolder) -> None:
         with only_a_picture():
             from harness.plots.curves import draw_curves
 
-            best = {entry.fold: entry.best_epoch for entry in folder.record.folds}
-            draw_curves(folder.plots / "curves.png", name, rows, best)
+            judged = {entry.fold: entry.epoch for entry in folder.record.folds}
+            draw_curves(folder.plots / "curves.png", name, rows, judged)
     with only_a_picture():
         from harness.plots.predictions import draw_predictions
 

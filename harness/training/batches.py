@@ -23,34 +23,37 @@ class FitBatches:
 
     Attributes:
         training: Of (inputs, targets), shuffled.
-        validation: Of (inputs, targets), in the order of the listing.
+        validation: Of (inputs, targets), in the order of the listing; None without validation images.
+        inner: The same of the inner part; None if there is none.
         images: Training images of the first epoch if `training` gives features of them; else empty.
         guards: Callbacks that the fit needs because of what it is fed.
     """
 
     training: Batches
-    validation: Batches
+    validation: Batches | None
+    inner: Batches | None = None
     images: Iterable[tuple[Tensor, Tensor]] = ()
     guards: tuple[Callback, ...] = ()
 
     def close(self) -> None:
-        self.training.close()
-        self.validation.close()
+        for batches in (self.training, self.validation, self.inner):
+            if batches is not None:
+                batches.close()
 
 
-def fit_batches(plan: Plan, split: Split, model: nn.Module, trainer: Trainer) -> FitBatches:
-    """The batches that `model` trains on and is validated on.
+def fit_batches(plan: Plan, split: Split, model: nn.Module, trainer: Trainer, seed: int) -> FitBatches:
+    """The batches that `model` trains on and is validated on; `seed` gives their order and the augmentation.
 
     If the plan runs the frozen prefix once per image, the features are computed now, and `model` takes features from
     now on. Raises DataError if an image is gone.
     """
     experiment, pixels, transform = plan.experiment, plan.pixels, plan.model.transform
     augment = augmentation(experiment.augment, transform.preparation)
-    images = ImageSource(pixels, transform, augment, experiment.seed, experiment.views)
-    needed = sorted({*split.train, *split.valid})  # of a fast dev run, a few
+    images = ImageSource(pixels, transform, augment, seed, experiment.views)
+    needed = sorted({*split.train, *split.valid, *split.inner})  # of a fast dev run, a few
 
     def batches(source: Source, indices: tuple[int, ...], shuffle: bool, workers: int) -> Batches:
-        sampler = EpochSampler(indices, experiment.batch_size, experiment.seed, shuffle)
+        sampler = EpochSampler(indices, experiment.batch_size, seed, shuffle)
         return Batches(source, pixels.images.labels, sampler, workers=workers, device=trainer.device)
 
     cut: Cut | None = None
@@ -59,16 +62,17 @@ def fit_batches(plan: Plan, split: Split, model: nn.Module, trainer: Trainer) ->
     if plan.once:
         cut = cut_again(plan, model)
         trainer.move_model(model)
-        training, validation = feature_sources(plan, cut, needed, trainer)
+        training, validation = feature_sources(plan, cut, needed, trainer, seed)
         cut.apply(model)
     else:
         pixels.keep_in(plan.cache if experiment.cache else None, needed)
-    sides = (
-        batches(training, split.train, True, plan.workers.training),
-        batches(validation, split.valid, False, plan.workers.validation),
+    train = batches(training, split.train, True, plan.workers.training)
+    valid, inner = (
+        batches(validation, part, False, plan.workers.validation) if part else None
+        for part in (split.valid, split.inner)
     )
     if cut is None:
-        return FitBatches(*sides)
+        return FitBatches(train, valid, inner)
     first = batches(images, split.train, True, workers=0)
     first.set_epoch(1)
-    return FitBatches(*sides, first, (StillFrozen(cut.prefix),))
+    return FitBatches(train, valid, inner, first, (StillFrozen(cut.prefix),))

@@ -124,8 +124,10 @@ def require_room(shape: tuple[int, ...], images: int, views: int | None, cache: 
         )
 
 
-def feature_sources(plan: Plan, cut: Cut, indices: Sequence[int], trainer: Trainer) -> tuple[Source, Source]:
+def feature_sources(plan: Plan, cut: Cut, indices: Sequence[int], trainer: Trainer, seed: int) -> tuple[Source, Source]:
     """(of training, of validation): the features of the images at `indices`, computed now or found in the cache.
+
+    `seed` is that of the augmentation.
 
     The model whose prefix it is must be on the trainer's device. Raises DataError if an image is gone.
     """
@@ -144,7 +146,7 @@ def feature_sources(plan: Plan, cut: Cut, indices: Sequence[int], trainer: Train
     about = f"{json_value(experiment.model)} {_until(experiment)} at {size}, {trainer.precision.name}"
 
     def computed(augment: Augment | None, items: Mapping[str, Key], recipe: Recipe) -> Rows:
-        source = ImageSource(pixels, transform, augment, experiment.seed)
+        source = ImageSource(pixels, transform, augment, seed)
         return plan.cache.rows(recipe, list(items), lambda missing: _compute(cut, source, items, missing, trainer))
 
     hashes, half = pixels.hashes, trainer.precision.dtype
@@ -156,12 +158,12 @@ def feature_sources(plan: Plan, cut: Cut, indices: Sequence[int], trainer: Train
     parts = parts | {
         "augment": _identity(experiment.augment),
         "augmented": _sample(augment, transform.preparation),
-        "seed": experiment.seed,
+        "seed": seed,
         "torchvision": metadata.version("torchvision"),
     }
     items = {f"{hashes[i]}:{i}:{view}": (view, i) for view in range(1, experiment.views + 1) for i in indices}
     rows = computed(augment, items, Recipe("features", f"{about}, {experiment.views} views", parts))
-    view = Views(experiment.views, experiment.seed, len(hashes))
+    view = Views(experiment.views, seed, len(hashes))
     return Features(rows, {key: item for item, key in items.items()}, half, view), validation
 
 

@@ -15,15 +15,17 @@ import torch
 
 from harness.config.experiment import Experiment
 from harness.config.fields import json_value
+from harness.data.splits import Split
 from harness.engine.callbacks import (
-    BestPredictions,
     EarlyStopping,
+    KeptPredictions,
     LearningRateSchedule,
     ModelCheckpoint,
     ProgressBar,
     TerminateOnNaN,
 )
-from harness.engine.trainer import Callback, Trainer
+from harness.engine.trainer import Callback, State, Trainer
+from harness.engine.watched import watched
 from harness.errors import TrainingError
 from harness.evaluation.accuracy import Accuracy
 from harness.evaluation.predictions import Predictions
@@ -32,6 +34,7 @@ from harness.runs.record_parts import FoldRecord
 from harness.runs.run_folder import RunFolder
 from harness.training.batches import FitBatches, fit_batches
 from harness.training.compile_model import compile_model
+from harness.training.epoch_metrics import epoch_metrics
 from harness.training.first_batch import FirstBatch
 from harness.training.model import new_model
 from harness.training.optimizers import make_loss, make_optimizer, make_scheduler
@@ -41,24 +44,27 @@ from harness.training.user_errors import blamed
 from harness.util.console import print_line
 from harness.util.memory import keep_freed_memory
 
+MODEL_FILE = "model.pt"  # of the refit
+
 
 @dataclass(frozen=True)
 class FoldResult:
-    """One fit: its best epoch, and what that epoch's weights predict for each validation image.
+    """One fit: the model that it kept, and what that model predicts for each validation image.
 
     Attributes:
-        fold: 1-based.
+        fold: 1-based. With repeats, the fold after the last one is the first one again.
         history: One row per epoch.
-        best_epoch: 1-based; its weights are the checkpoint's, its numbers the ones reported.
+        epoch: 1-based; its weights are the checkpoint's, its numbers the ones reported. It is the last one, or the
+            best one on the inner part: nothing is chosen on the validation images.
         stop_reason: Why the fit ended before its last epoch; None if it did not.
-        checkpoint: The file of the best epoch.
+        checkpoint: The file of the model.
         predictions: Of the validation images.
         seconds: Training with validation, decoding included.
     """
 
     fold: int
     history: tuple[dict[str, float], ...]
-    best_epoch: int
+    epoch: int
     stop_reason: str | None
     checkpoint: Path
     predictions: Predictions
@@ -70,8 +76,8 @@ class FoldResult:
 
     @property
     def loss(self) -> float:
-        """The validation loss of the best epoch, a mean over images."""
-        return self.history[self.best_epoch - 1]["valid_loss"]
+        """The experiment's own loss on the validation images, a mean over images."""
+        return self.history[self.epoch - 1]["valid_loss"]
 
     @property
     def record(self) -> FoldRecord:
@@ -81,12 +87,31 @@ class FoldResult:
             accuracy=self.accuracy.value,
             n=self.accuracy.n,
             loss=self.loss,
-            best_epoch=self.best_epoch,
+            epoch=self.epoch,
             epochs=len(self.history),
             stop_reason=self.stop_reason,
             checkpoint=str(self.checkpoint),
             seconds=round(self.seconds, 3),
         )
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A model that was trained, and its file.
+
+    Attributes:
+        state: The fit as it ended.
+        epoch: 1-based; the epoch whose weights the file holds.
+        checkpoint: The file.
+        kept: What the model of that epoch predicts of the validation images, if there are any.
+        seconds: Of the whole fit, decoding included.
+    """
+
+    state: State
+    epoch: int
+    checkpoint: Path
+    kept: KeptPredictions
+    seconds: float
 
 
 def train(
@@ -96,7 +121,9 @@ def train(
     watchers: Sequence[Callback] = (),
     ends: Sequence[Callback] | None = None,
 ) -> FoldResult:
-    """Trains one model on a fold's training images, validates it each epoch, and keeps its best epoch.
+    """Trains one model on a fold's training images, and judges it by the validation images.
+
+    The model is that of the last epoch, or of the best one on the fold's inner part.
 
     Args:
         plan: Every decision of the run.
@@ -108,10 +135,35 @@ def train(
     Raises:
         TrainingError: No memory is left, the loss is not a number, or no epoch ended.
         UserCodeError: A function of the user's failed.
+        UsageError: A callback steers the training by the validation images.
         HarnessError: Anything else with a name.
     """
+    made = fit(plan, fold, plan.splits[fold], folder, watchers, ends)
+    return FoldResult(
+        fold=fold,
+        history=tuple(made.state.history),
+        epoch=made.epoch,
+        stop_reason=made.state.stop_reason,
+        checkpoint=made.checkpoint,
+        predictions=_predictions(plan, fold, made.kept),
+        seconds=made.seconds,
+    )
+
+
+def fit(
+    plan: Plan,
+    fold: int,
+    split: Split,
+    folder: RunFolder,
+    watchers: Sequence[Callback] = (),
+    ends: Sequence[Callback] | None = None,
+) -> Fit:
+    """Trains a model on the training images of a split. The parameters and errors are those of `train`.
+
+    `fold` seeds it and names its file; 0 is the refit on all images, `model.pt`.
+    """
     started = time.perf_counter()
-    experiment, split = plan.experiment, plan.splits[fold]
+    experiment = plan.experiment
     model = new_model(experiment, plan.model.weights, plan.images.classes, fold)
     arithmetic: Any = {
         "precision": plan.precision,
@@ -120,27 +172,28 @@ def train(
     }
     if plan.device.type == "cpu":
         keep_freed_memory()
-    naming = naming_torch_errors(f"fold {fold}", experiment.batch_size, plan.device)
+    naming = naming_torch_errors(f"fold {fold}" if fold else "the refit", experiment.batch_size, plan.device)
+    mode: Any = experiment.monitor_mode
     with blamed(experiment), naming, contextlib.ExitStack() as stack:
-        fed = fit_batches(plan, split, model, Trainer(**arithmetic))
+        fed = fit_batches(plan, split, model, Trainer(**arithmetic), plan.seed_of(fold))
         stack.callback(fed.close)
-        best = BestPredictions(experiment.monitor)
+        kept = KeptPredictions(plan.kept_by, mode)
         saver = ModelCheckpoint(
-            folder.checkpoints,
-            experiment.monitor,
-            prefix=f"fold{fold}-",
+            folder.checkpoints / (f"fold{fold}.pt" if fold else MODEL_FILE),
+            plan.kept_by,
+            mode,
             content=_checkpoint_content(plan, fold),
-            last=not plan.lean,
         )
         trainer = Trainer(
             copy.deepcopy(make_loss(experiment)),  # it may hold state: each fold begins anew
             [
-                *copy.deepcopy(experiment.callbacks),
+                *epoch_metrics(experiment, plan.images.classes),
+                *(watched(callback) for callback in copy.deepcopy(experiment.callbacks)),
                 *fed.guards,
                 *_first_batch(plan, fold, folder, fed),
                 *watchers,
                 TerminateOnNaN(),
-                best,
+                kept,
                 saver,
                 *_optional_callbacks(experiment),
                 *([ProgressBar(plan.title(fold))] if ends is None else ends),
@@ -153,16 +206,14 @@ def train(
         optimizer = make_optimizer(experiment, model, trainer.loss)
         if plan.one_thread:
             stack.enter_context(_one_thread())
-        state = trainer.fit(model, optimizer, fed.training, fed.validation, experiment.epochs)
-    return FoldResult(
-        fold=fold,
-        history=tuple(state.history),
-        best_epoch=saver.best_epoch,
-        stop_reason=state.stop_reason,
-        checkpoint=saver.best_path,
-        predictions=_predictions(plan, fold, best),
-        seconds=time.perf_counter() - started,
-    )
+        state = trainer.fit(model, optimizer, fed.training, fed.validation, experiment.epochs, fed.inner)
+    if saver.epoch == 0:
+        raise TrainingError(
+            f"{plan.title(fold)} has no model",
+            "no epoch ended, or the metric that chooses the epoch was never a number",
+            "remove the callback that stops the fit at once, or -s epoch=last",
+        )
+    return Fit(state, saver.epoch, saver.path, kept, time.perf_counter() - started)
 
 
 @contextlib.contextmanager
@@ -192,7 +243,7 @@ def _checkpoint_content(plan: Plan, fold: int) -> dict[str, Any]:
 
 
 def _first_batch(plan: Plan, fold: int, folder: RunFolder, fed: FitBatches) -> list[Callback]:
-    if plan.lean:
+    if plan.lean or fold == 0:
         return []
     picture = folder.plots / f"fold{fold}-batch.png"
     return [FirstBatch(picture, plan.images.classes, plan.model.transform.picture, fed.images)]
@@ -204,26 +255,22 @@ def _optional_callbacks(experiment: Experiment) -> list[Callback]:
     if make is not None:
         callbacks.append(LearningRateSchedule(make, every, experiment.monitor))
     if experiment.patience is not None:
-        callbacks.append(EarlyStopping(experiment.monitor, experiment.patience))
+        mode: Any = experiment.monitor_mode
+        callbacks.append(EarlyStopping(experiment.monitor, experiment.patience, mode))
     return callbacks
 
 
-def _predictions(plan: Plan, fold: int, best: BestPredictions) -> Predictions:
-    if best.logits is None:
-        raise TrainingError(
-            f"fold {fold} has no best epoch",
-            "no epoch ended, or the metric to monitor was never a number",
-            "remove the callback that stops the fit at once, or -s monitor=valid_loss",
-        )
+def _predictions(plan: Plan, fold: int, kept: KeptPredictions) -> Predictions:
+    assert kept.logits is not None
     images, valid = plan.images, plan.splits[fold].valid
     labels = np.array([images.labels[i] for i in valid], np.int64)
-    if not np.array_equal(best.targets.numpy(), labels):
+    if not np.array_equal(kept.targets.numpy(), labels):
         raise TrainingError(
             f"the validation of fold {fold} was not of its images",
             "a callback replaced batches of the validation by others, so predictions cannot be told apart",
             'in that callback: if state.phase == "train"',
         )
     paths = tuple(images.paths[i] for i in valid)
-    probabilities = best.logits.double().softmax(1).numpy()
+    probabilities = kept.logits.double().softmax(1).numpy()
     groups = None if plan.groups is None else plan.groups[list(valid)]
     return Predictions(images.classes, paths, np.full(len(paths), fold), labels, probabilities, groups)

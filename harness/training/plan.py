@@ -24,6 +24,7 @@ from harness.data.transforms import Transform
 from harness.engine.precision import Precision
 from harness.models.weights import Weights
 from harness.runs.record_parts import DvcRecord
+from harness.training.repeats import fold_and_repeat, repeat_seed
 from harness.util.text import size_text
 
 LIGHT = 1_000_000  # trainable parameters on features that are a vector
@@ -95,7 +96,9 @@ class Plan:
         cache: Where features and decoded images are kept.
         digest: MD5 of the images' names and contents.
         dvc: The `.dvc` file that tracks the images, and whether they are what it says; None if there is none.
-        splits: By fold, 1-based: indices of training and validation images.
+        splits: By fold, 1-based: indices of training, inner and validation images. With repeats, the fold after the
+            last one is the first one again.
+        steered_by: What changes the training by metrics of the inner part; empty if nothing does.
         groups: (N,) images with the same number are not independent; None if all are.
         device: The device of the whole run.
         precision: Of training and validation, with the reason for it.
@@ -105,7 +108,7 @@ class Plan:
         shrunk: How many images of each class these are, for people.
         leaked: Validation images that are also trained on.
         notes: Warnings to show before the run starts.
-        lean: Whether this is one of many runs: no pictures, and no checkpoint but the best epoch's.
+        lean: Whether this is one of many runs: no pictures.
         fast_dev_run: Whether the run only tries everything once; its numbers mean nothing.
     """
 
@@ -117,6 +120,7 @@ class Plan:
     digest: str
     dvc: DvcRecord | None
     splits: dict[int, Split]
+    steered_by: tuple[str, ...]
     groups: Groups | None
     device: torch.device
     precision: Precision
@@ -145,18 +149,36 @@ class Plan:
         is_vector = self.model.features is not None and len(self.model.features) == 1
         return self.device.type == "cpu" and is_vector and self.model.trainable < LIGHT
 
+    @property
+    def kept_by(self) -> str | None:
+        """The metric that chooses the epoch whose weights are kept; None for the last epoch."""
+        return self.experiment.monitor if self.experiment.epoch == "best" else None
+
     def title(self, fold: int) -> str:
-        """A fold's name for people: "fold 2/5"."""
-        return f"fold {fold}/{self.experiment.folds}" if self.experiment.folds else "hold-out"
+        """A fold's name for people: "fold 2/5"; 0 is the refit."""
+        experiment = self.experiment
+        if fold == 0:
+            return "refit"
+        number, repeat = fold_and_repeat(fold, experiment.folds)
+        name = f"fold {number}/{experiment.folds}" if experiment.folds else "hold-out"
+        return name if experiment.repeats == 1 else f"{name}, repeat {repeat}/{experiment.repeats}"
+
+    def seed_of(self, fold: int) -> int:
+        """The seed of a fold's order of samples and of its augmentation: another one in each repeat."""
+        return repeat_seed(self.experiment, fold)
 
     def lines(self) -> list[str]:
         """The first lines of a run: what will happen, on what, and the warnings."""
         experiment, first = self.experiment, next(iter(self.splits.values()))
         folds = (
-            f"{len(self.splits)} of {experiment.folds} folds" if experiment.folds else f"one hold-out{self._held_out}"
+            f"{len(self.splits) // experiment.repeats} of {experiment.folds} folds"
+            if experiment.folds
+            else f"one hold-out{self._held_out}"
         )
+        folds += f", {experiment.repeats} times with other seeds," if experiment.repeats > 1 else ""
         counts = ", ".join(f"{name} {count}" for name, count in self.images.counts().items())
-        sides = f"{len(first.train)} to learn from, {len(first.valid)} to judge by"
+        steer = f", {len(first.inner)} to steer by ({', '.join(self.steered_by) or 'inner_fraction'})"
+        sides = f"{len(first.train)} to learn from{steer if first.inner else ''}, {len(first.valid)} to judge by"
         frozen = frozen_part(experiment.freeze)
         once = ", run once per image" if self.once else ""
         count = torch.get_num_threads()
@@ -209,7 +231,10 @@ class Plan:
     def shortened(self) -> Plan:
         """The same for one epoch of two batches a phase, spread over the classes: everything is gone through."""
         most = 2 * self.experiment.batch_size
-        splits = {fold: Split(_spread(s.train, most), _spread(s.valid, most)) for fold, s in self.splits.items()}
+        splits = {
+            fold: Split(*(_spread(part, most) for part in (split.train, split.valid, split.inner)))
+            for fold, split in self.splits.items()
+        }
         experiment = self.experiment.override({"epochs": "1"})
         return replace(self, experiment=experiment, splits=splits, fast_dev_run=True)
 

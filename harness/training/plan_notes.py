@@ -75,6 +75,11 @@ def setting_notes(experiment: Experiment) -> list[str]:
     notes = []
     if experiment.patience is not None and experiment.patience >= experiment.epochs:
         notes.append(f"patience={experiment.patience} can never stop a fold of {experiment.epochs} epochs")
+    if experiment.patience is not None and experiment.patience < experiment.epochs and experiment.epoch == "last":
+        notes.append(
+            f"a fold that patience={experiment.patience} stops is judged where it stopped, after its best epoch: "
+            "-s epoch=best keeps the best one of the inner part"
+        )
     if experiment.views is not None and experiment.augment is not None and experiment.freeze is False:
         notes.append(f"views={experiment.views} shows each image in so few ways, and saves nothing: nothing is frozen")
     if experiment.views is not None and experiment.augment is None:

@@ -52,7 +52,7 @@ class FoldScores:
         """Of a fold that has been trained."""
         return cls(
             fold=result.fold,
-            value=result.history[result.best_epoch - 1][metric],
+            value=result.history[result.epoch - 1][metric],
             right=result.predictions.right,
             losses=_losses(result.predictions) if metric == LOSS else None,
             curve=tuple(row["valid_accuracy"] for row in result.history),

@@ -61,6 +61,12 @@ class CrossValidation:
         return int(counts.max()) / int(counts.sum())
 
     @property
+    def best_on_curves(self) -> float:
+        """The accuracy of the best epochs of the validation curves. It is too good, because it chooses them."""
+        best = [max(row["valid_accuracy"] for row in result.history) * result.accuracy.n for result in self.results]
+        return sum(best) / sum(result.accuracy.n for result in self.results)
+
+    @property
     def fit_seconds(self) -> float:
         return sum(result.seconds for result in self.results)
 
@@ -162,7 +168,7 @@ def finished_folds(plan: Plan, folder: RunFolder) -> list[FoldResult]:
             FoldResult(
                 fold=entry.fold,
                 history=tuple(history),
-                best_epoch=entry.best_epoch,
+                epoch=entry.epoch,
                 stop_reason=entry.stop_reason,
                 checkpoint=folder.checkpoint_of(entry),
                 predictions=own,
@@ -170,6 +176,15 @@ def finished_folds(plan: Plan, folder: RunFolder) -> list[FoldResult]:
             )
         )
     return results
+
+
+def judged_text(experiment: Experiment) -> str:
+    """Which epoch of a fold is judged, for people."""
+    if experiment.epoch == "last":
+        return "the last epoch"
+    side, _, metric = experiment.monitor.partition("_")
+    part = "training images" if side == "train" else "inner part"
+    return f"the best epoch by {metric} of the {part}"
 
 
 def record_of(plan: Plan) -> RunRecord:
@@ -203,7 +218,11 @@ def record_of(plan: Plan) -> RunRecord:
         device=str(plan.device),
         precision=PrecisionRecord(plan.precision.name, plan.precision.reason),
         seed=experiment.seed,
-        splits={str(fold): SplitSizes(len(split.train), len(split.valid)) for fold, split in plan.splits.items()},
+        judged=judged_text(experiment),
+        splits={
+            str(fold): SplitSizes(len(split.train), len(split.valid), len(split.inner))
+            for fold, split in plan.splits.items()
+        },
         threads=torch.get_num_threads(),
         versions=provenance.versions(),
         machine=provenance.machine(),

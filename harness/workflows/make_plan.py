@@ -18,27 +18,29 @@ from harness.data.groups import Groups, numbered
 from harness.data.images import Images
 from harness.data.prepare import preparation_of
 from harness.data.shared_memory import free_bytes
-from harness.data.splits import Split, require_learnable, stratified_splits
+from harness.data.splits import Split, require_learnable, stratified_splits, with_inner
 from harness.data.transforms import Transform
 from harness.engine.device import choose_device
-from harness.engine.metrics import require_metric
+from harness.engine.metrics import require_metric, rises
 from harness.engine.precision import Precision, choose_precision
 from harness.errors import UsageError
 from harness.models.build import supports_channels_last
 from harness.models.freezing import count_parameters
 from harness.models.prefix import CannotCutError, Cut, cut
 from harness.runs.provenance import dvc_state
+from harness.training.epoch_metrics import chosen_metrics, monitors
 from harness.training.features import require_room, why_live
 from harness.training.inputs import choose_inputs, scratch_note, with_wanted
 from harness.training.model import prepared, start_weights, untrained_model
 from harness.training.plan import ModelPlan, Plan, Workers, choose_workers
 from harness.training.plan_notes import copy_notes, data_notes, depth_notes, setting_notes
 from harness.training.rehearsal import batch_sizes, rehearse
+from harness.training.repeats import fold_and_repeat, repeat_seed
+from harness.training.steering import inner_fraction, steered_by
 from harness.util.console import print_line
 from harness.workflows.find_leaks import find_leaks
 from harness.workflows.plan_data import DataPlan, plan_data
 
-MONITORS = ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy")  # what every run computes
 FITTED = ("model", "weights", "weights_key", "image_size", "channels")  # what weights are fitted to
 LEAK = "the weights were trained on these very images, so the accuracy will be too good: start from others to judge"
 
@@ -60,11 +62,13 @@ def make_plan(
         allow_leak: Whether to go on if images of the hold-out or the test are trained on.
         device: "auto", or a device of torch.
     """
-    require_metric(experiment.monitor, MONITORS)
+    require_metric(experiment.monitor, monitors(experiment))
+    rises(experiment.monitor, experiment.monitor_mode)  # raises if that is not known
     chosen = choose_device(device)
     precision = choose_precision(experiment.precision, chosen)
     data = plan_data(with_wanted(experiment))
     experiment, images = data.experiment, data.images
+    chosen_metrics(experiment, len(images.classes))  # raises for an unknown one
     splits = _splits(data, fold)
     cache = open_cache(print_line)
     model, model_notes = _plan_model(experiment, images, splits, (chosen, precision), cache)
@@ -95,6 +99,7 @@ def make_plan(
         digest=digest,
         dvc=dvc_state(data.training.root, _md5s(images, check)),
         splits=splits,
+        steered_by=tuple(steered_by(experiment)),
         groups=groups,
         device=chosen,
         precision=precision,
@@ -121,13 +126,14 @@ def make_plan(
 def vary(plan: Plan, experiment: Experiment) -> Plan:
     """The plan of another experiment; reuses `plan`'s images and folds.
 
-    Its `data`, `folds` and `seed` must be those of `plan.experiment`. Raises HarnessError.
+    Its `data`, `folds`, `repeats` and seeds must be those of `plan.experiment`. Raises HarnessError.
     """
     precision = choose_precision(experiment.precision, plan.device)
     experiment = with_wanted(experiment)
     if experiment.value_range is None and plan.experiment.value_range is not None:
         experiment = experiment.found({"value_range": plan.experiment.value_range})
-    model, model_notes = _plan_model(experiment, plan.images, plan.splits, (plan.device, precision), plan.cache, plan)
+    splits = _with_inner(experiment, plan.images, plan.splits, plan.groups)
+    model, model_notes = _plan_model(experiment, plan.images, splits, (plan.device, precision), plan.cache, plan)
     pixels, preparation = plan.pixels, model.transform.preparation
     if preparation != preparation_of(plan.experiment):
         check = check_images(plan.images, preparation, plan.cache if experiment.cache else None)
@@ -137,6 +143,8 @@ def vary(plan: Plan, experiment: Experiment) -> Plan:
     return replace(
         plan,
         experiment=experiment,
+        splits=splits,
+        steered_by=tuple(steered_by(experiment)),
         pixels=pixels,
         precision=precision,
         model=model,
@@ -241,17 +249,31 @@ def _md5s(images: Images, check: Check) -> dict[Path, str]:
 
 
 def _splits(data: DataPlan, fold: int | None, groups: Groups | None = None) -> dict[int, Split]:
+    """By fold, and then again for each repeat."""
     experiment = data.experiment
+    uneven = any(name is not None for name in data.groups)
     if data.split is not None:
-        splits = {1: data.split}
+        whole = [data.split]
     else:
-        uneven = any(name is not None for name in data.groups)
-        whole = stratified_splits(data.images, experiment.folds, experiment.seed, groups, uneven)
-        splits = dict(enumerate(whole, start=1))
-    if fold is None:
-        return splits
-    if fold not in splits:
-        raise UsageError(
-            f"there is no fold {fold}", f"the folds are {', '.join(map(str, splits))}", f"--fold {len(splits)}"
-        )
-    return {fold: splits[fold]}
+        seed = experiment.seed if experiment.split_seed is None else experiment.split_seed
+        whole = stratified_splits(data.images, experiment.folds, seed, groups, uneven)
+    if fold is not None and fold > len(whole):
+        folds = ", ".join(str(number + 1) for number in range(len(whole)))
+        raise UsageError(f"there is no fold {fold}", f"the folds are {folds}", f"--fold {len(whole)}")
+    repeated = dict(enumerate(whole * experiment.repeats, start=1))
+    if fold is not None:
+        repeated = {each: split for each, split in repeated.items() if fold_and_repeat(each, len(whole))[0] == fold}
+    return _with_inner(experiment, data.images, repeated, groups)
+
+
+def _with_inner(
+    experiment: Experiment, images: Images, splits: Mapping[int, Split], groups: Groups | None
+) -> dict[int, Split]:
+    """The splits with the inner parts that the experiment needs; without those that it does not need."""
+    fraction = inner_fraction(experiment)
+    if fraction is None:
+        return {fold: Split(split.training_side, split.valid) for fold, split in splits.items()}
+    return {
+        fold: with_inner(images, split, fraction, repeat_seed(experiment, fold), groups)
+        for fold, split in splits.items()
+    }

@@ -23,11 +23,11 @@ from harness.config.experiment import Experiment
 from harness.data.prepare import Preparation
 from harness.data.transforms import Transform
 from harness.engine.callbacks import (
-    BestPredictions,
     EarlyStopping,
     EpochLog,
     FirstBatch,
     GradientClipping,
+    KeptPredictions,
     LearningRateSchedule,
     ModelCheckpoint,
     ProgressBar,
@@ -84,8 +84,8 @@ def all_callbacks(run: RunFolder, tracking: Tracking) -> list[Callback]:
         FirstBatch(run.plots / "batch.png", ["a", "b"], Transform(Preparation(16)).picture),
         tracking.callback(log),
         TerminateOnNaN(),
-        BestPredictions("valid_accuracy"),
-        ModelCheckpoint(run.checkpoints, "valid_accuracy"),
+        KeptPredictions(),
+        ModelCheckpoint(run.checkpoints / "model.pt"),
         LearningRateSchedule(torch.optim.lr_scheduler.CosineAnnealingLR, "batch"),
         EarlyStopping("valid_accuracy", 100),
         GradientClipping(),

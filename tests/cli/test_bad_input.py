@@ -524,7 +524,7 @@ def test_a_disk_that_fills_up_loses_no_finished_epoch(call: Callable[..., Outcom
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert outcome.code == 1
-    assert "fold1-best.pt cannot be written" in outcome.error_lines[0]
+    assert "fold1.pt cannot be written" in outcome.error_lines[0]
     assert "make room" in outcome.error_lines[2]
     assert len(outcome.error_lines) == 3
     assert before.items() <= {path: path.read_bytes() for path in (project / "runs").rglob("*.pt")}.items()

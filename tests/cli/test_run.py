@@ -38,7 +38,7 @@ def test_json_is_one_object_on_stdout(call: Call, project: Path) -> None:
     output = json.loads(outcome.out)
     assert outcome.out.count("\n") == 1
     assert {"run_dir", "status", "accuracy", "interval", "n", "folds", "fit_seconds", "seconds"} <= set(output)
-    assert {"accuracy", "loss", "best_epoch", "checkpoint"} <= set(output["folds"][0])
+    assert {"accuracy", "loss", "epoch", "checkpoint"} <= set(output["folds"][0])
     assert output["status"] == "finished"
     assert output["n"] == 33
     assert (project / output["folds"][0]["checkpoint"]).is_file()
@@ -145,7 +145,7 @@ def test_a_run_that_is_ended_keeps_what_it_has(
         assert [line.split(":")[0].strip() for line in err.splitlines()[-3:]] == ["error", "why", "try"]
         assert only_run(project, "long")["status"] == status
         left = {path.name for path in (project / "runs/long").glob("*/checkpoints/*")}
-        assert left == {"fold1-best.pt", "fold1-last.pt"}
+        assert left == {"fold1.pt"}
     assert json.loads(call("list", "--json").out)["runs"][0]["status"] == status
 
 
@@ -186,7 +186,7 @@ def test_a_run_may_take_the_place_of_the_one_before(project: Path, call: Callabl
         outcome = call("run", "tiny", "--fold", fold, "--out", "out/here", "--json")
         assert outcome.code == 0
         assert json.loads((project / "out/here/metrics.json").read_text())["folds"][0]["fold"] == int(fold)
-    assert [path.name for path in (project / "out/here/checkpoints").glob("*-best.pt")] == ["fold2-best.pt"]
+    assert [path.name for path in (project / "out/here/checkpoints").glob("fold*.pt")] == ["fold2.pt"]
     (project / "mine").mkdir()
     (project / "mine/precious.txt").write_text("x")
     assert call("run", "tiny", "--out", "mine").code == 2

@@ -62,7 +62,7 @@ def test_weights_are_kept_of_the_best_alone(studied: Tracked) -> None:
     folders = {path.parent.name for path in (studied.project / output["folder"]).glob("trial-*/checkpoints")}
     assert folders == {f"trial-{row['trial']:03d}" for row in output["top"][:2]}
     names = sorted(path.name for path in studied.run.checkpoints.iterdir())
-    assert names == ["fold1-best.pt", "fold2-best.pt", "fold3-best.pt"]
+    assert names == ["fold1.pt", "fold2.pt", "fold3.pt"]
 
 
 def test_the_best_is_reproduced_exactly_by_its_file(studied: Tracked, call: Call, monkeypatch: Any) -> None:
@@ -72,7 +72,7 @@ def test_the_best_is_reproduced_exactly_by_its_file(studied: Tracked, call: Call
     again = json.loads(outcome.out)
     assert again["folds"][0]["accuracy"] == studied.run.record.folds[0].accuracy
     assert studied.run.record.accuracy == best["accuracy"]
-    first = checkpoint.load(studied.run.checkpoints / "fold1-best.pt")["model"]
+    first = checkpoint.load(studied.run.checkpoints / "fold1.pt")["model"]
     second = checkpoint.load(Path(again["folds"][0]["checkpoint"]))["model"]
     assert all((first[name] == second[name]).all() for name in first)
 
@@ -252,12 +252,12 @@ experiment = experiment.replace(callbacks=[Stop()])
     with_code(project, scenery, code, epochs=1, folds=3)
     assert call("search", "own", "--trials", "2", "--pruner", "none").code == 130
     folder = project / "runs/own/study-own/trial-000"
-    (folder / "checkpoints/fold1-best.pt").unlink()
-    mtime = (folder / "checkpoints/fold2-best.pt").stat().st_mtime_ns
+    (folder / "checkpoints/fold1.pt").unlink()
+    mtime = (folder / "checkpoints/fold2.pt").stat().st_mtime_ns
     assert call("search", "own", "--trials", "2", "--pruner", "none").code == 0
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert sorted(row["fold"] for row in rows) == [1, 2, 3]
-    assert (folder / "checkpoints/fold2-best.pt").stat().st_mtime_ns == mtime
+    assert (folder / "checkpoints/fold2.pt").stat().st_mtime_ns == mtime
     assert len(list((folder / "checkpoints").iterdir())) == 3
     assert trials(project, "own")[0]["n"] == 33
 

@@ -15,7 +15,8 @@ FIELDS = (
     "name data valid_data test_data class_folder columns groups image_size resize center_crop "
     "interpolation antialias channels background value_range normalise "
     "augment model weights weights_key freeze views cache optimizer lr weight_decay scheduler "
-    "batch_size epochs folds monitor patience precision compile seed workers min_accuracy loss callbacks trackers"
+    "batch_size epochs folds repeats epoch monitor monitor_mode patience inner_fraction metrics precision compile seed "
+    "split_seed workers min_accuracy loss callbacks trackers"
 )
 
 

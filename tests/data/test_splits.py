@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from harness.data.images import Images
-from harness.data.splits import stratified_splits
+from harness.data.splits import Split, stratified_splits, with_inner
 from harness.errors import DataError
 
 
@@ -98,3 +98,36 @@ def test_stratified_splits_refuse_too_few_groups_of_a_class() -> None:
     assert len(stratified_splits(listed, 2, 0, groups, uneven=True)) == 2
     with pytest.raises(DataError, match="a hold-out needs at least 2"):
         stratified_splits(listed, 0, 0, np.concatenate([np.arange(20), np.full(20, 20)]), uneven=True)
+
+
+@pytest.mark.parametrize("kind", ["alone", "copies", "places"])
+def test_with_inner_takes_a_stratified_part_of_the_training_side_in_whole_groups(kind: str) -> None:
+    listed = images(a=80, b=40)
+    groups = {
+        "alone": None,
+        "copies": np.arange(120) // 2,  # of one class each, and small
+        "places": np.arange(120) % 15,  # of both classes
+    }[kind]
+    outer = stratified_splits(listed, 3, 0, groups, uneven=kind == "places")[1]
+    split = with_inner(listed, outer, 0.2, 0, groups)
+    assert split.valid == outer.valid
+    assert split.training_side == outer.train
+    assert not {*split.train} & {*split.inner}
+    assert abs(len(split.inner) / len(outer.train) - 0.2) < 0.06
+    counts = Counter(listed.labels[i] for i in split.inner)
+    assert counts[0] / counts[1] == pytest.approx(2, rel=0.2)
+    if groups is not None:
+        assert not {*groups[list(split.inner)]} & {*groups[list(split.train)]}
+    assert with_inner(listed, outer, 0.2, 0, groups) == split == with_inner(listed, split, 0.2, 0, groups)
+    assert with_inner(listed, outer, 0.2, 1, groups) != split
+
+
+def test_with_inner_has_every_class_on_both_sides_or_says_which_it_lacks() -> None:
+    listed = images(a=30, b=2)
+    split = with_inner(listed, Split(tuple(range(32)), ()), 0.2, 0)
+    assert {listed.labels[i] for i in split.inner} == {0, 1} == {listed.labels[i] for i in split.train}
+    with pytest.raises(DataError, match="no image of b for the inner part") as caught:
+        with_inner(listed, Split((*range(30), 30), (31,)), 0.2, 0)
+    assert "-s patience=none" in caught.value.fix
+    with pytest.raises(DataError, match="no image of a, b for the inner part"):
+        with_inner(listed, Split(tuple(range(32)), ()), 0.2, 0, np.arange(32) // 30)

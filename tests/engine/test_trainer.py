@@ -13,9 +13,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from harness.engine import checkpoint
 from harness.engine.callbacks import (
-    BestPredictions,
     EarlyStopping,
     EpochLog,
+    KeptPredictions,
     LearningRateSchedule,
     ModelCheckpoint,
     ProgressBar,
@@ -232,13 +232,13 @@ def test_modules_beside_the_model_follow_the_phase_and_are_saved(tmp_path: Path)
             return (logits.argmax(1) == targets) * self.weight
 
     loss, model = Scaled(), nn.Linear(4, 2)
-    saver = ModelCheckpoint(tmp_path)
+    saver = ModelCheckpoint(tmp_path / "m.pt")
     trainer = Trainer(loss, [saver], metrics={"share": Share()}, device="cpu", precision="fp32")
     optimizer = torch.optim.SGD([*model.parameters(), loss.scale], lr=0.1)
     trainer.fit(model, optimizer, examples(20), examples(20), 1)
     assert loss.modes == [True, True, False, False]
     assert loss.scale.item() != 1
-    modules = checkpoint.load(saver.best_path)["modules"]
+    modules = checkpoint.load(saver.path)["modules"]
     assert modules == {"loss": {"scale": loss.scale.detach()}, "share": {"weight": torch.ones(())}}
 
 
@@ -301,8 +301,8 @@ def test_fit_reads_the_device_once_a_phase(tmp_path: Path, monkeypatch: pytest.M
     callbacks = [
         EpochLog(tmp_path / "metrics.jsonl"),
         TerminateOnNaN(),
-        BestPredictions(),
-        ModelCheckpoint(tmp_path),
+        KeptPredictions(),
+        ModelCheckpoint(tmp_path / "m.pt"),
         LearningRateSchedule(CosineAnnealingLR, "batch"),
         EarlyStopping(patience=9),
         ProgressBar(),

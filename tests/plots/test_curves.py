@@ -43,7 +43,7 @@ def test_draw_curves_of_one_fold(tmp_path: Path, figures: list[Figure]) -> None:
     assert [axes.get_xlabel() for axes in figure.axes] == ["epoch", "epoch"]
     assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "accuracy (%)"]
     key = accuracy.get_legend()
-    assert texts(key) == ["training", "validation", "best epoch of a fold"]
+    assert texts(key) == ["training", "validation", "the epoch that is judged"]
     assert [handle.get_color().upper() for handle in key.legend_handles] == [ORANGE, BLUE, BLUE]
     assert [handle.get_marker() for handle in key.legend_handles] == ["None", "None", "o"]
 

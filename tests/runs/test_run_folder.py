@@ -92,7 +92,7 @@ def test_the_best_fold_is_the_most_accurate_and_of_equal_ones_that_of_the_lower_
     folder = RunFolder.create(tmp_path, run_record())
     assert folder.best_fold() is None
     numbers = [(0.8, 0.1), (0.9, 0.4), (0.9, 0.3)]
-    same = {"n": 1, "best_epoch": 1, "epochs": 1, "stop_reason": None, "checkpoint": "best.pt", "seconds": 1.0}
+    same = {"n": 1, "epoch": 1, "epochs": 1, "stop_reason": None, "checkpoint": "best.pt", "seconds": 1.0}
     folds = [FoldRecord(fold=i, accuracy=a, loss=loss, **same) for i, (a, loss) in enumerate(numbers, 1)]
     splits = {str(i): SplitSizes(1, 1) for i in (1, 2, 3)}
     folder.update(folds=folds, splits=splits, accuracy=0.9, n=3, interval=[0.1, 1.0], fit_seconds=1.0)

@@ -30,7 +30,7 @@ def kind_of(path: Path) -> type[RunRecord] | type[StudyRecord] | type[ChampionRe
     return kinds[path.name]  # type: ignore[return-value]
 
 
-RENAMED = {"found": "result"}  # fields of version 0.1.0 that have another name now
+RENAMED = {"best_epoch": "epoch", "found": "result"}  # fields of version 0.1.0 that have another name now
 
 
 def missing(before: Any, after: Any, where: str = "") -> list[str]:

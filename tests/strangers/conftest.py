@@ -112,7 +112,7 @@ def sandbox(stranger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cal
     project, outside = tmp_path / "project", tmp_path / "outside"
     (project / "experiments").mkdir(parents=True)
     outside.mkdir()
-    for name in ("keep.txt", "a/keep.png", "checkpoints/fold1-best.pt", "plots/curves.png"):
+    for name in ("keep.txt", "a/keep.png", "checkpoints/fold1.pt", "plots/curves.png"):
         (outside / name).parent.mkdir(exist_ok=True)
         (outside / name).write_bytes(b"mine")
     monkeypatch.chdir(project)

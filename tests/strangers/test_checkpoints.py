@@ -39,7 +39,7 @@ FIELDS: list[tuple[str, Any]] = [
 def test_a_checkpoint_with_a_field_of_another_form_is_refused(
     sandbox: Sandbox, scenery: Path, field: str, value: Any
 ) -> None:
-    path = sandbox.run / "checkpoints/fold1-best.pt"
+    path = sandbox.run / "checkpoints/fold1.pt"
     content = torch.load(path, weights_only=True)
     part, _, last = field.rpartition(".")
     (content[part] if part else content)[last] = value
@@ -63,7 +63,7 @@ TENSORS: list[tuple[str, Callable[[], Any]]] = [
 
 @pytest.mark.parametrize("make", [make for _, make in TENSORS], ids=[name for name, _ in TENSORS])
 def test_a_tensor_that_is_no_plain_one_is_refused(sandbox: Sandbox, scenery: Path, make: Callable[[], Any]) -> None:
-    path = sandbox.run / "checkpoints/fold1-best.pt"
+    path = sandbox.run / "checkpoints/fold1.pt"
     content = torch.load(path, weights_only=True)
     content["model"][next(iter(content["model"]))] = make()
     torch.save(content, path)
@@ -82,7 +82,7 @@ def test_a_folder_on_another_machine_is_not_asked_for(
     sandbox: Sandbox, scenery: Path, monkeypatch: pytest.MonkeyPatch, named: str
 ) -> None:
     """Windows would send the user's name and a digest of the password."""
-    path = sandbox.run / "checkpoints/fold1-best.pt"
+    path = sandbox.run / "checkpoints/fold1.pt"
     content = torch.load(path, weights_only=True)
     content["experiment"] |= {"data": named, "test_data": named}
     torch.save(content, path)

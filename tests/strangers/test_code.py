@@ -78,7 +78,7 @@ def test_what_only_shows_a_run_works_without_its_code(
 def test_a_checkpoint_in_a_folder_of_downloads(sandbox: Sandbox, own: Path, scenery: Path) -> None:
     downloads = sandbox.project / "downloads"
     (downloads / "new").mkdir(parents=True)
-    best = next((own / "checkpoints").glob("*-best.pt"))
+    best = next((own / "checkpoints").glob("fold*.pt"))
     shutil.copy(best, downloads / "new/model.pt")
     for folder in (downloads, downloads / "new"):
         shutil.copy(own / "experiment.py", folder)

@@ -247,7 +247,7 @@ def test_an_array_file_of_another_form_is_refused(sandbox: Sandbox) -> None:
 
 
 LINKS = ["plots", "checkpoints", "fold1", "fold1/train", "run.json", "metrics.jsonl", "predictions.csv", ".sending"]
-LINKS += ["experiment.py", "plots/curves.png", "checkpoints/fold1-best.pt", "checkpoints/fold2-best.pt", "metrics.json"]
+LINKS += ["experiment.py", "plots/curves.png", "checkpoints/fold1.pt", "checkpoints/fold2.pt", "metrics.json"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a link takes a privilege there")

@@ -63,9 +63,17 @@ def trained(data: Path, runs: Path, **fields: Any) -> FoldResult:
 def test_train_uses_the_optimizer_that_the_experiment_names(
     field: str, value: Any, setting: tuple[str, Any], scenery: Path, tmp_path: Path
 ) -> None:
-    result = trained(scenery, tmp_path, **{field: value})
-    (group,) = checkpoint.load(result.checkpoint.with_name("fold1-last.pt"))["optimizer"]["param_groups"]
-    assert group[setting[0]] == pytest.approx(setting[1])
+    groups: list[dict[str, Any]] = []
+
+    class Watch(Callback):
+        def on_fit_end(self, state: State) -> None:
+            groups[:] = [dict(group) for group in state.optimizer.param_groups]
+
+        def __deepcopy__(self, memo: object) -> Watch:
+            return self
+
+    trained(scenery, tmp_path, callbacks=[Watch()], **{field: value})
+    assert groups[0][setting[0]] == pytest.approx(setting[1])
 
 
 @pytest.mark.parametrize(
@@ -92,14 +100,38 @@ def test_train_steps_a_named_schedule_after_each_batch(scheduler: str, scenery: 
     assert len(rates) == len(set(rates)) == 4
 
 
-def test_train_ends_after_patience(scenery: Path, tmp_path: Path) -> None:
-    class Same(Callback):
-        def on_epoch_end(self, state: State) -> None:
-            state.history[-1]["valid_accuracy"] = 0.5
+class Accuracies(Callback):
+    """Makes the accuracies of each epoch what the script says."""
 
-    result = trained(scenery, tmp_path, epochs=9, patience=2, monitor="valid_accuracy", callbacks=[Same()])
-    assert (len(result.history), result.best_epoch) == (3, 1)
-    assert "has not improved for 2 epochs" in (result.stop_reason or "")
+    def __init__(self, inner: list[float], valid: list[float]) -> None:
+        self.inner, self.valid = inner, valid
+
+    def on_epoch_end(self, state: State) -> None:
+        row, i = state.history[-1], state.epoch - 1
+        row["inner_accuracy"], row["valid_accuracy"] = self.inner[i], self.valid[i]
+
+
+SCRIPT = Accuracies(inner=[0.6, 0.8, 0.7, 0.7, 0.9], valid=[0.1, 0.2, 0.9, 0.3, 0.4])
+
+
+def test_train_judges_where_patience_stopped_it_by_the_inner_part(scenery: Path, tmp_path: Path) -> None:
+    result = trained(scenery, tmp_path, epochs=5, patience=2, callbacks=[SCRIPT])
+    assert (len(result.history), result.epoch) == (4, 4)
+    assert result.stop_reason == "inner_accuracy has not improved for 2 epochs"
+    assert checkpoint.load(result.checkpoint)["epoch"] == 4
+
+
+def test_train_keeps_the_best_epoch_of_the_inner_part(scenery: Path, tmp_path: Path) -> None:
+    result = trained(scenery, tmp_path, epochs=4, epoch="best", callbacks=[SCRIPT])
+    assert (len(result.history), result.epoch) == (4, 2)
+    assert checkpoint.load(result.checkpoint)["epoch"] == 2
+
+
+def test_train_keeps_the_last_epoch_whatever_the_validation_says(scenery: Path, tmp_path: Path) -> None:
+    result = trained(scenery, tmp_path, epochs=4, callbacks=[SCRIPT])
+    assert result.epoch == 4
+    assert result.checkpoint.name == "fold1.pt"
+    assert "inner_loss" not in result.history[0]
 
 
 def test_no_memory_left_says_which_batch_size_to_try(scenery: Path, tmp_path: Path) -> None:
@@ -112,4 +144,4 @@ def test_no_memory_left_says_which_batch_size_to_try(scenery: Path, tmp_path: Pa
     with pytest.raises(TrainingError, match="fold 1 ran out of memory on cpu") as caught:
         train(plan, 1, folder)
     assert caught.value.fix == "-s batch_size=4"
-    assert not (folder.checkpoints / "fold1-last.pt").exists()  # no step was taken
+    assert not (folder.checkpoints / "fold1.pt").exists()  # no step was taken

@@ -40,7 +40,7 @@ def claimed(study: Study, total: int = 4) -> Claim:
 
 def completed(study: Study, claim: Claim, value: float) -> None:
     right = np.arange(20) < 20 * value
-    scores = FoldScores(1, value, right, None, (value,), 1.0, 1.0, "fold1-best.pt")
+    scores = FoldScores(1, value, right, None, (value,), 1.0, 1.0, "fold1.pt")
     study.note(claim.record, "fold1", scores.to_plain())
     assert study.complete(claim.record, [value])
 

@@ -88,7 +88,7 @@ def test_a_few_bytes_do_not_become_gigabytes() -> None:
     bomb = base64.b64encode(zlib.compress(bytes(10**7), 9)).decode()
     plain = {"value": 0.5, "n": 8, "right": bomb, "losses": None, "curve": [], "seconds": 1, "loop_seconds": 1}
     with pytest.raises(SchemaError, match="as many images"):
-        FoldScores.from_plain(1, plain | {"checkpoint": "fold1-best.pt"})
+        FoldScores.from_plain(1, plain | {"checkpoint": "fold1.pt"})
 
 
 def test_a_last_line_that_was_cut_short_is_dropped(tmp_path: Path) -> None:

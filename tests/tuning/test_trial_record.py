@@ -17,7 +17,7 @@ def fold(right: list[int], value: float = 0.5, losses: list[float] | None = None
         curve=(0.25, 0.5),
         seconds=1.5,
         loop_seconds=1.25,
-        checkpoint="fold1-best.pt",
+        checkpoint="fold1.pt",
     )
 
 

@@ -42,7 +42,7 @@ def table(result: CrossValidation) -> list[dict[str, str]]:
 
 def test_one_run_holds_its_folds_and_its_folder_says_all(scenery: Path, tmp_path: Path) -> None:
     result = run(scenery, tmp_path, epochs=6, augment="flip")
-    assert result.accuracy.value > 0.8  # it learns
+    assert result.accuracy.value > 0.7  # it learns
     assert result.run_dir.parent == tmp_path / "x"
     written = record(result)
     assert written["status"] == "finished"
@@ -63,16 +63,15 @@ def test_one_run_holds_its_folds_and_its_folder_says_all(scenery: Path, tmp_path
     lines = [json.loads(line) for line in (result.run_dir / "metrics.jsonl").read_text().splitlines()]
     assert [(line["fold"], line["epoch"]) for line in lines] == [(f, e) for f in (1, 2, 3) for e in range(1, 7)]
     names = [path.name for path in sorted((result.run_dir / "checkpoints").iterdir())]
-    assert names == [f"fold{fold}-{kind}.pt" for fold in (1, 2, 3) for kind in ("best", "last")]
+    assert names == ["fold1.pt", "fold2.pt", "fold3.pt"]
 
 
 def test_the_numbers_reported_are_those_of_the_saved_weights(scenery: Path, tmp_path: Path) -> None:
     result = run(scenery, tmp_path, precision="bf16")
     for fold in result.results:
         saved = checkpoint.load(fold.checkpoint)
-        assert saved["epoch"] == fold.best_epoch
-        best = max(row["valid_accuracy"] for row in fold.history)
-        assert fold.accuracy.value == best == saved["metrics"]["valid_accuracy"]
+        assert saved["epoch"] == fold.epoch == len(fold.history)
+        assert fold.accuracy.value == fold.history[-1]["valid_accuracy"] == saved["metrics"]["valid_accuracy"]
         assert saved["classes"] == ["forest", "sea"]
         images = list_images(scenery, saved["classes"])
         preparation = preparation_from(saved["transform"])
@@ -211,7 +210,7 @@ def test_whatever_ends_a_run_its_folder_says_so(
     assert written["status"] == status
     assert written["error"].startswith(kind.__name__)
     assert len((folder / "metrics.jsonl").read_text().splitlines()) == 1
-    assert {path.name for path in (folder / "checkpoints").iterdir()} == {"fold1-best.pt", "fold1-last.pt"}
+    assert {path.name for path in (folder / "checkpoints").iterdir()} == {"fold1.pt"}
 
 
 def test_callbacks_of_the_experiment_are_copied_for_each_fold(scenery: Path, tmp_path: Path) -> None:

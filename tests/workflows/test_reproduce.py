@@ -64,13 +64,13 @@ def test_what_is_not_as_it_was_is_told_with_the_way_back(run: RunFolder, call: C
 
 
 def test_another_file_of_weights_is_told(run: RunFolder, call: Callable[..., Outcome], project: Path) -> None:
-    shutil.copy(run.path / "checkpoints/fold1-best.pt", project / "weights.pt")
+    shutil.copy(run.path / "checkpoints/fold1.pt", project / "weights.pt")
     output = json.loads(call("run", "tiny", "-s", "weights=weights.pt", "--json").out)
     after = RunFolder.open(Path(output["run_dir"]))
     assert "weights" not in {each.what for each in differences(after, planned(after))}
-    shutil.copy(run.path / "checkpoints/fold2-best.pt", project / "weights.pt")
+    shutil.copy(run.path / "checkpoints/fold2.pt", project / "weights.pt")
     change = {each.what: each for each in differences(after, planned(after))}["weights"]
-    assert change.then == file_md5(run.path / "checkpoints/fold1-best.pt")
+    assert change.then == file_md5(run.path / "checkpoints/fold1.pt")
     assert change.now == file_md5(project / "weights.pt")
 
 

@@ -1,19 +1,19 @@
 """Callbacks for `Trainer`, one file each. Their order in the list is the order of their calls, and nothing else."""
 
-from harness.engine.callbacks.best_predictions import BestPredictions
 from harness.engine.callbacks.early_stopping import EarlyStopping
 from harness.engine.callbacks.epoch_log import EpochLog
 from harness.engine.callbacks.gradient_clipping import GradientClipping
+from harness.engine.callbacks.kept_predictions import KeptPredictions
 from harness.engine.callbacks.learning_rate import LearningRateSchedule
 from harness.engine.callbacks.model_checkpoint import ModelCheckpoint
 from harness.engine.callbacks.progress import ProgressBar
 from harness.engine.callbacks.terminate_on_nan import TerminateOnNaN
 
 __all__ = [
-    "BestPredictions",
     "EarlyStopping",
     "EpochLog",
     "GradientClipping",
+    "KeptPredictions",
     "LearningRateSchedule",
     "ModelCheckpoint",
     "ProgressBar",

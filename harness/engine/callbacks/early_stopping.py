@@ -11,6 +11,7 @@ class EarlyStopping(Callback):
         self, monitor: str = "valid_loss", patience: int = 3, mode: Mode = "auto", min_delta: float = 0.0
     ) -> None:
         self.patience = patience
+        self.steers = not monitor.startswith("train_")
         self._monitor = Monitor(monitor, mode, min_delta)
 
     def on_fit_start(self, state: State) -> None:

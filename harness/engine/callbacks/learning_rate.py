@@ -16,11 +16,15 @@ class LearningRateSchedule(Callback):
     """Steps any scheduler of torch, after each epoch or after each batch of training.
 
     `make(optimizer, total)` returns the scheduler; `total` is how many times it will be stepped. So the class
-    `CosineAnnealingLR` is itself such a function. A `ReduceLROnPlateau` is told the value of `monitor`.
+    `CosineAnnealingLR` is itself such a function. A `ReduceLROnPlateau` gets the value of `monitor`, of the inner part
+    if there is one.
     """
 
     def __init__(
-        self, make: MakeScheduler, every: Literal["epoch", "batch"] = "epoch", monitor: str = "valid_loss"
+        self,
+        make: MakeScheduler,
+        every: Literal["epoch", "batch"] = "epoch",
+        monitor: str = "valid_loss",
     ) -> None:
         self.make = make
         self.every = every
@@ -39,7 +43,7 @@ class LearningRateSchedule(Callback):
             total *= state.batches["train"]
         self._scheduler = self.make(state.optimizer, total)
         if isinstance(self._scheduler, ReduceLROnPlateau):
-            state.require_metric(self.monitor)
+            state.require_metric(state.steering(self.monitor))
 
     def on_batch_end(self, state: State) -> None:
         if self.every == "batch" and state.phase == "train":
@@ -49,6 +53,6 @@ class LearningRateSchedule(Callback):
         if self.every != "epoch":
             return
         if isinstance(self._scheduler, ReduceLROnPlateau):
-            self._scheduler.step(state.history[-1][self.monitor])
+            self._scheduler.step(state.history[-1][state.steering(self.monitor)])
         else:
             self._scheduler.step()

@@ -10,68 +10,58 @@ from harness.engine import checkpoint
 from harness.engine.callbacks.monitor import Mode, Monitor
 from harness.engine.trainer import Callback, State
 
-PAUSE_SECONDS = 10.0  # at least, between two times that `best` is written: epochs may be shorter than writing it
+PAUSE_SECONDS = 30.0  # between two writes at least: an epoch may take less time than writing its checkpoint
 
 
 class ModelCheckpoint(Callback):
-    """Saves `<prefix>best.pt` when `monitor` has improved, and `<prefix>last.pt` when the fit ends, however it ends.
+    """Saves the model as `path`: of the last epoch, or of the best one by `monitor`.
 
-    `best` is for using the model; it is written ten seconds after the last time at the earliest, and in any case when
-    the fit ends. `last` is where the fit ended, and also holds the optimizer; its `epoch` and `metrics` are those of
-    the last epoch that was completed. `content` is added to both, and so is
-    what a loss or a metric that is a module has to save, as `modules`. Without `last` there is no such file.
+    The file is written when the fit ends, however it ends, and every half minute during a long fit. Its `epoch` and
+    `metrics` are those of the epoch that it holds.
+
+    Args:
+        path: The file.
+        monitor: The metric that chooses the epoch; None for the last epoch.
+        mode: Whether "max" or "min" of `monitor` is the best; with "auto" the name tells.
+        content: Added to the checkpoint. So is what a loss or a metric that is a module has to save, as `modules`.
     """
 
     def __init__(
-        self,
-        folder: Path | str,
-        monitor: str = "valid_loss",
-        mode: Mode = "auto",
-        prefix: str = "",
-        content: dict[str, Any] | None = None,
-        last: bool = True,
+        self, path: Path | str, monitor: str | None = None, mode: Mode = "auto", content: dict[str, Any] | None = None
     ) -> None:
-        self.best_path = Path(folder) / f"{prefix}best.pt"
-        self.last_path = Path(folder) / f"{prefix}last.pt"
+        self.path = Path(path)
         self._content = content or {}
-        self._keeps_last = last
-        self._monitor = Monitor(monitor, mode)
-        self._best: dict[str, Any] | None = None  # what is still to be written
+        self._monitor = None if monitor is None else Monitor(monitor, mode)
+        self._unwritten: dict[str, Any] | None = None  # of the best epoch
         self._written = 0.0
+        self._last_epoch = 0
 
     @property
-    def best_epoch(self) -> int:
-        """1-based; 0 before the first epoch has ended."""
-        return self._monitor.best_epoch
+    def epoch(self) -> int:
+        """The epoch that is saved, 1-based; 0 before the first has ended."""
+        return self._last_epoch if self._monitor is None else self._monitor.best_epoch
 
     def on_fit_start(self, state: State) -> None:
-        self._monitor.reset(state)
-        self._best, self._written = None, time.monotonic()
+        if self._monitor is not None:
+            self._monitor.reset(state)
+        self._unwritten, self._written, self._last_epoch = None, time.monotonic(), 0
 
     def on_epoch_end(self, state: State) -> None:
-        if self._monitor.improved(state):
-            self._best = self._snapshot(state)
+        self._last_epoch = state.epoch
+        if self._monitor is not None and self._monitor.improved(state):
+            self._unwritten = self._snapshot(state)
         if time.monotonic() - self._written >= PAUSE_SECONDS:
-            self._write_best()
+            self._write(state)
 
     def on_fit_end(self, state: State) -> None:
-        if state.step == 0:
-            return
-        self._write_best()
-        if not self._keeps_last:
-            return
-        where_it_ended = {
-            "optimizer": state.optimizer.state_dict(),
-            "scaler": state.scaler.state_dict(),
-            "step": state.step,
-            "stop_reason": state.stop_reason,
-        }
-        checkpoint.save(self.last_path, self._snapshot(state) | where_it_ended)
+        if state.step > 0:
+            self._write(state)
 
-    def _write_best(self) -> None:
-        if self._best is not None:
-            checkpoint.save(self.best_path, self._best)
-            self._best, self._written = None, time.monotonic()
+    def _write(self, state: State) -> None:
+        content = self._snapshot(state) if self._monitor is None else self._unwritten
+        if content is not None:
+            checkpoint.save(self.path, content)
+            self._unwritten, self._written = None, time.monotonic()
 
     def _snapshot(self, state: State) -> dict[str, Any]:
         weights = _copied_state(state.model)

@@ -14,19 +14,27 @@ Mode = Literal["auto", "min", "max"]
 class Monitor:
     """Follows one metric of the history. An equal value is no improvement, so that the earliest of equals is the best.
 
-    `min_delta` is how much better a value must be, in the metric's unit. With mode "auto" the name decides.
+    If the fit has an inner part, the metric is that of the inner part: `inner_loss` for `valid_loss`.
+
+    Args:
+        name: A metric in each row of the history.
+        mode: Whether "max" or "min" is the best; with "auto" the name tells.
+        min_delta: How much better a value must be, in the metric's unit.
+
+    Raises:
+        UsageError: The name does not tell what is better.
     """
 
     def __init__(self, name: str, mode: Mode = "auto", min_delta: float = 0.0) -> None:
-        rising = rises(name) if mode == "auto" else mode == "max"
-        self.name = name
-        self._sign = 1.0 if rising else -1.0
+        self.name = self._asked = name
+        self._sign = 1.0 if rises(name, mode) else -1.0
         self._min_delta = min_delta
         self._best = -math.inf
         self.best_epoch = 0  # 0: none yet
 
     def reset(self, state: State) -> None:
-        """For on_fit_start. Raises UsageError where the fit will not compute this metric."""
+        """For on_fit_start. Raises UsageError if the fit will not compute this metric."""
+        self.name = state.steering(self._asked)
         state.require_metric(self.name)
         self._best, self.best_epoch = -math.inf, 0
 

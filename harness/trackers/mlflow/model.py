@@ -56,7 +56,7 @@ def log_model(uri: str, run_id: str, folder: RunFolder, entry: FoldRecord, funct
                 "classes": list(saved.classes),
                 "transform": saved.transform.to_dict(),
                 "fold": entry.fold,
-                "epoch": entry.best_epoch,
+                "epoch": entry.epoch,
                 "accuracy": entry.accuracy,
             },
         )

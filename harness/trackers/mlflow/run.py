@@ -220,8 +220,8 @@ class MLflow:
 
     def _send_result(self, entry: FoldRecord, rows: Sequence[Mapping[str, Any]]) -> None:
         child, at = self._child(entry.fold, rows), int(1000 * rows[-1]["time"])
-        numbers = {name: float(getattr(entry, name)) for name in ("accuracy", "loss", "best_epoch", "n", "seconds")}
-        self._log(child, numbers, at, entry.best_epoch)
+        numbers = {name: float(getattr(entry, name)) for name in ("accuracy", "loss", "epoch", "n", "seconds")}
+        self._log(child, numbers, at, entry.epoch)
         self._client.set_terminated(child, "FINISHED", at)
         self._ended.add(entry.fold)
 

@@ -70,7 +70,7 @@ class TensorBoard:
 
     def fold_ended(self, fold: int) -> None:
         """The confusion matrix and the precision-recall curves of a fold."""
-        (step,) = (entry.best_epoch for entry in self._folder.record.folds if entry.fold == fold)
+        (step,) = (entry.epoch for entry in self._folder.record.folds if entry.fold == fold)
         side = f"fold{fold}/valid"
         for name in ("confusion", "confusion_normalised"):
             self._add_png(side, name, self._folder.plots / f"fold{fold}-{name}.png", step)

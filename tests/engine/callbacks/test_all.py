@@ -16,13 +16,13 @@ from harness.engine import callbacks, checkpoint
 from harness.engine.trainer import Callback, Trainer
 
 MAKE: dict[str, Callable[[Path], Callback]] = {
-    "BestPredictions": lambda folder: harness.BestPredictions(),
     "EarlyStopping": lambda folder: harness.EarlyStopping("valid_loss", patience=1),
     "EpochLog": lambda folder: harness.EpochLog(folder / "metrics.jsonl"),
     "FirstBatch": lambda folder: harness.FirstBatch(folder / "batch.png", ["a", "b"], lambda x: x.byte()),
     "GradientClipping": lambda folder: harness.GradientClipping(0.1),
+    "KeptPredictions": lambda folder: harness.KeptPredictions("valid_accuracy"),
     "LearningRateSchedule": lambda folder: harness.LearningRateSchedule(lambda o, total: StepLR(o, 1, 0.1)),
-    "ModelCheckpoint": lambda folder: harness.ModelCheckpoint(folder, "valid_accuracy"),
+    "ModelCheckpoint": lambda folder: harness.ModelCheckpoint(folder / "model.pt", "valid_accuracy"),
     "ProgressBar": lambda folder: harness.ProgressBar("law"),
     "TerminateOnNaN": lambda folder: harness.TerminateOnNaN(),
 }
@@ -41,10 +41,9 @@ def fit(callback: Callback, seed: int, good: bool = True) -> dict[str, Any]:
     return {
         "history": rows,
         "stop": state.stop_reason,
-        "best_epoch": getattr(callback, "best_epoch", None),
+        "epoch": getattr(callback, "epoch", None),
         "logits": getattr(callback, "logits", torch.zeros(0)).tolist(),
-        "best": _saved(getattr(callback, "best_path", None)),
-        "last": _saved(getattr(callback, "last_path", None)),
+        "saved": _saved(callback.path if isinstance(callback, harness.ModelCheckpoint) else None),
     }
 
 

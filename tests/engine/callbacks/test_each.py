@@ -12,9 +12,9 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, ReduceLROnPl
 
 from harness.engine import checkpoint
 from harness.engine.callbacks import (
-    BestPredictions,
     EarlyStopping,
     GradientClipping,
+    KeptPredictions,
     LearningRateSchedule,
     ModelCheckpoint,
     ProgressBar,
@@ -39,11 +39,11 @@ class Script(Callback):
         state.history[-1]["valid_accuracy"] = self.values[state.epoch - 1]
 
 
-def fit(*callbacks: Callback, epochs: int = 4, lr: float = 0.1) -> State:
+def fit(*callbacks: Callback, epochs: int = 4, lr: float = 0.1, inner: object = None) -> State:
     torch.manual_seed(0)
     model = nn.Linear(3, 2)
     trainer = Trainer(callbacks=callbacks, device="cpu", precision="fp32")
-    return trainer.fit(model, torch.optim.SGD(model.parameters(), lr), BATCHES, BATCHES, epochs)
+    return trainer.fit(model, torch.optim.SGD(model.parameters(), lr), BATCHES, BATCHES, epochs, inner)  # type: ignore[arg-type]
 
 
 class TestMonitor:
@@ -51,20 +51,45 @@ class TestMonitor:
         assert Monitor("valid_accuracy")._sign == 1 == -Monitor("valid_loss")._sign
         assert Monitor("valid_loss", "max")._sign == 1
 
+    def test_a_name_that_does_not_tell_is_refused_and_a_mode_tells(self) -> None:
+        with pytest.raises(UsageError, match="nothing says whether a higher valid_cost is better") as caught:
+            Monitor("valid_cost")
+        assert "-s monitor_mode=max" in caught.value.fix
+        assert Monitor("valid_cost", "min")._sign == -1
+
     def test_the_earliest_of_equals_is_the_best(self, tmp_path: Path) -> None:
-        saver = ModelCheckpoint(tmp_path, "valid_accuracy")
+        saver = ModelCheckpoint(tmp_path / "m.pt", "valid_accuracy")
         fit(Script([0.5, 0.9, 0.9, 0.8]), saver)
-        assert saver.best_epoch == 2
+        assert saver.epoch == 2
 
     def test_what_is_no_number_is_never_the_best(self, tmp_path: Path) -> None:
-        saver = ModelCheckpoint(tmp_path, "valid_accuracy")
+        saver = ModelCheckpoint(tmp_path / "m.pt", "valid_accuracy")
         fit(Script([math.nan, 0.1, math.nan, 0.05]), saver)
-        assert saver.best_epoch == 2
+        assert saver.epoch == 2
 
-    @pytest.mark.parametrize("kind", [EarlyStopping, BestPredictions, lambda name: ModelCheckpoint("x", name)])
+    @pytest.mark.parametrize("kind", [EarlyStopping, KeptPredictions, lambda name: ModelCheckpoint("x", name, "max")])
     def test_a_metric_that_will_not_exist_is_an_error_before_the_first_step(self, kind: object) -> None:
-        with pytest.raises(UsageError, match="'val_acc' to monitor; did you mean 'valid_accuracy'"):
-            fit(kind("val_acc"))  # type: ignore[operator]
+        with pytest.raises(UsageError, match="'val_accuracy' to monitor; did you mean 'valid_accuracy'"):
+            fit(kind("val_accuracy"))  # type: ignore[operator]
+
+    def test_a_callback_can_add_the_metric(self) -> None:
+        class Kappa(Callback):
+            metric_names = ("valid_kappa",)
+
+            def on_epoch_end(self, state: State) -> None:
+                state.history[-1]["valid_kappa"] = 0.5
+
+        assert fit(Kappa(), EarlyStopping("valid_kappa", patience=1)).epoch == 2
+
+    def test_the_inner_part_steers_where_there_is_one(self) -> None:
+        class Differ(Callback):
+            def on_epoch_end(self, state: State) -> None:
+                state.history[-1].update(inner_accuracy=0.5, valid_accuracy=state.epoch / 10)
+
+        assert fit(Differ(), EarlyStopping("valid_accuracy", 2), inner=BATCHES).stop_reason == (
+            "inner_accuracy has not improved for 2 epochs"
+        )
+        assert fit(Differ(), EarlyStopping("valid_accuracy", 2)).stop_reason is None
 
 
 class TestEarlyStopping:
@@ -81,39 +106,41 @@ class TestEarlyStopping:
         assert fit(Script([0.1, 0.2, 0.3, 0.4]), EarlyStopping("valid_accuracy", patience=1)).stop_reason is None
 
 
+class Weights(Callback):
+    """Remembers the weights of each epoch."""
+
+    def __init__(self) -> None:
+        self.weights: dict[int, Tensor] = {}
+
+    def on_epoch_end(self, state: State) -> None:
+        self.weights[state.epoch] = state.model.state_dict()["weight"].clone()
+
+
 class TestModelCheckpoint:
-    def test_the_best_epochs_weights_and_numbers_are_kept_and_the_last_can_go_on(self, tmp_path: Path) -> None:
-        class Keep(Callback):
-            weights: dict[int, Tensor] = {}
-
-            def on_epoch_end(self, state: State) -> None:
-                self.weights[state.epoch] = state.model.state_dict()["weight"].clone()
-
-        saver = ModelCheckpoint(tmp_path, "valid_accuracy", prefix="f1-", content={"classes": ["a", "b"]})
-        state = fit(Script([0.5, 0.9, 0.7, 0.8]), Keep(), saver)
-        best, last = (checkpoint.load(tmp_path / f"f1-{name}.pt") for name in ("best", "last"))
-        assert torch.equal(best["model"]["weight"], Keep.weights[2])
-        assert (best["epoch"], best["metrics"]["valid_accuracy"], best["classes"]) == (2, 0.9, ["a", "b"])
-        assert torch.equal(last["model"]["weight"], Keep.weights[4])
-        assert last["optimizer"] == state.optimizer.state_dict()
-        assert "optimizer" not in best
-
-    def test_the_best_is_written_soon_where_a_fit_is_long(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize(("monitor", "epoch", "accuracy"), [(None, 4, 0.8), ("valid_accuracy", 2, 0.9)])
+    def test_the_last_epoch_is_saved_or_the_best_by_the_monitor(
+        self, monitor: str | None, epoch: int, accuracy: float, tmp_path: Path
     ) -> None:
+        saver, seen = ModelCheckpoint(tmp_path / "m.pt", monitor, content={"classes": ["a", "b"]}), Weights()
+        fit(Script([0.5, 0.9, 0.7, 0.8]), seen, saver)
+        saved = checkpoint.load(tmp_path / "m.pt")
+        assert torch.equal(saved["model"]["weight"], seen.weights[epoch])
+        assert (saved["epoch"], saved["metrics"]["valid_accuracy"], saved["classes"]) == (epoch, accuracy, ["a", "b"])
+        assert saver.epoch == epoch
+
+    def test_a_long_fit_is_saved_meanwhile(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        seen: list[bool] = []
+
         class Look(Callback):
-            seen: tuple[bool, ...] = ()
-
             def on_epoch_end(self, state: State) -> None:
-                Look.seen += ((tmp_path / "best.pt").exists(),)
+                seen.append((tmp_path / "m.pt").exists())
 
-        fit(ModelCheckpoint(tmp_path), Look())
-        assert Look.seen == (False,) * 4
-        (tmp_path / "best.pt").unlink()
+        fit(ModelCheckpoint(tmp_path / "m.pt"), Look())
+        assert seen == [False] * 4
+        (tmp_path / "m.pt").unlink()
         monkeypatch.setattr("harness.engine.callbacks.model_checkpoint.PAUSE_SECONDS", 0)
-        Look.seen = ()
-        fit(ModelCheckpoint(tmp_path), Look())
-        assert Look.seen == (True,) * 4
+        fit(ModelCheckpoint(tmp_path / "m.pt"), Look())
+        assert seen[4:] == [True] * 4
 
     def test_a_failure_keeps_what_was_there(self, tmp_path: Path) -> None:
         class FailsLater(Callback):
@@ -122,9 +149,8 @@ class TestModelCheckpoint:
                     raise ValueError
 
         with pytest.raises(ValueError):  # noqa: PT011 - it is ours
-            fit(ModelCheckpoint(tmp_path), FailsLater())
-        assert checkpoint.load(tmp_path / "last.pt")["step"] == 6
-        assert checkpoint.load(tmp_path / "best.pt")["epoch"] == 2
+            fit(ModelCheckpoint(tmp_path / "m.pt"), FailsLater())
+        assert checkpoint.load(tmp_path / "m.pt")["epoch"] == 2
 
 
 class TestLearningRateSchedule:
@@ -174,15 +200,16 @@ def test_gradient_clipping_bounds_the_norm_of_all_gradients_together() -> None:
     assert min(before) > 0.02
 
 
-def test_best_predictions_are_those_of_the_best_epochs_weights(tmp_path: Path) -> None:
-    best = BestPredictions("valid_accuracy")
-    saver = ModelCheckpoint(tmp_path, "valid_accuracy")
-    fit(Script([0.5, 0.9, 0.7, 0.8]), best, saver)
+@pytest.mark.parametrize(("monitor", "epoch"), [(None, 4), ("valid_accuracy", 2)])
+def test_kept_predictions_are_those_of_the_saved_weights(monitor: str | None, epoch: int, tmp_path: Path) -> None:
+    kept = KeptPredictions(monitor)
+    saver = ModelCheckpoint(tmp_path / "m.pt", monitor)
+    fit(Script([0.5, 0.9, 0.7, 0.8]), kept, saver)
     model = nn.Linear(3, 2)
-    model.load_state_dict(checkpoint.load(saver.best_path)["model"])
-    assert best.best_epoch == 2
-    assert best.logits is not None
-    assert torch.equal(best.logits, Trainer(device="cpu", precision="fp32").predict(model, BATCHES))
+    model.load_state_dict(checkpoint.load(saver.path)["model"])
+    assert kept.epoch == saver.epoch == epoch
+    assert kept.logits is not None
+    assert torch.equal(kept.logits, Trainer(device="cpu", precision="fp32").predict(model, BATCHES))
 
 
 def test_a_loss_that_is_not_finite_ends_the_fit_with_a_hint() -> None:
