@@ -19,29 +19,34 @@ def command() -> None:
     """Choose the one model that counts, kept in models/ under DVC."""
 
 
-@command.command(short_help="Make a run's best model the champion.")
+@command.command(short_help="Make a run's model the champion.")
 @click.argument("run")
 @click.option("--data", help="Test images, a folder per class. By default the experiment's test_data.")
+@click.option(
+    "--refit/--no-refit", default=True, show_default=True, help="First train one model on all images, if there is none."
+)
 @click.option("--force", is_flag=True, help="Promote it below its gate, or worse, too; the record says so.")
 @cli.trust_option
 @click.option("--runs", default="runs", show_default=True, help="Folder that run folders lie in.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout.")
-def promote(run: str, data: str | None, force: bool, trust: bool, runs: str, as_json: bool) -> None:
-    """Test RUN's best model, compare it with the champion on the same images, and make it the champion.
+def promote(run: str, data: str | None, refit: bool, force: bool, trust: bool, runs: str, as_json: bool) -> None:
+    """Test RUN's model, compare it with the champion on the same images, and make it the champion.
+
+    The model is the one on all images. If the run has none, it is trained now. With --no-refit it is the best fold's.
 
     Exit code 3 where it is below its gate, or worse than the champion; nothing has changed then.
     """
     from harness.runs.record_file import to_plain
     from harness.workflows.promote import promote as make
 
-    made = make(run, data, force=force, trusted=trust, runs=Path(runs))
+    made = make(run, data, refit=refit, force=force, trusted=trust, runs=Path(runs))
     notes = _version_notes(made.champion.record, made.run.path, trust)
     record = made.champion.record
     if as_json:
         echo_json({**to_plain(record), "notes": notes})
         return
     rows = {
-        "model": f"{made.champion.checkpoint}, fold {record.checkpoint.fold} of {made.run.id}",
+        "model": f"{made.champion.checkpoint}, {_which(record)} of {made.run.id}",
         "accuracy": f"{made.evaluation.accuracy} on {made.evaluation.images.root}{record.test.caveat}",
         "gate": _gate(made.evaluation.passed, made.evaluation.min_accuracy),
         "compared": str(made.comparison) if made.comparison else _no_comparison(record),
@@ -150,7 +155,7 @@ def _rows(record: ChampionRecord) -> dict[str, str]:
         "accuracy": f"{100 * test.accuracy:.1f} % ({interval}) on {test.data}{test.caveat}",
         "gate": _gate(test.gate.passed, test.gate.min_accuracy),
         "promoted": record.promoted,
-        "run": f"{run.name} {run.id}, fold {record.checkpoint.fold}",
+        "run": f"{run.name} {run.id}, {_which(record)}",
         "code": code + (", with changes that no commit has" if run.git and run.git.dirty else ""),
         "data": data,
         "compared": record.comparison.says if record.comparison else _no_comparison(record),
@@ -161,6 +166,12 @@ def _rows(record: ChampionRecord) -> dict[str, str]:
 def _no_comparison(record: ChampionRecord) -> str:
     replaced = record.replaced
     return "there was none before" if replaced is None else f"champion {replaced} knows other classes"
+
+
+def _which(record: ChampionRecord) -> str:
+    """Which model of its run a champion is, for people."""
+    fold = record.checkpoint.fold
+    return "the model on all images" if fold is None else f"the model of fold {fold}"
 
 
 def _gate(passed: bool, least: float) -> str:

@@ -29,6 +29,7 @@ VERBS = {
     "data": "Make data sets, and keep data and models under DVC.",
     "doctor": "Say whether everything that a run needs is there.",
     "list": "Show the experiments and the latest runs.",
+    "refit": "Train one model on all images of a run: the model to use.",
     "reproduce": "Train a run again, and say whether the same comes out.",
     "run": "Train an experiment by cross-validation.",
     "search": "Search an experiment's settings with Optuna.",
@@ -118,6 +119,15 @@ def run_command(arguments: list[str], debug: bool = False) -> int:
         failure = _unforeseen(error, known)
         return _failed(failure, debug, failure.exit_code, known)
     return 0
+
+
+@contextlib.contextmanager
+def only_a_warning() -> Iterator[None]:
+    """Within, an error that has a name costs one line: what matters is done."""
+    try:
+        yield
+    except HarnessError as error:
+        echo(f"warning: {error.what}: {error.why} ({error.fix})", err=True)
 
 
 @contextlib.contextmanager

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 @click.option("--fold", type=click.IntRange(min=1), help="Train this fold only (1 is the first).")
 @click.option("--fast-dev-run", is_flag=True, help="Go through everything with two batches and one epoch.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and every field with its origin; train nothing.")
+@click.option("--refit", is_flag=True, help="Then train one model on all images: the model to use.")
 @click.option("--skip-corrupt", is_flag=True, help="Leave out images that cannot be decoded.")
 @click.option("--require-clean", is_flag=True, help="Refuse if code or data are not as their commit and .dvc file say.")
 @click.option("--allow-leak", is_flag=True, help="Go on if images that are judged are also trained on.")
@@ -45,6 +46,7 @@ def command(
     fold: int | None,
     fast_dev_run: bool,
     dry_run: bool,
+    refit: bool,
     skip_corrupt: bool,
     allow_leak: bool,
     require_clean: bool,
@@ -80,7 +82,12 @@ def command(
         start.close()
         if not dry_run:
             result = cross_validate(
-                plan, runs=runs, source=file, follower=follower, out=None if out is None else Path(out)
+                plan,
+                runs=runs,
+                source=file,
+                follower=follower,
+                out=None if out is None else Path(out),
+                refit=refit,
             )
     if result is None:
         if as_json:

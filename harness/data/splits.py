@@ -89,8 +89,6 @@ def with_inner(images: Images, split: Split, fraction: float, seed: int, groups:
     Raises:
         DataError: A class has no two images or groups on the training side.
     """
-    from sklearn.model_selection import StratifiedShuffleSplit
-
     side = np.array(split.training_side)
     labels = np.asarray(images.labels)[side]
     own = side if groups is None else groups[side]
@@ -109,10 +107,15 @@ def with_inner(images: Images, split: Split, fraction: float, seed: int, groups:
     if groups is not None and (counts.max() > SMALL_GROUP * len(side) or _of_several_classes(labels, own)):
         chosen = _inner_groups(labels, own, fraction, seed)
     else:
-        size = max(len({*labels.tolist()}) / len(units), fraction)
-        parts = StratifiedShuffleSplit(1, test_size=min(0.5, size), random_state=seed)
-        chosen = np.isin(own, units[next(parts.split(first, labels[first]))[1]])
+        chosen = np.isin(own, _share_of_each(units, labels[first], fraction, seed))
     return Split(tuple(side[~chosen].tolist()), split.valid, tuple(side[chosen].tolist()))
+
+
+def _share_of_each(units: Groups, labels: Groups, fraction: float, seed: int) -> Groups:
+    """Random units of each class: a share of them, and one at least. scikit-learn may leave a small class out."""
+    random = np.random.default_rng(seed)
+    shuffled = [random.permutation(units[labels == label]) for label in np.unique(labels)]
+    return np.concatenate([own[: max(1, round(fraction * len(own)))] for own in shuffled])
 
 
 def _of_several_classes(labels: Groups, groups: Groups) -> bool:

@@ -33,6 +33,11 @@ def save(path: Path, content: dict[str, Any]) -> None:
     write_whole(path, buffer.getvalue())
 
 
+def add(path: Path, **values: Any) -> None:
+    """Adds plain values to a checkpoint, or replaces them, in one step. Raises ModelError or StorageError."""
+    save(path, load(path) | values)
+
+
 def _exact(value: Any) -> Any:
     """The same in types that a safe load takes: of subclasses of str or float, and numpy's numbers, the value."""
     if isinstance(value, dict):

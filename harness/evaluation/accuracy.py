@@ -15,13 +15,13 @@ class Accuracy:
     """A share of right predictions with its 95 % interval.
 
     Attributes:
-        right: Right predictions.
+        right: Right predictions; with several predictions of each image, their mean number.
         n: Images.
         groups: Number of independent groups of images; None if all images are independent.
         effective: Number of independent images that the groups are worth, for the interval; None without groups.
     """
 
-    right: int
+    right: float
     n: int
     groups: int | None = None
     effective: float | None = None

@@ -18,14 +18,20 @@ PRIOR_GROUPS = 1  # by simulation: with 0.5, coverage is below 93 % in some sett
 NEGLIGIBLE = 1e-300  # chances below this are dropped: near the smallest float64, they would lose their precision
 
 
-def accuracy_of(right: Right, groups: Groups | None = None) -> Accuracy:
-    """The accuracy of N images, with an interval that counts groups as independent.
+def accuracy_of(right: Right, groups: Groups | None = None, images: int | None = None) -> Accuracy:
+    """The accuracy of N predictions, with an interval that counts groups as independent.
 
     Args:
-        right: (N,) whether the prediction of an image is right; N is 1 or more.
-        groups: (N,) the group of each image; None if all images are independent.
+        right: (N,) whether a prediction is right; N is 1 or more.
+        groups: (N,) the group of each prediction; None if all are independent.
+        images: Number of images, if several models have predicted each one. The predictions of an image must then be in
+            one group.
     """
     n = len(right)
+    if images is not None and images < n and groups is not None:
+        counts, right_counts = _per_group(right, groups)
+        grouped = len(counts) if len(counts) < images else None
+        return Accuracy(float(right.mean()) * images, images, grouped, effective_images(right_counts, counts))
     if groups is None or len(np.unique(groups)) == n:
         return Accuracy(int(right.sum()), n)
     counts, right_counts = _per_group(right, groups)

@@ -78,14 +78,18 @@ class Predictions:
 
     @property
     def accuracy(self) -> Accuracy:
-        """Pooled over all images. There must be one at least."""
-        return accuracy_of(self.right, self.groups)
+        """Pooled over all predictions. There must be one at least. Its n is the number of different images."""
+        return accuracy_of(self.right, self.groups, len({*self.paths}))
 
     @property
     def of_true_class(self) -> Floats:
         """(N,) the probability of the true class."""
         probabilities: Floats = self.probabilities[np.arange(len(self)), self.labels]
         return probabilities
+
+    def keys(self, with_fold: bool) -> list[tuple[str, int]]:
+        """(N,) what tells a prediction from others: its path, and its fold if that is asked for."""
+        return list(zip(self.paths, self.folds.tolist() if with_fold else [0] * len(self), strict=True))
 
     def of_fold(self, fold: int) -> Predictions:
         """Those of one fold, in the same order."""
@@ -127,11 +131,16 @@ class Pair:
 
 
 def compare(first: Predictions, second: Predictions) -> Pair:
-    """Compares two models on the images that both predict, matched by path; the groups are those of `first`."""
-    place = {path: i for i, path in enumerate(second.paths)}
-    chosen = [i for i, path in enumerate(first.paths) if path in place]
+    """Compares two models on the images that both predict, matched by path; the groups are those of `first`.
+
+    Where several models have predicted an image, those of one fold are matched.
+    """
+    several = len({*first.paths}) < len(first) or len({*second.paths}) < len(second)
+    own, others = (each.keys(several) for each in (first, second))
+    place = {key: i for i, key in enumerate(others)}
+    chosen = [i for i, key in enumerate(own) if key in place]
     one = first.right[chosen]
-    other = second.right[[place[first.paths[i]] for i in chosen]]
+    other = second.right[[place[own[i]] for i in chosen]]
     groups = None if first.groups is None else first.groups[chosen]
     return Pair(int((one & ~other).sum()), int((other & ~one).sum()), paired_test(one, other, groups))
 

@@ -37,7 +37,9 @@ class SavedModel:
     experiment: Mapping[str, Any]  # as it was recorded; empty where the file does not say
     fold: int | None
     data_digest: str | None  # of the images that it was trained on
-    trained_on: frozenset[int] | None = None  # fingerprints of the images that it was trained on or chosen by
+    trained_on: frozenset[int] | None = None  # fingerprints of the images that it was trained on or judged by
+    temperature: float = 1.0  # by which its logits are divided, so that its probabilities mean what they say
+    is_refit: bool = False  # whether it was trained on all images of a run
     note: str = ""  # which part of a foreign file its weights are, and by what its inputs are normalised
 
 
@@ -108,6 +110,8 @@ def load_model(
         header.get("fold"),
         header.get("data_digest"),
         _trained_on(path, content),
+        temperature=header.get("temperature", 1.0),
+        is_refit=header.get("is_refit", False),
     )
 
 

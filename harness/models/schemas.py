@@ -41,4 +41,6 @@ class Checkpoint(TypedDict):
     transform: Transform
     experiment: Fields
     fold: NotRequired[SmallCount | None]
+    is_refit: NotRequired[bool]
+    temperature: NotRequired[Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]]
     data_digest: NotRequired[Digest | None]

@@ -121,6 +121,19 @@ def leak_text(leaked: int, n: int | None) -> str:
     return f"; LEAK: {leaked} of the {n} images were trained on, so it is too good" if leaked else ""
 
 
+@dataclass(frozen=True)
+class RefitRecord:
+    """The model that was trained on all images of a run: the model to use."""
+
+    checkpoint: AnyPath
+    images: Positive
+    inner: Count
+    epoch: Ordinal
+    epochs: Ordinal
+    stop_reason: Text | None
+    seconds: Seconds
+
+
 OPTIMISTIC = "; optimistic: each fold's best epoch was chosen on the images that judge it"
 
 

@@ -26,6 +26,7 @@ from harness.runs.record_parts import (
     GateRecord,
     GitRecord,
     PrecisionRecord,
+    RefitRecord,
     SplitSizes,
     StudyResultRecord,
     TestedFile,
@@ -117,6 +118,8 @@ class RunRecord(Origin):
     mean: Share | None = None
     deviation: Number | None = None
     folds: list[FoldRecord] = field(default_factory=list)
+    refit: RefitRecord | None = None
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None  # of the predictions out of fold
     fit_seconds: Seconds | None = None
     run_seconds: Seconds | None = None
 

@@ -18,7 +18,7 @@ from harness.runs import trust
 from harness.runs.folder import Folder
 from harness.runs.predictions import CSV, FOLDER, PARQUET, read_array_file, read_csv, write_array_file, write_table
 from harness.runs.record_file import read_record
-from harness.runs.record_parts import FoldRecord, Status
+from harness.runs.record_parts import FoldRecord, RefitRecord, Status
 from harness.runs.records import Epoch, RunRecord, TestRecord
 from harness.util.files import write_whole
 from harness.util.processes import this_process
@@ -37,7 +37,7 @@ class RunFolder(Folder[RunRecord]):
     """One run's folder: `run.json`, `metrics.jsonl`, `predictions/`, and more. Writing raises StorageError."""
 
     FILE = "run.json"
-    FILES = ("run.json", "metrics.jsonl", "metrics.json", CSV, PARQUET, "experiment.py")
+    FILES = ("run.json", "metrics.jsonl", "refit.jsonl", "metrics.json", CSV, PARQUET, "experiment.py")
     _predictions: dict[int, Predictions] | None = None  # by fold, once they were written or read
 
     @classmethod
@@ -186,8 +186,13 @@ class RunFolder(Folder[RunRecord]):
         """
         return min(self.record.folds, key=lambda entry: (-entry.accuracy, entry.loss), default=None)
 
-    def checkpoint_of(self, entry: FoldRecord) -> Path:
-        """The file of a fold's model, wherever the run folder has been moved to.
+    def model_to_use(self) -> FoldRecord | RefitRecord | None:
+        """The model that was trained on all images; without one the best fold's; None before any fold has ended."""
+        refit = self.record.refit
+        return refit if refit is not None and self.checkpoint_of(refit).is_file() else self.best_fold()
+
+    def checkpoint_of(self, entry: FoldRecord | RefitRecord) -> Path:
+        """The file of a model, wherever the run folder has been moved to.
 
         Raises UsageError if that is a link that leads elsewhere.
         """

@@ -44,6 +44,7 @@ from harness.training.user_errors import blamed
 from harness.util.console import print_line
 from harness.util.memory import keep_freed_memory
 
+REFIT = 0  # the number of the fit on all images
 MODEL_FILE = "model.pt"  # of the refit
 
 
@@ -160,7 +161,7 @@ def fit(
 ) -> Fit:
     """Trains a model on the training images of a split. The parameters and errors are those of `train`.
 
-    `fold` seeds it and names its file; 0 is the refit on all images, `model.pt`.
+    `fold` seeds it and names its file; REFIT is the fit on all images, MODEL_FILE.
     """
     started = time.perf_counter()
     experiment = plan.experiment
@@ -232,18 +233,19 @@ def _one_thread() -> Iterator[None]:
 def _checkpoint_content(plan: Plan, fold: int) -> dict[str, Any]:
     """What a checkpoint holds besides the weights: all that it takes to build the model and feed it."""
     return {
+        "is_refit": fold == REFIT,
         "architecture": json_value(plan.experiment.model),
         "classes": list(plan.images.classes),
         "transform": plan.model.transform.to_dict(),
         "experiment": plan.experiment.to_dict(),
-        "fold": fold,
+        "fold": fold or None,
         "data_digest": plan.digest,
         TRAINED_ON: torch.from_numpy(plan.fingerprints),
     }
 
 
 def _first_batch(plan: Plan, fold: int, folder: RunFolder, fed: FitBatches) -> list[Callback]:
-    if plan.lean or fold == 0:
+    if plan.lean or fold == REFIT:
         return []
     picture = folder.plots / f"fold{fold}-batch.png"
     return [FirstBatch(picture, plan.images.classes, plan.model.transform.picture, fed.images)]
@@ -273,4 +275,6 @@ def _predictions(plan: Plan, fold: int, kept: KeptPredictions) -> Predictions:
     paths = tuple(images.paths[i] for i in valid)
     probabilities = kept.logits.double().softmax(1).numpy()
     groups = None if plan.groups is None else plan.groups[list(valid)]
+    if groups is None and plan.experiment.repeats > 1:
+        groups = np.array(valid, np.int64)  # the predictions of one image, by the models of all repeats
     return Predictions(images.classes, paths, np.full(len(paths), fold), labels, probabilities, groups)

@@ -12,16 +12,17 @@ from typing import Any, Literal
 from harness.config.experiment import Experiment
 from harness.config.experiment_file import ExperimentFile
 from harness.engine.metrics import rises
-from harness.errors import HarnessError, UsageError
+from harness.errors import HarnessError, UsageError, nearest
 from harness.runs.records import Origin, StudyRecord
 from harness.runs.study_folder import StudyFolder
+from harness.training.epoch_metrics import monitors
 from harness.training.plan import Plan
 from harness.tuning.progress import DONE
 from harness.tuning.pruning_formula import CHANCE
 from harness.tuning.search_plan import SearchPlan
 from harness.tuning.space import Space, default_space, described
 from harness.tuning.study import Study
-from harness.tuning.trial_record import ACCURACY, LOSS
+from harness.tuning.trial_record import ACCURACY
 from harness.tuning.worker_processes import threads_per_worker
 from harness.util.addresses import short_address
 from harness.util.packages import installed
@@ -30,7 +31,6 @@ from harness.workflows.make_plan import make_plan
 from harness.workflows.plan_data import with_sides
 
 Begin = Literal["now", "elsewhere", "never"]
-METRICS = (ACCURACY, LOSS)
 MAY_DIFFER = (
     "trackers",
     "workers",
@@ -71,9 +71,10 @@ def prepare_search(
     `experiment` is the one that `file` defines, with what was typed over it. The study begins now, has begun in another
     process, or never begins (a dry run): then nothing is written.
     """
-    if options.metric not in METRICS:
-        why = f"what each trial is judged by is one of {', '.join(METRICS)}"
-        raise UsageError(f"there is no metric {options.metric!r} to search by", why, f"--metric {ACCURACY}")
+    experiment = with_metric(experiment, options.metric)
+    if experiment.repeats > 1:
+        why = f"repeats={experiment.repeats} shows how much accuracies vary by the seed, for one experiment"
+        raise UsageError("a search trains each fold of a trial once", why, "-s repeats=1")
     experiment = with_sides(experiment)
     space = Space(experiment, file.search_space or default_space(experiment))
     distributions, examples = space.draw()
@@ -101,7 +102,8 @@ def prepare_search(
         except HarnessError as error:
             error.what = f"{space.title}: {error.what}"
             raise
-    directions = ["maximize" if rises(options.metric) else "minimize", *(["minimize"] if options.pareto else [])]
+    best = "maximize" if rises(options.metric, _mode(experiment, options.metric)) else "minimize"
+    directions = [best, *(["minimize"] if options.pareto else [])]
     study = Study(options.storage, options.study or experiment.name, directions, experiment.seed, begin != "never")
     if plan.groups is not None:
         study.groups = plan.groups[[i for split in plan.splits.values() for i in split.valid]]
@@ -115,6 +117,25 @@ def prepare_search(
     if begin == "now":
         folder.begin()
     return search.in_folder(folder), study
+
+
+def with_metric(experiment: Experiment, metric: str) -> Experiment:
+    """The experiment with the metric that a search ranks by among its metrics. Raises UsageError for an unknown one."""
+    known = monitors(experiment)
+    rises(metric, _mode(experiment, metric))  # raises if that is not known
+    if metric in known and metric.startswith("valid_"):
+        return experiment
+    if not metric.startswith("valid_"):
+        raise UsageError(
+            f"there is no metric {metric!r} to search by{nearest(metric, known)}",
+            "a trial is judged by its validation images: the name begins with valid_",
+            f"--metric {ACCURACY}, or --metric valid_macro_f1",
+        )
+    return experiment.replace(metrics=(*experiment.metrics, metric.removeprefix("valid_")))
+
+
+def _mode(experiment: Experiment, metric: str) -> str:
+    return experiment.monitor_mode if metric == experiment.monitor else "auto"
 
 
 def _study_record(plan: Plan, options: SearchOptions, distributions: Mapping[str, Any]) -> StudyRecord:

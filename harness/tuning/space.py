@@ -13,6 +13,7 @@ import optuna
 from harness.config.experiment import Experiment
 from harness.config.fields import json_value
 from harness.errors import ExperimentError, HarnessError, UserCodeError
+from harness.training.steering import inner_fraction
 from harness.tuning.asked_trial import AskedTrial, WrittenTrial, contains
 from harness.tuning.choices import plain
 from harness.tuning.quiet import quiet
@@ -20,6 +21,7 @@ from harness.util.user_code import calling, returned, title
 
 FIXED = (  # a trial may not change them
     *("name", "data", "valid_data", "class_folder", "columns", "groups", "folds", "seed", "monitor", "trackers"),
+    *("repeats", "split_seed", "metrics", "monitor_mode"),
 )
 DRAWS = 64  # before the first trial, to find what a space does wrong
 STRUCTURE = (
@@ -159,7 +161,8 @@ def default_space(experiment: Experiment) -> SpaceFunction:
 
 def structure(experiment: Experiment) -> tuple[Any, ...]:
     """All by which a model, or what it is fed, differs; experiments that share it share a plan."""
-    return tuple(repr(json_value(getattr(experiment, name))) for name in STRUCTURE)
+    fields = tuple(repr(json_value(getattr(experiment, name))) for name in STRUCTURE)
+    return (*fields, inner_fraction(experiment))  # which decides what a fold trains on
 
 
 def described(distributions: Mapping[str, Any]) -> list[str]:

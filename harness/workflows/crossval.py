@@ -29,6 +29,8 @@ from harness.trackers.recording import recording
 from harness.trackers.tracking import Tracking
 from harness.training.fit import FoldResult, train
 from harness.training.plan import Plan
+from harness.training.refit import refit as train_on_all_images
+from harness.training.repeats import fold_and_repeat
 from harness.workflows.make_plan import make_plan
 
 ADDED_BY_EPOCH_LOG = {"fold", "time", "step"}  # columns of `metrics.jsonl` that the history does not have
@@ -53,6 +55,16 @@ class CrossValidation:
     def accuracy(self) -> Accuracy:
         """Pooled over all out-of-fold predictions, so that folds of unequal size count by their images."""
         return self.predictions.accuracy
+
+    @property
+    def by_repeat(self) -> list[float]:
+        """The accuracy of each repeat, over its folds."""
+        folds = self.experiment.folds
+        numbers = [fold_and_repeat(result.fold, folds)[1] for result in self.results]
+        parts = [
+            [r for r, n in zip(self.results, numbers, strict=True) if n == number] for number in sorted({*numbers})
+        ]
+        return [Predictions.join([result.predictions for result in part]).right.mean().item() for part in parts]
 
     @property
     def baseline(self) -> float:
@@ -80,7 +92,7 @@ class CrossValidation:
             "n": accuracy.n,
             "groups": accuracy.groups,
             "leaked": self.leaked,
-            "loss": sum(result.loss * result.accuracy.n for result in self.results) / accuracy.n,
+            "loss": sum(r.loss * r.accuracy.n for r in self.results) / sum(r.accuracy.n for r in self.results),
             "baseline": self.baseline,
             "mean": mean,
             "deviation": deviation,
@@ -99,13 +111,14 @@ def cross_validate(
     source: ExperimentFile | Path | None = None,
     follower: Follower | None = None,
     out: Path | None = None,
+    refit: bool = False,
 ) -> CrossValidation:
     """Trains each fold of the plan, one after the other, and writes the run folder as it goes.
 
     Whatever ends the run early, the folder says so, and keeps what the finished folds gave. The folder gets a copy of
     `source`, the experiment's file, because checkpoints do not contain the user's functions. `follower` is a process
     for MLflow that was started while the plan was made. The run goes to the folder `out`, if one is given, in the place
-    of the run that is there; else to a new one.
+    of the run that is there; else to a new one. `refit` also trains one model on all images: the model to use.
     """
     plan = experiment if isinstance(experiment, Plan) else make_plan(experiment)
     folder = RunFolder.create(Path(runs), record_of(plan), out)
@@ -115,6 +128,8 @@ def cross_validate(
         for each in fold_by_fold(plan, folder, tracking):
             result = each
         folder.write_metrics({name: value for name, value in result.to_dict().items() if name != "fit_seconds"})
+        if refit:
+            train_on_all_images(plan, folder)
     return result
 
 

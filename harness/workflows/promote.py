@@ -28,6 +28,7 @@ from harness.runs.run_folder import RunFolder
 from harness.util.files import md5_of
 from harness.versioning.tracked import CLEAN, read_tracked, state_of
 from harness.workflows.experiment_copy import model_function
+from harness.workflows.refit import or_without_refit, refit_run
 from harness.workflows.test import Evaluation, evaluate, find_checkpoint
 
 FROM_RUN = ("name", "command", "experiment", "accuracy", "interval", "n", "git", "data", "versions", "device", "seed")
@@ -68,19 +69,26 @@ def promote(
     named: str,
     data: str | None = None,
     *,
+    refit: bool = True,
     force: bool = False,
     trusted: bool = False,
     runs: Path = RUNS,
     folder: Path = FOLDER,
 ) -> Promotion:
-    """Makes the best fold's model of a run the champion.
+    """Makes the model of a run the champion: the one on all images, or the best fold's.
+
+    If there is none on all images and `refit` is set, it is trained now.
 
     It is tested first, and so is the present champion, on the same images. What needs code of a run from elsewhere is
     refused (UntrustedError) unless it is `trusted`. Unless it is forced, raises GateError where
     it is below its gate, worse than the present champion, or judged on images that it was trained on, and UsageError
     where it is the champion already; nothing has changed then.
     """
-    run, path = find_run(named, runs), find_checkpoint(named, runs)
+    run = find_run(named, runs)
+    if refit and run.record.refit is None and not run.is_test:
+        with or_without_refit("--no-refit"):
+            refit_run(run, trusted=trusted)
+    path = find_checkpoint(named, runs)
     evaluation = evaluate(
         load_model(path, function=model_function(path, trusted)), path, data, allow_leak=True, runs=runs
     )

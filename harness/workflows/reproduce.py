@@ -17,6 +17,7 @@ from harness.runs.record_parts import GitRecord
 from harness.runs.records import RunRecord
 from harness.runs.run_folder import RunFolder
 from harness.training.plan import Plan
+from harness.training.repeats import fold_and_repeat
 from harness.util.text import few
 from harness.workflows.crossval import CrossValidation, cross_validate
 from harness.workflows.experiment_copy import COPY, load_copy, may_run
@@ -74,7 +75,8 @@ def planned(folder: RunFolder, device: str = "auto", trusted: bool = False) -> P
         raise UsageError(f"{folder.path} cannot be made again", "its record names no folds", "harness list")
     experiment = _experiment(folder, trusted)
     folds = [int(fold) for fold in record.splits]
-    only = folds[0] if len(folds) < max(1, experiment.folds) else None
+    whole = max(1, experiment.folds) * experiment.repeats
+    only = fold_and_repeat(folds[0], experiment.folds)[0] if len(folds) < whole else None
     plan = make_plan(experiment, fold=only, skip_corrupt=bool(record.data.skipped), allow_leak=True, device=device)
     if plan.digest != record.data.digest:
         raise DataError(
@@ -121,8 +123,8 @@ def compare(old: RunFolder, new: RunFolder) -> Outcome:
     """The second result beside the first."""
     first, second = old.predictions(), new.predictions()
     then, now = first.accuracy, second.accuracy
-    called = {path: second.classes[top] for path, top in zip(second.paths, second.predicted, strict=True)}
-    before = {path: first.classes[top] for path, top in zip(first.paths, first.predicted, strict=True)}
+    called = {key: second.classes[top] for key, top in zip(second.keys(True), second.predicted, strict=True)}
+    before = {key: first.classes[top] for key, top in zip(first.keys(True), first.predicted, strict=True)}
     same = first == second and _numbers(old) == _numbers(new)
     low, high = then.interval
     word = IDENTICAL if same else WITHIN if low <= now.value <= high else DIFFERENT
@@ -130,7 +132,7 @@ def compare(old: RunFolder, new: RunFolder) -> Outcome:
         word,
         str(then),
         str(now),
-        sum(called.get(path, name) != name for path, name in before.items()),
+        sum(called.get(key, name) != name for key, name in before.items()),
         pair(first, second).p,
     )
 
@@ -152,7 +154,7 @@ def repeat(plan: Plan, old: RunFolder, runs: Path, trusted: bool = False) -> Cro
 def _experiment(folder: RunFolder, trusted: bool) -> Experiment:
     """The experiment as it was run: from its file's copy, with what was typed over it; or from its record alone."""
     values, origins = {"class_folder": "outer", **folder.record.experiment}, folder.record.origins  # as in 0.1.0
-    copy, functions = folder.path / COPY, [name for name in OWN if _is_function(values.get(name))]
+    copy, functions = folder.path / COPY, [name for name in OWN if is_function(values.get(name))]
     if not copy.is_file():
         if functions:
             raise UsageError(
@@ -174,10 +176,10 @@ def _experiment(folder: RunFolder, trusted: bool) -> Experiment:
     return experiment.replace(**typed).replace(name=folder.record.name)
 
 
-def _is_function(value: Any) -> bool:
+def is_function(value: Any) -> bool:
     """Whether a recorded value is the name of a function, or a list with such a name in it."""
     if isinstance(value, list):
-        return any(map(_is_function, value))
+        return any(map(is_function, value))
     return isinstance(value, str) and FUNCTION_NAME.fullmatch(value) is not None
 
 

@@ -125,15 +125,18 @@ class Evaluation:
 
 
 def find_checkpoint(named: str, runs: Path) -> Path:
-    """The checkpoint that `named` means: a file, or the best fold's of a run. Raises UsageError for none."""
+    """The checkpoint that `named` means: a file, or a run's model on all images, else its best fold's.
+
+    Raises UsageError if there is none.
+    """
     if Path(named).is_file():
         return Path(named)
     folder = find_run(named, runs)
-    best = folder.best_fold()
-    if best is None:
+    model = folder.model_to_use()
+    if model is None:
         why = "it is itself a test" if folder.is_test else "none of its folds has ended"
         raise UsageError(f"{folder.path} has no model to test", why, "harness list shows the latest runs")
-    path = folder.checkpoint_of(best)
+    path = folder.checkpoint_of(model)
     if not path.is_file():
         raise UsageError(f"the model of {folder.path} is gone", f"{path} is not there", "harness list, for other runs")
     return path

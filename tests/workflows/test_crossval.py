@@ -21,6 +21,7 @@ from harness.engine import checkpoint
 from harness.engine.trainer import Callback, State, Trainer
 from harness.errors import TrainingError, UserCodeError
 from harness.models.build import build
+from harness.runs.run_folder import RunFolder
 from harness.workflows.crossval import CrossValidation, cross_validate
 
 
@@ -281,3 +282,35 @@ def test_frozen_weights_of_a_run_are_those_it_started_from(scenes: Path, scenes_
     start = torch.load(scenes_weights, weights_only=True)
     saved = checkpoint.load(result.results[0].checkpoint)["model"]
     assert all(torch.equal(saved[name], start[name]) for name in saved if not name.startswith("fc."))
+
+
+def test_repeats_train_the_same_folds_with_other_seeds(scenery: Path, tmp_path: Path) -> None:
+    once = run(scenery, tmp_path, epochs=2)
+    result = run(scenery, tmp_path, epochs=2, repeats=2)
+    first, second = result.results[:3], result.results[3:]
+    for one, alone in zip(first, once.results, strict=True):  # repeats only add
+        assert np.array_equal(one.predictions.probabilities, alone.predictions.probabilities)
+    for one, other in zip(first, second, strict=True):
+        assert one.predictions.paths == other.predictions.paths
+        assert not np.array_equal(one.predictions.probabilities, other.predictions.probabilities)
+        assert one.history[0]["train_loss"] != other.history[0]["train_loss"]
+    accuracy = result.accuracy
+    assert (accuracy.n, accuracy.groups) == (33, None)
+    assert accuracy.value == pytest.approx(sum(result.by_repeat) / 2)
+    assert result.by_repeat[0] == once.accuracy.value
+    assert result.numbers()["n"] == 33
+    low, high = accuracy.interval
+    assert once.accuracy.interval[1] - once.accuracy.interval[0] > 0.95 * (high - low)
+    record = RunFolder.open(result.run_dir).record
+    assert (record.n, len(record.folds), len(record.splits)) == (33, 6, 6)
+    again = run(scenery, tmp_path, epochs=2, repeats=2)
+    assert again.predictions == result.predictions
+
+
+def test_split_seed_changes_the_folds_alone(scenery: Path, tmp_path: Path) -> None:
+    same, other = (run(scenery, tmp_path, epochs=1, split_seed=seed) for seed in (0, 1))
+    assert same.predictions == run(scenery, tmp_path, epochs=1).predictions
+    assert [r.predictions.paths for r in other.results] != [r.predictions.paths for r in same.results]
+    seeded = run(scenery, tmp_path, epochs=1, split_seed=0, seed=1)
+    assert [r.predictions.paths for r in seeded.results] == [r.predictions.paths for r in same.results]
+    assert seeded.predictions != same.predictions

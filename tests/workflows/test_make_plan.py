@@ -114,7 +114,9 @@ def test_a_test_folder_that_will_be_refused_is_told_but_stops_nothing(scenery: P
 
 def test_patience_that_can_never_act_is_told(scenery: Path) -> None:
     assert plan(scenery, patience=10, epochs=2).notes == ("patience=10 can never stop a fold of 2 epochs",)
-    assert plan(scenery, patience=2, epochs=10).notes == ()
+    (note,) = plan(scenery, patience=2, epochs=10).notes
+    assert "-s epoch=best keeps the best one of the inner part" in note
+    assert plan(scenery, patience=2, epochs=10, epoch="best").notes == ()
 
 
 def test_a_tracker_that_is_not_installed_is_told_once(scenery: Path, monkeypatch: pytest.MonkeyPatch) -> None:

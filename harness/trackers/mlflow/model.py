@@ -1,4 +1,4 @@
-"""A fold's model in MLflow: exported, with its signature and an example."""
+"""A run's model in MLflow: exported, with its signature and an example."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ import torch
 from harness.data.images import file_of
 from harness.errors import HarnessError
 from harness.models.saved import SavedModel, load_model
-from harness.runs.record_parts import FoldRecord
+from harness.runs.record_parts import FoldRecord, RefitRecord
 from harness.runs.run_folder import RunFolder
 
 Function = Callable[[str], Callable[[int], Any]]  # the name of a user's function -> that function
 LEFT_OUT = "left out"  # how the reason begins for which there is no model
 
 
-def log_model(uri: str, run_id: str, folder: RunFolder, entry: FoldRecord, function: Function | None) -> str:
-    """Logs the checkpoint of a fold as the run's model. Returns why not where it cannot be exported.
+def log_model(
+    uri: str, run_id: str, folder: RunFolder, entry: FoldRecord | RefitRecord, function: Function | None
+) -> str:
+    """Logs a checkpoint of a run as its model: a fold's, or that on all images. Returns why it cannot be exported.
 
     A model that a user's function made is left out unless `function` finds that: no code of a run folder is run. It is
     a program of its own (torch.export), so that loading it needs none of our code and runs no pickle. It takes
@@ -33,7 +35,8 @@ def log_model(uri: str, run_id: str, folder: RunFolder, entry: FoldRecord, funct
     mlflow.set_tracking_uri(uri)
     try:
         saved = load_model(folder.checkpoint_of(entry), function=function)
-        example = _example(folder, saved, entry.fold)
+        fold = entry.fold if isinstance(entry, FoldRecord) else None
+        example = _example(folder, saved, fold)
         with torch.inference_mode():
             signature = mlflow.models.infer_signature(example.numpy(), saved.model(example).numpy())
         torch.export.export(saved.model, (example,), strict=False)
@@ -55,16 +58,17 @@ def log_model(uri: str, run_id: str, folder: RunFolder, entry: FoldRecord, funct
             metadata={
                 "classes": list(saved.classes),
                 "transform": saved.transform.to_dict(),
-                "fold": entry.fold,
+                "fold": fold,
                 "epoch": entry.epoch,
-                "accuracy": entry.accuracy,
+                "accuracy": entry.accuracy if isinstance(entry, FoldRecord) else folder.record.accuracy,
+                "temperature": saved.temperature,
             },
         )
     return ""
 
 
-def _example(folder: RunFolder, saved: SavedModel, fold: int) -> torch.Tensor:
-    """Two images of the fold's validation as the model takes them, (2, C, H, W); two, so that any number may follow.
+def _example(folder: RunFolder, saved: SavedModel, fold: int | None) -> torch.Tensor:
+    """Two images of the run, or of the fold's validation, as the model takes them: (2, C, H, W). Any number may follow.
 
     Rounded, since MLflow writes each number as text; where the images are gone, or not this project's, noise.
     """

@@ -242,18 +242,24 @@ class MLflow:
             self._client.log_artifact(self._parent, str(picture), "plots")
 
     def _send_model(self, function: Any) -> None:
-        """The best fold's model, once; what cannot be exported goes as its checkpoint."""
+        """The model to use, once; what cannot be exported goes as its checkpoint. A refit replaces a fold's model."""
         from harness.trackers.mlflow.model import LEFT_OUT, log_model
 
-        best = self.folder.best_fold()
+        model = self.folder.model_to_use()
         before = self._client.get_run(self._parent).data.tags.get(MODEL_TAG)
-        if best is None or (before is not None and not (function is not None and before.startswith(LEFT_OUT))):
+        if model is None:
             return
-        problem = log_model(self._uri, self._parent, self.folder, best, function)
+        name = f"fold {model.fold}" if isinstance(model, FoldRecord) else "refit"
+        is_new = before is None or (name == "refit" and not before.endswith("refit"))
+        if not is_new and not (function is not None and str(before).startswith(LEFT_OUT)):
+            return
+        problem = log_model(self._uri, self._parent, self.folder, model, function)
         self.left_out = problem
-        if problem and before is None and self.folder.checkpoint_of(best).is_file():
-            self._client.log_artifact(self._parent, str(self.folder.checkpoint_of(best)), "checkpoints")
-        self._client.set_tag(self._parent, MODEL_TAG, problem or f"fold {best.fold}")
+        if problem and is_new and self.folder.checkpoint_of(model).is_file():
+            self._client.log_artifact(self._parent, str(self.folder.checkpoint_of(model)), "checkpoints")
+        self._client.set_tag(
+            self._parent, MODEL_TAG, f"{problem}; refit" if problem and name == "refit" else problem or name
+        )
 
     def _end(self) -> int:
         """When the run ended, in milliseconds; of one that died, when its last epoch did."""

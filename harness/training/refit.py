@@ -1,0 +1,63 @@
+"""The model to use: one fit on all images of a plan, by the same recipe as each fold's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.data.splits import Split, with_inner
+from harness.engine import checkpoint
+from harness.engine.callbacks import EpochLog
+from harness.engine.trainer import Callback
+from harness.runs.record_parts import RefitRecord
+from harness.runs.run_folder import RunFolder
+from harness.training.fit import REFIT, fit
+from harness.training.plan import Plan
+from harness.training.steering import inner_fraction
+
+EPOCHS = "refit.jsonl"  # a line per epoch, as in `metrics.jsonl`
+
+
+def refit_split(plan: Plan) -> Split:
+    """All images of a plan to train on, less an inner part if something steers the training; none to judge by.
+
+    Raises DataError if there are too few for an inner part.
+    """
+    indices = {i for split in plan.splits.values() for i in (*split.training_side, *split.valid)}
+    split = Split(tuple(sorted(indices)), ())
+    fraction = inner_fraction(plan.experiment)
+    if fraction is None or plan.fast_dev_run:
+        return split if fraction is None else Split(split.train, (), next(iter(plan.splits.values())).inner)
+    return with_inner(plan.images, split, fraction, plan.experiment.seed, plan.groups)
+
+
+def refit(plan: Plan, folder: RunFolder, watchers: Sequence[Callback] = ()) -> RefitRecord:
+    """Trains one model on all images, with the epochs, the schedule and the callbacks of a fold, and records it.
+
+    There are no validation images. What steers the training has an inner part, as in a fold. A callback that reads
+    metrics of validation fails: `state.phases` says which phases there are. The model takes the run's temperature, so
+    that its probabilities are calibrated by predictions out of fold.
+
+    Args:
+        plan: Every decision of the run.
+        folder: Its folder; the model goes to its checkpoints.
+        watchers: Callbacks that run after those of the experiment.
+
+    Raises:
+        HarnessError: As `train` does.
+    """
+    split, log = refit_split(plan), folder.inside(EPOCHS)
+    log.unlink(missing_ok=True)
+    made = fit(plan, REFIT, split, folder, [EpochLog(log), *watchers])
+    record = RefitRecord(
+        checkpoint=str(made.checkpoint),
+        images=len(split.train),
+        inner=len(split.inner),
+        epoch=made.epoch,
+        epochs=len(made.state.history),
+        stop_reason=made.state.stop_reason,
+        seconds=round(made.seconds, 3),
+    )
+    if folder.record.temperature is not None:
+        checkpoint.add(made.checkpoint, temperature=folder.record.temperature)
+    folder.update(refit=record)
+    return record

@@ -1,0 +1,127 @@
+"""One model on all images: the model to use."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from harness.config.experiment import Experiment
+from harness.engine import checkpoint
+from harness.engine.trainer import Callback, State
+from harness.errors import DataError, UsageError, UserCodeError
+from harness.models.saved import load_model
+from harness.runs.record_parts import Status
+from harness.runs.run_folder import RunFolder
+from harness.training.refit import refit_split
+from harness.workflows.crossval import cross_validate
+from harness.workflows.make_plan import make_plan
+from harness.workflows.refit import refit_run
+from harness.workflows.test import find_checkpoint
+
+SMALL = Experiment(
+    name="small",
+    model="small_cnn",
+    weights=None,
+    image_size=32,
+    batch_size=8,
+    precision="fp32",
+    epochs=2,
+    folds=3,
+    trackers=[],
+)
+
+
+def run(data: Path, runs: Path, refit: bool = True, **fields: Any) -> RunFolder:
+    plan = make_plan(SMALL.replace(data=str(data), **fields), device="cpu")
+    return RunFolder.open(cross_validate(plan, runs=runs, refit=refit).run_dir)
+
+
+class Sees(Callback):
+    """Writes down how many images each epoch has trained on, and the phases."""
+
+    seen: list[tuple[float, tuple[str, ...]]] = []
+
+    def on_epoch_end(self, state: State) -> None:
+        self.seen.append((state.history[-1]["train_examples"], state.phases))
+
+
+def test_refit_trains_on_all_images_with_the_recipe_of_a_fold(scenery: Path, tmp_path: Path) -> None:
+    Sees.seen.clear()
+    folder = run(scenery, tmp_path, callbacks=[Sees()])
+    record = folder.record.refit
+    assert record is not None
+    assert (record.images, record.inner, record.epoch, record.epochs) == (33, 0, 2, 2)
+    assert Sees.seen[:6] == [(22, ("train", "valid"))] * 6
+    assert Sees.seen[6:] == [(33, ("train",))] * 2
+    rows = [json.loads(line) for line in (folder.path / "refit.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [1, 2]
+    assert "valid_loss" not in rows[0]
+    assert len(folder.epochs()) == 6  # those of the folds alone
+    saved = load_model(folder.checkpoint_of(record))
+    assert saved.is_refit
+    assert saved.fold is None
+    assert len(saved.trained_on or ()) == 33
+
+
+def test_a_test_takes_the_model_on_all_images_and_without_one_the_best_folds(scenery: Path, tmp_path: Path) -> None:
+    folder = run(scenery, tmp_path, refit=False)
+    best = folder.best_fold()
+    assert best is not None
+    assert find_checkpoint(str(folder.path), tmp_path) == folder.checkpoint_of(best)
+    record = refit_run(folder)
+    assert find_checkpoint(str(folder.path), tmp_path) == folder.checkpoint_of(record)
+    folder.checkpoint_of(record).unlink()
+    assert find_checkpoint(str(folder.path), tmp_path) == folder.checkpoint_of(best)
+
+
+def test_a_refit_later_gives_the_same_model_as_one_in_the_run(scenery: Path, tmp_path: Path) -> None:
+    weights = []
+    for refit in (True, False):
+        folder = run(scenery, tmp_path, refit=refit)
+        record = folder.record.refit or refit_run(folder)
+        weights.append(checkpoint.load(folder.checkpoint_of(record))["model"])
+    assert weights[0].keys() == weights[1].keys()
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_what_steers_a_refit_is_an_inner_part_of_all_images(scenery: Path, tmp_path: Path) -> None:
+    plan = make_plan(SMALL.replace(data=str(scenery), patience=1), device="cpu")
+    split = refit_split(plan)
+    assert split.valid == ()
+    assert (len(split.train), len(split.inner)) == (26, 7)
+    assert split.training_side == tuple(range(33))
+    folder = run(scenery, tmp_path, patience=1, epochs=30, epoch="best", lr=1e-7)
+    record = folder.record.refit
+    assert record is not None
+    assert (record.images, record.inner) == (26, 7)
+    assert record.epoch < record.epochs < 30
+    assert "inner_accuracy has not improved" in (record.stop_reason or "")
+
+
+class ReadsValidation(Callback):
+    def on_epoch_end(self, state: State) -> None:
+        print(state.history[-1]["valid_loss"])
+
+
+def test_a_callback_that_needs_validation_images_is_named(scenery: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserCodeError, match=r"ReadsValidation\.on_epoch_end") as caught:
+        run(scenery, tmp_path, callbacks=[ReadsValidation()])
+    assert "valid_loss: this fit has no validation images" in caught.value.why
+    (path,) = (tmp_path / "small").iterdir()
+    assert len(RunFolder.open(path).record.folds) == 3  # nothing of the folds is lost
+
+
+def test_a_run_that_has_not_finished_or_has_other_images_is_refused(scenery: Path, tmp_path: Path) -> None:
+    folder = run(scenery, tmp_path, refit=False)
+    folder.update(status=Status.INTERRUPTED)
+    with pytest.raises(UsageError, match="cannot be refitted") as caught:
+        refit_run(folder)
+    assert caught.value.why == "its status is interrupted"
+    folder.update(status=Status.FINISHED, data=dataclasses.replace(folder.record.data, digest="0" * 32 + ".dir"))
+    with pytest.raises(DataError, match="other images"):
+        refit_run(folder)
