@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.data.depth import Range
+from harness.evaluation.abstention import abstention
+from harness.evaluation.calibration import calibration
 from harness.evaluation.predictions import Predictions
-from harness.evaluation.scores import calibration, confusion
+from harness.evaluation.scores import confusion
+from harness.plots.abstention import draw_abstention
 from harness.plots.confusion import draw_confusion
 from harness.plots.gallery import draw_errors
 from harness.plots.precision_recall import draw_precision_recall
@@ -24,7 +27,7 @@ def draw_confusions(folder: Path, title: str, predictions: Predictions, prefix: 
 def draw_predictions(
     folder: Path, title: str, predictions: Predictions, root: Path | None, value_range: Range | None = None
 ) -> None:
-    """Draws confusion, precision-recall, reliability and a gallery of the worst errors, as PNGs in `folder`.
+    """Draws confusion, precision-recall, reliability, abstention and the worst errors, as PNGs in `folder`.
 
     Args:
         folder: Where the pictures go.
@@ -42,8 +45,8 @@ def draw_predictions(
         probabilities,
         predictions.classes,
     )
-    draw_reliability(
-        folder / "reliability.png", f"{title}: reliability", calibration(labels, probabilities, predictions.groups)
-    )
+    groups = predictions.groups
+    draw_reliability(folder / "reliability.png", f"{title}: reliability", calibration(labels, probabilities, groups))
+    draw_abstention(folder / "abstention.png", f"{title}: abstention", abstention(labels, probabilities, groups))
     if root is not None:
         draw_errors(folder / "errors.png", f"{title}: the worst errors", predictions, root, value_range)

@@ -9,14 +9,14 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from harness.evaluation.calibration import calibration
 from harness.evaluation.predictions import Predictions
-from harness.evaluation.scores import calibration
 from harness.plots.gallery import COLUMNS, MOST, SIDE, draw_errors, thumbnail
 from harness.plots.predictions import draw_predictions
 from harness.util.files import short
 from tests.plots.conftest import texts, tick_labels
 
-NAMES = ["confusion", "confusion_normalised", "errors", "precision_recall", "reliability"]
+NAMES = ["abstention", "confusion", "confusion_normalised", "errors", "precision_recall", "reliability"]
 ODD = ("_hidden", "$x_1", "a^{b", "森", "x" * 80)
 
 
@@ -50,8 +50,8 @@ def test_every_picture_for_2_for_20_and_for_odd_names(
         width, height = size(tmp_path / f"{name}.png")
         assert 300 < width < 2000, name
         assert 300 < height < 2000, name
-    counts, shares, curves, reliability = figures
-    assert [figure.get_suptitle().split(":")[0] for figure in figures] == ["a $title_"] * 4
+    counts, shares, curves, reliability, abstention = figures
+    assert [figure.get_suptitle().split(":")[0] for figure in figures] == ["a $title_"] * 5
     labels = [short(name) for name in classes]
     for figure in (counts, shares):
         assert tick_labels(figure.axes[0].xaxis) == labels
@@ -64,7 +64,8 @@ def test_every_picture_for_2_for_20_and_for_odd_names(
     assert len(named) == min(len(classes), 6)
     assert sum(bar.get_height() for bar in reliability.axes[1].patches) == 300
     rows = predictions(classes, 300)
-    assert reliability.get_suptitle().endswith(f" {100 * calibration(rows.labels, rows.probabilities).error:.1f} %")
+    assert f" {100 * calibration(rows.labels, rows.probabilities).error:.1f} % (" in reliability.get_suptitle()
+    assert abstention.axes[0].lines[0].get_ydata()[0] == pytest.approx(100 * rows.accuracy.value)
     assert written[0].startswith("a $title_")
     assert {text.removeprefix("is ") for text in written if text.startswith("is ")} <= {
         short(name, 17) for name in classes
@@ -78,7 +79,7 @@ def test_very_few_predictions(count: int, tmp_path: Path, figures: list[Figure],
     rows = Predictions(("sea", "forest"), paths, np.ones(count, int), np.zeros(count, int), probabilities)
     draw_predictions(tmp_path, "few", rows, tmp_path)
     assert len(list(tmp_path.glob("*.png"))) == len(NAMES)
-    counts, shares, curves, _ = figures
+    counts, shares, curves, *_ = figures
     assert counts.axes[0].images[0].get_array().tolist() == [[count, 0], [0, 0]]
     assert texts(shares.axes[0]) == ["100.0 %", "0.0 %", "–", "–"]
     assert texts(curves.axes[0].get_legend()) == ["sea: 1.000"]

@@ -85,7 +85,15 @@ def test_the_run_itself_has_its_numbers_and_its_pictures(tracked: Tracked) -> No
     root = read(tracked.run.path)
     for name, value in tracked.run.results().items():
         assert scalars(tracked.run.path, f"out_of_fold/{name}")[-1] == (2, np.float32(value))
-    pictures = {"confusion", "confusion_normalised", "curves", "errors", "precision_recall", "reliability"}
+    pictures = {
+        "abstention",
+        "confusion",
+        "confusion_normalised",
+        "curves",
+        "errors",
+        "precision_recall",
+        "reliability",
+    }
     assert set(root.Tags()["images"]) == {f"run/{name}" for name in pictures}
     assert "small_cnn" in str(root.Tensors("experiment/text_summary")[0].tensor_proto.string_val)
 

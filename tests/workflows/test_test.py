@@ -52,7 +52,7 @@ def test_the_numbers_are_those_of_the_predictions(tracked: Tracked, unseen: Path
     assert {name: score["support"] for name, score in numbers["per_class"].items()} == {"forest": 6, "sea": 9}
     assert numbers["interval"][0] < numbers["accuracy"] < numbers["interval"][1]
     plots = {path.stem for path in (evaluation.run_dir / "plots").iterdir()}
-    assert plots == {"confusion", "confusion_normalised", "precision_recall", "reliability", "errors"}
+    assert plots == {"abstention", "confusion", "confusion_normalised", "precision_recall", "reliability", "errors"}
     record = json.loads((evaluation.run_dir / "run.json").read_text())
     assert (record["kind"], record["status"], record["accuracy"]) == ("test", "finished", numbers["accuracy"])
 
