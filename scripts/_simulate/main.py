@@ -1,0 +1,81 @@
+"""Runs the simulation and prints its table in Markdown: bias and coverage of the headline, by the old rule and now."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import multiprocessing
+import sys
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from repeat import Estimate, simulate
+from rows import ROWS, Row
+from tqdm import tqdm
+
+HEAD = "| row | n, folds, epochs | rule | mean true accuracy | bias, points | the 95 % interval covers | mean width | repeats |"
+
+
+def main() -> None:
+    """Prints a row as soon as it is there."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}; by default all")
+    parser.add_argument("--repeats", type=int, default=2000)
+    parser.add_argument("--processes", type=int, default=1)
+    options = parser.parse_args()
+    unknown = [name for name in options.rows if name not in ROWS]
+    if unknown:
+        parser.error(f"there is no row {unknown[0]}; there are {', '.join(ROWS)}")
+    print(HEAD, "|---|---|---|---|---|---|---|---|", sep="\n", flush=True)
+    for name in options.rows or ROWS:
+        started, row = time.perf_counter(), ROWS[name]
+        results = run(row, options.repeats, options.processes, name)
+        for rule in ("old", "now"):
+            print(line(row, rule, [result[rule] for result in results]), flush=True)
+        print(f"{name}: {time.perf_counter() - started:.0f} s", file=sys.stderr)
+
+
+def run(row: Row, repeats: int, processes: int, title: str) -> list[dict[str, Estimate]]:
+    """All repeats of a row, by their numbers, which are their seeds."""
+    progress = functools.partial(tqdm, total=repeats, desc=title, disable=None)
+    one = functools.partial(simulate, row)
+    if processes == 1:
+        _one_thread()
+        return [*progress(map(one, range(repeats)))]
+    with multiprocessing.get_context("spawn").Pool(processes, _one_thread) as pool:
+        return [*progress(pool.imap(one, range(repeats), chunksize=8))]
+
+
+def summary(estimates: Sequence[Estimate]) -> dict[str, float]:
+    """Bias, in points, and coverage, in percent, with their Monte-Carlo standard errors."""
+    errors = 100 * np.array([each.value - each.truth for each in estimates])
+    covers = np.array([each.low <= each.truth <= each.high for each in estimates])
+    count = len(estimates)
+    return {
+        "truth": 100 * float(np.mean([each.truth for each in estimates])),
+        "bias": float(errors.mean()),
+        "bias_error": float(errors.std(ddof=1)) / count**0.5,
+        "coverage": 100 * float(covers.mean()),
+        "coverage_error": 100 * float(covers.std()) / count**0.5,
+        "width": 100 * float(np.mean([each.high - each.low for each in estimates])),
+    }
+
+
+def line(row: Row, rule: str, estimates: Sequence[Estimate]) -> str:
+    """A line of the table."""
+    found = summary(estimates)
+    return (
+        f"| {row.about} | {row.n}, {row.folds}, {row.epochs} | {rule} | {found['truth']:.2f} % | "
+        f"{found['bias']:+.2f} ± {found['bias_error']:.2f} | {found['coverage']:.1f} ± {found['coverage_error']:.1f} % | "
+        f"{found['width']:.1f} | {len(estimates)} |"
+    )
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+if __name__ == "__main__":
+    main()

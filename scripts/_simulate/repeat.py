@@ -1,0 +1,130 @@
+"""One repeat of a row: draws a data set, cross-validates it by `harness.Trainer`, and asks the hidden examples."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from rows import Row
+from sklearn.model_selection import StratifiedGroupKFold
+from torch import Tensor, nn
+from world import FEATURES, HIDDEN
+
+from harness import Callback, EarlyStopping, State, Trainer
+from harness.evaluation.groups import accuracy_of
+
+BATCH_SIZE = 50
+LEARNING_RATE = 0.01
+INNER = 5  # one of so many parts of the training side is the inner part
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An accuracy, its interval, and the mean true accuracy of the models that it is about."""
+
+    value: float
+    low: float
+    high: float
+    truth: float
+
+
+class EachEpoch(Callback):
+    """Keeps the predictions and the weights of each epoch."""
+
+    def on_fit_start(self, state: State) -> None:
+        self.right: list[Tensor] = []
+        self.weights: list[dict[str, Tensor]] = []
+        self._parts: list[Tensor] = []
+
+    def on_epoch_start(self, state: State) -> None:
+        self._parts = []
+
+    def on_batch_end(self, state: State) -> None:
+        if state.phase == "valid" and state.logits is not None:
+            self._parts.append(state.logits.argmax(1) == state.batch[1])
+
+    def on_epoch_end(self, state: State) -> None:
+        self.right.append(torch.cat(self._parts))
+        self.weights.append(copy.deepcopy(state.model.state_dict()))
+
+
+class Batches:
+    """Shuffled batches, another order in each epoch."""
+
+    def __init__(self, features: Tensor, labels: Tensor, generator: torch.Generator) -> None:
+        self.features, self.labels, self.generator = features, labels, generator
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        order = torch.randperm(len(self.labels), generator=self.generator)
+        for part in order.split(BATCH_SIZE):
+            yield self.features[part], self.labels[part]
+
+
+def network() -> nn.Module:
+    return nn.Sequential(nn.Linear(FEATURES, 32), nn.ReLU(), nn.Linear(32, 2))
+
+
+@functools.lru_cache(maxsize=1)
+def hidden(row: Row) -> tuple[Tensor, Tensor]:
+    """The examples that no model is trained on."""
+    features, labels, _ = row.world.draw(HIDDEN, torch.Generator().manual_seed(10**9), 1)
+    return features, labels
+
+
+def simulate(row: Row, number: int) -> dict[str, Estimate]:
+    """The headline of one data set by the old rule, the best epoch of the judged fold, and by the one of now."""
+    generator = torch.Generator().manual_seed(number)
+    torch.manual_seed(number)
+    features, labels, groups = row.world.draw(row.n // row.copies, generator, row.group)
+    features, labels, groups = (part.repeat_interleave(row.copies, 0) for part in (features, labels, groups))
+    folds = StratifiedGroupKFold(row.folds, shuffle=True, random_state=number)
+    fits: dict[str, list[tuple[Any, Any, float]]] = {"old": [], "now": []}
+    for train, valid in folds.split(features, labels, groups):
+        for _ in range(row.seeds):
+            seen, kept = _fit(row, features, labels, groups, (train, valid), generator)
+            best = int(np.argmax([right.float().mean() for right in seen.right]))
+            for rule, epoch in (("old", best), ("now", kept)):
+                fits[rule].append((valid, seen.right[epoch].numpy(), _truth(row, seen.weights[epoch])))
+    return {rule: _estimate(row, parts, groups.numpy()) for rule, parts in fits.items()}
+
+
+def _fit(row: Row, features: Tensor, labels: Tensor, groups: Tensor, sides: Any, generator: torch.Generator) -> Any:
+    """(what each epoch gave, the position of the epoch that is judged)."""
+    train, valid = sides
+    inner = None
+    if row.has_inner:
+        parts = StratifiedGroupKFold(INNER, shuffle=True, random_state=0)
+        others, steering = next(parts.split(train, labels[train], groups[train]))
+        inner, train = [(features[train[steering]], labels[train[steering]])], train[others]
+    seen = EachEpoch()
+    stop = [] if row.patience is None else [EarlyStopping("valid_accuracy", row.patience)]
+    trainer = Trainer(callbacks=[seen, *stop], device="cpu", precision="fp32")
+    model = network()
+    optimizer = torch.optim.Adam(model.parameters(), LEARNING_RATE)
+    batches = Batches(features[train], labels[train], generator)
+    state = trainer.fit(model, optimizer, batches, [(features[valid], labels[valid])], row.epochs, inner)
+    if row.best:
+        return seen, int(np.argmax([epoch["inner_accuracy"] for epoch in state.history]))
+    return seen, len(seen.right) - 1
+
+
+def _truth(row: Row, weights: dict[str, Tensor]) -> float:
+    model = network()
+    model.load_state_dict(weights)
+    features, labels = hidden(row)
+    with torch.inference_mode():
+        return (model(features).argmax(1) == labels).float().mean().item()
+
+
+def _estimate(row: Row, parts: list[tuple[Any, Any, float]], groups: Any) -> Estimate:
+    """As `harness` makes it: pooled out of fold; the interval counts groups, copies and the seeds of one example."""
+    right = np.concatenate([part[1] for part in parts])
+    members = np.concatenate([groups[part[0]] for part in parts])
+    distinct = len(members) == len(np.unique(members))
+    accuracy = accuracy_of(right, None if distinct else members, row.n)
+    return Estimate(accuracy.value, *accuracy.interval, float(np.mean([part[2] for part in parts])))
