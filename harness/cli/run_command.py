@@ -14,6 +14,7 @@ import click
 from harness import STARTED
 from harness.cli import main as cli
 from harness.cli.output import echo, echo_json
+from harness.cli.scores_text import abstention_text, calibration_text, class_table, metric_text, noise_text
 from harness.errors import UsageError
 from harness.trackers.follower import start_early
 
@@ -176,10 +177,15 @@ def _summary(
         after[f"harness test {named}"] = f"its best fold's model on {experiment.test_data}"
     if experiment.origin("data") != "command line":
         after[f"harness run {typed} -s data=FOLDER"] = "your own images, a folder per class"
+    noise, scores = crossval.noise, crossval.scores
     rows = [
         ("guessing", guessing),
+        *([("repeats", noise_text(noise))] if noise is not None else []),
         ("folds" if experiment.folds else "accuracy", folds),
         ("judged at", f"{judged_at(crossval)}{optimistic if best > value + 5e-4 else ''}"),
+        ("metrics", metric_text(scores)),
+        ("calibrated", calibration_text(scores)),
+        *(("answers" if i == 0 else "", text) for i, text in enumerate(abstention_text(scores.abstention))),
         *(
             ("stopped", f"fold {result.fold}: {result.stop_reason}")
             for result in crossval.results
@@ -196,4 +202,6 @@ def _summary(
         ),
         *(("" if i else "next", f"{command:<44}  {what}") for i, (command, what) in enumerate(after.items())),
     ]
-    return ["", f"{experiment.name}: {headline}", *(f"  {name:<11}  {text}" for name, text in rows)]
+    table = [f"  {line}" for line in class_table(scores.per_class)]
+    lines = [f"  {name:<11}  {text}" for name, text in rows]
+    return ["", f"{experiment.name}: {headline}", *lines[:1], *([] if fast_dev_run else ["", *table, ""]), *lines[1:]]

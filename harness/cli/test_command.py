@@ -10,14 +10,13 @@ import click
 
 from harness.cli import main as cli
 from harness.cli.output import echo, echo_json
+from harness.cli.scores_text import FEW_CLASSES, abstention_text, calibration_text, class_table, metric_text, share_text
 from harness.errors import UsageError, storage_errors
 from harness.util.escape import markdown
 from harness.util.text import size_text
 
 if TYPE_CHECKING:
     from harness.workflows.test import Evaluation
-
-FEW_CLASSES = 10  # whose confusion matrix is also printed; of more, the picture is better
 
 
 @click.command("test", short_help=cli.VERBS["test"])
@@ -61,7 +60,7 @@ def command(
 ) -> None:
     """Test MODEL on images that it was never trained on.
 
-    MODEL is a run (its best fold's model), a checkpoint, or champion.
+    MODEL is a run, a checkpoint, or champion. Of a run it is the model on all images, or else the best fold's.
 
     Ends with exit code 3 where the accuracy is below the gate.
     """
@@ -126,18 +125,22 @@ def _report(evaluation: Evaluation, path: Path) -> list[str]:
     counts = ", ".join(f"{name} {count}" for name, count in evaluation.images.counts().items())
     accuracy = evaluation.accuracy
     wrong = accuracy.n - accuracy.right
+    trained = " (trained on all images of its run)" if saved.is_refit else ""
+    named = saved.architecture.rpartition(":")[2]
     rows = [
-        ("model", f"{path}: {saved.architecture.rpartition(':')[2]} at {size_text(saved.transform.image_size)}"),
+        ("model", f"{path}{trained}: {named} at {size_text(saved.transform.image_size)}"),
         ("data", f"{evaluation.images.root}: {accuracy.n} images ({counts})"),
         *(("note", note) for note in evaluation.notes),
         ("accuracy", f"{accuracy}{leak_text(len(evaluation.leaked), accuracy.n)}"),
         ("wrong", f"{100 * numbers['misclassification_rate']:.1f} % misclassified, {wrong} of {accuracy.n}"),
-        ("loss", f"{evaluation.loss:.4f}, the mean cross-entropy"),
+        ("metrics", metric_text(evaluation.scores)),
+        ("calibrated", calibration_text(evaluation.scores)),
+        *(("answers" if i == 0 else "", text) for i, text in enumerate(abstention_text(evaluation.scores.abstention))),
     ]
     return [
         *(f"{name:<10}  {text}" for name, text in rows),
         "",
-        *_class_table(evaluation),
+        *class_table(evaluation.per_class),
         "",
         *_confusion_table(evaluation),
         f"{'written to':<10}  {evaluation.run_dir}: metrics.json, predictions.csv, plots/",
@@ -156,7 +159,7 @@ def _markdown(evaluation: Evaluation, path: Path) -> list[str]:
         "",
         f"Accuracy **{100 * accuracy.value:.1f} %**, {accuracy.right} of {accuracy.n} images "
         f"(95 % interval {100 * accuracy.interval[0]:.1f} to {100 * accuracy.interval[1]:.1f} %), "
-        f"gate {100 * evaluation.min_accuracy:g} %, loss {evaluation.loss:.4f}"
+        f"gate {100 * evaluation.min_accuracy:g} %, log loss {evaluation.scores.after.log_loss:.4f}"
         f"{leak_text(len(evaluation.leaked), accuracy.n)}.",
         *(f"- {markdown(note)}" for note in evaluation.notes),
         "",
@@ -170,27 +173,12 @@ def _markdown(evaluation: Evaluation, path: Path) -> list[str]:
         "| class | precision | recall | F1 | images |",
         "|---|---|---|---|---|",
         *(
-            f"| {markdown(score.name)} | {_share(score.precision)} | {_share(score.recall)} | {_share(score.f1)} "
+            f"| {markdown(score.name)} | {share_text(score.precision)} | {share_text(score.recall)} | {share_text(score.f1)} "
             f"| {score.support} |"
             for score in evaluation.per_class
         ),
         "",
     ]
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
-
-
-def _class_table(evaluation: Evaluation) -> list[str]:
-    width = max(5, *(len(score.name) for score in evaluation.per_class))
-    lines = [f"{'class':<{width}}  precision  recall     F1  support"]
-    for score in evaluation.per_class:
-        shares = [
-            f"{_share(v):>{w}}" for v, w in zip((score.precision, score.recall, score.f1), (9, 6, 5), strict=True)
-        ]
-        lines.append(f"{score.name:<{width}}  {'  '.join(shares)}  {score.support:>7}")
-    return lines
 
 
 def _confusion_table(evaluation: Evaluation) -> list[str]:

@@ -17,6 +17,7 @@ from pydantic import AliasChoices, Field
 from harness.runs.record_parts import (
     OPTIMISTIC,
     SCHEMA,
+    AnswersRecord,
     AnyStatus,
     ClassRecord,
     ConfusionRecord,
@@ -25,8 +26,10 @@ from harness.runs.record_parts import (
     FoldRecord,
     GateRecord,
     GitRecord,
+    NoiseRecord,
     PrecisionRecord,
     RefitRecord,
+    ReliabilityRecord,
     SplitSizes,
     StudyResultRecord,
     TestedFile,
@@ -119,7 +122,13 @@ class RunRecord(Origin):
     deviation: Number | None = None
     folds: list[FoldRecord] = field(default_factory=list)
     refit: RefitRecord | None = None
-    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None  # of the predictions out of fold
+    metrics: dict[Word, Number | None] = field(default_factory=dict)  # of all images; None if undefined
+    per_class: dict[ClassName, ClassRecord] = field(default_factory=dict)
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None  # that its models keep
+    uncalibrated: ReliabilityRecord | None = None  # without the temperature
+    calibrated: ReliabilityRecord | None = None
+    abstention: list[AnswersRecord] = field(default_factory=list)
+    noise: NoiseRecord | None = None
     fit_seconds: Seconds | None = None
     run_seconds: Seconds | None = None
 
@@ -156,7 +165,6 @@ class TestRecord(RunRecord):
     checkpoint: TestedFile
     misclassification_rate: Share | None = None
     gate: GateRecord | None = None
-    per_class: dict[ClassName, ClassRecord] = field(default_factory=dict)
     confusion: ConfusionRecord | None = None
 
 

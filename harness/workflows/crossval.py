@@ -15,18 +15,25 @@ import torch
 from harness.config.experiment import Experiment
 from harness.config.experiment_file import ExperimentFile
 from harness.data.groups import number_of
+from harness.engine import checkpoint
 from harness.engine.callbacks import EpochLog
 from harness.engine.trainer import Callback
 from harness.evaluation.accuracy import Accuracy, mean_and_deviation
+from harness.evaluation.noise import between_repeats, seed_noise
 from harness.evaluation.predictions import Predictions
+from harness.evaluation.scorecard import Scorecard, scorecard
+from harness.evaluation.temperature import cross_fitted, fit_temperature
 from harness.runs import provenance
-from harness.runs.record_parts import DataRecord, PrecisionRecord, SplitSizes, Status
+from harness.runs.record_file import to_plain
+from harness.runs.record_parts import DataRecord, NoiseRecord, PrecisionRecord, SplitSizes, Status
 from harness.runs.records import RunRecord
 from harness.runs.run_folder import RunFolder, now
+from harness.runs.scorecard_record import scorecard_fields
 from harness.trackers.follower import Follower
 from harness.trackers.pictures import draw_fold
 from harness.trackers.recording import recording
 from harness.trackers.tracking import Tracking
+from harness.training.epoch_metrics import chosen_metrics
 from harness.training.fit import FoldResult, train
 from harness.training.plan import Plan
 from harness.training.refit import refit as train_on_all_images
@@ -82,8 +89,39 @@ class CrossValidation:
     def fit_seconds(self) -> float:
         return sum(result.seconds for result in self.results)
 
+    @cached_property
+    def scores(self) -> Scorecard:
+        """All numbers but the accuracy. The calibration after scaling is cross-fitted: no fold gives its own."""
+        found = self.predictions
+        after = cross_fitted(found.labels, found.probabilities, found.folds, found.groups)
+        temperature = fit_temperature(found.labels, found.probabilities)
+        own = chosen_metrics(self.experiment, len(found.classes))
+        return scorecard(found, found.probabilities, after, temperature, own)
+
+    @property
+    def noise(self) -> NoiseRecord | None:
+        """How much the accuracy varies with the seed; None if each fold was trained once."""
+        repeats = self.experiment.repeats
+        if repeats == 1:
+            return None
+        table = np.full((max(1, self.experiment.folds), repeats), np.nan)
+        for result in self.results:
+            fold, repeat = fold_and_repeat(result.fold, self.experiment.folds)
+            table[fold - 1, repeat - 1] = result.accuracy.value
+        found = seed_noise(table)
+        return NoiseRecord(
+            repeats=self.by_repeat,
+            deviation=between_repeats(np.array(self.by_repeat)).deviation,
+            of_a_model=None if found is None else found.deviation,
+            interval=None if found is None else found.interval,
+        )
+
+    def all_numbers(self) -> dict[str, Any]:
+        """All numbers over all folds, by the fields of `RunRecord`."""
+        return self.numbers() | scorecard_fields(self.scores) | {"noise": self.noise}
+
     def numbers(self) -> dict[str, Any]:
-        """The numbers over all folds."""
+        """The accuracy over all folds, and what belongs to it."""
         accuracy = self.accuracy
         mean, deviation = mean_and_deviation([result.accuracy.value for result in self.results])
         return {
@@ -101,7 +139,8 @@ class CrossValidation:
 
     def to_dict(self) -> dict[str, Any]:
         """The numbers over all folds and of each, for `--json` and `metrics.json`."""
-        return self.numbers() | {"folds": [dataclasses.asdict(result.record) for result in self.results]}
+        plain: dict[str, Any] = to_plain(self.all_numbers())
+        return plain | {"folds": [dataclasses.asdict(result.record) for result in self.results]}
 
 
 def cross_validate(
@@ -125,8 +164,11 @@ def cross_validate(
     with recording(folder, plan.experiment.trackers, follower) as tracking:
         if source is not None:
             folder.keep_copy(source.read_bytes() if isinstance(source, Path) else source.code)
-        for each in fold_by_fold(plan, folder, tracking):
-            result = each
+        for result in fold_by_fold(plan, folder, tracking):  # noqa: B007 - the last one is of all folds
+            pass
+        folder.update(**result.all_numbers())
+        for each in result.results:
+            checkpoint.add(each.checkpoint, temperature=result.scores.temperature)
         folder.write_metrics({name: value for name, value in result.to_dict().items() if name != "fit_seconds"})
         if refit:
             train_on_all_images(plan, folder)

@@ -24,14 +24,15 @@ from harness.engine.trainer import Trainer
 from harness.errors import GateError, ModelError, UsageError
 from harness.evaluation.accuracy import Accuracy
 from harness.evaluation.predictions import Predictions
-from harness.evaluation.scores import ClassScore, Indices, by_class, confusion, log_loss
+from harness.evaluation.scorecard import Scorecard, scorecard
+from harness.evaluation.scores import ClassScore, Indices, confusion
+from harness.evaluation.temperature import scaled
 from harness.models.build import supports_channels_last
 from harness.models.saved import SavedModel
 from harness.runs import provenance
 from harness.runs.find import find_run
 from harness.runs.record_file import to_plain
 from harness.runs.record_parts import (
-    ClassRecord,
     ConfusionRecord,
     DataRecord,
     GateRecord,
@@ -41,6 +42,7 @@ from harness.runs.record_parts import (
 )
 from harness.runs.records import TestRecord
 from harness.runs.run_folder import RunFolder, now
+from harness.runs.scorecard_record import scorecard_fields
 from harness.trackers.recording import recording
 from harness.util.console import counted, print_line
 from harness.util.memory import keep_freed_memory
@@ -58,7 +60,7 @@ class Evaluation:
     run_dir: Path
     model: SavedModel
     images: Images
-    predictions: Predictions
+    predictions: Predictions  # with the model's temperature
     min_accuracy: float
     notes: tuple[str, ...]
     leaked: tuple[str, ...]  # paths of images that the model was trained on
@@ -72,14 +74,15 @@ class Evaluation:
     def accuracy(self) -> Accuracy:
         return self.predictions.accuracy
 
-    @property
-    def loss(self) -> float:
-        """The mean cross-entropy, whatever the loss function of the training was."""
-        return log_loss(self.predictions.labels, self.predictions.probabilities)
-
     @cached_property
+    def scores(self) -> Scorecard:
+        """All numbers but the accuracy. The temperature is the model's own; nothing is fitted to these images."""
+        found, temperature = self.predictions, self.model.temperature
+        return scorecard(found, scaled(found.probabilities, 1 / temperature), found.probabilities, temperature)
+
+    @property
     def per_class(self) -> list[ClassScore]:
-        return by_class(self.predictions.labels, self.predictions.predicted, self.model.classes)
+        return self.scores.per_class
 
     @property
     def confusion(self) -> Indices:
@@ -112,9 +115,8 @@ class Evaluation:
             "groups": accuracy.groups,
             "leaked": len(self.leaked),
             "misclassification_rate": (accuracy.n - accuracy.right) / accuracy.n,
-            "loss": self.loss,
             "gate": GateRecord(self.passed, self.min_accuracy),
-            "per_class": {s.name: ClassRecord(s.precision, s.recall, s.f1, s.support) for s in self.per_class},
+            **scorecard_fields(self.scores),
             "confusion": ConfusionRecord(list(self.model.classes), self.confusion.tolist()),
         }
 
@@ -210,7 +212,7 @@ def _predict(trainer: Trainer, model: SavedModel, pixels: Pixels, groups: Groups
         tuple(images.paths),
         np.full(len(images), model.fold or 0),
         np.array(images.labels, np.int64),
-        logits.double().softmax(1).numpy(),
+        (logits.double() / model.temperature).softmax(1).numpy(),
         groups,
     )
 

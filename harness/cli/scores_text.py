@@ -1,0 +1,85 @@
+"""The numbers of a run or a test, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.evaluation.abstention import Abstention
+from harness.evaluation.scorecard import Reliability, Scorecard
+from harness.evaluation.scores import ClassScore
+from harness.runs.record_parts import NoiseRecord
+
+FEW_CLASSES = 10  # whose table is printed; of more, run.json has it
+
+
+def metric_text(scores: Scorecard) -> str:
+    """The metrics in one line."""
+    named = {name: value for name, value in scores.metrics.items() if name not in ("accuracy", "calibration_error")}
+    return ", ".join(f"{name.replace('_', ' ')} {_number(value)}" for name, value in named.items())
+
+
+def calibration_text(scores: Scorecard) -> str:
+    """The calibration error without and with the temperature."""
+    if scores.temperature == 1:
+        return f"error {_error(scores.before)}, log loss {scores.before.log_loss:.4f}; no temperature"
+    return (
+        f"error {_error(scores.before)}, log loss {scores.before.log_loss:.4f}; with temperature "
+        f"{scores.temperature:.2f}: error {_error(scores.after)}, log loss {scores.after.log_loss:.4f}"
+    )
+
+
+def abstention_text(rows: Sequence[Abstention]) -> list[str]:
+    """A line for each threshold that changes what is answered."""
+    lines, before = [], -1
+    for row in rows:
+        if row.answered == before:
+            continue
+        before = row.answered
+        accuracy = row.accuracy
+        if accuracy is None:
+            lines.append(f"confidence {row.threshold:g} and up: nothing")
+            continue
+        low, high = (100 * bound for bound in accuracy.interval)
+        lines.append(
+            f"confidence {row.threshold:g} and up: {100 * row.share:.1f} %, of which {100 * accuracy.value:.1f} % are "
+            f"right ({low:.1f} to {high:.1f} %)"
+        )
+    return lines
+
+
+def noise_text(noise: NoiseRecord) -> str:
+    """How much the accuracy varies with the seed."""
+    text = ", ".join(f"{100 * value:.1f}" for value in noise.repeats) + " %"
+    if noise.deviation is not None:
+        text += f": standard deviation {100 * noise.deviation:.2f} points, by the seed alone"
+    if noise.of_a_model is not None and noise.interval is not None:
+        low, high = (100 * bound for bound in noise.interval)
+        text += f"; of one model {100 * noise.of_a_model:.2f} ({low:.2f} to {high:.2f})"
+    return text
+
+
+def class_table(per_class: Sequence[ClassScore]) -> list[str]:
+    """Precision, recall, F1 and support; nothing for many classes."""
+    if len(per_class) > FEW_CLASSES:
+        return []
+    width = max(5, *(len(score.name) for score in per_class))
+    lines = [f"{'class':<{width}}  precision  recall     F1  support"]
+    for score in per_class:
+        values = zip((score.precision, score.recall, score.f1), (9, 6, 5), strict=True)
+        shares = [f"{share_text(value):>{size}}" for value, size in values]
+        lines.append(f"{score.name:<{width}}  {'  '.join(shares)}  {score.support:>7}")
+    return lines
+
+
+def share_text(value: float | None) -> str:
+    """A share; "-" if it is undefined."""
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _error(found: Reliability) -> str:
+    low, high = (100 * bound for bound in found.interval)
+    return f"{100 * found.error:.1f} % ({low:.1f} to {high:.1f} %)"
+
+
+def _number(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.4f}"
