@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from harness.engine.return_checks import require_scores
+from harness.engine.counts import count_examples
+from harness.engine.return_checks import require_logits_for_accuracy, require_scores
 from harness.errors import UsageError, nearest
 
 Metric = Callable[[Tensor, Tensor], Tensor]  # (logits, targets) -> one number per example, shape (B,)
@@ -17,8 +19,10 @@ Metric = Callable[[Tensor, Tensor], Tensor]  # (logits, targets) -> one number p
 def accuracy(logits: Tensor, targets: Tensor) -> Tensor:
     """1 for each example whose highest logit is its target, else 0. Shapes (B, classes), (B,) -> (B,).
 
-    Of targets that are probabilities, (B, classes), as mixing images makes them, the highest counts.
+    Of targets that are probabilities, (B, classes), as mixing images makes them, the highest counts. Raises UsageError
+    for other shapes: one column has no highest logit but itself, and targets (B, 1) would be compared as (B, B).
     """
+    require_logits_for_accuracy(logits, targets)
     if targets.ndim == 2:
         targets = targets.argmax(1)
     return (logits.argmax(1) == targets).float()
@@ -69,12 +73,13 @@ class Means:
         self._examples = 0
         self._started = time.perf_counter()
 
-    def add(self, logits: Tensor, targets: Tensor, loss: Tensor) -> None:
+    def add(self, logits: Tensor, targets: Any, loss: Tensor, inputs: Any = None) -> None:
         """Adds a batch. `loss` is the batch's mean, so that a short batch counts for the examples it has.
 
-        Raises UserCodeError where a metric does not give one number per example.
+        Raises UserCodeError where a metric does not give one number per example, UsageError where nothing says how many
+        examples there are.
         """
-        examples = len(targets)
+        examples = count_examples(inputs, targets, logits)
         self._examples += examples
         sums = [loss * examples]
         for name, metric in self._metrics.items():

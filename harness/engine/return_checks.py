@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.util.user_code import returned
+from harness.errors import UsageError
+from harness.util.user_code import described, returned
 
 
 def require_tensor(output: Any, model: nn.Module) -> Tensor:
@@ -31,6 +32,28 @@ def require_loss(loss: Any, function: object, logits: Tensor) -> Tensor:
     if loss.device != logits.device:
         raise returned("loss", function, loss, f"a tensor on {logits.device}, where the logits are")
     return loss
+
+
+def require_logits_for_accuracy(logits: Tensor, targets: Any) -> None:
+    """Raises UsageError unless accuracy has a meaning: logits (B, C) with C > 1, and targets (B,) or (B, C)."""
+    shape = logits.shape
+    if len(shape) == 2 and shape[1] > 1 and isinstance(targets, Tensor) and targets.shape in (shape[:1], shape):
+        return
+    one = len(shape) < 2 or shape[1] == 1
+    what = f"there is no accuracy of outputs {tuple(shape)} and targets that are {described(targets)}"
+    if one:
+        raise UsageError(
+            what,
+            "the highest of several outputs is the predicted class, and here an example has one output",
+            "two outputs with cross_entropy; for BCEWithLogitsLoss a metric of your own: "
+            'metrics={"accuracy": lambda logits, targets: ((logits > 0) == (targets > 0.5)).float().view(-1)}',
+        )
+    rows = tuple(shape[:1])
+    raise UsageError(
+        what,
+        f"outputs must be (B, classes), and targets {rows} numbers of classes or {tuple(shape)} probabilities",
+        "targets.squeeze(1) for a column of targets; or Trainer(..., metrics={}) or metrics of your own",
+    )
 
 
 def require_scores(scores: Any, name: str, metric: object, examples: int) -> None:

@@ -70,6 +70,7 @@ class State:
     batch: Any = None  # (inputs, targets) on the device
     logits: Tensor | None = None  # (B, classes), fp32, on the device
     loss: Tensor | None = None  # mean over the batch, on the device: reading its value waits for the device
+    rates: list[Any] = field(default_factory=list)  # of the last step, by parameter group
     history: list[dict[str, float]] = field(default_factory=list)  # one row per finished epoch
     was_read: set[str] = field(default_factory=set)  # metrics in `history` that were read
     modules: dict[str, nn.Module] = field(default_factory=dict)  # besides the model: loss and metrics that are modules

@@ -30,6 +30,7 @@ from torch.optim import Optimizer
 from harness.engine.device import choose_device
 from harness.engine.metrics import Means, Metric, accuracy
 from harness.engine.precision import Precision, choose_precision
+from harness.engine.rates import named_rates, rates_of
 from harness.engine.return_checks import require_loss, require_tensor
 from harness.engine.state import Phase as Phase
 from harness.engine.state import Row
@@ -95,6 +96,7 @@ class Trainer:
 
     `loss` maps (logits, targets) to a scalar, the mean over the batch. Each of `metrics` maps them to one number per
     example, shape (B,); what the history holds is their mean over all examples of an epoch, however batches are cut.
+    The row's `lr` is the rate of the epoch's last step; groups of other rates have `lr_1` and so on.
     An iterable that has `set_epoch` is told the epoch before it is iterated, as torch's DistributedSampler is.
     A loss or a metric that is a module moves with the model, and follows its mode.
     `channels_last` makes convolutions faster on a CPU and on tensor cores; a model that calls `view` may not bear it.
@@ -173,7 +175,7 @@ class Trainer:
                     self._emit("on_backward_end", state)
                     self._step(state)
                 state.logits, state.loss = logits.detach(), loss.detach()
-                means.add(state.logits, targets, state.loss)
+                means.add(state.logits, targets, state.loss, inputs)
                 self._emit("on_batch_end", state)
                 if training and state.stop_reason is not None:
                     break  # the validation that follows is always whole
@@ -194,6 +196,7 @@ class Trainer:
         state.scaler.unscale_(state.optimizer)
 
     def _step(self, state: State) -> None:
+        state.rates = rates_of(state.optimizer)
         state.scaler.step(state.optimizer)
         state.scaler.update()
         state.step += 1
