@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.config.experiment import FOUND, WANTED, Experiment
 from harness.config.fields import FUNCTION_NAME
+from harness.engine.rates import is_rate
 from harness.errors import DataError, GateError, UsageError
 from harness.evaluation.predictions import compare as pair
 from harness.runs import provenance
@@ -184,7 +185,8 @@ def is_function(value: Any) -> bool:
 
 
 def _numbers(folder: RunFolder) -> list[dict[str, Any]]:
-    return [{name: value for name, value in row.items() if name not in TIMES} for row in folder.epochs()]
+    """The results of each epoch: learning rates are no results, and version 0.1.0 recorded an epoch's first one."""
+    return [{name: v for name, v in row.items() if name not in TIMES and not is_rate(name)} for row in folder.epochs()]
 
 
 def _way_back(record: RunRecord, plan: Plan) -> str:

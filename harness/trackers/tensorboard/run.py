@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from harness.engine.rates import is_rate
 from harness.runs.records import RunRecord
 from harness.runs.run_folder import RunFolder
 from harness.trackers.tensorboard import hparams
@@ -19,7 +20,7 @@ from harness.util.schema import is_inside
 SIDES = ("train", "valid")
 PNG = b"\x89PNG\r\n\x1a\n"
 CURVES = 20  # classes with their own precision-recall curve in a fold; nobody looks at more
-NO_QUANTITY = {"fold", "time", "step", "epoch", "lr"}
+NO_QUANTITY = {"fold", "time", "step", "epoch"}
 
 
 class TensorBoard:
@@ -54,7 +55,7 @@ class TensorBoard:
     def epoch(self, row: Mapping[str, Any]) -> None:
         """A row of `metrics.jsonl`; with a fold's first one, the first batch."""
         fold, step, at = f"fold{row['fold']}", row["epoch"], row["time"]
-        scalars = [("train", "learning_rate", row.get("lr"))]
+        scalars = []
         for name, value in row.items():
             side, quantity = _side(name)
             if name not in NO_QUANTITY and quantity not in ("examples", "seconds"):
@@ -143,6 +144,8 @@ def event_files(path: Path) -> list[Path]:
 
 def _side(name: str) -> tuple[str, str]:
     """`valid_loss` -> ("valid", "loss"); what a callback added under another name goes with training."""
+    if is_rate(name):
+        return "train", f"learning_rate{name.removeprefix('lr')}"
     side, _, quantity = name.partition("_")
     return (side, quantity) if side in SIDES else ("train", name)
 
