@@ -120,7 +120,7 @@ def supports_channels_last(model: nn.Module, shape: Shape, device: torch.device)
     if device.type == "mps" or not any(isinstance(module, nn.Conv2d) for module in model.modules()):
         return False
     try:
-        _pass_blank(model, shape, torch.channels_last)
+        pass_blank(model, shape, torch.channels_last)
     except RuntimeError:
         return False
     return True
@@ -130,7 +130,7 @@ def _try(model: nn.Module, architecture: Architecture, classes: int, shape: Shap
     if callable(architecture):
         try:
             with calling_forward(model, architecture):
-                _pass_blank(model, shape, torch.contiguous_format, classes)
+                pass_blank(model, shape, torch.contiguous_format, classes)
         except UserCodeError as error:
             other = _shape_that_fits(model, classes, shape)
             if other is not None:
@@ -138,7 +138,7 @@ def _try(model: nn.Module, architecture: Architecture, classes: int, shape: Shap
             raise
         return
     try:
-        _pass_blank(model, shape, torch.contiguous_format)
+        pass_blank(model, shape, torch.contiguous_format)
     except (ValueError, RuntimeError, AssertionError) as error:
         raise _unfit(architecture, shape, error) from error
 
@@ -150,7 +150,7 @@ def _shape_that_fits(model: nn.Module, classes: int, shape: Shape) -> Shape | No
     likely = [(channels[1], *shape[1:]), *((count, size, size) for count in channels for size in sizes)]
     for other in likely:
         with contextlib.suppress(Exception, SystemExit):  # a user's model raises anything
-            _pass_blank(model, other, torch.contiguous_format, classes)
+            pass_blank(model, other, torch.contiguous_format, classes)
             return other
     return None
 
@@ -163,7 +163,7 @@ def _settings(wanted: Shape, shape: Shape) -> str:
     return " ".join(parts)
 
 
-def _pass_blank(model: nn.Module, shape: Shape, order: torch.memory_format, classes: int | None = None) -> None:
+def pass_blank(model: nn.Module, shape: Shape, order: torch.memory_format, classes: int | None = None) -> None:
     """Passes two blank images through the model in eval mode; it is left in the mode that it was in.
 
     Raises UserCodeError unless the output is logits of `classes`, where these are given.

@@ -5,24 +5,40 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import torch
 from torch import nn
 
+from harness.data.transforms import seeded
 from harness.errors import ModelError, nearest
-from harness.models.build import head_names, is_head
+from harness.models.build import head_names, is_head, pass_blank
+from harness.models.torchvision_models import Shape
+
+DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 
 
-def freeze(model: nn.Module, until: bool | str) -> list[str]:
+def freeze(model: nn.Module, until: bool | str, shape: Shape | None = None) -> list[str]:
     """Freezes all before the head (True), all up to and with the block named `until`, or nothing (False).
 
     What comes before is told by the order in which the layers were defined. A frozen parameter gets no gradient; a
     frozen module stays in eval mode whatever `model.train()` says, so that the statistics of its BatchNorm cannot
-    drift and its dropout is off. Returns the names of the modules that are frozen whole.
+    drift and its dropout is off.
+
+    Args:
+        model: Any classifier.
+        until: Where the frozen part ends.
+        shape: Of an image, (C, H, W). With it and True, dropout between the frozen layers and the head belongs to the head,
+            and stays active in training: dropout that runs only after the last frozen weight.
+
+    Returns the names of the modules that are frozen whole.
 
     Raises ModelError where there is no such block, or nothing would be left to train.
     """
     if until is False:
         return []
     prefix = _modules_until(model, until)
+    if until is True and shape is not None:
+        active = _dropout_after(model, prefix, shape)
+        prefix = [name for name in prefix if name not in active]
     own = {name: list(model.get_submodule(name).parameters(recurse=False)) for name in prefix}
     frozen = {id(parameter) for parameters in own.values() for parameter in parameters}
     if all(id(parameter) in frozen for parameter in model.parameters()):
@@ -46,6 +62,11 @@ def freeze(model: nn.Module, until: bool | str) -> list[str]:
 def is_frozen(module: nn.Module) -> bool:
     """Whether `freeze` froze a module, and all within it, whole."""
     return all(type(part) is _frozen_class(type(part).__base__) for part in module.modules())
+
+
+def silenced_dropout(model: nn.Module) -> list[str]:
+    """The names of the dropout layers that `freeze` has turned off."""
+    return [name for name, module in model.named_modules() if _is_dropout(module) and is_frozen(module)]
 
 
 def count_parameters(model: nn.Module) -> tuple[int, int]:
@@ -78,6 +99,37 @@ def _modules_until(model: nn.Module, until: bool | str) -> list[str]:
             "-s freeze=true for all but the head",
         )
     return names[:stop]
+
+
+def _dropout_after(model: nn.Module, names: list[str], shape: Shape) -> set[str]:
+    """Of the modules with these names, the dropout layers that run only after all others that have weights.
+
+    One blank image shows the order; layers may be defined in another one, and one dropout layer may run twice.
+    """
+    modules = {name: model.get_submodule(name) for name in names if name}
+    dropout = {name for name, module in modules.items() if _is_dropout(module)}
+    if not dropout:
+        return set()
+    calls: list[str] = []
+    weighed = {name for name, module in modules.items() if module._parameters or module._buffers}
+    hooks = [
+        modules[name].register_forward_hook(lambda *_, name=name: calls.append(name))  # type: ignore[misc]
+        for name in modules
+        if name in dropout | weighed
+    ]
+    try:
+        with seeded(0):
+            pass_blank(model, shape, torch.contiguous_format)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    last = max((position for position, name in enumerate(calls) if name in weighed), default=-1)
+    return dropout.intersection(calls[last + 1 :]) - {*calls[: last + 1]}
+
+
+def _is_dropout(module: nn.Module) -> bool:
+    """Whether a module is a layer of dropout that drops anything."""
+    return isinstance(module, DROPOUT) and module.p > 0
 
 
 def _names(module: nn.Module, prefix: str = "") -> list[str]:

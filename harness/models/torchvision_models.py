@@ -93,6 +93,18 @@ def published_by_torchvision(name: str) -> Published:
     return Published(state, "imagenet", mean, std)
 
 
+def evaluated_at(name: str) -> int | None:
+    """The side in pixels at which torchvision evaluated the default weights of a model; None if it has none."""
+    if name not in torchvision_names():
+        return None
+    try:
+        crop = _default_weights(name).transforms().crop_size
+    except ModelError:
+        return None
+    side = crop if isinstance(crop, int) else next(iter(crop))
+    return int(side)
+
+
 def as_torchvision_reads(name: str, state: Mapping[str, Tensor], outputs: int) -> Mapping[str, Tensor]:
     """A published state dict in the names of today's module: torchvision's builders translate some old names.
 

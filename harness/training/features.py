@@ -31,7 +31,7 @@ from harness.util.console import counted, print_line
 from harness.util.text import size_text
 
 BATCH_SIZE = 64  # images that the prefix takes at once
-VERSION = 1  # of how features are computed here
+VERSION = 2  # of how features are computed here
 SHARE = 0.5  # of the cache's limit that one entry may take
 
 

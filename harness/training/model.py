@@ -69,7 +69,7 @@ def prepared(experiment: Experiment, model: nn.Module, weights: Weights | None) 
     """The model with its weights loaded and its prefix frozen. Raises ModelError if that is not possible."""
     if weights is not None:
         weights.load_into(model, json_value(experiment.model))
-    freeze(model, experiment.freeze)
+    freeze(model, experiment.freeze, preparation_of(experiment).shape)
     return model
 
 

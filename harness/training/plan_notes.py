@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from harness.config.experiment import FOUND, Experiment
 from harness.data.check import Check
 from harness.data.depth import clipped_text
 from harness.data.groups import numbered, sets_of
 from harness.data.images import Images
+from harness.models.freezing import silenced_dropout
+from harness.models.torchvision_models import evaluated_at
 from harness.util.packages import installed
+from harness.util.text import few
 
 PROBABILITIES = (
     "the model's output looks like probabilities ({}); the loss and the predictions take logits: return what comes "
@@ -88,10 +91,33 @@ def setting_notes(experiment: Experiment) -> list[str]:
         notes.append(
             "weights=imagenet changes nothing: the function that makes the model loads its own weights, or none"
         )
+    notes += _size_notes(experiment)
     for name in experiment.trackers:
         if not installed(name):
             notes.append(f"{name} is not installed, and the run goes on without it (pip install {name})")
     return notes
+
+
+def dropout_notes(experiment: Experiment, model: nn.Module) -> list[str]:
+    """Which dropout layers the freezing of all but the head has turned off."""
+    off = silenced_dropout(model) if experiment.freeze is True else []
+    if not off:
+        return []
+    named = few(off)
+    return [f"dropout is off in the frozen part ({named}): a frozen layer takes its output"]
+
+
+def _size_notes(experiment: Experiment) -> list[str]:
+    """That the weights were evaluated at another size than the default one, which nobody chose."""
+    name, size = experiment.model, experiment.image_size
+    if not isinstance(name, str) or experiment.weights != "imagenet" or experiment.origin("image_size") != "default":
+        return []
+    side = evaluated_at(name)
+    if side is None or side == size:
+        return []
+    return [
+        f"the ImageNet weights of {name} were evaluated at {side} px, and images become {size}: -s image_size={side}"
+    ]
 
 
 def output_notes(output: Tensor) -> list[str]:

@@ -33,7 +33,7 @@ from harness.training.features import require_room, why_live
 from harness.training.inputs import choose_inputs, scratch_note, with_wanted
 from harness.training.model import prepared, start_weights, untrained_model
 from harness.training.plan import ModelPlan, Plan, Workers, choose_workers
-from harness.training.plan_notes import copy_notes, data_notes, depth_notes, setting_notes
+from harness.training.plan_notes import copy_notes, data_notes, depth_notes, dropout_notes, setting_notes
 from harness.training.rehearsal import batch_sizes, rehearse
 from harness.training.repeats import fold_and_repeat, repeat_seed
 from harness.training.steering import inner_fraction, steered_by
@@ -191,7 +191,7 @@ def _plan_model(
     note = weights.note if weights is not None else scratch_note(experiment)
     features = None if cut_made is None else cut_made.shape
     plan = ModelPlan(weights, note, inputs, transform, channels_last, trainable, frozen, features, why_live)
-    return plan, warnings
+    return plan, [*dropout_notes(experiment, model), *warnings]
 
 
 def _with_range(experiment: Experiment, model: ModelPlan, check: Check) -> tuple[Experiment, ModelPlan]:

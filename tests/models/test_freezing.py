@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import gc
 import weakref
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from harness.engine.trainer import Trainer
 from harness.errors import ModelError
 from harness.models.build import build
-from harness.models.freezing import blocks, count_parameters, freeze
+from harness.models.freezing import blocks, count_parameters, freeze, silenced_dropout
 
 
 def train(model: nn.Module) -> None:
@@ -73,6 +74,54 @@ def test_frozen_modules_stay_in_eval_mode_whatever_is_said() -> None:
     assert not training & set(frozen)
     assert {"", "features", "features.4", "features.4.block.0.1", "classifier"} <= training
     assert not any(module.training for module in copy.deepcopy(model).train().features[0].modules())  # type: ignore[index, union-attr]
+
+
+class Dropping(nn.Module):
+    """Its dropout is defined first and runs last, or also within the body."""
+
+    def __init__(self, twice: bool) -> None:
+        super().__init__()
+        self.drop = nn.Dropout(0.5)
+        self.body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout2d(0.5))
+        self.last = nn.Conv2d(4, 4, 1)
+        self.head = nn.Linear(4, 2)
+        self.twice = twice
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = self.drop(self.body(images)) if self.twice else self.body(images)
+        logits: Tensor = self.head(self.drop(self.last(features).mean((2, 3))))
+        return logits
+
+
+@pytest.mark.parametrize(
+    ("model", "active", "off"),
+    [
+        (lambda: build("efficientnet_b0", 2, (3, 32, 32)), ["classifier.0"], []),
+        (lambda: build("mobilenet_v3_small", 2, (3, 32, 32)), ["classifier.2"], []),
+        (lambda: build("squeezenet1_1", 2, (3, 32, 32)), ["classifier.0"], []),
+        (lambda: build("alexnet", 2, (3, 64, 64)), [], ["classifier.0", "classifier.3"]),
+        (lambda: Dropping(twice=False), ["drop"], ["body.2"]),
+        (lambda: Dropping(twice=True), [], ["drop", "body.2"]),
+    ],
+)
+def test_dropout_between_the_frozen_layers_and_the_head_stays_active(
+    model: Callable[[], nn.Module], active: list[str], off: list[str]
+) -> None:
+    """https://github.com/chemprop/chemprop/pull/952, https://github.com/isht7/pytorch-deeplab-resnet/issues/39"""
+    made = model()
+    freeze(made, True, (3, 64, 64))
+    made.train()
+    dropping = {n: m for n, m in made.named_modules() if isinstance(m, (nn.Dropout, nn.Dropout2d)) and m.p > 0}
+    assert [name for name, module in dropping.items() if module.training] == active
+    assert silenced_dropout(made) == off
+    assert not any(module.training for module in made.modules() if isinstance(module, nn.BatchNorm2d))
+    assert not any(module._forward_hooks for module in made.modules())
+
+
+def test_a_block_that_is_frozen_by_its_name_has_its_dropout_off() -> None:
+    model = build("efficientnet_b0", 2, (3, 32, 32))
+    freeze(model, "classifier.0", (3, 32, 32))
+    assert silenced_dropout(model) == ["classifier.0"]
 
 
 def test_a_frozen_model_is_freed_as_soon_as_nobody_holds_it() -> None:

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from harness.data.transforms import seeded
 from harness.models.build import build
 from harness.models.freezing import freeze
 from harness.models.prefix import CannotCutError, cut, digest
@@ -22,7 +23,7 @@ from harness.models.prefix import CannotCutError, cut, digest
         ("resnet18", "layer4", (512,)),  # pooling has nothing to train either
         ("resnet18", "layer3.0.conv1", (128, 8, 8)),  # what goes round that convolution is needed, too
         ("densenet121", "features.denseblock2", (512, 8, 8)),
-        ("mobilenet_v3_small", True, (1024,)),  # dropout comes before the head, and is frozen
+        ("mobilenet_v3_small", True, (1024,)),  # dropout comes after the cut
         ("efficientnet_b0", "features.4", (80, 4, 4)),  # what follows drops whole branches, in training alone
         ("squeezenet1_1", True, (512, 3, 3)),  # after its head comes pooling
         ("vit_b_16", "encoder.layers.encoder_layer_5", (17, 768)),
@@ -31,7 +32,7 @@ from harness.models.prefix import CannotCutError, cut, digest
 )
 def test_the_parts_one_after_the_other_are_the_whole(name: str, until: bool | str, shape: tuple[int, ...]) -> None:
     model = build(name, 2, (3, 64, 64))
-    freeze(model, until)
+    freeze(model, until, (3, 64, 64))
     images = torch.randn(3, 3, 64, 64)
     names, state = [n for n, _ in model.named_parameters()], {k: v.clone() for k, v in model.state_dict().items()}
     split = cut(model, (3, 64, 64))
@@ -47,6 +48,25 @@ def test_the_parts_one_after_the_other_are_the_whole(name: str, until: bool | st
     trained = {n for n, p in model.named_parameters() if p.grad is not None}
     assert trained == {n for n, p in model.named_parameters() if p.requires_grad}
     assert isinstance(model, type(build(name, 2, (3, 64, 64))))
+
+
+@pytest.mark.parametrize(
+    ("name", "drop"), [("efficientnet_b0", "classifier.0"), ("mobilenet_v3_small", "classifier.2")]
+)
+def test_dropout_before_the_head_is_on_in_training_and_comes_after_the_cut(name: str, drop: str) -> None:
+    model = build(name, 2, (3, 64, 64))
+    freeze(model, True, (3, 64, 64))
+    images = torch.randn(4, 3, 64, 64)
+    with seeded(3):
+        live = model.train()(images)
+    split = cut(model, (3, 64, 64))
+    assert drop not in {n for n, _ in split.prefix.named_modules()}
+    features = split.prefix(images)
+    split.apply(model)
+    with seeded(3):
+        assert torch.allclose(model.train()(features.clone()), live, atol=1e-5)  # the same outputs dropped
+    assert not torch.equal(model(features.clone()), model(features.clone()))
+    assert torch.equal(model.eval()(features.clone()), model(features))
 
 
 def test_dropout_of_the_rest_is_on_in_training_and_off_in_validation() -> None:

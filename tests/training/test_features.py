@@ -76,6 +76,7 @@ def computed(err: str) -> list[int]:
         {"freeze": "blocks.block2", "optimizer": "sgd", "precision": "bf16"},
         {"freeze": "blocks.block3", "augment": "flip", "views": 2, "epochs": 4, "folds": 0},
         {"freeze": True, "folds": 0, "scheduler": "onecycle", "workers": 2},
+        {"model": "mobilenet_v3_small", "weights": None, "folds": 0, "epochs": 1, "batch_size": 16},  # with dropout
         {"model": "resnet18", "weights": None, "freeze": "layer2", "folds": 0, "epochs": 1, "batch_size": 16},
     ],
     ids=str,

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from torch import nn
 
 from harness.config.experiment import Experiment
 from harness.errors import DataError, UsageError
 from harness.training.plan import Plan
+from harness.training.plan_notes import setting_notes
 from harness.workflows.crossval import record_of
 from harness.workflows.make_plan import make_plan
 
@@ -45,6 +47,33 @@ def test_make_plan_counts_folders_of_other_programs_and_splits_as_without_them(c
     assert "note       folders that other programs made are left out (2, with 33 files): forest/@eaDir" in "\n".join(
         made.lines()
     )
+
+
+def test_the_size_that_weights_were_evaluated_at_is_said_where_nobody_chose_another() -> None:
+    """https://github.com/pytorch/vision/issues/4936, https://github.com/lukemelas/EfficientNet-PyTorch/issues/231"""
+
+    def notes(**fields: Any) -> list[str]:
+        return setting_notes(Experiment(**{"trackers": (), **fields}))
+
+    assert notes(model="efficientnet_b4") == [
+        "the ImageNet weights of efficientnet_b4 were evaluated at 380 px, and images become 224: -s image_size=380"
+    ]
+    assert notes(model="inception_v3")[0].endswith("-s image_size=299")
+    assert notes(model="efficientnet_b4", image_size=224) == []
+    assert notes(model="efficientnet_b4", weights=None) == []
+    for name in ("resnet18", "small_cnn"):
+        assert notes(model=name) == []
+
+
+def test_dropout_that_freezing_turns_off_is_said(scenery: Path) -> None:
+    made = plan(scenery, model=dropping, freeze=True, batch_size=8)
+    assert any("dropout is off in the frozen part (0.1)" in note for note in made.notes)
+    assert not any("dropout" in note for note in plan(scenery, model=dropping, batch_size=8).notes)
+
+
+def dropping(classes: int) -> nn.Module:
+    body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Dropout(0.1), nn.Conv2d(4, 4, 1))
+    return nn.Sequential(body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, classes))
 
 
 def test_one_fold(scenery: Path) -> None:
