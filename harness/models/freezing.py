@@ -26,8 +26,8 @@ def freeze(model: nn.Module, until: bool | str, shape: Shape | None = None) -> l
     Args:
         model: Any classifier.
         until: Where the frozen part ends.
-        shape: Of an image, (C, H, W). With it and True, dropout between the frozen layers and the head belongs to the head,
-            and stays active in training: dropout that runs only after the last frozen weight.
+        shape: Of an image, (C, H, W). With it and True, dropout that runs only after the last frozen weight belongs to
+            the head, and stays active in training.
 
     Returns the names of the modules that are frozen whole.
 
@@ -61,7 +61,12 @@ def freeze(model: nn.Module, until: bool | str, shape: Shape | None = None) -> l
 
 def is_frozen(module: nn.Module) -> bool:
     """Whether `freeze` froze a module, and all within it, whole."""
-    return all(type(part) is _frozen_class(type(part).__base__) for part in module.modules())
+    return all(map(is_frozen_alone, module.modules()))
+
+
+def is_frozen_alone(module: nn.Module) -> bool:
+    """Whether `freeze` froze a module, whatever is within it."""
+    return type(module) is _frozen_class(type(module).__base__)
 
 
 def silenced_dropout(model: nn.Module) -> list[str]:
@@ -113,7 +118,7 @@ def _dropout_after(model: nn.Module, names: list[str], shape: Shape) -> set[str]
     calls: list[str] = []
     weighed = {name for name, module in modules.items() if module._parameters or module._buffers}
     hooks = [
-        modules[name].register_forward_hook(lambda *_, name=name: calls.append(name))  # type: ignore[misc]
+        modules[name].register_forward_hook(lambda *_, name=name: calls.append(name))
         for name in modules
         if name in dropout | weighed
     ]

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import hashlib
 import random
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -17,6 +15,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from harness.data.transforms import seeded
+from harness.models.code_identity import UnknownCodeError
+from harness.models.digest import code_of
 from harness.models.freezing import is_frozen
 from harness.util.user_code import is_users
 
@@ -63,7 +63,9 @@ def cut(model: nn.Module, image: tuple[int, int, int], shape: tuple[int, ...] | 
     followed (torch.fx), or where two images show that the parts together are not the whole; where the `shape` of one
     image's features is known, that has been shown before.
     """
-    if any(module._forward_hooks or module._forward_pre_hooks for module in model.modules()):
+    everywhere = nn.modules.module  # hooks for all modules of the process
+    shared = everywhere._global_forward_hooks or everywhere._global_forward_pre_hooks
+    if shared or any(module._forward_hooks or module._forward_pre_hooks for module in model.modules()):
         raise CannotCutError("a hook may change what a layer gives")
     try:
         return _cut(model, image, shape, fx.Tracer)
@@ -85,43 +87,15 @@ def _cut(model: nn.Module, image: tuple[int, int, int], shape: tuple[int, ...] |
     (prefix, in_training), (same, in_eval) = (_split(model, graph, last) for graph in graphs)
     if str(prefix.graph) != str(same.graph):
         raise CannotCutError("its frozen part takes another way in training than in validation")
+    try:
+        code_of(prefix)
+    except UnknownCodeError as error:
+        raise CannotCutError(f"nothing tells whether its code is still the same: {error}") from error
 
     def forward(self: nn.Module, features: Tensor) -> Any:
         return (in_training if self.training else in_eval)(self, features)
 
     return Cut(prefix, shape or _require_whole(model, prefix, forward, image), forward)
-
-
-def digest(prefix: fx.GraphModule) -> str:
-    """SHA-256 of all that the prefix computes from: its steps, the settings of its layers, and their weights."""
-    sha256 = hashlib.sha256(prefix.code.encode())
-    for name, module in prefix.named_modules():
-        settings = {key: _setting(value) for key, value in sorted(vars(module).items()) if key != "training"}
-        kind = type(module)
-        sha256.update(f"{name}: {kind.__qualname__}({module.extra_repr()}) {settings}{_version(kind)}\n".encode())
-    for name, value in prefix.state_dict().items():
-        sha256.update(f"{name}: {value.dtype} {tuple(value.shape)}\n".encode())
-        sha256.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return sha256.hexdigest()
-
-
-def _version(kind: type) -> str:
-    """The version of the library that a module is from, except for torch's own modules."""
-    library = kind.__module__.partition(".")[0]
-    if library == "torch":
-        return ""
-    with contextlib.suppress(metadata.PackageNotFoundError):
-        return f" {library} {metadata.version(library)}"
-    return ""
-
-
-def _setting(value: object) -> str:
-    """What tells one value of a layer's attribute from another: of plain ones and functions, not of objects."""
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return repr(value)
-    if isinstance(value, (tuple, list)):
-        return str([_setting(item) for item in value])
-    return str(getattr(value, "__qualname__", ""))
 
 
 def _split(model: nn.Module, graph: fx.Graph, last: int) -> tuple[fx.GraphModule, Callable[..., Any]]:

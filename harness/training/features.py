@@ -25,7 +25,10 @@ from harness.data.prepare import Preparation
 from harness.data.transforms import Augment, augmentation, augmented, seeded
 from harness.engine.trainer import Callback, State, Trainer, overrides
 from harness.errors import TrainingError
-from harness.models.prefix import CannotCutError, Cut, digest
+from harness.models.digest import digest
+from harness.models.prefix import CannotCutError, Cut
+from harness.models.timm_models import is_timm
+from harness.training.arithmetic import arithmetic_of
 from harness.training.plan import Plan
 from harness.util.console import counted, print_line
 from harness.util.text import size_text
@@ -137,8 +140,9 @@ def feature_sources(plan: Plan, cut: Cut, indices: Sequence[int], trainer: Train
         "transform": transform.to_dict(),
         "precision": trainer.precision.name,
         "channels_last": trainer.channels_last,
-        "device": _arithmetic(trainer.device),
+        "arithmetic": arithmetic_of(trainer.device),
         "torch": torch.__version__,
+        **_libraries(experiment),
         "version": VERSION,
         **DECODER,
     }
@@ -159,7 +163,6 @@ def feature_sources(plan: Plan, cut: Cut, indices: Sequence[int], trainer: Train
         "augment": _identity(experiment.augment),
         "augmented": _sample(augment, transform.preparation),
         "seed": seed,
-        "torchvision": metadata.version("torchvision"),
     }
     items = {f"{hashes[i]}:{i}:{view}": (view, i) for view in range(1, experiment.views + 1) for i in indices}
     rows = computed(augment, items, Recipe("features", f"{about}, {experiment.views} views", parts))
@@ -186,15 +189,14 @@ def _compute(
     print_line(f"frozen part: {len(missing)} {what} in {seconds:.1f} s, once for all epochs, folds and later runs")
 
 
+def _libraries(experiment: Experiment) -> dict[str, str]:
+    """The versions of the libraries that models and augmentations come from."""
+    names = ["torchvision", *(["timm"] if is_timm(experiment.model) else [])]
+    return {name: metadata.version(name) for name in names}
+
+
 def _until(experiment: Experiment) -> str:
     return f"up to {experiment.freeze}" if isinstance(experiment.freeze, str) else "without its head"
-
-
-def _arithmetic(device: torch.device) -> str:
-    """What does the arithmetic, as far as its results may differ."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{device.type} {torch.backends.cpu.get_cpu_capability()}" if device.type == "cpu" else device.type
 
 
 def _identity(augment: str | Callable[..., object] | None) -> str | None:

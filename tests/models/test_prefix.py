@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from harness.data.transforms import seeded
 from harness.models.build import build
+from harness.models.digest import digest
 from harness.models.freezing import freeze
-from harness.models.prefix import CannotCutError, cut, digest
+from harness.models.prefix import CannotCutError, cut
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from harness.engine.trainer import Callback, State
 from harness.errors import TrainingError
 from harness.models.build import build
 from harness.models.saved import load_model
+from harness.training.features import _libraries
 from harness.workflows import make_plan as planning
 from harness.workflows.crossval import CrossValidation, cross_validate
 from harness.workflows.make_plan import make_plan
@@ -279,6 +281,11 @@ def test_features_of_another_torch_processor_decoder_or_order_in_memory_are_othe
         patch.setattr(planning, "supports_channels_last", lambda model, image_size, device: False)
         assert count() == [33]
     assert count() == []
+
+
+def test_libraries_of_models_are_in_the_key_with_and_without_augmentation() -> None:
+    assert _libraries(Experiment()) == {"torchvision": metadata.version("torchvision")}
+    assert set(_libraries(Experiment(model="timm/resnet10t"))) == {"torchvision", "timm"}
 
 
 def test_views_of_another_seed_are_others(

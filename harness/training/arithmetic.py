@@ -1,0 +1,55 @@
+"""What does the arithmetic of a run: the device, and the settings of torch by which its results may differ."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable
+
+import torch
+
+CPU = (
+    *("mkldnn.enabled", "mkldnn.matmul.fp32_precision", "mkldnn.conv.fp32_precision", "mkldnn.rnn.fp32_precision"),
+    "mkldnn.deterministic",
+)
+CUDA = (
+    *("cuda.matmul.fp32_precision", "cuda.matmul.allow_tf32", "cuda.matmul.allow_fp16_accumulation"),
+    *("cuda.matmul.allow_bf16_reduced_precision_reduction", "cuda.matmul.allow_fp16_reduced_precision_reduction"),
+    *("cudnn.enabled", "cudnn.benchmark", "cudnn.deterministic"),
+    *("cudnn.allow_tf32", "cudnn.conv.fp32_precision", "cudnn.rnn.fp32_precision"),
+)
+
+
+def arithmetic_of(device: torch.device) -> dict[str, str]:
+    """The device, and each setting of torch that changes the arithmetic on it.
+
+    `torch.set_float32_matmul_precision("medium")` changes a product of fp32 matrices on a CPU that has bf16 as well.
+    """
+    found: dict[str, Callable[[], object]] = {"matmul": torch.get_float32_matmul_precision}
+    names = {"cuda": CUDA, "cpu": CPU}.get(device.type, ())
+    if device.type == "cuda":
+        found |= {
+            "device": lambda: torch.cuda.get_device_name(device),
+            "cudnn": torch.backends.cudnn.version,
+            "cuda": lambda: torch.version.cuda or torch.version.hip,
+            "deterministic": torch.are_deterministic_algorithms_enabled,
+        }
+    else:
+        capability = torch.backends.cpu.get_cpu_capability() if device.type == "cpu" else ""
+        found |= {"device": lambda: f"{device.type} {capability}".strip()}
+    found |= {name: functools.partial(_setting, name) for name in names}
+    return {name: _read(ask) for name, ask in found.items()}
+
+
+def _setting(name: str) -> object:
+    return functools.reduce(getattr, name.split("."), torch.backends)
+
+
+def _read(ask: Callable[[], object]) -> str:
+    """What torch says; nothing for a setting that this version does not have, or names in its other way only."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return str(ask())
+        except (AttributeError, RuntimeError):
+            return ""
