@@ -5,17 +5,12 @@ from __future__ import annotations
 import ast
 import dataclasses
 import math
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from harness.config.object_text import object_text
 from harness.errors import ExperimentError, nearest, show_uncaught
-
-RECORDED = {  # where a part of ours was in version 0.1.0: records name it so for good, and studies go on
-    "harness.engine.callbacks": "harness.callbacks",
-    "harness.training.first_batch": "harness.callbacks.first_batch",
-}
 
 
 @dataclass(frozen=True)
@@ -88,20 +83,13 @@ def as_tuples(value: Any) -> Any:
     return tuple(items) if all(type(item) in (int, float, tuple) for item in items) else value
 
 
-FUNCTION_NAME = re.compile(r"[\w.]+:[\w.<>]+")  # how `json_value` names a function: module:name
-
-
 def json_value(value: Any) -> Any:
-    """A value that JSON and a checkpoint can hold: of a function or an object, its name."""
+    """A value that JSON and a checkpoint can hold: of a function or an object, `object_text`."""
     if isinstance(value, (tuple, list)):
         return [json_value(item) for item in value]
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    named = value if hasattr(value, "__qualname__") else type(value)
-    module = named.__module__
-    for home, recorded in RECORDED.items():
-        module = recorded + module.removeprefix(home) if module.startswith(home) else module
-    return f"{module}:{named.__qualname__}"
+    return object_text(value)
 
 
 def _literal(word: str) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from harness.config.object_text import without_module
 from harness.data.prepare import Preparation, preparation_from
 from harness.data.transforms import IMAGENET_MEAN, IMAGENET_STD, Transform
 from harness.engine import checkpoint
@@ -94,7 +95,7 @@ def load_model(
     if ":" in named and function is None:
         raise ModelError(
             f"{path.name} needs its experiment's file",
-            f"its model is a function of that ({named.rpartition(':')[2]}), and only a command about the run runs it",
+            f"its model is a function of that ({without_module(named)}), and only a command about the run runs it",
             "harness champion promote RUN logs it to MLflow",
         )
     make = function(named) if ":" in named and function is not None else named

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from harness.cache.store import Cache
 from harness.config.experiment import Experiment
 from harness.config.fields import json_value
+from harness.config.object_text import without_module
 from harness.data.groups import Groups, number_of
 from harness.data.images import Images
 from harness.data.loading import AHEAD
@@ -262,8 +263,8 @@ def _numbers(values: Sequence[float]) -> str:
 
 
 def _named(value: Any) -> str:
-    """A setting for people: of a function, its name alone."""
-    return "none" if value is None else str(json_value(value)).rpartition(":")[2]
+    """A setting for people: of a function, its name alone; of an object, its class and arguments."""
+    return "none" if value is None else value if isinstance(value, str) else without_module(str(json_value(value)))
 
 
 def choose_workers(

@@ -10,6 +10,7 @@ import torch
 
 from harness.config.experiment import Experiment
 from harness.config.fields import json_value
+from harness.config.object_text import is_same_name
 from harness.errors import HarnessError, StorageError
 from harness.runs.record_parts import Status, StudyResultRecord
 from harness.runs.run_folder import COMPLETE
@@ -124,8 +125,9 @@ def experiment_of(search: SearchPlan, trial: TrialRecord) -> Experiment:
     ):
         with contextlib.suppress(Exception), quiet():  # the space may be another one by now
             fresh = search.space.changes(fixed_trial(trial.optuna_trial.params, trial.number))
-    same = {name: value for name, value in fresh.items() if json_value(value) == trial.changes.get(name)}
-    return search.experiment.replace(**{**trial.changes, **same})
+    changes = trial.changes
+    same = {name: value for name, value in fresh.items() if is_same_name(changes.get(name), json_value(value))}
+    return search.experiment.replace(**{**changes, **same})
 
 
 def _is_name(value: Any) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.config.experiment import Experiment
+from harness.config.object_text import is_same_record
 from harness.errors import UsageError
 
 MOST_NAMED = 3  # differences
@@ -20,6 +21,9 @@ def require_same(study: str, known: Mapping[str, Any], mine: Mapping[str, Any]) 
         if name == "experiment" and isinstance(before, dict):  # fields that its version did not have yet
             before = {**json.loads(json.dumps(Experiment().to_dict())), **before}
             before = {field: before[field] for field in before if field in value or field in known[name]}
+            before |= {
+                field: now for field, now in value.items() if field in before and is_same_record(before[field], now)
+            }
         if before != value:
             raise UsageError(
                 f"the study {study!r} was begun otherwise; {difference(name, before, value)}",

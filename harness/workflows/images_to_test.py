@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.config.fields import FUNCTION_NAME
+from harness.config.object_text import FUNCTION_NAME
 from harness.data.check import Check, check_images, undecodable_error, unreadable_by_class
 from harness.data.depth import clipped_text
 from harness.data.folders import require_every_class

@@ -9,7 +9,7 @@ from shlex import quote
 from typing import Any
 
 from harness.config.experiment import FOUND, WANTED, Experiment
-from harness.config.fields import FUNCTION_NAME
+from harness.config.object_text import FUNCTION_NAME
 from harness.engine.rates import is_rate
 from harness.errors import DataError, GateError, UsageError
 from harness.evaluation.predictions import compare as pair

@@ -227,7 +227,7 @@ def _mirrors(model: SavedModel, trackers: Sequence[str] | None) -> list[str]:
 
 def _record(model: SavedModel, checkpoint: Path, tested: TestImages, trainer: Trainer) -> TestRecord:
     images, check = tested.images, tested.check
-    architecture = model.architecture.rpartition(":")[2]
+    architecture = model.architecture.partition("(")[0].rpartition(":")[2]
     freeze = model.experiment.get("freeze", "unknown")
     return TestRecord(
         kind="test",

@@ -127,7 +127,7 @@ def test_functions_are_named_in_plain_values() -> None:
     experiment = Experiment(model=test_it_is_frozen, callbacks=[GradientClipping(2.0)])
     values = json.loads(json.dumps(experiment.to_dict()))
     assert values["model"].endswith("test_experiment:test_it_is_frozen")
-    assert values["callbacks"] == ["harness.callbacks.gradient_clipping:GradientClipping"]
+    assert values["callbacks"] == ["harness.callbacks.gradient_clipping:GradientClipping(max_norm=2.0)"]
 
 
 def test_a_number_of_numpy_is_taken_as_pythons() -> None:
