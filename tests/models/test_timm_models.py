@@ -11,7 +11,7 @@ from PIL import Image
 
 from harness.config.experiment import Experiment
 from harness.data.prepare import Preparation
-from harness.data.transforms import Transform
+from harness.data.transforms import Transform, seeded
 from harness.engine import checkpoint
 from harness.errors import ModelError
 from harness.models.build import build, head_names
@@ -64,6 +64,22 @@ def test_a_model_of_timm_is_built_frozen_cut_and_read_from_its_checkpoint(name: 
     checkpoint.save(tmp_path / "x.pt", {**content, "model": model.state_dict()})
     with torch.inference_mode():
         assert torch.equal(load_model(tmp_path / "x.pt").model(images), before)
+
+
+@pytest.mark.parametrize(("name", "active"), [("convnext_atto", ["head.drop"]), ("tf_efficientnet_lite0", [])])
+def test_dropout_before_the_head_of_timm_stays_active(name: str, active: list[str]) -> None:
+    model = timm.create_model(name, num_classes=2, drop_rate=0.3)
+    freeze(model, True, (3, 64, 64))
+    dropping = {n: m for n, m in model.train().named_modules() if isinstance(m, torch.nn.Dropout) and m.p > 0}
+    assert [n for n, module in dropping.items() if module.training] == active  # the other one calls a function
+    made, images = cut(model, (3, 64, 64)), torch.randn(2, 3, 64, 64)
+    features = made.prefix(images)
+    model.train()
+    with seeded(1):
+        live = model(images)
+    with seeded(1):
+        assert torch.allclose(made.forward(model, features.clone()), live, atol=1e-4)
+    assert not torch.equal(made.forward(model, features.clone()), made.forward(model, features.clone()))
 
 
 def test_real_weights_give_the_logits_of_timm(lite_weights: Path, tmp_path: Path) -> None:

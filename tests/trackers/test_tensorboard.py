@@ -54,6 +54,15 @@ def everything(folder: Path) -> dict[str, Any]:
     return content
 
 
+def test_rates_of_other_parameter_groups_have_their_own_charts(tracked: Tracked, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run", tracked.run.record)
+    board = TensorBoard(folder)
+    board.epoch({"fold": 1, "time": 1.0, "step": 2, "epoch": 1, "lr": 0.5, "lr_2": 0.25})
+    board.close()
+    rates = {tag: scalars(tmp_path / "run/fold1/train", tag) for tag in ("learning_rate", "learning_rate_2")}
+    assert rates == {"learning_rate": [(1, 0.5)], "learning_rate_2": [(1, 0.25)]}
+
+
 def test_train_and_valid_of_one_quantity_have_one_name(tracked: Tracked) -> None:
     rows = tracked.run.epochs()
     for fold in (1, 2):
