@@ -173,8 +173,8 @@ def _markdown(evaluation: Evaluation, path: Path) -> list[str]:
         "| class | precision | recall | F1 | images |",
         "|---|---|---|---|---|",
         *(
-            f"| {markdown(score.name)} | {share_text(score.precision)} | {share_text(score.recall)} | {share_text(score.f1)} "
-            f"| {score.support} |"
+            f"| {markdown(score.name)} | "
+            f"{' | '.join(map(share_text, (score.precision, score.recall, score.f1)))} | {score.support} |"
             for score in evaluation.per_class
         ),
         "",

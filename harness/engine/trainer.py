@@ -145,9 +145,10 @@ class Trainer:
             while state.epoch < epochs and state.stop_reason is None:
                 state.epoch += 1
                 self._emit("on_epoch_start", state)
-                row = Row(state.was_read, epoch=state.epoch, lr=float(optimizer.param_groups[0]["lr"]))
+                row = Row(state.was_read, epoch=state.epoch)
                 for state.phase, batches in phases.items():
                     row.update(self._run_phase(state, batches))
+                row.update(named_rates(state.rates))
                 state.history.append(row)
                 self._emit("on_epoch_end", state)
         except BaseException as error:

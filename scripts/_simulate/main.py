@@ -15,7 +15,10 @@ from repeat import Estimate, simulate
 from rows import ROWS, Row
 from tqdm import tqdm
 
-HEAD = "| row | n, folds, epochs | rule | mean true accuracy | bias, points | the 95 % interval covers | mean width | repeats |"
+COLUMNS = (
+    *("row", "n, folds, epochs", "rule", "mean true accuracy", "bias, points"),
+    *("the 95 % interval covers", "mean width", "repeats"),
+)
 
 
 def main() -> None:
@@ -28,7 +31,7 @@ def main() -> None:
     unknown = [name for name in options.rows if name not in ROWS]
     if unknown:
         parser.error(f"there is no row {unknown[0]}; there are {', '.join(ROWS)}")
-    print(HEAD, "|---|---|---|---|---|---|---|---|", sep="\n", flush=True)
+    print(f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|", sep="\n", flush=True)
     for name in options.rows or ROWS:
         started, row = time.perf_counter(), ROWS[name]
         results = run(row, options.repeats, options.processes, name)
@@ -66,11 +69,17 @@ def summary(estimates: Sequence[Estimate]) -> dict[str, float]:
 def line(row: Row, rule: str, estimates: Sequence[Estimate]) -> str:
     """A line of the table."""
     found = summary(estimates)
-    return (
-        f"| {row.about} | {row.n}, {row.folds}, {row.epochs} | {rule} | {found['truth']:.2f} % | "
-        f"{found['bias']:+.2f} ± {found['bias_error']:.2f} | {found['coverage']:.1f} ± {found['coverage_error']:.1f} % | "
-        f"{found['width']:.1f} | {len(estimates)} |"
-    )
+    cells = [
+        row.about,
+        f"{row.n}, {row.folds}, {row.epochs}",
+        rule,
+        f"{found['truth']:.2f} %",
+        f"{found['bias']:+.2f} ± {found['bias_error']:.2f}",
+        f"{found['coverage']:.1f} ± {found['coverage_error']:.1f} %",
+        f"{found['width']:.1f}",
+        str(len(estimates)),
+    ]
+    return f"| {' | '.join(cells)} |"
 
 
 def _one_thread() -> None:

@@ -94,7 +94,7 @@ PARTIAL = "functools:partial(func=torch.nn.functional:cross_entropy"
         (Plain(), f"{HERE}:Plain()"),
         (smoothed(0.3), f"{HERE}:smoothed.<locals>.loss(by=0.3)"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "of",
 )
 def test_object_text_has_the_arguments(value: Any, text: str) -> None:
     """https://github.com/automl/SMAC3/pull/1045, https://github.com/mesop-dev/mesop/pull/789"""
