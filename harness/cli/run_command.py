@@ -170,11 +170,14 @@ def _summary(
     optimistic = f"; their best epochs show {100 * best:.1f} %, which is too good: chosen on the images that judge them"
     by_id = crossval.run_dir.parts[0] == "runs" and crossval.run_dir.name == RunFolder.open(crossval.run_dir).id
     named = crossval.run_dir.name if by_id else crossval.run_dir  # elsewhere an id says too little
-    after = {"harness ui": "all runs in the browser: TensorBoard and MLflow"} if trackers else {}
+    has_refit = crossval.has_refit
+    which = "the model on all images" if has_refit else "its best fold's model"
+    after = {} if has_refit or fast_dev_run else {f"harness refit {named}": "the model to use: trained on all images"}
+    after |= {"harness ui": "all runs in the browser: TensorBoard and MLflow"} if trackers else {}
     if experiment.tests_other_data:
-        after[f"harness test {named} --data FOLDER"] = "its best fold's model on images that it has not seen"
+        after[f"harness test {named} --data FOLDER"] = f"{which} on images that it has not seen"
     elif experiment.test_data and Path(experiment.test_data).is_dir():
-        after[f"harness test {named}"] = f"its best fold's model on {experiment.test_data}"
+        after[f"harness test {named}"] = f"{which} on {experiment.test_data}"
     if experiment.origin("data") != "command line":
         after[f"harness run {typed} -s data=FOLDER"] = "your own images, a folder per class"
     noise, scores = crossval.noise, crossval.scores

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from harness.evaluation.abstention import Abstention
 from harness.evaluation.scorecard import Reliability, Scorecard
 from harness.evaluation.scores import ClassScore
-from harness.runs.record_parts import NoiseRecord
+from harness.runs.scores_record import NoiseRecord
 
 FEW_CLASSES = 10  # whose table is printed; of more, run.json has it
 

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 )
 @click.option("--image-size", type=click.IntRange(16, 4096), help="Of a bare state dict: pixels. By default 224.")
 @click.option("--weights-key", help="Of such a file: which part of it to take, if several fit the model.")
+@click.option(
+    "--ensemble", is_flag=True, help="Compare the mean of all folds' models with the one model, and its cost."
+)
 @click.option("--allow-missing", is_flag=True, help="Go on where a class has no images.")
 @click.option("--skip-corrupt", is_flag=True, help="Leave out images that cannot be decoded.")
 @click.option("--allow-leak", is_flag=True, help="Go on if the model was trained on some of the images.")
@@ -47,6 +50,7 @@ def command(
     architecture: str | None,
     image_size: int | None,
     weights_key: str | None,
+    ensemble: bool,
     allow_missing: bool,
     skip_corrupt: bool,
     allow_leak: bool,
@@ -69,6 +73,7 @@ def command(
     names = _class_names(classes)
     from harness.models.saved import load_model
     from harness.runs.champion import named_so
+    from harness.workflows.ensemble import fold_models
     from harness.workflows.experiment_copy import model_function
     from harness.workflows.test import evaluate, find_checkpoint
 
@@ -87,6 +92,7 @@ def command(
         path,
         data,
         min_accuracy=min_accuracy,
+        ensemble=fold_models(model, Path(runs), trust) if ensemble else (),
         allow_missing=allow_missing,
         skip_corrupt=skip_corrupt,
         allow_leak=allow_leak,
@@ -133,6 +139,7 @@ def _report(evaluation: Evaluation, path: Path) -> list[str]:
         *(("note", note) for note in evaluation.notes),
         ("accuracy", f"{accuracy}{leak_text(len(evaluation.leaked), accuracy.n)}"),
         ("wrong", f"{100 * numbers['misclassification_rate']:.1f} % misclassified, {wrong} of {accuracy.n}"),
+        *([("ensemble", str(evaluation.ensemble))] if evaluation.ensemble else []),
         ("metrics", metric_text(evaluation.scores)),
         ("calibrated", calibration_text(evaluation.scores)),
         *(("answers" if i == 0 else "", text) for i, text in enumerate(abstention_text(evaluation.scores.abstention))),

@@ -16,7 +16,6 @@ from harness.util.schema import (
     Count,
     Digest,
     Flag,
-    Interval,
     Name,
     NameOrNone,
     Number,
@@ -133,40 +132,6 @@ class RefitRecord:
     epochs: Ordinal
     stop_reason: Text | None
     seconds: Seconds
-
-
-@dataclass(frozen=True)
-class ReliabilityRecord:
-    """The expected calibration error with its 95 % interval, and the mean cross-entropy."""
-
-    error: Share
-    interval: Interval
-    log_loss: Number
-
-
-@dataclass(frozen=True)
-class AnswersRecord:
-    """What is answered if the confidence must reach a threshold, and how many of the answers are right."""
-
-    threshold: Share
-    answered: Count
-    share: Share
-    accuracy: Share | None
-    interval: Interval | None
-
-
-@dataclass(frozen=True)
-class NoiseRecord:
-    """How much the accuracy varies with the seed alone.
-
-    `repeats` are the accuracies of each repeat over all folds, `deviation` is theirs. `of_a_model` is the standard
-    deviation between models of one fold, with its 95 % interval.
-    """
-
-    repeats: list[Share]
-    deviation: Number | None
-    of_a_model: Number | None
-    interval: tuple[Number, Number] | None
 
 
 OPTIMISTIC = "; optimistic: each fold's best epoch was chosen on the images that judge it"

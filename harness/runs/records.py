@@ -17,7 +17,6 @@ from pydantic import AliasChoices, Field
 from harness.runs.record_parts import (
     OPTIMISTIC,
     SCHEMA,
-    AnswersRecord,
     AnyStatus,
     ClassRecord,
     ConfusionRecord,
@@ -26,16 +25,15 @@ from harness.runs.record_parts import (
     FoldRecord,
     GateRecord,
     GitRecord,
-    NoiseRecord,
     PrecisionRecord,
     RefitRecord,
-    ReliabilityRecord,
     SplitSizes,
     StudyResultRecord,
     TestedFile,
     TrialOf,
     leak_text,
 )
+from harness.runs.scores_record import AnswersRecord, EnsembleRecord, NoiseRecord, ReliabilityRecord
 from harness.util.schema import (
     ClassName,
     Count,
@@ -122,7 +120,7 @@ class RunRecord(Origin):
     deviation: Number | None = None
     folds: list[FoldRecord] = field(default_factory=list)
     refit: RefitRecord | None = None
-    metrics: dict[Word, Number | None] = field(default_factory=dict)  # of all images; None if undefined
+    metrics: dict[Text, Number | None] = field(default_factory=dict)  # of all images; None if undefined
     per_class: dict[ClassName, ClassRecord] = field(default_factory=dict)
     temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None  # that its models keep
     uncalibrated: ReliabilityRecord | None = None  # without the temperature
@@ -165,6 +163,7 @@ class TestRecord(RunRecord):
     checkpoint: TestedFile
     misclassification_rate: Share | None = None
     gate: GateRecord | None = None
+    ensemble: EnsembleRecord | None = None
     confusion: ConfusionRecord | None = None
 
 

@@ -25,10 +25,10 @@ from harness.evaluation.scorecard import Scorecard, scorecard
 from harness.evaluation.temperature import cross_fitted, fit_temperature
 from harness.runs import provenance
 from harness.runs.record_file import to_plain
-from harness.runs.record_parts import DataRecord, NoiseRecord, PrecisionRecord, SplitSizes, Status
+from harness.runs.record_parts import DataRecord, PrecisionRecord, SplitSizes, Status
 from harness.runs.records import RunRecord
 from harness.runs.run_folder import RunFolder, now
-from harness.runs.scorecard_record import scorecard_fields
+from harness.runs.scores_record import NoiseRecord, scorecard_fields
 from harness.trackers.follower import Follower
 from harness.trackers.pictures import draw_fold
 from harness.trackers.recording import recording
@@ -52,6 +52,7 @@ class CrossValidation:
     results: tuple[FoldResult, ...]
     classes: tuple[str, ...]
     leaked: int = 0  # validation images that are also trained on
+    has_refit: bool = False  # whether the run has a model that was trained on all images
 
     @cached_property
     def predictions(self) -> Predictions:
@@ -172,6 +173,7 @@ def cross_validate(
         folder.write_metrics({name: value for name, value in result.to_dict().items() if name != "fit_seconds"})
         if refit:
             train_on_all_images(plan, folder)
+            result = dataclasses.replace(result, has_refit=True)
     return result
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,7 +27,7 @@ from harness.errors import GateError, ModelError, UsageError
 from harness.evaluation.accuracy import Accuracy
 from harness.evaluation.predictions import Predictions
 from harness.evaluation.scorecard import Scorecard, scorecard
-from harness.evaluation.scores import ClassScore, Indices, confusion
+from harness.evaluation.scores import ClassScore, Floats, Indices, confusion
 from harness.evaluation.temperature import scaled
 from harness.models.build import supports_channels_last
 from harness.models.saved import SavedModel
@@ -42,11 +44,12 @@ from harness.runs.record_parts import (
 )
 from harness.runs.records import TestRecord
 from harness.runs.run_folder import RunFolder, now
-from harness.runs.scorecard_record import scorecard_fields
+from harness.runs.scores_record import scorecard_fields
 from harness.trackers.recording import recording
 from harness.util.console import counted, print_line
 from harness.util.memory import keep_freed_memory
 from harness.util.packages import installed
+from harness.workflows.ensemble import Ensemble, judge_ensemble
 from harness.workflows.images_to_test import TestImages, images_to_test, seen_text
 
 BATCH_SIZE = 64
@@ -64,6 +67,7 @@ class Evaluation:
     min_accuracy: float
     notes: tuple[str, ...]
     leaked: tuple[str, ...]  # paths of images that the model was trained on
+    ensemble: Ensemble | None = None  # of the folds' models of its run, on the same images
 
     @property
     def seen_before(self) -> str:
@@ -75,10 +79,15 @@ class Evaluation:
         return self.predictions.accuracy
 
     @cached_property
+    def uncalibrated(self) -> Floats:
+        """(N, classes) probabilities without the temperature, as in training."""
+        return scaled(self.predictions.probabilities, 1 / self.model.temperature)
+
+    @cached_property
     def scores(self) -> Scorecard:
         """All numbers but the accuracy. The temperature is the model's own; nothing is fitted to these images."""
-        found, temperature = self.predictions, self.model.temperature
-        return scorecard(found, scaled(found.probabilities, 1 / temperature), found.probabilities, temperature)
+        found = self.predictions
+        return scorecard(found, self.uncalibrated, found.probabilities, self.model.temperature)
 
     @property
     def per_class(self) -> list[ClassScore]:
@@ -117,6 +126,7 @@ class Evaluation:
             "misclassification_rate": (accuracy.n - accuracy.right) / accuracy.n,
             "gate": GateRecord(self.passed, self.min_accuracy),
             **scorecard_fields(self.scores),
+            "ensemble": None if self.ensemble is None else self.ensemble.record,
             "confusion": ConfusionRecord(list(self.model.classes), self.confusion.tolist()),
         }
 
@@ -153,6 +163,7 @@ def evaluate(
     allow_missing: bool = False,
     skip_corrupt: bool = False,
     allow_leak: bool = False,
+    ensemble: Sequence[SavedModel] = (),
     device: str = "auto",
     trackers: Sequence[str] | None = None,
     runs: Path = Path("runs"),
@@ -161,8 +172,10 @@ def evaluate(
     """Predicts every image under `data`, by default the experiment's `test_data`, and writes all of it down.
 
     It goes to a new folder under `runs`, or to `out`; to MLflow, too, if the experiment names it. `min_accuracy` is by
-    default the experiment's. Raises DataError if the images are not what the model knows, or if it was trained on some
-    of them (unless `allow_leak`); UsageError for options.
+    default the experiment's. The mean of the models in `ensemble` is compared with the model.
+
+    Raises DataError if the images are not what the model knows, or if it was trained on some of them (unless
+    `allow_leak`); UsageError for options.
     """
     chosen = choose_device(device)
     tested = images_to_test(model, data, allow_missing, skip_corrupt)
@@ -175,8 +188,12 @@ def evaluate(
     folder = RunFolder.create(runs, record, out)
     with recording(folder, _mirrors(model, trackers)):
         assert check.pixels is not None
-        predictions = _predict(trainer, model, check.pixels, tested.groups)
-        evaluation = Evaluation(folder.path, model, images, predictions, gate, tuple(notes), tested.seen)
+        predict = functools.partial(_predict, trainer, pixels=check.pixels, groups=tested.groups)
+        started = time.perf_counter()
+        predictions = predict(model)
+        seconds = time.perf_counter() - started
+        joint = judge_ensemble(ensemble, predict, predictions, seconds) if ensemble else None
+        evaluation = Evaluation(folder.path, model, images, predictions, gate, tuple(notes), tested.seen, joint)
         folder.write_predictions(predictions)
         folder.write_metrics(evaluation.to_dict())
         folder.update(**evaluation.numbers())

@@ -78,8 +78,9 @@ def hidden(row: Row) -> tuple[Tensor, Tensor]:
 
 def simulate(row: Row, number: int) -> dict[str, Estimate]:
     """The headline of one data set by the old rule, the best epoch of the judged fold, and by the one of now."""
-    generator = torch.Generator().manual_seed(number)
-    torch.manual_seed(number)
+    data, weights = (int(seed) for seed in np.random.SeedSequence(number).generate_state(2))  # not the same stream
+    generator = torch.Generator().manual_seed(data)
+    torch.manual_seed(weights)
     features, labels, groups = row.world.draw(row.n // row.copies, generator, row.group)
     features, labels, groups = (part.repeat_interleave(row.copies, 0) for part in (features, labels, groups))
     folds = StratifiedGroupKFold(row.folds, shuffle=True, random_state=number)

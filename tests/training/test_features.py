@@ -152,7 +152,7 @@ def test_what_is_saved_is_the_whole_model_and_predicts_the_same(
     evaluation = evaluate(
         load_model(path), path, scenery, allow_leak=True, runs=tmp_path / "tests", device="cpu", trackers=[]
     )
-    again = dict(zip(evaluation.predictions.paths, evaluation.predictions.probabilities, strict=True))
+    again = dict(zip(evaluation.predictions.paths, evaluation.uncalibrated, strict=True))
     assert len(result.predictions)
     for path, shares in zip(result.predictions.paths, result.predictions.probabilities, strict=True):
         assert again[path] == pytest.approx(shares, abs=1e-6)

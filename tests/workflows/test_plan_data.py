@@ -197,7 +197,7 @@ def test_the_range_of_deep_files_is_found_said_kept_and_used_in_the_test(
     own = evaluate(saved, result.results[0].checkpoint, data, allow_leak=True, runs=tmp_path, trackers=[])
     other = evaluate(saved, result.results[0].checkpoint, dark, allow_leak=True, runs=tmp_path, trackers=[])
     assert (own.predictions.probabilities != other.predictions.probabilities).any() or scale == 1
-    again = dict(zip(own.predictions.paths, own.predictions.probabilities, strict=True))
+    again = dict(zip(own.predictions.paths, own.uncalibrated, strict=True))
     fold = result.results[0].predictions
     for path, shares in zip(fold.paths, fold.probabilities, strict=True):
         assert again[path] == pytest.approx(shares, abs=1e-5)

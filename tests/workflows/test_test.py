@@ -62,7 +62,7 @@ def test_the_model_says_what_it_said_in_training(tracked: Tracked, scenery: Path
     evaluation = evaluate_run(tracked, scenery, tmp_path, allow_leak=True)
     best = tracked.run.best_fold()
     assert best is not None
-    ours = dict(zip(evaluation.predictions.paths, evaluation.predictions.probabilities, strict=True))
+    ours = dict(zip(evaluation.predictions.paths, evaluation.uncalibrated, strict=True))
     own = tracked.run.predictions().of_fold(best.fold)
     assert len(own) == best.n > 10
     for path, shares in zip(own.paths, own.probabilities, strict=True):
@@ -72,7 +72,11 @@ def test_the_model_says_what_it_said_in_training(tracked: Tracked, scenery: Path
 def test_the_loss_is_the_mean_cross_entropy(tracked: Tracked, unseen: Path, tmp_path: Path) -> None:
     evaluation = evaluate_run(tracked, unseen, tmp_path)
     logs = evaluation.predictions.of_true_class
-    assert evaluation.loss == pytest.approx(-torch.tensor(logs, dtype=torch.float64).log().mean().item())
+    mean = -torch.tensor(logs, dtype=torch.float64).log().mean().item()
+    assert evaluation.scores.metrics["log_loss"] == pytest.approx(mean)
+    assert evaluation.scores.after.log_loss == pytest.approx(mean)
+    assert evaluation.model.temperature == tracked.run.record.temperature != 1
+    assert evaluation.numbers()["temperature"] == evaluation.model.temperature
 
 
 def test_the_gate_is_the_experiments_or_what_is_asked_for(tracked: Tracked, unseen: Path, tmp_path: Path) -> None:
@@ -200,7 +204,7 @@ def test_the_test_prepares_images_as_the_training_did(fields: dict[str, Any], sc
     saved = load_model(own.checkpoint)
     assert saved.transform.preparation == preparation_of(experiment)
     evaluation = evaluate(saved, own.checkpoint, wide, allow_leak=True, runs=tmp_path, trackers=[])
-    again = dict(zip(evaluation.predictions.paths, evaluation.predictions.probabilities, strict=True))
+    again = dict(zip(evaluation.predictions.paths, evaluation.uncalibrated, strict=True))
     for path, shares in zip(own.predictions.paths, own.predictions.probabilities, strict=True):
         assert again[path] == pytest.approx(shares, abs=1e-5)
 

@@ -1,0 +1,86 @@
+"""The scorecard in the records of runs and tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from harness.evaluation.abstention import Abstention
+from harness.evaluation.scorecard import Reliability, Scorecard
+from harness.runs.record_parts import ClassRecord, SmallCount
+from harness.util.schema import Count, Interval, Number, Share
+
+
+@dataclass(frozen=True)
+class ReliabilityRecord:
+    """The expected calibration error with its 95 % interval, and the mean cross-entropy."""
+
+    error: Share
+    interval: Interval
+    log_loss: Number
+
+
+@dataclass(frozen=True)
+class AnswersRecord:
+    """What is answered if the confidence must reach a threshold, and how many of the answers are right."""
+
+    threshold: Share
+    answered: Count
+    share: Share
+    accuracy: Share | None
+    interval: Interval | None
+
+
+@dataclass(frozen=True)
+class NoiseRecord:
+    """How much the accuracy varies with the seed alone.
+
+    `repeats` are the accuracies of each repeat over all folds, `deviation` is theirs. `of_a_model` is the standard
+    deviation between models of one fold, with its 95 % interval.
+    """
+
+    repeats: list[Share]
+    deviation: Number | None
+    of_a_model: Number | None
+    interval: tuple[Number, Number] | None
+
+
+@dataclass(frozen=True)
+class EnsembleRecord:
+    """The mean of several models beside one model: how many images each alone got right, and the cost in its units."""
+
+    models: SmallCount
+    accuracy: Share
+    interval: Interval
+    log_loss: Number
+    better: Count
+    worse: Count
+    p: Share
+    cost: Number
+
+
+def scorecard_fields(scores: Scorecard) -> dict[str, Any]:
+    """The numbers by the fields of `RunRecord`."""
+    return {
+        "metrics": scores.metrics,
+        "per_class": {s.name: ClassRecord(s.precision, s.recall, s.f1, s.support) for s in scores.per_class},
+        "temperature": scores.temperature,
+        "uncalibrated": _reliability(scores.before),
+        "calibrated": _reliability(scores.after),
+        "abstention": [_answers(row) for row in scores.abstention],
+    }
+
+
+def _reliability(found: Reliability) -> ReliabilityRecord:
+    return ReliabilityRecord(found.error, list(found.interval), found.log_loss)
+
+
+def _answers(row: Abstention) -> AnswersRecord:
+    accuracy = row.accuracy
+    return AnswersRecord(
+        row.threshold,
+        row.answered,
+        row.share,
+        None if accuracy is None else accuracy.value,
+        None if accuracy is None else list(accuracy.interval),
+    )
