@@ -7,9 +7,10 @@ from typing import Any
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from harness.plots.figure import BLUE, ORANGE, legend, picture
+from harness.plots.figure import BLUE, GREEN, ORANGE, legend, picture
 
-SIDES: dict[str, tuple[str, Any]] = {"train": (ORANGE, "--"), "valid": (BLUE, "-")}
+SIDES: dict[str, tuple[str, Any]] = {"train": (ORANGE, "--"), "inner": (GREEN, ":"), "valid": (BLUE, "-")}
+NAMES = {"train": "training", "inner": "inner part", "valid": "validation"}
 
 
 def draw_curves(path: Path, title: str, rows: Sequence[Mapping[str, Any]], judged: Mapping[int, int]) -> None:
@@ -18,10 +19,11 @@ def draw_curves(path: Path, title: str, rows: Sequence[Mapping[str, Any]], judge
     `rows` are those of `metrics.jsonl`; `judged` maps the folds that have ended to the epoch that is judged.
     """
     folds = sorted({row["fold"] for row in rows})
+    sides = {side: look for side, look in SIDES.items() if any(f"{side}_loss" in row for row in rows)}
     about = f"{len(folds)} folds: thin; their mean: thick" if len(folds) > 1 else ""
     with picture(path, 10.4, 4, title, about) as figure:
         for axes, quantity, factor in zip(figure.subplots(1, 2), ("loss", "accuracy"), (1, 100), strict=True):
-            for side, (colour, style) in SIDES.items():
+            for side, (colour, style) in sides.items():
                 name = f"{side}_{quantity}"
                 lines = [_line(rows, fold, name, factor) for fold in folds]
                 for fold, line in zip(folds, lines, strict=True):
@@ -39,12 +41,12 @@ def draw_curves(path: Path, title: str, rows: Sequence[Mapping[str, Any]], judge
             axes.set_ylabel(quantity if factor == 1 else f"{quantity} (%)")
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
             axes.grid(alpha=0.25)
-        train, valid = (Line2D([], [], color=colour, linestyle=style) for colour, style in SIDES.values())
+        lines_of_sides = [Line2D([], [], color=colour, linestyle=style) for colour, style in sides.values()]
         mark = Line2D([], [], color=BLUE, marker="o", linestyle="", markeredgecolor="white")
         legend(
             axes,
-            [train, valid, mark],
-            ["training", "validation", "the epoch that is judged"],
+            [*lines_of_sides, mark],
+            [*(NAMES[side] for side in sides), "the epoch that is judged"],
             loc="center left",
             bbox_to_anchor=(1.0, 0.5),
         )

@@ -43,8 +43,16 @@ def tags(record: Record) -> dict[str, str]:
         "harness.host": record.host,
         "harness.pid": record.pid,
         "harness.fast_dev_run": record.fast_dev_run or None,
+        "harness.judged": _judged(record),
     }
     return {name: str(value) for name, value in values.items() if value is not None}
+
+
+def _judged(record: Record) -> str | None:
+    """Which epoch of each fold is judged; of an earlier version, that its number is too good."""
+    if not isinstance(record, RunRecord) or isinstance(record, TestRecord):
+        return None
+    return record.judged or record.caveat.removeprefix("; ") or None
 
 
 def parameters(record: Record, fold: int | None = None) -> dict[str, str]:
@@ -67,7 +75,14 @@ def numbers(record: RunRecord) -> dict[str, float]:
     metrics: dict[str, float | None] = {name: getattr(record, name, None) for name in NUMBERS}
     if record.interval:
         metrics["interval_low"], metrics["interval_high"] = record.interval
-    for name, scores in record.per_class.items() if isinstance(record, TestRecord) else ():
+    metrics |= {key(name): value for name, value in record.metrics.items()}
+    metrics["temperature"] = record.temperature
+    for part in ("uncalibrated", "calibrated"):
+        found = getattr(record, part)
+        metrics |= {} if found is None else {f"{part}_error": found.error, f"{part}_log_loss": found.log_loss}
+    if record.noise is not None:
+        metrics["repeats_deviation"] = record.noise.deviation
+    for name, scores in record.per_class.items():
         label = name
         while key(f"recall/{label}") in metrics:  # another class whose name differs only in letters that MLflow refuses
             label += "_"

@@ -17,14 +17,15 @@ from harness.util.escape import code, markdown
 from harness.util.files import as_text
 from harness.util.schema import is_inside
 
-SIDES = ("train", "valid")
+SIDES = ("train", "inner", "valid")
 PNG = b"\x89PNG\r\n\x1a\n"
 CURVES = 20  # classes with their own precision-recall curve in a fold; nobody looks at more
 NO_QUANTITY = {"fold", "time", "step", "epoch"}
 
 
 class TensorBoard:
-    """Writes what the run folder holds: the folder itself is the run, `fold1/train` and `fold1/valid` are below it.
+    """Writes what the run folder holds: the folder itself is the run, `fold1/train`, `fold1/valid` and, if there is
+    an inner part, `fold1/inner` are below it.
 
     One quantity has one name on both sides of a fold, so that TensorBoard draws them on one chart. Each method has its
     events on disk when it returns. Raises whatever the tool or the disk does.
@@ -46,6 +47,8 @@ class TensorBoard:
         for summary in hparams.start(record.experiment, title, _seconds(record)):
             root.add(summary)
         root.add(self._summary.text("experiment", _table(record.experiment)))
+        if record.caveat:
+            root.add(self._summary.text("caution", markdown(record.caveat.removeprefix("; "))))
         for row in self._folder.epochs():
             self.epoch(row)
         for entry in record.folds:
