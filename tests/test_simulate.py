@@ -1,0 +1,110 @@
+"""scripts/simulate on few repeats: the headline holds what it promises, and the best epoch of a fold does not."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+FOLDER = Path(__file__).parents[1] / "scripts/_simulate"
+MODULES = ("world", "rows", "repeat", "main")
+UNBIASED = ("easy", "hard", "patience", "best", "groups", "copies", "seeds")
+
+
+@pytest.fixture(scope="module")
+def simulation() -> Iterator[Any]:
+    """The modules of the script by their names, which are theirs only as long as these tests run."""
+    threads = torch.get_num_threads()
+    hidden: dict[str, ModuleType] = {name: sys.modules.pop(name) for name in MODULES if name in sys.modules}
+    sys.path.insert(0, str(FOLDER))
+    try:
+        yield SimpleNamespace(**{name: importlib.import_module(name) for name in MODULES})
+    finally:
+        sys.path.remove(str(FOLDER))
+        for name in MODULES:
+            sys.modules.pop(name, None)
+        sys.modules.update(hidden)
+        torch.set_num_threads(threads)
+
+
+def summaries(simulation: Any, name: str, repeats: int) -> dict[str, dict[str, float]]:
+    """The numbers of a row by the old rule and by the one of now."""
+    results = simulation.main.run(simulation.rows.ROWS[name], repeats, 1, name)
+    return {rule: simulation.main.summary([result[rule] for result in results]) for rule in ("old", "now")}
+
+
+def test_the_last_epoch_is_unbiased_and_the_best_one_is_not(simulation: Any) -> None:
+    found = summaries(simulation, "hard", 20)
+    now, old = found["now"], found["old"]
+    assert abs(now["bias"]) < 3 * now["bias_error"]
+    assert now["coverage"] >= 85
+    assert 86 < now["truth"] < 92
+    assert old["bias"] > 3 * old["bias_error"]
+    assert old["bias"] > now["bias"] + 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", UNBIASED)
+def test_every_way_to_train_gives_an_unbiased_headline(simulation: Any, name: str) -> None:
+    found = summaries(simulation, name, 150)
+    assert abs(found["now"]["bias"]) < 3 * found["now"]["bias_error"]
+    assert found["now"]["coverage"] >= 89  # 4 standard errors below 96 %
+    assert found["old"]["bias"] > 3 * found["old"]["bias_error"]
+
+
+@pytest.mark.slow
+def test_several_processes_give_the_numbers_of_one(simulation: Any) -> None:
+    row = dataclasses.replace(simulation.rows.ROWS["hard"], epochs=2)
+    assert simulation.main.run(row, 9, 2, "") == simulation.main.run(row, 9, 1, "")
+
+
+def test_summary_has_points_and_percent(simulation: Any) -> None:
+    estimate = simulation.repeat.Estimate
+    found = simulation.main.summary([estimate(0.93, 0.90, 0.95, 0.91), estimate(0.90, 0.88, 0.94, 0.95)])
+    assert found["truth"] == pytest.approx(93)
+    assert found["bias"] == pytest.approx(-1.5)  # of +2 and -5
+    assert found["bias_error"] == pytest.approx(3.5)
+    assert found["coverage"] == 50
+    assert found["width"] == pytest.approx(5.5)
+
+
+def test_draw_shares_features_and_class_within_a_group(simulation: Any) -> None:
+    world = simulation.world.World(2.0, shared=0.6)
+    features, labels, groups = world.draw(20_000, torch.Generator().manual_seed(0), 5)
+    assert groups.bincount().tolist() == [5] * 4000
+    assert torch.equal(labels.view(-1, 5), labels[::5, None].expand(-1, 5))
+    noise = features[:, simulation.world.SIGNAL].view(-1, 5)
+    assert torch.corrcoef(noise.T)[0, 1].item() == pytest.approx(0.6, abs=0.05)
+    distance = features[labels == 1].mean(0) - features[labels == 0].mean(0)
+    assert distance.norm().item() == pytest.approx(2.0, abs=0.15)
+
+
+def test_main_refuses_a_row_that_is_not_there(
+    simulation: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["simulate", "esay"])
+    with pytest.raises(SystemExit) as end:
+        simulation.main.main()
+    assert end.value.code == 2
+    assert "there is no row esay; there are easy, hard" in capsys.readouterr().err
+
+
+def test_main_prints_two_lines_of_a_row(
+    simulation: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["simulate", "coin", "--repeats", "2"])
+    simulation.main.main()
+    header, line, *rows = capsys.readouterr().out.splitlines()
+    assert header.startswith("| row | n, folds, epochs | rule |")
+    assert line.count("|") == header.count("|") == rows[0].count("|") == rows[1].count("|")
+    assert [row.split(" | ")[:3] for row in rows] == [
+        ["| labels drawn by a coin", "200, 3, 15", "old"],
+        ["| labels drawn by a coin", "200, 3, 15", "now"],
+    ]
