@@ -54,5 +54,7 @@ ROWS = {
     "copies": Row("every example twice", HARD, 300, 20, copies=2),
     "seeds": Row("90 %, three seeds of each fold", HARD, 300, 20, seeds=3),
     "coin": Row("labels drawn by a coin", World(0.0, noise=1.0), 200, 15),
+    # in `coin`, one class is more frequent by chance, in training and in judged examples, but not in hidden ones
+    "coin-equal": Row("labels by a coin, 100 of each class", World(0.0, noise=1.0, equal=True), 200, 15),
     "coin-copies": Row("labels by a coin, every example twice", World(0.0, noise=1.0), 400, 15, copies=2),
 }
