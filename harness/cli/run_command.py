@@ -14,7 +14,6 @@ import click
 from harness import STARTED
 from harness.cli import main as cli
 from harness.cli.output import echo, echo_json
-from harness.cli.scores_text import abstention_text, calibration_text, class_table, metric_text, noise_text
 from harness.errors import UsageError
 from harness.trackers.follower import start_early
 
@@ -152,6 +151,7 @@ def _summary(
     crossval: CrossValidation, seconds: float, typed: str, fast_dev_run: bool, trackers: dict[str, str]
 ) -> list[str]:
     """The last block of a run: what happened, where everything lies, what to type next."""
+    from harness.cli.scores_text import abstention_text, calibration_text, class_table, metric_text, noise_text
     from harness.runs.record_parts import leak_text
     from harness.runs.run_folder import COMPLETE, RunFolder
 

@@ -10,7 +10,6 @@ import click
 
 from harness.cli import main as cli
 from harness.cli.output import echo, echo_json
-from harness.cli.scores_text import FEW_CLASSES, abstention_text, calibration_text, class_table, metric_text, share_text
 from harness.errors import UsageError, storage_errors
 from harness.util.escape import markdown
 from harness.util.text import size_text
@@ -125,6 +124,7 @@ def _class_names(typed: str | None) -> list[str] | None:
 
 
 def _report(evaluation: Evaluation, path: Path) -> list[str]:
+    from harness.cli.scores_text import abstention_text, calibration_text, class_table, metric_text
     from harness.runs.record_parts import leak_text
 
     numbers, saved = evaluation.to_dict(), evaluation.model
@@ -157,6 +157,7 @@ def _report(evaluation: Evaluation, path: Path) -> list[str]:
 
 def _markdown(evaluation: Evaluation, path: Path) -> list[str]:
     """The result for a page: the gate, the accuracy, the confusion matrix, and each class."""
+    from harness.cli.scores_text import share_text
     from harness.runs.record_parts import leak_text
 
     names, accuracy = [markdown(name) for name in evaluation.model.classes], evaluation.accuracy
@@ -189,6 +190,8 @@ def _markdown(evaluation: Evaluation, path: Path) -> list[str]:
 
 
 def _confusion_table(evaluation: Evaluation) -> list[str]:
+    from harness.cli.scores_text import FEW_CLASSES
+
     names = evaluation.model.classes
     if len(names) > FEW_CLASSES:
         return []

@@ -58,6 +58,8 @@ class ChampionTest:
     groups: Count | None = None
     leaked: Count = 0
     loss: Number | None = None
+    metrics: dict[Text, Number | None] = field(default_factory=dict)
+    temperature: Number | None = None
     misclassification_rate: Share | None = None
     per_class: dict[ClassName, ClassRecord] = field(default_factory=dict)
     confusion: ConfusionRecord | None = None

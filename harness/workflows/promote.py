@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from harness.errors import DataError, GateError, UsageError
 from harness.evaluation.accuracy import SIGNIFICANCE
@@ -166,6 +167,12 @@ def _compared(
     return Comparison(before.number, pair.better, pair.worse, pair.p)
 
 
+def _of_test(evaluation: Evaluation) -> dict[str, Any]:
+    """The numbers of a test that `champion.json` has."""
+    fields = {item.name for item in dataclasses.fields(ChampionTest)}
+    return {name: value for name, value in evaluation.numbers().items() if name in fields}
+
+
 def _record(run: RunFolder, checkpoint: bytes, evaluation: Evaluation, comparison: Comparison | None) -> ChampionRecord:
     """What `champion.json` says of what it is worth, and where it came from; its number is given later."""
     about = None if comparison is None else ComparisonRecord(says=str(comparison), **dataclasses.asdict(comparison))
@@ -176,7 +183,7 @@ def _record(run: RunFolder, checkpoint: bytes, evaluation: Evaluation, compariso
         promoted=datetime.now().astimezone().isoformat(timespec="seconds"),
         comparison=about,
         checkpoint=ChampionFile(md5_of(checkpoint), hashlib.sha256(checkpoint).hexdigest(), evaluation.model.fold),
-        test=ChampionTest(**evaluation.numbers(), data=str(evaluation.images.root), run=evaluation.run_dir.name),
+        test=ChampionTest(**_of_test(evaluation), data=str(evaluation.images.root), run=evaluation.run_dir.name),
         run=ChampionRun(id=run.id, **{name: getattr(run.record, name) for name in FROM_RUN}),
         promoted_at=PromotedAt(provenance.git_state(), provenance.versions()),
     )
