@@ -169,7 +169,7 @@ class Experiment:
     )
     repeats: int = setting(1, whole(1, 100), "times that each fold is trained, on the same images with another seed")
     epoch: str = setting(
-        "last", choice("last", "best"), "whose weights a fold keeps and is judged by; the best by the inner part"
+        "last", choice("last", "best"), "whose weights a fold keeps and is judged by; epochs is the number of them"
     )
     monitor: str = setting("valid_accuracy", text("a metric"), "steers patience, a plateau and epoch=best")
     monitor_mode: str = setting(

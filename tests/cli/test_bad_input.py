@@ -142,9 +142,9 @@ CASES = [
     Case("a syntax error in it", 2, "bad.py:1: syntax error", experiment("experiment = (\n")),
     Case("an error in it", 2, "bad.py:2: the experiment file failed", experiment("\n1/0\n")),
     Case("a missing import in it", 2, "No module named 'fastia'", experiment("import fastia\n")),
-    Case("unknown field in it", 2, "no field 'epoch'; did you mean 'epochs'?", bad("Experiment(epoch=1)")),
+    Case("unknown field in it", 2, "no field 'epocs'; did you mean 'epochs'?", bad("Experiment(epocs=1)")),
     Case("wrong type in it", 2, "folds = '3' is not possible", bad("Experiment(folds='3')")),
-    Case("unknown field", 2, "no field 'epoch'; did you mean 'epochs'?", settings("epoch=1")),
+    Case("unknown field", 2, "no field 'epocs'; did you mean 'epochs'?", settings("epocs=1")),
     Case("wrong type", 2, "epochs = 'two' is not possible", settings("epochs=two")),
     Case("impossible value", 2, "lr = -1.0 is not possible", settings("lr=-1")),
     Case("one fold", 2, "folds = 1 is not possible", settings("folds=1")),
@@ -223,7 +223,7 @@ CASES = [
     Case(
         "a callback that stops at once",
         1,
-        "has no best epoch",
+        "has no model",
         callback_that("on_fit_start", "state.stop('no')"),
     ),
 ]

@@ -44,7 +44,7 @@ def test_below_the_gate_is_exit_code_3_and_json_says_why(
         "test", checkpoint, "--data", scenery, "--allow-leak", "--tracker", "none", "--min-accuracy", "1", "--json"
     )
     output = json.loads(outcome.out)
-    assert {"accuracy", "interval", "n", "loss", "gate", "per_class", "confusion"} <= set(output)
+    assert {"accuracy", "interval", "n", "metrics", "gate", "per_class", "confusion"} <= set(output)
     assert output["accuracy"] < 1
     assert outcome.code == 3
     assert output["gate"] == {"passed": False, "min_accuracy": 1.0}

@@ -58,12 +58,14 @@ def home(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     return copy
 
 
-def test_the_first_champion_is_the_best_folds_checkpoint_with_what_it_is_worth(home: Path) -> None:
-    made = promote("good")
+@pytest.mark.parametrize("refit", [True, False])
+def test_the_first_champion_is_the_model_to_use_or_the_best_folds(home: Path, refit: bool) -> None:
+    made = promote("good", refit=refit)
     run = made.run
-    best = run.best_fold()
-    assert best is not None
-    assert (home / "models/champion.pt").read_bytes() == run.checkpoint_of(best).read_bytes()
+    model = run.record.refit if refit else run.best_fold()
+    assert model is not None
+    assert (home / "models/champion.pt").read_bytes() == run.checkpoint_of(model).read_bytes()
+    assert made.champion.record.checkpoint.fold == (None if refit else run.best_fold().fold)  # type: ignore[union-attr]
     record = json.loads((home / "models/champion.json").read_text())
     assert (record["number"], record["forced"], record["replaced"]) == (1, False, None)
     assert record["test"]["accuracy"] == made.evaluation.accuracy.value
@@ -102,7 +104,7 @@ def test_one_that_is_worse_beyond_chance_takes_nobodys_place_unless_forced(home:
         content["experiment"]["min_accuracy"] = 0.1  # it would lower its own gate
         checkpoint.save(path, content)
     with pytest.raises(GateError, match="is no candidate") as caught:
-        promote("poor")
+        promote("poor", refit=False)
     assert "worse than champion 1" in caught.value.why
     assert present() is not None
     assert len(history()) == 1

@@ -291,8 +291,8 @@ class TestWords:
 
     def record_of_a_test(self, **recalls: float) -> TestRecord:
         fields = {item.name: getattr(self.RECORD, item.name) for item in dataclasses.fields(self.RECORD)}
-        per_class = {name: ClassRecord(None, recall, None, 1) for name, recall in recalls.items()}
-        return TestRecord(**fields, checkpoint=TestedFile("model.pt", "0" * 64), per_class=per_class)
+        fields["per_class"] = {name: ClassRecord(None, recall, None, 1) for name, recall in recalls.items()}
+        return TestRecord(**fields, checkpoint=TestedFile("model.pt", "0" * 64))
 
     def test_tags_say_where_a_run_comes_from(self) -> None:
         data = dataclasses.replace(self.RECORD.data, dvc=DvcRecord("data.dvc", "12.dir", True))
