@@ -87,13 +87,13 @@ def _users_metric(function: Callable[..., Any]) -> Metric:
     """The function of an experiment. Raises UserCodeError if it fails, or returns no number."""
 
     def metric(labels: Any, probabilities: Any) -> float | None:
-        with calling("metric", function):
+        with calling("metrics", function):
             value = function(labels, probabilities)
         if value is None:
             return None
         try:
             return float(value)
         except (TypeError, ValueError):
-            raise returned("metric", function, value, "a number, or None if it is undefined") from None
+            raise returned("metrics", function, value, "a number, or None if it is undefined") from None
 
     return metric

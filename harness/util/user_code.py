@@ -22,6 +22,7 @@ CONTRACTS = {
     "optimizer": "(parameters, lr=, weight_decay=) -> torch.optim.Optimizer",
     "scheduler": "(optimizer, epochs) -> scheduler with a step() that takes no argument",
     "callback": "a hook on_...(self, state), which returns nothing",
+    "metrics": "(labels (N,), probabilities (N, classes)) -> number, or None if it is undefined",
     "metric": "(logits (B, classes), targets (B,)) -> tensor (B,), one number per example",
     "groups": "(path below the data folder) -> name of the group, or None",
     "search_space": "(trial) -> {field: value}",

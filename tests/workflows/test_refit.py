@@ -19,9 +19,10 @@ from harness.runs.record_parts import Status
 from harness.runs.run_folder import RunFolder
 from harness.training.refit import refit_split
 from harness.workflows.crossval import cross_validate
+from harness.workflows.ensemble import fold_models
 from harness.workflows.make_plan import make_plan
 from harness.workflows.refit import refit_run
-from harness.workflows.test import find_checkpoint
+from harness.workflows.test import evaluate, find_checkpoint
 
 SMALL = Experiment(
     name="small",
@@ -125,3 +126,30 @@ def test_a_run_that_has_not_finished_or_has_other_images_is_refused(scenery: Pat
     folder.update(status=Status.FINISHED, data=dataclasses.replace(folder.record.data, digest="0" * 32 + ".dir"))
     with pytest.raises(DataError, match="other images"):
         refit_run(folder)
+
+
+def test_an_ensemble_is_the_mean_of_the_folds_models_beside_the_one_model(scenery: Path, tmp_path: Path) -> None:
+    folder = run(scenery, tmp_path)
+    path, models = find_checkpoint(str(folder.path), tmp_path), fold_models(str(folder.path), tmp_path)
+    evaluation = evaluate(
+        load_model(path), path, scenery, ensemble=models, allow_leak=True, runs=tmp_path, device="cpu", trackers=[]
+    )
+    alone = [
+        evaluate(model, path, scenery, allow_leak=True, runs=tmp_path, device="cpu", trackers=[]).predictions
+        for model in models
+    ]
+    joint = evaluation.ensemble
+    assert joint is not None
+    assert joint.models == 3
+    mean = sum(each.probabilities for each in alone) / 3
+    assert joint.predictions.probabilities == pytest.approx(mean)
+    assert joint.pair.better == int((joint.predictions.right & ~evaluation.predictions.right).sum())
+    assert joint.cost > 0
+    record = RunFolder.open(evaluation.run_dir).record.ensemble  # type: ignore[attr-defined]
+    assert (record.models, record.accuracy) == (3, joint.predictions.accuracy.value)
+
+
+def test_a_run_of_one_fold_has_no_ensemble(scenery: Path, tmp_path: Path) -> None:
+    folder = run(scenery, tmp_path, refit=False, folds=0)
+    with pytest.raises(UsageError, match="has no ensemble"):
+        fold_models(str(folder.path), tmp_path)

@@ -1,0 +1,46 @@
+"""Numbers of earlier versions, which judged each fold at its best epoch, are marked wherever they are shown."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.runs.run_folder import RunFolder
+from harness.trackers.mlflow.conversion import note, tags
+
+OLD = Path(__file__).parents[1] / "samples/0.1.0/runs/tiny/20261125-231800-b7e6"
+
+
+def old_run(runs: Path, best: int) -> RunFolder:
+    """A run of version 0.1.0 whose folds were judged at epoch `best`."""
+    path = runs / "tiny" / OLD.name
+    shutil.copytree(OLD, path)
+    record = json.loads((path / "run.json").read_text())
+    for fold in record["folds"]:
+        fold["best_epoch"], fold["epochs"] = best, 2
+    (path / "run.json").write_text(json.dumps(record))
+    return RunFolder.open(path)
+
+
+def test_a_best_epoch_that_was_chosen_is_said(tmp_path: Path, call: Callable[..., Any]) -> None:
+    folder = old_run(tmp_path, best=1)
+    assert "optimistic: each fold's best epoch was chosen on the images that judge it" in folder.record.caveat
+    assert "optimistic" in note(folder.record)
+    assert tags(folder.record)["harness.judged"].startswith("optimistic")
+    assert "optimistic" in call("list", "--runs", tmp_path).out
+    folder.update()  # as `harness sync` does
+    assert "optimistic" in RunFolder.open(folder.path).record.caveat
+
+
+def test_a_best_epoch_that_was_the_last_is_what_is_reported_now(tmp_path: Path) -> None:
+    assert old_run(tmp_path, best=2).record.caveat == ""
+
+
+@pytest.mark.parametrize("field", ["judged", "metrics"])
+def test_a_run_of_now_has_no_such_mark(field: str) -> None:
+    assert getattr(RunFolder.open(OLD).record, field) in (None, {})
