@@ -59,6 +59,7 @@ def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     return run_there
 
 
+@pytest.mark.slow
 def test_the_second_time_nothing_is_done(
     tmp_path: Path, run: Callable[..., subprocess.CompletedProcess[str]], scenery: Path
 ) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,8 +20,14 @@ from harness.runs.champion_record import RegistryRecord
 from harness.runs.record_file import to_plain
 from harness.runs.run_folder import RunFolder
 from harness.trackers.mlflow import registry
-from harness.workflows.promote import Comparison, promote
+from harness.workflows.promote import Comparison, Promotion
+from harness.workflows.promote import promote as promote_run
 from tests.conftest import Outcome, Tracked, write_experiment
+
+
+def promote(named: str, data: str | None = None, refit: bool = False, **options: Any) -> Promotion:
+    """As `harness champion promote --no-refit`: most of what is tested here is the same for either model."""
+    return promote_run(named, data, refit=refit, **options)
 
 
 @pytest.fixture(scope="module")
@@ -253,7 +260,7 @@ def test_mlflows_registry_has_the_very_weights_once(
     shutil.copy(tracked.project / "mlflow.db", tmp_path / "mlflow.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     shutil.copytree(tracked.run.path, tmp_path / "runs/tiny" / tracked.run.id)
-    made = promote(tracked.run.id, str(scenery), force=True)
+    made = promote(tracked.run.id, str(scenery), refit=True, force=True)
     versions = {registry.register(made.run.path, made.champion.record) for _ in range(2)}
     assert versions == {"1"}
     registry.set_alias("1")

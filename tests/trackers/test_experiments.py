@@ -268,6 +268,7 @@ def test_refused_says_that_a_run_was_deleted_meanwhile(folder: RunFolder) -> Non
     assert caught.value.why == "somebody deleted the run there"
 
 
+@pytest.mark.slow
 def test_a_study_takes_a_given_run_and_leaves_deleted_trials_deleted(
     studied: Tracked, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

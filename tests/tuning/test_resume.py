@@ -64,6 +64,7 @@ def trials_of(folder: Path) -> list[dict[str, Any]]:
     return [{name: trial[name] for name in names} for trial in record["result"]["trials"]]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork and no kill -9")
 def test_a_study_that_is_killed_ten_times_is_the_same_study(scenery: Path, tmp_path: Path) -> None:
     assert search(tmp_path / "whole", scenery, []) == ["0"]
