@@ -92,7 +92,7 @@ class CrossValidation:
 
     @cached_property
     def scores(self) -> Scorecard:
-        """All numbers but the accuracy. The calibration after scaling is cross-fitted: no fold gives its own."""
+        """All numbers but the accuracy. Each fold is scaled by the temperature that the other folds give."""
         found = self.predictions
         after = cross_fitted(found.labels, found.probabilities, found.folds, found.groups)
         temperature = fit_temperature(found.labels, found.probabilities)
