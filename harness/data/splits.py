@@ -14,6 +14,8 @@ from harness.errors import DataError
 HOLD_OUT = 0.2  # the share of images that one hold-out keeps for validation
 SMALL_GROUP = 0.02  # share of the images up to which a group counts as one unit where units are drawn
 HOLD_OUT_FOLDS = 5  # one of these folds is the hold-out of whole groups
+WITHOUT_INNER = "-s patience=none -s scheduler=none -s epoch=last -s inner_fraction=none"
+NO_SUCH_GROUPS = "the groups are too few or too large to have each class on both sides"
 
 
 @dataclass(frozen=True)
@@ -102,12 +104,18 @@ def with_inner(images: Images, split: Split, fraction: float, seed: int, groups:
         raise DataError(
             f"there is no image of {', '.join(few)} for the inner part, which steers the training",
             "it would take the only one, or the only group, from the training images",
-            "-s patience=none -s scheduler=none -s epoch=last -s inner_fraction=none, or more images",
+            f"{WITHOUT_INNER}, or more images",
         )
     if groups is not None and (counts.max() > SMALL_GROUP * len(side) or _of_several_classes(labels, own)):
-        chosen = _inner_groups(labels, own, fraction, seed)
+        chosen = _part_of_groups(labels, own, max(2, round(1 / fraction)), seed)
     else:
         chosen = np.isin(own, _share_of_each(units, labels[first], fraction, seed))
+    if chosen is None:
+        raise DataError(
+            "no inner part of whole groups has every class",
+            NO_SUCH_GROUPS,
+            f"{WITHOUT_INNER}, or smaller groups",
+        )
     return Split(tuple(side[~chosen].tolist()), split.valid, tuple(side[chosen].tolist()))
 
 
@@ -122,24 +130,20 @@ def _of_several_classes(labels: Groups, groups: Groups) -> bool:
     return len(np.unique(np.stack([groups, labels]), axis=1).T) > len(np.unique(groups))
 
 
-def _inner_groups(labels: Groups, groups: Groups, fraction: float, seed: int) -> NDArray[np.bool_]:
-    """(n,) which images are the inner part: whole groups, with every class on both sides.
+def _part_of_groups(labels: Groups, groups: Groups, most: int, seed: int) -> NDArray[np.bool_] | None:
+    """(n,) which images are one of `most` parts of whole groups, or of fewer, with every class on both sides.
 
-    Raises DataError if there is no such part.
+    None if there is no such part.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
     smallest = min(len(np.unique(groups[labels == label])) for label in np.unique(labels))
-    for parts in range(min(smallest, max(2, round(1 / fraction))), 1, -1):
+    for parts in range(min(smallest, most), 1, -1):
         splitter = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
-        for train, inner in splitter.split(labels, labels, groups):
-            if {*labels[train]} == {*labels[inner]} == {*labels}:
-                return np.isin(np.arange(len(labels)), inner)
-    raise DataError(
-        "no inner part of whole groups has every class",
-        "the groups are too few or too large to have each class on both sides",
-        "-s patience=none -s scheduler=none -s epoch=last -s inner_fraction=none, or smaller groups",
-    )
+        for others, part in splitter.split(labels, labels, groups):
+            if {*labels[others]} == {*labels[part]} == {*labels}:
+                return np.isin(np.arange(len(labels)), part)
+    return None
 
 
 def _split(train: Groups, valid: Groups) -> Split:
@@ -184,16 +188,14 @@ def _group_folds(images: Images, folds: int, seed: int, groups: Groups) -> list[
 
 def _group_hold_out(images: Images, seed: int, groups: Groups) -> Split:
     """A fifth of the images in whole groups, or more. Raises DataError if none has every class on both sides."""
-    most = min(HOLD_OUT_FOLDS, *_groups_by_class(images, groups).values())
-    for parts in range(most, 1, -1):
-        for split in _by_group(images, parts, seed, groups):
-            if not _absent(images, split.train) and not _absent(images, split.valid):
-                return split
-    raise DataError(
-        "no hold-out of whole groups has every class",
-        "the groups are too few or too large to have each class on both sides",
-        "smaller groups, or a hold-out of your own: -s valid_data=FOLDER",
-    )
+    chosen = _part_of_groups(np.asarray(images.labels), groups, HOLD_OUT_FOLDS, seed)
+    if chosen is None:
+        raise DataError(
+            "no hold-out of whole groups has every class",
+            NO_SUCH_GROUPS,
+            "smaller groups, or a hold-out of your own: -s valid_data=FOLDER",
+        )
+    return _split(np.flatnonzero(~chosen), np.flatnonzero(chosen))
 
 
 def _lacking(images: Images, splits: list[Split]) -> list[str]:
