@@ -30,12 +30,10 @@ class NamedMetric:
     Attributes:
         name: Its name, such as "macro_f1".
         function: Computes it from one image or more.
-        higher_is_better: False for a loss or an error.
     """
 
     name: str
     function: Metric
-    higher_is_better: bool
 
     def __call__(self, labels: Indices, probabilities: Floats) -> float | None:
         """Returns the metric, or None if it is undefined, as it always is without images."""
@@ -60,7 +58,7 @@ def metric_named(name: str, classes: int) -> NamedMetric:
         certain = f"with {classes} classes, the true class is always among the {k} most probable ones"
         fix = f"use a K from 2 to {classes - 1}, or accuracy" if classes > 2 else "use accuracy"
         raise UsageError(f"{name!r} says nothing here", "it is the accuracy" if k == 1 else certain, fix)
-    return NamedMetric(name, partial(top_k_accuracy, k=k), True)
+    return NamedMetric(name, partial(top_k_accuracy, k=k))
 
 
 def metric_names(classes: int) -> tuple[str, ...]:
@@ -170,12 +168,12 @@ def top_k_accuracy(labels: Indices, probabilities: Floats, k: int) -> float:
 METRICS = {
     metric.name: metric
     for metric in (
-        NamedMetric("accuracy", accuracy, True),
-        NamedMetric("balanced_accuracy", balanced_accuracy, True),
-        NamedMetric("macro_f1", macro_f1, True),
-        NamedMetric("log_loss", log_loss, False),
-        NamedMetric("brier", brier, False),
-        NamedMetric("roc_auc", roc_auc, True),
-        NamedMetric("calibration_error", calibration_error, False),
+        NamedMetric("accuracy", accuracy),
+        NamedMetric("balanced_accuracy", balanced_accuracy),
+        NamedMetric("macro_f1", macro_f1),
+        NamedMetric("log_loss", log_loss),
+        NamedMetric("brier", brier),
+        NamedMetric("roc_auc", roc_auc),
+        NamedMetric("calibration_error", calibration_error),
     )
 }

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
+from harness.engine.metrics import rises
 from harness.errors import UsageError
 from harness.evaluation.calibration import calibration
 from harness.evaluation.metrics import (
@@ -95,7 +96,7 @@ def test_metrics_say_whether_a_rise_is_better() -> None:
     for name in metric_names(6):
         metric = metric_named(name, 6)
         assert metric.name == name
-        assert (metric(labels, good) > metric(labels, bad)) == metric.higher_is_better, name
+        assert (metric(labels, good) > metric(labels, bad)) == rises(name), name
 
 
 def test_headline_metrics_have_top_5_only_if_there_are_more_than_5_classes() -> None:
