@@ -19,6 +19,7 @@ from harness.trackers.follower import start_early
 
 if TYPE_CHECKING:
     from harness.config.experiment import Experiment
+    from harness.runs.run_folder import RunFolder
     from harness.workflows.crossval import CrossValidation
 
 
@@ -97,14 +98,14 @@ def command(
         return
     from harness.runs.run_folder import RunFolder
 
-    trackers = RunFolder.open(result.run_dir).record.trackers
+    folder = RunFolder.open(result.run_dir)
     seconds = time.perf_counter() - STARTED
     if as_json:
         status = {"run_dir": str(result.run_dir), "status": "finished", "fast_dev_run": fast_dev_run}
-        status |= {"trackers": trackers}
+        status |= {"trackers": folder.record.trackers}
         echo_json({**status, **result.to_dict(), "seconds": round(seconds, 3)})
         return
-    echo(*_summary(result, seconds, experiment, fast_dev_run, trackers))
+    echo(*_summary(result, folder, seconds, experiment, fast_dev_run))
 
 
 def parse_settings(settings: tuple[str, ...]) -> dict[str, str]:
@@ -147,14 +148,13 @@ def judged_at(crossval: CrossValidation) -> str:
     return f"{judged_text(crossval.experiment)} ({epochs})"
 
 
-def _summary(
-    crossval: CrossValidation, seconds: float, typed: str, fast_dev_run: bool, trackers: dict[str, str]
-) -> list[str]:
+def _summary(crossval: CrossValidation, folder: RunFolder, seconds: float, typed: str, fast_dev_run: bool) -> list[str]:
     """The last block of a run: what happened, where everything lies, what to type next."""
     from harness.cli.scores_text import abstention_text, calibration_text, class_table, metric_text, noise_text
     from harness.runs.record_parts import leak_text
-    from harness.runs.run_folder import COMPLETE, RunFolder
+    from harness.runs.run_folder import COMPLETE
 
+    trackers, has_refit = folder.record.trackers, folder.record.refit is not None
     experiment, numbers = crossval.experiment, crossval.to_dict()
     caveat = leak_text(crossval.leaked, crossval.accuracy.n)
     headline = f"{'out-of-fold' if experiment.folds else 'hold-out'} accuracy {crossval.accuracy}{caveat}"
@@ -168,9 +168,8 @@ def _summary(
         guessing += ", which this run does not clearly beat"
     best, value = crossval.best_on_curves, crossval.accuracy.value
     optimistic = f"; their best epochs show {100 * best:.1f} %, which is too good: chosen on the images that judge them"
-    by_id = crossval.run_dir.parts[0] == "runs" and crossval.run_dir.name == RunFolder.open(crossval.run_dir).id
+    by_id = crossval.run_dir.parts[0] == "runs" and crossval.run_dir.name == folder.id
     named = crossval.run_dir.name if by_id else crossval.run_dir  # elsewhere an id says too little
-    has_refit = crossval.has_refit
     which = "the model on all images" if has_refit else "its best fold's model"
     after = {} if has_refit or fast_dev_run else {f"harness refit {named}": "the model to use: trained on all images"}
     after |= {"harness ui": "all runs in the browser: TensorBoard and MLflow"} if trackers else {}

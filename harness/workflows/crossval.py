@@ -52,7 +52,6 @@ class CrossValidation:
     results: tuple[FoldResult, ...]
     classes: tuple[str, ...]
     leaked: int = 0  # validation images that are also trained on
-    has_refit: bool = False  # whether the run has a model that was trained on all images
 
     @cached_property
     def predictions(self) -> Predictions:
@@ -173,7 +172,6 @@ def cross_validate(
         folder.write_metrics({name: value for name, value in result.to_dict().items() if name != "fit_seconds"})
         if refit:
             train_on_all_images(plan, folder)
-            result = dataclasses.replace(result, has_refit=True)
     return result
 
 
