@@ -5,12 +5,24 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from harness.config.experiment import Experiment
 from harness.engine.trainer import Callback, State, Trainer
 from harness.runs.record_parts import DataRecord, SplitSizes, Status
 from harness.runs.records import RunRecord
 from harness.runs.run_folder import now
 
 Batch = tuple[Tensor, Tensor]
+SMALL = Experiment(
+    name="small",
+    model="small_cnn",
+    weights=None,
+    image_size=32,
+    batch_size=8,
+    precision="fp32",
+    epochs=2,
+    folds=3,
+    trackers=[],
+)
 
 
 def examples(count: int = 40, size: int = 16) -> list[Batch]:

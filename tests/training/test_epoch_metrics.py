@@ -7,27 +7,17 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score, f1_score
 
-from harness.config.experiment import Experiment
 from harness.engine.trainer import Callback, State
 from harness.errors import UsageError, UserCodeError
 from harness.workflows.crossval import CrossValidation, cross_validate
 from harness.workflows.make_plan import make_plan
-
-SMALL = Experiment(
-    name="m",
-    model="small_cnn",
-    weights=None,
-    image_size=32,
-    batch_size=8,
-    precision="fp32",
-    epochs=3,
-    folds=0,
-    trackers=[],
-)
+from tests.toy import SMALL
 
 
 def run(data: Path, runs: Path, **fields: Any) -> CrossValidation:
-    return cross_validate(make_plan(SMALL.replace(data=str(data), **fields), device="cpu"), runs=runs)
+    return cross_validate(
+        make_plan(SMALL.replace(data=str(data), **{"epochs": 3, "folds": 0} | fields), device="cpu"), runs=runs
+    )
 
 
 def kappa(labels: Any, probabilities: Any) -> float:

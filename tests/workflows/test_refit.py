@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 
-from harness.config.experiment import Experiment
 from harness.engine import checkpoint
 from harness.engine.trainer import Callback, State
 from harness.errors import DataError, UsageError, UserCodeError
@@ -23,18 +22,7 @@ from harness.workflows.ensemble import fold_models
 from harness.workflows.make_plan import make_plan
 from harness.workflows.refit import refit_run
 from harness.workflows.test import evaluate, find_checkpoint
-
-SMALL = Experiment(
-    name="small",
-    model="small_cnn",
-    weights=None,
-    image_size=32,
-    batch_size=8,
-    precision="fp32",
-    epochs=2,
-    folds=3,
-    trackers=[],
-)
+from tests.toy import SMALL
 
 
 def run(data: Path, runs: Path, refit: bool = True, **fields: Any) -> RunFolder:
