@@ -37,12 +37,12 @@ def abstention_text(rows: Sequence[Abstention]) -> list[str]:
         before = row.answered
         accuracy = row.accuracy
         if accuracy is None:
-            lines.append(f"confidence {row.threshold:g} and up: nothing")
+            lines.append(f"confidence {row.threshold:g} or more: answers none")
             continue
         low, high = (100 * bound for bound in accuracy.interval)
         lines.append(
-            f"confidence {row.threshold:g} and up: {100 * row.share:.1f} %, of which {100 * accuracy.value:.1f} % are "
-            f"right ({low:.1f} to {high:.1f} %)"
+            f"confidence {row.threshold:g} or more: answers {100 * row.share:.1f} %, and {100 * accuracy.value:.1f} % "
+            f"of the answers are right ({low:.1f} to {high:.1f} %)"
         )
     return lines
 

@@ -118,7 +118,7 @@ def require_value(item: dataclasses.Field[Any], value: Any) -> None:
 
 
 def _typed(value: Any) -> str:
-    """A default as one types it after `-s`."""
+    """A default in the form that `-s` takes."""
     if isinstance(value, tuple):
         return ",".join(value) or "none"
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)

@@ -122,15 +122,15 @@ def prepare_search(
 def with_metric(experiment: Experiment, metric: str) -> Experiment:
     """The experiment with the metric that a search ranks by among its metrics. Raises UsageError for an unknown one."""
     known = monitors(experiment)
-    rises(metric, _mode(experiment, metric))  # raises if that is not known
-    if metric in known and metric.startswith("valid_"):
-        return experiment
     if not metric.startswith("valid_"):
         raise UsageError(
             f"there is no metric {metric!r} to search by{nearest(metric, known)}",
             "a trial is judged by its validation images: the name begins with valid_",
             f"--metric {ACCURACY}, or --metric valid_macro_f1",
         )
+    rises(metric, _mode(experiment, metric))  # raises if that is not known
+    if metric in known:
+        return experiment
     return experiment.replace(metrics=(*experiment.metrics, metric.removeprefix("valid_")))
 
 

@@ -20,7 +20,7 @@ from harness.evaluation.groups import accuracy_of
 
 BATCH_SIZE = 50
 LEARNING_RATE = 0.01
-INNER = 5  # one of so many parts of the training side is the inner part
+INNER = 5  # parts of the training side; one of them is the inner part
 
 
 @dataclass(frozen=True)

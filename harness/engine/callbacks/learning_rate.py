@@ -21,10 +21,7 @@ class LearningRateSchedule(Callback):
     """
 
     def __init__(
-        self,
-        make: MakeScheduler,
-        every: Literal["epoch", "batch"] = "epoch",
-        monitor: str = "valid_loss",
+        self, make: MakeScheduler, every: Literal["epoch", "batch"] = "epoch", monitor: str = "valid_loss"
     ) -> None:
         self.make = make
         self.every = every

@@ -18,7 +18,7 @@ SHA = "harness.checkpoint"  # of a version: the SHA-256 of the checkpoint that i
 
 
 def register(run: Path, champion: ChampionRecord, function: Any = None) -> str:
-    """The version that holds the champion, the best fold's model of a run, made where there is none yet.
+    """The version that holds the champion, a run's model. It is made if there is none yet.
 
     `function` finds a user's function that made the model. Raises RemoteError.
     """
