@@ -298,6 +298,7 @@ def test_no_trial_is_begun_that_would_not_end_in_time(call: Call, project: Path)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are another matter there")
+@pytest.mark.slow
 def test_two_workers_share_a_study_and_ctrl_c_stops_both(project: Path, scenery: Path) -> None:
     write_experiment(project / "experiments/tiny.py", scenery, folds=3, epochs=2)
     command = [

@@ -8,6 +8,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from harness.trackers.mlflow.store import connect, tracking_uri
 from tests.conftest import Outcome, Tracked
 from tests.models.test_saved import legacy
@@ -74,6 +76,7 @@ def test_a_state_dict_of_the_earlier_program(call: Call, project: Path, scenery:
     assert json.loads(outcome.out)["n"] == 33
 
 
+@pytest.mark.slow
 def test_each_is_a_run_of_its_own_in_mlflow(call: Call, store: Path, tracked: Tracked, scenery: Path) -> None:
     for gate in ("0.1", "0"):  # into one folder, as in a pipeline
         options = ("--data", scenery, "--allow-leak", "--min-accuracy", gate, "--out", "verdict", "--json")
