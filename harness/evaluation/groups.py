@@ -98,7 +98,17 @@ def paired_test(first: Right, second: Right, groups: Groups | None = None) -> fl
     """
     if groups is None:
         return paired_exact_test(int((first & ~second).sum()), int((second & ~first).sum()))
-    differences = np.rint(np.bincount(_numbered(groups), weights=first.astype(float) - second)).astype(np.int64)
+    return sign_flip_test(first.astype(np.int64) - second, groups)
+
+
+def sign_flip_test(gaps: Groups, groups: Groups) -> float:
+    """The two-sided permutation test that swaps two models in whole groups.
+
+    Args:
+        gaps: (N,) whole numbers: how much more the first model has right.
+        groups: (N,) the group of each image.
+    """
+    differences = np.rint(np.bincount(_numbered(groups), weights=gaps)).astype(np.int64)
     differences = differences[differences != 0]
     magnitudes, numbers = np.unique(np.abs(differences), return_counts=True)
     if len(magnitudes) <= 1:

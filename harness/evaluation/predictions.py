@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.evaluation.accuracy import Accuracy
-from harness.evaluation.groups import accuracy_of, paired_test
+from harness.evaluation.groups import accuracy_of
 from harness.evaluation.scores import Floats, Indices
 
 
@@ -25,6 +25,7 @@ class Predictions:
         labels: (N,) true class indices.
         probabilities: (N, classes) softmax of the logits, 64-bit.
         groups: (N,) images with the same number are not independent; None if all are.
+        fingerprints: (N,) equal if and only if the decoded pixels of two images are; None if that is not known.
     """
 
     classes: tuple[str, ...]
@@ -33,13 +34,15 @@ class Predictions:
     labels: Indices
     probabilities: Floats
     groups: Indices | None = None
+    fingerprints: Indices | None = None
 
     def __post_init__(self) -> None:
         n = len(self.paths)
         if self.probabilities.shape != (n, len(self.classes)) or self.labels.shape != (n,) or self.folds.shape != (n,):
             raise ValueError("paths, folds, labels and probabilities are not of the same images and classes")
-        if self.groups is not None and self.groups.shape != (n,):
-            raise ValueError("paths and groups are not of the same images")
+        for each in (self.groups, self.fingerprints):
+            if each is not None and each.shape != (n,):
+                raise ValueError("paths, groups and fingerprints are not of the same images")
 
     @classmethod
     def none(cls, classes: Sequence[str]) -> Predictions:
@@ -59,6 +62,7 @@ class Predictions:
             np.concatenate([part.labels for part in parts]),
             np.concatenate([part.probabilities for part in parts]),
             _joined([part.groups for part in parts]),
+            _joined([part.fingerprints for part in parts]),
         )
 
     def __len__(self) -> int:
@@ -97,9 +101,15 @@ class Predictions:
         if len(chosen) == len(self):
             return self
         paths = tuple(self.paths[i] for i in chosen)
-        groups = None if self.groups is None else self.groups[chosen]
+        groups, fingerprints = (None if each is None else each[chosen] for each in (self.groups, self.fingerprints))
         return Predictions(
-            self.classes, paths, self.folds[chosen], self.labels[chosen], self.probabilities[chosen], groups
+            self.classes,
+            paths,
+            self.folds[chosen],
+            self.labels[chosen],
+            self.probabilities[chosen],
+            groups,
+            fingerprints,
         )
 
     def __eq__(self, other: object) -> bool:
@@ -115,36 +125,6 @@ class Predictions:
         )
 
 
-@dataclass(frozen=True)
-class Pair:
-    """Two models on the same images.
-
-    Attributes:
-        better: Images that the first model alone has right.
-        worse: Images that the second model alone has right.
-        p: The probability of such a difference by chance alone; groups count as one.
-    """
-
-    better: int
-    worse: int
-    p: float
-
-
-def compare(first: Predictions, second: Predictions) -> Pair:
-    """Compares two models on the images that both predict, matched by path; the groups are those of `first`.
-
-    Where several models have predicted an image, those of one fold are matched.
-    """
-    several = len({*first.paths}) < len(first) or len({*second.paths}) < len(second)
-    own, others = (each.keys(several) for each in (first, second))
-    place = {key: i for i, key in enumerate(others)}
-    chosen = [i for i, key in enumerate(own) if key in place]
-    one = first.right[chosen]
-    other = second.right[[place[own[i]] for i in chosen]]
-    groups = None if first.groups is None else first.groups[chosen]
-    return Pair(int((one & ~other).sum()), int((other & ~one).sum()), paired_test(one, other, groups))
-
-
-def _joined(groups: Sequence[Indices | None]) -> Indices | None:
-    known = [part for part in groups if part is not None]
-    return np.concatenate(known) if len(known) == len(groups) else None
+def _joined(parts: Sequence[Indices | None]) -> Indices | None:
+    known = [part for part in parts if part is not None]
+    return np.concatenate(known) if len(known) == len(parts) else None

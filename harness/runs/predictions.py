@@ -1,6 +1,6 @@
 """Predictions on disk: an array file per fold, which is the truth, and a table derived from them for people.
 
-predictions/fold1.npz     paths, labels, probabilities, groups of one fold, written whole once it has ended
+predictions/fold1.npz     paths, labels, probabilities, … of one fold, written whole once it has ended
 predictions.csv           a line per image of all folds so far; above CELLS probabilities, predictions.parquet
 """
 
@@ -26,20 +26,22 @@ COLUMNS = ["path", "fold", "label", "predicted"]
 CELLS = 2_000_000  # probabilities in a CSV file, about 40 MB: above this, a table for people is no longer read as text
 ROWS = 10_000  # of a table that are turned into Python objects at a time
 ARRAYS = ("classes", "paths", "labels", "probabilities")
-GROUPS = "groups"  # an array, and a column of the table, that there is only if images are not independent
+OPTIONAL = (
+    "groups",
+    "fingerprints",
+)  # arrays of whole numbers, and columns of the table, that not all predictions have
 
 
 def write_array_file(path: Path, predictions: Predictions) -> None:
     """Writes the predictions of one fold as a `.npz` file in one step. Raises StorageError."""
     content = io.BytesIO()
-    groups: dict[str, Any] = {} if predictions.groups is None else {GROUPS: predictions.groups}
     np.savez(
         content,
         classes=_joined(predictions.classes),
         paths=_joined(predictions.paths),
         labels=predictions.labels,
         probabilities=predictions.probabilities,
-        **groups,
+        **_optional([predictions]),
     )
     write_whole(path, content.getbuffer())
 
@@ -57,13 +59,14 @@ def read_array_file(path: Path, fold: int) -> Predictions:
         raise SchemaError(f"it is no array file of predictions: {error}") from error
     classes, paths = _parted(arrays["classes"]), tuple(map(path_below, _parted(arrays["paths"])))
     labels, probabilities = arrays["labels"], arrays["probabilities"]
-    groups = arrays.get(GROUPS)
+    optional = {name: arrays[name] for name in OPTIONAL if name in arrays}
     if labels.dtype != np.int64 or probabilities.dtype != np.float64 or probabilities.ndim != 2:
         raise SchemaError("labels or probabilities are of another type")
-    if groups is not None and groups.dtype != np.int64:
-        raise SchemaError("groups are of another type")
+    for name, values in optional.items():
+        if values.dtype != np.int64:
+            raise SchemaError(f"{name} are of another type")
     try:
-        predictions = Predictions(classes, paths, np.full(len(paths), fold), labels, probabilities, groups)
+        predictions = Predictions(classes, paths, np.full(len(paths), fold), labels, probabilities, **optional)
     except ValueError as error:
         raise SchemaError(str(error)) from error
     return _checked(predictions)
@@ -72,8 +75,8 @@ def read_array_file(path: Path, fold: int) -> Predictions:
 def write_table(folder: Path, parts: Sequence[Predictions]) -> None:
     """Writes the table of all `parts`: CSV, or Parquet if there are more than CELLS probabilities.
 
-    Columns: path, fold, label, predicted, groups if images are not independent, and `p_<class>` for each class. Raises
-    StorageError.
+    Columns: path, fold, label, predicted, groups if images are not independent, fingerprints, and `p_<class>` for each
+    class. Raises StorageError.
     """
     if sum(part.probabilities.size for part in parts) <= CELLS:
         write_whole(folder / CSV, predictions_csv(parts))
@@ -86,17 +89,18 @@ def predictions_csv(parts: Sequence[Predictions]) -> bytes:
     """The table in UTF-8, a line per image."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    grouped = all(part.groups is not None for part in parts)
-    writer.writerow([*COLUMNS, *([GROUPS] if grouped else []), *(cell(f"p_{name}") for name in parts[0].classes)])
+    optional = [*_optional(parts)]
+    writer.writerow([*COLUMNS, *optional, *(cell(f"p_{name}") for name in parts[0].classes)])
     for part in parts:
         names = [cell(name) for name in part.classes]
         for rows in _slices(len(part)):
             columns = (part.folds[rows], part.labels[rows], part.predicted[rows], part.probabilities[rows])
-            groups = [[]] * len(part.paths[rows]) if part.groups is None else [[g] for g in part.groups[rows].tolist()]
-            for path, group, fold, label, top, shares in zip(
-                part.paths[rows], groups, *(column.tolist() for column in columns), strict=True
+            numbers = np.array([getattr(part, name)[rows] for name in optional], np.int64)
+            own = numbers.T.tolist() if optional else [[]] * len(part.paths[rows])
+            for path, whole, fold, label, top, shares in zip(
+                part.paths[rows], own, *(column.tolist() for column in columns), strict=True
             ):
-                writer.writerow([cell(path), fold, names[label], names[top], *group, *map(repr, shares)])
+                writer.writerow([cell(path), fold, names[label], names[top], *whole, *map(repr, shares)])
     return text.getvalue().encode("utf-8", "surrogateescape")
 
 
@@ -107,7 +111,8 @@ def read_csv(content: bytes) -> Predictions:
         header = rows.pop(0) if rows else []
         if header[:4] != COLUMNS:
             raise SchemaError(f"its first line is not {','.join(COLUMNS)},...")
-        first = 5 if header[4:5] == [GROUPS] else 4  # of the probabilities
+        optional = [name for name in OPTIONAL if name in header[4 : 4 + len(OPTIONAL)]]
+        first = 4 + len(optional)  # of the probabilities
         classes = tuple(from_cell(name).removeprefix("p_") for name in header[first:])
         position = {name: i for i, name in enumerate(classes)}
         odd = next((row for row in rows if len(row) != len(header)), None)
@@ -119,7 +124,7 @@ def read_csv(content: bytes) -> Predictions:
             np.array([int(row[1]) for row in rows], np.int64),
             np.array([position[from_cell(row[2])] for row in rows], np.int64),
             np.array([[float(share) for share in row[first:]] for row in rows]).reshape(len(rows), len(classes)),
-            np.array([int(row[4]) for row in rows], np.int64) if first == 5 else None,
+            **{name: np.array([int(row[header.index(name)]) for row in rows], np.int64) for name in optional},
         )
         called = [position[from_cell(row[3])] for row in rows]
     except KeyError as error:
@@ -146,7 +151,7 @@ def _arrays(path: Path) -> dict[str, Any]:
     with zipfile.ZipFile(path) as archive:
         parts = archive.infolist()
         names = {part.filename.removesuffix(".npy") for part in parts}
-        if names - {GROUPS} != set(ARRAYS):
+        if names - {*OPTIONAL} != set(ARRAYS):
             raise ValueError("it has other arrays")
         if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
             raise ValueError("it is compressed")
@@ -167,9 +172,9 @@ def _parquet(parts: Sequence[Predictions]) -> memoryview:
     import pyarrow.parquet as pq
 
     content = io.BytesIO()
-    grouped = all(part.groups is not None for part in parts)
-    names = [*COLUMNS, *([GROUPS] if grouped else []), *(f"p_{name}" for name in parts[0].classes)]
-    types = [pa.string(), pa.int64(), pa.string(), pa.string(), *([pa.int64()] if grouped else [])]
+    optional = [*_optional(parts)]
+    names = [*COLUMNS, *optional, *(f"p_{name}" for name in parts[0].classes)]
+    types = [pa.string(), pa.int64(), pa.string(), pa.string(), *[pa.int64()] * len(optional)]
     types += [pa.float64()] * len(parts[0].classes)
     with pq.ParquetWriter(content, pa.schema(list(zip(names, types, strict=True)))) as writer:
         for part in parts:
@@ -180,11 +185,18 @@ def _parquet(parts: Sequence[Predictions]) -> memoryview:
                     part.folds[rows],
                     classes[part.labels[rows]],
                     classes[part.predicted[rows]],
-                    *([part.groups[rows]] if grouped and part.groups is not None else []),
+                    *(getattr(part, name)[rows] for name in optional),
                     *part.probabilities[rows].T,
                 ]
                 writer.write_table(pa.table([pa.array(c, t) for c, t in zip(columns, types, strict=True)], names))
     return content.getbuffer()
+
+
+def _optional(parts: Sequence[Predictions]) -> dict[str, Any]:
+    """The optional arrays of the first part that all parts have, by name."""
+    return {
+        name: getattr(parts[0], name) for name in OPTIONAL if all(getattr(part, name) is not None for part in parts)
+    }
 
 
 def _slices(count: int) -> Iterator[slice]:

@@ -277,4 +277,5 @@ def _predictions(plan: Plan, fold: int, kept: KeptPredictions) -> Predictions:
     groups = None if plan.groups is None else plan.groups[list(valid)]
     if groups is None and plan.experiment.repeats > 1:
         groups = np.array(valid, np.int64)  # the predictions of one image, by the models of all repeats
-    return Predictions(images.classes, paths, np.full(len(paths), fold), labels, probabilities, groups)
+    prints = plan.fingerprints[list(valid)]
+    return Predictions(images.classes, paths, np.full(len(paths), fold), labels, probabilities, groups, prints)

@@ -11,7 +11,8 @@ import numpy as np
 
 from harness.errors import UsageError
 from harness.evaluation.accuracy import SIGNIFICANCE
-from harness.evaluation.predictions import Pair, Predictions, compare
+from harness.evaluation.comparison import Comparison, compare
+from harness.evaluation.predictions import Predictions
 from harness.evaluation.scores import log_loss
 from harness.models.saved import SavedModel, load_model
 from harness.runs.find import find_run
@@ -26,13 +27,13 @@ class Ensemble:
     Attributes:
         models: Their number.
         predictions: Of the mean probabilities.
-        pair: The ensemble beside the one model, on the same images.
+        comparison: The ensemble beside the one model, on the same images.
         cost: Seconds that it takes, in units of those that the one model takes.
     """
 
     models: int
     predictions: Predictions
-    pair: Pair
+    comparison: Comparison
     cost: float
 
     @property
@@ -44,17 +45,18 @@ class Ensemble:
             accuracy=accuracy.value,
             interval=list(accuracy.interval),
             log_loss=log_loss(found.labels, found.probabilities),
-            better=self.pair.better,
-            worse=self.pair.worse,
-            p=self.pair.p,
+            better=self.comparison.better,
+            worse=self.comparison.worse,
+            p=self.comparison.p,
             cost=round(self.cost, 2),
         )
 
     def __str__(self) -> str:
-        differs = "a significant difference" if self.pair.p < SIGNIFICANCE else "no significant difference"
+        found = self.comparison
+        differs = "a significant difference" if found.p < SIGNIFICANCE else "no significant difference"
         return (
-            f"{self.models} models: {self.predictions.accuracy}; {differs} from the one model (p {self.pair.p:.2g}: "
-            f"right where it is wrong on {self.pair.better}, wrong where it is right on {self.pair.worse}); it takes "
+            f"{self.models} models: {self.predictions.accuracy}; {differs} from the one model (p {found.p:.2g}: "
+            f"right where it is wrong on {found.better}, wrong where it is right on {found.worse}); it takes "
             f"{self.cost:.1f} times as long"
         )
 
@@ -79,5 +81,7 @@ def judge_ensemble(
     parts = [predict(model) for model in models]
     cost = (time.perf_counter() - started) / max(seconds, 1e-9)
     mean = np.mean([part.probabilities for part in parts], axis=0)
-    found = Predictions(single.classes, single.paths, single.folds, single.labels, mean, single.groups)
+    found = Predictions(
+        single.classes, single.paths, single.folds, single.labels, mean, single.groups, single.fingerprints
+    )
     return Ensemble(len(models), found, compare(found, single), cost)

@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.errors import DataError, GateError, UsageError
 from harness.evaluation.accuracy import SIGNIFICANCE
-from harness.evaluation.predictions import compare
+from harness.evaluation.comparison import compare
 from harness.models.saved import load_model
 from harness.runs import provenance
 from harness.runs.champion import CHECKPOINT, FOLDER, OF_RUN, RUNS, Champion, alone, install, keep, next_number, present

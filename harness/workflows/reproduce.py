@@ -12,7 +12,7 @@ from harness.config.experiment import FOUND, WANTED, Experiment
 from harness.config.object_text import FUNCTION_NAME
 from harness.engine.rates import is_rate
 from harness.errors import DataError, GateError, UsageError
-from harness.evaluation.predictions import compare as pair
+from harness.evaluation.comparison import compare as compared
 from harness.runs import provenance
 from harness.runs.record_parts import GitRecord
 from harness.runs.records import RunRecord
@@ -134,7 +134,7 @@ def compare(old: RunFolder, new: RunFolder) -> Outcome:
         str(then),
         str(now),
         sum(called.get(key, name) != name for key, name in before.items()),
-        pair(first, second).p,
+        compared(first, second).p,
     )
 
 

@@ -16,10 +16,9 @@ from typing import Any
 import numpy as np
 
 from harness.config.experiment_file import folder_name
-from harness.data.groups import Groups, number_of
+from harness.data.groups import number_of
 from harness.data.images import Images
 from harness.data.loading import Batches, EpochSampler, ImageSource
-from harness.data.pixels import Pixels
 from harness.engine.device import choose_device
 from harness.engine.precision import precision_or_auto
 from harness.engine.trainer import Trainer
@@ -180,15 +179,14 @@ def evaluate(
     chosen = choose_device(device)
     tested = images_to_test(model, data, allow_missing, skip_corrupt)
     tested.require_unseen(allow_leak)
-    images, check, notes = tested.images, tested.check, tested.notes
+    images, notes = tested.images, tested.notes
     asked = str(model.experiment.get("precision", "auto"))
     trainer = Trainer(precision=precision_or_auto(asked, chosen), device=chosen)
     gate = model.experiment.get("min_accuracy", MIN_ACCURACY) if min_accuracy is None else min_accuracy
     record = dataclasses.replace(_record(model, checkpoint, tested, trainer), asked={"gate": gate})
     folder = RunFolder.create(runs, record, out)
     with recording(folder, _mirrors(model, trackers)):
-        assert check.pixels is not None
-        predict = functools.partial(_predict, trainer, pixels=check.pixels, groups=tested.groups)
+        predict = functools.partial(_predict, trainer, tested)
         started = time.perf_counter()
         predictions = predict(model)
         seconds = time.perf_counter() - started
@@ -209,9 +207,10 @@ def distinct_percents(value: float, gate: float) -> tuple[str, str]:
     return texts
 
 
-def _predict(trainer: Trainer, model: SavedModel, pixels: Pixels, groups: Groups | None) -> Predictions:
+def _predict(trainer: Trainer, tested: TestImages, model: SavedModel) -> Predictions:
     """As the validation of a fold does: the same arithmetic, the same order of memory, no augmentation."""
-    images = pixels.images
+    images, pixels = tested.images, tested.check.pixels
+    assert pixels is not None
     trainer.channels_last = supports_channels_last(model.model, model.transform.shape, trainer.device)
     if trainer.device.type == "cpu":
         keep_freed_memory()
@@ -230,7 +229,8 @@ def _predict(trainer: Trainer, model: SavedModel, pixels: Pixels, groups: Groups
         np.full(len(images), model.fold or 0),
         np.array(images.labels, np.int64),
         (logits.double() / model.temperature).softmax(1).numpy(),
-        groups,
+        tested.groups,
+        tested.check.fingerprints,
     )
 
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from harness.evaluation.accuracy import Accuracy, paired_exact_test
-from harness.evaluation.predictions import Pair, Predictions, compare
+from harness.evaluation.accuracy import Accuracy
+from harness.evaluation.predictions import Predictions
 
 
 def made(labels: list[int], tops: list[int], fold: int = 1, first: int = 0) -> Predictions:
@@ -43,24 +45,15 @@ def test_predictions_of_no_image_have_no_right_ones() -> None:
     assert (len(none), none.right.tolist(), none.predicted.tolist()) == (0, [], [])
 
 
-def test_compare_counts_images_that_both_predict() -> None:
-    first = made([0, 0, 0, 0], [0, 0, 1, 1])
-    second = made([0, 0, 0], [1, 0, 0], first=1)  # 1.jpg wrong, 2.jpg and 3.jpg right
-    assert compare(first, second) == Pair(1, 2, 1.0)
-
-
-def test_compare_matches_by_path_and_counts_groups() -> None:
-    def predictions(right: str, groups: list[int] | None) -> Predictions:
-        probabilities = np.array([[0.9, 0.1] if letter == "+" else [0.1, 0.9] for letter in right])
-        paths, zeros = tuple(f"{i}.jpg" for i in range(len(right))), np.zeros(len(right), np.int64)
-        numbers = None if groups is None else np.array(groups)
-        return Predictions(("a", "b"), paths, zeros, zeros, probabilities, numbers)
-
-    first, second = predictions("++++++--", None), predictions("------+-", None)
-    assert compare(first, second) == Pair(6, 1, paired_exact_test(6, 1))
-    grouped = predictions("++++++--", [0, 0, 0, 0, 0, 0, 1, 2])
-    assert compare(grouped, second) == Pair(6, 1, 1.0)
-    assert grouped.accuracy.groups == 3
-    assert Predictions.join([grouped.of_fold(0), grouped]).groups is not None
-    assert Predictions.join([grouped, first]).groups is None
-    assert grouped != first
+def test_predictions_join_groups_and_fingerprints_that_all_parts_have() -> None:
+    plain = made([0, 1], [0, 0])
+    groups, prints = np.array([0, 0]), np.array([5, 6])
+    full = dataclasses.replace(plain, groups=groups, fingerprints=prints)
+    both = Predictions.join([full, full.of_fold(1)])
+    assert both.groups is not None
+    assert both.fingerprints is not None
+    assert both.fingerprints.tolist() == [5, 6, 5, 6]
+    assert full.accuracy.groups == 1
+    assert Predictions.join([full, plain]).groups is None
+    assert Predictions.join([full, plain]).fingerprints is None
+    assert full != plain

@@ -21,6 +21,8 @@ ODD = Predictions(
     np.array([(1 / 3, 1e-300, 2 / 3), (0.1, 0.9, 0.0), (0.0, 0.0, 1.0)]),
 )
 
+GROUPS, FINGERPRINTS = np.array([0, 1, 1]), np.array([-(2**63), 0, 2**63 - 1])
+
 
 def some(n: int, classes: int, fold: int = 1) -> Predictions:
     rng = np.random.default_rng(fold)
@@ -39,6 +41,12 @@ def test_predictions_csv_has_a_line_per_image() -> None:
 
 def test_read_csv_gives_what_predictions_csv_was_given() -> None:
     assert read_csv(predictions_csv([ODD])) == ODD
+    for optional in ({"fingerprints": FINGERPRINTS}, {"groups": GROUPS, "fingerprints": FINGERPRINTS}):
+        whole = dataclasses.replace(ODD, **optional)
+        again = read_csv(predictions_csv([whole]))
+        assert again == whole
+        assert again.fingerprints is not None
+        assert again.fingerprints.tolist() == FINGERPRINTS.tolist()
     empty = read_csv(predictions_csv([Predictions.none(ODD.classes)]))
     assert empty == Predictions.none(ODD.classes)
 
