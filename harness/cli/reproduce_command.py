@@ -56,8 +56,9 @@ def command(run: str, dry_run: bool, trust: bool, device: str, runs: str, as_jso
         rows = {
             "then": f"{outcome.then}, {old.path}",
             "now": f"{outcome.now}, {new.path}",
-            "images": f"{outcome.changed} are called otherwise (paired test p {outcome.p:.2g})",
+            "difference": outcome.evidence,
+            "images": f"{outcome.changed} are called otherwise",
         }
         echo("", f"{old.id}: {outcome.word}")
-        echo(*(f"  {name:<9}  {text}" for name, text in rows.items()))
+        echo(*(f"  {name:<10}  {text}" for name, text in rows.items()))
     outcome.require_same()

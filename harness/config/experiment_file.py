@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
 import re
 import sys
 import traceback
@@ -14,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from harness.config.experiment import Experiment
+from harness.config.object_text import FUNCTION_NAME, is_same_record
 from harness.errors import ExperimentError, HarnessError, Terminated, nearest
 
 FOLDER = Path("experiments")
@@ -101,6 +103,21 @@ def load(path: Path | str) -> Experiment:
         ExperimentError: The file cannot be read or run, or defines no Experiment. The message has the line.
     """
     return ExperimentFile.run(path).experiment
+
+
+def is_same_function(recorded: Any, now: Any, same: Callable[[Any, Any], bool] = is_same_record) -> bool:
+    """Whether two recorded values are of the same functions, wherever the experiment's file was when it was run."""
+    texts = [re.sub(rf"{MODULE_PREFIX}[^:()=, ]+", MODULE_PREFIX, json.dumps(value)) for value in (recorded, now)]
+    return same(*map(json.loads, texts))
+
+
+def is_function(value: Any) -> bool:
+    """Whether a recorded value is the name of a function, or a list with such a name in it."""
+    if isinstance(value, list):
+        return any(map(is_function, value))
+    if not isinstance(value, str):
+        return False
+    return value.startswith(MODULE_PREFIX) or FUNCTION_NAME.fullmatch(value) is not None
 
 
 def folder_name(stem: str) -> str:

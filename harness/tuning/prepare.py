@@ -17,6 +17,7 @@ from harness.runs.records import Origin, StudyRecord
 from harness.runs.study_folder import StudyFolder
 from harness.training.epoch_metrics import monitors
 from harness.training.plan import Plan
+from harness.tuning.code_facts import code_facts
 from harness.tuning.progress import DONE
 from harness.tuning.pruning_formula import CHANCE
 from harness.tuning.search_plan import SearchPlan
@@ -76,6 +77,7 @@ def prepare_search(
         why = f"repeats={experiment.repeats} shows how much accuracies vary by the seed, for one experiment"
         raise UsageError("a search trains each fold of a trial once", why, "-s repeats=1")
     experiment = with_sides(experiment)
+    code = code_facts(file)  # before a draw changes anything that it reads
     space = Space(experiment, file.search_space or default_space(experiment))
     distributions, examples = space.draw()
     plan = make_plan(
@@ -109,7 +111,7 @@ def prepare_search(
         study.groups = plan.groups[[i for split in plan.splits.values() for i in split.valid]]
     shared = {name: value for name, value in experiment.to_dict().items() if name not in MAY_DIFFER}
     shared |= {"weights": Path(experiment.weights).name if experiment.weights else None}
-    facts = {"experiment": shared, "data": plan.digest, "metric": options.metric}
+    facts = {"experiment": shared, "data": plan.digest, "metric": options.metric, "code": code}
     if plan.groups is not None:
         facts["groups"] = sha256(plan.groups.tobytes()).hexdigest()
     record = dataclasses.replace(record, name=study.name, id=study.agree(facts, distributions))

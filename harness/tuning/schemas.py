@@ -58,4 +58,5 @@ class StudyFacts(TypedDict):
     data: NotRequired[Text]
     metric: NotRequired[Text]
     space: NotRequired[dict[Text, Text]]
+    code: NotRequired[dict[Text, Text]]  # by field: the identity of a function, see `code_facts`
     groups: NotRequired[Text]  # SHA-256 of the group of each image; absent if all are independent

@@ -10,14 +10,18 @@ from typing import Any
 from harness.config.experiment import Experiment
 from harness.config.object_text import is_same_record
 from harness.errors import UsageError
+from harness.tuning.code_facts import require_same_code
 
 MOST_NAMED = 3  # differences
 
 
 def require_same(study: str, known: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
     """Raises UsageError if the settings that the study was begun with, `known`, are not those of this process."""
+    require_same_code(study, known.get("code", {}), mine.get("code", {}))
     for name, value in mine.items():
         before = known.get(name)
+        if name == "code":
+            continue
         if name == "experiment" and isinstance(before, dict):  # fields that its version did not have yet
             before = {**json.loads(json.dumps(Experiment().to_dict())), **before}
             before = {field: before[field] for field in before if field in value or field in known[name]}

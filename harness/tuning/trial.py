@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import traceback
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ from harness.runs.run_folder import RunFolder
 from harness.trackers.recording import recording
 from harness.trackers.tensorboard.run import event_files
 from harness.training.plan import Plan
+from harness.tuning.best_file import CannotBeWrittenError, best_file
 from harness.tuning.pruner import TrialPruner
 from harness.tuning.quiet import quiet
 from harness.tuning.search_plan import SearchPlan, differences
@@ -137,5 +139,16 @@ def _folder(search: SearchPlan, plan: Plan, claim: Claim) -> RunFolder:
         old.unlink()
     record = dataclasses.replace(record_of(plan), study=study, title=f"trial {claim.index}")
     folder = RunFolder.create(path.parent, record, path)
-    folder.keep_copy(search.file.code)
+    folder.keep_copy(_own_file(search, plan.experiment, claim))
     return folder
+
+
+def _own_file(search: SearchPlan, experiment: Experiment, claim: Claim) -> bytes:
+    """The text of an experiment file that defines the trial's experiment; the search's file if it cannot be written."""
+    if claim.index == 0:
+        return search.file.code
+    parameters = {**search.space.held, **claim.trial.params}
+    about = f"trial {claim.index} of study {search.folder.record.name}"
+    with contextlib.suppress(CannotBeWrittenError):
+        return best_file(search.file, experiment, about, parameters, claim.trial.number).encode()
+    return search.file.code

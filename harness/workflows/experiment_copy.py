@@ -9,7 +9,8 @@ from shlex import quote
 from typing import Any
 
 from harness.config.experiment import Experiment
-from harness.config.experiment_file import FOLDER, ExperimentFile, files
+from harness.config.experiment_file import FOLDER, ExperimentFile, files, is_same_function
+from harness.config.object_text import object_text
 from harness.errors import HarnessError, ModelError, UsageError
 from harness.runs import champion, trust
 from harness.runs.run_folder import RunFolder
@@ -67,6 +68,12 @@ def model_function(beside: Path, trusted: bool = False) -> Callable[[str], Calla
                 f"{beside} cannot be built again",
                 f"its model is a function of an experiment file ({named}), and {copy} is not there, or has another",
                 "keep the run folder together with its checkpoints",
+            )
+        if not is_same_function(named, object_text(model)):
+            raise ModelError(
+                f"{beside} cannot be built again",
+                f"its model is {named}, and {copy} gives {object_text(model)}",
+                "harness run best.py of its study" if "study-" in str(copy) else "keep each run's own experiment.py",
             )
         return model
 

@@ -9,7 +9,7 @@ from harness.errors import HarnessError, UsageError
 from harness.runs.record_parts import RefitRecord, Status
 from harness.runs.run_folder import RunFolder
 from harness.training.refit import refit
-from harness.workflows.reproduce import is_function, planned
+from harness.workflows.reproduce import planned
 
 
 def refit_run(folder: RunFolder, *, device: str = "auto", trusted: bool = False) -> RefitRecord:
@@ -27,14 +27,6 @@ def refit_run(folder: RunFolder, *, device: str = "auto", trusted: bool = False)
         why = f"its status is {folder.status}" if record.folds else "none of its folds has ended"
         raise UsageError(f"{folder.path} cannot be refitted", why, "harness run again, or a run that has finished")
     plan = planned(folder, device, trusted)
-    now, then = plan.experiment.to_dict(), record.experiment
-    other = [name for name, value in then.items() if name in now and now[name] != value and not is_function(value)]
-    if other:
-        raise UsageError(
-            f"{folder.path} cannot be refitted",
-            f"its experiment file gives another {', '.join(other)} than the run had",
-            f"harness run {folder.path}/../best.py --refit" if record.study else "harness run --refit",
-        )
     return refit(plan, folder)
 
 

@@ -8,10 +8,12 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from harness.config.experiment import FOUND, WANTED, Experiment
-from harness.config.object_text import FUNCTION_NAME
+from harness.config.experiment import Experiment
+from harness.config.experiment_file import is_function, is_same_function
+from harness.config.object_text import is_same_name, is_same_record
 from harness.engine.rates import is_rate
 from harness.errors import DataError, GateError, UsageError
+from harness.evaluation.accuracy import SIGNIFICANCE
 from harness.evaluation.comparison import compare as compared
 from harness.runs import provenance
 from harness.runs.record_parts import GitRecord
@@ -24,8 +26,8 @@ from harness.workflows.crossval import CrossValidation, cross_validate
 from harness.workflows.experiment_copy import COPY, load_copy, may_run
 from harness.workflows.make_plan import make_plan
 
-IDENTICAL, WITHIN, DIFFERENT = "bit-identical", "within the interval", "different"
-OWN = ("groups", "model", "augment", "optimizer", "scheduler", "loss", "callbacks")  # fields that take a function
+IDENTICAL, SIMILAR, DIFFERENT = "bit-identical", "no significant difference", "different"
+OWN = ("groups", "model", "augment", "optimizer", "scheduler", "loss", "callbacks", "metrics")  # may be functions
 TIMES = {"time", "seconds", "train_seconds", "valid_seconds"}  # of a row of `metrics.jsonl`: no result
 
 
@@ -46,18 +48,28 @@ class Difference:
 class Outcome:
     """What came out the second time, beside the first."""
 
-    word: str  # IDENTICAL, WITHIN or DIFFERENT
+    word: str  # IDENTICAL, SIMILAR or DIFFERENT
     then: str
     now: str
     changed: int  # images of which another class was predicted
+    difference: float  # in accuracy, now minus then
+    interval: tuple[float, float]  # of the difference, 95 %
     p: float  # of the paired test on which images were right
+
+    @property
+    def evidence(self) -> str:
+        """The difference with its interval and p-value, for people."""
+        low, high = (100 * bound for bound in self.interval)
+        return (
+            f"{100 * self.difference:+.1f} points (95 % interval {low:+.1f} to {high:+.1f}; paired test p {self.p:.2g})"
+        )
 
     def require_same(self) -> None:
         """Raises GateError where the result is a different one."""
         if self.word == DIFFERENT:
             raise GateError(
                 "the result is a different one",
-                f"{self.then} then, {self.now} now, which is outside the interval",
+                f"{self.then} then, {self.now} now: {self.evidence}",
                 "look at what differs, above: the code, the versions or the device",
             )
 
@@ -127,14 +139,15 @@ def compare(old: RunFolder, new: RunFolder) -> Outcome:
     called = {key: second.classes[top] for key, top in zip(second.keys(True), second.predicted, strict=True)}
     before = {key: first.classes[top] for key, top in zip(first.keys(True), first.predicted, strict=True)}
     same = first == second and _numbers(old) == _numbers(new)
-    low, high = then.interval
-    word = IDENTICAL if same else WITHIN if low <= now.value <= high else DIFFERENT
+    found = compared(second, first)
     return Outcome(
-        word,
-        str(then),
-        str(now),
-        sum(called.get(key, name) != name for key, name in before.items()),
-        compared(first, second).p,
+        word=IDENTICAL if same else SIMILAR if found.p >= SIGNIFICANCE else DIFFERENT,
+        then=str(then),
+        now=str(now),
+        changed=sum(called.get(key, name) != name for key, name in before.items()),
+        difference=found.difference,
+        interval=found.interval,
+        p=found.p,
     )
 
 
@@ -154,7 +167,7 @@ def repeat(plan: Plan, old: RunFolder, runs: Path, trusted: bool = False) -> Cro
 
 def _experiment(folder: RunFolder, trusted: bool) -> Experiment:
     """The experiment as it was run: from its file's copy, with what was typed over it; or from its record alone."""
-    values, origins = {"class_folder": "outer", **folder.record.experiment}, folder.record.origins  # as in 0.1.0
+    values = {"class_folder": "outer", **folder.record.experiment}  # as in 0.1.0
     copy, functions = folder.path / COPY, [name for name in OWN if is_function(values.get(name))]
     if not copy.is_file():
         if functions:
@@ -166,22 +179,30 @@ def _experiment(folder: RunFolder, trusted: bool) -> Experiment:
         return Experiment(**{**values, "name": folder.record.name})
     if not functions and not may_run(copy, trusted):
         return Experiment(**{**values, "name": folder.record.name})
-    experiment = load_copy(copy, trusted)
-    typed = {
-        name: values[name]
-        for name, origin in origins.items()
-        if origin in ("command line", FOUND, WANTED) and name in values
-    }
-    if "class_folder" not in folder.record.experiment:
-        typed["class_folder"] = values["class_folder"]
-    return experiment.replace(**typed).replace(name=folder.record.name)
+    return _as_recorded(folder, load_copy(copy, trusted)).replace(name=folder.record.name)
 
 
-def is_function(value: Any) -> bool:
-    """Whether a recorded value is the name of a function, or a list with such a name in it."""
-    if isinstance(value, list):
-        return any(map(is_function, value))
-    return isinstance(value, str) and FUNCTION_NAME.fullmatch(value) is not None
+def _as_recorded(folder: RunFolder, experiment: Experiment) -> Experiment:
+    """The experiment of a run's file with the values of its record; functions come from the file.
+
+    Raises UsageError if the file has another function than the run had: a trial's may be one that its search chose.
+    """
+    now, then = experiment.to_dict(), {"class_folder": "outer", **folder.record.experiment}
+    same = is_same_record if folder.record.study else is_same_name
+    functions = {name: value for name, value in then.items() if name in now and is_function(value)}
+    if not is_function(now["groups"]):  # a pattern may look like a function's name
+        functions.pop("groups", None)
+    other = [name for name, value in functions.items() if not is_same_function(value, now[name], same)]
+    if other:
+        name = other[0]
+        raise UsageError(
+            f"{folder.path} cannot be made again",
+            f"its {name} was {then[name]}, and {folder.path / COPY} gives {now[name]}",
+            "harness run best.py of its study, or search again" if folder.record.study else "harness run again",
+        )
+    return experiment.replace(
+        **{name: value for name, value in then.items() if name in now and name not in functions and value != now[name]}
+    )
 
 
 def _numbers(folder: RunFolder) -> list[dict[str, Any]]:

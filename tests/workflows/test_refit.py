@@ -131,7 +131,7 @@ def test_an_ensemble_is_the_mean_of_the_folds_models_beside_the_one_model(scener
     assert joint.models == 3
     mean = sum(each.probabilities for each in alone) / 3
     assert joint.predictions.probabilities == pytest.approx(mean)
-    assert joint.pair.better == int((joint.predictions.right & ~evaluation.predictions.right).sum())
+    assert joint.comparison.better == int((joint.predictions.right & ~evaluation.predictions.right).sum())
     assert joint.cost > 0
     record = RunFolder.open(evaluation.run_dir).record.ensemble  # type: ignore[attr-defined]
     assert (record.models, record.accuracy) == (3, joint.predictions.accuracy.value)

@@ -16,7 +16,7 @@ from harness.runs.records import TestRecord
 from harness.runs.run_folder import RunFolder
 from harness.util.files import file_md5
 from harness.workflows.crossval import cross_validate
-from harness.workflows.reproduce import DIFFERENT, IDENTICAL, WITHIN, compare, differences, planned
+from harness.workflows.reproduce import DIFFERENT, IDENTICAL, SIMILAR, compare, differences, planned
 from tests.conftest import Outcome, write_experiment
 from tests.toy import run_record
 
@@ -99,7 +99,7 @@ def test_a_test_cannot_be_reproduced(run: RunFolder) -> None:
         planned(run)
 
 
-def test_another_result_is_judged_by_the_interval(run: RunFolder, tmp_path: Path) -> None:
+def test_another_result_is_judged_by_the_paired_test(run: RunFolder, tmp_path: Path) -> None:
     right = [f"sea/{i}.jpg,1,sea,sea,0.1,0.9" for i in range(90)]
     wrong = [f"sea/{i}.jpg,1,sea,forest,0.9,0.1" for i in range(90, 100)]
     head = "path,fold,label,predicted,p_forest,p_sea"
@@ -114,8 +114,17 @@ def test_another_result_is_judged_by_the_interval(run: RunFolder, tmp_path: Path
     near = written("near", [*right, *(row.replace("forest,0.9,0.1", "sea,0.1,0.9") for row in wrong[:3]), *wrong[3:]])
     far = written("far", [row.replace(",sea,0.1,0.9", ",forest,0.9,0.1") for row in [*right, *wrong]])
     assert compare(then, then).word == IDENTICAL
-    assert (compare(then, near).word, compare(then, near).changed) == (WITHIN, 3)
+    assert (compare(then, near).word, compare(then, near).changed) == (SIMILAR, 3)
     compare(then, near).require_same()
+    better = written(
+        "better", [*right, *(row.replace("forest,0.9,0.1", "sea,0.1,0.9") for row in wrong[:6]), *wrong[6:]]
+    )
+    assert then.predictions().accuracy.interval[0] < 0.96 < then.predictions().accuracy.interval[1] + 0.02
+    outcome = compare(then, better)  # 96 % then 90 %: it was called the same while p was 0.03
+    assert outcome.p == 0.03125
+    assert outcome.word == DIFFERENT
+    assert outcome.difference == pytest.approx(0.06)
+    assert outcome.interval[0] > 0
     assert compare(then, far).word == DIFFERENT
     assert compare(then, far).p < 1e-20
     with pytest.raises(GateError, match="different one"):
