@@ -48,7 +48,7 @@ def promote(run: str, data: str | None, refit: bool, force: bool, trust: bool, r
     rows = {
         "model": f"{made.champion.checkpoint}, {_which(record)} of {made.run.id}",
         "accuracy": f"{made.evaluation.accuracy} on {made.evaluation.images.root}{record.test.caveat}",
-        "gate": _gate(made.evaluation.passed, made.evaluation.min_accuracy),
+        "gate": _gate(record.test.gate.passed, record.test.gate.min_accuracy),
         "compared": str(made.comparison) if made.comparison else _no_comparison(record),
         **{f"note {i}": note for i, note in enumerate(made.evaluation.notes, start=1)},
     }

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 @click.argument("model")
 @click.option("--data", help="Test images, a folder per class. By default the experiment's test_data.")
 @click.option("--min-accuracy", type=click.FloatRange(0, 1), help="The gate. By default the experiment's, or 0.7.")
+@click.option(
+    "--metric", type=click.Choice(["accuracy", "balanced_accuracy"]), default="accuracy", help="What the gate is about."
+)
+@click.option("--min-recall", multiple=True, help="A floor for one class, as in sea=0.9. May be given several times.")
+@click.option("--confident", is_flag=True, help="Pass only if the lower end of each 95 % interval passes.")
 @click.option("--classes", help="Of a bare state dict: the names of its outputs, in order, as in sea,forest.")
 @click.option(
     "--model", "architecture", help="Of a bare state dict: which model it is, if its file's name does not say."
@@ -45,6 +50,9 @@ def command(
     model: str,
     data: str | None,
     min_accuracy: float | None,
+    metric: str,
+    min_recall: tuple[str, ...],
+    confident: bool,
     classes: str | None,
     architecture: str | None,
     image_size: int | None,
@@ -65,11 +73,13 @@ def command(
 
     MODEL is a run, a checkpoint, or champion. Of a run it is the model on all images, or else the best fold's.
 
-    Ends with exit code 3 where the accuracy is below the gate.
+    Ends with exit code 3 if the model is below the gate.
     """
     if min_accuracy is not None and math.isnan(min_accuracy):
         raise UsageError("--min-accuracy nan is no gate", "it is no number", "--min-accuracy 0.9")
+    recalls = _recalls(min_recall)
     names = _class_names(classes)
+    from harness.evaluation.gate import Gate
     from harness.models.saved import load_model
     from harness.runs.champion import named_so
     from harness.workflows.ensemble import fold_models
@@ -90,7 +100,7 @@ def command(
         saved,
         path,
         data,
-        min_accuracy=min_accuracy,
+        gate=Gate(min_accuracy, metric, recalls, confident),
         ensemble=fold_models(model, Path(runs), trust) if ensemble else (),
         allow_missing=allow_missing,
         skip_corrupt=skip_corrupt,
@@ -123,6 +133,21 @@ def _class_names(typed: str | None) -> list[str] | None:
     return names
 
 
+def _recalls(typed: tuple[str, ...]) -> dict[str, float]:
+    """`sea=0.9` as {"sea": 0.9}. Raises UsageError for anything else."""
+    recalls = {}
+    for text in typed:
+        name, _, floor = text.rpartition("=")
+        try:
+            recalls[name] = float(floor)
+        except ValueError:
+            recalls[name] = math.nan
+        if not name or not 0 <= recalls[name] <= 1:
+            why = "it takes a class and a number from 0 to 1"
+            raise UsageError(f"--min-recall {text} is no floor", why, "--min-recall sea=0.9")
+    return recalls
+
+
 def _report(evaluation: Evaluation, path: Path) -> list[str]:
     from harness.cli.scores_text import abstention_text, calibration_text, class_table, metric_text
     from harness.runs.record_parts import leak_text
@@ -138,6 +163,7 @@ def _report(evaluation: Evaluation, path: Path) -> list[str]:
         ("data", f"{evaluation.images.root}: {accuracy.n} images ({counts})"),
         *(("note", note) for note in evaluation.notes),
         ("accuracy", f"{accuracy}{leak_text(len(evaluation.leaked), accuracy.n)}"),
+        ("looks", str(evaluation.looks or "not counted: .harness/tests.jsonl cannot be written")),
         ("wrong", f"{100 * numbers['misclassification_rate']:.1f} % misclassified, {wrong} of {accuracy.n}"),
         *([("ensemble", str(evaluation.ensemble))] if evaluation.ensemble else []),
         ("metrics", metric_text(evaluation.scores)),
@@ -151,7 +177,7 @@ def _report(evaluation: Evaluation, path: Path) -> list[str]:
         "",
         *_confusion_table(evaluation),
         f"{'written to':<10}  {evaluation.run_dir}: metrics.json, predictions.csv, plots/",
-        f"{'gate':<10}  {_gate(evaluation)}",
+        *(f"{'gate' if i == 0 else '':<10}  {text}" for i, text in enumerate(_gate(evaluation))),
     ]
 
 
@@ -167,8 +193,9 @@ def _markdown(evaluation: Evaluation, path: Path) -> list[str]:
         "",
         f"Accuracy **{100 * accuracy.value:.1f} %**, {accuracy.right} of {accuracy.n} images "
         f"(95 % interval {100 * accuracy.interval[0]:.1f} to {100 * accuracy.interval[1]:.1f} %), "
-        f"gate {100 * evaluation.min_accuracy:g} %, log loss {evaluation.scores.after.log_loss:.4f}"
-        f"{leak_text(len(evaluation.leaked), accuracy.n)}.",
+        f"log loss {evaluation.scores.after.log_loss:.4f}{leak_text(len(evaluation.leaked), accuracy.n)}.",
+        *(f"- gate: {markdown(text)}" for text in _gate(evaluation)),
+        *([f"- {evaluation.looks}"] if evaluation.looks else []),
         *(f"- {markdown(note)}" for note in evaluation.notes),
         "",
         f"| true \\ called | {' | '.join(names)} |",
@@ -202,25 +229,20 @@ def _confusion_table(evaluation: Evaluation) -> list[str]:
     return [*lines, ""]
 
 
-def _gate(evaluation: Evaluation) -> str:
-    from harness.workflows.test import distinct_percents
-
-    value, gate = distinct_percents(evaluation.accuracy.value, evaluation.min_accuracy)
-    low, high = (100 * bound for bound in evaluation.accuracy.interval)
-    interval = f"95 % interval {low:.1f} to {high:.1f} %"
-    if not evaluation.passed:
-        return f"FAIL: {value} is below {gate} ({interval})"
-    if evaluation.accuracy.interval[0] < evaluation.min_accuracy:
-        interval += f"; to be sure of it, all of the interval must be: {_needed(evaluation)}"
-    return f"PASS: {value} is not below {gate} ({interval})"
+def _gate(evaluation: Evaluation) -> list[str]:
+    """A line for each floor, and what it would take to be sure of the first."""
+    lines = [f"{'PASS' if floor.passed else 'FAIL'}: {floor}" for floor in evaluation.floors]
+    first = evaluation.floors[0]
+    if first.passed and not first.is_sure and evaluation.gate.metric == "accuracy":
+        lines.append(f"to be sure of it, all of the interval must be: {_needed(evaluation, first.least)}")
+    return lines
 
 
-def _needed(evaluation: Evaluation) -> str:
+def _needed(evaluation: Evaluation, least: float) -> str:
     """How many right predictions of as many images would put the whole interval above the gate."""
     from harness.evaluation.accuracy import wilson_interval
 
     n = evaluation.accuracy.n
     worth = (evaluation.accuracy.effective or n) / n  # of an image, where groups count
-    gate = evaluation.min_accuracy
-    enough = next((right for right in range(n + 1) if wilson_interval(right * worth, n * worth)[0] >= gate), None)
+    enough = next((right for right in range(n + 1) if wilson_interval(right * worth, n * worth)[0] >= least), None)
     return "that takes more images" if enough is None else f"that would take {enough} of {n}"

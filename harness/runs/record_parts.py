@@ -16,6 +16,7 @@ from harness.util.schema import (
     Count,
     Digest,
     Flag,
+    Interval,
     Name,
     NameOrNone,
     Number,
@@ -179,11 +180,25 @@ class TrialOf:
 
 
 @dataclass(frozen=True)
+class FloorRecord:
+    """One number that must not be below a floor; `value` is None if no image tells."""
+
+    name: Text
+    value: Share | None
+    interval: Interval
+    least: Share
+    passed: Flag
+
+
+@dataclass(frozen=True)
 class GateRecord:
-    """Whether a model passed the accuracy gate."""
+    """Whether a model passed its gate: `min_accuracy` is the floor of its metric, `floors` are all."""
 
     passed: Flag
     min_accuracy: Share
+    metric: Text = "accuracy"
+    confident: Flag = False  # the lower end of each interval had to pass
+    floors: list[FloorRecord] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, Field
 
+from harness.runs.looks import Looks
 from harness.runs.record_parts import (
     OPTIMISTIC,
     SCHEMA,
@@ -163,6 +164,7 @@ class TestRecord(RunRecord):
     checkpoint: TestedFile
     misclassification_rate: Share | None = None
     gate: GateRecord | None = None
+    looks: Looks | None = None  # at its images, this test included
     ensemble: EnsembleRecord | None = None
     confusion: ConfusionRecord | None = None
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from harness.evaluation.abstention import Abstention
+from harness.evaluation.gate import Floor, Gate
 from harness.evaluation.scorecard import Reliability, Scorecard
-from harness.runs.record_parts import ClassRecord, SmallCount
+from harness.runs.record_parts import ClassRecord, FloorRecord, GateRecord, SmallCount
 from harness.util.schema import Count, Interval, Number, Share
 
 
@@ -69,6 +71,13 @@ def scorecard_fields(scores: Scorecard) -> dict[str, Any]:
         "calibrated": _reliability(scores.after),
         "abstention": [_answers(row) for row in scores.abstention],
     }
+
+
+def gate_record(gate: Gate, floors: Sequence[Floor]) -> GateRecord:
+    """A gate and what a model gave, as `run.json` has them."""
+    assert gate.least is not None
+    rows = [FloorRecord(each.name, each.value, list(each.interval), each.least, each.passed) for each in floors]
+    return GateRecord(all(each.passed for each in floors), gate.least, gate.metric, gate.confident, rows)
 
 
 def _reliability(found: Reliability) -> ReliabilityRecord:

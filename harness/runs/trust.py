@@ -50,14 +50,19 @@ def made_code(run_id: str, code: bytes) -> bool:
     return any(entry.get("run") == run_id and entry.get("experiment") == digest for entry in _entries())
 
 
+def make_folder(file: Path) -> None:
+    """Makes `.harness/` for a list in it. Raises OSError if one of them is a link: what it leads to is not ours."""
+    if FOLDER.is_symlink() or file.is_symlink():
+        raise OSError(f"{file} is a link")
+    FOLDER.mkdir(exist_ok=True)
+    if not os.path.lexists(FOLDER / ".gitignore"):
+        (FOLDER / ".gitignore").write_text("*\n", encoding="utf-8")  # what was made on one machine is known there
+
+
 def _add(entry: dict[str, Any]) -> None:
     with contextlib.suppress(OSError):
         key = _key(make=True)
-        if FOLDER.is_symlink() or RUNS.is_symlink():
-            return  # what it leads to is no list of ours
-        FOLDER.mkdir(exist_ok=True)
-        if not os.path.lexists(FOLDER / ".gitignore"):
-            (FOLDER / ".gitignore").write_text("*\n", encoding="utf-8")  # what was made on one machine is known there
+        make_folder(RUNS)
         line = json.dumps({**entry, "mark": _mark(entry, key)})
         # Without a lock, a line that two processes write at once may be lost; without any line, all runs would be.
         with locked(FOLDER / ".lock", wait=True, required=False), RUNS.open("a", encoding="utf-8") as file:

@@ -13,6 +13,7 @@ from typing import Any
 from harness.errors import DataError, GateError, UsageError
 from harness.evaluation.accuracy import SIGNIFICANCE
 from harness.evaluation.comparison import compare
+from harness.evaluation.gate import Gate
 from harness.models.saved import load_model
 from harness.runs import provenance
 from harness.runs.champion import CHECKPOINT, FOLDER, OF_RUN, RUNS, Champion, alone, install, keep, next_number, present
@@ -158,7 +159,7 @@ def _compared(
         model,
         before.checkpoint,
         data or evaluation.images.root,
-        min_accuracy=0.0,
+        gate=Gate(0.0),
         allow_missing=True,
         allow_leak=True,
         runs=runs,

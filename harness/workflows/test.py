@@ -24,6 +24,7 @@ from harness.engine.precision import precision_or_auto
 from harness.engine.trainer import Trainer
 from harness.errors import GateError, ModelError, UsageError
 from harness.evaluation.accuracy import Accuracy
+from harness.evaluation.gate import Floor, Gate, judge
 from harness.evaluation.predictions import Predictions
 from harness.evaluation.scorecard import Scorecard, scorecard
 from harness.evaluation.scores import ClassScore, Floats, Indices, confusion
@@ -32,18 +33,18 @@ from harness.models.build import supports_channels_last
 from harness.models.saved import SavedModel
 from harness.runs import provenance
 from harness.runs.find import find_run
+from harness.runs.looks import Looks, add_look
 from harness.runs.record_file import to_plain
 from harness.runs.record_parts import (
     ConfusionRecord,
     DataRecord,
-    GateRecord,
     PrecisionRecord,
     Status,
     TestedFile,
 )
 from harness.runs.records import TestRecord
 from harness.runs.run_folder import RunFolder, now
-from harness.runs.scores_record import scorecard_fields
+from harness.runs.scores_record import gate_record, scorecard_fields
 from harness.trackers.recording import recording
 from harness.util.console import counted, print_line
 from harness.util.memory import keep_freed_memory
@@ -53,6 +54,7 @@ from harness.workflows.images_to_test import TestImages, images_to_test, seen_te
 
 BATCH_SIZE = 64
 MIN_ACCURACY = 0.7  # where the checkpoint knows no experiment
+EXPERIMENTS_GATE = Gate()
 
 
 @dataclass(frozen=True)
@@ -63,10 +65,11 @@ class Evaluation:
     model: SavedModel
     images: Images
     predictions: Predictions  # with the model's temperature
-    min_accuracy: float
+    gate: Gate
     notes: tuple[str, ...]
     leaked: tuple[str, ...]  # paths of images that the model was trained on
     ensemble: Ensemble | None = None  # of the folds' models of its run, on the same images
+    looks: Looks | None = None  # how often these images have been tested on; None if that cannot be counted
 
     @property
     def seen_before(self) -> str:
@@ -97,18 +100,24 @@ class Evaluation:
         """(classes, classes) counts, a row for each true class."""
         return confusion(self.predictions.labels, self.predictions.predicted, len(self.model.classes))
 
+    @cached_property
+    def floors(self) -> tuple[Floor, ...]:
+        """What the gate asks, and what the model gives; the floor of its metric first."""
+        return judge(self.predictions, self.gate)
+
     @property
     def passed(self) -> bool:
-        return self.accuracy.value >= self.min_accuracy
+        return all(floor.passed for floor in self.floors)
 
     def require_passed(self) -> None:
-        """Raises GateError where the accuracy is below the gate."""
-        if self.passed:
+        """Raises GateError where the model is below its gate."""
+        failed = next((floor for floor in self.floors if not floor.passed), None)
+        if failed is None:
             return
-        accuracy, (value, gate) = self.accuracy, distinct_percents(self.accuracy.value, self.min_accuracy)
+        accuracy = self.accuracy
         low, high = (100 * bound for bound in accuracy.interval)
         raise GateError(
-            f"the gate is not met: accuracy {value} is below {gate}",
+            f"the gate is not met: {failed}",
             f"{accuracy.right} of {accuracy.n} are right (95 % interval {low:.1f} to {high:.1f} %)",
             f"look at {self.run_dir}/plots/errors.png, and train a better model",
         )
@@ -123,7 +132,8 @@ class Evaluation:
             "groups": accuracy.groups,
             "leaked": len(self.leaked),
             "misclassification_rate": (accuracy.n - accuracy.right) / accuracy.n,
-            "gate": GateRecord(self.passed, self.min_accuracy),
+            "gate": gate_record(self.gate, self.floors),
+            "looks": self.looks,
             **scorecard_fields(self.scores),
             "ensemble": None if self.ensemble is None else self.ensemble.record,
             "confusion": ConfusionRecord(list(self.model.classes), self.confusion.tolist()),
@@ -158,7 +168,7 @@ def evaluate(
     checkpoint: Path,
     data: Path | str | None = None,
     *,
-    min_accuracy: float | None = None,
+    gate: Gate = EXPERIMENTS_GATE,
     allow_missing: bool = False,
     skip_corrupt: bool = False,
     allow_leak: bool = False,
@@ -170,20 +180,23 @@ def evaluate(
 ) -> Evaluation:
     """Predicts every image under `data`, by default the experiment's `test_data`, and writes all of it down.
 
-    It goes to a new folder under `runs`, or to `out`; to MLflow, too, if the experiment names it. `min_accuracy` is by
-    default the experiment's. The mean of the models in `ensemble` is compared with the model.
+    It goes to a new folder under `runs`, or to `out`; to MLflow, too, if the experiment names it. The floor of
+    the gate is by default the experiment's. The mean of the models in `ensemble` is compared with the model. The test
+    is added to the list of all tests on its images.
 
     Raises DataError if the images are not what the model knows, or if it was trained on some of them (unless
     `allow_leak`); UsageError for options.
     """
+    gate.require_classes(model.classes)
     chosen = choose_device(device)
     tested = images_to_test(model, data, allow_missing, skip_corrupt)
     tested.require_unseen(allow_leak)
     images, notes = tested.images, tested.notes
     asked = str(model.experiment.get("precision", "auto"))
     trainer = Trainer(precision=precision_or_auto(asked, chosen), device=chosen)
-    gate = model.experiment.get("min_accuracy", MIN_ACCURACY) if min_accuracy is None else min_accuracy
-    record = dataclasses.replace(_record(model, checkpoint, tested, trainer), asked={"gate": gate})
+    if gate.least is None:
+        gate = dataclasses.replace(gate, least=model.experiment.get("min_accuracy", MIN_ACCURACY))
+    record = dataclasses.replace(_record(model, checkpoint, tested, trainer), asked={"gate": gate.least})
     folder = RunFolder.create(runs, record, out)
     with recording(folder, _mirrors(model, trackers)):
         predict = functools.partial(_predict, trainer, tested)
@@ -191,20 +204,14 @@ def evaluate(
         predictions = predict(model)
         seconds = time.perf_counter() - started
         joint = judge_ensemble(ensemble, predict, predictions, seconds) if ensemble else None
-        evaluation = Evaluation(folder.path, model, images, predictions, gate, tuple(notes), tested.seen, joint)
+        looks = add_look(predictions, record.checkpoint.sha256, folder.id)
+        if joint is not None:
+            add_look(joint.predictions, f"ensemble of {record.checkpoint.sha256}", folder.id)
+        evaluation = Evaluation(folder.path, model, images, predictions, gate, tuple(notes), tested.seen, joint, looks)
         folder.write_predictions(predictions)
-        folder.write_metrics(evaluation.to_dict())
+        folder.write_metrics({name: value for name, value in evaluation.to_dict().items() if name != "looks"})
         folder.update(**evaluation.numbers())
     return evaluation
-
-
-def distinct_percents(value: float, gate: float) -> tuple[str, str]:
-    """Both as percentages, with as many decimals as show that they differ, if they do."""
-    for decimals in range(1, 12):
-        texts = f"{100 * value:.{decimals}f} %", f"{100 * gate:.{decimals}f} %"
-        if texts[0] != texts[1] or value == gate:
-            break
-    return texts
 
 
 def _predict(trainer: Trainer, tested: TestImages, model: SavedModel) -> Predictions:

@@ -49,11 +49,39 @@ def test_below_the_gate_is_exit_code_3_and_json_says_why(
     assert {"accuracy", "interval", "n", "metrics", "gate", "per_class", "confusion"} <= set(output)
     assert output["accuracy"] < 1
     assert outcome.code == 3
-    assert output["gate"] == {"passed": False, "min_accuracy": 1.0}
+    assert (output["gate"]["passed"], output["gate"]["min_accuracy"]) == (False, 1.0)
     assert [line.split(":")[0].strip() for line in outcome.error_lines] == ["error", "why", "try"]
     assert "the gate is not met" in outcome.error_lines[0]
     assert "95 % interval" in outcome.error_lines[1]
     assert (project / output["run_dir"] / "predictions.csv").is_file()
+
+
+def test_floors_of_classes_and_looks_at_the_images(call: Call, project: Path, tracked: Tracked, scenery: Path) -> None:
+    options = ("--data", scenery, "--allow-leak", "--tracker", "none")
+    gate = (
+        "--metric",
+        "balanced_accuracy",
+        "--min-accuracy",
+        "0.1",
+        "--min-recall",
+        "sea=0",
+        "--min-recall",
+        "forest=1",
+    )
+    first = call("test", tracked.run.path, *options)
+    assert "looks       the first test on these 33 images" in first.out
+    outcome = call("test", tracked.run.path, *options, *gate, "--min-recall", "forest=1", "--confident", "--json")
+    output = json.loads(outcome.out)
+    assert outcome.code == 3
+    assert output["looks"] == {"tests": 2, "images": 33, "n": 33, "models": 1, "luck": 0.0}
+    assert (output["gate"]["metric"], output["gate"]["confident"]) == ("balanced_accuracy", True)
+    floors = {floor["name"]: floor["passed"] for floor in output["gate"]["floors"]}
+    assert floors == {"balanced accuracy": True, "recall of sea": True, "recall of forest": False}
+    assert "the gate is not met: recall of forest" in outcome.error_lines[0]
+    for wrong in ("sea", "sea=2", "=0.5", "sea=nan"):
+        outcome = call("test", tracked.run.path, *options, "--min-recall", wrong)
+        assert (outcome.code, outcome.error_lines[0]) == (2, f"error: --min-recall {wrong} is no floor")
+    assert call("test", tracked.run.path, *options, "--min-recall", "lake=0.5").code == 2
 
 
 def test_a_state_dict_of_the_earlier_program(call: Call, project: Path, scenery: Path) -> None:

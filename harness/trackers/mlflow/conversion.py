@@ -115,7 +115,10 @@ def note(record: Record) -> str:
     lines = [code(" ".join(record.command)), *_result(record)]
     if isinstance(record, TestRecord) and record.gate:
         gate = record.gate
-        lines.append(f"gate {100 * gate.min_accuracy:g} %: **{'PASS' if gate.passed else 'FAIL'}**")
+        metric = "" if gate.metric == "accuracy" else f" of {gate.metric.replace('_', ' ')}"
+        lines.append(f"gate {100 * gate.min_accuracy:g} %{metric}: **{'PASS' if gate.passed else 'FAIL'}**")
+        if record.looks:
+            lines.append(str(record.looks))
     if record.error:
         lines.append(f"{record.status}: {markdown(record.error)}")
     return "\n\n".join([*lines, *(f"- {markdown(text)}" for text in record.notes)])

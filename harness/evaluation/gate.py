@@ -1,0 +1,142 @@
+"""The gate that a model must pass: a floor for its accuracy or balanced accuracy, and for the recall of classes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from harness.errors import UsageError, nearest
+from harness.evaluation.groups import accuracy_of
+from harness.evaluation.predictions import Predictions
+
+ACCURACY, BALANCED = "accuracy", "balanced_accuracy"
+GATE_METRICS = (ACCURACY, BALANCED)
+Recall = tuple[float, tuple[float, float]]  # with its 95 % interval
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What is asked of a model.
+
+    Attributes:
+        least: The lowest value of the metric that passes; None: that of the experiment.
+        metric: One of GATE_METRICS.
+        recalls: Class -> the lowest recall that passes.
+        confident: The lower end of each 95 % interval must pass, and not only the value.
+    """
+
+    least: float | None = None
+    metric: str = ACCURACY
+    recalls: Mapping[str, float] = field(default_factory=dict)
+    confident: bool = False
+
+    def require_classes(self, known: Sequence[str]) -> None:
+        """Raises UsageError if the gate names a class that there is not."""
+        for name in self.recalls:
+            if name not in known:
+                raise UsageError(
+                    f"there is no class {name!r}{nearest(name, known)}",
+                    f"the classes are {', '.join(known)}",
+                    f"--min-recall {known[0]}=0.9",
+                )
+
+
+@dataclass(frozen=True)
+class Floor:
+    """One number that must not be below a floor.
+
+    Attributes:
+        name: "accuracy", "balanced accuracy", or "recall of sea".
+        value: None if no image tells.
+        interval: 95 %.
+        least: The floor.
+        confident: Whether the lower end of the interval must pass.
+    """
+
+    name: str
+    value: float | None
+    interval: tuple[float, float]
+    least: float
+    confident: bool = False
+
+    @property
+    def passed(self) -> bool:
+        """Whether the value, or the lower end of its interval, is not below the floor."""
+        return self.value is not None and (self.interval[0] if self.confident else self.value) >= self.least
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the whole interval is not below the floor."""
+        return self.value is not None and self.interval[0] >= self.least
+
+    def __str__(self) -> str:
+        """Such as "accuracy 71.4 % is not below 70 % (95 % interval 54.9 to 83.7 %)"."""
+        if self.value is None:
+            return f"{self.name}: no image tells"
+        low, high = (100 * bound for bound in self.interval)
+        interval = f"95 % interval {low:.1f} to {high:.1f} %"
+        compared = self.interval[0] if self.confident else self.value
+        text, least = distinct_percents(compared, self.least)
+        verb = "is not below" if self.passed else "is below"
+        if self.confident:
+            return f"{self.name} {100 * self.value:.1f} % ({interval}): the lower end, {text}, {verb} {least}"
+        return f"{self.name} {text} {verb} {least} ({interval})"
+
+
+def distinct_percents(value: float, least: float) -> tuple[str, str]:
+    """Both as percentages, with as many decimals as show that they differ, if they do."""
+    for decimals in range(1, 12):
+        texts = f"{100 * value:.{decimals}f} %", f"{100 * least:.{decimals}f} %"
+        if texts[0] != texts[1] or value == least:
+            break
+    return texts
+
+
+def judge(predictions: Predictions, gate: Gate) -> tuple[Floor, ...]:
+    """Returns each floor of the gate with the value of these predictions, the metric's first; the gate needs all.
+
+    The gate must have its floor.
+    """
+    assert gate.least is not None
+    known = predictions.classes
+    recalls = _recalls(predictions)
+    found = predictions.accuracy
+    value: float | None
+    value, interval = (found.value, found.interval) if gate.metric == ACCURACY else _balanced(recalls)
+    floors = [Floor(gate.metric.replace("_", " "), value, interval, gate.least, gate.confident)]
+    for name, least in gate.recalls.items():
+        recall = recalls[known.index(name)]
+        value, interval = recall or (None, (0.0, 1.0))
+        floors.append(Floor(f"recall of {name}", value, interval, least, gate.confident))
+    return tuple(floors)
+
+
+def _recalls(predictions: Predictions) -> list[Recall | None]:
+    """(recall, its interval) of each class; None for a class without images."""
+    recalls: list[Recall | None] = []
+    for label in range(len(predictions.classes)):
+        chosen = np.flatnonzero(predictions.labels == label)
+        if not len(chosen):
+            recalls.append(None)
+            continue
+        groups = None if predictions.groups is None else predictions.groups[chosen]
+        found = accuracy_of(predictions.right[chosen], groups, len({predictions.paths[i] for i in chosen}))
+        recalls.append((found.value, found.interval))
+    return recalls
+
+
+def _balanced(recalls: list[Recall | None]) -> Recall:
+    """The mean recall of the classes that have images, with its interval.
+
+    The interval is put together from those of the classes, which are independent (MOVER: Zou and Donner 2008,
+    Statistics in Medicine 27): the distance of each end from the mean is the root of the sum of their squares.
+    """
+    known = [recall for recall in recalls if recall is not None]
+    count = len(known)
+    mean = sum(value for value, _ in known) / count
+    below = math.sqrt(sum((value - low) ** 2 for value, (low, _) in known)) / count
+    above = math.sqrt(sum((high - value) ** 2 for value, (_, high) in known)) / count
+    return mean, (max(0.0, mean - below), min(1.0, mean + above))
