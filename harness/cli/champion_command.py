@@ -25,7 +25,7 @@ def command() -> None:
 @click.option(
     "--refit/--no-refit", default=True, show_default=True, help="First train one model on all images, if there is none."
 )
-@click.option("--force", is_flag=True, help="Promote it below its gate, or worse, too; the record says so.")
+@click.option("--force", is_flag=True, help="Also below its gate, or worse than a champion; it is recorded.")
 @cli.trust_option
 @click.option("--runs", default="runs", show_default=True, help="Folder that run folders lie in.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout.")
@@ -34,7 +34,8 @@ def promote(run: str, data: str | None, refit: bool, force: bool, trust: bool, r
 
     The model is the one on all images. If the run has none, it is trained now. With --no-refit it is the best fold's.
 
-    Exit code 3 where it is below its gate, or worse than the champion; nothing has changed then.
+    It is also compared with the best champion of the history. Exit code 3 if the run has not finished, if the model is
+    below its gate, or if one of the champions has more images right; nothing has changed then.
     """
     from harness.runs.record_file import to_plain
     from harness.workflows.promote import promote as make
@@ -49,7 +50,8 @@ def promote(run: str, data: str | None, refit: bool, force: bool, trust: bool, r
         "model": f"{made.champion.checkpoint}, {_which(record)} of {made.run.id}",
         "accuracy": f"{made.evaluation.accuracy} on {made.evaluation.images.root}{record.test.caveat}",
         "gate": _gate(record.test.gate.passed, record.test.gate.min_accuracy),
-        "compared": str(made.comparison) if made.comparison else _no_comparison(record),
+        "looks": str(made.evaluation.looks or "not counted"),
+        **_compared(record),
         **{f"note {i}": note for i, note in enumerate(made.evaluation.notes, start=1)},
     }
     _print(f"champion {record.number}: {record.run.name}", rows, notes)
@@ -158,9 +160,14 @@ def _rows(record: ChampionRecord) -> dict[str, str]:
         "run": f"{run.name} {run.id}, {_which(record)}",
         "code": code + (", with changes that no commit has" if run.git and run.git.dirty else ""),
         "data": data,
-        "compared": record.comparison.says if record.comparison else _no_comparison(record),
+        **_compared(record),
         "sha256": record.checkpoint.sha256,
     }
+
+
+def _compared(record: ChampionRecord) -> dict[str, str]:
+    rows = {"compared": record.comparison.says if record.comparison else _no_comparison(record)}
+    return rows | ({"and": record.best_before.says} if record.best_before else {})
 
 
 def _no_comparison(record: ChampionRecord) -> str:

@@ -90,13 +90,20 @@ class ChampionRun:
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonRecord:
-    """How a champion compares with the one before, on the same images."""
+    """How a champion compares with one before, on the same images; differences are the new one minus that.
+
+    `needed` is about how many images, in all, would show such a difference.
+    """
 
     says: Text
     champion: Ordinal | None = None
     better: Count | None = None
     worse: Count | None = None
     p: Share | None = None
+    difference: Number | None = None
+    interval: tuple[Number, Number] | None = None
+    n: Positive | None = None
+    needed: Positive | None = None
 
 
 @dataclass(frozen=True)
@@ -126,6 +133,7 @@ class ChampionRecord:
     test: ChampionTest
     run: ChampionRun
     comparison: ComparisonRecord | None = None
+    best_before: ComparisonRecord | None = None  # with the best of the history, if that is not the one before
     registry: RegistryRecord = RegistryRecord()
     promoted_at: PromotedAt | None = None
     rolled_back: Moment | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.util import find_spec
@@ -11,60 +12,48 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import DataError, GateError, UsageError
-from harness.evaluation.accuracy import SIGNIFICANCE
-from harness.evaluation.comparison import compare
-from harness.evaluation.gate import Gate
 from harness.models.saved import load_model
 from harness.runs import provenance
-from harness.runs.champion import CHECKPOINT, FOLDER, OF_RUN, RUNS, Champion, alone, install, keep, next_number, present
+from harness.runs.champion import (
+    CHECKPOINT,
+    FOLDER,
+    OF_RUN,
+    RUNS,
+    Champion,
+    alone,
+    install,
+    keep,
+    next_number,
+    present,
+)
 from harness.runs.champion_record import (
     ChampionFile,
     ChampionRecord,
     ChampionRun,
     ChampionTest,
-    ComparisonRecord,
     PromotedAt,
 )
 from harness.runs.find import find_run
+from harness.runs.record_parts import Status
 from harness.runs.run_folder import RunFolder
 from harness.util.files import md5_of
 from harness.versioning.tracked import CLEAN, read_tracked, state_of
 from harness.workflows.experiment_copy import model_function
 from harness.workflows.refit import or_without_refit, refit_run
+from harness.workflows.rivals import Rival, comparison_record, judged_rivals
 from harness.workflows.test import Evaluation, evaluate, find_checkpoint
 
 FROM_RUN = ("name", "command", "experiment", "accuracy", "interval", "n", "git", "data", "versions", "device", "seed")
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Two models on the same images: how many each alone got right, and whether that could be chance."""
-
-    champion: int  # number of the one that was there before
-    better: int  # images that the new one alone got right
-    worse: int
-    p: float
-
-    @property
-    def is_worse(self) -> bool:
-        return self.p < SIGNIFICANCE and self.worse > self.better
-
-    def __str__(self) -> str:
-        images = f"{self.better} image{'s' * (self.better != 1)}"
-        counts = f"right where the other is wrong on {images}, wrong where it is right on {self.worse}"
-        if self.p >= SIGNIFICANCE:
-            return f"no significant difference from champion {self.champion} (p {self.p:.2g}): {counts}"
-        return f"{'worse' if self.is_worse else 'better'} than champion {self.champion} (p {self.p:.2g}): {counts}"
-
-
-@dataclass(frozen=True)
 class Promotion:
-    """A new champion, its test, and how it compares with the one before."""
+    """A new champion, its test, and how it compares with those before."""
 
     champion: Champion
     run: RunFolder
     evaluation: Evaluation
-    comparison: Comparison | None
+    rivals: tuple[Rival, ...]  # the present champion first
 
 
 def promote(
@@ -81,12 +70,16 @@ def promote(
 
     If there is none on all images and `refit` is set, it is trained now.
 
-    It is tested first, and so is the present champion, on the same images. What needs code of a run from elsewhere is
-    refused (UntrustedError) unless it is `trusted`. Unless it is forced, raises GateError where
-    it is below its gate, worse than the present champion, or judged on images that it was trained on, and UsageError
-    where it is the champion already; nothing has changed then.
+    It is tested first, and so are the present champion and the best of its history, on the same images. What needs code
+    of a run from elsewhere is refused (UntrustedError) unless it is `trusted`. Nothing has changed after an error.
+
+    Raises:
+        GateError: The run has not finished. Unless it is forced: the model is below its gate, has fewer images right
+            than one of those champions, or was trained on some of the images.
+        UsageError: Unless it is forced: it is the champion already.
     """
     run = find_run(named, runs)
+    _require_finished(run)
     if refit and run.record.refit is None and not run.is_test:
         with or_without_refit("--no-refit"):
             refit_run(run, trusted=trusted)
@@ -100,14 +93,14 @@ def promote(
         _require_latest(folder)
         before = present(folder)
         checkpoint = path.read_bytes()
-        comparison = None if before is None else _compared(before, evaluation, data, runs, trusted)
-        why_not = _why_not(run, evaluation, comparison)
+        rivals = tuple(judged_rivals(before, evaluation, data, runs, folder, trusted))
+        why_not = _why_not(run, evaluation, rivals)
         if not force:
             _require_another(run, checkpoint, before)
             if why_not:
                 raise GateError(f"{run.id} is no candidate", *why_not)
         record = dataclasses.replace(
-            _record(run, checkpoint, evaluation, comparison),
+            _record(run, checkpoint, evaluation, rivals),
             number=next_number(folder),
             replaced=None if before is None else before.number,
             forced=not evaluation.passed or bool(why_not),
@@ -116,17 +109,26 @@ def promote(
         small = {name: run.inside(name).read_bytes() for name in names}
         keep(record, {CHECKPOINT: checkpoint, **small}, folder)
         install(record.number, folder)
-    return Promotion(Champion(record, folder), run, evaluation, comparison)
+    return Promotion(Champion(record, folder), run, evaluation, rivals)
 
 
-def _why_not(run: RunFolder, evaluation: Evaluation, comparison: Comparison | None) -> tuple[str, str] | None:
+def _require_finished(run: RunFolder) -> None:
+    """Raises GateError for a run that was cut off: its numbers are of some folds, and nobody asked for that."""
+    if run.status is not Status.FINISHED and not run.is_test:
+        ended = f"{len(run.record.folds)} of {len(run.record.splits)} folds have ended"
+        why = f"the run has not finished: its status is {run.status}, and {ended}"
+        raise GateError(f"{run.id} is no candidate", why, "harness run again, or a run that has finished")
+
+
+def _why_not(run: RunFolder, evaluation: Evaluation, rivals: Sequence[Rival]) -> tuple[str, str] | None:
     """Why it should not be the champion, however good its accuracy is, and what to type; None where it may."""
     if run.record.fast_dev_run:
         return "it is a fast dev run, of two batches", "harness run, without --fast-dev-run"
     if evaluation.seen_before:
         return evaluation.seen_before, "--data with images that it was never trained on, or --force"
-    if comparison is not None and comparison.is_worse:
-        return f"it is {comparison}", "train a better one; or --force, if it is to be the champion all the same"
+    better = [rival for rival in rivals if rival.is_better]
+    if better:
+        return f"it is {better[0]}", "train a better one; or --force, which is recorded"
     return None
 
 
@@ -148,41 +150,21 @@ def _require_latest(folder: Path) -> None:
         raise DataError(f"{folder} is not what {file} says", "the champion may be another one", state.fix)
 
 
-def _compared(
-    before: Champion, evaluation: Evaluation, data: str | None, runs: Path, trusted: bool
-) -> Comparison | None:
-    """The present champion is judged now, on the very images of `evaluation`; None where it knows other classes."""
-    model = load_model(before.checkpoint, function=model_function(before.checkpoint, trusted))
-    if {*model.classes} != {*evaluation.model.classes}:
-        return None
-    other = evaluate(
-        model,
-        before.checkpoint,
-        data or evaluation.images.root,
-        gate=Gate(0.0),
-        allow_missing=True,
-        allow_leak=True,
-        runs=runs,
-    )
-    pair = compare(evaluation.predictions, other.predictions)
-    return Comparison(before.number, pair.better, pair.worse, pair.p)
-
-
 def _of_test(evaluation: Evaluation) -> dict[str, Any]:
     """The numbers of a test that `champion.json` has."""
     fields = {item.name for item in dataclasses.fields(ChampionTest)}
     return {name: value for name, value in evaluation.numbers().items() if name in fields}
 
 
-def _record(run: RunFolder, checkpoint: bytes, evaluation: Evaluation, comparison: Comparison | None) -> ChampionRecord:
+def _record(run: RunFolder, checkpoint: bytes, evaluation: Evaluation, rivals: Sequence[Rival]) -> ChampionRecord:
     """What `champion.json` says of what it is worth, and where it came from; its number is given later."""
-    about = None if comparison is None else ComparisonRecord(says=str(comparison), **dataclasses.asdict(comparison))
     return ChampionRecord(
         number=1,
         replaced=None,
         forced=False,
         promoted=datetime.now().astimezone().isoformat(timespec="seconds"),
-        comparison=about,
+        comparison=comparison_record(rivals, is_present=True),
+        best_before=comparison_record(rivals, is_present=False),
         checkpoint=ChampionFile(md5_of(checkpoint), hashlib.sha256(checkpoint).hexdigest(), evaluation.model.fold),
         test=ChampionTest(**_of_test(evaluation), data=str(evaluation.images.root), run=evaluation.run_dir.name),
         run=ChampionRun(id=run.id, **{name: getattr(run.record, name) for name in FROM_RUN}),

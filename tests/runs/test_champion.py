@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -18,9 +19,10 @@ from harness.errors import DataError, GateError, ModelError, UsageError
 from harness.runs.champion import Champion, history, next_number, note_version, present, rollback
 from harness.runs.champion_record import RegistryRecord
 from harness.runs.record_file import to_plain
+from harness.runs.record_parts import Status
 from harness.runs.run_folder import RunFolder
 from harness.trackers.mlflow import registry
-from harness.workflows.promote import Comparison, Promotion
+from harness.workflows.promote import Promotion
 from harness.workflows.promote import promote as promote_run
 from tests.conftest import Outcome, Tracked, write_experiment
 
@@ -80,7 +82,7 @@ def test_the_first_champion_is_the_model_to_use_or_the_best_folds(home: Path, re
     assert record["run"]["id"] == run.id
     assert record["run"]["data"]["digest"] == run.record.data.digest
     assert present() is not None
-    assert made.comparison is None
+    assert made.rivals == ()
 
 
 def test_a_model_below_its_gate_is_refused_and_changes_nothing(home: Path) -> None:
@@ -95,10 +97,13 @@ def test_what_is_forced_says_so_for_ever(home: Path) -> None:
     promote("good")
     made = promote("poor", force=True)
     assert made.champion.record.forced
-    assert made.comparison is not None
-    assert made.comparison.champion == 1
-    assert made.comparison.worse > made.comparison.better + 5
-    assert "worse than champion 1" in str(made.comparison)
+    (rival,) = made.rivals
+    assert (rival.number, rival.is_present, rival.is_better) == (1, True, True)
+    assert rival.comparison.worse > rival.comparison.better + 5
+    assert str(rival).startswith("worse than champion 1: -")
+    recorded = made.champion.record.comparison
+    assert recorded is not None
+    assert (recorded.says, recorded.n, recorded.difference) == (str(rival), 24, rival.comparison.difference)
     assert [record.forced for record in history()] == [False, True]
     assert not promote("good", force=True).champion.record.forced  # it passed
 
@@ -122,9 +127,70 @@ def test_the_same_model_is_the_champion_already_and_cannot_be_told_from_itself(h
     promote("good")
     with pytest.raises(UsageError, match="is champion 1 already"):
         promote("good")
-    comparison = promote("good", force=True).comparison
-    assert comparison == Comparison(champion=1, better=0, worse=0, p=1.0)
-    assert "no significant difference" in str(comparison)
+    (rival,) = promote("good", force=True).rivals
+    assert (rival.comparison.better, rival.comparison.worse, rival.comparison.p) == (0, 0, 1.0)
+    assert str(rival).startswith("equal to champion 1: +0.0 points")
+
+
+def test_a_run_that_has_not_finished_is_refused_also_by_force(home: Path) -> None:
+    run = RunFolder.open(home / "runs/good/20260101-000000-good")
+    run.update(status=Status.RUNNING, folds=run.record.folds[:1])  # its process is gone, as after kill -9
+    for force in (False, True):
+        with pytest.raises(GateError, match="is no candidate") as caught:
+            promote_run("good", force=force)
+        assert caught.value.why == "the run has not finished: its status is running, and 1 of 2 folds have ended"
+    assert not (home / "models").exists()
+    assert run.record.refit is None
+
+
+def test_a_model_with_fewer_images_right_needs_force_whatever_p_says(home: Path) -> None:
+    """One image of 24, p = 1: step by step, champions could become as bad as the gate allows."""
+    promote("good")
+    right = [worse_by(home, 0), worse_by(home, 1)]
+    assert right[0] == right[1] + 1
+    with pytest.raises(GateError, match="is no candidate") as caught:
+        promote("poor")
+    assert caught.value.why.startswith("it is worse than champion 1: -4.2 points (95 % interval -")
+    assert "no significant difference, about " in caught.value.why
+    assert "more images would be needed to see one of this size" in caught.value.why
+    made = promote("poor", force=True)
+    assert made.champion.record.forced
+    worse_by(home, 2)
+    with pytest.raises(GateError) as caught:
+        promote("poor")
+    assert caught.value.why.startswith("it is worse than champion 2: ")
+    again = promote("poor", force=True)
+    assert [rival.number for rival in again.rivals] == [2, 1]
+    recorded = again.champion.record.best_before
+    assert recorded is not None
+    assert recorded.says.startswith("worse than champion 1, the best of the history: -8.3 points")
+    rollback()
+    rollback()
+    assert [record.rolled_back is None for record in history()] == [True, False, False]
+    assert [rival.number for rival in promote("poor", force=True).rivals] == [1]
+
+
+def worse_by(home: Path, images: int) -> int:
+    """Makes the run `poor` the model of `good` with that many images fewer right; returns how many are right."""
+    from harness.models.saved import load_model
+    from harness.workflows.test import evaluate
+
+    good = RunFolder.open(home / "runs/good/20260101-000000-good")
+    poor = RunFolder.open(home / "runs/poor/20260101-000000-poor")
+    model, other = good.best_fold(), poor.best_fold()
+    assert model is not None
+    assert other is not None
+    content = checkpoint.load(good.checkpoint_of(model))
+    found = evaluate(load_model(good.checkpoint_of(model)), good.checkpoint_of(model), runs=home / "other").predictions
+    gaps, signs = np.log(found.probabilities[:, 0] / found.probabilities[:, 1]), np.where(found.labels == 0, 1, -1)
+    biases = np.sort(gaps)[np.sort(gaps) > 0] + 1e-3  # each calls one image more the second class
+    wanted = int(found.right.sum()) - images
+    bias = next(float(bias) for bias in [0, *biases] if int((signs * (gaps - bias) > 0).sum()) == wanted)
+    head = [name for name in content["model"] if name.endswith("bias")][-1]
+    content["model"][head][1] += bias * content.get("temperature", 1.0)
+    path = poor.checkpoint_of(other)
+    checkpoint.save(path, content)
+    return int(evaluate(load_model(path), path, runs=home / "other").predictions.right.sum())
 
 
 def test_rolling_back_goes_to_the_one_that_was_replaced(home: Path) -> None:
