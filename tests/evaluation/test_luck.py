@@ -14,7 +14,7 @@ def test_expected_maximum_has_the_known_values() -> None:
 
 @pytest.mark.parametrize("own", [1.0, 0.3])
 def test_luck_of_best_is_that_of_equal_models(own: float) -> None:
-    """7 models of 90 %; each makes a share `own` of its errors by itself, the others by all together."""
+    """7 models of 90 %; each makes a share `own` of its errors alone, and the rest together with the others."""
     rng, luck, promised, n = np.random.default_rng(0), [], [], 100
     for _ in range(600):
         alone, common = rng.random((7, n)) < 0.1, rng.random(n) < 0.1
