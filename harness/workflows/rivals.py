@@ -77,6 +77,7 @@ def judged_rivals(
             allow_missing=True,
             allow_leak=True,
             runs=runs,
+            pictures=False,
         )
         found = compare(evaluation.predictions, other.predictions)
         yield Rival(champion.number, champion is before, found, len(other.leaked))

@@ -177,12 +177,13 @@ def evaluate(
     trackers: Sequence[str] | None = None,
     runs: Path = Path("runs"),
     out: Path | None = None,
+    pictures: bool = True,
 ) -> Evaluation:
     """Predicts every image under `data`, by default the experiment's `test_data`, and writes all of it down.
 
     It goes to a new folder under `runs`, or to `out`; to MLflow, too, if the experiment names it. The floor of
     the gate is by default the experiment's. The mean of the models in `ensemble` is compared with the model. The test
-    is added to the list of all tests on its images.
+    is added to the list of all tests on its images. Without `pictures` nothing is drawn.
 
     Raises DataError if the images are not what the model knows, or if it was trained on some of them (unless
     `allow_leak`); UsageError for options.
@@ -198,7 +199,7 @@ def evaluate(
         gate = dataclasses.replace(gate, least=model.experiment.get("min_accuracy", MIN_ACCURACY))
     record = dataclasses.replace(_record(model, checkpoint, tested, trainer), asked={"gate": gate.least})
     folder = RunFolder.create(runs, record, out)
-    with recording(folder, _mirrors(model, trackers)):
+    with recording(folder, _mirrors(model, trackers), pictures=pictures):
         predict = functools.partial(_predict, trainer, tested)
         started = time.perf_counter()
         predictions = predict(model)

@@ -68,6 +68,25 @@ def home(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     return copy
 
 
+@pytest.fixture(scope="module")
+def promoted(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project after a first promotion, of the run `good`."""
+    copy = Path(shutil.copytree(trained, tmp_path_factory.mktemp("promoted") / "home"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(copy)
+        promote("good")
+    return copy
+
+
+@pytest.fixture
+def after(promoted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Champion:
+    """The champion in a copy of it, which is the current folder."""
+    monkeypatch.chdir(shutil.copytree(promoted, tmp_path / "after"))
+    champion = present()
+    assert champion is not None
+    return champion
+
+
 @pytest.mark.parametrize("refit", [True, False])
 def test_the_first_champion_is_the_model_to_use_or_the_best_folds(home: Path, refit: bool) -> None:
     made = promote("good", refit=refit)
@@ -86,16 +105,15 @@ def test_the_first_champion_is_the_model_to_use_or_the_best_folds(home: Path, re
     assert made.rivals == ()
 
 
-def test_a_model_below_its_gate_is_refused_and_changes_nothing(home: Path) -> None:
-    promote("good")
+def test_a_model_below_its_gate_is_refused_and_changes_nothing(after: Champion) -> None:
+    home = Path()
     before = {path: path.read_bytes() for path in (home / "models").rglob("*") if path.is_file()}
     with pytest.raises(GateError, match="the gate is not met"):
         promote("poor")
     assert {path: path.read_bytes() for path in (home / "models").rglob("*") if path.is_file()} == before
 
 
-def test_what_is_forced_says_so_for_ever(home: Path) -> None:
-    promote("good")
+def test_what_is_forced_says_so_for_ever(after: Champion) -> None:
     made = promote("poor", force=True)
     assert made.champion.record.forced
     (rival,) = made.rivals
@@ -109,9 +127,8 @@ def test_what_is_forced_says_so_for_ever(home: Path) -> None:
     assert not promote("good", force=True).champion.record.forced  # it passed
 
 
-def test_one_that_is_worse_beyond_chance_takes_nobodys_place_unless_forced(home: Path) -> None:
-    promote("good")
-    file = home / "runs/poor/20260101-000000-poor/checkpoints"
+def test_one_that_is_worse_beyond_chance_takes_nobodys_place_unless_forced(after: Champion) -> None:
+    file = Path() / "runs/poor/20260101-000000-poor/checkpoints"
     for path in file.glob("*.pt"):
         content = checkpoint.load(path)
         content["experiment"]["min_accuracy"] = 0.1  # it would lower its own gate
@@ -124,8 +141,7 @@ def test_one_that_is_worse_beyond_chance_takes_nobodys_place_unless_forced(home:
     assert promote("poor", force=True).champion.record.forced
 
 
-def test_the_same_model_is_the_champion_already_and_cannot_be_told_from_itself(home: Path) -> None:
-    promote("good")
+def test_the_same_model_is_the_champion_already_and_cannot_be_told_from_itself(after: Champion) -> None:
     with pytest.raises(UsageError, match="is champion 1 already"):
         promote("good")
     (rival,) = promote("good", force=True).rivals
@@ -195,8 +211,8 @@ def test_rolling_back_goes_to_the_one_that_was_replaced(home: Path) -> None:
         rollback()
 
 
-def test_a_version_of_the_registry_that_comes_late_takes_no_champion_back(home: Path) -> None:
-    first = promote("good").champion.record
+def test_a_version_of_the_registry_that_comes_late_takes_no_champion_back(after: Champion) -> None:
+    first = after.record
     note_version(first, "7")
     assert present() == Champion(dataclasses.replace(first, registry=RegistryRecord("7")))
     second = promote("good", force=True).champion.record
@@ -245,8 +261,8 @@ def test_what_a_killed_process_left_half_written_does_not_stay(home: Path) -> No
         {"checkpoint": []},
     ],
 )
-def test_a_damaged_record_is_told(home: Path, change: dict[str, object], call: Callable[..., Outcome]) -> None:
-    record = promote("good").champion.record
+def test_a_damaged_record_is_told(after: Champion, change: dict[str, object], call: Callable[..., Outcome]) -> None:
+    record, home = after.record, Path()
     (home / "models/champion.json").write_text(json.dumps({**to_plain(record), **change}))
     for verb in ("show", "rollback"):
         outcome = call("champion", verb)
@@ -256,8 +272,8 @@ def test_a_damaged_record_is_told(home: Path, change: dict[str, object], call: C
     assert next_number() == 2
 
 
-def test_where_another_champion_may_be_none_is_made(home: Path) -> None:
-    promote("good")
+def test_where_another_champion_may_be_none_is_made(after: Champion) -> None:
+    home = Path()
     (home / "models.dvc").write_text(f"outs:\n- md5: {'01' * 16}.dir\n  nfiles: 3\n  hash: md5\n  path: models\n")
     with pytest.raises(DataError, match=r"models is not what models\.dvc says"):
         promote("poor", force=True)
@@ -266,8 +282,8 @@ def test_where_another_champion_may_be_none_is_made(home: Path) -> None:
         promote("good")
 
 
-def test_a_promotion_that_was_cut_off_leaves_the_champion_that_there_was(home: Path) -> None:
-    before = promote("good").champion
+def test_a_promotion_that_was_cut_off_leaves_the_champion_that_there_was(after: Champion) -> None:
+    before, home = after, Path()
     whole = before.checkpoint.read_bytes()
     before.checkpoint.write_bytes(b"of another, whose champion.json was never written")
     assert present() == before
