@@ -6,15 +6,13 @@ The models are taken as they are. The noise of training is not in these numbers:
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from harness.evaluation.accuracy import SIGNIFICANCE, Z95, Accuracy
+from harness.evaluation.alignment import Alignment, Answers, align, answers_of, common_scale, named_by_path
 from harness.evaluation.groups import Groups, accuracy_of, effective_images, paired_test, sign_flip_test
 from harness.evaluation.predictions import Predictions
 from harness.evaluation.scores import Floats
@@ -108,26 +106,27 @@ def compare(first: Predictions, second: Predictions) -> Comparison:
 
 
 def shared_images(first: Predictions, second: Predictions) -> Shared:
-    """The images that both predict, with the same true class, in the order of the first; groups are those of the first.
+    """The images that both predict, with the same true class, in the order of the first.
 
     An image is known by its decoded pixels if both predictions have fingerprints, else by its path. Predictions of the
-    same image by one side are averaged.
+    same image by one side are averaged. Images are in one group if either side says so.
     """
-    pixels = first.fingerprints is not None and second.fingerprints is not None
-    one, other = _Counts(first, pixels), _Counts(second, pixels)
-    keys = [key for key in one.rows if key in other.rows]
-    counts = np.array([(one.counts[one.rows[key]], other.counts[other.rows[key]]) for key in keys], np.int64)
-    right = np.array([(one.right[one.rows[key]], other.right[other.rows[key]]) for key in keys], float)
-    chosen = [one.first[one.rows[key]] for key in keys]
-    groups = None if first.groups is None else first.groups[chosen]
-    if groups is not None and len(np.unique(groups)) == len(groups):
-        groups = None
-    scale = int(np.lcm.reduce(np.unique(counts))) if len(keys) else 1
+    one = other = None
+    if first.fingerprints is None or second.fingerprints is None:
+        one, other = named_by_path([first.paths, second.paths])
+    models = answers_of(first, images=one), answers_of(second, first.classes, other)
+    return shared_answers(models, align(models), 0, 1)
+
+
+def shared_answers(models: Sequence[Answers], found: Alignment, first: int, second: int) -> Shared:
+    """Two of the `models` on the images that all of them have predicted, as `align` has found them."""
+    columns = [models[i].right[found.rows[i]] for i in (first, second)]
+    paths = models[0].paths
     return Shared(
-        tuple(first.paths[i] for i in chosen),
-        (right / counts if len(keys) else np.zeros((0, 2))),
-        groups,
-        scale,
+        tuple(paths[i] for i in found.rows[0].tolist()),
+        np.stack(columns, 1),
+        found.groups,
+        common_scale(models[first].scale, models[second].scale),
     )
 
 
@@ -145,15 +144,13 @@ def compare_shared(shared: Shared) -> Comparison:
     if shared.scale == 1:
         right = shared.right > 0.5
         p = paired_test(right[:, 0], right[:, 1], groups)
-        accuracies = [accuracy_of(right[:, i], groups) for i in (0, 1)]
     else:
         whole = np.rint(gaps * shared.scale).astype(np.int64)
         p = sign_flip_test(whole, np.arange(n) if groups is None else groups)
-        accuracies = [_mean_accuracy(shared, i) for i in (0, 1)]
     better, worse = int((gaps > 0).sum()), int((gaps < 0).sum())
     return Comparison(
-        accuracies[0],
-        accuracies[1],
+        mean_accuracy(shared.right[:, 0], groups, shared.scale),
+        mean_accuracy(shared.right[:, 1], groups, shared.scale),
         better,
         worse,
         _interval(float(gaps.mean()), squares, effective),
@@ -163,38 +160,21 @@ def compare_shared(shared: Shared) -> Comparison:
     )
 
 
-class _Counts:
-    """How often each image of some predictions was predicted, and how often rightly; by image, in order."""
+def mean_accuracy(right: Floats, groups: Groups | None, scale: int = 1) -> Accuracy:
+    """The accuracy of one model, or the mean of several models of one run.
 
-    def __init__(self, predictions: Predictions, pixels: bool) -> None:
-        self._predictions = predictions
-        self.rows: dict[Hashable, int] = {}
-        names: Any = predictions.fingerprints.tolist() if pixels else predictions.paths  # type: ignore[union-attr]
-        classes = [predictions.classes[label] for label in predictions.labels.tolist()]
-        numbers = [self.rows.setdefault(key, len(self.rows)) for key in zip(names, classes, strict=True)]
-        self._numbers = np.array(numbers, np.int64)
-
-    @cached_property
-    def counts(self) -> NDArray[np.int64]:
-        return np.bincount(self._numbers)
-
-    @cached_property
-    def right(self) -> Floats:
-        return np.asarray(np.bincount(self._numbers, weights=self._predictions.right), float)
-
-    @cached_property
-    def first(self) -> NDArray[np.int64]:
-        """The row of each image's first prediction."""
-        return np.unique(self._numbers, return_index=True)[1]
-
-
-def _mean_accuracy(shared: Shared, side: int) -> Accuracy:
-    """The accuracy of one model, or of several models of one run by their mean."""
-    weights = np.rint(shared.right[:, side] * shared.scale).astype(np.int64)
-    n, scale = len(shared), shared.scale
-    right = (np.arange(scale) < weights[:, None]).reshape(-1)  # each image `scale` times
-    numbers = np.arange(n) if shared.groups is None else shared.groups
-    return accuracy_of(right, np.repeat(numbers, scale), n)
+    Args:
+        right: (n,) the share of right predictions of each image.
+        groups: (n,) images with the same number are not independent; None if all are.
+        scale: `right` is a whole number after multiplication by it.
+    """
+    if scale == 1:
+        return accuracy_of(right > 0.5, groups)
+    n = len(right)
+    numbers = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
+    counts = scale * np.bincount(numbers).astype(float)  # of predictions; those of an image depend on each other
+    effective = effective_images(np.asarray(scale * np.bincount(numbers, weights=right), float), counts)
+    return Accuracy(float(right.sum()), n, len(counts) if len(counts) < n else None, effective)
 
 
 def _effective(gaps: Floats, groups: Groups) -> float:

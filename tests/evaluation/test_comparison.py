@@ -51,6 +51,23 @@ def test_compare_takes_groups_as_one() -> None:
     assert low < -0.5 < 0.9 < high
 
 
+def test_compare_takes_the_groups_of_either_side() -> None:
+    """The first side was tested without groups, and the second with them."""
+    plain, grouped = made("++++++--"), made("------+-", [0, 0, 0, 0, 0, 0, 1, 2])
+    one, other = compare(plain, grouped), compare(grouped, plain)
+    assert (one.p, other.p) == (1.0, 1.0)
+    assert one.interval == tuple(-bound for bound in reversed(other.interval))
+
+
+def test_compare_of_models_without_any_difference_is_no_error() -> None:
+    """No image that one alone has right: p is 1, and no number of images is named (huggingface/evaluate#795)."""
+    found = compare(made("++-+"), made("++-+"))
+    assert (found.better, found.worse, found.p, found.difference) == (0, 0, 1.0, 0.0)
+    low, high = found.interval
+    assert low < 0 < high
+    assert found.images_needed() is None
+
+
 def test_compare_averages_several_predictions_of_an_image() -> None:
     """Three repeats of a run beside one: an image counts once, whatever the number of its predictions."""
     parts = [made(right) for right in ("+++-", "++--", "++-+")]
