@@ -26,6 +26,7 @@ from harness.version import __version__
 VERBS = {
     "cache": "Show or clear what is kept of computations.",
     "champion": "Choose the one model that counts.",
+    "compare": "Compare runs, trials, tests and the champion on the same images.",
     "data": "Make data sets, and keep data and models under DVC.",
     "doctor": "Say whether everything that a run needs is there.",
     "list": "Show the experiments and the latest runs.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from harness.cache.recipe import Recipe
 from harness.cache.store import Cache
 from harness.data.decode import Raw, problem, read
 from harness.data.depth import Depth, infer_range
+from harness.data.fingerprint import fingerprint
 from harness.data.formats import UnreadableError
 from harness.data.images import Images
 from harness.data.pixels import DECODER, Pixels
@@ -127,23 +127,6 @@ def check_images(images: Images, preparation: Preparation | None = None, cache: 
         if not sound.keys() <= known.keys():
             cache.rows(SOUND, sorted(sound), lambda items: iter([np.array([sound[md5] for md5 in items])]), quiet=True)
     return check
-
-
-def fingerprint(raw: Raw) -> int:
-    """64 bits of the SHA-1 of an image's size and pixels, never 0.
-
-    An image has the same as PNG, as BMP, and with an alpha channel that hides nothing.
-    """
-    if raw.image is not None:
-        values = np.asarray(raw.image.convert("RGBA" if raw.image.has_transparency_data else "RGB"))
-    else:
-        assert raw.values is not None
-        values = raw.values
-    if values.ndim == 3 and values.shape[2] in (2, 4) and (values[..., -1] == values[..., -1].max()).all():
-        values = values[..., :-1] if values.shape[2] == 4 else values[..., 0]
-    sha1 = hashlib.sha1(repr((values.shape, values.dtype.str, raw.inverted)).encode(), usedforsecurity=False)
-    sha1.update(np.ascontiguousarray(values).data)
-    return int.from_bytes(sha1.digest()[:8], "little", signed=True) or 1
 
 
 def _row(raw: Raw) -> Row:

@@ -116,11 +116,12 @@ def _error_tile(predictions: Predictions, i: int, root: Path, value_range: Range
         (
             (f"is {short(predictions.classes[label], 17)}", "black"),
             (f"said {short(predictions.classes[top], 15)}", "#B34700"),
-            (f"with {_percent(predictions.probabilities[i, top])}", "#B34700"),
+            (f"with {percent(predictions.probabilities[i, top])}", "#B34700"),
             (short(path.rpartition("/")[2]), GREY),
         ),
     )
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """A share for a tile: 99.9 % is not shown as 100 %."""
     return f"{100 * share:.1f} %" if 0.995 <= share < 1 else f"{100 * share:.0f} %"

@@ -10,6 +10,7 @@ from pathlib import Path
 from harness.errors import UsageError
 from harness.runs.run_folder import RunFolder
 from harness.runs.study_folder import PREFIX, StudyFolder
+from harness.util.schema import is_inside
 
 
 def latest_runs(
@@ -28,13 +29,15 @@ def latest_runs(
 def find_run(named: str, runs: Path) -> RunFolder:
     """The run that `named` means: a folder, or the id of one under `runs`, or how one id there ends.
 
+    A trial is also known by how its folder's path ends, such as `study-sea_forest/trial-003`.
+
     Raises UsageError for none.
     """
     if Path(named).is_file() and Path(named).name != "run.json":
         why = "it is a file, and what is asked for is the folder of a run with its records"
         raise UsageError(f"{named} is no run folder", why, "harness list shows the latest runs")
     if not Path(named).is_dir():
-        matches = [folder for folder in latest_runs(runs) if folder.id.endswith(named)]
+        matches = [folder for folder in latest_runs(runs) if folder.id.endswith(named)] or trials_named(named, runs)
         if len(matches) == 1:
             return matches[0]
         if not (Path(named) / "run.json").exists():
@@ -45,6 +48,21 @@ def find_run(named: str, runs: Path) -> RunFolder:
             )
             raise UsageError(f"{named} is no run folder", why, "harness list shows the latest runs")
     return RunFolder.open(Path(named))
+
+
+def trials_named(named: str, runs: Path) -> list[RunFolder]:
+    """The trials of all studies under `runs` whose folder's path ends with the parts of `named`, or whose id so ends.
+
+    A folder that cannot be read, or that is a link which leads out of `runs`, is left out.
+    """
+    parts = Path(named).parts
+    paths = [path.parent for path in runs.glob(f"*/{PREFIX}*/trial-*/run.json") if is_inside(path.parent, runs)]
+    ending = [path for path in paths if parts and path.parts[-len(parts) :] == parts]
+    trials = []
+    for path in sorted(ending or paths):
+        with contextlib.suppress(UsageError):
+            trials.append(RunFolder.open(path))
+    return [trial for trial in trials if ending or trial.id.endswith(named)]
 
 
 def latest_studies(runs: Path) -> list[StudyFolder]:

@@ -53,7 +53,7 @@ class RunFolder(Folder[RunRecord]):
         named = path is not None
         path = path or runs / record.name / own
         if named:
-            _require_replaceable(path, record.kind)
+            require_replaceable(path, record.kind)
         else:
             require_inside_runs(path, runs)
         with storage_errors(path):
@@ -265,7 +265,7 @@ def _checked_epoch(row: object, folds: set[str]) -> dict[str, Any]:
     return epoch
 
 
-def _require_replaceable(path: Path, kind: str) -> None:
+def require_replaceable(path: Path, kind: str) -> None:
     """Raises UsageError if `path` holds anything but what this kind of run was told to put there before."""
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return

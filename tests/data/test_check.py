@@ -14,8 +14,9 @@ import pytest
 from PIL import Image
 
 from harness.cache.store import Cache
-from harness.data.check import check_images, fingerprint, undecodable_error
+from harness.data.check import check_images, undecodable_error
 from harness.data.decode import read
+from harness.data.fingerprint import fingerprint
 from harness.data.groups import numbered, sets_of
 from harness.data.listing import list_images
 from harness.data.prepare import Preparation

@@ -1,0 +1,234 @@
+"""Compares runs, trials, tests and the champion with each other, on the images that all of them have predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.errors import DataError
+from harness.evaluation.accuracy import SIGNIFICANCE, Accuracy
+from harness.evaluation.alignment import Alignment, align
+from harness.evaluation.comparison import compare_shared, shared_answers
+from harness.evaluation.multiple import holm
+from harness.evaluation.scores import Indices
+from harness.runs.record_parts import leak_text
+from harness.runs.records import TestRecord
+from harness.workflows.compare_notes import notes_of
+from harness.workflows.compare_pair import Pair
+from harness.workflows.compare_pair import as_dict as pair_dict
+from harness.workflows.compare_sides import (
+    Answered,
+    Side,
+    answers_of_sides,
+    common_test,
+    differing_settings,
+    find_sides,
+)
+from harness.workflows.compare_sides import as_dict as side_dict
+
+
+@dataclass(frozen=True, eq=False)
+class Disagreement:
+    """An image of which the sides do not say the same, or not equally often.
+
+    Attributes:
+        path: As the first side has it.
+        true: Its class.
+        said: The class that each side says.
+        confidence: The probability that each side gives to the class it says.
+        right: The share of right predictions of each side.
+        row: Position among the shared images.
+    """
+
+    path: str
+    true: str
+    said: tuple[str, ...]
+    confidence: tuple[float, ...]
+    right: tuple[float, ...]
+    row: int
+
+
+@dataclass(frozen=True, eq=False)
+class RunComparison:
+    """All sides, on the images that all of them have predicted."""
+
+    answered: tuple[Answered, ...]
+    found: Alignment
+
+    @property
+    def n(self) -> int:
+        """Number of shared images."""
+        return len(self.found)
+
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        return tuple(each.side for each in self.answered)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.sides[0].folder.classes
+
+    @cached_property
+    def accuracies(self) -> tuple[Accuracy, ...]:
+        """Of each side, on the shared images."""
+        return tuple(
+            e.accuracy_on(rows, self.found.groups) for e, rows in zip(self.answered, self.found.rows, strict=True)
+        )
+
+    @cached_property
+    def pairs(self) -> tuple[Pair, ...]:
+        """Every pair of sides. The p-values are corrected for their number by Holm's method."""
+        models = [each.answers for each in self.answered]
+        places = [*combinations(range(len(models)), 2)]
+        compared = [compare_shared(shared_answers(models, self.found, i, j)) for i, j in places]
+        corrected = holm(np.array([each.p for each in compared]))
+        rows = zip(places, compared, corrected.tolist(), strict=True)
+        return tuple(Pair(self.sides[i], self.sides[j], each, p, len(places)) for (i, j), each, p in rows)
+
+    @cached_property
+    def settings(self) -> dict[str, list[Any]]:
+        """Settings that differ -> the value of each side."""
+        return differing_settings(self.sides)
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the numbers must know, for people."""
+        return notes_of(self.answered, self.found, len(self.pairs))
+
+    @cached_property
+    def disputed(self) -> Indices:
+        """Positions of the images that the sides disagree about; first those whose true class they rate most unlike."""
+        right, said = self._columns("right"), self._columns("said")
+        differs = (right != right[:, :1]).any(1) | (said != said[:, :1]).any(1)
+        places = np.flatnonzero(differs)
+        chances = self._columns("of_true_class")[places]
+        gaps = chances.max(1, initial=0) - chances.min(1, initial=1)
+        order: Indices = places[np.argsort(-gaps, kind="stable")]
+        return order
+
+    def disagreements(self, most: int | None = None) -> Iterator[Disagreement]:
+        """The images that the sides disagree about, in the order of `disputed`."""
+        chosen, models = self.disputed[:most], [each.answers for each in self.answered]
+        columns = [
+            [getattr(m, name)[rows[chosen]].tolist() for m, rows in zip(models, self.found.rows, strict=True)]
+            for name in ("said", "confidence", "right")
+        ]
+        said, confidence, right = (list(zip(*column, strict=True)) for column in columns)
+        first, rows = models[0], self.found.rows[0][chosen].tolist()
+        for k, row in enumerate(rows):
+            names = tuple(self.classes[i] for i in said[k])
+            true = self.classes[int(first.labels[row])]
+            yield Disagreement(first.paths[row], true, names, confidence[k], right[k], int(chosen[k]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain values, for `--json`; docs/numbers.md describes the fields."""
+        return {
+            "n": self.n,
+            "groups": self.accuracies[0].groups,
+            "classes": list(self.classes),
+            "matched_by": "paths" if any(each.by_path for each in self.answered) else "pixels",
+            "level": SIGNIFICANCE,
+            "sides": [self._side(i) for i in range(len(self.sides))],
+            "pairs": [pair_dict(pair) for pair in self.pairs],
+            "disagreements": [
+                {
+                    "path": each.path,
+                    "true": each.true,
+                    "said": list(each.said),
+                    "confidence": list(each.confidence),
+                    "right": list(each.right),
+                }
+                for each in self.disagreements()
+            ],
+            "notes": list(self.notes),
+        }
+
+    def _side(self, i: int) -> dict[str, Any]:
+        each, accuracy = self.answered[i], self.accuracies[i]
+        left_out = [
+            {
+                "not_predicted_by": self.sides[reason.other].label,
+                "images": reason.not_predicted,
+                "with_other_pixels": reason.other_pixels,
+                "with_another_class": reason.other_class,
+            }
+            for reason in self.found.left_out[i]
+        ]
+        return {
+            **side_dict(each.side),
+            "accuracy": accuracy.value,
+            "interval": list(accuracy.interval),
+            "caveats": list(each.side.caveats),
+            "predicted": len(each.answers),
+            "predictions_per_image": each.answers.most,
+            "left_out": left_out,
+            "settings": {name: values[i] for name, values in self.settings.items()},
+        }
+
+    def _columns(self, name: str) -> Any:
+        """(n, sides) of the answers' arrays."""
+        return np.stack([getattr(e.answers, name)[r] for e, r in zip(self.answered, self.found.rows, strict=True)], 1)
+
+
+def compare_runs(named: Sequence[str], runs: Path = Path("runs"), *, allow_leak: bool = False) -> RunComparison:
+    """Compares all that are named, on the images that all of them have predicted. Nothing is trained or written.
+
+    Args:
+        named: Two or more: folders, ids or ends of ids of runs, trials and tests; short names of trials; "champion".
+        runs: The folder of all runs.
+        allow_leak: Go on if a side was trained on images that it is judged on.
+
+    Raises:
+        UsageError: One is not there, has no predictions, or is named twice.
+        DataError: The classes differ, no image is shared, or a side was trained on its images.
+    """
+    sides = find_sides(named, runs)
+    answered = answers_of_sides(sides)
+    if not allow_leak:
+        _require_unseen(answered)
+    found = align([each.answers for each in answered])
+    if not len(found):
+        raise _nothing_shared(answered, found)
+    return RunComparison(tuple(answered), found)
+
+
+def _require_unseen(answered: Sequence[Answered]) -> None:
+    for each in answered:
+        side = each.side
+        leak = leak_text(side.record.leaked, side.record.n).removeprefix("; ")
+        why = leak or _trained_there(each, answered)
+        if why:
+            raise DataError(
+                f"{side.label} was trained on images that it is judged on",
+                f"{side.describe()}: {why}",
+                f"harness test {side.testable()} --data FOLDER with images that no model was trained on; "
+                "or --allow-leak, which marks the numbers",
+            )
+
+
+def _trained_there(each: Answered, answered: Sequence[Answered]) -> str:
+    """Why a test of an earlier version, which did not look for leaks, is of images that its model was trained on."""
+    record = each.side.record
+    if not each.by_path or not isinstance(record, TestRecord):
+        return ""
+    trained_on = record.experiment.get("data")
+    for other in answered:
+        is_run = not isinstance(other.side.record, TestRecord)
+        if is_run and trained_on is not None and trained_on == other.side.record.experiment.get("data"):
+            return f"its model was trained on {trained_on}, whose images {other.side.label} has predicted out of fold"
+    return ""
+
+
+def _nothing_shared(answered: Sequence[Answered], found: Alignment) -> DataError:
+    changed = sum(reason.other_pixels for reason in found.left_out[0])
+    parts = [f"{e.side.label} has {len(e.answers)} images of {e.side.record.data.folder}" for e in answered]
+    if changed:
+        parts.append(f"{changed} have the same path and other pixels, so the files were changed in between")
+    who = " and ".join(e.side.label for e in answered) if len(answered) == 2 else f"these {len(answered)}"
+    return DataError(f"{who} have no image in common", "; ".join(parts), common_test([each.side for each in answered]))

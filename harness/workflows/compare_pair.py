@@ -1,0 +1,102 @@
+"""Two sides of a comparison: their difference, and what it says in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from harness.evaluation.accuracy import SIGNIFICANCE
+from harness.evaluation.comparison import Comparison
+from harness.workflows.compare_sides import Side
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two sides on the shared images.
+
+    Attributes:
+        first: The first side.
+        second: The second side.
+        comparison: Their difference, first minus second.
+        p: The p-value, corrected for all pairs.
+        pairs: Number of pairs.
+    """
+
+    first: Side
+    second: Side
+    comparison: Comparison
+    p: float
+    pairs: int
+
+    @property
+    def better(self) -> Side | None:
+        """The side that is significantly better; None if there is no significant difference."""
+        if self.p >= SIGNIFICANCE:
+            return None
+        return self.first if self.comparison.difference > 0 else self.second
+
+    @property
+    def images_needed(self) -> int | None:
+        """About how many images, in all, would show a difference of this size; None if it is significant or 0."""
+        return None if self.better else self.comparison.images_needed(SIGNIFICANCE / self.pairs)
+
+    @property
+    def more_images(self) -> int | None:
+        """The same without the images that are there, to two digits."""
+        needed = self.images_needed
+        return None if needed is None else int(float(f"{max(1, needed - self.comparison.n):.2g}"))
+
+    @property
+    def unfair(self) -> str:
+        """Why the verdict does not count: one side's accuracy is too good. Empty if nothing is known against it."""
+        sides = self.first, self.second
+        leaked = [side.label for side in sides if side.is_leaked]
+        if leaked:
+            return f"not a fair comparison: {' and '.join(leaked)} was trained on images that are compared"
+        optimistic = [side.label for side in sides if side.is_optimistic]
+        return f"not a fair comparison: only {optimistic[0]} is optimistic" if len(optimistic) == 1 else ""
+
+    def verdict(self, short: bool = False) -> str:
+        """In words; `short` leaves out what all pairs have in common."""
+        found = self.comparison
+        if self.better is not None:
+            text = f"{self.better.label} is better ({p_text(self.p)})"
+        elif self.more_images is not None:
+            text = f"no significant difference ({p_text(self.p)}); about {self.more_images:,} more images"
+            text += "" if short else " would be needed to see one of this size"
+        elif found.better:
+            text = f"no difference: each alone is right on {found.better} images"
+        else:
+            text = "no difference at all: no image that one alone has right"
+        return f"{text}; {self.unfair}" if self.unfair else text
+
+
+def as_dict(pair: Pair) -> dict[str, Any]:
+    """A pair as plain values."""
+    found, better = pair.comparison, pair.better
+    return {
+        "first": pair.first.label,
+        "second": pair.second.label,
+        "difference": found.difference,
+        "interval": list(found.interval),
+        "first_alone": found.better,
+        "second_alone": found.worse,
+        "p": found.p,
+        "p_corrected": pair.p,
+        "better": None if better is None else better.label,
+        "images_needed": pair.images_needed,
+        "more_images": pair.more_images,
+        "unfair": pair.unfair,
+        "verdict": pair.verdict(),
+    }
+
+
+def p_text(p: float) -> str:
+    """A p-value with two digits, or as many as show on which side of the level it is."""
+    if p < 1e-300:
+        return "p below 1e-300"
+    for digits in range(2, 12):
+        text = f"{p:.{digits}g}"
+        if (float(text) < SIGNIFICANCE) == (p < SIGNIFICANCE):
+            break
+    return f"p {text}"

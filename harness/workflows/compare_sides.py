@@ -1,0 +1,291 @@
+"""What is compared: runs, trials, tests or the champion, found by name, with what each said of its images."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from string import ascii_uppercase
+from typing import Any
+
+import numpy as np
+
+from harness.errors import DataError, UsageError
+from harness.evaluation.accuracy import Accuracy
+from harness.evaluation.alignment import Answers, answers_of, named_by_path
+from harness.evaluation.comparison import mean_accuracy
+from harness.evaluation.predictions import Predictions
+from harness.evaluation.scores import Indices
+from harness.runs.champion import named_so
+from harness.runs.find import find_run
+from harness.runs.record_parts import OPTIMISTIC, Status
+from harness.runs.records import RunRecord, TestRecord
+from harness.runs.run_folder import RunFolder
+from harness.util.text import few
+
+RUN, TRIAL, TEST, CHAMPION = "run", "trial", "test", "champion"
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """One of those that are compared.
+
+    Attributes:
+        label: "A", "B", … in the order in which they were named.
+        kind: RUN, TRIAL, TEST or CHAMPION.
+        name: For people.
+        folder: Its run folder.
+        status: When it was read.
+    """
+
+    label: str
+    kind: str
+    name: str
+    folder: RunFolder
+    status: Status
+
+    @property
+    def record(self) -> RunRecord:
+        return self.folder.record
+
+    @cached_property
+    def caveats(self) -> tuple[str, ...]:
+        """What must stand beside its accuracy wherever that is shown."""
+        record = self.record
+        parts = [part for part in record.caveat.split("; ") if part]
+        if record.fast_dev_run:
+            parts.append("FAST DEV RUN: trained on two batches")
+        return (*parts, *([self.progress] if self.progress else []))
+
+    @property
+    def progress(self) -> str:
+        """What is missing of it; empty for a whole run."""
+        record, status = self.record, self.status
+        if isinstance(record, TestRecord):
+            return "" if status is Status.FINISHED else f"UNFINISHED: {status}"
+        done, planned = len(record.folds), len(record.splits)
+        of = f"{done} of {planned} {'folds' if planned != 1 else 'fold'}"
+        if status is Status.PRUNED:
+            return f"PRUNED after {of}, because it was worse than others on these images"
+        if status is not Status.FINISHED or done < planned:
+            return f"UNFINISHED: {of}, {status}"
+        folds = record.experiment.get("folds")
+        if isinstance(folds, int) and planned < folds:
+            return f"only fold {few([str(entry.fold) for entry in record.folds])} of {folds}"
+        return ""
+
+    @property
+    def is_leaked(self) -> bool:
+        """Whether it was trained on images that it is judged on."""
+        return self.record.leaked > 0
+
+    @property
+    def is_optimistic(self) -> bool:
+        """Whether each fold's epoch was chosen on the images that judge it."""
+        return OPTIMISTIC in self.record.caveat
+
+    def describe(self) -> str:
+        """Such as "run 20261127-101500-7f1b of quickstart"."""
+        if isinstance(self.record, TestRecord):
+            return f"test {self.folder.id} of {self.record.checkpoint.file}"
+        text = f"{self.kind} {self.name}"
+        return text if self.kind == TRIAL else f"{text} of {self.record.name}"
+
+    def testable(self) -> str:
+        """What `harness test` takes for its model."""
+        if isinstance(self.record, TestRecord):
+            return self.record.checkpoint.file
+        return CHAMPION if self.kind == CHAMPION else self.name
+
+
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """A side with what it said of its images.
+
+    Attributes:
+        side: The side.
+        answers: One row an image.
+        by_path: Why its images are known by their paths; empty if they are known by their pixels.
+    """
+
+    side: Side
+    answers: Answers
+    by_path: str = ""
+
+    def accuracy_on(self, rows: Indices, groups: Indices | None) -> Accuracy:
+        """Its accuracy on the images in these rows."""
+        return mean_accuracy(self.answers.right[rows], groups, self.answers.scale)
+
+
+def find_sides(named: Sequence[str], runs: Path) -> list[Side]:
+    """Finds each by its folder, its id, how its id ends, a trial's short name, or "champion".
+
+    Raises UsageError if one is not there, is named twice, or if there are fewer than two.
+    """
+    if len(named) < 2:
+        raise UsageError("there is nothing to compare with", f"{len(named)} was named", "harness compare A B")
+    sides: list[Side] = []
+    for number, typed in enumerate(named):
+        side = _find(typed, runs, label_of(number))
+        for typed_before, other in zip(named, sides, strict=False):
+            if _is_same(side.folder, other.folder):
+                raise UsageError(
+                    f"{typed_before} and {typed} are the same {other.kind}",
+                    f"both are {other.describe()}",
+                    "harness list, for another one",
+                )
+        sides.append(side)
+    return sides
+
+
+def label_of(number: int) -> str:
+    """A to Z, then AA, AB and so on."""
+    first, last = divmod(number, len(ascii_uppercase))
+    return (label_of(first - 1) if first else "") + ascii_uppercase[last]
+
+
+def answers_of_sides(sides: Sequence[Side]) -> list[Answered]:
+    """Reads what each side said, one side after the other; class indices are those of the first side.
+
+    An image is known by its pixels. Where a side does not know those, its paths are taken for those of a side with the
+    same data.
+
+    Raises:
+        UsageError: A side has no predictions.
+        DataError: The classes differ, or nothing shows that equal paths are the same images.
+    """
+    _require_same_classes(sides)
+    classes = sides[0].folder.classes
+    read: list[Answered | Predictions] = []
+    for side in sides:
+        predictions = _predictions(side)
+        known = predictions.fingerprints is not None
+        read.append(Answered(side, answers_of(predictions, classes)) if known else predictions)
+    without = {i: part for i, part in enumerate(read) if isinstance(part, Predictions)}
+    if not without:
+        return [part for part in read if isinstance(part, Answered)]
+    if len(without) == len(sides):
+        named = named_by_path([part.paths for part in without.values()])
+        same = {i: (0, images) for i, images in enumerate(named)}
+    else:
+        same = {i: _named_by_partner(i, part, sides, {*without}) for i, part in without.items()}
+    done = []
+    for i, part in enumerate(read):
+        if isinstance(part, Answered):
+            done.append(part)
+            continue
+        partner, images = same[i]
+        why = _same_data(sides[i], sides[partner])
+        if not why:
+            raise _unmatched(sides[partner], sides[i])
+        done.append(Answered(sides[i], answers_of(part, classes, images), why))
+    return done
+
+
+def differing_settings(sides: Sequence[Side]) -> dict[str, list[Any]]:
+    """Fields of the experiments that differ between sides -> the value of each side, None where it has none."""
+    own = {"name", "trackers", "workers", "cache", "min_accuracy", "test_data"}  # that change no prediction
+    names = dict.fromkeys(name for side in sides for name in side.record.experiment if name not in own)
+    missing = object()
+    found: dict[str, list[Any]] = {}
+    for name in names:
+        values = [side.record.experiment.get(name, missing) for side in sides]
+        known = [value for value in values if value is not missing]
+        if any(value != known[0] for value in known):
+            found[name] = [None if value is missing else value for value in values]
+    return found
+
+
+def common_test(sides: Sequence[Side]) -> str:
+    """What to type to have two sides on the same images."""
+    commands = [f"harness test {side.testable()} --data FOLDER" for side in sides[:2]]
+    return f"{' and '.join(commands)}, the same FOLDER, then harness compare of these tests"
+
+
+def _find(typed: str, runs: Path, label: str) -> Side:
+    champion = named_so(typed)
+    if champion is not None:
+        folder = RunFolder.open(champion.run)
+        return Side(label, CHAMPION, f"{champion.number}, run {folder.id}", folder, folder.status)
+    folder = find_run(typed, runs)
+    study = folder.record.study
+    if study is not None:
+        return Side(label, TRIAL, f"study-{study.name}/trial-{study.trial:03d}", folder, folder.status)
+    return Side(label, TEST if folder.is_test else RUN, folder.id, folder, folder.status)
+
+
+def _is_same(one: RunFolder, other: RunFolder) -> bool:
+    ids = one.record.id, other.record.id
+    return one.path.resolve() == other.path.resolve() or (ids[0] is not None and ids[0] == ids[1])
+
+
+def _predictions(side: Side) -> Predictions:
+    predictions = RunFolder(side.folder.path, side.record).predictions()  # which keeps what it has read
+    if not len(predictions):
+        why = "its test has not ended" if side.kind == TEST else "none of its folds has ended"
+        raise UsageError(f"{side.folder.path} has no predictions to compare", why, "harness list shows the latest runs")
+    return predictions
+
+
+def _require_same_classes(sides: Sequence[Side]) -> None:
+    """By name: their order may differ."""
+    first = sides[0]
+    for side in sides[1:]:
+        if {*side.folder.classes} != {*first.folder.classes}:
+            raise DataError(
+                f"{first.label} and {side.label} know different classes",
+                f"{first.label} is {first.describe()}: {few(first.folder.classes, 6)}; "
+                f"{side.label} is {side.describe()}: {few(side.folder.classes, 6)}",
+                "harness list, for runs of the same classes",
+            )
+
+
+def _named_by_partner(
+    at: int, predictions: Predictions, sides: Sequence[Side], without: set[int]
+) -> tuple[int, Indices]:
+    """(position of a side with fingerprints and the same data, its fingerprints by the paths of `predictions`)."""
+    partners = [i for i in range(len(sides)) if i not in without]
+    partner = next((i for i in partners if _same_data(sides[at], sides[i])), partners[0])
+    whole = _predictions(sides[partner])
+    assert whole.fingerprints is not None
+    known = dict(zip(whole.paths, whole.fingerprints.tolist(), strict=True))
+    images = [known.get(path, -1 - number) for number, path in enumerate(predictions.paths)]
+    return partner, np.array(images, np.int64)
+
+
+def _same_data(one: Side, other: Side) -> str:
+    """Why equal paths of the two are the same images, for people; empty if nothing shows it."""
+    if one.label == other.label or one.record.data.digest == other.record.data.digest:
+        return "its data have the same digest"
+    same_folder = one.record.data.folder == other.record.data.folder
+    if same_folder and [*one.record.data.classes] == [*other.record.data.classes]:
+        return "its folder is the same; an image that was edited between the two counts as the same image"
+    return ""
+
+
+def _unmatched(one: Side, other: Side) -> DataError:
+    return DataError(
+        f"nothing shows which images of {one.label} and {other.label} are the same",
+        f"{other.label} does not know the pixels of its images, as runs of earlier versions, and its data are others "
+        f"than {one.label}'s, by digest and by folder: {other.record.data.folder}, not {one.record.data.folder}",
+        common_test([one, other]),
+    )
+
+
+def as_dict(side: Side) -> dict[str, Any]:
+    """What a side is, as plain values."""
+    record = side.record
+    return {
+        "label": side.label,
+        "kind": side.kind,
+        "name": side.name,
+        "id": side.folder.id,
+        "folder": str(side.folder.path),
+        "status": side.status.value,
+        "folds": [entry.fold for entry in record.folds],
+        "checkpoint": dataclasses.asdict(record.checkpoint) if isinstance(record, TestRecord) else None,
+        "data": {"folder": record.data.folder, "digest": record.data.digest, "images": record.data.images},
+        "leaked": record.leaked,
+    }
