@@ -20,8 +20,10 @@ COLUMNS = 4  # sides whose answers get a column each
 
 def report(found: RunComparison, out: str | None, written: Sequence[str], notes: Sequence[str]) -> list[str]:
     """All lines."""
+    count, groups = len(found.sides), found.accuracies[0].groups
+    images = f"{found.n:,} images" + (f", in {groups:,} groups," if groups else "")
     return [
-        f"{len(found.sides)} compared on the {found.n:,} images that all of them have predicted",
+        f"{count} compared, on the {images} that {'both' if count == 2 else 'all'} have predicted",
         "",
         *_sides(found),
         *_settings(found),
@@ -61,24 +63,25 @@ def _settings(found: RunComparison) -> list[str]:
 
 def _pairs(found: RunComparison) -> list[str]:
     """A row for each pair; the sentence of a single one on its own line."""
-    many = len(found.pairs) > 1
-    columns: list[list[str]] = [["pair"], ["points"], ["95 % interval"], ["alone right"]]
+    decimals = 1 if found.n < 10_000 else 2
+    columns: list[list[str]] = [["pair"], ["points"], ["95 % interval"], ["alone right"], ["verdict"], ["more images"]]
     for pair in found.pairs:
         low, high = (100 * bound for bound in pair.comparison.interval)
-        points = 1 if found.n < 10_000 else 2
-        columns[0].append(f"{pair.first.label} - {pair.second.label}")
-        columns[1].append(f"{100 * pair.comparison.difference:+.{points}f}")
-        columns[2].append(f"{low:+.{points}f} to {high:+.{points}f}")
-        columns[3].append(f"{pair.comparison.better:,} : {pair.comparison.worse:,}")
-    if not many:
-        return [*_table(columns), *_hanging("  ", found.pairs[0].verdict())]
-    rows = _table(columns)
-    width = max(map(len, rows)) + 2
-    verdicts = ["", *(pair.verdict(short=True) for pair in found.pairs)]
-    lines = [line for row, verdict in zip(rows, verdicts, strict=True) for line in _hanging(f"{row:<{width}}", verdict)]
-    if any(pair.more_images is not None for pair in found.pairs):
-        lines.append("  more images: about as many would be needed to see a difference of this size")
-    return lines
+        cells = (
+            f"{pair.first.label} - {pair.second.label}",
+            f"{100 * pair.comparison.difference:+.{decimals}f}",
+            f"{low:+.{decimals}f} to {high:+.{decimals}f}",
+            f"{pair.comparison.better:,} : {pair.comparison.worse:,}",
+            pair.short_verdict + (", unfair" if pair.unfair else ""),
+            "" if pair.more_images is None else f"{pair.more_images:,}",
+        )
+        for column, text in zip(columns, cells, strict=True):
+            column.append(text)
+    if len(found.pairs) == 1:
+        return [*_table(columns[:4]), *_hanging("  ", found.pairs[0].verdict())]
+    if not any(columns[-1][1:]):
+        return _table(columns[:-1])
+    return [*_table(columns), "  more images: about as many would be needed to see a difference of this size"]
 
 
 def _images(found: RunComparison, out: str | None) -> list[str]:
@@ -86,11 +89,11 @@ def _images(found: RunComparison, out: str | None) -> list[str]:
     if not count:
         return ["they say the same of every image"]
     where = found.sides[0].record.data.folder
-    title = f"they disagree about {count:,} of {found.n:,} images of {where}"
+    title = f"they disagree about {count:,} of {found.n:,} images, here below {where}"
     shown = list(found.disagreements(IMAGES))
     rows = _columns(found, shown) if len(found.sides) <= COLUMNS else [_by_class(found, each) for each in shown]
     if count > len(shown):
-        title += f", first of all about these {len(shown)}"
+        title += f": first of all about these {len(shown)}"
     hint = [f"  --out FOLDER writes all {count:,} of them"] if out is None and count > len(shown) else []
     return [title, *rows, *hint]
 

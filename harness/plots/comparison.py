@@ -78,7 +78,7 @@ def draw_differences(path: Path, title: str, about: str, rows: Sequence[Differen
         for side in (axes, beside):
             side.tick_params(axis="y", length=0)
         beside.spines["right"].set_visible(False)
-        axes.set_xlabel("difference in accuracy, first minus second, points; with its 95 % interval")
+        axes.set_xlabel("first minus second, points; each with its 95 % interval")
         _legend(axes, rows)
         figure.supxlabel("\n".join(short(line, 130) for line in key), fontsize=8.5, x=0.02, ha="left", color="#333333")
 

@@ -123,5 +123,5 @@ def _error_tile(predictions: Predictions, i: int, root: Path, value_range: Range
 
 
 def percent(share: float) -> str:
-    """A share for a tile: 99.9 % is not shown as 100 %."""
+    """A share for a tile, with a decimal place if it is nearly 1."""
     return f"{100 * share:.1f} %" if 0.995 <= share < 1 else f"{100 * share:.0f} %"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +18,6 @@ from harness.evaluation.alignment import Alignment, align
 from harness.evaluation.comparison import compare_shared, shared_answers
 from harness.evaluation.multiple import holm
 from harness.evaluation.scores import Indices
-from harness.runs.record_parts import leak_text
 from harness.runs.records import TestRecord
 from harness.workflows.compare_notes import notes_of
 from harness.workflows.compare_pair import Pair
@@ -99,7 +99,7 @@ class RunComparison:
     @cached_property
     def notes(self) -> tuple[str, ...]:
         """What a reader of the numbers must know, for people."""
-        return notes_of(self.answered, self.found, len(self.pairs))
+        return notes_of(self.answered, self.found, self.pairs)
 
     @cached_property
     def disputed(self) -> Indices:
@@ -153,10 +153,10 @@ class RunComparison:
         each, accuracy = self.answered[i], self.accuracies[i]
         left_out = [
             {
-                "not_predicted_by": self.sides[reason.other].label,
-                "images": reason.not_predicted,
-                "with_other_pixels": reason.other_pixels,
-                "with_another_class": reason.other_class,
+                "other": self.sides[reason.other].label,
+                "not_predicted": reason.not_predicted,
+                "other_pixels": reason.other_pixels,
+                "other_class": reason.other_class,
             }
             for reason in self.found.left_out[i]
         ]
@@ -189,7 +189,7 @@ def compare_runs(named: Sequence[str], runs: Path = Path("runs"), *, allow_leak:
         DataError: The classes differ, no image is shared, or a side was trained on its images.
     """
     sides = find_sides(named, runs)
-    answered = answers_of_sides(sides)
+    answered = [_with_leak(each, sides) for each in answers_of_sides(sides)]
     if not allow_leak:
         _require_unseen(answered)
     found = align([each.answers for each in answered])
@@ -198,31 +198,28 @@ def compare_runs(named: Sequence[str], runs: Path = Path("runs"), *, allow_leak:
     return RunComparison(tuple(answered), found)
 
 
+def _with_leak(each: Answered, sides: Sequence[Side]) -> Answered:
+    """The same; marked if it is a test of an earlier version, which did not look for leaks, and has one."""
+    side, record = each.side, each.side.record
+    trained_on = record.experiment.get("data")
+    if side.leak or not each.by_path or not isinstance(record, TestRecord) or trained_on is None:
+        return each
+    runs = [other for other in sides if not isinstance(other.record, TestRecord)]
+    if not any(trained_on == other.record.experiment.get("data") for other in runs):
+        return each
+    leak = f"LEAK: its model was trained on {trained_on}, so it is too good"
+    return dataclasses.replace(each, side=dataclasses.replace(side, leak=leak))
+
+
 def _require_unseen(answered: Sequence[Answered]) -> None:
-    for each in answered:
-        side = each.side
-        leak = leak_text(side.record.leaked, side.record.n).removeprefix("; ")
-        why = leak or _trained_there(each, answered)
-        if why:
+    for side in (each.side for each in answered):
+        if side.leak:
             raise DataError(
                 f"{side.label} was trained on images that it is judged on",
-                f"{side.describe()}: {why}",
+                f"{side.describe()}: {side.leak}",
                 f"harness test {side.testable()} --data FOLDER with images that no model was trained on; "
                 "or --allow-leak, which marks the numbers",
             )
-
-
-def _trained_there(each: Answered, answered: Sequence[Answered]) -> str:
-    """Why a test of an earlier version, which did not look for leaks, is of images that its model was trained on."""
-    record = each.side.record
-    if not each.by_path or not isinstance(record, TestRecord):
-        return ""
-    trained_on = record.experiment.get("data")
-    for other in answered:
-        is_run = not isinstance(other.side.record, TestRecord)
-        if is_run and trained_on is not None and trained_on == other.side.record.experiment.get("data"):
-            return f"its model was trained on {trained_on}, whose images {other.side.label} has predicted out of fold"
-    return ""
 
 
 def _nothing_shared(answered: Sequence[Answered], found: Alignment) -> DataError:

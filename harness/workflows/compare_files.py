@@ -13,7 +13,7 @@ from harness.util.console import only_a_picture
 from harness.util.escape import cell
 from harness.util.files import write_whole
 from harness.workflows.compare import Disagreement, RunComparison
-from harness.workflows.compare_pair import as_dict
+from harness.workflows.compare_pair import Pair, as_dict
 
 KIND = "comparison"
 PAIRS, IMAGES = "comparison.csv", "images.csv"
@@ -100,7 +100,7 @@ def _draw(found: RunComparison, folder: Path) -> list[str]:
                 100 * pair.comparison.difference,
                 (100 * pair.comparison.interval[0], 100 * pair.comparison.interval[1]),
                 pair.better is not None,
-                pair.verdict(short=True),
+                _words(pair),
             )
             for pair in found.pairs
         ]
@@ -108,14 +108,19 @@ def _draw(found: RunComparison, folder: Path) -> list[str]:
             "; ".join((f"{side.label}: {100 * accuracy.value:.1f} %, {side.describe()}", *side.caveats))
             for side, accuracy in zip(found.sides, found.accuracies, strict=True)
         ]
-        about = f"on the {found.n:,} images that all have predicted"
-        draw_differences(folder / DIFFERENCES, f"{len(found.sides)} compared", about, rows, key)
+        about = f"on the {found.n:,} images that all of them have predicted"
+        draw_differences(folder / DIFFERENCES, "differences in accuracy", about, rows, key)
     count = len(found.disputed)
     if not count:
         return ["no picture of images: there is none that they disagree about"]
     with only_a_picture():
         notes += _draw_images(found, folder / DISAGREEMENTS, count)
     return notes
+
+
+def _words(pair: Pair) -> str:
+    more = "" if pair.more_images is None else f"; about {pair.more_images:,} more images"
+    return f"{pair.short_verdict}{', unfair' if pair.unfair else more}"
 
 
 def _draw_images(found: RunComparison, path: Path, count: int) -> list[str]:
@@ -133,9 +138,8 @@ def _draw_images(found: RunComparison, path: Path, count: int) -> list[str]:
             for side, said, confidence in zip(found.sides, each.said, each.confidence, strict=True)
         ]
         images.append(Disputed(each.path, each.true, _places(found, each, here), answers))
-    about = f"they disagree about {count:,} of {found.n:,} images"
-    about += f"; these are the first {len(chosen)}" if count > len(chosen) else ""
-    shown = draw_disagreements(path, f"{len(found.sides)} compared", about, images)
+    about = f"{count:,} of {found.n:,}" + (f"; these are the first {len(chosen)}" if count > len(chosen) else "")
+    shown = draw_disagreements(path, "images that they disagree about", about, images)
     if not shown:
         folders = " or ".join(dict.fromkeys(found.sides[i].record.data.folder for i in here))
         return [f"no picture of images: they are not in {folders} any more; images.csv has the list"]

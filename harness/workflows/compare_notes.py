@@ -7,41 +7,57 @@ from contextlib import suppress
 
 from harness.errors import UsageError
 from harness.evaluation.alignment import Alignment, LeftOut
+from harness.runs.records import TestRecord
 from harness.runs.study_folder import StudyFolder
+from harness.workflows.compare_pair import Pair
 from harness.workflows.compare_sides import TEST, TRIAL, Answered, Side
 
 
-def notes_of(answered: Sequence[Answered], found: Alignment, pairs: int) -> tuple[str, ...]:
+def notes_of(answered: Sequence[Answered], found: Alignment, pairs: Sequence[Pair]) -> tuple[str, ...]:
     """All notes, for people."""
     sides = [each.side for each in answered]
     return (
+        *(dict.fromkeys(pair.unfair for pair in pairs if pair.unfair) if len(pairs) > 1 else ()),
         *_left_out(answered, found),
         *_matched(answered),
         *_repeats(answered),
         *_kinds(sides),
+        *_split_groups(sides),
         *_chosen_trials(sides),
-        *_meaning(found, pairs),
+        *_meaning(found, len(pairs)),
         *_noise(sides),
     )
 
 
 def _left_out(answered: Sequence[Answered], found: Alignment) -> list[str]:
-    notes = []
+    """One note for all sides whose images are left out for the same reasons."""
+    same: dict[tuple[int, str], list[str]] = {}
+    causes: set[int] = set()
     for each, reasons in zip(answered, found.left_out, strict=True):
         if reasons:
-            whys = "; ".join(_lacks(answered[reason.other].side.label, reason) for reason in reasons)
+            lacks = [_lacks(answered[reason.other].side.label, reason) for reason in reasons]
+            whys = [f"{count:,} {what}" for lack in lacks for what, count in lack.items()]
             count = len(each.answers) - len(found)
-            notes.append(f"{count} of {each.side.label}'s {len(each.answers)} images are left out: {whys}")
+            text = next(iter(lacks[0])) if len(whys) == 1 else ", ".join(whys)
+            same.setdefault((count, text), []).append(each.side.label)
+            causes |= {reason.other for reason in reasons}
+    notes = [
+        f"left out: {count:,} image{'s' * (count != 1)} of {_listed(labels)}: {text}"
+        for (count, text), labels in same.items()
+    ]
+    if len(causes) == 1 and len(answered) > 2:
+        label = answered[causes.pop()].side.label
+        notes.append(f"without {label}, the others have more images in common")
     return notes
 
 
-def _lacks(label: str, reason: LeftOut) -> str:
+def _lacks(label: str, reason: LeftOut) -> dict[str, int]:
     parts = {
         f"not predicted by {label}": reason.not_predicted,
         f"with other pixels in {label}": reason.other_pixels,
-        f"of another true class in {label}": reason.other_class,
+        f"with another true class in {label}": reason.other_class,
     }
-    return ", ".join(f"{count} {what}" for what, count in parts.items() if count)
+    return {what: count for what, count in parts.items() if count}
 
 
 def _matched(answered: Sequence[Answered]) -> list[str]:
@@ -69,9 +85,28 @@ def _repeats(answered: Sequence[Answered]) -> list[str]:
 def _kinds(sides: Sequence[Side]) -> list[str]:
     tests = [side.label for side in sides if side.kind == TEST]
     others = [side.label for side in sides if side.kind != TEST]
-    if not tests or not others:
+    notes = []
+    if tests and others:
+        notes = [
+            f"{_listed(tests)} tested one model; in {_listed(others)}, each fold's model predicts the fold's images"
+        ]
+    same: dict[str, list[str]] = {}
+    for side in sides:
+        if isinstance(side.record, TestRecord):
+            same.setdefault(side.record.checkpoint.sha256, []).append(side.label)
+    return [*notes, *(f"{_listed(labels)} are tests of the same model" for labels in same.values() if len(labels) > 1)]
+
+
+def _split_groups(sides: Sequence[Side]) -> list[str]:
+    """A run that parts a group has trained on its other images."""
+    runs = [side for side in sides if side.kind != TEST]
+    whole = [side.label for side in runs if side.record.experiment.get("groups") is not None]
+    parted = [side.label for side in runs if side.record.experiment.get("groups") is None]
+    if not whole or not parted:
         return []
-    return [f"{_listed(tests)} tested one model; in {_listed(others)}, each fold's model predicts the fold's images"]
+    return [
+        f"{_listed(parted)} may have parted the groups that {_listed(whole)} kept in one fold, and then is too good"
+    ]
 
 
 def _chosen_trials(sides: Sequence[Side]) -> list[str]:
@@ -82,16 +117,16 @@ def _chosen_trials(sides: Sequence[Side]) -> list[str]:
     numbers = []
     with suppress(UsageError):
         numbers = [StudyFolder.open(side.folder.path.parent).record.trials for side in trials]
-    of = f" of {max(numbers)}" if numbers and max(numbers) > 1 else ""
+    count = str(max(numbers)) if numbers and max(numbers) > 1 else "many"
     return [
-        f"if {_listed([side.label for side in trials], 'or')} was chosen as the best{of} trials, its accuracy on these "
+        f"if {_listed([side.label for side in trials], 'or')} was chosen as the best of {count} trials, its accuracy on these "
         "images is too good, and p does not count that"
     ]
 
 
 def _meaning(found: Alignment, pairs: int) -> list[str]:
-    unit = "images" if found.groups is None else "groups of images"
-    test = f"p is exact (McNemar, by {unit})" + (f", corrected for {pairs} pairs (Holm)" if pairs > 1 else "")
+    way = "McNemar" if found.groups is None else "McNemar, by swapping whole groups of images"
+    test = f"p is exact ({way})" + (f", corrected for {pairs} pairs (Holm)" if pairs > 1 else "")
     each = "; each interval is at 95 %, not all of them together" if pairs > 1 else "; intervals are at 95 %"
     return [
         f"{test}{each}",
@@ -102,7 +137,8 @@ def _meaning(found: Alignment, pairs: int) -> list[str]:
 def _noise(sides: Sequence[Side]) -> list[str]:
     noises = {side.label: side.record.noise for side in sides}
     return [
-        f"the seed alone moves {label}'s accuracy by {100 * noise.deviation:.2f} points (standard deviation)"
+        f"the seed alone moves {label}'s accuracy by {100 * noise.deviation:.2f} points "
+        f"(standard deviation of its {len(noise.repeats)} repeats)"
         for label, noise in noises.items()
         if noise is not None and noise.deviation is not None
     ]

@@ -50,25 +50,32 @@ class Pair:
     def unfair(self) -> str:
         """Why the verdict does not count: one side's accuracy is too good. Empty if nothing is known against it."""
         sides = self.first, self.second
-        leaked = [side.label for side in sides if side.is_leaked]
+        leaked = [side.label for side in sides if side.leak]
         if leaked:
-            return f"not a fair comparison: {' and '.join(leaked)} was trained on images that are compared"
+            return f"not a fair comparison, because {' and '.join(leaked)} was trained on its images"
         optimistic = [side.label for side in sides if side.is_optimistic]
-        return f"not a fair comparison: only {optimistic[0]} is optimistic" if len(optimistic) == 1 else ""
+        return f"not a fair comparison, because only {optimistic[0]} is optimistic" if len(optimistic) == 1 else ""
 
-    def verdict(self, short: bool = False) -> str:
-        """In words; `short` leaves out what all pairs have in common."""
-        found = self.comparison
-        if self.better is not None:
-            text = f"{self.better.label} is better ({p_text(self.p)})"
-        elif self.more_images is not None:
-            text = f"no significant difference ({p_text(self.p)}); about {self.more_images:,} more images"
-            text += "" if short else " would be needed to see one of this size"
-        elif found.better:
-            text = f"no difference: each alone is right on {found.better} images"
-        else:
-            text = "no difference at all: no image that one alone has right"
+    def verdict(self) -> str:
+        """In one sentence."""
+        text = self.short_verdict
+        if self.more_images is not None:
+            text += f"; about {self.more_images:,} more images would be needed to see one of this size"
+        elif self.better is None and self.comparison.better:
+            count = self.comparison.better
+            text += f": each alone is right on {count:,} image{'s' * (count != 1)}"
+        elif self.better is None:
+            text += ": there is no image that one alone has right"
         return f"{text}; {self.unfair}" if self.unfair else text
+
+    @property
+    def short_verdict(self) -> str:
+        """Which side is better, with the p-value."""
+        if self.better is not None:
+            return f"{self.better.label} is better ({p_text(self.p)})"
+        if self.more_images is not None:
+            return f"no significant difference ({p_text(self.p)})"
+        return "no difference" if self.comparison.better else "no difference at all"
 
 
 def as_dict(pair: Pair) -> dict[str, Any]:

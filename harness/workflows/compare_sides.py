@@ -20,7 +20,7 @@ from harness.evaluation.predictions import Predictions
 from harness.evaluation.scores import Indices
 from harness.runs.champion import named_so
 from harness.runs.find import find_run
-from harness.runs.record_parts import OPTIMISTIC, Status
+from harness.runs.record_parts import OPTIMISTIC, Status, leak_text
 from harness.runs.records import RunRecord, TestRecord
 from harness.runs.run_folder import RunFolder
 from harness.util.text import few
@@ -38,6 +38,7 @@ class Side:
         name: For people.
         folder: Its run folder.
         status: When it was read.
+        leak: Why its accuracy is too good: it was trained on images that it is judged on. Empty if that is not known.
     """
 
     label: str
@@ -45,6 +46,7 @@ class Side:
     name: str
     folder: RunFolder
     status: Status
+    leak: str = ""
 
     @property
     def record(self) -> RunRecord:
@@ -53,11 +55,9 @@ class Side:
     @cached_property
     def caveats(self) -> tuple[str, ...]:
         """What must stand beside its accuracy wherever that is shown."""
-        record = self.record
-        parts = [part for part in record.caveat.split("; ") if part]
-        if record.fast_dev_run:
-            parts.append("FAST DEV RUN: trained on two batches")
-        return (*parts, *([self.progress] if self.progress else []))
+        fast = "FAST DEV RUN: trained on two batches" if self.record.fast_dev_run else ""
+        optimistic = OPTIMISTIC.removeprefix("; ") if self.is_optimistic else ""
+        return tuple(part for part in (self.leak, optimistic, fast, self.progress) if part)
 
     @property
     def progress(self) -> str:
@@ -68,18 +68,13 @@ class Side:
         done, planned = len(record.folds), len(record.splits)
         of = f"{done} of {planned} {'folds' if planned != 1 else 'fold'}"
         if status is Status.PRUNED:
-            return f"PRUNED after {of}, because it was worse than others on these images"
+            return f"PRUNED after {of}"
         if status is not Status.FINISHED or done < planned:
             return f"UNFINISHED: {of}, {status}"
         folds = record.experiment.get("folds")
         if isinstance(folds, int) and planned < folds:
             return f"only fold {few([str(entry.fold) for entry in record.folds])} of {folds}"
         return ""
-
-    @property
-    def is_leaked(self) -> bool:
-        """Whether it was trained on images that it is judged on."""
-        return self.record.leaked > 0
 
     @property
     def is_optimistic(self) -> bool:
@@ -89,7 +84,9 @@ class Side:
     def describe(self) -> str:
         """Such as "run 20261127-101500-7f1b of quickstart"."""
         if isinstance(self.record, TestRecord):
-            return f"test {self.folder.id} of {self.record.checkpoint.file}"
+            file = Path(self.record.checkpoint.file)
+            of_run = file.parent.name == "checkpoints" and file.parent.parent.name
+            return f"test {self.folder.id} of {f'{of_run}/{file.name}' if of_run else file}"
         text = f"{self.kind} {self.name}"
         return text if self.kind == TRIAL else f"{text} of {self.record.name}"
 
@@ -132,7 +129,7 @@ def find_sides(named: Sequence[str], runs: Path) -> list[Side]:
         for typed_before, other in zip(named, sides, strict=False):
             if _is_same(side.folder, other.folder):
                 raise UsageError(
-                    f"{typed_before} and {typed} are the same {other.kind}",
+                    f"{typed_before} and {typed} are the same {'run' if other.kind == CHAMPION else other.kind}",
                     f"both are {other.describe()}",
                     "harness list, for another one",
                 )
@@ -206,14 +203,14 @@ def common_test(sides: Sequence[Side]) -> str:
 
 def _find(typed: str, runs: Path, label: str) -> Side:
     champion = named_so(typed)
+    folder = find_run(typed, runs) if champion is None else RunFolder.open(champion.run)
+    record, study = folder.record, folder.record.study
+    kind, name = TEST if folder.is_test else RUN, folder.id
     if champion is not None:
-        folder = RunFolder.open(champion.run)
-        return Side(label, CHAMPION, f"{champion.number}, run {folder.id}", folder, folder.status)
-    folder = find_run(typed, runs)
-    study = folder.record.study
-    if study is not None:
-        return Side(label, TRIAL, f"study-{study.name}/trial-{study.trial:03d}", folder, folder.status)
-    return Side(label, TEST if folder.is_test else RUN, folder.id, folder, folder.status)
+        kind, name = CHAMPION, f"{champion.number}, run {folder.id}"
+    elif study is not None:
+        kind, name = TRIAL, f"study-{study.name}/trial-{study.trial:03d}"
+    return Side(label, kind, name, folder, folder.status, leak_text(record.leaked, record.n).removeprefix("; "))
 
 
 def _is_same(one: RunFolder, other: RunFolder) -> bool:
