@@ -118,10 +118,9 @@ def _chosen_trials(sides: Sequence[Side]) -> list[str]:
     with suppress(UsageError):
         numbers = [StudyFolder.open(side.folder.path.parent).record.trials for side in trials]
     count = str(max(numbers)) if numbers and max(numbers) > 1 else "many"
-    return [
-        f"if {_listed([side.label for side in trials], 'or')} was chosen as the best of {count} trials, its accuracy on these "
-        "images is too good, and p does not count that"
-    ]
+    labels = _listed([side.label for side in trials], "or")
+    chosen = f"if {labels} was chosen as the best of {count} trials, its accuracy on these images is too good"
+    return [f"{chosen}, and p does not count that"]
 
 
 def _meaning(found: Alignment, pairs: int) -> list[str]:
