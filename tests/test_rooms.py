@@ -162,6 +162,8 @@ def small_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("search --help", 0, ()),
         ("test --help", 0, ()),
         ("ui --help", 0, ()),
+        ("compare --help", 0, ()),
+        ("compare runs/own/20260101-000000-abcd nowhere", 2, ()),
     ],
 )
 def test_a_command_imports_only_what_it_needs(

@@ -89,11 +89,11 @@ def _images(found: RunComparison, out: str | None) -> list[str]:
     if not count:
         return ["they say the same of every image"]
     where = found.sides[0].record.data.folder
-    title = f"they disagree about {count:,} of {found.n:,} images, here below {where}"
+    title = f"they disagree about {count:,} of {found.n:,} images of {where}"
     shown = list(found.disagreements(IMAGES))
     rows = _columns(found, shown) if len(found.sides) <= COLUMNS else [_by_class(found, each) for each in shown]
     if count > len(shown):
-        title += f": first of all about these {len(shown)}"
+        title += f"; the first {len(shown)} are"
     hint = [f"  --out FOLDER writes all {count:,} of them"] if out is None and count > len(shown) else []
     return [title, *rows, *hint]
 

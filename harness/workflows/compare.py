@@ -35,7 +35,7 @@ from harness.workflows.compare_sides import as_dict as side_dict
 
 @dataclass(frozen=True, eq=False)
 class Disagreement:
-    """An image of which the sides do not say the same, or not equally often.
+    """An image for which the sides name different classes, or are not equally often right.
 
     Attributes:
         path: As the first side has it.
@@ -103,13 +103,16 @@ class RunComparison:
 
     @cached_property
     def disputed(self) -> Indices:
-        """Positions of the images that the sides disagree about; first those whose true class they rate most unlike."""
+        """Positions of the images that the sides disagree about.
+
+        They begin with those whose true class gets the most unlike probabilities.
+        """
         right, said = self._columns("right"), self._columns("said")
         differs = (right != right[:, :1]).any(1) | (said != said[:, :1]).any(1)
         places = np.flatnonzero(differs)
         chances = self._columns("of_true_class")[places]
         gaps = chances.max(1, initial=0) - chances.min(1, initial=1)
-        order: Indices = places[np.argsort(-gaps, kind="stable")]
+        order: Indices = places[np.argsort(-gaps.round(9), kind="stable")]
         return order
 
     def disagreements(self, most: int | None = None) -> Iterator[Disagreement]:

@@ -23,6 +23,7 @@ def notes_of(answered: Sequence[Answered], found: Alignment, pairs: Sequence[Pai
         *_repeats(answered),
         *_kinds(sides),
         *_split_groups(sides),
+        *_looks(sides),
         *_chosen_trials(sides),
         *_meaning(found, len(pairs)),
         *_noise(sides),
@@ -95,6 +96,13 @@ def _kinds(sides: Sequence[Side]) -> list[str]:
         if isinstance(side.record, TestRecord):
             same.setdefault(side.record.checkpoint.sha256, []).append(side.label)
     return [*notes, *(f"{_listed(labels)} are tests of the same model" for labels in same.values() if len(labels) > 1)]
+
+
+def _looks(sides: Sequence[Side]) -> list[str]:
+    """How often the images of a test had been looked at; the best of many looks is lucky."""
+    records = {side.label: side.record for side in sides}
+    looks = {label: record.looks for label, record in records.items() if isinstance(record, TestRecord)}
+    return [f"{label} was {each}" for label, each in looks.items() if each is not None and each.models > 1]
 
 
 def _split_groups(sides: Sequence[Side]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.evaluation.accuracy import SIGNIFICANCE
 from harness.evaluation.comparison import Comparison
+from harness.util.text import rounded
 from harness.workflows.compare_sides import Side
 
 
@@ -44,7 +45,7 @@ class Pair:
     def more_images(self) -> int | None:
         """The same without the images that are there, to two digits."""
         needed = self.images_needed
-        return None if needed is None else int(float(f"{max(1, needed - self.comparison.n):.2g}"))
+        return None if needed is None else rounded(max(1, needed - self.comparison.n))
 
     @property
     def unfair(self) -> str:
