@@ -136,18 +136,21 @@ def score_without_luck(scores: Floats, images: NDArray[np.int64], noise: Noise) 
 def scores_on_equal_folds(scores: Floats, images: NDArray[np.int64]) -> Floats:
     """Returns (T,) the mean score of each trial, less the difficulty of its folds, which may not be all of them.
 
-    Trials and folds have additive effects, fitted by weighted least squares. The mean over trials is 0.
+    Trials and folds have additive effects, fitted by weighted least squares. A trial with an infinite score keeps the
+    infinity, and one without any score gets NaN.
 
     Args:
-        scores: (T, K); NaN where a trial has no such fold, and one score at least in each row.
+        scores: (T, K); NaN where a trial has no such fold.
         images: (K,).
     """
-    shares = ~np.isnan(scores) * (images / images.sum())
-    means = np.zeros(len(scores))
+    finite = ~np.isinf(scores).any(1) & ~np.isnan(scores).all(1)
+    values = np.where(np.isinf(scores).any(1), np.nansum(scores, 1), np.nan)
+    known, means = scores[finite], np.zeros(int(finite.sum()))
+    shares = ~np.isnan(known) * (images / images.sum())
     for _ in range(STEPS):
-        means = _above_folds(scores, shares, _above_folds(scores.T, shares.T, means))
-    centred: Floats = means - means.mean()
-    return centred
+        means = _above_folds(known, shares, _above_folds(known.T, shares.T, means))
+    values[finite] = means
+    return values
 
 
 def accuracy_without_luck(best: Accuracy, value: float, noise: Noise) -> Accuracy:

@@ -1,4 +1,4 @@
-"""Pictures of a study: how it went, what each parameter did, and what mattered. Pruned trials are there, hollow."""
+"""Pictures of a study: how it went, and what each parameter did. Pruned trials are there, hollow."""
 
 from __future__ import annotations
 
@@ -202,18 +202,6 @@ def draw_parallel(path: Path, study: Study) -> None:
         for side in ("left", "bottom"):
             axes.spines[side].set_visible(False)
         axes.tick_params(length=0)
-
-
-def draw_importances(path: Path, title: str, importances: Mapping[str, float], about: str) -> None:
-    """Which share of the differences between trials each parameter accounts for."""
-    with picture(path, 7, 1.6 + 0.45 * len(importances), f"{title}: what mattered", about) as figure:
-        axes = figure.subplots()
-        names, shares = zip(*sorted(importances.items(), key=lambda item: item[1]), strict=True)
-        labels = [short(name, LONGEST_NAME) for name in names]
-        bars = axes.barh(range(len(names)), 100 * np.array(shares), tick_label=labels, color=BLUE, height=0.6)
-        axes.bar_label(bars, fmt="%.0f %%", padding=4, fontsize=9)
-        axes.set_xlim(0, 110)
-        axes.set_xlabel("share of the differences between trials, %")
 
 
 def draw_front(path: Path, study: Study, front: Sequence[int]) -> None:

@@ -254,22 +254,46 @@ class StudyTrial:
 
 @dataclass(frozen=True)
 class ComparedTrial:
-    """A trial beside the best one: the p-value of their difference, and whether it is significant."""
+    """A trial beside the best one: the p-value of their difference, and whether it is significant; None: not known."""
 
     trial: SmallCount
-    p: Share
-    apart: Flag
+    p: Share | None
+    apart: Flag | None
+
+
+@dataclass(frozen=True)
+class ExpectedRecord:
+    """The value of the best trial without its luck; with an interval if the metric is the accuracy."""
+
+    value: Number
+    low: Share | None
+    high: Share | None
+    n: Positive | None
+
+
+@dataclass(frozen=True)
+class ShareRecord:
+    """What a parameter explains of the differences between the trials that have it; None if it may be nothing."""
+
+    parameter: Text
+    trials: Count
+    share: Share | None
+    low: Share | None
+    high: Share | None
+    why: Text | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyResultRecord:
-    """What a study has found so far."""
+    """What a study has found so far. An older file has no `shares`, and p-values that are not corrected."""
 
     best: StudyTrial | None = None
+    expected: ExpectedRecord | None = None
+    unknown: Text | None = None  # why `expected` and the p-values are not known
     trials: list[StudyTrial] = field(default_factory=list)
     counts: dict[Word, Count] = field(default_factory=dict)
     folds_trained: Count = 0
     top: list[ComparedTrial] = field(default_factory=list)
     cheapest: SmallCount | None = None
     front: list[SmallCount] = field(default_factory=list)
-    importances: dict[Text, Number] = field(default_factory=dict)
+    shares: list[ShareRecord] = field(default_factory=list)

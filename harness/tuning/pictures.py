@@ -20,17 +20,20 @@ def draw_study(folder: Path, search: SearchPlan, study: Study, result: StudyResu
     if not ended:
         return
     from harness.plots import study as draw  # matplotlib takes half a second, and can wait
+    from harness.plots.parameter_shares import Bar, draw_shares
 
-    names = sorted(search.distributions, key=lambda name: -result.importances.get(name, 0.0))[:MOST_PARAMETERS]
+    shares = [share for share in result.shares if share.share is not None]
+    first = [share.parameter for share in shares]
+    names = sorted(search.distributions, key=lambda name: first.index(name) if name in first else len(first))
     seen = draw.Study(
         title=f"{search.experiment.name}, study {study.name}",
         metric=search.metric,
         rising=study.rising,
         points=[_point(draw.Point, trial, search) for trial in ended],
         failed=[trial.index for trial in result.trials if trial.state == "failed"],
-        axes=[_axis(draw.Axis, name, search.distributions[name]) for name in names],
+        axes=[_axis(draw.Axis, name, search.distributions[name]) for name in names[:MOST_PARAMETERS]],
     )
-    about = f"PED-ANOVA over {len(ended)} trials, pruned ones by the folds they had"
+    about = f"of the differences between {len(ended)} trials, pruned ones by the folds they had; 95 % intervals"
     with only_a_picture():
         draw.draw_history(folder / "history.png", seen)
     if seen.axes:
@@ -38,9 +41,11 @@ def draw_study(folder: Path, search: SearchPlan, study: Study, result: StudyResu
             draw.draw_slices(folder / "slices.png", seen)
         with only_a_picture():
             draw.draw_parallel(folder / "parallel.png", seen)
-    if result.importances:
-        with only_a_picture():
-            draw.draw_importances(folder / "importances.png", seen.title, result.importances, about)
+    with only_a_picture():
+        (folder / "importances.png").unlink(missing_ok=True)  # of fewer trials, which may have shown other parameters
+        if shares:
+            bars = [Bar(each.parameter, each.share or 0.0, each.low or 0.0, each.high or 0.0) for each in shares]
+            draw_shares(folder / "importances.png", seen.title, bars, about)
     if search.pareto:
         with only_a_picture():
             draw.draw_front(folder / "front.png", seen, [trial.index for trial in result.front])

@@ -25,18 +25,12 @@ def report(search: SearchPlan, study: Study, result: StudyResult, seconds: float
     lines += [
         f"  best       trial {best.index}: {best.accuracy}{leak_text(search.plan.leaked, best.accuracy.n)}",
         f"             {changes}",
+        *_expected(search, result),
         "",
         *_table(search, result),
         "",
     ]
-    rows = _alike(result)
-    rows.append(
-        ("caution", "the best of many is a little lucky: a test set that nothing has touched is what settles it")
-    )
-    if result.importances:
-        rows.append(
-            ("mattered", ", ".join(f"{name} {100 * share:.0f} %" for name, share in result.importances.items()))
-        )
+    rows = [*_alike(result), *_mattered(result)]
     rows += [("folds", _folds(search, result)), ("took", _took(result)), ("time", f"{span(seconds)} in all")]
     names = [name for name in ("trials.csv", "plots/", "best.py") if (search.folder.path / name).exists()]
     rows += [("folder", f"{search.folder.path}: {', '.join(names)}")]
@@ -51,18 +45,52 @@ def _why_none(result: StudyResult) -> list[str]:
     return [f"  {state:<9}  {count} × {why}" for (state, why), count in reasons.most_common(MOST_REASONS)]
 
 
+def _expected(search: SearchPlan, result: StudyResult) -> list[str]:
+    """What the best is worth without its luck; nothing if there is a single trial."""
+    if result.unknown:
+        return [f"  expected   not known: {result.unknown}"]
+    if result.expected is None:
+        return []
+    accuracy = result.expected.accuracy
+    value = accuracy if accuracy is not None else f"{search.metric} {result.expected.value:.4f}"
+    return [
+        f"  expected   {value}",
+        "             if these settings are trained again: the best of many is lucky, and its luck is left out here",
+    ]
+
+
 def _alike(result: StudyResult) -> list[tuple[str, str]]:
-    others = [row.trial for row in result.top[1:] if not row.differs]
+    others = [row.trial for row in result.top[1:] if row.differs is False]
     if len(result.top) < 2:
         return []
+    if result.unknown:
+        return [("alike", f"not known: {result.unknown}")]
     if not others:
         return [("alike", "none: the best differs significantly from each of the others")]
     which = f"{len(others)} other{'s' if len(others) > 1 else ''}: no significant difference from the best"
-    rows = [("alike", f"{which} (paired exact test of which images were right, at 5 %)")]
+    rows = [("alike", f"{which} (at 5 %, corrected for all pairs; counts the noise of training)")]
     if result.cheapest is not None:
         cheap = span(result.cheapest.loop_seconds)
         rows.append(("cheapest", f"of these is trial {result.cheapest.index}: {cheap} of training, all folds"))
     return rows
+
+
+def _mattered(result: StudyResult) -> list[tuple[str, str]]:
+    """The parameters that mattered, and why the others are not among them."""
+    if not result.shares:
+        return []
+    shown = [
+        f"{each.parameter} {100 * each.share:.0f} % ({100 * (each.low or 0):.0f} to {100 * (each.high or 0):.0f} %)"
+        for each in result.shares
+        if each.share is not None
+    ]
+    reasons: dict[str, list[str]] = {}
+    for each in result.shares:
+        if each.why is not None:
+            reasons.setdefault(each.why, []).append(each.parameter)
+    lines = [f"{', '.join(shown)} of the differences between trials, with 95 % intervals"] if shown else []
+    lines += [f"not shown: {', '.join(names)} ({why})" for why, names in reasons.items()]
+    return [("mattered" if i == 0 else "", line) for i, line in enumerate(lines)]
 
 
 def changes_text(changes: dict[str, Any]) -> str:
@@ -93,6 +121,8 @@ def _row(search: SearchPlan, row: Compared, result: StudyResult) -> list[str]:
     trial, (low, high) = row.trial, row.trial.accuracy.interval
     if trial is result.best:
         differs = "the best"
+    elif row.p is None:
+        differs = "not known"
     elif row.differs:
         differs = f"differs (p {row.p:.2g})"
     else:

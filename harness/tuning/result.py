@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import optuna
-
 from harness.evaluation.accuracy import SIGNIFICANCE
-from harness.evaluation.groups import paired_test
-from harness.tuning.quiet import quiet
-from harness.tuning.search_plan import SearchPlan
+from harness.tuning.fold_table import SHOWN, Expected, FoldTable
+from harness.tuning.importance import ParameterShare
+from harness.tuning.search_plan import SearchPlan, scored_by_image
 from harness.tuning.study import Study
 from harness.tuning.trial_record import TrialRecord
 from harness.util.escape import cell
 from harness.util.files import write_whole
-
-TOP = 10
-FEWEST_TRIALS = 8  # for importances to mean anything
 
 
 @dataclass(frozen=True)
@@ -28,12 +24,12 @@ class Compared:
     """A complete trial beside the best one."""
 
     trial: TrialRecord
-    p: float  # the probability of such a difference by chance; of the best itself 1
+    p: float | None  # of such a difference by chance, corrected for all pairs; of the best itself 1; None: not known
 
     @property
-    def differs(self) -> bool:
-        """Whether it differs significantly from the best."""
-        return self.p < SIGNIFICANCE
+    def differs(self) -> bool | None:
+        """Whether it differs significantly from the best; None if that is not known."""
+        return None if self.p is None else self.p < SIGNIFICANCE
 
 
 @dataclass(frozen=True)
@@ -43,7 +39,9 @@ class StudyResult:
     trials: tuple[TrialRecord, ...]  # those that count: without those that another one replaced
     top: tuple[Compared, ...]  # best first, at most ten; of two objectives, of the front
     front: tuple[TrialRecord, ...]  # of two objectives, those that no other beats in both; best first
-    importances: dict[str, float]  # by parameter, summing up to 1; empty where there are too few trials
+    expected: Expected | None  # of the best; None if it is not known, or if there is a single trial
+    unknown: str  # why differences and the expected value are not known; empty if they are
+    shares: tuple[ParameterShare, ...]  # of all parameters
 
     @property
     def best(self) -> TrialRecord | None:
@@ -51,8 +49,10 @@ class StudyResult:
 
     @property
     def cheapest(self) -> TrialRecord | None:
-        """The trial that trains fastest of those without a significant difference from the best."""
-        alike = [row.trial for row in self.top if not row.differs]
+        """The trial that trains fastest of those without a significant difference from the best; None if not known."""
+        if self.unknown:
+            return None
+        alike = [row.trial for row in self.top if row.differs is False]
         return min(alike, key=lambda trial: trial.loop_seconds, default=None)
 
     def count(self, state: str) -> int:
@@ -69,10 +69,12 @@ class StudyResult:
             "counts": {state: self.count(state) for state in ("complete", "pruned", "failed", "running", "waiting")},
             "folds_trained": self.folds_trained(),
             "best": _plain(self.best) if self.best else None,
+            "expected": _plain_expected(self.expected),
+            "unknown": self.unknown or None,
             "top": [{"trial": row.trial.index, "p": row.p, "apart": row.differs} for row in self.top],
             "cheapest": cheapest.index if cheapest else None,
             "front": [trial.index for trial in self.front],
-            "importances": self.importances,
+            "shares": [dataclasses.asdict(share) for share in self.shares],
         }
 
 
@@ -80,10 +82,14 @@ def summarise_study(search: SearchPlan, study: Study) -> StudyResult:
     """What the study has found so far."""
     trials = [trial for trial in study.trials() if trial.state != "died" and trial.index < search.total]
     trials.sort(key=lambda trial: trial.index)
-    ranked = study.ranked([trial for trial in trials if trial.state == "complete"])
-    front = _front(ranked) if search.pareto else []
-    top = tuple(Compared(trial, _p(ranked[0], trial)) for trial in (front or ranked)[:TOP])
-    return StudyResult(tuple(trials), top, tuple(front), _importances(study, trials))
+    complete = study.ranked([trial for trial in trials if trial.state == "complete"])
+    pruned = [trial for trial in trials if trial.state == "pruned" and trial.folds]
+    front = _front(complete) if search.pareto else []
+    table = FoldTable.of(complete, pruned, study.rising)
+    rows = (front or complete)[:SHOWN]
+    chances = table.chances(rows, scored_by_image(search.experiment, search.metric))
+    top = tuple(map(Compared, rows, chances))
+    return StudyResult(tuple(trials), top, tuple(front), table.expected(search.metric), table.unknown, table.shares())
 
 
 def write_trials(path: Any, result: StudyResult) -> None:
@@ -123,8 +129,12 @@ def _plain(trial: TrialRecord) -> dict[str, Any]:
     }
 
 
-def _p(best: TrialRecord, other: TrialRecord) -> float:
-    return paired_test(best.right, other.right, best.groups)
+def _plain_expected(expected: Expected | None) -> dict[str, Any] | None:
+    if expected is None:
+        return None
+    accuracy = expected.accuracy
+    low, high = accuracy.interval if accuracy else (None, None)
+    return {"value": expected.value, "low": low, "high": high, "n": accuracy.n if accuracy else None}
 
 
 def _front(ranked: Sequence[TrialRecord]) -> list[TrialRecord]:
@@ -134,27 +144,3 @@ def _front(ranked: Sequence[TrialRecord]) -> list[TrialRecord]:
         if not front or trial.loop_seconds < front[-1].loop_seconds:
             front.append(trial)
     return front
-
-
-def _importances(study: Study, trials: Sequence[TrialRecord]) -> dict[str, float]:
-    """How much of the differences between trials each parameter accounts for; empty where there are too few to say.
-
-    Pruned trials count by the folds that they had: they are most of what a study knows of bad values.
-    """
-    ended = [trial for trial in trials if trial.state in ("complete", "pruned") and trial.folds]
-    known = [trial for trial in ended if trial.optuna_trial.params]
-    if len(known) < FEWEST_TRIALS:
-        return {}
-    try:
-        with quiet():
-            seen = optuna.create_study(direction="maximize" if study.rising else "minimize")
-            for trial in known:
-                parameters, distributions = trial.optuna_trial.params, trial.optuna_trial.distributions
-                seen.add_trial(
-                    optuna.trial.create_trial(params=parameters, distributions=distributions, value=trial.value)
-                )
-            return optuna.importance.get_param_importances(
-                seen, evaluator=optuna.importance.PedAnovaImportanceEvaluator()
-            )
-    except Exception:  # all trials are alike, say, or a value is one that Optuna cannot count with
-        return {}

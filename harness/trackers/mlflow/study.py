@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from harness.runs.record_parts import Status
+from harness.runs.record_parts import Status, StudyResultRecord
 from harness.runs.run_folder import COMPLETE, RunFolder
 from harness.runs.study_folder import StudyFolder
 from harness.trackers.mlflow import conversion
@@ -74,6 +74,7 @@ class MLflowStudy:
         with answering(self._uri), time_to_store():
             record = self.folder.record
             self._end_orphans()
+            self._send_result()
             if not self._left_out_files:
                 self._send_files()
             self._client.set_tag(self._run, "harness.status", self.folder.status)
@@ -85,6 +86,26 @@ class MLflowStudy:
             with contextlib.suppress(DeletedRunError):
                 mirror.finish()
             self.left_out = mirror.left_out
+
+    def _send_result(self) -> None:
+        """The best value without its luck, and what mattered; of each trial in the table its p-value."""
+        from mlflow.entities import Metric
+
+        record = self.folder.record
+        if record.result is None:
+            return
+        moment, step = conversion.milliseconds(record.started), record.result.counts.get("complete", 0)
+        numbers = result_numbers(record.result).items()
+        self._client.log_batch(self._run, metrics=[Metric(name, value, moment, step) for name, value in numbers])
+        experiment = self._client.get_run(self._run).info.experiment_id
+        of_study = f"tags.`harness.study` = '{record.id}' and tags.`harness.role` = 'run'"
+        for row in record.result.top:
+            if row.p is not None:
+                metrics = [Metric("p_against_best", row.p, moment, step)]
+                for run in self._client.search_runs(
+                    [experiment], f"{of_study} and tags.`harness.trial` = '{row.trial}'"
+                ):
+                    self._client.log_batch(run.info.run_id, metrics=metrics)
 
     def _send_files(self) -> None:
         for path in self.folder.files():
@@ -176,3 +197,15 @@ class MLflowStudy:
                 return
             tags["mlflow.parentRunId"] = self._given
         self._client.create_run(experiment, conversion.milliseconds(record.started), tags, f"study {record.name}")
+
+
+def result_numbers(result: StudyResultRecord) -> dict[str, float]:
+    """What a study has found, as metrics of its run: the best value without its luck, and what mattered."""
+    numbers: dict[str, float | None] = {}
+    if result.expected is not None:
+        expected = result.expected
+        numbers |= {"expected": expected.value, "expected_low": expected.low, "expected_high": expected.high}
+    for share in result.shares:
+        ends = {"share": share.share, "share_low": share.low, "share_high": share.high}
+        numbers |= {conversion.key(f"{name}/{share.parameter}"): value for name, value in ends.items()}
+    return {name: value for name, value in numbers.items() if value is not None}
