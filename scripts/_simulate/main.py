@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import importlib
 import multiprocessing
 import sys
 import time
@@ -15,6 +16,7 @@ from repeat import Estimate, simulate
 from rows import ROWS, Row
 from tqdm import tqdm
 
+TABLES = ("search", "shares")  # modules beside this one, for a study's result
 COLUMNS = (
     *("row", "n, folds, epochs", "rule", "mean true accuracy", "bias, points"),
     *("the 95 % interval covers", "mean width", "repeats"),
@@ -23,7 +25,10 @@ COLUMNS = (
 
 def main() -> None:
     """Prints a row as soon as it is there."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    if sys.argv[1:2] and sys.argv[1] in TABLES:
+        importlib.import_module(sys.argv[1]).main(sys.argv[2:])
+        return
+    parser = argparse.ArgumentParser(description=__doc__, epilog=f"other tables: {', '.join(TABLES)}, each with rows")
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}; by default all")
     parser.add_argument("--repeats", type=int, default=2000)
     parser.add_argument("--processes", type=int, default=1)
