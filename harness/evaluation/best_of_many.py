@@ -215,4 +215,4 @@ def _luck(scores: Floats, shares: Floats, variance: float, best: int) -> float:
         prior, expected = posterior.mean(0), posterior @ truths
         folds = _above_folds(scores.T, shares.T, expected)
         means = _above_folds(scores, shares, folds)
-    return float(means[best] - expected[best])
+    return max(0.0, float(means[best] - expected[best]))
