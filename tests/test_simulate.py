@@ -14,7 +14,7 @@ import pytest
 import torch
 
 FOLDER = Path(__file__).parents[1] / "scripts/_simulate"
-MODULES = ("world", "rows", "repeat", "main")
+MODULES = ("world", "rows", "repeat", "main", "comparison")
 UNBIASED = ("easy", "hard", "patience", "best", "groups", "copies", "seeds", "coin-equal")
 
 
@@ -116,3 +116,13 @@ def test_main_prints_two_lines_of_a_row(
         ["| labels drawn by a coin", "200, 3, 15", "old"],
         ["| labels drawn by a coin", "200, 3, 15", "now"],
     ]
+
+
+@pytest.mark.parametrize("name", ["equal", "groups", "repeats"])
+def test_a_comparison_seldom_finds_a_difference_of_equal_models(simulation: Any, name: str) -> None:
+    """With 200 repeats and a true share of 5 %, more than 8 % have a chance of 2 %."""
+    row = dataclasses.replace(simulation.comparison.ROWS[name], n=300)
+    shares = simulation.comparison.summary(row, 200)
+    assert shares["corrected"] <= 8
+    assert shares["uncorrected"] > shares["corrected"]
+    assert 93 <= shares["covers"] <= 99.5

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.evaluation.predictions import Predictions
 from harness.util.escape import cell, from_cell
@@ -95,7 +96,7 @@ def predictions_csv(parts: Sequence[Predictions]) -> bytes:
         names = [cell(name) for name in part.classes]
         for rows in _slices(len(part)):
             columns = (part.folds[rows], part.labels[rows], part.predicted[rows], part.probabilities[rows])
-            numbers = np.array([getattr(part, name)[rows] for name in optional], np.int64)
+            numbers = np.array([getattr(part, name)[rows] for name in optional], np.int64).view(np.uint64)
             own = numbers.T.tolist() if optional else [[]] * len(part.paths[rows])
             for path, whole, fold, label, top, shares in zip(
                 part.paths[rows], own, *(column.tolist() for column in columns), strict=True
@@ -124,7 +125,7 @@ def read_csv(content: bytes) -> Predictions:
             np.array([int(row[1]) for row in rows], np.int64),
             np.array([position[from_cell(row[2])] for row in rows], np.int64),
             np.array([[float(share) for share in row[first:]] for row in rows]).reshape(len(rows), len(classes)),
-            **{name: np.array([int(row[header.index(name)]) for row in rows], np.int64) for name in optional},
+            **{name: _numbers([row[header.index(name)] for row in rows]) for name in optional},
         )
         called = [position[from_cell(row[3])] for row in rows]
     except KeyError as error:
@@ -135,6 +136,11 @@ def read_csv(content: bytes) -> Predictions:
     if called != predictions.predicted.tolist():
         raise SchemaError("a predicted class is not the most probable one")
     return predictions
+
+
+def _numbers(cells: Sequence[str]) -> NDArray[np.int64]:
+    """Whole numbers as `predictions_csv` writes them: without a sign, which a spreadsheet may take for a formula."""
+    return np.array([int(text) for text in cells], np.uint64).view(np.int64)
 
 
 def _checked(predictions: Predictions) -> Predictions:

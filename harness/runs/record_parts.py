@@ -297,3 +297,4 @@ class StudyResultRecord:
     cheapest: SmallCount | None = None
     front: list[SmallCount] = field(default_factory=list)
     shares: list[ShareRecord] = field(default_factory=list)
+    importances: dict[Text, Number] = field(default_factory=dict)  # of older files, where they mean little

@@ -47,8 +47,8 @@ def parameter_shares(trials: Sequence[FrozenTrial], values: Floats) -> tuple[Par
     A number acts by its logarithm if it is sampled so, and by its square; a choice acts by a constant for each value.
     Values count by their rank, so that one diverged trial does not decide. The parameter with the smallest p-value is
     taken first, then the next one beyond it (forward selection), as long as the interval does not hold 0. A sampler
-    draws good values of all parameters together, so each by itself would seem to matter. Intervals are corrected for
-    the number of parameters (Bonferroni).
+    draws good values of all parameters together, so each of them alone would seem to matter. Intervals are corrected
+    for the number of parameters (Bonferroni).
 
     A parameter that some trials lack counts in those that have it.
 

@@ -108,7 +108,9 @@ def _draw(found: RunComparison, folder: Path) -> list[str]:
             "; ".join((f"{side.label}: {100 * accuracy.value:.1f} %, {side.describe()}", *side.caveats))
             for side, accuracy in zip(found.sides, found.accuracies, strict=True)
         ]
+        count = len(found.pairs)
         about = f"on the {found.n:,} images that all of them have predicted"
+        about += f"; p is corrected for {count} pairs" if count > 1 else ""
         draw_differences(folder / DIFFERENCES, "differences in accuracy", about, rows, key)
     count = len(found.disputed)
     if not count:

@@ -62,10 +62,12 @@ def _lacks(label: str, reason: LeftOut) -> dict[str, int]:
 
 
 def _matched(answered: Sequence[Answered]) -> list[str]:
+    same: dict[str, list[str]] = {}
+    for each in answered:
+        if each.by_path:
+            same.setdefault(each.by_path, []).append(each.side.label)
     return [
-        f"{each.side.label} does not know the pixels of its images, so their paths count: {each.by_path}"
-        for each in answered
-        if each.by_path
+        f"the pixels of {_listed(labels)}'s images are not known, so paths count: {why}" for why, labels in same.items()
     ]
 
 

@@ -53,7 +53,12 @@ class Pair:
         sides = self.first, self.second
         leaked = [side.label for side in sides if side.leak]
         if leaked:
-            return f"not a fair comparison, because {' and '.join(leaked)} was trained on its images"
+            were = (
+                f"{leaked[0]} was trained on its"
+                if len(leaked) == 1
+                else f"{' and '.join(leaked)} were trained on their"
+            )
+            return f"not a fair comparison, because {were} images"
         optimistic = [side.label for side in sides if side.is_optimistic]
         return f"not a fair comparison, because only {optimistic[0]} is optimistic" if len(optimistic) == 1 else ""
 

@@ -23,6 +23,7 @@ from harness.runs.find import find_run
 from harness.runs.record_parts import OPTIMISTIC, Status, leak_text
 from harness.runs.records import RunRecord, TestRecord
 from harness.runs.run_folder import RunFolder
+from harness.training.repeats import fold_and_repeat
 from harness.util.text import few
 
 RUN, TRIAL, TEST, CHAMPION = "run", "trial", "test", "champion"
@@ -72,9 +73,12 @@ class Side:
         if status is not Status.FINISHED or done < planned:
             return f"UNFINISHED: {of}, {status}"
         folds = record.experiment.get("folds")
-        if isinstance(folds, int) and planned < folds:
-            return f"only fold {few([str(entry.fold) for entry in record.folds])} of {folds}"
-        return ""
+        if not isinstance(folds, int):
+            return ""
+        trained = {fold_and_repeat(entry.fold, folds)[0] for entry in record.folds}
+        if not 0 < len(trained) < folds:
+            return ""
+        return f"only fold {few([*map(str, sorted(trained))])} of {folds}"
 
     @property
     def is_optimistic(self) -> bool:
@@ -255,10 +259,10 @@ def _named_by_partner(
 def _same_data(one: Side, other: Side) -> str:
     """Why equal paths of the two are the same images, for people; empty if nothing shows it."""
     if one.label == other.label or one.record.data.digest == other.record.data.digest:
-        return "its data have the same digest"
+        return "the data have the same digest"
     same_folder = one.record.data.folder == other.record.data.folder
     if same_folder and [*one.record.data.classes] == [*other.record.data.classes]:
-        return "its folder is the same; an image that was edited between the two counts as the same image"
+        return "the folder is the same; an image that was edited between the two counts as the same image"
     return ""
 
 

@@ -79,7 +79,7 @@ ROWS = {
 
 
 def study_of(row: Row, number: int, trials: int) -> optuna.Study:
-    """A study of so many trials; the first has the experiment's own values."""
+    """A study of that number of trials; the first has the experiment's own values."""
     rng = np.random.default_rng(number)
     study = optuna.create_study(direction="maximize")
     study.enqueue_trial({"lr": 1e-3, "batch_size": 32, "freeze": False, "weight_decay": 1e-4, "dropout": 0.0})
@@ -94,7 +94,7 @@ def study_of(row: Row, number: int, trials: int) -> optuna.Study:
 
 
 def shown(study: optuna.Study, trials: int) -> set[str]:
-    """Parameters whose share is shown after so many of its trials."""
+    """Parameters whose share is shown after that number of its trials."""
     first = study.trials[:trials]
     shares = parameter_shares(first, np.array([trial.value for trial in first]))
     return {share.parameter for share in shares if share.share is not None}

@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 
 from harness.evaluation.accuracy import Accuracy, paired_exact_test
-from harness.evaluation.comparison import Shared, compare, compare_shared, shared_images
-from harness.evaluation.groups import paired_test
-from harness.evaluation.multiple import holm
+from harness.evaluation.comparison import compare, shared_images
 from harness.evaluation.predictions import Predictions
 
 
@@ -114,28 +112,3 @@ def test_images_needed_is_what_mcnemars_test_needs() -> None:
     stricter = found.images_needed(0.01)
     assert stricter is not None
     assert stricter > needed
-
-
-def test_equal_models_are_seldom_called_different_once_corrected() -> None:
-    """Six models of the same true accuracy: by chance, some pair has p below 5 % in a fifth of cases or more."""
-    rng, any_of, any_corrected = np.random.default_rng(0), 0, 0
-    for _ in range(150):
-        right = 0.7**0.5 * rng.standard_normal((300, 1)) + 0.3**0.5 * rng.standard_normal((300, 6)) < 1.3
-        p = np.array([paired_test(right[:, i], right[:, j]) for i in range(6) for j in range(i)])
-        any_of += bool((p < 0.05).any())
-        any_corrected += bool((holm(p) < 0.05).any())
-    assert any_of > 30
-    assert any_corrected <= 10
-
-
-def test_the_interval_covers_a_difference_of_means_of_repeats() -> None:
-    """Three fits of each of two models, whose predictions of an image are averaged."""
-    rng, hits, false = np.random.default_rng(1), 0, 0
-    for _ in range(300):
-        hard = 0.7**0.5 * rng.standard_normal((200, 1, 1))
-        right = (hard + 0.3**0.5 * rng.standard_normal((200, 2, 3)) < 1.28).mean(2)
-        found = compare_shared(Shared(("",) * 200, right, None, 3))
-        hits += found.interval[0] <= 0 <= found.interval[1]
-        false += found.p < 0.05
-    assert 0.93 <= hits / 300 <= 0.995
-    assert false <= 21

@@ -16,7 +16,6 @@ from harness.plots.study import (
     Study,
     draw_front,
     draw_history,
-    draw_importances,
     draw_parallel,
     draw_slices,
 )
@@ -171,12 +170,3 @@ def test_the_best_is_one_that_is_complete() -> None:
     seen = study([0.9, 0.91, 0.99])  # the third is pruned
     assert seen.best.trial == 1
     assert math.isclose(seen.best.value, 0.91)
-
-
-def test_draw_importances_has_a_bar_for_each_parameter(tmp_path: Path, figures: list[Figure]) -> None:
-    draw_importances(tmp_path / "x.png", "x", {"lr": 0.7, "freeze": 0.3}, "of 20 trials")
-    (axes,) = figures[0].axes
-    assert figures[0].get_suptitle() == "x: what mattered\nof 20 trials"
-    assert tick_labels(axes.yaxis) == ["freeze", "lr"]  # from the bottom up
-    assert [bar.get_width() for bar in axes.patches] == pytest.approx([30, 70])
-    assert texts(axes) == ["30 %", "70 %"]

@@ -15,7 +15,7 @@ from harness.evaluation.predictions import Predictions
 from harness.runs.champion import CHECKPOINT, install, keep
 from harness.runs.champion_record import ChampionFile, ChampionRecord
 from harness.runs.record_file import read_record
-from harness.runs.record_parts import FoldRecord, Status
+from harness.runs.record_parts import FoldRecord, SplitSizes, Status
 from harness.runs.run_folder import RunFolder
 from harness.runs.scores_record import NoiseRecord
 from harness.util.files import md5_of
@@ -195,13 +195,15 @@ def caveats_of(runs: Path, *parts: Predictions, **fields: object) -> tuple[str, 
 
 
 def test_caveats_stand_beside_the_accuracy(runs: Path) -> None:
-    part = predicted(GOOD)
+    part, two = predicted(GOOD), {str(fold): SplitSizes(1, 1) for fold in (1, 4)}  # fold 1 of 3, and its repeat
     assert caveats_of(runs, part) == ()
     assert caveats_of(runs, part, planned=3, status=Status.PRUNED) == ("PRUNED after 1 of 3 folds",)
     assert caveats_of(runs, part, planned=3, status=Status.RUNNING, pid=2**22 + 1) == (
         "UNFINISHED: 1 of 3 folds, died",
     )
     assert caveats_of(runs, part, experiment={"folds": 3}) == ("only fold 1 of 3",)
+    again = predicted(GOOD, fold=4)
+    assert caveats_of(runs, part, again, planned=4, experiment={"folds": 3}, splits=two) == ("only fold 1 of 3",)
     assert caveats_of(runs, part, fast_dev_run=True) == ("FAST DEV RUN: trained on two batches",)
     early = [FoldRecord(1, 0.9, 60, 0.5, 1, 2, None, "fold.pt", 1.0)]
     (optimistic,) = caveats_of(runs, part, judged=None, folds=early)
@@ -245,10 +247,11 @@ def test_paths_count_where_pixels_are_not_known_and_the_data_are_the_same(runs: 
     old, older = (lay_run(runs, predicted(right, known=False)) for right in (GOOD, FAIR))
     found = compared(runs, old, older)
     assert (found.n, found.to_dict()["matched_by"]) == (60, "paths")
-    assert "its data have the same digest" in notes(found)
+    assert "the pixels of A and B's images are not known, so paths count: the data have the same digest" in notes(found)
     changed = lay_run(runs, predicted(FAIR, known=False), data={"digest": "1" * 32 + ".dir"})
     found = compared(runs, old, changed)
-    assert "its folder is the same; an image that was edited between the two counts as the same image" in notes(found)
+    why = "the folder is the same; an image that was edited between the two counts as the same image"
+    assert f"the pixels of B's images are not known, so paths count: {why}" in notes(found)
 
 
 def test_an_older_run_gets_the_pixels_of_the_paths_of_one_with_the_same_data(runs: Path) -> None:

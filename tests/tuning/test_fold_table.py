@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from harness.evaluation.accuracy import SIGNIFICANCE
+from harness.evaluation.groups import paired_test
+from harness.tuning.fold_table import FoldTable
+from harness.tuning.trial_record import ACCURACY, LOSS
+from tests.tuning.records import records, trial
+
+
+def right(counts: list[int], size: int = 100) -> list[NDArray[np.bool_]]:
+    """Folds of `size` images, of which so many are right."""
+    return [np.arange(size) < count for count in counts]
+
+
+def table(*scores: list[int], pruned: int = 0) -> FoldTable:
+    """Trials by the number of right images in each fold; the last `pruned` ones were pruned."""
+    trials = [trial(i, right(counts), pruned=i >= len(scores) - pruned) for i, counts in enumerate(scores)]
+    made = records(trials)
+    return FoldTable.of(made[: len(made) - pruned], made[len(made) - pruned :], rising=True)
+
+
+def test_of_has_complete_trials_first_and_no_score_of_a_fold_that_was_not_trained() -> None:
+    seen = table([90, 91, 92], [95, 93, 94], [80], [96, 70], pruned=2)
+    assert seen.scores[:2].tolist() == [[0.95, 0.93, 0.94], [0.90, 0.91, 0.92]]
+    assert np.isnan(seen.scores[2:]).sum(1).tolist() in ([2, 1], [1, 2])
+    assert seen.images.tolist() == [100, 100, 100]
+    assert seen.unknown == ""
+
+
+def test_chances_of_identical_settings_call_none_different_although_mcnemar_does() -> None:
+    """Eleven trainings of the same settings: the seed moves a fold by one point."""
+    rng = np.random.default_rng(0)
+    before = now = 0
+    for _ in range(12):
+        difficulty = rng.standard_normal(900)
+        rights = []
+        for _ in range(11):
+            limits = np.repeat(1.645 + 0.1 * rng.standard_normal(3), 300)  # 95 %, and 1 point of noise
+            rights.append(0.9 * difficulty + 0.44 * rng.standard_normal(900) < limits)
+        made = records([trial(i, np.split(each, 3)) for i, each in enumerate(rights)])
+        best, *others = made
+        before += any(paired_test(best.right, other.right) < SIGNIFICANCE for other in others)
+        seen = FoldTable.of(made, [], rising=True)
+        now += any(p is not None and p < SIGNIFICANCE for p in seen.chances([best, made[9]], by_image=True))
+    assert before >= 6
+    assert now <= 1
+
+
+def test_chances_of_a_trial_that_is_far_worse_are_small() -> None:
+    seen = table([95, 96, 95], [94, 95, 96], [80, 82, 81])
+    first, alike, worse = seen.chances(seen.trials, by_image=True)
+    assert first == 1
+    assert alike is not None
+    assert worse is not None
+    assert alike > 0.5
+    assert worse < 0.01
+
+
+def test_chances_of_ties_are_1() -> None:
+    """optuna/optuna#5378, ray-project/ray#47358: of equal values the first trial is the best, and nothing says so."""
+    seen = table([95, 96, 95], [96, 95, 95], [95, 95, 96])
+    assert seen.chances(seen.trials, by_image=True) == [1, 1, 1]
+
+
+def test_chances_count_pruned_trials_among_those_that_could_have_won() -> None:
+    few = table([95, 96, 95], [93, 92, 93])
+    many = table([95, 96, 95], [93, 92, 93], *[[80]] * 20, pruned=20)
+    p, corrected = (seen.chances(seen.trials[:2], by_image=False)[1] for seen in (few, many))
+    assert p is not None
+    assert corrected is not None
+    assert p < corrected
+
+
+@pytest.mark.parametrize(
+    ("scores", "pruned", "why"),
+    [
+        ([[95], [90]], 0, "one fold does not show the noise of training"),
+        ([[95, 96], [90, 91]], 0, "too few trials are complete (2) to estimate the noise of training"),
+        ([[95, 96, 95], [90]], 1, "too few trials are complete (1) to estimate the noise of training"),
+        ([[95, 96, 95]], 0, ""),
+    ],
+)
+def test_what_cannot_be_estimated_is_not_known(scores: list[list[int]], pruned: int, why: str) -> None:
+    seen = table(*scores, pruned=pruned)
+    complete = seen.trials[: len(scores) - pruned]
+    assert seen.unknown == why
+    assert seen.chances(complete, by_image=True) == [1.0, None][: len(complete)]
+    assert seen.expected(ACCURACY) is None
+
+
+def test_expected_has_the_interval_of_the_accuracy_and_no_luck() -> None:
+    rng = np.random.default_rng(1)
+    counts = 285 + np.rint(3 * rng.standard_normal((11, 3))).astype(int)
+    made = records([trial(i, right(row.tolist(), 300)) for i, row in enumerate(counts)])
+    seen = FoldTable.of(made, [], rising=True)
+    expected = seen.expected(ACCURACY)
+    assert expected is not None
+    assert expected.accuracy is not None
+    low, high = expected.accuracy.interval
+    assert low < 0.95 < high
+    assert expected.value == expected.accuracy.value < made[0].value
+    assert expected.accuracy.n == 900
+
+
+def test_expected_of_a_loss_is_larger_than_the_best_loss() -> None:
+    rng = np.random.default_rng(2)
+    trials = [trial(i, np.split(rng.exponential(0.3, 900), 3), losses=True) for i in range(8)]
+    made = sorted(records(trials), key=lambda each: each.value)
+    seen = FoldTable.of(made, [], rising=False)
+    expected = seen.expected(LOSS)
+    assert expected is not None
+    assert expected.accuracy is None
+    assert made[0].value < expected.value == pytest.approx(0.3, abs=0.02)
+    p = seen.chances(made, by_image=True)
+    assert p[0] == 1
+    assert all(value is not None and value > SIGNIFICANCE for value in p)

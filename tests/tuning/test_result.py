@@ -1,0 +1,120 @@
+"""What a study says in the end: the result, its report, its JSON and its record, of trials whose scores are given."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.config.experiment_file import ExperimentFile, find
+from harness.runs.record_parts import StudyResultRecord
+from harness.tuning.pictures import draw_study
+from harness.tuning.prepare import SearchOptions, prepare_search
+from harness.tuning.report import report
+from harness.tuning.result import StudyResult, summarise_study, write_trials
+from harness.tuning.search_plan import SearchPlan
+from harness.tuning.study import Study
+from harness.tuning.trial_record import FoldScores
+from harness.util.schema import parse, schema_of
+
+SIZES = (11, 11, 11)  # of three folds of the scenery
+
+
+def searched(rows: Sequence[Sequence[int]], folds: int = 3, **options: Any) -> tuple[SearchPlan, Study]:
+    """A search of `tiny`, and its study, in which each trial has that number of right images in each fold.
+
+    A trial with fewer folds is pruned. Later trials take longer.
+    """
+    file = ExperimentFile.run(find("tiny"))
+    experiment = file.experiment.named("tiny").override({"folds": str(folds)})
+    search, study = prepare_search(file, experiment, SearchOptions(trials=len(rows), **options))
+    for index, row in enumerate(rows):
+        claim = study.claim(len(rows), search.space.fitting(search.distributions))
+        assert claim is not None
+        changes = search.space.changes(claim.trial) if index else {}
+        search.space.written(claim.trial, search.distributions) if not index else None
+        study.note(claim.record, "changes", changes)
+        for fold, count in enumerate(row, start=1):
+            n = len(search.plan.splits[fold].valid)
+            right = np.arange(n) < count
+            seconds = 10.0 - index
+            scores = FoldScores(fold, float(right.mean()), right, None, (0.5,), seconds, seconds, f"fold{fold}.pt")
+            study.note(claim.record, f"fold{fold}", scores.to_plain())
+        if len(row) == max(1, folds):
+            study.complete(claim.record, [float(np.sum(row)) / 33])
+        else:
+            study.report(claim, row[0] / 11, 1)
+            study.prune(claim.record, "after fold 1")
+    return search, study
+
+
+def lines_of(search: SearchPlan, study: Study, result: StudyResult) -> list[str]:
+    return report(search, study, result, 60.0, "harness search tiny --trials 20")
+
+
+def starting(lines: list[str], word: str) -> str:
+    return next(line.removeprefix(f"  {word}").strip() for line in lines if line.startswith(f"  {word} "))
+
+
+def test_the_report_the_json_and_the_record_say_what_differs_and_what_the_best_is_worth(project: Path) -> None:
+    """Eight trials: five alike, two far worse, one pruned."""
+    rows = [[11, 10, 10], [10, 11, 10], [10, 10, 11], [11, 10, 9], [10, 10, 10], [3, 2, 2], [2, 3, 2], [4]]
+    search, study = searched(rows)
+    result = summarise_study(search, study)
+    lines = lines_of(search, study, result)
+    assert starting(lines, "best").startswith("trial 0: 93.9 %")
+    expected = result.expected
+    assert expected is not None
+    assert starting(lines, "expected") == str(expected.accuracy)
+    assert 0.85 < expected.value < result.top[0].trial.value
+    assert [row.differs for row in result.top] == [False] * 5 + [True] * 2
+    assert len([line for line in lines if "differs (p " in line]) == 2
+    assert starting(lines, "alike").startswith("4 others: no significant difference from the best (at 5 %, corrected")
+    assert starting(lines, "cheapest").startswith("of these is trial 4:")
+    assert starting(lines, "mattered").startswith("not shown: ")
+    assert "7 trials" not in starting(lines, "mattered")  # the pruned one counts, too
+
+    plain = json.loads(json.dumps(result.to_dict()))
+    assert [row["apart"] for row in plain["top"]] == [False] * 5 + [True] * 2
+    assert plain["top"][0]["p"] == 1
+    assert plain["expected"]["n"] == 33
+    assert plain["expected"]["low"] < plain["expected"]["value"] < plain["expected"]["high"]
+    assert plain["unknown"] is None
+    assert {share["parameter"] for share in plain["shares"]} == {"lr", "batch_size", "freeze"}
+    record = parse(schema_of(StudyResultRecord), plain)
+    assert [share.parameter for share in record.shares] == [share.parameter for share in result.shares]
+    assert record.expected is not None
+    assert record.expected.value == plain["expected"]["value"]
+    write_trials(search.folder.path / "trials.csv", result)
+    with (search.folder.path / "trials.csv").open(newline="") as file:
+        assert [row["state"] for row in csv.DictReader(file)] == ["complete"] * 7 + ["pruned"]
+
+    search.folder.plots.mkdir(parents=True)
+    (search.folder.plots / "importances.png").write_bytes(b"of fewer trials")
+    draw_study(search.folder.plots, search, study, result)
+    assert {path.name for path in search.folder.plots.iterdir()} == {"history.png", "slices.png", "parallel.png"}
+
+
+def test_one_fold_leaves_differences_and_the_expected_value_unknown(project: Path) -> None:
+    search, study = searched([[30], [29], [20]], folds=0)
+    result = summarise_study(search, study)
+    lines = lines_of(search, study, result)
+    why = "not known: one fold does not show the noise of training"
+    assert starting(lines, "expected") == starting(lines, "alike") == why
+    assert sum("  not known  " in line for line in lines) == 2
+    assert result.cheapest is None
+    assert not any(line.startswith("  cheapest") for line in lines)
+    plain = parse(schema_of(StudyResultRecord), json.loads(json.dumps(result.to_dict())))
+    assert [(row.p, row.apart) for row in plain.top] == [(1, False), (None, None), (None, None)]
+    assert plain.expected is None
+    assert plain.unknown == "one fold does not show the noise of training"
+
+
+def test_a_single_trial_has_nothing_to_be_compared_with(project: Path) -> None:
+    search, study = searched([[11, 10, 10]])
+    lines = lines_of(search, study, summarise_study(search, study))
+    assert not any(line.startswith(("  expected", "  alike")) for line in lines)
