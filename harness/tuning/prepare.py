@@ -19,11 +19,11 @@ from harness.training.epoch_metrics import monitors
 from harness.training.plan import Plan
 from harness.tuning.code_facts import code_facts
 from harness.tuning.progress import DONE
-from harness.tuning.pruning_formula import CHANCE
+from harness.tuning.pruning_formula import CHANCE, FEWEST_COMPLETE
 from harness.tuning.search_plan import SearchPlan
 from harness.tuning.space import Space, default_space, described
 from harness.tuning.study import Study
-from harness.tuning.trial_record import ACCURACY
+from harness.tuning.trial_record import ACCURACY, LOG_LOSS, LOSS
 from harness.tuning.worker_processes import threads_per_worker
 from harness.util.addresses import short_address
 from harness.util.packages import installed
@@ -78,7 +78,7 @@ def prepare_search(
         raise UsageError("a search trains each fold of a trial once", why, "-s repeats=1")
     experiment = with_sides(experiment)
     code = code_facts(file)  # before a draw changes anything that it reads
-    space = Space(experiment, file.search_space or default_space(experiment))
+    space = Space(experiment, file.search_space or default_space(experiment), options.metric)
     distributions, examples = space.draw()
     plan = make_plan(
         experiment, device=options.device, skip_corrupt=options.skip_corrupt, allow_leak=options.allow_leak
@@ -162,13 +162,17 @@ def plan_lines(search: SearchPlan, study: Study, workers: int = 1) -> list[str]:
     held = search.space.held
     goes_on = f", of which {done} are done" if done else ""
     if search.prunes:
-        pruning = f"a trial ends as soon as its chance to become the best is below {100 * CHANCE:.0f} %"
+        pruning = (
+            f"once {FEWEST_COMPLETE} trials are complete, a trial ends if its chance to become the best is below "
+            f"{100 * CHANCE:.0f} %"
+        )
     elif search.pruner == "none":
         pruning = "none"
     elif search.pareto:
         pruning = "none: of two objectives, no trial can be seen to have lost"
     else:
         pruning = f"none: {search.metric} is not known image by image"
+        pruning += f"; {LOG_LOSS} is" if search.metric == LOSS else ""
     names, threads = list(described(search.distributions)), threads_per_worker(workers)
     return [
         f"search {search.experiment.name}: study {study.name} of {search.total} trials{goes_on}, "

@@ -1,65 +1,184 @@
-"""Whether a trial that is not finished can still win: a paired comparison with the best one so far, image by image.
+"""The chance that a trial that is not finished becomes the best of its study.
 
-Both trials are judged on the same images in the same folds. The comparison is image by image, so the difficulty of an
-image cancels out. A score is better if it is larger: 1 or 0 for right or wrong, or minus the loss.
+The mean score of a trial in a fold is taken to be a sum of three effects, each normal and independent of the others: a
+two-way table with random effects (Henderson 1975, Biometrics 31). A score is better if it is larger: 1 or 0 for right
+or wrong, or minus the loss.
+
+- **The fold**: how difficult its images are. The variance is that of the best trial's scores between images.
+- **The trial**: how good its settings are. The variance is not known; it is 0 if all settings are equally good. So a
+  trial that is behind is expected to come closer to the others, the more the less these differ.
+- **Noise**: the choice of images, and the chance in training. What the images alone cause is half of the variance of
+  the differences from the best trial, image by image. The chance in training adds to it, and is not known.
+
+The two unknown variances are averaged over a grid, weighted by the restricted likelihood of all folds of all trials
+(Patterson and Thompson 1971, Biometrika 58). The scores of the best trial in the remaining folds are known. Pruned
+trials count by the folds that they have: these folds alone decided that they were pruned, so the other ones are missing
+at random (Rubin 1976, Biometrika 63). `docs/numbers.md` shows by simulation how true the chances are.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-CHANCE = 0.05  # a trial ends early where the chance that it becomes the best is below this
-FOLD_DEVIATION = 0.005  # of a difference in accuracy from one fold to the next, by the chance in training alone
+from harness.evaluation.groups import Groups
+from harness.evaluation.scores import Floats
+
+Scores = Mapping[int, Floats]  # fold -> (n,) scores of its images
+CHANCE = 0.05  # a trial ends early if its chance to become the best is below this
+FEWEST_COMPLETE = 2  # trials, before a chance is computed: with one, chances were up to three times too low
+TRAINING_NOISE = (0.0, 0.05, 0.1, 0.25, 0.75, 2.5)  # variance by training, in variances by the choice of images
+SPREADS = (0.0, 1.0, 10.0, 100.0)  # variance between trials, in variances of a fold's noise by the choice of images
+COMPETES = 5.0  # standard errors behind the best; a trial that is further behind says nothing about those that can win
+LEAST_DIFFICULTY = 0.2  # variance between images, in variances by their choice: a fold is never known before it is seen
 FEWEST_CURVES = 3  # fits to have been seen before one is judged by its first epochs
 LEAST_ERROR_LEFT = 0.1  # of an epoch's error remains at the end in the best case, after the learning rate is lowered
 
 
-def chance_to_win(differences: Floats, left: int, fold_deviation: float = FOLD_DEVIATION) -> float:
-    """The chance that the differences (trial minus best) of all images sum up to more than 0.
+class EarlierTrials:
+    """What a study knows before a trial: all trials that are complete or pruned.
 
-    `differences` (n,) are of the images judged so far, `left` is how many are still to come. Those are taken to be
-    normal about the mean so far, which is itself uncertain (a flat prior), and folds to differ among each other.
+    Args:
+        best: Scores of the best complete trial.
+        others: Scores of the others, each with its first folds or all.
+        counts: Whether a score is 1 or 0. If not, it is minus a loss.
+        groups: Fold -> (n,) the group of each image; None if all images are independent.
     """
-    return _chance(float(differences.sum()), 0.0, differences, left, fold_deviation)
+
+    def __init__(
+        self, best: Scores, others: Sequence[Scores], counts: bool, groups: Mapping[int, Groups] | None = None
+    ) -> None:
+        self._best = best
+        self._groups = groups
+        self._folds = sorted(best)
+        self._images = np.array([len(best[fold]) for fold in self._folds], float)
+        self._values = np.array([self._row({fold: float(x.mean()) for fold, x in t.items()}) for t in [best, *others]])
+        self._total = float(self._images @ self._values[0])
+        self._perfect = 1.0 if counts else 0.0
+        self._step = 1.0 if counts else 0.0  # between two possible sums
+        spread = self._variance(best)
+        self._unit = 1.0 if counts else spread  # squared difference of one imaginary image, so that no variance is 0
+        self._noise = np.array([np.nan, *(self._noise_of(other) for other in others)])
+        self._difficulty = spread + self._unit / self._images.sum()
+        self._complete = int((~np.isnan(self._values)).all(1).sum())
+
+    def chance_to_win(self, own: Scores) -> float:
+        """The chance that a trial becomes the best, after some of its folds.
+
+        It is 0 if not even perfect scores in all remaining folds are enough, and 1 if too few trials are complete.
+
+        Args:
+            own: Scores of the folds that the trial has, one at least.
+        """
+        return self._chance({fold: float(scores.mean()) for fold, scores in own.items()}, self._noise_of(own))
+
+    def chance_within_fold(
+        self, own: Scores, fold: int, accuracy: float, epoch: int, curves: Sequence[Sequence[float]]
+    ) -> float:
+        """The highest chance that a trial has within a fold, if its rest goes better than almost any fit before.
+
+        That is: twice as well as any so far, or until a tenth of its error is left, whichever is better. On
+        photographs, 14 % of errors became 2.4 % from the second of five epochs to the last, once the schedule had
+        lowered the rate.
+
+        Args:
+            own: Scores of the folds that have ended; may be empty.
+            fold: The fold that is trained.
+            accuracy: Its highest validation accuracy so far.
+            epoch: 1-based; the epoch that has ended.
+            curves: Accuracies by epoch of earlier fits of as many epochs. With fewer than three, the chance is 1.
+        """
+        improvements = [_remaining_error(curve, epoch) for curve in curves if len(curve) > epoch]
+        if len(improvements) < FEWEST_CURVES:
+            return 1.0
+        best_case = 1 - (1 - accuracy) * min(LEAST_ERROR_LEFT, min(improvements) / 2)
+        means = {number: float(scores.mean()) for number, scores in own.items()}
+        return self._chance(means | {fold: best_case}, self._noise_of(own) if own else None)
+
+    def _chance(self, means: Mapping[int, float], noise: float | None) -> float:
+        """`means` are of the folds that count as seen; `noise` is the variance of a score, None if it is not known."""
+        row = self._row(means)
+        left = np.where(np.isnan(row), self._images, 0.0)
+        behind = self._total - float(np.nansum(self._images * row))
+        if behind >= self._perfect * left.sum():
+            return 0.0
+        if not left.any():
+            return 1.0
+        if self._complete < FEWEST_COMPLETE:
+            return 1.0
+        competes = self._competes()
+        values, noises = self._values[competes], self._noise[competes]
+        known = noises[1:] if noise is None else np.append(noises[1:], noise)
+        noises[0] = np.median(known) if len(known) else np.nanmedian(self._noise)
+        noises = np.append(noises, noises[0] if noise is None else noise)
+        if not noises.all():
+            return 1.0
+        difficulty = max(self._difficulty - noises[0], LEAST_DIFFICULTY * noises[0])
+        weights, sums, variances = _remaining(np.vstack([values, row]), self._images, noises, difficulty)
+        ahead = (sums - behind - self._step / 2) / np.sqrt(variances)
+        return float(weights @ [0.5 * math.erfc(-z / math.sqrt(2)) for z in ahead])
+
+    def _competes(self) -> NDArray[np.bool_]:
+        """(T,) which trials are near enough to the best to say how much those differ that can win; the best does."""
+        behind = np.nansum(self._images * (self._values[0] - self._values), axis=1)
+        images = np.where(np.isnan(self._values), 0.0, self._images).sum(1)
+        far: NDArray[np.bool_] = behind > COMPETES * np.sqrt(2 * self._noise * images)
+        return ~far
+
+    def _noise_of(self, trial: Scores) -> float:
+        """Variance of a score by the choice of images: half of that of the differences from the best."""
+        differences = {fold: scores - self._best[fold] for fold, scores in trial.items()}
+        return (self._variance(differences) + self._unit / sum(map(len, differences.values()))) / 2
+
+    def _variance(self, scores: Scores) -> float:
+        """Variance per image within folds; of images in groups, that of the groups' sums, per image."""
+        squares, images = 0.0, 0
+        for fold, values in scores.items():
+            deviations = values - values.mean()
+            if self._groups is not None:
+                deviations = np.bincount(np.unique(self._groups[fold], return_inverse=True)[1], weights=deviations)
+            squares += float(deviations @ deviations) * len(deviations) / max(len(deviations) - 1, 1)
+            images += len(values)
+        return squares / images
+
+    def _row(self, means: Mapping[int, float]) -> Floats:
+        """(K,) with NaN for a fold that is not there."""
+        return np.array([means.get(fold, np.nan) for fold in self._folds])
 
 
-def chance_within_fold(
-    before: Floats, accuracy: float, epoch: int, best: Floats, left: int, curves: Sequence[Sequence[float]]
-) -> float:
-    """The same within a fold, after its epoch `epoch` (1-based), if the rest goes better than almost any fit before.
+def _remaining(values: Floats, images: Floats, noise: Floats, difficulty: float) -> tuple[Floats, Floats, Floats]:
+    """(weights, means, variances) of the last trial's sum of scores over the folds that it lacks, for each grid point.
 
-    That is: twice as well as any so far, or until a tenth of its error is left, whichever is better. On photographs,
-    14 % of errors became 2.4 % from the second of five epochs to the last, once the schedule had lowered the rate.
-
-    `before` (n,) are the differences of the folds that have ended, `accuracy` the fold's best so far, `best` (m,) what
-    the best trial scored on the fold's images, `left` how many images come in later folds. `curves` are the accuracies
-    by epoch of earlier fits; 1 where there are too few to know.
+    `values` (T, K) are means with NaN for missing folds, `images` (K,) the folds' sizes, `noise` (T,) variances of a
+    score by the choice of images, `difficulty` the variance of an image's difficulty.
     """
-    improvements = [_remaining_error(curve, epoch) for curve in curves if len(curve) > epoch]
-    if len(improvements) < FEWEST_CURVES:
-        return 1.0
-    best_case = 1 - (1 - accuracy) * min(LEAST_ERROR_LEFT, min(improvements) / 2)
-    m = len(best)
-    spread = math.sqrt(best_case * (1 - best_case) + float(best.var()))  # of a difference, as if unpaired: the widest
-    fold = (
-        best_case - float(best.mean()) + spread * np.where(np.arange(m) % 2, 1.0, -1.0)
-    )  # this mean and spread; in any order
-    seen = np.concatenate([before, fold])
-    return _chance(float(seen.sum()), m * best_case * (1 - best_case), seen, left, FOLD_DEVIATION)
-
-
-def _chance(total: float, variance: float, seen: Floats, left: int, fold_deviation: float) -> float:
-    """The chance that a sum that is `total` so far, give or take `variance`, ends above 0 after `left` more."""
-    n = len(seen)
-    each = (float(seen.var()) * n + 1) / (n + 1)  # one imaginary image that differs: the variance is never 0
-    total *= 1 + left / n
-    variance += each * left * (1 + left / n) + (fold_deviation * left) ** 2
-    return 0.5 * (1 + math.erf(total / math.sqrt(2 * variance))) if variance else float(total > 0)
+    seen = ~np.isnan(values)
+    y = np.where(seen, values, 0.0)
+    left = np.where(seen[-1], 0.0, images)
+    training, spread = (axis.ravel() for axis in np.meshgrid(TRAINING_NOISE, SPREADS))
+    precision = np.where(seen, images / noise[:, None], 0.0) / (1 + training)[:, None, None]  # (grid, T, K)
+    between = (spread * noise.mean() / images.mean())[:, None]
+    inflation = 1 + between * precision.sum(2)  # (grid, T)
+    given = between / inflation  # variance of a trial's effect, given its folds
+    weighted = (precision * y).sum(2)
+    one_level = (np.eye(len(images)) - 1 / len(images)) * images.mean() / difficulty
+    information = one_level - np.einsum("gt,gtk,gtl->gkl", given, precision, precision)
+    information += precision.sum(1)[:, :, None] * np.eye(len(images))
+    moments = (precision * y).sum(1) - np.einsum("gt,gt,gtk->gk", given, weighted, precision)
+    covariance = np.linalg.inv(information)  # of the fold effects
+    folds = np.einsum("gkl,gl->gk", covariance, moments)
+    squares = (precision * y * y).sum((1, 2)) - (given * weighted**2).sum(1) - (moments * folds).sum(1)
+    deviance = np.log(inflation).sum(1) + seen.sum() * np.log1p(training) + np.linalg.slogdet(information)[1] + squares
+    weights = np.exp(-(deviance - deviance.min()) / 2)
+    own = given[:, -1] * left.sum()
+    slope = left - own[:, None] * precision[:, -1]  # of the sum, in the fold effects
+    sums = (slope * folds).sum(1) + own * weighted[:, -1]
+    variances = np.einsum("gk,gkl,gl->g", slope, covariance, slope) + own * left.sum()
+    variances += left.sum() * (1 + training) * noise[-1]
+    return weights / weights.sum(), sums, variances
 
 
 def _remaining_error(curve: Sequence[float], epoch: int) -> float:

@@ -12,7 +12,7 @@ from harness.config.experiment_file import ExperimentFile
 from harness.runs.study_folder import StudyFolder
 from harness.training.plan import Plan, frozen_part
 from harness.tuning.space import Space, structure
-from harness.tuning.trial_record import ACCURACY, LOSS
+from harness.tuning.trial_record import ACCURACY, LOG_LOSS, LOSS
 from harness.util.text import size_text
 from harness.workflows.make_plan import vary
 
@@ -44,7 +44,12 @@ class SearchPlan:
 
     @property
     def prunes(self) -> bool:
-        return self.pruner == "paired" and not self.pareto and scored_by_image(self.experiment, self.metric)
+        return self.pruner == "paired" and not self.pareto and self.by_image
+
+    @property
+    def by_image(self) -> bool:
+        """Whether the metric is known of each image."""
+        return scored_by_image(self.experiment, self.metric)
 
     def plan_of(self, experiment: Experiment) -> Plan:
         """The plan of one trial. What its model needs is looked at once for each structure. Raises HarnessError."""
@@ -81,4 +86,4 @@ def _differ(value: Any, other: Any) -> bool:
 
 def scored_by_image(experiment: Experiment, metric: str) -> bool:
     """Whether the metric is an average of one number per validation image."""
-    return metric == ACCURACY or (metric == LOSS and experiment.loss == "cross_entropy")
+    return metric in (ACCURACY, LOG_LOSS) or (metric == LOSS and experiment.loss == "cross_entropy")

@@ -16,6 +16,7 @@ from harness.errors import ExperimentError, HarnessError, UserCodeError
 from harness.training.steering import inner_fraction
 from harness.tuning.asked_trial import AskedTrial, WrittenTrial, contains
 from harness.tuning.choices import plain
+from harness.tuning.metric_meaning import require_same_meaning
 from harness.tuning.quiet import quiet
 from harness.util.user_code import calling, returned, title
 
@@ -54,6 +55,7 @@ class Space:
 
     experiment: Experiment
     function: SpaceFunction
+    metric: str = ""  # that trials are compared by; empty if none are
 
     @property
     def held(self) -> dict[str, Any]:
@@ -65,7 +67,7 @@ class Space:
         """What a trial changes of the experiment.
 
         Raises:
-            ExperimentError: The space failed, or returned what is no such change.
+            ExperimentError: The space failed, returned what is no such change, or changes what the metric means.
             optuna.TrialPruned: The space prunes the trial.
             optuna.exceptions.StorageInternalError: The storage does not answer.
             optuna.exceptions.UpdateFinishedTrialError: Another process has ended the trial.
@@ -82,7 +84,7 @@ class Space:
                 )
         changed = {name: value for name, value in changes.items() if name not in self.held}
         try:
-            self.experiment.replace(**changed)
+            require_same_meaning(self.experiment.replace(**changed), self.experiment, self.metric)
         except HarnessError as error:
             error.what = f"{self.title}: {error.what}"
             raise

@@ -68,7 +68,7 @@ def run_trial(
             for cross_validation in fold_by_fold(
                 plan, folder, tracking, lambda fold: [*pruner.callbacks(fold), *shows(fold)]
             ):
-                record = FoldScores.of(cross_validation.results[-1], search.metric)
+                record = FoldScores.of(cross_validation.results[-1], search.metric, search.by_image)
                 pruner.folds.append(record)
                 study.note(claim.record, f"fold{record.fold}", record.to_plain())
                 if not search.pareto:

@@ -21,7 +21,7 @@ from harness.training.fit import FoldResult
 from harness.tuning.schemas import TrialAttributes, TrialFold
 from harness.util.schema import SchemaError, schema_of, validate
 
-ACCURACY, LOSS = "valid_accuracy", "valid_loss"  # the metrics that are known of each image
+ACCURACY, LOSS, LOG_LOSS = "valid_accuracy", "valid_loss", "valid_log_loss"  # metrics that are means over images
 SMALLEST, STEPS = -10, 16  # a loss is stored as one byte: its log2 in steps of 1/16, from 2**-10 (to 4 %)
 
 
@@ -32,7 +32,7 @@ class FoldScores:
     fold: int
     value: float  # of the metric that is searched for
     right: NDArray[np.bool_]  # (n,)
-    losses: NDArray[np.float64] | None  # (n,) cross-entropy, where that is what is searched for
+    losses: NDArray[np.float64] | None  # (n,) cross-entropy, if that is what is searched for
     curve: tuple[float, ...]  # validation accuracy by epoch
     seconds: float  # all that it took
     loop_seconds: float  # of that, training and validation: without what is done once and shared
@@ -44,17 +44,20 @@ class FoldScores:
 
     @property
     def scores(self) -> NDArray[np.float64]:
-        """(n,) more is better."""
-        return self.right.astype(np.float64) if self.losses is None else -self.losses
+        """(n,) more is better. The mean of losses, which are stored to 4 %, is that of the fold exactly."""
+        if self.losses is None:
+            return self.right.astype(np.float64)
+        mean = float(self.losses.mean())
+        return -self.losses * (self.value / mean if mean > 0 else 1.0)
 
     @classmethod
-    def of(cls, result: FoldResult, metric: str) -> FoldScores:
-        """Of a fold that has been trained."""
+    def of(cls, result: FoldResult, metric: str, by_image: bool = True) -> FoldScores:
+        """Of a fold that has been trained; `by_image` is whether the metric is a mean over images."""
         return cls(
             fold=result.fold,
             value=result.history[result.epoch - 1][metric],
             right=result.predictions.right,
-            losses=_losses(result.predictions) if metric == LOSS else None,
+            losses=_losses(result.predictions) if by_image and metric in (LOSS, LOG_LOSS) else None,
             curve=tuple(row["valid_accuracy"] for row in result.history),
             seconds=result.seconds,
             loop_seconds=sum(row["train_seconds"] + row["valid_seconds"] for row in result.history),

@@ -1,0 +1,49 @@
+"""Whether a metric means the same for all trials. Trials that are ranked by different metrics cannot be compared."""
+
+from __future__ import annotations
+
+from harness.config.experiment import Experiment
+from harness.config.fields import json_value
+from harness.config.object_text import UNREADABLE, without_module
+from harness.errors import ExperimentError
+from harness.tuning.trial_record import LOG_LOSS, LOSS
+
+
+def require_same_meaning(trial: Experiment, written: Experiment, metric: str) -> None:
+    """Raises ExperimentError if a trial changes what computes the metric.
+
+    Args:
+        trial: The trial's experiment.
+        written: The experiment as written, which is the first trial.
+        metric: What the search ranks by.
+    """
+    if metric == LOSS and not _is_same(trial.loss, written.loss):
+        raise ExperimentError(
+            f"trials cannot be compared by {LOSS}: a trial changes loss",
+            f"it would be ranked by {_name(trial.loss)}, and the experiment as written by {_name(written.loss)}",
+            f"--metric {LOG_LOSS}, the cross-entropy of every trial; or leave loss out of the search space",
+        )
+    before, now = (
+        [callback for callback in experiment.callbacks if metric in callback.metric_names]
+        for experiment in (written, trial)
+    )
+    if len(before) != len(now) or not all(map(_is_same, before, now)):
+        raise ExperimentError(
+            f"trials cannot be compared by {metric}: a trial changes the callback that computes it",
+            f"the experiment as written has {_names(before)}, the trial {_names(now)}",
+            "give each trial the same callback, made once outside of the search space; or another --metric",
+        )
+
+
+def _is_same(one: object, other: object) -> bool:
+    """Whether two objects are one, or are made by the same arguments; False if the arguments cannot be read."""
+    text = json_value(one)
+    return one is other or (text == json_value(other) and UNREADABLE not in str(text))
+
+
+def _names(callbacks: list[object]) -> str:
+    return ", ".join(map(_name, callbacks)) or "none"
+
+
+def _name(value: object) -> str:
+    return without_module(str(json_value(value)))
