@@ -178,9 +178,10 @@ def answers_of_sides(sides: Sequence[Side]) -> list[Answered]:
             done.append(part)
             continue
         partner, images = same[i]
-        why = _same_data(sides[i], sides[partner])
+        other = 1 if i == partner else partner  # all are matched with the first, and that with the second
+        why = _same_data(sides[i], sides[other])
         if not why:
-            raise _unmatched(sides[partner], sides[i])
+            raise _unmatched(sides[i], sides[other])
         done.append(Answered(sides[i], answers_of(part, classes, images), why))
     return done
 
@@ -258,7 +259,7 @@ def _named_by_partner(
 
 def _same_data(one: Side, other: Side) -> str:
     """Why equal paths of the two are the same images, for people; empty if nothing shows it."""
-    if one.label == other.label or one.record.data.digest == other.record.data.digest:
+    if one.record.data.digest == other.record.data.digest:
         return "the data have the same digest"
     same_folder = one.record.data.folder == other.record.data.folder
     if same_folder and [*one.record.data.classes] == [*other.record.data.classes]:
@@ -266,12 +267,14 @@ def _same_data(one: Side, other: Side) -> str:
     return ""
 
 
-def _unmatched(one: Side, other: Side) -> DataError:
+def _unmatched(older: Side, other: Side) -> DataError:
+    """The error for a side that does not know the pixels of its images."""
+    labels = " and ".join(sorted([older.label, other.label]))
     return DataError(
-        f"nothing shows which images of {one.label} and {other.label} are the same",
-        f"{other.label} does not know the pixels of its images, as runs of earlier versions, and its data are others "
-        f"than {one.label}'s, by digest and by folder: {other.record.data.folder}, not {one.record.data.folder}",
-        common_test([one, other]),
+        f"nothing shows which images of {labels} are the same",
+        f"{older.label} does not know the pixels of its images, as runs of earlier versions, and its data are others "
+        f"than {other.label}'s, by digest and by folder: {older.record.data.folder}, not {other.record.data.folder}",
+        common_test([older, other]),
     )
 
 
