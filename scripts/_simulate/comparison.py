@@ -1,7 +1,7 @@
 """Simulates comparisons of models with known accuracies, and prints their table in Markdown.
 
-Run it as `python scripts/_simulate/comparison.py`. No model is trained: it is drawn which images a model has right,
-so that models agree on many images, as real ones do.
+Run it as `python scripts/_simulate/comparison.py`. It trains no model. It draws which images each model has right, so
+that the models agree on many images, as real ones do.
 """
 
 from __future__ import annotations
