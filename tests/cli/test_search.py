@@ -55,6 +55,8 @@ def test_a_search_ends_with_a_table_files_and_what_to_type_next(studied: Tracked
     assert values == sorted(values, reverse=True)
     assert top[0]["p"] == 1
     assert not top[0]["apart"]
+    assert output["expected"]["value"] <= output["best"]["accuracy"]
+    assert {share["why"] for share in output["shares"]} == {"6 trials have it; 8 are needed"}
 
 
 def test_weights_are_kept_of_the_best_alone(studied: Tracked) -> None:
@@ -94,6 +96,14 @@ def test_mlflow_has_the_study_its_trials_and_their_folds(studied: Tracked) -> No
         assert len(folds) == own["folds"]
         assert all({"accuracy", "valid_loss"} <= set(fold.data.metrics) for fold in folds)
     assert study.data.metrics["best_accuracy"] == output["best"]["accuracy"]
+    expected = {
+        f"expected_{name}".removesuffix("_value"): output["expected"][name] for name in ("value", "low", "high")
+    }
+    assert {name: study.data.metrics[name] for name in expected} == expected
+    p_values = {run.data.tags["harness.trial"]: run.data.metrics.get("p_against_best") for run in below}
+    assert {trial: p for trial, p in p_values.items() if p is not None} == {
+        str(row["trial"]): row["p"] for row in output["top"]
+    }
     assert {"best.py", "study.json", "trials.csv", "plots"} <= {
         f.path for f in client.list_artifacts(study.info.run_id)
     }

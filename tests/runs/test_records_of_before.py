@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from harness.runs.run_folder import RunFolder
+from harness.runs.study_folder import StudyFolder
 from harness.trackers.mlflow.conversion import note, tags
+from harness.trackers.mlflow.study import result_numbers
 
 OLD = Path(__file__).parents[1] / "samples/0.1.0/runs/tiny/20261125-231800-b7e6"
 
@@ -44,3 +46,16 @@ def test_a_best_epoch_that_was_the_last_is_what_is_reported_now(tmp_path: Path) 
 @pytest.mark.parametrize("field", ["judged", "metrics"])
 def test_a_run_of_now_has_no_such_mark(field: str) -> None:
     assert getattr(RunFolder.open(OLD).record, field) in (None, {})
+
+
+def test_a_study_with_optunas_importances_and_uncorrected_p_values_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "study-tiny"
+    path.mkdir()
+    record = json.loads((OLD.parent / "study-tiny/study.json").read_text())
+    record["found"]["importances"] = {"lr": 0.97, "freeze": 0.03}
+    (path / "study.json").write_text(json.dumps(record))
+    result = StudyFolder.open(path).record.result
+    assert result is not None
+    assert [(row.trial, row.p, row.apart) for row in result.top] == [(0, 1.0, False), (1, 1.0, False)]
+    assert (result.shares, result.expected, result.unknown) == ([], None, None)
+    assert result_numbers(result) == {}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from harness.config.experiment_file import ExperimentFile, find
 from harness.runs.record_parts import StudyResultRecord
@@ -21,11 +22,9 @@ from harness.tuning.study import Study
 from harness.tuning.trial_record import FoldScores
 from harness.util.schema import parse, schema_of
 
-SIZES = (11, 11, 11)  # of three folds of the scenery
-
 
 def searched(rows: Sequence[Sequence[int]], folds: int = 3, **options: Any) -> tuple[SearchPlan, Study]:
-    """A search of `tiny`, and its study, in which each trial has that number of right images in each fold.
+    """A search of `tiny`, and its study, in which each trial has so many right images in each fold.
 
     A trial with fewer folds is pruned. Later trials take longer.
     """
@@ -35,9 +34,10 @@ def searched(rows: Sequence[Sequence[int]], folds: int = 3, **options: Any) -> t
     for index, row in enumerate(rows):
         claim = study.claim(len(rows), search.space.fitting(search.distributions))
         assert claim is not None
-        changes = search.space.changes(claim.trial) if index else {}
-        search.space.written(claim.trial, search.distributions) if not index else None
-        study.note(claim.record, "changes", changes)
+        if index:
+            study.note(claim.record, "changes", search.space.changes(claim.trial))
+        else:
+            search.space.written(claim.trial, search.distributions)
         for fold, count in enumerate(row, start=1):
             n = len(search.plan.splits[fold].valid)
             right = np.arange(n) < count
@@ -45,7 +45,7 @@ def searched(rows: Sequence[Sequence[int]], folds: int = 3, **options: Any) -> t
             scores = FoldScores(fold, float(right.mean()), right, None, (0.5,), seconds, seconds, f"fold{fold}.pt")
             study.note(claim.record, f"fold{fold}", scores.to_plain())
         if len(row) == max(1, folds):
-            study.complete(claim.record, [float(np.sum(row)) / 33])
+            study.complete(claim.record, [sum(row) / 33])
         else:
             study.report(claim, row[0] / 11, 1)
             study.prune(claim.record, "after fold 1")
@@ -60,10 +60,15 @@ def starting(lines: list[str], word: str) -> str:
     return next(line.removeprefix(f"  {word}").strip() for line in lines if line.startswith(f"  {word} "))
 
 
-def test_the_report_the_json_and_the_record_say_what_differs_and_what_the_best_is_worth(project: Path) -> None:
+@pytest.fixture
+def mixed(project: Path) -> tuple[SearchPlan, Study]:
     """Eight trials: five alike, two far worse, one pruned."""
     rows = [[11, 10, 10], [10, 11, 10], [10, 10, 11], [11, 10, 9], [10, 10, 10], [3, 2, 2], [2, 3, 2], [4]]
-    search, study = searched(rows)
+    return searched(rows)
+
+
+def test_the_report_says_what_differs_and_what_the_best_is_worth(mixed: tuple[SearchPlan, Study]) -> None:
+    search, study = mixed
     result = summarise_study(search, study)
     lines = lines_of(search, study, result)
     assert starting(lines, "best").startswith("trial 0: 93.9 %")
@@ -76,8 +81,12 @@ def test_the_report_the_json_and_the_record_say_what_differs_and_what_the_best_i
     assert starting(lines, "alike").startswith("4 others: no significant difference from the best (at 5 %, corrected")
     assert starting(lines, "cheapest").startswith("of these is trial 4:")
     assert starting(lines, "mattered").startswith("not shown: ")
-    assert "7 trials" not in starting(lines, "mattered")  # the pruned one counts, too
+    assert not any(line.startswith("  caution") for line in lines)
 
+
+def test_the_json_and_the_record_have_the_numbers_of_the_report(mixed: tuple[SearchPlan, Study]) -> None:
+    search, study = mixed
+    result = summarise_study(search, study)
     plain = json.loads(json.dumps(result.to_dict()))
     assert [row["apart"] for row in plain["top"]] == [False] * 5 + [True] * 2
     assert plain["top"][0]["p"] == 1
@@ -85,6 +94,7 @@ def test_the_report_the_json_and_the_record_say_what_differs_and_what_the_best_i
     assert plain["expected"]["low"] < plain["expected"]["value"] < plain["expected"]["high"]
     assert plain["unknown"] is None
     assert {share["parameter"] for share in plain["shares"]} == {"lr", "batch_size", "freeze"}
+    assert "importances" not in plain
     record = parse(schema_of(StudyResultRecord), plain)
     assert [share.parameter for share in record.shares] == [share.parameter for share in result.shares]
     assert record.expected is not None
@@ -93,14 +103,9 @@ def test_the_report_the_json_and_the_record_say_what_differs_and_what_the_best_i
     with (search.folder.path / "trials.csv").open(newline="") as file:
         assert [row["state"] for row in csv.DictReader(file)] == ["complete"] * 7 + ["pruned"]
 
-    search.folder.plots.mkdir(parents=True)
-    (search.folder.plots / "importances.png").write_bytes(b"of fewer trials")
-    draw_study(search.folder.plots, search, study, result)
-    assert {path.name for path in search.folder.plots.iterdir()} == {"history.png", "slices.png", "parallel.png"}
-
 
 def test_one_fold_leaves_differences_and_the_expected_value_unknown(project: Path) -> None:
-    search, study = searched([[30], [29], [20]], folds=0)
+    search, study = searched([[7], [6], [3]], folds=0)
     result = summarise_study(search, study)
     lines = lines_of(search, study, result)
     why = "not known: one fold does not show the noise of training"
@@ -118,3 +123,13 @@ def test_a_single_trial_has_nothing_to_be_compared_with(project: Path) -> None:
     search, study = searched([[11, 10, 10]])
     lines = lines_of(search, study, summarise_study(search, study))
     assert not any(line.startswith(("  expected", "  alike")) for line in lines)
+
+
+def test_the_picture_of_shares_is_there_only_if_a_share_is_shown(project: Path) -> None:
+    rows = [[11, 10, 10]] * 9
+    search, study = searched(rows)
+    result = summarise_study(search, study)
+    search.folder.plots.mkdir(parents=True)
+    (search.folder.plots / "importances.png").write_bytes(b"of fewer trials")
+    draw_study(search.folder.plots, search, study, result)
+    assert {path.name for path in search.folder.plots.iterdir()} == {"history.png", "slices.png", "parallel.png"}
