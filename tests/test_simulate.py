@@ -14,7 +14,7 @@ import pytest
 import torch
 
 FOLDER = Path(__file__).parents[1] / "scripts/_simulate"
-MODULES = ("world", "rows", "repeat", "main", "comparison")
+MODULES = ("world", "rows", "repeat", "main", "search", "shares")
 UNBIASED = ("easy", "hard", "patience", "best", "groups", "copies", "seeds", "coin-equal")
 
 
@@ -118,11 +118,51 @@ def test_main_prints_two_lines_of_a_row(
     ]
 
 
-@pytest.mark.parametrize("name", ["equal", "groups", "repeats"])
-def test_a_comparison_seldom_finds_a_difference_of_equal_models(simulation: Any, name: str) -> None:
-    """With 200 repeats and a true share of 5 %, more than 8 % have a chance of 2 %."""
-    row = dataclasses.replace(simulation.comparison.ROWS[name], n=300)
-    shares = simulation.comparison.summary(row, 200)
-    assert shares["corrected"] <= 8
-    assert shares["uncorrected"] > shares["corrected"]
-    assert 93 <= shares["covers"] <= 99.5
+def test_search_finds_no_difference_between_equal_settings_and_less_luck(simulation: Any) -> None:
+    found = simulation.search.summary(simulation.search.run(simulation.search.ROWS["same-1"], 12))
+    assert found["false before"] >= 50 > 10 >= found["false now"]
+    assert abs(found["error expected"]) < 0.5 * found["error before"]
+    assert found["covers expected"] >= 90
+
+
+def test_search_finds_settings_that_are_truly_worse(simulation: Any) -> None:
+    found = simulation.search.summary(simulation.search.run(simulation.search.ROWS["worse-4"], 6))
+    assert found["found"] >= 60
+    assert found["false now"] == 0
+
+
+@pytest.mark.parametrize("name", ["pruned", "groups", "loss-pruned"])
+def test_search_simulates_pruning_groups_and_the_loss(simulation: Any, name: str) -> None:
+    outcomes = simulation.search.run(simulation.search.ROWS[name], 6)
+    assert simulation.search.summary(outcomes)["false now"] <= 20
+    assert (
+        simulation.search.line(simulation.search.ROWS[name], outcomes).count("|") == len(simulation.search.COLUMNS) + 1
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["same", "same-1", "same-3", "same-30", "same-300", "same-98", "pruned-30", "loss"])
+def test_search_calls_equal_settings_different_in_at_most_5_percent(simulation: Any, name: str) -> None:
+    found = simulation.search.summary(simulation.search.run(simulation.search.ROWS[name], 150))
+    assert found["false now"] <= 9  # 5 and three standard errors
+
+
+def test_shares_show_what_matters_and_hardly_ever_noise(simulation: Any) -> None:
+    noise, rate = simulation.shares.ROWS["noise"], simulation.shares.ROWS["rate"]
+    found = [simulation.shares.study_of(row, number, 20) for row in (noise, rate) for number in range(10)]
+    assert simulation.shares.summary(noise, found[:10], 20)["false"] <= 10
+    of_rate = simulation.shares.summary(rate, found[10:], 20)
+    assert of_rate["true"] >= 80
+    assert of_rate["false"] <= 20
+    assert simulation.shares.summary(noise, found[:10], 20)["before"] > 40  # by Optuna, of noise alone
+
+
+def test_main_prints_the_tables_of_a_search(
+    simulation: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for arguments, columns in ((["search", "same-3"], simulation.search), (["shares", "noise"], simulation.shares)):
+        monkeypatch.setattr(sys, "argv", ["simulate", *arguments, "--repeats", "2"])
+        simulation.main.main()
+        header, line, *rows = capsys.readouterr().out.splitlines()
+        assert header == f"| {' | '.join(columns.COLUMNS)} |"
+        assert {row.count("|") for row in (line, *rows)} == {len(columns.COLUMNS) + 1}

@@ -152,6 +152,7 @@ def simulate(row: Row, number: int) -> Outcome | None:
     expected = accuracy_without_luck(before, score_without_luck(judged, images, noise), noise)
     values = {"before": before.value, "expected": expected.value}
     if row.compares:
+        complete = np.sort(complete)  # else the best of all would win ties
         values |= {"other folds": _other_folds(table[complete], images), "bootstrap": _bootstrap(scores[complete], rng)}
     covers = {
         name: each.interval[0] <= truth[best] <= each.interval[1]

@@ -9,7 +9,6 @@ import argparse
 import math
 import sys
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +18,7 @@ import optuna
 from tqdm import tqdm
 
 from harness.tuning.importance import parameter_shares
+from harness.tuning.quiet import quiet
 
 COLUMNS = (
     "row",
@@ -81,15 +81,15 @@ ROWS = {
 def study_of(row: Row, number: int, trials: int) -> optuna.Study:
     """A study of that number of trials; the first has the experiment's own values."""
     rng = np.random.default_rng(number)
-    study = optuna.create_study(direction="maximize")
-    study.enqueue_trial({"lr": 1e-3, "batch_size": 32, "freeze": False, "weight_decay": 1e-4, "dropout": 0.0})
-    for index in range(trials):
-        seed = int(np.random.SeedSequence((number, index)).generate_state(1)[0])
-        study.sampler = optuna.samplers.TPESampler(multivariate=True, group=True, constant_liar=True, seed=seed)
-        trial = study.ask()
-        parameters = ask(trial)
-        value = row.effect(parameters) + 0.7 * rng.standard_normal()
-        study.tell(trial, value - 60 * (rng.random() < row.failures))
+    with quiet():
+        study = optuna.create_study(direction="maximize")
+        study.enqueue_trial({"lr": 1e-3, "batch_size": 32, "freeze": False, "weight_decay": 1e-4, "dropout": 0.0})
+        for index in range(trials):
+            seed = int(np.random.SeedSequence((number, index)).generate_state(1)[0])
+            study.sampler = optuna.samplers.TPESampler(multivariate=True, group=True, constant_liar=True, seed=seed)
+            trial = study.ask()
+            value = row.effect(ask(trial)) + 0.7 * rng.standard_normal()
+            study.tell(trial, value - 60 * (rng.random() < row.failures))
     return study
 
 
@@ -102,10 +102,11 @@ def shown(study: optuna.Study, trials: int) -> set[str]:
 
 def before(study: optuna.Study, trials: int) -> float:
     """The largest importance by Optuna."""
-    first = optuna.create_study(direction="maximize")
-    first.add_trials(study.trials[:trials])
-    evaluator = optuna.importance.PedAnovaImportanceEvaluator()
-    return max(optuna.importance.get_param_importances(first, evaluator=evaluator).values())
+    with quiet():
+        first = optuna.create_study(direction="maximize")
+        first.add_trials(study.trials[:trials])
+        evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+        return max(optuna.importance.get_param_importances(first, evaluator=evaluator).values())
 
 
 def summary(row: Row, studies: Sequence[optuna.Study], trials: int) -> dict[str, float]:
@@ -127,8 +128,6 @@ def main(arguments: Sequence[str]) -> None:
     unknown = [name for name in options.rows if name not in ROWS]
     if unknown:
         parser.error(f"there is no row {unknown[0]}; there are {', '.join(ROWS)}")
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     print(f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|", sep="\n", flush=True)
     for name in options.rows or ROWS:
         started, row = time.perf_counter(), ROWS[name]
