@@ -14,6 +14,7 @@ from harness.workflows.make_plan import make_plan
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 
 
+@pytest.mark.slow
 def test_a_fold_of_the_quickstart_is_right_in_95_percent(demo: Path, tmp_path: Path) -> None:
     experiment = load(EXPERIMENTS / "quickstart.py").replace(data=str(demo / "train"), test_data=None, trackers=())
     result = cross_validate(make_plan(experiment, fold=1), runs=tmp_path)

@@ -45,7 +45,11 @@ experiment = experiment.replace(callbacks=[Slowly()])
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are another matter there")
 @pytest.mark.parametrize(
-    ("sent", "status", "there"), [("SIGINT", "interrupted", "KILLED"), ("SIGKILL", "died", "FAILED")]
+    ("sent", "status", "there"),
+    [
+        pytest.param("SIGINT", "interrupted", "KILLED", marks=pytest.mark.slow),
+        ("SIGKILL", "died", "FAILED"),
+    ],
 )
 def test_however_a_run_is_ended_it_does_not_stay_running_there(
     store: Path, scenery: Path, request: pytest.FixtureRequest, sent: str, status: str, there: str

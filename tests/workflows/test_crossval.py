@@ -307,6 +307,7 @@ def test_repeats_train_the_same_folds_with_other_seeds(scenery: Path, tmp_path: 
     assert again.predictions == result.predictions
 
 
+@pytest.mark.slow
 def test_split_seed_changes_the_folds_alone(scenery: Path, tmp_path: Path) -> None:
     same, other = (run(scenery, tmp_path, epochs=1, split_seed=seed) for seed in (0, 1))
     assert same.predictions == run(scenery, tmp_path, epochs=1).predictions
