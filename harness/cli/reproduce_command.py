@@ -28,7 +28,7 @@ def command(run: str, dry_run: bool, trust: bool, device: str, runs: str, as_jso
     from harness.runs.champion import named_so
     from harness.runs.find import find_run
     from harness.runs.run_folder import RunFolder
-    from harness.workflows.reproduce import compare, differences, planned, repeat
+    from harness.workflows.reproduce import IDENTICAL, compare, differences, planned, repeat
 
     champion = named_so(run)
     old = find_run(run, Path(runs)) if champion is None else RunFolder.open(champion.run)
@@ -56,7 +56,7 @@ def command(run: str, dry_run: bool, trust: bool, device: str, runs: str, as_jso
         rows = {
             "then": f"{outcome.then}, {old.path}",
             "now": f"{outcome.now}, {new.path}",
-            "difference": outcome.evidence,
+            **({} if outcome.word == IDENTICAL else {"difference": outcome.evidence}),
             "images": f"{outcome.changed} are called otherwise",
         }
         echo("", f"{old.id}: {outcome.word}")
