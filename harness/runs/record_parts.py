@@ -289,7 +289,8 @@ class StudyResultRecord:
 
     best: StudyTrial | None = None
     expected: ExpectedRecord | None = None
-    unknown: Text | None = None  # why `expected` and the p-values are not known
+    least_difference: Number | None = None  # from the best that is significant, in units of the metric
+    unknown: Text | None = None  # why these three are not known: `expected`, `least_difference`, p-values
     trials: list[StudyTrial] = field(default_factory=list)
     counts: dict[Word, Count] = field(default_factory=dict)
     folds_trained: Count = 0

@@ -14,6 +14,7 @@ from harness.evaluation.best_of_many import (
     Noise,
     accuracy_without_luck,
     compare_with_best,
+    least_difference,
     noise_between,
     score_without_luck,
     scores_on_equal_folds,
@@ -22,7 +23,7 @@ from harness.evaluation.scores import Floats
 from harness.tuning.importance import ParameterShare, parameter_shares
 from harness.tuning.trial_record import ACCURACY, TrialRecord
 
-SHOWN = 10  # the best trials, in the table and for the noise of training
+SHOWN = 10  # trials in the table
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,8 @@ class FoldTable:
             for fold in trial.folds:
                 scores[row, numbers.index(fold.fold)] = fold.value if rising else -fold.value
         images = np.array([sizes[number] for number in numbers], np.int64)
-        best = scores[: min(SHOWN, len(complete))]
-        return cls(trials, scores, images, rising, noise_between(best, images) if len(best) else None)
+        noise = noise_between(scores[: len(complete)], images) if complete else None
+        return cls(trials, scores, images, rising, noise)
 
     @property
     def unknown(self) -> str:
@@ -87,6 +88,11 @@ class FoldTable:
         by = images if by_image else None
         p = compare_with_best(scores, self.images, self.noise, len(self.trials), by, trials[0].groups)
         return [None if math.isnan(value) else float(value) for value in p]
+
+    @property
+    def least(self) -> float | None:
+        """The smallest difference from the best trial that is significant; None if it is not known."""
+        return None if self.noise is None else least_difference(self.noise, len(self.trials))
 
     def expected(self, metric: str) -> Expected | None:
         """The value of the best trial without its luck; None if it is not known, or if nothing was chosen."""

@@ -16,7 +16,7 @@ from harness.evaluation.scores import Floats
 from harness.evaluation.variance_share import VarianceShare, variance_share
 
 FEWEST_TRIALS = 8  # with a parameter, for its share to be estimated
-NOT_SHOWN = "its share may be 0"
+NOT_SHOWN = "the share may be 0"
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ def report(search: SearchPlan, study: Study, result: StudyResult, seconds: float
         *_table(search, result),
         "",
     ]
-    rows = [*_alike(result), *_mattered(result)]
+    rows = [*_alike(search, result), *_mattered(result)]
     rows += [("folds", _folds(search, result)), ("took", _took(result)), ("time", f"{span(seconds)} in all")]
     names = [name for name in ("trials.csv", "plots/", "best.py") if (search.folder.path / name).exists()]
     rows += [("folder", f"{search.folder.path}: {', '.join(names)}")]
@@ -59,19 +59,26 @@ def _expected(search: SearchPlan, result: StudyResult) -> list[str]:
     ]
 
 
-def _alike(result: StudyResult) -> list[tuple[str, str]]:
+def _alike(search: SearchPlan, result: StudyResult) -> list[tuple[str, str]]:
     others = [row.trial for row in result.top[1:] if row.differs is False]
     if len(result.top) < 2:
         return []
-    if result.unknown:
+    if result.unknown or result.least is None:
         return [("alike", f"not known: {result.unknown}")]
     if not others:
         return [("alike", "none: the best differs significantly from each of the others")]
     which = f"{len(others)} other{'s' if len(others) > 1 else ''}: no significant difference from the best"
-    rows = [("alike", f"{which} (at 5 %, corrected for all pairs; counts the noise of training)")]
-    if result.cheapest is not None:
-        cheap = span(result.cheapest.loop_seconds)
-        rows.append(("cheapest", f"of these is trial {result.cheapest.index}: {cheap} of training, all folds"))
+    percent = search.metric == ACCURACY
+    least = f"{100 * result.least:.1f} points" if percent else f"{result.least:.3g}"
+    rows = [("alike", f"{which} (at 5 %, corrected for all pairs)")]
+    rows.append(("", f"the noise of training hides differences below {least}; more folds show smaller ones"))
+    cheapest, best = result.cheapest, result.best
+    if cheapest is not None and best is not None:
+        worse = abs(best.value - cheapest.value)
+        below = "" if not worse else f", and {100 * worse:.1f} points below the best" if percent else ""
+        rows.append(
+            ("cheapest", f"of these is trial {cheapest.index}: {span(cheapest.loop_seconds)} of training{below}")
+        )
     return rows
 
 
@@ -80,7 +87,7 @@ def _mattered(result: StudyResult) -> list[tuple[str, str]]:
     if not result.shares:
         return []
     shown = [
-        f"{each.parameter} {100 * each.share:.0f} % ({100 * (each.low or 0):.0f} to {100 * (each.high or 0):.0f} %)"
+        f"{each.parameter} {_percent(each.share)} % ({_percent(each.low)} to {_percent(each.high)} %)"
         for each in result.shares
         if each.share is not None
     ]
@@ -91,6 +98,12 @@ def _mattered(result: StudyResult) -> list[tuple[str, str]]:
     lines = [f"{', '.join(shown)} of the differences between trials, with 95 % intervals"] if shown else []
     lines += [f"not shown: {', '.join(names)} ({why})" for why, names in reasons.items()]
     return [("mattered" if i == 0 else "", line) for i, line in enumerate(lines)]
+
+
+def _percent(share: float | None) -> str:
+    """A share in percent; one that is not 0 is not shown as 0."""
+    percent = 100 * (share or 0.0)
+    return f"{percent:.2g}" if percent < 1 else f"{percent:.0f}"
 
 
 def changes_text(changes: dict[str, Any]) -> str:

@@ -40,6 +40,7 @@ class StudyResult:
     top: tuple[Compared, ...]  # best first, at most ten; of two objectives, of the front
     front: tuple[TrialRecord, ...]  # of two objectives, those that no other beats in both; best first
     expected: Expected | None  # of the best; None if it is not known, or if there is a single trial
+    least: float | None  # the smallest difference from the best that is significant, in units of the metric
     unknown: str  # why differences and the expected value are not known; empty if they are
     shares: tuple[ParameterShare, ...]  # of all parameters
 
@@ -70,6 +71,7 @@ class StudyResult:
             "folds_trained": self.folds_trained(),
             "best": _plain(self.best) if self.best else None,
             "expected": _plain_expected(self.expected),
+            "least_difference": self.least,
             "unknown": self.unknown or None,
             "top": [{"trial": row.trial.index, "p": row.p, "apart": row.differs} for row in self.top],
             "cheapest": cheapest.index if cheapest else None,
@@ -89,7 +91,9 @@ def summarise_study(search: SearchPlan, study: Study) -> StudyResult:
     rows = (front or complete)[:SHOWN]
     chances = table.chances(rows, scored_by_image(search.experiment, search.metric))
     top = tuple(map(Compared, rows, chances))
-    return StudyResult(tuple(trials), top, tuple(front), table.expected(search.metric), table.unknown, table.shares())
+    return StudyResult(
+        tuple(trials), top, tuple(front), table.expected(search.metric), table.least, table.unknown, table.shares()
+    )
 
 
 def write_trials(path: Any, result: StudyResult) -> None:

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import norm, ttest_rel
+from scipy.stats import norm, studentized_range, ttest_rel
 
 from harness.evaluation.accuracy import Accuracy, wilson_interval
 from harness.evaluation.best_of_many import (
     Noise,
     accuracy_without_luck,
     compare_with_best,
+    least_difference,
     noise_between,
     score_without_luck,
     scores_on_equal_folds,
@@ -35,7 +36,7 @@ def test_noise_between_is_the_mean_square_of_the_interaction() -> None:
 def test_noise_between_is_unbiased_for_folds_of_any_size(images: np.ndarray) -> None:
     rng = np.random.default_rng(0)
     truth = 0.01**2 * ((images / images.sum()) ** 2).sum()
-    found = [noise_between(0.01 * rng.standard_normal((6, 3)), images) for _ in range(2000)]
+    found = [noise_between(0.01 * rng.standard_normal((3, 3)), images) for _ in range(4000)]
     assert np.mean([each.variance for each in found if each]) == pytest.approx(truth, rel=0.03)
 
 
@@ -62,6 +63,40 @@ def test_compare_with_best_counts_all_trials_that_could_have_won() -> None:
     assert noise is not None
     few, many = (compare_with_best(scores, EQUAL, noise, trials) for trials in (3, 30))
     assert (few[1:] < many[1:]).all()
+
+
+def test_trials_that_failed_to_converge_do_not_hide_other_differences() -> None:
+    """Two of eight trials vary by ten points from fold to fold; the others by a tenth of a point."""
+    rng = np.random.default_rng(5)
+    good = np.array([0.95, 0.95, 0.95, 0.95, 0.90, 0.90])[:, None] + 0.001 * rng.standard_normal((6, 3))
+    bad = 0.6 + 0.1 * rng.standard_normal((2, 3))
+    scores = np.vstack([good, bad])
+    scores = scores[np.argsort(-scores.mean(1))]
+    noise = noise_between(scores, EQUAL)
+    assert noise is not None
+    assert noise == noise_between(np.vstack([scores[:4], np.zeros((4, 3))]), EQUAL)
+    assert noise.variance < 1e-6
+    p = compare_with_best(scores, EQUAL, noise, 8)
+    assert (p[1:4] > 0.05).all()
+    assert (p[4:] < 0.001).all()
+
+
+def test_compare_with_best_counts_the_noise_of_a_pair_that_is_noisier_than_others() -> None:
+    quiet, noisy = [0.94, 0.94, 0.94], [0.80, 0.94, 0.96]
+    scores = np.array([[0.95, 0.95, 0.95], quiet, [0.90, 0.90, 0.90], [0.91, 0.89, 0.90], noisy])
+    noise = Noise(1e-4, 8)
+    p = compare_with_best(scores, EQUAL, noise, 5)
+    assert p[2] == pytest.approx(p[3], rel=1e-9)  # little noise of a pair makes nothing more certain
+    most = studentized_range.sf(0.05 / np.sqrt(2.5e-4), 5, 8)  # (1 + 4) / 2 times the variance
+    assert p[4] == pytest.approx(most, rel=1e-6)
+
+
+def test_least_difference_is_on_the_edge_of_significance() -> None:
+    noise = Noise(1e-4, 6)
+    least = least_difference(noise, 8)
+    just = np.array([[0.95] * 3, [0.95 - 1.001 * least] * 3, [0.95 - 0.999 * least] * 3])
+    p = compare_with_best(just, EQUAL, noise, 8)
+    assert p[1] < 0.05 < p[2]
 
 
 def test_compare_with_best_also_needs_images_that_differ() -> None:
@@ -91,7 +126,7 @@ def test_compare_with_best_gives_1_for_equal_scores_and_nan_for_what_is_not_fini
     noise = Noise(0.0, 4)  # also if nothing varies at all
     p = compare_with_best(scores, EQUAL, noise, 4, np.ones((4, 300)))
     assert p[:2].tolist() == [1, 1]
-    assert np.isnan(p[3])
+    assert np.isnan(p[2:]).all()
 
 
 def test_score_without_luck_is_nearer_to_the_truth_if_all_settings_are_equal() -> None:
@@ -99,7 +134,7 @@ def test_score_without_luck_is_nearer_to_the_truth_if_all_settings_are_equal() -
     before, after = [], []
     for _ in range(60):
         scores = 0.95 + 0.01 * rng.standard_normal((11, 3))
-        noise = noise_between(scores[np.argsort(-scores.mean(1))][:10], EQUAL)
+        noise = noise_between(scores[np.argsort(-scores.mean(1))], EQUAL)
         assert noise is not None
         before.append(scores.mean(1).max() - 0.95)
         after.append(score_without_luck(scores, EQUAL, noise) - 0.95)
