@@ -33,6 +33,7 @@ from harness.tuning.pruning_formula import CHANCE, chance_to_win
 Floats = NDArray[np.float64]
 ALIKE = 0.8  # correlation of two trials' latent margins on one image
 STEEP = 3.0  # of the loss in the latent margin
+BAD, BAD_NOISE = 0.6, 0.1  # accuracy and noise of a trial that failed to converge
 DRAWS = 200  # of the bootstrap
 COLUMNS = (
     *(
@@ -61,7 +62,8 @@ class Row:
         noise: Standard deviation of a fold's true accuracy by the seed of its training.
         spread: Standard deviation of true accuracies between trials.
         worse: How much worse the second half of the trials is.
-        bad: Share of trials that failed to converge.
+        bad: Share of trials that failed to converge: 60 %, with a noise of 10 points.
+        noisy: Noise of every second trial; 0 if it is that of all.
         group: Images in a group.
         prunes: Whether trials are pruned between folds.
         loss: Whether the loss is searched for.
@@ -77,6 +79,7 @@ class Row:
     spread: float = 0.0
     worse: float = 0.0
     bad: float = 0.0
+    noisy: float = 0.0
     group: int = 1
     prunes: bool = False
     loss: bool = False
@@ -93,6 +96,7 @@ ROWS = {
     "same-98": Row("identical settings, accuracy 98 %", trials=8, folds=5, images=300, accuracy=0.98, noise=0.01),
     "pruned": Row("identical settings, pruned", noise=0.005, prunes=True, compares=True),
     "pruned-30": Row("identical settings, pruned", trials=30, folds=5, noise=0.01, prunes=True, compares=True),
+    "noisy": Row("identical but for the noise: half of them 2 points", trials=8, noise=0.003, noisy=0.02),
     "groups": Row("identical settings, groups of 10", accuracy=0.9, noise=0.005, group=10),
     "loss": Row("identical settings, by the loss", accuracy=0.9, noise=0.005, loss=True),
     "loss-pruned": Row(
@@ -104,6 +108,7 @@ ROWS = {
     "worse-1": Row("half of the trials worse by 1 point", 8, noise=0.005, worse=0.01),
     "worse-2": Row("half of the trials worse by 2 points", 8, noise=0.005, worse=0.02),
     "worse-4": Row("half of the trials worse by 4 points", 8, noise=0.005, worse=0.04),
+    "worse-bad": Row("the same, a quarter failed to converge", 8, noise=0.005, worse=0.04, bad=0.25),
     "worse-4-small": Row("half of the trials worse by 4 points", 8, images=300, noise=0.005, worse=0.04),
 }
 
@@ -114,7 +119,7 @@ class Outcome:
 
     Attributes:
         false: By rule, whether a trial that is no worse than the best was called different.
-        found: Share of the truly worse half that was called different; None without one.
+        found: Share of the truly worse half in the table that was called different; None without one.
         errors: By rule, the value of the best less its truth.
         covers: By rule, whether the interval holds the truth.
     """
@@ -141,7 +146,8 @@ def simulate(row: Row, number: int) -> Outcome | None:
         return None
     p = compare_with_best(table[top], images, noise, row.trials, scores[top], groups)
     equal = truth[top] >= truth[best]
-    found = float((p[truth[top] < truth[best]] < SIGNIFICANCE).sum() / (row.trials // 2)) if row.worse else None
+    worse = truth[top] == row.accuracy - row.worse
+    found = float((p[worse] < SIGNIFICANCE).mean()) if row.worse and worse.any() else None
     if row.loss:
         return Outcome({"now": bool((p[equal] < SIGNIFICANCE).any())}, found, {}, {})
     right = scores.astype(bool)
@@ -163,8 +169,8 @@ def simulate(row: Row, number: int) -> Outcome | None:
 
 def _truth(row: Row, rng: np.random.Generator) -> Floats:
     truth = np.clip(row.accuracy + row.spread * rng.standard_normal(row.trials), 0.5, 0.995)
-    truth[rng.random(row.trials) < row.bad] = 0.6
     truth[row.trials // 2 :] -= row.worse
+    truth[rng.random(row.trials) < row.bad] = BAD
     return truth
 
 
@@ -175,7 +181,9 @@ def _draw(row: Row, truth: Floats, rng: np.random.Generator) -> tuple[Floats, ND
     fold = (rng.permutation(group[-1] + 1) % row.folds)[group]
     common = 0.6 if row.group > 1 else 0.0
     difficulty = common**0.5 * rng.standard_normal(group[-1] + 1)[group] + (1 - common) ** 0.5 * rng.standard_normal(n)
-    accuracy = np.clip(truth[:, None] + row.noise * rng.standard_normal((row.trials, row.folds)), 1e-6, 1 - 1e-6)
+    noise = np.where(truth == BAD, BAD_NOISE, np.where(np.arange(row.trials) % 2, row.noisy or row.noise, row.noise))
+    accuracy = truth[:, None] + noise[:, None] * rng.standard_normal((row.trials, row.folds))
+    accuracy = np.clip(accuracy, 1e-6, 1 - 1e-6)
     margin = ndtri(accuracy)[:, fold] - ALIKE**0.5 * difficulty
     margin -= (1 - ALIKE) ** 0.5 * rng.standard_normal((row.trials, n))
     scores = -np.logaddexp(0, -STEEP * margin) if row.loss else (margin > 0).astype(float)
@@ -226,8 +234,8 @@ def summary(outcomes: Sequence[Outcome]) -> dict[str, float]:
     for part in ("before", "now"):
         if part in outcomes[0].false:
             found[f"false {part}"] = 100 * float(np.mean([each.false[part] for each in outcomes]))
-    if outcomes[0].found is not None:
-        found["found"] = 100 * float(np.mean([each.found for each in outcomes]))
+    if shares := [each.found for each in outcomes if each.found is not None]:
+        found["found"] = 100 * float(np.mean(shares))
     for name in outcomes[0].errors:
         found[f"error {name}"] = 100 * float(np.mean([each.errors[name] for each in outcomes]))
     for name in outcomes[0].covers:
