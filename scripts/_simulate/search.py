@@ -28,7 +28,7 @@ from harness.evaluation.best_of_many import (
 )
 from harness.evaluation.groups import accuracy_of, paired_test
 from harness.tuning.fold_table import SHOWN
-from harness.tuning.pruning_formula import CHANCE, chance_to_win
+from harness.tuning.pruning_formula import CHANCE, EarlierTrials
 
 Floats = NDArray[np.float64]
 ALIKE = 0.8  # correlation of two trials' latent margins on one image
@@ -191,21 +191,23 @@ def _draw(row: Row, truth: Floats, rng: np.random.Generator) -> tuple[Floats, ND
 
 
 def _folds_trained(row: Row, scores: Floats, fold: NDArray[np.int64], groups: Any) -> NDArray[np.int64]:
-    """(T,) folds that each trial gets, if the pruner compares it with the best one before it."""
+    """(T,) folds that each trial gets from the pruner."""
+    images = [np.flatnonzero(fold == k) for k in range(row.folds)]
+    of_fold = None if groups is None else {k: groups[each] for k, each in enumerate(images)}
     done = np.full(row.trials, row.folds)
-    best: int | None = None
-    for trial in range(row.trials):
-        for k in range(row.folds - 1 if best is not None else 0):
-            seen = fold <= k
-            differences = (scores[trial] - scores[best])[seen]
-            if groups is not None:
-                sums = np.bincount(np.unique(groups[seen], return_inverse=True)[1], weights=differences)
-                differences = sums * len(sums) / len(differences)
-            left = round(int((~seen).sum()) * len(differences) / int(seen.sum()))
-            if chance_to_win(differences, left) < CHANCE:
-                done[trial] = k + 1
+
+    def folds(trial: int, count: int) -> dict[int, Floats]:
+        return {k: scores[trial, images[k]] for k in range(count)}
+
+    best = 0
+    for trial in range(1, row.trials):
+        others = [folds(other, done[other]) for other in range(trial) if other != best]
+        earlier = EarlierTrials(folds(best, row.folds), others, not row.loss, of_fold)
+        for count in range(1, row.folds):
+            if earlier.chance_to_win(folds(trial, count)) < CHANCE:
+                done[trial] = count
                 break
-        if done[trial] == row.folds and (best is None or scores[trial].mean() > scores[best].mean()):
+        if done[trial] == row.folds and scores[trial].mean() > scores[best].mean():
             best = trial
     return done
 
