@@ -29,12 +29,12 @@ from harness.runs.record_parts import (
     PrecisionRecord,
     RefitRecord,
     SplitSizes,
-    StudyResultRecord,
     TestedFile,
     TrialOf,
     leak_text,
 )
 from harness.runs.scores_record import AnswersRecord, EnsembleRecord, NoiseRecord, ReliabilityRecord
+from harness.runs.study_record import StudyResultRecord
 from harness.util.schema import (
     ClassName,
     Count,

@@ -12,8 +12,9 @@ from harness.config.experiment import Experiment
 from harness.config.fields import json_value
 from harness.config.object_text import is_same_name
 from harness.errors import HarnessError, StorageError
-from harness.runs.record_parts import Status, StudyResultRecord
+from harness.runs.record_parts import Status
 from harness.runs.run_folder import COMPLETE
+from harness.runs.study_record import StudyResultRecord
 from harness.trackers.follower import Follower
 from harness.trackers.mlflow.store import recorded, tracking_uri
 from harness.tuning.asked_trial import fixed_trial

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from harness.config.experiment_file import ExperimentFile, find
-from harness.runs.record_parts import StudyResultRecord
+from harness.runs.study_record import StudyResultRecord
 from harness.tuning.pictures import draw_study
 from harness.tuning.prepare import SearchOptions, prepare_search
 from harness.tuning.report import report

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from harness.runs.record_parts import Status, StudyResultRecord
+from harness.runs.record_parts import Status
 from harness.runs.run_folder import COMPLETE, RunFolder
 from harness.runs.study_folder import StudyFolder
+from harness.runs.study_record import StudyResultRecord
 from harness.trackers.mlflow import conversion
 from harness.trackers.mlflow.experiments import (
     DELETED,
