@@ -60,7 +60,7 @@ class TrialPruner:
 
     def _earlier_trials(self, best: TrialRecord) -> EarlierTrials:
         groups = self._plan.groups
-        others = [_scores(trial.folds) for trial in self._ended if trial.folds and trial.number != best.number]
+        others = [_scores(trial.folds) for trial in self._ended if trial.number != best.number]
         of_fold = (
             {fold: groups[list(split.valid)] for fold, split in self._plan.splits.items()}
             if groups is not None

@@ -33,6 +33,7 @@ FEWEST_COMPLETE = 2  # trials, before a chance is computed: with one, chances we
 TRAINING_NOISE = (0.0, 0.05, 0.1, 0.25, 0.75, 2.5)  # variance by training, in variances by the choice of images
 SPREADS = (0.0, 1.0, 10.0, 100.0)  # variance between trials, in variances of a fold's noise by the choice of images
 COMPETES = 5.0  # standard errors behind the best; a trial that is further behind says nothing about those that can win
+FOLD_DIFFERENCES = {1.0: 0.95, 100.0: 0.05}  # variance between folds, in variances by the choice of their images: prior
 LEAST_DIFFICULTY = 0.2  # variance between images, in variances by their choice: a fold is never known before it is seen
 FEWEST_CURVES = 3  # fits to have been seen before one is judged by its first epochs
 LEAST_ERROR_LEFT = 0.1  # of an epoch's error remains at the end in the best case, after the learning rate is lowered
@@ -43,7 +44,7 @@ class EarlierTrials:
 
     Args:
         best: Scores of the best complete trial.
-        others: Scores of the others, each with its first folds or all.
+        others: Scores of the others, each with its first folds or all. Those without a fold are left out.
         counts: Whether a score is 1 or 0. If not, it is minus a loss.
         groups: Fold -> (n,) the group of each image; None if all images are independent.
     """
@@ -51,6 +52,7 @@ class EarlierTrials:
     def __init__(
         self, best: Scores, others: Sequence[Scores], counts: bool, groups: Mapping[int, Groups] | None = None
     ) -> None:
+        others = [other for other in others if other]
         self._best = best
         self._groups = groups
         self._folds = sorted(best)
@@ -158,21 +160,23 @@ def _remaining(values: Floats, images: Floats, noise: Floats, difficulty: float)
     seen = ~np.isnan(values)
     y = np.where(seen, values, 0.0)
     left = np.where(seen[-1], 0.0, images)
-    training, spread = (axis.ravel() for axis in np.meshgrid(TRAINING_NOISE, SPREADS))
+    grid = np.meshgrid(TRAINING_NOISE, SPREADS, list(FOLD_DIFFERENCES))
+    training, spread, folds_differ = (axis.ravel() for axis in grid)
     precision = np.where(seen, images / noise[:, None], 0.0) / (1 + training)[:, None, None]  # (grid, T, K)
     between = (spread * noise.mean() / images.mean())[:, None]
     inflation = 1 + between * precision.sum(2)  # (grid, T)
     given = between / inflation  # variance of a trial's effect, given its folds
     weighted = (precision * y).sum(2)
     one_level = (np.eye(len(images)) - 1 / len(images)) * images.mean() / difficulty
-    information = one_level - np.einsum("gt,gtk,gtl->gkl", given, precision, precision)
+    information = one_level / folds_differ[:, None, None] - np.einsum("gt,gtk,gtl->gkl", given, precision, precision)
     information += precision.sum(1)[:, :, None] * np.eye(len(images))
     moments = (precision * y).sum(1) - np.einsum("gt,gt,gtk->gk", given, weighted, precision)
     covariance = np.linalg.inv(information)  # of the fold effects
     folds = np.einsum("gkl,gl->gk", covariance, moments)
     squares = (precision * y * y).sum((1, 2)) - (given * weighted**2).sum(1) - (moments * folds).sum(1)
-    deviance = np.log(inflation).sum(1) + seen.sum() * np.log1p(training) + np.linalg.slogdet(information)[1] + squares
-    weights = np.exp(-(deviance - deviance.min()) / 2)
+    deviance = squares + np.log(inflation).sum(1) + np.linalg.slogdet(information)[1]
+    deviance += seen.sum() * np.log1p(training) + (len(images) - 1) * np.log(folds_differ)
+    weights = np.exp(-(deviance - deviance.min()) / 2) * [FOLD_DIFFERENCES[each] for each in folds_differ]
     own = given[:, -1] * left.sum()
     slope = left - own[:, None] * precision[:, -1]  # of the sum, in the fold effects
     sums = (slope * folds).sum(1) + own * weighted[:, -1]

@@ -16,7 +16,7 @@ from repeat import Estimate, simulate
 from rows import ROWS, Row
 from tqdm import tqdm
 
-TABLES = ("search", "shares", "pruning")  # modules beside this one, for studies
+TABLES = ("search", "shares", "pruning", "epochs")  # modules beside this one, for studies
 COLUMNS = (
     *("row", "n, folds, epochs", "rule", "mean true accuracy", "bias, points"),
     *("the 95 % interval covers", "mean width", "repeats"),

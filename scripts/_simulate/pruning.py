@@ -59,6 +59,7 @@ class Row:
         loss: Whether the loss is searched for.
         wrong: Share of images on which a trial is confidently wrong.
         alike: Correlation of two trials' latent margins on one image.
+        sites: Standard deviation between folds for all trials alike, in points, beside the choice of images.
     """
 
     about: str
@@ -74,6 +75,7 @@ class Row:
     loss: bool = False
     wrong: float = 0.0
     alike: float = ALIKE
+    sites: float = 0.0
 
 
 ROWS = {
@@ -97,6 +99,7 @@ ROWS = {
     "learns": Row("a sampler that learns", 5.0, trials=30, accuracy=0.93, learns=True),
     "unlike": Row("0.5 points, models that agree less", 0.5, alike=0.25),
     "like": Row("0.5 points, models that agree more", 0.5, alike=0.9),
+    "sites": Row("0.5 points, folds that differ by 5 points", 0.5, folds=5, sites=5.0),
     "groups": Row("identical settings, groups of 10", group=10),
     "groups-two": Row("settings that differ by 2 points, groups of 10", 2.0, group=10),
     "few": Row("5 trials, identical settings", trials=5),
@@ -141,7 +144,9 @@ def draw(row: Row, rng: np.random.Generator) -> tuple[Floats, NDArray[np.int64],
         ability[8:] = min(ability[:8].max(), 2.6) + 0.3 * point * rng.standard_normal(row.trials - 8)
     failed = rng.random(row.trials) < row.bad
     ability[failed] = ndtri(rng.uniform(0.5, 0.7, failed.sum()))
+    site = row.sites * point * rng.standard_normal(row.folds if row.sites else 0)
     luck = row.seed * point * rng.standard_normal((row.trials, row.folds))
+    luck = luck + site if row.sites else luck
     margin = ability[:, None] + luck[:, fold] - row.alike**0.5 * _normal(rng, group, 0.7 * (row.group > 1), 1)
     margin -= (1 - row.alike) ** 0.5 * _normal(rng, group, 0.5 * (row.group > 1), row.trials)
     if not row.loss:
