@@ -73,9 +73,9 @@ class EarlierTrials:
         It is 0 if not even perfect scores in all remaining folds are enough, and 1 if too few trials are complete.
 
         Args:
-            own: Scores of the folds that the trial has, one at least.
+            own: Scores of the folds that the trial has.
         """
-        return self._chance({fold: float(scores.mean()) for fold, scores in own.items()}, self._noise_of(own))
+        return self._chance(own, {})
 
     def chance_within_fold(
         self, own: Scores, fold: int, accuracy: float, epoch: int, curves: Sequence[Sequence[float]]
@@ -97,12 +97,11 @@ class EarlierTrials:
         if len(improvements) < FEWEST_CURVES:
             return 1.0
         best_case = 1 - (1 - accuracy) * min(LEAST_ERROR_LEFT, min(improvements) / 2)
-        means = {number: float(scores.mean()) for number, scores in own.items()}
-        return self._chance(means | {fold: best_case}, self._noise_of(own) if own else None)
+        return self._chance(own, {fold: best_case})
 
-    def _chance(self, means: Mapping[int, float], noise: float | None) -> float:
-        """`means` are of the folds that count as seen; `noise` is the variance of a score, None if it is not known."""
-        row = self._row(means)
+    def _chance(self, own: Scores, guessed: Mapping[int, float]) -> float:
+        """The chance after the folds in `own`, if those in `guessed` end with these means."""
+        row = self._row({fold: float(scores.mean()) for fold, scores in own.items()} | dict(guessed))
         left = np.where(np.isnan(row), self._images, 0.0)
         behind = self._total - float(np.nansum(self._images * row))
         if behind >= self._perfect * left.sum():
@@ -112,14 +111,16 @@ class EarlierTrials:
         if self._complete < FEWEST_COMPLETE:
             return 1.0
         competes = self._competes()
-        values, noises = self._values[competes], self._noise[competes]
-        known = noises[1:] if noise is None else np.append(noises[1:], noise)
-        noises[0] = np.median(known) if len(known) else np.nanmedian(self._noise)
-        noises = np.append(noises, noises[0] if noise is None else noise)
-        if not noises.all():
+        noise = np.append(self._noise[competes], self._noise_of(own) if own else np.nan)
+        if np.isnan(noise).all():
+            noise[:] = np.nanmedian(self._noise)
+        typical = float(np.nanmedian(noise))
+        noise[np.isnan(noise)] = typical  # of the best, which the others are compared with; and of no own fold
+        if not noise.all():
             return 1.0
-        difficulty = max(self._difficulty - noises[0], LEAST_DIFFICULTY * noises[0])
-        weights, sums, variances = _remaining(np.vstack([values, row]), self._images, noises, difficulty)
+        difficulty = max(self._difficulty - typical, LEAST_DIFFICULTY * typical)
+        values = np.vstack([self._values[competes], row])
+        weights, sums, variances = _remaining(values, self._images, noise, difficulty)
         ahead = (sums - behind - self._step / 2) / np.sqrt(variances)
         return float(weights @ [0.5 * math.erfc(-z / math.sqrt(2)) for z in ahead])
 

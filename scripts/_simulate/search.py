@@ -191,21 +191,18 @@ def _draw(row: Row, truth: Floats, rng: np.random.Generator) -> tuple[Floats, ND
 
 
 def _folds_trained(row: Row, scores: Floats, fold: NDArray[np.int64], groups: Any) -> NDArray[np.int64]:
-    """(T,) folds that each trial gets from the pruner."""
+    """(T,) folds that each trial gets, if the pruner compares it with the trials before it."""
     images = [np.flatnonzero(fold == k) for k in range(row.folds)]
-    of_fold = None if groups is None else {k: groups[each] for k, each in enumerate(images)}
+    by_fold = None if groups is None else {k: groups[each] for k, each in enumerate(images)}
     done = np.full(row.trials, row.folds)
-
-    def folds(trial: int, count: int) -> dict[int, Floats]:
-        return {k: scores[trial, images[k]] for k in range(count)}
-
     best = 0
     for trial in range(1, row.trials):
-        others = [folds(other, done[other]) for other in range(trial) if other != best]
-        earlier = EarlierTrials(folds(best, row.folds), others, not row.loss, of_fold)
-        for count in range(1, row.folds):
-            if earlier.chance_to_win(folds(trial, count)) < CHANCE:
-                done[trial] = count
+        parts = [{k: scores[other, images[k]] for k in range(done[other])} for other in range(trial + 1)]
+        own = parts.pop()
+        earlier = EarlierTrials(parts.pop(best), parts, not row.loss, by_fold)
+        for k in range(1, row.folds):
+            if earlier.chance_to_win({each: own[each] for each in range(k)}) < CHANCE:
+                done[trial] = k
                 break
         if done[trial] == row.folds and scores[trial].mean() > scores[best].mean():
             best = trial

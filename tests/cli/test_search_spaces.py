@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from harness.tuning.study import Study
 from tests.conftest import Outcome, write_experiment
 
 Call = Callable[..., Outcome]
@@ -174,3 +175,35 @@ def search_space(trial):
     assert "search_space has stopped the search" in outcome.err
     again = call("search", "own", "--trials", "20", "--pruner", "none")  # the same command goes on
     assert "own, study own: 4 complete of 20 trials" in again.out
+
+
+LOSSES = """
+def tenth(logits, targets):
+    return 0.1 * torch.nn.functional.cross_entropy(logits, targets)
+
+def search_space(trial):
+    scaled = trial.suggest_categorical("scaled", [True, False])
+    return {"loss": tenth if scaled else "cross_entropy", "lr": trial.suggest_float("lr", 1e-4, 1e-3, log=True)}
+"""
+
+
+def test_search_ranks_by_the_log_loss_if_the_loss_is_searched(
+    call: Call, project: Path, own: Callable[[str], None]
+) -> None:
+    """keras-tuner#440, keras-tuner#358: the objective was the loss that each trial had, so the smallest scale won."""
+    own(LOSSES)
+    outcome = call("search", "own", "--metric", "valid_loss", "--dry-run")
+    assert (outcome.code, len(outcome.error_lines)) == (2, 3)
+    assert "trials cannot be compared by valid_loss: a trial changes loss" in outcome.error_lines[0]
+    assert "--metric valid_log_loss" in outcome.error_lines[2]
+    outcome = call("search", "own", "--metric", "valid_log_loss", "--trials", "4", "-s", "image_size=16", "--json")
+    values = [trial["value"] for trial in json.loads(outcome.out)["trials"]]
+    changes = [trial["changes"] for trial in json.loads(outcome.out)["trials"]]
+    assert {"loss" in change for change in changes} == {True, False}
+    assert all(0.4 < value < 1.0 for value in values)  # a tenth of it would be below 0.1
+    trials = Study("optuna.journal", "own", ["minimize"], 0).trials()
+    for trial in trials:
+        assert all(fold.losses is not None and fold.scores.mean() == pytest.approx(-fold.value) for fold in trial.folds)
+        assert all(
+            fold.losses.mean() == pytest.approx(fold.value, rel=0.04) for fold in trial.folds if fold.losses is not None
+        )

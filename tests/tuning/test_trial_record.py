@@ -36,7 +36,9 @@ def test_losses_come_back_to_four_percent() -> None:
     assert after.losses is not None
     assert after.losses[1:] == pytest.approx(losses[1:], rel=0.04)
     assert after.losses[0] == pytest.approx(2.0**-10)  # the least that is told apart
-    assert after.scores.tolist() == (-after.losses).tolist()
+    assert after.scores.mean() == pytest.approx(-0.5)  # the fold's value, which was not rounded
+    assert after.scores == pytest.approx(-after.losses * 0.5 / after.losses.mean())
+    assert fold([1, 1], 0.0, losses=[0.0, 0.0]).scores.tolist() == [0.0, 0.0]
 
 
 def test_300000_images_fit_into_a_column_of_text_in_mysql() -> None:
