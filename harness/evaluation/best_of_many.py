@@ -30,13 +30,23 @@ class Noise:
     Attributes:
         variance: Of one trial's score, without what is common to all trials: the difficulty of a fold's images.
         freedom: Degrees of freedom of the estimate.
+        by_image: The part of it that comes from the images about which trials disagree, estimated from these images;
+            0 if it is not known.
     """
 
     variance: float
     freedom: int
+    by_image: float = 0.0
+
+    @property
+    def at_least(self) -> float:
+        """The larger one of both variances: a part cannot be larger than the whole."""
+        return max(self.variance, self.by_image)
 
 
-def noise_between(scores: Floats, images: NDArray[np.int64]) -> Noise | None:
+def noise_between(
+    scores: Floats, images: NDArray[np.int64], by_image: Floats | None = None, groups: Groups | None = None
+) -> Noise | None:
     """Returns the noise of a trial's score, estimated from the trial × fold interaction; None if it is not known.
 
     In the model s_tk = μ + trial_t + fold_k + e_tk, the residuals hold the seed of a training and the images about
@@ -55,8 +65,14 @@ def noise_between(scores: Floats, images: NDArray[np.int64]) -> Noise | None:
     Args:
         scores: (T, K) of complete trials, best first; rows with infinite or missing values are left out.
         images: (K,).
+        by_image: (R, N) score of each image, of the first R trials at least; None if the metric is no mean over images.
+        groups: (N,) the group of each image; None if all images are independent.
     """
     scores = scores[: trials_for_noise(len(scores))]
+    part = 0.0
+    if by_image is not None and len(scores) > 1:
+        others = by_image[1 : len(scores)]
+        part = float(np.mean([_paired_variance(by_image[0] - other, groups) for other in others])) / 2
     scores = scores[np.isfinite(scores).all(1)]
     trials, folds = scores.shape
     freedom = (trials - 1) * (folds - 1)
@@ -66,7 +82,7 @@ def noise_between(scores: Floats, images: NDArray[np.int64]) -> Noise | None:
     rows = scores - (scores @ weights)[:, None]
     residuals = rows - rows.mean(0)
     squares = float((weights * residuals**2).sum()) / (trials - 1)
-    return Noise(_concentration(weights) * squares, freedom)
+    return Noise(_concentration(weights) * squares, freedom, part)
 
 
 def trials_for_noise(complete: int) -> int:
@@ -121,10 +137,14 @@ def compare_with_best(
 
 
 def least_difference(noise: Noise, trials: int) -> float:
-    """Returns the smallest difference from the best trial that is significant by its noise (Tukey 1953)."""
+    """Returns the smallest difference from the best trial that is significant by both tests (Tukey 1953)."""
     from scipy.stats import studentized_range
 
-    return float(studentized_range.isf(SIGNIFICANCE, max(2, trials), noise.freedom)) * math.sqrt(noise.variance)
+    parts = ((noise.variance, noise.freedom), (noise.by_image, np.inf))
+    return max(
+        float(studentized_range.isf(SIGNIFICANCE, max(2, trials), freedom)) * math.sqrt(variance)
+        for variance, freedom in parts
+    )
 
 
 def score_without_luck(scores: Floats, images: NDArray[np.int64], noise: Noise) -> float:
@@ -147,13 +167,13 @@ def score_without_luck(scores: Floats, images: NDArray[np.int64], noise: Noise) 
     complete = ~np.isnan(scores).any(1)
     values = np.where(complete, np.nan_to_num(scores) @ weights, -np.inf)
     best = int(values.argmax())
-    if noise.variance == 0:
+    if noise.at_least == 0:
         return float(values[best])
     shares = ~np.isnan(scores) * weights
     counts = shares.sum(1)  # (T,) share of all images that a trial was judged on
     means = _above_folds(scores, shares, scores[complete].mean(0))
-    near = means >= means[best] - NEAR * np.sqrt(noise.variance / counts)
-    return float(values[best]) - _luck(scores[near], shares[near], noise.variance, int(near[:best].sum()))
+    near = means >= means[best] - NEAR * np.sqrt(noise.at_least / counts)
+    return float(values[best]) - _luck(scores[near], shares[near], noise.at_least, int(near[:best].sum()))
 
 
 def scores_on_equal_folds(scores: Floats, images: NDArray[np.int64]) -> Floats:
@@ -190,7 +210,7 @@ def accuracy_without_luck(best: Accuracy, value: float, noise: Noise) -> Accurac
     value = min(1.0, max(0.0, value))
     images = float(best.n) if best.effective is None else best.effective
     spread = value * (1 - value)
-    effective = 1 / (1 / images + noise.variance / spread) if spread else images
+    effective = 1 / (1 / images + noise.at_least / spread) if spread else images
     return Accuracy(value * best.n, best.n, best.groups, effective)
 
 

@@ -43,6 +43,7 @@ class FoldTable:
         scores: (T, K); more is better, and NaN where a trial has no such fold.
         images: (K,) number of validation images.
         rising: Whether more of the metric is better.
+        by_image: Whether the metric is a mean over images.
         noise: Noise of a trial's score; None if it is not known, or if there is a single trial.
     """
 
@@ -50,10 +51,13 @@ class FoldTable:
     scores: Floats
     images: NDArray[np.int64]
     rising: bool
+    by_image: bool
     noise: Noise | None
 
     @classmethod
-    def of(cls, complete: Sequence[TrialRecord], pruned: Sequence[TrialRecord], rising: bool) -> FoldTable:
+    def of(
+        cls, complete: Sequence[TrialRecord], pruned: Sequence[TrialRecord], rising: bool, by_image: bool
+    ) -> FoldTable:
         trials = [*complete, *pruned]
         sizes = {fold.fold: fold.n for trial in trials for fold in trial.folds}
         numbers = sorted(sizes)
@@ -62,8 +66,11 @@ class FoldTable:
             for fold in trial.folds:
                 scores[row, numbers.index(fold.fold)] = fold.value if rising else -fold.value
         images = np.array([sizes[number] for number in numbers], np.int64)
-        noise = noise_between(scores[: len(complete)], images) if complete else None
-        return cls(trials, scores, images, rising, noise)
+        noise = None
+        if complete:
+            each = _by_image(complete[:SHOWN]) if by_image else None
+            noise = noise_between(scores[: len(complete)], images, each, complete[0].groups)
+        return cls(trials, scores, images, rising, by_image, noise)
 
     @property
     def unknown(self) -> str:
@@ -75,18 +82,14 @@ class FoldTable:
         complete = int((~np.isnan(self.scores).any(1)).sum())
         return f"too few trials are complete ({complete}) to estimate the noise of training"
 
-    def chances(self, trials: Sequence[TrialRecord], by_image: bool) -> list[float | None]:
-        """The p-value of each trial's difference from the first one, which is the best; None if it is not known.
-
-        `by_image` is whether the metric is a mean over images.
-        """
+    def chances(self, trials: Sequence[TrialRecord]) -> list[float | None]:
+        """The p-value of each trial's difference from the first one, which is the best; None if it is not known."""
         if self.noise is None:
             return [1.0, *[None] * (len(trials) - 1)][: len(trials)]
         rows = {trial.number: row for row, trial in enumerate(self.trials)}
         scores = self.scores[[rows[trial.number] for trial in trials]]
-        images = np.stack([np.concatenate([fold.scores for fold in trial.folds]) for trial in trials])
-        by = images if by_image else None
-        p = compare_with_best(scores, self.images, self.noise, len(self.trials), by, trials[0].groups)
+        each = _by_image(trials) if self.by_image else None
+        p = compare_with_best(scores, self.images, self.noise, len(self.trials), each, trials[0].groups)
         return [None if math.isnan(value) else float(value) for value in p]
 
     @property
@@ -110,3 +113,8 @@ class FoldTable:
             return ()
         values = scores_on_equal_folds(self.scores, self.images)
         return parameter_shares([trial.optuna_trial for trial in self.trials], values)
+
+
+def _by_image(trials: Sequence[TrialRecord]) -> Floats:
+    """(R, N) score of each image, of complete trials."""
+    return np.stack([np.concatenate([fold.scores for fold in trial.folds]) for trial in trials])

@@ -87,9 +87,10 @@ def summarise_study(search: SearchPlan, study: Study) -> StudyResult:
     complete = study.ranked([trial for trial in trials if trial.state == "complete"])
     pruned = [trial for trial in trials if trial.state == "pruned" and trial.folds]
     front = _front(complete) if search.pareto else []
-    table = FoldTable.of(complete, pruned, study.rising)
+    by_image = scored_by_image(search.experiment, search.metric)
+    table = FoldTable.of(complete, pruned, study.rising, by_image)
     rows = (front or complete)[:SHOWN]
-    chances = table.chances(rows, scored_by_image(search.experiment, search.metric))
+    chances = table.chances(rows)
     top = tuple(map(Compared, rows, chances))
     return StudyResult(
         tuple(trials), top, tuple(front), table.expected(search.metric), table.least, table.unknown, table.shares()

@@ -141,7 +141,7 @@ def simulate(row: Row, number: int) -> Outcome | None:
     table = np.stack([scores[:, fold == k].mean(1) for k in range(row.folds)], 1)
     complete = complete[np.argsort(-scores[complete].mean(1), kind="stable")]
     top, best = complete[:SHOWN], complete[0]
-    noise = noise_between(table[complete], images)
+    noise = noise_between(table[complete], images, scores[top], groups)
     if noise is None:
         return None
     p = compare_with_best(table[top], images, noise, row.trials, scores[top], groups)

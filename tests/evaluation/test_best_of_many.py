@@ -48,6 +48,23 @@ def test_noise_between_leaves_out_what_is_not_finite_and_needs_two_degrees_of_fr
     assert noise_between(scores[:2, :1], EQUAL[:1]) is None  # one fold
 
 
+def test_noise_is_at_least_what_the_images_cause() -> None:
+    """Two trials that differ by the same 0.01 in each fold show no noise between folds, but 12 images differ."""
+    by_image = np.ones((3, 300))
+    by_image[0, [0, 1, 2, 100, 101, 102]] = 0
+    by_image[1, [3, 4, 103, 104, 200, 201]] = 0
+    by_image[2] = by_image[1]
+    scores = np.full((3, 3), 0.95)
+    noise = noise_between(scores, EQUAL, by_image)
+    assert noise is not None
+    assert noise.variance == 0
+    assert noise.at_least == noise.by_image == pytest.approx(np.var(by_image[0] - by_image[1], ddof=1) / 300 / 2)
+    grouped = noise_between(scores, EQUAL, np.repeat(by_image, 2, axis=1), np.arange(600) // 2)
+    assert grouped is not None
+    assert grouped.by_image == pytest.approx(noise.by_image)
+    assert noise_between(scores, EQUAL) == Noise(0.0, 4)
+
+
 def test_compare_with_best_is_the_paired_t_test_of_folds_if_there_are_two_trials() -> None:
     scores = np.array([[0.95, 0.97, 0.93, 0.96], [0.94, 0.93, 0.92, 0.95]])
     images = np.array([50, 50, 50, 50])
@@ -94,6 +111,7 @@ def test_compare_with_best_counts_the_noise_of_a_pair_that_is_noisier_than_other
 def test_least_difference_is_on_the_edge_of_significance() -> None:
     noise = Noise(1e-4, 6)
     least = least_difference(noise, 8)
+    assert least < least_difference(Noise(1e-4, 6, 4e-4), 8)  # as much as its images need
     just = np.array([[0.95] * 3, [0.95 - 1.001 * least] * 3, [0.95 - 0.999 * least] * 3])
     p = compare_with_best(just, EQUAL, noise, 8)
     assert p[1] < 0.05 < p[2]

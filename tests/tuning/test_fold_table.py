@@ -20,7 +20,7 @@ def table(*scores: list[int], pruned: int = 0) -> FoldTable:
     """Trials by the number of right images in each fold; the last `pruned` ones were pruned."""
     trials = [trial(i, right(counts), pruned=i >= len(scores) - pruned) for i, counts in enumerate(scores)]
     made = records(trials)
-    return FoldTable.of(made[: len(made) - pruned], made[len(made) - pruned :], rising=True)
+    return FoldTable.of(made[: len(made) - pruned], made[len(made) - pruned :], rising=True, by_image=True)
 
 
 def test_of_has_complete_trials_first_and_no_score_of_a_fold_that_was_not_trained() -> None:
@@ -44,15 +44,15 @@ def test_chances_of_identical_settings_call_none_different_although_mcnemar_does
         made = records([trial(i, np.split(each, 3)) for i, each in enumerate(rights)])
         best, *others = made
         before += any(paired_test(best.right, other.right) < SIGNIFICANCE for other in others)
-        seen = FoldTable.of(made, [], rising=True)
-        now += any(p is not None and p < SIGNIFICANCE for p in seen.chances([best, made[9]], by_image=True))
+        seen = FoldTable.of(made, [], rising=True, by_image=True)
+        now += any(p is not None and p < SIGNIFICANCE for p in seen.chances([best, made[9]]))
     assert before >= 6
     assert now <= 1
 
 
 def test_chances_of_a_trial_that_is_far_worse_are_small() -> None:
     seen = table([95, 96, 95], [94, 95, 96], [80, 82, 81])
-    first, alike, worse = seen.chances(seen.trials, by_image=True)
+    first, alike, worse = seen.chances(seen.trials)
     assert first == 1
     assert alike is not None
     assert worse is not None
@@ -63,13 +63,13 @@ def test_chances_of_a_trial_that_is_far_worse_are_small() -> None:
 def test_chances_of_ties_are_1() -> None:
     """optuna/optuna#5378, ray-project/ray#47358: of equal values the first trial is the best, and nothing says so."""
     seen = table([95, 96, 95], [96, 95, 95], [95, 95, 96])
-    assert seen.chances(seen.trials, by_image=True) == [1, 1, 1]
+    assert seen.chances(seen.trials) == [1, 1, 1]
 
 
 def test_chances_count_pruned_trials_among_those_that_could_have_won() -> None:
     few = table([95, 96, 95], [93, 92, 93])
     many = table([95, 96, 95], [93, 92, 93], *[[80]] * 20, pruned=20)
-    p, corrected = (seen.chances(seen.trials[:2], by_image=False)[1] for seen in (few, many))
+    p, corrected = (seen.chances(seen.trials[:2])[1] for seen in (few, many))
     assert p is not None
     assert corrected is not None
     assert p < corrected
@@ -88,7 +88,7 @@ def test_what_cannot_be_estimated_is_not_known(scores: list[list[int]], pruned: 
     seen = table(*scores, pruned=pruned)
     complete = seen.trials[: len(scores) - pruned]
     assert seen.unknown == why
-    assert seen.chances(complete, by_image=True) == [1.0, None][: len(complete)]
+    assert seen.chances(complete) == [1.0, None][: len(complete)]
     assert seen.expected(ACCURACY) is None
 
 
@@ -96,7 +96,7 @@ def test_expected_has_the_interval_of_the_accuracy_and_no_luck() -> None:
     rng = np.random.default_rng(1)
     counts = 285 + np.rint(3 * rng.standard_normal((11, 3))).astype(int)
     made = records([trial(i, right(row.tolist(), 300)) for i, row in enumerate(counts)])
-    seen = FoldTable.of(made, [], rising=True)
+    seen = FoldTable.of(made, [], rising=True, by_image=True)
     expected = seen.expected(ACCURACY)
     assert expected is not None
     assert expected.accuracy is not None
@@ -114,7 +114,7 @@ def test_expected_is_what_the_best_settings_reach_if_they_are_trained_again() ->
         counts = 285 + np.rint(4 * rng.standard_normal((11, 3))).astype(int)
         again = float(np.mean(285 + 4 * rng.standard_normal(100))) / 300  # of a hundred trainings
         searched = records([trial(i, right(row.tolist(), 300)) for i, row in enumerate(counts)])
-        found = FoldTable.of(searched, [], rising=True).expected(ACCURACY)
+        found = FoldTable.of(searched, [], rising=True, by_image=True).expected(ACCURACY)
         assert found is not None
         best.append(searched[0].value - again)
         expected.append(found.value - again)
@@ -126,11 +126,11 @@ def test_expected_of_a_loss_is_larger_than_the_best_loss() -> None:
     rng = np.random.default_rng(2)
     trials = [trial(i, np.split(rng.exponential(0.3, 900), 3), losses=True) for i in range(8)]
     made = sorted(records(trials), key=lambda each: each.value)
-    seen = FoldTable.of(made, [], rising=False)
+    seen = FoldTable.of(made, [], rising=False, by_image=True)
     expected = seen.expected(LOSS)
     assert expected is not None
     assert expected.accuracy is None
     assert made[0].value < expected.value == pytest.approx(0.3, abs=0.03)
-    p = seen.chances(made, by_image=True)
+    p = seen.chances(made)
     assert p[0] == 1
     assert all(value is not None and value > SIGNIFICANCE for value in p)
