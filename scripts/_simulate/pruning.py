@@ -11,7 +11,7 @@ import argparse
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,16 +28,9 @@ STEEP = 2.5  # of the loss in the latent margin
 CONFIDENT = 8.0  # mean loss of an image on which a trial is confidently wrong
 RULES = ("before", "now")
 COLUMNS = (
-    *("trials", "number, folds, images", "seed noise, points", "rule", "folds saved"),
-    *(
-        "pruned",
-        "chance, mean",
-        "would have won",
-        "stated / true",
-        "2 to 5 % alone",
-        "the winner is kept",
-        "points lost",
-    ),
+    *("trials", "number, folds, images", "seed noise, points"),
+    *("folds saved: before", "now", "of the pruned, would have won: before", "now"),
+    *("stated / true: before", "now", "now, 2 to 5 %", "the best worse by, points: before", "now"),
 )
 
 
@@ -120,16 +113,13 @@ class Outcome:
     """One study by one rule.
 
     Attributes:
-        pruned: (P, 3) of each pruned trial: the chance that was stated, whether it would have become the best, and the
-            number of complete trials before it.
+        pruned: (P, 2) of each pruned trial: the chance that was stated, and whether it would have become the best.
         saved: Share of all folds that were not trained.
-        kept: Whether the best trial is that without pruning, or one of the same score.
         lost: How much worse the best trial is than that without pruning, in units of the score.
     """
 
     pruned: Floats
     saved: float
-    kept: bool
     lost: float
 
 
@@ -189,14 +179,14 @@ def simulate(row: Row, number: int, rule: str) -> Outcome:
                 else chance_before(scores, images, group, trial, best, count)
             )
             if chance < CHANCE:
-                pruned.append((chance, totals[trial] > totals[best], done.count(row.folds)))
+                pruned.append((chance, totals[trial] > totals[best]))
                 folds = count
                 break
         done.append(folds)
         if folds == row.folds and (best < 0 or totals[trial] > totals[best]):
             best = trial
     lost = float(totals.max() - totals[best]) / row.images
-    return Outcome(np.array(pruned).reshape(-1, 3), 1 - sum(done) / (row.trials * row.folds), lost < 1e-12, lost)
+    return Outcome(np.array(pruned).reshape(-1, 2), 1 - sum(done) / (row.trials * row.folds), lost)
 
 
 def chance_before(scores: Floats, images: Any, group: Any, trial: int, best: int, count: int) -> float:
@@ -224,28 +214,22 @@ def summary(outcomes: Sequence[Outcome]) -> dict[str, float]:
         "stated of 2 to 5 %": float(unsure[:, 0].sum()),
         "won of 2 to 5 %": float(unsure[:, 1].sum()),
         "saved": float(np.mean([each.saved for each in outcomes])),
-        "kept": float(np.mean([each.kept for each in outcomes])),
         "lost": float(np.mean([each.lost for each in outcomes])),
     }
 
 
-def line(row: Row, rule: str, outcomes: Sequence[Outcome]) -> str:
-    """A line of the table."""
-    found = summary(outcomes)
-    pruned = max(found["pruned"], 1)
+def line(row: Row, found: Mapping[str, Mapping[str, float]]) -> str:
+    """A line of the table; `found` are the summaries by rule."""
+    by_rule = [found[rule] for rule in RULES]
     cells = [
         row.about,
         f"{row.trials}, {row.folds}, {row.images}",
         f"{row.seed:g}",
-        rule,
-        f"{100 * found['saved']:.0f} %",
-        f"{found['pruned']:.0f}",
-        f"{100 * found['stated'] / pruned:.2f} %",
-        f"{100 * found['won'] / pruned:.2f} %",
-        _ratio(found["stated"], found["won"]),
-        _ratio(found["stated of 2 to 5 %"], found["won of 2 to 5 %"]),
-        f"{100 * found['kept']:.0f} %",
-        "–" if row.loss else f"{100 * found['lost']:.3f}",
+        *(f"{100 * each['saved']:.0f} %" for each in by_rule),
+        *(f"{each['won']:.0f} of {each['pruned']:.0f}" for each in by_rule),
+        *(_ratio(each["stated"], each["won"]) for each in by_rule),
+        _ratio(found["now"]["stated of 2 to 5 %"], found["now"]["won of 2 to 5 %"]),
+        *("–" if row.loss else f"{100 * each['lost']:.2f}" for each in by_rule),
     ]
     return f"| {' | '.join(cells)} |"
 
@@ -262,7 +246,7 @@ def run(row: Row, rule: str, repeats: int, title: str = "") -> list[Outcome]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Prints the two lines of a row as soon as they are there."""
+    """Prints a row as soon as it is there."""
     parser = argparse.ArgumentParser(prog="simulate pruning", description=__doc__)
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}; by default all")
     parser.add_argument("--repeats", type=int, default=1000)
@@ -273,6 +257,6 @@ def main(arguments: Sequence[str]) -> None:
     print(f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|", sep="\n", flush=True)
     for name in options.rows or ROWS:
         started = time.perf_counter()
-        for rule in RULES:
-            print(line(ROWS[name], rule, run(ROWS[name], rule, options.repeats, name)), flush=True)
+        found = {rule: summary(run(ROWS[name], rule, options.repeats, name)) for rule in RULES}
+        print(line(ROWS[name], found), flush=True)
         print(f"{name}: {time.perf_counter() - started:.0f} s", file=sys.stderr)
