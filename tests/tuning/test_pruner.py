@@ -57,7 +57,7 @@ def ended(search: SearchPlan, study: Study, folds: Sequence[FoldScores], why: st
 
 
 def trial(*errors: int) -> list[FoldScores]:
-    """Folds of 11 images with so many errors."""
+    """Folds of 11 images with that many errors."""
     return [record(fold, [0.0] * count + [1.0] * (11 - count)) for fold, count in enumerate(errors, start=1)]
 
 

@@ -44,7 +44,7 @@ def pruning() -> Iterator[Any]:
 
 
 def right(errors: Sequence[int], seed: int, size: int = SIZE) -> Trial:
-    """A trial with so many errors in each fold, at places that depend on the seed."""
+    """A trial with that many errors in each fold, at places that depend on the seed."""
     rng = np.random.default_rng(seed)
     folds: Trial = {}
     for fold, count in enumerate(errors, start=1):

@@ -24,7 +24,7 @@ from harness.util.schema import parse, schema_of
 
 
 def searched(rows: Sequence[Sequence[int]], folds: int = 3, **options: Any) -> tuple[SearchPlan, Study]:
-    """A search of `tiny`, and its study, in which each trial has so many right images in each fold.
+    """A search of `tiny`, and its study, in which each trial has that many right images in each fold.
 
     A trial with fewer folds is pruned. Later trials take longer.
     """
