@@ -104,7 +104,9 @@ ROWS = {
     ),
     "spread": Row("settings with a deviation of 0.5 points", noise=0.005, spread=0.005, compares=True),
     "spread-2": Row("settings with a deviation of 2 points", noise=0.005, spread=0.02, compares=True),
-    "bad": Row("the same, a quarter failed to converge", noise=0.005, spread=0.005, bad=0.25, compares=True),
+    "bad": Row(
+        "a deviation of 0.5 points, a quarter failed to converge", noise=0.005, spread=0.005, bad=0.25, compares=True
+    ),
     "worse-1": Row("half of the trials worse by 1 point", 8, noise=0.005, worse=0.01),
     "worse-2": Row("half of the trials worse by 2 points", 8, noise=0.005, worse=0.02),
     "worse-4": Row("half of the trials worse by 4 points", 8, noise=0.005, worse=0.04),
