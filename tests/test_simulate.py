@@ -40,6 +40,7 @@ def summaries(simulation: Any, name: str, repeats: int) -> dict[str, dict[str, f
     return {rule: simulation.main.summary([result[rule] for result in results]) for rule in ("old", "now")}
 
 
+@pytest.mark.slow
 def test_the_last_epoch_is_unbiased_and_the_best_one_is_not(simulation: Any) -> None:
     found = summaries(simulation, "hard", 20)
     now, old = found["now"], found["old"]

@@ -322,6 +322,7 @@ def test_from_the_command_line_dvc_keeps_the_version_and_the_test_takes_the_name
     assert (rows["champion"], [row["number"] for row in rows["champions"]]) == (1, [1, 2])
 
 
+@pytest.mark.slow
 def test_mlflows_registry_has_the_very_weights_once(
     tracked: Tracked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scenery: Path
 ) -> None:

@@ -260,6 +260,7 @@ def test_a_model_that_views_what_it_gets(run: Callable[..., CrossValidation]) ->
         assert ours == pytest.approx(theirs, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_features_of_another_torch_processor_decoder_or_order_in_memory_are_others(
     run: Callable[..., CrossValidation], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -284,6 +284,7 @@ def test_frozen_weights_of_a_run_are_those_it_started_from(scenes: Path, scenes_
     assert all(torch.equal(saved[name], start[name]) for name in saved if not name.startswith("fc."))
 
 
+@pytest.mark.slow
 def test_repeats_train_the_same_folds_with_other_seeds(scenery: Path, tmp_path: Path) -> None:
     once = run(scenery, tmp_path, epochs=2)
     result = run(scenery, tmp_path, epochs=2, repeats=2)

@@ -116,6 +116,7 @@ def test_a_run_that_has_not_finished_or_has_other_images_is_refused(scenery: Pat
         refit_run(folder)
 
 
+@pytest.mark.slow
 def test_an_ensemble_is_the_mean_of_the_folds_models_beside_the_one_model(scenery: Path, tmp_path: Path) -> None:
     folder = run(scenery, tmp_path)
     path, models = find_checkpoint(str(folder.path), tmp_path), fold_models(str(folder.path), tmp_path)
