@@ -14,7 +14,7 @@ import pytest
 import torch
 
 FOLDER = Path(__file__).parents[1] / "scripts/_simulate"
-MODULES = ("world", "rows", "repeat", "main", "search", "shares")
+MODULES = ("world", "rows", "repeat", "markdown_table", "main", "search", "shares")
 UNBIASED = ("easy", "hard", "patience", "best", "groups", "copies", "seeds", "coin-equal")
 
 

@@ -1,19 +1,17 @@
 """Simulates comparisons of models with known accuracies, and prints their table in Markdown.
 
-Run it as `python scripts/_simulate/comparison.py`. It trains no model. It draws which images each model has right, so
-that the models agree on many images, as real ones do.
+It trains no model. It draws which images each model has right, so that the models agree on many images, as real ones do.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
-import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
 import numpy as np
+from markdown_table import command_line, print_table
 from scipy.special import ndtri
 
 from harness.evaluation.accuracy import SIGNIFICANCE
@@ -104,24 +102,13 @@ def summary(row: Row, repeats: int, seed: int = 0) -> dict[str, float]:
     }
 
 
-def main() -> None:
+def main(arguments: Sequence[str]) -> None:
     """Prints a row as soon as it is there."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}; by default all")
-    parser.add_argument("--repeats", type=int, default=2000)
-    options = parser.parse_args()
-    unknown = [name for name in options.rows if name not in ROWS]
-    if unknown:
-        parser.error(f"there is no row {unknown[0]}; there are {', '.join(ROWS)}")
-    print(f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|", sep="\n", flush=True)
-    for name in options.rows or ROWS:
-        started, row = time.perf_counter(), ROWS[name]
+
+    def lines(_name: str, row: Row, options: Any) -> list[str]:
         shares = summary(row, options.repeats)
         numbers = [f"{shares[column]:.1f} %" for column in ("uncorrected", "corrected", "covers")]
         cells = [row.about, str(row.n), str(len(row.accuracies)), *numbers, f"{shares['width']:.1f}"]
-        print(f"| {' | '.join(cells)} |", flush=True)
-        print(f"{name}: {time.perf_counter() - started:.0f} s", file=sys.stderr)
+        return [f"| {' | '.join(cells)} |"]
 
-
-if __name__ == "__main__":
-    main()
+    print_table(command_line("comparison", __doc__, ROWS, 2000), arguments, ROWS, COLUMNS, lines)

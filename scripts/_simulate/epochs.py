@@ -6,15 +6,13 @@ widths, weight decay and batch sizes are drawn at random; the schedule is consta
 
 from __future__ import annotations
 
-import argparse
-import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from markdown_table import command_line, print_table
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
@@ -188,17 +186,9 @@ def line(row: Row, outcomes: Sequence[Outcome]) -> str:
 
 def main(arguments: Sequence[str]) -> None:
     """Prints a row as soon as it is there."""
-    parser = argparse.ArgumentParser(prog="simulate epochs", description=__doc__)
-    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}; by default all")
-    parser.add_argument("--repeats", type=int, default=200)
-    options = parser.parse_args(arguments)
-    unknown = [name for name in options.rows if name not in ROWS]
-    if unknown:
-        parser.error(f"there is no row {unknown[0]}; there are {', '.join(ROWS)}")
     torch.set_num_threads(1)
-    print(f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|", sep="\n", flush=True)
-    for name in options.rows or ROWS:
-        started = time.perf_counter()
-        outcomes = [simulate(ROWS[name], number) for number in tqdm(range(options.repeats), desc=name, disable=None)]
-        print(line(ROWS[name], outcomes), flush=True)
-        print(f"{name}: {time.perf_counter() - started:.0f} s", file=sys.stderr)
+
+    def lines(name: str, row: Row, options: Any) -> list[str]:
+        return [line(row, [simulate(row, number) for number in tqdm(range(options.repeats), desc=name, disable=None)])]
+
+    print_table(command_line("epochs", __doc__, ROWS, 200), arguments, ROWS, COLUMNS, lines)

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
 import functools
 import importlib
 import multiprocessing
 import sys
-import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from markdown_table import command_line, print_table
 from repeat import Estimate, simulate
 from rows import ROWS, Row
 from tqdm import tqdm
 
-TABLES = ("search", "shares", "pruning", "epochs")  # modules beside this one, for studies
+TABLES = ("search", "shares", "pruning", "epochs", "comparison")  # modules beside this one
 COLUMNS = (
     *("row", "n, folds, epochs", "rule", "mean true accuracy", "bias, points"),
     *("the 95 % interval covers", "mean width", "repeats"),
@@ -28,21 +28,15 @@ def main() -> None:
     if sys.argv[1:2] and sys.argv[1] in TABLES:
         importlib.import_module(sys.argv[1]).main(sys.argv[2:])
         return
-    parser = argparse.ArgumentParser(description=__doc__, epilog=f"other tables: {', '.join(TABLES)}, each with rows")
-    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}; by default all")
-    parser.add_argument("--repeats", type=int, default=2000)
+    parser = command_line("", __doc__, ROWS, 2000)
+    parser.epilog = f"other tables: {', '.join(TABLES)}, each with rows"
     parser.add_argument("--processes", type=int, default=1)
-    options = parser.parse_args()
-    unknown = [name for name in options.rows if name not in ROWS]
-    if unknown:
-        parser.error(f"there is no row {unknown[0]}; there are {', '.join(ROWS)}")
-    print(f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|", sep="\n", flush=True)
-    for name in options.rows or ROWS:
-        started, row = time.perf_counter(), ROWS[name]
+
+    def lines(name: str, row: Row, options: Any) -> list[str]:
         results = run(row, options.repeats, options.processes, name)
-        for rule in ("old", "now"):
-            print(line(row, rule, [result[rule] for result in results]), flush=True)
-        print(f"{name}: {time.perf_counter() - started:.0f} s", file=sys.stderr)
+        return [line(row, rule, [result[rule] for result in results]) for rule in ("old", "now")]
+
+    print_table(parser, sys.argv[1:], ROWS, COLUMNS, lines)
 
 
 def run(row: Row, repeats: int, processes: int, title: str) -> list[dict[str, Estimate]]:

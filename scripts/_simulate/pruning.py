@@ -7,15 +7,13 @@ versions: the difference from the best trial alone, extrapolated, with constants
 
 from __future__ import annotations
 
-import argparse
 import math
-import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from markdown_table import command_line, print_table
 from numpy.typing import NDArray
 from scipy.special import ndtri
 from tqdm import tqdm
@@ -247,16 +245,8 @@ def run(row: Row, rule: str, repeats: int, title: str = "") -> list[Outcome]:
 
 def main(arguments: Sequence[str]) -> None:
     """Prints a row as soon as it is there."""
-    parser = argparse.ArgumentParser(prog="simulate pruning", description=__doc__)
-    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}; by default all")
-    parser.add_argument("--repeats", type=int, default=1000)
-    options = parser.parse_args(arguments)
-    unknown = [name for name in options.rows if name not in ROWS]
-    if unknown:
-        parser.error(f"there is no row {unknown[0]}; there are {', '.join(ROWS)}")
-    print(f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|", sep="\n", flush=True)
-    for name in options.rows or ROWS:
-        started = time.perf_counter()
-        found = {rule: summary(run(ROWS[name], rule, options.repeats, name)) for rule in RULES}
-        print(line(ROWS[name], found), flush=True)
-        print(f"{name}: {time.perf_counter() - started:.0f} s", file=sys.stderr)
+
+    def lines(name: str, row: Row, options: Any) -> list[str]:
+        return [line(row, {rule: summary(run(row, rule, options.repeats, name)) for rule in RULES})]
+
+    print_table(command_line("pruning", __doc__, ROWS, 1000), arguments, ROWS, COLUMNS, lines)

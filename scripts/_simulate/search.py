@@ -6,15 +6,13 @@ McNemar's test of each trial against the best, and the best trial's value as it 
 
 from __future__ import annotations
 
-import argparse
 import functools
-import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from markdown_table import command_line, print_table
 from numpy.typing import NDArray
 from scipy.special import ndtri
 from tqdm import tqdm
@@ -272,15 +270,8 @@ def run(row: Row, repeats: int, title: str = "") -> list[Outcome]:
 
 def main(arguments: Sequence[str]) -> None:
     """Prints a row as soon as it is there."""
-    parser = argparse.ArgumentParser(prog="simulate search", description=__doc__)
-    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}; by default all")
-    parser.add_argument("--repeats", type=int, default=2000)
-    options = parser.parse_args(arguments)
-    unknown = [name for name in options.rows if name not in ROWS]
-    if unknown:
-        parser.error(f"there is no row {unknown[0]}; there are {', '.join(ROWS)}")
-    print(f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|", sep="\n", flush=True)
-    for name in options.rows or ROWS:
-        started = time.perf_counter()
-        print(line(ROWS[name], run(ROWS[name], options.repeats, name)), flush=True)
-        print(f"{name}: {time.perf_counter() - started:.0f} s", file=sys.stderr)
+
+    def lines(name: str, row: Row, options: Any) -> list[str]:
+        return [line(row, run(row, options.repeats, name))]
+
+    print_table(command_line("search", __doc__, ROWS, 2000), arguments, ROWS, COLUMNS, lines)

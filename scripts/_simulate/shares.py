@@ -5,16 +5,14 @@ Trials are sampled as in `harness search`, with Optuna's TPE. *before* is the la
 
 from __future__ import annotations
 
-import argparse
 import math
-import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import optuna
+from markdown_table import command_line, print_table
 from tqdm import tqdm
 
 from harness.tuning.importance import parameter_shares
@@ -121,21 +119,14 @@ def summary(row: Row, studies: Sequence[optuna.Study], trials: int) -> dict[str,
 
 def main(arguments: Sequence[str]) -> None:
     """Prints the lines of a row as soon as they are there."""
-    parser = argparse.ArgumentParser(prog="simulate shares", description=__doc__)
-    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}; by default all")
-    parser.add_argument("--repeats", type=int, default=1000)
-    options = parser.parse_args(arguments)
-    unknown = [name for name in options.rows if name not in ROWS]
-    if unknown:
-        parser.error(f"there is no row {unknown[0]}; there are {', '.join(ROWS)}")
-    print(f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|", sep="\n", flush=True)
-    for name in options.rows or ROWS:
-        started, row = time.perf_counter(), ROWS[name]
+
+    def lines(name: str, row: Row, options: Any) -> Iterator[str]:
         numbers = tqdm(range(options.repeats), desc=name, disable=None)
         studies = [study_of(row, number, max(TRIALS)) for number in numbers]
         for trials in TRIALS:
             found = summary(row, studies, trials)
             true = f"{found['true']:.0f} %" if row.matters else "–"
             cells = [row.about, "5", str(trials), f"{found['before']:.0f} %", f"{found['false']:.1f} %", true]
-            print(f"| {' | '.join([*cells, str(len(studies))])} |", flush=True)
-        print(f"{name}: {time.perf_counter() - started:.0f} s", file=sys.stderr)
+            yield f"| {' | '.join([*cells, str(len(studies))])} |"
+
+    print_table(command_line("shares", __doc__, ROWS, 1000), arguments, ROWS, COLUMNS, lines)
