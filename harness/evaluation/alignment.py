@@ -71,11 +71,13 @@ class Alignment:
 
     Attributes:
         rows: For each model, (n,) rows of its answers.
+        paths: (n,) of the first model's predictions.
         groups: (n,) images with the same number are not independent, by what any of the models says; None if all are.
         left_out: For each model, why its other images are left out.
     """
 
     rows: tuple[Indices, ...]
+    paths: tuple[str, ...]
     groups: Groups | None
     left_out: tuple[tuple[LeftOut, ...], ...]
 
@@ -143,7 +145,8 @@ def align(models: Sequence[Answers]) -> Alignment:
         sorter = np.argsort(other)
         rows.append(sorter[np.searchsorted(other, keys[0][kept], sorter=sorter)])
     groups = _joined([None if m.groups is None else m.groups[r] for m, r in zip(models, rows, strict=True)])
-    return Alignment(tuple(rows), groups, _left_out(models, dense, keys, len(rows[0])))
+    paths = tuple(models[0].paths[i] for i in rows[0].tolist())
+    return Alignment(tuple(rows), paths, groups, _left_out(models, dense, keys, len(rows[0])))
 
 
 def common_scale(*scales: int) -> int:

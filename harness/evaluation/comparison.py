@@ -89,6 +89,11 @@ class Comparison:
         root = float(ndtri(1 - level / 2)) * math.sqrt(self.squares) + float(ndtri(POWER)) * spread
         return math.ceil((root / difference) ** 2 * self.n / self.effective)
 
+    def more_images(self, level: float = SIGNIFICANCE) -> int | None:
+        """Returns `images_needed` without the images that are there, to two digits; 1 or more."""
+        needed = self.images_needed(level)
+        return None if needed is None else int(float(f"{max(1, needed - self.n):.2g}"))
+
     def __str__(self) -> str:
         low, high = self.interval
         return (
@@ -121,9 +126,8 @@ def shared_images(first: Predictions, second: Predictions) -> Shared:
 def shared_answers(models: Sequence[Answers], found: Alignment, first: int, second: int) -> Shared:
     """Two of the `models` on the images that all of them have predicted, as `align` has found them."""
     columns = [models[i].right[found.rows[i]] for i in (first, second)]
-    paths = models[0].paths
     return Shared(
-        tuple(paths[i] for i in found.rows[0].tolist()),
+        found.paths,
         np.stack(columns, 1),
         found.groups,
         common_scale(models[first].scale, models[second].scale),

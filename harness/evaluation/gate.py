@@ -13,7 +13,6 @@ from harness.evaluation.groups import accuracy_of
 from harness.evaluation.predictions import Predictions
 
 ACCURACY, BALANCED = "accuracy", "balanced_accuracy"
-GATE_METRICS = (ACCURACY, BALANCED)
 Recall = tuple[float, tuple[float, float]]  # with its 95 % interval
 
 
@@ -23,7 +22,7 @@ class Gate:
 
     Attributes:
         least: The lowest value of the metric that passes; None: that of the experiment.
-        metric: One of GATE_METRICS.
+        metric: ACCURACY or BALANCED.
         recalls: Class -> the lowest recall that passes.
         confident: The lower end of each 95 % interval must pass, and not only the value.
     """

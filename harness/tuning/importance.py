@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,8 +117,3 @@ def _why(count: int, columns: Floats, found: VarianceShare | None) -> str:
     if not columns.any():
         return "it has the same value in all trials"
     return NOT_SHOWN if found is not None else "too few trials for this number of parameters, or all are equally good"
-
-
-def shown(shares: Sequence[ParameterShare]) -> Mapping[str, float]:
-    """Parameter -> share, of those whose interval does not hold 0; the most important one first."""
-    return {share.parameter: share.share for share in shares if share.share is not None}

@@ -15,8 +15,3 @@ def size_text(image_size: int | Sequence[int]) -> str:
     """The size of images for people: "224 px", or "192 x 320 px", the height first."""
     sides = (image_size,) if isinstance(image_size, int) else dict.fromkeys(image_size)
     return f"{' x '.join(map(str, sides))} px"
-
-
-def rounded(number: int) -> int:
-    """A whole number with two digits that are not 0: 1234 -> 1200."""
-    return int(float(f"{number:.2g}"))

@@ -7,7 +7,6 @@ from typing import Any
 
 from harness.evaluation.accuracy import SIGNIFICANCE
 from harness.evaluation.comparison import Comparison
-from harness.util.text import rounded
 from harness.workflows.compare_sides import Side
 
 
@@ -44,8 +43,7 @@ class Pair:
     @property
     def more_images(self) -> int | None:
         """The same without the images that are there, to two digits."""
-        needed = self.images_needed
-        return None if needed is None else rounded(max(1, needed - self.comparison.n))
+        return None if self.better else self.comparison.more_images(SIGNIFICANCE / self.pairs)
 
     @property
     def unfair(self) -> str:

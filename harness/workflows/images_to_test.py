@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.config.object_text import FUNCTION_NAME
+from harness.config.experiment_file import is_function
 from harness.data.check import Check, check_images, undecodable_error, unreadable_by_class
 from harness.data.depth import clipped_text
 from harness.data.folders import require_every_class
@@ -118,13 +118,13 @@ def _depth_notes(check: Check, preparation: Preparation) -> list[str]:
 def _groups(model: SavedModel, images: Images) -> tuple[list[str | None], list[str]]:
     """(group of each image by name, notes), as the experiment says."""
     groups = model.experiment.get("groups")
-    is_function = isinstance(groups, str) and FUNCTION_NAME.fullmatch(groups) is not None
-    if is_function and images.groups is None:
+    own = is_function(groups)
+    if own and images.groups is None:
         note = f"groups is a function of the experiment's file ({groups}), which is not run here: each image counts"
         return [None] * len(images), [note]
     inner = model.experiment.get("class_folder") == "inner"
     try:
-        return group_names(images, None if images.groups is not None or is_function else groups, inner), []
+        return group_names(images, None if images.groups is not None or own else groups, inner), []
     except DataError as error:
         return [None] * len(images), [f"{error.what}, so each image counts: {error.why}"]
 

@@ -12,7 +12,6 @@ from harness.evaluation.gate import Gate
 from harness.models.saved import load_model
 from harness.runs.champion import CHECKPOINT, Champion, champion_folder, history
 from harness.runs.champion_record import ComparisonRecord
-from harness.util.text import rounded
 from harness.workflows.experiment_copy import model_function
 from harness.workflows.test import Evaluation, evaluate
 
@@ -47,10 +46,9 @@ class Rival:
         text = f"{word} {name}: {found}"
         if found.p < SIGNIFICANCE:
             return text
-        needed = found.images_needed()
-        if needed is None:
+        more = found.more_images()
+        if more is None:
             return f"{text}; no difference"
-        more = rounded(max(1, needed - found.n))
         return f"{text}; no significant difference, about {more:,} more images would be needed to see one of this size"
 
 

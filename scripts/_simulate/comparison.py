@@ -1,6 +1,6 @@
 """Simulates comparisons of models with known accuracies, and prints their table in Markdown.
 
-It trains no model. It draws which images each model has right, so that the models agree on many images, as real ones do.
+It trains no model. It draws which images each model has right. The models agree on many images, as real ones do.
 """
 
 from __future__ import annotations

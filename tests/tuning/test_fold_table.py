@@ -12,7 +12,7 @@ from tests.tuning.records import records, trial
 
 
 def right(counts: list[int], size: int = 100) -> list[NDArray[np.bool_]]:
-    """Folds of `size` images, of which that many are right."""
+    """Folds of `size` images, with these numbers of right ones."""
     return [np.arange(size) < count for count in counts]
 
 

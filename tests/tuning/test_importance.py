@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import FrozenTrial, create_trial
 from scipy.stats import ttest_ind
 
-from harness.tuning.importance import NOT_SHOWN, ParameterShare, parameter_shares, shown
+from harness.tuning.importance import NOT_SHOWN, ParameterShare, parameter_shares
 from harness.tuning.quiet import quiet
 
 RATE = FloatDistribution(1e-5, 1e-1, log=True)
@@ -34,6 +34,11 @@ def study(
             trials.append(create_trial(value=0.0, params=trial.params, distributions=dict(space)))
             values.append(value(trial.params) + 0.3 * rng.standard_normal())
     return trials, np.array(values)
+
+
+def shown(shares: Sequence[ParameterShare]) -> Mapping[str, float]:
+    """Parameter -> share, of those whose interval does not hold 0; the most important one first."""
+    return {share.parameter: share.share for share in shares if share.share is not None}
 
 
 def by_rate(parameters: Mapping[str, Any]) -> float:
