@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from harness.engine.callbacks import (
         EarlyStopping,
         EpochLog,
+        FitCheckpoint,
         GradientClipping,
         KeptPredictions,
         LearningRateSchedule,
@@ -40,6 +41,7 @@ _HOMES = {
     "EpochLog": "engine.callbacks",
     "Experiment": "config.experiment",
     "FirstBatch": "training.first_batch",
+    "FitCheckpoint": "engine.callbacks",
     "FoldResult": "training.fit",
     "GradientClipping": "engine.callbacks",
     "HarnessError": "errors",
@@ -66,6 +68,7 @@ __all__ = [
     "EpochLog",
     "Experiment",
     "FirstBatch",
+    "FitCheckpoint",
     "FoldResult",
     "GradientClipping",
     "HarnessError",

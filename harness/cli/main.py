@@ -32,6 +32,7 @@ VERBS = {
     "list": "Show the experiments and the latest runs.",
     "refit": "Train one model on all images of a run: the model to use.",
     "reproduce": "Train a run again, and say whether the same comes out.",
+    "resume": "Go on with a run that was cut off.",
     "run": "Train an experiment by cross-validation.",
     "search": "Search an experiment's settings with Optuna.",
     "sync": "Send a run to the trackers that missed it.",

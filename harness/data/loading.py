@@ -100,6 +100,7 @@ class EpochSampler(Sampler[list[Key]]):
         self.seed = seed
         self.shuffle = shuffle
         self.epoch = 0
+        self.first = 0  # batch, in this epoch: those before it are left out
 
     def __len__(self) -> int:
         return len(self._starts())
@@ -110,7 +111,7 @@ class EpochSampler(Sampler[list[Key]]):
             shuffled = np.random.default_rng((self.seed, self.epoch)).permutation(len(self.indices))
             order = [self.indices[i] for i in shuffled]
         starts = self._starts()
-        for start, end in zip(starts, [*starts[1:], len(order)], strict=True):
+        for start, end in list(zip(starts, [*starts[1:], len(order)], strict=True))[self.first :]:
             yield [(self.epoch, index) for index in order[start:end]]
 
     def _starts(self) -> list[int]:
@@ -156,7 +157,13 @@ class Batches:
 
     def set_epoch(self, epoch: int) -> None:
         if isinstance(self.sampler, EpochSampler):
-            self.sampler.epoch = epoch
+            self.sampler.epoch, self.sampler.first = epoch, 0
+
+    def start_at(self, count: int) -> None:
+        """Leaves out the first `count` batches of this epoch, which are not loaded."""
+        if not isinstance(self.sampler, EpochSampler):
+            raise TypeError("only the batches of an epoch can be left out")
+        self.sampler.first = count
 
     def __len__(self) -> int:
         return len(self.sampler)

@@ -67,7 +67,7 @@ def load(path: Path) -> dict[str, Any]:
     if not start.startswith((b"PK\x03\x04", b"\x80")):
         why = f"it begins with {start[:4]!r}" if start else "it is empty"
         raise ModelError(f"{path} is no torch file", why, "name a file that torch.save or safetensors wrote")
-    _require_intact(path)
+    require_intact(path)
     try:
         content = read_without_code(path)
     except CodeError as error:
@@ -143,7 +143,7 @@ def _safetensors(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def _require_intact(path: Path) -> None:
+def require_intact(path: Path) -> None:
     """Raises ModelError where a part of a zip archive is not what was written, which torch does not look at."""
     try:
         with zipfile.ZipFile(path) as archive:

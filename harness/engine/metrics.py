@@ -88,6 +88,17 @@ class Means:
             sums.append(scores.sum())
         self._sums += torch.stack(sums)
 
+    def state_dict(self) -> dict[str, Any]:
+        """The sums so far."""
+        seconds = time.perf_counter() - self._started
+        return {"sums": self._sums.detach().cpu().clone(), "examples": self._examples, "seconds": seconds}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on with the sums of a phase that was cut off."""
+        self._sums.copy_(state["sums"])
+        self._examples = state["examples"]
+        self._started = time.perf_counter() - state["seconds"]
+
     def read(self, phase: str) -> dict[str, float]:
         """The means, the examples, and the seconds since the phase began. Waits for the device.
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterator, ValuesView
+from collections.abc import ItemsView, Iterator, Mapping, ValuesView
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from harness.engine.metrics import require_metric
+from harness.engine.metrics import Means, require_metric
 from harness.engine.precision import Precision
 
 Phase = Literal["train", "inner", "valid"]
+T = TypeVar("T")
 
 
 class Row(dict[str, float]):
@@ -74,8 +75,26 @@ class State:
     history: list[dict[str, float]] = field(default_factory=list)  # one row per finished epoch
     was_read: set[str] = field(default_factory=set)  # metrics in `history` that were read
     modules: dict[str, nn.Module] = field(default_factory=dict)  # besides the model: loss and metrics that are modules
+    parts: dict[str, Any] = field(default_factory=dict)  # the loss and the metrics, by name
+    sources: dict[Phase, Any] = field(default_factory=dict)  # the iterables of batches
+    callbacks: tuple[Any, ...] = ()
+    row: Row | None = None  # the epoch's metrics of the phases that have ended; None between two epochs
+    means: Means | None = None  # of the phase so far; None between two phases
+    done: int = 0  # batches of the phase so far
+    generators: dict[str, Any] = field(default_factory=dict)  # states of the random generators as the phase began
     stop_reason: str | None = None
     error: BaseException | None = None
+
+    def phases_left(self, phases: Mapping[Phase, T]) -> dict[Phase, T]:
+        """Of an epoch's phases, those that have not ended."""
+        ended = {phase for phase in phases if self.row is not None and f"{phase}_examples" in self.row}
+        return {phase: value for phase, value in phases.items() if phase not in ended}
+
+    def end_epoch(self) -> None:
+        """Adds the epoch's row to the history."""
+        assert self.row is not None
+        self.history.append(self.row)
+        self.row = None
 
     def stop(self, reason: str) -> None:
         """Ends the fit: training after this batch, and, once what was trained is validated, this epoch."""

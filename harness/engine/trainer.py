@@ -27,7 +27,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from harness.engine.callback import EVENTS as EVENTS
+from harness.engine.callback import Callback as Callback
+from harness.engine.callback import overrides as overrides
 from harness.engine.device import choose_device
+from harness.engine.fit_state import batches_left, load_fit_state
 from harness.engine.metrics import Means, Metric, accuracy
 from harness.engine.precision import Precision, choose_precision
 from harness.engine.rates import named_rates, rates_of
@@ -35,60 +39,9 @@ from harness.engine.return_checks import require_loss, require_tensor
 from harness.engine.state import Phase as Phase
 from harness.engine.state import Row
 from harness.engine.state import State as State
-from harness.errors import nearest
 
 log = logging.getLogger("harness")
-EVENTS = (
-    "on_fit_start",
-    "on_epoch_start",
-    "on_batch_start",
-    "on_backward_end",
-    "on_batch_end",
-    "on_epoch_end",
-    "on_fit_end",
-)
 Loss = Callable[[Tensor, Tensor], Tensor]
-
-
-class Callback:
-    """Something to do at points of a fit: override what you need. The module's docstring says what holds when.
-
-    Attributes:
-        metric_names: What it adds to each row of `state.history` in `on_epoch_end`, so that others can monitor it.
-        steers: Whether it changes the training by metrics of validation, as early stopping does. A fold that is judged
-            by cross-validation then gets an inner part, and these metrics are `inner_loss`, `inner_accuracy`, ...
-    """
-
-    metric_names: tuple[str, ...] = ()
-    steers: bool = False
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        for name in dir(cls):
-            if name.startswith("on_") and name not in EVENTS:
-                known = ", ".join(EVENTS)
-                raise TypeError(f"{cls.__name__}.{name} is no event{nearest(name, EVENTS)}; the events are {known}")
-
-    def on_fit_start(self, state: State) -> None:
-        """Reset what this callback remembers; check what it needs."""
-
-    def on_epoch_start(self, state: State) -> None:
-        """An epoch begins."""
-
-    def on_batch_start(self, state: State) -> None:
-        """Read or replace `state.batch`."""
-
-    def on_backward_end(self, state: State) -> None:
-        """Clip or measure gradients. Not called in validation."""
-
-    def on_batch_end(self, state: State) -> None:
-        """Called for every batch: do not read values off the device here."""
-
-    def on_epoch_end(self, state: State) -> None:
-        """Read `state.history[-1]`; save, report, or `state.stop(reason)`."""
-
-    def on_fit_end(self, state: State) -> None:
-        """Close what was opened. `state.error` is None after a good fit."""
 
 
 class Trainer:
@@ -130,26 +83,41 @@ class Trainer:
         valid: Iterable[Any] | None,
         epochs: int,
         inner: Iterable[Any] | None = None,
+        resume: Mapping[str, Any] | None = None,
     ) -> State:
         """Trains `model`, which is moved to the device, for at most `epochs` epochs.
 
-        After each epoch it is validated on `valid`. With `inner`, only those batches may steer the training: early
-        stopping, a plateau's schedule and the choice of the best epoch never look at `valid`.
+        Args:
+            model: Returns a tensor (B, classes).
+            optimizer: Over its parameters.
+            train: Batches of (inputs, targets).
+            valid: Batches that validate each epoch, if there are any.
+            epochs: The most epochs.
+            inner: Batches that alone may steer the training: with them, early stopping, a plateau's schedule and the
+                choice of the best epoch never look at `valid`.
+            resume: The state of a fit that was cut off, as `FitCheckpoint` has saved it: this fit goes on from there.
 
-        Whatever a callback or the model raises propagates unchanged; UsageError if an iterable gives no batch.
+        Raises:
+            UsageError: An iterable gives no batch.
+            ModelError: `resume` is of another model, optimizer or list of callbacks.
+            Exception: Whatever a callback or the model raises propagates unchanged.
         """
         phases = _given({"train": train, "inner": inner, "valid": valid})
         state = self._new_state(model, optimizer, phases, epochs)
         try:
             self._emit("on_fit_start", state)
-            while state.epoch < epochs and state.stop_reason is None:
-                state.epoch += 1
-                self._emit("on_epoch_start", state)
-                row = Row(state.was_read, epoch=state.epoch)
-                for state.phase, batches in phases.items():
-                    row.update(self._run_phase(state, batches))
-                row.update(named_rates(state.rates))
-                state.history.append(row)
+            if resume is not None:
+                load_fit_state(state, resume, Means(self.metrics, self.device))
+            while state.row is not None or (state.epoch < epochs and state.stop_reason is None):
+                if state.row is None:
+                    state.epoch += 1
+                    state.row = Row(state.was_read, epoch=state.epoch)
+                    self._emit("on_epoch_start", state)
+                left = state.phases_left(phases)
+                for state.phase, batches in left.items():
+                    state.row.update(self._run_phase(state, batches))
+                state.row.update(named_rates(state.rates))
+                state.end_epoch()
                 self._emit("on_epoch_end", state)
         except BaseException as error:
             state.error = error
@@ -160,12 +128,13 @@ class Trainer:
 
     def _run_phase(self, state: State, batches: Iterable[Any]) -> dict[str, float]:
         training = state.phase == "train"
-        means = Means(self.metrics, self.device)
         for module in (state.model, *self.modules.values()):
             module.train(training)
         _set_epoch(batches, state.epoch)
+        left = batches_left(state, batches)
+        means = state.means = state.means or Means(self.metrics, self.device)
         with torch.set_grad_enabled(training):
-            for batch in batches:
+            for batch in left:
                 state.batch = self.to_device(batch)
                 self._emit("on_batch_start", state)
                 inputs, targets = state.batch
@@ -177,9 +146,11 @@ class Trainer:
                     self._step(state)
                 state.logits, state.loss = logits.detach(), loss.detach()
                 means.add(state.logits, targets, state.loss, inputs)
+                state.done += 1
                 self._emit("on_batch_end", state)
                 if training and state.stop_reason is not None:
                     break  # the validation that follows is always whole
+        state.means, state.done = None, 0
         return means.read(state.phase)  # the phase's one wait for the device (in fp16 the scaler adds one a step)
 
     def forward(self, model: nn.Module, inputs: Any) -> Tensor:
@@ -219,6 +190,9 @@ class Trainer:
             phases=tuple(phases),
             batches={phase: len(batches) for phase, batches in phases.items() if isinstance(batches, Sized)},
             modules=self.modules,
+            parts={"loss": self.loss, **self.metrics},
+            sources=dict(phases),
+            callbacks=self.callbacks,
         )
 
     def move_model(self, model: nn.Module) -> nn.Module:
@@ -282,8 +256,3 @@ def _given(phases: Mapping[Phase, Iterable[Any] | None]) -> dict[Phase, Iterable
 
 def _set_epoch(batches: Iterable[Any], epoch: int) -> None:
     getattr(batches, "set_epoch", lambda _: None)(epoch)
-
-
-def overrides(callback: Callback, event: str) -> bool:
-    """Whether a callback does something at an event."""
-    return getattr(type(callback), event) is not getattr(Callback, event)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from shlex import quote
@@ -15,11 +16,13 @@ from harness.runs.record_file import to_json
 from harness.runs.record_parts import Status
 from harness.runs.records import Origin
 from harness.util.files import write_whole
+from harness.util.heartbeat import STALE_SECONDS, heartbeat
 from harness.util.locks import lock_of
 from harness.util.processes import has_ended
 from harness.util.schema import SchemaError, is_inside, require_inside
 
 R = TypeVar("R", bound=Origin)
+ALIVE = ".alive"  # a file whose time is the last sign of life
 
 
 class Folder(Generic[R]):
@@ -34,9 +37,37 @@ class Folder(Generic[R]):
 
     @property
     def status(self) -> Status:
-        """The record's status; DIED if that is RUNNING and its process on this machine is gone."""
-        running = self.record.status is Status.RUNNING
-        return Status.DIED if running and has_ended(self.record.process) else self.record.status
+        """The record's status; DIED if that is RUNNING and its process is gone.
+
+        Of a process on another machine, that is so if it has given no sign of life for too long.
+        """
+        if self.record.status is not Status.RUNNING:
+            return self.record.status
+        ended = has_ended(self.record.process)
+        return Status.DIED if ended or (ended is None and self._is_silent()) else Status.RUNNING
+
+    @contextlib.contextmanager
+    def beating(self) -> Iterator[None]:
+        """Within, a file in the folder is touched every half minute, for machines that do not see this process."""
+        sign = self.path / ALIVE
+
+        def beat() -> None:
+            with contextlib.suppress(OSError):
+                sign.touch()
+
+        beat()
+        try:
+            with heartbeat(beat):
+                yield
+        finally:
+            with contextlib.suppress(OSError):
+                sign.unlink(missing_ok=True)
+
+    def _is_silent(self) -> bool:
+        try:
+            return time.time() - (self.path / ALIVE).stat().st_mtime > STALE_SECONDS
+        except OSError:
+            return False
 
     def update(self, **changes: Any) -> None:
         """Changes fields of the record, and writes its file in one step. Raises StorageError."""

@@ -17,6 +17,7 @@ from harness.util.schema import (
     Digest,
     Flag,
     Interval,
+    Moment,
     Name,
     NameOrNone,
     Number,
@@ -168,6 +169,40 @@ class FoldRecord:
     stop_reason: Text | None
     checkpoint: AnyPath
     seconds: Seconds
+
+
+@dataclass(frozen=True)
+class ProgressRecord:
+    """How far the fold in work is saved, so that the run can go on from there.
+
+    Attributes:
+        fold: 1-based; 0 is the refit.
+        epoch: The last whole epoch that is saved; 0 before the first one has ended.
+        step: Batches trained on in this fold.
+    """
+
+    fold: SmallCount
+    epoch: Count
+    step: Count
+
+
+@dataclass(frozen=True)
+class ResumeRecord:
+    """The moment at which a run went on that had been cut off.
+
+    Attributes:
+        at: When.
+        status: How it had ended.
+        progress: From where it went on; None from the beginning of a fold.
+        differs: What was not as before: the machine, a version, with `forced` also the experiment or the images.
+        forced: Whether it went on although the experiment or the images were others.
+    """
+
+    at: Moment
+    status: AnyStatus
+    progress: ProgressRecord | None = None
+    differs: list[Text] = field(default_factory=list)
+    forced: Flag = False
 
 
 @dataclass(frozen=True)

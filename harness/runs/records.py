@@ -27,7 +27,9 @@ from harness.runs.record_parts import (
     GateRecord,
     GitRecord,
     PrecisionRecord,
+    ProgressRecord,
     RefitRecord,
+    ResumeRecord,
     SplitSizes,
     TestedFile,
     TrialOf,
@@ -130,6 +132,8 @@ class RunRecord(Origin):
     noise: NoiseRecord | None = None
     fit_seconds: Seconds | None = None
     run_seconds: Seconds | None = None
+    progress: ProgressRecord | None = None  # of the fold in work
+    resumes: list[ResumeRecord] = field(default_factory=list)
 
     @property
     def caveat(self) -> str:

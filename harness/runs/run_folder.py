@@ -16,11 +16,13 @@ from harness.errors import UsageError, storage_errors
 from harness.evaluation.predictions import Predictions
 from harness.runs import trust
 from harness.runs.folder import Folder
+from harness.runs.place import AGAIN, require_inside_runs, require_replaceable
 from harness.runs.predictions import CSV, FOLDER, PARQUET, read_array_file, read_csv, write_array_file, write_table
 from harness.runs.record_file import read_record
-from harness.runs.record_parts import FoldRecord, RefitRecord, Status
+from harness.runs.record_parts import FoldRecord, RefitRecord, ResumeRecord, Status
 from harness.runs.records import Epoch, RunRecord, TestRecord
 from harness.util.files import write_whole
+from harness.util.locks import lock_of
 from harness.util.processes import this_process
 from harness.util.schema import SchemaError, is_inside, quoted, require_inside, schema_of, validate
 
@@ -29,7 +31,6 @@ LEFT = (  # by a run
     *("plots/*.png", "checkpoints/*.pt", f"{FOLDER}/*.npz"),
     *("events.out.tfevents.*", "fold*/*/events.out.tfevents.*"),
 )
-AGAIN = ".again"  # in a folder that was named by --out, and may be written again: by what
 RESULTS = ("accuracy", "interval_low", "interval_high", "loss", "fit_seconds")  # by which runs are compared
 
 
@@ -94,6 +95,11 @@ class RunFolder(Folder[RunRecord]):
         return self.inside("checkpoints")
 
     @property
+    def unfinished(self) -> Path:
+        """The file with the state of the fold in work."""
+        return self.inside("checkpoints/unfinished.pt")
+
+    @property
     def metrics(self) -> Path:
         return self.path / "metrics.jsonl"
 
@@ -111,15 +117,47 @@ class RunFolder(Folder[RunRecord]):
         """Whether it was made in this project, on the images that it names. Nothing in the folder can say so."""
         return trust.made_run(self.id, self.record.data.folder)
 
-    def begin_again(self) -> None:
-        """Goes on, in this process, with a run that was cut off: what its unfinished fold left is dropped."""
-        done = {entry.fold for entry in self.record.folds}
-        rows = [row for row in self.epochs() if row["fold"] in done]
+    def claim(self) -> None:
+        """Makes an unfinished run this process's own. Raises UsageError if it runs, perhaps since a moment ago."""
+        with lock_of(self.path / ".resuming") as alone:
+            self.reload()
+            if not alone or self.status is Status.RUNNING:
+                raise UsageError(
+                    f"{self.path} goes on already",
+                    f"in process {self.record.pid} on {self.record.host}",
+                    "harness list",
+                )
+            self.update(status=Status.RUNNING, **this_process())
+
+    def begin_again(self, resume: ResumeRecord) -> None:
+        """Goes on, in this process, with a run that was cut off: what its saved state does not cover is dropped."""
+        done, progress = {entry.fold for entry in self.record.folds}, resume.progress
+        saved = {progress.fold: progress.epoch} if progress is not None else {}
+        rows, times = [], [0.0]
+        for row in self.epochs():
+            times.append(row["time"])
+            if row["fold"] in done or row["epoch"] <= saved.get(row["fold"], 0):
+                rows.append(row)
         write_whole(self.metrics, "".join(f"{json.dumps(row)}\n" for row in rows).encode())
         for fold in {*self._read()} - done:
             self.inside(_array_file(fold)).unlink(missing_ok=True)
         self._predictions = None
-        self.update(status=Status.RUNNING, error=None, trackers={}, **this_process())
+        lasted = max(times) - datetime.fromisoformat(self.record.started).timestamp()
+        self.update(
+            status=Status.RUNNING,
+            error=None,
+            trackers={},
+            progress=progress,
+            resumes=[*self.record.resumes, resume],
+            run_seconds=self.record.run_seconds or round(max(0.0, lasted), 3),
+            **this_process(),
+        )
+
+    def end_fit(self, **changes: Any) -> None:
+        """Changes fields of the record with the result of the fit in work, and removes its saved state."""
+        self.update(**changes, progress=None)
+        with storage_errors(self.unfinished):
+            self.unfinished.unlink(missing_ok=True)
 
     def reload(self) -> None:
         """Reads `run.json` again, which another process may have changed."""
@@ -186,10 +224,14 @@ class RunFolder(Folder[RunRecord]):
         """
         return min(self.record.folds, key=lambda entry: (-entry.accuracy, entry.loss), default=None)
 
+    def model_on_all_images(self) -> RefitRecord | None:
+        """The refit if it is recorded and its file is there."""
+        refit = self.record.refit
+        return refit if refit is not None and self.checkpoint_of(refit).is_file() else None
+
     def model_to_use(self) -> FoldRecord | RefitRecord | None:
         """The model that was trained on all images; without one the best fold's; None before any fold has ended."""
-        refit = self.record.refit
-        return refit if refit is not None and self.checkpoint_of(refit).is_file() else self.best_fold()
+        return self.model_on_all_images() or self.best_fold()
 
     def checkpoint_of(self, entry: FoldRecord | RefitRecord) -> Path:
         """The file of a model, wherever the run folder has been moved to.
@@ -242,14 +284,6 @@ def now() -> str:
     return datetime.now().astimezone().isoformat(timespec="milliseconds")
 
 
-def require_inside_runs(path: Path, runs: Path) -> None:
-    """Raises UsageError if a link below `runs` leads out of it: what lies there was not made by a run."""
-    if not is_inside(path, runs):
-        raise UsageError(
-            f"{path.parent} is not used", f"it is a link that leads out of {runs}", "--runs with another folder"
-        )
-
-
 def _array_file(fold: int) -> Path:
     return Path(FOLDER, f"fold{fold}.npz")
 
@@ -263,14 +297,3 @@ def _checked_epoch(row: object, folds: set[str]) -> dict[str, Any]:
         if value is not None and (type(value) not in (int, float) or abs(value) > sys.float_info.max):
             raise SchemaError(f"{name} is {quoted(value)}: it must be a number")
     return epoch
-
-
-def require_replaceable(path: Path, kind: str) -> None:
-    """Raises UsageError if `path` holds anything but what this kind of run was told to put there before."""
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-        return
-    own = (path / AGAIN).is_file()  # empty, if the process was killed while it wrote
-    marked = (path / AGAIN).read_text(encoding="utf-8", errors="replace").strip() if own else ""
-    if not own or marked not in (kind, ""):
-        why = f"it is where a {marked} goes" if marked else "it holds something else, which would be lost"
-        raise UsageError(f"{path} is no place for a {kind}", why, "--out with a new folder")

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from harness.errors import UsageError, storage_errors
 from harness.runs.folder import Folder
+from harness.runs.place import require_inside_runs
 from harness.runs.record_file import read_record
 from harness.runs.record_parts import Status
 from harness.runs.records import StudyRecord
-from harness.runs.run_folder import RunFolder, require_inside_runs
+from harness.runs.run_folder import RunFolder
 from harness.util.files import write_whole
 from harness.util.processes import this_process
 from harness.util.schema import SchemaError, is_inside, require_inside
@@ -83,6 +84,7 @@ class StudyFolder(Folder[StudyRecord]):
         for index in indices:
             folder = self.trial(index) / "checkpoints"
             with contextlib.suppress(OSError):
-                for path in folder.glob("fold*.pt") if is_inside(folder, self.path) else ():
-                    path.unlink()
+                for pattern in ("fold*.pt", "unfinished.pt") if is_inside(folder, self.path) else ():
+                    for path in folder.glob(pattern):
+                        path.unlink()
                 folder.rmdir()

@@ -20,11 +20,12 @@ def recording(
     folder: RunFolder, trackers: Sequence[str], follower: Follower | None = None, pictures: bool = True
 ) -> Iterator[Tracking]:
     """The trackers of a run, within which it happens. At its end come its status, its plots, and the trackers' rest."""
-    started = time.perf_counter()
+    started = time.perf_counter() - (folder.record.run_seconds or 0.0)  # of a run that goes on
     tracking: Tracking | None = None
     try:
         tracking = Tracking(folder, trackers, follower)
-        yield tracking
+        with folder.beating():
+            yield tracking
     except BaseException as error:
         with contextlib.suppress(StorageError):  # what ended the run matters more than that the disk is full, too
             folder.update(status=_status(error), error=_one_line(error), run_seconds=_since(started))

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from harness.engine.callback import Stateless
 from harness.engine.callbacks import EpochLog
 from harness.engine.trainer import Callback, State
 from harness.runs.record_parts import Status
@@ -40,6 +41,7 @@ class Tracking:
             with self._warned("tensorboard"):
                 self._board = TensorBoard(folder)
                 self._board.start()
+                self._board.remove_old()
 
     def callback(self, log: EpochLog) -> Callback:
         """Shows each epoch that `log` has written. To come after it, and after `FirstBatch`."""
@@ -79,7 +81,7 @@ class Tracking:
             print_line(f"warning: {name} has failed ({self._problems[name]}); the run goes on, and its folder has all")
 
 
-class _EachEpoch(Callback):
+class _EachEpoch(Stateless):
     def __init__(self, tracking: Tracking, log: EpochLog) -> None:
         self._tracking = tracking
         self._log = log

@@ -59,6 +59,12 @@ class EpochMetrics(Callback):
     def on_epoch_start(self, state: State) -> None:
         self._parts = {side: [] for side in SIDES if side in state.phases}
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"parts": self._parts}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._parts = state_dict["parts"]
+
     def on_batch_end(self, state: State) -> None:
         if state.phase in self._parts and state.logits is not None:
             self._parts[state.phase].append((state.logits, state.batch[1]))

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -75,9 +76,17 @@ class StillFrozen(Callback):
     def __init__(self, prefix: nn.Module) -> None:
         self._prefix = prefix
         self._before: list[object] = []
+        self._model: nn.Module = prefix
 
     def on_fit_start(self, state: State) -> None:
-        self._before = self._now(state.model)
+        self._model = state.model
+        self._before = self._now(self._model)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"watched": len(self._before)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._before = self._now(self._model)
 
     def on_epoch_start(self, state: State) -> None:
         if self._now(state.model) != self._before:

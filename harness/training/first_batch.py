@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -33,6 +34,12 @@ class FirstBatch(Callback):
 
     def on_fit_start(self, state: State) -> None:
         self._batch = None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"batch": self._batch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._batch = state_dict["batch"]
 
     def on_batch_start(self, state: State) -> None:
         if self._batch is None and state.step == 0 and state.phase == "train":

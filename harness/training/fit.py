@@ -39,6 +39,7 @@ from harness.training.first_batch import FirstBatch
 from harness.training.model import new_model
 from harness.training.optimizers import make_loss, make_optimizer, make_scheduler
 from harness.training.plan import Plan
+from harness.training.saved_fit import fit_checkpoint, saved_fit
 from harness.training.torch_errors import naming_torch_errors
 from harness.training.user_errors import blamed
 from harness.util.console import print_line
@@ -161,9 +162,11 @@ def fit(
 ) -> Fit:
     """Trains a model on the training images of a split. The parameters and errors are those of `train`.
 
-    `fold` seeds it and names its file; REFIT is the fit on all images, MODEL_FILE.
+    `fold` seeds it and names its file; REFIT is the fit on all images, MODEL_FILE. If the folder holds the saved state
+    of this fold, the fit goes on from there; `RunFolder.end_fit` removes that state.
     """
-    started = time.perf_counter()
+    saved = saved_fit(folder, fold)
+    started = time.perf_counter() - (0.0 if saved is None else saved.seconds)
     experiment = plan.experiment
     model = new_model(experiment, plan.model.weights, plan.images.classes, fold)
     arithmetic: Any = {
@@ -198,6 +201,7 @@ def fit(
                 saver,
                 *_optional_callbacks(experiment),
                 *([ProgressBar(plan.title(fold))] if ends is None else ends),
+                fit_checkpoint(folder, fold, started),
             ],
             **arithmetic,
         )
@@ -207,7 +211,15 @@ def fit(
         optimizer = make_optimizer(experiment, model, trainer.loss)
         if plan.one_thread:
             stack.enter_context(_one_thread())
-        state = trainer.fit(model, optimizer, fed.training, fed.validation, experiment.epochs, fed.inner)
+        state = trainer.fit(
+            model,
+            optimizer,
+            fed.training,
+            fed.validation,
+            experiment.epochs,
+            fed.inner,
+            None if saved is None else saved.state,
+        )
     if saver.epoch == 0:
         raise TrainingError(
             f"{plan.title(fold)} has no model",

@@ -12,6 +12,7 @@ from harness.runs.record_parts import RefitRecord
 from harness.runs.run_folder import RunFolder
 from harness.training.fit import REFIT, fit
 from harness.training.plan import Plan
+from harness.training.saved_fit import saved_fit
 from harness.training.steering import inner_fraction
 
 EPOCHS = "refit.jsonl"  # a line per epoch, as in `metrics.jsonl`
@@ -46,7 +47,8 @@ def refit(plan: Plan, folder: RunFolder, watchers: Sequence[Callback] = ()) -> R
         HarnessError: As `train` does.
     """
     split, log = refit_split(plan), folder.inside(EPOCHS)
-    log.unlink(missing_ok=True)
+    if saved_fit(folder, REFIT) is None:
+        log.unlink(missing_ok=True)
     made = fit(plan, REFIT, split, folder, [EpochLog(log), *watchers])
     record = RefitRecord(
         checkpoint=str(made.checkpoint),
@@ -59,5 +61,5 @@ def refit(plan: Plan, folder: RunFolder, watchers: Sequence[Callback] = ()) -> R
     )
     if folder.record.temperature is not None:
         checkpoint.add(made.checkpoint, temperature=folder.record.temperature)
-    folder.update(refit=record)
+    folder.end_fit(refit=record)
     return record

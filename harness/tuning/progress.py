@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from harness.engine.callback import Stateless
 from harness.engine.trainer import Callback, State
 from harness.tuning.trial_record import ACCURACY, TrialRecord
 from harness.util.console import bar_of, print_line
@@ -71,7 +72,7 @@ class Progress:
         self._bar.close()
 
 
-class _EpochLabel(Callback):
+class _EpochLabel(Stateless):
     def __init__(self, progress: Progress, where: str, redraw: Callable[[], None]) -> None:
         self._progress = progress
         self._where = where

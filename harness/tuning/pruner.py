@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.engine.callback import Stateless
 from harness.engine.trainer import Callback, State
 from harness.evaluation.scores import Floats
 from harness.training.plan import Plan
@@ -80,7 +81,7 @@ def _scores(folds: Sequence[FoldScores]) -> dict[int, Floats]:
     return {record.fold: record.scores for record in folds}
 
 
-class _StopHopeless(Callback):
+class _StopHopeless(Stateless):
     def __init__(self, pruner: TrialPruner, fold: int) -> None:
         self._pruner = pruner
         self._fold = fold

@@ -24,13 +24,13 @@ from optuna.trial import TrialState
 
 from harness.errors import HarnessError, UsageError
 from harness.evaluation.groups import Groups
-from harness.tuning.heartbeat import is_gone
 from harness.tuning.quiet import quiet
 from harness.tuning.schemas import StudyFacts
 from harness.tuning.settings_difference import require_same
 from harness.tuning.storage import answering, close, copied, open_storage
 from harness.tuning.trial_record import TrialRecord, is_ours, trial_records
 from harness.util.console import print_line
+from harness.util.heartbeat import is_gone
 from harness.util.processes import this_process
 from harness.util.schema import schema_of, validate
 

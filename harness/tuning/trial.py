@@ -15,11 +15,12 @@ from harness.config.experiment import Experiment
 from harness.config.fields import json_value
 from harness.engine.trainer import Callback
 from harness.errors import HarnessError, UsageError
-from harness.runs.record_parts import Status, TrialOf
-from harness.runs.run_folder import RunFolder
+from harness.runs.record_parts import ResumeRecord, Status, TrialOf
+from harness.runs.run_folder import RunFolder, now
 from harness.trackers.recording import recording
 from harness.trackers.tensorboard.run import event_files
 from harness.training.plan import Plan
+from harness.training.saved_fit import saved_progress
 from harness.tuning.best_file import CannotBeWrittenError, best_file
 from harness.tuning.pruner import TrialPruner
 from harness.tuning.quiet import quiet
@@ -30,7 +31,7 @@ from harness.tuning.trial_record import FoldScores, loop_seconds, pooled
 from harness.util.addresses import without_secrets
 from harness.util.files import write_whole
 from harness.util.user_code import frame_of
-from harness.workflows.crossval import finished_folds, fold_by_fold, record_of
+from harness.workflows.crossval import fold_by_fold, go_on, record_of
 
 
 class Paused(KeyboardInterrupt):
@@ -127,11 +128,7 @@ def _folder(search: SearchPlan, plan: Plan, claim: Claim) -> RunFolder:
         folder = RunFolder.open(path)
         same = folder.record.experiment == plan.experiment.to_dict() and folder.record.study == study
         if same and folder.record.data.digest == plan.digest:
-            whole = {result.fold for result in finished_folds(plan, folder)}
-            folder.update(folds=[entry for entry in folder.record.folds if entry.fold in whole])
-            folder.begin_again()
-            for old in event_files(path):  # they are written again, from what is kept
-                old.unlink()
+            go_on(plan, folder, ResumeRecord(now(), folder.status, saved_progress(folder)))
             return folder
     except (UsageError, KeyError):
         pass

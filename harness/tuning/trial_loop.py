@@ -15,13 +15,13 @@ import torch
 
 from harness.errors import DataError, HarnessError, RemoteError, StorageError, Terminated, TrainingError
 from harness.tuning.asked_trial import STOP
-from harness.tuning.heartbeat import heartbeat
 from harness.tuning.progress import DONE, Deadline, Progress, line
 from harness.tuning.search_plan import SearchPlan
 from harness.tuning.study import Claim, LostError, Study
 from harness.tuning.trial import Paused, keep_error, run_trial
 from harness.util.addresses import without_secrets
 from harness.util.console import print_line
+from harness.util.heartbeat import heartbeat
 
 MOST_FAILURES = 5  # in a row: what they have in common is not their settings
 NOT_THE_TRIAL = (StorageError, DataError, RemoteError)  # what fails for every trial

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import storage_errors
-from harness.runs.run_folder import AGAIN, require_replaceable
+from harness.runs.place import AGAIN, require_replaceable
 from harness.util.console import only_a_picture
 from harness.util.escape import cell
 from harness.util.files import write_whole

@@ -25,7 +25,7 @@ from harness.evaluation.scorecard import Scorecard, scorecard
 from harness.evaluation.temperature import cross_fitted, fit_temperature
 from harness.runs import provenance
 from harness.runs.record_file import to_plain
-from harness.runs.record_parts import DataRecord, PrecisionRecord, SplitSizes, Status
+from harness.runs.record_parts import DataRecord, PrecisionRecord, ResumeRecord, SplitSizes, Status
 from harness.runs.records import RunRecord
 from harness.runs.run_folder import RunFolder, now
 from harness.runs.scores_record import NoiseRecord, scorecard_fields
@@ -39,6 +39,15 @@ from harness.training.plan import Plan
 from harness.training.refit import refit as train_on_all_images
 from harness.training.repeats import fold_and_repeat
 from harness.workflows.make_plan import make_plan
+
+
+@dataclass(frozen=True)
+class Resume:
+    """A run that was cut off, and how it goes on."""
+
+    folder: RunFolder
+    record: ResumeRecord
+
 
 ADDED_BY_EPOCH_LOG = {"fold", "time", "step"}  # columns of `metrics.jsonl` that the history does not have
 
@@ -151,16 +160,23 @@ def cross_validate(
     follower: Follower | None = None,
     out: Path | None = None,
     refit: bool = False,
+    resume: Resume | None = None,
 ) -> CrossValidation:
     """Trains each fold of the plan, one after the other, and writes the run folder as it goes.
 
     Whatever ends the run early, the folder says so, and keeps what the finished folds gave. The folder gets a copy of
     `source`, the experiment's file, because checkpoints do not contain the user's functions. `follower` is a process
     for MLflow that was started while the plan was made. The run goes to the folder `out`, if one is given, in the place
-    of the run that is there; else to a new one. `refit` also trains one model on all images: the model to use.
+    of the run that is there; else to a new one. `refit` also trains one model on all images: the model to use. With
+    `resume`, a run that was cut off goes on in its own folder.
     """
     plan = experiment if isinstance(experiment, Plan) else make_plan(experiment)
-    folder = RunFolder.create(Path(runs), record_of(plan), out)
+    if resume is None:
+        folder = RunFolder.create(Path(runs), dataclasses.replace(record_of(plan), asked=_asked(refit)), out)
+    else:
+        folder = resume.folder
+        folder.claim()
+        go_on(plan, folder, resume.record)
     with recording(folder, plan.experiment.trackers, follower) as tracking:
         if source is not None:
             folder.keep_copy(source.read_bytes() if isinstance(source, Path) else source.code)
@@ -170,9 +186,21 @@ def cross_validate(
         for each in result.results:
             checkpoint.add(each.checkpoint, temperature=result.scores.temperature)
         folder.write_metrics({name: value for name, value in result.to_dict().items() if name != "fit_seconds"})
-        if refit:
+        if refit and folder.model_on_all_images() is None:
             train_on_all_images(plan, folder)
     return result
+
+
+def _asked(refit: bool) -> dict[str, Any]:
+    """What was asked for on the command line, besides the experiment."""
+    return {"refit": True} if refit else {}
+
+
+def go_on(plan: Plan, folder: RunFolder, record: ResumeRecord) -> None:
+    """Prepares the folder of a run that was cut off: folds that are not whole are trained again."""
+    whole = {result.fold for result in finished_folds(plan, folder)}
+    folder.update(folds=[entry for entry in folder.record.folds if entry.fold in whole])
+    folder.begin_again(record)
 
 
 def fold_by_fold(
@@ -196,7 +224,7 @@ def fold_by_fold(
             results.append(train(plan, fold, folder, [log, tracking.callback(log)], last))
             so_far = CrossValidation(plan.experiment, folder.path, tuple(results), plan.images.classes, plan.leaked)
             folder.write_predictions(results[-1].predictions)
-            folder.update(**so_far.numbers(), folds=[result.record for result in results])
+            folder.end_fit(**so_far.numbers(), folds=[result.record for result in results])
             if not plan.lean:
                 draw_fold(folder, fold)
             tracking.fold_ended(fold)

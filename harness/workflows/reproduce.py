@@ -79,11 +79,19 @@ def planned(folder: RunFolder, device: str = "auto", trusted: bool = False) -> P
 
     The file of a run from elsewhere is run only if it is `trusted`. It is not needed if no field is a function.
     """
+    if not folder.is_test and not len(folder.predictions()):
+        raise UsageError(f"{folder.path} has no result to compare with", "none of its folds has ended", "harness list")
+    return plan_again(folder, device, trusted)
+
+
+def plan_again(folder: RunFolder, device: str = "auto", trusted: bool = False, other_images: bool = False) -> Plan:
+    """The plan of a run, here and now, whether it has a result or not. Parameters and errors are those of `planned`.
+
+    With `other_images`, those of the run need not be there.
+    """
     record = folder.record
     if folder.is_test:
         raise UsageError(f"{folder.path} is a test, and no training", "it has no folds", "harness test MODEL again")
-    if not len(folder.predictions()):
-        raise UsageError(f"{folder.path} has no result to compare with", "none of its folds has ended", "harness list")
     if not record.splits:
         raise UsageError(f"{folder.path} cannot be made again", "its record names no folds", "harness list")
     experiment = _experiment(folder, trusted)
@@ -91,7 +99,7 @@ def planned(folder: RunFolder, device: str = "auto", trusted: bool = False) -> P
     whole = max(1, experiment.folds) * experiment.repeats
     only = fold_and_repeat(folds[0], experiment.folds)[0] if len(folds) < whole else None
     plan = make_plan(experiment, fold=only, skip_corrupt=bool(record.data.skipped), allow_leak=True, device=device)
-    if plan.digest != record.data.digest:
+    if plan.digest != record.data.digest and not other_images:
         raise DataError(
             f"{experiment.data} holds other images than the run had",
             f"their digest is {plan.digest}, and was {record.data.digest}",
@@ -156,13 +164,18 @@ def repeat(plan: Plan, old: RunFolder, runs: Path, trusted: bool = False) -> Cro
 
     The new folder gets a copy of the experiment's file only if that was run: the copy then counts as made here.
     """
-    import torch
-
-    threads = old.record.threads
-    if threads and plan.device.type == "cpu":
-        torch.set_num_threads(min(int(threads), 4 * (os.cpu_count() or 1)))
+    if plan.device.type == "cpu":
+        set_threads(old)
     copy = old.path / COPY
     return cross_validate(plan, runs=runs, source=copy if copy.is_file() and may_run(copy, trusted) else None)
+
+
+def set_threads(old: RunFolder) -> None:
+    """As many threads as a run had, as far as this machine can."""
+    import torch
+
+    if old.record.threads:
+        torch.set_num_threads(min(int(old.record.threads), 4 * (os.cpu_count() or 1)))
 
 
 def _experiment(folder: RunFolder, trusted: bool) -> Experiment:

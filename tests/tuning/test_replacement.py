@@ -14,9 +14,9 @@ import optuna
 import pytest
 
 from harness.errors import UsageError
-from harness.tuning.heartbeat import STALE_SECONDS, is_gone
 from harness.tuning.study import Claim, LostError, Study
 from harness.tuning.trial_record import FoldScores
+from harness.util.heartbeat import STALE_SECONDS, is_gone
 from harness.util.processes import this_process
 
 UNIFORM = optuna.distributions.FloatDistribution(0, 1)

@@ -2,6 +2,7 @@
 
 from harness.engine.callbacks.early_stopping import EarlyStopping
 from harness.engine.callbacks.epoch_log import EpochLog
+from harness.engine.callbacks.fit_checkpoint import FitCheckpoint
 from harness.engine.callbacks.gradient_clipping import GradientClipping
 from harness.engine.callbacks.kept_predictions import KeptPredictions
 from harness.engine.callbacks.learning_rate import LearningRateSchedule
@@ -12,6 +13,7 @@ from harness.engine.callbacks.terminate_on_nan import TerminateOnNaN
 __all__ = [
     "EarlyStopping",
     "EpochLog",
+    "FitCheckpoint",
     "GradientClipping",
     "KeptPredictions",
     "LearningRateSchedule",

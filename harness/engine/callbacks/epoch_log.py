@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import time
@@ -8,6 +9,7 @@ from typing import Any
 
 from harness.engine.trainer import Callback, State
 from harness.errors import storage_errors
+from harness.util.files import write_whole
 
 
 class EpochLog(Callback):
@@ -20,12 +22,33 @@ class EpochLog(Callback):
         self._path = Path(path)
         self._fold = fold
         self.row: dict[str, Any] = {}  # the last one that was written
+        self._rows: list[dict[str, Any]] = []  # of this fit
 
     def on_fit_start(self, state: State) -> None:
-        self.row = {}
+        self.row, self._rows = {}, []
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self._rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes the epochs that will be trained again out of the file."""
+        self._rows = list(state_dict["rows"])
+        others = [row for row in _rows(self._path) if row.get("fold") != self._fold]
+        write_whole(self._path, "".join(f"{json.dumps(row)}\n" for row in (*others, *self._rows)).encode())
 
     def on_epoch_end(self, state: State) -> None:
         finite = {name: value if math.isfinite(value) else None for name, value in state.history[-1].items()}
         self.row = {"fold": self._fold, "time": round(time.time(), 3), "step": state.step, **finite}
         with storage_errors(self._path), self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(self.row) + "\n")
+        self._rows.append(self.row)
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """The lines of a log that are whole."""
+    rows = []
+    if path.is_file():
+        for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+            with contextlib.suppress(ValueError):
+                rows.append(json.loads(line))
+    return [row for row in rows if isinstance(row, dict)]

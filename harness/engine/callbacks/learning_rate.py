@@ -3,11 +3,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
+import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from harness.engine.object_state import load_object_state, object_state
 from harness.engine.trainer import Callback, State
-from harness.errors import UsageError
+from harness.errors import ModelError, UsageError
 
 MakeScheduler = Callable[[Optimizer, int], Any]
 
@@ -27,6 +29,7 @@ class LearningRateSchedule(Callback):
         self.every = every
         self.monitor = monitor
         self._scheduler: Any = None
+        self._total = 0  # steps of the scheduler
 
     def on_fit_start(self, state: State) -> None:
         total = state.epochs
@@ -38,9 +41,22 @@ class LearningRateSchedule(Callback):
                     'give it a __len__, or LearningRateSchedule(..., every="epoch")',
                 )
             total *= state.batches["train"]
+        self._total = total
         self._scheduler = self.make(state.optimizer, total)
         if isinstance(self._scheduler, ReduceLROnPlateau):
             state.require_metric(state.steering(self.monitor))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"scheduler": object_state(self._scheduler), "total": self._total}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if state_dict["total"] != self._total:
+            raise ModelError(
+                "the learning rate schedule cannot go on",
+                f"it was made for {state_dict['total']} steps, and now for {self._total}",
+                "the same number of epochs and of batches as then",
+            )
+        load_object_state(self._scheduler, state_dict["scheduler"], torch.device("cpu"))
 
     def on_batch_end(self, state: State) -> None:
         if self.every == "batch" and state.phase == "train":

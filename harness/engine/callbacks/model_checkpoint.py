@@ -32,7 +32,8 @@ class ModelCheckpoint(Callback):
         self.path = Path(path)
         self._content = content or {}
         self._monitor = None if monitor is None else Monitor(monitor, mode)
-        self._unwritten: dict[str, Any] | None = None  # of the best epoch
+        self._best: dict[str, Any] | None = None  # of the best epoch
+        self._is_written = False
         self._written = 0.0
         self._last_epoch = 0
 
@@ -44,12 +45,26 @@ class ModelCheckpoint(Callback):
     def on_fit_start(self, state: State) -> None:
         if self._monitor is not None:
             self._monitor.reset(state)
-        self._unwritten, self._written, self._last_epoch = None, time.monotonic(), 0
+        self._best, self._is_written, self._last_epoch = None, False, 0
+        self._written = time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        """With the weights of the best epoch: the file may be of a later one when the fit goes on from here."""
+        best = self._best and {name: value for name, value in self._best.items() if name not in self._content}
+        monitor = None if self._monitor is None else self._monitor.state_dict()
+        return {"best": best, "monitor": monitor, "last_epoch": self._last_epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        best = state_dict["best"]
+        self._best, self._is_written = best and {**self._content, **best}, False
+        self._last_epoch = state_dict["last_epoch"]
+        if self._monitor is not None:
+            self._monitor.load_state_dict(state_dict["monitor"])
 
     def on_epoch_end(self, state: State) -> None:
         self._last_epoch = state.epoch
         if self._monitor is not None and self._monitor.improved(state):
-            self._unwritten = self._snapshot(state)
+            self._best, self._is_written = self._snapshot(state), False
         if time.monotonic() - self._written >= PAUSE_SECONDS:
             self._write(state)
 
@@ -58,10 +73,11 @@ class ModelCheckpoint(Callback):
             self._write(state)
 
     def _write(self, state: State) -> None:
-        content = self._snapshot(state) if self._monitor is None else self._unwritten
-        if content is not None:
+        content = self._snapshot(state) if self._monitor is None else self._best
+        if content is not None and not self._is_written:
             checkpoint.save(self.path, content)
-            self._unwritten, self._written = None, time.monotonic()
+            self._written = time.monotonic()
+            self._is_written = self._monitor is not None
 
     def _snapshot(self, state: State) -> dict[str, Any]:
         weights = _copied_state(state.model)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 from harness.engine.metrics import rises
 from harness.engine.trainer import State
@@ -37,6 +37,12 @@ class Monitor:
         self.name = state.steering(self._asked)
         state.require_metric(self.name)
         self._best, self.best_epoch = -math.inf, 0
+
+    def state_dict(self) -> dict[str, float]:
+        return {"best": self._best, "best_epoch": self.best_epoch}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._best, self.best_epoch = state["best"], state["best_epoch"]
 
     def improved(self, state: State) -> bool:
         """For on_epoch_end: whether the epoch that ends is the best. A value that is not a number never is."""

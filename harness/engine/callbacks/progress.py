@@ -14,8 +14,10 @@ class ProgressBar(Callback):
     def __init__(self, title: str = "") -> None:
         self.title = title
         self._bar: tqdm[Any] | None = None
+        self._done = 0  # batches
 
     def on_fit_start(self, state: State) -> None:
+        self._done = 0
         per_epoch = sum(state.batches.values())
         self._bar = tqdm(
             total=per_epoch * state.epochs or None,
@@ -26,7 +28,17 @@ class ProgressBar(Callback):
             disable=None,  # off where stderr is no terminal
         )
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"done": self._done}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._done = state_dict["done"]
+        if self._bar is not None:
+            self._bar.initial = self._bar.n = self._done
+            self._bar.refresh()
+
     def on_batch_end(self, state: State) -> None:
+        self._done += 1
         if self._bar is not None:
             self._bar.update()
 

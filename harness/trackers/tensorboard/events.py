@@ -10,10 +10,13 @@ from typing import Any
 
 
 class Events:
-    """A new event file in `folder`. Raises OSError."""
+    """A new event file in `folder`. Raises OSError.
 
-    def __init__(self, folder: Path) -> None:
-        from tensorboard.compat.proto.event_pb2 import Event
+    With `again`, it replaces files of before: a TensorBoard that has read those forgets what they held.
+    """
+
+    def __init__(self, folder: Path, again: bool = False) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
         from tensorboard.summary.writer.record_writer import RecordWriter
 
         folder.mkdir(parents=True, exist_ok=True)
@@ -23,6 +26,8 @@ class Events:
         self._records = RecordWriter(self._file)
         try:
             self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
+            if again:
+                self._write(Event(wall_time=time.time(), step=0, session_log=SessionLog(status=SessionLog.START)))
         except OSError:
             self.close()
             raise

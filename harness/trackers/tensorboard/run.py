@@ -37,9 +37,13 @@ class TensorBoard:
         self._folder = folder
         self._summary: Any = summary
         self._files: dict[str, Events] = {}
+        self._before = event_files(folder.path)  # of the same run, before it was cut off
 
     def start(self) -> None:
-        """The run's page of hyperparameters, its whole configuration as text, and all that it has found already."""
+        """The run's page of hyperparameters, its whole configuration as text, and all that it has found already.
+
+        Event files of before can go then: `remove_old`. A TensorBoard that has read them begins again: see `Events`.
+        """
         root, record = self._events("."), self._folder.record
         title = f"{record.name}/{self._folder.id}"
         if record.study:  # rows of one name are taken for one, and their numbers averaged
@@ -54,6 +58,11 @@ class TensorBoard:
         for entry in record.folds:
             self.fold_ended(entry.fold)
         self.results()
+
+    def remove_old(self) -> None:
+        """Removes the event files of before, once all that they held is in the new ones."""
+        for path in self._before:
+            path.unlink(missing_ok=True)
 
     def epoch(self, row: Mapping[str, Any]) -> None:
         """A row of `metrics.jsonl`; with a fold's first one, the first batch."""
@@ -107,7 +116,7 @@ class TensorBoard:
 
     def _events(self, name: str) -> Events:
         if name not in self._files:
-            self._files[name] = Events(self._folder.inside(f"{name}/events").parent)
+            self._files[name] = Events(self._folder.inside(f"{name}/events").parent, again=bool(self._before))
         return self._files[name]
 
     def _add_png(self, name: str, tag: str, path: Path, step: int, at: float | None = None) -> None:
@@ -125,18 +134,17 @@ class TensorBoard:
 
 def write_again(folder: RunFolder) -> None:
     """The event files of a run that has ended, made anew from its plain files; the old ones go once all are there."""
-    before = event_files(folder.path)
     board = TensorBoard(folder)
+    before = {*event_files(folder.path)}
     try:
         board.start()
         board.end()
+        board.remove_old()
     except BaseException:
         board.close()
-        for path in {*event_files(folder.path)} - {*before}:
+        for path in {*event_files(folder.path)} - before:
             path.unlink()
         raise
-    for path in before:
-        path.unlink()
 
 
 def event_files(path: Path) -> list[Path]:

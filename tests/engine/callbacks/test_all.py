@@ -18,6 +18,7 @@ from harness.engine.trainer import Callback, Trainer
 MAKE: dict[str, Callable[[Path], Callback]] = {
     "EarlyStopping": lambda folder: harness.EarlyStopping("valid_loss", patience=1),
     "EpochLog": lambda folder: harness.EpochLog(folder / "metrics.jsonl"),
+    "FitCheckpoint": lambda folder: harness.FitCheckpoint(folder / "unfinished.pt"),
     "FirstBatch": lambda folder: harness.FirstBatch(folder / "batch.png", ["a", "b"], lambda x: x.byte()),
     "GradientClipping": lambda folder: harness.GradientClipping(0.1),
     "KeptPredictions": lambda folder: harness.KeptPredictions("valid_accuracy"),

@@ -1,4 +1,4 @@
-"""Whether the process that works on a trial still does."""
+"""Signs of life: whether a process that works on something, perhaps on another machine, still does."""
 
 from __future__ import annotations
 

@@ -1,0 +1,125 @@
+"""What a run prints at its end: what happened, where everything lies, what to type next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.cli.output import echo, echo_json
+
+if TYPE_CHECKING:
+    from harness.runs.record_parts import ResumeRecord
+    from harness.runs.run_folder import RunFolder
+    from harness.workflows.crossval import CrossValidation
+
+
+def print_result(result: CrossValidation, seconds: float, typed: str | None, fast_dev_run: bool, as_json: bool) -> None:
+    """Prints the result of a run on stdout.
+
+    Args:
+        result: Of the run.
+        seconds: That the command has taken.
+        typed: What was typed for the experiment; None if it was not.
+        fast_dev_run: Whether the numbers mean nothing.
+        as_json: Whether to print one JSON object.
+    """
+    from harness.runs.run_folder import RunFolder
+
+    folder = RunFolder.open(result.run_dir)
+    if as_json:
+        status = {"run_dir": str(result.run_dir), "status": "finished", "fast_dev_run": fast_dev_run}
+        status |= {"trackers": folder.record.trackers}
+        echo_json({**status, **result.to_dict(), "seconds": round(seconds, 3)})
+        return
+    echo(*_summary(result, folder, seconds, typed, fast_dev_run))
+
+
+def judged_at(crossval: CrossValidation) -> str:
+    """Which epoch of each fold is judged, for people."""
+    from harness.workflows.crossval import judged_text
+
+    epochs = ", ".join(str(result.epoch) for result in crossval.results)
+    return f"{judged_text(crossval.experiment)} ({epochs})"
+
+
+def resume_texts(resumes: Sequence[ResumeRecord], device: str | None) -> list[str]:
+    """For each time that a run went on: from where, and what that means for its numbers."""
+    texts = []
+    for record in resumes:
+        where = "from its beginning"
+        if record.progress is not None:
+            where = f"fold {record.progress.fold} after epoch {record.progress.epoch}"
+        if record.forced:
+            meaning = f"FORCED, so its parts are of different runs: {'; '.join(record.differs)}"
+        elif record.differs or device != "cpu":
+            why = "; ".join(record.differs) or "a GPU's sums are not the same each time"
+            meaning = f"the numbers are those of a whole run within noise ({why})"
+        else:
+            meaning = "to the same bits as a run that is not cut off"
+        texts.append(f"{where}, {meaning}")
+    return texts
+
+
+def _summary(
+    crossval: CrossValidation, folder: RunFolder, seconds: float, typed: str | None, fast_dev_run: bool
+) -> list[str]:
+    """The last block of a run: what happened, where everything lies, what to type next."""
+    from harness.cli.scores_text import abstention_text, calibration_text, class_table, metric_text, noise_text
+    from harness.runs.record_parts import leak_text
+    from harness.runs.run_folder import COMPLETE
+
+    trackers, has_refit = folder.record.trackers, folder.record.refit is not None
+    experiment, numbers = crossval.experiment, crossval.to_dict()
+    caveat = leak_text(crossval.leaked, crossval.accuracy.n)
+    headline = f"{'out-of-fold' if experiment.folds else 'hold-out'} accuracy {crossval.accuracy}{caveat}"
+    if fast_dev_run:
+        headline = "everything works; the numbers of a fast dev run mean nothing"
+    folds = ", ".join(f"{100 * result.accuracy.value:.1f}" for result in crossval.results) + " %"
+    if len(crossval.results) > 1:
+        folds += f": mean {100 * numbers['mean']:.2f} %, standard deviation {100 * numbers['deviation']:.2f}"
+    guessing = f"{100 * crossval.baseline:.1f} % by always naming the most frequent class"
+    if crossval.accuracy.interval[0] <= crossval.baseline:
+        guessing += ", which this run does not clearly beat"
+    best, value = crossval.best_on_curves, crossval.accuracy.value
+    optimistic = f"; their best epochs show {100 * best:.1f} %, which is too good: chosen on the images that judge them"
+    by_id = crossval.run_dir.parts[0] == "runs" and crossval.run_dir.name == folder.id
+    named = crossval.run_dir.name if by_id else crossval.run_dir  # elsewhere an id says too little
+    which = "the model on all images" if has_refit else "its best fold's model"
+    after = {} if has_refit or fast_dev_run else {f"harness refit {named}": "the model to use: trained on all images"}
+    after |= {"harness ui": "all runs in the browser: TensorBoard and MLflow"} if trackers else {}
+    if experiment.tests_other_data:
+        after[f"harness test {named} --data FOLDER"] = f"{which} on images that it has not seen"
+    elif experiment.test_data and Path(experiment.test_data).is_dir():
+        after[f"harness test {named}"] = f"{which} on {experiment.test_data}"
+    if experiment.origin("data") != "command line" and typed is not None:
+        after[f"harness run {typed} -s data=FOLDER"] = "your own images, a folder per class"
+    noise, scores = crossval.noise, crossval.scores
+    rows = [
+        ("guessing", guessing),
+        *([("repeats", noise_text(noise))] if noise is not None else []),
+        ("folds" if experiment.folds else "accuracy", folds),
+        ("judged at", f"{judged_at(crossval)}{optimistic if best > value + 5e-4 else ''}"),
+        ("metrics", metric_text(scores)),
+        ("calibrated", calibration_text(scores)),
+        *(("answers" if i == 0 else "", text) for i, text in enumerate(abstention_text(scores.abstention))),
+        *(
+            ("stopped", f"fold {result.fold}: {result.stop_reason}")
+            for result in crossval.results
+            if result.stop_reason
+        ),
+        *(("resumed", text) for text in resume_texts(folder.record.resumes, folder.record.device)),
+        ("time", f"{seconds:.0f} s, of which training {crossval.fit_seconds:.0f} s"),
+        ("run folder", str(crossval.run_dir)),
+        ("checkpoints", str(crossval.results[0].checkpoint.parent)),
+        ("plots", str(crossval.run_dir / "plots")),
+        *(
+            ("missed by", f"{name}: harness sync {crossval.run_dir}")
+            for name, has in trackers.items()
+            if has != COMPLETE
+        ),
+        *(("" if i else "next", f"{command:<44}  {what}") for i, (command, what) in enumerate(after.items())),
+    ]
+    table = [f"  {line}" for line in class_table(scores.per_class)]
+    lines = [f"  {name:<11}  {text}" for name, text in rows]
+    return ["", f"{experiment.name}: {headline}", *lines[:1], *([] if fast_dev_run else ["", *table, ""]), *lines[1:]]

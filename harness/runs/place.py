@@ -1,0 +1,29 @@
+"""Where a run folder may be made: below the folder of all runs, or where --out says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.errors import UsageError
+from harness.util.schema import is_inside
+
+AGAIN = ".again"  # in a folder that was named by --out, and may be written again: by what
+
+
+def require_inside_runs(path: Path, runs: Path) -> None:
+    """Raises UsageError if a link below `runs` leads out of it: what lies there was not made by a run."""
+    if not is_inside(path, runs):
+        raise UsageError(
+            f"{path.parent} is not used", f"it is a link that leads out of {runs}", "--runs with another folder"
+        )
+
+
+def require_replaceable(path: Path, kind: str) -> None:
+    """Raises UsageError if `path` holds anything but what this kind of run was told to put there before."""
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    own = (path / AGAIN).is_file()  # empty, if the process was killed while it wrote
+    marked = (path / AGAIN).read_text(encoding="utf-8", errors="replace").strip() if own else ""
+    if not own or marked not in (kind, ""):
+        why = f"it is where a {marked} goes" if marked else "it holds something else, which would be lost"
+        raise UsageError(f"{path} is no place for a {kind}", why, "--out with a new folder")

@@ -1,0 +1,76 @@
+"""The saved state of the fold in work: `checkpoints/unfinished.pt` in a run folder, from which the run can go on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.engine.callbacks import FitCheckpoint
+from harness.engine.fit_file import read_fit
+from harness.errors import ModelError
+from harness.runs.record_parts import ProgressRecord
+from harness.runs.run_folder import RunFolder
+from harness.util.console import print_line
+
+
+@dataclass(frozen=True)
+class SavedFit:
+    """A fit that was cut off.
+
+    Attributes:
+        state: For `Trainer.fit(..., resume=...)`.
+        seconds: That it had taken.
+    """
+
+    state: Mapping[str, Any]
+    seconds: float
+
+    @property
+    def unsaved(self) -> list[str]:
+        """Attributes of callbacks and losses that could not be saved, and begin anew."""
+        return [str(name) for name in self.state["unsaved"]]
+
+
+def saved_fit(folder: RunFolder, fold: int) -> SavedFit | None:
+    """The saved state of a fold; None if there is none, or if it cannot be read, which is said."""
+    if not folder.unfinished.is_file():
+        return None
+    try:
+        content = read_fit(folder.unfinished)
+    except ModelError as error:
+        print_line(f"warning: the fold begins anew: {error.what}: {error.why}")
+        return None
+    return SavedFit(content["fit"], content["seconds"]) if content["fold"] == fold else None
+
+
+def saved_progress(folder: RunFolder) -> ProgressRecord | None:
+    """How far the saved state of a run folder is; None if there is none."""
+    if not folder.unfinished.is_file():
+        return None
+    try:
+        content = read_fit(folder.unfinished)
+    except ModelError:
+        return None
+    return ProgressRecord(content["fold"], *progress_of(content["fit"]))
+
+
+def progress_of(fit: Mapping[str, Any]) -> tuple[int, int]:
+    """(last whole epoch, batches trained on) of the state of a fit."""
+    return (fit["epoch"] if fit["row"] is None else fit["epoch"] - 1), fit["step"]
+
+
+def fit_checkpoint(folder: RunFolder, fold: int, started: float) -> FitCheckpoint:
+    """The callback that saves the state of a fold, and notes in the run's record how far it is.
+
+    Args:
+        folder: The run folder.
+        fold: 1-based; 0 is the refit.
+        started: `time.perf_counter()` when the fold began, earlier if it goes on.
+    """
+    return FitCheckpoint(
+        folder.unfinished,
+        content=lambda: {"fold": fold, "seconds": time.perf_counter() - started},
+        saved=lambda epoch, step: folder.update(progress=ProgressRecord(fold, epoch, step)),
+    )

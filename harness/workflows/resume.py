@@ -1,0 +1,204 @@
+"""A run that was cut off goes on in its own folder, from the last state that it saved."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+import torch
+
+from harness.config.experiment import Experiment
+from harness.config.experiment_file import ExperimentFile, is_function, is_same_function
+from harness.errors import UsageError
+from harness.runs.find import find_run, latest_runs
+from harness.runs.record_parts import ResumeRecord, Status
+from harness.runs.run_folder import RunFolder, now
+from harness.training.plan import Plan
+from harness.training.saved_fit import saved_fit, saved_progress
+from harness.util.processes import this_process
+from harness.util.text import few
+from harness.workflows.crossval import CrossValidation, Resume, cross_validate
+from harness.workflows.experiment_copy import COPY
+from harness.workflows.reproduce import Difference, differences, plan_again, set_threads
+
+UNFINISHED = (Status.DIED, Status.INTERRUPTED, Status.FAILED)
+NO_MATTER = ("name", "trackers", "workers", "data", "valid_data", "test_data", "min_accuracy")  # to what comes out
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A run that was cut off, and what is not as it was.
+
+    Attributes:
+        folder: Its folder.
+        changes: What belongs to the result: the experiment, its file, the images. They must be forced.
+        elsewhere: Machine, device and versions: the numbers then agree within noise.
+        unsaved: What callbacks and losses remember that no checkpoint holds.
+    """
+
+    folder: RunFolder
+    changes: tuple[Difference, ...]
+    elsewhere: tuple[Difference, ...]
+    unsaved: tuple[str, ...]
+
+    def resume(self, force: bool = False) -> Resume:
+        """How it goes on. Raises UsageError if it is not the same run any more, unless `force`."""
+        folder = self.folder
+        if self.changes and not force:
+            raise UsageError(
+                f"{folder.path} does not go on",
+                f"not as it was: {'; '.join(map(str, self.changes))}",
+                "harness run without --resume, for a new run; or --force, which is recorded",
+            )
+        differs = [str(each) for each in (*self.changes, *self.elsewhere)]
+        differs += [f"could not be saved, and begins anew: {few(self.unsaved)}"] if self.unsaved else []
+        progress = saved_progress(folder)
+        return Resume(folder, ResumeRecord(now(), folder.status, progress, differs, bool(self.changes)))
+
+    def lines(self) -> list[str]:
+        """From where it goes on, and what that means for its numbers."""
+        folder = self.folder
+        lines = [f"  goes on    {folder.path}, {progress_text(folder) or 'from its beginning'}"]
+        lines += [f"  differs    {each}" for each in (*self.changes, *self.elsewhere)]
+        lines += [f"  differs    could not be saved, and begins anew: {few(self.unsaved)}"] if self.unsaved else []
+        return lines
+
+
+def unfinished_run(named: str, runs: Path) -> RunFolder:
+    """The unfinished run that `named` means. Raises UsageError if it has finished, still runs, or is a trial."""
+    folder = find_run(named, runs)
+    record, status = folder.record, folder.status
+    if folder.is_test:
+        raise UsageError(f"{folder.path} is a test", "it trains nothing", "harness test again")
+    if record.study is not None:
+        raise UsageError(
+            f"{folder.path} is a trial", "its search goes on with it", f"the command of the search: {_search(folder)}"
+        )
+    if status is Status.RUNNING:
+        raise UsageError(
+            f"{folder.path} is still running",
+            f"its process {record.pid} on {record.host} has given a sign of life",
+            "wait for its end, or kill it",
+        )
+    if status not in UNFINISHED:
+        raise UsageError(f"{folder.path} has nothing to go on with", f"its status is {status}", "harness run, anew")
+    return folder
+
+
+def latest_unfinished(experiment: Experiment, runs: Path, fold: int | None = None) -> RunFolder | None:
+    """The latest unfinished run of an experiment with the same settings on its command line; None if there is none.
+
+    Runs of other settings are other runs: jobs of one array share a folder. Fast dev runs do not count.
+    """
+    typed = _typed(experiment.to_dict(), {name: experiment.origin(name) for name in experiment.to_dict()})
+    for folder in latest_runs(runs):
+        record = folder.record
+        if folder.is_test or record.study is not None or record.fast_dev_run or record.reproduces:
+            continue
+        same = record.name == experiment.name and _typed(record.experiment, record.origins) == typed
+        if same and _has_fold(folder, fold) and folder.status in UNFINISHED:
+            return folder
+    return None
+
+
+def compare_with(folder: RunFolder, plan: Plan, file: ExperimentFile | None = None) -> Unfinished:
+    """What is not as it was when an unfinished run began.
+
+    Args:
+        folder: The run.
+        plan: Its plan, here and now.
+        file: The experiment's file as it is now; None if the run's own copy is used.
+    """
+    if plan.device.type == "cpu":
+        set_threads(folder)
+    record, progress = folder.record, saved_progress(folder)
+    saved = None if progress is None else saved_fit(folder, progress.fold)
+    elsewhere = [each for each in differences(folder, plan) if each.what != "weights"]
+    host, threads = this_process()["host"], torch.get_num_threads()
+    pairs = {"host": (record.host, host), "threads": (record.threads, threads)}
+    elsewhere += [
+        Difference(what, str(then), str(now)) for what, (then, now) in pairs.items() if then not in (None, now)
+    ]
+    return Unfinished(
+        folder,
+        tuple(_changes(folder, plan, file)),
+        tuple(elsewhere),
+        () if saved is None else tuple(saved.unsaved),
+    )
+
+
+def resume_run(
+    named: str, runs: Path, device: str = "auto", *, force: bool = False, trusted: bool = False
+) -> CrossValidation:
+    """Goes on with an unfinished run, with its own copy of the experiment. Raises HarnessError."""
+    folder = unfinished_run(named, runs)
+    plan = plan_again(folder, device, trusted, other_images=True)
+    resume = compare_with(folder, plan).resume(force)
+    return cross_validate(plan, runs=runs, refit=bool(folder.record.asked.get("refit")), resume=resume)
+
+
+def progress_text(folder: RunFolder) -> str:
+    """How far an unfinished run is: "fold 2 of 5, epoch 7 of 20"; empty if none of it is saved."""
+    record = folder.record
+    done, folds, progress = len(record.folds), len(record.splits), record.progress
+    epochs = record.experiment.get("epochs")
+    if progress is None or not folder.unfinished.is_file():
+        return f"{done} of {folds} folds" if done else ""
+    where = "the refit" if progress.fold == 0 else f"fold {done + 1} of {folds}"
+    return f"{where}, epoch {progress.epoch} of {epochs}"
+
+
+def _changes(folder: RunFolder, plan: Plan, file: ExperimentFile | None) -> list[Difference]:
+    """What belongs to the result and is not as it was."""
+    record, copy = folder.record, folder.path / COPY
+    then, now = {"class_folder": "outer", **record.experiment}, plan.experiment.to_dict()
+    changes = []
+    if file is not None and copy.is_file() and file.code != copy.read_bytes():
+        changes.append(Difference(str(file.path), *_first_difference(copy.read_bytes(), file.code)))
+    for name in now:
+        before = then.get(name)
+        is_same = is_same_function(before, now[name]) if is_function(before) else before == now[name]
+        if name not in NO_MATTER and not is_same:
+            changes.append(Difference(name, str(before), str(now[name])))
+    if plan.images.classes != folder.classes:
+        changes.append(Difference("classes", few(folder.classes), few(plan.images.classes)))
+    if plan.digest != record.data.digest:
+        counts = record.data.images, len(plan.images)
+        changes.append(Difference("images", f"{counts[0]} ({record.data.digest})", f"{counts[1]} ({plan.digest})"))
+    elif [*record.splits] != [str(fold) for fold in plan.splits]:
+        changes.append(Difference("folds", few([*record.splits]), few([str(fold) for fold in plan.splits])))
+    changes += [each for each in differences(folder, plan) if each.what == "weights"]
+    return changes
+
+
+def _first_difference(then: bytes, now: bytes) -> tuple[str, str]:
+    """The first line that is not the same, in both."""
+    old, new = (text.decode("utf-8", "replace").splitlines() for text in (then, now))
+    for tag, i, _, j, _ in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        if tag != "equal":
+            lines = (
+                f"line {at + 1} {text[at].strip()!r}" if at < len(text) else "nothing"
+                for at, text in ((i, old), (j, new))
+            )
+            first, second = lines
+            return first, second
+    return "other line ends", "these"
+
+
+def _typed(values: Mapping[str, Any], origins: Mapping[str, str]) -> dict[str, Any]:
+    """The settings of the command line."""
+    return {name: values.get(name) for name, origin in origins.items() if origin == "command line"}
+
+
+def _has_fold(folder: RunFolder, fold: int | None) -> bool:
+    """Whether a run trains that fold alone, or all folds if `fold` is None."""
+    folds = max(1, int(folder.record.experiment.get("folds") or 1))
+    return len(folder.record.splits) >= folds if fold is None else [*folder.record.splits][:1] == [str(fold)]
+
+
+def _search(folder: RunFolder) -> str:
+    return " ".join(map(quote, folder.record.command)) or "harness search"
