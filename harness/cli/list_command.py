@@ -90,6 +90,8 @@ def _print_damaged(damaged: list[dict[str, Any]]) -> None:
 
 
 def _run(folder: RunFolder) -> dict[str, Any]:
+    from harness.runs.unfinished import can_go_on, next_progress, progress_text
+
     record, result = folder.record, ""
     if record.accuracy is not None and record.interval is not None:
         low, high = record.interval
@@ -98,6 +100,8 @@ def _run(folder: RunFolder) -> dict[str, Any]:
         result = "fast dev run"
     if record.error:
         result += f"  {record.error}"
+    if can_go_on(folder):
+        result += f"  saved: {progress_text(folder, next_progress(folder))} (harness resume {folder.id})"
     return {
         "run_dir": folder.path.as_posix(),
         "status": folder.status,

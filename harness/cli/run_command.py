@@ -126,7 +126,8 @@ def command(
 def _to_resume(named: str, experiment: Experiment, fold: int | None, runs: Path, out: str | None) -> RunFolder | None:
     """The unfinished run that --resume means; None if there is none, which is said. Raises UsageError."""
     from harness.runs.run_folder import RunFolder
-    from harness.workflows.resume import UNFINISHED, latest_unfinished, unfinished_run
+    from harness.runs.unfinished import UNFINISHED
+    from harness.workflows.resume import latest_unfinished, unfinished_run
 
     if named != LATEST:
         return unfinished_run(named, runs)

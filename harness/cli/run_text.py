@@ -47,9 +47,10 @@ def resume_texts(resumes: Sequence[ResumeRecord], device: str | None) -> list[st
     """For each time that a run went on: from where, and what that means for its numbers."""
     texts = []
     for record in resumes:
-        where = "from its beginning"
+        where = "after all folds"
         if record.progress is not None:
-            where = f"fold {record.progress.fold} after epoch {record.progress.epoch}"
+            part = f"fold {record.progress.fold}" if record.progress.fold else "the refit"
+            where = f"{part}, after epoch {record.progress.epoch}"
         if record.forced:
             meaning = f"FORCED, so its parts are of different runs: {'; '.join(record.differs)}"
         elif record.differs or device != "cpu":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -46,14 +47,15 @@ def saved_fit(folder: RunFolder, fold: int) -> SavedFit | None:
 
 
 def saved_progress(folder: RunFolder) -> ProgressRecord | None:
-    """How far the saved state of a run folder is; None if there is none."""
-    if not folder.unfinished.is_file():
-        return None
-    try:
-        content = read_fit(folder.unfinished)
-    except ModelError:
-        return None
-    return ProgressRecord(content["fold"], *progress_of(content["fit"]))
+    """From where an unfinished run goes on: its saved state, or the beginning of a fold; None if all have ended."""
+    done = {entry.fold for entry in folder.record.folds}
+    if folder.unfinished.is_file():
+        with contextlib.suppress(ModelError):
+            content = read_fit(folder.unfinished)
+            if content["fold"] not in done:
+                return ProgressRecord(content["fold"], *progress_of(content["fit"]))
+    left = [int(fold) for fold in folder.record.splits if int(fold) not in done]
+    return ProgressRecord(left[0], 0, 0) if left else None
 
 
 def progress_of(fit: Mapping[str, Any]) -> tuple[int, int]:

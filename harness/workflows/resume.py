@@ -17,6 +17,7 @@ from harness.errors import UsageError
 from harness.runs.find import find_run, latest_runs
 from harness.runs.record_parts import ResumeRecord, Status
 from harness.runs.run_folder import RunFolder, now
+from harness.runs.unfinished import UNFINISHED, progress_text
 from harness.training.plan import Plan
 from harness.training.saved_fit import saved_fit, saved_progress
 from harness.util.processes import this_process
@@ -25,7 +26,6 @@ from harness.workflows.crossval import CrossValidation, Resume, cross_validate
 from harness.workflows.experiment_copy import COPY
 from harness.workflows.reproduce import Difference, differences, plan_again, set_threads
 
-UNFINISHED = (Status.DIED, Status.INTERRUPTED, Status.FAILED)
 NO_MATTER = ("name", "trackers", "workers", "data", "valid_data", "test_data", "min_accuracy")  # to what comes out
 
 
@@ -62,7 +62,7 @@ class Unfinished:
     def lines(self) -> list[str]:
         """From where it goes on, and what that means for its numbers."""
         folder = self.folder
-        lines = [f"  goes on    {folder.path}, {progress_text(folder) or 'from its beginning'}"]
+        lines = [f"  goes on    {folder.path}, after {progress_text(folder, saved_progress(folder))}"]
         lines += [f"  differs    {each}" for each in (*self.changes, *self.elsewhere)]
         lines += [f"  differs    could not be saved, and begins anew: {few(self.unsaved)}"] if self.unsaved else []
         return lines
@@ -117,7 +117,7 @@ def compare_with(folder: RunFolder, plan: Plan, file: ExperimentFile | None = No
         set_threads(folder)
     record, progress = folder.record, saved_progress(folder)
     saved = None if progress is None else saved_fit(folder, progress.fold)
-    elsewhere = [each for each in differences(folder, plan) if each.what != "weights"]
+    elsewhere = [each for each in differences(folder, plan) if each.what != "weights" and each.then != each.now]
     host, threads = this_process()["host"], torch.get_num_threads()
     pairs = {"host": (record.host, host), "threads": (record.threads, threads)}
     elsewhere += [
@@ -139,17 +139,6 @@ def resume_run(
     plan = plan_again(folder, device, trusted, other_images=True)
     resume = compare_with(folder, plan).resume(force)
     return cross_validate(plan, runs=runs, refit=bool(folder.record.asked.get("refit")), resume=resume)
-
-
-def progress_text(folder: RunFolder) -> str:
-    """How far an unfinished run is: "fold 2 of 5, epoch 7 of 20"; empty if none of it is saved."""
-    record = folder.record
-    done, folds, progress = len(record.folds), len(record.splits), record.progress
-    epochs = record.experiment.get("epochs")
-    if progress is None or not folder.unfinished.is_file():
-        return f"{done} of {folds} folds" if done else ""
-    where = "the refit" if progress.fold == 0 else f"fold {done + 1} of {folds}"
-    return f"{where}, epoch {progress.epoch} of {epochs}"
 
 
 def _changes(folder: RunFolder, plan: Plan, file: ExperimentFile | None) -> list[Difference]:
