@@ -37,7 +37,7 @@ def print_result(result: CrossValidation, seconds: float, typed: str | None, fas
 
 def judged_at(crossval: CrossValidation) -> str:
     """Which epoch of each fold is judged, for people."""
-    from harness.workflows.crossval import judged_text
+    from harness.workflows.new_record import judged_text
 
     epochs = ", ".join(str(result.epoch) for result in crossval.results)
     return f"{judged_text(crossval.experiment)} ({epochs})"

@@ -57,5 +57,5 @@ def is_metrics(value: Any) -> bool:
 def is_callback(value: Any) -> bool:
     """An instance of a subclass of `Callback`, told by name: importing the engine here would import torch."""
     return any(
-        f"{kind.__module__}.{kind.__name__}" == "harness.engine.trainer.Callback" for kind in type(value).__mro__
+        f"{kind.__module__}.{kind.__name__}" == "harness.engine.callback.Callback" for kind in type(value).__mro__
     )

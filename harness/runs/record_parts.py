@@ -193,7 +193,7 @@ class ResumeRecord:
     Attributes:
         at: When.
         status: How it had ended.
-        progress: From where it went on; None from the beginning of a fold.
+        progress: From where it went on; None after all folds.
         differs: What was not as before: the machine, a version, with `forced` also the experiment or the images.
         forced: Whether it went on although the experiment or the images were others.
     """

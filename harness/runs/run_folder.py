@@ -142,6 +142,8 @@ class RunFolder(Folder[RunRecord]):
         for fold in {*self._read()} - done:
             self.inside(_array_file(fold)).unlink(missing_ok=True)
         self._predictions = None
+        if progress is None or progress.step == 0:  # it is of a fold that comes later, or of images that have changed
+            self.unfinished.unlink(missing_ok=True)
         lasted = max(times) - datetime.fromisoformat(self.record.started).timestamp()
         self.update(
             status=Status.RUNNING,

@@ -49,12 +49,12 @@ def saved_fit(folder: RunFolder, fold: int) -> SavedFit | None:
 def saved_progress(folder: RunFolder) -> ProgressRecord | None:
     """From where an unfinished run goes on: its saved state, or the beginning of a fold; None if all have ended."""
     done = {entry.fold for entry in folder.record.folds}
+    left = [int(fold) for fold in folder.record.splits if int(fold) not in done]
     if folder.unfinished.is_file():
         with contextlib.suppress(ModelError):
             content = read_fit(folder.unfinished)
-            if content["fold"] not in done:
+            if content["fold"] == (left[0] if left else 0):
                 return ProgressRecord(content["fold"], *progress_of(content["fit"]))
-    left = [int(fold) for fold in folder.record.splits if int(fold) not in done]
     return ProgressRecord(left[0], 0, 0) if left else None
 
 

@@ -27,8 +27,8 @@ from harness.tuning.trial_record import ACCURACY, LOG_LOSS, LOSS
 from harness.tuning.worker_processes import threads_per_worker
 from harness.util.addresses import short_address
 from harness.util.packages import installed
-from harness.workflows.crossval import record_of
 from harness.workflows.make_plan import make_plan
+from harness.workflows.new_record import record_of
 from harness.workflows.plan_data import with_sides
 
 Begin = Literal["now", "elsewhere", "never"]

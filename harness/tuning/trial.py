@@ -20,7 +20,6 @@ from harness.runs.run_folder import RunFolder, now
 from harness.trackers.recording import recording
 from harness.trackers.tensorboard.run import event_files
 from harness.training.plan import Plan
-from harness.training.saved_fit import saved_progress
 from harness.tuning.best_file import CannotBeWrittenError, best_file
 from harness.tuning.pruner import TrialPruner
 from harness.tuning.quiet import quiet
@@ -31,7 +30,8 @@ from harness.tuning.trial_record import FoldScores, loop_seconds, pooled
 from harness.util.addresses import without_secrets
 from harness.util.files import write_whole
 from harness.util.user_code import frame_of
-from harness.workflows.crossval import fold_by_fold, go_on, record_of
+from harness.workflows.crossval import fold_by_fold, go_on
+from harness.workflows.new_record import record_of
 
 
 class Paused(KeyboardInterrupt):
@@ -128,7 +128,7 @@ def _folder(search: SearchPlan, plan: Plan, claim: Claim) -> RunFolder:
         folder = RunFolder.open(path)
         same = folder.record.experiment == plan.experiment.to_dict() and folder.record.study == study
         if same and folder.record.data.digest == plan.digest:
-            go_on(plan, folder, ResumeRecord(now(), folder.status, saved_progress(folder)))
+            go_on(plan, folder, ResumeRecord(now(), folder.status))
             return folder
     except (UsageError, KeyError):
         pass

@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from harness.config.experiment import Experiment
 from harness.config.experiment_file import ExperimentFile
-from harness.data.groups import number_of
 from harness.engine import checkpoint
 from harness.engine.callbacks import EpochLog
 from harness.engine.trainer import Callback
@@ -23,11 +21,9 @@ from harness.evaluation.noise import between_repeats, seed_noise
 from harness.evaluation.predictions import Predictions
 from harness.evaluation.scorecard import Scorecard, scorecard
 from harness.evaluation.temperature import cross_fitted, fit_temperature
-from harness.runs import provenance
 from harness.runs.record_file import to_plain
-from harness.runs.record_parts import DataRecord, PrecisionRecord, ResumeRecord, SplitSizes, Status
-from harness.runs.records import RunRecord
-from harness.runs.run_folder import RunFolder, now
+from harness.runs.record_parts import ResumeRecord
+from harness.runs.run_folder import RunFolder
 from harness.runs.scores_record import NoiseRecord, scorecard_fields
 from harness.trackers.follower import Follower
 from harness.trackers.pictures import draw_fold
@@ -38,7 +34,9 @@ from harness.training.fit import FoldResult, train
 from harness.training.plan import Plan
 from harness.training.refit import refit as train_on_all_images
 from harness.training.repeats import fold_and_repeat
+from harness.training.saved_fit import saved_progress
 from harness.workflows.make_plan import make_plan
+from harness.workflows.new_record import OF_THE_PLAN, record_of
 
 
 @dataclass(frozen=True)
@@ -198,9 +196,14 @@ def _asked(refit: bool) -> dict[str, Any]:
 
 def go_on(plan: Plan, folder: RunFolder, record: ResumeRecord) -> None:
     """Prepares the folder of a run that was cut off: folds that are not whole are trained again."""
-    whole = {result.fold for result in finished_folds(plan, folder)}
+    if record.forced:
+        new = record_of(plan)
+        folder.update(**{name: getattr(new, name) for name in OF_THE_PLAN})
+    whole = {result.fold: result for result in finished_folds(plan, folder)}
     folder.update(folds=[entry for entry in folder.record.folds if entry.fold in whole])
-    folder.begin_again(record)
+    folder.begin_again(dataclasses.replace(record, progress=saved_progress(folder)))
+    for result in whole.values():  # of which the table may have been left alone
+        folder.write_predictions(result.predictions)
 
 
 def fold_by_fold(
@@ -261,55 +264,3 @@ def finished_folds(plan: Plan, folder: RunFolder) -> list[FoldResult]:
             )
         )
     return results
-
-
-def judged_text(experiment: Experiment) -> str:
-    """Which epoch of a fold is judged, for people."""
-    if experiment.epoch == "last":
-        return "the last epoch"
-    side, _, metric = experiment.monitor.partition("_")
-    part = "training images" if side == "train" else "inner part"
-    return f"the best epoch by {metric} of the {part}"
-
-
-def record_of(plan: Plan) -> RunRecord:
-    """The record of a run of this plan that starts now."""
-    experiment, images = plan.experiment, plan.images
-    fields = [item.name for item in dataclasses.fields(experiment)]
-    return RunRecord(
-        name=experiment.name or "experiment",
-        status=Status.RUNNING,
-        started=now(),
-        command=provenance.command(),
-        fast_dev_run=plan.fast_dev_run,
-        experiment=experiment.to_dict(),
-        origins={name: experiment.origin(name) for name in fields},
-        git=provenance.git_state(),
-        data=DataRecord(
-            folder=str(images.root),
-            images=len(images),
-            classes=images.counts(),
-            digest=plan.digest,
-            dvc=plan.dvc,
-            ignored=len(images.ignored),
-            skipped=plan.skipped,
-            groups=None if plan.groups is None else number_of(plan.groups, range(len(images))),
-            leaked=plan.leaked,
-        ),
-        weights=plan.model.weights_note,
-        weights_md5=provenance.weights_md5(experiment.weights),
-        parameters={"trainable": plan.model.trainable, "frozen": plan.model.frozen},
-        frozen_part="run once per image" if plan.once else "run in every epoch" if plan.model.frozen else None,
-        device=str(plan.device),
-        precision=PrecisionRecord(plan.precision.name, plan.precision.reason),
-        seed=experiment.seed,
-        judged=judged_text(experiment),
-        splits={
-            str(fold): SplitSizes(len(split.train), len(split.valid), len(split.inner))
-            for fold, split in plan.splits.items()
-        },
-        threads=torch.get_num_threads(),
-        versions=provenance.versions(),
-        machine=provenance.machine(),
-        notes=list(plan.notes),
-    )

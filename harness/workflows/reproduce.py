@@ -28,7 +28,7 @@ from harness.workflows.make_plan import make_plan
 
 IDENTICAL, SIMILAR, DIFFERENT = "bit-identical", "no significant difference", "different"
 OWN = ("groups", "model", "augment", "optimizer", "scheduler", "loss", "callbacks", "metrics")  # may be functions
-TIMES = {"time", "seconds", "train_seconds", "valid_seconds"}  # of a row of `metrics.jsonl`: no result
+TIMES = {"time", "seconds", "train_seconds", "inner_seconds", "valid_seconds"}  # of a row of `metrics.jsonl`: no result
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,11 @@ class Unfinished:
     def resume(self, force: bool = False) -> Resume:
         """How it goes on. Raises UsageError if it is not the same run any more, unless `force`."""
         folder = self.folder
+        classes = [each for each in self.changes if each.what == "classes"]
+        if classes:
+            raise UsageError(
+                f"{folder.path} cannot go on", f"{classes[0]}", "harness run without --resume, for a new run"
+            )
         if self.changes and not force:
             raise UsageError(
                 f"{folder.path} does not go on",
@@ -56,8 +61,9 @@ class Unfinished:
             )
         differs = [str(each) for each in (*self.changes, *self.elsewhere)]
         differs += [f"could not be saved, and begins anew: {few(self.unsaved)}"] if self.unsaved else []
-        progress = saved_progress(folder)
-        return Resume(folder, ResumeRecord(now(), folder.status, progress, differs, bool(self.changes)))
+        if {each.what for each in self.changes} & {"images", "folds"}:  # no state of other images is of any use
+            folder.unfinished.unlink(missing_ok=True)
+        return Resume(folder, ResumeRecord(now(), folder.status, None, differs, bool(self.changes)))
 
     def lines(self) -> list[str]:
         """From where it goes on, and what that means for its numbers."""
@@ -90,7 +96,7 @@ def unfinished_run(named: str, runs: Path) -> RunFolder:
 
 
 def latest_unfinished(experiment: Experiment, runs: Path, fold: int | None = None) -> RunFolder | None:
-    """The latest unfinished run of an experiment with the same settings on its command line; None if there is none.
+    """The latest run of an experiment with the same settings on its command line if it was cut off; else None.
 
     Runs of other settings are other runs: jobs of one array share a folder. Fast dev runs do not count.
     """
@@ -100,8 +106,8 @@ def latest_unfinished(experiment: Experiment, runs: Path, fold: int | None = Non
         if folder.is_test or record.study is not None or record.fast_dev_run or record.reproduces:
             continue
         same = record.name == experiment.name and _typed(record.experiment, record.origins) == typed
-        if same and _has_fold(folder, fold) and folder.status in UNFINISHED:
-            return folder
+        if same and _has_fold(folder, fold) and folder.status is not Status.RUNNING:
+            return folder if folder.status in UNFINISHED else None
     return None
 
 
@@ -185,8 +191,9 @@ def _typed(values: Mapping[str, Any], origins: Mapping[str, str]) -> dict[str, A
 
 def _has_fold(folder: RunFolder, fold: int | None) -> bool:
     """Whether a run trains that fold alone, or all folds if `fold` is None."""
-    folds = max(1, int(folder.record.experiment.get("folds") or 1))
-    return len(folder.record.splits) >= folds if fold is None else [*folder.record.splits][:1] == [str(fold)]
+    fields, splits = folder.record.experiment, [*folder.record.splits]
+    is_whole = len(splits) == max(1, fields.get("folds") or 1) * fields.get("repeats", 1)
+    return is_whole if fold is None else splits[:1] == [str(fold)] and (not is_whole or len(splits) == 1)
 
 
 def _search(folder: RunFolder) -> str:

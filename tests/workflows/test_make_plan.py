@@ -13,8 +13,8 @@ from harness.config.experiment import Experiment
 from harness.errors import DataError, UsageError
 from harness.training.plan import Plan
 from harness.training.plan_notes import setting_notes
-from harness.workflows.crossval import record_of
 from harness.workflows.make_plan import make_plan
+from harness.workflows.new_record import record_of
 
 
 def plan(

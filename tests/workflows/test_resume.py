@@ -1,0 +1,329 @@
+"""A run that is cut off goes on in its own folder, to the same bits as one that is not."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from harness.config.experiment import Experiment
+from harness.config.experiment_file import ExperimentFile, load
+from harness.engine.callbacks import fit_checkpoint
+from harness.engine.trainer import Callback, State
+from harness.errors import UsageError
+from harness.runs.record_parts import ProgressRecord, Status, TrialOf
+from harness.runs.run_folder import RunFolder
+from harness.runs.unfinished import next_progress, progress_text
+from harness.util.heartbeat import STALE_SECONDS
+from harness.workflows.crossval import CrossValidation, cross_validate
+from harness.workflows.make_plan import make_plan
+from harness.workflows.reproduce import TIMES
+from harness.workflows.resume import compare_with, latest_unfinished, unfinished_run
+from tests.conftest import Outcome, write_experiment
+
+
+class Interrupted(Callback):
+    """Ctrl-C at one batch, once: after so many batches in all, of all folds."""
+
+    def __init__(self, at: str) -> None:
+        self.at = at
+
+    def on_batch_end(self, state: State) -> None:
+        cut = Path("cut")
+        if cut.exists() and f"{state.phase} {state.epoch} {state.done}" == self.at:
+            cut.unlink()
+            raise KeyboardInterrupt
+
+
+def experiment(scenery: Path, at: str = "train 2 2", **fields: Any) -> Experiment:
+    values = {"name": "x", "model": "small_cnn", "weights": None, "image_size": 32, "folds": 2, "batch_size": 8}
+    values |= {"precision": "fp32", "epochs": 3, "lr": 0.01, "trackers": (), "callbacks": [Interrupted(at)]}
+    return Experiment(data=str(scenery), **(values | fields))
+
+
+def interrupted(one: Experiment, fold: int = 1, **options: Any) -> RunFolder:
+    """A run of which Ctrl-C has cut off a fold."""
+    Path("cut").touch() if fold == 1 else None
+    with pytest.MonkeyPatch.context() as patch:
+        if fold > 1:
+            patch.setattr(RunFolder, "end_fit", _touching(RunFolder.end_fit))
+        with pytest.raises(KeyboardInterrupt):
+            cross_validate(one, **options)
+    (path,) = Path("runs/x").iterdir()
+    return RunFolder.open(path)
+
+
+def _touching(end_fit: Any) -> Any:
+    def wrapped(self: RunFolder, **changes: Any) -> None:
+        end_fit(self, **changes)
+        Path("cut").touch()
+
+    return wrapped
+
+
+def resumed(folder: RunFolder, one: Experiment, **options: Any) -> CrossValidation:
+    plan = make_plan(one)
+    unfinished = compare_with(folder, plan)
+    assert not unfinished.changes
+    return cross_validate(plan, resume=unfinished.resume(), **options)
+
+
+def require_same(one: Path, other: Path) -> None:
+    """Requires the same bits of two runs: predictions, the history and the weights."""
+    first, second = RunFolder.open(one), RunFolder.open(other)
+    assert first.predictions() == second.predictions()
+    rows = [[{n: v for n, v in row.items() if n not in TIMES} for row in each.epochs()] for each in (first, second)]
+    assert sorted(rows[0], key=_place) == rows[1]
+    names = sorted(path.name for path in first.checkpoints.iterdir())
+    assert names == sorted(path.name for path in second.checkpoints.iterdir())
+    for name in names:
+        weights = [torch.load(each.checkpoints / name)["model"] for each in (first, second)]
+        assert all(torch.equal(value, weights[1][key]) for key, value in weights[0].items())
+
+
+def _place(row: dict[str, Any]) -> tuple[int, int]:
+    return row["fold"], row["epoch"]
+
+
+KINDS: dict[str, dict[str, Any]] = {
+    "onecycle": {"scheduler": "onecycle"},
+    "frozen": {"freeze": "blocks.block2"},
+    "frozen, augmented": {"freeze": True, "augment": "flip", "views": 2},
+    "live frozen": {"freeze": True, "cache": False, "augment": "flip"},
+    "dropout": {"model": "squeezenet1_1", "epochs": 2, "image_size": 64, "folds": 0},
+    "bf16": {"precision": "bf16", "optimizer": "adamw", "scheduler": "cosine"},
+    "best epoch": {"epoch": "best", "patience": 2, "metrics": ["macro_f1"]},
+    "plateau": {"scheduler": "plateau", "optimizer": "sgd"},
+    "repeats": {"repeats": 2, "folds": 0},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("every", ["batch", "epoch"])
+def test_the_same_bits_come_out(
+    kind: str, every: str, scenery: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if every == "batch":
+        monkeypatch.setattr(fit_checkpoint, "PAUSE_SECONDS", 0.0)
+    one = experiment(scenery, "valid 2 1", **KINDS[kind])
+    whole = cross_validate(one, runs="whole")
+    folder = interrupted(one, fold=2 if one.folds or one.repeats > 1 else 1)
+    assert folder.status is Status.INTERRUPTED
+    assert folder.record.progress is not None
+    assert folder.record.progress.epoch == 1
+    result = resumed(folder, one)
+    assert result.run_dir == folder.path
+    require_same(result.run_dir, whole.run_dir)
+    record = RunFolder.open(result.run_dir).record
+    assert (record.status, record.progress, record.error) == (Status.FINISHED, None, None)
+    (resume,) = record.resumes
+    assert (resume.differs, resume.forced) == ([], False)
+    assert resume.progress is not None
+    assert resume.progress.epoch == 1
+    assert not folder.unfinished.exists()
+    assert not (folder.path / ".alive").exists()
+
+
+@pytest.fixture
+def cut_off(scenery: Path, project: Path) -> RunFolder:
+    """A run of the file `experiments/tiny.py` that Ctrl-C cut off in its second fold."""
+    file = project / "experiments/tiny.py"
+    text = file.read_text().replace("Experiment(", "Experiment(callbacks=[Interrupted('train 2 1')], ")
+    file.write_text(f"from tests.workflows.test_resume import Interrupted\n{text}")
+    source = ExperimentFile.run(file)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RunFolder, "end_fit", _touching(RunFolder.end_fit))
+        with pytest.raises(KeyboardInterrupt):
+            cross_validate(source.experiment, source=source)
+    (path,) = Path("runs/tiny").iterdir()
+    return RunFolder.open(path)
+
+
+def test_list_says_how_far_it_came_and_how_it_goes_on(cut_off: RunFolder, call: Callable[..., Outcome]) -> None:
+    assert f"saved: fold 2 of 2, epoch 1 of 2 (harness resume {cut_off.id})" in call("list").out
+
+
+def test_the_command_goes_on_and_says_what_that_means(cut_off: RunFolder, call: Callable[..., Outcome]) -> None:
+    outcome = call("resume", cut_off.id)
+    assert outcome.code == 0
+    assert f"goes on    {cut_off.path}, after fold 2 of 2, epoch 1 of 2" in outcome.err
+    assert "fold 1/2" not in outcome.err
+    assert "resumed      fold 2, after epoch 1, to the same bits as a run that is not cut off" in outcome.out
+    assert call("resume", cut_off.id).error_lines == [
+        f"error: {cut_off.path} has nothing to go on with",
+        "  why: its status is finished",
+        "  try: harness run, anew",
+    ]
+
+
+def test_run_resume_goes_on_with_the_latest_unfinished_run(cut_off: RunFolder, call: Callable[..., Outcome]) -> None:
+    output = json.loads(call("run", "tiny", "--resume", "--json").out)
+    assert output["run_dir"] == str(cut_off.path)
+    again = call("run", "tiny", "--resume", "--json")
+    assert "no unfinished run of tiny with these settings in runs: a new one begins" in again.err
+    assert json.loads(again.out)["run_dir"] != str(cut_off.path)
+    assert json.loads(again.out)["accuracy"] == output["accuracy"]
+
+
+def test_an_edited_file_is_refused_and_can_be_forced(cut_off: RunFolder, call: Callable[..., Outcome]) -> None:
+    file = Path("experiments/tiny.py")
+    file.write_text(file.read_text() + "\nprint('edited')\n")
+    refused = call("run", "tiny", "--resume")
+    assert refused.code == 2
+    assert "tiny.py: nothing then, line 5 '' now" in refused.error_lines[1]
+    assert RunFolder.open(cut_off.path).status is Status.INTERRUPTED
+    forced = call("run", "tiny", "--resume", "--force")
+    assert forced.code == 0
+    assert "FORCED" in forced.out
+    (resume,) = RunFolder.open(cut_off.path).record.resumes
+    assert resume.forced
+    assert (cut_off.path / "experiment.py").read_bytes() == file.read_bytes()
+
+
+def test_runs_of_other_settings_are_other_runs(cut_off: RunFolder) -> None:
+    file = load("experiments/tiny.py")
+    assert latest_unfinished(file.override({"lr": "0.5"}), Path("runs")) is None
+    assert latest_unfinished(file, Path("runs"), fold=1) is None
+    found = latest_unfinished(file, Path("runs"))
+    assert found is not None
+    assert found.id == cut_off.id
+
+
+def test_a_newer_run_that_has_finished_ends_the_search(cut_off: RunFolder) -> None:
+    copy = RunFolder.open(Path(shutil.copytree(cut_off.path, cut_off.path.with_name("21990101-000000-aaaa"))))
+    copy.update(status=Status.FINISHED, started="2199-01-01T00:00:00+00:00", id="21990101-000000-aaaa")
+    assert latest_unfinished(load("experiments/tiny.py"), Path("runs")) is None
+
+
+def test_other_images_are_refused_and_classes_always(
+    cut_off: RunFolder, scenery: Path, project: Path, call: Callable[..., Outcome]
+) -> None:
+    shutil.copytree(scenery, project / "images")
+    cut_off.update(data=dataclasses.replace(cut_off.record.data, digest="0" * 32 + ".dir"))
+    refused = call("resume", cut_off.id)
+    assert refused.code == 2
+    assert "images: 33 (00000000000000000000000000000000.dir) then, 33 (" in refused.error_lines[1]
+    assert call("resume", cut_off.id, "--force").code == 0
+    record = RunFolder.open(cut_off.path).record
+    assert record.resumes[0].progress == ProgressRecord(2, 0, 0)  # what was saved is of other images
+    cut_off.reload()
+    counts = {"forest": 15, "lake": 18}
+    cut_off.update(status=Status.DIED, data=dataclasses.replace(cut_off.record.data, classes=counts))
+    classes = call("resume", cut_off.id, "--force")
+    assert classes.code == 2
+    assert "classes: forest, lake then, forest, sea now" in classes.error_lines[1]
+
+
+def test_another_machine_is_a_note_that_is_recorded(cut_off: RunFolder, call: Callable[..., Outcome]) -> None:
+    versions = {**cut_off.record.versions, "torch": "1.0"}
+    cut_off.update(versions=versions, threads=10**3, host="another")
+    (cut_off.path / ".alive").touch()
+    outcome = call("resume", cut_off.id)
+    assert outcome.code == 0
+    assert "differs    torch: 1.0 then" in outcome.err
+    assert "the numbers are those of a whole run within noise (torch: 1.0 then" in outcome.out
+    (resume,) = RunFolder.open(cut_off.path).record.resumes
+    assert [each.split(":")[0] for each in resume.differs] == ["torch", "host", "threads"]
+
+
+def test_a_run_on_another_machine_has_died_once_it_is_silent(cut_off: RunFolder) -> None:
+    cut_off.update(status=Status.RUNNING, host="another", pid=1, since="x:1")
+    assert cut_off.status is Status.RUNNING  # of a version that gave no signs of life
+    (cut_off.path / ".alive").touch()
+    assert cut_off.status is Status.RUNNING
+    with pytest.raises(UsageError, match="is still running"):
+        unfinished_run(cut_off.id, Path("runs"))
+    then = time.time() - STALE_SECONDS - 1
+    os.utime(cut_off.path / ".alive", (then, then))
+    assert cut_off.status is Status.DIED
+    assert unfinished_run(cut_off.id, Path("runs")).id == cut_off.id
+
+
+def test_only_one_process_goes_on(cut_off: RunFolder) -> None:
+    other = RunFolder.open(cut_off.path)
+    cut_off.claim()
+    with pytest.raises(UsageError, match="goes on already"):
+        other.claim()
+
+
+def test_trials_and_tests_are_refused(cut_off: RunFolder) -> None:
+    cut_off.update(study=TrialOf("tiny", "20260101-000000-aaaa", 3))
+    with pytest.raises(UsageError, match="is a trial"):
+        unfinished_run(str(cut_off.path), Path("runs"))
+
+
+@pytest.mark.parametrize("damage", ["state", "predictions", "checkpoint", "metrics"])
+def test_what_is_damaged_is_trained_again(
+    damage: str, cut_off: RunFolder, call: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    if damage == "state":
+        cut_off.unfinished.write_bytes(cut_off.unfinished.read_bytes()[:-100])
+    elif damage == "metrics":
+        lines = cut_off.metrics.read_text().splitlines()
+        cut_off.metrics.write_text("\n".join(lines[1:]) + '\n{"fold": 2, "ep')
+    elif damage == "predictions":
+        next(cut_off.path.glob("predictions/*.npz")).unlink()
+    else:
+        next(cut_off.checkpoints.glob("fold1.pt")).unlink()
+    assert call("resume", cut_off.id).code == 0
+    whole = json.loads(call("run", "tiny", "--json").out)
+    require_same(cut_off.path, Path(whole["run_dir"]))
+
+
+def test_a_refit_goes_on(cut_off: RunFolder, call: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fit_checkpoint, "PAUSE_SECONDS", 0.0)
+    cut_off.update(asked={"refit": True})
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "end_fit", _touching(RunFolder.end_fit))
+        assert call("resume", cut_off.id).code == 130  # in the refit, by the same callback
+    folder = RunFolder.open(cut_off.path)
+    assert (folder.status, len(folder.record.folds)) == (Status.INTERRUPTED, 2)
+    assert progress_text(folder, next_progress(folder)) == "the refit, epoch 1 of 2"
+    assert call("resume", cut_off.id).code == 0
+    folder.reload()
+    assert folder.record.refit is not None
+    whole = RunFolder.open(Path(json.loads(call("run", "tiny", "--refit", "--json").out)["run_dir"]))
+    weights = [torch.load(each.checkpoints / "model.pt")["model"] for each in (folder, whole)]
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+    lines = [len((each.path / "refit.jsonl").read_text().splitlines()) for each in (folder, whole)]
+    assert lines == [2, 2]
+
+
+def test_a_run_without_a_saved_state_begins_its_fold_anew(scenery: Path, project: Path) -> None:
+    one = experiment(scenery, "train 1 1")
+    folder = interrupted(one)
+    assert not folder.unfinished.exists()
+    assert progress_text(folder, next_progress(folder)) == "fold 1 of 2, epoch 0 of 3"
+    result = resumed(folder, one)
+    require_same(result.run_dir, cross_validate(one, runs="whole").run_dir)
+
+
+def test_what_a_callback_could_not_save_is_said(scenery: Path, project: Path) -> None:
+    class Opens(Callback):
+        def on_epoch_start(self, state: State) -> None:
+            self.hook = state.model.register_forward_hook(lambda *_: None)
+
+        def __deepcopy__(self, _: Any) -> Opens:
+            return Opens()
+
+    one = experiment(scenery, callbacks=[Interrupted("train 2 2"), Opens()])
+    folder = interrupted(one)
+    unfinished = compare_with(folder, make_plan(one))
+    assert unfinished.unsaved == ("Opens.hook (RemovableHandle)",)
+    (text,) = unfinished.resume().record.differs
+    assert text == "could not be saved, and begins anew: Opens.hook (RemovableHandle)"
+
+
+def test_the_experiment_is_compared_field_by_field(cut_off: RunFolder) -> None:
+    file = write_experiment(Path("other.py"), Path(cut_off.record.data.folder), lr=0.5, workers=1, name="tiny")
+    (change,) = [each for each in compare_with(cut_off, make_plan(load(file))).changes if each.what == "lr"]
+    assert (change.then, change.now) == ("0.001", "0.5")
