@@ -6,21 +6,27 @@ import json
 import random
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.runs.run_folder import RunFolder
 from harness.tuning.storage import open_storage
-from tests.conftest import write_experiment
+from tests.conftest import Outcome, write_experiment
+from tests.workflows.test_resume import require_same
 
 # One process that has imported all, and of which each search is a copy: to import torch takes longer than this study.
 DRIVER = """
 import os, signal, sys, time
 os.environ["OMP_NUM_THREADS"] = "1"
 import torch, torchvision, sklearn.model_selection, optuna, matplotlib.figure
+from harness.engine.callbacks import fit_checkpoint
 import harness.tuning.prepare, harness.tuning.trial_loop, harness.tuning.report, harness.plots.study
 from harness.cli.main import run_command
+
+fit_checkpoint.PAUSE_SECONDS = 0.05  # so that trials go on within their folds
 
 def lines():
     return len(open("optuna.journal").readlines()) if os.path.exists("optuna.journal") else 0
@@ -62,6 +68,23 @@ def trials_of(folder: Path) -> list[dict[str, Any]]:
     record = json.loads((folder / "runs/tiny/study-tiny/study.json").read_text())
     names = ("trial", "state", "value", "accuracy", "n", "folds", "changes")
     return [{name: trial[name] for name in names} for trial in record["result"]["trials"]]
+
+
+def test_a_trial_that_is_cut_off_goes_on_within_its_fold(project: Path, call: Callable[..., Outcome]) -> None:
+    file = project / "experiments/tiny.py"
+    text = file.read_text().replace("Experiment(", "Experiment(callbacks=[Interrupted('train 2 1')], ")
+    file.write_text(f"from tests.workflows.test_resume import Interrupted\n{text}")
+    whole = call("search", "tiny", "--trials", "2", "--study", "whole", "--json")
+    assert whole.code == 0
+    Path("cut").touch()
+    assert call("search", "tiny", "--trials", "2", "--study", "cut").code == 130
+    trial = project / "runs/tiny/study-cut/trial-000"
+    assert RunFolder.open(trial).unfinished.is_file()
+    assert call("search", "tiny", "--trials", "2", "--study", "cut", "--json").code == 0
+    require_same(trial, project / "runs/tiny/study-whole/trial-000")
+    (resume,) = RunFolder.open(trial).record.resumes
+    assert resume.progress is not None
+    assert (resume.progress.fold, resume.progress.epoch) == (1, 1)
 
 
 @pytest.mark.slow

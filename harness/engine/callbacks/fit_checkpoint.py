@@ -17,14 +17,16 @@ from harness.util.console import print_line
 
 PAUSE_SECONDS = 10.0  # between two writes at least
 SHARE = 0.02  # of the time that copying states may take where they are not written
+REST = 10.0  # between two writes at least, in times of what the last one took: a state may have many gigabytes
 
 
 class FitCheckpoint(Stateless):
     """Keeps the state of a fit in a file, so that a fit that is cut off can go on to the same bits.
 
-    The state is written at the end of an epoch, and within long epochs after a batch, every ten seconds. If the fit
-    ends with an error or by a signal, the last whole epoch is written, too. While something of a callback cannot be
-    saved, only whole epochs are written. `read_fit` reads the file for `Trainer.fit(..., resume=...)`.
+    The state is written at the end of an epoch, and within long epochs after a batch, every ten seconds; less often if
+    that takes more than a second. If the fit ends with an error or by a signal, the last whole epoch is written, too.
+    While something of a callback cannot be saved, only whole epochs are written. `read_fit` reads the file for
+    `Trainer.fit(..., resume=...)`.
 
     It comes last in the list of callbacks: what others do at the end of an epoch is part of the state.
 
@@ -46,6 +48,7 @@ class FitCheckpoint(Stateless):
         self._start: FitStart | None = None
         self._written = self._copied = 0.0  # moments
         self._cost = 0.0  # seconds that copying the state took
+        self._seconds = 0.0  # that the last write took
         self._unwritten: dict[str, Any] | None = None
         self._writer: ThreadPoolExecutor | None = None
         self._writing: Future[None] | None = None
@@ -58,10 +61,11 @@ class FitCheckpoint(Stateless):
         self._written = self._copied = time.monotonic()
         self._cost, self._unwritten, self._can_save = 0.0, None, True
         self._was_read = self._only_epochs = False
+        self._seconds = 0.0
         self._writer, self._writing = ThreadPoolExecutor(1, "harness-fit-checkpoint"), None
 
     def on_batch_end(self, state: State) -> None:
-        if time.monotonic() - self._written >= PAUSE_SECONDS and not self._only_epochs:
+        if time.monotonic() - self._written >= self._pause() and not self._only_epochs:
             content = self._copy(state)
             self._only_epochs = content is not None and bool(content["fit"]["unsaved"])
             if not self._only_epochs:
@@ -69,7 +73,7 @@ class FitCheckpoint(Stateless):
 
     def on_epoch_end(self, state: State) -> None:
         now = time.monotonic()
-        if now - self._written >= PAUSE_SECONDS:
+        if now - self._written >= self._pause():
             self._write(self._copy(state))
         elif now - self._copied >= self._cost / SHARE:
             self._unwritten = self._copy(state)
@@ -85,6 +89,9 @@ class FitCheckpoint(Stateless):
         finally:
             self._writer.shutdown()
             self._writer = self._writing = self._unwritten = None
+
+    def _pause(self) -> float:
+        return max(PAUSE_SECONDS, REST * self._seconds)
 
     def _copy(self, state: State) -> dict[str, Any] | None:
         """The state now, copied; None if it cannot be saved, which is said once."""
@@ -111,7 +118,9 @@ class FitCheckpoint(Stateless):
             self._writing = self._writer.submit(self._write_file, content)
 
     def _write_file(self, content: dict[str, Any]) -> None:
+        began = time.monotonic()
         write_fit(self._path, content)
+        self._seconds = time.monotonic() - began
         if not self._was_read:
             read_fit(self._path)  # what cannot be read is to be known now
             self._was_read = True
