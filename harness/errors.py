@@ -12,7 +12,8 @@
     ├── TrainingError       1   the training itself: the loss is not a number, no memory left
     └── StoppedError      130   Ctrl-C, where there is more to say than that
 
-Two more codes have no such exception: 130 is Ctrl-C (KeyboardInterrupt), 143 is SIGTERM (`Terminated`).
+Three more codes have no such exception: 130 is Ctrl-C (KeyboardInterrupt), 143 is SIGTERM and 129 is SIGHUP, the end of
+the terminal (both `Terminated`). Each is 128 and the signal's number, as in a shell.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import errno
+import signal
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -91,9 +93,16 @@ class StoppedError(HarnessError):
 
 
 class Terminated(BaseException):
-    """SIGTERM arrived. Like KeyboardInterrupt it is no Exception, so that nothing catches it by mistake."""
+    """SIGTERM or SIGHUP arrived. Like KeyboardInterrupt it is no Exception, so that nothing catches it by mistake."""
 
-    exit_code = 143
+    def __init__(self, number: int = signal.SIGTERM) -> None:
+        super().__init__()
+        self.number = number
+
+    @property
+    def exit_code(self) -> int:
+        """128 and the signal's number, as in a shell."""
+        return 128 + self.number
 
 
 @contextlib.contextmanager

@@ -41,8 +41,9 @@ def promote(run: str, data: str | None, refit: bool, force: bool, trust: bool, r
     from harness.workflows.promote import promote as make
 
     made = make(run, data, refit=refit, force=force, trusted=trust, runs=Path(runs))
-    notes = _version_notes(made.champion.record, made.run.path, trust)
     record = made.champion.record
+    _advise(record, "made")
+    notes = _version_notes(record, made.run.path, trust)
     if as_json:
         echo_json({**to_plain(record), "notes": notes})
         return
@@ -101,8 +102,17 @@ def rollback() -> None:
     from harness.runs.champion import rollback as back
 
     champion = back()
+    _advise(champion.record, "the present one again")
     notes = _version_notes(champion.record, None)
     _print(f"champion {champion.number} again: {champion.record.run.name}", _rows(champion.record), notes)
+
+
+def _advise(record: ChampionRecord, what: str) -> None:
+    """Sets what a signal's message says while MLflow and DVC are told of a change that is made."""
+    from harness.util.signals import advise
+
+    kept = f"champion {record.number} is {what}; MLflow or DVC may not know it yet"
+    advise(kept, "harness data track models; harness champion show")
 
 
 def _version_notes(record: ChampionRecord, run: Path | None, trusted: bool = False) -> list[str]:

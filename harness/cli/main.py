@@ -12,13 +12,14 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any, NoReturn
 
 import click
 
 from harness.cli.output import echo
+from harness.cli.stopped import say_from_outside, say_stopped
 from harness.errors import HarnessError, Terminated, UsageError, UserCodeError, nearest
+from harness.util import signals
 from harness.util.addresses import addresses, without_secrets
 from harness.util.user_code import OURS, TRACEBACK, frame_of, short_path
 from harness.version import __version__
@@ -80,26 +81,28 @@ class Commands(click.Group):
 def harness(debug: bool) -> None:
     """Train image classifiers on folders of images, by cross-validation.
 
-    Exit codes: 0 ok, 1 failed, 2 usage, 3 gate not met, 4 data, 5 credentials or remote, 130 Ctrl-C, 143 SIGTERM.
+    Exit codes: 0 ok, 1 failed, 2 usage, 3 gate not met, 4 data, 5 credentials or remote,
+    129 SIGHUP, 130 Ctrl-C, 143 SIGTERM.
     """
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Runs a command line and ends the process with its exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), _terminate)
+    signals.handle(lambda number: say_from_outside(number, arguments))
     if sys.stderr is None:
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - for the life of the process
-    code = run_command([a for a in arguments if a != "--debug"], debug="--debug" in arguments)
-    for name in ("SIGINT", "SIGTERM"):  # all is said and written: a second Ctrl-C must not spoil the end
-        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    try:
+        code = run_command([a for a in arguments if a != "--debug"], debug="--debug" in arguments)
+    except (KeyboardInterrupt, Terminated) as stop:  # it has come after the command's end
+        code = 128 + _number(stop)
+    signals.ignore()  # all is said and written: another signal must not spoil the end
     _leave(code)
 
 
 def run_command(arguments: list[str], debug: bool = False) -> int:
     """Runs a command line and returns its exit code. Every failure ends as three lines on stderr."""
+    signals.begin()
     known = addresses([*arguments, *(os.environ.get(name, "") for name in ADDRESSES)])
     try:
         with harness.make_context("harness", [*arguments] or ["--help"], obj={"typed": arguments}) as context:
@@ -110,10 +113,10 @@ def run_command(arguments: list[str], debug: bool = False) -> int:
         return _failed(error, debug, error.exit_code, known)
     except click.ClickException as error:
         return _failed(_usage(error, known), debug, 2, known)
-    except (click.Abort, KeyboardInterrupt):
-        return _stopped("interrupted by Ctrl-C", 130)
-    except Terminated:
-        return _stopped("ended by SIGTERM", Terminated.exit_code)
+    except (click.Abort, KeyboardInterrupt, Terminated) as stop:
+        number = _number(stop)
+        say_stopped(number, arguments)
+        return 128 + number
     except BaseException as error:  # SystemExit of a callback is no success
         if isinstance(error, BrokenPipeError) and _is_of_printing(error):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left; there is no more to say
@@ -158,17 +161,16 @@ def run_file(path: str) -> NoReturn:
     main(["run", short_path(path), *sys.argv[1:]])
 
 
+def _number(stop: BaseException) -> int:
+    """The number of the signal that an exception stands for."""
+    return stop.number if isinstance(stop, Terminated) else signal.SIGINT
+
+
 def _failed(error: HarnessError, debug: bool, code: int, known: Sequence[str]) -> int:
     if debug:
         echo(*without_secrets(traceback.format_exc(), *known).split("\n"), err=True)
     text = without_secrets(str(error), *known) if isinstance(error, UserCodeError) else str(error)
     echo(*text.split("\n"), err=True)
-    return code
-
-
-def _stopped(what: str, code: int) -> int:
-    stop = HarnessError(what, "what was finished is kept in the run folder", "harness list shows the latest runs")
-    echo(*str(stop).split("\n"), err=True)
     return code
 
 
@@ -209,7 +211,3 @@ def _last_line(error: BaseException) -> str:
     """The message; of an error in a loader process, whose message is its whole traceback, the last line."""
     text = str(error).strip()
     return text.splitlines()[-1] if "Original Traceback" in text else text
-
-
-def _terminate(_number: int, _frame: FrameType | None) -> None:
-    raise Terminated

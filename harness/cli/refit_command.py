@@ -26,10 +26,12 @@ def command(run: str, trust: bool, device: str, runs: str, as_json: bool) -> Non
     from harness.runs.record_file import to_plain
     from harness.trackers.sync import sync
     from harness.util.packages import installed
+    from harness.util.signals import advise
     from harness.workflows.refit import refit_run
 
     folder = find_run(run, Path(runs))
     record = refit_run(folder, device=device, trusted=trust)
+    advise("the model is trained and kept; MLflow may not have it yet", f"harness sync {run}")
     if "mlflow" in (folder.record.experiment.get("trackers") or ()) and installed("mlflow"):
         with cli.only_a_warning():
             sync(folder, ["mlflow"])

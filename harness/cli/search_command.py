@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -17,9 +16,10 @@ from harness import STARTED
 from harness.cli import main as cli
 from harness.cli.output import echo, echo_json
 from harness.cli.run_command import parse_settings
+from harness.cli.stopped import again
 from harness.errors import RemoteError, StoppedError, Terminated, UsageError
 from harness.trackers.follower import start_early
-from harness.util.addresses import typed_without_secrets
+from harness.util import signals
 from harness.util.processes import python_module
 from harness.util.schema import NAME
 
@@ -157,13 +157,16 @@ def _worker_command() -> list[str]:
 
 @contextlib.contextmanager
 def _explain_resume() -> Iterator[None]:
+    signals.advise("what was found is kept; to go on, type the same command", _typed())
     try:
         yield
-    except KeyboardInterrupt as error:
+    except (KeyboardInterrupt, Terminated) as error:
         from harness.tuning.trial import Paused
 
-        what = "interrupted by Ctrl-C" + (", after a fold" if isinstance(error, Paused) else "")
-        raise StoppedError(what, "what was found is kept; to go on, type the same command", _typed()) from error
+        if isinstance(error, Paused):
+            why = "what was found is kept; to go on, type the same command"
+            raise StoppedError("interrupted by Ctrl-C, after a fold", why, _typed()) from error
+        raise
     except BaseException:
         with contextlib.suppress(OSError):
             echo(f"to go on: {_typed()}", err=True)
@@ -172,7 +175,7 @@ def _explain_resume() -> Iterator[None]:
 
 def _typed() -> str:
     """The command as it was typed, less passwords."""
-    return shlex.join(["harness", *typed_without_secrets(click.get_current_context().obj["typed"])])
+    return again(click.get_current_context().obj["typed"])
 
 
 def _longer(trials: int) -> str:

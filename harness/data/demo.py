@@ -21,6 +21,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from harness.errors import DataError, storage_errors
+from harness.util.signals import in_one_piece
 
 SIZE = 96  # pixels
 COUNTS = {("train", "sea"): 475, ("train", "forest"): 474, ("test", "sea"): 15, ("test", "forest"): 20}
@@ -59,13 +60,18 @@ def draw_demo(folder: Path, force: bool = False) -> tuple[dict[str, int], bool]:
     with storage_errors(folder):
         for left_over in (unfinished, replaced):
             shutil.rmtree(left_over, ignore_errors=True)
-        for path, (part, name, number) in tqdm(wanted.items(), desc="drawing", unit="image", leave=False, disable=None):
-            file = unfinished / path
-            file.parent.mkdir(parents=True, exist_ok=True)
-            draw(part, name, number).save(file, quality=90)
-        if folder.exists():
-            folder.replace(replaced)  # what was there is deleted only once its successor stands
-        unfinished.replace(folder)
+        try:
+            for path, (part, name, number) in tqdm(wanted.items(), "drawing", unit="image", leave=False, disable=None):
+                file = unfinished / path
+                file.parent.mkdir(parents=True, exist_ok=True)
+                draw(part, name, number).save(file, quality=90)
+            with in_one_piece():
+                if folder.exists():
+                    folder.replace(replaced)  # what was there is deleted only once its successor stands
+                unfinished.replace(folder)
+        except BaseException:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise
         shutil.rmtree(replaced, ignore_errors=True)
     return counted, True
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import queue
-import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +18,7 @@ from harness.data.pixels import Pixels
 from harness.data.shared_memory import lack, loader_ended, shared
 from harness.data.transforms import Augment, Transform, augmented, seeded
 from harness.errors import HarnessError
+from harness.util import signals
 
 Key = tuple[int, int]  # (epoch, index): loader processes outlive an epoch, so each request says which it is for
 AHEAD = 3  # batches that wait for a GPU
@@ -256,5 +256,4 @@ def _ahead(batches: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, T
 
 def _leave_signals_to_the_parent(_: int) -> None:
     """A signal to the whole group must end the run as such, and not as a loader process that died."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signals.ignore()

@@ -24,6 +24,7 @@ from harness.runs.record_file import read_record, to_json
 from harness.util.files import file_md5, write_whole
 from harness.util.locks import lock_of
 from harness.util.schema import SchemaError, is_inside
+from harness.util.signals import in_one_piece
 
 FOLDER = Path("models")
 RUNS = Path("runs")
@@ -169,9 +170,10 @@ def rollback(*, runs: Path = RUNS, folder: Path = FOLDER) -> Champion:
             raise UsageError(
                 f"champion {now.number} is the first", "there is none before it", "harness champion history"
             )
-        record = install(replaced, folder)
         left = dataclasses.replace(now.record, rolled_back=datetime.now().astimezone().isoformat(timespec="seconds"))
-        _write_record(left, _own_place(now.number, folder))
+        with in_one_piece():
+            record = install(replaced, folder)
+            _write_record(left, _own_place(now.number, folder))
     return Champion(record, folder)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
+from shlex import quote
 
 from harness.errors import HarnessError, StorageError, Terminated
 from harness.runs.record_parts import Status
@@ -13,6 +14,7 @@ from harness.trackers.follower import Follower
 from harness.trackers.pictures import draw_run
 from harness.trackers.tracking import Tracking
 from harness.util.addresses import without_secrets
+from harness.util.signals import advise, at_once
 
 
 @contextlib.contextmanager
@@ -22,9 +24,10 @@ def recording(
     """The trackers of a run, within which it happens. At its end come its status, its plots, and the trackers' rest."""
     started = time.perf_counter() - (folder.record.run_seconds or 0.0)  # of a run that goes on
     tracking: Tracking | None = None
+    _advise(folder)
     try:
-        tracking = Tracking(folder, trackers, follower)
-        with folder.beating():
+        with at_once(mark=lambda: _mark_interrupted(folder, started)), folder.beating():
+            tracking = Tracking(folder, trackers, follower)
             yield tracking
     except BaseException as error:
         with contextlib.suppress(StorageError):  # what ended the run matters more than that the disk is full, too
@@ -32,6 +35,8 @@ def recording(
             _show(folder, tracking, pictures)
         raise
     folder.update(status=tracking.status, error=None, run_seconds=_since(started))
+    if not folder.is_test and folder.record.study is None:
+        advise(f"the run has ended, and is kept in {folder.path}", "harness list shows the latest runs")
     _show(folder, tracking, pictures)
 
 
@@ -41,6 +46,22 @@ def _show(folder: RunFolder, tracking: Tracking | None, pictures: bool) -> None:
             draw_run(folder)
     finally:
         folder.update(trackers=tracking.close() if tracking is not None else {})
+
+
+def _advise(folder: RunFolder) -> None:
+    """Sets what a signal's message says while the run is recorded. Of tests and trials the command knows more."""
+    if not folder.is_test and folder.record.study is None:
+        by_id = folder.path.parts[0] == "runs" and folder.path.name == folder.id
+        name = folder.id if by_id else quote(str(folder.path))
+        advise(
+            f"what was trained until then is kept in {folder.path}", f"harness resume {name}, which goes on from there"
+        )
+
+
+def _mark_interrupted(folder: RunFolder, started: float) -> None:
+    """Where the process is ended while its main thread is held up, and cannot say so."""
+    if folder.record.status is Status.RUNNING:
+        folder.update(status=Status.INTERRUPTED, error="ended by a signal", run_seconds=_since(started))
 
 
 def _status(error: BaseException) -> Status:

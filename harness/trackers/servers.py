@@ -22,11 +22,12 @@ from harness.errors import HarnessError, UsageError
 from harness.trackers.mlflow.store import sqlite_file
 from harness.util.addresses import without_secrets
 from harness.util.processes import kill_tree, python_module
+from harness.util.signals import at_once
 
 HOST = "127.0.0.1"  # this machine alone: neither server asks who is there
 NEAREST = 20  # ports that are tried above one that is in use
 READY_SECONDS = 120.0  # a new MLflow store takes half a minute on a slow machine
-STOP_SECONDS = 5.0
+STOP_SECONDS = 1.5  # for all together, before they are killed
 LAST_LINES = 3
 ODD = re.compile(r"[%?#]")  # in a path, where MLflow's server takes it for a part of an address
 LINK = "store.db"  # leads to a store whose path is odd
@@ -170,6 +171,11 @@ def free_port(wanted: int | None, default: int, option: str) -> int:
 @contextlib.contextmanager
 def running(servers: Sequence[Server]) -> Iterator[None]:
     """Starts all and waits until each answers; stops all at the end, whatever it is."""
+    with at_once(kill=lambda: _end(servers)):
+        yield from _running(servers)
+
+
+def _running(servers: Sequence[Server]) -> Iterator[None]:
     try:
         for server in servers:
             server.start()
@@ -187,6 +193,12 @@ def running(servers: Sequence[Server]) -> Iterator[None]:
         _stop(servers)
 
 
+def _end(servers: Sequence[Server]) -> None:
+    """Ends all with their workers, at once."""
+    for server in servers:
+        server.end(9)
+
+
 def _stop(servers: Sequence[Server]) -> None:
     """Ends all with their workers: politely, then not. A second Ctrl-C changes nothing of that."""
     before = None
@@ -197,9 +209,9 @@ def _stop(servers: Sequence[Server]) -> None:
         for number in (15, 9):  # SIGTERM, SIGKILL
             for server in left:
                 server.end(number)
-            left = [server for server in left if not server.stopped(STOP_SECONDS)]
-        for server in servers:
-            server.end(9)  # workers that have outlived it
+            deadline = time.monotonic() + STOP_SECONDS
+            left = [server for server in left if not server.stopped(max(0.0, deadline - time.monotonic()))]
+        _end(servers)  # workers that have outlived it
     finally:
         if before is not None:
             signal.signal(signal.SIGINT, before)

@@ -22,9 +22,15 @@ class Progress:
         self._total = total
         self._folds = folds
         self._workers = workers
+        self._quiet = quiet
         self._bar: Any = bar_of(total, "search", "trials", quiet)
         self._now = ""
         self._drawn = 0.0
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether another process says what there is to say."""
+        return self._quiet
 
     def show(self, trials: Sequence[TrialRecord], best: TrialRecord | None) -> None:
         """Brings the bar up to date."""

@@ -95,7 +95,7 @@ def answering(address: str) -> Iterator[None]:
     """Whatever a storage raises within becomes a RemoteError, without passwords."""
     try:
         yield
-    except (HarnessError, KeyboardInterrupt):
+    except HarnessError:
         raise
     except Exception as error:
         cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error

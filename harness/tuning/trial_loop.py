@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import signal
-import sys
-import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
@@ -22,6 +19,7 @@ from harness.tuning.trial import Paused, keep_error, run_trial
 from harness.util.addresses import without_secrets
 from harness.util.console import print_line
 from harness.util.heartbeat import heartbeat
+from harness.util.signals import interrupt_noted
 
 MOST_FAILURES = 5  # in a row: what they have in common is not their settings
 NOT_THE_TRIAL = (StorageError, DataError, RemoteError)  # what fails for every trial
@@ -35,7 +33,7 @@ def run_trials(search: SearchPlan, study: Study, deadline: Deadline, progress: P
     """
     began = datetime.now().timestamp()
     written = search.space.fitting(search.distributions)
-    with _first_interrupt_noted() as stops, _modules_set_aside():
+    with interrupt_noted(lambda: _say_when(progress)) as stops, _modules_set_aside():
         while True:
             _require_some_success(study, began)
             if stops():
@@ -146,22 +144,6 @@ def _clear_memory() -> None:
         torch.cuda.empty_cache()
 
 
-@contextlib.contextmanager
-def _first_interrupt_noted() -> Iterator[Callable[[], bool]]:
-    """Within, the first Ctrl-C is only noted, and the function that this gives says so. The second one is as ever."""
-    noted = threading.Event()
-
-    def note(_number: int, _frame: Any) -> None:
-        noted.set()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+def _say_when(progress: Progress) -> None:
+    if not progress.is_quiet:
         print_line("stopping after this fold (Ctrl-C again: now)")
-
-    if threading.current_thread() is not threading.main_thread():
-        yield noted.is_set
-        return
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield noted.is_set
-    finally:
-        signal.signal(signal.SIGINT, before)
-        sys.stderr.flush()

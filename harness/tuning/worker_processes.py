@@ -10,9 +10,8 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
@@ -21,12 +20,14 @@ from harness.tuning.progress import Progress
 from harness.tuning.study import Study
 from harness.tuning.trial import Paused
 from harness.util.console import print_line
+from harness.util.processes import kill_tree
+from harness.util.signals import at_once, interrupt_noted
 
 POLL_SECONDS = 0.5
-PATIENCE_SECONDS = 30.0  # for workers that were told to stop at once
+PATIENCE_SECONDS = 3.0  # for workers that were told to stop at once: all must have ended when this process has to
 MOST_DEATHS = 3  # of processes at one trial, before it is the trial that is to blame
 NO_TRIAL = -1  # the index of a worker without a trial
-STOPPED = (130, 143)  # exit codes of a worker that did as it was told
+STOPPED = (129, 130, 143)  # exit codes of a worker that a signal has stopped
 
 
 @dataclass
@@ -53,17 +54,17 @@ def supervise(study: Study, command: Sequence[str], count: int, storage: str, pr
     deaths: Counter[int] = Counter()
     workers = [_start(command, number, count, storage) for number in range(count)]
     try:
-        with _interrupts_passed_on(workers) as interrupts:
+        with at_once(kill=lambda: _kill(workers)), interrupt_noted(lambda: _pass_on(workers)) as stops:
             while any(worker.code is None for worker in workers):
                 time.sleep(POLL_SECONDS)
                 trials = study.trials()
                 progress.show(trials, study.best(trials))
                 for number, worker in enumerate(workers):
-                    if worker.code is not None and worker.code < 0 and not interrupts():
+                    if worker.code is not None and worker.code < 0 and not stops():
                         _record_death(study, worker, deaths)
                         workers[number] = _start(command, number, count, storage)
-            if interrupts():
-                raise Paused if interrupts() == 1 else KeyboardInterrupt
+            if stops():
+                raise Paused
     finally:
         _stop(workers)
         study.reap()
@@ -140,27 +141,21 @@ def _stop(workers: Sequence[WorkerProcess]) -> None:
         try:
             worker.process.wait(max(0.1, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
-            worker.process.kill()
+            kill_tree(worker.process.pid)
             worker.process.wait()
         if worker.process.stdin is not None:
             worker.process.stdin.close()
 
 
-@contextlib.contextmanager
-def _interrupts_passed_on(workers: Sequence[WorkerProcess]) -> Iterator[Any]:
-    """Within, Ctrl-C goes to all workers; the function that this gives says how often it was pressed."""
-    pressed = 0
+def _kill(workers: Sequence[WorkerProcess]) -> None:
+    """Ends those that are still there, with their loader processes, and waits for none."""
+    for worker in workers:
+        if worker.code is None:
+            kill_tree(worker.process.pid)
 
-    def pass_on(_number: int, _frame: Any) -> None:
-        nonlocal pressed
-        pressed += 1
-        for worker in workers:
-            worker.send(signal.SIGINT if pressed == 1 else signal.SIGTERM)
-        if pressed == 1:
-            print_line("stopping after the folds that are in work (Ctrl-C again: now)")
 
-    before = signal.signal(signal.SIGINT, pass_on)
-    try:
-        yield lambda: pressed
-    finally:
-        signal.signal(signal.SIGINT, before)
+def _pass_on(workers: Sequence[WorkerProcess]) -> None:
+    """Ctrl-C was pressed: it goes to all workers, none of which gets it from the terminal."""
+    for worker in workers:
+        worker.send(signal.SIGINT)
+    print_line("stopping after the folds that are in work (Ctrl-C again: now)")

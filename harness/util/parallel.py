@@ -17,8 +17,11 @@ def in_threads(function: Callable[[T], U], items: Iterable[T]) -> Iterator[U]:
     """What `function` gives for each, in order, computed on all cores; never more than a few ahead of the reader."""
     workers = os.cpu_count() or 1
     left = iter(items)
-    with ThreadPoolExecutor(workers) as pool:
+    pool = ThreadPoolExecutor(workers)
+    try:
         ahead: deque[Future[U]] = deque(pool.submit(function, item) for item in islice(left, 16 * workers))
         while ahead:
             yield ahead.popleft().result()
             ahead.extend(pool.submit(function, item) for item in islice(left, 1))
+    finally:
+        pool.shutdown(cancel_futures=True)  # after Ctrl-C, or an error, nobody wants the others

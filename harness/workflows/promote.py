@@ -37,6 +37,7 @@ from harness.runs.find import find_run
 from harness.runs.record_parts import Status
 from harness.runs.run_folder import RunFolder
 from harness.util.files import md5_of
+from harness.util.signals import in_one_piece, require_not_stopped
 from harness.versioning.tracked import CLEAN, read_tracked, state_of
 from harness.workflows.experiment_copy import model_function
 from harness.workflows.refit import or_without_refit, refit_run
@@ -87,6 +88,7 @@ def promote(
     evaluation = evaluate(
         load_model(path, function=model_function(path, trusted)), path, data, allow_leak=True, runs=runs
     )
+    require_not_stopped()  # at the end of a test, Ctrl-C only ends the wait for MLflow
     if not force:
         evaluation.require_passed()
     with alone(runs):
@@ -107,8 +109,10 @@ def promote(
         )
         names = [name for name in (*OF_RUN, *run.array_files()) if (run.path / name).is_file()]
         small = {name: run.inside(name).read_bytes() for name in names}
-        keep(record, {CHECKPOINT: checkpoint, **small}, folder)
-        install(record.number, folder)
+        require_not_stopped()
+        with in_one_piece():
+            keep(record, {CHECKPOINT: checkpoint, **small}, folder)
+            install(record.number, folder)
     return Promotion(Champion(record, folder), run, evaluation, rivals)
 
 
