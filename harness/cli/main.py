@@ -18,7 +18,7 @@ import click
 
 from harness.cli.output import echo
 from harness.cli.stopped import say_from_outside, say_stopped
-from harness.errors import HarnessError, Terminated, UsageError, UserCodeError, nearest
+from harness.errors import HarnessError, StoppedError, Terminated, UsageError, UserCodeError, nearest
 from harness.util import signals
 from harness.util.addresses import addresses, without_secrets
 from harness.util.user_code import OURS, TRACEBACK, frame_of, short_path
@@ -109,15 +109,15 @@ def run_command(arguments: list[str], debug: bool = False) -> int:
             harness.invoke(context)
     except click.exceptions.Exit as end:  # after --help and --version
         return end.exit_code
-    except HarnessError as error:
-        return _failed(error, debug, error.exit_code, known)
-    except click.ClickException as error:
-        return _failed(_usage(error, known), debug, 2, known)
-    except (click.Abort, KeyboardInterrupt, Terminated) as stop:
-        number = _number(stop)
-        say_stopped(number, arguments)
-        return 128 + number
     except BaseException as error:  # SystemExit of a callback is no success
+        number = _number(error)
+        if number:
+            say_stopped(number, arguments)
+            return 128 + number
+        if isinstance(error, HarnessError):
+            return _failed(error, debug, error.exit_code, known)
+        if isinstance(error, click.ClickException):
+            return _failed(_usage(error, known), debug, 2, known)
         if isinstance(error, BrokenPipeError) and _is_of_printing(error):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left; there is no more to say
             return 1
@@ -161,9 +161,17 @@ def run_file(path: str) -> NoReturn:
     main(["run", short_path(path), *sys.argv[1:]])
 
 
-def _number(stop: BaseException) -> int:
-    """The number of the signal that an exception stands for."""
-    return stop.number if isinstance(stop, Terminated) else signal.SIGINT
+def _number(error: BaseException) -> int:
+    """The number of the signal that a command's error is due to; 0 if none came.
+
+    What a signal raises may be another error by now: a library has turned it into one, or a program that got the same
+    signal has failed.
+    """
+    if isinstance(error, Terminated):
+        return error.number
+    if isinstance(error, (click.Abort, KeyboardInterrupt)):
+        return signal.SIGINT
+    return 0 if isinstance(error, StoppedError) else signals.stopped_by()
 
 
 def _failed(error: HarnessError, debug: bool, code: int, known: Sequence[str]) -> int:

@@ -23,6 +23,7 @@ from harness.errors import Terminated
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
 ENDING = tuple(int(getattr(signal, name)) for name in NAMES if hasattr(signal, name))
 MOST_SECONDS = 4.0  # from the first signal to the end of the process
+SOON_SECONDS = 1.5  # the same, after a Ctrl-C that was only noted
 SAME_SECONDS = 0.5  # `timeout`, `uv run` and a closing terminal send a signal twice: these count as one
 LAST_SECONDS = 0.7  # for what is done before the process is ended from outside its main thread
 
@@ -54,7 +55,8 @@ class _Process:
         self.raised = False  # whether the handler has raised already
         self.deadline: float | None = None
         self.noting = False  # whether the next Ctrl-C is only noted
-        self.ends = threading.Lock()  # whoever ends the process holds it
+        self.is_soon = False  # whether one was
+        self.ends = threading.Lock()  # held by the thread that ends the process
         self.kills: list[Action] = []
         self.marks: list[Action] = []
         self.advice: tuple[str, str] | None = None
@@ -77,11 +79,12 @@ class _Process:
         if number not in ENDING or not self.seen.is_another(now):
             return
         if self.noting and number == signal.SIGINT:
-            self.noting = False
+            self.noting, self.is_soon = False, True
         elif self.deadline is not None:
             _end_at_once(self.number or number, marked=False)
         else:
-            self.number, self.deadline = self.number or number, now + MOST_SECONDS
+            seconds = SOON_SECONDS if self.is_soon and number == signal.SIGINT else MOST_SECONDS
+            self.number, self.deadline = self.number or number, now + seconds
 
     def watch(self, pipe: int) -> None:
         while True:
@@ -131,7 +134,7 @@ def begin() -> None:
 
 
 def is_first_to_tell() -> bool:
-    """Whether the caller is the one that prints the message: it is printed once, whoever notices first."""
+    """Whether the caller is the one that prints the message: it is printed once."""
     first, _process.told = not _process.told, True
     return first
 
@@ -144,6 +147,11 @@ def advise(why: str, fix: str) -> None:
 def advice() -> tuple[str, str] | None:
     """What the last `advise` has set; None if nobody has."""
     return _process.advice
+
+
+def stopped_by() -> int:
+    """The number of the signal that ends this process, whatever became of what the handler raised; 0 if none came."""
+    return _process.number
 
 
 def require_not_stopped() -> None:

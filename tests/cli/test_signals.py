@@ -65,6 +65,28 @@ def test_run_command_returns_the_signals_code(name: str, call: Callable[..., Out
     assert not (project / "runs").exists()
 
 
+# pydantic turned a Ctrl-C while it built its validators into an error of its schema, and that was the message
+@pytest.mark.parametrize("error", ["ValueError('built no validator')", "DataError('git has failed', 'a signal', 'x')"])
+def test_an_error_due_to_a_signal_is_told_as_the_signal(error: str, tmp_path: Path) -> None:
+    (tmp_path / "x.py").write_text(f"""
+import os, signal
+from harness.errors import DataError
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    signal.pause()
+except KeyboardInterrupt as stop:
+    raise {error} from stop
+""")
+    command = [sys.executable, "-m", "harness", "run", "x.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 130
+    assert done.stderr.splitlines() == [
+        "error: interrupted by Ctrl-C",
+        "  why: nothing was trained yet",
+        "  try: harness run x.py",
+    ]
+
+
 def test_the_script_for_slurm_passes_the_signal_on_and_requeues(tmp_path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs/stopping.md").read_text()
     (script,) = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
@@ -99,7 +121,7 @@ def test_the_script_for_slurm_passes_the_signal_on_and_requeues(tmp_path: Path) 
 
 @dataclasses.dataclass
 class Command:
-    """A command in a process group of its own, as a terminal starts it."""
+    """A command in a separate process group, as a terminal starts it."""
 
     process: subprocess.Popen[bytes]
     project: Path

@@ -1,4 +1,4 @@
-"""Each rule in a process of its own, which imports nothing heavy and gets real signals."""
+"""Each rule in a separate process, which imports nothing heavy and gets real signals."""
 
 from __future__ import annotations
 
