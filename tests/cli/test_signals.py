@@ -21,7 +21,7 @@ import pytest
 
 from harness.cli.main import VERBS, harness
 from harness.cli.stopped import WHAT_IS_KEPT, stop_text
-from tests.conftest import Outcome, harness_there, wait, write_experiment, write_tracked_experiment
+from tests.conftest import Outcome, Tracked, wait, write_experiment, write_tracked_experiment
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are another matter there")
 SECONDS = 7.0  # 4 to the end, less than one for what is said then, and the load of a test machine
@@ -225,17 +225,15 @@ def test_workers_of_a_search_end_in_time_and_one_message_is_printed(number: int,
 
 # Lightning-AI/pytorch-lightning#11924: Ctrl-C ended only what was waiting, and the script went on
 @pytest.mark.slow
-def test_ctrl_c_ends_a_promotion_before_it_is_made(tmp_path: Path, new_database: Path, scenery: Path) -> None:
-    write_tracked_experiment(tmp_path, new_database, scenery, min_accuracy=0.01)
-    shutil.copytree(scenery, tmp_path / "exam")
-    harness_there(tmp_path, "run", "tiny")
-    (run,) = (tmp_path / "runs/tiny").iterdir()
-    with started(tmp_path, "champion", "promote", run.name, "--data", "exam", "--no-refit", "--force") as command:
-        wait(lambda: any(each["status"] == "finished" for each in command.records() if "folds" not in each), 60)
+def test_ctrl_c_ends_a_promotion_before_it_is_made(tmp_path: Path, tracked: Tracked, scenery: Path) -> None:
+    project = shutil.copytree(tracked.project, tmp_path / "project")
+    asked = ["champion", "promote", tracked.run.id, "--data", str(scenery), "--no-refit", "--force"]
+    with started(project, *asked) as command:
+        wait(lambda: len([each for each in command.records() if each["status"] == "finished"]) == 2, 60)
         assert command.stop(signal.SIGINT) < SECONDS
         assert command.process.returncode == 130
         assert "  why: the champion is the one that it was\n" in command.err
-        assert not (tmp_path / "models").exists()
+        assert not (project / "models").exists()
 
 
 # treeverse/dvc#2272, gem/oq-engine#4027: a handler of one's own undoes what nohup, or a shell for `command &`, has set
