@@ -37,7 +37,7 @@ def command(run: str, force: bool, trust: bool, device: str, runs: str, as_json:
         plan = plan_again(folder, device, trust, other_images=True)
         unfinished = compare_with(folder, plan)
         resume = unfinished.resume(force)
-        with contextlib.suppress(OSError):  # whoever read stderr has left; that must not end the run
+        with contextlib.suppress(OSError):  # the reader of stderr may have left
             echo(*plan.lines(), *unfinished.lines(), err=True)
         result = cross_validate(plan, runs=runs, refit=bool(record.asked.get("refit")), resume=resume)
     print_result(result, time.perf_counter() - STARTED, None, record.fast_dev_run, as_json)

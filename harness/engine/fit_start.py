@@ -43,7 +43,7 @@ class FitStart:
 
     @staticmethod
     def live(state: State) -> set[int]:
-        """Values of `id` of what is saved by itself, and that a callback may refer to."""
+        """Values of `id` of what is saved elsewhere, and what a callback may refer to."""
         live = [state, state.history, state.model, state.optimizer, state.scaler, *state.callbacks]
         live += [*state.parts.values(), *state.sources.values(), *parameters_of(state).values()]
         for module in parts_with_weights(state).values():

@@ -30,7 +30,7 @@ class SavedFit:
 
     @property
     def unsaved(self) -> list[str]:
-        """Attributes of callbacks and losses that could not be saved, and begin anew."""
+        """Attributes of callbacks and losses that could not be saved, and begin again."""
         return [str(name) for name in self.state["unsaved"]]
 
 
@@ -41,7 +41,7 @@ def saved_fit(folder: RunFolder, fold: int) -> SavedFit | None:
     try:
         content = read_fit(folder.unfinished)
     except ModelError as error:
-        print_line(f"warning: the fold begins anew: {error.what}: {error.why}")
+        print_line(f"warning: the fold begins again: {error.what}: {error.why}")
         return None
     return SavedFit(content["fit"], content["seconds"]) if content["fold"] == fold else None
 

@@ -202,7 +202,7 @@ def go_on(plan: Plan, folder: RunFolder, record: ResumeRecord) -> None:
     whole = {result.fold: result for result in finished_folds(plan, folder)}
     folder.update(folds=[entry for entry in folder.record.folds if entry.fold in whole])
     folder.begin_again(dataclasses.replace(record, progress=saved_progress(folder)))
-    for result in whole.values():  # of which the table may have been left alone
+    for result in whole.values():  # the table alone may have been left
         folder.write_predictions(result.predictions)
 
 

@@ -14,7 +14,7 @@ from harness.runs.records import RunRecord
 from harness.runs.run_folder import now
 from harness.training.plan import Plan
 
-OF_THE_PLAN = (  # fields of a run's record that a run takes anew if it is forced to go on with something else
+OF_THE_PLAN = (  # fields of a run's record that a run takes again if it is forced to go on with something else
     *("experiment", "origins", "data", "splits", "weights", "weights_md5", "parameters", "frozen_part", "precision"),
     *("judged", "notes"),
 )

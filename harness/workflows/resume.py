@@ -60,7 +60,7 @@ class Unfinished:
                 "harness run without --resume, for a new run; or --force, which is recorded",
             )
         differs = [str(each) for each in (*self.changes, *self.elsewhere)]
-        differs += [f"could not be saved, and begins anew: {few(self.unsaved)}"] if self.unsaved else []
+        differs += [f"could not be saved, and begins again: {few(self.unsaved)}"] if self.unsaved else []
         if {each.what for each in self.changes} & {"images", "folds"}:  # no state of other images is of any use
             folder.unfinished.unlink(missing_ok=True)
         return Resume(folder, ResumeRecord(now(), folder.status, None, differs, bool(self.changes)))
@@ -70,7 +70,7 @@ class Unfinished:
         folder = self.folder
         lines = [f"  goes on    {folder.path}, after {progress_text(folder, saved_progress(folder))}"]
         lines += [f"  differs    {each}" for each in (*self.changes, *self.elsewhere)]
-        lines += [f"  differs    could not be saved, and begins anew: {few(self.unsaved)}"] if self.unsaved else []
+        lines += [f"  differs    could not be saved, and begins again: {few(self.unsaved)}"] if self.unsaved else []
         return lines
 
 
@@ -91,7 +91,9 @@ def unfinished_run(named: str, runs: Path) -> RunFolder:
             "wait for its end, or kill it",
         )
     if status not in UNFINISHED:
-        raise UsageError(f"{folder.path} has nothing to go on with", f"its status is {status}", "harness run, anew")
+        raise UsageError(
+            f"{folder.path} has nothing to go on with", f"its status is {status}", "harness run, for a new run"
+        )
     return folder
 
 

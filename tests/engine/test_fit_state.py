@@ -44,7 +44,7 @@ class CutError(Exception):
 
 
 class CutAt(Stateless):
-    """Saves the state after so many events, each the end of a batch or of an epoch, and ends the fit."""
+    """Saves the state after `count` events, each the end of a batch or of an epoch, and ends the fit."""
 
     def __init__(self, path: Path, count: int) -> None:
         self.path, self.count = path, count
@@ -108,7 +108,7 @@ class CountingLoss:
 
 
 class Mixer:
-    """An object with a generator of its own that is called as a function."""
+    """An object with its own generator that is called as a function."""
 
     def __init__(self) -> None:
         self.generator = np.random.default_rng(0)

@@ -31,7 +31,7 @@ from tests.conftest import Outcome, write_experiment
 
 
 class Interrupted(Callback):
-    """Ctrl-C at one batch, once: after so many batches in all, of all folds."""
+    """Ctrl-C at one batch of a fold, once."""
 
     def __init__(self, at: str) -> None:
         self.at = at
@@ -161,7 +161,7 @@ def test_the_command_goes_on_and_says_what_that_means(cut_off: RunFolder, call: 
     assert call("resume", cut_off.id).error_lines == [
         f"error: {cut_off.path} has nothing to go on with",
         "  why: its status is finished",
-        "  try: harness run, anew",
+        "  try: harness run, for a new run",
     ]
 
 
@@ -298,7 +298,7 @@ def test_a_refit_goes_on(cut_off: RunFolder, call: Callable[..., Outcome], monke
     assert lines == [2, 2]
 
 
-def test_a_run_without_a_saved_state_begins_its_fold_anew(scenery: Path, project: Path) -> None:
+def test_a_run_without_a_saved_state_begins_its_fold_again(scenery: Path, project: Path) -> None:
     one = experiment(scenery, "train 1 1")
     folder = interrupted(one)
     assert not folder.unfinished.exists()
@@ -320,7 +320,7 @@ def test_what_a_callback_could_not_save_is_said(scenery: Path, project: Path) ->
     unfinished = compare_with(folder, make_plan(one))
     assert unfinished.unsaved == ("Opens.hook (RemovableHandle)",)
     (text,) = unfinished.resume().record.differs
-    assert text == "could not be saved, and begins anew: Opens.hook (RemovableHandle)"
+    assert text == "could not be saved, and begins again: Opens.hook (RemovableHandle)"
 
 
 def test_the_experiment_is_compared_field_by_field(cut_off: RunFolder) -> None:
