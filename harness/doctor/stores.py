@@ -7,31 +7,36 @@ from pathlib import Path
 
 from harness.doctor.finding import OK, PROBLEM, WARNING, Finding
 from harness.errors import HarnessError
-from harness.trackers.mlflow.store import require_usable, sqlite_file, tracking_uri
+from harness.trackers.mlflow.condition import Condition
+from harness.trackers.mlflow.store import require_store, require_usable, sqlite_file, tracking_uri
 from harness.util.addresses import short_address
 from harness.util.packages import installed
 
 
 def mlflow() -> Iterator[Finding]:
-    """Whether the store answers, and is of this version. A store that is not there yet is not made."""
+    """Whether the store answers, and is of this version. A store is neither made nor changed."""
     if not installed("mlflow"):
         yield Finding(
             "mlflow", WARNING, "not installed: runs are recorded in their folders alone", "pip install mlflow"
         )
         return
     uri = tracking_uri()
-    file = sqlite_file(uri)
-    if file is not None and not file.exists():
-        yield Finding("mlflow", OK, f"{short_address(uri)}, which the first run makes")
-        return
+    file, address = sqlite_file(uri), short_address(uri)
     try:
-        notes = require_usable(uri)
+        state = require_store(uri)
+        if file is not None and state.condition is Condition.ABSENT:
+            yield Finding("mlflow", OK, f"{address}, which the first run makes")
+        elif file is not None and state.condition is Condition.HALF_MADE:
+            fix = f"nothing: the next run renames it to {file.name}.unfinished and makes a new one"
+            yield Finding("mlflow", WARNING, f"{address} is half made and holds no runs", fix)
+        elif file is not None and state.condition is Condition.OLDER:
+            fix = f"nothing: the next run copies it to {file.name}.before-{state.revision}, then migrates it"
+            yield Finding("mlflow", WARNING, f"{address} has an earlier schema ({state.revision or 'none'})", fix)
+        else:
+            require_usable(uri)
+            yield Finding("mlflow", OK, f"{address} answers")
     except HarnessError as error:
         yield Finding("mlflow", PROBLEM, f"{error.what}: {error.why}", error.fix)
-        return
-    for note in notes:
-        yield Finding("mlflow", WARNING, note, "nothing: a new store was made")
-    yield Finding("mlflow", OK, f"{short_address(uri)} answers")
 
 
 def tensorboard(runs: Path = Path("runs")) -> Iterator[Finding]:

@@ -113,8 +113,7 @@ def find_place(client: Any, uri: str, name: str, chosen: Chosen = NOTHING) -> Pl
             break
         passed_over.append(str(experiment.experiment_id))
     if experiment is None:
-        made = client.create_experiment(wanted, artifact_location=own_location(), tags=KIND)
-        experiment = client.get_experiment(made)
+        experiment = _make_experiment(client, wanted)
     if chosen.number and chosen.number != str(experiment.experiment_id):
         raise RemoteError(
             f"MLflow's experiment {name!r} cannot be used",
@@ -169,6 +168,19 @@ def is_free(run: Any, own: Sequence[str]) -> bool:
     """Returns whether a run of MLflow is nobody's yet, or one of `own`: ids of a run folder or a study."""
     owners = {run.data.tags[name] for name in OWNERS if name in run.data.tags}
     return owners <= set(own)
+
+
+def _make_experiment(client: Any, name: str) -> Any:
+    """Makes an experiment, or returns the one that another process has made since."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_experiment(client.create_experiment(name, artifact_location=own_location(), tags=KIND))
+    except MlflowException as error:
+        experiment = client.get_experiment_by_name(name)
+        if experiment is None or error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+        return experiment
 
 
 def _known(get: Callable[[str], Any], number: str) -> Any:

@@ -8,13 +8,15 @@ import os
 import re
 import sqlite3
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from harness.errors import HarnessError, RemoteError
 from harness.runs.records import Origin
-from harness.trackers.mlflow.database import make_whole
+from harness.trackers.mlflow.condition import Condition, StoreState, examine
+from harness.trackers.mlflow.database import UpgradeError, make_whole, never
 from harness.util.addresses import address_id, short_address, without_secrets
 
 DEFAULT = "sqlite:///mlflow.db"
@@ -68,24 +70,50 @@ def sqlite_file(uri: str) -> Path | None:
     return Path(uri.removeprefix("sqlite:///").partition("?")[0]) if uri.startswith("sqlite:///") else None
 
 
-def require_store(uri: str) -> None:
-    """Raises RemoteError where an SQLite store is damaged or locked: MLflow itself would try for minutes."""
+def require_store(uri: str) -> StoreState:
+    """Returns the condition of an SQLite store; ABSENT for any other store. Takes seconds where MLflow would try for minutes.
+
+    Raises RemoteError if it is damaged, locked or read-only, of a newer MLflow, or another program's.
+    """
     path = sqlite_file(uri)
-    if path is None or not path.exists():
-        return
+    if path is None:
+        return StoreState(Condition.ABSENT)
+    path = Path(os.path.realpath(path))
+    _require_writable(uri, path)
+    if not path.exists():
+        return StoreState(Condition.ABSENT)
     try:
         with contextlib.closing(sqlite3.connect(path, timeout=LOCK_SECONDS)) as database:
             database.execute("BEGIN IMMEDIATE").close()
             database.rollback()
-            names = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        state = examine(path)
     except sqlite3.Error as error:
         raise refused(uri, error) from error
-    if names and "experiments" not in names:
-        raise RemoteError(
-            f"MLflow at {short_address(uri)} cannot be used",
-            f"it is the database of another program: it holds {', '.join(sorted(names)[:3])}, and no experiments",
-            "export MLFLOW_TRACKING_URI=sqlite:///mlflow.db",
+    if state.condition is Condition.FOREIGN:
+        raise _unusable(
+            uri,
+            f"it is the database of another program: it holds {', '.join(state.tables)}, and no experiments",
+            f"export {ADDRESS}=sqlite:///harness-mlflow.db, or another file",
         )
+    if state.condition is Condition.NEWER:
+        raise _unusable(
+            uri,
+            f"a newer version of MLflow made it (schema {state.revision}), and this one is {_version()}",
+            f"pip install --upgrade mlflow; or export {ADDRESS}=sqlite:///harness-mlflow.db, for another store",
+        )
+    return state
+
+
+def _require_writable(uri: str, path: Path) -> None:
+    """Raises RemoteError if the file, or its folder, where SQLite keeps its journal, may not be written."""
+    for place in (path, path.parent):
+        if place.exists() and not os.access(place, os.W_OK):
+            fix = f"chmod u+w {quote(str(place))}, or export {ADDRESS}=sqlite:///FILE in a folder that can be written"
+            raise _unusable(uri, f"{place} may not be written", fix)
+
+
+def _unusable(uri: str, why: str, fix: str) -> RemoteError:
+    return RemoteError(f"MLflow at {short_address(uri)} cannot be used", why, fix)
 
 
 @contextlib.contextmanager
@@ -119,12 +147,20 @@ def time_to_store() -> Iterator[None]:
 def refused(uri: str, error: Exception) -> RemoteError:
     """MLflow's or SQLite's error in three lines."""
     why, fix = _explained(uri, str(error) or type(error).__name__)
-    return RemoteError(f"MLflow at {short_address(uri)} cannot be used", why, fix)
+    if isinstance(error, UpgradeError) and fix.startswith("harness sync RUN --debug"):
+        file = quote(str(sqlite_file(uri)))
+        why = f"it holds runs, its tables are not complete, and MLflow cannot complete them ({why}); it is as it was"
+        fix = f"mv {file} {file}.damaged, then harness sync RUN for each run: its folder has all"
+        if error.earlier is not None:
+            earlier = quote(str(error.earlier))
+            fix = f"mv {file} {file}.damaged && cp {earlier} {file}, a copy from before; then harness sync RUN"
+    return _unusable(uri, why, fix)
 
 
 def _explained(uri: str, text: str) -> tuple[str, str]:
     """(why, what to type) for an error's text, in which MLflow wraps several others."""
     file = sqlite_file(uri) or "the store"
+    anew = f"mv {file} {file}.damaged, to begin a new one; then harness sync RUN for each run: its folder has all"
     typed = short_address(uri) if sqlite_file(uri) else "$MLFLOW_TRACKING_URI"
     schema = re.search(r"found version (\w+), but expected (\w+)", text)
     unknown = re.search(r"Can't locate revision identified by '(\w+)'", text)
@@ -136,14 +172,18 @@ def _explained(uri: str, text: str) -> tuple[str, str]:
             f"pip install --upgrade mlflow, if it is newer; mlflow db upgrade {typed}, if it is older",
         )
     known = {
-        "file is not a database": ("it is damaged, or no database", f"mv {file} {file}.damaged, to begin a new one"),
-        "malformed": ("it is damaged", f"mv {file} {file}.damaged, to begin a new one"),
+        "file is not a database": ("it is damaged, or no database", anew),
+        "malformed": ("it is damaged", anew),
         "database is locked": ("another program holds it locked", "end that program, then harness sync RUN"),
         "readonly database": ("it may not be written", f"chmod u+w {file}"),
-        "unable to open database file": ("it cannot be opened", "export MLFLOW_TRACKING_URI=sqlite:///FILE"),
+        "Read-only file system": ("its disk may not be written", f"export {ADDRESS}=sqlite:///FILE, on another disk"),
+        "Permission denied": ("its folder may not be written", f"export {ADDRESS}=sqlite:///FILE, in another folder"),
+        "unable to open database file": ("it cannot be opened", f"export {ADDRESS}=sqlite:///FILE"),
         "disk is full": ("the disk is full", "make room, then harness sync RUN"),
         "No space left": ("the disk is full", "make room, then harness sync RUN"),
+        "File too large": ("the disk refuses", "make room, then harness sync RUN"),
         "disk I/O error": ("the disk refuses", "make room, then harness sync RUN"),
+        "the run was ended": ("the run was ended while the store was made", "harness sync RUN"),
         "Current state is deleted": (
             "somebody deleted the run there",
             "mlflow runs restore --run-id ID, to have it back",
@@ -179,12 +219,13 @@ def require_usable(uri: str) -> list[str]:
     return notes
 
 
-def connect(uri: str, notes: list[str] | None = None) -> Any:
-    """Returns a client of the store at `uri`, which is made if it is a new SQLite file.
+def connect(uri: str, notes: list[str] | None = None, stop: Callable[[], bool] = never) -> Any:
+    """Returns a client of the store at `uri`. An SQLite file is made, mended or migrated before: see `make_whole`.
 
     Args:
         uri: The store's address.
         notes: Gets what a person should know: that an unfinished store was set aside, say.
+        stop: Gives up the making of a store once it returns True.
 
     Raises:
         RemoteError: The store cannot be used.
@@ -193,14 +234,15 @@ def connect(uri: str, notes: list[str] | None = None) -> Any:
 
     for name, value in PATIENCE.items():
         os.environ.setdefault(name, value)
-    require_store(uri)
     with answering(uri):
+        file = sqlite_file(uri)
+        if file is not None:
+            require_store(uri)
+            note = make_whole(file, stop)
+            if note and notes is not None:
+                notes.append(note)
         from mlflow import MlflowClient
 
         for name in ("alembic", "mlflow"):
             logging.getLogger(name).setLevel(logging.ERROR)  # that a new store is made is no news
-        file = sqlite_file(uri)
-        note = make_whole(file) if file is not None else ""
-        if note and notes is not None:
-            notes.append(note)
         return MlflowClient(uri)
