@@ -82,6 +82,17 @@ class Folder(Generic[R]):
         with lock_of(self.path / ".sending") as alone:
             yield alone
 
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[None]:
+        """Locks the record and reads it again, so that a change within does not undo another process's."""
+        with lock_of(self.path / ".changing", wait=True):
+            self.reload()
+            yield
+
+    def reload(self) -> None:
+        """Reads the record again, which another process may have changed."""
+        raise NotImplementedError
+
     @property
     def plots(self) -> Path:
         """The folder of its pictures. Raises UsageError if that is a link that leads elsewhere."""

@@ -7,7 +7,7 @@ import dataclasses
 import json
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -165,6 +165,20 @@ class RunFolder(Folder[RunRecord]):
         """Reads `run.json` again, which another process may have changed."""
         self.record = RunFolder.open(self.path).record
         self._predictions = None
+
+    def record_trackers(self, states: Mapping[str, str], only: RunRecord | None = None) -> None:
+        """Records what trackers have, and changes nothing else of the record, which another process may have changed.
+
+        Args:
+            states: By tracker. What is COMPLETE already stays so.
+            only: Do nothing if the run has gone on, or ended in another way, since this record was read.
+        """
+        with self.changing():
+            now = self.record
+            if only is None or (now.process, now.status) == (only.process, only.status):
+                known = now.trackers
+                kept = {name: state for name, state in states.items() if known.get(name) != COMPLETE}
+                self.update(trackers={**known, **kept})
 
     def epochs(self) -> list[dict[str, Any]]:
         """The rows of `metrics.jsonl`, less a last one that was cut short. Raises UsageError if one is damaged."""

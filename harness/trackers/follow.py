@@ -2,9 +2,9 @@
 
 A process of its own, so that a run waits for nothing that MLflow does: not its import, not its database, not a server
 that hangs. Its input is a pipe. It begins before the run does, and imports what it needs while the run does the same on
-another core. The first line that it reads is the run's folder; then nothing comes, and the pipe closes when the run has
-ended, however it did, kill -9 included. What people should know it prints, a line each; its exit code is 0 where MLflow
-has all.
+another core. The first line that it reads is the run's folder; a second one comes only if the run was interrupted. The
+pipe closes when the run has ended, however it did, kill -9 included. What people should know it prints, a line each.
+Its exit code is 0 where MLflow has all, which it records in the folder: the run may no longer be there to do so.
 """
 
 from __future__ import annotations
@@ -20,24 +20,42 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
-from harness.runs.run_folder import RunFolder
+from harness.errors import StorageError, UsageError
+from harness.runs.run_folder import COMPLETE, RunFolder
 from harness.runs.study_folder import StudyFolder
-from harness.trackers.mlflow.run import MLflow, error_line
-from harness.trackers.mlflow.store import RUN_ID
+from harness.trackers.catch_up import start_catching_up
+from harness.trackers.follower import INTERRUPTED
+from harness.trackers.mlflow.database import never
+from harness.trackers.mlflow.run import MLflow
+from harness.trackers.mlflow.store import RUN_ID, error_line
 from harness.trackers.mlflow.study import MLflowStudy
-from harness.trackers.mlflow.unsent import send_unsent, send_unsent_studies
 from harness.util.escape import terminal
 
 POLL_SECONDS = 3.0  # between two looks at the folder: each that finds something costs 25 ms of a core
 AGAIN_SECONDS = 15.0  # before MLflow is tried again, once it has failed
 SLOW_SECONDS = 2.0  # what took longer to fail than this, hung
+STOP_SECONDS = 2.0  # after an interruption: a store that is still being made then is given up
+LOCKED_SECONDS = 10.0  # after the end of a run: that another process may still send it, from before it was resumed
 
 
-def follow(folder: RunFolder | StudyFolder, ended: threading.Event, print_line: Callable[[str], None]) -> bool:
-    """Sends what is new until `ended`, then the rest. True where MLflow has all. A trouble is told once."""
+def follow(
+    folder: RunFolder | StudyFolder,
+    ended: threading.Event,
+    print_line: Callable[[str], None],
+    stop: Callable[[], bool] = never,
+) -> bool:
+    """Sends what is new until `ended`, then the rest. Returns whether MLflow has all. A problem is printed once.
+
+    Once `stop` returns True, the making of a store is given up, and nothing else is begun.
+    """
     path = folder.path
     given = os.environ.pop(RUN_ID, "")  # it is this run's alone: none that is sent later takes it
-    mirror = MLflowStudy(folder, given) if isinstance(folder, StudyFolder) else MLflow(folder, given=given)
+    mirror: MLflow | MLflowStudy
+    if isinstance(folder, StudyFolder):
+        mirror = MLflowStudy(folder, given, stop=stop)
+    else:
+        mirror = MLflow(folder, given=given, stop=stop)
+    began = folder.record.process
     seen: tuple[int, ...] | None = None
     trouble, rest_until, was_slow = "", 0.0, False
 
@@ -62,27 +80,50 @@ def follow(folder: RunFolder | StudyFolder, ended: threading.Event, print_line: 
         trouble, was_slow = "", False
         return True
 
+    def is_resumed() -> bool:
+        return isinstance(folder, RunFolder) and folder.record.process != began
+
     while not ended.is_set():
         now = _stamp(path)
         if now != seen and time.monotonic() >= rest_until and tried(mirror.send):
-            if seen is None:
-                _prepare(folder, ended)
+            if seen is None and not ended.is_set():
+                _catch_up(folder)
             seen = now
         ended.wait(POLL_SECONDS)
     if was_slow and time.monotonic() < rest_until:  # it hung a moment ago: nobody should wait for that again
         return False
+    with contextlib.suppress(UsageError):
+        folder.reload()
+    if is_resumed():  # by a process that has a follower
+        return False
     sent = tried(mirror.finish)
+    if not sent and not was_slow and not stop():  # two processes that made the same thing at one moment, say
+        time.sleep(AGAIN_SECONDS / 10)
+        sent = tried(mirror.finish)
     if mirror.left_out:
         print_line(f"the model is {mirror.left_out}")
+    if sent:
+        _record(folder)
+        if not stop():
+            _catch_up(folder)
     return sent
 
 
-def _prepare(folder: RunFolder | StudyFolder, ended: threading.Event) -> None:
-    """What there is time for now: runs that ended together with their follower."""
+def _record(folder: RunFolder | StudyFolder) -> None:
+    """Records that MLflow has all. Where the disk is full, the run has to try."""
+    with contextlib.suppress(StorageError, UsageError):
+        if isinstance(folder, RunFolder):
+            folder.record_trackers({"mlflow": COMPLETE}, only=folder.record)
+        else:
+            with folder.changing():
+                folder.update(mlflow=COMPLETE)
+
+
+def _catch_up(folder: RunFolder | StudyFolder) -> None:
+    """Has another process send what earlier runs left unsent."""
     path = folder.path.resolve()
     if isinstance(folder, StudyFolder) or path.name == folder.id:  # it lies where runs lie, and so do the others
-        send_unsent(path.parents[1], ended.is_set)  # what cannot be sent now is tried with the next run
-        send_unsent_studies(path.parents[1], ended.is_set)
+        start_catching_up(path.parents[1])
 
 
 def _stamp(path: Path) -> tuple[int, ...]:
@@ -97,10 +138,14 @@ def _opened(path: Path) -> RunFolder | StudyFolder:
     return StudyFolder.open(path) if (path / "study.json").exists() else RunFolder.open(path)
 
 
-def _wait_for_end(ended: threading.Event) -> None:
+def _wait_for_end(ended: threading.Event, stopped: threading.Event) -> None:
+    said = ""
     with contextlib.suppress(OSError, ValueError):
-        sys.stdin.buffer.read()
+        said = sys.stdin.buffer.read().decode("utf-8", "replace").strip()
     ended.set()
+    if said == INTERRUPTED:
+        time.sleep(STOP_SECONDS)
+        stopped.set()
 
 
 def _main() -> int:
@@ -114,17 +159,21 @@ def _main() -> int:
     path = os.fsdecode(sys.stdin.buffer.readline().strip(b"\n"))
     if not path:  # there is no run: the plan was refused
         return 0
-    ended = threading.Event()
-    threading.Thread(target=_wait_for_end, args=(ended,), daemon=True).start()
+    ended, stopped = threading.Event(), threading.Event()
+    threading.Thread(target=_wait_for_end, args=(ended, stopped), daemon=True).start()
     try:
         folder = _opened(Path(path))
-        with folder.sending() as alone:
-            if not alone:
-                _write_line(out, "another process sends this run to MLflow")
-            return 0 if alone and follow(folder, ended, lambda text: _write_line(out, text)) else 1
+        waited = 0.0
+        while waited < LOCKED_SECONDS:
+            with folder.sending() as alone:
+                if alone:
+                    return 0 if follow(folder, ended, lambda text: _write_line(out, text), stopped.is_set) else 1
+            time.sleep(POLL_SECONDS / 6)
+            waited += POLL_SECONDS / 6 if ended.is_set() else 0
+        _write_line(out, "another process sends this run to MLflow")
     except Exception as error:
         _write_line(out, error_line(error))
-        return 1
+    return 1
 
 
 def _warm_up() -> None:

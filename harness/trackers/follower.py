@@ -7,8 +7,8 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from harness.util.packages import installed
 from harness.util.processes import python_module
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from harness.runs.study_folder import StudyFolder
 
 MOST_SECONDS = 300.0  # that a run waits at its end for what MLflow still lacks
+INTERRUPTED = "interrupted"  # what a follower is told of a run that a signal ended
+INTERRUPTED_SECONDS = 2.0  # that such a run waits
 PATIENCE_SECONDS = 2.0  # before a person is told what the run is waiting for
 
 
@@ -40,7 +42,7 @@ class Follower:
 
     def __init__(self) -> None:
         command = python_module("harness.trackers.follow")
-        with _interrupts_ignored():  # Ctrl-C goes to both; the follower must outlive the run
+        with _signals_blocked():  # they go to both; the follower must outlive the run
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
@@ -60,14 +62,23 @@ class Follower:
         self._process.stdin.write(f"{folder.path}\n")
         self._process.stdin.flush()
 
-    def finish(self) -> str:
-        """Lets it send the rest, and waits for that. Returns what it missed, in a sentence, or nothing."""
+    def finish(self, at_most: float | None = None) -> str:
+        """Lets it send the rest, and waits for that. Returns what it missed, in a sentence, or nothing.
+
+        Args:
+            at_most: Of a run that a signal ended: the seconds to wait. Then the rest is sent in the background.
+        """
         assert self._process.stdin is not None
-        self._process.stdin.close()
+        with contextlib.suppress(OSError):  # it may have died
+            if at_most is not None:
+                self._process.stdin.write(f"{INTERRUPTED}\n")
+            self._process.stdin.close()
         try:
             try:
-                code = self._process.wait(PATIENCE_SECONDS)
+                code = self._process.wait(PATIENCE_SECONDS if at_most is None else at_most)
             except subprocess.TimeoutExpired:
+                if at_most is not None:
+                    return "it was still being sent when the run was interrupted"
                 _print_line("sending the rest to MLflow (Ctrl-C: in the background)")
                 code = self._process.wait(MOST_SECONDS)
         except subprocess.TimeoutExpired:
@@ -89,16 +100,23 @@ class Follower:
 
 
 @contextlib.contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """A process that is started within ignores Ctrl-C from its first moment on."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
+def _signals_blocked() -> Iterator[None]:
+    """A process that is started within gets no Ctrl-C, SIGTERM or SIGHUP; this one gets them afterwards."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows: only Ctrl-C goes to both
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, handler)
         return
-    before: Callable[..., Any] | int | None = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _print_line(text: str) -> None:

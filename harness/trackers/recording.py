@@ -7,10 +7,10 @@ import time
 from collections.abc import Iterator, Sequence
 from shlex import quote
 
-from harness.errors import HarnessError, StorageError, Terminated
+from harness.errors import HarnessError, StorageError, Terminated, UsageError
 from harness.runs.record_parts import Status
 from harness.runs.run_folder import RunFolder
-from harness.trackers.follower import Follower
+from harness.trackers.follower import INTERRUPTED_SECONDS, Follower
 from harness.trackers.pictures import draw_run
 from harness.trackers.tracking import Tracking
 from harness.util.addresses import without_secrets
@@ -30,7 +30,9 @@ def recording(
             tracking = Tracking(folder, trackers, follower)
             yield tracking
     except BaseException as error:
-        with contextlib.suppress(StorageError):  # what ended the run matters more than that the disk is full, too
+        with contextlib.suppress(
+            StorageError, UsageError
+        ):  # what ended the run matters more than that the disk is full, too
             folder.update(status=_status(error), error=_one_line(error), run_seconds=_since(started))
             _show(folder, tracking, pictures)
         raise
@@ -41,11 +43,20 @@ def recording(
 
 
 def _show(folder: RunFolder, tracking: Tracking | None, pictures: bool) -> None:
+    """Draws the plots and lets the trackers finish: within seconds if a signal ended the run, or comes now."""
+    at_most = INTERRUPTED_SECONDS if folder.record.status is Status.INTERRUPTED else None
     try:
         if pictures:
             draw_run(folder)
+    except (KeyboardInterrupt, Terminated):
+        at_most = 0.0
+        raise
     finally:
-        folder.update(trackers=tracking.close() if tracking is not None else {})
+        try:
+            if tracking is not None:
+                tracking.close(at_most)
+        finally:
+            folder.record_trackers(tracking.states if tracking is not None else {})
 
 
 def _advise(folder: RunFolder) -> None:

@@ -35,7 +35,7 @@ def sync(folder: RunFolder, trackers: Sequence[str], force: bool = False) -> Non
     for name in trackers:
         print_line(f"{folder.path}: sending to {name}")
         send[name](folder)
-        folder.update(trackers={**folder.record.trackers, name: COMPLETE})
+        folder.record_trackers({name: COMPLETE})
 
 
 def _to_mlflow(folder: RunFolder) -> None:

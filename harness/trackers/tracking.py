@@ -58,16 +58,22 @@ class Tracking:
                 self._board.fold_ended(fold)
                 self._board.results()
 
-    def close(self) -> dict[str, str]:
-        """What each tracker has of the run that has ended: COMPLETE, or what was the matter."""
+    @property
+    def states(self) -> dict[str, str]:
+        """What each tracker has of the run: COMPLETE, or what was the matter."""
+        return {name: self._problems.get(name, COMPLETE) for name in self._names}
+
+    def close(self, at_most: float | None = None) -> None:
+        """Lets each tracker get the rest of the run that has ended; waits `at_most` seconds for MLflow, if given."""
         if self._board is not None:
             with self._warned("tensorboard"):
                 self._board.end()
         if self._follower is not None:
-            problem = self._follower.finish()
+            self._problems["mlflow"] = "it was still being sent when the run ended"  # if a signal comes now
+            problem = self._follower.finish(at_most)
+            del self._problems["mlflow"]
             if problem:
                 self._problems["mlflow"] = problem
-        return {name: self._problems.get(name, COMPLETE) for name in self._names}
 
     @contextlib.contextmanager
     def _warned(self, name: str) -> Iterator[None]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.runs.record_parts import Status
+from harness.runs.record_parts import ProgressRecord, Status
 from harness.runs.run_folder import RunFolder
 from harness.trackers import follow as following
 from harness.trackers.mlflow import store as stores
@@ -60,6 +60,7 @@ def test_epochs_arrive_as_they_are_written_and_the_end_when_it_comes(tracked: Tr
         wait(lambda: children(uri) == ["RUNNING"])
         with folder.metrics.open("a") as file:
             file.write(rows[1])
+        folder.update(progress=ProgressRecord(fold=1, epoch=2))
         client = stores.connect(uri)
         (child,) = runs(client)[1]
         wait(lambda: len(client.get_metric_history(child.info.run_id, "valid_loss")) == 2)

@@ -14,7 +14,7 @@ import torch
 
 from harness.errors import RemoteError
 from harness.models.saved import load_model
-from harness.runs.record_parts import ClassRecord, DvcRecord, GitRecord, Status, TestedFile
+from harness.runs.record_parts import ClassRecord, DvcRecord, GitRecord, ProgressRecord, Status, TestedFile
 from harness.runs.records import TestRecord
 from harness.runs.run_folder import RunFolder
 from harness.trackers.mlflow import conversion
@@ -54,7 +54,7 @@ def everything(client: Any) -> list[Any]:
 
 
 def copy_of(tracked: Tracked, project: Path, rows: int | None = None, **changes: Any) -> RunFolder:
-    """The tracked run in another project; with `rows`, as it was after so many epochs and no fold."""
+    """The tracked run in another project; with `rows`, as it was when the state of that epoch of fold 1 was saved."""
     path = project / "runs/tiny" / tracked.run.id
     shutil.copytree(tracked.run.path, path)
     folder = RunFolder.open(path)
@@ -65,7 +65,8 @@ def copy_of(tracked: Tracked, project: Path, rows: int | None = None, **changes:
         (path / "predictions.csv").unlink()
         shutil.rmtree(path / "predictions")
         none = ("accuracy", "interval", "n", "mean", "deviation", "run_seconds", "loss", "baseline", "fit_seconds")
-        changes = {"folds": [], "trackers": {}, **dict.fromkeys(none), **changes}
+        saved = {"folds": [], "trackers": {}, "progress": ProgressRecord(fold=1, epoch=rows)}
+        changes = {**saved, **dict.fromkeys(none), **changes}
     folder.update(**changes)
     return folder
 

@@ -33,7 +33,7 @@ class StoreState:
 
 
 def examine(path: Path) -> StoreState:
-    """Returns what the SQLite file at `path` is. Writes nothing, unless SQLite has to undo a transaction that was cut off.
+    """Returns what the SQLite file at `path` is. Writes nothing, but SQLite undoes a transaction that was cut off.
 
     Raises:
         sqlite3.Error: The file is damaged, locked or no database.
@@ -45,7 +45,7 @@ def examine(path: Path) -> StoreState:
         names = {name for name in found if not name.startswith("sqlite_")}
         if not names:
             return StoreState(Condition.ABSENT)
-        if not names & {"experiments", "alembic_version"} or names - {"alembic_version"} and "experiments" not in names:
+        if "experiments" not in names and names != {"alembic_version"}:
             return StoreState(Condition.FOREIGN, tables=tuple(sorted(names)[:3]))
         rows = database.execute("SELECT version_num FROM alembic_version") if "alembic_version" in names else ()
         made = {str(version) for (version,) in rows}

@@ -7,13 +7,14 @@ as it goes, and send afterwards what was missed.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from harness.errors import HarnessError, RemoteError
+from harness.errors import RemoteError
 from harness.runs.record_parts import FoldRecord, Status
 from harness.runs.run_folder import RunFolder
 from harness.trackers.mlflow import conversion
+from harness.trackers.mlflow.database import never
 from harness.trackers.mlflow.experiments import Place, find_run, given_run, is_free, place_of
 from harness.trackers.mlflow.place import left_out_files, require_own_place
 from harness.trackers.mlflow.store import (
@@ -24,13 +25,14 @@ from harness.trackers.mlflow.store import (
     time_to_store,
     tracking_uri,
 )
-from harness.util.addresses import short_address, without_secrets
+from harness.util.addresses import short_address
 
 STATUS = {
     Status.FINISHED: "FINISHED",
     Status.PRUNED: "FINISHED",
     Status.INTERRUPTED: "KILLED",
 }  # all else is FAILED: a run that is gone has died
+MAY_GO_ON = (Status.INTERRUPTED, Status.DIED, Status.RUNNING)
 MODEL_TAG = "harness.model"
 THEIRS = {"harness.note": "theirs"}  # of a run that its owner described before it became a run of ours
 MOST_METRICS = 1000  # in one request, MLflow's own limit
@@ -43,10 +45,12 @@ class MLflow:
         folder: The run folder.
         below: The id of the run there that it becomes a child of, if any.
         given: The id of a run there that it becomes, if nobody else's run has: `MLFLOW_RUN_ID` names it.
+        stop: Gives up the making of a store once it returns True.
     """
 
-    def __init__(self, folder: RunFolder, below: str = "", given: str = "") -> None:
+    def __init__(self, folder: RunFolder, below: str = "", given: str = "", stop: Callable[[], bool] = never) -> None:
         self.folder = folder
+        self._stop = stop
         self.notes: list[str] = []  # what a person should know, once
         self._below = below
         self._given = given
@@ -55,7 +59,7 @@ class MLflow:
         self._client: Any = None
         self._experiment = self._parent = ""
         self._children: dict[int, str] = {}
-        self._sent = 0  # rows of metrics.jsonl
+        self._sent: set[tuple[int, int]] = set()  # folds and epochs
         self._ended: set[int] = set()  # folds whose result has been sent
         self._deleted: set[int] = set()  # folds whose run somebody deleted there
         self._left_out_files = ""  # why the store does not get the run's files
@@ -68,26 +72,16 @@ class MLflow:
         return self._parent
 
     def send(self) -> None:
-        """All that is new in the run folder. The first call makes the run there, or finds it."""
-        if not self._parent:
-            self._client = connect(self._uri, self.notes)
-        rows = self.folder.epochs()  # before anything is made there: they may be damaged
-        with answering(self._uri):
-            if not self._parent:
-                self._find_or_make()
-            for fold in sorted({row["fold"] for row in rows[self._sent :]} - self._deleted):
-                self._send_epochs(fold, [row for row in rows[self._sent :] if row["fold"] == fold])
-            self._sent = len(rows)
-            for entry in self.folder.record.folds:
-                if entry.fold not in self._ended | self._deleted:
-                    self._send_result(entry, [row for row in rows if row["fold"] == entry.fold])
+        """All that is new in the run folder, and final. The first call makes the run there, or finds it."""
+        self._send(self._final)
 
     def finish(self, model: bool = True, function: Any = None) -> None:
         """Also the files, the model, and how the run ended; one that is still called running has died.
 
-        `function` finds a user's function that made the model; without it such a model is left out (`left_out`).
+        Of a run that may go on, epochs that would be trained again are left out. `function` finds a user's function
+        that made the model; without it such a model is left out (`left_out`).
         """
-        self.send()
+        self._send(self._final if self.folder.status in MAY_GO_ON else lambda _: True)
         with answering(self._uri), time_to_store():
             record, end = self.folder.record, self._end()
             status = STATUS.get(record.status, "FAILED")
@@ -108,6 +102,28 @@ class MLflow:
             finally:  # MLflow sets a run to which a model is logged to RUNNING
                 self._client.set_terminated(self._parent, status, end)
 
+    def _send(self, is_final: Callable[[Mapping[str, Any]], bool]) -> None:
+        if not self._parent:
+            self._client = connect(self._uri, self.notes, self._stop)
+        rows = [row for row in self.folder.epochs() if is_final(row)]  # before anything is made: they may be damaged
+        unsent = [row for row in rows if (row["fold"], row["epoch"]) not in self._sent]
+        with answering(self._uri):
+            if not self._parent:
+                self._find_or_make()
+            for fold in sorted({row["fold"] for row in unsent} - self._deleted):
+                self._send_epochs(fold, [row for row in unsent if row["fold"] == fold])
+            self._sent |= {(row["fold"], row["epoch"]) for row in unsent}
+            for entry in self.folder.record.folds:
+                if entry.fold not in self._ended | self._deleted:
+                    self._send_result(entry, [row for row in rows if row["fold"] == entry.fold])
+
+    def _final(self, row: Mapping[str, Any]) -> bool:
+        """Whether an epoch will not be trained again: its fold has ended, or the saved state covers it."""
+        record, progress = self.folder.record, self.folder.record.progress
+        if any(entry.fold == row["fold"] for entry in record.folds):
+            return True
+        return progress is not None and row["fold"] == progress.fold and row["epoch"] <= progress.epoch
+
     def _find_or_make(self) -> None:
         conversion.parameters(self.folder.record)  # of a record that somebody damaged: fails before anything is made
         parent = self._find() or self._take_given() or self._make_parent()
@@ -119,13 +135,20 @@ class MLflow:
         self._describe(
             parent, known=run.data.params
         )  # also what was found: it may have been made a moment before something failed
+        going_on = self.folder.status is Status.RUNNING
+        if going_on and run.info.status != "RUNNING":
+            self._client.update_run(parent, status="RUNNING")
+            self._client.set_tag(parent, "harness.status", Status.RUNNING)
+        ended = {entry.fold for entry in self.folder.record.folds}
         for child in self._search(f"tags.`mlflow.parentRunId` = '{parent}' and tags.`harness.role` = 'fold'"):
             fold = int(child.data.tags["harness.fold"])
             if child.info.lifecycle_stage != "active":
                 self._deleted.add(fold)
                 continue
             self._children[fold] = child.info.run_id
-            self._describe(child.info.run_id, fold)
+            self._describe(child.info.run_id, fold, known=child.data.params)
+            if going_on and fold not in ended and child.info.status != "RUNNING":
+                self._client.update_run(child.info.run_id, status="RUNNING")
         self._parent = parent
 
     def _find(self) -> str:
@@ -251,6 +274,7 @@ class MLflow:
             return
         name = f"fold {model.fold}" if isinstance(model, FoldRecord) else "refit"
         is_new = before is None or (name == "refit" and not before.endswith("refit"))
+        is_new = is_new or (str(before).startswith("fold ") and before != name)  # a better fold, since the run went on
         if not is_new and not (function is not None and str(before).startswith(LEFT_OUT)):
             return
         problem = log_model(self._uri, self._parent, self.folder, model, function)
@@ -268,11 +292,3 @@ class MLflow:
         if record.run_seconds is not None:
             return started + int(1000 * record.run_seconds)
         return max([started, *(int(1000 * row["time"]) for row in self.folder.epochs())])
-
-
-def error_line(error: Exception) -> str:
-    """An error in one line."""
-    if isinstance(error, HarnessError):
-        return " ".join(f"{error.what}: {error.why}".split())
-    text = without_secrets(f"{type(error).__name__}: {error}", tracking_uri())
-    return " ".join(f"MLflow cannot be used: {text}".split())

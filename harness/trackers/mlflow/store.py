@@ -71,9 +71,10 @@ def sqlite_file(uri: str) -> Path | None:
 
 
 def require_store(uri: str) -> StoreState:
-    """Returns the condition of an SQLite store; ABSENT for any other store. Takes seconds where MLflow would try for minutes.
+    """Returns the condition of an SQLite store; ABSENT for any other store.
 
-    Raises RemoteError if it is damaged, locked or read-only, of a newer MLflow, or another program's.
+    Raises RemoteError if it is damaged, locked or read-only, of a newer MLflow, or another program's: within seconds,
+    where MLflow would try for minutes.
     """
     path = sqlite_file(uri)
     if path is None:
@@ -155,6 +156,14 @@ def refused(uri: str, error: Exception) -> RemoteError:
             earlier = quote(str(error.earlier))
             fix = f"mv {file} {file}.damaged && cp {earlier} {file}, a copy from before; then harness sync RUN"
     return _unusable(uri, why, fix)
+
+
+def error_line(error: Exception) -> str:
+    """An error in one line."""
+    if isinstance(error, HarnessError):
+        return " ".join(f"{error.what}: {error.why}".split())
+    text = without_secrets(f"{type(error).__name__}: {error}", tracking_uri())
+    return " ".join(f"MLflow cannot be used: {text}".split())
 
 
 def _explained(uri: str, text: str) -> tuple[str, str]:

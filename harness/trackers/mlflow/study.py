@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 from harness.runs.record_parts import Status
@@ -10,6 +11,7 @@ from harness.runs.run_folder import COMPLETE, RunFolder
 from harness.runs.study_folder import StudyFolder
 from harness.runs.study_record import StudyResultRecord
 from harness.trackers.mlflow import conversion
+from harness.trackers.mlflow.database import never
 from harness.trackers.mlflow.experiments import (
     DELETED,
     SENT,
@@ -39,10 +41,12 @@ class MLflowStudy:
     Args:
         folder: The study folder.
         given: The id of a run there that the study becomes, if nobody else's has: `MLFLOW_RUN_ID` names it.
+        stop: Gives up the making of a store once it returns True.
     """
 
-    def __init__(self, folder: StudyFolder, given: str = "") -> None:
+    def __init__(self, folder: StudyFolder, given: str = "", stop: Callable[[], bool] = never) -> None:
         self.folder = folder
+        self._stop = stop
         self.notes: list[str] = []  # what a person should know, once
         self._given = given
         self._uri = tracking_uri()
@@ -57,7 +61,7 @@ class MLflowStudy:
     def send(self) -> None:
         """All that is new. The first call makes the study's run there, or finds it."""
         if not self._run:
-            self._client = connect(self._uri, self.notes)
+            self._client = connect(self._uri, self.notes, self._stop)
             with answering(self._uri):
                 self._run = self._find_or_make()
                 self._client.update_run(self._run, status="RUNNING")
@@ -140,8 +144,7 @@ class MLflowStudy:
             state = DELETED
         del self._mirrors[trial.id]
         if trial.status in ENDED:  # of one that died, another process may go on with the folder at any moment
-            trial.reload()
-            trial.update(trackers={**trial.record.trackers, "mlflow": state})
+            trial.record_trackers({"mlflow": state}, only=trial.record)
 
     def _send_best(self) -> None:
         """The best accuracy so far, a step for each trial that is complete."""
