@@ -1,4 +1,4 @@
-"""An SQLite store that MLflow was killed over is made again, and one that holds something is left as it is."""
+"""An SQLite store is made, mended and migrated beside, once, and one that holds something is never set aside."""
 
 from __future__ import annotations
 
@@ -7,18 +7,26 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from harness.errors import RemoteError
 from harness.trackers.mlflow import database
-from harness.trackers.mlflow.database import is_finished, make_whole
-from harness.trackers.mlflow.store import connect
+from harness.trackers.mlflow.condition import Condition, examine
+from harness.trackers.mlflow.database import StoppedError, StoreError, UpgradeError, make_whole
+from harness.trackers.mlflow.store import connect, refused, require_usable
+from tests.conftest import wait
 
 UNFINISHED = ("UPDATE alembic_version SET version_num = '451aebb31d03'", "DROP TABLE trace_info")
 EARLIER = ("DROP TABLE alembic_version", "DROP TABLE trace_tags")
+ONE = "INSERT INTO experiments (experiment_id, name, workspace) VALUES (7, 'mine', 'default')"
+RUN = "INSERT INTO runs (run_uuid, experiment_id) VALUES ('a', 0)"
+OLD = "UPDATE alembic_version SET version_num = '75868b020152'"  # an earlier schema, or a migration that was cut off
 
 
 def changed(new_database: Path, path: Path, *statements: str) -> Path:
@@ -32,50 +40,118 @@ def changed(new_database: Path, path: Path, *statements: str) -> Path:
     return path
 
 
+def names(folder: Path) -> set[str]:
+    return {file.name for file in folder.iterdir()}
+
+
 @pytest.fixture
-def fast(monkeypatch: pytest.MonkeyPatch, new_database: Path) -> None:
-    """MLflow's command, which takes four seconds, copies a store that it has made before."""
+def fast(monkeypatch: pytest.MonkeyPatch, new_database: Path) -> list[Path]:
+    """MLflow's command, which takes four seconds, copies a store, or sets its schema. The paths that it was given."""
+    asked: list[Path] = []
 
-    def upgrade(command: Sequence[str], cwd: Path, **_: object) -> None:
-        shutil.copy(new_database, cwd / command[-1].removeprefix("sqlite:///"))
+    def upgrade(path: Path, _stop: Callable[[], bool]) -> None:
+        asked.append(path)
+        if not path.exists():
+            shutil.copy(new_database, path)
+            return
+        with contextlib.closing(sqlite3.connect(path)) as opened:
+            head = sqlite3.connect(new_database).execute("SELECT version_num FROM alembic_version").fetchone()
+            opened.execute("UPDATE alembic_version SET version_num = ?", head)
+            opened.commit()
 
-    monkeypatch.setattr(subprocess, "run", upgrade)
+    monkeypatch.setattr(database, "_upgrade", upgrade)
+    return asked
 
 
 @pytest.mark.parametrize("statements", [UNFINISHED, EARLIER], ids=["late", "early"])
-def test_make_whole_sets_an_unfinished_store_aside(
-    new_database: Path, tmp_path: Path, fast: None, statements: tuple[str, ...]
+def test_make_whole_sets_a_half_made_store_aside(
+    new_database: Path, tmp_path: Path, fast: list[Path], statements: tuple[str, ...]
 ) -> None:
     path = changed(new_database, tmp_path / "mlflow.db", *statements)
     content = path.read_bytes()
-    assert "is now mlflow.db.unfinished" in make_whole(path)
+    assert examine(path).condition is Condition.HALF_MADE
+    assert "it is mlflow.db.unfinished now" in make_whole(path)
     assert (tmp_path / "mlflow.db.unfinished").read_bytes() == content
-    assert is_finished(path)
+    assert examine(path).condition is Condition.WHOLE
     notes: list[str] = []
     client = connect(f"sqlite:///{path}", notes)
     assert [experiment.name for experiment in client.search_experiments()] == ["Default"]
     assert notes == []
     changed(new_database, path, *statements)
-    assert "is now mlflow.db.unfinished-1" in make_whole(path)
-    assert {file.name for file in tmp_path.iterdir()} == {"mlflow.db", "mlflow.db.unfinished", "mlflow.db.unfinished-1"}
+    assert "it is mlflow.db.unfinished-1 now" in make_whole(path)
+    assert names(tmp_path) == {"mlflow.db", "mlflow.db.unfinished", "mlflow.db.unfinished-1"}
 
 
-def test_make_whole_leaves_a_store_that_holds_something(new_database: Path, tmp_path: Path, fast: None) -> None:
-    one = "INSERT INTO experiments (experiment_id, name, workspace) VALUES (7, 'mine', 'default')"
-    run = "INSERT INTO runs (run_uuid, experiment_id) VALUES ('a', 0)"
-    for number, filled in enumerate((one, run)):
-        path = changed(new_database, tmp_path / f"{number}.db", *UNFINISHED, filled)
-        content = path.read_bytes()
-        assert make_whole(path) == ""
-        assert path.read_bytes() == content
+@pytest.mark.parametrize("filled", [ONE, RUN], ids=["experiment", "run"])
+def test_make_whole_copies_an_older_store_before_it_is_migrated(
+    new_database: Path, tmp_path: Path, fast: list[Path], filled: str
+) -> None:
+    path = changed(new_database, tmp_path / "mlflow.db", OLD, filled)
+    inode = path.stat().st_ino
+    note = make_whole(path)
+    assert note == (
+        "an older MLflow made mlflow.db: it was copied to mlflow.db.before-75868b020152, and then brought up to date"
+    )
+    assert names(tmp_path) == {"mlflow.db", "mlflow.db.before-75868b020152"}
+    assert (examine(path).condition, path.stat().st_ino) == (Condition.WHOLE, inode)
+    before = examine(tmp_path / "mlflow.db.before-75868b020152")
+    assert (before.condition, before.revision) == (Condition.OLDER, "75868b020152")
+    table = "experiments WHERE name = 'mine'" if filled == ONE else "runs"
+    for file in tmp_path.iterdir():
+        with contextlib.closing(sqlite3.connect(file)) as opened:
+            assert len(opened.execute(f"SELECT * FROM {table}").fetchall()) == 1
+    assert make_whole(path) == ""
+
+
+def test_make_whole_leaves_a_store_with_runs_that_cannot_be_migrated(
+    new_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = changed(new_database, tmp_path / "mlflow.db", OLD, RUN)
+    content = path.read_bytes()
+
+    def upgrade(path: Path, _stop: object) -> None:
+        path.write_bytes(b"half")
+        raise StoreError("sqlite3.OperationalError: table x already exists")
+
+    monkeypatch.setattr(database, "_upgrade", upgrade)
+    with pytest.raises(UpgradeError) as caught:
+        make_whole(path)
+    assert path.read_bytes() == content
+    assert names(tmp_path) == {"mlflow.db"}
+    error = refused(f"sqlite:///{path}", caught.value)
+    assert "it holds runs, its tables are not complete" in error.why
+    assert error.fix == f"mv {path} {path}.damaged, then harness sync RUN for each run: its folder has all"
+    shutil.copy(new_database, tmp_path / "mlflow.db.before-0")
+    with pytest.raises(UpgradeError) as caught:
+        make_whole(path)
+    assert f"cp {path}.before-0 {path}" in refused(f"sqlite:///{path}", caught.value).fix
+
+
+def test_make_whole_leaves_what_mlflow_can_open_or_nobody_can(
+    new_database: Path, tmp_path: Path, fast: list[Path]
+) -> None:
     newer = changed(new_database, tmp_path / "newer.db", "UPDATE alembic_version SET version_num = 'fedcba987654'")
-    assert make_whole(newer) == ""
+    foreign = tmp_path / "foreign.db"
+    with contextlib.closing(sqlite3.connect(foreign)) as opened:
+        opened.execute("CREATE TABLE studies (id)")
+    assert [make_whole(path) for path in (newer, foreign, new_database)] == ["", "", ""]
+    assert fast == []
+    assert (examine(newer).condition, examine(foreign).condition) == (Condition.NEWER, Condition.FOREIGN)
+    two = ("INSERT INTO alembic_version VALUES ('451aebb31d03')",)  # two processes made it at once, in the file itself
+    assert examine(changed(new_database, tmp_path / "two.db", *two)).condition is Condition.HALF_MADE
+    assert examine(changed(new_database, tmp_path / "two.db", *two, RUN)).condition is Condition.OLDER
+
+
+def test_make_whole_fills_an_empty_file(tmp_path: Path, fast: list[Path]) -> None:
     (tmp_path / "empty.db").touch()
-    assert make_whole(tmp_path / "empty.db") == ""
+    (tmp_path / "link.db").symlink_to("elsewhere.db")
+    assert [make_whole(tmp_path / name) for name in ("empty.db", "link.db")] == ["", ""]
+    assert {examine(path).condition for path in tmp_path.iterdir()} == {Condition.WHOLE}
+    assert names(tmp_path) == {"empty.db", "link.db", "elsewhere.db"}
 
 
-def test_make_whole_waits_for_who_is_making_it(
-    new_database: Path, tmp_path: Path, fast: None, monkeypatch: pytest.MonkeyPatch
+def test_make_whole_waits_for_a_program_that_is_making_it(
+    new_database: Path, tmp_path: Path, fast: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = changed(new_database, tmp_path / "mlflow.db", *UNFINISHED)
     path.touch()
@@ -84,38 +160,112 @@ def test_make_whole_waits_for_who_is_making_it(
     assert path.read_bytes() == new_database.read_bytes()
 
 
+def test_make_whole_is_done_once_for_four_processes(
+    new_database: Path, tmp_path: Path, fast: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upgrade = database._upgrade
+
+    def slowly(path: Path, stop: Callable[[], bool]) -> None:
+        time.sleep(0.3)
+        upgrade(path, stop)
+
+    monkeypatch.setattr(database, "_upgrade", slowly)
+    answers: list[str] = []
+    threads = [threading.Thread(target=lambda: answers.append(make_whole(tmp_path / "mlflow.db"))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (answers, len(fast), names(tmp_path)) == ([""] * 4, 1, {"mlflow.db"})
+
+
 def test_make_whole_keeps_the_store_that_another_process_made_first(
-    new_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    new_database: Path, tmp_path: Path, fast: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, leftover = tmp_path / "a?b %20 é.db", tmp_path / ".a?b %20 é.db-0123abcd"
     leftover.touch()
-    os.utime(leftover, (0, 0))
+    theirs = changed(new_database, tmp_path / "theirs", ONE).read_bytes()
+    (tmp_path / "theirs").unlink()
+    upgrade = database._upgrade
 
-    def upgrade(command: Sequence[str], cwd: Path, **_: object) -> None:
-        shutil.copy(new_database, cwd / command[-1].removeprefix("sqlite:///"))
-        path.write_bytes(b"theirs")
+    def too_late(made: Path, stop: Callable[[], bool]) -> None:
+        upgrade(made, stop)
+        path.write_bytes(theirs)
 
-    monkeypatch.setattr(subprocess, "run", upgrade)
+    monkeypatch.setattr(database, "_upgrade", too_late)
     assert make_whole(path) == ""
-    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {path.name: b"theirs"}
+    assert (names(tmp_path), path.read_bytes()) == ({path.name}, theirs)
 
 
-def test_make_whole_of_a_folder_that_is_not_there_makes_nothing(tmp_path: Path) -> None:
-    assert make_whole(tmp_path / "no/mlflow.db") == ""
-    assert not (tmp_path / "no").exists()
+def test_make_whole_that_is_stopped_leaves_nothing(tmp_path: Path) -> None:
+    started = time.monotonic()
+    with pytest.raises(StoppedError):
+        make_whole(tmp_path / "mlflow.db", lambda: time.monotonic() > started + 0.5)
+    assert time.monotonic() - started < 3
+    assert names(tmp_path) == set()
 
 
-@pytest.mark.slow  # MLflow makes a store, which takes four seconds, and is killed over it
-def test_make_whole_after_a_process_group_was_killed(tmp_path: Path) -> None:
+@pytest.mark.slow  # MLflow's command takes four seconds each time
+def test_make_whole_by_mlflow_itself(new_database: Path, tmp_path: Path) -> None:
+    """A migration that was cut off: its tables are there, and its number is not."""
+    path = changed(new_database, tmp_path / "mlflow.db", OLD, RUN)
+    content = path.read_bytes()
+    with pytest.raises(RemoteError, match="it holds runs, its tables are not complete"):
+        require_usable(f"sqlite:///{path}")
+    assert (path.read_bytes(), names(tmp_path)) == (content, {"mlflow.db"})
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no limit of a file's size")
+@pytest.mark.parametrize("kilobytes", [4, 600])
+def test_make_whole_on_a_full_disk_leaves_nothing(tmp_path: Path, kilobytes: int) -> None:
+    code = f"""
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, ({kilobytes} * 1024,) * 2)
+from harness.trackers.mlflow.store import require_usable
+try:
+    require_usable("sqlite:///mlflow.db")
+except Exception as error:
+    sys.exit(str(error))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, names(tmp_path)) == (1, set())
+    assert "try: make room, then harness sync RUN" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are another matter there")
+def test_make_whole_ends_with_the_process_that_is_killed(tmp_path: Path) -> None:
+    code = "from pathlib import Path\nfrom harness.trackers.mlflow.database import make_whole\nmake_whole(Path('m.db'))"
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, start_new_session=True)
+    wait(lambda: any(path.name.startswith(".m.db-") for path in tmp_path.iterdir()), 60)
+    process.kill()
+    process.wait()
+    wait(lambda: not _is_left(process.pid), 5)
+    assert "m.db" not in names(tmp_path)
+    assert make_whole(tmp_path / "m.db") == ""
+    assert names(tmp_path) == {"m.db"}
+
+
+def _is_left(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are another matter there")
+def test_make_whole_after_mlflow_itself_was_killed(tmp_path: Path) -> None:
     code = "from mlflow import MlflowClient; MlflowClient('sqlite:///mlflow.db').search_experiments()"
-    process = subprocess.Popen(
-        [*database.python_module("mlflow")[:1], "-c", code], cwd=tmp_path, start_new_session=True
-    )
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, start_new_session=True)
     path = tmp_path / "mlflow.db"
     while not path.exists() or path.stat().st_size < 100_000:
         time.sleep(0.01)
     os.killpg(process.pid, 9)
     process.wait()
-    assert "MLflow was killed while it made" in make_whole(path)
-    assert is_finished(path)
+    assert "mlflow.db was half made" in make_whole(path)
     assert connect(f"sqlite:///{path}").search_experiments()[0].name == "Default"
+    assert names(tmp_path) == {"mlflow.db", "mlflow.db.unfinished"}

@@ -119,7 +119,7 @@ def test_a_store_of_a_newer_version(new_database: Path, tmp_path: Path) -> None:
         database.execute("UPDATE alembic_version SET version_num = 'fedcba987654'")
         database.commit()
     error = refusal(f"sqlite:///{path}")
-    assert "another version of MLflow made it (schema fedcba987654)" in error.why
+    assert "a newer version of MLflow made it (schema fedcba987654)" in error.why
     assert "pip install --upgrade mlflow" in error.fix
 
 
