@@ -34,7 +34,7 @@ from harness.util.escape import terminal
 POLL_SECONDS = 3.0  # between two looks at the folder: each that finds something costs 25 ms of a core
 AGAIN_SECONDS = 15.0  # before MLflow is tried again, once it has failed
 SLOW_SECONDS = 2.0  # what took longer to fail than this, hung
-STOP_SECONDS = 2.0  # after an interruption: a store that is still being made then is given up
+STOP_SECONDS = 1.0  # after an interruption: a store that is still being made then is given up
 LOCKED_SECONDS = 10.0  # after the end of a run: that another process may still send it, from before it was resumed
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import sqlite3
 from collections import namedtuple
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -45,6 +47,36 @@ def test_a_damaged_store_is_a_problem(folder: Path) -> None:
     finding = only(stores.mlflow())
     assert (finding.word, "damaged" in finding.text) == (PROBLEM, True)
     assert finding.fix.startswith("mv mlflow.db")
+
+
+@pytest.mark.parametrize(
+    ("statements", "text", "fix"),
+    [
+        ("UPDATE alembic_version SET version_num = '75868b020152'", "is half made and holds no runs", "unfinished"),
+        (
+            "UPDATE alembic_version SET version_num = '75868b020152'; INSERT INTO runs (run_uuid) VALUES ('a')",
+            "has an earlier schema (75868b020152)",
+            "mlflow.db.before-75868b020152, then migrates it",
+        ),
+        (
+            "UPDATE alembic_version SET version_num = 'fedcba987654'",
+            "a newer version of MLflow made it (schema fedcba987654)",
+            "pip install --upgrade mlflow",
+        ),
+        ("DROP TABLE experiments", "it is the database of another program", "sqlite:///harness-mlflow.db"),
+    ],
+)
+def test_a_store_that_cannot_be_used_is_described_and_left_as_it_is(
+    folder: Path, new_database: Path, statements: str, text: str, fix: str
+) -> None:
+    shutil.copy(new_database, folder / "mlflow.db")
+    with contextlib.closing(sqlite3.connect(folder / "mlflow.db")) as database:
+        database.executescript(f"PRAGMA foreign_keys = OFF; {statements};")
+    content = (folder / "mlflow.db").read_bytes()
+    finding = only(stores.mlflow())
+    assert text in finding.text
+    assert fix in finding.fix
+    assert ((folder / "mlflow.db").read_bytes(), len(list(folder.iterdir()))) == (content, 1)
 
 
 def test_a_store_that_answers_is_fine_and_a_password_in_its_address_is_not_shown(

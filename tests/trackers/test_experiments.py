@@ -295,3 +295,24 @@ def test_a_study_takes_a_given_run_and_leaves_deleted_trials_deleted(
     client.delete_run(given)
     with pytest.raises(RemoteError, match="was deleted"):
         MLflowStudy(folder, given).finish()
+
+
+class Late:
+    """A client that looks for an experiment a moment before another process makes it."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._asked = 0
+
+    def get_experiment_by_name(self, name: str) -> Any:
+        self._asked += 1
+        return None if self._asked == 1 else self._client.get_experiment_by_name(name)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+
+def test_find_place_takes_the_experiment_that_another_process_makes_at_that_moment(store: Path) -> None:
+    client = connect(tracking_uri())
+    first = find_place(client, tracking_uri(), "tiny")
+    assert find_place(Late(client), tracking_uri(), "tiny") == first

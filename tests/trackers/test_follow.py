@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 from harness.runs.record_parts import ProgressRecord, Status
 from harness.runs.run_folder import RunFolder
 from harness.trackers import follow as following
+from harness.trackers.follower import Follower
 from harness.trackers.mlflow import store as stores
 from harness.util.processes import this_process
 from tests.conftest import Tracked, wait
@@ -68,6 +71,51 @@ def test_epochs_arrive_as_they_are_written_and_the_end_when_it_comes(tracked: Tr
         assert end() is True
     assert lines == []
     assert children(uri) == ["KILLED"]
+    assert RunFolder.open(folder.path).record.trackers == {"mlflow": "complete"}
+
+
+def test_a_run_that_another_process_goes_on_with_is_left_to_that(tracked: Tracked, store: Path) -> None:
+    folder = copy_of(tracked, store, rows=1, status=Status.RUNNING, error=None, **this_process())
+    with followed(folder.path) as (lines, end):
+        wait(lambda: children(stores.tracking_uri()) == ["RUNNING"])
+        folder.update(pid=folder.record.pid + 1)
+        assert end() is False
+    assert lines == []
+    assert children(stores.tracking_uri()) == ["RUNNING"]
+    assert RunFolder.open(folder.path).record.trackers == {}
+
+
+@pytest.mark.slow  # a process that imports MLflow and torch
+def test_follower_of_an_interrupted_run_sends_and_records_the_rest_in_the_background(
+    tracked: Tracked, store: Path
+) -> None:
+    folder = copy_of(tracked, store, rows=1, status=Status.RUNNING, error=None, **this_process())
+    follower = Follower()
+    follower.begin(folder)
+    folder.update(status=Status.INTERRUPTED, error="KeyboardInterrupt")
+    started = time.monotonic()
+    problem = follower.finish(at_most=0.1)
+    assert time.monotonic() - started < 1
+    assert problem == "it was still being sent when the run was interrupted"
+    folder.record_trackers({"mlflow": problem, "tensorboard": "complete"})
+    wait(lambda: RunFolder.open(folder.path).record.trackers["mlflow"] == "complete", 60)
+    assert RunFolder.open(folder.path).record.trackers == {"mlflow": "complete", "tensorboard": "complete"}
+    assert children(stores.tracking_uri()) == ["KILLED"]
+
+
+@pytest.mark.slow
+def test_follower_does_not_wait_for_what_earlier_runs_left_unsent(tracked: Tracked, store: Path) -> None:
+    last = copy_of(tracked, store, trackers={})
+    earlier = [store / f"runs/tiny/20200101-000000-000{i}" for i in range(2)]
+    for path in earlier:
+        shutil.copytree(last.path, path)
+        RunFolder.open(path).update(id=path.name)
+    follower = Follower()
+    follower.begin(last)
+    assert follower.finish() == ""
+    assert RunFolder.open(last.path).record.trackers == {"mlflow": "complete"}
+    assert {str(RunFolder.open(path).record.trackers) for path in earlier} == {"{}"}
+    wait(lambda: all(RunFolder.open(path).record.trackers == {"mlflow": "complete"} for path in earlier), 120)
 
 
 def test_a_store_that_is_locked_for_a_while_is_told_once_and_loses_nothing(tracked: Tracked, store: Path) -> None:

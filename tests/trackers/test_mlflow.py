@@ -21,6 +21,7 @@ from harness.trackers.mlflow import conversion
 from harness.trackers.mlflow.run import MLflow
 from harness.trackers.mlflow.store import connect, recorded, tracking_uri
 from harness.trackers.mlflow.unsent import send_unsent
+from harness.util.processes import this_process
 from tests.conftest import Tracked
 from tests.toy import run_record
 from tests.trackers.test_store import SECRET_ADDRESSES, TOKEN, unused_address
@@ -181,6 +182,66 @@ def test_a_run_that_did_not_finish_is_never_left_running(tracked: Tracked, store
     assert (parent.info.status, child.info.status) == (there, there)
     assert "the loss is nan" in parent.data.tags["mlflow.note.content"]
     assert "harness.model" not in parent.data.tags
+
+
+def steps(client: Any, run_id: str) -> list[int]:
+    return [point.step for point in client.get_metric_history(run_id, "valid_loss")]
+
+
+@pytest.mark.parametrize(("ended", "sent"), [("interrupted", [1]), ("running", [1]), ("failed", [1, 2])], ids=str)
+def test_an_epoch_that_would_be_trained_again_is_not_sent(
+    tracked: Tracked, store: Path, ended: str, sent: list[int]
+) -> None:
+    changes = {"progress": ProgressRecord(fold=1, epoch=1), "error": None}
+    folder = copy_of(tracked, store, rows=2, status=Status.RUNNING, **changes)
+    mirror = MLflow(folder)
+    mirror.send()
+    client = connect(tracking_uri())
+    assert steps(client, runs(client)[1][0].info.run_id) == [1]
+    folder.update(status=ended)
+    mirror.finish()
+    assert steps(client, runs(client)[1][0].info.run_id) == sent
+
+
+def test_a_run_that_goes_on_is_one_run_that_is_running_and_then_finished(tracked: Tracked, store: Path) -> None:
+    saved = {"progress": ProgressRecord(fold=1, epoch=1)}
+    folder = copy_of(tracked, store, rows=2, status=Status.INTERRUPTED, error="KeyboardInterrupt", **saved)
+    MLflow(folder).finish()
+    client = connect(tracking_uri())
+    before = runs(client)
+    assert {run.info.status for run in (before[0], *before[1])} == {"KILLED"}
+    again = json.loads(folder.metrics.read_text().splitlines()[1])
+    again["time"] += 60
+    folder.metrics.write_text(f"{folder.metrics.read_text().splitlines()[0]}\n{json.dumps(again)}\n")
+    folder.update(
+        status=Status.RUNNING, error=None, progress=ProgressRecord(fold=1, epoch=2), threads=63, **this_process()
+    )
+    MLflow(folder).send()
+    parent, (child,) = runs(client)
+    assert (parent.info.run_id, child.info.run_id) == (before[0].info.run_id, before[1][0].info.run_id)
+    assert {run.info.status for run in (parent, child)} == {"RUNNING"}
+    assert parent.data.tags["harness.status"] == "running"
+    assert steps(client, child.info.run_id) == [1, 2]
+    shutil.rmtree(folder.path)
+    folder = copy_of(tracked, store, trackers={})
+    MLflow(folder).finish()
+    parent, children = runs(client)
+    assert [run.info.status for run in (parent, *children)] == ["FINISHED"] * 3
+    assert parent.info.run_id == before[0].info.run_id
+
+
+def test_the_model_of_a_run_that_went_on_is_that_of_the_best_fold_of_all(tracked: Tracked, store: Path) -> None:
+    folder = copy_of(tracked, store, trackers={})
+    best = folder.best_fold()
+    assert best is not None
+    (other,) = (entry for entry in folder.record.folds if entry.fold != best.fold)
+    folder.update(folds=[other], status=Status.INTERRUPTED)
+    MLflow(folder).finish()
+    client = connect(tracking_uri())
+    assert runs(client)[0].data.tags["harness.model"] == f"fold {other.fold}"
+    folder.update(folds=list(tracked.run.record.folds), status=Status.FINISHED)
+    MLflow(folder).finish()
+    assert runs(client)[0].data.tags["harness.model"] == f"fold {best.fold}"
 
 
 def test_what_was_half_sent_is_found_again_and_completed(tracked: Tracked, store: Path) -> None:
