@@ -122,7 +122,6 @@ class RunRecord(Origin):
     mean: Share | None = None
     deviation: Number | None = None
     folds: list[FoldRecord] = field(default_factory=list)
-    progress: ProgressRecord | None = None  # of the fold that has not ended
     refit: RefitRecord | None = None
     metrics: dict[Text, Number | None] = field(default_factory=dict)  # of all images; None if undefined
     per_class: dict[ClassName, ClassRecord] = field(default_factory=dict)
