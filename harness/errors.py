@@ -21,13 +21,18 @@ from __future__ import annotations
 import contextlib
 import difflib
 import errno
+import os
 import signal
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from shlex import quote
 from types import TracebackType
 
 LONGEST = 4000  # characters of a line of an error
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+ELSEWHERE = "choose another folder with --runs, or make this one writable"
 
 
 class HarnessError(Exception):
@@ -81,7 +86,16 @@ class RemoteError(HarnessError):
 
 
 class StorageError(HarnessError):
-    pass
+    """`first` is what to do about the disk, if anything can be: what to type afterwards depends on the command."""
+
+    def __init__(self, what: str, why: str, fix: str, first: str = "") -> None:
+        super().__init__(what, why, fix)
+        self.first = first
+
+    def then(self, command: str) -> None:
+        """Says what to type once there is room, or once the folder can be written."""
+        if self.first:
+            self.fix = _line(f"{self.first}, then {command}")
 
 
 class TrainingError(HarnessError):
@@ -106,19 +120,40 @@ class Terminated(BaseException):
 
 
 @contextlib.contextmanager
-def storage_errors(
-    path: Path | str, fix: str = "choose another folder with --runs, or make this one writable"
-) -> Iterator[None]:
+def storage_errors(path: Path | str, fix: str = ELSEWHERE) -> Iterator[None]:
     """Turns an OSError while `path` is written into a `StorageError` that says what the disk said."""
     try:
         yield
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        raise StorageError(
-            f"{path} cannot be written",
-            f"{error.strerror or error}; what was written before is whole",
-            f"make room (df -h {Path(path).parent}), then run again" if full else fix,
-        ) from error
+        raise storage_error(error, path, fix) from error
+
+
+def storage_error(error: OSError, path: Path | str, fix: str = ELSEWHERE) -> StorageError:
+    """The error to raise from an OSError that arose while `path` was written. `fix` is for a disk that is not full."""
+    folder = next((parent for parent in Path(path).absolute().parents if parent.is_dir()), Path("/"))
+    if folder.is_relative_to(Path.cwd()):
+        folder = folder.relative_to(Path.cwd())
+    first = ""
+    if error.errno in FULL:
+        first = f"make room ({_room_command(error, folder)})"
+        fix = f"{first}, then run again"
+    elif error.errno in READ_ONLY:
+        first = f"make {quote(str(folder))} writable"
+    why = f"{error.strerror or error}; what was written before is whole"
+    return StorageError(f"{path} cannot be written", why, fix, first)
+
+
+def _room_command(error: OSError, folder: Path) -> str:
+    """The command that shows what is used up: bytes, inodes, a quota, or the limit of a process."""
+    if error.errno == errno.EDQUOT:
+        return "quota -s"
+    if error.errno == errno.EFBIG:
+        return "ulimit -f"
+    with contextlib.suppress(OSError, AttributeError):  # Windows has no statvfs
+        status = os.statvfs(folder)
+        if status.f_files and not status.f_favail and status.f_bavail:
+            return f"df -i {quote(str(folder))}, since no inode is free"
+    return f"df -h {quote(str(folder))}"
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

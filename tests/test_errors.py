@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -32,6 +33,26 @@ def test_a_full_disk_is_told_from_a_folder_that_may_not_be_written() -> None:
     with pytest.raises(StorageError) as readonly, storage_errors("runs/x"):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
     assert "--runs" in readonly.value.fix
+
+
+def test_storage_errors_name_a_folder_that_is_there_and_the_command_that_goes_on(tmp_path: Path) -> None:
+    with pytest.raises(StorageError) as full, storage_errors(tmp_path / "not/there/x"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    full.value.then("harness resume ID")
+    assert full.value.fix == f"make room (df -h {tmp_path}), then harness resume ID"
+    with pytest.raises(StorageError) as readonly, storage_errors(tmp_path / "x"):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+    readonly.value.then("harness sync RUN")
+    assert readonly.value.fix == f"make {tmp_path} writable, then harness sync RUN"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no statvfs")
+def test_storage_errors_say_that_it_is_the_inodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """df -h shows room then (NixOS/nixpkgs #61351)."""
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_files=9, f_favail=0, f_bavail=9))
+    with pytest.raises(StorageError) as full, storage_errors(tmp_path / "x"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert "df -i" in full.value.fix
 
 
 def test_a_bad_field_in_a_script_is_three_lines_and_exit_code_2(tmp_path: Path) -> None:

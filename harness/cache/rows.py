@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import mmap
 import os
 import weakref
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, BinaryIO
 
@@ -69,3 +71,15 @@ def in_file(file: BinaryIO, shape: Sequence[int], dtype: np.dtype[Any]) -> Calla
 
     weakref.finalize(read, os.close, own)
     return read
+
+
+def crc_of_kind(items: Sequence[str], dtype: np.dtype[Any], shape: Sequence[int]) -> int:
+    """CRC-32 of what the rows are, with which theirs begins."""
+    return zlib.crc32(json.dumps([list(items), dtype.str, list(shape)]).encode())
+
+
+def crc_of_rest(file: BinaryIO, checksum: int) -> int:
+    """CRC-32 of the rest of a file, going on from `checksum`."""
+    while content := file.read(2**20):
+        checksum = zlib.crc32(content, checksum)
+    return checksum

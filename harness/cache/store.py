@@ -20,7 +20,7 @@ import numpy as np
 
 from harness.cache.folder import cache_folder
 from harness.cache.recipe import FORMAT, Recipe
-from harness.cache.rows import Array, Rows, in_file, in_memory
+from harness.cache.rows import Array, Rows, crc_of_kind, crc_of_rest, in_file, in_memory
 from harness.errors import StorageError, UsageError, storage_errors
 from harness.util.files import write_whole
 from harness.util.locks import locked
@@ -54,6 +54,7 @@ class Cache:
         self.folder = folder
         self.limit = limit
         self._print_line = print_line
+        self._unkept: set[str] = set()  # kinds of rows for which a note said so
         self._opened: dict[str, Rows] = {}  # the last few, so that each fold need not check them again
 
     def rows(self, recipe: Recipe, items: Sequence[str], make: Make, quiet: bool = False) -> Rows:
@@ -126,7 +127,8 @@ class Cache:
         except (OSError, StorageError) as error:
             cause = error.__cause__ if isinstance(error, StorageError) else error
             why = getattr(cause, "strerror", None) or cause
-            if not quiet:
+            if not quiet and recipe.kind not in self._unkept:
+                self._unkept.add(recipe.kind)
                 self._print_line(
                     f"note: {recipe.kind} cannot be kept in {self.folder} ({why}): they are for this run alone"
                 )
@@ -142,7 +144,7 @@ class Cache:
             if Recipe(content["kind"], "", content["parts"]).key(items) != key:
                 raise ValueError("its record is another's")
             with path.open("rb") as file:
-                checksum = _checksum(file, _header(items, kind, content["shape"]))
+                checksum = crc_of_rest(file, crc_of_kind(items, kind, content["shape"]))
                 if checksum != content["checksum"] or file.tell() != int(np.prod(shape)) * kind.itemsize:
                     raise ValueError("its checksum is wrong")
                 rows = Rows(items, in_file(file, shape, kind))
@@ -169,7 +171,7 @@ class Cache:
                     for chunk in chunks:
                         if like is None:
                             like = chunk[0]
-                            checksum = _header(order, like.dtype, like.shape)
+                            checksum = crc_of_kind(order, like.dtype, like.shape)
                             self._make_room(file.fileno(), like.nbytes * len(order))
                         content = np.ascontiguousarray(chunk).reshape(-1).view(np.uint8).data
                         checksum = zlib.crc32(content, checksum)
@@ -188,7 +190,11 @@ class Cache:
             "checksum": checksum,
             "items": order,
         }
-        write_whole(self.folder / f"{key}.json", json.dumps(record).encode())
+        try:
+            write_whole(self.folder / f"{key}.json", json.dumps(record).encode())
+        except BaseException:
+            (self.folder / f"{key}.rows").unlink(missing_ok=True)  # nobody would find them
+            raise
         self._prune(key)
         rows = self._read(key)
         if rows is None:
@@ -209,7 +215,8 @@ class Cache:
         """Claims the room for an entry before work goes into it. Raises OSError where there is not enough."""
         free = shutil.disk_usage(self.folder).free
         if size + ROOM > free:
-            raise OSError(f"it takes {size / GB:.1f} GB, and {free / GB:.1f} GB are free")
+            beside = f"{size / GB:.1f} GB beside the {ROOM / GB:.1f} GB that stay free"
+            raise OSError(f"it takes {beside}, and {free / GB:.1f} GB are free")
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(file, 0, size)
 
@@ -219,8 +226,10 @@ class Cache:
         With it goes what a process that died a day ago or more left unfinished.
         """
         with contextlib.suppress(OSError):
-            for path in self.folder.glob("*.part"):
-                if OURS.fullmatch(path.name) and time.time() - path.stat().st_mtime > 86400:
+            for path in self.folder.iterdir():
+                unfinished = path.suffix == ".part"
+                unfinished |= path.suffix == ".rows" and not path.with_suffix(".json").exists()
+                if unfinished and OURS.fullmatch(path.name) and time.time() - path.stat().st_mtime > 86400:
                     path.unlink()
         entries = self.entries()
         total = sum(entry.bytes for entry in entries)
@@ -283,15 +292,3 @@ def _changed(path: Path) -> float:
         return path.stat().st_mtime
     except OSError:
         return 0.0
-
-
-def _header(items: Sequence[str], dtype: np.dtype[Any], shape: Sequence[int]) -> int:
-    """CRC-32 of what the rows are, with which theirs begins."""
-    return zlib.crc32(json.dumps([list(items), dtype.str, list(shape)]).encode())
-
-
-def _checksum(file: Any, checksum: int) -> int:
-    """CRC-32 of the rest of a file, going on from `checksum`."""
-    while content := file.read(2**20):
-        checksum = zlib.crc32(content, checksum)
-    return checksum

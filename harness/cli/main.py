@@ -18,7 +18,17 @@ import click
 
 from harness.cli.output import echo
 from harness.cli.stopped import say_from_outside, say_stopped
-from harness.errors import HarnessError, StoppedError, Terminated, UsageError, UserCodeError, nearest
+from harness.errors import (
+    FULL,
+    READ_ONLY,
+    HarnessError,
+    StoppedError,
+    Terminated,
+    UsageError,
+    UserCodeError,
+    nearest,
+    storage_error,
+)
 from harness.util import signals
 from harness.util.addresses import addresses, without_secrets
 from harness.util.user_code import OURS, TRACEBACK, frame_of, short_path
@@ -200,6 +210,8 @@ def _unforeseen(error: BaseException, known: Sequence[str]) -> HarnessError:
     users = frame_of(error)
     if users:
         return UserCodeError(f"code of yours failed at {users}", why, f"mend that line; {TRACEBACK}")
+    if isinstance(error, OSError) and error.errno in (*FULL, *READ_ONLY):
+        return storage_error(error, error.filename or "a file", "ls -ld of that file and its folder; chmod, or another")
     frames = traceback.extract_tb(error.__traceback__)
     frame = next((f for f in reversed(frames) if Path(f.filename).is_relative_to(OURS)), frames[-1])
     return HarnessError(

@@ -28,10 +28,13 @@ def command(run: str, dry_run: bool, trust: bool, device: str, runs: str, as_jso
     from harness.runs.champion import named_so
     from harness.runs.find import find_run
     from harness.runs.run_folder import RunFolder
+    from harness.util.files import require_writable
     from harness.workflows.reproduce import IDENTICAL, compare, differences, planned, repeat
 
     champion = named_so(run)
     old = find_run(run, Path(runs)) if champion is None else RunFolder.open(champion.run)
+    if not dry_run:
+        require_writable(Path(runs))
     plan = planned(old, device, trust)
     changes = differences(old, plan)
     lines = [str(each) for each in changes] or ["nothing: code, data, versions and device are those of the run"]

@@ -75,6 +75,7 @@ def command(
         )
     from harness.config.experiment_file import ExperimentFile, find, folder_name
     from harness.config.settings_file import read_settings
+    from harness.util.files import require_writable
 
     result, going_on = None, None
     with contextlib.redirect_stdout(sys.stderr), contextlib.ExitStack() as start:
@@ -84,6 +85,8 @@ def command(
         typed = {} if set_from is None else read_settings(set_from)
         chosen = file.experiment.override(typed | parse_settings(settings)).named(folder_name(file.path.stem))
         folder = None if resume is None else _to_resume(resume, chosen, fold, Path(runs), out)
+        if not dry_run:
+            require_writable(Path(out or Path(runs, chosen.name or "experiment")))
         follower = None if dry_run else start_early(chosen.trackers)
         from harness.workflows.crossval import cross_validate
         from harness.workflows.make_plan import make_plan

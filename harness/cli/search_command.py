@@ -64,6 +64,7 @@ def command(experiment: str, settings: tuple[str, ...], limit: str | None, **opt
     The same command goes on with a study that was cut off. Machines that share --storage share the study.
     """
     from harness.config.experiment_file import ExperimentFile, find, folder_name
+    from harness.util.files import require_writable
 
     name = options.pop("name")
     if name is not None and NAME.fullmatch(name) is None:
@@ -80,6 +81,8 @@ def command(experiment: str, settings: tuple[str, ...], limit: str | None, **opt
     with contextlib.redirect_stdout(sys.stderr), cli.without_collecting():
         file = ExperimentFile.run(find(experiment))
         chosen = file.experiment.override(parse_settings(settings)).named(folder_name(file.path.stem))
+        if not dry_run and not worker:
+            require_writable(Path(options["runs"], chosen.name or "experiment"))
         follower = None if dry_run or worker else start_early(chosen.trackers)
         from harness.tuning.prepare import Begin, SearchOptions, plan_lines, prepare_search
         from harness.tuning.progress import Deadline, Progress

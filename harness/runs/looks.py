@@ -11,7 +11,6 @@ import binascii
 import contextlib
 import hashlib
 import json
-import os
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 from harness.evaluation.luck import luck_of_best
 from harness.evaluation.predictions import Predictions
 from harness.runs import trust
+from harness.util.files import append_lines
 from harness.util.locks import locked
 from harness.util.schema import Count, Ordinal, Positive, Share
 
@@ -97,9 +97,7 @@ def add_look(predictions: Predictions, model: str, test: str) -> Looks | None:
             lines = [_of_test(look, test)]
             if not any(np.array_equal(images, other.images) for other in known):
                 lines.insert(0, _of_images(images))
-            with FILE.open("a", encoding="utf-8") as file:
-                file.write("\n" if file.tell() and not _is_whole() else "")  # after a line that was cut short
-                file.write("".join(f"{json.dumps(line)}\n" for line in lines))
+            append_lines(FILE, *map(json.dumps, lines))
     except OSError:
         return None
     effective = predictions.accuracy.effective
@@ -156,13 +154,6 @@ def _read() -> Iterator[Look]:
                 packed = zlib.decompressobj().decompress(base64.b64decode(entry["right"]), -(-len(images) // 8) + 1)
                 right = np.unpackbits(np.frombuffer(packed, np.uint8), count=len(images)).astype(bool)
                 yield Look(str(entry["model"]), images, right)
-
-
-def _is_whole() -> bool:
-    """Whether the last line has its end."""
-    with FILE.open("rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read() == b"\n"
 
 
 def _digest(images: Prints) -> str:

@@ -19,6 +19,7 @@ from typing import Any
 
 import platformdirs
 
+from harness.util.files import append_lines
 from harness.util.locks import locked
 
 FOLDER = Path(".harness")
@@ -65,8 +66,8 @@ def _add(entry: dict[str, Any]) -> None:
         make_folder(RUNS)
         line = json.dumps({**entry, "mark": _mark(entry, key)})
         # Without a lock, a line that two processes write at once may be lost; without any line, all runs would be.
-        with locked(FOLDER / ".lock", wait=True, required=False), RUNS.open("a", encoding="utf-8") as file:
-            file.write(f"{line}\n")
+        with locked(FOLDER / ".lock", wait=True, required=False):
+            append_lines(RUNS, line)
 
 
 def _entries() -> Iterator[dict[str, Any]]:

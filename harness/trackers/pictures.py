@@ -7,6 +7,8 @@ from pathlib import Path
 from harness.runs.run_folder import RunFolder
 from harness.util.console import only_a_picture
 
+CURVES, LAST = "curves.png", "abstention.png"  # the second is the last one that each run has
+
 
 def draw_fold(folder: RunFolder, fold: int) -> None:
     """The confusion matrix of one fold's validation."""
@@ -15,6 +17,12 @@ def draw_fold(folder: RunFolder, fold: int) -> None:
 
         name = f"{folder.record.name}, fold {fold}: confusion"
         draw_confusions(folder.plots, name, folder.predictions(fold), prefix=f"fold{fold}-")
+
+
+def are_missing(folder: RunFolder) -> bool:
+    """Whether a run lacks plots of all its folds, since the disk was full when it ended, say."""
+    names = {path.name for path in folder.pictures()}
+    return bool(folder.epochs() and CURVES not in names) or bool(len(folder.predictions()) and LAST not in names)
 
 
 def draw_run(folder: RunFolder) -> None:
@@ -28,7 +36,7 @@ def draw_run(folder: RunFolder) -> None:
             from harness.plots.curves import draw_curves
 
             judged = {entry.fold: entry.epoch for entry in folder.record.folds}
-            draw_curves(folder.plots / "curves.png", name, rows, judged)
+            draw_curves(folder.plots / CURVES, name, rows, judged)
     with only_a_picture():
         from harness.plots.predictions import draw_predictions
 

@@ -14,6 +14,7 @@ from harness.trackers.follower import INTERRUPTED_SECONDS, Follower
 from harness.trackers.pictures import draw_run
 from harness.trackers.tracking import Tracking
 from harness.util.addresses import without_secrets
+from harness.util.console import print_line
 from harness.util.signals import advise, at_once
 
 
@@ -29,17 +30,23 @@ def recording(
         with at_once(mark=lambda: _mark_interrupted(folder, started)), folder.beating():
             tracking = Tracking(folder, trackers, follower)
             yield tracking
+        folder.update(status=tracking.status, error=None, run_seconds=_since(started))
     except BaseException as error:
         with contextlib.suppress(
             StorageError, UsageError
         ):  # what ended the run matters more than that the disk is full, too
             folder.update(status=_status(error), error=_one_line(error), run_seconds=_since(started))
-            _show(folder, tracking, pictures)
+        with contextlib.suppress(StorageError):
+            _show(folder, tracking, pictures and not isinstance(error, StorageError))
+        if isinstance(error, StorageError):
+            error.then(_to_go_on(folder))
         raise
-    folder.update(status=tracking.status, error=None, run_seconds=_since(started))
     if not folder.is_test and folder.record.study is None:
         advise(f"the run has ended, and is kept in {folder.path}", "harness list shows the latest runs")
-    _show(folder, tracking, pictures)
+    try:
+        _show(folder, tracking, pictures)
+    except StorageError as error:  # all that the run has found is written
+        print_line(f"warning: {error.what}, to say what the trackers have: {error.why}")
 
 
 def _show(folder: RunFolder, tracking: Tracking | None, pictures: bool) -> None:
@@ -73,6 +80,16 @@ def _mark_interrupted(folder: RunFolder, started: float) -> None:
     """Where the process is ended while its main thread is held up, and cannot say so."""
     if folder.record.status is Status.RUNNING:
         folder.update(status=Status.INTERRUPTED, error="ended by a signal", run_seconds=_since(started))
+
+
+def _to_go_on(folder: RunFolder) -> str:
+    """The command that goes on with what a run has written."""
+    if folder.record.study is not None:
+        return "type the same command, which goes on"
+    if folder.is_test or not (folder.path / "experiment.py").is_file():
+        return "run again"
+    by_id = folder.path.parts[0] == "runs" and folder.path.name == folder.id
+    return f"harness resume {folder.id if by_id else quote(str(folder.path))}"
 
 
 def _status(error: BaseException) -> Status:

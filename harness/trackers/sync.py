@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from shlex import quote
 
-from harness.errors import UsageError
+from harness.errors import StorageError, UsageError
 from harness.runs.record_parts import Status
 from harness.runs.run_folder import COMPLETE, RunFolder
 from harness.trackers.mlflow.run import MLflow
-from harness.trackers.pictures import draw_run
+from harness.trackers.pictures import are_missing, draw_run
 from harness.trackers.tensorboard.run import write_again
 from harness.util.console import print_line
 
@@ -16,7 +17,10 @@ from harness.util.console import print_line
 def sync(folder: RunFolder, trackers: Sequence[str], force: bool = False) -> None:
     """Gives each of `trackers` all that the run folder holds; what they have already stays as it is.
 
-    Raises UsageError for a run that is still running, unless `force`; RemoteError where MLflow does not take it.
+    Plots that could not be drawn are drawn first.
+
+    Raises UsageError for a run that is still running, unless `force`; RemoteError where MLflow does not take it;
+    StorageError where its folder cannot be written.
     """
     if folder.status is Status.RUNNING and not force:
         raise UsageError(
@@ -26,16 +30,20 @@ def sync(folder: RunFolder, trackers: Sequence[str], force: bool = False) -> Non
         )
     if folder.is_test and "tensorboard" in trackers:
         raise UsageError(f"{folder.path} is a test", "it has no epochs for TensorBoard to show", "--to mlflow")
-    if not any(path for path in folder.pictures() if not path.name.startswith("fold")):
+    if are_missing(folder):
         draw_run(folder)
     send: dict[str, Callable[[RunFolder], None]] = {
         "tensorboard": write_again,
         "mlflow": _to_mlflow,
     }
-    for name in trackers:
-        print_line(f"{folder.path}: sending to {name}")
-        send[name](folder)
-        folder.record_trackers({name: COMPLETE})
+    try:
+        for name in trackers:
+            print_line(f"{folder.path}: sending to {name}")
+            send[name](folder)
+            folder.record_trackers({name: COMPLETE})
+    except StorageError as error:
+        error.then(f"harness sync {quote(str(folder.path))}")
+        raise
 
 
 def _to_mlflow(folder: RunFolder) -> None:

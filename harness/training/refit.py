@@ -8,6 +8,7 @@ from harness.data.splits import Split, with_inner
 from harness.engine import checkpoint
 from harness.engine.callbacks import EpochLog
 from harness.engine.trainer import Callback
+from harness.errors import storage_errors
 from harness.runs.record_parts import RefitRecord
 from harness.runs.run_folder import RunFolder
 from harness.training.fit import REFIT, fit
@@ -48,7 +49,8 @@ def refit(plan: Plan, folder: RunFolder, watchers: Sequence[Callback] = ()) -> R
     """
     split, log = refit_split(plan), folder.inside(EPOCHS)
     if saved_fit(folder, REFIT) is None:
-        log.unlink(missing_ok=True)
+        with storage_errors(log):
+            log.unlink(missing_ok=True)
     made = fit(plan, REFIT, split, folder, [EpochLog(log), *watchers])
     record = RefitRecord(
         checkpoint=str(made.checkpoint),

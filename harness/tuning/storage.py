@@ -16,7 +16,7 @@ import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.storages.journal import JournalFileBackend
 
-from harness.errors import HarnessError, RemoteError, UsageError
+from harness.errors import FULL, HarnessError, RemoteError, UsageError, storage_error
 from harness.tuning.database import is_sqlite, open_database, read_database, sqlite_file
 from harness.tuning.quiet import quiet
 from harness.tuning.sqlite_lock import is_locked
@@ -121,6 +121,8 @@ def _fix(address: str, error: Exception) -> str:
         return "pip install -U optuna if a newer Optuna wrote it, or --storage with another file"
     if "://" not in address and isinstance(error, ValueError):
         return f"mv {quote(address)} {quote(f'{address}.damaged')}, to begin another study"
+    if "://" not in address and isinstance(error, OSError) and error.errno in FULL:
+        return storage_error(error, address).first + "; then the same command goes on"
     if "://" not in address or is_sqlite(address):
         return "make it writable, or choose another --storage"
     return "check the address and that it runs; then the same command goes on"

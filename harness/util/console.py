@@ -9,9 +9,11 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
+from harness.errors import StorageError
 from harness.util.escape import terminal
 
 T = TypeVar("T")
+_told: set[str] = set()  # what to do about the folders whose plots are missing
 
 
 def print_line(text: str) -> None:
@@ -30,9 +32,17 @@ def bar_of(total: int, title: str, unit: str, quiet: bool = False) -> tqdm[Any]:
 
 @contextlib.contextmanager
 def only_a_picture() -> Iterator[None]:
-    """Within, whatever fails costs a warning: what only shows the numbers must not cost the run."""
+    """Within, whatever fails costs a warning: what only shows the numbers must not cost the run.
+
+    A folder that takes no more files is named once, however many plots are missing in it.
+    """
     try:
         yield
+    except StorageError as error:
+        if (told := error.first or error.what) not in _told:
+            _told.add(told)
+            first = f"{error.first}; " if error.first else ""
+            print_line(f"warning: plots are missing: {error.what} ({error.why}); {first}the numbers are whole")
     except Exception as error:
         why = " ".join(f"{type(error).__name__}: {error}".split())
         print_line(f"warning: a plot could not be drawn ({why}); the numbers are not touched by that")

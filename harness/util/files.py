@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import secrets
+import tempfile
 import time
 from collections.abc import Mapping
+from io import FileIO
 from pathlib import Path
 
 from harness.errors import storage_errors
 from harness.util.escape import terminal
 
 BLOCK = 1 << 20  # bytes
+PROBE = 16384  # bytes that a run's first files take at least
 
 
 def write_whole(path: Path, content: bytes | memoryview) -> None:
@@ -30,6 +34,41 @@ def write_whole(path: Path, content: bytes | memoryview) -> None:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def append_lines(path: Path, *lines: str) -> None:
+    """Adds lines to a text file, all of them or none. They start on a new line if the last one was cut short.
+
+    For one writer at a time. Raises OSError.
+    """
+    with path.open("ab+", buffering=0) as file:
+        size = file.seek(0, os.SEEK_END)
+        if size:
+            file.seek(size - 1)
+        begin = "" if not size or file.read(1) == b"\n" else "\n"
+        add_whole(file, (begin + "".join(f"{line}\n" for line in lines)).encode())
+
+
+def add_whole(file: FileIO, content: bytes) -> None:
+    """Adds all of `content` to the end of a file without a buffer, or nothing: a full disk may take a part of it.
+
+    For one writer at a time. Raises OSError.
+    """
+    start, rest = file.seek(0, os.SEEK_END), memoryview(content)
+    try:
+        while rest:
+            rest = rest[file.write(rest) :]
+    except BaseException:
+        with contextlib.suppress(OSError):
+            file.truncate(start)
+        raise
+
+
+def require_writable(folder: Path) -> None:
+    """Raises StorageError if no file can be written in `folder`, or where it would be made. Leaves nothing behind."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    with storage_errors(folder), tempfile.TemporaryFile(dir=there, buffering=0) as file:
+        file.write(b"." * PROBE)
 
 
 def md5_of(content: bytes) -> str:

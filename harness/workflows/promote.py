@@ -36,7 +36,7 @@ from harness.runs.champion_record import (
 from harness.runs.find import find_run
 from harness.runs.record_parts import Status
 from harness.runs.run_folder import RunFolder
-from harness.util.files import md5_of
+from harness.util.files import md5_of, require_writable
 from harness.util.signals import in_one_piece, require_not_stopped
 from harness.versioning.tracked import CLEAN, read_tracked, state_of
 from harness.workflows.experiment_copy import model_function
@@ -81,6 +81,8 @@ def promote(
     """
     run = find_run(named, runs)
     _require_finished(run)
+    for each in (runs, folder):
+        require_writable(each)
     if refit and run.record.refit is None and not run.is_test:
         with or_without_refit("--no-refit"):
             refit_run(run, trusted=trusted)

@@ -9,6 +9,7 @@ from harness.errors import HarnessError, UsageError
 from harness.runs.record_parts import RefitRecord, Status
 from harness.runs.run_folder import RunFolder
 from harness.training.refit import refit
+from harness.util.files import require_writable
 from harness.workflows.reproduce import planned
 
 
@@ -26,6 +27,7 @@ def refit_run(folder: RunFolder, *, device: str = "auto", trusted: bool = False)
     if folder.status is not Status.FINISHED or not record.folds:
         why = f"its status is {folder.status}" if record.folds else "none of its folds has ended"
         raise UsageError(f"{folder.path} cannot be refitted", why, "harness run again, or a run that has finished")
+    require_writable(folder.path)
     plan = planned(folder, device, trusted)
     return refit(plan, folder)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from harness.data.loading import Batches, EpochSampler, ImageSource
 from harness.engine.device import choose_device
 from harness.engine.precision import precision_or_auto
 from harness.engine.trainer import Trainer
-from harness.errors import GateError, ModelError, UsageError
+from harness.errors import READ_ONLY, GateError, ModelError, StorageError, UsageError
 from harness.evaluation.accuracy import Accuracy
 from harness.evaluation.gate import Floor, Gate, judge
 from harness.evaluation.predictions import Predictions
@@ -47,6 +48,7 @@ from harness.runs.run_folder import RunFolder, now
 from harness.runs.scores_record import gate_record, scorecard_fields
 from harness.trackers.recording import recording
 from harness.util.console import counted, print_line
+from harness.util.files import require_writable
 from harness.util.memory import keep_freed_memory
 from harness.util.packages import installed
 from harness.workflows.ensemble import Ensemble, judge_ensemble
@@ -181,14 +183,16 @@ def evaluate(
 ) -> Evaluation:
     """Predicts every image under `data`, by default the experiment's `test_data`, and writes all of it down.
 
-    It goes to a new folder under `runs`, or to `out`; to MLflow, too, if the experiment names it. The floor of
-    the gate is by default the experiment's. The mean of the models in `ensemble` is compared with the model. The test
-    is added to the list of all tests on its images. Without `pictures` nothing is drawn.
+    It goes to a new folder under `runs`, or to `out`, or to a temporary folder if `runs` may only be read; to MLflow,
+    too, if the experiment names it. The floor of the gate is by default the experiment's. The mean of the models in
+    `ensemble` is compared with the model. The test is added to the list of all tests on its images. Without `pictures`
+    nothing is drawn.
 
     Raises DataError if the images are not what the model knows, or if it was trained on some of them (unless
     `allow_leak`); UsageError for options.
     """
     gate.require_classes(model.classes)
+    out = out or _instead_of(runs)
     chosen = choose_device(device)
     tested = images_to_test(model, data, allow_missing, skip_corrupt)
     tested.require_unseen(allow_leak)
@@ -213,6 +217,19 @@ def evaluate(
         folder.write_metrics({name: value for name, value in evaluation.to_dict().items() if name != "looks"})
         folder.update(**evaluation.numbers())
     return evaluation
+
+
+def _instead_of(runs: Path) -> Path | None:
+    """A new temporary folder if `runs` may only be read: the answer is worth having without a record. Else None."""
+    try:
+        require_writable(runs)
+    except StorageError as error:
+        if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in READ_ONLY:
+            raise
+        out = Path(tempfile.mkdtemp(prefix="harness-test-"))
+        print_line(f"note: {error.what} ({error.__cause__.strerror}): the test is written to {out} alone")
+        return out
+    return None
 
 
 def _predict(trainer: Trainer, tested: TestImages, model: SavedModel) -> Predictions:

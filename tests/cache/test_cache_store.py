@@ -248,3 +248,14 @@ def test_rows_of_a_large_file_are_the_same_and_no_part_of_this_processs_memory(
     assert not maps.exists() or sum(str(tmp_path) in line for line in maps.read_text().splitlines()) == 1
     Cache(tmp_path).clear()
     assert np.array_equal(mapped.take(places), read.take(places))  # who has it open keeps it
+
+
+def test_what_cannot_be_kept_costs_one_note_and_leaves_no_rows(tmp_path: Path) -> None:
+    """The record has no room after the rows: a folder is in its place."""
+    lines: list[str] = []
+    cache = Cache(tmp_path, print_line=lines.append)
+    for items in (ITEMS[:5], ITEMS[5:]):
+        (tmp_path / f"{RECIPE.key(items)}.json").mkdir()
+        rows(cache, items)
+    assert len(lines) == 1
+    assert not [*tmp_path.glob("*.rows"), *tmp_path.glob("*.part")]

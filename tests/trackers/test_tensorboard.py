@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import subprocess
+import sys
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -17,6 +19,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
+from harness.errors import StorageError
 from harness.runs.run_folder import RunFolder
 from harness.trackers import servers
 from harness.trackers.tensorboard.hparams import FIRST, OTHERS
@@ -141,7 +144,7 @@ def test_what_fails_on_the_way_leaves_the_old_files(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(TensorBoard, "fold_ended", broken)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(StorageError, match="No space"):
         write_again(RunFolder.open(copy))
     assert {path: path.read_bytes() for path in event_files(copy)} == before
 
@@ -191,3 +194,44 @@ def test_the_page_of_hyperparameters_has_one_row_a_run_with_its_numbers(board: s
     values = {metric["name"]["tag"]: metric["value"] for metric in row["metricValues"]}
     expected = {f"out_of_fold/{name}": pytest.approx(value) for name, value in tracked.run.results().items()}
     assert values == expected
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from torch.utils.tensorboard import summary
+from harness.trackers.tensorboard.events import Events
+events = Events(Path(sys.argv[1]))
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+for step in range(1000):
+    events.add(summary.scalar("loss", 0.5), step)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of a file's size")
+def test_events_have_no_half_record_where_the_disk_takes_no_more(tmp_path: Path) -> None:
+    """A reader stops at a record that is cut short (googledatalab/pydatalab #710)."""
+    done = subprocess.run([sys.executable, "-c", LIMITED, tmp_path], capture_output=True, text=True, check=False)
+    assert "File too large" in done.stderr
+    (file,) = event_files(tmp_path)
+    content, records = file.read_bytes(), 0
+    while content:
+        size = 16 + int.from_bytes(content[:8], "little")
+        assert len(content) >= size
+        content, records = content[size:], records + 1
+    assert len(scalars(tmp_path, "loss")) == records - 1 > 5
+
+
+def test_write_again_names_an_old_file_that_cannot_be_removed(
+    tracked: Tracked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / tracked.run.id
+    shutil.copytree(tracked.run.path, copy)
+
+    def refuse(_self: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(StorageError, match="cannot be removed") as refused:
+        write_again(RunFolder.open(copy))
+    assert refused.value.fix.startswith("rm ")

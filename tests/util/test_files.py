@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from harness.errors import StorageError
-from harness.util.files import as_text, write_whole
+from harness.util.files import append_lines, as_text, require_writable, write_whole
 
 
 def test_a_file_is_replaced_whole_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
@@ -38,3 +40,46 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
 def test_a_name_that_is_no_utf8_is_shown_nevertheless() -> None:
     assert as_text("a\udcff") == "a?"
     assert as_text("ça 森") == "ça 森"
+
+
+def test_append_lines_starts_a_new_line_after_one_that_was_cut_short(tmp_path: Path) -> None:
+    """Else the whole line would be lost with the torn one (elizaOS/eliza #30878, Tracer-Cloud/opensre #5750)."""
+    path = tmp_path / "log.jsonl"
+    append_lines(path, '{"a": 1}')
+    with path.open("a") as file:
+        file.write('{"a": ')
+    append_lines(path, '{"a": 2}', '{"a": 3}')
+    assert path.read_text() == '{"a": 1}\n{"a": \n{"a": 2}\n{"a": 3}\n'
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from harness.util.files import append_lines
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+for _ in range(20):
+    append_lines(Path(sys.argv[1]), "0123456789abc")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of a file's size")
+def test_append_lines_leaves_no_half_line_where_the_disk_takes_no_more(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    done = subprocess.run([sys.executable, "-c", LIMITED, path], capture_output=True, text=True, check=False)
+    assert "File too large" in done.stderr
+    assert path.read_text() == "0123456789abc\n" * 7
+
+
+def test_require_writable_leaves_nothing_behind(tmp_path: Path) -> None:
+    require_writable(tmp_path / "runs/name")
+    assert not [*tmp_path.iterdir()]
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(StorageError, match="cannot be written"):
+        require_writable(tmp_path / "file/below")
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
+def test_require_writable_refuses_a_folder_that_may_only_be_read(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(StorageError, match="cannot be written"):
+        require_writable(tmp_path / "runs")

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.engine.trainer import Callback, State
 from harness.errors import storage_errors
-from harness.util.files import write_whole
+from harness.util.files import append_lines, write_whole
 
 
 class EpochLog(Callback):
@@ -39,8 +39,8 @@ class EpochLog(Callback):
     def on_epoch_end(self, state: State) -> None:
         finite = {name: value if math.isfinite(value) else None for name, value in state.history[-1].items()}
         self.row = {"fold": self._fold, "time": round(time.time(), 3), "step": state.step, **finite}
-        with storage_errors(self._path), self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(self.row) + "\n")
+        with storage_errors(self._path):
+            append_lines(self._path, json.dumps(self.row))
         self._rows.append(self.row)
 
 

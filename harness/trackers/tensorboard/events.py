@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import secrets
 import socket
 import time
 from pathlib import Path
 from typing import Any
+
+from harness.util.files import add_whole
 
 
 class Events:
@@ -23,13 +26,14 @@ class Events:
         name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{secrets.token_hex(4)}"
         self._event = Event
         self._file = (folder / name).open("xb", buffering=0)
-        self._records = RecordWriter(self._file)
+        self._record_writer = RecordWriter
         try:
             self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
             if again:
                 self._write(Event(wall_time=time.time(), step=0, session_log=SessionLog(status=SessionLog.START)))
         except OSError:
             self.close()
+            (folder / name).unlink(missing_ok=True)
             raise
 
     def add(self, summary: Any, step: int = 0, at: float | None = None) -> None:
@@ -40,4 +44,6 @@ class Events:
         self._file.close()
 
     def _write(self, event: Any) -> None:
-        self._records.write(event.SerializeToString())
+        record = io.BytesIO()
+        self._record_writer(record).write(event.SerializeToString())
+        add_whole(self._file, record.getvalue())  # half a record would hide all that comes after it

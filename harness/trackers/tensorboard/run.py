@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from harness.engine.rates import is_rate
+from harness.errors import StorageError, storage_errors
 from harness.runs.records import RunRecord
 from harness.runs.run_folder import RunFolder
 from harness.trackers.tensorboard import hparams
@@ -60,9 +63,16 @@ class TensorBoard:
         self.results()
 
     def remove_old(self) -> None:
-        """Removes the event files of before, once all that they held is in the new ones."""
+        """Removes the event files of before, once all that they held is in the new ones. Raises StorageError."""
         for path in self._before:
-            path.unlink(missing_ok=True)
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise StorageError(
+                    f"{path} cannot be removed",
+                    f"{error.strerror}; its epochs are in TensorBoard twice until then",
+                    f"rm {quote(str(path))}, as its owner",
+                ) from error
 
     def epoch(self, row: Mapping[str, Any]) -> None:
         """A row of `metrics.jsonl`; with a fold's first one, the first batch."""
@@ -133,18 +143,23 @@ class TensorBoard:
 
 
 def write_again(folder: RunFolder) -> None:
-    """The event files of a run that has ended, made anew from its plain files; the old ones go once all are there."""
+    """The event files of a run that has ended, written again from its plain files; the old ones go once all are there.
+
+    Raises StorageError if they cannot be written, and then leaves the old ones as they were.
+    """
     board = TensorBoard(folder)
     before = {*event_files(folder.path)}
-    try:
-        board.start()
-        board.end()
-        board.remove_old()
-    except BaseException:
-        board.close()
-        for path in {*event_files(folder.path)} - before:
-            path.unlink()
-        raise
+    with storage_errors(folder.path / "events.out.tfevents.*"):
+        try:
+            board.start()
+            board.end()
+        except BaseException:
+            board.close()
+            for path in {*event_files(folder.path)} - before:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+            raise
+    board.remove_old()
 
 
 def event_files(path: Path) -> list[Path]:
