@@ -257,5 +257,5 @@ def test_what_cannot_be_kept_costs_one_note_and_leaves_no_rows(tmp_path: Path) -
     for items in (ITEMS[:5], ITEMS[5:]):
         (tmp_path / f"{RECIPE.key(items)}.json").mkdir()
         rows(cache, items)
-    assert len(lines) == 1
+    assert sum("cannot be kept" in line for line in lines) == 1
     assert not [*tmp_path.glob("*.rows"), *tmp_path.glob("*.part")]
