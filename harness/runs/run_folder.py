@@ -7,7 +7,7 @@ import dataclasses
 import json
 import secrets
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,9 @@ from harness.runs.folder import Folder
 from harness.runs.place import AGAIN, require_inside_runs, require_replaceable
 from harness.runs.predictions import CSV, FOLDER, PARQUET, read_array_file, read_csv, write_array_file, write_table
 from harness.runs.record_file import read_record
-from harness.runs.record_parts import FoldRecord, RefitRecord, ResumeRecord, Status
+from harness.runs.record_parts import FoldRecord, RefitRecord
 from harness.runs.records import Epoch, RunRecord, TestRecord
 from harness.util.files import write_whole
-from harness.util.locks import lock_of
 from harness.util.processes import this_process
 from harness.util.schema import SchemaError, is_inside, quoted, require_inside, schema_of, validate
 
@@ -117,43 +116,11 @@ class RunFolder(Folder[RunRecord]):
         """Whether it was made in this project, on the images that it names. Nothing in the folder can say so."""
         return trust.made_run(self.id, self.record.data.folder)
 
-    def claim(self) -> None:
-        """Makes an unfinished run this process's own. Raises UsageError if it runs, perhaps since a moment ago."""
-        with lock_of(self.path / ".resuming") as alone:
-            self.reload()
-            if not alone or self.status is Status.RUNNING:
-                raise UsageError(
-                    f"{self.path} goes on already",
-                    f"in process {self.record.pid} on {self.record.host}",
-                    "harness list",
-                )
-            self.update(status=Status.RUNNING, **this_process())
-
-    def begin_again(self, resume: ResumeRecord) -> None:
-        """Goes on, in this process, with a run that was cut off: what its saved state does not cover is dropped."""
-        done, progress = {entry.fold for entry in self.record.folds}, resume.progress
-        saved = {progress.fold: progress.epoch} if progress is not None else {}
-        rows, times = [], [0.0]
-        for row in self.epochs():
-            times.append(row["time"])
-            if row["fold"] in done or row["epoch"] <= saved.get(row["fold"], 0):
-                rows.append(row)
-        write_whole(self.metrics, "".join(f"{json.dumps(row)}\n" for row in rows).encode())
-        for fold in {*self._read()} - done:
+    def keep_folds(self, folds: Collection[int]) -> None:
+        """Removes the predictions of all other folds."""
+        for fold in {*self._read()} - {*folds}:
             self.inside(_array_file(fold)).unlink(missing_ok=True)
         self._predictions = None
-        if progress is None or progress.step == 0:  # it is of a fold that comes later, or of images that have changed
-            self.unfinished.unlink(missing_ok=True)
-        lasted = max(times) - datetime.fromisoformat(self.record.started).timestamp()
-        self.update(
-            status=Status.RUNNING,
-            error=None,
-            trackers={},
-            progress=progress,
-            resumes=[*self.record.resumes, resume],
-            run_seconds=self.record.run_seconds or round(max(0.0, lasted), 3),
-            **this_process(),
-        )
 
     def end_fit(self, **changes: Any) -> None:
         """Changes fields of the record with the result of the fit in work, and removes its saved state."""

@@ -1,9 +1,16 @@
-"""Runs that were cut off, as far as their records tell: how far they came, for people."""
+"""Runs that were cut off: how far they came, for people; and what their folders need before they go on."""
 
 from __future__ import annotations
 
-from harness.runs.record_parts import ProgressRecord, Status
+import json
+from datetime import datetime
+
+from harness.errors import UsageError
+from harness.runs.record_parts import ProgressRecord, ResumeRecord, Status
 from harness.runs.run_folder import RunFolder
+from harness.util.files import write_whole
+from harness.util.locks import lock_of
+from harness.util.processes import this_process
 
 UNFINISHED = (Status.DIED, Status.INTERRUPTED, Status.FAILED)
 
@@ -31,3 +38,40 @@ def progress_text(folder: RunFolder, progress: ProgressRecord | None) -> str:
         return f"all {len(record.splits)} folds"
     where = "the refit" if progress.fold == 0 else f"fold {progress.fold} of {len(record.splits)}"
     return f"{where}, epoch {progress.epoch} of {record.experiment.get('epochs')}"
+
+
+def claim(folder: RunFolder) -> None:
+    """Makes an unfinished run this process's own. Raises UsageError if it runs, perhaps since a moment ago."""
+    with lock_of(folder.path / ".resuming") as alone:
+        folder.reload()
+        if not alone or folder.status is Status.RUNNING:
+            why = f"in process {folder.record.pid} on {folder.record.host}"
+            raise UsageError(f"{folder.path} goes on already", why, "harness list")
+        folder.update(status=Status.RUNNING, **this_process())
+
+
+def begin_again(folder: RunFolder, resume: ResumeRecord) -> None:
+    """Goes on, in this process, with a run that was cut off: what its saved state does not cover is dropped."""
+    record, progress = folder.record, resume.progress
+    done, rows, times = {entry.fold for entry in record.folds}, [], [0.0]
+    saved = {progress.fold: progress.epoch} if progress is not None else {}
+    for row in folder.epochs():
+        times.append(row["time"])
+        if row["fold"] in done or row["epoch"] <= saved.get(row["fold"], 0):
+            rows.append(row)
+    write_whole(folder.metrics, "".join(f"{json.dumps(row)}\n" for row in rows).encode())
+    folder.keep_folds(done)
+    if progress is None or progress.step == 0:  # the state is of a fold that comes later, or of other images
+        folder.unfinished.unlink(missing_ok=True)
+    for path in folder.checkpoints.glob(".*.pt-????????"):  # kill -9 came while one was written
+        path.unlink(missing_ok=True)
+    lasted = max(times) - datetime.fromisoformat(record.started).timestamp()
+    folder.update(
+        status=Status.RUNNING,
+        error=None,
+        trackers={},
+        progress=progress,
+        resumes=[*record.resumes, resume],
+        run_seconds=record.run_seconds or round(max(0.0, lasted), 3),
+        **this_process(),
+    )

@@ -25,6 +25,7 @@ from harness.runs.record_file import to_plain
 from harness.runs.record_parts import ResumeRecord
 from harness.runs.run_folder import RunFolder
 from harness.runs.scores_record import NoiseRecord, scorecard_fields
+from harness.runs.unfinished import begin_again, claim
 from harness.trackers.follower import Follower
 from harness.trackers.pictures import draw_fold
 from harness.trackers.recording import recording
@@ -173,7 +174,7 @@ def cross_validate(
         folder = RunFolder.create(Path(runs), dataclasses.replace(record_of(plan), asked=_asked(refit)), out)
     else:
         folder = resume.folder
-        folder.claim()
+        claim(folder)
         go_on(plan, folder, resume.record)
     with recording(folder, plan.experiment.trackers, follower) as tracking:
         if source is not None:
@@ -201,7 +202,7 @@ def go_on(plan: Plan, folder: RunFolder, record: ResumeRecord) -> None:
         folder.update(**{name: getattr(new, name) for name in OF_THE_PLAN})
     whole = {result.fold: result for result in finished_folds(plan, folder)}
     folder.update(folds=[entry for entry in folder.record.folds if entry.fold in whole])
-    folder.begin_again(dataclasses.replace(record, progress=saved_progress(folder)))
+    begin_again(folder, dataclasses.replace(record, progress=saved_progress(folder)))
     for result in whole.values():  # the table alone may have been left
         folder.write_predictions(result.predictions)
 

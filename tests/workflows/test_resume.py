@@ -21,7 +21,7 @@ from harness.engine.trainer import Callback, State
 from harness.errors import UsageError
 from harness.runs.record_parts import ProgressRecord, Status, TrialOf
 from harness.runs.run_folder import RunFolder
-from harness.runs.unfinished import next_progress, progress_text
+from harness.runs.unfinished import claim, next_progress, progress_text
 from harness.util.heartbeat import STALE_SECONDS
 from harness.workflows.crossval import CrossValidation, cross_validate
 from harness.workflows.make_plan import make_plan
@@ -250,9 +250,9 @@ def test_a_run_on_another_machine_has_died_once_it_is_silent(cut_off: RunFolder)
 
 def test_only_one_process_goes_on(cut_off: RunFolder) -> None:
     other = RunFolder.open(cut_off.path)
-    cut_off.claim()
+    claim(cut_off)
     with pytest.raises(UsageError, match="goes on already"):
-        other.claim()
+        claim(other)
 
 
 def test_trials_and_tests_are_refused(cut_off: RunFolder) -> None:
