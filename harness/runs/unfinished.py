@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from typing import Any
 
 from harness.errors import UsageError
 from harness.runs.record_parts import ProgressRecord, ResumeRecord, Status
@@ -66,12 +67,13 @@ def begin_again(folder: RunFolder, resume: ResumeRecord) -> None:
     for path in folder.checkpoints.glob(".*.pt-????????"):  # kill -9 came while one was written
         path.unlink(missing_ok=True)
     lasted = max(times) - datetime.fromisoformat(record.started).timestamp()
-    folder.update(
-        status=Status.RUNNING,
-        error=None,
-        trackers={},
-        progress=progress,
-        resumes=[*record.resumes, resume],
-        run_seconds=record.run_seconds or round(max(0.0, lasted), 3),
-        **this_process(),
-    )
+    changes: dict[str, Any] = {
+        "status": Status.RUNNING,
+        "error": None,
+        "trackers": {},
+        "progress": progress,
+        "resumes": [*record.resumes, resume],
+        "run_seconds": record.run_seconds or round(max(0.0, lasted), 3),
+    }
+    with folder.changing():  # a process in the background may record what it has sent
+        folder.update(**changes, **this_process())

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from harness.runs.study_folder import StudyFolder
 
 MOST_SECONDS = 300.0  # that a run waits at its end for what MLflow still lacks
-INTERRUPTED = "interrupted"  # what a follower receives for a run that a signal ended
+INTERRUPTED = "interrupted"  # the line that a follower reads if a signal ended the run
 INTERRUPTED_SECONDS = 2.0  # that such a run waits
 PATIENCE_SECONDS = 2.0  # before a person is told what the run is waiting for
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from shlex import quote
 
@@ -19,9 +20,13 @@ def sync(folder: RunFolder, trackers: Sequence[str], force: bool = False) -> Non
 
     Plots that could not be drawn are drawn first.
 
-    Raises UsageError for a run that is still running, unless `force`; RemoteError where MLflow does not take it;
-    StorageError where its folder cannot be written.
+    Raises UsageError for a run that is still running, unless `force`; StorageError if its folder cannot be written;
+    RemoteError where MLflow does not take it.
     """
+    if not os.access(folder.path, os.W_OK):
+        here = quote(str(folder.path))
+        fix = f"chmod u+w {here}, or cp -r {here} to a folder that can be written, then harness sync that"
+        raise StorageError(f"{folder.path} cannot be written", "what is sent is recorded there", fix)
     if folder.status is Status.RUNNING and not force:
         raise UsageError(
             f"{folder.path} is still running",

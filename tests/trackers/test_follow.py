@@ -101,6 +101,7 @@ def test_follower_of_an_interrupted_run_sends_and_records_the_rest_in_the_backgr
     wait(lambda: RunFolder.open(folder.path).record.trackers["mlflow"] == "complete", 60)
     assert RunFolder.open(folder.path).record.trackers == {"mlflow": "complete", "tensorboard": "complete"}
     assert children(stores.tracking_uri()) == ["KILLED"]
+    follower._process.wait(30)
 
 
 @pytest.mark.slow

@@ -169,7 +169,7 @@ def error_line(error: Exception) -> str:
 def _explained(uri: str, text: str) -> tuple[str, str]:
     """(why, what to type) for an error's text, in which MLflow wraps several others."""
     file = sqlite_file(uri) or "the store"
-    new_one = f"mv {file} {file}.damaged, to begin a new one; then harness sync RUN for each run: its folder has all"
+    start_again = f"mv {file} {file}.damaged, for a new one; then harness sync RUN for each run: its folder has all"
     typed = short_address(uri) if sqlite_file(uri) else "$MLFLOW_TRACKING_URI"
     schema = re.search(r"found version (\w+), but expected (\w+)", text)
     unknown = re.search(r"Can't locate revision identified by '(\w+)'", text)
@@ -181,8 +181,8 @@ def _explained(uri: str, text: str) -> tuple[str, str]:
             f"pip install --upgrade mlflow, if it is newer; mlflow db upgrade {typed}, if it is older",
         )
     known = {
-        "file is not a database": ("it is damaged, or no database", new_one),
-        "malformed": ("it is damaged", new_one),
+        "file is not a database": ("it is damaged, or no database", start_again),
+        "malformed": ("it is damaged", start_again),
         "database is locked": ("another program holds it locked", "end that program, then harness sync RUN"),
         "readonly database": ("it may not be written", f"chmod u+w {file}"),
         "Read-only file system": ("its disk may not be written", f"export {ADDRESS}=sqlite:///FILE, on another disk"),
