@@ -30,6 +30,9 @@ if (
 ):  # in the background of a script; what tests start would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # under nohup
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
 from harness.cli.main import run_command
 from harness.data.demo import draw, draw_demo
 from harness.runs.run_folder import RunFolder

@@ -21,7 +21,7 @@ def blocks(name: str) -> list[str]:
 
 
 def test_the_trainer_by_itself_in_ten_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    example, callback = blocks("docs/trainer.md")
+    example, callback, goes_on = blocks("docs/trainer.md")
     code = [line for line in example.splitlines() if line and not line.startswith(("import", "from"))]
     assert len(code) <= 10
     names: dict[str, Any] = {}
@@ -31,6 +31,7 @@ def test_the_trainer_by_itself_in_ten_lines(capsys: pytest.CaptureFixture[str]) 
     trainer = Trainer(callbacks=[names["GradientNorm"]()], precision="fp32")
     state = trainer.fit(names["model"], names["optimizer"], names["batches"], None, 2)
     assert state.history[-1]["gradient_norm"] > 0
+    compile(goes_on, "docs/trainer.md", "exec")
 
 
 def test_the_experiment_in_the_readme_is_one() -> None:

@@ -183,7 +183,7 @@ class ProgressRecord:
 
     fold: SmallCount
     epoch: Count
-    step: Count
+    step: Count = 0
 
 
 @dataclass(frozen=True)

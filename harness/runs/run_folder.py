@@ -140,6 +140,8 @@ class RunFolder(Folder[RunRecord]):
             states: By tracker. What is COMPLETE already stays so.
             only: Do nothing if the run has gone on, or ended in another way, since this record was read.
         """
+        if not states:
+            return
         with self.changing():
             now = self.record
             if only is None or (now.process, now.status) == (only.process, only.status):

@@ -21,6 +21,7 @@ MOST_SECONDS = 300.0  # that a run waits at its end for what MLflow still lacks
 INTERRUPTED = "interrupted"  # the line that a follower reads if a signal ended the run
 INTERRUPTED_SECONDS = 2.0  # that such a run waits
 PATIENCE_SECONDS = 2.0  # before a person is told what the run is waiting for
+_LEFT: list[subprocess.Popen[str]] = []  # that go on in the background; Python warns of one that nobody refers to
 
 
 def start_early(trackers: Sequence[str]) -> Follower | None:
@@ -78,12 +79,15 @@ class Follower:
                 code = self._process.wait(PATIENCE_SECONDS if at_most is None else at_most)
             except subprocess.TimeoutExpired:
                 if at_most is not None:
+                    _LEFT.append(self._process)
                     return "it was still being sent when the run was interrupted"
                 _print_line("sending the rest to MLflow (Ctrl-C: in the background)")
                 code = self._process.wait(MOST_SECONDS)
         except subprocess.TimeoutExpired:
+            _LEFT.append(self._process)
             return f"it was still being sent after {MOST_SECONDS:.0f} s"
         except KeyboardInterrupt:  # it goes on by itself: a run must not stay RUNNING there
+            _LEFT.append(self._process)
             return "it was still being sent when Ctrl-C was pressed"
         self._reader.join(PATIENCE_SECONDS)
         if code and not self._last:

@@ -36,7 +36,7 @@ def recording(
             StorageError, UsageError
         ):  # what ended the run matters more than that the disk is full, too
             folder.update(status=_status(error), error=_one_line(error), run_seconds=_since(started))
-        with contextlib.suppress(StorageError):
+        with contextlib.suppress(StorageError, UsageError):
             _show(folder, tracking, pictures and not isinstance(error, StorageError))
         if isinstance(error, StorageError):
             error.then(_to_go_on(folder))
@@ -45,7 +45,7 @@ def recording(
         advise(f"the run has ended, and is kept in {folder.path}", "harness list shows the latest runs")
     try:
         _show(folder, tracking, pictures)
-    except StorageError as error:  # all that the run has found is written
+    except (StorageError, UsageError) as error:  # all that the run has found is written
         print_line(f"warning: {error.what}, to say what the trackers have: {error.why}")
 
 

@@ -25,7 +25,7 @@ from tests.workflows.test_resume import require_same
 
 PAUSE = 0.3  # seconds between two states: the run is short
 KILLS = 20
-LONGEST = 9.0  # seconds after the start, of a run that takes about as long
+LONGEST = 3.4  # seconds after the start, of a run that takes about as long
 # One process that has imported all, and of which each run is a copy: to import torch takes longer than this run.
 DRIVER = f"""
 import os, signal, sys, time
@@ -35,7 +35,7 @@ from harness.engine.callbacks import fit_checkpoint
 import harness.workflows.crossval, harness.workflows.resume, harness.trackers.recording, harness.plots.predictions
 from harness.cli.main import run_command
 
-fit_checkpoint.PAUSE_SECONDS = {PAUSE}
+fit_checkpoint.PAUSE_SECONDS, fit_checkpoint.REST = {PAUSE}, 0.0
 for line in sys.stdin:
     folder, seconds, group, *command = line.split()
     pid = os.fork()
@@ -73,7 +73,7 @@ class Driver:
 
     def close(self) -> None:
         self._process.kill()
-        self._process.wait()
+        self._process.communicate()
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ class TestFirstBatch:
     def test_what_cannot_be_drawn_costs_a_warning(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (tmp_path / "file").write_text("")
         self.draw(tmp_path / "file" / "batch.png", torch.tensor([0, 1]))
-        assert "warning: a plot could not be drawn" in capsys.readouterr().err
+        assert "warning: plots are missing" in capsys.readouterr().err
 
     def test_a_batch_of_grey_images_is_drawn(self, tmp_path: Path) -> None:
         grey = Transform(Preparation(8, channels=1))

@@ -211,7 +211,7 @@ def test_whatever_ends_a_run_its_folder_says_so(
     assert written["status"] == status
     assert written["error"].startswith(kind.__name__)
     assert len((folder / "metrics.jsonl").read_text().splitlines()) == 1
-    assert {path.name for path in (folder / "checkpoints").iterdir()} == {"fold1.pt"}
+    assert {path.name for path in (folder / "checkpoints").iterdir()} == {"fold1.pt", "unfinished.pt"}
 
 
 def test_callbacks_of_the_experiment_are_copied_for_each_fold(scenery: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -106,14 +106,40 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def threads() -> Iterator[None]:
+    """A run that goes on sets the number of threads of the process."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def at_each_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The state is saved after each batch."""
+    monkeypatch.setattr(fit_checkpoint, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(fit_checkpoint, "REST", 0.0)
+
+
+@pytest.mark.parametrize("kind", ["onecycle", "frozen, augmented", "best epoch"])
+def test_the_same_bits_come_out(kind: str, at_each_batch: None, scenery: Path, project: Path) -> None:
+    require_the_same_bits(kind, scenery)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("every", ["batch", "epoch"])
-def test_the_same_bits_come_out(
-    kind: str, every: str, scenery: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    if every == "batch":
-        monkeypatch.setattr(fit_checkpoint, "PAUSE_SECONDS", 0.0)
+def test_the_same_bits_come_out_of_all_kinds(kind: str, at_each_batch: None, scenery: Path, project: Path) -> None:
+    require_the_same_bits(kind, scenery)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_bits_come_out_after_the_last_whole_epoch(kind: str, scenery: Path, project: Path) -> None:
+    require_the_same_bits(kind, scenery)
+
+
+def require_the_same_bits(kind: str, scenery: Path) -> None:
+    """Cuts a run off in its second fold, lets it go on, and compares it with one that was not cut off."""
     one = experiment(scenery, "valid 2 1", **KINDS[kind])
     whole = cross_validate(one, runs="whole")
     folder = interrupted(one, fold=2 if one.folds or one.repeats > 1 else 1)
@@ -279,8 +305,9 @@ def test_what_is_damaged_is_trained_again(
     require_same(cut_off.path, Path(whole["run_dir"]))
 
 
-def test_a_refit_goes_on(cut_off: RunFolder, call: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit_checkpoint, "PAUSE_SECONDS", 0.0)
+def test_a_refit_goes_on(
+    cut_off: RunFolder, at_each_batch: None, call: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
     cut_off.update(asked={"refit": True})
     with monkeypatch.context() as patch:
         patch.setattr(RunFolder, "end_fit", _touching(RunFolder.end_fit))
