@@ -52,7 +52,7 @@ def test_recording_of_a_finished_run_costs_a_warning_where_the_trackers_cannot_b
         (folder.path / "run.json").mkdir()
 
     monkeypatch.setattr(module, "draw_run", replace_record)
-    with recording(folder, []):
+    with recording(folder, ["tensorboard"]):
         pass
     assert "to say what the trackers have" in capsys.readouterr().err
     assert '"finished"' in (folder.path / "kept.json").read_text()
