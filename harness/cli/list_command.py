@@ -102,6 +102,8 @@ def _run(folder: RunFolder) -> dict[str, Any]:
         result += f"  {record.error}"
     if can_go_on(folder):
         result += f"  saved: {progress_text(folder, next_progress(folder))} (harness resume {folder.id})"
+    elif record.progress is not None and record.progress.fold == 0:
+        result += f"  saved: {progress_text(folder, record.progress)} (harness refit {folder.id})"
     return {
         "run_dir": folder.path.as_posix(),
         "status": folder.status,

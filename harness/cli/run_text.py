@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,7 +60,8 @@ def resume_texts(resumes: Sequence[ResumeRecord], device: str | None) -> list[st
         else:
             meaning = "to the same bits as a run that is not cut off"
         texts.append(f"{where}, {meaning}")
-    return texts
+    counts = Counter(texts)
+    return [text if count == 1 else f"{count} times {text}" for text, count in counts.items()]
 
 
 def _summary(

@@ -36,7 +36,9 @@ def read_fit(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise _unreadable(path, "it is not there") from error
     except Exception as error:  # what torch raises of a damaged file is of any kind
-        raise _unreadable(path, " ".join(str(error).split())[:200]) from error
+        raise _unreadable(
+            path, f"damaged: {(str(error).splitlines() or [type(error).__name__])[0].split('. ')[0]}"
+        ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise _unreadable(path, f"it is not of the format {FORMAT}")
     return content

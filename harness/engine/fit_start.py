@@ -100,7 +100,9 @@ def layers_of(state: State) -> Iterator[tuple[str, nn.Module]]:
 def _layer_states(state: State) -> States:
     """Of a layer of the user's, all attributes; of a library's, those that are numbers, flags or text."""
     return {
-        name: attribute_state(layer) if is_users_object(layer) else {"values": _numbers(layer), "objects": {}}
+        name: attribute_state(layer)
+        if is_users_object(layer)
+        else {"values": _numbers(layer), "objects": {}, "fixed": {}}
         for name, layer in layers_of(state)
     }
 

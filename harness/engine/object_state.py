@@ -7,7 +7,7 @@ import functools
 import inspect
 import random
 import sys
-from collections import deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Collection, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -26,6 +26,7 @@ from harness.util.user_code import is_users
 CODE = (Path, ModuleType, type, Enum, torch.dtype, torch.device, functools.partial)  # does not change in a fit
 GENERATORS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
 DEEPEST = 3  # objects within objects
+IN_PLACE = "in place"  # key of a dictionary that stands for the content of a container of a special class
 _MODULE = frozenset(vars(nn.Module()))
 
 
@@ -95,28 +96,31 @@ def attribute_state(owner: Any, depth: int = 0) -> dict[str, Any]:
     """
     values: dict[str, Any] = {}
     objects: dict[str, Any] = {}
+    fixed: dict[str, int] = {}  # what is no value, by `id`: that it has changed can be said, if not saved
     for name, value in _attributes(owner).items():
         if _is_live(value) or _is_code(value):
+            fixed[name] = id(value)
             continue
         try:
             if _remembers(value) and depth < DEEPEST:
                 objects[name] = object_state(value, depth + 1)
             else:
-                values[name] = copied(list(value) if isinstance(value, deque) else value)
+                values[name] = _copied_in_place(value)
         except NotSavedError as error:
             if not type(owner).__module__.startswith("harness."):
                 _SAVING.get().unsaved.append(f"{type(owner).__name__}.{name} ({error})")
-    return {"values": values, "objects": objects}
+    return {"values": values, "objects": objects, "fixed": fixed}
 
 
 def load_attribute_state(owner: Any, saved: dict[str, Any], device: torch.device) -> None:
     """Gives an object the attributes that `attribute_state` has saved. A container stays the same object."""
     for name, value in saved["values"].items():
-        value, now = restored(value, device), getattr(owner, name, None)
+        now = getattr(owner, name, None)
+        value = restored(value[IN_PLACE] if _is_in_place(value) else value, device)
         if isinstance(now, (list, deque)) and isinstance(value, list):
             now.clear()
             now.extend(value)
-        elif isinstance(now, (dict, set)) and isinstance(value, (dict, set)):
+        elif isinstance(now, (dict, set)) and isinstance(value, (dict, set, list)):
             now.clear()
             now.update(value)
         elif isinstance(now, Tensor) and isinstance(value, Tensor) and _is_alike(now, value):
@@ -140,15 +144,23 @@ def changes_since(start: Any, now: Any, name: str) -> Any:
     """
     if not (_is_of_attributes(start) and _is_of_attributes(now)):
         return now
-    objects = {}
+    known, objects, unsaved = start["values"], {}, _SAVING.get().unsaved
+    unsaved += [
+        f"{name}.{key} (changed during the fit)" for key, own in now["fixed"].items() if start["fixed"].get(key) != own
+    ]
+    made = [key for key, v in now["values"].items() if _is_in_place(v) and not _is_in_place(known.get(key))]
+    unsaved += [f"{name}.{key} (made during the fit)" for key in made]
     for key, value in now["objects"].items():
         if key in start["objects"]:
             objects[key] = changes_since(start["objects"][key], value, f"{name}.{key}")
         else:
-            _SAVING.get().unsaved.append(f"{name}.{key} (made during the fit)")
-    known = start["values"]
-    values = {key: v for key, v in now["values"].items() if key not in known or not is_same(v, known[key])}
-    return {"values": values, "objects": objects}
+            unsaved.append(f"{name}.{key} (made during the fit)")
+    values = {
+        key: v
+        for key, v in now["values"].items()
+        if key not in made and (key not in known or not is_same(v, known[key]))
+    }
+    return {"values": values, "objects": objects, "fixed": {}}
 
 
 def is_empty(state: Any) -> bool:
@@ -167,7 +179,7 @@ def _is_file_of_users(file: str | None) -> bool:
 
 
 def _is_of_attributes(state: Any) -> bool:
-    return isinstance(state, dict) and state.keys() == {"values", "objects"}
+    return isinstance(state, dict) and state.keys() == {"values", "objects", "fixed"}
 
 
 def _has_state_dict(value: Any) -> bool:
@@ -179,11 +191,36 @@ def _remembers(value: Any) -> bool:
 
 
 def _is_live(value: Any) -> bool:
-    """Whether a value is, or holds, an object that is saved by somebody else."""
+    """Whether a value is an object that is saved elsewhere, or holds nothing but such objects."""
     if id(value) in _SAVING.get().live:
         return True
     items = value.values() if isinstance(value, dict) else value if isinstance(value, CONTAINERS) else ()
-    return any(map(_is_live, items))
+    return bool(items) and all(map(_is_live, items))
+
+
+def _holds_live(value: Any) -> bool:
+    if id(value) in _SAVING.get().live:
+        return True
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, CONTAINERS) else ()
+    return any(map(_holds_live, items))
+
+
+def _copied_in_place(value: Any) -> Any:
+    """A copy of an attribute. One of a class such as deque or defaultdict is given back to the object that is there.
+
+    Raises NotSavedError.
+    """
+    if _holds_live(value):
+        raise NotSavedError("holds the model or a part of it, and more")
+    if isinstance(value, deque) or (isinstance(value, (list, set)) and type(value) not in CONTAINERS):
+        return {IN_PLACE: copied(list(value))}
+    if isinstance(value, dict) and type(value) not in (dict, OrderedDict, Counter):
+        return {IN_PLACE: copied(dict(value))}
+    return copied(value)
+
+
+def _is_in_place(value: Any) -> bool:
+    return isinstance(value, dict) and value.keys() == {IN_PLACE}
 
 
 def _is_code(value: Any) -> bool:

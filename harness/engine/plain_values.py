@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from collections import Counter, OrderedDict
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,8 @@ from torch import Tensor
 
 PLAIN = (bool, int, float, str, bytes, complex)
 CONTAINERS = (list, tuple, set)
-ON_DEVICE, ARRAY = "tensor on the device", "numpy array"  # keys of a dictionary that stands for one
+# keys of a dictionary that stands for such a value
+ON_DEVICE, ARRAY, NUMBER, COUNTER = "tensor on the device", "numpy array", "numpy number", "counter"
 
 
 class NotSavedError(Exception):
@@ -31,27 +32,34 @@ def copied(value: Any) -> Any:
         return copy if value.device.type == "cpu" else {ON_DEVICE: copy}
     if isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
         return {ARRAY: torch.from_numpy(value.copy())}
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, dict):
-        return {copied(key): copied(item) for key, item in value.items()}
-    container = next((kind for kind in CONTAINERS if isinstance(value, kind)), None)
-    if container is not None:
-        return container(copied(item) for item in value)
-    number = next((kind for kind in PLAIN if isinstance(value, kind)), None)
-    if number is not None and not isinstance(value, Enum):
-        return number(value)
+    if isinstance(value, np.generic) and value.dtype.kind in "biufc":
+        return {NUMBER: [value.dtype.str, value.item()]}
+    if type(value) is Counter:  # as MultiStepLR has
+        return {COUNTER: {copied(key): count for key, count in value.items()}}
+    if type(value) in (dict, OrderedDict):
+        return type(value)((copied(key), copied(item)) for key, item in value.items())
+    if type(value) in CONTAINERS:
+        return type(value)(copied(item) for item in value)
+    if isinstance(value, torch.Size):
+        return tuple(value)
     raise NotSavedError(type(value).__name__)
 
 
 def restored(value: Any, device: torch.device) -> Any:
-    """The value that `copied` has copied, with its tensors where they were: on the CPU, or on `device`."""
-    if isinstance(value, dict):
+    """The value that `copied` has copied, with its tensors where they were: on the CPU, or on `device`.
+
+    A value that was restored already stays as it is.
+    """
+    if type(value) in (dict, OrderedDict):
         if value.keys() == {ON_DEVICE}:
             return value[ON_DEVICE].to(device)
         if value.keys() == {ARRAY}:
             return value[ARRAY].numpy()
-        return {key: restored(item, device) for key, item in value.items()}
+        if value.keys() == {NUMBER}:
+            return np.dtype(value[NUMBER][0]).type(value[NUMBER][1])
+        if value.keys() == {COUNTER}:
+            return Counter(value[COUNTER])
+        return type(value)((key, restored(item, device)) for key, item in value.items())
     if isinstance(value, CONTAINERS):
         return type(value)(restored(item, device) for item in value)
     return value

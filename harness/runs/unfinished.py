@@ -34,11 +34,12 @@ def next_progress(folder: RunFolder) -> ProgressRecord | None:
 
 def progress_text(folder: RunFolder, progress: ProgressRecord | None) -> str:
     """How far an unfinished run is saved: "fold 2 of 5, epoch 7 of 20"."""
-    record = folder.record
+    fields = folder.record.experiment
+    folds = max(1, fields.get("folds") or 1) * fields.get("repeats", 1)
     if progress is None:
-        return f"all {len(record.splits)} folds"
-    where = "the refit" if progress.fold == 0 else f"fold {progress.fold} of {len(record.splits)}"
-    return f"{where}, epoch {progress.epoch} of {record.experiment.get('epochs')}"
+        return f"all {len(folder.record.splits)} folds"
+    where = "the refit" if progress.fold == 0 else f"fold {progress.fold} of {folds}"
+    return f"{where}, epoch {progress.epoch} of {fields.get('epochs')}"
 
 
 def claim(folder: RunFolder) -> None:

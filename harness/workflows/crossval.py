@@ -16,6 +16,7 @@ from harness.config.experiment_file import ExperimentFile
 from harness.engine import checkpoint
 from harness.engine.callbacks import EpochLog
 from harness.engine.trainer import Callback
+from harness.errors import ModelError
 from harness.evaluation.accuracy import Accuracy, mean_and_deviation
 from harness.evaluation.noise import between_repeats, seed_noise
 from harness.evaluation.predictions import Predictions
@@ -36,6 +37,7 @@ from harness.training.plan import Plan
 from harness.training.refit import refit as train_on_all_images
 from harness.training.repeats import fold_and_repeat
 from harness.training.saved_fit import saved_progress
+from harness.util.console import print_line
 from harness.workflows.make_plan import make_plan
 from harness.workflows.new_record import OF_THE_PLAN, record_of
 
@@ -190,6 +192,14 @@ def cross_validate(
     return result
 
 
+def _is_readable(path: Path) -> bool:
+    try:
+        checkpoint.load(path)
+    except ModelError:
+        return False
+    return True
+
+
 def _asked(refit: bool) -> dict[str, Any]:
     """What was asked for on the command line, besides the experiment."""
     return {"refit": True} if refit else {}
@@ -201,6 +211,9 @@ def go_on(plan: Plan, folder: RunFolder, record: ResumeRecord) -> None:
         new = record_of(plan)
         folder.update(**{name: getattr(new, name) for name in OF_THE_PLAN})
     whole = {result.fold: result for result in finished_folds(plan, folder)}
+    for entry in folder.record.folds:
+        if entry.fold not in whole:
+            print_line(f"warning: fold {entry.fold} is trained again: its checkpoint or predictions are not whole")
     folder.update(folds=[entry for entry in folder.record.folds if entry.fold in whole])
     begin_again(folder, dataclasses.replace(record, progress=saved_progress(folder)))
     for result in whole.values():  # the table alone may have been left
@@ -251,7 +264,7 @@ def finished_folds(plan: Plan, folder: RunFolder) -> list[FoldResult]:
         ]
         valid = plan.splits[entry.fold].valid if entry.fold in plan.splits else ()
         whole = list(own.paths) == [plan.images.paths[i] for i in valid] and len(history) == entry.epochs
-        if not whole or not folder.checkpoint_of(entry).is_file():
+        if not whole or not _is_readable(folder.checkpoint_of(entry)):
             continue
         results.append(
             FoldResult(

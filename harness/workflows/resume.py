@@ -90,6 +90,9 @@ def unfinished_run(named: str, runs: Path) -> RunFolder:
             f"its process {record.pid} on {record.host} has given a sign of life",
             "wait for its end, or kill it",
         )
+    if status not in UNFINISHED and record.progress is not None and record.progress.fold == 0:
+        why = f"its folds have ended, and {progress_text(folder, record.progress)} is saved"
+        raise UsageError(f"{folder.path} goes on with its refit", why, f"harness refit {folder.id}")
     if status not in UNFINISHED:
         raise UsageError(
             f"{folder.path} has nothing to go on with", f"its status is {status}", "harness run, for a new run"
@@ -127,6 +130,8 @@ def compare_with(folder: RunFolder, plan: Plan, file: ExperimentFile | None = No
     saved = None if progress is None else saved_fit(folder, progress.fold)
     elsewhere = [each for each in differences(folder, plan) if each.what != "weights" and each.then != each.now]
     host, threads = this_process()["host"], torch.get_num_threads()
+    if file is not None and not (folder.path / COPY).is_file():
+        elsewhere.append(Difference(str(file.path), f"no {COPY} in the run folder", "whatever it holds"))
     pairs = {"host": (record.host, host), "threads": (record.threads, threads)}
     elsewhere += [
         Difference(what, str(then), str(now)) for what, (then, now) in pairs.items() if then not in (None, now)

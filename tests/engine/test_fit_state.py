@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import random
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable
+from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
-from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, OneCycleLR, ReduceLROnPlateau, SequentialLR, StepLR
+from torch.optim.lr_scheduler import (
+    CosineAnnealingLR,
+    LambdaLR,
+    MultiStepLR,
+    OneCycleLR,
+    ReduceLROnPlateau,
+    SequentialLR,
+    StepLR,
+)
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -182,6 +192,25 @@ class Unfreezing(Callback):
                 parameter.data.mul_(0.9)
 
 
+class Averaged(Callback):
+    """A number of numpy's in 32 bits, and containers of special classes, decide the learning rate."""
+
+    def on_fit_start(self, state: State) -> None:
+        self.mean = np.float32(0)
+        self.seen: dict[int, int] = defaultdict(int)
+        self.last: deque[float] = deque(maxlen=2)
+        self.counts = Counter[str]()
+
+    def on_batch_end(self, state: State) -> None:
+        assert state.loss is not None
+        self.mean = self.mean * 0.9 + np.float32(state.loss.item())
+        self.seen[state.step] += 1
+        self.counts[state.phase] += 1
+        self.last.append(float(self.mean) + len(self.seen) + max(self.counts.values()))
+        for group in state.optimizer.param_groups:
+            group["lr"] = 0.01 + 0.001 * sum(self.last) / (1 + len(self.last))
+
+
 class StopInEpoch(Callback):
     def on_batch_end(self, state: State) -> None:
         if state.step == 4:
@@ -212,6 +241,8 @@ CASES: dict[str, Callbacks] = {
     ],
     "noise": lambda folder: [watched(Noise())],
     "averages": lambda folder: [Averages()],
+    "numbers and containers": lambda folder: [Averaged()],
+    "milestones": lambda folder: [schedule(lambda o, _: MultiStepLR(o, [2, 5]))],
     "unfreezing": lambda folder: [Unfreezing()],
     "stop in an epoch": lambda folder: [StopInEpoch()],
 }
@@ -339,6 +370,37 @@ class LateAverage(Callback):
         self.average = self.average or AveragedModel(state.model)
 
 
+class Phase(Enum):
+    WARM = 1
+    MAIN = 2
+
+
+class Phased(Callback):
+    """Changes an attribute that is no value."""
+
+    def on_fit_start(self, state: State) -> None:
+        self.phase = Phase.WARM
+
+    def on_epoch_end(self, state: State) -> None:
+        self.phase = Phase.MAIN
+
+
+class Best(NamedTuple):
+    epoch: int
+
+
+class Named(Callback):
+    def on_epoch_end(self, state: State) -> None:
+        self.best = Best(state.epoch)
+
+
+class Mixed(Callback):
+    """A container that holds the model and a number."""
+
+    def on_fit_start(self, state: State) -> None:
+        self.kept: dict[str, Any] = {"model": state.model, "epoch": 0}
+
+
 class Hooked(Callback):
     def on_epoch_start(self, state: State) -> None:
         self.hook = state.model.register_forward_hook(lambda *_: None)
@@ -346,7 +408,13 @@ class Hooked(Callback):
 
 @pytest.mark.parametrize(
     ("callback", "says"),
-    [(LateAverage, "LateAverage.average (made during the fit)"), (Hooked, "Hooked.hook (RemovableHandle)")],
+    [
+        (Phased, "Phased.phase (changed during the fit)"),
+        (Named, "Named.best (Best)"),
+        (Mixed, "Mixed.kept (holds the model or a part of it, and more)"),
+        (LateAverage, "LateAverage.average (made during the fit)"),
+        (Hooked, "Hooked.hook (RemovableHandle)"),
+    ],
 )
 def test_what_cannot_be_saved_is_named(callback: Any, says: str, tmp_path: Path) -> None:
     outcome = cut_and_resume(tmp_path, lambda _: [callback()], 7)

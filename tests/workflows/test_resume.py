@@ -287,7 +287,7 @@ def test_trials_and_tests_are_refused(cut_off: RunFolder) -> None:
         unfinished_run(str(cut_off.path), Path("runs"))
 
 
-@pytest.mark.parametrize("damage", ["state", "predictions", "checkpoint", "metrics"])
+@pytest.mark.parametrize("damage", ["state", "predictions", "checkpoint", "torn checkpoint", "metrics"])
 def test_what_is_damaged_is_trained_again(
     damage: str, cut_off: RunFolder, call: Callable[..., Outcome], tmp_path: Path
 ) -> None:
@@ -298,8 +298,11 @@ def test_what_is_damaged_is_trained_again(
         cut_off.metrics.write_text("\n".join(lines[1:]) + '\n{"fold": 2, "ep')
     elif damage == "predictions":
         next(cut_off.path.glob("predictions/*.npz")).unlink()
+    elif damage == "checkpoint":
+        (cut_off.checkpoints / "fold1.pt").unlink()
     else:
-        next(cut_off.checkpoints.glob("fold1.pt")).unlink()
+        content = (cut_off.checkpoints / "fold1.pt").read_bytes()
+        (cut_off.checkpoints / "fold1.pt").write_bytes(content[:-1000])
     assert call("resume", cut_off.id).code == 0
     whole = json.loads(call("run", "tiny", "--json").out)
     require_same(cut_off.path, Path(whole["run_dir"]))
