@@ -57,7 +57,7 @@ for line in sys.stdin:
 
 
 class Driver:
-    """Runs `harness ...` in a folder, and kills it after so many seconds (0: never)."""
+    """Runs `harness ...` in a folder, and kills it after `kill_after` seconds (0: never)."""
 
     def __init__(self) -> None:
         command = [sys.executable, "-c", DRIVER]
