@@ -121,7 +121,7 @@ def at_each_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fit_checkpoint, "REST", 0.0)
 
 
-@pytest.mark.parametrize("kind", ["onecycle", "frozen, augmented", "best epoch"])
+@pytest.mark.parametrize("kind", ["onecycle", "frozen, augmented"])
 def test_the_same_bits_come_out(kind: str, at_each_batch: None, scenery: Path, project: Path) -> None:
     require_the_same_bits(kind, scenery)
 
@@ -287,7 +287,10 @@ def test_trials_and_tests_are_refused(cut_off: RunFolder) -> None:
         unfinished_run(str(cut_off.path), Path("runs"))
 
 
-@pytest.mark.parametrize("damage", ["state", "predictions", "checkpoint", "torn checkpoint", "metrics"])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("predictions", "checkpoint", "metrics")]
+
+
+@pytest.mark.parametrize("damage", ["state", "torn checkpoint", *SLOW])
 def test_what_is_damaged_is_trained_again(
     damage: str, cut_off: RunFolder, call: Callable[..., Outcome], tmp_path: Path
 ) -> None:
