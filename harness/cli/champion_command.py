@@ -108,7 +108,7 @@ def rollback() -> None:
 
 
 def _advise(record: ChampionRecord, what: str) -> None:
-    """Sets what a signal's message says while MLflow and DVC are told of a change that is made."""
+    """Sets what a signal's message says while a change is sent to MLflow and DVC."""
     from harness.util.signals import advise
 
     kept = f"champion {record.number} is {what}; MLflow or DVC may not know it yet"

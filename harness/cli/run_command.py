@@ -69,10 +69,6 @@ def command(
     as_json: bool,
 ) -> None:
     """Train EXPERIMENT, a file or the name of one in experiments/, by stratified cross-validation."""
-    if resume == LATEST and not experiment:
-        raise UsageError(
-            "--resume stands before EXPERIMENT", "so it takes it for a run", "harness run EXPERIMENT --resume"
-        )
     from harness.config.experiment_file import ExperimentFile, find, folder_name
     from harness.config.settings_file import read_settings
     from harness.util.files import require_writable

@@ -86,8 +86,7 @@ def _summary(
         guessing += ", which this run does not clearly beat"
     best, value = crossval.best_on_curves, crossval.accuracy.value
     optimistic = f"; their best epochs show {100 * best:.1f} %, which is too good: chosen on the images that judge them"
-    by_id = crossval.run_dir.parts[0] == "runs" and crossval.run_dir.name == folder.id
-    named = crossval.run_dir.name if by_id else crossval.run_dir  # elsewhere an id says too little
+    named = folder.typed
     which = "the model on all images" if has_refit else "its best fold's model"
     after = {} if has_refit or fast_dev_run else {f"harness refit {named}": "the model to use: trained on all images"}
     after |= {"harness ui": "all runs in the browser: TensorBoard and MLflow"} if trackers else {}

@@ -63,6 +63,11 @@ def fit_state(state: State, start: FitStart) -> dict[str, Any]:
         }
 
 
+def progress_of(saved: Mapping[str, Any]) -> tuple[int, int]:
+    """(last whole epoch, batches trained on) of what `fit_state` has returned."""
+    return (saved["epoch"] if saved["row"] is None else saved["epoch"] - 1), saved["step"]
+
+
 def load_fit_state(state: State, saved: Mapping[str, Any], means: Means) -> None:
     """Brings a fit that has begun to the state that `fit_state` has saved.
 
@@ -165,12 +170,11 @@ def _load_weights(state: State, saved: Mapping[str, Any]) -> None:
 
 def _other_buffers(state: State) -> dict[str, torch.Tensor]:
     """The buffers that no `state_dict` holds."""
-    return {
-        f"{part}.{name}": value
-        for part, module in parts_with_weights(state).items()
-        for name, value in module.named_buffers()
-        if name not in module.state_dict()
-    }
+    others: dict[str, torch.Tensor] = {}
+    for part, module in parts_with_weights(state).items():
+        saved = module.state_dict().keys()
+        others |= {f"{part}.{name}": value for name, value in module.named_buffers() if name not in saved}
+    return others
 
 
 def _groups(state: State) -> list[list[str]]:

@@ -192,17 +192,16 @@ def _remembers(value: Any) -> bool:
 
 def _is_live(value: Any) -> bool:
     """Whether a value is an object that is saved elsewhere, or holds nothing but such objects."""
-    if id(value) in _SAVING.get().live:
-        return True
-    items = value.values() if isinstance(value, dict) else value if isinstance(value, CONTAINERS) else ()
-    return bool(items) and all(map(_is_live, items))
+    return id(value) in _SAVING.get().live or (bool(items := _items(value)) and all(map(_is_live, items)))
 
 
 def _holds_live(value: Any) -> bool:
-    if id(value) in _SAVING.get().live:
-        return True
-    items = value.values() if isinstance(value, dict) else value if isinstance(value, CONTAINERS) else ()
-    return any(map(_holds_live, items))
+    return id(value) in _SAVING.get().live or any(map(_holds_live, _items(value)))
+
+
+def _items(value: Any) -> Collection[Any]:
+    """What a container holds; of a dictionary, the values. Other objects hold nothing."""
+    return value.values() if isinstance(value, dict) else value if isinstance(value, CONTAINERS) else ()
 
 
 def _copied_in_place(value: Any) -> Any:
@@ -225,8 +224,8 @@ def _is_in_place(value: Any) -> bool:
 
 def _is_code(value: Any) -> bool:
     """Whether a value is, or holds nothing but, what does not change in a fit, such as functions."""
-    if isinstance(value, (dict, *CONTAINERS)) and value:
-        return all(map(_is_code, value.values() if isinstance(value, dict) else value))
+    if items := _items(value):
+        return all(map(_is_code, items))
     return isinstance(value, CODE) or (inspect.isroutine(value) and not isinstance(value, PLAIN))
 
 

@@ -89,6 +89,11 @@ class RunFolder(Folder[RunRecord]):
         return self.record.id or self.path.resolve().name
 
     @property
+    def typed(self) -> str:
+        """What to type for it: its id if it lies in `runs`, which commands look through; else its path."""
+        return self.id if self.path.parts[0] == "runs" and self.path.name == self.id else str(self.path)
+
+    @property
     def checkpoints(self) -> Path:
         """The folder of its models. Raises UsageError if that is a link that leads elsewhere."""
         return self.inside("checkpoints")

@@ -24,11 +24,13 @@ def can_go_on(folder: RunFolder) -> bool:
 
 def next_progress(folder: RunFolder) -> ProgressRecord | None:
     """From where an unfinished run goes on, as its record says; None if all folds have ended."""
-    record = folder.record
-    if record.progress is not None:
-        return record.progress
-    done = {entry.fold for entry in record.folds}
-    left = [int(fold) for fold in record.splits if int(fold) not in done]
+    return folder.record.progress or next_beginning(folder)
+
+
+def next_beginning(folder: RunFolder) -> ProgressRecord | None:
+    """The beginning of the first fold that has not ended; None if all have."""
+    done = {entry.fold for entry in folder.record.folds}
+    left = [int(fold) for fold in folder.record.splits if int(fold) not in done]
     return ProgressRecord(left[0], 0, 0) if left else None
 
 

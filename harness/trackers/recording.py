@@ -69,8 +69,7 @@ def _show(folder: RunFolder, tracking: Tracking | None, pictures: bool) -> None:
 def _advise(folder: RunFolder) -> None:
     """Sets what a signal's message says while the run is recorded. Of tests and trials the command knows more."""
     if not folder.is_test and folder.record.study is None:
-        by_id = folder.path.parts[0] == "runs" and folder.path.name == folder.id
-        name = folder.id if by_id else quote(str(folder.path))
+        name = quote(folder.typed)
         advise(
             f"what was trained until then is kept in {folder.path}", f"harness resume {name}, which goes on from there"
         )
@@ -88,8 +87,7 @@ def _to_go_on(folder: RunFolder) -> str:
         return "type the same command, which goes on"
     if folder.is_test or not (folder.path / "experiment.py").is_file():
         return "run again"
-    by_id = folder.path.parts[0] == "runs" and folder.path.name == folder.id
-    return f"harness resume {folder.id if by_id else quote(str(folder.path))}"
+    return f"harness resume {quote(folder.typed)}"
 
 
 def _status(error: BaseException) -> Status:

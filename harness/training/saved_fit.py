@@ -10,9 +10,11 @@ from typing import Any
 
 from harness.engine.callbacks import FitCheckpoint
 from harness.engine.fit_file import read_fit
+from harness.engine.fit_state import progress_of
 from harness.errors import ModelError
 from harness.runs.record_parts import ProgressRecord
 from harness.runs.run_folder import RunFolder
+from harness.runs.unfinished import next_beginning
 from harness.util.console import print_line
 
 
@@ -28,11 +30,6 @@ class SavedFit:
     state: Mapping[str, Any]
     seconds: float
 
-    @property
-    def unsaved(self) -> list[str]:
-        """Attributes of callbacks and losses that could not be saved, and begin again."""
-        return [str(name) for name in self.state["unsaved"]]
-
 
 def saved_fit(folder: RunFolder, fold: int) -> SavedFit | None:
     """The saved state of a fold; None if there is none, or if it cannot be read, which is said."""
@@ -46,21 +43,19 @@ def saved_fit(folder: RunFolder, fold: int) -> SavedFit | None:
     return SavedFit(content["fit"], content["seconds"]) if content["fold"] == fold else None
 
 
-def saved_progress(folder: RunFolder) -> ProgressRecord | None:
-    """From where an unfinished run goes on: its saved state, or the beginning of a fold; None if all have ended."""
-    done = {entry.fold for entry in folder.record.folds}
-    left = [int(fold) for fold in folder.record.splits if int(fold) not in done]
+def saved_progress(folder: RunFolder) -> tuple[ProgressRecord | None, list[str]]:
+    """From where an unfinished run goes on: its saved state, or the beginning of a fold; None if all have ended.
+
+    Also the names of what that state could not save.
+    """
+    beginning = next_beginning(folder)
     if folder.unfinished.is_file():
         with contextlib.suppress(ModelError):
             content = read_fit(folder.unfinished)
-            if content["fold"] == (left[0] if left else 0):
-                return ProgressRecord(content["fold"], *progress_of(content["fit"]))
-    return ProgressRecord(left[0], 0, 0) if left else None
-
-
-def progress_of(fit: Mapping[str, Any]) -> tuple[int, int]:
-    """(last whole epoch, batches trained on) of the state of a fit."""
-    return (fit["epoch"] if fit["row"] is None else fit["epoch"] - 1), fit["step"]
+            if content["fold"] == (0 if beginning is None else beginning.fold):
+                state = content["fit"]
+                return ProgressRecord(content["fold"], *progress_of(state)), [str(name) for name in state["unsaved"]]
+    return beginning, []
 
 
 def fit_checkpoint(folder: RunFolder, fold: int, started: float) -> FitCheckpoint:

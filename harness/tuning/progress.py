@@ -29,7 +29,7 @@ class Progress:
 
     @property
     def is_quiet(self) -> bool:
-        """Whether another process says what there is to say."""
+        """Whether another process prints the messages."""
         return self._quiet
 
     def show(self, trials: Sequence[TrialRecord], best: TrialRecord | None) -> None:

@@ -155,7 +155,7 @@ def _kill(workers: Sequence[WorkerProcess]) -> None:
 
 
 def _pass_on(workers: Sequence[WorkerProcess]) -> None:
-    """Ctrl-C was pressed: it goes to all workers, none of which gets it from the terminal."""
+    """Sends Ctrl-C to all workers: the terminal sends it to none of them."""
     for worker in workers:
         worker.send(signal.SIGINT)
     print_line("stopping after the folds that are in work (Ctrl-C again: now)")

@@ -215,7 +215,7 @@ def go_on(plan: Plan, folder: RunFolder, record: ResumeRecord) -> None:
         if entry.fold not in whole:
             print_line(f"warning: fold {entry.fold} is trained again: its checkpoint or predictions are not whole")
     folder.update(folds=[entry for entry in folder.record.folds if entry.fold in whole])
-    begin_again(folder, dataclasses.replace(record, progress=saved_progress(folder)))
+    begin_again(folder, dataclasses.replace(record, progress=saved_progress(folder)[0]))
     for result in whole.values():  # the table alone may have been left
         folder.write_predictions(result.predictions)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -15,16 +15,16 @@ from harness.config.experiment import Experiment
 from harness.config.experiment_file import ExperimentFile, is_function, is_same_function
 from harness.errors import UsageError
 from harness.runs.find import find_run, latest_runs
-from harness.runs.record_parts import ResumeRecord, Status
+from harness.runs.record_parts import ProgressRecord, ResumeRecord, Status
 from harness.runs.run_folder import RunFolder, now
-from harness.runs.unfinished import UNFINISHED, progress_text
+from harness.runs.unfinished import UNFINISHED, next_beginning, progress_text
 from harness.training.plan import Plan
-from harness.training.saved_fit import saved_fit, saved_progress
+from harness.training.saved_fit import saved_progress
 from harness.util.processes import this_process
 from harness.util.text import few
-from harness.workflows.crossval import CrossValidation, Resume, cross_validate
+from harness.workflows.crossval import Resume
 from harness.workflows.experiment_copy import COPY
-from harness.workflows.reproduce import Difference, differences, plan_again, set_threads
+from harness.workflows.reproduce import Difference, differences, set_threads
 
 NO_MATTER = ("name", "trackers", "workers", "data", "valid_data", "test_data", "min_accuracy")  # to what comes out
 
@@ -37,12 +37,14 @@ class Unfinished:
         folder: Its folder.
         changes: What belongs to the result: the experiment, its file, the images. They must be forced.
         elsewhere: Machine, device and versions: the numbers then agree within noise.
+        progress: From where it goes on; None after all folds.
         unsaved: What callbacks and losses remember that no checkpoint holds.
     """
 
     folder: RunFolder
     changes: tuple[Difference, ...]
     elsewhere: tuple[Difference, ...]
+    progress: ProgressRecord | None
     unsaved: tuple[str, ...]
 
     def resume(self, force: bool = False) -> Resume:
@@ -61,14 +63,14 @@ class Unfinished:
             )
         differs = [str(each) for each in (*self.changes, *self.elsewhere)]
         differs += [f"could not be saved, and begins again: {few(self.unsaved)}"] if self.unsaved else []
-        if {each.what for each in self.changes} & {"images", "folds"}:  # no state of other images is of any use
+        if _of_other_images(self.changes):
             folder.unfinished.unlink(missing_ok=True)
         return Resume(folder, ResumeRecord(now(), folder.status, None, differs, bool(self.changes)))
 
     def lines(self) -> list[str]:
         """From where it goes on, and what that means for its numbers."""
         folder = self.folder
-        lines = [f"  goes on    {folder.path}, after {progress_text(folder, saved_progress(folder))}"]
+        lines = [f"  goes on    {folder.path}, after {progress_text(folder, self.progress)}"]
         lines += [f"  differs    {each}" for each in (*self.changes, *self.elsewhere)]
         lines += [f"  differs    could not be saved, and begins again: {few(self.unsaved)}"] if self.unsaved else []
         return lines
@@ -126,8 +128,8 @@ def compare_with(folder: RunFolder, plan: Plan, file: ExperimentFile | None = No
     """
     if plan.device.type == "cpu":
         set_threads(folder)
-    record, progress = folder.record, saved_progress(folder)
-    saved = None if progress is None else saved_fit(folder, progress.fold)
+    record, changes = folder.record, tuple(_changes(folder, plan, file))
+    progress, unsaved = (next_beginning(folder), []) if _of_other_images(changes) else saved_progress(folder)
     elsewhere = [each for each in differences(folder, plan) if each.what != "weights" and each.then != each.now]
     host, threads = this_process()["host"], torch.get_num_threads()
     if file is not None and not (folder.path / COPY).is_file():
@@ -136,22 +138,7 @@ def compare_with(folder: RunFolder, plan: Plan, file: ExperimentFile | None = No
     elsewhere += [
         Difference(what, str(then), str(now)) for what, (then, now) in pairs.items() if then not in (None, now)
     ]
-    return Unfinished(
-        folder,
-        tuple(_changes(folder, plan, file)),
-        tuple(elsewhere),
-        () if saved is None else tuple(saved.unsaved),
-    )
-
-
-def resume_run(
-    named: str, runs: Path, device: str = "auto", *, force: bool = False, trusted: bool = False
-) -> CrossValidation:
-    """Goes on with an unfinished run, with its own copy of the experiment. Raises HarnessError."""
-    folder = unfinished_run(named, runs)
-    plan = plan_again(folder, device, trusted, other_images=True)
-    resume = compare_with(folder, plan).resume(force)
-    return cross_validate(plan, runs=runs, refit=bool(folder.record.asked.get("refit")), resume=resume)
+    return Unfinished(folder, changes, tuple(elsewhere), progress, tuple(unsaved))
 
 
 def _changes(folder: RunFolder, plan: Plan, file: ExperimentFile | None) -> list[Difference]:
@@ -175,6 +162,11 @@ def _changes(folder: RunFolder, plan: Plan, file: ExperimentFile | None) -> list
         changes.append(Difference("folds", few([*record.splits]), few([str(fold) for fold in plan.splits])))
     changes += [each for each in differences(folder, plan) if each.what == "weights"]
     return changes
+
+
+def _of_other_images(changes: Sequence[Difference]) -> bool:
+    """Whether the images or the folds have changed, so that no saved state is of any use."""
+    return bool({each.what for each in changes} & {"images", "folds"})
 
 
 def _first_difference(then: bytes, now: bytes) -> tuple[str, str]:

@@ -26,7 +26,7 @@ from tests.workflows.test_resume import require_same
 PAUSE = 0.3  # seconds between two states: the run is short
 KILLS = 20
 LONGEST = 3.4  # seconds after the start, of a run that takes about as long
-# One process that has imported all, and of which each run is a copy: to import torch takes longer than this run.
+# One process that has imported everything; each run is a fork of it. Importing torch takes longer than this run.
 DRIVER = f"""
 import os, signal, sys, time
 os.environ["OMP_NUM_THREADS"] = "1"

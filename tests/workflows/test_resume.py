@@ -50,7 +50,7 @@ def experiment(scenery: Path, at: str = "train 2 2", **fields: Any) -> Experimen
 
 
 def interrupted(one: Experiment, fold: int = 1, **options: Any) -> RunFolder:
-    """A run of which Ctrl-C has cut off a fold."""
+    """A run in which Ctrl-C has cut off a fold."""
     Path("cut").touch() if fold == 1 else None
     with pytest.MonkeyPatch.context() as patch:
         if fold > 1:

@@ -9,7 +9,7 @@ from typing import Any
 from harness.engine.callback import Stateless
 from harness.engine.fit_file import read_fit, write_fit
 from harness.engine.fit_start import FitStart
-from harness.engine.fit_state import fit_state
+from harness.engine.fit_state import fit_state, progress_of
 from harness.engine.plain_values import NotSavedError
 from harness.engine.state import State
 from harness.errors import StorageError
@@ -124,8 +124,7 @@ class FitCheckpoint(Stateless):
         if not self._was_read:
             read_fit(self._path)  # what cannot be read is to be known now
             self._was_read = True
-        fit = content["fit"]
-        self._saved(fit["epoch"] if fit["row"] is None else fit["epoch"] - 1, fit["step"])
+        self._saved(*progress_of(content["fit"]))
 
     def _wait(self) -> None:
         writing, self._writing = self._writing, None
