@@ -2,7 +2,8 @@
 
 A checkpoint of a run holds all that its model needs to be built again: `model` (the state dict), `architecture`,
 `classes` (names, in the order of the logits), `transform`, `experiment`, `fold`, `epoch` and that epoch's `metrics`;
-`modules` if the loss or a metric has a state.
+`modules` if the loss or a metric has a state. Weights that are None in `model` lie in a file beside it, whose digest is
+`shared` (`shared_weights.py`).
 """
 
 from __future__ import annotations
@@ -19,8 +20,13 @@ import torch
 from harness.engine.foreign_objects import CodeError, is_not_read, kind_of, read_without_code
 from harness.errors import ModelError
 from harness.util.files import write_whole
+from harness.util.schema import is_inside
 
 FORMAT = "harness-checkpoint-1"
+SHARED = "shared"  # in a checkpoint: the digest of weights that lie in another file
+HOLDS = "holds"  # in that file: the digest of weights that others share
+SHARED_FILE = "shared.pt"
+MODEL_FILE = "model.pt"  # of the refit, which needs no other file
 
 
 def save(path: Path, content: dict[str, Any]) -> None:
@@ -28,14 +34,25 @@ def save(path: Path, content: dict[str, Any]) -> None:
 
     Raises StorageError where the disk refuses.
     """
-    buffer = io.BytesIO()
-    torch.save(_exact({"format": FORMAT, **content}), buffer)
-    write_whole(path, buffer.getvalue())
+    write_whole(path, _to_bytes(content))
 
 
 def add(path: Path, **values: Any) -> None:
     """Adds plain values to a checkpoint, or replaces them, in one step. Raises ModelError or StorageError."""
-    save(path, load(path) | values)
+    save(path, read(path) | values)
+
+
+def whole(path: Path) -> bytes:
+    """The file, as it is if it needs no other one, else with the weights that it shares. Raises ModelError."""
+    if SHARED not in read(path):
+        return path.read_bytes()
+    return _to_bytes({name: value for name, value in load(path).items() if name != SHARED})
+
+
+def _to_bytes(content: dict[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(_exact({"format": FORMAT, **content}), buffer)
+    return buffer.getvalue()
 
 
 def _exact(value: Any) -> Any:
@@ -46,15 +63,57 @@ def _exact(value: Any) -> Any:
         return [_exact(item) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
-    if value is None or isinstance(value, (torch.Tensor, bool)):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, torch.Tensor):
+        return _alone(value)
     for kind in (str, int, float):
         if isinstance(value, kind):
             return kind(value)
     return str(value)
 
 
+def _alone(value: torch.Tensor) -> torch.Tensor:
+    """A tensor without the rest of its storage: of a view, torch.save would write all that it is a view of."""
+    is_dense = value.layout == torch.strided and not value.is_quantized
+    is_part = is_dense and value.untyped_storage().nbytes() > value.numel() * value.element_size()
+    return value.clone() if is_part else value
+
+
 def load(path: Path) -> dict[str, Any]:
+    """As `read`. A checkpoint of ours also gets the weights that it shares, from the file beside it.
+
+    Raises ModelError if one of the files is missing, damaged, or holds anything else.
+    """
+    content = read(path)
+    digest, model = content.get(SHARED), content.get("model")
+    if content.get("format") != FORMAT or not isinstance(digest, str) or not isinstance(model, dict):
+        return content
+    there = shared_beside(path, digest)
+    return {**content, "model": {name: there.get(name) if value is None else value for name, value in model.items()}}
+
+
+def shared_beside(path: Path, digest: str) -> dict[str, Any]:
+    """The weights with that digest, from a file beside a checkpoint. Raises ModelError if no file holds them."""
+    problems = []
+    for beside in (path.with_name(SHARED_FILE), path.with_name(MODEL_FILE)):
+        if not beside.is_file():
+            problems.append(f"{beside.name} is not there")
+        elif not is_inside(beside, path.parent):
+            problems.append(f"{beside.name} is a link that leads elsewhere")
+        else:
+            held = read(beside)
+            if held.get(HOLDS) == digest and isinstance(held.get("model"), dict):
+                return dict(held["model"])
+            problems.append(f"{beside.name} holds other weights")
+    raise ModelError(
+        f"{path} lacks its frozen weights",
+        f"the models of a run share them in a file beside them: {', '.join(problems)}",
+        "copy the whole folder of checkpoints; or harness refit RUN, whose model.pt needs no other file",
+    )
+
+
+def read(path: Path) -> dict[str, Any]:
     """The dictionary in a file of torch or of safetensors, on the CPU; a list is a dictionary by position.
 
     No code in the file is run: an object that is neither a tensor nor a plain value is a `NotRead`.

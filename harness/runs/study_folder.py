@@ -84,7 +84,7 @@ class StudyFolder(Folder[StudyRecord]):
         for index in indices:
             folder = self.trial(index) / "checkpoints"
             with contextlib.suppress(OSError):
-                for pattern in ("fold*.pt", "unfinished.pt") if is_inside(folder, self.path) else ():
+                for pattern in ("fold*.pt", "shared.pt", "unfinished.pt") if is_inside(folder, self.path) else ():
                     for path in folder.glob(pattern):
                         path.unlink()
                 folder.rmdir()

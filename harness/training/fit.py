@@ -24,6 +24,8 @@ from harness.engine.callbacks import (
     ProgressBar,
     TerminateOnNaN,
 )
+from harness.engine.checkpoint import MODEL_FILE
+from harness.engine.shared_weights import SharedWeights
 from harness.engine.trainer import Callback, State, Trainer
 from harness.engine.watched import watched
 from harness.errors import TrainingError
@@ -46,7 +48,6 @@ from harness.util.console import print_line
 from harness.util.memory import keep_freed_memory
 
 REFIT = 0  # the number of the fit on all images
-MODEL_FILE = "model.pt"  # of the refit
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,7 @@ def fit(
             plan.kept_by,
             mode,
             content=_checkpoint_content(plan, fold),
+            shared=SharedWeights(folder.checkpoints) if fold else None,  # the refit's file needs no other one
         )
         trainer = Trainer(
             copy.deepcopy(make_loss(experiment)),  # it may hold state: each fold begins anew

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.data.splits import Split, with_inner
-from harness.engine import checkpoint
 from harness.engine.callbacks import EpochLog
+from harness.engine.shared_weights import give_back, take_over
 from harness.engine.trainer import Callback
 from harness.errors import storage_errors
 from harness.runs.record_parts import RefitRecord
@@ -37,7 +37,8 @@ def refit(plan: Plan, folder: RunFolder, watchers: Sequence[Callback] = ()) -> R
 
     There are no validation images. What steers the training has an inner part, as in a fold. A callback that reads
     metrics of validation fails: `state.phases` says which phases there are. The model takes the run's temperature, so
-    that its probabilities are calibrated by predictions out of fold.
+    that its probabilities are calibrated by predictions out of fold. Its file also holds the frozen weights that the
+    folds share, if they are the same.
 
     Args:
         plan: Every decision of the run.
@@ -51,6 +52,7 @@ def refit(plan: Plan, folder: RunFolder, watchers: Sequence[Callback] = ()) -> R
     if saved_fit(folder, REFIT) is None:
         with storage_errors(log):
             log.unlink(missing_ok=True)
+    give_back(folder.checkpoints)
     made = fit(plan, REFIT, split, folder, [EpochLog(log), *watchers])
     record = RefitRecord(
         checkpoint=str(made.checkpoint),
@@ -61,7 +63,7 @@ def refit(plan: Plan, folder: RunFolder, watchers: Sequence[Callback] = ()) -> R
         stop_reason=made.state.stop_reason,
         seconds=round(made.seconds, 3),
     )
-    if folder.record.temperature is not None:
-        checkpoint.add(made.checkpoint, temperature=folder.record.temperature)
+    temperature = folder.record.temperature
+    take_over(folder.checkpoints, **({} if temperature is None else {"temperature": temperature}))
     folder.end_fit(refit=record)
     return record

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from harness.engine.checkpoint import whole
 from harness.errors import DataError, GateError, UsageError
 from harness.models.saved import load_model
 from harness.runs import provenance
@@ -96,7 +97,7 @@ def promote(
     with alone(runs):
         _require_latest(folder)
         before = present(folder)
-        checkpoint = path.read_bytes()
+        checkpoint = whole(path)
         rivals = tuple(judged_rivals(before, evaluation, data, runs, folder, trusted))
         why_not = _why_not(run, evaluation, rivals)
         if not force:

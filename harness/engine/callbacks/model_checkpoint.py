@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from harness.engine import checkpoint
 from harness.engine.callbacks.monitor import Mode, Monitor
+from harness.engine.shared_weights import SharedWeights
 from harness.engine.trainer import Callback, State
 
 PAUSE_SECONDS = 30.0  # between two writes at least: an epoch may take less time than writing its checkpoint
@@ -24,12 +26,19 @@ class ModelCheckpoint(Callback):
         monitor: The metric that chooses the epoch; None for the last epoch.
         mode: Whether "max" or "min" of `monitor` is the best; with "auto" the name tells.
         content: Added to the checkpoint. So is what a loss or a metric that is a module has to save, as `modules`.
+        shared: Weights that other checkpoints of the folder have, too: they are written once, to a file beside them.
     """
 
     def __init__(
-        self, path: Path | str, monitor: str | None = None, mode: Mode = "auto", content: dict[str, Any] | None = None
+        self,
+        path: Path | str,
+        monitor: str | None = None,
+        mode: Mode = "auto",
+        content: dict[str, Any] | None = None,
+        shared: SharedWeights | None = None,
     ) -> None:
         self.path = Path(path)
+        self._shared = shared
         self._content = content or {}
         self._monitor = None if monitor is None else Monitor(monitor, mode)
         self._best: dict[str, Any] | None = None  # of the best epoch
@@ -47,6 +56,8 @@ class ModelCheckpoint(Callback):
             self._monitor.reset(state)
         self._best, self._is_written, self._last_epoch = None, False, 0
         self._written = time.monotonic()
+        if self._shared is not None:
+            self._shared.begin(state.model)
 
     def state_dict(self) -> dict[str, Any]:
         """With the weights of the best epoch: the file may be of a later one when the fit goes on from here."""
@@ -80,18 +91,19 @@ class ModelCheckpoint(Callback):
             self._is_written = self._monitor is not None
 
     def _snapshot(self, state: State) -> dict[str, Any]:
-        weights = _copied_state(state.model)
+        weights = state.model.state_dict()
+        model = {"model": weights} if self._shared is None else self._shared.without(weights)
+        model["model"] = _copied(model["model"])
         metrics = dict(state.history[-1]) if state.history else {}
-        content = {**self._content, "model": weights, "epoch": len(state.history), "metrics": metrics}
-        states = {name: _copied_state(module) for name, module in state.modules.items()}
+        content = {**self._content, **model, "epoch": len(state.history), "metrics": metrics}
+        states = {name: _copied(module.state_dict()) for name, module in state.modules.items()}
         modules = {name: values for name, values in states.items() if values}
         return content | ({"modules": modules} if modules else {})
 
 
-def _copied_state(module: nn.Module) -> dict[str, Any]:
-    return {name: _copied(value) for name, value in module.state_dict().items()}
-
-
-def _copied(value: Any) -> Any:
-    """A tensor as it is now, on the CPU; a module's extra state as it is."""
-    return value.detach().to("cpu", copy=True) if isinstance(value, Tensor) else value
+def _copied(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Tensors as they are now, on the CPU; a module's extra state as it is."""
+    return {
+        name: value.detach().to("cpu", copy=True) if isinstance(value, Tensor) else value
+        for name, value in state.items()
+    }

@@ -33,7 +33,6 @@ STATUS = {
     Status.INTERRUPTED: "KILLED",
 }  # all else is FAILED: a run that is gone has died
 MAY_GO_ON = (Status.INTERRUPTED, Status.DIED, Status.RUNNING)
-MODEL_TAG = "harness.model"
 THEIRS = {"harness.note": "theirs"}  # of a run that its owner described before it became a run of ours
 MOST_METRICS = 1000  # in one request, MLflow's own limit
 
@@ -98,7 +97,10 @@ class MLflow:
             self._send_files()
             try:
                 if model:
-                    self._send_model(function)
+                    from harness.trackers.mlflow.model import send_model
+
+                    problem = send_model(self._client, self._uri, self._parent, self.folder, function)
+                    self.left_out = self.left_out if problem is None else problem
             finally:  # MLflow sets a run to which a model is logged to RUNNING
                 self._client.set_terminated(self._parent, status, end)
 
@@ -263,27 +265,6 @@ class MLflow:
             self._client.log_artifact(self._parent, str(path))
         for picture in self.folder.pictures():
             self._client.log_artifact(self._parent, str(picture), "plots")
-
-    def _send_model(self, function: Any) -> None:
-        """The model to use, once; what cannot be exported goes as its checkpoint. A refit replaces a fold's model."""
-        from harness.trackers.mlflow.model import LEFT_OUT, log_model
-
-        model = self.folder.model_to_use()
-        before = self._client.get_run(self._parent).data.tags.get(MODEL_TAG)
-        if model is None:
-            return
-        name = f"fold {model.fold}" if isinstance(model, FoldRecord) else "refit"
-        is_new = before is None or (name == "refit" and not before.endswith("refit"))
-        is_new = is_new or (str(before).startswith("fold ") and before != name)  # a better fold, since the run went on
-        if not is_new and not (function is not None and str(before).startswith(LEFT_OUT)):
-            return
-        problem = log_model(self._uri, self._parent, self.folder, model, function)
-        self.left_out = problem
-        if problem and is_new and self.folder.checkpoint_of(model).is_file():
-            self._client.log_artifact(self._parent, str(self.folder.checkpoint_of(model)), "checkpoints")
-        self._client.set_tag(
-            self._parent, MODEL_TAG, f"{problem}; refit" if problem and name == "refit" else problem or name
-        )
 
     def _end(self) -> int:
         """When the run ended, in milliseconds; of one that died, when its last epoch did."""
