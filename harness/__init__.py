@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
     from harness.workflows.make_plan import make_plan
 
 STARTED = time.perf_counter()  # as near as can be to the start of the process, for the seconds that a run reports
+
+# OpenMP's threads wait for each other in a loop, unless this is set before torch is loaded. Beside other programs that
+# makes an epoch 20 to 100 times as long: what a thread waits for cannot run, because the thread has the core.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _HOMES = {
     "Callback": "engine.trainer",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -127,6 +128,15 @@ def test_nothing_heavy_is_imported_before_it_is_needed(code: str) -> None:
     )
     script = f"import sys\n{code}\nimported = {heavy} & set(sys.modules)\nassert not imported, imported"
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(("given", "there"), [("", "PASSIVE"), ("OMP_WAIT_POLICY=ACTIVE", "ACTIVE")])
+def test_threads_wait_without_a_loop_unless_the_user_says_so(given: str, there: str) -> None:
+    script = "import harness, os; print(os.environ['OMP_WAIT_POLICY'])"
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    environment |= dict([given.split("=")]) if given else {}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, check=True, capture_output=True, text=True)
+    assert done.stdout == f"{there}\n"
 
 
 @pytest.fixture(scope="module")
