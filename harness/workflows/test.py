@@ -20,6 +20,7 @@ from harness.config.experiment_file import folder_name
 from harness.data.groups import number_of
 from harness.data.images import Images
 from harness.data.loading import Batches, EpochSampler, ImageSource
+from harness.engine.checkpoint import whole
 from harness.engine.device import choose_device
 from harness.engine.precision import precision_or_auto
 from harness.engine.trainer import Trainer
@@ -279,7 +280,7 @@ def _record(model: SavedModel, checkpoint: Path, tested: TestImages, trainer: Tr
         title=f"test_{architecture}_freeze_{freeze}_{datetime.now():%H%M%S}",
         command=provenance.command(),
         experiment={"model": architecture, "freeze": freeze, **model.experiment},
-        checkpoint=TestedFile(str(checkpoint), hashlib.sha256(checkpoint.read_bytes()).hexdigest(), model.fold),
+        checkpoint=TestedFile(str(checkpoint), hashlib.sha256(whole(checkpoint)).hexdigest(), model.fold),
         git=provenance.git_state(),
         data=DataRecord(
             folder=str(images.root),
