@@ -10,6 +10,7 @@ from harness.runs.record_parts import RefitRecord, Status
 from harness.runs.run_folder import RunFolder
 from harness.training.refit import refit
 from harness.util.files import require_writable
+from harness.util.locks import lock_of
 from harness.workflows.reproduce import planned
 
 
@@ -28,8 +29,12 @@ def refit_run(folder: RunFolder, *, device: str = "auto", trusted: bool = False)
         why = f"its status is {folder.status}" if record.folds else "none of its folds has ended"
         raise UsageError(f"{folder.path} cannot be refitted", why, "harness run again, or a run that has finished")
     require_writable(folder.path)
-    plan = planned(folder, device, trusted)
-    return refit(plan, folder)
+    with lock_of(folder.path / ".resuming") as is_alone:
+        if not is_alone:
+            raise UsageError(
+                f"{folder.path} is in work", "another process refits it at this moment", "wait for its end"
+            )
+        return refit(planned(folder, device, trusted), folder)
 
 
 @contextlib.contextmanager
