@@ -21,7 +21,7 @@ def command(run: tuple[str, ...], to: tuple[str, ...], force: bool, runs: str) -
     """Send each RUN, a run folder or the id of one, to the trackers that missed it.
 
     By default these are the trackers that the experiment names, or all where it names none. Sending a run again changes
-    nothing.
+    nothing. What harness runs has removed while MLflow could not be reached is removed there now.
     """
     from harness.runs.find import find_run
     from harness.util.packages import installed
@@ -40,3 +40,19 @@ def command(run: tuple[str, ...], to: tuple[str, ...], force: bool, runs: str) -
         sync(folder, names, force)
         where = f"all of it is in {' and '.join(names)}" if names else "no tracker is installed"
         echo(f"{folder.path}: {where}")
+    _remove_from_mlflow()
+
+
+def _remove_from_mlflow() -> None:
+    """Removes what was removed here while MLflow could not be reached."""
+    from harness.runs.pending_removals import has_pending
+    from harness.util.packages import installed
+
+    if has_pending() and installed("mlflow"):
+        from harness.trackers.mlflow.removal import remove_pending
+
+        removed = remove_pending()
+        if removed.runs:
+            echo(f"removed from MLflow: {removed.runs} runs, folds included, whose folders were removed before")
+        for note in removed.notes:
+            echo(f"warning: {note}", err=True)

@@ -42,13 +42,15 @@ def remember_code(run_id: str, code: bytes) -> None:
 
 def made_run(run_id: str, data: str | None) -> bool:
     """Whether that run was made here, on the images in that folder."""
-    return any(entry.get("run") == run_id and "data" in entry and entry["data"] == data for entry in _entries())
+    return any(
+        entry.get("run") == run_id and "data" in entry and entry["data"] == data for entry in marked_entries(RUNS)
+    )
 
 
 def made_code(run_id: str, code: bytes) -> bool:
     """Whether that run was made here, by an experiment's file of exactly this content."""
     digest = _digest(code)
-    return any(entry.get("run") == run_id and entry.get("experiment") == digest for entry in _entries())
+    return any(entry.get("run") == run_id and entry.get("experiment") == digest for entry in marked_entries(RUNS))
 
 
 def make_folder(file: Path) -> None:
@@ -62,20 +64,25 @@ def make_folder(file: Path) -> None:
 
 def _add(entry: dict[str, Any]) -> None:
     with contextlib.suppress(OSError):
-        key = _key(make=True)
+        line = marked_line(entry)
         make_folder(RUNS)
-        line = json.dumps({**entry, "mark": _mark(entry, key)})
         # Without a lock, a line that two processes write at once may be lost; without any line, all runs would be.
         with locked(FOLDER / ".lock", wait=True, required=False):
             append_lines(RUNS, line)
 
 
-def _entries() -> Iterator[dict[str, Any]]:
+def marked_line(entry: dict[str, Any]) -> str:
+    """Returns a line for a list in `.harness/`, with this user's mark. Raises OSError if there can be no key."""
+    return json.dumps({**entry, "mark": _mark(entry, _key(make=True))})
+
+
+def marked_entries(file: Path) -> Iterator[dict[str, Any]]:
+    """Yields the entries of a list in `.harness/` that carry this user's mark; none if it cannot be read."""
     try:
         key = _key(make=False)
-        if FOLDER.is_symlink() or not RUNS.is_file():
+        if FOLDER.is_symlink() or not file.is_file():
             return
-        lines = RUNS.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return
     for line in lines:

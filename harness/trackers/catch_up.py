@@ -20,10 +20,14 @@ MOST_SECONDS = 300.0  # after which no other run is begun
 
 
 def start_catching_up(runs: Path) -> bool:
-    """Starts the process if a run or a study under `runs` is unsent. Returns whether it has."""
+    """Starts the process if MLflow lacks a run or a study under `runs`, or has one that was removed.
+
+    Returns whether it has.
+    """
+    from harness.runs.pending_removals import has_pending
     from harness.trackers.mlflow.unsent import unsent_runs, unsent_studies
 
-    if not unsent_runs(runs) and not unsent_studies(runs):
+    if not has_pending() and not unsent_runs(runs) and not unsent_studies(runs):
         return False
     nothing = subprocess.DEVNULL
     with contextlib.suppress(OSError):
@@ -35,12 +39,17 @@ def start_catching_up(runs: Path) -> bool:
 
 
 def catch_up(runs: Path, enough: Callable[[], bool]) -> None:
-    """Sends what is unsent until nothing is, or there was `enough`. Returns at once if another process does so."""
+    """Sends what is unsent until nothing is, or there was `enough`; removes from MLflow what was removed here.
+
+    Returns at once if another process does so.
+    """
     with locked(runs / ".sending", required=False) as alone:
         if not alone:
             return
+        from harness.trackers.mlflow.removal import remove_pending
         from harness.trackers.mlflow.unsent import send_unsent, send_unsent_studies, unsent_runs, unsent_studies
 
+        remove_pending()
         before: set[Path] = set()
         while not enough():
             left = {folder.path for folder in unsent_runs(runs)} | {folder.path for folder in unsent_studies(runs)}

@@ -1,0 +1,52 @@
+"""What a run folder is made of, by the names of its files: what the run wrote, and what a person has put beside it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path, PurePath
+
+from harness.runs.place import AGAIN
+from harness.runs.predictions import FOLDER
+from harness.runs.run_folder import LEFT, RunFolder
+from harness.runs.study_folder import StudyFolder
+from harness.util.disk import Entry
+
+MODELS, PREDICTIONS, PLOTS, EVENTS, RECORDS = "models", "predictions", "plots", "events", "records"
+KINDS = (MODELS, PREDICTIONS, PLOTS, EVENTS, RECORDS)
+BY_FOLDER = {"checkpoints": MODELS, FOLDER: PREDICTIONS, "plots": PLOTS}
+NAMES = {*RunFolder.FILES, *StudyFolder.FILES, "error.txt", AGAIN, ".alive", ".sending", ".changing", ".resuming"}
+OF_SYSTEMS = {".DS_Store", "Thumbs.db", "desktop.ini"}  # which a file manager leaves wherever somebody looks
+HALF_WRITTEN = re.compile(r"\..+-[0-9a-f]{8}")  # as `write_whole` names what it has not finished
+TRIAL = re.compile(r"trial-[0-9]+")
+
+
+def kind_of(path: PurePath) -> str:
+    """Returns the kind of what lies at `path`, relative to the folder of a run or a study: one of KINDS."""
+    parts = _within_run(path).parts
+    if not parts:
+        return RECORDS
+    if parts[0].startswith("predictions."):
+        return PREDICTIONS
+    if parts[0].startswith("events.out.tfevents.") or (parts[0].startswith("fold") and parts[0][4:].isdecimal()):
+        return EVENTS
+    return BY_FOLDER.get(parts[0], RECORDS)
+
+
+def is_own(entry: Entry) -> bool:
+    """Returns whether a run or a study wrote that file, or nobody did. A link is a person's: harness makes none."""
+    path = _within_run(entry.path)
+    if entry.is_link:
+        return False
+    if path.name in OF_SYSTEMS or HALF_WRITTEN.fullmatch(path.name) or (len(path.parts) == 1 and path.name in NAMES):
+        return True
+    return any(path.match(pattern) and len(path.parts) == len(PurePath(pattern).parts) for pattern in LEFT)
+
+
+def strange_files(entries: list[Entry]) -> list[Path]:
+    """Returns the paths of files and links that no run wrote: notes of a person, say."""
+    return [entry.path for entry in entries if not entry.is_folder and not is_own(entry)]
+
+
+def _within_run(path: PurePath) -> PurePath:
+    """The path within the run's folder, for one within a study's."""
+    return PurePath(*path.parts[1:]) if path.parts and TRIAL.fullmatch(path.parts[0]) else path

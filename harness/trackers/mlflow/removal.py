@@ -1,0 +1,226 @@
+"""Removes from MLflow what was removed here: the run with its folds, their files, and the model.
+
+MLflow's own interface marks a run as deleted and keeps its files; only `mlflow gc` deletes those, and with them each
+experiment that a person has deleted and may want back. So a run is marked here, and its files are deleted. What stays
+are rows of its database, a few kB: by them MLflow knows that the run was removed, and a copy of its folder does not
+bring it back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import socket
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.errors import RemoteError
+from harness.runs.pending_removals import PendingRemoval, note_removed, pending_removals
+from harness.trackers.mlflow.place import is_elsewhere, local_folder
+from harness.trackers.mlflow.run import MODEL_TAG
+from harness.trackers.mlflow.store import (
+    answering,
+    connect,
+    error_line,
+    require_usable,
+    sqlite_file,
+    time_to_store,
+    tracking_uri,
+)
+
+MOST = 1000  # rows that MLflow is asked for at once
+
+
+@dataclasses.dataclass
+class Removed:
+    """What became of removals in MLflow.
+
+    Attributes:
+        runs: Number of MLflow's runs that were removed, folds included.
+        notes: What a person should know, a line each: what stays there, and why.
+        left: Number of removed runs that MLflow still has, since it could not be reached.
+    """
+
+    runs: int = 0
+    notes: list[str] = dataclasses.field(default_factory=list)
+    left: int = 0
+
+
+def remove_pending() -> Removed:
+    """Removes from the store of now what is on the list of removed runs. What cannot be removed stays on the list."""
+    uri, removed = tracking_uri(), Removed()
+    left = pending_removals(uri)
+    file = sqlite_file(uri)
+    if not left or (file is not None and not file.exists()):
+        note_removed(left)
+        return removed
+    try:
+        require_usable(uri)
+        remover = _Remover(uri)
+    except RemoteError as error:
+        return Removed(notes=[error_line(error)], left=len(left))
+    for each in sorted(left, key=lambda each: each.kind):  # a study comes after its trials
+        try:
+            with answering(uri), time_to_store():
+                removed.runs += remover.remove(each)
+            note_removed([each])
+        except RemoteError as error:
+            removed.notes.append(f"{each.kind} {each.id}: {error_line(error)}")
+            removed.left += 1
+    removed.notes += remover.notes
+    if remover.outside:
+        removed.notes.append(
+            f"files in {remover.outside} places stay: MLflow says that they lie outside of this project "
+            "(was it moved or copied?)"
+        )
+    return removed
+
+
+class _Remover:
+    """One store of MLflow, and what its registry refers to. Raises RemoteError."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+        self._client = connect(uri)
+        self.notes: list[str] = []
+        self.outside = 0  # places with files that are not this project's
+        with answering(uri):
+            import mlflow
+            from mlflow.entities import ViewType
+
+            mlflow.set_tracking_uri(uri)  # where the registry looks for a model that is named by its id
+            self._all = ViewType.ALL
+            found = _paged(lambda token: self._client.search_experiments(ViewType.ALL, MOST, page_token=token))
+            self._experiments = [experiment.experiment_id for experiment in found]
+            self._versions = list(_paged(lambda token: self._client.search_model_versions(page_token=token)))
+
+    def remove(self, removal: PendingRemoval) -> int:
+        """Removes one run with its folds, or a study's own run. Returns the number of MLflow's runs."""
+        if removal.kind == "models":
+            return self._remove_models(removal)
+        own = self._own(removal)
+        why = next((why for run in own if (why := self._why_it_stays(run, removal))), "")
+        if why:
+            self.notes.append(f"{removal.kind} {removal.id} stays in MLflow: {why}")
+            return 0
+        for run in own:
+            for model in _models(run):
+                self._remove_model(model)
+            if run.info.lifecycle_stage == "active":
+                self._client.delete_run(run.info.run_id)
+            self._delete_files(run.info.artifact_uri, run.info.run_id)
+        return len(own)
+
+    def _remove_models(self, removal: PendingRemoval) -> int:
+        """Removes the model of a run, and keeps its numbers. Returns 0: no run is removed."""
+        for run in self._search("harness.run", removal.id):
+            is_ours = _role(run) == "run" and run.info.run_id != removal.given
+            if is_ours and not self._registered_version(run):
+                for model in _models(run):
+                    self._remove_model(model)
+                self._delete_files(run.info.artifact_uri, run.info.run_id, "checkpoints")
+                if run.info.lifecycle_stage == "active":
+                    self._client.set_tag(run.info.run_id, MODEL_TAG, "removed by harness runs")
+        return 0
+
+    def _registered_version(self, run: Any) -> str:
+        """Which version of the registry is a run's model, for people; empty if none is."""
+        models = set(_models(run))
+        for version in self._versions:
+            if version.run_id == run.info.run_id or models & {
+                getattr(version, "model_id", ""),
+                *_parts(version.source),
+            }:
+                return f"version {version.version} of {version.name!r}"
+        return ""
+
+    def _why_it_stays(self, run: Any, removal: PendingRemoval) -> str:
+        if run.info.run_id == removal.given:
+            return f"it was a run of yours, which MLFLOW_RUN_ID named (mlflow runs delete --run-id {removal.given})"
+        version = self._registered_version(run)
+        if version:
+            return f"{version} in its registry is this run's model"
+        if removal.kind == "study":
+            trials = [each for each in self._search("harness.study", removal.id) if _is_trial(each)]
+            if any(not _is_of_this_machine(each) for each in trials):
+                return "trials of another machine are below it"
+        return ""
+
+    def _own(self, removal: PendingRemoval) -> list[Any]:
+        """The runs there of a run and its folds; of a study, also trials of this machine that began again later."""
+        if removal.kind == "run":
+            return [run for run in self._search("harness.run", removal.id) if _role(run) in ("run", "fold")]
+        found = self._search("harness.study", removal.id)
+        trials = [run for run in found if _is_trial(run) and _is_of_this_machine(run)]
+        folds = [fold for run in trials for fold in self._search("mlflow.parentRunId", run.info.run_id)]
+        return [*folds, *trials, *(run for run in found if _role(run) == "study")]
+
+    def _search(self, tag: str, value: str) -> list[Any]:
+        where = f"tags.`{tag}` = '{value}'"
+        return list(
+            _paged(lambda token: self._client.search_runs(self._experiments, where, self._all, MOST, page_token=token))
+        )
+
+    def _remove_model(self, model_id: str) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            model = self._client.get_logged_model(model_id)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return  # it was removed before
+        self._delete_files(model.artifact_location, model_id)
+        self._client.delete_logged_model(model_id)
+
+    def _delete_files(self, location: str, owner: str, part: str | None = None) -> None:
+        """Deletes the files at a location that the store names, if it is a place for files of that run or model.
+
+        With `part`, only the folder of that name in it.
+        """
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        folder = local_folder(location)
+        parts = folder.parts if folder is not None else tuple(location.split("/"))
+        if owner not in parts[-2:] or is_elsewhere(self._uri, location):
+            self.outside += 1
+            return
+        files: Any = get_artifact_repository(location, self._uri)
+        files.delete_artifacts(part)
+        if part is None and folder is not None and folder.parent.name == owner:
+            with contextlib.suppress(OSError):  # it is not empty, or was never made
+                Path(folder.parent).rmdir()
+
+
+def _role(run: Any) -> str:
+    return str(run.data.tags.get("harness.role"))
+
+
+def _is_trial(run: Any) -> bool:
+    """Whether it is a trial's run that is not marked as deleted."""
+    return _role(run) == "run" and run.info.lifecycle_stage == "active"
+
+
+def _is_of_this_machine(run: Any) -> bool:
+    return bool(run.data.tags.get("harness.host") == socket.gethostname())
+
+
+def _parts(source: Any) -> list[str]:
+    return str(source).split("/")
+
+
+def _models(run: Any) -> Sequence[str]:
+    """The ids of the models that a run has logged."""
+    return [output.model_id for output in (run.outputs.model_outputs if run.outputs else [])]
+
+
+def _paged(ask: Any) -> Iterable[Any]:
+    """All that a search of MLflow finds, page after page."""
+    token = None
+    while True:
+        page = ask(token)
+        yield from page
+        token = page.token
+        if not token:
+            return
