@@ -45,6 +45,7 @@ VERBS = {
     "reproduce": "Train a run again, and say whether the same comes out.",
     "resume": "Go on with a run that was cut off.",
     "run": "Train an experiment by cross-validation.",
+    "runs": "Show the room that runs take, and remove some.",
     "search": "Search an experiment's settings with Optuna.",
     "sync": "Send a run to the trackers that missed it.",
     "test": "Test a model on new images, against a gate.",

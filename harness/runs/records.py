@@ -133,6 +133,7 @@ class RunRecord(Origin):
     fit_seconds: Seconds | None = None
     run_seconds: Seconds | None = None
     progress: ProgressRecord | None = None  # of the fold in work
+    models_removed: Moment | None = None  # when `harness runs` removed its checkpoints, and nothing else
     resumes: list[ResumeRecord] = field(default_factory=list)
 
     @property

@@ -162,7 +162,9 @@ def find_checkpoint(named: str, runs: Path) -> Path:
         raise UsageError(f"{folder.path} has no model to test", why, "harness list shows the latest runs")
     path = folder.checkpoint_of(model)
     if not path.is_file():
-        raise UsageError(f"the model of {folder.path} is gone", f"{path} is not there", "harness list, for other runs")
+        removed = folder.record.models_removed
+        why = f"{path} is not there" if removed is None else f"harness runs has removed it at {removed[:16]}"
+        raise UsageError(f"the model of {folder.path} is gone", why, "harness refit trains one; or harness list")
     return path
 
 

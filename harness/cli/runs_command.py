@@ -1,0 +1,181 @@
+"""`harness runs`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.cli import main as cli
+from harness.cli.output import echo, echo_json
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from harness.workflows.remove_runs import Removal
+
+MLFLOW_FILES = Path("mlruns")
+SORTS = ("age", "size", "accuracy")
+STATUSES = ("finished", "failed", "interrupted", "died", "pruned")
+
+runs_option = click.option("--runs", default="runs", show_default=True, help="Folder that run folders lie in.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
+models_option = click.option("--models-only", is_flag=True, help="Remove checkpoints alone: the numbers stay.")
+yes_option = click.option("--yes", is_flag=True, help="Do not ask. Needed where there is no terminal.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+
+
+@click.group("runs", short_help=cli.VERBS["runs"], invoke_without_command=True)
+@runs_option
+@click.option("--sort", type=click.Choice(SORTS), default="age", show_default=True, help="What comes first.")
+@json_option
+@click.pass_context
+def command(context: click.Context, runs: str, sort: str, as_json: bool) -> None:
+    """Show every run, test and study with the room that it takes on the disk, and what it is made of.
+
+    A file that has several names counts once. The trials of a study are a part of it. `harness runs remove` and
+    `harness runs prune` remove some of them.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from harness.cli.runs_text import count_text, print_rows, run_fields
+    from harness.runs.removal import REMOVED, taken_away
+    from harness.util.disk import bytes_text, entries_below, room_of
+    from harness.workflows.stored_runs import room_of_all, stored_runs
+
+    found = stored_runs(Path(runs))
+    if sort == "size":
+        found.sort(key=lambda item: item.bytes, reverse=True)
+    elif sort == "accuracy":
+        found.sort(key=lambda item: -1.0 if item.accuracy is None else item.accuracy, reverse=True)
+    total = room_of_all(found)
+    mlflow = room_of(entries_below(MLFLOW_FILES)) if MLFLOW_FILES.is_dir() else 0
+    if as_json:
+        echo_json(
+            {"folder": runs, "bytes": total, "mlruns_bytes": mlflow, "runs": [run_fields(item) for item in found]}
+        )
+        return
+    if taken_away(Path(runs)):
+        echo(f"a removal was cut off: the next harness runs remove or prune finishes it ({runs}/{REMOVED})", err=True)
+    if not found:
+        echo(f"no runs in {runs} yet: harness run EXPERIMENT")
+        return
+    print_rows(found)
+    more = f"; MLflow keeps {bytes_text(mlflow)} in {MLFLOW_FILES}" if mlflow else ""
+    echo(f"{bytes_text(total)} in {count_text(len(found))} in {runs}{more}")
+
+
+@command.command("remove")
+@click.argument("run", nargs=-1, required=True)
+@models_option
+@dry_run_option
+@yes_option
+@runs_option
+@json_option
+def remove(run: tuple[str, ...], models_only: bool, dry_run: bool, yes: bool, runs: str, as_json: bool) -> None:
+    """Remove each RUN, a folder or an id or how one ends, or a study: from the disk, TensorBoard and MLflow.
+
+    Never removed: what is running, the runs and tests that a champion came from, and what another run needs. Files that
+    no run wrote stay where they are.
+    """
+    from harness.workflows.remove_runs import plan_removal
+
+    _finish_earlier(Path(runs), dry_run)
+    _carry_out(plan_removal(run, Path(runs), models_only), Path(runs), dry_run, yes, as_json)
+
+
+@command.command("prune")
+@click.option(
+    "--keep-best", metavar="N", type=click.IntRange(min=0), help="Not among the N best of its experiment and images."
+)
+@click.option("--older-than", help="Began longer ago than this: 30d, 12h, 90m or 2w.")
+@click.option("--status", type=click.Choice(STATUSES), multiple=True, help="Has this status. May be repeated.")
+@models_option
+@dry_run_option
+@yes_option
+@runs_option
+@json_option
+def prune(
+    keep_best: int | None,
+    older_than: str | None,
+    status: tuple[str, ...],
+    models_only: bool,
+    dry_run: bool,
+    yes: bool,
+    runs: str,
+    as_json: bool,
+) -> None:
+    """Remove the runs that meet all conditions: from the disk, TensorBoard and MLflow.
+
+    --keep-best speaks of finished runs alone, by their accuracy on images that the models had not seen: tests, studies
+    and runs that were cut off do not meet it. Never removed: what is running, the runs and tests that a champion came
+    from, and what another run needs. Files that no run wrote stay where they are.
+    """
+    from harness.workflows.prune_runs import Conditions, seconds_of
+    from harness.workflows.remove_runs import plan_pruning
+
+    _finish_earlier(Path(runs), dry_run)
+    conditions = Conditions(keep_best, None if older_than is None else seconds_of(older_than), status)
+    _carry_out(plan_pruning(conditions, Path(runs), models_only), Path(runs), dry_run, yes, as_json)
+
+
+def _finish_earlier(runs: Path, dry_run: bool) -> None:
+    """Finishes removals that were cut off, which somebody has agreed to."""
+    from harness.cli.runs_text import print_earlier
+    from harness.workflows.remove_runs import finish_removals
+
+    if not dry_run:
+        print_earlier(finish_removals(runs))
+
+
+def _carry_out(plan: Removal, runs: Path, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """Shows what goes, asks, and removes it."""
+    from harness.cli.runs_text import count_text, outcome_fields, plan_fields, print_outcome, print_plan
+    from harness.util.signals import advise
+    from harness.workflows.remove_runs import remove as remove_all
+
+    if not as_json:
+        print_plan(plan)
+    if dry_run or not plan.going:
+        if as_json:
+            echo_json(plan_fields(plan) | {"removed": []})
+        return
+    if not yes and (as_json or not sys.stdin.isatty()):
+        raise UsageError(
+            "nothing was removed", "there is no terminal to ask on", "the same command with --yes, or with --dry-run"
+        )
+    if not yes and not click.confirm(f"remove {count_text(len(plan.going))} for good?", err=True):
+        echo("nothing was removed")
+        return
+    advise("what is removed by now stays removed", "the same command again, which finishes it")
+    outcome = remove_all(plan, runs)
+    mlflow = _remove_from_mlflow()
+    if as_json:
+        echo_json(plan_fields(plan) | outcome_fields(outcome, mlflow))
+    else:
+        print_outcome(outcome, plan.models_only, mlflow)
+    outcome.require_whole()
+
+
+def _remove_from_mlflow() -> list[str]:
+    """Removes from MLflow what is on the list of removed runs. Returns lines about it for people."""
+    from harness.cli.runs_text import count_text
+    from harness.runs.pending_removals import has_pending, pending_removals
+    from harness.trackers.mlflow.store import tracking_uri
+    from harness.util.packages import installed
+
+    if not has_pending() or not installed("mlflow"):
+        return []
+    if not pending_removals(tracking_uri()):
+        return [
+            "MLflow still has some in another store: harness sync removes them, with MLFLOW_TRACKING_URI of that store"
+        ]
+    echo("removing them from MLflow ...", err=True)
+    from harness.trackers.mlflow.removal import remove_pending
+
+    done = remove_pending()
+    lines = [f"MLflow: {count_text(done.runs)} removed, folds included"] if done.runs else []
+    if done.left:
+        lines.append(f"MLflow still has {count_text(done.left)}: the next run or harness sync removes them there")
+    return [*lines, *(f"note: {note}" for note in done.notes)]

@@ -1,0 +1,118 @@
+"""Removes the folder of a run: in one step out of every command's sight, and then file by file.
+
+    runs/.removed/<digits>/from      where the folder was, relative to `runs`
+    runs/.removed/<digits>/folder    the folder
+
+A removal that was cut off is finished by the next one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from harness.errors import FULL, StorageError, storage_errors
+from harness.runs.contents import strange_files
+from harness.util.disk import entries_below
+from harness.util.files import write_whole
+from harness.util.schema import SchemaError, is_inside, path_below, read_text
+
+REMOVED = ".removed"  # in the folder of all runs; no command looks for runs that deep
+FROM, FOLDER = "from", "folder"
+
+
+def take_away(path: Path, runs: Path) -> Path:
+    """Moves a folder below `runs` out of every command's sight, in one step. Returns where it is now.
+
+    On a full disk its models are deleted first: without a block for one more folder nothing can be moved. Raises
+    StorageError if it cannot be moved.
+    """
+    try:
+        return _take_away(path, runs)
+    except StorageError as error:
+        if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in FULL:
+            raise
+    for model in [*path.glob("checkpoints/*.pt"), *path.glob("trial-*/checkpoints/*.pt")]:
+        if is_inside(model.parent / "-", path):
+            model.unlink(missing_ok=True)
+    return _take_away(path, runs)
+
+
+def _take_away(path: Path, runs: Path) -> Path:
+    place = runs / REMOVED / secrets.token_hex(4)
+    try:
+        write_whole(place / FROM, os.fsencode(path.relative_to(runs)))
+        with storage_errors(path):
+            path.rename(place / FOLDER)
+    except BaseException:
+        shutil.rmtree(place, ignore_errors=True)
+        raise
+    return place / FOLDER
+
+
+def taken_away(runs: Path) -> list[Path]:
+    """Returns where `take_away` has moved folders that are still to be deleted, or was about to move one."""
+    return [place / FOLDER for place in sorted((runs / REMOVED).glob("*")) if not place.is_symlink()]
+
+
+def delete(staged: Path, runs: Path, problem: Callable[[Path, OSError], None]) -> list[Path]:
+    """Deletes a folder that was taken away; what no run wrote goes back to its place. Returns where that is.
+
+    Args:
+        staged: The folder, as `take_away` returns it.
+        runs: The folder of all runs.
+        problem: Is called for what cannot be deleted or put back; the rest goes on.
+    """
+    home, back = _home(staged, runs), []
+    entries = list(entries_below(staged))
+    strange = set(strange_files(entries))
+    for path in sorted(strange):
+        target = _free(home / path)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (staged / path).rename(target)
+            back.append(target)
+        except OSError as error:
+            problem(staged / path, error)
+    for entry in sorted(entries, key=lambda entry: len(entry.path.parts), reverse=True):  # files before their folders
+        if entry.path not in strange:
+            try:
+                _delete_one(staged / entry.path)
+            except OSError as error:
+                problem(staged / entry.path, error)
+    if not os.path.lexists(staged):
+        shutil.rmtree(staged.parent, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            staged.parents[1].rmdir()  # if it is empty
+    return back
+
+
+def _delete_one(path: Path) -> None:
+    """Deletes a file or an empty folder; a folder that is not empty stays, since what is in it could not be deleted."""
+    if path.is_dir() and not path.is_symlink():
+        if not any(path.iterdir()):
+            path.rmdir()
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _home(staged: Path, runs: Path) -> Path:
+    """Where the folder was; a folder of another name if that cannot be read, or leads out of `runs`."""
+    with contextlib.suppress(OSError, SchemaError, UnicodeDecodeError):
+        home = runs / path_below(read_text(staged.parent / FROM))
+        if is_inside(home, runs):
+            return home
+    return runs / f"left-{staged.parent.name}"
+
+
+def _free(path: Path) -> Path:
+    """The path, or one beside it if something has that name by now."""
+    free, number = path, 1
+    while os.path.lexists(free):
+        number += 1
+        free = path.with_name(f"{path.name}-{number}")
+    return free

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from harness.runs.record_parts import Status
+from harness.runs.run_folder import RunFolder
+from tests.conftest import Outcome
+from tests.workflows.test_prune_runs import add
+
+Call = Callable[..., Outcome]
+
+
+def test_runs_are_shown_with_their_sizes(call: Call, project: Path) -> None:
+    assert "no runs in runs yet" in call("runs").out
+    good, poor = add(Path("runs"), 0.95), add(Path("runs"), 0.6, leaked=3)
+    (poor.path / "checkpoints").mkdir()
+    (poor.path / "checkpoints/fold1.pt").write_bytes(b"x" * 5_000_000)
+    broken = project / "runs/tiny/torn"
+    broken.mkdir()
+    (broken / "run.json").write_text("{")
+    listed = json.loads(call("runs", "--sort", "size", "--json").out)
+    assert listed["runs"][0]["run_dir"] == poor.path.as_posix()
+    assert 5_000_000 <= listed["runs"][0]["bytes_by_kind"]["models"] < listed["bytes"] < 5_200_000
+    lines = call("runs", "--sort", "accuracy").out.splitlines()
+    assert lines[0].split()[:4] == [good.path.as_posix(), "run", "finished", "95.0"]
+    assert "models 5 MB" in lines[1]
+    assert "LEAK: 3 of the 100 images" in lines[1]
+    assert "unreadable" in lines[2]
+    assert lines[-1].startswith("5 MB in 3 runs in runs")
+
+
+def test_prune_shows_asks_and_removes(call: Call, project: Path) -> None:
+    best, worse = add(Path("runs"), 0.95), add(Path("runs"), 0.6)
+    (worse.path / "notes.md").touch()
+    running = add(Path("runs"), status=Status.RUNNING)
+    assert call("runs", "prune").code == 2
+    assert "which frees" in call("runs", "prune", "--keep-best", "1", "--dry-run").out
+    refused = call("runs", "prune", "--keep-best", "1")
+    assert refused.code == 2
+    assert refused.error_lines[1] == "  why: there is no terminal to ask on"
+    assert call("runs", "remove", running.id, "--yes").error_lines[1] == "  why: it is running"
+    assert worse.path.exists()
+    outcome = call("runs", "prune", "--keep-best", "1", "--yes")
+    assert outcome.code == 0
+    assert f"stays: {worse.path}/notes.md  no run wrote it" in outcome.out
+    assert [path.name for path in worse.path.iterdir()] == ["notes.md"]
+    assert "nothing to remove (2 runs in all)" in call("runs", "prune", "--keep-best", "1", "--yes").out
+    done = json.loads(call("runs", "remove", best.id, "--yes", "--json").out)
+    assert done["removed"] == [best.path.as_posix()]
+    assert {path.parent for path in Path("runs").glob("*/*/run.json")} == {running.path}
+    assert RunFolder.open(running.path).status is Status.RUNNING
