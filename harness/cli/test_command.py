@@ -84,7 +84,8 @@ def command(
     from harness.runs.champion import named_so
     from harness.workflows.ensemble import fold_models
     from harness.workflows.experiment_copy import model_function
-    from harness.workflows.test import evaluate, find_checkpoint
+    from harness.workflows.find_checkpoint import find_checkpoint
+    from harness.workflows.test import evaluate
 
     champion = named_so(model)
     path = find_checkpoint(model, Path(runs)) if champion is None else champion.checkpoint

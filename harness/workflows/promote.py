@@ -41,9 +41,10 @@ from harness.util.files import md5_of, require_writable
 from harness.util.signals import in_one_piece, require_not_stopped
 from harness.versioning.tracked import CLEAN, read_tracked, state_of
 from harness.workflows.experiment_copy import model_function
+from harness.workflows.find_checkpoint import find_checkpoint
 from harness.workflows.refit import or_without_refit, refit_run
 from harness.workflows.rivals import Rival, comparison_record, judged_rivals
-from harness.workflows.test import Evaluation, evaluate, find_checkpoint
+from harness.workflows.test import Evaluation, evaluate
 
 FROM_RUN = ("name", "command", "experiment", "accuracy", "interval", "n", "git", "data", "versions", "device", "seed")
 

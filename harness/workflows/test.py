@@ -24,7 +24,7 @@ from harness.engine.checkpoint import whole
 from harness.engine.device import choose_device
 from harness.engine.precision import precision_or_auto
 from harness.engine.trainer import Trainer
-from harness.errors import READ_ONLY, GateError, ModelError, StorageError, UsageError
+from harness.errors import READ_ONLY, GateError, ModelError, StorageError
 from harness.evaluation.accuracy import Accuracy
 from harness.evaluation.gate import Floor, Gate, judge
 from harness.evaluation.predictions import Predictions
@@ -34,7 +34,6 @@ from harness.evaluation.temperature import scaled
 from harness.models.build import supports_channels_last
 from harness.models.saved import SavedModel
 from harness.runs import provenance
-from harness.runs.find import find_run
 from harness.runs.looks import Looks, add_look
 from harness.runs.record_file import to_plain
 from harness.runs.record_parts import (
@@ -146,26 +145,6 @@ class Evaluation:
         """The numbers as plain values, for `--json` and `metrics.json`."""
         plain: dict[str, Any] = to_plain(self.numbers())
         return plain
-
-
-def find_checkpoint(named: str, runs: Path) -> Path:
-    """The checkpoint that `named` means: a file, or a run's model on all images, else its best fold's.
-
-    Raises UsageError if there is none.
-    """
-    if Path(named).is_file():
-        return Path(named)
-    folder = find_run(named, runs)
-    model = folder.model_to_use()
-    if model is None:
-        why = "it is itself a test" if folder.is_test else "none of its folds has ended"
-        raise UsageError(f"{folder.path} has no model to test", why, "harness list shows the latest runs")
-    path = folder.checkpoint_of(model)
-    if not path.is_file():
-        removed = folder.record.models_removed
-        why = f"{path} is not there" if removed is None else f"harness runs has removed it at {removed[:16]}"
-        raise UsageError(f"the model of {folder.path} is gone", why, "harness refit trains one; or harness list")
-    return path
 
 
 def evaluate(

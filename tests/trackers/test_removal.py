@@ -15,11 +15,11 @@ from harness.runs.pending_removals import add_removals, has_pending, model_remov
 from harness.runs.run_folder import RunFolder
 from harness.trackers.catch_up import catch_up
 from harness.trackers.mlflow.database import never
-from harness.trackers.mlflow.experiments import DeletedRunError
+from harness.trackers.mlflow.experiments import MODEL_TAG, DeletedRunError
 from harness.trackers.mlflow.place import local_folder
 from harness.trackers.mlflow.registry import NAME
-from harness.trackers.mlflow.removal import remove_pending
-from harness.trackers.mlflow.run import MODEL_TAG, MLflow
+from harness.trackers.mlflow.removal import remove_earlier_models, remove_pending
+from harness.trackers.mlflow.run import MLflow
 from harness.trackers.mlflow.store import connect, tracking_uri
 from harness.util.disk import entries_below
 from tests.conftest import Tracked
@@ -123,3 +123,22 @@ def test_remove_pending_makes_no_store(tmp_path: Path, monkeypatch: pytest.Monke
     assert remove_pending().left == 0
     assert not has_pending()
     assert not Path("mlflow.db").exists()
+
+
+def test_a_newer_model_takes_the_place_of_a_run_s_earlier_one(tracked: Tracked, store: Path) -> None:
+    client, run_id, _, of_first = sent(copy_of(tracked, store))
+    experiment = client.get_run(run_id).info.experiment_id
+    places = [of_first]
+    for step in (1, 2):
+        model = client.create_logged_model(experiment, name="model", source_run_id=run_id)
+        client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step)])
+        places.append(local_folder(model.artifact_location))
+        places[-1].mkdir(parents=True)
+        (places[-1] / "weights.pt").touch()
+        if step == 1:  # a person has registered this one
+            client.create_registered_model("theirs")
+            client.create_model_version("theirs", f"models:/{model.model_id}", run_id, model_id=model.model_id)
+    remove_earlier_models(tracking_uri(), run_id)
+    assert [(place / "weights.pt").exists() for place in places] == [False, True, True]
+    remove_earlier_models(tracking_uri(), run_id)
+    assert [(place / "weights.pt").exists() for place in places] == [False, True, True]

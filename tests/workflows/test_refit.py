@@ -19,9 +19,10 @@ from harness.runs.run_folder import RunFolder
 from harness.training.refit import refit_split
 from harness.workflows.crossval import cross_validate
 from harness.workflows.ensemble import fold_models
+from harness.workflows.find_checkpoint import find_checkpoint
 from harness.workflows.make_plan import make_plan
 from harness.workflows.refit import refit_run
-from harness.workflows.test import evaluate, find_checkpoint
+from harness.workflows.test import evaluate
 from tests.toy import SMALL
 
 

@@ -16,6 +16,7 @@ import torch
 
 from harness.config.experiment import Experiment
 from harness.config.experiment_file import ExperimentFile, load
+from harness.engine import checkpoint
 from harness.engine.callbacks import fit_checkpoint
 from harness.engine.trainer import Callback, State
 from harness.errors import UsageError
@@ -85,7 +86,7 @@ def require_same(one: Path, other: Path) -> None:
     names = sorted(path.name for path in first.checkpoints.iterdir())
     assert names == sorted(path.name for path in second.checkpoints.iterdir())
     for name in names:
-        weights = [torch.load(each.checkpoints / name)["model"] for each in (first, second)]
+        weights = [checkpoint.load(each.checkpoints / name)["model"] for each in (first, second)]
         assert all(torch.equal(value, weights[1][key]) for key, value in weights[0].items())
 
 
@@ -325,7 +326,7 @@ def test_a_refit_goes_on(
     folder.reload()
     assert folder.record.refit is not None
     whole = RunFolder.open(Path(json.loads(call("run", "tiny", "--refit", "--json").out)["run_dir"]))
-    weights = [torch.load(each.checkpoints / "model.pt")["model"] for each in (folder, whole)]
+    weights = [checkpoint.load(each.checkpoints / "model.pt")["model"] for each in (folder, whole)]
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
     lines = [len((each.path / "refit.jsonl").read_text().splitlines()) for each in (folder, whole)]
     assert lines == [2, 2]

@@ -19,7 +19,8 @@ from harness.models.saved import load_model
 from harness.runs.predictions import read_csv
 from harness.workflows.crossval import cross_validate
 from harness.workflows.experiment_copy import model_function
-from harness.workflows.test import Evaluation, evaluate, find_checkpoint
+from harness.workflows.find_checkpoint import find_checkpoint
+from harness.workflows.test import Evaluation, evaluate
 from tests.conftest import Tracked, write_experiment
 
 

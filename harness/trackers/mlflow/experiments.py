@@ -20,6 +20,7 @@ from harness.util.addresses import short_address
 
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # else the pages are those for language models
 LONGEST_NAME = 240  # of an experiment; the store's column takes 256 characters
+MODEL_TAG = "harness.model"  # which model of a run was sent, or why there is none
 DELETED = "deleted there"  # what a record says of a tracker that somebody deleted the run in
 SENT = (COMPLETE, DELETED)  # what a record says where nothing is left to send
 OWNERS = ("harness.run", "harness.study")  # tags that say whose run it is
@@ -205,3 +206,17 @@ def _by_id(client: Any, uri: str, number: str) -> str:
         )
     require_own_place(uri, experiment.artifact_location)
     return str(experiment.experiment_id)
+
+
+def models_of(client: Any, run: Any) -> list[Any]:
+    """The models that a run has logged and that are there, the oldest first. MLflow lists them in any order."""
+    from mlflow.exceptions import MlflowException
+
+    models = []
+    for output in run.outputs.model_outputs if run.outputs else []:
+        try:
+            models.append(client.get_logged_model(output.model_id))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+    return sorted(models, key=lambda model: model.creation_timestamp)

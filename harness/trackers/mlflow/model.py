@@ -18,9 +18,10 @@ from harness.errors import HarnessError
 from harness.models.saved import SavedModel, load_model
 from harness.runs.record_parts import FoldRecord, RefitRecord
 from harness.runs.run_folder import RunFolder
+from harness.trackers.mlflow.experiments import MODEL_TAG
+from harness.trackers.mlflow.removal import remove_earlier_models
 
 Function = Callable[[str], Callable[[int], Any]]  # the name of a user's function -> that function
-MODEL_TAG = "harness.model"
 LEFT_OUT = "left out"  # how the reason begins for which there is no model
 
 
@@ -41,6 +42,8 @@ def send_model(client: Any, uri: str, run_id: str, folder: RunFolder, function: 
     problem = log_model(uri, run_id, folder, model, function)
     if problem and is_new and folder.checkpoint_of(model).is_file():
         _send_checkpoint(client, run_id, folder.checkpoint_of(model))
+    elif not problem:
+        remove_earlier_models(uri, run_id)
     client.set_tag(run_id, MODEL_TAG, f"{problem}; refit" if problem and name == "refit" else problem or name)
     return problem
 

@@ -8,6 +8,7 @@ from typing import Any
 from harness.errors import RemoteError
 from harness.runs.champion_record import ChampionRecord
 from harness.runs.run_folder import RunFolder
+from harness.trackers.mlflow.experiments import models_of
 from harness.trackers.mlflow.place import is_elsewhere
 from harness.trackers.mlflow.run import MLflow
 from harness.trackers.mlflow.store import answering, connect, require_usable, time_to_store, tracking_uri
@@ -37,8 +38,8 @@ def register(run: Path, champion: ChampionRecord, function: Any = None) -> str:
     mirror.finish(function=function)  # whatever of the run MLflow lacks, the model above all
     with answering(uri), time_to_store():
         there = client.get_run(mirror.run_id)
-        outputs = [output.model_id for output in (there.outputs.model_outputs if there.outputs else [])]
-        if not outputs:
+        models = models_of(client, there)
+        if not models:
             raise RemoteError(
                 f"MLflow has no model of {folder.path}",
                 there.data.tags.get("harness.model", "it could not be exported"),
@@ -46,9 +47,9 @@ def register(run: Path, champion: ChampionRecord, function: Any = None) -> str:
             )
         made = client.create_model_version(
             NAME,
-            f"models:/{outputs[-1]}",
+            f"models:/{models[-1].model_id}",
             run_id=mirror.run_id,
-            model_id=outputs[-1],
+            model_id=models[-1].model_id,
             tags={SHA: sha256, "harness.run": folder.id, "harness.champion": str(champion.number)},
         )
         return str(made.version)

@@ -11,14 +11,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from harness.errors import RemoteError
 from harness.runs.pending_removals import PendingRemoval, note_removed, pending_removals
+from harness.trackers.mlflow.experiments import MODEL_TAG, models_of
 from harness.trackers.mlflow.place import is_elsewhere, local_folder
-from harness.trackers.mlflow.run import MODEL_TAG
 from harness.trackers.mlflow.store import (
     answering,
     connect,
@@ -77,6 +77,15 @@ def remove_pending() -> Removed:
     return removed
 
 
+def remove_earlier_models(uri: str, run_id: str) -> None:
+    """Removes the models of a run except for the last one, with their files. A registered model stays.
+
+    Raises what MLflow raises.
+    """
+    remover = _Remover(uri)
+    remover.remove_earlier_models(run_id)
+
+
 class _Remover:
     """One store of MLflow, and what its registry refers to. Raises RemoteError."""
 
@@ -105,7 +114,7 @@ class _Remover:
             self.notes.append(f"{removal.kind} {removal.id} stays in MLflow: {why}")
             return 0
         for run in own:
-            for model in _models(run):
+            for model in models_of(self._client, run):
                 self._remove_model(model)
             if run.info.lifecycle_stage == "active":
                 self._client.delete_run(run.info.run_id)
@@ -117,21 +126,23 @@ class _Remover:
         for run in self._search("harness.run", removal.id):
             is_ours = _role(run) == "run" and run.info.run_id != removal.given
             if is_ours and not self._registered_version(run):
-                for model in _models(run):
+                for model in models_of(self._client, run):
                     self._remove_model(model)
                 self._delete_files(run.info.artifact_uri, run.info.run_id, "checkpoints")
                 if run.info.lifecycle_stage == "active":
                     self._client.set_tag(run.info.run_id, MODEL_TAG, "removed by harness runs")
         return 0
 
+    def remove_earlier_models(self, run_id: str) -> None:
+        for model in models_of(self._client, self._client.get_run(run_id))[:-1]:
+            if not any(_is_of_model(version, {model.model_id}) for version in self._versions):
+                self._remove_model(model)
+
     def _registered_version(self, run: Any) -> str:
         """Which version of the registry is a run's model, for people; empty if none is."""
-        models = set(_models(run))
+        models = {output.model_id for output in (run.outputs.model_outputs if run.outputs else [])}
         for version in self._versions:
-            if version.run_id == run.info.run_id or models & {
-                getattr(version, "model_id", ""),
-                *_parts(version.source),
-            }:
+            if version.run_id == run.info.run_id or _is_of_model(version, models):
                 return f"version {version.version} of {version.name!r}"
         return ""
 
@@ -162,17 +173,9 @@ class _Remover:
             _paged(lambda token: self._client.search_runs(self._experiments, where, self._all, MOST, page_token=token))
         )
 
-    def _remove_model(self, model_id: str) -> None:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            model = self._client.get_logged_model(model_id)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            return  # it was removed before
-        self._delete_files(model.artifact_location, model_id)
-        self._client.delete_logged_model(model_id)
+    def _remove_model(self, model: Any) -> None:
+        self._delete_files(model.artifact_location, model.model_id)
+        self._client.delete_logged_model(model.model_id)
 
     def _delete_files(self, location: str, owner: str, part: str | None = None) -> None:
         """Deletes the files at a location that the store names, if it is a place for files of that run or model.
@@ -206,13 +209,9 @@ def _is_of_this_machine(run: Any) -> bool:
     return bool(run.data.tags.get("harness.host") == socket.gethostname())
 
 
-def _parts(source: Any) -> list[str]:
-    return str(source).split("/")
-
-
-def _models(run: Any) -> Sequence[str]:
-    """The ids of the models that a run has logged."""
-    return [output.model_id for output in (run.outputs.model_outputs if run.outputs else [])]
+def _is_of_model(version: Any, models: set[str]) -> bool:
+    """Whether a version of the registry is one of these models."""
+    return bool(models & {getattr(version, "model_id", ""), *str(version.source).split("/")})
 
 
 def _paged(ask: Any) -> Iterable[Any]:
