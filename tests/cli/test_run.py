@@ -122,7 +122,7 @@ def epochs_of(project: Path, name: str) -> int:
     [
         (signal.SIGINT, 130, "interrupted"),
         (signal.SIGTERM, 143, "interrupted"),
-        (signal.SIGHUP, 129, "interrupted"),
+        pytest.param(signal.SIGHUP, 129, "interrupted", marks=pytest.mark.slow),
         (signal.SIGKILL, -9, "died"),
     ],
 )

@@ -48,7 +48,7 @@ experiment = experiment.replace(callbacks=[Slowly()])
     ("sent", "status", "there"),
     [
         pytest.param("SIGINT", "interrupted", "KILLED", marks=pytest.mark.slow),
-        ("SIGKILL", "died", "FAILED"),
+        pytest.param("SIGKILL", "died", "FAILED", marks=pytest.mark.slow),
     ],
 )
 def test_however_a_run_is_ended_it_does_not_stay_running_there(

@@ -76,8 +76,10 @@ def computed(err: str) -> list[int]:
     [
         {"freeze": True},
         {"freeze": "blocks.block2", "optimizer": "sgd", "precision": "bf16"},
-        {"freeze": "blocks.block3", "augment": "flip", "views": 2, "epochs": 4, "folds": 0},
-        {"freeze": True, "folds": 0, "scheduler": "onecycle", "workers": 2},
+        pytest.param(
+            {"freeze": "blocks.block3", "augment": "flip", "views": 2, "epochs": 4, "folds": 0}, marks=pytest.mark.slow
+        ),
+        pytest.param({"freeze": True, "folds": 0, "scheduler": "onecycle", "workers": 2}, marks=pytest.mark.slow),
         {"model": "mobilenet_v3_small", "weights": None, "folds": 0, "epochs": 1, "batch_size": 16},  # with dropout
         {"model": "resnet18", "weights": None, "freeze": "layer2", "folds": 0, "epochs": 1, "batch_size": 16},
     ],

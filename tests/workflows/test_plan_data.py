@@ -168,8 +168,8 @@ def deep(folder: Path, scale: int, dtype: Any, suffix: str) -> Path:
     [
         (16, np.uint16, ".png", (0, 4095)),
         (1, np.uint16, ".tif", (0, 255)),
-        (1, np.int32, ".tif", (0, 255)),
-        (16, np.float32, ".tif", (0, 4095)),
+        pytest.param(1, np.int32, ".tif", (0, 255), marks=pytest.mark.slow),
+        pytest.param(16, np.float32, ".tif", (0, 4095), marks=pytest.mark.slow),
     ],
 )
 def test_the_range_of_deep_files_is_found_said_kept_and_used_in_the_test(

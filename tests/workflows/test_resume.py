@@ -288,10 +288,12 @@ def test_trials_and_tests_are_refused(cut_off: RunFolder) -> None:
         unfinished_run(str(cut_off.path), Path("runs"))
 
 
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("predictions", "checkpoint", "metrics")]
+SLOW = [
+    pytest.param(name, marks=pytest.mark.slow) for name in ("predictions", "checkpoint", "torn checkpoint", "metrics")
+]
 
 
-@pytest.mark.parametrize("damage", ["state", "torn checkpoint", *SLOW])
+@pytest.mark.parametrize("damage", ["state", *SLOW])
 def test_what_is_damaged_is_trained_again(
     damage: str, cut_off: RunFolder, call: Callable[..., Outcome], tmp_path: Path
 ) -> None:

@@ -192,8 +192,8 @@ def test_a_model_of_the_users_own_is_built_from_the_copy_beside_it(scenery: Path
     "fields",
     [
         {"resize": "crop", "image_size": (32, 40), "interpolation": "bicubic"},
-        {"resize": "pad", "background": "black", "antialias": False},
-        {"channels": 1, "augment": "standard"},
+        pytest.param({"resize": "pad", "background": "black", "antialias": False}, marks=pytest.mark.slow),
+        pytest.param({"channels": 1, "augment": "standard"}, marks=pytest.mark.slow),
     ],
     ids=lambda fields: "-".join(map(str, fields)),
 )
