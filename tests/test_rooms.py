@@ -29,7 +29,7 @@ TOOLS: dict[str, str | tuple[str, ...]] = {
     "tensorboard": "trackers/tensorboard/",
     "optuna": "tuning/",
     "optuna_dashboard": "tuning/",
-    "sqlalchemy": "tuning/",
+    "sqlalchemy": ("tuning/", "trackers/mlflow/answer.py"),
     "werkzeug": "tuning/dashboard.py",
     "dvc": "versioning/",
     "configobj": "versioning/remote.py",

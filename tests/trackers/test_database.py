@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import RemoteError
-from harness.trackers.mlflow import database
+from harness.trackers.mlflow import condition, database
 from harness.trackers.mlflow.condition import Condition, examine
 from harness.trackers.mlflow.database import StoppedError, StoreError, UpgradeError, make_whole
 from harness.trackers.mlflow.store import connect, refused, require_usable
@@ -38,6 +38,16 @@ def changed(new_database: Path, path: Path, *statements: str) -> Path:
         opened.commit()
     os.utime(path, (time.time() - 60,) * 2)
     return path
+
+
+def test_revisions_are_those_that_alembic_finds() -> None:
+    """`examine` reads MLflow's migrations without importing them; alembic is the slow way to the same."""
+    import mlflow
+    from alembic.script import ScriptDirectory
+
+    scripts = ScriptDirectory(str(Path(mlflow.__file__).parent / "store" / "db_migrations"))
+    own = frozenset(script.revision for script in scripts.walk_revisions())
+    assert condition._revisions() == (own, scripts.get_current_head())
 
 
 def names(folder: Path) -> set[str]:

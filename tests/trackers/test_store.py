@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import RemoteError
-from harness.trackers.mlflow import store
+from harness.trackers.mlflow import answer, store
 from tests.toy import run_record
 
 
@@ -140,6 +140,17 @@ def test_a_server_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
         assert refusal(uri).why == "it does not answer"
 
 
+def test_a_database_that_is_not_there_or_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow would try for 100 seconds."""
+    pytest.importorskip("psycopg")
+    monkeypatch.setattr(store, "require_answer", lambda uri: answer.require_answer(uri, 0.5))
+    error = refusal(unused_address().replace("http://", "postgresql+psycopg://me:secret@") + "/x")
+    assert (error.why, "start the database" in error.fix) == ("nothing answers there", True)
+    assert "secret" not in str(error)
+    with silent_server() as uri:
+        assert refusal(uri.replace("http", "postgresql+psycopg")).why == "it does not answer"
+
+
 def test_a_server_that_is_no_mlflow() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -169,6 +180,9 @@ def test_a_server_that_is_no_mlflow() -> None:
         ("Detected out-of-date database schema (found version 12, but expected 34)", "another version of MLflow"),
         ("Max retries exceeded with url: /api (Caused by ResponseError('too many 503 error responses'))", "it answers"),
         ("Max retries exceeded with url: /api (Caused by ... Connection refused)", "nothing answers there"),
+        ("[Errno -3] Temporary failure in name resolution", "there is no such host"),
+        ("No module named 'psycopg2'", "its driver, psycopg2, is not installed"),
+        ("FATAL: password authentication failed for user", "it refuses that name or password"),
         ("something\nnew", "something"),
     ],
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import re
 import sqlite3
 import warnings
 from collections.abc import Callable, Iterator
@@ -15,8 +14,10 @@ from typing import Any
 
 from harness.errors import HarnessError, RemoteError
 from harness.runs.records import Origin
+from harness.trackers.mlflow.answer import require_answer
 from harness.trackers.mlflow.condition import Condition, StoreState, examine
 from harness.trackers.mlflow.database import UpgradeError, make_whole, never
+from harness.trackers.mlflow.explained import explained, mlflow_version
 from harness.util.addresses import address_id, short_address, without_secrets
 
 DEFAULT = "sqlite:///mlflow.db"
@@ -29,6 +30,7 @@ PATIENCE = {  # what cannot be reached must cost seconds: MLflow's own patience 
     "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",  # a page for maintenance asks for minutes
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
+DATABASES = ("postgresql", "mysql", "mssql")  # that MLflow takes, besides SQLite
 UPLOAD_SECONDS = 120  # a server may take longer to store a model than to answer
 LOCK_SECONDS = 5
 
@@ -45,6 +47,11 @@ def is_typed() -> bool:
 
 def is_server(uri: str) -> bool:
     return uri.startswith(("http://", "https://"))
+
+
+def is_database(uri: str) -> bool:
+    """Returns whether it is the address of a database that a server keeps."""
+    return uri.partition("://")[0].partition("+")[0] in DATABASES
 
 
 def recorded(uri: str) -> dict[str, dict[str, str]]:
@@ -99,7 +106,7 @@ def require_store(uri: str) -> StoreState:
     if state.condition is Condition.NEWER:
         raise _unusable(
             uri,
-            f"a newer version of MLflow made it (schema {state.revision}), and this one is {_version()}",
+            f"a newer version of MLflow made it (schema {state.revision}), and this one is {mlflow_version()}",
             f"pip install --upgrade mlflow; or export {ADDRESS}=sqlite:///harness-mlflow.db, for another store",
         )
     return state
@@ -147,7 +154,7 @@ def time_to_store() -> Iterator[None]:
 
 def refused(uri: str, error: Exception) -> RemoteError:
     """MLflow's or SQLite's error in three lines."""
-    why, fix = _explained(uri, str(error) or type(error).__name__)
+    why, fix = explained(uri, str(error) or type(error).__name__, sqlite_file(uri))
     if isinstance(error, UpgradeError) and fix.startswith("harness sync RUN --debug"):
         file = quote(str(sqlite_file(uri)))
         why = f"it holds runs, its tables are not complete, and MLflow cannot complete them ({why}); it is as it was"
@@ -166,57 +173,24 @@ def error_line(error: Exception) -> str:
     return " ".join(f"MLflow cannot be used: {text}".split())
 
 
-def _explained(uri: str, text: str) -> tuple[str, str]:
-    """(why, what to type) for an error's text, in which MLflow wraps several others."""
-    file = sqlite_file(uri) or "the store"
-    start_again = f"mv {file} {file}.damaged, for a new one; then harness sync RUN for each run: its folder has all"
-    typed = short_address(uri) if sqlite_file(uri) else "$MLFLOW_TRACKING_URI"
-    schema = re.search(r"found version (\w+), but expected (\w+)", text)
-    unknown = re.search(r"Can't locate revision identified by '(\w+)'", text)
-    if schema or unknown:
-        had = (schema or unknown or [""])[1]
-        ours = f", and this one is {_version()}"
-        return (
-            f"another version of MLflow made it (schema {had}){ours}",
-            f"pip install --upgrade mlflow, if it is newer; mlflow db upgrade {typed}, if it is older",
-        )
-    known = {
-        "file is not a database": ("it is damaged, or no database", start_again),
-        "malformed": ("it is damaged", start_again),
-        "database is locked": ("another program holds it locked", "end that program, then harness sync RUN"),
-        "readonly database": ("it may not be written", f"chmod u+w {file}"),
-        "Read-only file system": ("its disk may not be written", f"export {ADDRESS}=sqlite:///FILE, on another disk"),
-        "Permission denied": ("its folder may not be written", f"export {ADDRESS}=sqlite:///FILE, in another folder"),
-        "unable to open database file": ("it cannot be opened", f"export {ADDRESS}=sqlite:///FILE"),
-        "disk is full": ("the disk is full", "make room, then harness sync RUN"),
-        "No space left": ("the disk is full", "make room, then harness sync RUN"),
-        "File too large": ("the disk refuses", "make room, then harness sync RUN"),
-        "disk I/O error": ("the disk refuses", "make room, then harness sync RUN"),
-        "the run was ended": ("the run was ended while the store was made", "harness sync RUN"),
-        "Current state is deleted": (
-            "somebody deleted the run there",
-            "mlflow runs restore --run-id ID, to have it back",
-        ),
-        "maintenance mode": ("MLflow no longer writes folders", f"export MLFLOW_TRACKING_URI={DEFAULT}"),
-        "Connection refused": ("nothing answers there", "harness ui, or the address of a server that runs"),
-        "timed out": ("it does not answer", "start it again, then harness sync RUN"),
-        "Name or service not known": ("there is no such host", "export MLFLOW_TRACKING_URI=ADDRESS"),
-        "Failed to resolve": ("there is no such host", "export MLFLOW_TRACKING_URI=ADDRESS"),
-        "Max retries exceeded": ("it answers with errors alone", "start it again, then harness sync RUN"),
-        "error code 401": ("it wants a name and a password", "export MLFLOW_TRACKING_USERNAME=… _PASSWORD=…"),
-        "error code 403": ("it does not permit that", "export MLFLOW_TRACKING_USERNAME=… _PASSWORD=…"),
-    }
-    for words, explained in known.items():
-        if words.lower() in text.lower():
-            return explained
-    first = without_secrets(text, uri).strip().splitlines()[0][:200]
-    return first, "harness sync RUN --debug, for the whole traceback"
+def require_answering(uri: str) -> None:
+    """Raises RemoteError unless an SQLite store can be used, or made; or if a database does not answer.
+
+    Imports nothing of MLflow, and asks no server of MLflow.
+    """
+    with answering(uri):
+        require_store(uri)
+        if is_database(uri):
+            require_answer(uri)
 
 
-def _version() -> str:
-    import mlflow
-
-    return f"mlflow {mlflow.__version__}"
+def make_ready(uri: str, stop: Callable[[], bool] = never) -> list[str]:
+    """As `require_answering`; then an SQLite store is made, mended or migrated: see `make_whole`. Returns notes."""
+    require_answering(uri)
+    file = sqlite_file(uri)
+    with answering(uri):
+        note = "" if file is None else make_whole(file, stop)
+    return [note] if note else []
 
 
 def require_usable(uri: str) -> list[str]:
@@ -243,13 +217,10 @@ def connect(uri: str, notes: list[str] | None = None, stop: Callable[[], bool] =
 
     for name, value in PATIENCE.items():
         os.environ.setdefault(name, value)
+    made = make_ready(uri, stop)
+    if notes is not None:
+        notes += made
     with answering(uri):
-        file = sqlite_file(uri)
-        if file is not None:
-            require_store(uri)
-            note = make_whole(file, stop)
-            if note and notes is not None:
-                notes.append(note)
         from mlflow import MlflowClient
 
         for name in ("alembic", "mlflow"):
