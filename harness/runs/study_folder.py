@@ -18,6 +18,7 @@ from harness.util.processes import this_process
 from harness.util.schema import SchemaError, is_inside, require_inside
 
 PREFIX = "study-"
+Stamp = tuple[int, ...]  # another one if a file was written, or replaced
 
 
 class StudyFolder(Folder[StudyRecord]):
@@ -25,6 +26,10 @@ class StudyFolder(Folder[StudyRecord]):
 
     FILE = "study.json"
     FILES = ("study.json", "trials.csv", "best.py", "experiment.py")
+
+    def __init__(self, path: Path, record: StudyRecord) -> None:
+        super().__init__(path, record)
+        self._trials: dict[Path, tuple[Stamp, RunFolder]] = {}  # as they were when they were last asked for
 
     @classmethod
     def at(cls, runs: Path, record: StudyRecord) -> StudyFolder:
@@ -71,13 +76,16 @@ class StudyFolder(Folder[StudyRecord]):
         return self.inside(f"trial-{index:03d}")
 
     def trials(self) -> list[RunFolder]:
-        """Those on this machine, by index."""
-        trials = []
+        """Those on this machine, by index. Records that have not changed since the last call are not read again."""
+        before, self._trials = self._trials, {}
         for path in sorted(self.path.glob("trial-*/run.json")):
-            with contextlib.suppress(UsageError):
+            with contextlib.suppress(UsageError, OSError):
                 if is_inside(path.parent, self.path):
-                    trials.append(RunFolder.open(path.parent))
-        return trials
+                    stamp, known = _stamp(path), before.get(path)
+                    if known is None or known[0] != stamp:
+                        known = stamp, RunFolder.open(path.parent)
+                    self._trials[path] = known
+        return [trial for _, trial in self._trials.values()]
 
     def remove_weights(self, indices: Iterable[int]) -> None:
         """Removes the checkpoints of those trials, and nothing else that somebody has put beside them."""
@@ -88,3 +96,8 @@ class StudyFolder(Folder[StudyRecord]):
                     for path in folder.glob(pattern):
                         path.unlink()
                 folder.rmdir()
+
+
+def _stamp(path: Path) -> Stamp:
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size, status.st_ino
