@@ -36,6 +36,7 @@ if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_I
 from harness.cli.main import run_command
 from harness.data.demo import draw, draw_demo
 from harness.runs.run_folder import RunFolder
+from harness.runs.study_folder import StudyFolder
 from harness.trackers.mlflow.store import connect, require_usable
 from harness.util.locks import locked
 
@@ -186,6 +187,8 @@ def tracked(tmp_path_factory: pytest.TempPathFactory, new_database: Path, scener
     def make(project: Path) -> None:
         write_tracked_experiment(project, new_database, scenery)
         assert "warning" not in harness_there(project, "run", "tiny").stderr
+        (path,) = (project / "runs/tiny").iterdir()
+        wait(lambda: RunFolder.open(path).record.trackers["mlflow"] == "complete", 120)  # in the background
 
     project = made_once(tmp_path_factory, "tracked", make)
     (path,) = (project / "runs/tiny").iterdir()
@@ -204,6 +207,8 @@ def studied(tmp_path_factory: pytest.TempPathFactory, new_database: Path, scener
         done = harness_there(project, "search", "tiny", "--trials", "6", "--keep", "2", "--json")
         assert "warning" not in done.stderr.lower()
         (project / "said.json").write_text(done.stdout)
+        study = project / "runs/tiny/study-tiny"
+        wait(lambda: StudyFolder.open(study).record.mlflow == "complete", 120)  # in the background
 
     project = made_once(tmp_path_factory, "studied", make)
     output = json.loads((project / "said.json").read_text())

@@ -38,15 +38,16 @@ def command(runs: str, count: int, as_json: bool) -> None:
     _print_columns(experiments, ["file", "about"])
     if searched:
         echo("", "studies")
-        _print_columns(searched, ["study_dir", "status", "result"])
+        _print_columns(searched, ["study_dir", "status", "result", "mlflow"])
     if not every:
         echo("", f"no runs in {runs} yet: harness run EXPERIMENT")
         _print_damaged(damaged)
         return
     more = f" ({count} of {len(every)}; -n {len(every)} shows all)" if len(every) > count else ""
     echo("", f"latest runs{more}")
-    _print_columns(latest, ["run_dir", "status", "result", "differs"])
+    _print_columns(latest, ["run_dir", "status", "result", "differs", "mlflow"])
     _print_damaged(damaged)
+    _print_missing(every)
 
 
 def _experiment(path: Path) -> dict[str, Any]:
@@ -67,6 +68,7 @@ def _experiment(path: Path) -> dict[str, Any]:
 
 def _study(folder: StudyFolder) -> dict[str, Any]:
     from harness.runs.record_parts import Status
+    from harness.trackers.mlflow.state import missing_text
 
     trials = folder.trials()  # those of this machine, whether the study has ended or not
     done = sum(trial.status in (Status.FINISHED, Status.PRUNED, Status.FAILED) for trial in trials)
@@ -76,7 +78,12 @@ def _study(folder: StudyFolder) -> dict[str, Any]:
     best = max(complete, key=lambda pair: pair[0], default=None)
     if best is not None:
         result += f", the best {100 * best[0]:.1f} % of {best[1]}"
-    return {"study_dir": folder.path.as_posix(), "status": folder.status, "result": result}
+    return {
+        "study_dir": folder.path.as_posix(),
+        "status": folder.status,
+        "result": result,
+        "mlflow": missing_text(folder),
+    }
 
 
 def _unreadable(path: Path, why: str) -> dict[str, Any]:
@@ -89,8 +96,18 @@ def _print_damaged(damaged: list[dict[str, Any]]) -> None:
         _print_columns(damaged, ["run_dir", "result"])
 
 
+def _print_missing(every: list[RunFolder]) -> None:
+    """How many runs MLflow lacks, those that are not shown, too."""
+    from harness.trackers.mlflow.state import is_unsent
+
+    count = sum(is_unsent(folder) for folder in every)
+    if count:
+        echo("", f"not whole in MLflow: {count} of {len(every)} runs; the next run or harness ui sends what is missing")
+
+
 def _run(folder: RunFolder) -> dict[str, Any]:
     from harness.runs.unfinished import can_go_on, next_progress, progress_text
+    from harness.trackers.mlflow.state import missing_text
 
     record, result = folder.record, ""
     if record.accuracy is not None and record.interval is not None:
@@ -110,6 +127,8 @@ def _run(folder: RunFolder) -> dict[str, Any]:
         "result": result.strip(),
         "accuracy": record.accuracy,
         "differs": _differs(folder),
+        "trackers": record.trackers,
+        "mlflow": missing_text(folder),
     }
 
 

@@ -113,6 +113,15 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 def run_command(arguments: list[str], debug: bool = False) -> int:
     """Runs a command line and returns its exit code. Every failure ends as three lines on stderr."""
+    code = _run(arguments, debug)
+    follower = sys.modules.get("harness.trackers.follower")
+    if follower is not None and not signals.stopped_by():
+        follower.wait_for_rest()
+    return code
+
+
+def _run(arguments: list[str], debug: bool) -> int:
+    """The exit code of a command, once all that it has to say is printed; MLflow may lack the rest of a run."""
     signals.begin()
     known = addresses([*arguments, *(os.environ.get(name, "") for name in ADDRESSES)])
     try:

@@ -26,7 +26,10 @@ def print_result(result: CrossValidation, seconds: float, typed: str | None, fas
         as_json: Whether to print one JSON object.
     """
     from harness.runs.run_folder import RunFolder
+    from harness.trackers.follower import wait_for_rest
 
+    if as_json:  # a program reads it once
+        wait_for_rest()
     folder = RunFolder.open(result.run_dir)
     if as_json:
         status = {"run_dir": str(result.run_dir), "status": "finished", "fast_dev_run": fast_dev_run}
@@ -71,6 +74,7 @@ def _summary(
     from harness.cli.scores_text import abstention_text, calibration_text, class_table, metric_text, noise_text
     from harness.runs.record_parts import leak_text
     from harness.runs.run_folder import COMPLETE
+    from harness.trackers.mlflow.state import SENDING
 
     trackers, has_refit = folder.record.trackers, folder.record.refit is not None
     experiment, numbers = crossval.experiment, crossval.to_dict()
@@ -118,7 +122,7 @@ def _summary(
         *(
             ("missed by", f"{name}: harness sync {crossval.run_dir}")
             for name, has in trackers.items()
-            if has != COMPLETE
+            if has not in (COMPLETE, SENDING)
         ),
         *(("" if i else "next", f"{command:<44}  {what}") for i, (command, what) in enumerate(after.items())),
     ]

@@ -4,7 +4,8 @@ A process of its own, so that a run waits for nothing that MLflow does: not its 
 that hangs. Its input is a pipe. It begins before the run does, and imports what it needs while the run does the same on
 another core. The first line that it reads is the run's folder; a second one comes only if the run was interrupted. The
 pipe closes when the run has ended, however it did, kill -9 included. What people should know it prints, a line each.
-Its exit code is 0 where MLflow has all, which it records in the folder: the run may no longer be there to do so.
+Its exit code is 0 where MLflow has all. It records that in the folder, or why not, for `harness list`: the run may no
+longer be there to say so.
 """
 
 from __future__ import annotations
@@ -20,15 +21,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
-from harness.errors import StorageError, UsageError
+from harness.errors import UsageError
 from harness.runs.run_folder import COMPLETE, RunFolder
 from harness.runs.study_folder import StudyFolder
 from harness.trackers.catch_up import start_catching_up
-from harness.trackers.follower import INTERRUPTED
+from harness.trackers.follower import GOES_ON, INTERRUPTED, IS_BACK
 from harness.trackers.mlflow.database import never
 from harness.trackers.mlflow.run import MLflow
+from harness.trackers.mlflow.state import SENDING, missing_text, record_state, state_of
 from harness.trackers.mlflow.store import RUN_ID, error_line
 from harness.trackers.mlflow.study import MLflowStudy
+from harness.trackers.mlflow.unsent import waiting
 from harness.util.escape import terminal
 
 POLL_SECONDS = 3.0  # between two looks at the folder: each that finds something costs 25 ms of a core
@@ -67,7 +70,7 @@ def follow(
             send()
         except Exception as error:
             if not trouble:
-                print_line(f"{error_line(error)}; the run goes on, and its folder has all")
+                print_line(f"{error_line(error)}; {GOES_ON}")
             trouble = error_line(error)
             was_slow = time.monotonic() - started > SLOW_SECONDS
             rest_until = time.monotonic() + AGAIN_SECONDS
@@ -76,7 +79,7 @@ def follow(
             while mirror.notes:
                 print_line(mirror.notes.pop(0))
         if trouble:
-            print_line(f"{mirror.name} is there again")
+            print_line(f"{mirror.name} {IS_BACK}")
         trouble, was_slow = "", False
         return True
 
@@ -87,14 +90,15 @@ def follow(
         now = _stamp(path)
         if now != seen and time.monotonic() >= rest_until and tried(mirror.send):
             if seen is None and not ended.is_set():
-                _catch_up(folder)
+                _catch_up(folder, print_line)
             seen = now
         ended.wait(POLL_SECONDS)
-    if was_slow and time.monotonic() < rest_until:  # it hung a moment ago: nobody should wait for that again
-        return False
     with contextlib.suppress(UsageError):
         folder.reload()
     if is_resumed():  # by a process that has a follower
+        return False
+    if was_slow and time.monotonic() < rest_until:  # it hung a moment ago: nobody should wait for that again
+        record_state(folder, trouble)
         return False
     sent = tried(mirror.finish)
     if not sent and not was_slow and not stop():  # two processes that made the same thing at one moment, say
@@ -102,28 +106,20 @@ def follow(
         sent = tried(mirror.finish)
     if mirror.left_out:
         print_line(f"the model is {mirror.left_out}")
-    if sent:
-        _record(folder)
-        if not stop():
-            _catch_up(folder)
+    record_state(folder, COMPLETE if sent else trouble)
+    if sent and not stop():
+        _catch_up(folder, print_line)
     return sent
 
 
-def _record(folder: RunFolder | StudyFolder) -> None:
-    """Records that MLflow has all. Where the disk is full, the run has to try."""
-    with contextlib.suppress(StorageError, UsageError):
-        if isinstance(folder, RunFolder):
-            folder.record_trackers({"mlflow": COMPLETE}, only=folder.record)
-        else:
-            with folder.changing():
-                folder.update(mlflow=COMPLETE)
-
-
-def _catch_up(folder: RunFolder | StudyFolder) -> None:
-    """Has another process send what earlier runs left unsent."""
+def _catch_up(folder: RunFolder | StudyFolder, print_line: Callable[[str], None]) -> None:
+    """Has another process send what earlier runs left unsent, and says what went wrong with the last of these."""
     path = folder.path.resolve()
-    if isinstance(folder, StudyFolder) or path.name == folder.id:  # it lies where runs lie, and so do the others
-        start_catching_up(path.parents[1])
+    if not isinstance(folder, StudyFolder) and path.name != folder.id:  # it lies elsewhere than the other runs
+        return
+    failed = [each for each in waiting(path.parents[1]) if state_of(each) not in (None, SENDING)]
+    if start_catching_up(path.parents[1]) and failed:
+        print_line(f"{failed[0].path} is {missing_text(failed[0])}; it is sent again, in the background")
 
 
 def _stamp(path: Path) -> tuple[int, ...]:

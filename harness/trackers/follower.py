@@ -7,9 +7,13 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from shlex import quote
 from typing import TYPE_CHECKING
 
+from harness.errors import HarnessError
 from harness.util.packages import installed
 from harness.util.processes import python_module
 
@@ -17,11 +21,27 @@ if TYPE_CHECKING:
     from harness.runs.run_folder import RunFolder
     from harness.runs.study_folder import StudyFolder
 
-MOST_SECONDS = 300.0  # that a run waits at its end for what MLflow still lacks
+WAIT_SECONDS = 10.0  # at a command's end, for what MLflow still lacks: enough where nothing else has the cores
+PIPELINE_SECONDS = 300.0  # the same, if the run went to a folder that a pipeline looks at when the command has ended
 INTERRUPTED = "interrupted"  # the line that a follower reads if a signal ended the run
 INTERRUPTED_SECONDS = 2.0  # that such a run waits
-PATIENCE_SECONDS = 2.0  # before a person is told what the run is waiting for
-_LEFT: list[subprocess.Popen[str]] = []  # that go on in the background; Python warns of one that nobody refers to
+GOES_ON = "the run goes on, and its folder has all"  # how a follower's line ends that says that MLflow has failed
+IS_BACK = "is there again"  # how the line ends that takes that back
+LOOK_SECONDS = 0.2  # between two looks at what it has told
+PATIENCE_SECONDS = 2.0  # before the command says what it waits for
+
+
+@dataclass(frozen=True)
+class _Rest:
+    """What a follower still sends of a run or a study that has ended."""
+
+    follower: Follower
+    folder: RunFolder | StudyFolder
+    seconds: float  # to wait for it
+
+
+_rests: list[_Rest] = []  # that this command has not waited for yet
+_left: list[Follower] = []  # that go on in the background; Python warns of a process that nobody refers to
 
 
 def start_early(trackers: Sequence[str]) -> Follower | None:
@@ -54,6 +74,7 @@ class Follower:
                 env={**os.environ, "PYTHONIOENCODING": "utf-8"},
             )
         self._last = ""
+        self.has_told = False  # that MLflow has failed; a person knows
         self._reader = threading.Thread(target=self._pass_on, daemon=True)
         self._reader.start()
 
@@ -63,44 +84,102 @@ class Follower:
         self._process.stdin.write(f"{folder.path}\n")
         self._process.stdin.flush()
 
-    def finish(self, at_most: float | None = None) -> str:
-        """Lets it send the rest, and waits for that. Returns what it missed, in a sentence, or nothing.
+    def end(self, interrupted: bool = False) -> None:
+        """Lets it send the rest of what has ended, and record whether MLflow has all.
 
         Args:
-            at_most: Of a run that a signal ended: the seconds to wait. Then the rest is sent in the background.
+            interrupted: A signal ended the run: a store that is still being made is given up.
         """
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):  # it may have died
-            if at_most is not None:
+            if interrupted:
                 self._process.stdin.write(f"{INTERRUPTED}\n")
             self._process.stdin.close()
+
+    def has_ended(self, seconds: float) -> bool:
+        """Whether it has ended within `seconds`, and all that it said is printed."""
         try:
-            try:
-                code = self._process.wait(PATIENCE_SECONDS if at_most is None else at_most)
-            except subprocess.TimeoutExpired:
-                if at_most is not None:
-                    _LEFT.append(self._process)
-                    return "it was still being sent when the run was interrupted"
-                _print_line("sending the rest to MLflow (Ctrl-C: in the background)")
-                code = self._process.wait(MOST_SECONDS)
+            self._process.wait(seconds)
         except subprocess.TimeoutExpired:
-            _LEFT.append(self._process)
-            return f"it was still being sent after {MOST_SECONDS:.0f} s"
-        except KeyboardInterrupt:  # it goes on by itself: a run must not stay RUNNING there
-            _LEFT.append(self._process)
-            return "it was still being sent when Ctrl-C was pressed"
+            return False
         self._reader.join(PATIENCE_SECONDS)
-        if code and not self._last:
-            self._last = f"the process that sends to MLflow ended with {code}"
-            _print_line(f"warning: {self._last}")
-        return self._last if code else ""
+        return True
+
+    def settles(self, seconds: float) -> bool:
+        """Waits up to `seconds`. Returns whether it has ended by then, or has told that MLflow has failed."""
+        deadline = time.monotonic() + seconds
+        while not self.has_told and (left := deadline - time.monotonic()) > 0:
+            if self.has_ended(min(LOOK_SECONDS, left)):
+                return True
+        return self.has_told
+
+    @property
+    def problem(self) -> str:
+        """Of one that has ended: what it missed, in a sentence, or nothing."""
+        code = self._process.poll()
+        return (self._last or f"the process that sends to MLflow ended with {code}") if code else ""
 
     def _pass_on(self) -> None:
         assert self._process.stdout is not None
         with self._process.stdout as lines:
             for line in lines:
                 self._last = line.strip()
+                self.has_told = not self._last.endswith(IS_BACK) and (self.has_told or self._last.endswith(GOES_ON))
                 _print_line(f"warning: {self._last}")
+
+
+def leave_rest(follower: Follower, folder: RunFolder | StudyFolder, interrupted: bool = False) -> None:
+    """Has a follower send the rest of a run or a study that has ended, and returns: `wait_for_rest` waits.
+
+    Until the follower has recorded how that went, the record says that it is still being sent.
+    """
+    from harness.runs.place import AGAIN
+    from harness.trackers.mlflow.state import SENDING, record_state
+
+    record_state(folder, SENDING)
+    follower.end(interrupted)
+    if interrupted:
+        follower.has_ended(INTERRUPTED_SECONDS)
+        _left.append(follower)
+        return
+    _rests.append(_Rest(follower, folder, PIPELINE_SECONDS if (folder.path / AGAIN).exists() else WAIT_SECONDS))
+
+
+def wait_for_rest() -> None:
+    """Waits for what this command's followers still send, for seconds; Ctrl-C ends that. Says what MLflow lacks then.
+
+    What is not sent by then goes on in the background.
+    """
+    while _rests:
+        rest = _rests.pop()
+        _left.append(rest.follower)
+        with contextlib.suppress(KeyboardInterrupt):
+            if rest.follower.settles(PATIENCE_SECONDS):
+                _tell(rest)
+                continue
+            _print_line(f"sending the rest to MLflow, for {rest.seconds:.0f} s at most (Ctrl-C: in the background)")
+            if rest.follower.settles(rest.seconds - PATIENCE_SECONDS):
+                _tell(rest)
+                continue
+        _print_line(
+            "MLflow gets the rest in the background: harness list shows whether it has all, "
+            f"harness sync {quote(str(rest.folder.path))} waits for it"
+        )
+
+
+def _tell(rest: _Rest) -> None:
+    """Says how to send what MLflow lacks, and records why if the follower could not."""
+    from harness.trackers.mlflow.state import SENDING, record_state, state_of
+
+    problem = rest.follower.problem
+    if not problem and not rest.follower.has_told:
+        return
+    with contextlib.suppress(HarnessError):  # somebody has removed the run
+        rest.folder.reload()
+        if problem and state_of(rest.folder) == SENDING:
+            record_state(rest.folder, problem)
+            _print_line(f"warning: {problem}")
+    _print_line(f"  missed by    mlflow: harness sync {quote(str(rest.folder.path))}")
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from shlex import quote
 from harness.errors import HarnessError, StorageError, Terminated, UsageError
 from harness.runs.record_parts import Status
 from harness.runs.run_folder import RunFolder
-from harness.trackers.follower import INTERRUPTED_SECONDS, Follower
+from harness.trackers.follower import Follower
 from harness.trackers.pictures import draw_run
 from harness.trackers.tracking import Tracking
 from harness.util.addresses import without_secrets
@@ -51,17 +51,17 @@ def recording(
 
 def _show(folder: RunFolder, tracking: Tracking | None, pictures: bool) -> None:
     """Draws the plots and lets the trackers finish: within seconds if a signal ended the run, or comes now."""
-    at_most = INTERRUPTED_SECONDS if folder.record.status is Status.INTERRUPTED else None
+    interrupted = folder.record.status is Status.INTERRUPTED
     try:
         if pictures:
             draw_run(folder)
     except (KeyboardInterrupt, Terminated):
-        at_most = 0.0
+        interrupted = True
         raise
     finally:
         try:
             if tracking is not None:
-                tracking.close(at_most)
+                tracking.close(interrupted)
         finally:
             folder.record_trackers(tracking.states if tracking is not None else {})
 

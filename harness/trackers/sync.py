@@ -11,14 +11,15 @@ from harness.runs.record_parts import Status
 from harness.runs.run_folder import COMPLETE, RunFolder
 from harness.trackers.mlflow.run import MLflow
 from harness.trackers.pictures import are_missing, draw_run
-from harness.trackers.tensorboard.run import write_again
+from harness.trackers.sending import sending_alone
+from harness.trackers.tensorboard.run import event_files, write_again
 from harness.util.console import print_line
 
 
 def sync(folder: RunFolder, trackers: Sequence[str], force: bool = False) -> None:
     """Gives each of `trackers` all that the run folder holds; what they have already stays as it is.
 
-    Plots that could not be drawn are drawn first.
+    Plots that could not be drawn are drawn first. Waits for another process that sends it to MLflow.
 
     Raises UsageError for a run that is still running, unless `force`; StorageError if its folder cannot be written;
     RemoteError where MLflow does not take it.
@@ -35,7 +36,8 @@ def sync(folder: RunFolder, trackers: Sequence[str], force: bool = False) -> Non
         )
     if folder.is_test and "tensorboard" in trackers:
         raise UsageError(f"{folder.path} is a test", "it has no epochs for TensorBoard to show", "--to mlflow")
-    if are_missing(folder):
+    lacks_plots = are_missing(folder)
+    if lacks_plots:
         draw_run(folder)
     send: dict[str, Callable[[RunFolder], None]] = {
         "tensorboard": write_again,
@@ -43,6 +45,8 @@ def sync(folder: RunFolder, trackers: Sequence[str], force: bool = False) -> Non
     }
     try:
         for name in trackers:
+            if name == "tensorboard" and not lacks_plots and _has_events(folder):
+                continue
             print_line(f"{folder.path}: sending to {name}")
             send[name](folder)
             folder.record_trackers({name: COMPLETE})
@@ -51,12 +55,13 @@ def sync(folder: RunFolder, trackers: Sequence[str], force: bool = False) -> Non
         raise
 
 
+def _has_events(folder: RunFolder) -> bool:
+    """Whether TensorBoard has all: its files are in the folder itself. MLflow's store may be another one by now."""
+    return folder.record.trackers.get("tensorboard") == COMPLETE and bool(event_files(folder.path))
+
+
 def _to_mlflow(folder: RunFolder) -> None:
-    with folder.sending() as alone:
-        if not alone:
-            raise UsageError(
-                f"{folder.path} is being sent to MLflow", "another process does so at this moment", "wait for its end"
-            )
+    with sending_alone(folder):
         mirror = MLflow(folder)
         try:
             mirror.finish()

@@ -11,7 +11,7 @@ from harness.engine.callbacks import EpochLog
 from harness.engine.trainer import Callback, State
 from harness.runs.record_parts import Status
 from harness.runs.run_folder import COMPLETE, RunFolder
-from harness.trackers.follower import Follower
+from harness.trackers.follower import Follower, leave_rest
 from harness.trackers.mlflow.store import recorded, tracking_uri
 from harness.trackers.tensorboard.run import TensorBoard
 from harness.util.addresses import without_secrets
@@ -60,20 +60,19 @@ class Tracking:
 
     @property
     def states(self) -> dict[str, str]:
-        """What each tracker has of the run: COMPLETE, or what was the matter."""
-        return {name: self._problems.get(name, COMPLETE) for name in self._names}
+        """What each tracker has of the run: COMPLETE, or what was the matter; of MLflow only what went wrong here."""
+        names = [name for name in self._names if name != "mlflow" or name in self._problems]
+        return {name: self._problems.get(name, COMPLETE) for name in names}
 
-    def close(self, at_most: float | None = None) -> None:
-        """Lets each tracker get the rest of the run that has ended; waits `at_most` seconds for MLflow, if given."""
+    def close(self, interrupted: bool = False) -> None:
+        """Lets each tracker get the rest of the run that has ended, MLflow in the background: see `wait_for_rest`."""
         if self._board is not None:
             with self._warned("tensorboard"):
                 self._board.end()
-        if self._follower is not None:
-            self._problems["mlflow"] = "it was still being sent when the run ended"  # if a signal comes now
-            problem = self._follower.finish(at_most)
-            del self._problems["mlflow"]
-            if problem:
-                self._problems["mlflow"] = problem
+        if self._follower is not None and "mlflow" in self._problems:
+            self._follower.end()
+        elif self._follower is not None:
+            leave_rest(self._follower, self._folder, interrupted)
 
     @contextlib.contextmanager
     def _warned(self, name: str) -> Iterator[None]:

@@ -13,9 +13,8 @@ from harness.config.fields import json_value
 from harness.config.object_text import is_same_name
 from harness.errors import HarnessError, StorageError
 from harness.runs.record_parts import Status
-from harness.runs.run_folder import COMPLETE
 from harness.runs.study_record import StudyResultRecord
-from harness.trackers.follower import INTERRUPTED_SECONDS, Follower
+from harness.trackers.follower import Follower, leave_rest
 from harness.trackers.mlflow.store import recorded, tracking_uri
 from harness.tuning.asked_trial import fixed_trial
 from harness.tuning.best_file import CannotBeWrittenError, best_file, is_literal
@@ -44,18 +43,12 @@ def mirrored_to_mlflow(search: SearchPlan, follower: Follower | None) -> Iterato
     except OSError as error:
         print_line(f"warning: mlflow has failed ({error}); the study goes on, and its folder has all")
         follower = None
-    problem = "its process could not be started" if follower is None else "it was still being sent"
+        search.folder.update(mlflow="its process could not be started")
     try:
         yield
     finally:
-        try:
-            if follower is not None:
-                interrupted = search.folder.record.status is Status.INTERRUPTED
-                problem = follower.finish(INTERRUPTED_SECONDS if interrupted else None)
-        finally:
-            with search.folder.changing():
-                if search.folder.record.mlflow != COMPLETE:  # which the follower may have recorded
-                    search.folder.update(mlflow=problem or COMPLETE)
+        if follower is not None:
+            leave_rest(follower, search.folder, search.folder.record.status is Status.INTERRUPTED)
 
 
 def conclude_search(

@@ -20,11 +20,13 @@ def test_catch_up_sends_all_unless_another_process_does(tracked: Tracked, store:
     with locked(runs / ".sending"):
         catch_up(runs, never)
     assert RunFolder.open(folder.path).record.trackers == {}
-    catch_up(runs, never)  # and ends, though one run cannot be sent
+    (problem,) = catch_up(runs, never)  # and ends, though one run cannot be sent
     assert RunFolder.open(folder.path).record.trackers == {"mlflow": "complete"}
-    assert RunFolder.open(broken).record.trackers == {}
+    recorded = RunFolder.open(broken).record.trackers["mlflow"]
+    assert "damaged: line 1" in recorded
+    assert problem.endswith(recorded)
 
 
 def test_start_catching_up_starts_nothing_if_nothing_is_unsent(tracked: Tracked, store: Path) -> None:
     copy_of(tracked, store, trackers={"mlflow": "complete"})
-    assert start_catching_up(store / "runs") is False
+    assert start_catching_up(store / "runs") == 0

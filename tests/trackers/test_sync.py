@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,6 +48,28 @@ def test_a_run_without_plots_gets_them(tracked: Tracked, project: Path) -> None:
     trust.remember_run(folder.id, folder.record.data.folder)
     sync(folder, ["tensorboard"])
     assert names <= {path.name for path in folder.plots.glob("*.png")}
+
+
+def test_a_run_that_another_process_sends_is_waited_for(
+    tracked: Tracked, store: Path, call: Callable[..., Outcome]
+) -> None:
+    """The process that followed the run may still do so: CI needs it sent."""
+    folder = copy_of(tracked, store, trackers={"tensorboard": "complete", "mlflow": "still being sent"})
+    before = event_files(folder.path)
+    with folder.sending() as alone:
+        assert alone
+        other = threading.Timer(0.5, lambda: None)
+        thread = threading.Thread(target=lambda: outcomes.append(call("sync", folder.id)))
+        outcomes: list[Outcome] = []
+        thread.start()
+        other.start()
+        other.join()
+        assert not outcomes
+    thread.join(60)
+    assert outcomes[0].code == 0
+    assert "waiting for its end" in outcomes[0].err
+    assert RunFolder.open(folder.path).record.trackers["mlflow"] == "complete"
+    assert event_files(folder.path) == before  # TensorBoard had all
 
 
 def test_a_run_that_is_still_running_is_left_to_itself(

@@ -13,7 +13,7 @@ import pytest
 
 from harness.config.experiment import Experiment
 from harness.runs.run_folder import RunFolder
-from harness.trackers import servers
+from harness.trackers import follower, servers
 from harness.trackers.mlflow.store import connect, tracking_uri
 from harness.trackers.tensorboard.events import Events
 from harness.trackers.tensorboard.run import event_files
@@ -92,11 +92,11 @@ def test_a_tracker_changes_no_number(scenery: Path, store: Path) -> None:
 
 
 def require_one_warning(outcome: Outcome, tracker: str, says: str) -> None:
-    """The run has ended well, said once what the matter is, and what to type."""
+    """The run has ended well, said once what the matter is, and what to type: with its result, or afterwards."""
     assert outcome.code == 0
     assert outcome.err.count("warning: ") == 1
     assert says in outcome.err
-    assert f"missed by    {tracker}: harness sync runs/tiny/" in outcome.out
+    assert f"missed by    {tracker}: harness sync runs/tiny/" in outcome.out + outcome.err
 
 
 def test_an_mlflow_that_is_not_there_costs_one_warning_and_not_the_run(
@@ -105,6 +105,8 @@ def test_an_mlflow_that_is_not_there_costs_one_warning_and_not_the_run(
     server = unused_address()
     uri = f"{server}/{TOKEN}/path?sig={TOKEN}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setattr(follower, "PATIENCE_SECONDS", 60.0)  # for the record, which the follower writes last
+    monkeypatch.setattr(follower, "WAIT_SECONDS", 60.0)
     warning = f"MLflow at {server} cannot be used: nothing answers there; the run goes on, and its folder has all"
     outcome = call("run", "tiny", "-s", "trackers=mlflow")
     require_one_warning(outcome, "mlflow", warning)

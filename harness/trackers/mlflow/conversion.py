@@ -16,6 +16,7 @@ from harness.runs.records import RunRecord, StudyRecord, TestRecord
 from harness.util.escape import code, markdown
 
 Record = RunRecord | StudyRecord
+LEFT_OUT = "left out"  # how the reason begins for which a run has no model there
 LONGEST = 6000  # characters of a parameter's value, MLflow's own limit
 NUMBERS = (
     *("accuracy", "loss", "misclassification_rate", "baseline", "mean", "deviation", "n"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import warnings
 from collections.abc import Callable
 from importlib import metadata
@@ -13,47 +12,13 @@ import numpy as np
 import torch
 
 from harness.data.images import file_of
-from harness.engine.checkpoint import whole
 from harness.errors import HarnessError
 from harness.models.saved import SavedModel, load_model
 from harness.runs.record_parts import FoldRecord, RefitRecord
 from harness.runs.run_folder import RunFolder
-from harness.trackers.mlflow.experiments import MODEL_TAG
-from harness.trackers.mlflow.removal import remove_earlier_models
+from harness.trackers.mlflow.conversion import LEFT_OUT
 
 Function = Callable[[str], Callable[[int], Any]]  # the name of a user's function -> that function
-LEFT_OUT = "left out"  # how the reason begins for which there is no model
-
-
-def send_model(client: Any, uri: str, run_id: str, folder: RunFolder, function: Function | None) -> str | None:
-    """Sends the model to use, once; what cannot be exported goes as its checkpoint. A refit replaces a fold's model.
-
-    Returns why the model is left out, an empty string if it was sent, None if it is there or if the run has none.
-    """
-    model = folder.model_to_use()
-    before = client.get_run(run_id).data.tags.get(MODEL_TAG)
-    if model is None:
-        return None
-    name = f"fold {model.fold}" if isinstance(model, FoldRecord) else "refit"
-    is_new = before is None or (name == "refit" and not before.endswith("refit"))
-    is_new = is_new or (str(before).startswith("fold ") and before != name)  # a better fold, since the run went on
-    if not is_new and not (function is not None and str(before).startswith(LEFT_OUT)):
-        return None
-    problem = log_model(uri, run_id, folder, model, function)
-    if problem and is_new and folder.checkpoint_of(model).is_file():
-        _send_checkpoint(client, run_id, folder.checkpoint_of(model))
-    elif not problem:
-        remove_earlier_models(uri, run_id)
-    client.set_tag(run_id, MODEL_TAG, f"{problem}; refit" if problem and name == "refit" else problem or name)
-    return problem
-
-
-def _send_checkpoint(client: Any, run_id: str, path: Path) -> None:
-    """Sends one file, with the weights that it shares with the other folds."""
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder, path.name)
-        copy.write_bytes(whole(path))
-        client.log_artifact(run_id, str(copy), "checkpoints")
 
 
 def log_model(

@@ -12,6 +12,7 @@ from harness.trackers.mlflow.experiments import models_of
 from harness.trackers.mlflow.place import is_elsewhere
 from harness.trackers.mlflow.run import MLflow
 from harness.trackers.mlflow.store import answering, connect, require_usable, time_to_store, tracking_uri
+from harness.trackers.sending import sending_alone
 
 NAME = "harness"  # the registered model: models:/harness@champion
 ALIAS = "champion"
@@ -34,8 +35,9 @@ def register(run: Path, champion: ChampionRecord, function: Any = None) -> str:
         known = _version_of(client, uri, sha256)
         if known is not None:
             return known
-    mirror = MLflow(folder)
-    mirror.finish(function=function)  # whatever of the run MLflow lacks, the model above all
+    with sending_alone(folder):  # the process that followed the run may still do so
+        mirror = MLflow(folder)
+        mirror.finish(function=function)  # whatever of the run MLflow lacks, the model above all
     with answering(uri), time_to_store():
         there = client.get_run(mirror.run_id)
         models = models_of(client, there)

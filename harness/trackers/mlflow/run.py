@@ -97,7 +97,7 @@ class MLflow:
             self._send_files()
             try:
                 if model:
-                    from harness.trackers.mlflow.model import send_model
+                    from harness.trackers.mlflow.send_model import send_model
 
                     problem = send_model(self._client, self._uri, self._parent, self.folder, function)
                     self.left_out = self.left_out if problem is None else problem

@@ -7,49 +7,45 @@ from pathlib import Path
 
 from harness.errors import RemoteError
 from harness.runs.find import latest_runs, latest_studies
-from harness.runs.record_parts import Status
 from harness.runs.run_folder import COMPLETE, RunFolder
 from harness.runs.study_folder import StudyFolder
-from harness.trackers.mlflow.experiments import DELETED, SENT, DeletedRunError
+from harness.trackers.mlflow.experiments import DELETED, DeletedRunError
 from harness.trackers.mlflow.run import MLflow
-from harness.trackers.mlflow.store import error_line, is_recorded, require_usable, tracking_uri
+from harness.trackers.mlflow.state import SENDING, is_being_sent, is_unsent, record_state, state_of
+from harness.trackers.mlflow.store import error_line, require_usable, tracking_uri
 from harness.trackers.mlflow.study import MLflowStudy
 
 
 def unsent_runs(runs: Path) -> list[RunFolder]:
     """Returns the ended runs under `runs` that the store of now lacks, newest first."""
-    return [folder for folder in latest_runs(runs) if _is_unsent(folder)]
+    return [folder for folder in latest_runs(runs) if is_unsent(folder)]
 
 
 def unsent_studies(runs: Path) -> list[StudyFolder]:
     """Returns the ended studies under `runs` that the store of now lacks, newest first."""
-    here = tracking_uri()
-    return [
-        folder
-        for folder in latest_studies(runs)
-        if folder.status is not Status.RUNNING and folder.record.mlflow not in SENT and is_recorded(folder.record, here)
-    ]
+    return [folder for folder in latest_studies(runs) if is_unsent(folder)]
 
 
-def _is_unsent(folder: RunFolder) -> bool:
-    return (
-        folder.status is not Status.RUNNING
-        and folder.record.trackers.get("mlflow") not in SENT
-        and is_recorded(folder.record, tracking_uri())
-    )
+def waiting(runs: Path) -> list[RunFolder | StudyFolder]:
+    """Returns those of both that no process sends at this moment."""
+    folders: list[RunFolder | StudyFolder] = [*unsent_runs(runs), *unsent_studies(runs)]
+    return [folder for folder in folders if not is_being_sent(folder)]
 
 
 def send_unsent(runs: Path, enough: Callable[[], bool] = lambda: False) -> list[str]:
     """Sends what ended runs under `runs` left unsent, killed together with their follower, say: none stays RUNNING.
 
-    Only those whose store is the one of now, and none more once there was `enough`. Returns what could not be sent, a
-    line each.
+    Only those whose store is the one of now, and none more once there was `enough`. Records and returns what could not
+    be sent, a line each.
     """
     left, problems = unsent_runs(runs), []
     try:
         if left:
             require_usable(tracking_uri())
     except RemoteError as error:
+        for folder in left:
+            if state_of(folder) in (None, SENDING) and not is_being_sent(folder):
+                record_state(folder, error_line(error))
         return [error_line(error)]
     for folder in left:
         if enough():
@@ -57,10 +53,11 @@ def send_unsent(runs: Path, enough: Callable[[], bool] = lambda: False) -> list[
         try:
             with folder.sending() as alone:
                 folder.reload()
-                if alone and _is_unsent(folder):  # no other process has sent it, or goes on with it
+                if alone and is_unsent(folder):  # no other process has sent it, or goes on with it
                     problems += _send(folder)
         except Exception as error:  # one that cannot be sent must not keep the others from it
             problems.append(f"{folder.path} could not be sent to MLflow: {error_line(error)}")
+            record_state(folder, error_line(error))
     return problems
 
 
@@ -94,4 +91,5 @@ def send_unsent_studies(runs: Path, enough: Callable[[], bool] = lambda: False) 
                         folder.update(mlflow=state)
         except Exception as error:  # one that cannot be sent must not keep the others from it
             problems.append(f"{folder.path} could not be sent to MLflow: {error_line(error)}")
+            record_state(folder, error_line(error))
     return problems

@@ -10,7 +10,6 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from harness.engine.rates import is_rate
 from harness.errors import StorageError, storage_errors
 from harness.runs.records import RunRecord
 from harness.runs.run_folder import RunFolder
@@ -170,6 +169,8 @@ def event_files(path: Path) -> list[Path]:
 
 def _side(name: str) -> tuple[str, str]:
     """`valid_loss` -> ("valid", "loss"); what a callback added under another name goes with training."""
+    from harness.engine.rates import is_rate  # with torch
+
     if is_rate(name):
         return "train", f"learning_rate{name.removeprefix('lr')}"
     side, _, quantity = name.partition("_")

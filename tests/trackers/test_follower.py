@@ -1,0 +1,84 @@
+"""What a command does at its end about the process that still sends a run to MLflow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.runs.place import AGAIN
+from harness.runs.record_parts import Status
+from harness.runs.run_folder import RunFolder
+from harness.trackers import follower
+from harness.trackers.mlflow.state import SENDING
+from tests.predicted import lay_run, predicted
+
+
+class Waiting(follower.Follower):
+    """A follower without a process, which ends after so many seconds that the command waits."""
+
+    def __init__(self, folder: RunFolder, seconds: float, problem: str = "", records: str = "") -> None:
+        self.recorded: list[str] = []  # what the record said when the run let go
+        self.has_told = problem == "it is told"
+        self._folder, self._left, self._failed, self._records = folder, seconds, problem, records
+
+    @property
+    def problem(self) -> str:
+        return self._failed if self._left <= 0 else ""
+
+    def end(self, interrupted: bool = False) -> None:
+        self._folder.reload()
+        self.recorded.append(self._folder.record.trackers["mlflow"])
+
+    def settles(self, seconds: float) -> bool:
+        self._left -= seconds
+        if self._left <= 0 and self._records:
+            self._folder.record_trackers({"mlflow": self._records})
+        return self._left <= 0 or self.has_told
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
+    monkeypatch.chdir(tmp_path)
+    return lay_run(Path("runs"), predicted("+-"), status=Status.FINISHED, stores={"mlflow": "sqlite:///mlflow.db"})
+
+
+@pytest.mark.parametrize(
+    ("seconds", "problem", "records", "state", "says"),
+    [
+        (1.0, "", "complete", "complete", []),
+        (5.0, "", "complete", "complete", ["sending the rest to MLflow, for 10 s at most"]),
+        (60.0, "", "complete", SENDING, ["sending the rest", "in the background: harness list", "harness sync {path}"]),
+        (1.0, "it hung", "it hung", "it hung", ["missed by    mlflow: harness sync {path}"]),
+        (60.0, "it is told", "", SENDING, ["missed by    mlflow: harness sync {path}"]),
+        (1.0, "it ended with -9", "", "it ended with -9", ["warning: it ended with -9", "harness sync {path}"]),
+    ],
+)
+def test_wait_for_rest_takes_seconds_and_says_what_is_missing(
+    run: RunFolder,
+    capsys: pytest.CaptureFixture[str],
+    seconds: float,
+    problem: str,
+    records: str,
+    state: str,
+    says: list[str],
+) -> None:
+    process = Waiting(RunFolder.open(run.path), seconds, problem, records)
+    follower.leave_rest(process, run)
+    assert process.recorded == [SENDING]  # before the follower records what is true
+    follower.wait_for_rest()
+    output = capsys.readouterr().err
+    assert [text for text in says if text.format(path=run.path) not in output] == []
+    assert bool(output) == bool(says)
+    run.reload()
+    assert run.record.trackers["mlflow"] == state
+    follower.wait_for_rest()
+    assert capsys.readouterr().err == ""
+
+
+def test_wait_for_rest_waits_longer_in_a_folder_that_a_pipeline_looks_at(run: RunFolder) -> None:
+    (run.path / AGAIN).write_text("run\n")
+    follower.leave_rest(Waiting(RunFolder.open(run.path), follower.PIPELINE_SECONDS - 1, records="complete"), run)
+    follower.wait_for_rest()
+    run.reload()
+    assert run.record.trackers["mlflow"] == "complete"
