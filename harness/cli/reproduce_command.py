@@ -51,7 +51,8 @@ def command(run: str, dry_run: bool, trust: bool, device: str, runs: str, as_jso
             echo(*notes)
         return
     new = RunFolder.open(repeat(plan, old, Path(runs), trust).run_dir)
-    new.update(reproduces=old.id)
+    with new.changing():  # a process in the background may record what MLflow has
+        new.update(reproduces=old.id)
     outcome = compare(old, new)
     if as_json:
         echo_json({**output, "again": str(new.path), "outcome": outcome.word, **dataclasses.asdict(outcome)})

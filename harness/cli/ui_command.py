@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from harness.cli import main as cli
 from harness.cli.output import echo
-from harness.errors import DataError, UsageError
+from harness.errors import DataError, RemoteError, UsageError
 from harness.util.addresses import short_address
+
+if TYPE_CHECKING:
+    from harness.trackers.servers import Server
 
 
 @click.command("ui", short_help=cli.VERBS["ui"])
@@ -32,10 +37,12 @@ def command(
     storage: str,
     only: str | None,
 ) -> None:
-    """Start TensorBoard and MLflow on this machine, print their addresses, and stop them on Ctrl-C."""
+    """Start TensorBoard and MLflow on this machine, print their addresses, and stop them on Ctrl-C.
+
+    A page that is opened before its server is ready waits for it. What MLflow lacks is sent in the background.
+    """
     from harness.trackers import servers
     from harness.trackers.mlflow import store
-    from harness.trackers.mlflow.unsent import send_unsent, send_unsent_studies
     from harness.util.packages import installed
 
     folder, uri = Path(runs), store.tracking_uri()
@@ -46,40 +53,56 @@ def command(
             raise UsageError(f"{package} is not installed", "its package is not there", f"pip install {package}")
     if study and "://" not in storage and not Path(storage).is_file():
         raise UsageError(f"there is no study in {storage}", "no such file is there", "harness search EXPERIMENT")
-    started, addresses = [], []
-    if "tensorboard" in wanted:
-        if not folder.is_dir():
-            raise DataError(f"{folder} is not there", "nothing has run yet", "harness run quickstart")
-        server = servers.tensorboard(folder, servers.free_port(port, 6006, "--port"))
-        started.append(server)
-        addresses.append(("TensorBoard", server.address, f"all of {folder}"))
-    if "mlflow" in wanted:
-        if not store.is_server(uri):
-            for note in store.require_usable(uri):
-                echo(f"warning: {note}", err=True)
-        for problem in send_unsent(folder) + send_unsent_studies(folder):
-            echo(f"warning: {problem}", err=True)
-        if store.is_server(uri):
+    with contextlib.ExitStack() as ports:  # closes those that no process has got, after an error
+        started: list[Server] = []
+        addresses = []
+
+        def add(title: str, server: Server, what: str) -> None:
+            ports.callback(server.close)
+            started.append(server)
+            addresses.append((title, server.address + ("" if server.page == "/" else server.page), what))
+
+        if "tensorboard" in wanted:
+            if not folder.is_dir():
+                raise DataError(f"{folder} is not there", "nothing has run yet", "harness run quickstart")
+            server = servers.tensorboard(folder, servers.listen(port, 6006, "--port"))
+            add("TensorBoard", server, f"all of {folder}")
+        if "mlflow" in wanted and store.is_server(uri):
             whole = short_address(uri) == uri.rstrip("/")
             page = servers.TRAINING_PAGE if whole else ""
             addresses.append(("MLflow", short_address(uri) + page, "as in MLFLOW_TRACKING_URI"))
-        else:
-            server = servers.mlflow(uri, servers.free_port(mlflow_port, 5000, "--mlflow-port"))
-            started.append(server)
-            addresses.append(("MLflow", server.address + server.page, short_address(uri)))
-    if study:
-        server = servers.dashboard(storage, servers.free_port(study_port, 8080, "--study-port"))
-        started.append(server)
-        addresses.append(("Optuna", server.address + server.page, short_address(storage)))
+        elif "mlflow" in wanted:
+            try:
+                store.require_answering(uri)
+            except RemoteError as error:
+                error.fix += "" if only else "; or harness ui --only tensorboard"
+                raise
+            server = servers.mlflow(uri, servers.listen(mlflow_port, 5000, "--mlflow-port"))
+            add("MLflow", server, short_address(uri))
+        if study:
+            server = servers.dashboard(storage, servers.listen(study_port, 8080, "--study-port"))
+            add("Optuna", server, short_address(storage))
+        for name, address, what in addresses:
+            echo(f"{name:<12} {address}  ({what})")
+        if "mlflow" in wanted and not store.is_server(uri):
+            for note in store.make_ready(uri):
+                echo(f"warning: {note}", err=True)
+        _serve(started, folder if "mlflow" in wanted else None)
+
+
+def _serve(started: list[Server], unsent: Path | None) -> None:
+    """Runs servers until Ctrl-C; has a process send what MLflow lacks of the runs in `unsent`."""
+    from harness.trackers import servers
+
     names = " and ".join(server.name for server in started)
     if started:
         echo(f"starting {names} ...", err=True)
     with servers.running(started):
-        for name, address, what in addresses:
-            echo(f"{name:<12} {address}  ({what})")
+        if unsent is not None:
+            _send_earlier(unsent)
         if not started:
             return
-        echo("Ctrl-C stops", err=True)
+        echo("ready; Ctrl-C stops", err=True)
         try:
             while True:
                 time.sleep(0.5)
@@ -88,3 +111,12 @@ def command(
         except KeyboardInterrupt:
             echo("", f"stopping {names} ...", err=True)
     echo(f"stopped {names}", err=True)
+
+
+def _send_earlier(runs: Path) -> None:
+    """Has a process send what MLflow lacks of the runs; what that says is printed here."""
+    from harness.trackers.catch_up import start_catching_up
+
+    count = start_catching_up(runs, lambda line: echo(line, err=True))
+    if count:
+        echo(f"sending {count} earlier run{'s' * (count > 1)} to MLflow, in the background", err=True)

@@ -1,4 +1,8 @@
-"""TensorBoard, MLflow and optuna-dashboard as servers on this machine: started together, and stopped together."""
+"""TensorBoard, MLflow and optuna-dashboard as servers on this machine: started together, and stopped together.
+
+Each gets a socket that listens already, as its standard input. So no other program can take its port while it starts,
+and a page that is opened before its server is ready waits for it.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +29,7 @@ from harness.util.processes import kill_tree, python_module
 from harness.util.signals import at_once
 
 HOST = "127.0.0.1"  # this machine alone: neither server asks who is there
+BACKLOG = 128  # connections that wait until a server is ready
 NEAREST = 20  # ports that are tried above one that is in use
 READY_SECONDS = 120.0  # a new MLflow store takes half a minute on a slow machine
 STOP_SECONDS = 1.5  # for all together, before they are killed
@@ -47,6 +52,7 @@ class Server:
     environment: dict[str, str] = field(default_factory=dict)
     apart: bool = False  # in an empty folder: it starts further processes, which would look for modules in the project
     links: dict[str, Path] = field(default_factory=dict)  # what that folder has: a name -> where it leads
+    listener: socket.socket | None = None  # on the port, for the process
     process: subprocess.Popen[bytes] | None = None
     folder: tempfile.TemporaryDirectory[str] | None = None
     log: IO[bytes] | None = None
@@ -64,12 +70,18 @@ class Server:
         self.process = subprocess.Popen(
             self.command,
             cwd=None if self.folder is None else self.folder.name,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if self.listener is None else self.listener.fileno(),
             stdout=self.log,
             stderr=subprocess.STDOUT,
             env={**os.environ, **self.environment},
             start_new_session=os.name == "posix",  # Ctrl-C is ours to answer, for it and its workers
         )
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of the port. The process, if it is there, has it."""
+        if self.listener is not None:
+            self.listener.close()
 
     def ready(self) -> bool:
         """Whether it answers. Raises HarnessError where it has ended instead."""
@@ -118,16 +130,22 @@ class Server:
         return without_secrets(" | ".join(lines[-LAST_LINES:]), *self.environment.values()) or "it said nothing"
 
 
-def tensorboard(runs: Path, port: int) -> Server:
-    """TensorBoard over all event files below `runs`."""
-    module = python_module("harness.trackers.tensorboard.server")
-    module += ["--logdir", str(runs), "--reload_interval", "2"]
-    return Server("TensorBoard", [*module, "--host", HOST, "--port", str(port)], port, "/data/environment")
+def tensorboard(runs: Path, at: int | socket.socket) -> Server:
+    """TensorBoard over all event files below `runs`, on a port or on a socket of `listen`."""
+    port, listener = _place(at)
+    own = ["--port", str(port)] if listener is None else []
+    module = python_module("harness.trackers.tensorboard.server", *(["--listener"] if listener else []))
+    command = [*module, "--logdir", str(runs), "--reload_interval", "2", "--host", HOST, *own]
+    return Server("TensorBoard", command, port, "/data/environment", listener=listener)
 
 
-def mlflow(uri: str, port: int) -> Server:
-    """MLflow's pages over the store `uri`. Its job workers, 2 GB of memory for what we do not use, stay off."""
-    module = python_module("mlflow", "server", "--workers", "1")
+def mlflow(uri: str, at: int | socket.socket) -> Server:
+    """MLflow's pages over the store `uri`, on a port or on a socket of `listen`.
+
+    Its job workers, 2 GB of memory for what we do not use, stay off.
+    """
+    port, listener = _place(at)
+    module = python_module("mlflow", "server", "--workers", "1", *(["--uvicorn-opts", "--fd 0"] if listener else []))
     file, store, links = sqlite_file(uri), uri, {}
     if file is not None and ODD.search(str(file.absolute())):
         store, links = f"sqlite:///{LINK}", {LINK: file.absolute()}
@@ -139,28 +157,53 @@ def mlflow(uri: str, port: int) -> Server:
     environment |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     environment |= {"MLFLOW_SERVER_ALLOWED_HOSTS": "localhost,127.0.0.1,localhost:*,127.0.0.1:*"}
     command = [*module, "--host", HOST, "--port", str(port)]
-    return Server("MLflow", command, port, "/health", TRAINING_PAGE, environment, apart=True, links=links)
+    return Server("MLflow", command, port, "/health", TRAINING_PAGE, environment, True, links, listener)
 
 
-def dashboard(storage: str, port: int) -> Server:
-    """optuna-dashboard over all studies in a storage."""
-    command = python_module("harness.tuning.dashboard", HOST, str(port))
+def dashboard(storage: str, at: int | socket.socket) -> Server:
+    """optuna-dashboard over all studies in a storage, on a port or on a socket of `listen`."""
+    port, listener = _place(at)
+    command = python_module("harness.tuning.dashboard", *(["--listener"] if listener else [HOST, str(port)]))
     environment = {"HARNESS_STORAGE": storage}  # not among the arguments, which everybody on the machine can read
-    return Server("optuna-dashboard", command, port, "/api/studies", "/dashboard/", environment)
+    return Server("optuna-dashboard", command, port, "/api/studies", "/dashboard/", environment, listener=listener)
+
+
+def _place(at: int | socket.socket) -> tuple[int, socket.socket | None]:
+    return (at, None) if isinstance(at, int) else (at.getsockname()[1], at)
+
+
+def listen(wanted: int | None, default: int, option: str) -> int | socket.socket:
+    """A socket that listens on the port `wanted`, or on the first free one from `default` up.
+
+    On Windows, where a process cannot take one as its standard input, the number of the port. Raises UsageError if the
+    port that is wanted is in use.
+    """
+    found = _bound(wanted, default, option)
+    if os.name == "posix":
+        return found
+    with found:
+        return int(found.getsockname()[1])
 
 
 def free_port(wanted: int | None, default: int, option: str) -> int:
-    """`wanted`, or the first free one from `default` up. Raises UsageError where the one that is wanted is in use."""
+    """The port of `listen`, which is free at this moment."""
+    with _bound(wanted, default, option) as found:
+        return int(found.getsockname()[1])
+
+
+def _bound(wanted: int | None, default: int, option: str) -> socket.socket:
     for port in [wanted] if wanted is not None else range(default, default + NEAREST):
-        with socket.socket() as probe:
-            if os.name == "posix":
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((HOST, port))
-            except (OSError, OverflowError) as error:
-                last = error
-                continue
-            return port
+        found = socket.socket()
+        if os.name == "posix":
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # which the connections inherit
+        try:
+            found.bind((HOST, port))
+            found.listen(BACKLOG)
+            return found
+        except (OSError, OverflowError) as error:
+            last = error
+            found.close()
     raise UsageError(
         f"port {default if wanted is None else wanted} cannot be used",
         f"{getattr(last, 'strerror', None) or last}",
@@ -172,25 +215,26 @@ def free_port(wanted: int | None, default: int, option: str) -> int:
 def running(servers: Sequence[Server]) -> Iterator[None]:
     """Starts all and waits until each answers; stops all at the end, whatever it is."""
     with at_once(kill=lambda: _end(servers)):
-        yield from _running(servers)
+        try:
+            for server in servers:
+                server.start()
+            _wait_for(servers)
+            yield
+        finally:
+            _stop(servers)
 
 
-def _running(servers: Sequence[Server]) -> Iterator[None]:
-    try:
-        for server in servers:
-            server.start()
-        deadline = time.monotonic() + READY_SECONDS
-        waiting = list(servers)
-        while waiting:
-            waiting = [server for server in waiting if not server.ready()]
-            if waiting and time.monotonic() > deadline:
-                raise HarnessError(
-                    f"{waiting[0].name} does not answer", f"waited {READY_SECONDS:.0f} s", " ".join(waiting[0].command)
-                )
-            time.sleep(0.2)
-        yield
-    finally:
-        _stop(servers)
+def _wait_for(servers: Sequence[Server]) -> None:
+    """Waits until each answers. Raises HarnessError if one ends instead, or does not answer for two minutes."""
+    deadline = time.monotonic() + READY_SECONDS
+    waiting = list(servers)
+    while waiting:
+        waiting = [server for server in waiting if not server.ready()]
+        if waiting and time.monotonic() > deadline:
+            raise HarnessError(
+                f"{waiting[0].name} does not answer", f"waited {READY_SECONDS:.0f} s", " ".join(waiting[0].command)
+            )
+        time.sleep(0.2)
 
 
 def _end(servers: Sequence[Server]) -> None:

@@ -1,5 +1,7 @@
 """optuna-dashboard over the storage in $HARNESS_STORAGE: `python -m harness.tuning.dashboard HOST PORT`.
 
+With `--listener` in the place of both, its standard input is a socket that listens already.
+
 Started so, and not by its own command: an address with a password belongs in no list of processes, and only the
 dashboard's own pages get an answer.
 """
@@ -17,12 +19,15 @@ from harness.trackers.local_only import local_only
 from harness.tuning.storage import open_storage
 
 
-def main(host: str, port: int) -> None:
-    """Serves until a signal ends the process."""
+def main(host: str, port: int, listener: int | None = None) -> None:
+    """Serves until a signal ends the process: on a port, or on the socket with that file descriptor."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # else it writes a line for each request
     app = optuna_dashboard.wsgi(open_storage(os.environ["HARNESS_STORAGE"]))
-    make_server(host, port, local_only(app), threaded=True).serve_forever()
+    make_server(host, port, local_only(app), threaded=True, fd=listener).serve_forever()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    if sys.argv[1] == "--listener":
+        main("127.0.0.1", 0, listener=sys.stdin.fileno())
+    else:
+        main(sys.argv[1], int(sys.argv[2]))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Outcome, Tracked
+from tests.conftest import Outcome, Tracked, wait
 
 Call = Callable[..., Outcome]
 
@@ -36,13 +36,14 @@ def test_both_are_started_their_addresses_are_printed_and_ctrl_c_stops_both(trac
         assert process.stdout is not None
         try:
             lines = iter(process.stdout.readline, "")
-            first_lines = [next(lines) for _ in range(4)]
+            first_lines = [next(lines) for _ in range(2)]  # before the servers are ready; a page waits for them
             addresses = re.findall(r"http://127\.0\.0\.1:(\d+)", "".join(first_lines))
             assert len(addresses) == 2, first_lines
             pages = [urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20) for port in addresses]
             content = [page.read().decode() for page in pages]
             assert "TensorBoard" in content[0]
             assert "MLflow" in content[1]
+            wait(lambda: "ready" in next(lines))
         finally:
             os.killpg(process.pid, signal.SIGINT)
         rest = process.stdout.read()

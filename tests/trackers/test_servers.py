@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import HarnessError, UsageError
-from harness.trackers.servers import DIRECT, HOST, Server, dashboard, free_port, mlflow, running, tensorboard
+from harness.trackers.servers import DIRECT, HOST, Server, dashboard, free_port, listen, mlflow, running, tensorboard
 from harness.tuning.study import Study
 
 SERVE = [sys.executable, "-m", "http.server", "--bind", HOST]
@@ -54,6 +54,26 @@ def test_the_next_free_port_is_taken_unless_one_is_asked_for() -> None:
         with pytest.raises(UsageError, match=f"port {port} cannot be used") as caught:
             free_port(port, 6006, "--mlflow-port")
         assert "--mlflow-port" in caught.value.fix
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a process cannot take a socket as its standard input there")
+def test_listen_gives_each_a_port_and_a_page_waits_for_its_server() -> None:
+    """Two that look for a port at one moment (harness ui, twice)."""
+    first, second = (listen(None, 17600, "--port") for _ in range(2))
+    assert isinstance(first, socket.socket)
+    assert isinstance(second, socket.socket)
+    port = first.getsockname()[1]
+    assert second.getsockname()[1] > port
+    with pytest.raises(UsageError, match=f"port {port} cannot be used"):
+        listen(port, 6006, "--port")
+    second.close()
+    answers = [*SERVE[:1], "-c", "import socket; s = socket.socket(fileno=0); s.accept()[0].send(b'here'); input()"]
+    late = Server("Late", answers, port, "/", listener=first)
+    with socket.create_connection((HOST, port), timeout=20) as page:
+        late.start()
+        assert page.recv(4) == b"here"
+        late.end(9)
+        assert late.stopped(10)
 
 
 def test_a_server_that_ends_at_once_says_its_last_words_and_the_others_are_stopped() -> None:
@@ -108,8 +128,9 @@ def answers_to_hidden_request(port: int, path: str) -> int:
 
 
 def test_tensorboard_answers_only_its_own_pages(tmp_path: Path) -> None:
-    port = free_port(None, 17400, "--port")
-    with running([tensorboard(tmp_path, port)]):
+    server = tensorboard(tmp_path, listen(None, 17400, "--port"))
+    port = server.port
+    with running([server]):
         assert [status(port, "GET", path, {}) for path in ("/", "/data/runs", "/index.js")] == [200] * 3
         assert [status(port, "GET", "/data/runs", headers) for headers in FOREIGN] == [403, 403]
         assert answers_to_hidden_request(port, "/data/runs") == 1
@@ -117,9 +138,11 @@ def test_tensorboard_answers_only_its_own_pages(tmp_path: Path) -> None:
 
 
 def test_dashboard_answers_only_its_own_pages(tmp_path: Path) -> None:
-    address, port = str(tmp_path / "optuna.journal"), free_port(None, 17500, "--port")
+    address = str(tmp_path / "optuna.journal")
+    server = dashboard(address, listen(None, 17500, "--port"))
+    port = server.port
     Study(address, "kept", ["maximize"], 0)
-    with running([dashboard(address, port)]):
+    with running([server]):
         assert [status(port, "GET", path, {}) for path in ("/dashboard/", "/api/studies")] == [200, 200]
         assert [status(port, "GET", "/api/studies", headers) for headers in FOREIGN] == [403, 403]
         assert [status(port, "DELETE", "/api/studies/0", headers) for headers in FOREIGN] == [403, 403]

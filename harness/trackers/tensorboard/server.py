@@ -1,8 +1,13 @@
-"""TensorBoard behind `local_only`: `python -m harness.trackers.tensorboard.server`, with TensorBoard's own options."""
+"""TensorBoard behind `local_only`: `python -m harness.trackers.tensorboard.server`, with TensorBoard's own options.
+
+With `--listener` before them, its standard input is a socket that listens already.
+"""
 
 from __future__ import annotations
 
 import argparse
+import os
+import socket
 import sys
 from typing import Any
 
@@ -18,10 +23,24 @@ class LocalServer(program.WerkzeugServer):  # type: ignore[misc]
         super().__init__(local_only(wsgi_app), flags)
 
 
+class ListeningServer(LocalServer):
+    """The same on the socket that is the standard input. TensorBoard knows none, and looks for no port if that is 0."""
+
+    def server_bind(self) -> None:
+        """Takes the socket in the place of one that would be bound."""
+        self.socket.close()
+        self.socket: socket.socket = socket.socket(fileno=os.dup(0))
+        self.server_address = self.socket.getsockname()
+        self.server_name, self.server_port = self.server_address
+
+
 def main(arguments: list[str]) -> int:
     """Serves until a signal ends the process. Returns the exit code; `arguments` begin with the program's name."""
     main_lib.global_init()  # as tensorboard.main does: warnings only
-    board = program.TensorBoard(server_class=program.with_port_scanning(LocalServer))
+    kind = program.with_port_scanning(LocalServer)
+    if arguments[1:2] == ["--listener"]:
+        kind, arguments = ListeningServer, [arguments[0], *arguments[2:], "--port", "0"]
+    board = program.TensorBoard(server_class=kind)
     board.configure(arguments)
     return int(board.main())
 
