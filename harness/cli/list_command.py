@@ -97,10 +97,10 @@ def _print_damaged(damaged: list[dict[str, Any]]) -> None:
 
 
 def _print_missing(every: list[RunFolder]) -> None:
-    """How many runs MLflow lacks, those that are not shown, too."""
-    from harness.trackers.mlflow.state import is_unsent
+    """How many runs MLflow lacks that no process sends at this moment, those that are not shown, too."""
+    from harness.trackers.mlflow.state import is_being_sent, is_unsent
 
-    count = sum(is_unsent(folder) for folder in every)
+    count = sum(is_unsent(folder) and not is_being_sent(folder) for folder in every)
     if count:
         echo("", f"not whole in MLflow: {count} of {len(every)} runs; the next run or harness ui sends what is missing")
 

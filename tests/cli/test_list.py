@@ -4,7 +4,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from harness.runs.record_parts import Status
+from harness.trackers.mlflow.store import recorded, tracking_uri
 from tests.conftest import Outcome
+from tests.predicted import lay_run, predicted
 
 Call = Callable[..., Outcome]
 
@@ -30,3 +33,21 @@ def test_experiments_and_runs_are_shown_newest_first(call: Call, project: Path) 
     assert "latest runs (1 of 2; -n 2 shows all)" in call("list", "-n", "1").out
     assert call("run", "tiny", "--fold", "2").code == 0
     assert "fold 2 only" in call("list").out
+
+
+def test_list_says_what_mlflow_lacks_and_why(call: Call, project: Path) -> None:
+    wanted = {"status": Status.FINISHED, **recorded(tracking_uri())}
+    failed, sent, complete = (
+        lay_run(project / "runs", predicted("+-"), **wanted, trackers={"mlflow": state})
+        for state in ("the disk is full", "still being sent", "complete")
+    )
+    with sent.sending():
+        listed = {
+            run["run_dir"]: run["mlflow"] for run in json.loads(call("list", "--json", "--runs", "runs").out)["runs"]
+        }
+        assert [listed[run.path.relative_to(project).as_posix()] for run in (failed, sent, complete)] == [
+            "not whole in MLflow: the disk is full",
+            "being sent to MLflow",
+            "",
+        ]
+        assert "not whole in MLflow: 1 of 3 runs; the next run or harness ui sends" in call("list", "-n", "0").out

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import socket
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -88,6 +90,13 @@ def test_is_recorded_compares_ids_and_the_addresses_of_older_records() -> None:
 
 def test_a_store_that_answers(new_database: Path) -> None:
     store.require_usable(f"sqlite:///{new_database}")
+
+
+def test_make_ready_imports_no_mlflow_for_a_store_that_is_whole(new_database: Path) -> None:
+    """It is for harness ui, which holds what it imports: 200 MB."""
+    code = "import sys; from harness.trackers.mlflow.store import make_ready; assert make_ready(sys.argv[1]) == []; "
+    code += "assert not {'mlflow', 'sqlalchemy', 'torch'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code, f"sqlite:///{new_database}"], check=True)
 
 
 def test_a_damaged_store_is_named_with_what_to_type(new_database: Path, tmp_path: Path) -> None:
