@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, Terminated
 from harness.util.packages import installed
 from harness.util.processes import python_module
 
@@ -146,14 +146,14 @@ def leave_rest(follower: Follower, folder: RunFolder | StudyFolder, interrupted:
 
 
 def wait_for_rest() -> None:
-    """Waits for what this command's followers still send, for seconds; Ctrl-C ends that. Says what MLflow lacks then.
+    """Waits for what this command's followers still send, for seconds; a signal ends that. Says what MLflow lacks then.
 
-    What is not sent by then goes on in the background.
+    The rest is sent in the background.
     """
     while _rests:
         rest = _rests.pop()
         _left.append(rest.follower)
-        with contextlib.suppress(KeyboardInterrupt):
+        with contextlib.suppress(KeyboardInterrupt, Terminated):
             if rest.follower.settles(PATIENCE_SECONDS):
                 _tell(rest)
                 continue

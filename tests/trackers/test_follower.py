@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.errors import Terminated
 from harness.runs.place import AGAIN
 from harness.runs.record_parts import Status
 from harness.runs.run_folder import RunFolder
@@ -15,11 +16,11 @@ from tests.predicted import lay_run, predicted
 
 
 class Waiting(follower.Follower):
-    """A follower without a process, which ends after so many seconds that the command waits."""
+    """A follower without a process, which ends once the command has waited for `seconds`."""
 
     def __init__(self, folder: RunFolder, seconds: float, problem: str = "", records: str = "") -> None:
         self.recorded: list[str] = []  # what the record said when the run let go
-        self.has_told = problem == "it is told"
+        self.has_told = problem == "MLflow fails"
         self._folder, self._left, self._failed, self._records = folder, seconds, problem, records
 
     @property
@@ -50,7 +51,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
         (5.0, "", "complete", "complete", ["sending the rest to MLflow, for 10 s at most"]),
         (60.0, "", "complete", SENDING, ["sending the rest", "in the background: harness list", "harness sync {path}"]),
         (1.0, "it hung", "it hung", "it hung", ["missed by    mlflow: harness sync {path}"]),
-        (60.0, "it is told", "", SENDING, ["missed by    mlflow: harness sync {path}"]),
+        (60.0, "MLflow fails", "", SENDING, ["missed by    mlflow: harness sync {path}"]),
         (1.0, "it ended with -9", "", "it ended with -9", ["warning: it ended with -9", "harness sync {path}"]),
     ],
 )
@@ -82,3 +83,14 @@ def test_wait_for_rest_waits_longer_in_a_folder_that_a_pipeline_looks_at(run: Ru
     follower.wait_for_rest()
     run.reload()
     assert run.record.trackers["mlflow"] == "complete"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), Terminated()])
+def test_a_signal_ends_the_wait_alone(run: RunFolder, capsys: pytest.CaptureFixture[str], error: BaseException) -> None:
+    class Signalled(Waiting):
+        def settles(self, seconds: float) -> bool:
+            raise error
+
+    follower.leave_rest(Signalled(RunFolder.open(run.path), 1), run)
+    follower.wait_for_rest()
+    assert "MLflow gets the rest in the background" in capsys.readouterr().err
