@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from harness.runs.study_folder import StudyFolder
 
 WAIT_SECONDS = 10.0  # at a command's end, for what MLflow still lacks: enough where nothing else has the cores
-PIPELINE_SECONDS = 300.0  # the same, if the run went to a folder that a pipeline looks at when the command has ended
+PIPELINE_SECONDS = 300.0  # the same, if the run went to a folder of a pipeline
 INTERRUPTED = "interrupted"  # the line that a follower reads if a signal ended the run
 INTERRUPTED_SECONDS = 2.0  # that such a run waits
 GOES_ON = "the run goes on, and its folder has all"  # how a follower's line ends that says that MLflow has failed
@@ -37,7 +37,15 @@ class _Rest:
 
     follower: Follower
     folder: RunFolder | StudyFolder
-    seconds: float  # to wait for it
+    is_in_pipeline: bool  # which hashes the folder when the command has ended: nothing may be recorded later
+
+    @property
+    def seconds(self) -> float:
+        return PIPELINE_SECONDS if self.is_in_pipeline else WAIT_SECONDS
+
+    def ends(self, seconds: float) -> bool:
+        """Waits up to `seconds`. Returns whether there is nothing more to wait for."""
+        return self.follower.has_ended(seconds) if self.is_in_pipeline else self.follower.settles(seconds)
 
 
 _rests: list[_Rest] = []  # that this command has not waited for yet
@@ -142,7 +150,7 @@ def leave_rest(follower: Follower, folder: RunFolder | StudyFolder, interrupted:
         follower.has_ended(INTERRUPTED_SECONDS)
         _left.append(follower)
         return
-    _rests.append(_Rest(follower, folder, PIPELINE_SECONDS if (folder.path / AGAIN).exists() else WAIT_SECONDS))
+    _rests.append(_Rest(follower, folder, is_in_pipeline=(folder.path / AGAIN).exists()))
 
 
 def wait_for_rest() -> None:
@@ -154,11 +162,11 @@ def wait_for_rest() -> None:
         rest = _rests.pop()
         _left.append(rest.follower)
         with contextlib.suppress(KeyboardInterrupt, Terminated):
-            if rest.follower.settles(PATIENCE_SECONDS):
+            if rest.ends(PATIENCE_SECONDS):
                 _tell(rest)
                 continue
             _print_line(f"sending the rest to MLflow, for {rest.seconds:.0f} s at most (Ctrl-C: in the background)")
-            if rest.follower.settles(rest.seconds - PATIENCE_SECONDS):
+            if rest.ends(rest.seconds - PATIENCE_SECONDS):
                 _tell(rest)
                 continue
         _print_line(
