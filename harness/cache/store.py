@@ -6,10 +6,8 @@ import contextlib
 import itertools
 import json
 import os
-import re
 import secrets
 import shutil
-import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,10 +18,11 @@ import numpy as np
 
 from harness.cache.folder import cache_folder
 from harness.cache.recipe import FORMAT, Recipe
+from harness.cache.removal import OURS, files_by_key, left_unfinished, remove
 from harness.cache.rows import Array, Rows, crc_of_kind, crc_of_rest, in_file, in_memory
 from harness.errors import StorageError, UsageError, storage_errors
 from harness.util.files import write_whole
-from harness.util.locks import locked
+from harness.util.locks import holder, is_signed_here, locked
 
 Make = Callable[[Sequence[str]], Iterator[Array]]  # items -> chunks of their rows, in that order
 
@@ -31,7 +30,6 @@ GB = 10**9
 LIMIT = 20 * GB  # of all entries together
 ROOM = GB // 2  # that stays free on the disk
 OPENED = 4  # entries that stay open
-OURS = re.compile(r"[0-9a-f]{32}(-[0-9a-f]{8})?\.(json|rows|lock|part)")  # all else in the folder is somebody else's
 BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
@@ -96,7 +94,8 @@ class Cache:
     def clear(self, begins: Sequence[str] = ()) -> int:
         """Removes the entries whose keys begin so, or all and whatever was left unfinished. Returns how many entries.
 
-        Raises UsageError for a beginning that no entry has, StorageError where the folder cannot be written.
+        What another process computes or reads at this moment stays, and a line says so. Raises UsageError for a
+        beginning that no entry has, StorageError where the folder cannot be written.
         """
         keys = [entry.key for entry in self.entries()]
         for begin in begins:
@@ -104,25 +103,29 @@ class Cache:
                 raise UsageError(
                     f"no entry begins with {begin!r}", f"looked in {self.folder}", "harness cache, for those there are"
                 )
-        gone = [key for key in keys if not begins or key.startswith(tuple(begins))]
+        chosen = [key for key in keys if not begins or key.startswith(tuple(begins))]
+        gone = 0
         with storage_errors(self.folder):
-            for path in list(self.folder.glob("*")) if self.folder.is_dir() else ():
-                if OURS.fullmatch(path.name) and path.is_file() and (not begins or path.stem in gone):
-                    _remove(path)
-        return len(gone)
+            for key, paths in files_by_key(self.folder).items():
+                if begins and key not in chosen:
+                    continue
+                if remove(paths, self._lock(key)):
+                    gone += key in chosen
+                else:
+                    self._print_line(f"{key[:8]} stays: {holder(self._lock(key))} is at work on it")
+        return gone
 
     def _made(self, key: str, recipe: Recipe, items: list[str], make: Make, quiet: bool) -> Rows:
         """The entry, made by this process or by another one; or its rows, where nothing can be kept."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+
+            def tell(who: str) -> None:
+                if not quiet:
+                    self._print_line(f"{who} computes the {recipe.kind} of {recipe.about}: waiting for it")
+
             # Entries are whole without a lock, too: it saves computing them twice.
-            lock = self.folder / f"{key}.lock"
-            with locked(lock, required=False) as alone:
-                if alone:
-                    return self._read(key) or self._write(key, recipe, items, make)
-            if not quiet:
-                self._print_line(f"another process computes the {recipe.kind} of {recipe.about}: waiting for it")
-            with locked(lock, wait=True, required=False):
+            with locked(self._lock(key), wait=True, required=False, tell=tell):
                 return self._read(key) or self._write(key, recipe, items, make)
         except (OSError, StorageError) as error:
             cause = error.__cause__ if isinstance(error, StorageError) else error
@@ -153,6 +156,9 @@ class Cache:
             return rows
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except PermissionError as error:
+            self._print_line(f"note: {error.filename} cannot be read ({error.strerror}), and is made again")
+            return None
         except BROKEN as error:
             self._print_line(f"note: {path} is damaged ({error}), and is made again")
             return None
@@ -165,6 +171,9 @@ class Cache:
         chunks = itertools.chain(relative.chunks(list(shared)) if relative else (), make(missing) if missing else ())
         part = self.folder / f"{key}-{secrets.token_hex(4)}.part"
         with storage_errors(part):
+            if is_signed_here(self._lock(key)):  # what a process left that was killed would take its room
+                for left in self.folder.glob(f"{key}-*.part"):
+                    left.unlink(missing_ok=True)
             try:
                 with part.open("xb") as file:
                     checksum, like = 0, None
@@ -223,24 +232,24 @@ class Cache:
     def _prune(self, keep: str) -> None:
         """Removes what was not used for longest, until all fits the limit; never the entry `keep`.
 
-        With it goes what a process that died a day ago or more left unfinished.
+        With it goes what a process that died a day ago or more left unfinished. What another process computes stays.
         """
         with contextlib.suppress(OSError):
-            for path in self.folder.iterdir():
-                unfinished = path.suffix == ".part"
-                unfinished |= path.suffix == ".rows" and not path.with_suffix(".json").exists()
-                if unfinished and OURS.fullmatch(path.name) and time.time() - path.stat().st_mtime > 86400:
-                    path.unlink()
+            for key, paths in files_by_key(self.folder).items():
+                if old := left_unfinished(paths):
+                    remove(old, self._lock(key))
         entries = self.entries()
         total = sum(entry.bytes for entry in entries)
         for entry in reversed(entries):
             if total <= self.limit:
                 return
             if entry.key != keep:
-                for suffix in (".json", ".rows"):
-                    with contextlib.suppress(OSError):  # on Windows, while somebody reads it
-                        (self.folder / f"{entry.key}{suffix}").unlink()
-                total -= entry.bytes
+                files = [self.folder / f"{entry.key}{suffix}" for suffix in (".json", ".rows")]
+                with contextlib.suppress(OSError):
+                    total -= entry.bytes if remove(files, self._lock(entry.key)) else 0
+
+    def _lock(self, key: str) -> Path:
+        return self.folder / f"{key}.lock"
 
     def _records(self, begin: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
         """(key, record) of each entry whose key begins so, the latest used first."""
@@ -272,19 +281,6 @@ def open_cache(print_line: Callable[[str], None] = lambda _: None) -> Cache:
             f"HARNESS_CACHE_GB={limit} is no size", "it takes a number from 0 up", "HARNESS_CACHE_GB=20"
         ) from error
     return Cache(folder, size, print_line)
-
-
-def _remove(path: Path) -> None:
-    """Removes a file; a lock only if no process holds it, since the next one would lock another file."""
-    if path.suffix != ".lock":
-        path.unlink(missing_ok=True)
-        return
-    with locked(path, required=False) as alone:
-        if alone and os.name != "nt":
-            path.unlink()
-    if alone and os.name == "nt":  # which removes no file that is open
-        with contextlib.suppress(PermissionError):
-            path.unlink()
 
 
 def _changed(path: Path) -> float:

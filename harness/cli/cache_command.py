@@ -43,10 +43,11 @@ def command(context: click.Context, as_json: bool) -> None:
 @command.command("clear")
 @click.argument("keys", nargs=-1)
 def clear(keys: tuple[str, ...]) -> None:
-    """Remove the entries whose keys begin with KEYS, or all."""
+    """Remove the entries whose keys begin with KEYS, or all. What a run computes at this moment stays."""
     from harness.cache.store import open_cache
+    from harness.util.console import print_line
 
-    cache = open_cache()
+    cache = open_cache(print_line)
     removed = cache.clear(keys)
     echo(f"{removed} {'entry' if removed == 1 else 'entries'} removed from {cache.folder}")
 

@@ -4,42 +4,58 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Iterator
+import json
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from shlex import quote
+from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
 from harness.errors import storage_errors
+from harness.util.processes import has_ended, this_process
 
 POLL_SECONDS = 0.01
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)  # the file system has none, such as NFS without its lock server
+SIGNATURE_AT, SIGNATURE_BYTES = 1, 256  # in the lock's file; Windows lets nobody read the first byte, which it locks
+SHARED_BY = 0o022  # the bits of a folder that others may write to
+
+Tell = Callable[[str], object]
 
 
 @contextlib.contextmanager
-def locked(path: Path, wait: bool = False, required: bool = True) -> Iterator[bool]:
+def locked(path: Path, wait: bool = False, required: bool = True, tell: Tell | None = None) -> Iterator[bool]:
     """Locks the file `path`, which stays when the lock ends. Yields True, or False if another process holds the lock.
 
     Args:
-        path: Is created where it is missing. A link is refused, since its target would be created.
+        path: Is created where it is missing, for all who may write to its folder. A link is refused, since its target
+            would be created.
         wait: Wait for the other process instead.
         required: False goes on without a lock, and yields True, where the file system has none.
+        tell: Is called with the name of the holder before this process waits for it. The lock then holds the
+            signature of this process, for others who wait.
 
     Raises:
         OSError: The file cannot be opened or locked.
     """
-    path.parent.stat()  # FileLock would create the folder
+    shared = path.parent.stat().st_mode & SHARED_BY  # FileLock would create the folder
+    mode: dict[str, Any] = {"mode": 0o644 | shared} if shared and os.name == "posix" else {}
     # Instead of a lock that the kernel keeps, FileLock would take the file's existence, which outlives kill -9.
-    lock = FileLock(path, timeout=-1 if wait else 0, poll_interval=POLL_SECONDS, fallback_to_soft=False)
-    alone = True
+    lock = FileLock(path, timeout=0, poll_interval=POLL_SECONDS, fallback_to_soft=False, **mode)
     try:
-        lock.acquire()
-    except Timeout:
-        alone = False
+        alone = _acquired(lock)
+        if wait and not alone:
+            if tell is not None:
+                tell(holder(path))
+            alone = bool(lock.acquire(timeout=-1))
     except OSError as error:
         if required or error.errno not in NO_LOCKS:
             raise
+        alone = True
     try:
+        if tell is not None and lock.is_locked:
+            _sign(path)
         yield alone
     finally:
         if lock.is_locked:
@@ -48,12 +64,66 @@ def locked(path: Path, wait: bool = False, required: bool = True) -> Iterator[bo
 
 @contextlib.contextmanager
 def lock_of(
-    path: Path, wait: bool = False, fix: str = "choose another folder with --runs, on a disk that can lock files"
+    path: Path,
+    wait: bool = False,
+    fix: str = "choose another folder with --runs, on a disk that can lock files",
+    tell: Tell | None = None,
 ) -> Iterator[bool]:
     """As `locked`. Raises StorageError if the file cannot be locked, with `fix` as what to type."""
     if path.is_symlink() or path.is_dir():
         fix = f"rm -r {quote(str(path))}, which is no lock of this program"
     with contextlib.ExitStack() as stack:
         with storage_errors(path, fix):
-            alone = stack.enter_context(locked(path, wait))
+            alone = stack.enter_context(locked(path, wait, tell=tell))
         yield alone
+
+
+def holder(path: Path) -> str:
+    """The process that holds a lock, for people: "process 4711", with its machine if that is another one."""
+    process = _signature(path)
+    ended = has_ended(process)
+    if not isinstance(process.get("pid"), int) or ended:  # an earlier holder's signature
+        return "another process"
+    return f"process {process['pid']}" + (f" on {process.get('host')}" if ended is None else "")
+
+
+def is_signed_here(path: Path) -> bool:
+    """Whether this process holds a signed lock: False where the file system has no locks."""
+    return _signature(path) == this_process()
+
+
+def remove_lock(path: Path) -> None:
+    """Removes a lock's file unless a process holds it. Raises OSError."""
+    if not path.exists():
+        return
+    with locked(path, required=False) as alone:
+        if alone and os.name != "nt":
+            path.unlink(
+                missing_ok=True
+            )  # while it is held: whoever has it open sees that it is gone, and makes another
+    if alone and os.name == "nt":  # which removes no file that is open
+        with contextlib.suppress(PermissionError):
+            path.unlink()
+
+
+def _acquired(lock: BaseFileLock) -> bool:
+    """Whether the lock is this process's now; False if another process holds it."""
+    with contextlib.suppress(Timeout):
+        return bool(lock.acquire())
+    return False
+
+
+def _sign(path: Path) -> None:
+    with contextlib.suppress(OSError), path.open("r+b", buffering=0) as file:
+        file.seek(SIGNATURE_AT)
+        file.write(json.dumps(this_process()).encode().ljust(SIGNATURE_BYTES))
+
+
+def _signature(path: Path) -> dict[str, Any]:
+    """The process that has signed a lock; nothing if none has."""
+    with contextlib.suppress(OSError, ValueError, RecursionError), path.open("rb", buffering=0) as file:
+        file.seek(SIGNATURE_AT)
+        process = json.loads(file.read(SIGNATURE_BYTES))
+        if isinstance(process, dict):
+            return process
+    return {}

@@ -160,7 +160,7 @@ def test_of_processes_that_want_the_same_one_computes_and_the_others_wait(tmp_pa
     wait(lambda: list((tmp_path / "cache").glob("*.part")))
     others = [start(tmp_path / "cache") for _ in range(2)]
     waiting = [process.stdout.readline() for process in others if process.stdout is not None]
-    assert waiting == ["another process computes the features of x: waiting for it\n"] * 2
+    assert waiting == [f"process {first.pid} computes the features of x: waiting for it\n"] * 2
     (tmp_path / "go").touch()
     outputs = [process.communicate(timeout=60)[0] for process in (first, *others)]
     assert outputs == [""] * 3
@@ -169,21 +169,63 @@ def test_of_processes_that_want_the_same_one_computes_and_the_others_wait(tmp_pa
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are another matter there")
-def test_one_that_was_killed_half_way_leaves_nothing_that_is_taken_for_whole(tmp_path: Path) -> None:
-    process = start(tmp_path / "cache")
-    wait(lambda: list((tmp_path / "cache").glob("*.part")))
+def test_rows_are_made_by_the_one_who_waits_if_the_other_is_killed(tmp_path: Path) -> None:
+    folder = tmp_path / "cache"
+    process = start(folder)
+    wait(lambda: list(folder.glob("*.part")))
+    waiting, stopped = start(folder), start(folder)
+    for each in (waiting, stopped):
+        assert each.stdout is not None
+        assert str(process.pid) in each.stdout.readline()
+    stopped.send_signal(signal.SIGINT)  # Ctrl-C ends the wait
+    stopped.communicate(timeout=30)
+    assert stopped.returncode != 0
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    assert Cache(tmp_path / "cache").entries() == []
     (tmp_path / "go").touch()
-    again = start(tmp_path / "cache")
-    again.communicate(timeout=60)
-    assert again.returncode == 0
+    waiting.communicate(timeout=60)
+    assert waiting.returncode == 0
     assert (tmp_path / "mark").read_text() == "made\nmade\n"
-    (part,) = (tmp_path / "cache").glob("*.part")
-    os.utime(part, (time.time() - 90_000,) * 2)
+    assert sorted(path.suffix for path in folder.iterdir()) == [".json", ".lock", ".rows"]
+
+
+def test_rows_remove_what_others_left_unfinished_a_day_ago(tmp_path: Path) -> None:
+    old, young = (tmp_path / f"{digit * 32}-00000000.part" for digit in "01")
+    for part in (old, young):
+        part.write_text("x")
+    os.utime(old, (time.time() - 90_000,) * 2)
+    rows(Cache(tmp_path))
+    assert (old.exists(), young.exists()) == (False, True)
+
+
+def test_clear_leaves_what_another_process_makes(tmp_path: Path) -> None:
     rows(Cache(tmp_path / "cache"))
-    assert not part.exists()  # a day later somebody sweeps up
+    process = start(tmp_path / "cache")
+    wait(lambda: list((tmp_path / "cache").glob("*.part")))
+    lines: list[str] = []
+    assert Cache(tmp_path / "cache", print_line=lines.append).clear() == 1
+    assert [line.partition(" ")[2] for line in lines] == [f"stays: process {process.pid} is at work on it"]
+    assert rows(Cache(tmp_path / "cache", limit=1)) == ITEMS  # which removes what does not fit
+    (tmp_path / "go").touch()
+    assert process.communicate(timeout=60)[0] == ""
+    assert process.returncode == 0
+    assert (tmp_path / "mark").read_text() == "made\n"
+    assert len(Cache(tmp_path / "cache").entries()) == 2
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights are another matter on Windows")
+@pytest.mark.parametrize(("rights", "of_lock"), [(0o700, 0o600), (0o775, 0o664), (0o777, 0o666)])
+def test_rows_lock_for_all_who_may_write_to_the_folder(tmp_path: Path, rights: int, of_lock: int) -> None:
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    folder.chmod(rights)
+    before = os.umask(0o077)
+    try:
+        rows(Cache(folder))
+    finally:
+        os.umask(before)
+    (lock,) = folder.glob("*.lock")
+    assert lock.stat().st_mode & 0o777 == of_lock
 
 
 def test_clearing_takes_some_or_all(tmp_path: Path) -> None:
