@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,9 @@ from harness.cli import main as cli
 from harness.cli.output import echo, echo_json
 
 if TYPE_CHECKING:
+    from harness.runs.champion import Champion
     from harness.runs.champion_record import ChampionRecord
+    from harness.runs.run_folder import RunFolder
 
 
 @click.group("champion", short_help=cli.VERBS["champion"])
@@ -40,12 +43,14 @@ def promote(run: str, data: str | None, refit: bool, force: bool, trust: bool, r
     from harness.runs.record_file import to_plain
     from harness.workflows.promote import promote as make
 
-    made = make(run, data, refit=refit, force=force, trusted=trust, runs=Path(runs))
+    def publish(champion: Champion, folder: RunFolder) -> list[str]:
+        _advise(champion.record, "made")
+        return _version_notes(champion.record, folder.path, trust)
+
+    made = make(run, data, refit=refit, force=force, trusted=trust, runs=Path(runs), publish=publish)
     record = made.champion.record
-    _advise(record, "made")
-    notes = _version_notes(record, made.run.path, trust)
     if as_json:
-        echo_json({**to_plain(record), "notes": notes})
+        echo_json({**to_plain(record), "notes": made.notes})
         return
     rows = {
         "model": f"{made.champion.checkpoint}, {_which(record)} of {made.run.id}",
@@ -55,7 +60,7 @@ def promote(run: str, data: str | None, refit: bool, force: bool, trust: bool, r
         **_compared(record),
         **{f"note {i}": note for i, note in enumerate(made.evaluation.notes, start=1)},
     }
-    _print(f"champion {record.number}: {record.run.name}", rows, notes)
+    _print(f"champion {record.number}: {record.run.name}", rows, made.notes)
 
 
 @command.command(short_help="Show what it is worth and where it came from.")
@@ -99,11 +104,13 @@ def history(as_json: bool) -> None:
 @command.command()
 def rollback() -> None:
     """Make the champion before this one the champion again."""
+    from harness.runs.champion import alone
     from harness.runs.champion import rollback as back
 
-    champion = back()
-    _advise(champion.record, "the present one again")
-    notes = _version_notes(champion.record, None)
+    with alone():
+        champion = back()
+        _advise(champion.record, "the present one again")
+        notes = _version_notes(champion.record, None)
     _print(f"champion {champion.number} again: {champion.record.run.name}", _rows(champion.record), notes)
 
 
@@ -195,7 +202,7 @@ def _gate(passed: bool, least: float) -> str:
     return f"{'passed' if passed else 'NOT MET, forced'} ({100 * least:g} %)"
 
 
-def _print(title: str, rows: dict[str, str], notes: list[str]) -> None:
+def _print(title: str, rows: dict[str, str], notes: Sequence[str]) -> None:
     echo(title)
     for name, text in rows.items():
         echo(f"  {name:<9}  {text}")

@@ -11,7 +11,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import re
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,8 +22,10 @@ from pathlib import Path
 from shlex import quote
 
 from harness.errors import ModelError, UsageError, storage_errors
+from harness.runs import trust
 from harness.runs.champion_record import ChampionRecord, RegistryRecord
 from harness.runs.record_file import read_record, to_json
+from harness.util.console import print_line
 from harness.util.files import file_md5, write_whole
 from harness.util.locks import lock_of
 from harness.util.schema import SchemaError, is_inside
@@ -34,6 +39,9 @@ HALF_WRITTEN = re.compile(  # as `write_whole` names what it has not finished
     rf"\.({'|'.join(map(re.escape, {*OF_RUN, RECORD, CHECKPOINT}))}|fold[0-9]+\.npz)-[0-9a-f]{{8}}"
 )
 CHECKPOINTS_KEPT = 5  # champions whose checkpoint stays in the history
+LOOK_SECONDS = 0.05  # between two looks at a champion that is being installed
+
+_held = threading.local()  # the folders in which this thread may change the champion
 
 
 @dataclass(frozen=True)
@@ -71,10 +79,23 @@ def present(folder: Path = FOLDER) -> Champion | None:
     path = folder / RECORD
     if not path.is_file():
         return None
-    champion = Champion(_read(path), folder)
-    md5 = champion.record.checkpoint.md5
-    if not _is(champion.checkpoint, md5):
-        if not _is(champion.run / CHECKPOINT, md5):
+    while not _is_whole(champion := Champion(_read(path), folder)):
+        with alone(folder, wait=False) as mine:
+            if mine:
+                return _mended(folder)
+        time.sleep(LOOK_SECONDS)  # another process installs a champion, which takes no time
+    return champion
+
+
+def _is_whole(champion: Champion) -> bool:
+    return _is(champion.checkpoint, champion.record.checkpoint.md5)
+
+
+def _mended(folder: Path) -> Champion:
+    """The champion, after what a change that was cut off has left is put right from the history."""
+    champion = Champion(_read(folder / RECORD), folder)
+    if not _is_whole(champion):
+        if not _is(champion.run / CHECKPOINT, champion.record.checkpoint.md5):
             raise ModelError(
                 f"{champion.checkpoint} is not champion {champion.number}",
                 f"its content is not what {RECORD} says, and the history has it no more",
@@ -161,9 +182,9 @@ def _prune(record: ChampionRecord, folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def rollback(*, runs: Path = RUNS, folder: Path = FOLDER) -> Champion:
+def rollback(*, folder: Path = FOLDER) -> Champion:
     """Makes the champion that the present one replaced the champion again. Raises UsageError where there is none."""
-    with alone(runs):
+    with alone(folder):
         now = required(folder)
         replaced = now.record.replaced
         if replaced is None:
@@ -177,10 +198,10 @@ def rollback(*, runs: Path = RUNS, folder: Path = FOLDER) -> Champion:
     return Champion(record, folder)
 
 
-def note_version(record: ChampionRecord, version: str, *, runs: Path = RUNS, folder: Path = FOLDER) -> None:
+def note_version(record: ChampionRecord, version: str, *, folder: Path = FOLDER) -> None:
     """Writes down which version of MLflow's registry a champion is."""
     record = dataclasses.replace(record, registry=RegistryRecord(version))
-    with alone(runs):
+    with alone(folder):
         _write_record(record, _own_place(record.number, folder))
         now = present(folder)
         if now is not None and now.number == record.number:  # else another one was promoted meanwhile
@@ -188,12 +209,29 @@ def note_version(record: ChampionRecord, version: str, *, runs: Path = RUNS, fol
 
 
 @contextlib.contextmanager
-def alone(runs: Path = RUNS) -> Iterator[None]:
-    """Within, no other process changes the champion: two would get the same number."""
-    with storage_errors(runs):
-        runs.mkdir(parents=True, exist_ok=True)
-    with lock_of(runs / ".promoting", wait=True):
-        yield
+def alone(folder: Path = FOLDER, wait: bool = True) -> Iterator[bool]:
+    """Within, no other process changes the champion in `folder`, and none finds it before DVC has it. May be nested.
+
+    Yields False if another process does so; with `wait`, its end is waited for, and a line says so.
+    """
+    place, held = os.path.realpath(folder), _held.__dict__.setdefault("places", set())
+    if place in held:
+        yield True
+        return
+    lock = folder.absolute().parent / trust.FOLDER / "champion.lock"
+    with storage_errors(lock.parent):
+        trust.make_folder(lock)
+
+    def tell(who: str) -> None:
+        print_line(f"{who} changes the champion: waiting for it")
+
+    with lock_of(lock, wait, "a project folder on a disk that can lock files", tell) as mine:
+        if mine:
+            held.add(place)
+        try:
+            yield mine
+        finally:
+            held.discard(place)
 
 
 def _own_place(number: int, folder: Path) -> Path:

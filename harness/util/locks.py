@@ -97,10 +97,8 @@ def remove_lock(path: Path) -> None:
     if not path.exists():
         return
     with locked(path, required=False) as alone:
-        if alone and os.name != "nt":
-            path.unlink(
-                missing_ok=True
-            )  # while it is held: whoever has it open sees that it is gone, and makes another
+        if alone and os.name != "nt":  # while it is held: who has it open sees that it is gone, and makes another
+            path.unlink(missing_ok=True)
     if alone and os.name == "nt":  # which removes no file that is open
         with contextlib.suppress(PermissionError):
             path.unlink()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from harness.engine.checkpoint import whole
@@ -39,7 +40,7 @@ from harness.runs.record_parts import Status
 from harness.runs.run_folder import RunFolder
 from harness.util.files import md5_of, require_writable
 from harness.util.signals import in_one_piece, require_not_stopped
-from harness.versioning.tracked import CLEAN, read_tracked, state_of
+from harness.versioning.tracked import CLEAN, DIFFERS, read_tracked, state_of
 from harness.workflows.experiment_copy import model_function
 from harness.workflows.find_checkpoint import find_checkpoint
 from harness.workflows.refit import or_without_refit, refit_run
@@ -57,6 +58,10 @@ class Promotion:
     run: RunFolder
     evaluation: Evaluation
     rivals: tuple[Rival, ...]  # the present champion first
+    notes: tuple[str, ...] = ()  # what `publish` returned
+
+
+Publish = Callable[[Champion, RunFolder], Sequence[str]]
 
 
 def promote(
@@ -68,6 +73,7 @@ def promote(
     trusted: bool = False,
     runs: Path = RUNS,
     folder: Path = FOLDER,
+    publish: Publish = lambda _champion, _run: (),
 ) -> Promotion:
     """Makes the model of a run the champion: the one on all images, or the best fold's.
 
@@ -76,10 +82,13 @@ def promote(
     It is tested first, and so are the present champion and the best of its history, on the same images. What needs code
     of a run from elsewhere is refused (UntrustedError) unless it is `trusted`. Nothing has changed after an error.
 
+    Promotions are made one after the other. The next one begins to compare when `publish` has returned, which records
+    the new champion elsewhere: it then finds a champion that DVC has.
+
     Raises:
         GateError: The run has not finished. Unless it is forced: the model is below its gate, has fewer images right
             than one of those champions, or was trained on some of the images.
-        UsageError: Unless it is forced: it is the champion already.
+        UsageError: The model was trained again meanwhile. Unless it is forced: it is the champion already.
     """
     run = find_run(named, runs)
     _require_finished(run)
@@ -89,16 +98,20 @@ def promote(
         with or_without_refit("--no-refit"):
             refit_run(run, trusted=trusted)
     path = find_checkpoint(named, runs)
+    checkpoint = whole(path)
     evaluation = evaluate(
         load_model(path, function=model_function(path, trusted)), path, data, allow_leak=True, runs=runs
     )
     require_not_stopped()  # at the end of a test, Ctrl-C only ends the wait for MLflow
     if not force:
         evaluation.require_passed()
-    with alone(runs):
+    if whole(path) != checkpoint:
+        raise UsageError(
+            f"{path} has changed", "another process trained the model again while it was tested", "the same command"
+        )
+    with alone(folder):
         _require_latest(folder)
         before = present(folder)
-        checkpoint = whole(path)
         rivals = tuple(judged_rivals(before, evaluation, data, runs, folder, trusted))
         why_not = _why_not(run, evaluation, rivals)
         if not force:
@@ -117,7 +130,8 @@ def promote(
         with in_one_piece():
             keep(record, {CHECKPOINT: checkpoint, **small}, folder)
             install(record.number, folder)
-    return Promotion(Champion(record, folder), run, evaluation, rivals)
+        champion = Champion(record, folder)
+        return Promotion(champion, run, evaluation, rivals, tuple(publish(champion, run)))
 
 
 def _require_finished(run: RunFolder) -> None:
@@ -154,8 +168,15 @@ def _require_latest(folder: Path) -> None:
     if not file.is_file() or find_spec("dvc") is None:
         return
     state = state_of(read_tracked(file))
-    if state.word != CLEAN:
-        raise DataError(f"{folder} is not what {file} says", "the champion may be another one", state.fix)
+    if state.word == CLEAN:
+        return
+    if state.word == DIFFERS and state.md5 and not state.tracked.is_cached(state.md5):
+        here = present(folder)
+        what = f"champion {here.number}" if here else "what is here"
+        why = f"no version has {what}: its promotion was cut off, or {file} stands for another one"
+        fix = f"harness data track {quote(str(folder))}, which keeps {what}, unless git log {file} shows a newer one"
+        raise DataError(f"{folder} is not what {file} says", why, fix)
+    raise DataError(f"{folder} is not what {file} says", "the champion may be another one", state.fix)
 
 
 def _of_test(evaluation: Evaluation) -> dict[str, Any]:

@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, TimeoutError
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +21,13 @@ from harness.data.demo import draw
 from harness.engine import checkpoint
 from harness.errors import DataError, GateError, ModelError, UsageError
 from harness.evaluation.predictions import Predictions
-from harness.runs.champion import Champion, history, next_number, note_version, present, rollback
+from harness.runs.champion import Champion, alone, history, next_number, note_version, present, rollback
 from harness.runs.champion_record import RegistryRecord
 from harness.runs.record_file import to_plain
 from harness.runs.record_parts import Status
 from harness.runs.run_folder import RunFolder
 from harness.trackers.mlflow import registry
+from harness.versioning.tracked import read_tracked, state_of
 from harness.workflows.promote import Promotion
 from harness.workflows.promote import promote as promote_run
 from tests.conftest import Outcome, Tracked, write_experiment
@@ -292,6 +297,50 @@ def test_a_promotion_that_was_cut_off_leaves_the_champion_that_there_was(after: 
     before.checkpoint.write_bytes(b"of another")
     with pytest.raises(ModelError, match="is not champion 1"):
         present()
+
+
+def test_promote_waits_until_another_champion_is_published(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    at_work, go_on = threading.Event(), threading.Event()
+
+    def publish(*_: object) -> list[str]:
+        at_work.set()
+        assert go_on.wait(60)
+        file = home / "models.dvc"
+        file.write_text(f"outs:\n- md5: {'01' * 16}.dir\n  nfiles: 3\n  hash: md5\n  path: models\n")
+        md5 = state_of(read_tracked(file)).md5
+        file.write_text(file.read_text().replace(f"{'01' * 16}.dir", str(md5)))
+        return ["published"]
+
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(promote, "good", publish=publish)
+        assert at_work.wait(60)
+        second = pool.submit(promote, "poor", force=True)
+        err = ""
+        while "waiting" not in err:
+            assert not second.done()
+            err += capsys.readouterr().err
+            time.sleep(0.02)
+        now = present()  # which waits for nobody
+        assert now is not None
+        assert now.record.run.id.endswith("good")
+        go_on.set()
+        assert first.result().notes == ("published",)
+        record = second.result().champion.record
+    assert f"process {os.getpid()} changes the champion: waiting for it" in err
+    assert (record.number, record.replaced) == (2, 1)
+    assert record.comparison is not None
+
+
+def test_present_takes_no_champion_back_that_is_being_installed(after: Champion) -> None:
+    whole = after.checkpoint.read_bytes()
+    with ThreadPoolExecutor() as pool, alone():
+        after.checkpoint.write_bytes(b"of another, whose champion.json is not written yet")
+        found = pool.submit(present)
+        with pytest.raises(TimeoutError):
+            found.result(0.3)
+        assert after.checkpoint.read_bytes().startswith(b"of another")
+        after.checkpoint.write_bytes(whole)
+        assert found.result(30) == after
 
 
 def test_from_the_command_line_dvc_keeps_the_version_and_the_test_takes_the_name(
