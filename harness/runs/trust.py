@@ -13,6 +13,7 @@ import hmac
 import json
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -54,12 +55,13 @@ def made_code(run_id: str, code: bytes) -> bool:
 
 
 def make_folder(file: Path) -> None:
-    """Makes `.harness/` for a list in it. Raises OSError if one of them is a link: what it leads to is not ours."""
-    if FOLDER.is_symlink() or file.is_symlink():
+    """Makes `.harness/`, for `file` in it. Raises OSError if one of them is a link: what it leads to is not ours."""
+    folder = file.parent
+    if folder.is_symlink() or file.is_symlink():
         raise OSError(f"{file} is a link")
-    FOLDER.mkdir(exist_ok=True)
-    if not os.path.lexists(FOLDER / ".gitignore"):
-        (FOLDER / ".gitignore").write_text("*\n", encoding="utf-8")  # what was made on one machine is known there
+    folder.mkdir(exist_ok=True)
+    if not os.path.lexists(folder / ".gitignore"):
+        (folder / ".gitignore").write_text("*\n", encoding="utf-8")  # what was made on one machine is known there
 
 
 def _add(entry: dict[str, Any]) -> None:
@@ -104,14 +106,25 @@ def _key(make: bool) -> bytes:
         raise OSError("this user has no home")
     if make and not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with contextlib.suppress(FileExistsError):  # another process has just made it
-            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(file, "wb") as opened:
-                opened.write(secrets.token_bytes(KEY_BYTES))
+        with locked(path.with_name(".key.lock"), wait=True, required=False):  # two first runs would make two
+            if not path.exists():
+                _make_key(path)
     key = path.read_bytes()
     if len(key) != KEY_BYTES:
         raise OSError("the key is not whole")
     return key
+
+
+def _make_key(path: Path) -> None:
+    """Writes a new key, for this user alone, in one step: another process must not read half of it."""
+    file, name = tempfile.mkstemp(dir=path.parent)
+    try:
+        with os.fdopen(file, "wb") as opened:
+            opened.write(secrets.token_bytes(KEY_BYTES))
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
 
 
 def _mark(entry: dict[str, Any], key: bytes) -> str:
