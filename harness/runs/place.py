@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
-from harness.errors import UsageError
+from harness.errors import UsageError, storage_errors
+from harness.util.locks import lock_of
 from harness.util.schema import is_inside
 
 AGAIN = ".again"  # in a folder that was named by --out, and may be written again: by what
+BEGINNING = ".beginning"  # the lock of those who take such a folder
 
 
 def require_inside_runs(path: Path, runs: Path) -> None:
@@ -20,10 +24,26 @@ def require_inside_runs(path: Path, runs: Path) -> None:
 
 def require_replaceable(path: Path, kind: str) -> None:
     """Raises UsageError if `path` holds anything but what this kind of run was told to put there before."""
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+    if not path.exists() or (path.is_dir() and {each.name for each in path.iterdir()} <= {BEGINNING}):
         return
     own = (path / AGAIN).is_file()  # empty, if the process was killed while it wrote
     marked = (path / AGAIN).read_text(encoding="utf-8", errors="replace").strip() if own else ""
     if not own or marked not in (kind, ""):
         why = f"it is where a {marked} goes" if marked else "it holds something else, which would be lost"
         raise UsageError(f"{path} is no place for a {kind}", why, "--out with a new folder")
+
+
+@contextlib.contextmanager
+def replacing(path: Path, kind: str) -> Iterator[None]:
+    """Makes a folder for this kind of run, or takes one that may be written again. Within, no other process does so.
+
+    Raises UsageError if it holds something else, StorageError if it cannot be written.
+    """
+    require_replaceable(path, kind)
+    with storage_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+    with lock_of(path / BEGINNING, wait=True, fix="--out with a folder on a disk that can lock files"):
+        require_replaceable(path, kind)
+        with storage_errors(path):  # first: a run that is killed from here on may be made again
+            (path / AGAIN).write_text(f"{kind}\n", encoding="utf-8")
+        yield

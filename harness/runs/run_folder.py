@@ -16,10 +16,10 @@ from harness.errors import UsageError, storage_errors
 from harness.evaluation.predictions import Predictions
 from harness.runs import trust
 from harness.runs.folder import Folder
-from harness.runs.place import AGAIN, require_inside_runs, require_replaceable
+from harness.runs.place import replacing, require_inside_runs
 from harness.runs.predictions import CSV, FOLDER, PARQUET, read_array_file, read_csv, write_array_file, write_table
 from harness.runs.record_file import read_record
-from harness.runs.record_parts import FoldRecord, RefitRecord
+from harness.runs.record_parts import FoldRecord, RefitRecord, Status
 from harness.runs.records import Epoch, RunRecord, TestRecord
 from harness.util.files import write_whole
 from harness.util.processes import this_process
@@ -47,27 +47,38 @@ class RunFolder(Folder[RunRecord]):
         Args:
             runs: The folder of all runs; the new one is in `runs/NAME`.
             record: What is known of the run before it starts; its id and its process are added.
-            path: A folder to write to instead, new or not. What an earlier run left in it is removed.
+            path: A folder to write to instead, new or not. What an earlier run left in it is removed. UsageError if
+                that run still runs, or if something else lies there.
         """
         own = f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-        named = path is not None
-        path = path or runs / record.name / own
-        if named:
-            require_replaceable(path, record.kind)
-        else:
-            require_inside_runs(path, runs)
-        with storage_errors(path):
-            path.mkdir(parents=True, exist_ok=True)
-            if named:  # first: a run that is killed from here on may be made again
-                (path / AGAIN).write_text(f"{record.kind}\n", encoding="utf-8")
-            (path / "plots").mkdir(exist_ok=True)
-            for old in (*(path / name for name in cls.FILES), *(file for glob in LEFT for file in path.glob(glob))):
-                if is_inside(old.parent / "-", path):  # what lies behind a link is not ours
-                    old.unlink(missing_ok=True)
-        folder = cls(path, dataclasses.replace(record, id=own, **this_process()))
-        folder.update()
+        with contextlib.ExitStack() as stack:
+            if path is None:
+                path = runs / record.name / own
+                require_inside_runs(path, runs)
+            else:
+                stack.enter_context(replacing(path, record.kind))
+                if record.study is None:  # the study says whose a trial is
+                    cls._require_ended(path)
+            with storage_errors(path):
+                (path / "plots").mkdir(parents=True, exist_ok=True)
+                for old in (*(path / name for name in cls.FILES), *(file for glob in LEFT for file in path.glob(glob))):
+                    if is_inside(old.parent / "-", path):  # what lies behind a link is not ours
+                        old.unlink(missing_ok=True)
+            folder = cls(path, dataclasses.replace(record, id=own, **this_process()))
+            folder.update()
         trust.remember_run(own, record.data.folder)
         return folder
+
+    @classmethod
+    def _require_ended(cls, path: Path) -> None:
+        """Raises UsageError if the run in a folder still runs, in another process."""
+        try:
+            before = cls.open(path)
+        except UsageError:  # there is none, or it is damaged
+            return
+        if before.status is Status.RUNNING and before.record.process != this_process():
+            why = f"process {before.record.pid} on {before.record.host} writes a run to it"
+            raise UsageError(f"{path} is in use", why, "wait for its end, or --out with another folder")
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:

@@ -45,12 +45,15 @@ def progress_text(folder: RunFolder, progress: ProgressRecord | None) -> str:
 
 
 def claim(folder: RunFolder) -> None:
-    """Makes an unfinished run this process's own. Raises UsageError if it runs, perhaps since a moment ago."""
-    with lock_of(folder.path / ".resuming") as alone:
+    """Makes an unfinished run this process's own. Raises UsageError if another one went on, perhaps a moment ago."""
+    with lock_of(folder.path / ".resuming", wait=True):
         folder.reload()
-        if not alone or folder.status is Status.RUNNING:
+        if folder.status is Status.RUNNING:
             why = f"in process {folder.record.pid} on {folder.record.host}"
             raise UsageError(f"{folder.path} goes on already", why, "harness list")
+        if folder.status not in UNFINISHED:
+            why = f"another process went on with it meanwhile: its status is {folder.status}"
+            raise UsageError(f"{folder.path} has nothing to go on with", why, "harness list")
         folder.update(status=Status.RUNNING, **this_process())
 
 

@@ -38,7 +38,7 @@ def refit(plan: Plan, folder: RunFolder, watchers: Sequence[Callback] = ()) -> R
     There are no validation images. What steers the training has an inner part, as in a fold. A callback that reads
     metrics of validation fails: `state.phases` says which phases there are. The model takes the run's temperature, so
     that its probabilities are calibrated by predictions out of fold. Its file also holds the frozen weights that the
-    folds share, if they are the same.
+    folds share, if they are the same. Until the fit has ended, the run has no such model.
 
     Args:
         plan: Every decision of the run.
@@ -49,6 +49,8 @@ def refit(plan: Plan, folder: RunFolder, watchers: Sequence[Callback] = ()) -> R
         HarnessError: As `train` does.
     """
     split, log = refit_split(plan), folder.inside(EPOCHS)
+    if folder.record.refit is not None:  # its file is written over, before this fit has ended
+        folder.update(refit=None)
     if saved_fit(folder, REFIT) is None:
         with storage_errors(log):
             log.unlink(missing_ok=True)

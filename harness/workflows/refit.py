@@ -9,6 +9,7 @@ from harness.errors import HarnessError, UsageError
 from harness.runs.record_parts import RefitRecord, Status
 from harness.runs.run_folder import RunFolder
 from harness.training.refit import refit
+from harness.util.console import print_line
 from harness.util.files import require_writable
 from harness.util.locks import lock_of
 from harness.workflows.reproduce import planned
@@ -17,24 +18,40 @@ from harness.workflows.reproduce import planned
 def refit_run(folder: RunFolder, *, device: str = "auto", trusted: bool = False) -> RefitRecord:
     """Trains the model of a run that has finished, from the experiment and the images that the run had.
 
-    The file of a run from elsewhere is run only if it is `trusted`.
+    If another process trains it at this moment, that is waited for, and its model is taken. The file of a run from
+    elsewhere is run only if it is `trusted`.
 
     Raises:
         UsageError: The run has not finished, is a test, or its experiment cannot be had again.
         DataError: The images are others than those of the run.
         HarnessError: Anything else that has a name.
     """
+    _require_finished(folder)
+    require_writable(folder.path)
+    with refitting(folder) as made:
+        return made or refit(planned(folder, device, trusted), folder)
+
+
+@contextlib.contextmanager
+def refitting(folder: RunFolder) -> Iterator[RefitRecord | None]:
+    """Within, no other process refits the run. Yields the model that another one has made, if it was waited for."""
+    waited: list[str] = []
+
+    def tell(who: str) -> None:
+        waited.append(who)
+        print_line(f"{who} trains this model: waiting for it")
+
+    with lock_of(folder.path / ".resuming", wait=True, tell=tell):
+        folder.reload()
+        yield folder.model_on_all_images() if waited else None
+
+
+def _require_finished(folder: RunFolder) -> None:
+    """Raises UsageError for a run that has not finished."""
     record = folder.record
     if folder.status is not Status.FINISHED or not record.folds:
         why = f"its status is {folder.status}" if record.folds else "none of its folds has ended"
         raise UsageError(f"{folder.path} cannot be refitted", why, "harness run again, or a run that has finished")
-    require_writable(folder.path)
-    with lock_of(folder.path / ".resuming") as is_alone:
-        if not is_alone:
-            raise UsageError(
-                f"{folder.path} is in work", "another process refits it at this moment", "wait for its end"
-            )
-        return refit(planned(folder, device, trusted), folder)
 
 
 @contextlib.contextmanager

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -118,3 +121,20 @@ def test_create_takes_a_folder_that_a_killed_process_began(tmp_path: Path) -> No
     (path / ".again").unlink()
     with pytest.raises(UsageError, match="no place for a run"):
         RunFolder.create(tmp_path, run_record(), path)
+    (path / ".beginning").rename(tmp_path / "lock")
+    shutil.rmtree(path)
+    path.mkdir()
+    (tmp_path / "lock").rename(path / ".beginning")
+    assert RunFolder.create(tmp_path, run_record(), path).record.status is Status.RUNNING
+
+
+def test_create_takes_no_folder_that_another_process_writes_to(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        folder = RunFolder.create(tmp_path, run_record(), tmp_path / "out")
+        folder.update(pid=other.pid, since=None)
+        with pytest.raises(UsageError, match=f"process {other.pid} on ") as refused:
+            RunFolder.create(tmp_path, run_record(), tmp_path / "out")
+        assert "--out" in refused.value.fix
+        assert RunFolder.open(folder.path).record == folder.record
+        other.communicate(b"\n")
+    assert RunFolder.create(tmp_path, run_record(), tmp_path / "out").id != folder.id

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +18,16 @@ from harness.engine import checkpoint
 from harness.engine.trainer import Callback, State
 from harness.errors import DataError, UsageError, UserCodeError
 from harness.models.saved import load_model
-from harness.runs.record_parts import Status
+from harness.runs.record_parts import RefitRecord, Status
 from harness.runs.run_folder import RunFolder
+from harness.training.plan import Plan
+from harness.training.refit import refit as train_on_all_images
 from harness.training.refit import refit_split
 from harness.workflows.crossval import cross_validate
 from harness.workflows.ensemble import fold_models
 from harness.workflows.find_checkpoint import find_checkpoint
 from harness.workflows.make_plan import make_plan
-from harness.workflows.refit import refit_run
+from harness.workflows.refit import refit_run, refitting
 from harness.workflows.test import evaluate
 from tests.toy import SMALL
 
@@ -115,6 +121,48 @@ def test_a_run_that_has_not_finished_or_has_other_images_is_refused(scenery: Pat
     folder.update(status=Status.FINISHED, data=dataclasses.replace(folder.record.data, digest="0" * 32 + ".dir"))
     with pytest.raises(DataError, match="other images"):
         refit_run(folder)
+
+
+class WaitsInRefit(Callback):
+    """Holds the fit on all images after its first epoch, until it may go on."""
+
+    at_work, go_on = threading.Event(), threading.Event()
+
+    def on_epoch_end(self, state: State) -> None:
+        if "valid" not in state.phases:
+            self.at_work.set()
+            assert self.go_on.wait(60)
+
+
+def test_refit_run_takes_the_model_that_another_process_trains(
+    scenery: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Threads stand for the processes."""
+    WaitsInRefit.go_on.set()
+    path = run(scenery, tmp_path, callbacks=[WaitsInRefit()]).path
+    WaitsInRefit.go_on.clear()
+    WaitsInRefit.at_work.clear()
+    first, second = RunFolder.open(path), RunFolder.open(path)
+    plan = make_plan(SMALL.replace(data=str(scenery), callbacks=[WaitsInRefit()]), device="cpu")
+    with ThreadPoolExecutor() as pool:
+        made = pool.submit(refit_as, first, plan)
+        assert WaitsInRefit.at_work.wait(60)
+        assert RunFolder.open(path).model_to_use() == first.best_fold()  # not a model that is half trained
+        taken, err = pool.submit(refit_run, second), ""
+        while "waiting" not in err:
+            assert not taken.done()
+            err += capsys.readouterr().err
+            time.sleep(0.02)
+        WaitsInRefit.go_on.set()
+        assert taken.result() == made.result() == RunFolder.open(path).record.refit
+    assert f"process {os.getpid()} trains this model: waiting for it" in err
+    assert len((path / "refit.jsonl").read_text().splitlines()) == 2
+
+
+def refit_as(folder: RunFolder, plan: Plan) -> RefitRecord:
+    """`refit_run` with a plan that is there: a callback of a test is in no experiment's file."""
+    with refitting(folder) as made:
+        return made or train_on_all_images(plan, folder)
 
 
 @pytest.mark.slow

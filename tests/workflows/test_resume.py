@@ -280,6 +280,10 @@ def test_only_one_process_goes_on(cut_off: RunFolder) -> None:
     claim(cut_off)
     with pytest.raises(UsageError, match="goes on already"):
         claim(other)
+    cut_off.update(status=Status.FINISHED)
+    with pytest.raises(UsageError, match="nothing to go on with") as refused:
+        claim(other)
+    assert "another process went on with it" in refused.value.why
 
 
 def test_trials_and_tests_are_refused(cut_off: RunFolder) -> None:
