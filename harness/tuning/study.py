@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
-import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,12 +17,13 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.distributions import distribution_to_json
-from optuna.exceptions import UpdateFinishedTrialError
+from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from harness.errors import HarnessError, UsageError
 from harness.evaluation.groups import Groups
+from harness.tuning.founding import given_settings
 from harness.tuning.quiet import quiet
 from harness.tuning.schemas import StudyFacts
 from harness.tuning.settings_difference import require_same
@@ -63,6 +63,7 @@ class Study:
         self.name = name
         self.groups: Groups | None = None  # (N,) of the images of all folds; set by what knows the images
         self._seed = seed
+        self._is_founder = not create  # whether this process has made the study, and so gives its settings
         self._storage = open_storage(address) if create else copied(address, name)
         with quiet(), answering(address):
             self._id = self._found_or_created([StudyDirection[direction.upper()] for direction in directions])
@@ -79,7 +80,9 @@ class Study:
         """The study's id. A study that exists is only read: a journal would keep even an attempt to create it."""
         with contextlib.suppress(KeyError):
             return self._storage.get_study_id_from_name(self.name)
-        optuna.create_study(storage=self._storage, study_name=self.name, directions=directions, load_if_exists=True)
+        with contextlib.suppress(DuplicatedStudyError):  # another process was faster
+            optuna.create_study(storage=self._storage, study_name=self.name, directions=directions)
+            self._is_founder = True
         return self._storage.get_study_id_from_name(self.name)
 
     def close(self) -> None:
@@ -97,32 +100,18 @@ class Study:
         return self.directions[0] == "maximize"
 
     def agree(self, facts: Mapping[str, Any], distributions: Mapping[str, Any]) -> str:
-        """Stores the settings of the first process; a later process must have the same, else UsageError.
+        """Stores the settings of the process that made the study; others must have the same, else UsageError.
 
         Returns the study's id. A study that is deleted and made again under the same name has a new one.
         """
         space = {name: str(distribution_to_json(distribution)) for name, distribution in distributions.items()}
         mine = json.loads(json.dumps({**facts, "space": space}))
         with answering(self.address):
-            known = self._storage.get_study_user_attrs(self._id).get("harness")
-            if known is None:
-                self._require_ours()
-                known = {**mine, "id": secrets.token_hex(4)}
-                self._storage.set_study_user_attr(self._id, "harness", known)
+            known = given_settings(self._storage, self._id, self.name, mine, self._is_founder)
             validate(schema_of(StudyFacts), known)
             self._warn_of_others()
         require_same(self.name, known, mine)
         return str(known["id"])
-
-    def _require_ours(self) -> None:
-        """Raises UsageError for a study that another program has begun."""
-        trials = self._storage.get_all_trials(self._id, deepcopy=False)
-        if trials or self._storage.get_study_user_attrs(self._id):
-            raise UsageError(
-                f"the study {self.name!r} was made by another program",
-                f"it has {len(trials)} trials, and nothing says what they trained",
-                "--study with another name",
-            )
 
     def _warn_of_others(self) -> None:
         others = sum(not is_ours(trial) for trial in self._storage.get_all_trials(self._id, deepcopy=False))

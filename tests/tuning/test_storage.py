@@ -7,7 +7,9 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import optuna
@@ -28,6 +30,36 @@ def test_a_journal_is_made_where_there_is_none_and_found_again(tmp_path: Path) -
     Study(address, "x", ["maximize"], 0)
     assert [study.study_name for study in copied(address, "x").get_all_studies()] == ["x"]
     assert copied(address, "y").get_all_studies() == []
+
+
+@pytest.mark.parametrize("scheme", ["", "sqlite:///"])
+def test_agree_keeps_the_settings_of_the_process_that_made_the_study(tmp_path: Path, scheme: str) -> None:
+    """Threads stand for the processes; of 4 that begin at once, one makes the study."""
+    address, begin = f"{scheme}{tmp_path / 'studies'}", threading.Barrier(4)
+    open_storage(address)  # SQLite's tables
+
+    def search(number: int) -> str:
+        begin.wait()
+        study = Study(address, "x", ["maximize"], 0)
+        begin.wait()
+        return study.agree({"metric": f"valid_{number}"}, {})
+
+    with ThreadPoolExecutor(4) as pool:
+        searches = [pool.submit(search, number) for number in range(4)]
+    refused = [each.exception() for each in searches]
+    assert refused.count(None) == 1
+    founder = f"was begun otherwise; metric: 'valid_{refused.index(None)}', now "
+    assert all(founder in str(error) for error in refused if error is not None)
+
+
+def test_agree_gives_the_settings_of_a_study_whose_process_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.tuning.founding.MOST_SECONDS", 0.2)
+    address = str(tmp_path / "studies")
+    Study(address, "x", ["maximize"], 0)  # and was killed before it agreed
+    first = Study(address, "x", ["maximize"], 0).agree({"metric": "valid_loss"}, {})
+    assert Study(address, "x", ["maximize"], 0).agree({"metric": "valid_loss"}, {}) == first
 
 
 @pytest.mark.parametrize("scheme", ["", "sqlite:///"])
