@@ -10,6 +10,7 @@ trunks and canopies. A model of the mean colour alone does poorly, and a test ho
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from harness.errors import DataError, storage_errors
+from harness.util.console import print_line
+from harness.util.locks import lock_of, remove_lock
 from harness.util.signals import in_one_piece
 
 SIZE = 96  # pixels
@@ -37,19 +40,42 @@ ROWS, COLUMNS = (axis.astype(np.float64) for axis in np.mgrid[0:SIZE, 0:SIZE])
 def draw_demo(folder: Path, force: bool = False) -> tuple[dict[str, int], bool]:
     """Draws `folder/{train,test}/{sea,forest}`. Returns the images per part, and whether anything had to be drawn.
 
-    A folder that holds the demo already is left as it is. Raises DataError where it holds something else, unless
-    `force`; StorageError where it cannot be written.
+    A folder that holds the demo already is left as it is. Another process that draws it is waited for. Raises DataError
+    where it holds something else, unless `force`; StorageError where it cannot be written.
     """
     folder = folder.absolute()
-    wanted = {
+    counted = {f"{part}/{name}": count for (part, name), count in COUNTS.items()}
+    if _files_in(folder) == {*_wanted()} and not force:
+        return counted, False
+    lock = folder.with_name(f".{folder.name}.lock")
+
+    def tell(who: str) -> None:
+        print_line(f"{who} draws {folder}: waiting for it")
+
+    with storage_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with lock_of(lock, True, "--to with a folder on a disk that can lock files", tell):
+            return counted, _draw_alone(folder, force)
+    finally:
+        with contextlib.suppress(OSError):
+            remove_lock(lock)
+
+
+def _wanted() -> dict[str, tuple[str, str, int]]:
+    """Path in the folder -> part, class and number of its image."""
+    return {
         f"{part}/{name}/{name}_{number:04d}.jpg": (part, name, number)
         for (part, name), count in COUNTS.items()
         for number in range(count)
     }
-    counted = {f"{part}/{name}": count for (part, name), count in COUNTS.items()}
-    present = _files_in(folder)
+
+
+def _draw_alone(folder: Path, force: bool) -> bool:
+    """Draws all images, while no other process does; False if they are there."""
+    wanted, present = _wanted(), _files_in(folder)
     if present == set(wanted) and not force:
-        return counted, False
+        return False
     if present and not force:
         raise DataError(
             f"{folder} holds other files than the demo data",
@@ -73,7 +99,7 @@ def draw_demo(folder: Path, force: bool = False) -> tuple[dict[str, int], bool]:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise
         shutil.rmtree(replaced, ignore_errors=True)
-    return counted, True
+    return True
 
 
 def _files_in(folder: Path) -> set[str]:

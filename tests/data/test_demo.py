@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +21,7 @@ from harness.data.demo import COUNTS, draw, draw_demo
 from harness.data.groups import numbered
 from harness.data.listing import list_images
 from harness.errors import DataError
+from harness.util.locks import locked
 
 # of the training images, by the two versions of Pillow in constraints.txt
 DIGEST = "0c2a6788280198a842d1471acbd588c8.dir"
@@ -56,6 +61,24 @@ def test_the_mean_colour_does_not_tell_the_classes_apart(demo: Path) -> None:
     model = make_pipeline(StandardScaler(), LogisticRegression())
     accuracy = cross_val_score(model, np.array(colours), labels, cv=5).mean()
     assert 0.5 < accuracy < 0.8
+
+
+def test_draw_demo_waits_for_a_process_that_draws_the_same(
+    demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The lock is held by this process; a thread stands for the one that waits."""
+    folder, err = tmp_path / "data", ""
+    with ThreadPoolExecutor() as pool:
+        with locked(tmp_path / ".data.lock", tell=print):
+            counts = pool.submit(draw_demo, folder)
+            while "waiting" not in err:
+                assert not counts.done()
+                err += capsys.readouterr().err
+                time.sleep(0.01)
+            shutil.copytree(demo, folder)
+        assert counts.result()[1] is False
+    assert f"process {os.getpid()} draws {folder}: waiting for it" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
 def test_a_second_call_draws_nothing_and_other_files_are_never_overwritten(demo: Path, tmp_path: Path) -> None:
