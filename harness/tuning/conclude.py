@@ -13,6 +13,7 @@ from harness.config.fields import json_value
 from harness.config.object_text import is_same_name
 from harness.errors import HarnessError, StorageError
 from harness.runs.record_parts import Status
+from harness.runs.study_folder import StudyFolder
 from harness.runs.study_record import StudyResultRecord
 from harness.trackers.follower import Follower, leave_rest
 from harness.trackers.mlflow.store import recorded, tracking_uri
@@ -26,6 +27,7 @@ from harness.tuning.study import Study
 from harness.tuning.trial_record import TrialRecord
 from harness.util.addresses import without_secrets
 from harness.util.console import print_line
+from harness.util.locks import locked
 from harness.util.schema import parse, schema_of
 from harness.util.user_code import reason
 
@@ -55,10 +57,14 @@ def conclude_search(
     search: SearchPlan, study: Study, status: Status, error: BaseException | None = None
 ) -> StudyResult:
     """Summarises the study as it is now; writes its table, its plots and `best.py`."""
-    result = summarise_study(search, study)
     why = None if error is None else f"{type(error).__name__}: {getattr(error, 'what', error)}".rstrip(": ")
     why = None if why is None else without_secrets(why, study.address)
-    folder = search.folder
+    with _one_after_the_other(search.folder):
+        return _concluded(search, study, status, why)
+
+
+def _concluded(search: SearchPlan, study: Study, status: Status, why: str | None) -> StudyResult:
+    result, folder = summarise_study(search, study), search.folder
     with _kept_apart("the result in study.json"):
         folder.update(status=status, error=why)
         folder.update(result=parse(schema_of(StudyResultRecord), result.to_dict()))
@@ -71,6 +77,15 @@ def conclude_search(
     with _kept_apart("plots"):
         draw_study(folder.plots, search, study, result)
     return result
+
+
+@contextlib.contextmanager
+def _one_after_the_other(folder: StudyFolder) -> Iterator[None]:
+    """Within, no other process on the study concludes: what the first one has found must not replace the last one's."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # the report matters more
+            stack.enter_context(locked(folder.path / ".concluding", wait=True, required=False))
+        yield
 
 
 @contextlib.contextmanager
