@@ -53,6 +53,7 @@ class Cache:
         self.limit = limit
         self._print_line = print_line
         self._unkept: set[str] = set()  # kinds of rows for which a note said so
+        self._noted: set[str] = set()
         self._opened: dict[str, Rows] = {}  # the last few, so that each fold need not check them again
 
     def rows(self, recipe: Recipe, items: Sequence[str], make: Make, quiet: bool = False) -> Rows:
@@ -105,7 +106,7 @@ class Cache:
                 )
         chosen = [key for key in keys if not begins or key.startswith(tuple(begins))]
         gone = 0
-        with storage_errors(self.folder):
+        with storage_errors(self.folder, "HARNESS_CACHE with another folder, or make this one writable"):
             for key, paths in files_by_key(self.folder).items():
                 if begins and key not in chosen:
                     continue
@@ -157,10 +158,10 @@ class Cache:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except PermissionError as error:
-            self._print_line(f"note: {error.filename} cannot be read ({error.strerror}), and is made again")
+            self._note(f"note: {error.filename} cannot be read ({error.strerror}), and is made again")
             return None
         except BROKEN as error:
-            self._print_line(f"note: {path} is damaged ({error}), and is made again")
+            self._note(f"note: {path} is damaged ({error}), and is made again")
             return None
 
     def _write(self, key: str, recipe: Recipe, items: Sequence[str], make: Make) -> Rows:
@@ -247,6 +248,12 @@ class Cache:
                 files = [self.folder / f"{entry.key}{suffix}" for suffix in (".json", ".rows")]
                 with contextlib.suppress(OSError):
                     total -= entry.bytes if remove(files, self._lock(entry.key)) else 0
+
+    def _note(self, text: str) -> None:
+        """Prints a line once: an entry is read again once this process has its lock."""
+        if text not in self._noted:
+            self._noted.add(text)
+            self._print_line(text)
 
     def _lock(self, key: str) -> Path:
         return self.folder / f"{key}.lock"

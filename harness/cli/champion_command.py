@@ -156,7 +156,7 @@ def _versioned() -> list[str]:
     from harness.versioning.repo import track
 
     try:
-        files = " ".join(track(str(FOLDER)))
+        files = " ".join(track(str(FOLDER), wait=True))
     except HarnessError as error:
         return [f"not under DVC: {error.what}: {error.why} ({error.fix})"]
     return [f"git commit {files} -m ...   keeps the version; harness data push   sends it"]

@@ -55,7 +55,7 @@ def draw_demo(folder: Path, force: bool = False) -> tuple[dict[str, int], bool]:
     with storage_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with lock_of(lock, True, "--to with a folder on a disk that can lock files", tell):
+        with lock_of(lock, True, "--to with another folder", tell, required=False):
             return counted, _draw_alone(folder, force)
     finally:
         with contextlib.suppress(OSError):

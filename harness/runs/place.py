@@ -42,7 +42,7 @@ def replacing(path: Path, kind: str) -> Iterator[None]:
     require_replaceable(path, kind)
     with storage_errors(path):
         path.mkdir(parents=True, exist_ok=True)
-    with lock_of(path / BEGINNING, wait=True, fix="--out with a folder on a disk that can lock files"):
+    with lock_of(path / BEGINNING, wait=True, fix="--out with another folder", required=False):
         require_replaceable(path, kind)
         with storage_errors(path):  # first: a run that is killed from here on may be made again
             (path / AGAIN).write_text(f"{kind}\n", encoding="utf-8")

@@ -68,13 +68,14 @@ def lock_of(
     wait: bool = False,
     fix: str = "choose another folder with --runs, on a disk that can lock files",
     tell: Tell | None = None,
+    required: bool = True,
 ) -> Iterator[bool]:
     """As `locked`. Raises StorageError if the file cannot be locked, with `fix` as what to type."""
     if path.is_symlink() or path.is_dir():
         fix = f"rm -r {quote(str(path))}, which is no lock of this program"
     with contextlib.ExitStack() as stack:
         with storage_errors(path, fix):
-            alone = stack.enter_context(locked(path, wait, tell=tell))
+            alone = stack.enter_context(locked(path, wait, required, tell))
         yield alone
 
 

@@ -33,6 +33,7 @@ from harness.versioning.tracked import (
     state_of,
 )
 
+LOCKED = "LockError"  # which DVC raises after some seconds
 LOGGERS = ("dvc", "dvc_data", "dvc_objects", "dvc_gdrive", "pydrive2", "googleapiclient", "oauth2client")
 
 
@@ -87,14 +88,26 @@ def push(files: Sequence[Path], root: Path = Path()) -> int:
         return int(repo.push(targets=[str(file) for file in files]))
 
 
-def track(path: str, root: Path = Path()) -> list[str]:
-    """Puts `path` under DVC, or its new version. Returns the `.dvc` files that git should keep."""
+def track(path: str, root: Path = Path(), wait: bool = False) -> list[str]:
+    """Puts `path` under DVC, or its new version. Returns the `.dvc` files that git should keep.
+
+    With `wait`, it waits for the end of another DVC command, which else is an error.
+    """
     if not Path(path).exists():
         raise UsageError(f"{path} is not there", "only what is there can be tracked", "harness data track data")
     if not Path(os.path.normpath(Path(path).absolute())).is_relative_to(root.absolute()):
         raise UsageError(f"{path} lies outside the project", "DVC keeps what lies in it", f"cp -r {quote(path)} .")
-    with _repository(root) as repo:
-        return [os.path.relpath(stage.path) for stage in repo.add([path])]
+    told = False
+    while True:
+        try:
+            with _repository(root) as repo:
+                return [os.path.relpath(stage.path) for stage in repo.add([path])]
+        except HarnessError as error:
+            if not wait or type(error.__cause__).__name__ != LOCKED:
+                raise
+        if not told:
+            print_line(f"another DVC command is at work here: waiting for it, to keep {path}")
+            told = True
 
 
 def keep(file: Path, root: Path = Path()) -> None:

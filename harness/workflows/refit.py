@@ -41,7 +41,7 @@ def refitting(folder: RunFolder) -> Iterator[RefitRecord | None]:
         waited.append(who)
         print_line(f"{who} trains this model: waiting for it")
 
-    with lock_of(folder.path / ".resuming", wait=True, tell=tell):
+    with lock_of(folder.path / ".resuming", wait=True, tell=tell, required=False):
         folder.reload()
         yield folder.model_on_all_images() if waited else None
 

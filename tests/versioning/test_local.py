@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from harness.versioning.problems import explained
 from harness.versioning.remote import default_remote
+from harness.versioning.repo import track
 from tests.conftest import git
 from tests.versioning.conftest import FILES, Call, assert_reported, content_of, forget
 
@@ -155,7 +157,9 @@ def test_a_remote_whose_driver_is_not_installed(project: Path, call: Call) -> No
     assert_reported(call("data", "pull"), 5, "DVC has no driver for s3")
 
 
-def test_another_dvc_command_at_work_is_told(stored: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_dvc_command_at_work_is_told_and_a_promotion_waits_for_it(
+    stored: Path, call: Call, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     import dvc.lock
     import zc.lockfile
 
@@ -163,9 +167,16 @@ def test_another_dvc_command_at_work_is_told(stored: Path, call: Call, monkeypat
     lock = zc.lockfile.LockFile(str(stored / ".dvc/tmp/lock"))
     try:
         outcome = call("data", "pull")
+        assert_reported(outcome, 5, "another DVC command is at work here", "once it has ended")
+        with ThreadPoolExecutor() as pool:
+            tracked, err = pool.submit(track, "data", wait=True), ""
+            while "waiting for it, to keep data" not in err:
+                assert not tracked.done()
+                err += capsys.readouterr().err
+            lock.close()
+            assert tracked.result(60) == ["data.dvc"]
     finally:
         lock.close()
-    assert_reported(outcome, 5, "another DVC command is at work here", "once it has ended")
 
 
 def test_a_remote_folder_that_is_a_file_is_told(project: Path, call: Call) -> None:
