@@ -113,9 +113,16 @@ def _acquired(lock: BaseFileLock) -> bool:
 
 
 def _sign(path: Path) -> None:
-    with contextlib.suppress(OSError), path.open("r+b", buffering=0) as file:
-        file.seek(SIGNATURE_AT)
-        file.write(json.dumps(this_process()).encode().ljust(SIGNATURE_BYTES))
+    """Writes this process into the file of a lock that it holds; never into a file that is no lock."""
+    with contextlib.suppress(OSError):
+        file = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+        try:
+            there = os.fstat(file)
+            if there.st_nlink == 1 and there.st_size in (0, SIGNATURE_AT + SIGNATURE_BYTES):
+                os.lseek(file, SIGNATURE_AT, os.SEEK_SET)
+                os.write(file, json.dumps(this_process()).encode().ljust(SIGNATURE_BYTES))
+        finally:
+            os.close(file)
 
 
 def _signature(path: Path) -> dict[str, Any]:

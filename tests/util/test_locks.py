@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -19,12 +20,14 @@ from harness.cache.store import Cache
 from harness.errors import StorageError
 from harness.runs import trust
 from harness.tuning.storage import open_storage
-from harness.util.locks import NO_LOCKS, lock_of, locked
+from harness.util import locks
+from harness.util.locks import NO_LOCKS, is_signed_here, lock_of, locked
 from tests.cache.test_cache_store import ITEMS, RECIPE, rows
 
 HOLD = """
 import sys, time
 from pathlib import Path
+from harness.util import locks
 from harness.util.locks import locked
 with locked(Path(sys.argv[1])) as alone:
     print(alone, flush=True)
@@ -99,6 +102,27 @@ def test_locked_makes_no_folder_and_follows_no_link(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="no lock of this program"), lock_of(tmp_path / "x.lock"):
         pass
     assert not (tmp_path / "target").exists()
+
+
+def test_holder_names_the_process_that_has_signed_and_lives(tmp_path: Path) -> None:
+    path = tmp_path / "x.lock"
+    assert locks.holder(path) == "another process"
+    with locked(path, tell=print):
+        assert (locks.holder(path), is_signed_here(path)) == (f"process {os.getpid()}", True)
+    path.write_bytes(path.read_bytes().replace(b'"since": "', b'"since": "9'))
+    assert (locks.holder(path), is_signed_here(path)) == (f"process {os.getpid()} on {socket.gethostname()}", False)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a link needs rights there")
+def test_locked_signs_no_file_that_is_no_lock(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("precious")
+    (tmp_path / "x.lock").hardlink_to(tmp_path / "mine")
+    (tmp_path / "y.lock").write_text("precious, too")
+    for name in ("x.lock", "y.lock"):
+        with locked(tmp_path / name, tell=print) as alone:
+            assert alone
+            assert not is_signed_here(tmp_path / name)
+    assert (tmp_path / "mine").read_text() + (tmp_path / "y.lock").read_text() == "preciousprecious, too"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="these are errors of flock")
