@@ -48,6 +48,7 @@ class Resume:
 
     folder: RunFolder
     record: ResumeRecord
+    drops_state: bool = False  # whether the saved state is of other images, so that the fold begins again
 
 
 ADDED_BY_EPOCH_LOG = {"fold", "time", "step"}  # columns of `metrics.jsonl` that the history does not have
@@ -177,6 +178,8 @@ def cross_validate(
     else:
         folder = resume.folder
         claim(folder)
+        if resume.drops_state:  # only now: until then, another process could go on from it
+            folder.unfinished.unlink(missing_ok=True)
         go_on(plan, folder, resume.record)
     with recording(folder, plan.experiment.trackers, follower) as tracking:
         if source is not None:

@@ -63,9 +63,8 @@ class Unfinished:
             )
         differs = [str(each) for each in (*self.changes, *self.elsewhere)]
         differs += [f"could not be saved, and begins again: {few(self.unsaved)}"] if self.unsaved else []
-        if _of_other_images(self.changes):
-            folder.unfinished.unlink(missing_ok=True)
-        return Resume(folder, ResumeRecord(now(), folder.status, None, differs, bool(self.changes)))
+        record = ResumeRecord(now(), folder.status, None, differs, bool(self.changes))
+        return Resume(folder, record, drops_state=_of_other_images(self.changes))
 
     def lines(self) -> list[str]:
         """From where it goes on, and what that means for its numbers."""
