@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 from harness.errors import UsageError, storage_errors
@@ -31,6 +33,32 @@ def require_replaceable(path: Path, kind: str) -> None:
     if not own or marked not in (kind, ""):
         why = f"it is where a {marked} goes" if marked else "it holds something else, which would be lost"
         raise UsageError(f"{path} is no place for a {kind}", why, "--out with a new folder")
+
+
+def new_id() -> str:
+    """The id of a run that begins now."""
+    return f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def new_folder(runs: Path, name: str) -> tuple[str, Path]:
+    """Makes the folder of a run that begins now; no other run has it, not even one of a hundred in one second.
+
+    Returns:
+        (id, path).
+
+    Raises:
+        UsageError: A link below `runs` leads out of it.
+        StorageError: The folder cannot be made.
+    """
+    while True:
+        own = new_id()
+        path = runs / name / own
+        require_inside_runs(path, runs)
+        with storage_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                path.mkdir()
+                return own, path
 
 
 @contextlib.contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import secrets
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
@@ -16,7 +15,7 @@ from harness.errors import UsageError, storage_errors
 from harness.evaluation.predictions import Predictions
 from harness.runs import trust
 from harness.runs.folder import Folder
-from harness.runs.place import replacing, require_inside_runs
+from harness.runs.place import new_folder, new_id, replacing
 from harness.runs.predictions import CSV, FOLDER, PARQUET, read_array_file, read_csv, write_array_file, write_table
 from harness.runs.record_file import read_record
 from harness.runs.record_parts import FoldRecord, RefitRecord, Status
@@ -50,12 +49,11 @@ class RunFolder(Folder[RunRecord]):
             path: A folder to write to instead, new or not. What an earlier run left in it is removed. UsageError if
                 that run still runs, or if something else lies there.
         """
-        own = f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         with contextlib.ExitStack() as stack:
             if path is None:
-                path = runs / record.name / own
-                require_inside_runs(path, runs)
+                own, path = new_folder(runs, record.name)
             else:
+                own = new_id()
                 stack.enter_context(replacing(path, record.kind))
                 if record.study is None:  # the study says whose a trial is
                     cls._require_ended(path)

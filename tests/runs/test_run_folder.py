@@ -35,6 +35,12 @@ def test_two_runs_of_the_same_second_have_folders_of_their_own(tmp_path: Path) -
     assert {folder.path for folder in latest_runs(tmp_path)} == folders
 
 
+def test_create_gives_a_folder_to_one_run_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = iter(["a", "a", "b"])
+    monkeypatch.setattr("harness.runs.place.new_id", lambda: next(drawn))
+    assert [RunFolder.create(tmp_path, run_record()).id for _ in range(2)] == ["a", "b"]
+
+
 def test_write_predictions_keeps_each_fold_and_a_table_of_all(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path, run_record())
     parts = []
