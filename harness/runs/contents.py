@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path, PurePath
 
-from harness.runs.place import AGAIN
+from harness.runs.place import AGAIN, BEGINNING
 from harness.runs.predictions import FOLDER
 from harness.runs.run_folder import LEFT, RunFolder
 from harness.runs.study_folder import StudyFolder
@@ -14,7 +14,8 @@ from harness.util.disk import Entry
 MODELS, PREDICTIONS, PLOTS, EVENTS, RECORDS = "models", "predictions", "plots", "events", "records"
 KINDS = (MODELS, PREDICTIONS, PLOTS, EVENTS, RECORDS)
 BY_FOLDER = {"checkpoints": MODELS, FOLDER: PREDICTIONS, "plots": PLOTS}
-NAMES = {*RunFolder.FILES, *StudyFolder.FILES, "error.txt", AGAIN, ".alive", ".sending", ".changing", ".resuming"}
+LOCKS = {BEGINNING, ".sending", ".changing", ".resuming", ".concluding"}
+NAMES = {*RunFolder.FILES, *StudyFolder.FILES, *LOCKS, "error.txt", AGAIN, ".alive"}
 OF_SYSTEMS = {".DS_Store", "Thumbs.db", "desktop.ini"}  # which a file manager leaves wherever somebody looks
 HALF_WRITTEN = re.compile(r"\..+-[0-9a-f]{8}")  # as `write_whole` names what it has not finished
 TRIAL = re.compile(r"trial-[0-9]+")
