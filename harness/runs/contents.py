@@ -14,7 +14,7 @@ from harness.util.disk import Entry
 MODELS, PREDICTIONS, PLOTS, EVENTS, RECORDS = "models", "predictions", "plots", "events", "records"
 KINDS = (MODELS, PREDICTIONS, PLOTS, EVENTS, RECORDS)
 BY_FOLDER = {"checkpoints": MODELS, FOLDER: PREDICTIONS, "plots": PLOTS}
-LOCKS = {BEGINNING, ".sending", ".changing", ".resuming", ".concluding"}
+LOCKS = {BEGINNING, ".sending", ".changing", ".resuming", ".refitting", ".concluding"}
 NAMES = {*RunFolder.FILES, *StudyFolder.FILES, *LOCKS, "error.txt", AGAIN, ".alive"}
 OF_SYSTEMS = {".DS_Store", "Thumbs.db", "desktop.ini"}  # which a file manager leaves wherever somebody looks
 HALF_WRITTEN = re.compile(r"\..+-[0-9a-f]{8}")  # as `write_whole` names what it has not finished

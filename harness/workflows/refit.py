@@ -34,14 +34,24 @@ def refit_run(folder: RunFolder, *, device: str = "auto", trusted: bool = False)
 
 @contextlib.contextmanager
 def refitting(folder: RunFolder) -> Iterator[RefitRecord | None]:
-    """Within, no other process refits the run. Yields the model that another one has made, if it was waited for."""
+    """Within, no other process refits the run. Yields the model that another one has made, if it was waited for.
+
+    Raises UsageError if a process removes the run.
+    """
     waited: list[str] = []
 
     def tell(who: str) -> None:
         waited.append(who)
         print_line(f"{who} trains this model: waiting for it")
 
-    with lock_of(folder.path / ".resuming", wait=True, tell=tell, required=False):
+    with (
+        lock_of(folder.path / ".refitting", wait=True, tell=tell, required=False),
+        lock_of(folder.path / ".resuming", required=False) as is_alone,  # which tells others that the run is in work
+    ):
+        if not is_alone:
+            raise UsageError(
+                f"{folder.path} is in work", "another process goes on with it or removes it", "wait for its end"
+            )
         folder.reload()
         yield folder.model_on_all_images() if waited else None
 
