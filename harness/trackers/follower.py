@@ -86,6 +86,10 @@ class Follower:
         self._reader = threading.Thread(target=self._pass_on, daemon=True)
         self._reader.start()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def begin(self, folder: RunFolder | StudyFolder) -> None:
         """From now on it follows that run, or study. Raises OSError where it has died already."""
         assert self._process.stdin is not None

@@ -23,6 +23,7 @@ from harness.models.build import build
 from harness.runs.record_parts import DataRecord, SplitSizes, Status
 from harness.runs.records import RunRecord
 from harness.runs.run_folder import RunFolder, now
+from harness.trackers.follower import Follower
 from harness.trackers.mlflow.store import require_usable
 from harness.trackers.tracking import Tracking
 
@@ -75,8 +76,9 @@ def main() -> None:
         splits={"1": SplitSizes(2 * IMAGES // 3, IMAGES // 3)},
     )
     run = RunFolder.create(Path(), record)
-    tracking, log = Tracking(run, ("tensorboard", "mlflow")), EpochLog(run.metrics)
-    turns = InTurn(tracking, log, tracking.processes[0])
+    follower, log = Follower(), EpochLog(run.metrics)
+    tracking = Tracking(run, ("tensorboard", "mlflow"), follower)
+    turns = InTurn(tracking, log, follower.pid)
     model = build("small_cnn", 2, (3, SIZE, SIZE))
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
     Trainer(callbacks=[log, turns], device="cpu").fit(model, optimizer, train, valid, START + BLOCK * BLOCKS)
