@@ -14,6 +14,7 @@ import pytest
 from harness.config.experiment import Experiment
 from harness.runs.run_folder import RunFolder
 from harness.trackers import follower, servers
+from harness.trackers.mlflow.state import SENDING, state_of
 from harness.trackers.mlflow.store import connect, tracking_uri
 from harness.trackers.tensorboard.events import Events
 from harness.trackers.tensorboard.run import event_files
@@ -111,6 +112,7 @@ def test_an_mlflow_that_is_not_there_costs_one_warning_and_not_the_run(
     outcome = call("run", "tiny", "-s", "trackers=mlflow")
     require_one_warning(outcome, "mlflow", warning)
     (path,) = (project / "runs/tiny").iterdir()
+    wait(lambda: state_of(RunFolder.open(path)) != SENDING)  # nobody waits for a follower that has told
     record = RunFolder.open(path).record
     assert "nothing answers there" in record.trackers["mlflow"]
     assert record.stores == {"mlflow": server}
