@@ -67,12 +67,17 @@ def test_what_a_callback_unfreezes_is_kept_and_so_is_another_fold_s_own_body(tmp
     class Writes(Callback):
         def on_epoch_end(self, state: State) -> None:
             state.model.get_parameter("body.norm.weight").data.mul_(2.0)  # no version counter shows this
+            narrow = state.model.get_parameter("body.norm.bias").data  # nor this, and the sum stays the same
+            narrow.copy_(torch.arange(4.0).roll(state.epoch))
 
-    own = fitted(tmp_path, "fold1.pt", net(), Unfreeze(), Writes())
+    model = net()
+    model.get_parameter("body.norm.bias").data.copy_(torch.arange(4.0))
+    own = fitted(tmp_path, "fold1.pt", model, Unfreeze(), Writes())
     other = fitted(tmp_path, "fold2.pt", net(seed=1))
     kept = checkpoint.read(tmp_path / "fold1.pt")["model"]
     assert kept["body.conv.weight"] is not None
     assert kept["body.norm.weight"] is not None
+    assert kept["body.norm.bias"] is not None
     assert kept["body.wide.weight"] is None
     assert same(checkpoint.load(tmp_path / "fold1.pt")["model"], own)
     assert same(checkpoint.load(tmp_path / "fold2.pt")["model"], other)
