@@ -58,7 +58,7 @@ def seconds_of(age: str) -> float:
 
 def to_prune(every: Sequence[StoredRun], conditions: Conditions, now: float) -> list[StoredRun]:
     """Returns those of `every` that meet all conditions at the moment `now`, in seconds since 1970."""
-    best = {item for group in ranked(every) for item in group[: conditions.keep_best or 0]}
+    best = {item for group in ranked(every) for item in _first(group, conditions.keep_best or 0)}
     worse = {item for item in every if _has_finished(item)} - best
     return [
         item
@@ -79,6 +79,12 @@ def ranked(every: Sequence[StoredRun]) -> list[list[StoredRun]]:
     return [sorted(group, key=_rank) for group in groups.values()]
 
 
+def _first(group: Sequence[StoredRun], number: int) -> list[StoredRun]:
+    """The first runs of a ranked list: a link to a run, or a copy of it, is the same run and takes no other's place."""
+    ids = list(dict.fromkeys(_id(item) for item in group))[:number]
+    return [item for item in group if _id(item) in ids]
+
+
 def within_luck(going: Sequence[StoredRun], every: Sequence[StoredRun]) -> list[StoredRun]:
     """Returns those of `going` whose accuracy lies in the 95 % interval of the best run on the same images."""
     found = []
@@ -87,7 +93,10 @@ def within_luck(going: Sequence[StoredRun], every: Sequence[StoredRun]) -> list[
         if best.interval is not None and not _is_doubtful(best):
             low = best.interval[0]
             found += [
-                item for item in group[1:] if item in going and not _rank(item)[0] and (item.accuracy or 0.0) >= low
+                item
+                for item in group
+                if item in going and _id(item) != _id(group[0])
+                if not _rank(item)[0] and (item.accuracy or 0.0) >= low
             ]
     return found
 
@@ -104,6 +113,11 @@ def _has_finished(item: StoredRun) -> bool:
 def _record(item: StoredRun) -> RunRecord:
     assert isinstance(item.folder, RunFolder)
     return item.folder.record
+
+
+def _id(item: StoredRun) -> str:
+    assert isinstance(item.folder, RunFolder)
+    return item.folder.id
 
 
 def _is_doubtful(record: RunRecord) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -69,6 +70,15 @@ def test_to_prune_keeps_the_best_of_each_experiment_on_the_same_images(runs: Pat
     luck = within_luck(every, every)
     assert {item.path for item in luck} >= {second.path, older.path, newer.path}
     assert {item.path for item in luck}.isdisjoint(doubtful)
+
+
+def test_to_prune_counts_a_link_or_a_copy_as_the_run_that_it_is(runs: Path) -> None:
+    best, second, third = add(runs, 0.95), add(runs, 0.94), add(runs, 0.93)
+    for number in range(3):  # whatever order a folder is read in
+        (best.path.parent / f"{number}best").symlink_to(best.path.name)
+    shutil.copytree(best.path, best.path.with_name("backup"))
+    assert pruned(runs, keep_best=1) == {second.path, third.path}
+    assert pruned(runs, keep_best=2) == {third.path}
 
 
 @pytest.mark.parametrize(("age", "seconds"), [("90m", 5400), ("12h", 43200), ("30d", 2592000), ("1.5w", 907200)])
