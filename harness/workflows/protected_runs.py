@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.config.experiment_file import files
+from harness.config.experiment_file import FOLDER
 from harness.errors import DataError
 from harness.runs import champion
 from harness.runs.contents import TRIAL
@@ -19,15 +19,19 @@ from harness.workflows.stored_runs import STUDY, StoredRun
 
 
 class Protection:
-    """Why runs stay. It is read once: the champions, and the experiments of this project.
+    """Why runs stay. It is read once: the champions and the experiments of this project, and of the one with the runs.
 
     Raises ModelError or DataError if it cannot be known which run is the champion's.
     """
 
-    def __init__(self, runs: Path, models: Path = champion.FOLDER) -> None:
+    def __init__(self, runs: Path) -> None:
         self._runs = runs
-        self._champions = champions_by_run(models)
-        self._experiments = {path: _text(path) for path in files()}
+        self._champions: dict[str, str] = {}
+        self._experiments: dict[Path, str] = {}
+        self.projects = _projects(runs)
+        for project in self.projects:
+            self._champions |= champions_by_run(project / champion.FOLDER)
+            self._experiments |= {path: _text(path) for path in _settings(project)}
 
     def reason(self, item: StoredRun) -> str:
         """Why this one stays whatever else is removed; empty if nothing is against it."""
@@ -42,6 +46,17 @@ class Protection:
             return self._champions[run_id]
         name = item.path.name if item.path.name == item.folder.record.id else "/".join(item.path.parts[-2:])
         return next((f"{path} names it" for path, text in self._experiments.items() if name in text), "")
+
+
+def _projects(runs: Path) -> list[Path]:
+    """This folder, and those that `runs` lies in as typed, and behind a link."""
+    folders = [Path(), *(path.parent for path in (runs.absolute(), runs.resolve()))]
+    return list({os.path.realpath(folder): folder for folder in reversed(folders)}.values())
+
+
+def _settings(project: Path) -> list[Path]:
+    """The files of a project that may name a run: experiments, and settings such as `params.yaml`."""
+    return [*sorted((project / FOLDER).rglob("*.py")), *sorted(project.glob("*.yaml"))]
 
 
 def champions_by_run(models: Path = champion.FOLDER) -> dict[str, str]:
@@ -75,7 +90,7 @@ def without_needed(
     """
     kept = {item: reason for item in chosen if (reason := protection.reason(item))}
     going = [item for item in chosen if item not in kept]
-    needs = [need for item in every for need in _needs(item)]
+    needs = [need for item in every for need in _needs(item, protection.projects)]
     while True:
         left = set(going)
         staying = [need for need in needs if need.by not in left]
@@ -101,11 +116,12 @@ class _Need:
         return self.id in item.ids if self.id else self.file.startswith(os.path.realpath(item.path) + os.sep)
 
 
-def _needs(item: StoredRun) -> Iterator[_Need]:
+def _needs(item: StoredRun, projects: Sequence[Path]) -> Iterator[_Need]:
     for folder in _folders(item):
         weights, source = folder.record.experiment.get("weights"), folder.record.reproduces
         if isinstance(weights, str) and "://" not in weights:
-            yield _Need(item, "it holds the weights of", file=os.path.realpath(weights))
+            for project in projects:
+                yield _Need(item, "it holds the weights of", file=os.path.realpath(project / weights))
         if source and folder.status is not Status.FINISHED:
             yield _Need(item, "it is reproduced by", id=source)
 

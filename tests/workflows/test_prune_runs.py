@@ -124,6 +124,26 @@ def test_protection_keeps_what_is_in_work_or_needed(runs: Path) -> None:
     ]
 
 
+def test_protection_knows_the_champion_of_the_project_that_the_runs_lie_in(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    champion, named, set_by, base = (add(runs) for _ in range(4))
+    tuned = add(runs, experiment={"weights": str(base.path / "checkpoints/fold1.pt")})
+    add_champion(champion.id, "none")
+    Path("experiments/later").mkdir(parents=True)
+    Path("experiments/later/next.py").write_text(f'weights = "{named.path}/checkpoints/model.pt"\n')
+    Path("params.yaml").write_text(f"set: {{weights: {set_by.path}/checkpoints/model.pt}}\n")
+    Path("data/other").mkdir(parents=True)
+    for place, typed in (("data", Path("../runs")), ("data/other", runs.absolute()), (".", Path("data/link"))):
+        if place == ".":
+            typed.symlink_to("../runs")
+        with monkeypatch.context() as patch:
+            patch.chdir(place)
+            every = stored_runs(typed)
+            chosen = [item for item in every if item.path.name != tuned.path.name]
+            assert without_needed(chosen, every, Protection(typed))[0] == []
+
+
 def test_protection_refuses_if_nobody_here_can_know_the_champion(runs: Path) -> None:
     Path("models.dvc").touch()
     with pytest.raises(DataError, match="nobody here knows the champion"):
