@@ -125,7 +125,7 @@ def _remark(item: StoredRun) -> str:
     remark = "; fast dev run" if _is_fast(item) else ""
     if isinstance(item.folder, RunFolder):
         remark += item.folder.record.caveat
-        remark += "; models removed" if item.folder.record.models_removed else ""
+        remark += "; models removed" if item.folder.record.models_removed and not item.has_models else ""
     others = len(item.strange)
     return remark + (f"; {others} {'file' if others == 1 else 'files'} that no run wrote" if others else "")
 

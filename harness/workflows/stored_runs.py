@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from harness.errors import UsageError
-from harness.runs.contents import KINDS, kind_of, strange_files
+from harness.runs.contents import KINDS, MODELS, kind_of, strange_files
 from harness.runs.find import find_run, latest_runs, latest_studies
 from harness.runs.record_parts import Status
 from harness.runs.run_folder import RunFolder
@@ -85,6 +85,11 @@ class StoredRun:
         """Bytes of each of KINDS that it has."""
         parts = {kind: room_of(entry for entry in self.entries if kind_of(entry.path) == kind) for kind in KINDS}
         return {kind: count for kind, count in parts.items() if count}
+
+    @cached_property
+    def has_models(self) -> bool:
+        """Whether a model of it is there, such as that of a refit after the others were removed."""
+        return any(kind_of(entry.path) == MODELS and not entry.is_folder for entry in self.entries)
 
     @cached_property
     def strange(self) -> list[Path]:

@@ -29,6 +29,10 @@ def test_runs_are_shown_with_their_sizes(call: Call, project: Path) -> None:
     assert "LEAK: 3 of the 100 images" in lines[1]
     assert "unreadable" in lines[2]
     assert lines[-1].startswith("5 MB in 3 runs in runs")
+    poor.update(models_removed="2026-01-01T00:00:00+00:00")
+    assert "models removed" not in call("runs").out  # a refit since then
+    (poor.path / "checkpoints/fold1.pt").unlink()
+    assert "models removed" in call("runs").out
 
 
 def test_prune_shows_asks_and_removes(call: Call, project: Path) -> None:
