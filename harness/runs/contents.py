@@ -18,6 +18,7 @@ LOCKS = {BEGINNING, ".sending", ".changing", ".resuming", ".refitting", ".conclu
 NAMES = {*RunFolder.FILES, *StudyFolder.FILES, *LOCKS, "error.txt", AGAIN, ".alive"}
 OF_SYSTEMS = {".DS_Store", "Thumbs.db", "desktop.ini"}  # which a file manager leaves wherever somebody looks
 HALF_WRITTEN = re.compile(r"\..+-[0-9a-f]{8}")  # as `write_whole` names what it has not finished
+OWN_MODEL = re.compile(r"(fold[0-9]+|model|shared|unfinished)\.pt")  # any other one is a person's export
 TRIAL = re.compile(r"trial-[0-9]+")
 
 
@@ -40,6 +41,8 @@ def is_own(entry: Entry) -> bool:
         return False
     if path.name in OF_SYSTEMS or HALF_WRITTEN.fullmatch(path.name) or (len(path.parts) == 1 and path.name in NAMES):
         return True
+    if path.parent.name == "checkpoints" and not OWN_MODEL.fullmatch(path.name):
+        return False
     return any(path.match(pattern) and len(path.parts) == len(PurePath(pattern).parts) for pattern in LEFT)
 
 

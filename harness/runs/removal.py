@@ -28,17 +28,18 @@ FROM, FOLDER = "from", "folder"
 def take_away(path: Path, runs: Path) -> Path:
     """Moves a folder below `runs` out of every command's sight, in one step. Returns where it is now.
 
-    On a full disk its models are deleted first: without a block for one more folder nothing can be moved. Raises
-    StorageError if it cannot be moved.
+    On a full disk its models and plots are deleted first: without a block for one more folder nothing can be moved.
+    Raises StorageError if it cannot be moved.
     """
     try:
         return _take_away(path, runs)
     except StorageError as error:
         if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in FULL:
             raise
-    for model in [*path.glob("checkpoints/*.pt"), *path.glob("trial-*/checkpoints/*.pt")]:
-        if is_inside(model.parent / "-", path):
-            model.unlink(missing_ok=True)
+    for pattern in ("checkpoints/*.pt", "plots/*.png"):
+        for large in [*path.glob(pattern), *path.glob(f"trial-*/{pattern}")]:
+            if is_inside(large.parent / "-", path) and not large.is_symlink():
+                large.unlink(missing_ok=True)
     return _take_away(path, runs)
 
 

@@ -225,8 +225,17 @@ def _alone_in(folder: RunFolder | StudyFolder) -> Iterator[str]:
                 if not stack.enter_context(lock_of(part.path / name)):
                     yield f"{what} in another process at this moment"
                     return
+            planned = _which(part)
             part.reload()
             if part.status is Status.RUNNING:
                 yield "it is running"
                 return
+            if _which(part) != planned:
+                yield "it is another run than a moment ago, or it has gone on"
+                return
         yield ""
+
+
+def _which(folder: RunFolder | StudyFolder) -> tuple[object, ...]:
+    """What stays the same while nobody makes another run in a folder, as with --out, or goes on with it."""
+    return folder.record.id, folder.record.started, folder.record.status

@@ -31,8 +31,11 @@ def made(runs: Path, name: str = "tiny") -> RunFolder:
 def test_strange_files_are_those_that_no_run_wrote(tmp_path: Path) -> None:
     path = made(tmp_path).path
     (path / "plots/link.png").symlink_to(tmp_path)
+    (path / "checkpoints/for-the-phone.pt").touch()
     found = strange_files(list(entries_below(path)))
-    assert sorted(map(str, found)) == ["notes.md", "plots/link.png", "plots/mine/map.txt"]
+    assert sorted(map(str, found)) == [
+        *("checkpoints/for-the-phone.pt", "notes.md", "plots/link.png", "plots/mine/map.txt")
+    ]
     assert kind_of(Path("trial-003/checkpoints/fold1.pt")) == kind_of(Path("checkpoints")) == "models"
     assert kind_of(Path("fold12/valid/events.out.tfevents.1")) == "events"
 

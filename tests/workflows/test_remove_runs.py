@@ -52,6 +52,15 @@ def test_remove_leaves_what_began_meanwhile_and_finishes_what_was_cut_off(runs: 
     assert len(list(runs.rglob("run.json"))) == 2
 
 
+def test_remove_leaves_a_run_that_was_made_in_the_folder_since_it_was_shown(runs: Path) -> None:
+    record = run_record("tiny", status=Status.FINISHED)
+    out = RunFolder.create(runs, record, runs / "tiny/out")
+    plan = plan_removal(["runs/tiny/out"], runs)
+    newer = RunFolder.create(runs, record, out.path)
+    assert remove(plan, runs).removed == []
+    assert RunFolder.open(out.path).id == newer.id
+
+
 def test_remove_of_a_copy_leaves_the_run_in_mlflow(runs: Path) -> None:
     folder = add(runs, stores=STORE)
     copy = Path(shutil.copytree(folder.path, folder.path.with_name("copy")))
