@@ -169,9 +169,11 @@ def _took(result: StudyResult) -> str:
 def _weights(search: SearchPlan, result: StudyResult) -> str:
     trials: list[TrialRecord] = [row.trial for row in result.top[: search.keep]]
     here = [trial for trial in trials if search.folder.trial(trial.index).joinpath("checkpoints").is_dir()]
-    elsewhere = [trial for trial in trials if trial not in here]
+    elsewhere = [trial for trial in trials if not search.folder.trial(trial.index).is_dir()]
     parts = [f"trial {', '.join(str(trial.index) for trial in here)}"] if here else []
     parts += [f"trial {trial.index} on {trial.attributes.get('owner', {}).get('host')}" for trial in elsewhere]
+    removed = len(trials) - len(here) - len(elsewhere)
+    parts += [f"{removed} removed by harness runs"] if removed else []
     return "; ".join(parts) + " (--keep says of how many)"
 
 

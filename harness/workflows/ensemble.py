@@ -67,9 +67,9 @@ def fold_models(named: str, runs: Path, trusted: bool = False) -> list[SavedMode
     paths = [folder.checkpoint_of(entry) for entry in folder.record.folds]
     paths = [path for path in paths if path.is_file()]
     if len(paths) < 2:
-        raise UsageError(
-            f"{folder.path} has no ensemble", f"it has {len(paths)} fold models", "a run of two folds or more"
-        )
+        removed = ", since harness runs has removed models" if folder.record.models_removed else ""
+        why = f"it has {len(paths)} fold models{removed}"
+        raise UsageError(f"{folder.path} has no ensemble", why, "a run of two folds or more")
     return [load_model(path, function=model_function(path, trusted)) for path in paths]
 
 

@@ -187,6 +187,8 @@ def _remove_models(folder: RunFolder | StudyFolder, outcome: Outcome) -> None:
                 (run.path / entry.path).unlink(missing_ok=True)
             except OSError as error:
                 outcome.problems.append(f"{run.path / entry.path}: {error.strerror or error}")
+        with contextlib.suppress(OSError):  # a file of somebody is in it
+            run.checkpoints.rmdir()
         if not is_recorded:
             run.update(models_removed=moment)
 
