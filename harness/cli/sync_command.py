@@ -13,7 +13,7 @@ from harness.errors import UsageError
 
 
 @click.command("sync", short_help=cli.VERBS["sync"])
-@click.argument("run", nargs=-1, required=True)
+@click.argument("run", nargs=-1)
 @click.option("--to", type=click.Choice(TRACKERS), multiple=True, help="Only this one. May be repeated.")
 @click.option("--force", is_flag=True, help="Also a run that says that it is still running.")
 @click.option("--runs", default="runs", show_default=True, help="Folder that run folders lie in.")
@@ -21,11 +21,15 @@ def command(run: tuple[str, ...], to: tuple[str, ...], force: bool, runs: str) -
     """Send each RUN, a run folder or the id of one, to the trackers that missed it.
 
     By default these are the trackers that the experiment names, or all where it names none. Sending a run again changes
-    nothing. What harness runs has removed while MLflow could not be reached is removed there now.
+    nothing. What harness runs has removed while MLflow could not be reached is removed there now, also without a RUN.
     """
     from harness.runs.find import find_run
+    from harness.runs.pending_removals import has_pending
     from harness.util.packages import installed
 
+    if not run and not has_pending():
+        why = "and nothing that was removed here is left in MLflow"
+        raise UsageError("no run is named", why, "harness sync RUN; harness list shows the latest runs")
     folders = [find_run(named, Path(runs)) for named in run]
     for name in to:
         if not installed(name):

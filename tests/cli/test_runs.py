@@ -4,8 +4,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from harness.runs.pending_removals import PendingRemoval, add_removals, has_pending
 from harness.runs.record_parts import Status
 from harness.runs.run_folder import RunFolder
+from harness.util.addresses import address_id
 from tests.conftest import Outcome
 from tests.workflows.test_prune_runs import add
 
@@ -55,3 +57,11 @@ def test_prune_shows_asks_and_removes(call: Call, project: Path) -> None:
     assert done["removed"] == [best.path.as_posix()]
     assert {path.parent for path in Path("runs").glob("*/*/run.json")} == {running.path}
     assert RunFolder.open(running.path).status is Status.RUNNING
+
+
+def test_sync_without_a_run_removes_from_mlflow_what_is_gone_here(call: Call, project: Path) -> None:
+    assert call("sync").error_lines[0] == "error: no run is named"
+    add_removals([PendingRemoval("20260101-000000-abcd", "run", address_id("sqlite:///mlflow.db"))])
+    assert has_pending()
+    assert call("sync").code == 0
+    assert not has_pending()  # since there is no store, it has nothing
