@@ -44,7 +44,8 @@ def add(path: Path, **values: Any) -> None:
 
 def whole(path: Path) -> bytes:
     """The file, as it is if it needs no other one, else with the weights that it shares. Raises ModelError."""
-    if SHARED not in read(path):
+    content = read(path)
+    if content.get("format") != FORMAT or SHARED not in content:
         return path.read_bytes()
     return _to_bytes({name: value for name, value in load(path).items() if name != SHARED})
 

@@ -117,6 +117,8 @@ def test_whole_makes_one_file_that_needs_no_other(tmp_path: Path) -> None:
     assert same(loaded["model"], own)
     assert loaded["fold"] == 1
     assert checkpoint.whole(tmp_path / "alone.pt") == content
+    torch.save({"shared": torch.ones(2)}, tmp_path / "foreign.pt")  # a weight of another program's model
+    assert checkpoint.whole(tmp_path / "foreign.pt") == (tmp_path / "foreign.pt").read_bytes()
 
 
 def test_adding_a_value_keeps_the_weights_apart(tmp_path: Path) -> None:
