@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections import Counter
 from typing import Any
 
@@ -169,12 +170,16 @@ def _took(result: StudyResult) -> str:
 def _weights(search: SearchPlan, result: StudyResult) -> str:
     trials: list[TrialRecord] = [row.trial for row in result.top[: search.keep]]
     here = [trial for trial in trials if search.folder.trial(trial.index).joinpath("checkpoints").is_dir()]
-    elsewhere = [trial for trial in trials if not search.folder.trial(trial.index).is_dir()]
+    elsewhere = [trial for trial in trials if trial not in here and _host(trial) != socket.gethostname()]
     parts = [f"trial {', '.join(str(trial.index) for trial in here)}"] if here else []
-    parts += [f"trial {trial.index} on {trial.attributes.get('owner', {}).get('host')}" for trial in elsewhere]
+    parts += [f"trial {trial.index} on {_host(trial)}" for trial in elsewhere]
     removed = len(trials) - len(here) - len(elsewhere)
     parts += [f"{removed} removed by harness runs"] if removed else []
     return "; ".join(parts) + " (--keep says of how many)"
+
+
+def _host(trial: TrialRecord) -> Any:
+    return trial.attributes.get("owner", {}).get("host")
 
 
 def _next(search: SearchPlan, result: StudyResult, longer: str) -> list[str]:
