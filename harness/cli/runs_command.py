@@ -82,7 +82,9 @@ def remove(run: tuple[str, ...], models_only: bool, dry_run: bool, yes: bool, ru
     from harness.workflows.remove_runs import plan_removal
 
     _finish_earlier(Path(runs), dry_run)
-    _carry_out(plan_removal(run, Path(runs), models_only), Path(runs), dry_run, yes, as_json)
+    kept = _carry_out(plan_removal(run, Path(runs), models_only), Path(runs), dry_run, yes, as_json)
+    for path, why in kept.items():
+        raise UsageError(f"{path} is not removed", why, "the same command later")
 
 
 @command.command("prune")
@@ -129,8 +131,8 @@ def _finish_earlier(runs: Path, dry_run: bool) -> None:
         print_earlier(finish_removals(runs))
 
 
-def _carry_out(plan: Removal, runs: Path, dry_run: bool, yes: bool, as_json: bool) -> None:
-    """Shows what goes, asks, and removes it."""
+def _carry_out(plan: Removal, runs: Path, dry_run: bool, yes: bool, as_json: bool) -> dict[Path, str]:
+    """Shows what goes, asks, and removes it. Returns what stays, since something began in it meanwhile."""
     from harness.cli.runs_text import count_text, outcome_fields, plan_fields, print_outcome, print_plan
     from harness.util.signals import advise
     from harness.workflows.remove_runs import remove as remove_all
@@ -140,14 +142,14 @@ def _carry_out(plan: Removal, runs: Path, dry_run: bool, yes: bool, as_json: boo
     if dry_run or not plan.going:
         if as_json:
             echo_json(plan_fields(plan) | {"removed": []})
-        return
+        return {}
     if not yes and (as_json or not sys.stdin.isatty()):
         raise UsageError(
             "nothing was removed", "there is no terminal to ask on", "the same command with --yes, or with --dry-run"
         )
     if not yes and not click.confirm(f"remove {count_text(len(plan.going))} for good?", err=True):
         echo("nothing was removed")
-        return
+        return {}
     advise("what is removed by now stays removed", "the same command again, which finishes it")
     outcome = remove_all(plan, runs)
     mlflow = _remove_from_mlflow()
@@ -156,6 +158,7 @@ def _carry_out(plan: Removal, runs: Path, dry_run: bool, yes: bool, as_json: boo
     else:
         print_outcome(outcome, plan.models_only, mlflow)
     outcome.require_whole()
+    return outcome.kept
 
 
 def _remove_from_mlflow() -> list[str]:

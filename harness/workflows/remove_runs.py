@@ -88,7 +88,7 @@ def plan_removal(named: Sequence[str], runs: Path, models_only: bool = False) ->
     chosen = list(dict.fromkeys(find_stored(name, runs, every) for name in named))
     going, kept = without_needed(chosen, every, Protection(runs))
     for item, reason in kept.items():
-        raise UsageError(f"{item.path} is not removed", reason, "harness runs remove, without it")
+        raise UsageError(f"{item.path} is not removed", reason, "the same command without it")
     planned = Removal(tuple(going), {}, total=len(every))
     return _of_models(planned) if models_only else planned
 

@@ -123,6 +123,9 @@ def find_stored(named: str, runs: Path, known: Iterable[StoredRun]) -> StoredRun
     same = same or [each for each in studies if named in (each.path.name, each.path.name.removeprefix("study-"))]
     if len(same) == 1:
         return same[0]
+    if same:
+        what = ", ".join(each.path.as_posix() for each in same)
+        raise UsageError(f"{named} is {len(same)} studies", what, f"the folder of one: {same[0].path.as_posix()}")
     folder = find_run(named, runs)
     if folder.record.study is not None:
         study = folder.path.parent

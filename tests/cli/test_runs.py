@@ -8,6 +8,7 @@ from harness.runs.pending_removals import PendingRemoval, add_removals, has_pend
 from harness.runs.record_parts import Status
 from harness.runs.run_folder import RunFolder
 from harness.util.addresses import address_id
+from harness.util.locks import locked
 from tests.conftest import Outcome
 from tests.workflows.test_prune_runs import add
 
@@ -53,6 +54,9 @@ def test_prune_shows_asks_and_removes(call: Call, project: Path) -> None:
     assert f"stays: {worse.path}/notes.md  no run wrote it" in outcome.out
     assert [path.name for path in worse.path.iterdir()] == ["notes.md"]
     assert "nothing to remove (2 runs in all)" in call("runs", "prune", "--keep-best", "1", "--yes").out
+    with locked(best.path / ".resuming"):
+        late = call("runs", "remove", best.id, "--yes")
+    assert (late.code, late.error_lines[1]) == (2, "  why: it goes on in another process at this moment")
     done = json.loads(call("runs", "remove", best.id, "--yes", "--json").out)
     assert done["removed"] == [best.path.as_posix()]
     assert {path.parent for path in Path("runs").glob("*/*/run.json")} == {running.path}
