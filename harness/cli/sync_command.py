@@ -49,12 +49,18 @@ def command(run: tuple[str, ...], to: tuple[str, ...], force: bool, runs: str) -
 
 def _remove_from_mlflow() -> None:
     """Removes what was removed here while MLflow could not be reached."""
-    from harness.runs.pending_removals import has_pending
+    from harness.runs.pending_removals import has_pending, pending_removals
     from harness.util.packages import installed
 
     if has_pending() and installed("mlflow"):
         from harness.trackers.mlflow.removal import remove_pending
+        from harness.trackers.mlflow.store import tracking_uri
 
+        if not pending_removals(tracking_uri()):
+            echo(
+                "what was removed here is still in another store of MLflow: MLFLOW_TRACKING_URI names a store", err=True
+            )
+            return
         removed = remove_pending()
         if removed.runs:
             echo(f"removed from MLflow: {removed.runs} runs, folds included, whose folders were removed before")
