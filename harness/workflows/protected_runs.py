@@ -55,8 +55,12 @@ def _projects(runs: Path) -> list[Path]:
 
 
 def _settings(project: Path) -> list[Path]:
-    """The files of a project that may name a run: experiments, and settings such as `params.yaml`."""
-    return [*sorted((project / FOLDER).rglob("*.py")), *sorted(project.glob("*.yaml"))]
+    """The files of a project that may name a run's weights: experiments, and settings such as `params.yaml`.
+
+    `dvc.yaml` names the runs of its stages, which DVC makes again.
+    """
+    settings = {*project.glob("*.yaml")} - {project / "dvc.yaml"}
+    return [*sorted((project / FOLDER).rglob("*.py")), *sorted(settings)]
 
 
 def champions_by_run(models: Path = champion.FOLDER) -> dict[str, str]:
