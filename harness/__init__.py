@@ -36,8 +36,12 @@ if TYPE_CHECKING:
 STARTED = time.perf_counter()  # as near as can be to the start of the process, for the seconds that a run reports
 
 # OpenMP's threads wait for each other in a loop, unless this is set before torch is loaded. Beside other programs that
-# makes an epoch 20 to 100 times as long: what a thread waits for cannot run, because the thread has the core.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# makes an epoch 20 to 100 times as long: what a thread waits for cannot run, because the thread has the core. GNU's
+# threads first look 1,000 times, for a few microseconds, because to sleep and wake takes longer. `scripts/benchmark crowd`
+# measures that.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 _HOMES = {
     "Callback": "engine.trainer",

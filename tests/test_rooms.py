@@ -130,10 +130,11 @@ def test_nothing_heavy_is_imported_before_it_is_needed(code: str) -> None:
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
 
 
-@pytest.mark.parametrize(("given", "there"), [("", "PASSIVE"), ("OMP_WAIT_POLICY=ACTIVE", "ACTIVE")])
-def test_threads_wait_without_a_loop_unless_the_user_says_so(given: str, there: str) -> None:
-    script = "import harness, os; print(os.environ['OMP_WAIT_POLICY'])"
-    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+@pytest.mark.parametrize(("given", "there"), [("", "PASSIVE 1000"), ("OMP_WAIT_POLICY=ACTIVE", "ACTIVE None")])
+def test_threads_hardly_wait_in_a_loop_unless_the_user_says_so(given: str, there: str) -> None:
+    script = "import harness, os; print(os.environ['OMP_WAIT_POLICY'], os.environ.get('GOMP_SPINCOUNT'))"
+    own = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    environment = {name: value for name, value in os.environ.items() if name not in own}
     environment |= dict([given.split("=")]) if given else {}
     done = subprocess.run([sys.executable, "-c", script], env=environment, check=True, capture_output=True, text=True)
     assert done.stdout == f"{there}\n"

@@ -39,9 +39,10 @@ def command(context: click.Context, runs: str, sort: str, as_json: bool) -> None
     """
     if context.invoked_subcommand is not None:
         return
-    from harness.cli.runs_text import count_text, print_rows, run_fields
+    from harness.cli.runs_text import kinds_text, print_rows, run_fields
     from harness.runs.removal import REMOVED, taken_away
     from harness.util.disk import bytes_text, entries_below, room_of
+    from harness.workflows.protected_runs import champions
     from harness.workflows.stored_runs import room_of_all, stored_runs
 
     found = stored_runs(Path(runs))
@@ -61,9 +62,9 @@ def command(context: click.Context, runs: str, sort: str, as_json: bool) -> None
     if not found:
         echo(f"no runs in {runs} yet: harness run EXPERIMENT")
         return
-    print_rows(found)
+    print_rows(found, champions(found, Path(runs)))
     more = f"; MLflow keeps {bytes_text(mlflow)} in {MLFLOW_FILES}" if mlflow else ""
-    echo(f"{bytes_text(total)} in {count_text(len(found))} in {runs}{more}")
+    echo(f"{bytes_text(total)} in {kinds_text(found)} in {runs}{more}")
 
 
 @command.command("remove")
@@ -119,6 +120,8 @@ def prune(
 
     _finish_earlier(Path(runs), dry_run)
     conditions = Conditions(keep_best, None if older_than is None else seconds_of(older_than), status)
+    if not as_json:
+        echo(f"to be removed is what {conditions}")
     _carry_out(plan_pruning(conditions, Path(runs), models_only), Path(runs), dry_run, yes, as_json)
 
 

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from harness.cli.output import echo
 from harness.runs.run_folder import RunFolder
 from harness.runs.study_folder import StudyFolder
 from harness.util.disk import bytes_text
+from harness.util.text import few
 from harness.workflows.remove_runs import Outcome, Removal
-from harness.workflows.stored_runs import StoredRun
+from harness.workflows.stored_runs import RUN, STUDY, TEST, StoredRun
+
+NOTHING: Mapping[StoredRun, str] = MappingProxyType({})
+HEADER = ("folder", "kind", "status", "accuracy", "age", "size", "made of")
 
 
 def print_plan(plan: Removal) -> None:
     """Prints what would be removed, and what stays although it was chosen."""
     if not plan.going:
-        echo(f"nothing to remove ({count_text(plan.total)} in all)")
+        echo(f"nothing to remove, of {plan.total} in all")
     else:
         what = "models of " if plan.models_only else ""
-        echo(f"to remove: {what}{len(plan.going)} of {count_text(plan.total)}, which frees {bytes_text(plan.bytes)}")
+        echo(f"to remove: {what}{len(plan.going)} of {plan.total} in all, which frees {bytes_text(plan.bytes)}")
         print_rows(plan.going)
     strange = [] if plan.models_only else [item.path / path for item in plan.going for path in item.strange]
     for title, lines in {
@@ -34,8 +39,8 @@ def print_plan(plan: Removal) -> None:
             where = item.folder.record.storage
             echo(f"note: Optuna's records of {item.path.name} stay in {where}: harness search would go on with them")
     if plan.lucky:
-        which = "1 of them is" if len(plan.lucky) == 1 else f"{len(plan.lucky)} of them are"
-        echo(f"note: {which} within the 95 % interval of the best, and may be as good: harness compare tells")
+        names = few([item.path.as_posix() for item in plan.lucky])
+        echo(f"note: within the 95 % interval of the best, and may be as good (harness compare tells): {names}")
 
 
 def print_outcome(outcome: Outcome, models_only: bool, mlflow: Sequence[str]) -> None:
@@ -61,16 +66,17 @@ def print_earlier(outcome: Outcome) -> None:
         echo(f"warning: not deleted: {problem}", err=True)
 
 
-def print_rows(items: Sequence[StoredRun]) -> None:
-    """A line for each: its folder, kind, status, accuracy, age, size, and what most of the room is."""
+def print_rows(items: Sequence[StoredRun], remarks: Mapping[StoredRun, str] = NOTHING) -> None:
+    """A line for each: its folder, kind, status, accuracy, age, size, what most of the room is, and its remark."""
     rows = []
     for item in items:
         parts = sorted(item.bytes_by_kind.items(), key=lambda part: -part[1])[:2]
         accuracy = "" if item.accuracy is None or _is_fast(item) else f"{100 * item.accuracy:.1f} %"
         cells = (item.path.as_posix(), item.kind, item.status, f"{accuracy:>7}", _age_text(item.began))
         made_of = ", ".join(f"{kind} {bytes_text(count)}" for kind, count in parts)
-        rows.append((*cells, f"{bytes_text(item.bytes):>7}", made_of + _remark(item)))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        rows.append((*cells, f"{bytes_text(item.bytes):>7}", made_of + _remark(item) + remarks.get(item, "")))
+    rows = [HEADER, *rows]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
     for row in rows:
         echo(("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))).rstrip())
 
@@ -109,6 +115,13 @@ def run_fields(item: StoredRun) -> dict[str, Any]:
         "bytes": item.bytes,
         "bytes_by_kind": item.bytes_by_kind,
     }
+
+
+def kinds_text(items: Sequence[StoredRun]) -> str:
+    """Such as "5 runs, 1 study"."""
+    counts = {kind: sum(item.kind == kind for item in items) for kind in (RUN, TEST, STUDY)}
+    plural = {RUN: "runs", TEST: "tests", STUDY: "studies"}
+    return ", ".join(f"{n} {kind if n == 1 else plural[kind]}" for kind, n in counts.items() if n)
 
 
 def count_text(number: int) -> str:

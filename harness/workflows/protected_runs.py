@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.config.experiment_file import FOLDER
-from harness.errors import DataError
+from harness.errors import DataError, HarnessError
 from harness.runs import champion
 from harness.runs.contents import TRIAL
 from harness.runs.record_parts import Status
@@ -46,6 +46,17 @@ class Protection:
             return self._champions[run_id]
         name = item.path.name if item.path.name == item.folder.record.id else "/".join(item.path.parts[-2:])
         return next((f"{path} names it" for path, text in self._experiments.items() if name in text), "")
+
+
+def champions(items: Sequence[StoredRun], runs: Path) -> dict[StoredRun, str]:
+    """A remark for each run and test that a champion came from; nothing if that cannot be known."""
+    try:
+        known = {
+            run: why for project in _projects(runs) for run, why in champions_by_run(project / champion.FOLDER).items()
+        }
+    except HarnessError:
+        return {}
+    return {item: f"; {known[next(iter(own))]}" for item in items if (own := item.ids & known.keys())}
 
 
 def _projects(runs: Path) -> list[Path]:

@@ -45,6 +45,16 @@ class Conditions:
                 "harness runs prune --keep-best 3, or --older-than 30d, or --status failed",
             )
 
+    def __str__(self) -> str:
+        parts = []
+        if self.keep_best is not None:
+            parts.append(f"is not among the {self.keep_best} best of its experiment and images")
+        if self.older_than is not None:
+            parts.append(f"began more than {_age_text(self.older_than)} ago")
+        if self.statuses:
+            parts.append(f"has the status {' or '.join(self.statuses)}")
+        return ", and ".join(parts)
+
 
 def seconds_of(age: str) -> float:
     """Seconds of an age such as "90m", "12h", "30d" or "2w". Raises UsageError."""
@@ -54,6 +64,14 @@ def seconds_of(age: str) -> float:
             f"{age!r} is no age", "it must be a number and a unit: m, h, d or w", "--older-than 30d, or 12h, or 2w"
         )
     return float(match[1]) * UNITS[match[2]]
+
+
+def _age_text(seconds: float) -> str:
+    """Such as "30 days"."""
+    for unit, count in (("day", 86400), ("hour", 3600)):
+        if seconds >= count:
+            return f"{seconds / count:g} {unit}{'' if seconds == count else 's'}"
+    return f"{seconds / 60:g} minutes"
 
 
 def to_prune(every: Sequence[StoredRun], conditions: Conditions, now: float) -> list[StoredRun]:

@@ -108,7 +108,8 @@ def _of_models(removal: Removal) -> Removal:
     going = [item for item in having if item.kind == STUDY or item.status not in UNFINISHED]
     kept = {item: "its saved state is needed to go on with it: harness resume" for item in having if item not in going}
     lucky = tuple(item for item in removal.lucky if item in going)
-    return Removal(tuple(going), removal.kept | kept, lucky, removal.total, models_only=True)
+    kept |= {item: why for item, why in removal.kept.items() if any(map(_is_model, item.entries))}
+    return Removal(tuple(going), kept, lucky, removal.total, models_only=True)
 
 
 def remove(removal: Removal, runs: Path) -> Outcome:

@@ -26,7 +26,8 @@ def test_runs_are_shown_with_their_sizes(call: Call, project: Path) -> None:
     listed = json.loads(call("runs", "--sort", "size", "--json").out)
     assert listed["runs"][0]["run_dir"] == poor.path.as_posix()
     assert 5_000_000 <= listed["runs"][0]["bytes_by_kind"]["models"] < listed["bytes"] < 5_200_000
-    lines = call("runs", "--sort", "accuracy").out.splitlines()
+    header, *lines = call("runs", "--sort", "accuracy").out.splitlines()
+    assert header.split()[:4] == ["folder", "kind", "status", "accuracy"]
     assert lines[0].split()[:4] == [good.path.as_posix(), "run", "finished", "95.0"]
     assert "models 5 MB" in lines[1]
     assert "LEAK: 3 of the 100 images" in lines[1]
@@ -43,7 +44,10 @@ def test_prune_shows_asks_and_removes(call: Call, project: Path) -> None:
     (worse.path / "notes.md").touch()
     running = add(Path("runs"), status=Status.RUNNING)
     assert call("runs", "prune").code == 2
-    assert "which frees" in call("runs", "prune", "--keep-best", "1", "--dry-run").out
+    shown = call("runs", "prune", "--keep-best", "1", "--older-than", "0m", "--dry-run").out
+    conditions, going = shown.splitlines()[:2]
+    assert conditions.endswith("not among the 1 best of its experiment and images, and began more than 0 minutes ago")
+    assert going.startswith("to remove: 1 of 3 in all, which frees")
     refused = call("runs", "prune", "--keep-best", "1")
     assert refused.code == 2
     assert refused.error_lines[1] == "  why: there is no terminal to ask on"
@@ -53,7 +57,7 @@ def test_prune_shows_asks_and_removes(call: Call, project: Path) -> None:
     assert outcome.code == 0
     assert f"stays: {worse.path}/notes.md  no run wrote it" in outcome.out
     assert [path.name for path in worse.path.iterdir()] == ["notes.md"]
-    assert "nothing to remove (2 runs in all)" in call("runs", "prune", "--keep-best", "1", "--yes").out
+    assert "nothing to remove, of 2 in all" in call("runs", "prune", "--keep-best", "1", "--yes").out
     with locked(best.path / ".resuming"):
         late = call("runs", "remove", best.id, "--yes")
     assert (late.code, late.error_lines[1]) == (2, "  why: it goes on in another process at this moment")

@@ -21,6 +21,7 @@ import pytest
 
 from harness.cli.main import VERBS, harness
 from harness.cli.stopped import WHAT_IS_KEPT, stop_text
+from harness.util import signals
 from tests.conftest import Outcome, Tracked, wait, write_experiment, write_tracked_experiment
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are another matter there")
@@ -46,6 +47,7 @@ def test_stop_text_names_commands_that_there_are() -> None:
     ],
 )
 def test_stop_text_fits_the_command(typed: list[str], lines: list[str]) -> None:
+    signals.begin()  # what a workflow of another test has advised
     expected = ["error: ended by SIGHUP", f"  why: {lines[0]}", f"  try: {lines[1]}"]
     assert stop_text(signal.SIGHUP, typed).split("\n") == expected
 

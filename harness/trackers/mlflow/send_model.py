@@ -12,7 +12,9 @@ from harness.runs.run_folder import RunFolder
 from harness.trackers.mlflow.conversion import LEFT_OUT
 from harness.trackers.mlflow.experiments import MODEL_TAG
 from harness.trackers.mlflow.removal import remove_earlier_models
+from harness.util.files import file_md5
 
+FILE_TAG = "harness.model_md5"  # of the checkpoint that the model was made from
 Function = Callable[[str], Callable[[int], Any]]  # the name of a user's function -> that function
 
 
@@ -22,22 +24,27 @@ def send_model(client: Any, uri: str, run_id: str, folder: RunFolder, function: 
     Returns why the model is left out, an empty string if it was sent, None if it is there or if the run has none.
     """
     model = folder.model_to_use()
-    before = client.get_run(run_id).data.tags.get(MODEL_TAG)
+    tags = client.get_run(run_id).data.tags
+    before = tags.get(MODEL_TAG)
     if model is None:
         return None
+    path = folder.checkpoint_of(model)
+    md5 = file_md5(path) if path.is_file() else ""
     name = f"fold {model.fold}" if isinstance(model, FoldRecord) else "refit"
     is_new = before is None or (name == "refit" and not before.endswith("refit"))
     is_new = is_new or (str(before).startswith("fold ") and before != name)  # a better fold, since the run went on
+    is_new = is_new or (before == name and md5 not in ("", tags.get(FILE_TAG, md5)))  # refitted once more
     if not is_new and not (function is not None and str(before).startswith(LEFT_OUT)):
         return None
     from harness.trackers.mlflow.model import log_model  # with torch
 
     problem = log_model(uri, run_id, folder, model, function)
-    if problem and is_new and folder.checkpoint_of(model).is_file():
-        _send_checkpoint(client, run_id, folder.checkpoint_of(model))
+    if problem and is_new and md5:
+        _send_checkpoint(client, run_id, path)
     elif not problem:
         remove_earlier_models(uri, run_id)
     client.set_tag(run_id, MODEL_TAG, f"{problem}; refit" if problem and name == "refit" else problem or name)
+    client.set_tag(run_id, FILE_TAG, md5)
     return problem
 
 
