@@ -37,8 +37,8 @@ STARTED = time.perf_counter()  # as near as can be to the start of the process, 
 
 # OpenMP's threads wait for each other in a loop, unless this is set before torch is loaded. Beside other programs that
 # makes an epoch 20 to 100 times as long: what a thread waits for cannot run, because the thread has the core. GNU's
-# threads first look 1,000 times, for a few microseconds, because to sleep and wake takes longer. `scripts/benchmark crowd`
-# measures that.
+# threads look 1,000 times first, for some microseconds, because it takes longer to sleep and wake. `scripts/benchmark
+# crowd` measures that.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
