@@ -48,6 +48,18 @@ class Protection:
         return next((f"{path} names it" for path, text in self._experiments.items() if name in text), "")
 
 
+@contextlib.contextmanager
+def no_promotion(runs: Path) -> Iterator[None]:
+    """Within, no run becomes the champion of this project, or of the one with the runs."""
+    places = {os.path.realpath(project / champion.FOLDER) for project in _projects(runs)}
+    own = os.path.realpath(champion.FOLDER)
+    with contextlib.ExitStack() as stack:
+        for place in sorted(places):  # in one order for all processes
+            if place == own or Path(place).is_dir():
+                stack.enter_context(champion.alone(Path(place)))
+        yield
+
+
 def champions(items: Sequence[StoredRun], runs: Path) -> dict[StoredRun, str]:
     """A remark for each run and test that a champion came from; nothing if that cannot be known."""
     try:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.errors import HarnessError, StorageError, UsageError
-from harness.runs.champion import alone
 from harness.runs.contents import MODELS, is_own, kind_of
 from harness.runs.find import latest_runs
 from harness.runs.pending_removals import PendingRemoval, add_removals, model_removals_of, removals_of, was_sent
@@ -21,7 +20,7 @@ from harness.runs.study_folder import StudyFolder
 from harness.runs.unfinished import UNFINISHED
 from harness.util.disk import Entry, entries_below, room_freed
 from harness.util.locks import lock_of
-from harness.workflows.protected_runs import Protection, without_needed
+from harness.workflows.protected_runs import Protection, no_promotion, without_needed
 from harness.workflows.prune_runs import Conditions, to_prune, within_luck
 from harness.workflows.stored_runs import STUDY, StoredRun, find_stored, stored_runs
 
@@ -120,7 +119,7 @@ def remove(removal: Removal, runs: Path) -> Outcome:
     outcome, staged = finish_removals(runs), []
     with lock_of(runs / ".removing", wait=True):
         twins = Counter(folder.id for folder in latest_runs(runs))
-        with alone(runs):  # no run becomes the champion meanwhile
+        with no_promotion(runs):
             protection = Protection(runs)
             for item in removal.going:
                 reason = protection.reason(item)
