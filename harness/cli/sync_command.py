@@ -15,7 +15,7 @@ from harness.errors import UsageError
 @click.command("sync", short_help=cli.VERBS["sync"])
 @click.argument("run", nargs=-1)
 @click.option("--to", type=click.Choice(TRACKERS), multiple=True, help="Only this one. May be repeated.")
-@click.option("--force", is_flag=True, help="Also a run that says that it is still running.")
+@click.option("--force", is_flag=True, help="Also a run that says that it runs; and a tracker that seems to have all.")
 @click.option("--runs", default="runs", show_default=True, help="Folder that run folders lie in.")
 def command(run: tuple[str, ...], to: tuple[str, ...], force: bool, runs: str) -> None:
     """Send each RUN, a run folder or the id of one, to the trackers that missed it.

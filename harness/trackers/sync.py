@@ -9,7 +9,9 @@ from shlex import quote
 from harness.errors import StorageError, UsageError
 from harness.runs.record_parts import Status
 from harness.runs.run_folder import COMPLETE, RunFolder
+from harness.trackers.mlflow.quick_look import has_all
 from harness.trackers.mlflow.run import MLflow
+from harness.trackers.mlflow.store import tracking_uri
 from harness.trackers.pictures import are_missing, draw_run
 from harness.trackers.sending import sending_alone
 from harness.trackers.tensorboard.run import event_files, write_again
@@ -19,7 +21,8 @@ from harness.util.console import print_line
 def sync(folder: RunFolder, trackers: Sequence[str], force: bool = False) -> None:
     """Gives each of `trackers` all that the run folder holds; what they have already stays as it is.
 
-    Plots that could not be drawn are drawn first. Waits for another process that sends it to MLflow.
+    Plots that could not be drawn are drawn first. Waits for another process that sends it to MLflow. A tracker that
+    has all is not asked, unless `force`.
 
     Raises UsageError for a run that is still running, unless `force`; StorageError if its folder cannot be written;
     RemoteError where MLflow does not take it.
@@ -45,7 +48,7 @@ def sync(folder: RunFolder, trackers: Sequence[str], force: bool = False) -> Non
     }
     try:
         for name in trackers:
-            if name == "tensorboard" and not lacks_plots and _has_events(folder):
+            if not force and not lacks_plots and _has_all(name, folder):
                 continue
             print_line(f"{folder.path}: sending to {name}")
             send[name](folder)
@@ -55,8 +58,10 @@ def sync(folder: RunFolder, trackers: Sequence[str], force: bool = False) -> Non
         raise
 
 
-def _has_events(folder: RunFolder) -> bool:
-    """Whether TensorBoard has all: its files are in the folder itself. MLflow's store may be another one by now."""
+def _has_all(tracker: str, folder: RunFolder) -> bool:
+    """Whether a tracker surely has all of the run: MLflow's store may be another one than when that was recorded."""
+    if tracker == "mlflow":
+        return has_all(tracking_uri(), folder)
     return folder.record.trackers.get("tensorboard") == COMPLETE and bool(event_files(folder.path))
 
 

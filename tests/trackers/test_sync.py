@@ -11,6 +11,8 @@ from harness.errors import UsageError
 from harness.runs import trust
 from harness.runs.record_parts import Status
 from harness.runs.run_folder import RunFolder
+from harness.trackers.mlflow.experiments import FILE_TAG
+from harness.trackers.mlflow.quick_look import has_all
 from harness.trackers.mlflow.store import connect, tracking_uri
 from harness.trackers.sync import sync
 from harness.trackers.tensorboard.run import event_files
@@ -36,8 +38,9 @@ def test_a_run_that_both_missed_is_in_both_afterwards_and_a_second_time_changes_
     assert [run.info.status for run in (parent, *children)] == ["FINISHED"] * 3
     assert len(client.search_logged_models([parent.info.experiment_id])) == 1
     before = everything(client)
-    assert call("sync", folder.path, "--to", "mlflow").code == 0
-    assert everything(client) == before
+    for force in ((), ("--force",)):
+        assert call("sync", folder.path, "--to", "mlflow", *force).code == 0
+        assert everything(client) == before
 
 
 def test_a_run_without_plots_gets_them(tracked: Tracked, project: Path) -> None:
@@ -92,3 +95,28 @@ def test_what_cannot_be_sent_is_said_and_can_be_sent_later(
     assert outcome.code == 5
     assert "nothing answers there" in outcome.error_lines[1]
     assert json.loads((folder.path / "run.json").read_text())["trackers"] == {"mlflow": "it hung"}
+
+
+def test_a_store_that_has_all_is_known_without_mlflow_and_one_that_lacks_something_is_asked(
+    tracked: Tracked, store: Path
+) -> None:
+    folder = copy_of(tracked, store)
+    uri = tracking_uri()
+    assert not has_all(uri, folder)  # there is no store yet
+    sync(folder, ["mlflow"])
+    assert has_all(uri, folder)
+    client = connect(uri)
+    parent, (fold, *_) = runs(client)
+    client.update_run(fold.info.run_id, status="RUNNING")
+    assert not has_all(uri, folder)
+    client.set_terminated(fold.info.run_id)
+    client.set_tag(parent.info.run_id, FILE_TAG, "0" * 32)  # of the model before a refit
+    assert not has_all(uri, folder)
+    sync(folder, ["mlflow"])
+    assert has_all(uri, folder)
+    client.delete_run(parent.info.run_id)
+    assert not has_all(uri, folder)
+    client.restore_run(parent.info.run_id)
+    assert has_all(uri, folder)
+    folder.update(trackers={"mlflow": "sending was cut off"})
+    assert not has_all(uri, folder)

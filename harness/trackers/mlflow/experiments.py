@@ -21,6 +21,7 @@ from harness.util.addresses import short_address
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # else the pages are those for language models
 LONGEST_NAME = 240  # of an experiment; the store's column takes 256 characters
 MODEL_TAG = "harness.model"  # which model of a run was sent, or why there is none
+FILE_TAG = "harness.model_md5"  # of the checkpoint that this model was made from
 DELETED = "deleted there"  # what a record says of a tracker that somebody deleted the run in
 SENT = (COMPLETE, DELETED)  # what a record says where nothing is left to send
 OWNERS = ("harness.run", "harness.study")  # tags that say whose run it is

@@ -10,11 +10,10 @@ from typing import Any
 from harness.runs.record_parts import FoldRecord
 from harness.runs.run_folder import RunFolder
 from harness.trackers.mlflow.conversion import LEFT_OUT
-from harness.trackers.mlflow.experiments import MODEL_TAG
+from harness.trackers.mlflow.experiments import FILE_TAG, MODEL_TAG
 from harness.trackers.mlflow.removal import remove_earlier_models
 from harness.util.files import file_md5
 
-FILE_TAG = "harness.model_md5"  # of the checkpoint that the model was made from
 Function = Callable[[str], Callable[[int], Any]]  # the name of a user's function -> that function
 
 
