@@ -149,6 +149,7 @@ def test_a_run_that_is_ended_keeps_what_it_has(
     assert json.loads(call("list", "--json").out)["runs"][0]["status"] == status
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals differ")
 def test_a_signal_to_the_loader_processes_too_is_no_failure(project: Path, scenery: Path) -> None:
     write_experiment(project / "experiments/long.py", scenery, epochs=5000, workers=2)

@@ -36,7 +36,13 @@ SMALL = {
 }
 
 
-@pytest.mark.parametrize(("name", "size"), SMALL.items())
+SLOW = ("timm/levit_128s", "timm/deit_tiny_distilled_patch16_224")
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [pytest.param(*item, marks=pytest.mark.slow if item[0] in SLOW else ()) for item in SMALL.items()],
+)
 def test_a_model_of_timm_is_built_frozen_cut_and_read_from_its_checkpoint(name: str, size: int, tmp_path: Path) -> None:
     shape = (3, size, size)
     source = timm.create_model(

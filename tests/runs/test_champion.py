@@ -235,6 +235,7 @@ def test_the_history_keeps_the_last_checkpoints_and_every_record(home: Path, mon
     assert present() is not None
 
 
+@pytest.mark.slow
 def test_those_one_can_roll_back_to_keep_their_checkpoint_first(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.runs.champion.CHECKPOINTS_KEPT", 2)
     for _ in range(3):

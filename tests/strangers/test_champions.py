@@ -100,6 +100,7 @@ def test_models_behind_a_link_are_not_written(sandbox: Sandbox, champions: Path,
     sandbox.runs("champion", "rollback")
 
 
+@pytest.mark.slow
 def test_a_folder_of_a_large_number_does_not_end_the_history(sandbox: Sandbox, champions: Path, scenery: Path) -> None:
     shutil.copytree(champions, sandbox.project / "models")
     (sandbox.project / "models/history/9999999").mkdir()

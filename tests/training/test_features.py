@@ -81,7 +81,10 @@ def computed(err: str) -> list[int]:
         ),
         pytest.param({"freeze": True, "folds": 0, "scheduler": "onecycle", "workers": 2}, marks=pytest.mark.slow),
         {"model": "mobilenet_v3_small", "weights": None, "folds": 0, "epochs": 1, "batch_size": 16},  # with dropout
-        {"model": "resnet18", "weights": None, "freeze": "layer2", "folds": 0, "epochs": 1, "batch_size": 16},
+        pytest.param(
+            {"model": "resnet18", "weights": None, "freeze": "layer2", "folds": 0, "epochs": 1, "batch_size": 16},
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=str,
 )
@@ -291,6 +294,7 @@ def test_libraries_of_models_are_in_the_key_with_and_without_augmentation() -> N
     assert set(_libraries(Experiment(model="timm/resnet10t"))) == {"torchvision", "timm"}
 
 
+@pytest.mark.slow
 def test_views_of_another_seed_are_others(
     run: Callable[..., CrossValidation], capsys: pytest.CaptureFixture[str]
 ) -> None:

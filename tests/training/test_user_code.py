@@ -6,8 +6,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,19 @@ def require_blame(mistake: Mistake, code: int, err: str) -> None:
     assert mistake.note in err
 
 
-@pytest.mark.parametrize("mistake", ERRORS, ids=lambda mistake: mistake.name)
+def quick(mistakes: Sequence[Mistake]) -> list[Any]:
+    """The mistakes, those as slow whose training has to begin, except for one of each place."""
+    places: set[str] = set()
+    marked = []
+    for mistake in mistakes:
+        place = mistake.name.partition(" raises ")[0]
+        is_known = mistake.trains and place in places
+        marked.append(pytest.param(mistake, marks=pytest.mark.slow if is_known else (), id=mistake.name))
+        places |= {place} if mistake.trains else set()
+    return marked
+
+
+@pytest.mark.parametrize("mistake", quick(ERRORS))
 def test_a_mistake_is_named_with_its_function_and_line(
     mistake: Mistake, call: Call, project: Path, scenery: Path
 ) -> None:

@@ -122,7 +122,7 @@ def at_each_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fit_checkpoint, "REST", 0.0)
 
 
-@pytest.mark.parametrize("kind", ["onecycle", "frozen, augmented"])
+@pytest.mark.parametrize("kind", ["onecycle", pytest.param("frozen, augmented", marks=pytest.mark.slow)])
 def test_the_same_bits_come_out(kind: str, at_each_batch: None, scenery: Path, project: Path) -> None:
     require_the_same_bits(kind, scenery)
 
