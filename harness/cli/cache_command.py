@@ -23,6 +23,7 @@ def command(context: click.Context, as_json: bool) -> None:
     if context.invoked_subcommand is not None:
         return
     from harness.cache.store import GB, open_cache
+    from harness.util.disk import bytes_text
 
     cache = open_cache()
     entries = cache.entries()
@@ -33,11 +34,11 @@ def command(context: click.Context, as_json: bool) -> None:
         return
     for entry in entries:
         used = f"{datetime.fromtimestamp(entry.used):%Y-%m-%d %H:%M}"
-        count = f"{entry.rows:>8} rows  {_size(entry.bytes):>8}"
+        count = f"{entry.rows:>8} rows  {bytes_text(entry.bytes):>8}"
         echo(f"{entry.key[:8]}  {entry.kind:<8}  {count}  used {used}  {entry.about}")
     if not entries:
         echo("nothing is kept yet")
-    echo(f"{_size(total)} of {cache.limit / GB:g} GB in {cache.folder}")
+    echo(f"{bytes_text(total)} of {cache.limit / GB:g} GB in {cache.folder}")
 
 
 @command.command("clear")
@@ -50,11 +51,3 @@ def clear(keys: tuple[str, ...]) -> None:
     cache = open_cache(print_line)
     removed = cache.clear(keys)
     echo(f"{removed} {'entry' if removed == 1 else 'entries'} removed from {cache.folder}")
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"
