@@ -32,6 +32,7 @@ from harness.models.timm_models import is_timm
 from harness.training.arithmetic import arithmetic_of
 from harness.training.plan import Plan
 from harness.util.console import counted, print_line
+from harness.util.disk import bytes_text
 from harness.util.text import size_text
 
 BATCH_SIZE = 64  # images that the prefix takes at once
@@ -131,7 +132,7 @@ def require_room(shape: tuple[int, ...], images: int, views: int | None, cache: 
     size = 4 * images * int(np.prod(shape)) * (1 + (views or 0))
     if size > SHARE * cache.limit:
         raise CannotCutError(
-            f"its output would take {size / GB:.0f} GB, of {cache.limit / GB:.0f} GB for the whole cache: "
+            f"its output would take {bytes_text(size)}, of {bytes_text(cache.limit)} for the whole cache: "
             f"HARNESS_CACHE_GB={2 * size // GB + 1}, or freeze more"
         )
 
