@@ -15,6 +15,7 @@ from harness.runs.contents import TRIAL
 from harness.runs.record_parts import Status
 from harness.runs.run_folder import RunFolder
 from harness.util.schema import is_inside
+from harness.versioning.tracked import read_tracked
 from harness.workflows.stored_runs import STUDY, StoredRun
 
 
@@ -95,7 +96,8 @@ def champions_by_run(models: Path = champion.FOLDER) -> dict[str, str]:
     """
     records = champion.history(models)
     now = models / champion.RECORD
-    if not records and not now.is_file() and models.with_name(f"{models.name}.dvc").is_file():
+    tracked = models.with_name(f"{models.name}.dvc")
+    if not records and not now.is_file() and tracked.is_file() and read_tracked(tracked).files != 0:  # not as empty
         raise DataError(
             "nobody here knows the champion",
             f"{models}.dvc names a version of it that is not here",

@@ -145,7 +145,10 @@ def test_protection_knows_the_champion_of_the_project_that_the_runs_lie_in(
 
 
 def test_protection_refuses_if_nobody_here_can_know_the_champion(runs: Path) -> None:
-    Path("models.dvc").touch()
+    empty = "outs:\n- {{md5: d751713988987e9331980363e24189ce.dir, size: 0, nfiles: {}, hash: md5, path: models}}\n"
+    Path("models.dvc").write_text(empty.format(0))  # as in a fresh clone, before the first champion
+    Protection(runs)
+    Path("models.dvc").write_text(empty.format(3))
     with pytest.raises(DataError, match="nobody here knows the champion"):
         Protection(runs)
 
