@@ -121,7 +121,7 @@ def prune(
     _finish_earlier(Path(runs), dry_run)
     conditions = Conditions(keep_best, None if older_than is None else seconds_of(older_than), status)
     if not as_json:
-        echo(f"to be removed is what {conditions}")
+        echo(f"removes each run that {conditions}")
     _carry_out(plan_pruning(conditions, Path(runs), models_only), Path(runs), dry_run, yes, as_json)
 
 

@@ -48,7 +48,8 @@ class Conditions:
     def __str__(self) -> str:
         parts = []
         if self.keep_best is not None:
-            parts.append(f"is not among the {self.keep_best} best of its experiment and images")
+            best = "the best" if self.keep_best == 1 else f"among the {self.keep_best} best"
+            parts.append(f"is not {best} of its experiment and images" if self.keep_best else "has finished")
         if self.older_than is not None:
             parts.append(f"began more than {_age_text(self.older_than)} ago")
         if self.statuses:

@@ -46,7 +46,9 @@ def test_prune_shows_asks_and_removes(call: Call, project: Path) -> None:
     assert call("runs", "prune").code == 2
     shown = call("runs", "prune", "--keep-best", "1", "--older-than", "0m", "--dry-run").out
     conditions, going = shown.splitlines()[:2]
-    assert conditions.endswith("not among the 1 best of its experiment and images, and began more than 0 minutes ago")
+    assert conditions == (
+        "removes each run that is not the best of its experiment and images, and began more than 0 minutes ago"
+    )
     assert going.startswith("to remove: 1 of 3 in all, which frees")
     refused = call("runs", "prune", "--keep-best", "1")
     assert refused.code == 2
