@@ -211,3 +211,10 @@ def test_a_server_gets_more_time_while_files_are_stored(monkeypatch: pytest.Monk
     with store.time_to_store():
         pass
     assert os.environ[name] == "7"
+
+
+@pytest.mark.parametrize(("uri", "file"), [("sqlite:////a/b%20c/m.db", "/a/b c/m.db"), ("sqlite:///m.db?x=1", "m.db")])
+def test_file_of_an_sqlite_store_is_the_one_that_mlflow_opens(uri: str, file: str) -> None:
+    sqlalchemy = pytest.importorskip("sqlalchemy")
+    assert Path(file) == store.sqlite_file(uri)
+    assert file == sqlalchemy.engine.make_url(uri).database

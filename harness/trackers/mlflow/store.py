@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from shlex import quote
 from typing import Any
+from urllib.parse import unquote
 
 from harness.errors import HarnessError, RemoteError
 from harness.runs.records import Origin
@@ -73,8 +74,8 @@ def is_recorded(record: Origin, uri: str) -> bool:
 
 
 def sqlite_file(uri: str) -> Path | None:
-    """The file of an SQLite store; None for any other."""
-    return Path(uri.removeprefix("sqlite:///").partition("?")[0]) if uri.startswith("sqlite:///") else None
+    """The file of an SQLite store, as MLflow finds it: of `%20` it makes a space. None for any other store."""
+    return Path(unquote(uri.removeprefix("sqlite:///").partition("?")[0])) if uri.startswith("sqlite:///") else None
 
 
 def require_store(uri: str) -> StoreState:
