@@ -24,8 +24,9 @@ def print_plan(plan: Removal) -> None:
     if not plan.going:
         echo(f"nothing to remove, of {plan.total} in all")
     else:
-        what = "models of " if plan.models_only else ""
-        echo(f"to remove: {what}{len(plan.going)} of {plan.total} in all, which frees {bytes_text(plan.bytes)}")
+        what = "the models of " if plan.models_only else ""
+        going = f"{what}{kinds_text(plan.going)} (there are {plan.total} in all)"
+        echo(f"to remove: {going}, which frees {bytes_text(plan.bytes)}")
         print_rows(plan.going)
     strange = [] if plan.models_only else [item.path / path for item in plan.going for path in item.strange]
     for title, lines in {

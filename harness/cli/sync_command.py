@@ -28,7 +28,7 @@ def command(run: tuple[str, ...], to: tuple[str, ...], force: bool, runs: str) -
     from harness.util.packages import installed
 
     if not run and not has_pending():
-        why = "and nothing that was removed here is left in MLflow"
+        why = "it sends the runs that are named; MLflow has nothing of what was removed here"
         raise UsageError("no run is named", why, "harness sync RUN; harness list shows the latest runs")
     folders = [find_run(named, Path(runs)) for named in run]
     for name in to:

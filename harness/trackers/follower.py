@@ -129,7 +129,8 @@ class Follower:
     def problem(self) -> str:
         """Of one that has ended: what it missed, in a sentence, or nothing."""
         code = self._process.poll()
-        return (self._last or f"the process that sends to MLflow ended with {code}") if code else ""
+        ended = f"was killed by signal {-code}" if code and code < 0 else f"ended with exit code {code}"
+        return (self._last or f"the process that sends to MLflow {ended}") if code else ""
 
     def _pass_on(self) -> None:
         assert self._process.stdout is not None

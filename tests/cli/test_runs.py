@@ -49,7 +49,7 @@ def test_prune_shows_asks_and_removes(call: Call, project: Path) -> None:
     assert conditions == (
         "removes each run that is not the best of its experiment and images, and began more than 0 minutes ago"
     )
-    assert going.startswith("to remove: 1 of 3 in all, which frees")
+    assert going.startswith("to remove: 1 run (there are 3 in all), which frees")
     refused = call("runs", "prune", "--keep-best", "1")
     assert refused.code == 2
     assert refused.error_lines[1] == "  why: there is no terminal to ask on"
