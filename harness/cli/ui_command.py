@@ -102,8 +102,8 @@ def _serve(started: list[Server], unsent: Path | None) -> None:
             _send_earlier(unsent)
         if not started:
             return
-        echo("ready; Ctrl-C stops", err=True)
         try:
+            echo("ready; Ctrl-C stops", err=True)  # from here on it is no error
             while True:
                 time.sleep(0.5)
                 for server in started:
