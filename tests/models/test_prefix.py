@@ -27,7 +27,7 @@ from harness.models.prefix import CannotCutError, cut
         ("mobilenet_v3_small", True, (1024,)),  # dropout comes after the cut
         ("efficientnet_b0", "features.4", (80, 4, 4)),  # what follows drops whole branches, in training alone
         ("squeezenet1_1", True, (512, 3, 3)),  # after its head comes pooling
-        ("vit_b_16", "encoder.layers.encoder_layer_5", (17, 768)),
+        pytest.param("vit_b_16", "encoder.layers.encoder_layer_5", (17, 768), marks=pytest.mark.slow),
         ("swin_t", True, (768,)),
     ],
 )

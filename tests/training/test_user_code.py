@@ -77,9 +77,7 @@ def test_what_can_be_meant_is_trained_with_a_warning(
     assert mistake.note in "".join(notes)
 
 
-@pytest.mark.parametrize(
-    "name", ["on_batch_end raises BrokenPipeError", pytest.param("a detached loss", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("name", ["on_batch_end raises BrokenPipeError", "a detached loss"])
 def test_a_mistake_on_the_command_line(name: str, project: Path, scenery: Path) -> None:
     mistake = next(mistake for mistake in ERRORS if mistake.name == name)
     command = [sys.executable, "-m", "harness", *arguments(mistake, project, scenery)]
