@@ -47,7 +47,7 @@ def whole(path: Path) -> bytes:
     content = read(path)
     if content.get("format") != FORMAT or SHARED not in content:
         return path.read_bytes()
-    return _to_bytes({name: value for name, value in load(path).items() if name != SHARED})
+    return _to_bytes({name: value for name, value in _completed(path, content).items() if name != SHARED})
 
 
 def _to_bytes(content: dict[str, Any]) -> bytes:
@@ -86,7 +86,11 @@ def load(path: Path) -> dict[str, Any]:
 
     Raises ModelError if one of the files is missing, damaged, or holds anything else.
     """
-    content = read(path)
+    return _completed(path, read(path))
+
+
+def _completed(path: Path, content: dict[str, Any]) -> dict[str, Any]:
+    """The content of a file, with the weights that it shares."""
     digest, model = content.get(SHARED), content.get("model")
     if content.get("format") != FORMAT or not isinstance(digest, str) or not isinstance(model, dict):
         return content

@@ -12,9 +12,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from harness.util.escape import terminal
 from harness.util.locks import locked
@@ -23,12 +23,13 @@ from harness.util.processes import python_module
 MOST_SECONDS = 300.0  # after which no other run is begun
 
 
-def start_catching_up(runs: Path, tell: Callable[[str], None] | None = None) -> int:
+def start_catching_up(runs: Path, tell: Callable[[str], None] | None = None, left: Sequence[Any] | None = None) -> int:
     """Starts the process if a run or a study under `runs` is unsent, or MLflow has one that was removed here.
 
     Args:
         runs: The folder of all runs.
         tell: Is called, in a thread, with each line that the process prints.
+        left: What `waiting` has returned a moment ago, if it was called.
 
     Returns:
         The number of runs and studies that it sends.
@@ -36,7 +37,7 @@ def start_catching_up(runs: Path, tell: Callable[[str], None] | None = None) -> 
     from harness.runs.pending_removals import has_pending
     from harness.trackers.mlflow.unsent import waiting
 
-    count = len(waiting(runs))
+    count = len(waiting(runs) if left is None else left)
     if not count and not has_pending():
         return 0
     command, nothing = python_module("harness.trackers.catch_up", str(runs)), subprocess.DEVNULL

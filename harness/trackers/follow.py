@@ -117,8 +117,9 @@ def _catch_up(folder: RunFolder | StudyFolder, print_line: Callable[[str], None]
     path = folder.path.resolve()
     if not isinstance(folder, StudyFolder) and path.name != folder.id:  # it lies elsewhere than the other runs
         return
-    failed = [each for each in waiting(path.parents[1]) if state_of(each) not in (None, SENDING)]
-    if start_catching_up(path.parents[1]) and failed:
+    left = waiting(path.parents[1])
+    failed = [each for each in left if state_of(each) not in (None, SENDING)]
+    if start_catching_up(path.parents[1], left=left) and failed:
         print_line(f"{failed[0].path} is {missing_text(failed[0])}; it is sent again, in the background")
 
 

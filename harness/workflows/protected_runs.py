@@ -27,12 +27,9 @@ class Protection:
 
     def __init__(self, runs: Path) -> None:
         self._runs = runs
-        self._champions: dict[str, str] = {}
-        self._experiments: dict[Path, str] = {}
         self.projects = _projects(runs)
-        for project in self.projects:
-            self._champions |= champions_by_run(project / champion.FOLDER)
-            self._experiments |= {path: _text(path) for path in _settings(project)}
+        self._champions = _champions_of(self.projects)
+        self._experiments = {path: _text(path) for project in self.projects for path in _settings(project)}
 
     def reason(self, item: StoredRun) -> str:
         """Why this one stays whatever else is removed; empty if nothing is against it."""
@@ -64,12 +61,15 @@ def no_promotion(runs: Path) -> Iterator[None]:
 def champions(items: Sequence[StoredRun], runs: Path) -> dict[StoredRun, str]:
     """A remark for each run and test that a champion came from; nothing if that cannot be known."""
     try:
-        known = {
-            run: why for project in _projects(runs) for run, why in champions_by_run(project / champion.FOLDER).items()
-        }
+        known = _champions_of(_projects(runs))
     except HarnessError:
         return {}
     return {item: f"; {known[next(iter(own))]}" for item in items if (own := item.ids & known.keys())}
+
+
+def _champions_of(projects: Sequence[Path]) -> dict[str, str]:
+    """As `champions_by_run`, of several projects."""
+    return {run: why for project in projects for run, why in champions_by_run(project / champion.FOLDER).items()}
 
 
 def _projects(runs: Path) -> list[Path]:

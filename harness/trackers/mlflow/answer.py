@@ -28,7 +28,7 @@ def require_answer(uri: str, seconds: float = ANSWER_SECONDS) -> None:
         except Exception as error:
             errors.append(error)
 
-    thread = threading.Thread(target=connect, daemon=True)  # not every driver can be told how long to wait
+    thread = threading.Thread(target=connect, daemon=True)  # not every driver has a timeout
     thread.start()
     thread.join(seconds)
     if thread.is_alive():

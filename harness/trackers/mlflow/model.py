@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,8 +15,7 @@ from harness.models.saved import SavedModel, load_model
 from harness.runs.record_parts import FoldRecord, RefitRecord
 from harness.runs.run_folder import RunFolder
 from harness.trackers.mlflow.conversion import LEFT_OUT
-
-Function = Callable[[str], Callable[[int], Any]]  # the name of a user's function -> that function
+from harness.trackers.mlflow.send_model import Function
 
 
 def log_model(
