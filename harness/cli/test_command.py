@@ -80,25 +80,22 @@ def command(
     recalls = _recalls(min_recall)
     names = _class_names(classes)
     from harness.evaluation.gate import Gate
-    from harness.models.saved import load_model
-    from harness.runs.champion import named_so
     from harness.workflows.ensemble import fold_models
-    from harness.workflows.experiment_copy import model_function
-    from harness.workflows.find_checkpoint import find_checkpoint
+    from harness.workflows.find_model import find_model
     from harness.workflows.test import evaluate
 
-    champion = named_so(model)
-    path = find_checkpoint(model, Path(runs)) if champion is None else champion.checkpoint
-    saved = load_model(
-        path,
+    found = find_model(
+        model,
+        Path(runs),
+        trust=trust,
         classes=names,
         architecture=architecture,
         image_size=image_size,
         weights_key=weights_key,
-        function=model_function(path, trust),
     )
+    path = found.path
     evaluation = evaluate(
-        saved,
+        found.saved,
         path,
         data,
         gate=Gate(min_accuracy, metric, recalls, confident),
