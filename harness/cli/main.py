@@ -41,6 +41,7 @@ VERBS = {
     "data": "Make data sets, and keep data and models under DVC.",
     "doctor": "Say whether everything that a run needs is there.",
     "list": "Show the experiments and the latest runs.",
+    "predict": "Say which class photographs are.",
     "refit": "Train one model on all images of a run: the model to use.",
     "reproduce": "Train a run again, and say whether the same comes out.",
     "resume": "Go on with a run that was cut off.",

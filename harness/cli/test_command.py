@@ -78,7 +78,7 @@ def command(
     if min_accuracy is not None and math.isnan(min_accuracy):
         raise UsageError("--min-accuracy nan is no gate", "it is no number", "--min-accuracy 0.9")
     recalls = _recalls(min_recall)
-    names = _class_names(classes)
+    names = class_names(classes)
     from harness.evaluation.gate import Gate
     from harness.workflows.ensemble import fold_models
     from harness.workflows.find_model import find_model
@@ -118,7 +118,7 @@ def command(
     evaluation.require_passed()
 
 
-def _class_names(typed: str | None) -> list[str] | None:
+def class_names(typed: str | None) -> list[str] | None:
     if typed is None:
         return None
     names = [name.strip() for name in typed.split(",")]

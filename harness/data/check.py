@@ -158,16 +158,21 @@ def unreadable_by_class(images: Images, problems: Collection[str]) -> str:
     return ", ".join(f"{name} {count} of {counts[name]}" for name, count in images.count_by_class(problems).items())
 
 
-def _read(path: Path) -> tuple[str, bytes, str]:
-    """(MD5 of the file, its content, why it cannot be read): the first two or the last are empty."""
+def content_of(path: Path) -> tuple[bytes, str]:
+    """(the content of a file, why it cannot be read): one of them is empty. An empty file has neither."""
     if path.is_symlink() and not path.exists():
-        return "", b"", "a broken link"
+        return b"", "a broken link"
     try:
         if not path.is_file():
-            return "", b"", "not a file" if path.exists() else "not there"  # reading a pipe may never end
-        content = path.read_bytes()
+            return b"", "not a file" if path.exists() else "not there"  # reading a pipe may never end
+        return path.read_bytes(), ""
     except PermissionError:
-        return "", b"", "not permitted"
-    except OSError as error:
-        return "", b"", str(error.strerror)
-    return md5_of(content), content, ""
+        return b"", "not permitted"
+    except (OSError, ValueError) as error:  # a name with a null character, say
+        return b"", str(getattr(error, "strerror", None) or error)
+
+
+def _read(path: Path) -> tuple[str, bytes, str]:
+    """(MD5 of the file, its content, why it cannot be read): the first two or the last are empty."""
+    content, why = content_of(path)
+    return "" if why else md5_of(content), content, why

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from harness.errors import StorageError
 from harness.util.escape import terminal
+from harness.util.packages import installed
 
 T = TypeVar("T")
 _told: set[str] = set()  # what to do about the folders whose plots are missing
@@ -48,6 +49,22 @@ def only_a_picture() -> Iterator[None]:
         print_line(f"warning: a plot could not be drawn ({why}); the numbers are not touched by that")
 
 
-def counted(batches: Iterable[T], total: int, title: str) -> Iterator[T]:
-    """The same, with a bar on a terminal."""
-    yield from tqdm(batches, title, total, leave=False, unit="batch", dynamic_ncols=True, disable=None)
+def counted(items: Iterable[T], total: int | None, title: str, unit: str = "batch") -> Iterator[T]:
+    """The same, with a bar on a terminal or in a notebook."""
+    yield from bar(items, desc=title, total=total, leave=False, unit=unit, dynamic_ncols=True)
+
+
+def bar(items: Iterable[T] | None = None, **options: Any) -> tqdm[Any]:
+    """A bar with tqdm's options. Where stderr is no terminal there is none, but in a notebook there is."""
+    if _in_notebook():
+        from tqdm.notebook import tqdm as notebook_bar
+
+        made: tqdm[Any] = notebook_bar(items, **options)
+        return made
+    return tqdm(items, disable=None, **options)
+
+
+def _in_notebook() -> bool:
+    """Whether this process is a notebook's kernel that can draw bars."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return shell is not None and hasattr(shell, "kernel") and installed("ipywidgets")

@@ -1,0 +1,270 @@
+"""`harness predict`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.cli import main as cli
+from harness.cli.output import echo
+from harness.cli.predict_text import Csv, Json, Lines, Printer
+from harness.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from harness.data.named_images import NamedImages
+    from harness.workflows.models_to_ask import Asked
+    from harness.workflows.prediction import Answer
+
+BLOCK = 1 << 16  # bytes of a list on stdin
+
+
+@click.command("predict", short_help=cli.VERBS["predict"])
+@click.argument("words", metavar="[MODEL] PATH...", nargs=-1)
+@click.option("--csv", "as_csv", is_flag=True, help="Print a table.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@click.option("--top", type=click.IntRange(min=1), default=2, show_default=True, help="Number of classes to show.")
+@click.option("--abstain", type=click.FloatRange(0, 1), help='Say "unsure" if the probability is below.')
+@click.option("--sort", "folder", type=click.Path(path_type=Path), help="Copy each image into a folder per class here.")
+@click.option("--watch", is_flag=True, help="Go on with images that appear in PATH, until Ctrl-C.")
+@click.option("--explain", type=click.Path(path_type=Path), help="Write a heat map of each image to this folder.")
+@click.option("--ensemble", is_flag=True, help="Take the mean of the models of all folds of a run.")
+@click.option("--features", type=click.Path(path_type=Path), help="Write features (N, F) to this .npy file instead.")
+@click.option("--force", is_flag=True, help="Replace the file of --features.")
+@click.option("--classes", help="Of a bare state dict: the names of its outputs, in order, as in sea,forest.")
+@click.option("--model", "architecture", help="Of a bare state dict: which model it is.")
+@click.option("--image-size", type=click.IntRange(16, 4096), help="Of a bare state dict: pixels. By default 224.")
+@click.option("--weights-key", help="Of such a file: which part of it to take, if several fit the model.")
+@cli.trust_option
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps, or the best there is.")
+@click.option("--runs", default="runs", show_default=True, help="Folder that run folders lie in.")
+def command(
+    words: tuple[str, ...],
+    as_csv: bool,
+    as_json: bool,
+    top: int,
+    abstain: float | None,
+    folder: Path | None,
+    watch: bool,
+    explain: Path | None,
+    ensemble: bool,
+    features: Path | None,
+    force: bool,
+    classes: str | None,
+    architecture: str | None,
+    image_size: int | None,
+    weights_key: str | None,
+    trust: bool,
+    device: str,
+    runs: str,
+) -> None:
+    """Say which class each image at PATH is: files, folders, patterns, or - for a list on stdin.
+
+    MODEL is a run, a checkpoint, an exported file, or champion. Without it, it is the champion, or the latest finished
+    run if there is none. The probabilities are calibrated by the temperature of the model's cross-validation.
+
+    Images that cannot be read are named on stderr and counted. Exit code 4 if none can be read.
+    """
+    from harness.cli.test_command import class_names
+    from harness.data.named_images import NamedImages
+    from harness.workflows.models_to_ask import ask, names_model
+
+    if as_csv and as_json:
+        raise UsageError("--csv and --json are two", "an output has one form", "leave out one of them")
+    if watch and features:
+        raise UsageError("--watch has no end", "--features is one file of all images", "leave out one of them")
+    model = words[0] if words and names_model(words[0], Path(runs)) else None
+    typed = words if model is None else words[1:]
+    if not typed and (sys.stdin is None or sys.stdin.isatty()):
+        raise UsageError("there are no images to predict", "no PATH is named", "harness predict MODEL PHOTO.jpg FOLDER")
+    from_stdin = typed in ((), ("-",))
+    if from_stdin and watch:
+        raise UsageError(
+            "--watch needs a folder", "a list on stdin does not grow", "harness predict MODEL FOLDER --watch"
+        )
+    _require_there(words, typed, runs)
+    made = [path for path in (folder, explain) if path is not None]
+    _require_outside(typed, made)
+    asked = ask(
+        model,
+        Path(runs),
+        ensemble=ensemble,
+        device=device,
+        trust=trust,
+        classes=class_names(classes),
+        architecture=architecture,
+        image_size=image_size,
+        weights_key=weights_key,
+    )
+    echo(f"model       {asked.source}", *(f"note        {note}" for note in asked.notes), err=True)
+    images = NamedImages(_names_on_stdin() if from_stdin else typed, made)
+    if features is not None:
+        _write_features(asked, images, features, force, total=None if from_stdin else images.count())
+        return
+    printer: Printer = (Csv if as_csv else Json if as_json else Lines)(top, abstain)
+    work = _Work(asked, printer, abstain, folder, explain)
+    if watch:
+        _watch(asked, images, work)
+    else:
+        total = None if from_stdin else images.count()
+        work.all(asked, images, total)
+    work.end(images.others, must_have=not watch)
+
+
+def _require_there(words: tuple[str, ...], typed: tuple[str, ...], runs: str) -> None:
+    """Raises UsageError if the first of several words is neither a model nor an image."""
+    first = words[0] if typed is words and len(words) > 1 else "-"
+    if first != "-" and not any(letter in first for letter in "*?[") and not os.path.lexists(first):
+        raise UsageError(
+            f"{first} is no model and no image",
+            f"no run in {runs} ends so, and no file or folder has that name",
+            "harness list shows the latest runs",
+        )
+
+
+def _require_outside(typed: tuple[str, ...], made: list[Path]) -> None:
+    """Raises UsageError if the images lie in a folder that is written to: they would mix."""
+    for text in typed:
+        for folder in made:
+            if Path(text).is_dir() and Path(os.path.realpath(text)).is_relative_to(os.path.realpath(folder)):
+                raise UsageError(
+                    f"the images in {text} lie in {folder}",
+                    "what is written there would be taken for images the next time",
+                    "another folder, which may lie in theirs",
+                )
+
+
+class _Work:
+    """Shows each answer, copies or explains its image, and counts."""
+
+    def __init__(
+        self, asked: Asked, printer: Printer, least: float | None, folder: Path | None, explain: Path | None
+    ) -> None:
+        from harness.workflows.explain import HeatMapFolder
+        from harness.workflows.models_to_ask import require_predictor
+        from harness.workflows.sort_images import SortedImages
+
+        self._printer, self._least = printer, least
+        self._sorted = None if folder is None else SortedImages(folder, asked.classifier.classes)
+        self._maps = None
+        if explain is not None:
+            predictor = require_predictor(asked.classifier, "heat maps")
+            self._maps = HeatMapFolder(explain, predictor.models[0], predictor.device)
+            echo(f"heat maps   {explain}: {self._maps.method}", err=True)
+        self.predicted, self.unreadable = 0, 0
+
+    def all(self, asked: Asked, files: Iterable[Path], total: int | None) -> None:
+        from harness.util.console import counted
+        from harness.workflows.predict import predict_files
+
+        with _lines_above_the_bar():
+            for answer in counted(predict_files(asked.classifier, files), total, "predicting", "image"):
+                self.one(answer)
+
+    def one(self, answer: Answer) -> None:
+        from harness.workflows.prediction import Prediction
+
+        if not isinstance(answer, Prediction):
+            self._name(answer.path, answer.why)
+            return
+        try:
+            if self._maps is not None:
+                self._maps.write(answer)
+            if self._sorted is not None:
+                sure = self._least is None or answer.is_sure(self._least)
+                self._sorted.copy(Path(str(answer.path)), answer.label if sure else None)
+        except DataError as error:  # the file has gone since it was read
+            self._name(str(answer.path), error.why)
+            return
+        self._printer.show(answer)
+        self.predicted += 1
+
+    def _name(self, path: str, why: str) -> None:
+        self.unreadable += 1
+        echo(f"warning: {path} cannot be read: {why}", err=True)
+
+    def end(self, others: int, must_have: bool) -> None:
+        """Says what was left out. Raises DataError if no image could be read."""
+        if self._sorted is not None:
+            there = f", {self._sorted.already_there} were there already" if self._sorted.already_there else ""
+            echo(f"copied      {self._sorted.copied} images to {self._sorted.folder}{there}", err=True)
+        _say_left_out(self.unreadable, self.predicted, others)
+        if must_have and not self.predicted:
+            raise _nothing_read(self.unreadable, others)
+
+
+def _watch(asked: Asked, images: NamedImages, work: _Work) -> None:
+    from harness.workflows.watch_folder import new_images
+
+    echo("watching; Ctrl-C stops", err=True)
+    with contextlib.suppress(KeyboardInterrupt):  # the usual end, and no error
+        for some in new_images(images):
+            work.all(asked, some, None)
+
+
+def _write_features(asked: Asked, images: Iterable[Path], path: Path, force: bool, total: int | None) -> None:
+    from harness.util.console import counted
+    from harness.workflows.features_file import table_of, write_features
+    from harness.workflows.models_to_ask import require_predictor
+    from harness.workflows.prediction import Unreadable
+
+    predictor = require_predictor(asked.classifier, "features")
+    written = unreadable = 0
+    for each in counted(write_features(predictor, images, path, force), total, "features", "image"):
+        if isinstance(each, Unreadable):
+            unreadable += 1
+            echo(f"warning: {each.path} cannot be read: {each.why}", err=True)
+        else:
+            written += 1
+    others = getattr(images, "others", 0)
+    _say_left_out(unreadable, written, others)
+    if not written:
+        raise _nothing_read(unreadable, others)
+    echo(f"features    {path}: {written} rows; {table_of(path)} says which image each row is")
+
+
+def _say_left_out(unreadable: int, read: int, others: int) -> None:
+    if others:
+        echo(f"note        {others} files in folders are no images by their names", err=True)
+    if unreadable and read:
+        echo(f"warning: {unreadable} of {unreadable + read} images cannot be read; they are named above", err=True)
+
+
+def _nothing_read(unreadable: int, others: int) -> DataError:
+    if unreadable:
+        return DataError("no image can be read", f"all {unreadable} failed, each for the reason above", "other images")
+    why = f"{others} other files are there" if others else "the folder or the list is empty"
+    return DataError("there are no images", why, "a folder of photographs, or their names")
+
+
+def _names_on_stdin() -> Iterator[str]:
+    """The names in a list on stdin, one a line, or with null characters between them as `find -print0` writes them."""
+    stream: Any = sys.stdin.buffer
+    rest, end = b"", b""
+    while block := stream.read1(BLOCK):
+        end = end or (b"\0" if b"\0" in block else b"\n")
+        *names, rest = (rest + block).split(end)
+        yield from _decoded(names)
+    yield from _decoded([rest])
+
+
+def _decoded(names: Iterable[bytes]) -> Iterator[str]:
+    stripped = (name.rstrip(b"\r\n") for name in names)
+    yield from (os.fsdecode(name) for name in stripped if name)
+
+
+@contextlib.contextmanager
+def _lines_above_the_bar() -> Iterator[None]:
+    """Within, a bar on stderr is taken away before a line is printed on the same terminal."""
+    from tqdm import tqdm
+
+    if not (sys.stdout.isatty() and sys.stderr.isatty()):
+        yield
+        return
+    with tqdm.external_write_mode(file=sys.stdout):
+        yield

@@ -1,0 +1,71 @@
+"""Images that a person names for a prediction: files, folders, patterns. They have no class."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+
+from harness.data.foreign import is_foreign, is_hidden
+from harness.data.formats import is_image_name
+
+
+class NamedImages:
+    """The files that some paths stand for, found while they are iterated, so that a million take no memory.
+
+    A folder stands for the images in it, at any depth, sorted by name: hidden folders and those that other programs
+    made are left out, and links are followed once. A pattern such as `photos/*.jpg` stands for what it matches. Any
+    other path stands for one file, whether it is there or not.
+
+    Attributes:
+        others: Number of files in folders that are no images by their name, found so far.
+    """
+
+    def __init__(self, typed: Iterable[str], leave_out: Collection[Path] = ()) -> None:
+        self.others = 0
+        self._typed = typed
+        self._left_out = {os.path.realpath(folder) for folder in leave_out}
+
+    def __iter__(self) -> Iterator[Path]:
+        self.others = 0
+        for text in self._typed:
+            path = Path(text)
+            if path.is_dir():
+                yield from self._within(path)
+            elif glob.has_magic(text) and not os.path.lexists(path):
+                yield from self._matching(text)
+            else:
+                yield path
+
+    def count(self) -> int:
+        """How many files there are now. The folders are read, and no file is opened."""
+        return sum(1 for _ in self)
+
+    def _within(self, root: Path) -> Iterator[Path]:
+        seen: set[str] = set(self._left_out)
+        for folder, folders, files in os.walk(root, followlinks=True):
+            real = os.path.realpath(folder)
+            if real in seen:
+                folders.clear()
+                continue
+            seen.add(real)
+            folders[:] = sorted(name for name in folders if not is_hidden(name) and not is_foreign(Path(folder, name)))
+            for name in sorted(files):
+                if is_image_name(name):
+                    yield Path(folder, name)
+                else:
+                    self.others += 1
+
+    def _matching(self, pattern: str) -> Iterator[Path]:
+        matches = sorted(glob.iglob(pattern, recursive=True))  # noqa: PTH207 - the pattern may be absolute
+        if not matches:
+            yield Path(pattern)  # which is not there: the reader of the file says so
+        for match in matches:
+            if Path(match).is_dir():
+                if "**" not in pattern:
+                    yield from self._within(Path(match))
+            elif is_image_name(match):
+                yield Path(match)
+            else:
+                self.others += 1

@@ -1,0 +1,58 @@
+"""Small pieces of HTML for a notebook: a prediction, a table. All text in them is escaped."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+
+from harness.util.escape import terminal
+
+SIDE = 160  # pixels of a thumbnail
+BAR = (
+    '<div style="background:rgba(128,128,128,.2);border-radius:3px;width:10em;height:.7em">'
+    '<div style="background:#3b76af;border-radius:3px;height:100%;width:{width:.1f}%"></div></div>'
+)
+
+
+def prediction_card(top: Sequence[tuple[str, float]], path: str | None) -> str:
+    """A prediction as HTML: the image, if its file is there, and a bar for each of the most probable classes."""
+    rows = "".join(
+        f"<tr><th scope='row' style='text-align:left'>{text(name)}</th><td>{BAR.format(width=100 * value)}</td>"
+        f"<td style='text-align:right'>{100 * value:.1f} %</td></tr>"
+        for name, value in top
+    )
+    name = "" if path is None else f"<div>{text(Path(path).name)}</div>"
+    return f"<div style='display:flex;gap:1em'>{thumbnail(path)}<div>{name}<table>{rows}</table></div></div>"
+
+
+def table(rows: Sequence[Mapping[str, object]], caption: str = "") -> str:
+    """Rows with the same keys as a table."""
+    if not rows:
+        return f"<p>{text(caption)}</p>"
+    head = "".join(f"<th scope='col'>{text(name)}</th>" for name in rows[0])
+    body = "".join("<tr>" + "".join(f"<td>{text(value)}</td>" for value in row.values()) + "</tr>" for row in rows)
+    return f"<table><caption>{text(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def text(value: object) -> str:
+    """Any value as text in HTML: none of it is markup, and control characters are written out."""
+    return escape(terminal(str(value)))
+
+
+def thumbnail(path: str | None) -> str:
+    """A small copy of an image's pixels, without its metadata; empty if there is no file that can be read."""
+    from harness.data.decode import decode
+
+    if path is None:
+        return ""
+    try:
+        image = decode(Path(path).read_bytes())
+    except Exception:  # decoders raise many types, and a picture less is no failure
+        return ""
+    image.thumbnail((SIDE, SIDE))
+    content = io.BytesIO()
+    image.save(content, "JPEG", quality=80)
+    return f"<img alt='' src='data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}'>"

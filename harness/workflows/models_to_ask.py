@@ -1,0 +1,155 @@
+"""The model, or the models of all folds, that a prediction is asked of; and what an ensemble costs and gains."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harness.errors import ModelError, UsageError
+from harness.models.saved import SavedModel
+from harness.runs import champion
+from harness.runs.find import find_run, latest_runs
+from harness.runs.records import TestRecord
+from harness.runs.run_folder import RunFolder
+from harness.workflows.ensemble import fold_models
+from harness.workflows.find_model import find_model, find_model_file
+from harness.workflows.predictor import Classifier, Predictor
+
+EXPORTED = (".onnx", ".pt2", ".safetensors")
+SUFFIXES = (*EXPORTED, ".pt", ".pth", ".ckpt")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked for predictions.
+
+    Attributes:
+        classifier: Gives the probabilities.
+        source: What it is, for people.
+        notes: What a person should know before the first prediction.
+    """
+
+    classifier: Classifier
+    source: str
+    notes: tuple[str, ...] = ()
+
+
+def names_model(text: str, runs: Path) -> bool:
+    """Whether a word on the command line means a model, and not images."""
+    path = Path(text)
+    if path.is_file():
+        return path.suffix.lower() in SUFFIXES
+    if path.is_dir():
+        return (path / "run.json").is_file()
+    if text == "champion":
+        return True
+    is_pattern = any(letter in text for letter in "*?[")
+    return not is_pattern and "/" not in text and any(folder.id.endswith(text) for folder in latest_runs(runs))
+
+
+def ask(
+    named: str | None,
+    runs: Path = Path("runs"),
+    *,
+    ensemble: bool = False,
+    device: str = "auto",
+    trust: bool = False,
+    **of_weights: Any,
+) -> Asked:
+    """Loads what predictions are asked of.
+
+    Args:
+        named: As for `find_model`, or an exported file.
+        runs: The folder that run folders lie in.
+        ensemble: Whether to ask the models of all folds of the run, and to take the mean of their probabilities.
+        device: See `Predictor`.
+        trust: See `find_model`, as for `of_weights`.
+        of_weights: What a bare state dict does not say.
+
+    Raises:
+        UsageError: There is no such model or device, or no ensemble.
+        ModelError: The file does not hold the model.
+    """
+    if named is not None and is_exported(Path(named)):
+        if ensemble:
+            raise UsageError(f"{named} is one model", "--ensemble takes the models of a run's folds", "leave it out")
+        from harness.workflows.exported_file import load_exported
+
+        return Asked(load_exported(Path(named)), named)
+    if not ensemble:
+        found = find_model(named, runs, trust=trust, **of_weights)
+        return Asked(Predictor([found.saved], device), found.source, _notes(found.saved))
+    run = _run_of(named, runs)
+    models = fold_models(str(run.path), runs, trust)
+    predictor = Predictor(models, device)
+    notes = (*_notes(models[0]), _price(predictor, run))
+    return Asked(predictor, f"the mean of {len(models)} models of {run.path}", notes)
+
+
+def _run_of(named: str | None, runs: Path) -> RunFolder:
+    """The run whose folds' models are meant."""
+    path, _ = find_model_file(named, runs)
+    present = champion.present()
+    if present is not None and path == present.checkpoint:
+        return find_run(present.record.run.id, runs)
+    if not (path.parents[1] / "run.json").is_file():
+        raise UsageError(f"{path} is one model", "--ensemble takes the models of a run's folds", "name the run")
+    return RunFolder.open(path.parents[1])
+
+
+def is_exported(path: Path) -> bool:
+    """Whether a file is one that `harness export` writes. A state dict counts if its description lies beside it."""
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES or not path.is_file():
+        return False
+    return suffix in (".onnx", ".pt2") or path.with_suffix(path.suffix + ".json").is_file()
+
+
+def _notes(model: SavedModel) -> tuple[str, ...]:
+    notes = [model.note] if model.note else []
+    if model.temperature == 1:
+        notes.append("the probabilities are not calibrated: this file has no temperature from a cross-validation")
+    return tuple(notes)
+
+
+def _price(predictor: Predictor, run: RunFolder) -> str:
+    """The cost of an ensemble, measured now on 16 blank images, and its gain, if a test has measured it."""
+    models = predictor.models
+    blank = torch.zeros(16, *predictor.preparation.shape, dtype=torch.uint8)
+    seconds = []
+    for some in (models[:1], models[:1], models):  # the first time counts for nothing: it makes the kernels
+        one = predictor.with_models(some)
+        start = time.perf_counter()
+        one.probabilities(blank)
+        seconds.append(time.perf_counter() - start)
+    cost = f"the {len(models)} models take {seconds[2] / seconds[1]:.1f} times as long as one"
+    return f"{cost}; {_gain(models, run)}"
+
+
+def _gain(models: Sequence[SavedModel], run: RunFolder) -> str:
+    """What a test of this run with --ensemble has found; the latest one counts."""
+    for folder in latest_runs(run.path.parents[1]):
+        record = folder.record
+        if not isinstance(record, TestRecord) or record.ensemble is None or record.ensemble.models != len(models):
+            continue
+        if Path(record.checkpoint.file).absolute().parents[1].name == run.path.name:
+            found = record.ensemble
+            return (
+                f"in test {folder.id} they were right where the one model was wrong on {found.better} of {record.n} "
+                f"images, and wrong where it was right on {found.worse} (p {found.p:.2g})"
+            )
+    return f"what they gain is not known: harness test {run.id} --ensemble --data FOLDER measures it"
+
+
+def require_predictor(classifier: Classifier, what: str) -> Predictor:
+    """The classifier, if it is a model of torch. Raises ModelError for an exported file."""
+    if not isinstance(classifier, Predictor):
+        raise ModelError(
+            f"an exported file has no {what}", "its layers cannot be reached", "name a run or a checkpoint"
+        )
+    return classifier

@@ -1,0 +1,115 @@
+"""Predictions of any number of images, in their order and in constant memory."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from harness.data.check import content_of
+from harness.data.decode import Raw, problem, read
+from harness.data.depth import Depth, infer_range
+from harness.data.prepare import Bytes, Preparation
+from harness.errors import ModelError
+from harness.util.parallel import in_threads
+from harness.workflows.prediction import Answer, Prediction, Unreadable
+from harness.workflows.predictor import GPU_BATCH, Classifier, Predictor
+
+BATCH = 16  # images that a thread decodes and predicts at once on a CPU
+Compute = Callable[[Tensor], NDArray[Any]]  # (B, C, H, W) uint8 -> (B, …)
+
+
+def predict_files(classifier: Classifier, files: Iterable[Path]) -> Iterator[Answer]:
+    """Yields a `Prediction` for each file, or an `Unreadable`, in the order of the files.
+
+    On a CPU each thread decodes a batch of images and passes it through the model, on one core: that is faster than to
+    decode on one core and compute on another. For a GPU the threads only decode.
+    """
+    for path, row in rows_of(files, classifier.preparation, classifier.probabilities, _is_on_cpu(classifier)):
+        yield Unreadable(str(path), row) if isinstance(row, str) else Prediction(classifier.classes, row, str(path))
+
+
+def features_of_files(predictor: Predictor, files: Iterable[Path]) -> Iterator[tuple[Path, NDArray[np.float32] | str]]:
+    """Yields (file, its features (F,), or why it cannot be read), in the order of the files."""
+    return rows_of(files, predictor.preparation, predictor.features, _is_on_cpu(predictor))
+
+
+def rows_of(
+    files: Iterable[Path], preparation: Preparation, compute: Compute, on_cpu: bool = True
+) -> Iterator[tuple[Path, Any]]:
+    """Yields (file, its row of what `compute` gives, or why it cannot be read)."""
+    if on_cpu:
+        with _one_core_each():
+            yield from itertools.chain.from_iterable(
+                in_threads(lambda some: _on_one_core(some, preparation, compute), _chunks(files, BATCH))
+            )
+        return
+    decoded = in_threads(lambda path: (path, array_of(path, preparation)), files)
+    for some in _chunks(decoded, GPU_BATCH):
+        yield from _computed(some, compute)
+
+
+def array_of(path: Path, preparation: Preparation) -> Bytes | str:
+    """The image in a file as (H, W, C) uint8, or why it cannot be read."""
+    content, why = content_of(path)
+    if why:
+        return why
+    made: list[Bytes] = []
+    return problem(content, lambda content: made.append(prepared(read(content), preparation))) or made[0]
+
+
+def prepared(raw: Raw, preparation: Preparation) -> Bytes:
+    """An image as (H, W, C) uint8; one of more than 8 bits has its own range if the model knows none."""
+    if preparation.needs_range(raw):
+        preparation = preparation.with_range(infer_range(Depth.of(raw.colours)))
+    return preparation.array(preparation.picture(raw))
+
+
+def as_batch(arrays: Sequence[Bytes]) -> Tensor:
+    """Images (H, W, C) as (B, C, H, W), channels last in memory."""
+    return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2)
+
+
+def _on_one_core(files: Sequence[Path], preparation: Preparation, compute: Compute) -> list[tuple[Path, Any]]:
+    torch.set_num_threads(1)
+    return list(_computed([(path, array_of(path, preparation)) for path in files], compute))
+
+
+def _computed(decoded: Sequence[tuple[Path, Bytes | str]], compute: Compute) -> Iterator[tuple[Path, Any]]:
+    arrays = [array for _, array in decoded if not isinstance(array, str)]
+    try:
+        rows = iter(compute(as_batch(arrays))) if arrays else iter(())
+    except torch.OutOfMemoryError as error:
+        raise ModelError(
+            "the device has no memory left", f"for {len(arrays)} images at once", "--device cpu, or free some of it"
+        ) from error
+    for path, array in decoded:
+        yield path, array if isinstance(array, str) else next(rows)
+
+
+def _chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    left = iter(items)
+    while chunk := list(itertools.islice(left, size)):
+        yield chunk
+
+
+def _is_on_cpu(classifier: Classifier) -> bool:
+    device = getattr(classifier, "device", None)
+    return device is None or torch.device(device).type == "cpu"
+
+
+@contextlib.contextmanager
+def _one_core_each() -> Iterator[None]:
+    """Afterwards torch has as many threads as before."""
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

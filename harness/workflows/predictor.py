@@ -1,0 +1,179 @@
+"""Probabilities and features of images, by one model or by several. The same arithmetic as in `harness test`."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from harness.data.prepare import Preparation
+from harness.engine.device import choose_device
+from harness.engine.precision import precision_or_auto
+from harness.engine.trainer import Trainer
+from harness.errors import ModelError
+from harness.models.build import head_names, supports_channels_last
+from harness.models.saved import SavedModel
+from harness.util.memory import keep_freed_memory
+
+GPU_BATCH = 64  # every batch is filled up to it there, since a GPU's sums depend on the size of a batch
+
+
+class Classifier(Protocol):
+    """What a prediction needs of a model: a checkpoint's, an exported file's, or the mean of several."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names, in the order of the probabilities."""
+
+    @property
+    def preparation(self) -> Preparation:
+        """How a picture becomes an array."""
+
+    def probabilities(self, images: Tensor) -> NDArray[np.float64]:
+        """(B, classes) for images (B, C, H, W) uint8 as `preparation` makes them."""
+
+
+class Predictor:
+    """One model, or the mean probabilities of several with the same classes and inputs.
+
+    Args:
+        models: In eval mode. They are moved to the device.
+        device: "cpu", "cuda", "cuda:1", "mps", or "auto" for the best that there is.
+
+    Raises:
+        UsageError: There is no such device.
+        ModelError: The models have other classes or inputs.
+    """
+
+    def __init__(self, models: Sequence[SavedModel], device: str = "auto") -> None:
+        first = models[0]
+        if any((m.classes, m.transform.preparation) != (first.classes, first.transform.preparation) for m in models):
+            raise ModelError(
+                "the models are no ensemble",
+                "their classes or the way in which their images are made differ",
+                "models of one run",
+            )
+        self.models = tuple(models)
+        self.device = choose_device(device)
+        asked = str(first.experiment.get("precision", "auto"))
+        self._trainer = Trainer(precision=precision_or_auto(asked, self.device), device=self.device)
+        self._trainer.channels_last = all(
+            supports_channels_last(model.model, model.transform.shape, self.device) for model in models
+        )
+        for model in models:
+            self._trainer.move_model(model.model).eval()
+        if self.device.type == "cpu":
+            keep_freed_memory()
+        # a module of the user's may keep something between two lines of its forward
+        own = any(":" in model.architecture for model in models)
+        self._alone: AbstractContextManager[object] = threading.Lock() if own else contextlib.nullcontext()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.models[0].classes
+
+    @property
+    def preparation(self) -> Preparation:
+        return self.models[0].transform.preparation
+
+    @property
+    def precision(self) -> str:
+        """The name of the precision that the models run in."""
+        return self._trainer.precision.name
+
+    def with_models(self, models: Sequence[SavedModel]) -> Predictor:
+        """The same for some of its models."""
+        other = copy.copy(self)
+        other.models = tuple(models)
+        return other
+
+    def probabilities(self, images: Tensor) -> NDArray[np.float64]:
+        """Calibrated probabilities.
+
+        Args:
+            images: (B, C, H, W) uint8, as `preparation` makes them.
+
+        Returns:
+            (B, classes); each row's sum is 1. What one image gives does not depend on the others.
+
+        Raises:
+            ModelError: The model gives nan or inf.
+        """
+        count = len(images)
+        if self.device.type != "cpu" and count < GPU_BATCH:
+            images = torch.cat([images, images[:1].expand(GPU_BATCH - count, -1, -1, -1)])
+        with self._alone:
+            parts = [self._one(model, images)[:count] for model in self.models]
+        mean: NDArray[np.float64] = np.mean(parts, axis=0)
+        if not np.isfinite(mean).all():
+            raise ModelError(
+                f"the model gives {int((~np.isfinite(mean)).any(1).sum())} of {count} images nan or inf",
+                "its weights are damaged, or its numbers do not fit the precision",
+                "another checkpoint, or a model that was trained with -s precision=fp32",
+            )
+        return mean
+
+    def features(self, images: Tensor) -> NDArray[np.float32]:
+        """What the first model's head gets: embeddings for search and clustering.
+
+        Args:
+            images: (B, C, H, W) uint8, as `preparation` makes them.
+
+        Returns:
+            (B, F). Maps (B, F, h, w) are averaged over their pixels, and tokens (B, T, F) over the tokens.
+
+        Raises:
+            ModelError: The model has no head that its output comes from.
+        """
+        model = self.models[0]
+        with self._alone, _head_input(model.model, model.architecture) as found:
+            self._one(model, images)
+        if not found:
+            raise _no_features(model.architecture)
+        values = found[-1].float()
+        if values.ndim == 4:
+            values = values.mean((2, 3))
+        elif values.ndim == 3:
+            values = values.mean(1)
+        array: NDArray[np.float32] = values.flatten(1).cpu().numpy()
+        return array
+
+    def _one(self, model: SavedModel, images: Tensor) -> NDArray[np.float64]:
+        trainer = self._trainer
+        with torch.inference_mode():
+            inputs = model.transform.normalise(trainer.to_device(images))
+            logits = trainer.forward(model.model, inputs)
+            values: NDArray[np.float64] = (logits.cpu().double() / model.temperature).softmax(1).numpy()
+        return values
+
+
+@contextlib.contextmanager
+def _head_input(model: nn.Module, architecture: str) -> Iterator[list[Tensor]]:
+    """Within, the input of the model's head is added to the list that it yields, each time that it runs."""
+    found: list[Tensor] = []
+    names = [name for name in head_names(model) if name]
+    heads = [model.get_submodule(name) for name in names]
+    layers = [layer for head in heads for layer in head.modules() if isinstance(layer, (nn.Linear, nn.Conv2d))]
+    if not layers:
+        raise _no_features(architecture)
+    hook = layers[-1].register_forward_pre_hook(lambda _, inputs: found.append(inputs[0].detach().clone()))
+    try:
+        yield found
+    finally:
+        hook.remove()
+
+
+def _no_features(architecture: str) -> ModelError:
+    return ModelError(
+        f"{architecture.rpartition(':')[2]} has no features to give",
+        "its last layer is no linear layer and no convolution, so nothing says what comes before its answer",
+        "end the model with torch.nn.Linear(features, classes)",
+    )

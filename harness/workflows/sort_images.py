@@ -1,0 +1,106 @@
+"""Copies of images in a folder per class. No file is ever overwritten, and none is written outside of the folder."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from shlex import quote
+
+from harness.errors import DataError, UsageError, storage_errors
+from harness.util.files import file_md5
+from harness.util.schema import is_inside
+
+UNSURE = "unsure"
+UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')  # what no system, or not Windows, has in a name
+RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # devices on Windows
+LONGEST = 120  # characters of a folder's name
+
+
+class SortedImages:
+    """Copies images below `folder`, each to the folder of its class.
+
+    Attributes:
+        copied: Number of files that were copied.
+        already_there: Number of files whose copy was there, with the same bytes.
+    """
+
+    def __init__(self, folder: Path, classes: Sequence[str]) -> None:
+        self.folder = folder
+        self.copied = self.already_there = 0
+        self._names = _folder_names([*classes, UNSURE])
+        self._unsure = self._names.pop()
+        self._by_class = dict(zip(classes, self._names, strict=True))
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"{folder} is no folder", "it is a file", "--sort with a new folder, or an old one")
+        with storage_errors(folder, "--sort with a folder that can be written"):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def copy(self, image: Path, label: str | None) -> Path:
+        """Copies an image to the folder of its class, or to that of unsure ones if `label` is None.
+
+        Of two images with one name the second gets a number: `photo-2.jpg`. Returns the copy's path.
+
+        Raises:
+            DataError: The image has gone since it was read.
+            StorageError: It cannot be written. What was copied before is whole.
+            UsageError: The folder of the class is a link that leads elsewhere.
+        """
+        home = self.folder / (self._unsure if label is None else self._by_class[label])
+        if not is_inside(home / "-", self.folder):
+            raise UsageError(f"{home} is not used", "it is a link that leads elsewhere", f"rm {quote(str(home))}")
+        if not image.is_file():
+            raise DataError(f"{image} is gone", "it was there when it was predicted", "leave the images alone")
+        md5: str | None = None
+        number = 1
+        with storage_errors(home, "--sort with a folder that can be written"):
+            home.mkdir(exist_ok=True)
+            while True:
+                name = image.name if number == 1 else f"{image.stem}-{number}{image.suffix}"
+                place = home / name
+                if os.path.lexists(place):
+                    md5 = md5 or file_md5(image)
+                    if place.is_file() and file_md5(place) == md5:
+                        self.already_there += 1
+                        return place
+                elif _copy_new(image, place):
+                    self.copied += 1
+                    return place
+                number += 1
+
+
+def _copy_new(image: Path, place: Path) -> bool:
+    """Copies a file whole, or not at all. False if another process has just made a file of that name."""
+    part = place.with_name(f".{place.name}-{os.getpid()}.part")
+    try:
+        shutil.copy2(image, part)
+        try:
+            os.link(part, place)  # unlike a renaming, it never replaces a file
+        except FileExistsError:
+            return False
+        except OSError:  # a disk without hard links, such as a USB stick's
+            if os.path.lexists(place):
+                return False
+            part.replace(place)
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+    return True
+
+
+def _folder_names(classes: Sequence[str]) -> list[str]:
+    """A safe folder name for each class, all different, also where upper and lower case count as the same."""
+    names: list[str] = []
+    taken: set[str] = set()
+    for name in classes:
+        safe = UNSAFE.sub("_", name).strip(". ")[:LONGEST] or "_"
+        safe = f"{safe}_" if RESERVED.fullmatch(safe) else safe
+        candidate, number = safe, 2
+        while candidate.lower() in taken:
+            candidate, number = f"{safe}_{number}", number + 1
+        taken.add(candidate.lower())
+        names.append(candidate)
+    return names
