@@ -10,6 +10,12 @@ from typing import TYPE_CHECKING, Any
 from harness.version import __version__
 
 if TYPE_CHECKING:
+    from harness.api.compare import compare
+    from harness.api.model import Model, load_model
+    from harness.api.result import Run, open_run
+    from harness.api.run import run
+    from harness.api.search import search
+    from harness.api.test import test
     from harness.cli.main import run_file
     from harness.config.experiment import Experiment
     from harness.config.experiment_file import load
@@ -32,6 +38,7 @@ if TYPE_CHECKING:
     from harness.tuning.asked_trial import fixed_trial
     from harness.workflows.crossval import CrossValidation, cross_validate
     from harness.workflows.make_plan import make_plan
+    from harness.workflows.prediction import Prediction
 
 STARTED = time.perf_counter()  # as near as can be to the start of the process, for the seconds that a run reports
 
@@ -56,17 +63,26 @@ _HOMES = {
     "HarnessError": "errors",
     "KeptPredictions": "engine.callbacks",
     "LearningRateSchedule": "engine.callbacks",
+    "Model": "api.model",
     "ModelCheckpoint": "engine.callbacks",
     "Plan": "training.plan",
+    "Prediction": "workflows.prediction",
     "ProgressBar": "engine.callbacks",
+    "Run": "api.result",
     "State": "engine.trainer",
     "TerminateOnNaN": "engine.callbacks",
     "Trainer": "engine.trainer",
+    "compare": "api.compare",
     "cross_validate": "workflows.crossval",
     "fixed_trial": "tuning.asked_trial",
     "load": "config.experiment_file",
+    "load_model": "api.model",
     "make_plan": "workflows.make_plan",
+    "open_run": "api.result",
+    "run": "api.run",
     "run_file": "cli.main",
+    "search": "api.search",
+    "test": "api.test",
     "train": "training.fit",
 }
 
@@ -83,18 +99,27 @@ __all__ = [
     "HarnessError",
     "KeptPredictions",
     "LearningRateSchedule",
+    "Model",
     "ModelCheckpoint",
     "Plan",
+    "Prediction",
     "ProgressBar",
+    "Run",
     "State",
     "TerminateOnNaN",
     "Trainer",
     "__version__",
+    "compare",
     "cross_validate",
     "fixed_trial",
     "load",
+    "load_model",
     "make_plan",
+    "open_run",
+    "run",
     "run_file",
+    "search",
+    "test",
     "train",
 ]
 

@@ -17,7 +17,7 @@ from harness.cli import main as cli
 from harness.cli.output import echo, echo_json
 from harness.cli.run_command import parse_settings
 from harness.cli.stopped import again
-from harness.errors import RemoteError, StoppedError, Terminated, UsageError
+from harness.errors import StoppedError, Terminated, UsageError
 from harness.trackers.follower import start_early
 from harness.util import signals
 from harness.util.processes import python_module
@@ -117,30 +117,18 @@ def command(experiment: str, settings: tuple[str, ...], limit: str | None, **opt
 
 
 def _search(search: SearchPlan, study: Study, deadline: Any, progress: Any, workers: int, storage: str) -> StudyResult:
-    from harness.runs.record_parts import Status
-    from harness.tuning.conclude import conclude_search
-    from harness.tuning.trial import Paused
+    from harness.tuning.run_search import run_search
     from harness.tuning.trial_loop import run_trials
     from harness.tuning.worker_processes import supervise
 
-    try:
+    def trials() -> None:
         with contextlib.closing(progress):
             if workers == 1:
                 run_trials(search, study, deadline, progress)
             else:
                 supervise(study, _worker_command(), workers, storage, progress)
-    except (KeyboardInterrupt, Terminated) as error:
-        if isinstance(error, Paused):
-            conclude_search(search, study, Status.INTERRUPTED, error)
-        else:
-            search.folder.update(status=Status.INTERRUPTED)
-        raise
-    except Exception as error:
-        search.folder.update(status=Status.FAILED)
-        with contextlib.suppress(RemoteError):  # the storage may be what has failed
-            conclude_search(search, study, Status.FAILED, error)
-        raise
-    return conclude_search(search, study, Status.FINISHED)
+
+    return run_search(search, study, trials)
 
 
 def _be_worker(search: SearchPlan, study: Study, deadline: Any, progress: Any) -> None:

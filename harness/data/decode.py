@@ -96,6 +96,13 @@ def read(content: bytes) -> Raw:
         return _load(file, content)
 
 
+def of_pillow(image: Image.Image) -> Raw:
+    """What `read` returns for the file that a PIL image was opened from; its values of more than 8 bits are kept."""
+    if image.mode.startswith("I") or image.mode == "F":
+        return Raw(values=deep.upright(_values(image), _orientation(image)))
+    return Raw(image=_upright(image))
+
+
 def to_image(raw: Raw, value_range: Range | None, channels: int = 3, background: str = "white") -> Image.Image:
     """Makes what `read` returned an 8-bit image.
 

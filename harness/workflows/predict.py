@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from harness.workflows.prediction import Answer, Prediction, Unreadable
 from harness.workflows.predictor import GPU_BATCH, Classifier, Predictor
 
 BATCH = 16  # images that a thread decodes and predicts at once on a CPU
+T = TypeVar("T")
 Compute = Callable[[Tensor], NDArray[Any]]  # (B, C, H, W) uint8 -> (B, …)
 
 
@@ -32,26 +33,37 @@ def predict_files(classifier: Classifier, files: Iterable[Path]) -> Iterator[Ans
     On a CPU each thread decodes a batch of images and passes it through the model, on one core: that is faster than to
     decode on one core and compute on another. For a GPU the threads only decode.
     """
-    for path, row in rows_of(files, classifier.preparation, classifier.probabilities, _is_on_cpu(classifier)):
+    make = functools.partial(array_of, preparation=classifier.preparation)
+    for path, row in rows_of(files, make, classifier.probabilities, is_on_cpu(classifier)):
         yield Unreadable(str(path), row) if isinstance(row, str) else Prediction(classifier.classes, row, str(path))
 
 
 def features_of_files(predictor: Predictor, files: Iterable[Path]) -> Iterator[tuple[Path, NDArray[np.float32] | str]]:
     """Yields (file, its features (F,), or why it cannot be read), in the order of the files."""
-    return rows_of(files, predictor.preparation, predictor.features, _is_on_cpu(predictor))
+    make = functools.partial(array_of, preparation=predictor.preparation)
+    return rows_of(files, make, predictor.features, is_on_cpu(predictor))
 
 
 def rows_of(
-    files: Iterable[Path], preparation: Preparation, compute: Compute, on_cpu: bool = True
-) -> Iterator[tuple[Path, Any]]:
-    """Yields (file, its row of what `compute` gives, or why it cannot be read)."""
+    items: Iterable[T], make: Callable[[T], Bytes | str], compute: Compute, on_cpu: bool = True
+) -> Iterator[tuple[T, Any]]:
+    """Yields (item, its row of what `compute` gives, or why it cannot be read), in the order of the items.
+
+    Args:
+        items: Of any number; a few hundred are held at once.
+        make: Gives an item's image (H, W, C) uint8, or why it cannot be read. Called in threads.
+        compute: Called in threads if `on_cpu`.
+        on_cpu: Whether `compute` runs on this machine's cores.
+    """
     if on_cpu:
-        with _one_core_each():
-            yield from itertools.chain.from_iterable(
-                in_threads(lambda some: _on_one_core(some, preparation, compute), _chunks(files, BATCH))
-            )
+        before = torch.get_num_threads()
+        try:
+            batches = in_threads(lambda some: _on_one_core(some, make, compute), _chunks(items, BATCH))
+            yield from itertools.chain.from_iterable(batches)
+        finally:
+            torch.set_num_threads(before)
         return
-    decoded = in_threads(lambda path: (path, array_of(path, preparation)), files)
+    decoded = in_threads(lambda item: (item, make(item)), items)
     for some in _chunks(decoded, GPU_BATCH):
         yield from _computed(some, compute)
 
@@ -77,12 +89,18 @@ def as_batch(arrays: Sequence[Bytes]) -> Tensor:
     return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2)
 
 
-def _on_one_core(files: Sequence[Path], preparation: Preparation, compute: Compute) -> list[tuple[Path, Any]]:
+def is_on_cpu(classifier: Classifier) -> bool:
+    """Whether a model runs on this machine's cores; an exported file does."""
+    device = getattr(classifier, "device", None)
+    return device is None or torch.device(device).type == "cpu"
+
+
+def _on_one_core(items: Sequence[T], make: Callable[[T], Bytes | str], compute: Compute) -> list[tuple[T, Any]]:
     torch.set_num_threads(1)
-    return list(_computed([(path, array_of(path, preparation)) for path in files], compute))
+    return list(_computed([(item, make(item)) for item in items], compute))
 
 
-def _computed(decoded: Sequence[tuple[Path, Bytes | str]], compute: Compute) -> Iterator[tuple[Path, Any]]:
+def _computed(decoded: Sequence[tuple[T, Bytes | str]], compute: Compute) -> Iterator[tuple[T, Any]]:
     arrays = [array for _, array in decoded if not isinstance(array, str)]
     try:
         rows = iter(compute(as_batch(arrays))) if arrays else iter(())
@@ -90,26 +108,11 @@ def _computed(decoded: Sequence[tuple[Path, Bytes | str]], compute: Compute) -> 
         raise ModelError(
             "the device has no memory left", f"for {len(arrays)} images at once", "--device cpu, or free some of it"
         ) from error
-    for path, array in decoded:
-        yield path, array if isinstance(array, str) else next(rows)
+    for item, array in decoded:
+        yield item, array if isinstance(array, str) else next(rows)
 
 
 def _chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
     left = iter(items)
     while chunk := list(itertools.islice(left, size)):
         yield chunk
-
-
-def _is_on_cpu(classifier: Classifier) -> bool:
-    device = getattr(classifier, "device", None)
-    return device is None or torch.device(device).type == "cpu"
-
-
-@contextlib.contextmanager
-def _one_core_each() -> Iterator[None]:
-    """Afterwards torch has as many threads as before."""
-    before = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

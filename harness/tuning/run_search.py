@@ -1,0 +1,35 @@
+"""Runs the trials of a search, and ends its study however they end."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+from harness.errors import RemoteError, Terminated
+from harness.runs.record_parts import Status
+from harness.tuning.conclude import conclude_search
+from harness.tuning.result import StudyResult
+from harness.tuning.search_plan import SearchPlan
+from harness.tuning.study import Study
+from harness.tuning.trial import Paused
+
+
+def run_search(search: SearchPlan, study: Study, trials: Callable[[], None]) -> StudyResult:
+    """Calls `trials`, which runs them, and writes what the study has found.
+
+    Raises whatever `trials` raises; what was found until then is written, too.
+    """
+    try:
+        trials()
+    except (KeyboardInterrupt, Terminated) as error:
+        if isinstance(error, Paused):
+            conclude_search(search, study, Status.INTERRUPTED, error)
+        else:
+            search.folder.update(status=Status.INTERRUPTED)
+        raise
+    except Exception as error:
+        search.folder.update(status=Status.FAILED)
+        with contextlib.suppress(RemoteError):  # the storage may be what has failed
+            conclude_search(search, study, Status.FAILED, error)
+        raise
+    return conclude_search(search, study, Status.FINISHED)
