@@ -40,6 +40,7 @@ VERBS = {
     "compare": "Compare runs, trials, tests and the champion on the same images.",
     "data": "Make data sets, and keep data and models under DVC.",
     "doctor": "Say whether everything that a run needs is there.",
+    "export": "Write a model to one file that other programs run.",
     "list": "Show the experiments and the latest runs.",
     "predict": "Say which class photographs are.",
     "refit": "Train one model on all images of a run: the model to use.",

@@ -1,0 +1,160 @@
+"""What an exported file says of its model: in its metadata, and in the `.json` beside it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from harness.data.prepare import preparation_from
+from harness.data.transforms import Transform
+from harness.models.schemas import Transform as TransformFields
+from harness.runs.record_file import to_plain
+from harness.runs.record_parts import GitRecord
+from harness.util.schema import (
+    ClassName,
+    Count,
+    Digest,
+    Flag,
+    Interval,
+    Ordinal,
+    Positive,
+    RunId,
+    SchemaError,
+    Sha256,
+    Share,
+    Text,
+    Version,
+    parse,
+    schema_of,
+)
+
+FORMAT: Literal["harness-export-1"] = "harness-export-1"
+METADATA = "harness"  # the key of the whole record in a file's metadata
+LARGEST_JSON = 64 * 2**20  # bytes
+Kind = Literal["onnx", "pt2", "state_dict", "safetensors"]
+SUFFIXES: dict[str, str] = {"onnx": ".onnx", "pt2": ".pt2", "state_dict": ".pth", "safetensors": ".safetensors"}
+
+
+def _different(names: list[str]) -> list[str]:
+    if len({*names}) < len(names):
+        raise ValueError("a class is named twice")
+    return names
+
+
+@dataclass(frozen=True)
+class ArrayRecord:
+    """An input or an output: its name, its type, its shape, and what its numbers are."""
+
+    name: Text
+    dtype: Literal["uint8", "float32"]
+    shape: list[Annotated[int, Field(strict=True, ge=1, le=10**6)] | Text]  # a text is a size that may differ
+    meaning: Text
+
+
+@dataclass(frozen=True, kw_only=True)
+class OriginRecord:
+    """Where the model came from. `accuracy`, with its 95 % interval and n, is that of its run's cross-validation."""
+
+    run: RunId | None = None
+    name: Text | None = None
+    champion: Ordinal | None = None
+    checkpoint: Sha256 | None = None
+    git: GitRecord | None = None
+    data: Digest | None = None
+    accuracy: Share | None = None
+    interval: Interval | None = None
+    n: Positive | None = None
+    caveat: Text = ""
+    versions: dict[Version, Version] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantisedRecord:
+    """How the weights and activations became 8-bit integers, and what that did on test images."""
+
+    calibration: Count  # training images
+    before: Share
+    after: Share
+    n: Positive
+    interval: Annotated[list[Annotated[float, Field(strict=True, ge=-1, le=1)]], Field(min_length=2, max_length=2)]
+    p: Share
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportRecord:
+    """The description of an exported file.
+
+    Attributes:
+        kind: The format.
+        architecture: The model's name.
+        classes: In the order of the logits.
+        inputs: What goes in.
+        outputs: What comes out; none if the file holds weights alone.
+        transform: Image size, resize rule, interpolation, background, channels, range of values, mean and deviation.
+        normalisation_inside: Whether the file itself subtracts the mean and divides by the deviation.
+        resize_inside: Whether the file itself resizes images of any size.
+        temperature: By which logits are divided before the softmax.
+        int8: If it was quantised.
+        origin: Where the model came from.
+        sha256: Of the file; only in the `.json` beside it.
+    """
+
+    format: Literal["harness-export-1"]
+    kind: Kind
+    architecture: Text
+    classes: Annotated[list[ClassName], Field(min_length=1, max_length=100_000), AfterValidator(_different)]
+    inputs: list[ArrayRecord]
+    outputs: list[ArrayRecord]
+    transform: TransformFields
+    normalisation_inside: Flag
+    resize_inside: Flag
+    temperature: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
+    int8: QuantisedRecord | None = None
+    origin: OriginRecord = field(default_factory=OriginRecord)
+    sha256: Sha256 | None = None
+
+    @property
+    def prepared(self) -> Transform:
+        """The transform that images go through. Raises SchemaError if it cannot be one."""
+        plain = self.transform
+        mean, std = tuple(plain["mean"]), tuple(plain["std"])
+        preparation = preparation_from(plain)
+        if len(mean) != len(std) or len(mean) not in (1, preparation.channels):
+            raise SchemaError("transform has another number of channels than its mean or deviation")
+        return Transform(preparation, mean, std)
+
+    def to_plain(self) -> dict[str, Any]:
+        """Plain values, as JSON has them."""
+        plain: dict[str, Any] = to_plain(self)
+        return plain
+
+    def in_metadata(self) -> dict[str, str]:
+        """Texts by key, for formats whose metadata are such: the whole record, and the fields that are asked for most.
+
+        Each value is JSON.
+        """
+        plain = replace(self, sha256=None).to_plain()
+        often = {name: plain[name] for name in ("classes", "temperature", "transform", "origin")}
+        return {name: json.dumps(value) for name, value in (*often.items(), (METADATA, plain))}
+
+
+def json_beside(path: Path) -> Path:
+    """`model.onnx.json` of `model.onnx`."""
+    return path.with_name(f"{path.name}.json")
+
+
+def record_from(text: str) -> ExportRecord:
+    """The record in a JSON text. Raises SchemaError if it is none."""
+    if len(text) > LARGEST_JSON:
+        raise SchemaError(f"it is larger than {LARGEST_JSON // 2**20} MB")
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise SchemaError(f"it is no JSON: {error}") from None
+    record: ExportRecord = parse(schema_of(ExportRecord), value)
+    _ = record.prepared
+    return record

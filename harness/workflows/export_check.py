@@ -1,0 +1,116 @@
+"""Whether an exported file computes what its model does: on real images, in batches of several sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from harness.errors import GateError, HarnessError
+from harness.models.saved import SavedModel
+from harness.workflows.export_images import Sample
+
+BATCHES = (1, 2, 5)
+AT_ONCE = 16
+LARGEST = 1e-3  # difference in probabilities that rounding explains
+Run = Callable[[Tensor], Tensor]  # (B, C, H, W) uint8 -> (B, classes) logits
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """An exported file beside its model, on the same images.
+
+    Attributes:
+        images: What they are, for people.
+        n: Number of images.
+        agree: On how many both predict the same class.
+        probabilities: The largest difference of a probability.
+        logits: The largest difference of a logit.
+        is_noise: Whether the images were noise, since no real ones were at hand.
+    """
+
+    images: str
+    n: int
+    agree: int
+    probabilities: float
+    logits: float
+    is_noise: bool
+
+    def __str__(self) -> str:
+        return (
+            f"{self.agree} of {self.n} predictions agree with the model's ({self.images}); largest difference "
+            f"{self.probabilities:.1e} in probabilities, {self.logits:.1e} in logits"
+        )
+
+
+def model_logits(saved: SavedModel, images: Tensor) -> Tensor:
+    """(N, classes) float32 logits of the model itself, on the CPU."""
+
+    def run(part: Tensor) -> Tensor:
+        logits: Tensor = saved.model(saved.transform.normalise(part)).float()
+        return logits
+
+    return in_batches(run, images)
+
+
+def in_batches(run: Run, images: Tensor, size: int = AT_ONCE) -> Tensor:
+    """(N, classes) logits, a batch after the other."""
+    with torch.inference_mode():
+        return torch.cat([run(images[start : start + size]) for start in range(0, len(images), size)])
+
+
+def compared(theirs: Tensor, ours: Tensor, temperature: float, sample: Sample) -> Agreement:
+    """Compares logits (N, classes) of an exported file with those of its model."""
+    after, before = ((logits.double() / temperature).softmax(1) for logits in (theirs, ours))
+    gap = (after - before).abs()
+    # of classes that are as probable as each other to rounding, either may come first
+    first = before.gather(1, after.argmax(1, keepdim=True)).squeeze(1)
+    agree = (after.argmax(1) == before.argmax(1)) | (before.max(1).values - first < 2 * gap.amax(1).clamp(max=1e-5))
+    return Agreement(
+        sample.source,
+        len(ours),
+        int(agree.sum()),
+        float(gap.max()),
+        float((theirs.double() - ours.double()).abs().max()),
+        sample.is_noise,
+    )
+
+
+def check_export(run: Run, ours: Tensor, temperature: float, sample: Sample, named: str) -> Agreement:
+    """Compares an exported file with its model on all images, then in batches of 1, 2 and 5.
+
+    Args:
+        run: The exported file.
+        ours: (N, classes) logits of the model.
+        temperature: Of the model.
+        sample: The N images.
+        named: The file, for errors.
+
+    Raises:
+        GateError: They do not agree, or the file does not take batches of every size.
+    """
+    agreement = compared(in_batches(run, sample.images), ours, temperature, sample)
+    require_agreement(agreement, named, LARGEST)
+    for size in BATCHES:
+        images = sample.images[torch.arange(size) % len(sample.images)]
+        try:
+            logits = in_batches(run, images, size)
+        except (HarnessError, RuntimeError, ValueError, AssertionError) as error:
+            raise GateError(
+                f"{named} does not take a batch of {size}", str(error), "a forward pass that takes any batch size"
+            ) from error
+        expected = ours[torch.arange(size) % len(ours)]
+        require_agreement(compared(logits, expected, temperature, sample), f"{named}, in batches of {size},", LARGEST)
+    return agreement
+
+
+def require_agreement(agreement: Agreement, named: str, most: float) -> None:
+    """Raises GateError unless all predictions agree, and no probability differs by more than `most`."""
+    if agreement.agree < agreement.n or not agreement.probabilities <= most:
+        raise GateError(
+            f"{named} does not compute what its model does, and is not written",
+            f"{agreement}; at most {most:g} is accepted",
+            "another format; report it on the project's page, under Issues, if the model is a library's",
+        )

@@ -1,0 +1,52 @@
+"""Where a model came from, for the metadata of an exported file: no path of this machine is in it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from harness.engine.checkpoint import whole
+from harness.errors import HarnessError
+from harness.models.export_record import OriginRecord
+from harness.runs import champion, provenance
+from harness.runs.champion_record import ChampionRecord
+from harness.runs.records import RunRecord
+from harness.runs.run_folder import RunFolder
+from harness.workflows.find_model import FoundModel
+
+
+def origin_of(found: FoundModel) -> OriginRecord:
+    """The run, the commit, the data and the accuracy of a model, as far as they are known."""
+    digest = hashlib.sha256(whole(found.path)).hexdigest()
+    present = _champion(found.path)
+    run = present.run if present is not None else _run(found.path)
+    known: dict[str, Any] = {} if run is None else {"run": run.id, "name": run.name, "git": run.git}
+    if run is not None and run.accuracy is not None:
+        known |= {"accuracy": run.accuracy, "interval": run.interval, "n": run.n}
+    if isinstance(run, RunRecord):
+        known["caveat"] = run.caveat.removeprefix("; ")
+    data = found.saved.data_digest or (run.data.digest if run is not None and run.data is not None else None)
+    return OriginRecord(
+        **known,
+        champion=None if present is None else present.number,
+        checkpoint=digest,
+        data=data,
+        versions=provenance.versions(),
+    )
+
+
+def _champion(path: Path) -> ChampionRecord | None:
+    with contextlib.suppress(HarnessError):
+        present = champion.present()
+        if present is not None and present.checkpoint.absolute() == path.absolute():
+            return present.record
+    return None
+
+
+def _run(path: Path) -> RunRecord | None:
+    if path.parent.name == "checkpoints":
+        with contextlib.suppress(HarnessError):
+            return RunFolder.open(path.parents[1]).record
+    return None
