@@ -13,6 +13,8 @@ from harness.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.workflows.export import Exported
+    from harness.workflows.export_benchmark import Benchmark
+    from harness.workflows.find_model import FoundModel
 
 FORMATS = ("onnx", "pt2", "state_dict", "safetensors")
 
@@ -21,7 +23,12 @@ FORMATS = ("onnx", "pt2", "state_dict", "safetensors")
 @click.argument("model", required=False)
 @click.option("--to", type=click.Choice(FORMATS), help="The format.")
 @click.option("--out", type=click.Path(path_type=Path), help="The file. By default the experiment's name, here.")
-@click.option("--data", help="Images to compare on, a folder per class. By default the run's own.")
+@click.option("--with-preprocessing", is_flag=True, help="Of ONNX: the file resizes images of any size itself.")
+@click.option("--int8", is_flag=True, help="Of ONNX: 8-bit integers, judged on the test images beside the model.")
+@click.option("--benchmark", is_flag=True, help="Show size and speed of each format on this machine.")
+@click.option(
+    "--data", help="Images to compare on, a folder per class. By default the run's own. With --int8 the test images."
+)
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
 @click.option("--classes", help="Of a bare state dict: the names of its outputs, in order, as in sea,forest.")
 @click.option("--model", "architecture", help="Of a bare state dict: which model it is.")
@@ -34,6 +41,9 @@ def command(
     model: str | None,
     to: str | None,
     out: Path | None,
+    with_preprocessing: bool,
+    int8: bool,
+    benchmark: bool,
     data: str | None,
     force: bool,
     classes: str | None,
@@ -51,7 +61,7 @@ def command(
     The file is loaded again in its own runtime and compared with the model on 64 images before it is written. Ends with
     exit code 3 if they disagree.
     """
-    if to is None:
+    if to is None and not benchmark:
         raise UsageError("harness export takes --to FORMAT", f"formats: {', '.join(FORMATS)}", "--to onnx")
     from harness.cli.test_command import _class_names
     from harness.workflows.export import export
@@ -66,11 +76,48 @@ def command(
         image_size=image_size,
         weights_key=weights_key,
     )
-    exported = export(found, to, out, data=data, force=force, trust=trust)
+    exported = None
+    if to is not None:
+        exported = export(
+            found,
+            to,
+            out,
+            with_preprocessing=with_preprocessing,
+            int8=int8,
+            data=data,
+            force=force,
+            trust=trust,
+        )
+    measured = _benchmark(found, data, trust) if benchmark else None
     if as_json:
-        echo_json(_plain(exported))
-    else:
-        echo(*_report(exported, found.source))
+        plain = {} if exported is None else _plain(exported)
+        echo_json(plain | ({} if measured is None else {"benchmark": measured.to_plain()}))
+        return
+    lines = [] if exported is None else _report(exported, found.source)
+    echo(*lines, *([""] if exported and measured else []), *([] if measured is None else _table(measured)))
+
+
+def _benchmark(found: FoundModel, data: str | None, trust: bool) -> Benchmark:
+    from harness.workflows.export_benchmark import benchmark
+    from harness.workflows.export_images import sample_images
+
+    return benchmark(found, sample_images(found.saved, data), trust)
+
+
+def _table(measured: Benchmark) -> list[str]:
+    lines = [f"{'format':<14}{'MB':>8}{'images/s':>10}{'times':>8}  predictions that agree, largest difference"]
+    for row in measured.rows:
+        if row.problem or row.speed is None or row.bytes is None:
+            lines.append(f"{row.name:<14}  {row.problem}")
+            continue
+        numbers = f"{row.bytes / 1e6:>8.1f}{row.speed:>10.0f}{row.ratio:>8.2f}"
+        found = row.agreement
+        agrees = "" if found is None else f"{found.agree} of {found.n}, {found.probabilities:.1e} in probabilities"
+        lines.append(f"{row.name:<14}{numbers}  {agrees}".rstrip())
+    load = "" if measured.load is None else f"; load of the machine {measured.load:.1f}"
+    threads = f"{measured.threads} thread{'s' * (measured.threads > 1)}"
+    lines.append(f"batches of {measured.batch}, {threads}, median of {measured.rounds} rounds in turn{load}")
+    return lines
 
 
 def _plain(exported: Exported) -> dict[str, Any]:
@@ -85,6 +132,14 @@ def _plain(exported: Exported) -> dict[str, Any]:
         "n": agreement.n,
         "agree": agreement.agree,
         "largest_difference": {"probabilities": agreement.probabilities, "logits": agreement.logits},
+        "resizing": None
+        if exported.resized is None
+        else {
+            "largest_pixel_difference": exported.resized.largest,
+            "mean_pixel_difference": exported.resized.mean,
+            "largest_difference": exported.resized.agreement.probabilities,
+            "agree": exported.resized.agreement.agree,
+        },
         "description": exported.record.to_plain(),
     }
 
@@ -98,6 +153,13 @@ def _report(exported: Exported, source: str) -> list[str]:
         ("takes", f"{takes.dtype} ({', '.join(map(str, takes.shape))}): {takes.meaning}"),
         ("gives", ", ".join(output.name for output in record.outputs)),
         ("compared", str(exported.agreement)),
+        *([] if exported.resized is None else [("resizing", str(exported.resized))]),
+        *([] if exported.int8 is None else [("int8", str(exported.int8)), ("looks", _looks(exported))]),
         ("written to", f"{exported.path} ({exported.bytes / 1e6:.1f} MB), {exported.json_path}"),
     ]
     return [f"{name:<10}  {text}" for name, text in rows]
+
+
+def _looks(exported: Exported) -> str:
+    looks = None if exported.int8 is None else exported.int8.looks
+    return str(looks or "not counted: .harness/tests.jsonl cannot be written")

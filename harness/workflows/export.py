@@ -3,34 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from shlex import quote
-
-from torch import Tensor
 
 from harness.errors import UsageError, nearest, storage_errors
-from harness.models.export_record import (
-    FORMAT,
-    SUFFIXES,
-    ArrayRecord,
-    ExportRecord,
-    json_beside,
-)
-from harness.models.portable import Portable
-from harness.models.saved import SavedModel
+from harness.models.export_record import SUFFIXES, ExportRecord, json_beside
 from harness.runs.exports import remember_export
 from harness.runs.record_file import to_json
-from harness.util.files import require_writable, write_whole
-from harness.workflows import export_onnx, export_program, export_weights
+from harness.workflows import export_onnx
 from harness.workflows.experiment_copy import model_function
-from harness.workflows.export_check import Agreement, check_export, model_logits
-from harness.workflows.export_images import Sample, sample_images
-from harness.workflows.export_origin import origin_of
+from harness.workflows.export_check import Agreement, Run, check_export, compared, in_batches, model_logits
+from harness.workflows.export_images import sample_images
+from harness.workflows.export_int8 import Quantised, calibration_images, judge_int8, quantised_model
+from harness.workflows.export_parts import any_size, make_content, new_record
+from harness.workflows.export_place import free_path, write_both
+from harness.workflows.export_resize import require_mode, with_resize
+from harness.workflows.export_whole import Resized, check_resize
 from harness.workflows.exported_file import open_exported
 from harness.workflows.find_model import FoundModel
+from harness.workflows.images_to_test import images_to_test
 
 
 @dataclass(frozen=True)
@@ -42,8 +34,10 @@ class Exported:
         json_path: The description beside it.
         format: "onnx", "pt2", "state_dict" or "safetensors".
         bytes: Its size.
-        agreement: With the model, in the file's own runtime, on images that are resized as for the model.
+        agreement: With the model, in the file's own runtime, on images that Pillow resized.
         record: The description.
+        resized: If the file resizes: by how much that differs from Pillow.
+        int8: If it was quantised: its accuracy beside the model's.
     """
 
     path: Path
@@ -52,6 +46,8 @@ class Exported:
     bytes: int
     agreement: Agreement
     record: ExportRecord
+    resized: Resized | None = None
+    int8: Quantised | None = None
 
 
 def export(
@@ -59,6 +55,8 @@ def export(
     to: str,
     out: Path | str | None = None,
     *,
+    with_preprocessing: bool = False,
+    int8: bool = False,
     data: Path | str | None = None,
     force: bool = False,
     trust: bool = False,
@@ -71,121 +69,88 @@ def export(
         found: The model.
         to: "onnx", "pt2", "state_dict" or "safetensors".
         out: The file; by default the experiment's name in the current folder.
-        data: Images to compare on; by default the run's own, or noise if they are not on this machine.
+        with_preprocessing: Of ONNX: whether the file itself resizes images of any size.
+        int8: Of ONNX: whether weights and activations become 8-bit integers. The accuracy before and after is measured
+            on the test images, which counts as a look at them, as `harness test` does.
+        data: Images to compare on; by default the run's own, or noise if they are not on this machine. With `int8` also
+            the test images; by default the experiment's `test_data`.
         force: Whether to replace a file that is there.
         trust: Whether an experiment's file that was not made in this project may be run.
 
     Raises:
         UsageError: The format is unknown, a package is missing, the file is there already, or its folder is not.
         ModelError: The model cannot be exported.
-        GateError: The file does not compute what the model does.
-        DataError: `data` has no images of the model's classes.
+        GateError: The file does not compute what the model does, or int8 is significantly worse.
+        DataError: `data` has no images of the model's classes, or the model was trained on the test images.
         StorageError: The disk refuses.
     """
-    if to not in SUFFIXES:
-        raise UsageError(
-            f"there is no format {to!r}{nearest(to, SUFFIXES)}", f"formats: {', '.join(SUFFIXES)}", "--to onnx"
-        )
-    if to == "onnx":
-        export_onnx.require_packages()
-    path = free_path(found, to, out, force)
     saved = found.saved
+    _require_possible(to, with_preprocessing, int8)
+    if with_preprocessing:
+        require_mode(saved.transform.preparation)
+    path = free_path(str(saved.experiment.get("name") or found.path.stem), to, out, force)
+    tested = images_to_test(saved, data, allow_missing=False, skip_corrupt=False) if int8 else None
+    if tested is not None:
+        tested.require_unseen(allow=False)
     sample = sample_images(saved, data)
     record = new_record(found, to)
     content = make_content(saved, record)
     ours = model_logits(saved, sample.images)
-    agreement = _checked(content, record, found, ours, sample, path, trust)
+    checked = _Checked(found, path, trust)
+    agreement = check_export(checked.run(content, record), ours, record.temperature, sample, path.name)
+    quantised = resized = None
+    if tested is not None:
+        images = calibration_images(saved, tested)
+        content = _described(quantised_model(export_onnx.read_onnx(content, path.name), images), record)
+        run = checked.run(content, record)
+        agreement = compared(in_batches(run, sample.images), ours, record.temperature, sample)
+        quantised = judge_int8(
+            saved, record.origin.checkpoint or "", tested, lambda part: model_logits(saved, part), run, len(images)
+        )
+        record = replace(record, int8=quantised.record)
+    if with_preprocessing:
+        record = any_size(record)
+        model = with_resize(export_onnx.read_onnx(content, path.name), saved.transform.preparation)
+        content = _described(model, record)
+        resized = check_resize(content, record, checked.run(content, record), sample, path.name)
+    elif quantised is not None:
+        content = _described(export_onnx.read_onnx(content, path.name), record)
     record = replace(record, sha256=hashlib.sha256(content).hexdigest())
     write_both(path, content, to_json(record))
     if to == "pt2":
         remember_export(record.sha256 or "")
-    return Exported(path, json_beside(path), to, len(content), agreement, record)
+    return Exported(path, json_beside(path), to, len(content), agreement, record, resized, quantised)
 
 
-def new_record(found: FoundModel, to: str) -> ExportRecord:
-    """The description of an export of a model."""
-    saved, fields = found.saved, found.saved.transform.to_dict()
-    channels, height, width = saved.transform.shape
-    colours = "RGB" if channels == 3 else "grey"
-    count = len(saved.classes)
-    if to in ("onnx", "pt2"):
-        meaning = f"{colours} images of {height} x {width} pixels, values from 0 to 255, not normalised"
-        inputs = [ArrayRecord("images", "uint8", ["batch", height, width, channels], meaning)]
-        outputs = [
-            ArrayRecord("logits", "float32", ["batch", count], "one for each class, in the order of classes"),
-            ArrayRecord("probabilities", "float32", ["batch", count], "softmax(logits / temperature): calibrated"),
-        ]
-    else:
-        meaning = f"{colours} images of {height} x {width} pixels: (values / 255 - mean) / std, channel by channel"
-        inputs = [ArrayRecord("images", "float32", ["batch", channels, height, width], meaning)]
-        outputs = [ArrayRecord("logits", "float32", ["batch", count], "softmax(logits / temperature) is calibrated")]
-    return ExportRecord(
-        format=FORMAT,
-        kind=to,  # type: ignore[arg-type]
-        architecture=saved.architecture,
-        classes=list(saved.classes),
-        inputs=inputs,
-        outputs=outputs,
-        transform=fields,  # type: ignore[arg-type]
-        normalisation_inside=to in ("onnx", "pt2"),
-        resize_inside=False,
-        temperature=saved.temperature,
-        origin=origin_of(found),
-    )
+@dataclass(frozen=True)
+class _Checked:
+    """Loads a file from a temporary folder, as anybody would."""
+
+    found: FoundModel
+    path: Path
+    trust: bool
+
+    def run(self, content: bytes, record: ExportRecord) -> Run:
+        with tempfile.TemporaryDirectory(prefix="harness-export-") as folder:
+            written = Path(folder, self.path.name)
+            with storage_errors(written, "TMPDIR=FOLDER with more room"):
+                written.write_bytes(content)
+            function = model_function(self.found.path, self.trust)
+            return open_exported(written, content, record, trust=True, function=function).run
 
 
-def make_content(saved: SavedModel, record: ExportRecord) -> bytes:
-    """The file of that kind. Raises ModelError if the model cannot be exported to it."""
-    if record.kind in ("state_dict", "safetensors"):
-        return export_weights.weights_content(saved.model, record)
-    program = export_program.program_of(Portable(saved), saved.transform.shape, saved.architecture)
-    if record.kind == "pt2":
-        return export_program.program_content(program, record)
-    return export_onnx.onnx_content(export_onnx.onnx_model(program, record), saved.architecture)
+def _described(model: object, record: ExportRecord) -> bytes:
+    export_onnx.describe(model, record)
+    return export_onnx.onnx_content(model, record.architecture)
 
 
-def free_path(found: FoundModel, to: str, out: Path | str | None, force: bool) -> Path:
-    """Where the file is written. Raises UsageError if that is taken or has no folder, StorageError if read-only."""
-    name = str(found.saved.experiment.get("name") or found.path.stem)
-    path = Path(out) if out is not None else Path(name + SUFFIXES[to])
-    wanted = SUFFIXES[to]
-    if to != "state_dict" and path.suffix != wanted:
-        raise UsageError(
-            f"{path} does not end in {wanted}", "programs know the format by it", f"--out {path.stem}{wanted}"
-        )
-    for taken in (path, json_beside(path)):
-        if taken.exists() and not taken.is_file():
-            raise UsageError(f"{taken} cannot be written", "it is a folder, a pipe or a device", f"--out NAME{wanted}")
-        if taken.exists() and not force:
-            raise UsageError(
-                f"{taken} is there already", "an export replaces no file unless asked to", "--force; or --out"
-            )
-    if not path.parent.is_dir():
-        why, fix = "the file would be written to it", f"mkdir -p {quote(str(path.parent))}"
-        raise UsageError(f"the folder {path.parent} is not there", why, fix)
-    require_writable(path.parent)
-    return path
-
-
-def write_both(path: Path, content: bytes, description: bytes) -> None:
-    """Writes a file and its `.json`: both, or neither. Raises StorageError if the disk refuses."""
-    beside = json_beside(path)
-    waiting = beside.with_name(f".{beside.name}-{secrets.token_hex(4)}")
-    write_whole(waiting, description)
-    try:
-        write_whole(path, content)
-        waiting.replace(beside)
-    finally:
-        waiting.unlink(missing_ok=True)
-
-
-def _checked(
-    content: bytes, record: ExportRecord, found: FoundModel, ours: Tensor, sample: Sample, path: Path, trust: bool
-) -> Agreement:
-    """Loads the file from a temporary folder as anybody would, and compares. Raises GateError if they disagree."""
-    with tempfile.TemporaryDirectory(prefix="harness-export-") as folder:
-        written = Path(folder, path.name)
-        with storage_errors(written, "TMPDIR=FOLDER with more room"):
-            written.write_bytes(content)
-        model = open_exported(written, content, record, trust=True, function=model_function(found.path, trust))
-        return check_export(model.run, ours, record.temperature, sample, path.name)
+def _require_possible(to: str, with_preprocessing: bool, int8: bool) -> None:
+    """Raises UsageError for a format that there is not, for what only ONNX can, or if its packages are missing."""
+    if to not in SUFFIXES:
+        formats = ", ".join(SUFFIXES)
+        raise UsageError(f"there is no format {to!r}{nearest(to, SUFFIXES)}", f"formats: {formats}", "--to onnx")
+    for option, asked in (("--with-preprocessing", with_preprocessing), ("--int8", int8)):
+        if asked and to != "onnx":
+            raise UsageError(f"{option} is not possible with --to {to}", "only an ONNX file has that", "--to onnx")
+    if to == "onnx":
+        export_onnx.require_packages()

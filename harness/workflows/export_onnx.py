@@ -111,9 +111,9 @@ def open_onnx(content: bytes, named: str, record: ExportRecord, whole: bool = Fa
     """
     model = read_onnx(content, named)
     part = record.resize_inside and not whole
-    session = _session(_after(model, PREPARED, named).SerializeToString() if part else content, named)
+    opened = session(_after(model, PREPARED, named).SerializeToString() if part else content, named)
     channels, height, width = record.prepared.shape
-    takes, gives = session.get_inputs(), [output.name for output in session.get_outputs()]
+    takes, gives = opened.get_inputs(), [output.name for output in opened.get_outputs()]
     sizes = [None, None] if whole and record.resize_inside else [height, width]
     found = [(each.type, [size if isinstance(size, int) else None for size in each.shape]) for each in takes]
     if found != [("tensor(uint8)", [None, *sizes, channels])] or gives != [LOGITS, PROBABILITIES]:
@@ -125,7 +125,7 @@ def open_onnx(content: bytes, named: str, record: ExportRecord, whole: bool = Fa
 
     def run(images: Arrays) -> tuple[Arrays, Arrays]:
         try:
-            logits, probabilities = session.run(gives, {takes[0].name: images})
+            logits, probabilities = opened.run(gives, {takes[0].name: images})
         except Exception as error:  # onnxruntime has its own
             raise ModelError(f"{named} cannot be run", first_line(error), "export the model again") from error
         return logits, probabilities
@@ -140,7 +140,8 @@ def open_onnx(content: bytes, named: str, record: ExportRecord, whole: bool = Fa
     return run
 
 
-def _session(content: bytes, named: str) -> Any:
+def session(content: bytes, named: str) -> Any:
+    """An InferenceSession on the CPU that prints nothing. Raises ModelError if onnxruntime refuses the model."""
     onnxruntime: Any = importlib.import_module("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what it cannot do, it raises

@@ -1,0 +1,160 @@
+"""Size and speed of each format, side by side on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from harness.engine.checkpoint import whole
+from harness.errors import HarnessError
+from harness.models.build import supports_channels_last
+from harness.models.export_record import SUFFIXES
+from harness.models.saved import SavedModel
+from harness.workflows import export_onnx
+from harness.workflows.experiment_copy import model_function
+from harness.workflows.export_check import Agreement, compared, in_batches, model_logits
+from harness.workflows.export_images import Sample
+from harness.workflows.export_int8 import calibration_images, quantised_model
+from harness.workflows.export_parts import make_content, new_record
+from harness.workflows.exported_file import open_exported
+from harness.workflows.find_model import FoundModel
+
+BATCH = 16
+ROUNDS = 7
+LEAST = 0.05  # seconds that one measurement takes at least
+Run = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class FormatRow:
+    """One format.
+
+    Attributes:
+        name: For people.
+        bytes: Size of the file.
+        speed: Images a second, the median of the rounds; None if it cannot be measured.
+        ratio: Speed in units of the model's own in PyTorch.
+        agreement: With the model.
+        problem: Why there are no numbers; empty if there are.
+    """
+
+    name: str
+    bytes: int | None = None
+    speed: float | None = None
+    ratio: float | None = None
+    agreement: Agreement | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """The formats of one model: the first row is PyTorch itself."""
+
+    rows: tuple[FormatRow, ...]
+    batch: int
+    threads: int
+    rounds: int
+    load: float | None  # processes that wanted a core meanwhile, on average
+
+    def to_plain(self) -> dict[str, object]:
+        """Plain values, for JSON."""
+        rows = [
+            {
+                "format": row.name,
+                "bytes": row.bytes,
+                "images_per_second": row.speed,
+                "ratio": row.ratio,
+                "largest_difference": None if row.agreement is None else row.agreement.probabilities,
+                "agree": None if row.agreement is None else row.agreement.agree,
+                "n": None if row.agreement is None else row.agreement.n,
+                "problem": row.problem,
+            }
+            for row in self.rows
+        ]
+        return {"rows": rows, "batch": self.batch, "threads": self.threads, "rounds": self.rounds, "load": self.load}
+
+
+def benchmark(found: FoundModel, sample: Sample, trust: bool = False) -> Benchmark:
+    """Measures each format on this machine's CPU: the same images, the same batch, the same threads, round by round.
+
+    A round measures every format once, so that what else the machine does touches all of them. A format that cannot be
+    made has its reason in place of numbers. No test image is looked at: int8 has no accuracy here.
+    """
+    saved = found.saved
+    ours = model_logits(saved, sample.images)
+    images = sample.images[torch.arange(BATCH) % len(sample.images)]
+    rows, runs = [FormatRow("PyTorch fp32", len(whole(found.path)))], [_torch(saved)]
+    with tempfile.TemporaryDirectory(prefix="harness-benchmark-") as folder:
+        for name, kind, int8 in (
+            ("onnx", "onnx", False),
+            ("onnx int8", "onnx", True),
+            ("pt2", "pt2", False),
+            ("state_dict", "state_dict", False),
+            ("safetensors", "safetensors", False),
+        ):
+            try:
+                run, size = _opened(found, kind, int8, Path(folder), trust)
+                agreement = compared(in_batches(run, sample.images), ours, saved.temperature, sample)
+            except HarnessError as error:
+                rows.append(FormatRow(name, problem=f"{error.what}: {error.why} ({error.fix})"))
+                continue
+            rows.append(FormatRow(name, size, agreement=agreement))
+            runs.append(run)
+        speeds = _measured(runs, images)
+    measured = iter(speeds)
+    done = [row if row.problem else replace(row, speed=(now := next(measured)), ratio=now / speeds[0]) for row in rows]
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    return Benchmark(tuple(done), BATCH, torch.get_num_threads(), ROUNDS, load)
+
+
+def _opened(found: FoundModel, kind: str, int8: bool, folder: Path, trust: bool) -> tuple[Run, int]:
+    if kind == "onnx":
+        export_onnx.require_packages()
+    record = new_record(found, kind)
+    content = make_content(found.saved, record)
+    if int8:
+        model = export_onnx.read_onnx(content, "the ONNX model")
+        model = quantised_model(model, calibration_images(found.saved, None))
+        export_onnx.describe(model, record)
+        content = export_onnx.onnx_content(model, found.saved.architecture)
+    path = folder / f"{hashlib.sha256(content).hexdigest()[:8]}{SUFFIXES[kind]}"
+    path.write_bytes(content)
+    function = model_function(found.path, trust)
+    return open_exported(path, content, record, trust=True, function=function).run, len(content)
+
+
+def _torch(saved: SavedModel) -> Run:
+    """The model as a test runs it, in 32 bits: channels last in memory where the model takes that."""
+    last = supports_channels_last(saved.model, saved.transform.shape, torch.device("cpu"))
+    order = torch.channels_last if last else torch.contiguous_format
+
+    def run(images: Tensor) -> Tensor:
+        logits: Tensor = saved.model(saved.transform.normalise(images).to(memory_format=order))
+        return logits
+
+    return run
+
+
+def _measured(runs: list[Run], images: Tensor) -> list[float]:
+    """Images a second of each, the median of rounds in which each is measured once."""
+    speeds: list[list[float]] = [[] for _ in runs]
+    with torch.inference_mode():
+        for run in runs:
+            run(images)  # the first pass allocates, and chooses algorithms
+        for _ in range(ROUNDS):
+            for run, found in zip(runs, speeds, strict=True):
+                passes, started = 0, time.perf_counter()
+                while passes == 0 or time.perf_counter() - started < LEAST:
+                    run(images)
+                    passes += 1
+                found.append(passes * len(images) / (time.perf_counter() - started))
+    return [statistics.median(found) for found in speeds]

@@ -1,0 +1,205 @@
+"""An ONNX model in 8-bit integers: calibrated on training images, judged on test images beside the model itself."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import io
+import secrets
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from harness.data.decode import problem, read
+from harness.data.fingerprint import fingerprint
+from harness.data.images import Images
+from harness.errors import DataError, GateError, ModelError
+from harness.evaluation.accuracy import SIGNIFICANCE
+from harness.evaluation.comparison import Comparison, compare
+from harness.evaluation.predictions import Predictions
+from harness.models.export_record import QuantisedRecord
+from harness.models.saved import SavedModel
+from harness.runs.looks import Looks, add_look
+from harness.util.console import counted
+from harness.workflows.export_check import AT_ONCE
+from harness.workflows.export_images import spread, training_images
+from harness.workflows.export_program import first_line, quietly
+from harness.workflows.images_to_test import TestImages
+
+CALIBRATION = 128  # images
+OPERATORS = ["Conv", "Gemm", "MatMul"]  # normalisation, softmax and what is cheap stay in floating point
+Run = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """What 8-bit integers did to a model.
+
+    Attributes:
+        calibration: Number of training images that the ranges of the activations come from.
+        comparison: The integers beside the model itself, on the same test images.
+        looks: How often the test images have been looked at, this one included; None if that cannot be counted.
+    """
+
+    calibration: int
+    comparison: Comparison
+    looks: Looks | None
+
+    @property
+    def record(self) -> QuantisedRecord:
+        found = self.comparison
+        return QuantisedRecord(
+            calibration=self.calibration,
+            before=found.second.value,
+            after=found.first.value,
+            n=found.n,
+            interval=list(found.interval),
+            p=found.p,
+        )
+
+    def __str__(self) -> str:
+        found = self.comparison
+        return f"accuracy {100 * found.second.value:.1f} % before, {100 * found.first.value:.1f} % after: {found}"
+
+
+def calibration_images(saved: SavedModel, tested: TestImages | None) -> NDArray[np.uint8]:
+    """(N, H, W, C) up to 128 training images, evenly from all classes; none of them is among the test images.
+
+    Raises DataError if the training images are not on this machine.
+    """
+    images = training_images(saved)
+    if images is None:
+        named = saved.experiment.get("data")
+        raise DataError(
+            "int8 needs training images",
+            f"{named} is not on this machine" if named else "the model does not say which images it was trained on",
+            "export without --int8; or put the images where the experiment names them",
+        )
+    test = set() if tested is None else set(tested.check.fingerprints.tolist())
+    return _decoded(images, saved, test)
+
+
+def quantised_model(model: Any, images: NDArray[np.uint8]) -> Any:
+    """The ModelProto with convolutions and matrix products in 8-bit integers, per channel.
+
+    Args:
+        model: A ModelProto with one input of uint8 images.
+        images: (N, H, W, C), by which the ranges of the activations are found.
+
+    Raises:
+        ModelError: onnxruntime cannot quantise the model.
+    """
+    onnx: Any = importlib.import_module("onnx")
+    with tempfile.TemporaryDirectory(prefix="harness-int8-") as folder:
+        given, ready, written = (Path(folder, f"{name}.onnx") for name in ("given", "ready", "int8"))
+        try:
+            with quietly(), contextlib.redirect_stdout(io.StringIO()):
+                quantization: Any = importlib.import_module("onnxruntime.quantization")
+                inference: Any = importlib.import_module("onnxruntime.quantization.shape_inference")
+                onnx.save(model, str(given))  # of a ModelProto it would lose the weights
+                inference.quant_pre_process(str(given), str(ready), skip_symbolic_shape=True)
+                quantization.quantize_static(
+                    str(ready),
+                    str(written),
+                    _Reader(model.graph.input[0].name, images),
+                    quant_format=quantization.QuantFormat.QDQ,
+                    per_channel=True,
+                    activation_type=quantization.QuantType.QUInt8,
+                    weight_type=quantization.QuantType.QInt8,
+                    op_types_to_quantize=OPERATORS,
+                )
+                return onnx.load(str(written))
+        except Exception as error:  # whatever onnxruntime's tools raise
+            raise ModelError("the model cannot be quantised", first_line(error), "export without --int8") from error
+
+
+def judge_int8(
+    saved: SavedModel, checkpoint: str, tested: TestImages, before: Run, after: Run, images: int
+) -> Quantised:
+    """Compares the accuracy of an int8 model with that of the model itself, and counts two looks at the test images.
+
+    Args:
+        saved: The model.
+        checkpoint: Its SHA-256, by which looks know a model.
+        tested: The test images.
+        before: The model itself.
+        after: The int8 model.
+        images: Number of calibration images.
+
+    Raises:
+        GateError: The int8 model is significantly worse.
+    """
+    one, other = (_predictions(saved, tested, run) for run in (after, before))
+    test = f"export-{secrets.token_hex(4)}"
+    add_look(other, checkpoint, test)
+    looks = add_look(one, hashlib.sha256(f"int8 of {checkpoint}".encode()).hexdigest(), test)
+    quantised = Quantised(images, compare(one, other), looks)
+    found = quantised.comparison
+    if found.difference < 0 and found.p < SIGNIFICANCE:
+        raise GateError(
+            "the int8 model is worse than the model, and is not written", str(quantised), "export without --int8"
+        )
+    return quantised
+
+
+def _predictions(saved: SavedModel, tested: TestImages, run: Run) -> Predictions:
+    images, pixels = tested.images, tested.check.pixels
+    assert pixels is not None
+    starts = range(0, len(images), AT_ONCE)
+    with torch.inference_mode():
+        logits = torch.cat(
+            [
+                run(pixels.take(range(start, min(start + AT_ONCE, len(images)))))
+                for start in counted(starts, len(starts), "testing")
+            ]
+        )
+    return Predictions(
+        saved.classes,
+        tuple(images.paths),
+        np.zeros(len(images), np.int64),
+        np.array(images.labels, np.int64),
+        (logits.double() / saved.temperature).softmax(1).numpy(),
+        tested.groups,
+        tested.check.fingerprints,
+    )
+
+
+def _decoded(images: Images, saved: SavedModel, test: set[int]) -> NDArray[np.uint8]:
+    preparation = saved.transform.preparation
+    found: list[NDArray[np.uint8]] = []
+
+    def add(content: bytes) -> None:
+        raw = read(content)
+        if fingerprint(raw) not in test:
+            found.append(preparation.array(preparation.picture(raw)))
+
+    for file in spread(images, CALIBRATION):
+        if file.is_file():
+            problem(file.read_bytes(), add)
+    if not found:
+        raise DataError(
+            f"no image of {images.root} can calibrate",
+            "none can be decoded, or all are among the test images",
+            "export without --int8",
+        )
+    return np.stack(found)
+
+
+class _Reader:
+    """Gives onnxruntime the calibration images, a batch at a time, as its CalibrationDataReader does."""
+
+    def __init__(self, name: str, images: NDArray[np.uint8]) -> None:
+        self._name, self._images, self._next = name, images, 0
+
+    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
+        part = self._images[self._next : self._next + AT_ONCE]
+        self._next += AT_ONCE
+        return {self._name: part} if len(part) else None

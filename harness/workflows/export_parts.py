@@ -1,0 +1,64 @@
+"""What an exported file consists of: its description, and its content."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from harness.models.export_record import FORMAT, ArrayRecord, ExportRecord
+from harness.models.portable import Portable
+from harness.models.saved import SavedModel
+from harness.workflows import export_onnx, export_program, export_weights
+from harness.workflows.export_origin import origin_of
+from harness.workflows.find_model import FoundModel
+
+
+def new_record(found: FoundModel, to: str) -> ExportRecord:
+    """The description of an export of a model."""
+    saved, fields = found.saved, found.saved.transform.to_dict()
+    channels, height, width = saved.transform.shape
+    colours = "RGB" if channels == 3 else "grey"
+    count = len(saved.classes)
+    if to in ("onnx", "pt2"):
+        meaning = f"{colours} images of {height} x {width} pixels, values from 0 to 255, not normalised"
+        inputs = [ArrayRecord("images", "uint8", ["batch", height, width, channels], meaning)]
+        outputs = [
+            ArrayRecord("logits", "float32", ["batch", count], "one for each class, in the order of classes"),
+            ArrayRecord("probabilities", "float32", ["batch", count], "softmax(logits / temperature): calibrated"),
+        ]
+    else:
+        meaning = f"{colours} images of {height} x {width} pixels: (values / 255 - mean) / std, channel by channel"
+        inputs = [ArrayRecord("images", "float32", ["batch", channels, height, width], meaning)]
+        outputs = [ArrayRecord("logits", "float32", ["batch", count], "softmax(logits / temperature) is calibrated")]
+    return ExportRecord(
+        format=FORMAT,
+        kind=to,  # type: ignore[arg-type]
+        architecture=saved.architecture,
+        classes=list(saved.classes),
+        inputs=inputs,
+        outputs=outputs,
+        transform=fields,  # type: ignore[arg-type]
+        normalisation_inside=to in ("onnx", "pt2"),
+        resize_inside=False,
+        temperature=saved.temperature,
+        origin=origin_of(found),
+    )
+
+
+def any_size(record: ExportRecord) -> ExportRecord:
+    """The description of a file that takes images of any size and resizes them."""
+    takes = record.inputs[0]
+    channels = takes.shape[3]
+    colours = "RGB" if channels == 3 else "grey"
+    meaning = f"{colours} images of any size, all of one size in a batch, values from 0 to 255, not normalised"
+    changed = ArrayRecord(takes.name, takes.dtype, ["batch", "height", "width", channels], meaning)
+    return replace(record, inputs=[changed], resize_inside=True)
+
+
+def make_content(saved: SavedModel, record: ExportRecord) -> bytes:
+    """The file of that kind. Raises ModelError if the model cannot be exported to it."""
+    if record.kind in ("state_dict", "safetensors"):
+        return export_weights.weights_content(saved.model, record)
+    program = export_program.program_of(Portable(saved), saved.transform.shape, saved.architecture)
+    if record.kind == "pt2":
+        return export_program.program_content(program, record)
+    return export_onnx.onnx_content(export_onnx.onnx_model(program, record), saved.architecture)

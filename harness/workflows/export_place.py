@@ -1,0 +1,45 @@
+"""Where an exported file is written, and how: whole, with its description, and over nothing that is there."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from shlex import quote
+
+from harness.errors import UsageError
+from harness.models.export_record import SUFFIXES, json_beside
+from harness.util.files import require_writable, write_whole
+
+
+def free_path(name: str, to: str, out: Path | str | None, force: bool) -> Path:
+    """Where the file is written. Raises UsageError if that is taken or has no folder, StorageError if read-only."""
+    path = Path(out) if out is not None else Path(name + SUFFIXES[to])
+    wanted = SUFFIXES[to]
+    if to != "state_dict" and path.suffix != wanted:
+        raise UsageError(
+            f"{path} does not end in {wanted}", "programs know the format by it", f"--out {path.stem}{wanted}"
+        )
+    for taken in (path, json_beside(path)):
+        if taken.exists() and not taken.is_file():
+            raise UsageError(f"{taken} cannot be written", "it is a folder, a pipe or a device", f"--out NAME{wanted}")
+        if taken.exists() and not force:
+            raise UsageError(
+                f"{taken} is there already", "an export replaces no file unless asked to", "--force; or --out"
+            )
+    if not path.parent.is_dir():
+        why, fix = "the file would be written to it", f"mkdir -p {quote(str(path.parent))}"
+        raise UsageError(f"the folder {path.parent} is not there", why, fix)
+    require_writable(path.parent)
+    return path
+
+
+def write_both(path: Path, content: bytes, description: bytes) -> None:
+    """Writes a file and its `.json`: both, or neither. Raises StorageError if the disk refuses."""
+    beside = json_beside(path)
+    waiting = beside.with_name(f".{beside.name}-{secrets.token_hex(4)}")
+    write_whole(waiting, description)
+    try:
+        write_whole(path, content)
+        waiting.replace(beside)
+    finally:
+        waiting.unlink(missing_ok=True)
