@@ -16,12 +16,14 @@ NAMES = frozenset(
         *(".thumbnails", ".thumbs", ".ipynb_checkpoints", ".picasaoriginals", ".trash", ".trashes"),
     )
 )
+# a project's own folders -> the files that show that they are
+MARKS = {"runs": "*/*/run.json", "models": "champion.json", "experiments": "*.py"}
 
 
 def is_foreign(folder: Path) -> bool:
-    """Whether no person has put images there: by its name, or because it is a `runs/` with runs in it."""
+    """Whether no person has put images there: by its name, or because it is a folder of a project of harness."""
     name = folder.name.lower()
-    return name in NAMES or (name == "runs" and any(folder.glob("*/*/run.json")))
+    return name in NAMES or (name in MARKS and any(folder.glob(MARKS[name])))
 
 
 def is_hidden(name: str) -> bool:

@@ -105,6 +105,11 @@ def evaluated_at(name: str) -> int | None:
     return int(side)
 
 
+def default_weights_address(name: str) -> str:
+    """The address that torchvision downloads a model's default weights from. Raises ModelError if it has none."""
+    return str(_default_weights(name).url)
+
+
 def as_torchvision_reads(name: str, state: Mapping[str, Tensor], outputs: int) -> Mapping[str, Tensor]:
     """A published state dict in the names of today's module: torchvision's builders translate some old names.
 

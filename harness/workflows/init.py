@@ -1,0 +1,184 @@
+"""Makes a project: the folder that commands are typed in, with an experiment that works."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import quote
+
+from harness.data.formats import is_image_name
+from harness.data.layout import subfolders
+from harness.errors import StorageError, UsageError
+from harness.util.files import write_whole
+
+IGNORED = (
+    "/data/",
+    "/models/",
+    "/runs/",
+    "/mlruns/",
+    "/mlflow.db*",
+    "/.mlflow.db*",
+    "/optuna.journal*",
+    "/.harness/",
+    "/.data.unfinished/",
+    "/.data.replaced/",
+    "/.venv/",
+    "__pycache__/",
+    "*.pt",
+    "*.pth",
+    "*service_account*.json",
+)
+GITIGNORE = """\
+# what is made here and never belongs to git: data, models, runs, stores, environments, keys
+# (data.dvc and models.dvc, which `harness data track` writes, do belong to git)
+"""
+QUICKSTART = '''\
+"""Sea or forest in half a minute: a small network, from scratch, on the demo data (`harness data demo`)."""
+
+from harness import Experiment, run_file
+
+# what is not said here has a default: `harness run quickstart --dry-run` shows every field and what it means
+experiment = Experiment(
+    data="data/train",  # a folder per class; folders train, val and test of such; or a table of path,label
+    test_data="data/test",  # for `harness test`, never trained on
+    model="small_cnn",  # or any classifier of torchvision, timm/NAME, or a function: number of classes -> module
+    weights=None,  # from scratch; "imagenet" for a model of torchvision, or a file
+    image_size=64,  # pixels: every image becomes a square of this side
+    augment="flip",  # mirrors training images at random; None where left and right matter, as in text
+    scheduler="onecycle",  # the learning rate rises to lr, and then falls
+    lr=1e-2,
+    epochs=8,
+    folds=3,  # of the cross-validation; 0 is one hold-out of a fifth
+)
+
+
+def search_space(trial):
+    """What `harness search quickstart` tries: a dictionary of fields."""
+    return {
+        "lr": trial.suggest_float("lr", 1e-4, 1e-1, log=True),
+        "batch_size": trial.suggest_categorical("batch_size", [16, 32, 64]),
+        "weight_decay": trial.suggest_float("weight_decay", 1e-6, 1e-2, log=True),
+    }
+
+
+if __name__ == "__main__":
+    run_file(__file__)
+'''
+README = """\
+# A project of harness
+
+Type all commands in this folder.
+
+```
+harness data demo                    draws the demo data, sea or forest, into data/
+harness run quickstart               trains experiments/quickstart.py, in half a minute
+harness list                         the experiments and the latest runs
+harness test RUN                     the run's model on data/test; RUN is the id that `harness list` shows
+harness champion promote RUN         trains it on all images, tests it, and keeps it in models/
+harness search quickstart --trials 5 searches learning rate, batch size and weight decay
+harness ui                           all runs in the browser, until Ctrl-C
+harness doctor                       whether all that is needed is there, and what to type if not
+```
+
+Your own images, in a folder with a folder for each class:
+
+```
+harness new NAME --data FOLDER       looks at them, and writes experiments/NAME.py
+harness run NAME --dry-run           what would happen, and what is wrong
+harness run NAME
+```
+
+`experiments/` and this file belong to git. `.gitignore` keeps out what is made here: `data/`, `models/`, `runs/`,
+`mlflow.db`. To keep the version of data in git, too: `pip install "harness[dvc]"`, `git init`, `dvc init`, and then
+`harness data track data`.
+"""
+FILES = {
+    "experiments/quickstart.py": QUICKSTART,
+    ".gitignore": GITIGNORE + "\n".join(IGNORED) + "\n",
+    "README.md": README,
+}
+
+
+@dataclass(frozen=True)
+class Project:
+    """What `make_project` did.
+
+    Attributes:
+        folder: The project.
+        written: Files that were written, relative to `folder`.
+        kept: Files that were there before and were not changed.
+        not_ignored: Lines that the `.gitignore` of before lacks.
+        has_git: Whether the folder lies in a git repository.
+        has_images: Whether folders of images lie directly in it.
+    """
+
+    folder: Path
+    written: tuple[str, ...]
+    kept: tuple[str, ...]
+    not_ignored: tuple[str, ...]
+    has_git: bool
+    has_images: bool
+
+
+def make_project(folder: Path) -> Project:
+    """Writes the files of a project into `folder`, which is made if it is not there. No file is overwritten.
+
+    Raises:
+        UsageError: `folder` cannot be a project: a file, a home directory, or the root of a file system.
+        StorageError: A file cannot be written. Those that were written before are whole; a second call goes on.
+    """
+    _require_project(folder)
+    kept = tuple(name for name in FILES if os.path.lexists(folder / name))
+    written = tuple(name for name in FILES if name not in kept)
+    for name in written:
+        try:
+            write_whole(folder / name, FILES[name].encode())
+        except StorageError as error:
+            error.then(f"harness init {quote(str(folder))}")
+            error.fix = error.fix if error.first else "harness init FOLDER, with a folder that you may write"
+            raise
+    return Project(
+        folder,
+        written,
+        kept,
+        _missing_lines(folder / ".gitignore") if ".gitignore" in kept else (),
+        any((above / ".git").exists() for above in (folder.absolute(), *folder.absolute().parents)),
+        _has_images(folder),
+    )
+
+
+def _require_project(folder: Path) -> None:
+    for name, path in (("", folder), ("experiments/", folder / "experiments")):
+        if os.path.lexists(path) and not path.is_dir():
+            kind = "a link that leads nowhere" if path.is_symlink() and not path.exists() else "a file"
+            raise UsageError(
+                f"{path} is {kind}",
+                f"a project is a folder, with a folder {name or 'experiments/'} in it",
+                "harness init FOLDER, with a folder or a name that is not there yet",
+            )
+    full = folder.resolve()
+    if full in (Path.home().resolve(), Path(full.anchor)):
+        raise UsageError(
+            f"{full} is {'the root of a file system' if full == Path(full.anchor) else 'your home directory'}",
+            "a project's runs, data and .gitignore would lie among everything that is there",
+            f"harness init {quote(str(folder / 'project'))}",
+        )
+
+
+def _missing_lines(gitignore: Path) -> tuple[str, ...]:
+    """The lines that an existing .gitignore lacks; a slash at an end makes no other line of it."""
+    try:
+        text = gitignore.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return IGNORED
+    known = {line.strip().strip("/") for line in text.splitlines()}
+    return tuple(line for line in IGNORED if line.strip("/") not in known)
+
+
+def _has_images(folder: Path) -> bool:
+    """Whether a folder directly in it holds images directly."""
+    try:
+        return any(is_image_name(entry.name) for inside in subfolders(folder) for entry in inside.iterdir())
+    except OSError:
+        return False

@@ -1,0 +1,271 @@
+"""Looks at a folder of images, or a table, for `harness new`: what is there, as plain facts."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from harness.cache.store import open_cache
+from harness.config.experiment import Experiment
+from harness.data.check import Check, check_images, undecodable_error, unreadable_by_class
+from harness.data.decode import Raw, read
+from harness.data.depth import Range, infer_range
+from harness.data.groups import FOLDER, Groups, group_names, number_of, numbered
+from harness.data.images import Images, Side
+from harness.data.layout import side_of
+from harness.data.listing import sides_of
+from harness.data.splits import require_learnable, stratified_splits
+from harness.data.table import is_table
+from harness.errors import DataError
+from harness.util.console import print_line
+from harness.util.parallel import in_threads
+from harness.workflows.find_leaks import find_leaks
+from harness.workflows.plan_data import DataPlan, listed, plan_data
+
+SAMPLE = 200  # images whose size and colours are looked at, spread evenly over the listing
+FOLDS = 5
+MANY, VERY_MANY = 5_000, 50_000  # images from which three folds, and one hold-out, are precise enough
+WORDS = (  # that stand before the number of what an image is of
+    *("patient", "subject", "case", "person", "animal", "specimen", "slide", "plate", "well"),
+    *("video", "clip", "scene", "sequence", "burst", "session", "site", "camera", "plot", "tree"),
+)
+BEFORE_LAST = r"([^/]*\d[^/]*)[-_. ]+[^-_. /]*\d[^-_. /]*\.[^./]+$"  # patient12_03.png, IMG_20260101_120000.jpg
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """A value of `groups` that the names suggest.
+
+    Attributes:
+        value: "folder" or a regular expression.
+        evidence: What suggests it, for people.
+    """
+
+    value: str
+    evidence: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What images there are.
+
+    Attributes:
+        experiment: With what was typed and what the layout gives: data, valid_data, test_data.
+        counts: Class -> training images that can be decoded.
+        valid: Images of a separate hold-out.
+        test: Images of the test; 0 if there are none.
+        folds: Folds that the images can be split into; 0 for one hold-out.
+        rarest: (class, number of its independent images) of the class that has fewest.
+        copies: Images that are copies of others.
+        in_two_classes: Number of pictures that are in two classes.
+        unreadable: Images that cannot be decoded, by class, for people; "" if there are none.
+        leak: Why a run would refuse, if images that are judged are also trained on; "" if none are.
+        sizes: (height, width) of the images that were looked at.
+        grey: Whether all of these are grey.
+        value_range: Of files with more than 8 bits; None if there are none.
+        grouping: What keeps dependent images together, if names suggest it.
+        has_groups: Whether a table or the command line says the groups.
+        notes: How the images were found, for people.
+    """
+
+    experiment: Experiment
+    counts: dict[str, int]
+    valid: int
+    test: int
+    folds: int
+    rarest: tuple[str, int]
+    copies: int
+    in_two_classes: int
+    unreadable: str
+    leak: str
+    sizes: tuple[tuple[int, int], ...]
+    grey: bool
+    value_range: Range | None
+    grouping: Grouping | None
+    has_groups: bool
+    notes: tuple[str, ...]
+
+    @property
+    def images(self) -> int:
+        """Training images."""
+        return sum(self.counts.values())
+
+    @property
+    def guessing(self) -> float:
+        """The accuracy of naming the most frequent class always."""
+        return max(self.counts.values()) / self.images
+
+
+def look(experiment: Experiment) -> Facts:
+    """Lists, reads and decodes every image of an experiment, as a run would before its first epoch.
+
+    Raises:
+        DataError: The images cannot be used: no classes, a class of one image, none that can be decoded.
+    """
+    cache = open_cache(print_line)
+    data = plan_data(_with_neighbours(experiment))
+    everything, check = data.images, check_images(data.images, cache=cache)
+    if len(check.problems) == len(everything):
+        raise undecodable_error(check, everything)
+    unreadable = unreadable_by_class(everything, check.problems)
+    if check.problems:
+        data, check = data.without(check)
+    value_range = data.experiment.value_range
+    if check.deep and value_range is None:
+        value_range = infer_range(check.depth)
+    groups = numbered(data.groups, check.looks(), check.hashes)
+    training = _training(data)
+    own = None if groups is None else groups[training]
+    images = data.images.take(training)
+    folds = _folds(data, groups)
+    sizes, grey = _sample(images)
+    copies, in_two_classes = _copies(data.images, check)
+    test = _test_images(data)
+    leaks = find_leaks(data.experiment, data, check, cache)
+    has_groups = any(name is not None for name in data.groups)
+    return Facts(
+        experiment=data.experiment,
+        counts=images.counts(),
+        valid=len(data.images) - len(images),
+        test=test,
+        folds=folds,
+        rarest=_rarest(images, own),
+        copies=copies,
+        in_two_classes=in_two_classes,
+        unreadable=unreadable,
+        leak="" if leaks.error is None else f"{leaks.error.what}: {leaks.error.why}",
+        sizes=sizes,
+        grey=grey,
+        value_range=value_range,
+        grouping=None if has_groups else suggested_grouping(images, data.experiment.class_folder == "inner"),
+        has_groups=has_groups,
+        notes=(*data.notes, *leaks.notes),
+    )
+
+
+def suggested_grouping(images: Images, inner: bool = False) -> Grouping | None:
+    """What keeps dependent images together, as far as folders and names say; None if they say nothing.
+
+    Each suggestion finds a group for every image, and leaves enough groups of each class for two folds.
+    """
+    for value in (FOLDER, *_numbered_words(images.paths[0]), BEFORE_LAST):
+        if value != FOLDER and not all(re.search(value, path) for path in images.paths):
+            continue
+        names = group_names(images, value, inner=inner)
+        distinct = {name for name in names if name is not None}
+        if None in names or len(distinct) < 2 or 2 * len(distinct) > len(names):
+            continue
+        try:
+            stratified_splits(images, 2, 0, numbered(names), uneven=True)
+        except DataError:
+            continue
+        first = next(path for path, name in zip(images.paths, names, strict=True) if names.count(name) > 1)
+        where = "folders between class and image" if value == FOLDER else "groups by their names"
+        of_first = names[images.paths.index(first)]
+        return Grouping(value, f"{len(names)} images are in {len(distinct)} {where}: {first!r} is of {of_first!r}")
+    return None
+
+
+def _numbered_words(path: str) -> list[str]:
+    """A regular expression for each of WORDS that is in a path with a number behind it, as in "Patient_7"."""
+    found = [re.search(rf"(?i)({word})[-_ ]?\d+", path) for word in WORDS]
+    return [rf"({match[1]}[-_ ]?\d+)" for match in found if match is not None]
+
+
+def _with_neighbours(experiment: Experiment) -> Experiment:
+    """Of `photos/train`, the folders `photos/val` and `photos/test` beside it are for validation and test."""
+    data = Path(experiment.data)
+    if is_table(data) or side_of(data.name)[0] is not Side.TRAIN or not data.is_dir():
+        return experiment
+    sides: dict[Side, str] = {}
+    with contextlib.suppress(DataError):  # then the folder above is no data set
+        sides = sides_of(data.parent, class_folder=experiment.class_folder)
+    if Side.TRAIN not in sides or Path(sides[Side.TRAIN]).resolve() != data.resolve():
+        return experiment
+    found = {f"{side}_data": sides[side] for side in (Side.VALID, Side.TEST) if side in sides}
+    found = {name: value for name, value in found.items() if experiment.origin(name) == "default"}
+    if "valid_data" in found and experiment.origin("folds") == "default":
+        return experiment.found({**found, "folds": 0})
+    found.pop("valid_data", None)
+    return experiment.found(found)
+
+
+def _training(data: DataPlan) -> list[int]:
+    return [*range(len(data.images))] if data.split is None else [*data.split.train]
+
+
+def _folds(data: DataPlan, groups: Groups | None) -> int:
+    """The number of folds: as typed, or the largest that leaves every class in each. Raises DataError for none."""
+    if data.split is not None:
+        require_learnable(data.images, data.split)
+        return 0
+    uneven = any(name is not None for name in data.groups)
+    typed = data.experiment.origin("folds") == "command line"
+    count = len(data.images)
+    most = data.experiment.folds if typed else 0 if count > VERY_MANY else 3 if count > MANY else FOLDS
+    for folds in range(most, 1, -1) if not typed else ():
+        with contextlib.suppress(DataError, UserWarning), warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # scikit-learn's, of a class that is not in every fold
+            stratified_splits(data.images, folds, data.experiment.seed, groups, uneven)
+            return folds
+    stratified_splits(data.images, min(most, 2) if not typed else most, data.experiment.seed, groups, uneven)
+    return most
+
+
+def _rarest(images: Images, groups: Groups | None) -> tuple[str, int]:
+    labels = np.asarray(images.labels)
+    counted = {
+        name: number_of(groups, np.flatnonzero(labels == label).tolist()) for label, name in enumerate(images.classes)
+    }
+    name = min(counted, key=lambda each: counted[each])
+    return name, counted[name]
+
+
+def _copies(images: Images, check: Check) -> tuple[int, int]:
+    """(images that are copies of others, pictures that are in two classes)."""
+    sets = numbered(check.hashes, check.looks())
+    if sets is None:
+        return 0, 0
+    kinds = np.unique(np.stack([sets, np.asarray(images.labels)]), axis=1)[0]
+    return len(sets) - len(np.unique(sets)), int((np.bincount(kinds) > 1).sum())
+
+
+def _test_images(data: DataPlan) -> int:
+    if data.experiment.test_data is None:
+        return 0
+    return len(listed(data.experiment, data.experiment.test_data, Side.TEST, data.images.classes))
+
+
+def _sample(images: Images) -> tuple[tuple[tuple[int, int], ...], bool]:
+    """((height, width) of some images, whether all of these are grey)."""
+    places = np.unique(np.linspace(0, len(images) - 1, min(SAMPLE, len(images))).astype(int)).tolist()
+    looks = [each for each in in_threads(_size, [images.file(images.paths[i]) for i in places]) if each is not None]
+    return tuple((height, width) for height, width, _ in looks), bool(looks) and all(grey for _, _, grey in looks)
+
+
+def _size(file: Path) -> tuple[int, int, bool] | None:
+    """(height, width, whether it is grey) of one image; None if it has gone since it was checked."""
+    try:
+        raw = read(file.read_bytes())
+    except Exception:  # Pillow's decoders raise many types
+        return None
+    if raw.image is not None:
+        width, height = raw.image.size
+        return height, width, _is_grey(raw)
+    assert raw.values is not None
+    return raw.values.shape[0], raw.values.shape[1], _is_grey(raw)
+
+
+def _is_grey(raw: Raw) -> bool:
+    if raw.image is None:
+        colours = raw.colours
+        return colours.ndim == 2 or colours.shape[2] == 1
+    if raw.image.mode in ("1", "L", "LA"):
+        return True
+    colours = np.asarray(raw.image.convert("RGB"))
+    return bool((colours[..., 0] == colours[..., 1]).all() and (colours[..., 1] == colours[..., 2]).all())

@@ -1,0 +1,203 @@
+"""Writes an experiment that suits a folder of images: each line with its reason."""
+
+from __future__ import annotations
+
+import ast
+import keyword
+import sys
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.machinery import PathFinder
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+from harness.config.experiment import Experiment
+from harness.config.experiment_file import FOLDER, find, folder_name
+from harness.errors import DataError, ModelError, UsageError
+from harness.models.at_hand import imagenet_at_hand
+from harness.util.files import require_writable, write_whole
+from harness.util.schema import NAME
+from harness.workflows.look import Facts, look
+from harness.workflows.suggest import Field, suggest
+from harness.workflows.suggest_size import large_enough
+
+WIDTH = 110  # of a line of the file
+TAKEN = {
+    "harness": "it is the name of this program",
+    "champion": "commands take it for the champion",
+    "pipeline": "runs/pipeline/ belongs to dvc.yaml",
+}
+WINDOWS = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
+HEAD = '''\
+"""{name}: an experiment for {count:,} images of {classes} classes, written by `harness new`.
+
+Each line has its reason, so change what you know better. `harness run {name} --dry-run` shows all other fields.
+"""
+
+from harness import Experiment, run_file
+
+experiment = Experiment(
+'''
+TAIL = """\
+)
+
+if __name__ == "__main__":
+    run_file(__file__)
+"""
+
+
+@dataclass(frozen=True)
+class Written:
+    """The experiment file that `write_new` wrote.
+
+    Attributes:
+        path: The file.
+        facts: What the images are.
+        fields: What the file says, in its order.
+        weights: Where ImageNet's weights are: "disk", "network" or "" for neither; None if they are not needed.
+        named: What to type after `harness run`.
+    """
+
+    path: Path
+    facts: Facts
+    fields: tuple[Field, ...]
+    weights: str | None
+    named: str
+
+
+def write_new(name: str, data: str, typed: Mapping[str, str] | None = None, force: bool = False) -> Written:
+    """Looks at the images in `data`, and writes `experiments/NAME.py`.
+
+    Args:
+        name: Of the experiment: lower-case letters, digits, '-' and '_'.
+        data: A folder of images, or a table.
+        typed: Fields that are decided already, as they are typed after `-s`.
+        force: Whether a file of that name is replaced.
+
+    Raises:
+        UsageError: The name cannot be used, or its file exists.
+        DataError: The images cannot be used.
+        StorageError: The file cannot be written; one of that name is then as it was.
+    """
+    path = FOLDER / f"{require_name(name)}.py"
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder", "the experiment would be a file of that name", "another NAME")
+    if path.exists() and not force:
+        raise UsageError(
+            f"{path} is there already",
+            "no file is overwritten",
+            f"another NAME, or --force to replace it; harness run {name} --dry-run shows what it says",
+        )
+    if FOLDER.exists() and not FOLDER.is_dir():
+        raise UsageError(f"{FOLDER} is no folder", "experiments are files in it", "cd to the project; harness init")
+    if "data" in (typed or {}):
+        raise UsageError("-s data= is not for harness new", "it looks at one place", "--data FOLDER")
+    require_writable(FOLDER)  # before every image is read
+    experiment = Experiment().override({**(typed or {}), "data": Path(data).as_posix()})
+    try:
+        facts = look(experiment)
+    except DataError as error:
+        error.fix = error.fix.replace("-s data=", "--data ")
+        raise
+    weights = _weights(experiment) if large_enough(facts.sizes) else None
+    fields = suggest(facts, "disk" if weights is None else weights)
+    write_whole(path, file_text(name, facts, fields).encode())
+    return Written(path, facts, tuple(fields), weights, _typed_name(name, path))
+
+
+def require_name(name: str) -> str:
+    """Returns `name`. Raises UsageError if it cannot be the name of an experiment, with one that can."""
+    why = ""
+    if NAME.fullmatch(name) is None or "." in name or not name[0].isalpha():
+        why = "a name has lower-case letters, digits, '-' and '_', begins with a letter, and has at most 100 characters"
+    elif name in TAKEN:
+        why = TAKEN[name]
+    elif name in WINDOWS:
+        why = "Windows has no file of that name"
+    elif keyword.iskeyword(name):
+        why = "it is a word of Python's, so no other file could import it"
+    elif _is_module(name):
+        why = f"`import {name}` in a file of experiments/ would find it in place of the module of that name"
+    if why:
+        # short, since what was typed may be anything
+        better = folder_name(name.removesuffix(".py")[:60]).replace(".", "-").lstrip("0123456789-_") or "photos"
+        better = f"my-{better}" if better == name else better
+        raise UsageError(
+            f"{name[:100]!r} cannot be the name of an experiment", why, f"harness new {better} --data FOLDER"
+        )
+    return name
+
+
+def file_text(name: str, facts: Facts, fields: Sequence[Field]) -> str:
+    """The Python file of an experiment. What comes from names of files is in literals and comments, escaped.
+
+    Raises ExperimentError if a value is not one that its field takes.
+    """
+    active = {item.name: item.value for item in fields if not item.is_suggestion}
+    Experiment(**active)  # raises before anything is written
+    lines = [line for item in fields for line in _lines(item)]
+    head = HEAD.format(name=name, count=facts.images, classes=len(facts.counts))
+    text = head + "".join(f"{line}\n" for line in lines) + TAIL
+    _require_same(text, active)
+    return text
+
+
+def literal(value: Any) -> str:
+    """A plain value as Python code on one line; a text in double quotes, or raw if it is a path or a pattern."""
+    if isinstance(value, tuple):
+        return f"({', '.join(map(literal, value))}{',' if len(value) == 1 else ''})"
+    if not isinstance(value, str):
+        return repr(value)
+    if "\\" in value and value.isprintable() and '"' not in value and not value.endswith("\\"):
+        return f'r"{value}"'
+    text = repr(value)
+    return f'"{text[1:-1]}"' if text[0] == "'" and '"' not in text else text
+
+
+def comment(text: str) -> str:
+    """A text for a comment: on one line, with every character that cannot be printed escaped."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
+def _lines(field: Field) -> list[str]:
+    """A field with its reason: behind it if there is room, else above it."""
+    code = f"    {'# ' if field.is_suggestion else ''}{field.name}={literal(field.value)},"
+    reason = comment(field.reason)
+    if len(code) + len(reason) + 4 <= WIDTH and not field.is_suggestion:
+        return [f"{code}  # {reason}"]
+    return [*(f"    # {line}" for line in textwrap.wrap(reason, WIDTH - 6)), code]
+
+
+def _weights(experiment: Experiment) -> str | None:
+    """Where ImageNet's weights of the model are: "disk", "network", or ""; None if they are not asked for."""
+    if experiment.origin("weights") == "command line" or experiment.model == "small_cnn":
+        return None
+    try:
+        return imagenet_at_hand(str(experiment.model))
+    except ModelError:  # timm's models have their own
+        return None
+
+
+def _require_same(text: str, fields: Mapping[str, Any]) -> None:
+    """That the file says these fields and nothing else: names of files can hold any text, code as well."""
+    calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+    given = {word.arg: ast.literal_eval(word.value) for call in calls for word in call.keywords}
+    assert len(calls) == 2  # Experiment(...) and run_file(...)
+    assert given == dict(fields)
+
+
+def _is_module(name: str) -> bool:
+    """Whether Python or an installed package has a module of that name; not one of the project's own files."""
+    if name in sys.stdlib_module_names or not name.isidentifier():
+        return name in sys.stdlib_module_names
+    # experiments that were run in this process have put their folders on the path
+    installed = [entry for entry in sys.path if Path(entry).resolve() not in (Path.cwd(), FOLDER.resolve())]
+    spec = PathFinder.find_spec(name, [entry for entry in installed if Path(entry).name != FOLDER.name])
+    return spec is not None and spec.origin is not None  # a folder without __init__.py has no origin
+
+
+def _typed_name(name: str, path: Path) -> str:
+    """What means the file after `harness run`: the name, unless another file of that name lies in this folder."""
+    return name if find(name) == path else quote(str(path))
