@@ -141,6 +141,13 @@ def test_list_images_leaves_out_the_output_of_harness_and_keeps_a_class_of_that_
     assert list_images(make(tmp_path / "sports", "runs/1.jpg", "jumps/1.jpg")).classes == ("jumps", "runs")
 
 
+def test_list_images_leaves_out_the_folders_of_a_project(tmp_path: Path) -> None:
+    make(tmp_path, "cat/1.jpg", "dog/1.jpg", "experiments/quickstart.py", "models/champion.json")
+    assert list_images(tmp_path).foreign == {"experiments": 1, "models": 1}
+    images = make(tmp_path / "others", "experiments/1.jpg", "models/1.jpg")
+    assert list_images(images).classes == ("experiments", "models")
+
+
 def test_list_images_takes_a_class_that_the_model_knows_whatever_its_name(tmp_path: Path) -> None:
     make(tmp_path, "mlruns/1.jpg", "dog/1.jpg")
     assert list_images(tmp_path, ("dog", "mlruns")).counts() == {"dog": 1, "mlruns": 1}
