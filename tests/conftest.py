@@ -13,11 +13,13 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
+from PIL import Image
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # the same numbers on every machine
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -35,6 +37,7 @@ if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_I
 
 from harness.cli.main import run_command
 from harness.data.demo import draw, draw_demo
+from harness.plots import figure
 from harness.runs.run_folder import RunFolder
 from harness.runs.study_folder import StudyFolder
 from harness.trackers.mlflow.store import connect, require_usable
@@ -51,6 +54,31 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     os.environ["HARNESS_CACHE"] = str(folder)
     os.environ["HARNESS_STATE"] = str(tmp_path_factory.mktemp("state"))
     return folder
+
+
+class Blank(Figure):
+    """A figure that takes all that is drawn on it, and is saved as a blank page of its size."""
+
+    def savefig(self, file: Any, *, format: str, dpi: int, metadata: object) -> None:
+        width, height = self.get_size_inches() * dpi
+        Image.new("L", (round(width), round(height)), 255).save(file, format)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def blank_pictures() -> Iterator[None]:
+    """Pictures of runs in this process are not rendered: matplotlib takes two thirds of the time of a small run.
+
+    They are rendered in tests/plots, with the fixture `rendered`, and by each run that is a process.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figure, "Figure", Blank)
+        yield
+
+
+@pytest.fixture
+def rendered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures are rendered."""
+    monkeypatch.setattr(figure, "Figure", Figure)
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:

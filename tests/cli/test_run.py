@@ -22,9 +22,15 @@ def only_run(project: Path, name: str = "tiny") -> dict[str, Any]:
     return dict(json.loads(path.read_text()))
 
 
-def test_a_run_says_what_will_happen_what_happened_and_what_to_type_next(call: Call, project: Path) -> None:
+def test_a_run_says_what_will_happen_what_happened_and_what_to_type_next(
+    call: Call, project: Path, rendered: None
+) -> None:
     outcome = call("run", "tiny")
     assert outcome.code == 0
+    assert "warning" not in outcome.err
+    names = {path.name: path.stat().st_size for path in (project / "runs/tiny").glob("*/plots/*.png")}
+    assert {"curves.png", "confusion.png", "fold1-confusion.png", "reliability.png", "errors.png"} <= {*names}
+    assert min(names.values()) > 2000  # bytes: none is a blank page
     assert outcome.err.startswith("tiny: 2 of 2 folds of 2 epochs\n")
     assert outcome.err.count("fold 1/2  epoch ") == 2
     assert "\ntiny: out-of-fold accuracy " in outcome.out

@@ -9,6 +9,11 @@ from matplotlib.figure import Figure
 from PIL import ImageDraw
 
 
+@pytest.fixture(autouse=True)
+def always_rendered(rendered: None) -> None:
+    """What is drawn here is rendered."""
+
+
 @pytest.fixture
 def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """Each figure that is saved while the test runs, in order."""
