@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageColor
 from torch.nn import functional
 
-from harness.config.experiment import Experiment
 from harness.data.decode import Raw, read, to_image
 from harness.errors import UsageError
+
+if TYPE_CHECKING:  # else it and what it imports would travel with each model that MLflow gets
+    from harness.config.experiment import Experiment
 
 ImageSize = int | tuple[int, int]  # the side of a square, or (height, width), in pixels
 Bytes = NDArray[np.uint8]
