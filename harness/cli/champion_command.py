@@ -135,6 +135,7 @@ def _registered(record: ChampionRecord, run: Path | None, trusted: bool) -> list
     if not installed("mlflow"):
         return []
     from harness.trackers.mlflow import registry
+    from harness.trackers.mlflow.model_address import SERVE
     from harness.workflows.experiment_copy import model_function
 
     version = record.registry.version
@@ -144,10 +145,12 @@ def _registered(record: ChampionRecord, run: Path | None, trusted: bool) -> list
             note_version(record, version)
         if version is None:
             return ["not in MLflow's registry: it was not there when it was promoted"]
-        registry.set_alias(version)
+        registry.set_alias(version, record)
     except HarnessError as error:
         return [f"not in MLflow's registry: {error.what}: {error.why} ({error.fix})"]
-    return [f"models:/{registry.NAME}@{registry.ALIAS} is version {version} in MLflow"]
+    addresses = [f"models:/{registry.NAME}@{alias}" for alias in registry.aliases(record)]
+    named = " and ".join(addresses) + (" are" if len(addresses) > 1 else " is")
+    return [f"{named} version {version} in MLflow", f"{SERVE} {addresses[0]}   answers with it"]
 
 
 def _versioned() -> list[str]:

@@ -27,13 +27,14 @@ def print_result(result: CrossValidation, seconds: float, typed: str | None, fas
     """
     from harness.runs.run_folder import RunFolder
     from harness.trackers.follower import wait_for_rest
+    from harness.trackers.mlflow.model_address import model_address
 
     if as_json:  # a program reads it once
         wait_for_rest()
     folder = RunFolder.open(result.run_dir)
     if as_json:
         status = {"run_dir": str(result.run_dir), "status": "finished", "fast_dev_run": fast_dev_run}
-        status |= {"trackers": folder.record.trackers}
+        status |= {"trackers": folder.record.trackers, "mlflow_model": model_address(folder) or None}
         echo_json({**status, **result.to_dict(), "seconds": round(seconds, 3)})
         return
     echo(*_summary(result, folder, seconds, typed, fast_dev_run))
@@ -74,6 +75,7 @@ def _summary(
     from harness.cli.scores_text import abstention_text, calibration_text, class_table, metric_text, noise_text
     from harness.runs.record_parts import leak_text
     from harness.runs.run_folder import COMPLETE
+    from harness.trackers.mlflow.model_address import SERVE, model_address
     from harness.trackers.mlflow.state import SENDING
 
     trackers, has_refit = folder.record.trackers, folder.record.refit is not None
@@ -119,6 +121,7 @@ def _summary(
         ("run folder", str(crossval.run_dir)),
         ("checkpoints", str(crossval.results[0].checkpoint.parent)),
         ("plots", str(crossval.run_dir / "plots")),
+        *(("mlflow", f"{address}  ({SERVE} {address})") for address in [model_address(folder)] if address),
         *(
             ("missed by", f"{name}: harness sync {crossval.run_dir}")
             for name, has in trackers.items()

@@ -34,6 +34,7 @@ def command(run: tuple[str, ...], to: tuple[str, ...], force: bool, runs: str) -
     for name in to:
         if not installed(name):
             raise UsageError(f"{name} is not installed", "its package is not there", f"pip install {name}")
+    from harness.trackers.mlflow.model_address import SERVE
     from harness.trackers.sync import sync
 
     for folder in folders:
@@ -41,9 +42,11 @@ def command(run: tuple[str, ...], to: tuple[str, ...], force: bool, runs: str) -
         if folder.is_test:
             own = ["mlflow"]
         names = [name for name in to or own if installed(name)]
-        sync(folder, names, force)
+        address = sync(folder, names, force)
         where = f"all of it is in {' and '.join(names)}" if names else "no tracker is installed"
         echo(f"{folder.path}: {where}")
+        if address:
+            echo(f"its model: {address}  ({SERVE} {address})")
     _remove_from_mlflow()
 
 

@@ -9,6 +9,7 @@ from shlex import quote
 from harness.errors import StorageError, UsageError
 from harness.runs.record_parts import Status
 from harness.runs.run_folder import COMPLETE, RunFolder
+from harness.trackers.mlflow.model_address import address_of, model_address
 from harness.trackers.mlflow.quick_look import has_all
 from harness.trackers.mlflow.run import MLflow
 from harness.trackers.mlflow.store import tracking_uri
@@ -18,14 +19,19 @@ from harness.trackers.tensorboard.run import event_files, write_again
 from harness.util.console import print_line
 
 
-def sync(folder: RunFolder, trackers: Sequence[str], force: bool = False) -> None:
+def sync(folder: RunFolder, trackers: Sequence[str], force: bool = False) -> str:
     """Gives each of `trackers` all that the run folder holds; what they have already stays as it is.
 
     Plots that could not be drawn are drawn first. Waits for another process that sends it to MLflow. A tracker that
     has all is not asked, unless `force`.
 
-    Raises UsageError for a run that is still running, unless `force`; StorageError if its folder cannot be written;
-    RemoteError where MLflow does not take it.
+    Returns:
+        The address of its model for MLflow's commands; empty if it has none there.
+
+    Raises:
+        UsageError: The run is still running, and `force` is not given.
+        StorageError: Its folder cannot be written.
+        RemoteError: MLflow does not take it.
     """
     if not os.access(folder.path, os.W_OK):
         here = quote(str(folder.path))
@@ -42,10 +48,13 @@ def sync(folder: RunFolder, trackers: Sequence[str], force: bool = False) -> Non
     lacks_plots = are_missing(folder)
     if lacks_plots:
         draw_run(folder)
-    send: dict[str, Callable[[RunFolder], None]] = {
-        "tensorboard": write_again,
-        "mlflow": _to_mlflow,
-    }
+    address = ""
+
+    def to_mlflow(folder: RunFolder) -> None:
+        nonlocal address
+        address = _to_mlflow(folder)
+
+    send: dict[str, Callable[[RunFolder], None]] = {"tensorboard": write_again, "mlflow": to_mlflow}
     try:
         for name in trackers:
             if not force and not lacks_plots and _has_all(name, folder):
@@ -56,6 +65,7 @@ def sync(folder: RunFolder, trackers: Sequence[str], force: bool = False) -> Non
     except StorageError as error:
         error.then(f"harness sync {quote(str(folder.path))}")
         raise
+    return address or (model_address(folder) if "mlflow" in trackers else "")
 
 
 def _has_all(tracker: str, folder: RunFolder) -> bool:
@@ -65,7 +75,8 @@ def _has_all(tracker: str, folder: RunFolder) -> bool:
     return folder.record.trackers.get("tensorboard") == COMPLETE and bool(event_files(folder.path))
 
 
-def _to_mlflow(folder: RunFolder) -> None:
+def _to_mlflow(folder: RunFolder) -> str:
+    """Sends all to MLflow. Returns the address of the model there; empty if it was left out, or if there is none."""
     with sending_alone(folder):
         mirror = MLflow(folder)
         try:
@@ -75,3 +86,5 @@ def _to_mlflow(folder: RunFolder) -> None:
                 print_line(f"warning: {note}")
     if mirror.left_out:
         print_line(f"note: the model is {mirror.left_out}")
+    has_model = not mirror.left_out and not folder.is_test and folder.model_to_use() is not None
+    return address_of(mirror.run_id) if has_model else ""

@@ -386,7 +386,7 @@ def test_mlflows_registry_has_the_very_weights_once(
     made = promote(tracked.run.id, str(scenery), refit=True, force=True)
     versions = {registry.register(made.run.path, made.champion.record) for _ in range(2)}
     assert versions == {"1"}
-    registry.set_alias("1")
+    registry.set_alias("1", made.champion.record)
     loaded = mlflow.pytorch.load_model(f"models:/{registry.NAME}@{registry.ALIAS}").state_dict()
     ours = checkpoint.load(made.champion.checkpoint)["model"]
     assert set(loaded) == set(ours)

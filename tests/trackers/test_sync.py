@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -31,15 +32,18 @@ def test_a_run_that_both_missed_is_in_both_afterwards_and_a_second_time_changes_
     outcome = call("sync", folder.id)
     assert outcome.code == 0
     assert "all of it is in tensorboard and mlflow" in outcome.out
+    (address,) = set(re.findall(r"runs:/[0-9a-f]{32}/model", outcome.out))
     assert RunFolder.open(folder.path).record.trackers == {"mlflow": "complete", "tensorboard": "complete"}
     assert len(event_files(folder.path)) == 5
     client = connect(tracking_uri())
     parent, children = runs(client)
     assert [run.info.status for run in (parent, *children)] == ["FINISHED"] * 3
     assert len(client.search_logged_models([parent.info.experiment_id])) == 1
+    assert address == f"runs:/{parent.info.run_id}/model"
     before = everything(client)
     for force in ((), ("--force",)):
-        assert call("sync", folder.path, "--to", "mlflow", *force).code == 0
+        again = call("sync", folder.path, "--to", "mlflow", *force)
+        assert (again.code, address in again.out) == (0, True)
         assert everything(client) == before
 
 

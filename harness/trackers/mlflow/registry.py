@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from harness.trackers.sending import sending_alone
 
 NAME = "harness"  # the registered model: models:/harness@champion
 ALIAS = "champion"
+RUN_ALIAS = re.compile(r"(?!v\d+$)[\w-]{5,255}", re.ASCII)  # MLflow refuses v1, as the name of a version
 SHA = "harness.checkpoint"  # of a version: the SHA-256 of the checkpoint that it is
 
 
@@ -57,12 +59,23 @@ def register(run: Path, champion: ChampionRecord, function: Any = None) -> str:
         return str(made.version)
 
 
-def set_alias(version: str) -> None:
-    """Moves the alias to that version. Raises RemoteError."""
+def set_alias(version: str, champion: ChampionRecord) -> None:
+    """Moves the aliases of a champion to that version. Raises RemoteError."""
     uri = tracking_uri()
     require_usable(uri)
     with answering(uri):
-        connect(uri).set_registered_model_alias(NAME, ALIAS, version)
+        client = connect(uri)
+        for alias in aliases(champion):
+            client.set_registered_model_alias(NAME, alias, version)
+
+
+def aliases(champion: ChampionRecord) -> list[str]:
+    """The names of a champion's version: ALIAS, which the next champion takes over, and the id of its run, which stays.
+
+    An id is left out if MLflow takes no such alias.
+    """
+    run = champion.run.id or ""
+    return [ALIAS, *([run] if RUN_ALIAS.fullmatch(run) else [])]
 
 
 def _require_registered_model(client: Any) -> None:
