@@ -46,6 +46,7 @@ VERBS = {
     "new": "Look at a folder of images, and write an experiment for it.",
     "predict": "Say which class photographs are.",
     "refit": "Train one model on all images of a run: the model to use.",
+    "report": "Write one HTML file about a run, a study or a test.",
     "reproduce": "Train a run again, and say whether the same comes out.",
     "resume": "Go on with a run that was cut off.",
     "run": "Train an experiment by cross-validation.",

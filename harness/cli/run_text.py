@@ -122,6 +122,7 @@ def _summary(
         ("checkpoints", str(crossval.results[0].checkpoint.parent)),
         ("plots", str(crossval.run_dir / "plots")),
         *(("mlflow", f"{address}  ({SERVE} {address})") for address in [model_address(folder)] if address),
+        *([("report", str(report))] if (report := crossval.run_dir / "report.html").is_file() else []),
         *(
             ("missed by", f"{name}: harness sync {crossval.run_dir}")
             for name, has in trackers.items()

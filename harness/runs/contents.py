@@ -13,7 +13,7 @@ from harness.util.disk import Entry
 
 MODELS, PREDICTIONS, PLOTS, EVENTS, RECORDS = "models", "predictions", "plots", "events", "records"
 KINDS = (MODELS, PREDICTIONS, PLOTS, EVENTS, RECORDS)
-BY_FOLDER = {"checkpoints": MODELS, FOLDER: PREDICTIONS, "plots": PLOTS}
+BY_FOLDER = {"checkpoints": MODELS, FOLDER: PREDICTIONS, "plots": PLOTS, "report.html": PLOTS}
 LOCKS = {BEGINNING, ".sending", ".changing", ".resuming", ".refitting", ".concluding"}
 NAMES = {*RunFolder.FILES, *StudyFolder.FILES, *LOCKS, "error.txt", AGAIN, ".alive"}
 OF_SYSTEMS = {".DS_Store", "Thumbs.db", "desktop.ini"}  # which a file manager leaves wherever somebody looks

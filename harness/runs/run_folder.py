@@ -36,7 +36,7 @@ class RunFolder(Folder[RunRecord]):
     """One run's folder: `run.json`, `metrics.jsonl`, `predictions/`, and more. Writing raises StorageError."""
 
     FILE = "run.json"
-    FILES = ("run.json", "metrics.jsonl", "refit.jsonl", "metrics.json", CSV, PARQUET, "experiment.py")
+    FILES = ("run.json", "metrics.jsonl", "refit.jsonl", "metrics.json", CSV, PARQUET, "experiment.py", "report.html")
     _predictions: dict[int, Predictions] | None = None  # by fold, once they were written or read
 
     @classmethod

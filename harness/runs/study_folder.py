@@ -25,7 +25,7 @@ class StudyFolder(Folder[StudyRecord]):
     """One study's folder: `study.json`, `trial-000/` and so on. Writing raises StorageError."""
 
     FILE = "study.json"
-    FILES = ("study.json", "trials.csv", "best.py", "experiment.py")
+    FILES = ("study.json", "trials.csv", "best.py", "experiment.py", "report.html")
 
     def __init__(self, path: Path, record: StudyRecord) -> None:
         super().__init__(path, record)

@@ -1,4 +1,4 @@
-"""The plots of a run, drawn from its folder into its folder. One that fails costs a warning, never the run."""
+"""A run's plots and report, made from its folder into its folder. One that fails costs a warning, never the run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def are_missing(folder: RunFolder) -> bool:
 
 
 def draw_run(folder: RunFolder) -> None:
-    """Learning curves of all folds, and all pictures of the predictions so far.
+    """Learning curves of all folds, all pictures of the predictions so far, and the report, which is one HTML file.
 
     Of a run from elsewhere no image is shown: where they lie is for its record to say, which could name any of ours.
     """
@@ -37,6 +37,10 @@ def draw_run(folder: RunFolder) -> None:
 
             judged = {entry.fold: entry.epoch for entry in folder.record.folds}
             draw_curves(folder.plots / CURVES, name, rows, judged)
+    with only_a_picture():
+        from harness.report.write import write_run_report  # the template library can wait, too
+
+        write_run_report(folder)
     with only_a_picture():
         from harness.plots.predictions import draw_predictions
 

@@ -56,7 +56,7 @@ def mirrored_to_mlflow(search: SearchPlan, follower: Follower | None) -> Iterato
 def conclude_search(
     search: SearchPlan, study: Study, status: Status, error: BaseException | None = None
 ) -> StudyResult:
-    """Summarises the study as it is now; writes its table, its plots and `best.py`."""
+    """Summarises the study as it is now; writes its table, its plots, its report and `best.py`."""
     why = None if error is None else f"{type(error).__name__}: {getattr(error, 'what', error)}".rstrip(": ")
     why = None if why is None else without_secrets(why, study.address)
     with _one_after_the_other(search.folder):
@@ -76,6 +76,10 @@ def _concluded(search: SearchPlan, study: Study, status: Status, why: str | None
         _write_best(search, study, result.best)
     with _kept_apart("plots"):
         draw_study(folder.plots, search, study, result)
+    with _kept_apart("report.html"):
+        from harness.report.write import write_study_report  # the template library can wait
+
+        write_study_report(folder)
     return result
 
 

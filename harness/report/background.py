@@ -1,0 +1,102 @@
+"""The last part of a report: the images, the settings, and where a result came from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.report.texts import count, duration, folder_text, moment, percent, value_text
+from harness.runs.record_parts import DataRecord
+from harness.runs.records import Origin, RunRecord
+from harness.util.text import few
+
+Rows = list[tuple[str, str]]
+MOST_CLASSES = 60  # whose number of images is listed
+MOST_SKIPPED = 20
+
+
+def data_rows(data: DataRecord) -> Rows:
+    """Facts about the images."""
+    counts = list(data.classes.values())
+    rows = [
+        ("Folder", folder_text(data.folder)),
+        ("Images", f"{count(data.images, 'image')} of {count(len(counts), 'class', 'classes')}"),
+    ]
+    if len(counts) > 1 and min(counts):
+        rows.append(
+            (
+                "Balance",
+                f"from {min(counts):,} to {max(counts):,} images a class ({max(counts) / min(counts):.1f} to 1)",
+            )
+        )
+    if data.groups is not None:
+        rows.append(
+            (
+                "Groups",
+                f"{data.groups:,}: images of one group, such as copies, are not independent and stay in one fold",
+            )
+        )
+    if data.leaked:
+        rows.append(("Leaked", f"{count(data.leaked, 'image')} that judge were trained on"))
+    if data.skipped:
+        rows.append(("Left out", f"{count(len(data.skipped), 'image')} that cannot be decoded"))
+    if data.ignored:
+        rows.append(("Ignored", f"{count(data.ignored, 'file')} that are no images by their name"))
+    rows.append(("Digest", data.digest))
+    if data.dvc is not None:
+        state = "all files are as it says" if data.dvc.matches else "files differ from it"
+        rows.append(("Version", f"{folder_text(data.dvc.file)}, {data.dvc.md5}: {state}"))
+    return rows
+
+
+def class_counts(data: DataRecord) -> list[tuple[str, int, str]]:
+    """(class, images, share) of the first classes."""
+    total = max(1, sum(data.classes.values()))
+    return [(name, n, percent(n / total)) for name, n in list(data.classes.items())[:MOST_CLASSES]]
+
+
+def skipped_rows(data: DataRecord) -> Rows:
+    """Images that were left out, and why."""
+    return list(data.skipped.items())[:MOST_SKIPPED]
+
+
+def setting_rows(record: Origin, fields: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """(name, value, where it came from) of each field of the experiment."""
+    rows = []
+    for name, value in fields.items():
+        text = folder_text(value) if isinstance(value, str) and ("/" in value or "\\" in value) else value_text(value)
+        rows.append((name, text, record.origins.get(name, "")))
+    return rows
+
+
+def provenance_rows(record: Origin, own_id: str) -> Rows:
+    """Where a result came from, without the machine's name, its user, and the addresses of trackers."""
+    rows = [("Id", own_id), ("Started", moment(record.started))]
+    if isinstance(record, RunRecord) and record.run_seconds is not None:
+        rows.append(("Took", duration(record.run_seconds)))
+    if record.git is not None:
+        dirty = ", with changes that are in no commit" if record.git.dirty else ""
+        rows.append(("Commit", f"{record.git.commit or 'unknown'}{dirty}"))
+    else:
+        rows.append(("Commit", "none: the code was in no repository"))
+    if record.seed is not None:
+        rows.append(("Seed", str(record.seed)))
+    if record.command:
+        rows.append(("Command", " ".join(record.command)))
+    if record.versions:
+        rows.append(("Versions", ", ".join(f"{name} {version}" for name, version in record.versions.items())))
+    system, cores = record.machine.get("system"), record.machine.get("cores")
+    if system:
+        rows.append(("System", f"{system}{f', {cores} cores' if cores else ''}"))
+    if record.precision is not None and record.precision.reason:
+        rows.append(("Precision", f"{record.precision.name}: {record.precision.reason}"))
+    if isinstance(record, RunRecord):
+        rows += [("Resumed", _resumed(each.differs)) for each in record.resumes]
+    return rows
+
+
+def _resumed(differs: list[str]) -> str:
+    return (
+        f"the run was cut off and went on; what differed: {few(differs)}"
+        if differs
+        else "the run was cut off and went on"
+    )

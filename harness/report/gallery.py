@@ -1,0 +1,171 @@
+"""The images of a report: all errors first, then examples of what was right, as far as the page has room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from harness.data.depth import Range
+from harness.evaluation.scores import Indices
+from harness.report.answers import Answers
+from harness.report.texts import percent
+from harness.report.thumbnails import Thumbnail, thumbnails
+from harness.util.files import as_text
+
+MOST_BYTES = 3_300_000  # of all pictures in a page
+
+
+@dataclass(frozen=True)
+class Room:
+    """How much a page may show.
+
+    Attributes:
+        images: Predictions that are listed.
+        examples: Of these, right ones.
+    """
+
+    images: int
+    examples: int
+
+
+FULL = Room(1000, 1000)
+QUICK = Room(100, 40)  # what a run can afford at its end
+
+
+@dataclass
+class Gallery:
+    """What is shown of the images.
+
+    Attributes:
+        items: For the template, errors first.
+        cells: Cells of the confusion matrix that at least one item belongs to, by number.
+        gone: Images that could not be read any more.
+        notes: What is left out, for people.
+    """
+
+    items: list[dict[str, Any]] = field(default_factory=list)
+    cells: set[int] = field(default_factory=set)
+    gone: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+def gallery(
+    answers: Answers,
+    root: Path | None,
+    value_range: Range | None = None,
+    room: Room = FULL,
+    step: Callable[[], object] = lambda: None,
+) -> Gallery:
+    """Returns the images to show, with thumbnails.
+
+    Args:
+        answers: What was predicted.
+        root: The folder that the paths begin in; None: no image may be shown, and errors are listed by name.
+        value_range: Of images with more than 8 bits.
+        room: How much may be shown.
+        step: Called after each image.
+    """
+    chosen = choose(answers, room if root is not None else Room(room.images, 0))
+    found = Gallery()
+    known: dict[str, Thumbnail | None] = {}
+    if root is not None:
+        paths = list(dict.fromkeys(answers.paths[i] for i in chosen))
+        size = 0
+        for path, small in zip(paths, thumbnails(root, paths, value_range), strict=False):
+            step()
+            size += len(small.address) if small is not None else 0
+            if size > MOST_BYTES:
+                break
+            known[path] = small
+            found.gone += small is None
+        chosen = [i for i in chosen if answers.paths[i] in known or not answers.right[i]]
+    shown: set[str] = set()
+    for order, i in enumerate(chosen):
+        cell = int(answers.cells[i])
+        first = cell not in found.cells
+        found.cells.add(cell)
+        found.items.append(_item(answers, i, order, known.get(answers.paths[i]), root is not None, first))
+        shown.add(answers.paths[i])
+    found.notes = _notes(answers, chosen, found, root is not None)
+    return found
+
+
+def choose(answers: Answers, room: Room) -> list[int]:
+    """Positions of the predictions to list: errors, the least probable true class first, then right ones.
+
+    If there are too many errors, half of the room is for the worst, and each cell of the matrix gets its share of the
+    rest. Right predictions are taken cell by cell, the least sure first.
+    """
+    wrong, right = np.flatnonzero(~answers.right), np.flatnonzero(answers.right)
+    worst = wrong[np.argsort(answers.of_true[wrong], kind="stable")]
+    if len(worst) > room.images:
+        head, rest = worst[: room.images // 2], worst[room.images // 2 :]
+        spread = _in_turn(rest, answers.cells[rest])[: room.images - len(head)]
+        worst = np.array([*head, *sorted(spread, key=lambda i: answers.of_true[i])], np.int64)
+    unsure = right[np.argsort(answers.confidence[right], kind="stable")]
+    examples = _in_turn(unsure, answers.cells[unsure])[: max(0, min(room.examples, room.images - len(worst)))]
+    return [int(i) for i in (*worst, *examples)]
+
+
+def _in_turn(positions: Indices, cells: Indices) -> Indices:
+    """The positions, the first of each cell, then the second of each, and so on."""
+    if not len(positions):
+        return positions
+    by_cell = np.argsort(cells, kind="stable")
+    sorted_cells = cells[by_cell]
+    starts = np.flatnonzero(np.diff(sorted_cells, prepend=sorted_cells[0] - 1))
+    ranks = np.empty(len(cells), np.int64)
+    ranks[by_cell] = np.arange(len(cells)) - np.repeat(starts, np.diff([*starts, len(cells)]))
+    ordered: Indices = positions[np.argsort(ranks, kind="stable")]
+    return ordered
+
+
+def _item(answers: Answers, i: int, order: int, small: Thumbnail | None, may_show: bool, first: bool) -> dict[str, Any]:
+    label, said = int(answers.labels[i]), int(answers.said[i])
+    return {
+        "order": order,
+        "cell": cell_id(label, said),
+        "first": first,
+        "right": label == said,
+        "true": answers.classes[label],
+        "said": answers.classes[said],
+        "share": round(float(answers.confidence[i]), 6),
+        "sure": percent(float(answers.confidence[i])),
+        "of_true": percent(float(answers.of_true[i])),
+        "path": Markup.escape(as_text(answers.paths[i])),  # below the folder of the images: all of it may be shown
+        "fold": int(answers.folds[i]),
+        "picture": small,
+        "gone": may_show and small is None,
+    }
+
+
+def cell_id(label: int, said: int) -> str:
+    """The fragment of the page's address that shows the images of a cell."""
+    return f"cell-{label}-{said}"
+
+
+def _notes(answers: Answers, chosen: Sequence[int], found: Gallery, may_show: bool) -> list[str]:
+    """What is left out."""
+    wrong, right = int((~answers.right).sum()), int(answers.right.sum())
+    listed = sum(not answers.right[i] for i in chosen)
+    examples = len(chosen) - listed
+    notes = []
+    if not may_show:
+        notes.append(
+            "The images are not shown: this result was not made in this project, and its record could name any folder."
+        )
+    if found.gone:
+        notes.append(f"{found.gone} of the {len(chosen)} images could not be read any more; they have no picture.")
+    if listed < wrong:
+        notes.append(f"{wrong - listed:,} of the {wrong:,} errors are left out to keep this file small.")
+    if may_show and examples < right:
+        notes.append(
+            f"Of {right:,} right predictions {examples:,} are shown, the least sure of each class; "
+            "the others are left out to keep this file small."
+        )
+    return notes

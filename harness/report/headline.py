@@ -1,0 +1,243 @@
+"""The first screen: what was asked, what was found, and what makes a number look too good."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.report.charts import Chart, Scale, horizontal, ticks
+from harness.report.texts import between, count, duration, folder_text, percent, shown, value_text
+from harness.runs.record_parts import GateRecord, Status
+from harness.runs.records import RunRecord, TestRecord
+from harness.runs.run_folder import RunFolder
+from harness.util.text import few, size_text
+
+Facts = list[tuple[str, str]]
+FEW_CLASSES = 6  # that are named on the first screen
+
+
+def warnings_of(folder: RunFolder) -> list[str]:
+    """What must stand beside the accuracy: leaks, and whatever makes it optimistic or the run unfinished."""
+    record, n = folder.record, folder.record.n
+    texts = []
+    if record.leaked:
+        texts.append(
+            f"Leak: the model was trained on {record.leaked:,} of the {n:,} images that judge it, "
+            "so the accuracy is too good."
+        )
+    if record.fast_dev_run:
+        texts.append("Fast dev run: trained on two batches to see that all works. Its numbers mean nothing.")
+    texts += [_unfinished(folder)] if _unfinished(folder) else []
+    optimistic = record.caveat.partition("optimistic: ")[2]
+    if optimistic:
+        texts.append(f"Optimistic: {optimistic}.")
+    if record.interval is not None and record.interval[0] <= (guessing(record) or 0.0):
+        texts.append("This is not clearly better than guessing: the interval holds what guessing gives.")
+    if any(resume.forced for resume in record.resumes):
+        texts.append("Forced to go on with another experiment or other images: its parts are of different runs.")
+    looks = record.looks if isinstance(record, TestRecord) else None
+    if looks is not None and looks.models > 1:
+        texts.append(f"Not the first look: this is {looks}.")
+    return texts
+
+
+def _unfinished(folder: RunFolder) -> str:
+    """Why a run is not whole; empty if it is."""
+    record, status = folder.record, folder.status
+    if folder.is_test:
+        return "" if status is Status.FINISHED else f"The test did not finish: {status}."
+    done, planned = len(record.folds), len(record.splits)
+    folds = f"{done} of {count(planned, 'fold')} {'has' if done == 1 else 'have'} ended"
+    if status is Status.RUNNING:
+        return f"The run is not over: {folds}."
+    if status not in (Status.FINISHED, Status.PRUNED) or done < planned:
+        why = f" ({record.error})" if record.error else ""
+        return f"Unfinished: the run was {status}{why}, and {folds}. The numbers are of these alone."
+    if status is Status.PRUNED:
+        return f"Pruned: this trial was ended early; {folds}."
+    whole = record.experiment.get("folds") or 0
+    repeats = record.experiment.get("repeats") or 1
+    if isinstance(whole, int) and isinstance(repeats, int) and whole and planned < whole * repeats:
+        named = few([str(entry.fold) for entry in record.folds])
+        return (
+            f"Folds are missing: only fold {named} of {whole * repeats} was asked for. The others judge other images."
+        )
+    return ""
+
+
+def guessing(record: RunRecord) -> float | None:
+    """The accuracy of always naming the most frequent class; None if that is not known."""
+    if record.baseline is not None:
+        return record.baseline
+    supports = [score.support for score in record.per_class.values()]
+    return max(supports) / sum(supports) if sum(supports) else None
+
+
+def headline_of(folder: RunFolder) -> dict[str, Any]:
+    """The number at the top. The run must have one."""
+    record = folder.record
+    assert record.accuracy is not None
+    assert record.interval is not None
+    what = "hold-out accuracy"
+    if folder.is_test:
+        what = "accuracy on test images"
+    elif record.experiment.get("folds"):
+        what = "out-of-fold accuracy"
+    groups = f" in {record.groups:,} independent groups" if record.groups else ""
+    gate = record.gate if isinstance(record, TestRecord) else None
+    return {
+        "value": percent(record.accuracy),
+        "what": what,
+        "interval": between(record.interval),
+        "n": f"{count(record.n or 0, 'image')}{groups}",
+        "gate": None if gate is None else gate.passed,
+        "strip": strip(record.accuracy, record.interval, guessing(record), None if gate is None else gate.min_accuracy),
+    }
+
+
+def strip(value: float, interval: Any, guess: float | None, gate: float | None) -> Chart:
+    """The interval on a line from the lowest number that matters to 100 %."""
+    low, high = interval
+    least = min(each for each in (low, guess, gate) if each is not None)
+    start = max(0.0, (int(least * 10) - 0.5) / 10)
+    width, height = 360.0, 64.0
+    x = horizontal(start, 1.0, width, left=12.0)
+    about = f"accuracy {percent(value)}, 95 % interval {between(interval)}"
+    about += f", guessing {percent(guess)}" if guess is not None else ""
+    about += f", gate {percent(gate, 0)}" if gate is not None else ""
+    chart = Chart("", about, x, Scale(0, 1, 46.0, 6.0), "", "", width=width, height=height)
+    chart.x_ticks = [(each, f"{100 * each:.0f} %") for each in ticks(start, 1.0, 5)]
+    if guess is not None:
+        chart.rule((guess, 0.0), (guess, 1.0), "guess")
+        chart.key.append(("guess", "guessing"))
+    if gate is not None:
+        chart.rule((gate, 0.0), (gate, 1.0), "gate")
+        chart.key.append(("gate", "gate"))
+    chart.bar((low, high), (0.3, 0.7), "interval")
+    chart.dot(value, 0.5, "valid", 5)
+    chart.key.insert(0, ("valid", "accuracy, with its 95 % interval"))
+    return chart
+
+
+def facts_of(folder: RunFolder) -> Facts:
+    """The question, how it was judged, the gate, guessing, and how the model was trained."""
+    record, fields = folder.record, folder.record.experiment
+    names = folder.classes
+    which = few([f"“{shown(name)}”" for name in names], FEW_CLASSES)
+    facts = [("Question", f"Which of {count(len(names), 'class', 'classes')} is on an image: {which}?")]
+    facts.append(("Judged by", judged_by(folder)))
+    facts += [("Gate", text) for text in gate_texts(record)]
+    guess = guessing(record)
+    if guess is not None:
+        facts.append(("Guessing", f"{percent(guess)} by always naming the most frequent class"))
+    model = (
+        f"{value_text(fields.get('model', 'unknown'))} at {size_text(fields['image_size'])}"
+        if "image_size" in fields
+        else value_text(fields.get("model", "unknown"))
+    )
+    facts.append(("Model", f"{model}; {_weights(record)}"))
+    training = _training(record)
+    facts += [("Training", training)] if training else []
+    if record.refit is not None:
+        facts.append(
+            ("Model to use", f"trained again on all {record.refit.images:,} images, for {record.refit.epoch} epochs")
+        )
+    if record.noise is not None and record.noise.deviation is not None:
+        repeats = ", ".join(f"{100 * each:.1f}" for each in record.noise.repeats)
+        text = f"{repeats} %: standard deviation {100 * record.noise.deviation:.2f} points, by the seed alone"
+        facts.append(("Repeats", text))
+    if isinstance(record, TestRecord):
+        facts += _of_test(record)
+    facts.append(("Computed on", _machine(record)))
+    return facts
+
+
+def judged_by(folder: RunFolder) -> str:
+    """Which images judged which model, in words."""
+    record, fields = folder.record, folder.record.experiment
+    n = count(record.data.images, "image")
+    if isinstance(record, TestRecord):
+        return f"{n} of {folder_text(record.data.folder)}"
+    folds = fields.get("folds")
+    if folds:
+        repeats = fields.get("repeats") or 1
+        again = f", {repeats} times with different seeds" if repeats != 1 else ""
+        text = f"{folds}-fold cross-validation{again}: each image by a model that was not trained on it"
+    else:
+        text = "a hold-out: images that the model was not trained on"
+    sizes = [entry.n for entry in record.folds]
+    each = (
+        f"; {', '.join(percent(entry.accuracy) for entry in record.folds[:10])} in each fold"
+        if 1 < len(sizes) <= 10
+        else ""
+    )
+    return f"{text}; {record.judged or 'the best epoch'} counts{each}"
+
+
+def gate_texts(record: RunRecord) -> list[str]:
+    """What was asked of the accuracy, and whether it was met."""
+    gate = record.gate if isinstance(record, TestRecord) else None
+    if gate is None:
+        return ["none for a run: its folds' models are judged, and a gate is for a test of one model"]
+    return [*_floors(gate)]
+
+
+def _floors(gate: GateRecord) -> list[str]:
+    if not gate.floors:
+        return [f"{gate.metric} of {percent(gate.min_accuracy)} or more: {'passed' if gate.passed else 'NOT passed'}"]
+    how = ", by the lower end of the interval" if gate.confident else ""
+    return [
+        f"{floor.name} of {percent(floor.least)} or more{how}: {'passed' if floor.passed else 'NOT passed'}, "
+        f"with {percent(floor.value)} ({between(floor.interval)})"
+        for floor in gate.floors
+    ]
+
+
+def _weights(record: RunRecord) -> str:
+    fields, parameters = record.experiment, record.parameters
+    weights = record.weights or value_text(fields.get("weights"))
+    weights = "trained from scratch" if weights in ("from scratch", "none") else f"weights {weights}"
+    freeze = fields.get("freeze")
+    frozen = (
+        "nothing frozen"
+        if freeze in (False, None)
+        else "all but the head frozen"
+        if freeze is True
+        else f"frozen up to {freeze}"
+    )
+    sizes = f", {parameters['trainable']:,} parameters trained" if "trainable" in parameters else ""
+    return f"{weights}, {frozen}{sizes}"
+
+
+def _training(record: RunRecord) -> str:
+    fields = record.experiment
+    parts = [f"{fields['epochs']} epochs"] if "epochs" in fields else []
+    parts += (
+        [f"{value_text(fields['optimizer'])} with lr {value_text(fields.get('lr'))}"] if "optimizer" in fields else []
+    )
+    parts += [f"batches of {fields['batch_size']}"] if "batch_size" in fields else []
+    if fields.get("augment"):
+        parts.append(f"augmentation {value_text(fields['augment'])}")
+    if record.fit_seconds is not None and record.folds and not isinstance(record, TestRecord):
+        parts.append(f"{duration(record.fit_seconds)} of training")
+    return ", ".join(parts)
+
+
+def _of_test(record: TestRecord) -> Facts:
+    facts = [] if record.looks is None else [("Looks", str(record.looks))]
+    joint = record.ensemble
+    if joint is not None:
+        facts.append(
+            (
+                "Ensemble",
+                f"the mean of {joint.models} models: {percent(joint.accuracy)} ({between(joint.interval)}), right on "
+                f"{joint.better} images where the model is wrong and wrong on {joint.worse} where it is right "
+                f"(p {joint.p:.2g}); {joint.cost:.1f} times the time",
+            )
+        )
+    return facts
+
+
+def _machine(record: RunRecord) -> str:
+    precision = f", {record.precision.name}" if record.precision is not None else ""
+    threads = f" with {count(record.threads, 'thread')}" if record.threads and record.device == "cpu" else ""
+    return f"{record.device or 'an unknown device'}{threads}{precision}"

@@ -1,0 +1,150 @@
+"""The report of a run or a test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.report.answers import Answers
+from harness.report.background import class_counts, data_rows, provenance_rows, setting_rows, skipped_rows
+from harness.report.confusions import confusion_context
+from harness.report.curves import curve_charts
+from harness.report.gallery import FULL, Gallery, Room, gallery
+from harness.report.headline import Facts, facts_of, headline_of, warnings_of
+from harness.report.page import render
+from harness.report.reliability import reliability_chart
+from harness.report.texts import between, count, moment, number, percent
+from harness.runs.record_parts import ClassRecord
+from harness.runs.records import RunRecord, TestRecord
+from harness.runs.run_folder import RunFolder
+
+MOST_CLASSES = 100  # of the table by class; of more, those with the lowest F1
+
+
+def run_page(
+    folder: RunFolder,
+    room: Room = FULL,
+    title: str = "",
+    facts: Facts | None = None,
+    warnings: Sequence[str] = (),
+    step: Callable[[], object] = lambda: None,
+) -> str:
+    """Returns the HTML of a run's or a test's report. It must have predictions.
+
+    Args:
+        folder: Of the run.
+        room: How many images may be shown.
+        title: Instead of the run's name.
+        facts: For the first screen, before those of the run.
+        warnings: The same.
+        step: Called after each image.
+
+    Raises:
+        UsageError: A file of the run is damaged.
+    """
+    record = folder.record
+    answers = Answers.of(folder.predictions())
+    root = Path(record.data.folder) if folder.was_made_here else None
+    shown = gallery(answers, root, record.experiment.get("value_range"), room, step)
+    rows = [] if folder.is_test else folder.epochs()
+    kind = "Test" if folder.is_test else "Run"
+    context = {
+        "title": title or f"{record.name}: report of a {kind.lower()}",
+        "heading": title or record.name,
+        "kind": f"{kind} {folder.id}",
+        "date": moment(record.started),
+        "warnings": [*warnings, *warnings_of(folder)],
+        "headline": headline_of(folder),
+        "facts": [*(facts or []), *facts_of(folder)],
+        "notes": record.notes,
+        "curves": curve_charts(rows, {entry.fold: entry.epoch for entry in record.folds}),
+        "stops": [(entry.fold, entry.stop_reason) for entry in record.folds if entry.stop_reason],
+        "confusion": confusion_context(answers, shown.cells),
+        "errors": int((~answers.right).sum()),
+        "predictions": len(answers),
+        "several": len(answers) > answers.images,
+        "gallery": shown,
+        "per_class": per_class(record),
+        "classes_left": max(0, len(record.per_class) - MOST_CLASSES),
+        "reliability": reliability_chart(answers),
+        "calibration": calibration_rows(record),
+        "answers": abstention_rows(record),
+        "metrics": [(name.replace("_", " "), number(value)) for name, value in record.metrics.items()],
+        "folds_shown": len({*answers.folds.tolist()}) > 1,
+        **background(record, folder.id),
+        "reproduce": reproduce(folder),
+    }
+    return render("run.html", context)
+
+
+def background(record: RunRecord, own_id: str) -> dict[str, Any]:
+    """Data, settings and provenance."""
+    return {
+        "data": data_rows(record.data),
+        "class_counts": class_counts(record.data),
+        "class_counts_left": max(0, len(record.data.classes) - len(class_counts(record.data))),
+        "skipped": skipped_rows(record.data),
+        "settings": setting_rows(record, record.experiment),
+        "provenance": provenance_rows(record, own_id),
+    }
+
+
+def per_class(record: RunRecord) -> list[dict[str, Any]]:
+    """A row for each class, in the order of the classes; of very many, those with the lowest F1, the lowest first."""
+    rows = list(record.per_class.items())
+    if len(rows) > MOST_CLASSES:
+        rows = sorted(rows, key=lambda item: _f1(item[1]))[:MOST_CLASSES]
+    return [
+        {
+            "name": name,
+            "support": score.support,
+            **{each: (getattr(score, each), _share(getattr(score, each))) for each in ("precision", "recall", "f1")},
+        }
+        for name, score in rows
+    ]
+
+
+def _f1(score: ClassRecord) -> float:
+    return 2.0 if score.f1 is None else score.f1
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def calibration_rows(record: RunRecord) -> list[tuple[str, str, str, str]]:
+    """(which probabilities, calibration error, its interval, log loss), as the record has them."""
+    rows = []
+    for name, found in (("as they are", record.uncalibrated), ("with the temperature", record.calibrated)):
+        if found is not None:
+            label = f"{name} {record.temperature:.2f}" if name.startswith("with") and record.temperature else name
+            rows.append((label, percent(found.error), between(found.interval), number(found.log_loss)))
+    return rows
+
+
+def abstention_rows(record: RunRecord) -> list[tuple[str, str, str, str]]:
+    """(least confidence, share answered, accuracy of the answers, interval); rows that change nothing are left out."""
+    rows, before = [], -1
+    for row in record.abstention:
+        if row.answered != before:
+            rows.append((percent(row.threshold, 0), percent(row.share), percent(row.accuracy), between(row.interval)))
+        before = row.answered
+    return rows
+
+
+def reproduce(folder: RunFolder) -> list[tuple[str, str]]:
+    """(command, what it does)."""
+    record = folder.record
+    if isinstance(record, TestRecord):
+        return [(" ".join(record.command), "tests the same model on the same images again")] if record.command else []
+    return [
+        (f"harness reproduce {folder.id}", "trains the run again, and says whether the same comes out"),
+        (f"harness report {folder.id}", "writes this file again"),
+    ]
+
+
+def shown_text(found: Gallery, predictions: int) -> str:
+    """How many predictions have a picture, for people."""
+    pictures = sum(item["picture"] is not None for item in found.items)
+    return f"{count(pictures, 'picture')} of {count(predictions, 'prediction')}"

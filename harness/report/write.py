@@ -1,0 +1,68 @@
+"""The file of a report: which run gets one, and where it is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.errors import UsageError, storage_errors
+from harness.report.gallery import QUICK
+from harness.report.page import is_report
+from harness.report.run_page import run_page
+from harness.report.study_page import study_page
+from harness.runs.run_folder import RunFolder
+from harness.runs.study_folder import StudyFolder
+from harness.util.files import write_whole
+
+FILE = "report.html"  # in the folder of a run, a test or a study
+
+
+def write_run_report(folder: RunFolder) -> bool:
+    """Writes the report of a run that has ended into its folder, with the few images that it can afford.
+
+    Returns:
+        Whether there is one: trials, fast dev runs and runs without predictions have none.
+
+    Raises:
+        UsageError: A file of the run is damaged.
+        StorageError: It cannot be written.
+    """
+    record = folder.record
+    if record.fast_dev_run or record.study is not None or record.accuracy is None or not len(folder.predictions()):
+        return False
+    write_page(folder.inside(FILE), run_page(folder, QUICK), force=True)
+    return True
+
+
+def write_study_report(folder: StudyFolder) -> bool:
+    """Writes the report of a study into its folder; returns whether any of its trials has ended a fold.
+
+    Raises StorageError.
+    """
+    result = folder.record.result
+    if result is None or folder.record.fast_dev_run or all(trial.accuracy is None for trial in result.trials):
+        return False
+    write_page(folder.inside(FILE), study_page(folder), force=True)
+    return True
+
+
+def require_own(path: Path, force: bool) -> None:
+    """Raises UsageError if a report cannot be written to `path`: it is a folder, or a file that is no report of ours.
+
+    With `force`, any file may be replaced.
+    """
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder", "a report is one file", f"--out {path / FILE}")
+    with storage_errors(path, "--out with another file"):
+        if force or not path.exists() or is_report(path):
+            return
+    raise UsageError(
+        f"{path} is there already",
+        "it was not written by harness report",
+        "--out with another file, or --force to replace it",
+    )
+
+
+def write_page(path: Path, page: str, force: bool = False) -> None:
+    """Writes a page in one step. Raises UsageError as `require_own` does, and StorageError."""
+    require_own(path, force)
+    write_whole(path, page.encode("utf-8", "replace"))
