@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.report.texts import count, duration, folder_text, moment, percent, value_text
+from harness.report.texts import count, duration, folder_text, moment, percent, value_text, without_folders
 from harness.runs.record_parts import DataRecord
 from harness.runs.records import Origin, RunRecord
 from harness.util.text import few
@@ -68,7 +68,24 @@ def setting_rows(record: Origin, fields: dict[str, Any]) -> list[tuple[str, str,
     return rows
 
 
-def provenance_rows(record: Origin, own_id: str) -> Rows:
+def folders_of(record: Origin, data: DataRecord | None) -> list[object]:
+    """Paths that a result names, and that notes and commands may repeat."""
+    fields = getattr(record, "experiment", {})
+    own = [fields.get(name) for name in ("data", "valid_data", "test_data", "weights")]
+    return [*own, None if data is None else data.folder, record.weights]
+
+
+def notes_of(record: Origin, data: DataRecord | None) -> list[str]:
+    """The notes, with short paths."""
+    return [without_folders(text, folders_of(record, data)) for text in record.notes]
+
+
+def command_text(record: Origin, data: DataRecord | None) -> str:
+    """What was typed, with short paths."""
+    return " ".join(without_folders(word, folders_of(record, data)) for word in record.command)
+
+
+def provenance_rows(record: Origin, data: DataRecord | None, own_id: str) -> Rows:
     """Where a result came from, without the machine's name, its user, and the addresses of trackers."""
     rows = [("Id", own_id), ("Started", moment(record.started))]
     if isinstance(record, RunRecord) and record.run_seconds is not None:
@@ -81,7 +98,7 @@ def provenance_rows(record: Origin, own_id: str) -> Rows:
     if record.seed is not None:
         rows.append(("Seed", str(record.seed)))
     if record.command:
-        rows.append(("Command", " ".join(record.command)))
+        rows.append(("Command", command_text(record, data)))
     if record.versions:
         rows.append(("Versions", ", ".join(f"{name} {version}" for name, version in record.versions.items())))
     system, cores = record.machine.get("system"), record.machine.get("cores")

@@ -87,8 +87,8 @@ def _limits(values: Sequence[float], is_share: bool) -> tuple[float, float]:
     """Of the values; a loss that once was huge does not squeeze the others."""
     low, high = min(values), max(values)
     if not is_share:
-        middle = sorted(values)[math.ceil(0.95 * len(values)) - 1]
-        high = middle if high > 4 * middle > 0 else high
+        usual = sorted(values)[math.ceil(0.9 * len(values)) - 1]
+        high = 2 * usual if high > 10 * usual > 0 else high
         return (min(0.0, low), high * 1.05 if high > 0 else 1.0)
     room = max(0.01, 0.06 * (high - low))
     return max(0.0, low - room), min(1.0, high + room)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,16 +26,18 @@ class Room:
     """How much a page may show.
 
     Attributes:
-        images: Predictions that are listed.
-        examples: Of these, right ones.
+        errors: Wrong predictions.
+        examples: Right ones.
+        images: Both together.
     """
 
-    images: int
+    errors: int
     examples: int
+    images: int
 
 
-FULL = Room(1000, 1000)
-QUICK = Room(100, 40)  # what a run can afford at its end
+FULL = Room(900, 1000, 1000)
+QUICK = Room(100, 40, 140)  # what a run can afford at its end
 
 
 @dataclass
@@ -70,7 +73,7 @@ def gallery(
         room: How much may be shown.
         step: Called after each image.
     """
-    chosen = choose(answers, room if root is not None else Room(room.images, 0))
+    chosen = choose(answers, room if root is not None else dataclasses.replace(room, examples=0))
     found = Gallery()
     known: dict[str, Thumbnail | None] = {}
     if root is not None:
@@ -84,13 +87,12 @@ def gallery(
             known[path] = small
             found.gone += small is None
         chosen = [i for i in chosen if answers.paths[i] in known or not answers.right[i]]
-    shown: set[str] = set()
     for order, i in enumerate(chosen):
         cell = int(answers.cells[i])
         first = cell not in found.cells
         found.cells.add(cell)
-        found.items.append(_item(answers, i, order, known.get(answers.paths[i]), root is not None, first))
-        shown.add(answers.paths[i])
+        path = answers.paths[i]
+        found.items.append(_item(answers, i, order, known.get(path), path in known and known[path] is None, first))
     found.notes = _notes(answers, chosen, found, root is not None)
     return found
 
@@ -103,9 +105,9 @@ def choose(answers: Answers, room: Room) -> list[int]:
     """
     wrong, right = np.flatnonzero(~answers.right), np.flatnonzero(answers.right)
     worst = wrong[np.argsort(answers.of_true[wrong], kind="stable")]
-    if len(worst) > room.images:
-        head, rest = worst[: room.images // 2], worst[room.images // 2 :]
-        spread = _in_turn(rest, answers.cells[rest])[: room.images - len(head)]
+    if len(worst) > room.errors:
+        head, rest = worst[: room.errors // 2], worst[room.errors // 2 :]
+        spread = _in_turn(rest, answers.cells[rest])[: room.errors - len(head)]
         worst = np.array([*head, *sorted(spread, key=lambda i: answers.of_true[i])], np.int64)
     unsure = right[np.argsort(answers.confidence[right], kind="stable")]
     examples = _in_turn(unsure, answers.cells[unsure])[: max(0, min(room.examples, room.images - len(worst)))]
@@ -125,7 +127,7 @@ def _in_turn(positions: Indices, cells: Indices) -> Indices:
     return ordered
 
 
-def _item(answers: Answers, i: int, order: int, small: Thumbnail | None, may_show: bool, first: bool) -> dict[str, Any]:
+def _item(answers: Answers, i: int, order: int, small: Thumbnail | None, gone: bool, first: bool) -> dict[str, Any]:
     label, said = int(answers.labels[i]), int(answers.said[i])
     return {
         "order": order,
@@ -140,7 +142,7 @@ def _item(answers: Answers, i: int, order: int, small: Thumbnail | None, may_sho
         "path": Markup.escape(as_text(answers.paths[i])),  # below the folder of the images: all of it may be shown
         "fold": int(answers.folds[i]),
         "picture": small,
-        "gone": may_show and small is None,
+        "gone": gone,
     }
 
 
@@ -162,10 +164,9 @@ def _notes(answers: Answers, chosen: Sequence[int], found: Gallery, may_show: bo
     if found.gone:
         notes.append(f"{found.gone} of the {len(chosen)} images could not be read any more; they have no picture.")
     if listed < wrong:
-        notes.append(f"{wrong - listed:,} of the {wrong:,} errors are left out to keep this file small.")
+        notes.append(f"{listed:,} of the {wrong:,} errors are listed, to keep this file small.")
     if may_show and examples < right:
-        notes.append(
-            f"Of {right:,} right predictions {examples:,} are shown, the least sure of each class; "
-            "the others are left out to keep this file small."
-        )
+        verb = "is" if examples == 1 else "are"
+        which = f"{examples:,} of the {right:,} right predictions {verb} listed, the least sure of each class"
+        notes.append(f"{which}." if examples else "No right prediction is listed, to keep this file small.")
     return notes

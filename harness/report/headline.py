@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.report.background import folders_of
 from harness.report.charts import Chart, Scale, horizontal, ticks
-from harness.report.texts import between, count, duration, folder_text, percent, shown, value_text
+from harness.report.texts import between, count, duration, folder_text, percent, shown, value_text, without_folders
 from harness.runs.record_parts import GateRecord, Status
 from harness.runs.records import RunRecord, TestRecord
 from harness.runs.run_folder import RunFolder
@@ -50,7 +51,7 @@ def _unfinished(folder: RunFolder) -> str:
     if status is Status.RUNNING:
         return f"The run is not over: {folds}."
     if status not in (Status.FINISHED, Status.PRUNED) or done < planned:
-        why = f" ({record.error})" if record.error else ""
+        why = f" ({without_folders(record.error, folders_of(record, record.data))})" if record.error else ""
         return f"Unfinished: the run was {status}{why}, and {folds}. The numbers are of these alone."
     if status is Status.PRUNED:
         return f"Pruned: this trial was ended early; {folds}."
@@ -194,7 +195,7 @@ def _floors(gate: GateRecord) -> list[str]:
 
 def _weights(record: RunRecord) -> str:
     fields, parameters = record.experiment, record.parameters
-    weights = record.weights or value_text(fields.get("weights"))
+    weights = folder_text(record.weights or value_text(fields.get("weights")))
     weights = "trained from scratch" if weights in ("from scratch", "none") else f"weights {weights}"
     freeze = fields.get("freeze")
     frozen = (

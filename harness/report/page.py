@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from harness.version import __version__
 
 TEMPLATES = Path(__file__).parent / "templates"
 GENERATOR = "harness report"  # in the page's head, by which a report is known to be one
+UNIT = re.compile(r"(?<=\d) %")  # stays on the line of its number
 HEAD = 4096  # bytes of a file in which that is looked for
 
 
@@ -64,7 +66,9 @@ def _environment() -> Environment:
 
 def _final(value: Any) -> Any:
     """What an expression of a template shows: of a text, control characters and places of this machine are changed."""
-    return shown(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return UNIT.sub("\u00a0%", shown(value))
 
 
 @cache

@@ -7,14 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from harness.report.answers import Answers
-from harness.report.background import class_counts, data_rows, provenance_rows, setting_rows, skipped_rows
+from harness.report.background import (
+    class_counts,
+    command_text,
+    data_rows,
+    notes_of,
+    provenance_rows,
+    setting_rows,
+    skipped_rows,
+)
 from harness.report.confusions import confusion_context
 from harness.report.curves import curve_charts
-from harness.report.gallery import FULL, Gallery, Room, gallery
+from harness.report.gallery import FULL, Room, gallery
 from harness.report.headline import Facts, facts_of, headline_of, warnings_of
 from harness.report.page import render
 from harness.report.reliability import reliability_chart
-from harness.report.texts import between, count, moment, number, percent
+from harness.report.texts import between, moment, number, percent
 from harness.runs.record_parts import ClassRecord
 from harness.runs.records import RunRecord, TestRecord
 from harness.runs.run_folder import RunFolder
@@ -57,7 +65,7 @@ def run_page(
         "warnings": [*warnings, *warnings_of(folder)],
         "headline": headline_of(folder),
         "facts": [*(facts or []), *facts_of(folder)],
-        "notes": record.notes,
+        "notes": notes_of(record, record.data),
         "curves": curve_charts(rows, {entry.fold: entry.epoch for entry in record.folds}),
         "stops": [(entry.fold, entry.stop_reason) for entry in record.folds if entry.stop_reason],
         "confusion": confusion_context(answers, shown.cells),
@@ -86,7 +94,7 @@ def background(record: RunRecord, own_id: str) -> dict[str, Any]:
         "class_counts_left": max(0, len(record.data.classes) - len(class_counts(record.data))),
         "skipped": skipped_rows(record.data),
         "settings": setting_rows(record, record.experiment),
-        "provenance": provenance_rows(record, own_id),
+        "provenance": provenance_rows(record, record.data, own_id),
     }
 
 
@@ -137,14 +145,12 @@ def reproduce(folder: RunFolder) -> list[tuple[str, str]]:
     """(command, what it does)."""
     record = folder.record
     if isinstance(record, TestRecord):
-        return [(" ".join(record.command), "tests the same model on the same images again")] if record.command else []
+        return (
+            [(command_text(record, record.data), "tests the same model on the same images again")]
+            if record.command
+            else []
+        )
     return [
         (f"harness reproduce {folder.id}", "trains the run again, and says whether the same comes out"),
         (f"harness report {folder.id}", "writes this file again"),
     ]
-
-
-def shown_text(found: Gallery, predictions: int) -> str:
-    """How many predictions have a picture, for people."""
-    pictures = sum(item["picture"] is not None for item in found.items)
-    return f"{count(pictures, 'picture')} of {count(predictions, 'prediction')}"

@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.errors import UsageError
-from harness.report.background import class_counts, data_rows, provenance_rows, setting_rows, skipped_rows
+from harness.report.background import (
+    class_counts,
+    command_text,
+    data_rows,
+    notes_of,
+    provenance_rows,
+    setting_rows,
+    skipped_rows,
+)
 from harness.report.headline import Facts, strip
 from harness.report.page import render
 from harness.report.study_charts import parameter_charts, time_chart
@@ -42,7 +50,7 @@ def study_page(folder: StudyFolder) -> str:
         "warnings": _warnings(folder, result),
         "headline": _headline(result),
         "facts": _facts(record, result, metric),
-        "notes": record.notes,
+        "notes": notes_of(record, record.data),
         "metric": None if metric in ACCURACY else metric.replace("_", " "),
         "trials": _rows(result)[:MOST_TRIALS],
         "trials_left": max(0, len(result.trials) - MOST_TRIALS),
@@ -67,7 +75,7 @@ def _background(record: StudyRecord, folder: StudyFolder) -> dict[str, Any]:
         "class_counts_left": 0 if data is None else max(0, len(data.classes) - len(class_counts(data))),
         "skipped": [] if data is None else skipped_rows(data),
         "settings": setting_rows(record, record.experiment),
-        "provenance": provenance_rows(record, folder.path.name),
+        "provenance": provenance_rows(record, data, folder.path.name),
     }
 
 
@@ -218,5 +226,5 @@ def _reproduce(folder: StudyFolder) -> list[tuple[str, str]]:
     if (folder.path / "best.py").is_file():
         rows.append((f"harness run {folder.path / 'best.py'}", "trains the best trial again, as a separate run"))
     if record.command:
-        rows.append((" ".join(record.command), "searches again, or goes on"))
+        rows.append((command_text(record, record.data), "searches again, or goes on"))
     return rows

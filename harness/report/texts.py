@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from functools import cache
-from pathlib import Path, PureWindowsPath
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 
 from harness.util.files import as_text
 
@@ -32,16 +32,24 @@ def private(text: str) -> str:
 
 
 def folder_text(path: str) -> str:
-    """A folder's path; of an absolute one the last two parts, whatever letters they have."""
-    inside = private(path)
-    whole = PureWindowsPath(path) if "\\" in path or path[1:2] == ":" else Path(path)
-    if inside != path or not (whole.is_absolute() or path.startswith("/")):
-        return as_text(inside)
+    """A folder's path; of an absolute one, outside of the current folder, the last two parts."""
+    whole: PurePath = PureWindowsPath(path) if "\\" in path or path[1:2] == ":" else PurePosixPath(path)
+    if not whole.is_absolute():
+        return as_text(path)
+    with contextlib.suppress(ValueError):
+        return as_text(Path(path).relative_to(Path.cwd()).as_posix())
     parts = whole.parts[1:]
-    return as_text("/".join(["…", *parts[-SHOWN_PARTS:]]) if len(parts) > SHOWN_PARTS else path)
+    return as_text("/".join(["…", *parts[-SHOWN_PARTS:]])) if len(parts) > SHOWN_PARTS else shown(path)
 
 
-@cache
+def without_folders(text: str, paths: Iterable[object]) -> str:
+    """The text, with each of `paths` in it shortened: such a path may have spaces, where nobody can see its end."""
+    for path in sorted({path for path in paths if isinstance(path, str)}, key=len, reverse=True):
+        if len(path) > 1 and folder_text(path) != path:
+            text = text.replace(path, folder_text(path))
+    return text
+
+
 def _own_folders() -> tuple[tuple[str, str], ...]:
     """(folder, what is shown in its place), the longest first."""
     folders = {str(Path.home()): "~"} if _has_home() else {}

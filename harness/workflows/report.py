@@ -10,7 +10,7 @@ from harness.report.gallery import FULL
 from harness.report.headline import Facts
 from harness.report.run_page import run_page
 from harness.report.study_page import study_page
-from harness.report.texts import between, count, moment, percent, private
+from harness.report.texts import between, count, folder_text, moment, percent
 from harness.report.write import FILE, require_own, write_page
 from harness.runs.champion import Champion, named_so
 from harness.runs.find import find_run, latest_runs, latest_studies
@@ -118,22 +118,15 @@ def champion_page(champion: Champion, runs: Path, step: Callable[[], object] = l
             return run_page(folder, title=title, facts=facts, warnings=warnings, step=step)
     folder = RunFolder.open(champion.run)
     require_predictions(folder)
+    tested = (
+        f"{percent(test.accuracy)} ({between(test.interval)}) on {count(test.n, 'image')} of {folder_text(test.data)}"
+    )
     passed = "passed" if test.gate.passed else "NOT passed"
-    facts.append(
-        (
-            "Its test",
-            f"{percent(test.accuracy)} ({between(test.interval)}) on {count(test.n, 'image')} of {private(test.data)}; "
-            f"gate {percent(test.gate.min_accuracy)}: {passed}",
-        )
-    )
-    warnings.append("Of its run: the test that it passed is not on this machine, so the pages below show its run.")
-    return run_page(
-        folder,
-        title=title,
-        facts=facts,
-        warnings=[*warnings, *([f"Leak: {test.caveat[2:]}"] if test.leaked else [])],
-        step=step,
-    )
+    facts.append(("Its test", f"{tested}; gate {percent(test.gate.min_accuracy)}: {passed}"))
+    warnings.append("Of its run: the test that it passed is not on this machine, so all below is of its run.")
+    if test.leaked:
+        warnings.append(f"Leak: the champion was trained on {test.leaked:,} of the images of its test.")
+    return run_page(folder, title=title, facts=facts, warnings=warnings, step=step)
 
 
 def _counted(page: Callable[[Callable[[], object]], str]) -> str:

@@ -1,0 +1,128 @@
+"""Chromium without a screen, driven over a pipe by its own protocol: a page is opened, clicked, typed to, and asked."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+SECONDS = 60.0
+
+
+class Page:
+    """One page. What its script logs or raises, and each address that it asks for, are kept."""
+
+    def __init__(self, into: int, out: int) -> None:
+        self._into, self._out, self._number, self._session, self._rest = into, out, 0, "", b""
+        self.asked: list[str] = []
+        self.said: list[str] = []
+        target = self._send("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self._send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Network", "Log"):
+            self._send(f"{domain}.enable")
+
+    def open(self, address: str) -> None:
+        """Opens an address, and waits until the page is loaded."""
+        self.asked, self.said = [], []
+        self._send("Page.navigate", url="about:blank")
+        self._send("Page.navigate", url=address)
+        self.wait("document.readyState === 'complete' && location.href !== 'about:blank'")
+
+    def ask(self, expression: str) -> Any:
+        """The value of a JavaScript expression in the page."""
+        found = self._send("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in found, found
+        return found["result"].get("value")
+
+    def wait(self, expression: str) -> None:
+        deadline = time.monotonic() + SECONDS
+        while not self.ask(expression):
+            assert time.monotonic() < deadline, expression
+            time.sleep(0.01)
+
+    def press(self, key: str) -> None:
+        """Presses a key on the keyboard."""
+        text = {"Enter": "\r"}.get(key, "")
+        code = {"Enter": 13, "Tab": 9}[key]
+        for kind in ("keyDown", "keyUp"):
+            self._send("Input.dispatchKeyEvent", type=kind, key=key, code=key, text=text, windowsVirtualKeyCode=code)
+
+    def look(self, width: int, height: int = 800, dark: bool = False, media: str = "screen") -> None:
+        """Sets the size of the window, the colour scheme, and whether it is a screen or paper."""
+        self._send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+        self._send("Emulation.setEmulatedMedia", media=media, features=scheme)
+
+    def send(self, method: str, **values: Any) -> dict[str, Any]:
+        """Any other call of the protocol."""
+        return self._send(method, **values)
+
+    def _send(self, method: str, **values: Any) -> dict[str, Any]:
+        self._number += 1
+        message: dict[str, Any] = {"id": self._number, "method": method, "params": values}
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._into, json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self._read()
+            if answer.get("id") == self._number:
+                assert "error" not in answer, (method, answer)
+                return dict(answer["result"])
+            self._keep(answer)
+
+    def _keep(self, event: dict[str, Any]) -> None:
+        values = event.get("params", {})
+        if event.get("method") == "Network.requestWillBeSent":
+            self.asked.append(values["request"]["url"])
+        if event.get("method") in ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded"):
+            self.said.append(json.dumps(values)[:500])
+
+    def _read(self) -> dict[str, Any]:
+        while b"\0" not in self._rest:
+            more = os.read(self._out, 1 << 20)
+            assert more, "the browser has ended"
+            self._rest += more
+        line, _, self._rest = self._rest.partition(b"\0")
+        return dict(json.loads(line))
+
+
+@contextlib.contextmanager
+def browser(home: Path) -> Iterator[Page]:
+    """A page of a new browser, whose profile lies in `home`. Skips the test where there is none."""
+    program = next((found for name in PROGRAMS if (found := shutil.which(name))), None)
+    if program is None:
+        pytest.skip("no Chromium on this machine")
+    (their_in, into), (out, their_out) = os.pipe(), os.pipe()
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
+    command = [program, *options, "--remote-debugging-pipe", f"--user-data-dir={home}"]
+
+    def pipes() -> None:  # the protocol's descriptors are 3 and 4
+        first, second = os.dup(their_in), os.dup(their_out)
+        os.dup2(first, 3)
+        os.dup2(second, 4)
+
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        close_fds=False,
+        preexec_fn=pipes,
+    ) as process:
+        os.close(their_in)
+        os.close(their_out)
+        try:
+            yield Page(into, out)
+        finally:
+            process.kill()
+            os.close(into)
+            os.close(out)
