@@ -14,9 +14,10 @@ from harness.cli.output import echo
 @click.argument("result", metavar="RUN|STUDY|TEST|champion")
 @click.option("--out", help="The file to write.  [default: report.html in the folder of the result]")
 @click.option("--runs", default="runs", show_default=True, help="Folder that run folders lie in.")
+@click.option("--no-images", is_flag=True, help="List errors by name, without pictures: for images that are private.")
 @click.option("--force", is_flag=True, help="Replace a file that harness report did not write.")
 @click.option("--open", "open_it", is_flag=True, help="Open the file in the browser.")
-def command(result: str, out: str | None, runs: str, force: bool, open_it: bool) -> None:
+def command(result: str, out: str | None, runs: str, no_images: bool, force: bool, open_it: bool) -> None:
     """Write one HTML file about a result, which can be mailed.
 
     RESULT is a run, a trial or a test: its folder, its id, or how the id ends; a study: its folder or its name; or
@@ -29,7 +30,7 @@ def command(result: str, out: str | None, runs: str, force: bool, open_it: bool)
     """
     from harness.workflows.report import report
 
-    path = report(result, Path(runs), None if out is None else Path(out), force)
+    path = report(result, Path(runs), None if out is None else Path(out), force, not no_images)
     echo(f"{path}  {path.stat().st_size / 1000:,.0f} kB")
     if open_it:
         import webbrowser

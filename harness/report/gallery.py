@@ -36,6 +36,10 @@ class Room:
     images: int
 
 
+NOT_MADE_HERE = (
+    "The images are not shown: this result was not made in this project, and its record could name any folder."
+)
+LEFT_OUT = "The images are left out of this file, as --no-images asks."
 FULL = Room(900, 1000, 1000)
 QUICK = Room(100, 40, 140)  # what a run can afford at its end
 
@@ -63,6 +67,7 @@ def gallery(
     value_range: Range | None = None,
     room: Room = FULL,
     step: Callable[[], object] = lambda: None,
+    why: str = NOT_MADE_HERE,
 ) -> Gallery:
     """Returns the images to show, with thumbnails.
 
@@ -72,6 +77,7 @@ def gallery(
         value_range: Of images with more than 8 bits.
         room: How much may be shown.
         step: Called after each image.
+        why: The reason why no image may be shown, if none may.
     """
     chosen = choose(answers, room if root is not None else dataclasses.replace(room, examples=0))
     found = Gallery()
@@ -93,7 +99,7 @@ def gallery(
         found.cells.add(cell)
         path = answers.paths[i]
         found.items.append(_item(answers, i, order, known.get(path), path in known and known[path] is None, first))
-    found.notes = _notes(answers, chosen, found, root is not None)
+    found.notes = [*([] if root is not None else [why]), *_notes(answers, chosen, found, root is not None)]
     return found
 
 
@@ -157,10 +163,6 @@ def _notes(answers: Answers, chosen: Sequence[int], found: Gallery, may_show: bo
     listed = sum(not answers.right[i] for i in chosen)
     examples = len(chosen) - listed
     notes = []
-    if not may_show:
-        notes.append(
-            "The images are not shown: this result was not made in this project, and its record could name any folder."
-        )
     if found.gone:
         notes.append(f"{found.gone} of the {len(chosen)} images could not be read any more; they have no picture.")
     if listed < wrong:

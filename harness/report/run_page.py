@@ -18,7 +18,7 @@ from harness.report.background import (
 )
 from harness.report.confusions import confusion_context
 from harness.report.curves import curve_charts
-from harness.report.gallery import FULL, Room, gallery
+from harness.report.gallery import FULL, LEFT_OUT, NOT_MADE_HERE, Room, gallery
 from harness.report.headline import Facts, facts_of, headline_of, warnings_of
 from harness.report.page import render
 from harness.report.reliability import reliability_chart
@@ -37,6 +37,7 @@ def run_page(
     facts: Facts | None = None,
     warnings: Sequence[str] = (),
     step: Callable[[], object] = lambda: None,
+    images: bool = True,
 ) -> str:
     """Returns the HTML of a run's or a test's report. It must have predictions.
 
@@ -47,14 +48,16 @@ def run_page(
         facts: For the first screen, before those of the run.
         warnings: The same.
         step: Called after each image.
+        images: Whether to show images; without, errors are listed by name.
 
     Raises:
         UsageError: A file of the run is damaged.
     """
     record = folder.record
     answers = Answers.of(folder.predictions())
-    root = Path(record.data.folder) if folder.was_made_here else None
-    shown = gallery(answers, root, record.experiment.get("value_range"), room, step)
+    root = Path(record.data.folder) if images and folder.was_made_here else None
+    why = NOT_MADE_HERE if images else LEFT_OUT
+    shown = gallery(answers, root, record.experiment.get("value_range"), room, step, why)
     rows = [] if folder.is_test else folder.epochs()
     kind = "Test" if folder.is_test else "Run"
     context = {

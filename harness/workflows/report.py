@@ -22,7 +22,9 @@ from harness.util.console import bar_of
 FULL_IMAGES = FULL.images
 
 
-def report(named: str, runs: Path = Path("runs"), out: Path | None = None, force: bool = False) -> Path:
+def report(
+    named: str, runs: Path = Path("runs"), out: Path | None = None, force: bool = False, images: bool = True
+) -> Path:
     """Writes the report of a result as one HTML file, and returns its path.
 
     Args:
@@ -32,6 +34,7 @@ def report(named: str, runs: Path = Path("runs"), out: Path | None = None, force
         out: The file; by default `report.html` in the folder of the result, and `champion-NUMBER.html` in the current
             folder for the champion.
         force: Whether to replace a file that is no report.
+        images: Whether small copies of images are in it; without, errors are listed by name.
 
     Raises:
         UsageError: There is no such result, it has no predictions, they are damaged, or the file is something else.
@@ -41,7 +44,7 @@ def report(named: str, runs: Path = Path("runs"), out: Path | None = None, force
     if champion is not None:
         path = out or Path(f"champion-{champion.number}.html")
         require_own(path, force)
-        write_page(path, _counted(lambda step: champion_page(champion, runs, step)), force)
+        write_page(path, _counted(lambda step: champion_page(champion, runs, step, images)), force)
         return path
     folder = find_result(named, runs)
     path = out or folder.inside(FILE)
@@ -50,7 +53,7 @@ def report(named: str, runs: Path = Path("runs"), out: Path | None = None, force
         write_page(path, study_page(folder), force)
         return path
     require_predictions(folder)
-    write_page(path, _counted(lambda step: run_page(folder, step=step)), force)
+    write_page(path, _counted(lambda step: run_page(folder, step=step, images=images)), force)
     return path
 
 
@@ -95,7 +98,9 @@ def require_predictions(folder: RunFolder) -> None:
     raise UsageError(f"{folder.path} has no predictions to report on", why, fix)
 
 
-def champion_page(champion: Champion, runs: Path, step: Callable[[], object] = lambda: None) -> str:
+def champion_page(
+    champion: Champion, runs: Path, step: Callable[[], object] = lambda: None, images: bool = True
+) -> str:
     """Returns the report of the test that the champion passed; of its run, if that test is not on this machine.
 
     Raises UsageError if neither has predictions.
@@ -115,7 +120,7 @@ def champion_page(champion: Champion, runs: Path, step: Callable[[], object] = l
     title = f"Champion {champion.number}: {record.run.name}"
     for folder in latest_runs(runs):
         if folder.id == test.run and folder.is_test and len(folder.predictions()):
-            return run_page(folder, title=title, facts=facts, warnings=warnings, step=step)
+            return run_page(folder, title=title, facts=facts, warnings=warnings, step=step, images=images)
     folder = RunFolder.open(champion.run)
     require_predictions(folder)
     tested = (
@@ -126,7 +131,7 @@ def champion_page(champion: Champion, runs: Path, step: Callable[[], object] = l
     warnings.append("Of its run: the test that it passed is not on this machine, so all below is of its run.")
     if test.leaked:
         warnings.append(f"Leak: the champion was trained on {test.leaked:,} of the images of its test.")
-    return run_page(folder, title=title, facts=facts, warnings=warnings, step=step)
+    return run_page(folder, title=title, facts=facts, warnings=warnings, step=step, images=images)
 
 
 def _counted(page: Callable[[Callable[[], object]], str]) -> str:

@@ -51,6 +51,14 @@ def test_a_report_of_a_test_and_of_a_trial(call: Call, home: Path) -> None:
     assert "100.0 % out-of-fold accuracy" in text_of(home / "trial.html")
 
 
+def test_no_images_lists_errors_by_name(call: Call, home: Path) -> None:
+    assert call("report", "good", "--out", "a.html", "--no-images").code == 0
+    page = Tags((home / "a.html").read_text(encoding="utf-8"))
+    assert not page.all("img")
+    assert "sea/020.jpg" in page.text
+    assert "The images are left out of this file, as --no-images asks." in page.text
+
+
 @pytest.mark.parametrize("named", ["tiny", "study-tiny", "runs/tiny/study-tiny"])
 def test_a_report_of_a_study_by_its_name_or_folder(call: Call, home: Path, named: str) -> None:
     lay_study(home)

@@ -329,6 +329,20 @@ def test_the_page_in_a_browser_is_whole_without_scripts(hostile: tuple[RunFolder
     chromium.send("Emulation.setScriptExecutionDisabled", value=False)
 
 
+def test_the_page_in_mlflows_frame_shows_the_images_of_a_cell(
+    hostile: tuple[RunFolder, Path], chromium: Page, tmp_path: Path
+) -> None:
+    chromium.look(1280)
+    chromium.open_in_frame(hostile[1].read_text(encoding="utf-8"), tmp_path / "around.html")
+    chromium.ask("document.querySelector('a[data-cell=cell-0-1]').click()")
+    assert chromium.ask(f"{VISIBLE}.map(i => i.dataset.cell)") == ["cell-0-1", "cell-0-1"]
+    chromium.ask("document.querySelector('nav a[href=\"#provenance\"]').click()")
+    chromium.wait("document.getElementById('provenance').getBoundingClientRect().top < innerHeight")
+    assert chromium.ask("document.title") == "tiny: report of a run"
+    assert chromium.said == []
+    chromium.leave_frame()
+
+
 # Texts whose contrast with what is behind them is below 4.5, or below 3 if they are large: WCAG 2, AA
 LOW_CONTRAST = """(() => {
   const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
