@@ -114,7 +114,7 @@ def strip(value: float, interval: Any, guess: float | None, gate: float | None) 
         chart.rule((gate, 0.0), (gate, 1.0), "gate")
         chart.key.append(("gate", "gate"))
     chart.bar((low, high), (0.3, 0.7), "interval")
-    chart.dot(value, 0.5, "valid", 5)
+    chart.dot(value, 0.5, "valid", 4)
     chart.key.insert(0, ("valid", "accuracy, with its 95 % interval"))
     return chart
 
