@@ -65,7 +65,8 @@ def _about(lines: Mapping[str, Sequence[Mapping[int, float]]], is_share: bool) -
         if mean:
             first, last = min(mean), max(mean)
             start, end = (f"{100 * mean[i]:.1f} %" if is_share else f"{mean[i]:.3f}" for i in (first, last))
-            parts.append(f"{SIDES[side][0]}: {start} in epoch {first}, {end} in epoch {last}")
+            later = f", {end} in epoch {last}" if last > first else ""
+            parts.append(f"{SIDES[side][0]}: {start} in epoch {first}{later}")
     return "; ".join(parts)
 
 

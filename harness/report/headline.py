@@ -6,14 +6,16 @@ from typing import Any
 
 from harness.report.background import folders_of
 from harness.report.charts import Chart, Scale, horizontal, ticks
-from harness.report.texts import between, count, duration, folder_text, percent, shown, value_text, without_folders
+from harness.report.texts import between, count, duration, folder_text, percent, value_text, without_folders
 from harness.runs.record_parts import GateRecord, Status
 from harness.runs.records import RunRecord, TestRecord
 from harness.runs.run_folder import RunFolder
+from harness.util.files import short
 from harness.util.text import few, size_text
 
 Facts = list[tuple[str, str]]
 FEW_CLASSES = 6  # that are named on the first screen
+LONGEST_NAME = 40  # characters of a class there
 
 
 def warnings_of(folder: RunFolder) -> list[str]:
@@ -32,7 +34,7 @@ def warnings_of(folder: RunFolder) -> list[str]:
     if optimistic:
         texts.append(f"Optimistic: {optimistic}.")
     if record.interval is not None and record.interval[0] <= (guessing(record) or 0.0):
-        texts.append("This is not clearly better than guessing: the interval holds what guessing gives.")
+        texts.append("Not clearly better than guessing: the interval does not lie above what guessing gives.")
     if any(resume.forced for resume in record.resumes):
         texts.append("Forced to go on with another experiment or other images: its parts are of different runs.")
     looks = record.looks if isinstance(record, TestRecord) else None
@@ -123,7 +125,7 @@ def facts_of(folder: RunFolder) -> Facts:
     """The question, how it was judged, the gate, guessing, and how the model was trained."""
     record, fields = folder.record, folder.record.experiment
     names = folder.classes
-    which = few([f"“{shown(name)}”" for name in names], FEW_CLASSES)
+    which = few([f"“{short(name, LONGEST_NAME)}”" for name in names], FEW_CLASSES)
     facts = [("Question", f"Which of {count(len(names), 'class', 'classes')} is on an image: {which}?")]
     facts.append(("Judged by", judged_by(folder)))
     facts += [("Gate", text) for text in gate_texts(record)]
@@ -140,7 +142,10 @@ def facts_of(folder: RunFolder) -> Facts:
     facts += [("Training", training)] if training else []
     if record.refit is not None:
         facts.append(
-            ("Model to use", f"trained again on all {record.refit.images:,} images, for {record.refit.epoch} epochs")
+            (
+                "Model to use",
+                f"trained again on all {record.refit.images:,} images, for {count(record.refit.epoch, 'epoch')}",
+            )
         )
     if record.noise is not None and record.noise.deviation is not None:
         repeats = ", ".join(f"{100 * each:.1f}" for each in record.noise.repeats)
@@ -211,7 +216,7 @@ def _weights(record: RunRecord) -> str:
 
 def _training(record: RunRecord) -> str:
     fields = record.experiment
-    parts = [f"{fields['epochs']} epochs"] if "epochs" in fields else []
+    parts = [count(fields["epochs"], "epoch")] if "epochs" in fields else []
     parts += (
         [f"{value_text(fields['optimizer'])} with lr {value_text(fields.get('lr'))}"] if "optimizer" in fields else []
     )

@@ -146,7 +146,7 @@ def test_run_page_of_a_whole_run_warns_of_nothing(home: Path) -> None:
             "Unfinished: the run was interrupted (KeyboardInterrupt), and 1 of 3 folds has ended.",
         ),
         ({"judged": None, "epoch": 1}, "Optimistic: each fold's best epoch was chosen on the images that judge it."),
-        ({"baseline": 0.99}, "This is not clearly better than guessing"),
+        ({"baseline": 0.99}, "Not clearly better than guessing: the interval does not lie above"),
         (
             {"resumes": [ResumeRecord("2026-01-01T00:00:00+00:00", Status.INTERRUPTED, forced=True)]},
             "Forced to go on with another experiment or other images",
