@@ -11,6 +11,7 @@ from harness.version import __version__
 
 if TYPE_CHECKING:
     from harness.api.compare import compare
+    from harness.api.export import export
     from harness.api.model import Model, load_model
     from harness.api.result import Run, open_run
     from harness.api.run import run
@@ -74,6 +75,7 @@ _HOMES = {
     "Trainer": "engine.trainer",
     "compare": "api.compare",
     "cross_validate": "workflows.crossval",
+    "export": "api.export",
     "fixed_trial": "tuning.asked_trial",
     "load": "config.experiment_file",
     "load_model": "api.model",
@@ -111,6 +113,7 @@ __all__ = [
     "__version__",
     "compare",
     "cross_validate",
+    "export",
     "fixed_trial",
     "load",
     "load_model",

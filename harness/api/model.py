@@ -91,7 +91,7 @@ class Model:
     @property
     def image_size(self) -> int | tuple[int, int]:
         """Pixels: the side of a square, or (height, width). Images of any size are resized to it."""
-        return self._classifier.preparation.image_size
+        return self._classifier.transform.preparation.image_size
 
     @property
     def module(self) -> nn.Module:
@@ -156,7 +156,7 @@ class Model:
         return array[0] if one else array.reshape(len(rows), length)
 
     def _array(self, given: Given) -> Bytes:
-        return prepared(raw_of(given), self._classifier.preparation)
+        return prepared(raw_of(given), self._classifier.transform.preparation)
 
     def _rows(self, images: Iterable[Given], compute: Any, on_error: str) -> list[tuple[str | None, Any]]:
         def make(given: Given) -> Bytes | str:

@@ -63,7 +63,7 @@ def command(
     """
     if to is None and not benchmark:
         raise UsageError("harness export takes --to FORMAT", f"formats: {', '.join(FORMATS)}", "--to onnx")
-    from harness.cli.test_command import _class_names
+    from harness.cli.test_command import class_names
     from harness.workflows.export import export
     from harness.workflows.find_model import find_model
 
@@ -71,7 +71,7 @@ def command(
         model,
         Path(runs),
         trust=trust,
-        classes=_class_names(classes),
+        classes=class_names(classes),
         architecture=architecture,
         image_size=image_size,
         weights_key=weights_key,

@@ -17,11 +17,12 @@ from harness.runs.find import find_run, latest_runs
 from harness.runs.records import TestRecord
 from harness.runs.run_folder import RunFolder
 from harness.workflows.ensemble import fold_models
+from harness.workflows.experiment_copy import model_function
+from harness.workflows.exported_file import is_exported, load_exported
 from harness.workflows.find_model import find_model, find_model_file
 from harness.workflows.predictor import Classifier, Predictor
 
-EXPORTED = (".onnx", ".pt2", ".safetensors")
-SUFFIXES = (*EXPORTED, ".pt", ".pth", ".ckpt")
+SUFFIXES = (".onnx", ".pt2", ".safetensors", ".pt", ".pth", ".ckpt")
 
 
 @dataclass(frozen=True)
@@ -75,12 +76,12 @@ def ask(
         UsageError: There is no such model or device, or no ensemble.
         ModelError: The file does not hold the model.
     """
-    if named is not None and is_exported(Path(named)):
+    path = Path(named or "")
+    if path.is_file() and path.suffix.lower() in SUFFIXES and is_exported(path):
         if ensemble:
             raise UsageError(f"{named} is one model", "--ensemble takes the models of a run's folds", "leave it out")
-        from harness.workflows.exported_file import load_exported
-
-        return Asked(load_exported(Path(named)), named)
+        exported = load_exported(path, trust=trust, function=model_function(path, trust))
+        return Asked(exported, f"{path} ({exported.record.kind})", _without_temperature(exported.temperature))
     if not ensemble:
         found = find_model(named, runs, trust=trust, **of_weights)
         return Asked(Predictor([found.saved], device), found.source, _notes(found.saved))
@@ -102,19 +103,14 @@ def _run_of(named: str | None, runs: Path) -> RunFolder:
     return RunFolder.open(path.parents[1])
 
 
-def is_exported(path: Path) -> bool:
-    """Whether a file is one that `harness export` writes. A state dict counts if its description lies beside it."""
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES or not path.is_file():
-        return False
-    return suffix in (".onnx", ".pt2") or path.with_suffix(path.suffix + ".json").is_file()
-
-
 def _notes(model: SavedModel) -> tuple[str, ...]:
-    notes = [model.note] if model.note else []
-    if model.temperature == 1:
-        notes.append("the probabilities are not calibrated: this file has no temperature from a cross-validation")
-    return tuple(notes)
+    return (*([model.note] if model.note else []), *_without_temperature(model.temperature))
+
+
+def _without_temperature(temperature: float) -> tuple[str, ...]:
+    if temperature != 1:
+        return ()
+    return ("the probabilities are not calibrated: this file has no temperature from a cross-validation",)
 
 
 def _price(predictor: Predictor, run: RunFolder) -> str:

@@ -33,7 +33,7 @@ def predict_files(classifier: Classifier, files: Iterable[Path]) -> Iterator[Ans
     On a CPU each thread decodes a batch of images and passes it through the model, on one core: that is faster than to
     decode on one core and compute on another. For a GPU the threads only decode.
     """
-    make = functools.partial(array_of, preparation=classifier.preparation)
+    make = functools.partial(array_of, preparation=classifier.transform.preparation)
     for path, row in rows_of(files, make, classifier.probabilities, is_on_cpu(classifier)):
         yield Unreadable(str(path), row) if isinstance(row, str) else Prediction(classifier.classes, row, str(path))
 

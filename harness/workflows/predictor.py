@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from harness.data.prepare import Preparation
+from harness.data.transforms import Transform
 from harness.engine.device import choose_device
 from harness.engine.precision import precision_or_auto
 from harness.engine.trainer import Trainer
@@ -34,11 +35,11 @@ class Classifier(Protocol):
         """Names, in the order of the probabilities."""
 
     @property
-    def preparation(self) -> Preparation:
-        """How a picture becomes an array."""
+    def transform(self) -> Transform:
+        """How a picture becomes an array, by `transform.preparation`."""
 
     def probabilities(self, images: Tensor) -> NDArray[np.float64]:
-        """(B, classes) for images (B, C, H, W) uint8 as `preparation` makes them."""
+        """(B, classes) for images (B, C, H, W) uint8 as `transform.preparation` makes them."""
 
 
 class Predictor:
@@ -81,8 +82,13 @@ class Predictor:
         return self.models[0].classes
 
     @property
+    def transform(self) -> Transform:
+        return self.models[0].transform
+
+    @property
     def preparation(self) -> Preparation:
-        return self.models[0].transform.preparation
+        """How a picture becomes an array."""
+        return self.transform.preparation
 
     @property
     def precision(self) -> str:
