@@ -68,6 +68,7 @@ def test(
     from harness.evaluation.gate import Gate
     from harness.workflows.ensemble import fold_models
     from harness.workflows.find_model import find_model
+    from harness.workflows.models_to_ask import run_of_model
     from harness.workflows.test import evaluate
 
     named = None if model is None else str(model)
@@ -85,7 +86,7 @@ def test(
         found.path,
         data,
         gate=Gate(min_accuracy, metric, dict(min_recall or {}), confident),
-        ensemble=fold_models(str(found.path.parents[1]), Path(runs), trust) if ensemble else (),
+        ensemble=fold_models(str(run_of_model(named, Path(runs)).path), Path(runs), trust) if ensemble else (),
         allow_missing=allow_missing,
         skip_corrupt=skip_corrupt,
         allow_leak=allow_leak,

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from harness.cache.recipe import Recipe
 from harness.cache.store import Cache
@@ -21,6 +20,7 @@ from harness.data.images import Images
 from harness.data.pixels import DECODER, Pixels
 from harness.data.prepare import Preparation
 from harness.errors import DataError
+from harness.util.console import counted
 from harness.util.files import folder_md5, md5_of
 from harness.util.parallel import in_threads
 from harness.util.text import few
@@ -109,7 +109,7 @@ def check_images(images: Images, preparation: Preparation | None = None, cache: 
         return md5, None if why else row, why
 
     checks = in_threads(check_one, range(len(images)))
-    results = list(tqdm(checks, total=len(images), desc="checking images", unit="image", leave=False, disable=None))
+    results = list(counted(checks, len(images), "checking images", "image"))
     rows = np.array([np.zeros(ROW, np.int64) if row is None else row for _, row, _ in results]).reshape(-1, ROW)
     check = Check(
         tuple(md5 for md5, _, _ in results),

@@ -19,10 +19,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from tqdm import tqdm
 
 from harness.errors import DataError, storage_errors
-from harness.util.console import print_line
+from harness.util.console import counted, print_line
 from harness.util.locks import lock_of, remove_lock
 from harness.util.signals import in_one_piece
 
@@ -87,7 +86,7 @@ def _draw_alone(folder: Path, force: bool) -> bool:
         for left_over in (unfinished, replaced):
             shutil.rmtree(left_over, ignore_errors=True)
         try:
-            for path, (part, name, number) in tqdm(wanted.items(), "drawing", unit="image", leave=False, disable=None):
+            for path, (part, name, number) in counted(wanted.items(), len(wanted), "drawing", "image"):
                 file = unfinished / path
                 file.parent.mkdir(parents=True, exist_ok=True)
                 draw(part, name, number).save(file, quality=90)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
+from harness.report.thumbnails import thumbnails
 from harness.util.escape import terminal
 
 SIDE = 160  # pixels of a thumbnail
@@ -25,7 +24,7 @@ def prediction_card(top: Sequence[tuple[str, float]], path: str | None) -> str:
         for name, value in top
     )
     name = "" if path is None else f"<div>{text(Path(path).name)}</div>"
-    return f"<div style='display:flex;gap:1em'>{thumbnail(path)}<div>{name}<table>{rows}</table></div></div>"
+    return f"<div style='display:flex;gap:1em'>{_picture(path)}<div>{name}<table>{rows}</table></div></div>"
 
 
 def table(rows: Sequence[Mapping[str, object]], caption: str = "") -> str:
@@ -42,17 +41,7 @@ def text(value: object) -> str:
     return escape(terminal(str(value)))
 
 
-def thumbnail(path: str | None) -> str:
+def _picture(path: str | None) -> str:
     """A small copy of an image's pixels, without its metadata; empty if there is no file that can be read."""
-    from harness.data.decode import decode
-
-    if path is None:
-        return ""
-    try:
-        image = decode(Path(path).read_bytes())
-    except Exception:  # decoders raise many types, and a picture less is no failure
-        return ""
-    image.thumbnail((SIDE, SIDE))
-    content = io.BytesIO()
-    image.save(content, "JPEG", quality=80)
-    return f"<img alt='' src='data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}'>"
+    made = None if path is None else next(thumbnails(Path(path).parent, [Path(path).name], side=SIDE))
+    return "" if made is None else f"<img alt='' width='{made.width}' height='{made.height}' src='{made.address}'>"

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import copy
-import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
 from harness.data.prepare import Bytes
-from harness.errors import DataError, ModelError, UsageError, storage_errors
+from harness.errors import DataError, ModelError, UsageError
 from harness.models.saved import SavedModel
-from harness.util.files import write_whole
+from harness.plots.heat_map import write_heat_map
 from harness.util.packages import installed
 from harness.workflows.predict import array_of, as_batch
 from harness.workflows.prediction import Prediction
 
 Map = NDArray[np.float64]  # (H, W), from 0 to 1
 GRID = 7  # patches a side, where a model has no maps of features
-STRENGTH = 0.5  # of the colours over the picture, where the map is 1
 
 
 class HeatMaps:
@@ -90,41 +87,20 @@ class HeatMaps:
         return losses
 
 
-def write_heat_map(path: Path, image: Bytes, heat: Map) -> None:
-    """Writes a JPEG with the image as the model sees it, and beside it the same under its heat map.
-
-    Raises StorageError.
-    """
-    colour = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
-    share = STRENGTH * heat[..., None]
-    over = (colour * (1 - share) + _colours(heat) * share).round().astype(np.uint8)
-    gap = np.full((image.shape[0], max(2, image.shape[1] // 50), 3), 255, np.uint8)
-    content = io.BytesIO()
-    Image.fromarray(np.hstack([colour, gap, over])).save(content, "JPEG", quality=90)
-    with storage_errors(path, "--explain with a folder that can be written"):
-        write_whole(path, content.getvalue())
-
-
-def _colours(heat: Map) -> NDArray[np.float64]:
-    """(H, W, 3) from blue by green to red, 0 to 255."""
-    import matplotlib
-
-    colours: NDArray[np.float64] = matplotlib.colormaps["turbo"](heat)[..., :3] * 255.0
-    return colours
-
-
 def _last_maps(model: nn.Module, shape: tuple[int, int, int], device: torch.device) -> str | None:
     """The name of the last module that gives one tensor (1, F, h, w) of more than one pixel; None if it comes early.
 
     A vision transformer only cuts the image by a convolution, which knows nothing of classes.
     """
     ends: list[tuple[str, bool]] = []
+    _, height, width = shape
+    larger = max(height, width)
 
     def note(name: str) -> Any:
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
             maps = isinstance(output, Tensor) and output.ndim == 4 and output.shape[2] > 1 and output.shape[3] > 1
-            # Swin has (1, h, w, F): more channels than pixels a side tell the order
-            ends.append((name, bool(maps and output.shape[1] >= output.shape[3])))
+            # Swin has (1, h, w, F), whose last two sides are not in the proportions of the image
+            ends.append((name, bool(maps and abs(output.shape[2] * width - output.shape[3] * height) <= larger)))
 
         return hook
 
@@ -136,7 +112,7 @@ def _last_maps(model: nn.Module, shape: tuple[int, int, int], device: torch.devi
         for hook in hooks:
             hook.remove()
     places = [position for position, (_, maps) in enumerate(ends) if maps]
-    if not places or places[-1] < len(ends) / 2:
+    if not places or places[-1] + 1 < len(ends) / 2:
         return None
     return ends[places[-1]][0]
 

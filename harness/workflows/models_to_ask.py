@@ -85,22 +85,23 @@ def ask(
     if not ensemble:
         found = find_model(named, runs, trust=trust, **of_weights)
         return Asked(Predictor([found.saved], device), found.source, _notes(found.saved))
-    run = _run_of(named, runs)
+    run = run_of_model(named, runs)
     models = fold_models(str(run.path), runs, trust)
     predictor = Predictor(models, device)
     notes = (*_notes(models[0]), _price(predictor, run))
     return Asked(predictor, f"the mean of {len(models)} models of {run.path}", notes)
 
 
-def _run_of(named: str | None, runs: Path) -> RunFolder:
-    """The run whose folds' models are meant."""
+def run_of_model(named: str | None, runs: Path) -> RunFolder:
+    """The run that a model came from, whose folds' models are an ensemble. Raises UsageError for a single file."""
     path, _ = find_model_file(named, runs)
     present = champion.present()
     if present is not None and path == present.checkpoint:
         return find_run(present.record.run.id, runs)
-    if not (path.parents[1] / "run.json").is_file():
+    home = path.absolute().parents[1]
+    if not (home / "run.json").is_file():
         raise UsageError(f"{path} is one model", "--ensemble takes the models of a run's folds", "name the run")
-    return RunFolder.open(path.parents[1])
+    return RunFolder.open(path.parents[1] if len(path.parents) > 1 else home)
 
 
 def _notes(model: SavedModel) -> tuple[str, ...]:

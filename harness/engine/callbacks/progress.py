@@ -5,7 +5,7 @@ from typing import Any
 from tqdm import tqdm
 
 from harness.engine.trainer import Callback, State
-from harness.util.console import print_line
+from harness.util.console import bar, print_line
 
 
 class ProgressBar(Callback):
@@ -19,13 +19,8 @@ class ProgressBar(Callback):
     def on_fit_start(self, state: State) -> None:
         self._done = 0
         per_epoch = sum(state.batches.values())
-        self._bar = tqdm(
-            total=per_epoch * state.epochs or None,
-            desc=self.title,
-            unit="batch",
-            leave=False,
-            dynamic_ncols=True,
-            disable=None,  # off where stderr is no terminal
+        self._bar = bar(
+            total=per_epoch * state.epochs or None, desc=self.title, unit="batch", leave=False, dynamic_ncols=True
         )
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,0 +1,93 @@
+"""`harness.run`, `test`, `compare`: the same as the commands, in one process that goes on."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+import harness
+from harness.errors import ExperimentError
+from tests.conftest import Tracked, write_experiment
+from tests.toy import SMALL
+
+
+def test_run_takes_the_edited_file_and_its_edited_neighbour(project: Path, scenery: Path) -> None:
+    """One kernel may run a file many times; signals and threads are as before."""
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM), torch.get_num_threads()
+    (project / "experiments").mkdir(exist_ok=True)
+    path = write_experiment(project / "experiments/tiny.py", scenery, trackers=(), epochs=1)
+    text = path.read_text()
+    path.write_text(text.replace("experiment = Experiment(", "import rates\nexperiment = Experiment(lr=rates.LR, "))
+    (project / "experiments/rates.py").write_text("LR = 0.01\n")
+    first = harness.run("tiny", folds=2)
+    assert first.record.experiment["lr"] == 0.01
+    (project / "experiments/rates.py").write_text("LR = 0.02\n")
+    path.write_text(path.read_text().replace("epochs=1", "epochs=2"))
+    second = harness.run(path, fast_dev_run=True, folds=2)
+    assert (second.record.experiment["lr"], second.record.experiment["epochs"]) == (0.02, 1)
+    assert "fast dev run" in repr(second)
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM), torch.get_num_threads()) == before
+    assert len(first.predictions) == first.n == 33
+    assert first.predictions["right"].mean() == pytest.approx(first.accuracy)
+    assert first.interval[0] < first.accuracy < first.interval[1]
+    assert len(first.history) == 2
+    assert first.plots["confusion"].is_file()
+    assert "data:image/png" in first.plots._repr_html_()
+    assert str(first.n) in first._repr_html_()
+    assert first.model(device="cpu").predict(first.model().predict([]) or scenery / "none", on_error="none") is None
+    assert (harness.open_run(first.id[-4:]).path) == first.path
+
+
+def test_run_takes_an_experiment_that_a_cell_made(
+    project: Path, scenery: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    experiment = SMALL.replace(data=str(scenery), epochs=1, folds=2, name="")
+    done = harness.run(experiment, fast_dev_run=True)
+    assert done.path.parent.name == "notebook"
+    assert "lie in the notebook" not in capsys.readouterr().err
+    with_function = experiment.replace(augment=lambda image: image)
+    harness.run(with_function, fast_dev_run=True)
+    assert "augment of this experiment lie in the notebook" in capsys.readouterr().err
+
+
+def test_run_raises_the_errors_of_the_command(project: Path, scenery: Path) -> None:
+    for given, settings, says in (
+        ("nothing", {}, "there is no experiment"),
+        (3, {}, "is no experiment"),
+        (SMALL.replace(data=str(scenery)), {"learning": 1}, "no field"),
+        (SMALL.replace(data=str(scenery)), {"lr": -1}, "lr"),
+    ):
+        with pytest.raises(ExperimentError) as error:
+            harness.run(given, **settings)  # type: ignore[arg-type]
+        assert says in error.value.what
+    with pytest.raises(harness.HarnessError):
+        harness.run(SMALL.replace(data=str(project / "none")))
+    with pytest.raises(ExperimentError, match="without a file"):
+        harness.search(SMALL.replace(data=str(scenery)))
+
+
+def test_test_and_compare_return_what_the_commands_print(project: Path, tracked: Tracked, scenery: Path) -> None:
+    options = {"allow_leak": True, "trackers": [], "device": "cpu"}
+    tested = harness.test(tracked.run.path, scenery, min_accuracy=0, **options)  # type: ignore[arg-type]
+    assert tested.passed
+    failed = harness.test(tracked.run.path, scenery, min_accuracy=1, ensemble=True, **options)  # type: ignore[arg-type]
+    assert failed.passed is (failed.accuracy == 1)
+    assert "LEAK" in repr(failed)
+    assert failed.record.ensemble.models == 2  # type: ignore[attr-defined]
+    assert harness.compare(tested, failed, allow_leak=True).n == 33
+
+
+@pytest.mark.slow
+def test_search_gives_the_best_trial(project: Path, scenery: Path) -> None:
+    (project / "experiments").mkdir(exist_ok=True)
+    write_experiment(project / "experiments/tiny.py", scenery, trackers=(), epochs=1)
+    found = harness.search("tiny", trials=3, folds=2)
+    assert len(found.trials) == 3
+    assert set(found.best_params) <= {"lr", "batch_size", "freeze", "views"}
+    assert found.best.accuracy == found.result.best.value  # type: ignore[union-attr]
+    assert found.plots
+    assert "StudyRun(" in repr(found)
+    assert "<table>" in found._repr_html_()

@@ -1,0 +1,144 @@
+"""`harness predict`, from the command line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.conftest import Outcome, Tracked
+
+Call = Callable[..., Outcome]
+
+
+@pytest.fixture
+def photos(project: Path, scenery: Path) -> Path:
+    """Two forests and two seas, in the current folder."""
+    for name in ("forest", "sea"):
+        for path in sorted((scenery / name).iterdir())[:2]:
+            (project / "photos" / name).mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, project / "photos" / name)
+    return project / "photos"
+
+
+def test_predict_prints_a_line_an_image(call: Call, tracked: Tracked, photos: Path) -> None:
+    outcome = call("predict", tracked.run.path, "photos", "--device", "cpu")
+    assert outcome.code == 0
+    lines = outcome.out.splitlines()
+    assert len(lines) == 4
+    assert lines[0].startswith("photos/forest/")
+    assert " %  (" in lines[0]
+    assert "its best fold's model" in outcome.err
+
+
+def test_predict_takes_the_latest_run_and_a_list_on_stdin(
+    call: Call, tracked: Tracked, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [str(path) for path in sorted(photos.rglob("*.*"))]
+    for text in ("\n".join(names), "\r\n".join(names) + "\r\n", "\0".join(names) + "\0"):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+        outcome = call("predict", "--runs", tracked.run.path.parents[1], "-", "--json")
+        assert [json.loads(line)["path"] for line in outcome.out.splitlines()] == names
+        assert len(names) == 4
+        assert "the latest finished run; there is no champion" in outcome.err
+
+
+def test_predict_json_and_csv_give_the_same_numbers(call: Call, tracked: Tracked, photos: Path) -> None:
+    objects = [json.loads(line) for line in call("predict", tracked.run.path, "photos", "--json").out.splitlines()]
+    table = list(csv.DictReader(io.StringIO(call("predict", tracked.run.path, "photos", "--csv").out)))
+    assert [row["path"] for row in table] == [row["path"] for row in objects]
+    for row, plain in zip(table, objects, strict=True):
+        assert row["label"] == plain["label"] == plain["top"][0]["label"]
+        assert float(row["probability"]) == pytest.approx(plain["probability"])
+        assert row["label_2"] == plain["top"][1]["label"]
+        assert plain["top"][0]["probability"] + plain["top"][1]["probability"] == pytest.approx(1, abs=1e-5)
+
+
+def test_predict_abstains_below_a_probability(call: Call, tracked: Tracked, photos: Path) -> None:
+    outcome = call("predict", tracked.run.path, "photos", "--abstain", "1")
+    assert all("  unsure  (" in line for line in outcome.out.splitlines())
+    row = json.loads(call("predict", tracked.run.path, "photos", "--abstain", "0", "--json").out.splitlines()[0])
+    assert row["unsure"] is False
+
+
+def test_predict_names_and_counts_what_it_cannot_read(call: Call, tracked: Tracked, photos: Path) -> None:
+    (photos / "bad\x1b[2J.jpg").write_bytes(b"no image")
+    outcome = call("predict", tracked.run.path, "photos", "none.jpg")
+    assert outcome.code == 0
+    assert len(outcome.out.splitlines()) == 4
+    assert "\x1b" not in outcome.err
+    assert "warning: none.jpg cannot be read: not there" in outcome.err
+    assert "2 of 6 images cannot be read" in outcome.err
+
+
+def test_predict_sorts_and_explains_and_overwrites_nothing(call: Call, tracked: Tracked, photos: Path) -> None:
+    before = {path: path.read_bytes() for path in photos.rglob("*.*")}
+    options = ("predict", tracked.run.path, "photos", "--sort", "photos/sorted", "--explain", "photos/maps")
+    outcome = call(*options)
+    assert outcome.code == 0
+    assert "copied      4 images" in outcome.err
+    again = call(*options)  # what lies in the folders that are written to is no image to predict
+    assert "copied      0 images to photos/sorted, 4 were there already" in again.err
+    assert len(list((photos / "sorted").rglob("*.*"))) == 4
+    assert len(list((photos / "maps").glob("*.heatmap.jpg"))) == 4
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_predict_features_writes_both_files_once(call: Call, tracked: Tracked, photos: Path) -> None:
+    outcome = call("predict", tracked.run.path, "photos", "--features", "f.npy")
+    assert outcome.code == 0
+    assert np.load("f.npy").shape[0] == 4
+    assert len(Path("f.csv").read_text().splitlines()) == 5
+    assert call("predict", tracked.run.path, "photos", "--features", "f.npy").code == 2
+    assert call("predict", tracked.run.path, "photos", "--features", "f.npy", "--force").code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("MODEL", "none.jpg"), 4, "no image can be read"),
+        (("MODEL", "empty"), 4, "there are no images"),
+        (("nothing", "photos"), 2, "nothing is no model and no image"),
+        (("MODEL", "photos", "--csv", "--json"), 2, "--csv and --json"),
+        (("MODEL", "photos", "--sort", "a.txt"), 2, "a.txt is no folder"),
+        (("MODEL", "photos", "--explain", "a.txt"), 2, "a.txt is no folder"),
+        (("MODEL", "photos", "--sort", "photos"), 2, "lie in photos"),
+        (("MODEL", "photos", "--sort", "/proc/none"), 1, "cannot be written"),
+        (("MODEL", "photos", "--features", "f.txt"), 2, "is no NumPy file"),
+        (("MODEL", "photos", "--features", "none/f.npy"), 1, "cannot be written"),
+        (("MODEL", "photos", "--watch", "--features", "f.npy"), 2, "--watch has no end"),
+        (("MODEL", "photos", "--device", "abacus"), 2, "abacus"),
+        (("a.txt.pt", "photos"), 2, "a.txt.pt"),
+        (("foreign.pth", "photos"), 2, "does not say its classes"),
+        (("CHECKPOINT", "photos", "--ensemble"), 2, "alone.pt is one model"),
+        (("bad.onnx", "photos"), 2, "bad.onnx"),
+        (("champion", "photos"), 2, "there is no champion"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_predict_refuses_bad_input_in_three_lines(
+    call: Call, tracked: Tracked, photos: Path, tmp_path: Path, arguments: tuple[str, ...], code: int, says: str
+) -> None:
+    import torch
+
+    Path("a.txt").write_text("text")
+    Path("a.txt.pt").write_text("text")
+    Path("bad.onnx").write_bytes(b"no ONNX")
+    Path("empty").mkdir()
+    torch.save({"weight": torch.zeros(2, 2)}, "foreign.pth")
+    shutil.copy(tracked.run.checkpoint_of(tracked.run.best_fold() or {}), "alone.pt")  # type: ignore[arg-type]
+    words: dict[str, Any] = {"MODEL": tracked.run.path, "CHECKPOINT": Path("alone.pt")}
+    outcome = call("predict", *(words.get(word, word) for word in arguments))
+    assert outcome.code == code
+    assert outcome.out == ""
+    errors = [line for line in outcome.error_lines if line.split(":")[0].strip() in ("error", "why", "try")]
+    assert len(errors) == 3
+    assert says in errors[0]

@@ -1,0 +1,53 @@
+"""The files that paths, folders and patterns stand for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.data.named_images import NamedImages
+
+
+def made(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+    return root
+
+
+def found(*typed: object, leave_out: tuple[Path, ...] = ()) -> list[str]:
+    return [str(path) for path in NamedImages(map(str, typed), leave_out)]
+
+
+def test_named_images_walks_folders_in_order_without_what_other_programs_made(tmp_path: Path) -> None:
+    root = made(tmp_path, "b/2.JPG", "b/1.png", "a.jpg", "note.txt", ".hidden/x.jpg", "__MACOSX/y.jpg", "b/._1.png")
+    images = NamedImages([str(root)])
+    assert [path.relative_to(root).as_posix() for path in images] == ["a.jpg", "b/1.png", "b/2.JPG"]
+    assert images.others == 2  # the text, and the Mac's note about a picture
+    assert images.count() == 3
+    assert images.others == 2  # counted once, not twice
+
+
+def test_named_images_follows_a_link_once(tmp_path: Path) -> None:
+    root = made(tmp_path, "photos/a.jpg", "photos/in/b.jpg")
+    (root / "photos/in/loop").symlink_to(root / "photos")
+    assert len(found(root / "photos")) == 2
+
+
+def test_named_images_leaves_out_the_folder_that_copies_go_to(tmp_path: Path) -> None:
+    root = made(tmp_path, "a.jpg", "sorted/sea/a.jpg")
+    assert found(root, leave_out=(root / "sorted",)) == [str(root / "a.jpg")]
+
+
+def test_named_images_takes_patterns_and_files_whose_names_look_like_one(tmp_path: Path) -> None:
+    root = made(tmp_path, "a1.jpg", "a2.jpg", "a.txt", "photo[1].jpg", "in/a3.jpg")
+    assert found(root / "a*") == [str(root / "a1.jpg"), str(root / "a2.jpg")]
+    assert found(root / "photo[1].jpg") == [str(root / "photo[1].jpg")]
+    assert found(root / "**/a*.jpg") == [str(root / name) for name in ("a1.jpg", "a2.jpg", "in/a3.jpg")]
+
+
+def test_named_images_keeps_a_file_that_is_not_there(tmp_path: Path) -> None:
+    """So that it is named and counted, as any other that cannot be read."""
+    assert found(tmp_path / "none.jpg", tmp_path / "none*.jpg") == [
+        str(tmp_path / "none.jpg"),
+        str(tmp_path / "none*.jpg"),
+    ]

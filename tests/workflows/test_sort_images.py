@@ -1,0 +1,67 @@
+"""Copies in a folder per class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.errors import DataError, StorageError, UsageError
+from harness.workflows.sort_images import SortedImages
+
+
+def photo(path: Path, content: bytes = b"1") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def test_copy_overwrites_nothing(tmp_path: Path) -> None:
+    made = SortedImages(tmp_path / "out", ["sea", "forest"])
+    one, other = photo(tmp_path / "a/x.jpg"), photo(tmp_path / "b/x.jpg", b"2")
+    assert made.copy(one, "sea") == tmp_path / "out/sea/x.jpg"
+    assert made.copy(other, "sea") == tmp_path / "out/sea/x-2.jpg"
+    assert (tmp_path / "out/sea/x.jpg").read_bytes() == b"1"
+    assert made.copy(other, "sea") == tmp_path / "out/sea/x-2.jpg"  # the same bytes are there already
+    assert (made.copied, made.already_there) == (2, 1)
+    assert made.copy(one, None) == tmp_path / "out/unsure/x.jpg"
+    assert one.exists()
+    assert not list((tmp_path / "out").rglob(".*"))
+
+
+@pytest.mark.parametrize(
+    "name", ["../up", "/etc", "a/b", "..", ".", "", "C:\\x", "nul", "con.txt", "x\n\x1b[2J", "a" * 300]
+)
+def test_copy_stays_in_the_folder_whatever_a_class_is_called(tmp_path: Path, name: str) -> None:
+    made = SortedImages(tmp_path / "out", [name, "sea"])
+    place = made.copy(photo(tmp_path / "x.jpg"), name)
+    assert place.resolve().parents[1] == tmp_path / "out"
+    assert place.parent.name.isprintable()
+    assert place.parent.name not in ("", ".", "..")
+
+
+def test_copy_keeps_classes_apart_that_look_the_same_to_a_disk(tmp_path: Path) -> None:
+    made = SortedImages(tmp_path / "out", ["Sea", "sea", "a/b", "a:b", "unsure"])
+    image = photo(tmp_path / "x.jpg")
+    places = [made.copy(image, name) for name in ("Sea", "sea", "a/b", "a:b", "unsure", None)]
+    assert len({str(place.parent).lower() for place in places}) == 6
+
+
+def test_copy_follows_no_link_out_of_the_folder(tmp_path: Path) -> None:
+    made = SortedImages(tmp_path / "out", ["sea"])
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out/sea").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match="leads elsewhere"):
+        made.copy(photo(tmp_path / "x.jpg"), "sea")
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_copy_names_an_image_that_has_gone_and_a_folder_that_is_a_file(tmp_path: Path) -> None:
+    made = SortedImages(tmp_path / "out", ["sea"])
+    with pytest.raises(DataError, match="gone"):
+        made.copy(tmp_path / "none.jpg", "sea")
+    with pytest.raises(UsageError, match="no folder"):
+        SortedImages(photo(tmp_path / "file"), ["sea"])
+    photo(tmp_path / "out/forest")
+    with pytest.raises(StorageError):
+        SortedImages(tmp_path / "out", ["forest"]).copy(photo(tmp_path / "x.jpg"), "forest")

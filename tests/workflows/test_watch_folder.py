@@ -1,0 +1,45 @@
+"""Images that appear in a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.data.named_images import NamedImages
+from harness.workflows.watch_folder import new_images
+
+
+class EndedError(Exception):
+    pass
+
+
+def test_new_images_gives_each_image_once_and_never_half_written(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"1")
+    steps = iter(
+        [
+            lambda: None,  # a.jpg stays as it is
+            lambda: (tmp_path / "b.jpg").write_bytes(b"1"),
+            lambda: (tmp_path / "b.jpg").write_bytes(b"12"),  # still being written
+            lambda: None,
+            lambda: (tmp_path / "a.jpg").write_bytes(b"another"),
+            lambda: (tmp_path / "b.jpg").unlink(),
+            lambda: None,
+        ]
+    )
+
+    def wait(_seconds: float) -> None:
+        step = next(steps, None)
+        if step is None:
+            raise EndedError
+        step()
+
+    found: list[str] = []
+
+    def look() -> None:
+        for some in new_images(NamedImages([str(tmp_path)]), wait):
+            found.extend(path.name for path in some)
+
+    with pytest.raises(EndedError):
+        look()
+    assert found == ["a.jpg", "b.jpg", "a.jpg"]
