@@ -112,8 +112,6 @@ def provenance_rows(record: Origin, data: DataRecord | None, own_id: str) -> Row
 
 
 def _resumed(differs: list[str]) -> str:
-    return (
-        f"the run was cut off and went on; what differed: {few(differs)}"
-        if differs
-        else "the run was cut off and went on"
-    )
+    """What a run says of the moment at which it went on; another machine is not named."""
+    others = ["another machine" if text.startswith("host: ") else text for text in differs]
+    return f"the run was cut off and went on{'; what differed: ' if others else ''}{few(others)}"

@@ -139,16 +139,6 @@ def test_open_opens_the_file_in_the_browser(call: Call, home: Path, monkeypatch:
     assert opened == [(home / "a b.html").as_uri()]
 
 
-def test_a_run_and_mlflow_have_the_report(tracked: Tracked) -> None:
-    path = tracked.run.path / "report.html"
-    assert "out-of-fold accuracy" in text_of(path)
-    assert path in tracked.run.files()
-    client = tracked.client()
-    (experiment,) = client.search_experiments(filter_string="name = 'tiny'")
-    (run,) = client.search_runs([experiment.experiment_id], "tags.`harness.role` = 'run'")
-    assert "report.html" in [each.path for each in client.list_artifacts(run.info.run_id)]
-
-
 def test_a_study_and_mlflow_have_the_report_and_its_trials_have_none(studied: Tracked) -> None:
     study = studied.run.path.parent
     assert "expected if the best settings are trained again" in text_of(study / "report.html")

@@ -208,6 +208,7 @@ def test_run_page_names_nobody_and_no_place(home: Path, monkeypatch: pytest.Monk
         notes=["weights are /home/anna.smith/w/net.pth", r"C:\Users\anna.smith\w: not used"],
         host="annas-laptop",
         stores={"mlflow": "http://anna.smith@tracking.example.org"},
+        resumes=[ResumeRecord("2026-01-01T00:00:00+00:00", Status.DIED, differs=["host: annas-laptop then, lab now"])],
         error="/home/anna.smith/x.py failed",
         status=Status.INTERRUPTED,
     )
@@ -215,6 +216,7 @@ def test_run_page_names_nobody_and_no_place(home: Path, monkeypatch: pytest.Monk
     for word in ("anna", "laptop", "tracking.example", str(home), "secret place"):
         assert word not in page, word
     assert "…/photos/train" in Tags(page).text
+    assert "what differed: another machine" in Tags(page).text
 
 
 def test_run_page_of_many_classes_lists_the_most_frequent_confusions(home: Path) -> None:

@@ -117,7 +117,9 @@ def test_the_files_of_the_run_are_its_artifacts(tracked: Tracked) -> None:
     client = tracked.client()
     parent, _ = runs(client)
     files = {file.path for file in client.list_artifacts(parent.info.run_id)}
-    assert files == {"run.json", "metrics.json", "metrics.jsonl", "predictions.csv", "experiment.py", "plots"}
+    assert files == {
+        *("run.json", "metrics.json", "metrics.jsonl", "predictions.csv", "experiment.py", "plots", "report.html")
+    }
     plots = {Path(file.path).name for file in client.list_artifacts(parent.info.run_id, "plots")}
     assert plots == {path.name for path in tracked.run.plots.iterdir()}
     content = json.loads(Path(client.download_artifacts(parent.info.run_id, "run.json")).read_text())
