@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from harness.evaluation.predictions import Predictions
 from harness.evaluation.scores import Floats, Indices
+from harness.runs.run_folder import RunFolder
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +47,21 @@ class Answers:
             found.classes, found.paths, found.folds, found.labels, said, confidence, found.of_true_class, found.groups
         )
 
+    @classmethod
+    def join(cls, parts: Sequence[Answers]) -> Answers:
+        """All parts, one after the other. They must be of the same classes, and there must be one at least."""
+        known = [part.groups for part in parts if part.groups is not None]
+        return cls(
+            parts[0].classes,
+            tuple(path for part in parts for path in part.paths),
+            np.concatenate([part.folds for part in parts]),
+            np.concatenate([part.labels for part in parts]),
+            np.concatenate([part.said for part in parts]),
+            np.concatenate([part.confidence for part in parts]),
+            np.concatenate([part.of_true for part in parts]),
+            np.concatenate(known) if len(known) == len(parts) else None,
+        )
+
     def __len__(self) -> int:
         return len(self.paths)
 
@@ -64,3 +81,14 @@ class Answers:
     def images(self) -> int:
         """Number of different images: with repeats, each has several predictions."""
         return len({*self.paths})
+
+
+def answers_in(folder: RunFolder) -> Answers | None:
+    """Those of the folds that the record counts, fold by fold, so that no table is copied; None if there are none.
+
+    Raises UsageError if a file of predictions is damaged.
+    """
+    folds = [entry.fold for entry in folder.record.folds]
+    tables = (folder.predictions(fold) for fold in folds) if folds else iter([folder.predictions()])
+    parts = [Answers.of(table) for table in tables if len(table)]
+    return Answers.join(parts) if parts else None

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.report.answers import Answers
+from harness.report.answers import answers_in
 from harness.report.background import (
     class_counts,
     command_text,
@@ -54,7 +54,8 @@ def run_page(
         UsageError: A file of the run is damaged.
     """
     record = folder.record
-    answers = Answers.of(folder.predictions())
+    answers = answers_in(folder)
+    assert answers is not None
     root = Path(record.data.folder) if images and folder.was_made_here else None
     why = NOT_MADE_HERE if images else LEFT_OUT
     shown = gallery(answers, root, record.experiment.get("value_range"), room, step, why)

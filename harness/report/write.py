@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.errors import UsageError, storage_errors
+from harness.report.answers import answers_in
 from harness.report.gallery import QUICK
 from harness.report.page import is_report
 from harness.report.run_page import run_page
@@ -27,7 +28,7 @@ def write_run_report(folder: RunFolder) -> bool:
         StorageError: It cannot be written.
     """
     record = folder.record
-    if record.fast_dev_run or record.study is not None or record.accuracy is None or not len(folder.predictions()):
+    if record.fast_dev_run or record.study is not None or record.accuracy is None or answers_in(folder) is None:
         return False
     write_page(folder.inside(FILE), run_page(folder, QUICK), force=True)
     return True

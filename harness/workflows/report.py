@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness.errors import UsageError
+from harness.report.answers import answers_in
 from harness.report.gallery import FULL
 from harness.report.headline import Facts
 from harness.report.run_page import run_page
@@ -84,7 +85,7 @@ def find_result(named: str, runs: Path) -> RunFolder | StudyFolder:
 
 def require_predictions(folder: RunFolder) -> None:
     """Raises UsageError if a run has no predictions, or if they are damaged."""
-    if folder.record.accuracy is not None and len(folder.predictions()):
+    if folder.record.accuracy is not None and answers_in(folder) is not None:
         return
     if folder.is_test:
         why, fix = "the test did not finish", "harness test, again"
@@ -119,7 +120,7 @@ def champion_page(
     warnings = ["Forced: it was promoted although something spoke against it."] if record.forced else []
     title = f"Champion {champion.number}: {record.run.name}"
     for folder in latest_runs(runs):
-        if folder.id == test.run and folder.is_test and len(folder.predictions()):
+        if folder.id == test.run and folder.is_test and answers_in(folder) is not None:
             return run_page(folder, title=title, facts=facts, warnings=warnings, step=step, images=images)
     folder = RunFolder.open(champion.run)
     require_predictions(folder)
