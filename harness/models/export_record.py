@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import AfterValidator, Field
+from typing import Any, Literal
 
 from harness.data.prepare import preparation_from
 from harness.data.transforms import Transform
@@ -20,6 +18,7 @@ from harness.util.schema import (
     Digest,
     Flag,
     Interval,
+    Number,
     Ordinal,
     Positive,
     RunId,
@@ -35,14 +34,10 @@ from harness.util.schema import (
 FORMAT: Literal["harness-export-1"] = "harness-export-1"
 METADATA = "harness"  # the key of the whole record in a file's metadata
 LARGEST_JSON = 64 * 2**20  # bytes
+MOST_CLASSES = 100_000
+HOTTEST = 1e6
 Kind = Literal["onnx", "pt2", "state_dict", "safetensors"]
 SUFFIXES: dict[str, str] = {"onnx": ".onnx", "pt2": ".pt2", "state_dict": ".pth", "safetensors": ".safetensors"}
-
-
-def _different(names: list[str]) -> list[str]:
-    if len({*names}) < len(names):
-        raise ValueError("a class is named twice")
-    return names
 
 
 @dataclass(frozen=True)
@@ -51,7 +46,7 @@ class ArrayRecord:
 
     name: Text
     dtype: Literal["uint8", "float32"]
-    shape: list[Annotated[int, Field(strict=True, ge=1, le=10**6)] | Text]  # a text is a size that may differ
+    shape: list[Positive | Text]  # a text is a size that may differ
     meaning: Text
 
 
@@ -80,7 +75,7 @@ class QuantisedRecord:
     before: Share
     after: Share
     n: Positive
-    interval: Annotated[list[Annotated[float, Field(strict=True, ge=-1, le=1)]], Field(min_length=2, max_length=2)]
+    interval: tuple[Number, Number]  # of the difference
     p: Share
 
 
@@ -106,16 +101,23 @@ class ExportRecord:
     format: Literal["harness-export-1"]
     kind: Kind
     architecture: Text
-    classes: Annotated[list[ClassName], Field(min_length=1, max_length=100_000), AfterValidator(_different)]
+    classes: list[ClassName]
     inputs: list[ArrayRecord]
     outputs: list[ArrayRecord]
     transform: TransformFields
     normalisation_inside: Flag
     resize_inside: Flag
-    temperature: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
+    temperature: Number
     int8: QuantisedRecord | None = None
     origin: OriginRecord = field(default_factory=OriginRecord)
     sha256: Sha256 | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ValueError if classes or temperature cannot be those of a model."""
+        if not self.classes or len({*self.classes}) < len(self.classes) or len(self.classes) > MOST_CLASSES:
+            raise ValueError("classes must be names, each once")
+        if not 0 < self.temperature <= HOTTEST:
+            raise ValueError(f"temperature must be above 0, and {HOTTEST:g} at most")
 
     @property
     def prepared(self) -> Transform:

@@ -18,6 +18,7 @@ from harness.engine.checkpoint import whole
 from harness.errors import HarnessError
 from harness.models.build import supports_channels_last
 from harness.models.export_record import SUFFIXES
+from harness.models.portable import without_compiling
 from harness.models.saved import SavedModel
 from harness.workflows import export_onnx
 from harness.workflows.experiment_copy import model_function
@@ -134,11 +135,12 @@ def _opened(found: FoundModel, kind: str, int8: bool, folder: Path, trust: bool)
 
 def _torch(saved: SavedModel) -> Run:
     """The model as a test runs it, in 32 bits: channels last in memory where the model takes that."""
-    last = supports_channels_last(saved.model, saved.transform.shape, torch.device("cpu"))
+    model = without_compiling(saved.model)
+    last = supports_channels_last(model, saved.transform.shape, torch.device("cpu"))
     order = torch.channels_last if last else torch.contiguous_format
 
     def run(images: Tensor) -> Tensor:
-        logits: Tensor = saved.model(saved.transform.normalise(images).to(memory_format=order))
+        logits: Tensor = model(saved.transform.normalise(images).to(memory_format=order))
         return logits
 
     return run

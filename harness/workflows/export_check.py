@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from harness.errors import GateError, HarnessError
+from harness.models.portable import without_compiling
 from harness.models.saved import SavedModel
 from harness.workflows.export_images import Sample
 
@@ -46,10 +47,11 @@ class Agreement:
 
 
 def model_logits(saved: SavedModel, images: Tensor) -> Tensor:
-    """(N, classes) float32 logits of the model itself, on the CPU."""
+    """(N, classes) float32 logits of the model itself, on the CPU, not compiled."""
+    model = without_compiling(saved.model)
 
     def run(part: Tensor) -> Tensor:
-        logits: Tensor = saved.model(saved.transform.normalise(part)).float()
+        logits: Tensor = model(saved.transform.normalise(part)).float()
         return logits
 
     return in_batches(run, images)

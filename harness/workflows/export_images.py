@@ -14,13 +14,13 @@ from torch import Tensor
 from harness.data.decode import problem, read
 from harness.data.images import Images, Side
 from harness.data.listing import list_images
+from harness.data.noise import noise_images, noise_pictures
 from harness.data.prepare import Preparation
 from harness.errors import DataError
 from harness.models.saved import SavedModel
 from harness.util.schema import is_on_this_machine
 
 COUNT = 64
-NOISE_SIDES = ((75, 100), (333, 250), (64, 64), (480, 640))  # of pictures of noise, in pixels
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,7 @@ class Sample:
         """Pairs of a picture (h, w, C) of any size and the same prepared, (H, W, C)."""
         channels, preparation = self.preparation.channels, self.preparation
         if self.is_noise:
-            from PIL import Image
-
-            random = np.random.default_rng(1)
-            for sides in NOISE_SIDES:
-                noise = random.integers(0, 256, (*sides, channels), np.uint8)
-                yield noise, preparation.array(Image.fromarray(noise.squeeze(2) if channels == 1 else noise))
-            return
+            yield from noise_pictures(preparation)
         for file in self.files:
             picture = preparation.picture(read(file.read_bytes()))
             array = np.array(picture)
@@ -85,8 +79,8 @@ def sample_images(saved: SavedModel, data: Path | str | None = None, count: int 
         return Sample(tensor, f"{len(found)} images of {images.root}", tuple(files), preparation)
     if data is not None:
         raise DataError(f"no image of {data} can be decoded", "the export is compared with the model on them", "--data")
-    noise = np.random.default_rng(0).integers(0, 256, (count, *preparation.shape), np.uint8)
-    return Sample(torch.from_numpy(noise), f"{count} images of noise, since no real ones are at hand", (), preparation)
+    noise = torch.from_numpy(noise_images(preparation, count))
+    return Sample(noise, f"{count} images of noise, since no real ones are at hand", (), preparation)
 
 
 def spread(images: Images, count: int) -> list[Path]:

@@ -21,7 +21,7 @@ from torch import Tensor
 from harness.data.decode import problem, read
 from harness.data.fingerprint import fingerprint
 from harness.data.images import Images
-from harness.errors import DataError, GateError, ModelError
+from harness.errors import DataError, GateError, ModelError, storage_error
 from harness.evaluation.accuracy import SIGNIFICANCE
 from harness.evaluation.comparison import Comparison, compare
 from harness.evaluation.predictions import Predictions
@@ -61,7 +61,7 @@ class Quantised:
             before=found.second.value,
             after=found.first.value,
             n=found.n,
-            interval=list(found.interval),
+            interval=found.interval,
             p=found.p,
         )
 
@@ -117,6 +117,8 @@ def quantised_model(model: Any, images: NDArray[np.uint8]) -> Any:
                     op_types_to_quantize=OPERATORS,
                 )
                 return onnx.load(str(written))
+        except OSError as error:
+            raise storage_error(error, folder, "TMPDIR=FOLDER with more room") from error
         except Exception as error:  # whatever onnxruntime's tools raise
             raise ModelError("the model cannot be quantised", first_line(error), "export without --int8") from error
 

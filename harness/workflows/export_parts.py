@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
+from torch import Tensor
+
+from harness.errors import ModelError
 from harness.models.export_record import FORMAT, ArrayRecord, ExportRecord
 from harness.models.portable import Portable
 from harness.models.saved import SavedModel
@@ -58,7 +62,19 @@ def make_content(saved: SavedModel, record: ExportRecord) -> bytes:
     """The file of that kind. Raises ModelError if the model cannot be exported to it."""
     if record.kind in ("state_dict", "safetensors"):
         return export_weights.weights_content(saved.model, record)
+    if record.kind == "onnx":
+        _require_dtype(saved)
     program = export_program.program_of(Portable(saved), saved.transform.shape, saved.architecture)
     if record.kind == "pt2":
         return export_program.program_content(program, record)
     return export_onnx.onnx_content(export_onnx.onnx_model(program, record), saved.architecture)
+
+
+def _require_dtype(saved: SavedModel) -> None:
+    """Raises ModelError for parameters that onnxruntime cannot compute with."""
+    if any(value.dtype == torch.bfloat16 for value in saved.model.state_dict().values() if isinstance(value, Tensor)):
+        raise ModelError(
+            f"{saved.architecture} cannot be exported to ONNX",
+            "its parameters are bfloat16, which onnxruntime does not compute with",
+            "return model.float() from its function; or --to pt2",
+        )

@@ -19,6 +19,8 @@ def free_path(name: str, to: str, out: Path | str | None, force: bool) -> Path:
         raise UsageError(
             f"{path} does not end in {wanted}", "programs know the format by it", f"--out {path.stem}{wanted}"
         )
+    if path.is_dir():
+        raise UsageError(f"{path} cannot be written", "it is a folder", f"--out {path / name}{wanted}")
     for taken in (path, json_beside(path)):
         if taken.exists() and not taken.is_file():
             raise UsageError(f"{taken} cannot be written", "it is a folder, a pipe or a device", f"--out NAME{wanted}")

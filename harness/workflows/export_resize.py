@@ -6,8 +6,7 @@ import importlib
 import math
 from typing import Any
 
-from PIL import ImageColor
-
+from harness.data.noise import background_values
 from harness.data.prepare import Preparation
 from harness.errors import UsageError
 from harness.workflows.export_onnx import LOGITS, PREPARED, PROBABILITIES
@@ -146,16 +145,14 @@ class _Graph:
 
     def _padded(self, images: str, inside: str, target: str) -> str:
         """Images in the middle of a background of the size `target`."""
-        types, wanted = self._onnx.TensorProto, self.preparation
+        types = self._onnx.TensorProto
         free = self.add("Sub", target, inside)
         before = self.add("Div", free, self.whole((2, 2)))
         after = self.add("Sub", free, before)
         none = self.whole((0, 0))
         pads = self.add("Concat", none, before, none, after, axis=0)
-        colour = ImageColor.getcolor(wanted.background, "RGB" if wanted.channels == 3 else "L")
-        values = colour if isinstance(colour, tuple) else (colour,)
         parts = []
-        for channel, level in enumerate(values):
+        for channel, level in enumerate(background_values(self.preparation)):
             one = self.add("Slice", images, *(self.whole((edge,)) for edge in (channel, channel + 1, 1)))
             parts.append(self.add("Pad", one, pads, self.constant(types.UINT8, (), [level])))
         return self.add("Concat", *parts, axis=1)
