@@ -37,7 +37,7 @@ TOOLS: dict[str, str | tuple[str, ...]] = {
     "optuna": "tuning/",
     "optuna_dashboard": "tuning/",
     "sqlalchemy": ("tuning/", "trackers/mlflow/answer.py"),
-    "werkzeug": "tuning/dashboard.py",
+    "werkzeug": ("tuning/dashboard.py", "cli/predict_page.py"),
     "dvc": "versioning/",
     "configobj": "versioning/remote.py",
     "detect_secrets": "doctor/secret_kinds.py",

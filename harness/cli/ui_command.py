@@ -27,7 +27,17 @@ if TYPE_CHECKING:
 @click.option(
     "--storage", envvar="HARNESS_STORAGE", default="optuna.journal", show_default=True, help="As for harness search."
 )
-@click.option("--only", type=click.Choice(["tensorboard", "mlflow"]), help="Start this one alone.")
+@click.option(
+    "--predict",
+    metavar="[MODEL]",
+    is_flag=False,
+    flag_value="",
+    help="Also a page that predicts photographs with MODEL, as for harness test. By default the champion, or the "
+    "latest finished run.",
+)
+@click.option("--predict-port", type=click.IntRange(1, 65535), help="Its port. By default 8090, or the next free one.")
+@cli.trust_option
+@click.option("--only", type=click.Choice(["tensorboard", "mlflow", "predict"]), help="Start this one alone.")
 def command(
     runs: str,
     port: int | None,
@@ -35,9 +45,14 @@ def command(
     study: bool,
     study_port: int | None,
     storage: str,
+    predict: str | None,
+    predict_port: int | None,
+    trust: bool,
     only: str | None,
 ) -> None:
     """Start TensorBoard and MLflow on this machine, print their addresses, and stop them on Ctrl-C.
+
+    With --predict, also a page to drop photographs on, which shows the probability of each class. It stores nothing.
 
     A page that is opened before its server is ready waits for it. What MLflow lacks is sent in the background.
     """
@@ -47,7 +62,9 @@ def command(
 
     folder, uri = Path(runs), store.tracking_uri()
     wanted = [only] if only else ["tensorboard", "mlflow"]
-    packages = {name: name for name in wanted} | ({"optuna_dashboard": "optuna-dashboard"} if study else {})
+    packages = {name: name for name in wanted if name != "predict"} | (
+        {"optuna_dashboard": "optuna-dashboard"} if study else {}
+    )
     for module, package in packages.items():
         if not installed(module):
             raise UsageError(f"{package} is not installed", "its package is not there", f"pip install {package}")
@@ -82,6 +99,12 @@ def command(
         if study:
             server = servers.dashboard(storage, servers.listen(study_port, 8080, "--study-port"))
             add("Optuna", server, short_address(storage))
+        if predict is not None or "predict" in wanted:
+            from harness.workflows.find_model import find_model_file
+
+            checkpoint, source = find_model_file(predict or None, folder)
+            at = servers.listen(predict_port, 8090, "--predict-port")
+            add("Photographs", servers.predict_page(checkpoint, source, trust, at), source)
         for name, address, what in addresses:
             echo(f"{name:<12} {address}  ({what})")
         if "mlflow" in wanted and not store.is_server(uri):

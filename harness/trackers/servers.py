@@ -168,6 +168,15 @@ def dashboard(storage: str, at: int | socket.socket) -> Server:
     return Server("optuna-dashboard", command, port, "/api/studies", "/dashboard/", environment, listener=listener)
 
 
+def predict_page(checkpoint: Path, source: str, trusted: bool, at: int | socket.socket) -> Server:
+    """The page that predicts photographs with the model in a checkpoint, on a port or on a socket of `listen`."""
+    port, listener = _place(at)
+    place = ["--listener"] if listener else [HOST, str(port)]
+    own = [str(checkpoint), source, *place, *(["--trust"] if trusted else [])]
+    command = python_module("harness.cli.predict_page", *own)
+    return Server("the page for photographs", command, port, "/about", listener=listener)
+
+
 def _place(at: int | socket.socket) -> tuple[int, socket.socket | None]:
     return (at, None) if isinstance(at, int) else (at.getsockname()[1], at)
 

@@ -1,0 +1,165 @@
+"""The page of `harness ui --predict`: `python -m harness.cli.predict_page CHECKPOINT SOURCE HOST PORT [--trust]`.
+
+With `--listener` in the place of host and port, its standard input is a socket that listens already. The page takes
+photographs that a person drops on it. Each goes to this process as the body of a request, and is forgotten when it is
+answered: nothing is written.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import sys
+import threading
+from collections.abc import Callable
+from importlib import resources
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import Map, Rule
+from werkzeug.serving import make_server
+from werkzeug.wrappers import Request, Response
+
+from harness.data.decode import problem, read
+from harness.data.depth import Depth, infer_range
+from harness.data.thumbnail import thumbnail
+from harness.errors import HarnessError
+from harness.models.saved import SavedModel
+from harness.trackers.local_only import local_only
+from harness.workflows.find_model import find_model
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+Predict = Callable[[torch.Tensor], NDArray[np.float64]]  # (B, C, H, W) uint8 -> (B, classes) probabilities
+
+MOST_BYTES = 64 * 2**20  # of a file
+THUMBNAIL = 480  # pixels
+AT_ONCE = 2  # files in memory, whatever the browser sends
+STATIC = {"": ("html", "text/html"), "predict.css": ("css", "text/css"), "predict.js": ("js", "text/javascript")}
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+ROUTES = Map(
+    [
+        *(Rule(f"/{name}", endpoint=f"static:{name}", methods=["GET"]) for name in STATIC),
+        Rule("/about", endpoint="about", methods=["GET"]),
+        Rule("/predict", endpoint="predict", methods=["POST"]),
+    ]
+)
+
+
+def predictor(saved: SavedModel) -> Predict:
+    """What predicts, in fp32 on the CPU: one photograph takes milliseconds."""
+
+    def probabilities(images: torch.Tensor) -> NDArray[np.float64]:
+        with torch.inference_mode():
+            logits = saved.model(saved.transform.normalise(images))
+            result: NDArray[np.float64] = (logits.double() / saved.temperature).softmax(1).numpy()
+        return result
+
+    return probabilities
+
+
+class PredictPage:
+    """The WSGI application.
+
+    Args:
+        saved: The model.
+        source: What it is, for people.
+    """
+
+    def __init__(self, saved: SavedModel, source: str) -> None:
+        self._saved = saved
+        self._source = source
+        self._predict = predictor(saved)
+        self._room = threading.Semaphore(AT_ONCE)
+
+    def wsgi(self) -> WSGIApplication:
+        """The application, which answers only its own pages."""
+        return local_only(Request.application(self._answer))
+
+    def _answer(self, request: Request) -> Response:
+        try:
+            endpoint, _ = ROUTES.bind_to_environ(request.environ).match()
+            if endpoint == "predict":
+                response = self._predicted(request)
+            elif endpoint == "about":
+                response = _json({"source": self._source, "classes": self._saved.classes, "most_bytes": MOST_BYTES})
+            else:
+                suffix, kind = STATIC[endpoint.removeprefix("static:")]
+                file = resources.files("harness.cli").joinpath(f"templates/predict.{suffix}")
+                response = Response(file.read_bytes(), content_type=f"{kind}; charset=utf-8")
+        except HTTPException as error:
+            response = _json({"error": error.name.lower()}, error.code or 500)
+        except Exception as error:  # the words on the page name no file of this machine
+            logging.getLogger(__name__).exception("a request failed")
+            response = _json({"error": f"harness itself failed ({type(error).__name__})"}, 500)
+        for name, value in HEADERS.items():
+            response.headers[name] = value
+        return response
+
+    def _predicted(self, request: Request) -> Response:
+        if request.content_length is None:
+            return _json({"error": "the request does not say how long it is"}, 411)
+        if request.content_length > MOST_BYTES:
+            return _json({"error": f"the file is larger than {MOST_BYTES >> 20} MB"}, 413)
+        with self._room:
+            content = request.stream.read(request.content_length)
+            try:
+                small, square = self._decoded(content)
+            except ValueError as error:
+                return _json({"error": str(error)}, 422)
+            images = torch.from_numpy(square[None]).permute(0, 3, 1, 2)
+            (shares,) = self._predict(images).tolist()
+        classes = sorted(zip(self._saved.classes, shares, strict=True), key=lambda pair: -pair[1])
+        return _json({"classes": classes, "thumbnail": f"data:image/jpeg;base64,{base64.b64encode(small).decode()}"})
+
+    def _decoded(self, content: bytes) -> tuple[bytes, NDArray[np.uint8]]:
+        """(a JPEG to show, (H, W, C) as a test decodes it). Raises ValueError, whose text says why not."""
+        preparation = self._saved.transform.preparation
+        try:
+            raw = read(content)
+            if preparation.needs_range(raw):  # the model has seen no such files
+                preparation = preparation.with_range(infer_range(Depth.of(raw.colours)))
+            picture = preparation.picture(raw)
+            return thumbnail(picture, THUMBNAIL), preparation.array(picture)
+        except Exception as error:  # Pillow's decoders raise many types
+            failed = error
+
+        def again(_: bytes) -> None:
+            raise failed
+
+        raise ValueError(f"the file cannot be read ({problem(content, again)})") from failed
+
+
+def _json(content: object, status: int = 200) -> Response:
+    return Response(json.dumps(content), status, content_type="application/json")
+
+
+def main(checkpoint: str, source: str, host: str, port: int, trusted: bool, listener: int | None = None) -> None:
+    """Serves until a signal ends the process: on a port, or on the socket with that file descriptor."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # else it writes a line for each request
+    page = PredictPage(find_model(checkpoint, trust=trusted).saved, source)
+    make_server(host, port, page.wsgi(), threaded=True, fd=listener).serve_forever()
+
+
+if __name__ == "__main__":
+    own = [argument for argument in sys.argv[1:] if argument != "--trust"]
+    trust = "--trust" in sys.argv[3:]
+    try:
+        if own[2] == "--listener":
+            main(own[0], own[1], "127.0.0.1", 0, trust, listener=sys.stdin.fileno())
+        else:
+            main(own[0], own[1], own[2], int(own[3]), trust)
+    except HarnessError as error:
+        sys.exit(f"{error.what}: {error.why} ({error.fix})")
