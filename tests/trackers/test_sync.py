@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,8 @@ from harness.errors import UsageError
 from harness.runs import trust
 from harness.runs.record_parts import Status
 from harness.runs.run_folder import RunFolder
-from harness.trackers.mlflow.experiments import FILE_TAG
+from harness.trackers.mlflow.experiments import FILE_TAG, RUN_TAG
+from harness.trackers.mlflow.place import local_folder
 from harness.trackers.mlflow.quick_look import has_all
 from harness.trackers.mlflow.store import connect, tracking_uri
 from harness.trackers.sync import sync
@@ -45,6 +47,16 @@ def test_a_run_that_both_missed_is_in_both_afterwards_and_a_second_time_changes_
         again = call("sync", folder.path, "--to", "mlflow", *force)
         assert (again.code, address in again.out) == (0, True)
         assert everything(client) == before
+    (model,) = client.search_logged_models([parent.info.experiment_id])
+    shutil.rmtree(local_folder(model.artifact_location) or "")
+    assert call("sync", folder.path, "--to", "mlflow").code == 0  # it sends the model again, and nothing twice
+    (other,) = client.search_logged_models([parent.info.experiment_id])
+    assert Path(local_folder(other.artifact_location) or "", "MLmodel").is_file()
+    client.delete_logged_model_tag(other.model_id, RUN_TAG)  # as of an earlier version, whose models take tensors
+    assert call("sync", folder.path, "--to", "mlflow").code == 0
+    assert [each.model_id for each in client.search_logged_models([parent.info.experiment_id])] == [other.model_id]
+    assert call("sync", folder.path, "--to", "mlflow", "--force").code == 0
+    assert [each.tags[RUN_TAG] for each in client.search_logged_models([parent.info.experiment_id])] == [folder.id]
 
 
 def test_a_run_without_plots_gets_them(tracked: Tracked, project: Path) -> None:

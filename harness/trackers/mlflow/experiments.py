@@ -22,9 +22,10 @@ KIND = {"mlflow.experimentKind": "custom_model_development"}  # else the pages a
 LONGEST_NAME = 240  # of an experiment; the store's column takes 256 characters
 MODEL_TAG = "harness.model"  # which model of a run was sent, or why there is none
 FILE_TAG = "harness.model_md5"  # of the checkpoint that this model was made from
+RUN_TAG = "harness.run"  # of a run, and of a model that takes images: the id of the run folder
 DELETED = "deleted there"  # what a record says of a tracker that somebody deleted the run in
 SENT = (COMPLETE, DELETED)  # what a record says where nothing is left to send
-OWNERS = ("harness.run", "harness.study")  # tags that say whose run it is
+OWNERS = (RUN_TAG, "harness.study")  # tags that say whose run it is
 
 
 @dataclass(frozen=True)

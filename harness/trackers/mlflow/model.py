@@ -10,6 +10,7 @@ from harness.runs.record_parts import FoldRecord, RefitRecord
 from harness.runs.run_folder import RunFolder
 from harness.trackers.mlflow import flavor
 from harness.trackers.mlflow.conversion import LEFT_OUT
+from harness.trackers.mlflow.experiments import RUN_TAG
 from harness.trackers.mlflow.send_model import Function
 
 
@@ -19,7 +20,7 @@ def log_model(
     """Logs a checkpoint of a run as its model: a fold's, or that on all images. Returns why it cannot be exported.
 
     A model that a user's function made is left out unless `function` finds that: no code of a run folder is run. It is
-    a program of its own (torch.export), so that loading it needs none of the user's code and runs no pickle. For
+    a separate program (torch.export), so that loading it needs none of the user's code and runs no pickle. For
     `mlflow.pytorch` it takes normalised images (B, C, H, W) and gives logits (B, classes); for `mlflow.pyfunc` and for
     `mlflow models serve` it takes image files, and gives class names and probabilities: see `served.py`.
     """
@@ -42,7 +43,7 @@ def log_model(
             None,
             flavor,
             name="model",
-            tags={"harness.run": folder.id},
+            tags={RUN_TAG: folder.id},
             module=saved.model,
             shape=saved.transform.shape,
             validate_serving_input=False,  # it would load the model once more, to run it on the example

@@ -1,6 +1,6 @@
 """By which address MLflow's commands take the model of a run: `runs:/ID/model`.
 
-MLflow gives its runs ids of its own, so the id of a run folder is no part of it. An SQLite store is asked without
+MLflow chooses the ids of its runs, so the id of a run folder is no part of it. An SQLite store is asked without
 MLflow, whose import alone takes two seconds.
 """
 

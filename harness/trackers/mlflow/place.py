@@ -52,6 +52,12 @@ def is_elsewhere(uri: str, location: str) -> bool:
     return not home.exists()
 
 
+def are_gone(uri: str, location: str) -> bool:
+    """Returns whether files at `location` would be on this machine, in this project's place, and are not."""
+    folder = local_folder(location)
+    return folder is not None and not is_server(uri) and not is_elsewhere(uri, location) and not folder.exists()
+
+
 def own_location() -> str | None:
     """Returns a location in this project to make an experiment with; None where MLflow's own choice is right."""
     here = Path.cwd()

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from harness.runs.run_folder import COMPLETE, RunFolder
 from harness.trackers.mlflow.experiments import FILE_TAG
-from harness.trackers.mlflow.place import is_elsewhere, local_folder
+from harness.trackers.mlflow.place import are_gone, is_elsewhere, local_folder
 from harness.trackers.mlflow.run import STATUS
 from harness.trackers.mlflow.state import is_being_sent, state_of
 from harness.trackers.mlflow.store import is_recorded, sqlite_file
@@ -21,6 +21,7 @@ RUNS = """
 SELECT runs.run_uuid, runs.status, runs.artifact_uri FROM runs JOIN tags ON runs.run_uuid = tags.run_uuid
 WHERE tags.key = 'harness.run' AND tags.value = ? AND runs.lifecycle_stage = 'active'
 """
+MODELS = "SELECT artifact_location FROM logged_models WHERE source_run_id = ? AND lifecycle_stage = 'active'"
 TAGS = "SELECT key, value FROM tags WHERE run_uuid = ?"
 
 
@@ -36,7 +37,9 @@ def has_all(uri: str, folder: RunFolder) -> bool:
         return False
     try:
         with contextlib.closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as store:
-            found = [(dict(store.execute(TAGS, [run])), *rest) for run, *rest in store.execute(RUNS, [folder.id])]
+            runs = store.execute(RUNS, [folder.id]).fetchall()
+            found = [(dict(store.execute(TAGS, [run])), *rest) for run, *rest in runs]
+            places = [place for run, *_ in runs for (place,) in store.execute(MODELS, [run])]
     except sqlite3.Error:
         return False
     parents = [each for each in found if each[0].get("harness.role") == "run"]
@@ -51,6 +54,7 @@ def has_all(uri: str, folder: RunFolder) -> bool:
         and (files / folder.FILE).is_file()
         and not is_elsewhere(uri, place)
         and _has_model(tags, folder)
+        and not any(are_gone(uri, place) for place in places)
     )
 
 

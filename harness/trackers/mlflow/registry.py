@@ -10,7 +10,7 @@ from harness.errors import RemoteError
 from harness.runs.champion_record import ChampionRecord
 from harness.runs.run_folder import RunFolder
 from harness.trackers.mlflow.experiments import models_of
-from harness.trackers.mlflow.place import is_elsewhere
+from harness.trackers.mlflow.place import are_gone, is_elsewhere
 from harness.trackers.mlflow.run import MLflow
 from harness.trackers.mlflow.store import answering, connect, require_usable, time_to_store, tracking_uri
 from harness.trackers.sending import sending_alone
@@ -88,9 +88,10 @@ def _require_registered_model(client: Any) -> None:
 
 
 def _version_of(client: Any, uri: str, sha256: str) -> str | None:
-    """The version of that checkpoint whose files are in this project; of a moved one they are not."""
+    """The version of that checkpoint whose files are in this project; of a moved one they are not, or they are gone."""
     versions = client.search_model_versions(f"name = '{NAME}'")
     for number in (version.version for version in versions if version.tags.get(SHA) == sha256):
-        if not is_elsewhere(uri, client.get_model_version_download_uri(NAME, number)):
+        place = client.get_model_version_download_uri(NAME, number)
+        if not is_elsewhere(uri, place) and not are_gone(uri, place):
             return str(number)
     return None

@@ -10,7 +10,8 @@ from typing import Any
 from harness.runs.record_parts import FoldRecord
 from harness.runs.run_folder import RunFolder
 from harness.trackers.mlflow.conversion import LEFT_OUT
-from harness.trackers.mlflow.experiments import FILE_TAG, MODEL_TAG
+from harness.trackers.mlflow.experiments import FILE_TAG, MODEL_TAG, RUN_TAG, models_of
+from harness.trackers.mlflow.place import are_gone
 from harness.trackers.mlflow.removal import remove_earlier_models
 from harness.util.files import file_md5
 
@@ -23,7 +24,8 @@ def send_model(client: Any, uri: str, run_id: str, folder: RunFolder, function: 
     Returns why the model is left out, an empty string if it was sent, None if it is there or if the run has none.
     """
     model = folder.model_to_use()
-    tags = client.get_run(run_id).data.tags
+    run = client.get_run(run_id)
+    tags = run.data.tags
     before = tags.get(MODEL_TAG)
     if model is None:
         return None
@@ -33,6 +35,7 @@ def send_model(client: Any, uri: str, run_id: str, folder: RunFolder, function: 
     is_new = before is None or (name == "refit" and not before.endswith("refit"))
     is_new = is_new or (str(before).startswith("fold ") and before != name)  # a better fold, since the run went on
     is_new = is_new or (before == name and md5 not in ("", tags.get(FILE_TAG, md5)))  # refitted once more
+    is_new = is_new or (before == name and _is_unusable(client, uri, run))
     if not is_new and not (function is not None and str(before).startswith(LEFT_OUT)):
         return None
     from harness.trackers.mlflow.model import log_model  # with torch
@@ -45,6 +48,12 @@ def send_model(client: Any, uri: str, run_id: str, folder: RunFolder, function: 
     client.set_tag(run_id, MODEL_TAG, f"{problem}; refit" if problem and name == "refit" else problem or name)
     client.set_tag(run_id, FILE_TAG, md5)
     return problem
+
+
+def _is_unusable(client: Any, uri: str, run: Any) -> bool:
+    """Whether the model that a run has logged takes no images, as earlier versions logged it, or has lost its files."""
+    models = models_of(client, run)
+    return bool(models) and (RUN_TAG not in models[-1].tags or are_gone(uri, models[-1].artifact_location))
 
 
 def _send_checkpoint(client: Any, run_id: str, path: Path) -> None:

@@ -73,7 +73,7 @@ class ImageModel:
         """Predicts images, BATCH_SIZE at a time.
 
         Args:
-            model_input: A pandas DataFrame, of which the first column counts; a Series or a list. Each value is a file
+            model_input: The first column of a pandas DataFrame, a Series or a list. Each value is a file
                 as base64 text (also url-safe, without padding, in lines, or as a data URL), or its bytes.
             params: MLflow passes it; there are none.
 
