@@ -75,7 +75,8 @@ def _summary(
     from harness.cli.scores_text import abstention_text, calibration_text, class_table, metric_text, noise_text
     from harness.runs.record_parts import leak_text
     from harness.runs.run_folder import COMPLETE
-    from harness.trackers.mlflow.model_address import SERVE, model_address
+    from harness.trackers import follower
+    from harness.trackers.mlflow.model_address import model_line
     from harness.trackers.mlflow.state import SENDING
 
     trackers, has_refit = folder.record.trackers, folder.record.refit is not None
@@ -102,7 +103,8 @@ def _summary(
         after[f"harness test {named}"] = f"{which} on {experiment.test_data}"
     if experiment.origin("data") != "command line" and typed is not None:
         after[f"harness run {typed} -s data=FOLDER"] = "your own images, a folder per class"
-    noise, scores = crossval.noise, crossval.scores
+    noise, scores, model = crossval.noise, crossval.scores, model_line(folder)
+    follower.addressed |= {folder.id} if model else set()
     rows = [
         ("guessing", guessing),
         *([("repeats", noise_text(noise))] if noise is not None else []),
@@ -121,7 +123,7 @@ def _summary(
         ("run folder", str(crossval.run_dir)),
         ("checkpoints", str(crossval.results[0].checkpoint.parent)),
         ("plots", str(crossval.run_dir / "plots")),
-        *(("mlflow", f"{address}  ({SERVE} {address})") for address in [model_address(folder)] if address),
+        *([("mlflow", model)] if model else []),
         *([("report", str(report))] if (report := crossval.run_dir / "report.html").is_file() else []),
         *(
             ("missed by", f"{name}: harness sync {crossval.run_dir}")

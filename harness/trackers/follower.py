@@ -49,6 +49,7 @@ class _Rest:
 
 
 _rests: list[_Rest] = []  # that this command has not waited for yet
+addressed: set[str] = set()  # ids of runs whose model's address in MLflow has been printed
 _left: list[Follower] = []  # that go on in the background; Python warns of a process that nobody refers to
 
 
@@ -186,6 +187,7 @@ def _tell(rest: _Rest) -> None:
 
     problem = rest.follower.problem
     if not problem and not rest.follower.has_told:
+        _tell_address(rest)
         return
     with contextlib.suppress(HarnessError):  # somebody has removed the run
         rest.folder.reload()
@@ -193,6 +195,19 @@ def _tell(rest: _Rest) -> None:
             record_state(rest.folder, problem)
             _print_line(f"warning: {problem}")
     _print_line(f"  missed by    mlflow: harness sync {quote(str(rest.folder.path))}")
+
+
+def _tell_address(rest: _Rest) -> None:
+    """Prints the address of a run's model, unless the result did: the run may be so short that it was not there yet."""
+    from harness.runs.run_folder import RunFolder
+    from harness.trackers.mlflow.model_address import model_line
+
+    if isinstance(rest.folder, RunFolder) and rest.folder.id not in addressed:
+        with contextlib.suppress(HarnessError):  # somebody has removed the run
+            rest.folder.reload()
+            line = model_line(rest.folder)
+            if line:
+                _print_line(f"  mlflow       {line}")
 
 
 @contextlib.contextmanager

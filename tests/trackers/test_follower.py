@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from harness.runs.record_parts import Status
 from harness.runs.run_folder import RunFolder
 from harness.trackers import follower
 from harness.trackers.mlflow.state import SENDING
+from tests.conftest import Tracked
 from tests.predicted import lay_run, predicted
 
 
@@ -78,6 +81,25 @@ def test_wait_for_rest_takes_seconds_and_says_what_is_missing(
     assert run.record.trackers["mlflow"] == state
     follower.wait_for_rest()
     assert capsys.readouterr().err == ""
+
+
+def test_wait_for_rest_prints_the_address_of_the_model_that_the_result_did_not_know(
+    tracked: Tracked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    shutil.copytree(tracked.run.path, tmp_path / "runs/tiny" / tracked.run.id)
+    shutil.copy(tracked.project / "mlflow.db", tmp_path)
+    folder = RunFolder.open(Path("runs/tiny", tracked.run.id))
+    for known in (False, True):
+        monkeypatch.setattr(follower, "addressed", {folder.id} if known else set())
+        follower.leave_rest(Waiting(folder, 1.0, "", "complete"), folder)
+        follower.wait_for_rest()
+        output = capsys.readouterr().err
+        assert (
+            bool(re.fullmatch(r"  mlflow {7}runs:/[0-9a-f]{32}/model  \(mlflow models serve .*\)\n", output))
+            is not known
+        )
 
 
 def test_wait_for_rest_waits_longer_in_a_folder_that_a_pipeline_looks_at(run: RunFolder) -> None:

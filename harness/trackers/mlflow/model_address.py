@@ -21,6 +21,12 @@ WHERE runs.lifecycle_stage = 'active' ORDER BY runs.start_time LIMIT 1
 SERVE = "mlflow models serve --env-manager local -m"  # answers over HTTP with the model at an address
 
 
+def model_line(folder: RunFolder) -> str:
+    """The address of a run's model, and how to serve it, for people; empty if it is not known."""
+    address = model_address(folder)
+    return f"{address}  ({SERVE} {address})" if address else ""
+
+
 def address_of(run_id: str) -> str:
     """The address of the model that a run of MLflow has logged."""
     return f"runs:/{run_id}/model"
