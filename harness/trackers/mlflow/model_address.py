@@ -18,6 +18,7 @@ JOIN tags AS own ON runs.run_uuid = own.run_uuid AND own.key = 'harness.run' AND
 JOIN tags AS role ON runs.run_uuid = role.run_uuid AND role.key = 'harness.role' AND role.value = 'run'
 WHERE runs.lifecycle_stage = 'active' ORDER BY runs.start_time LIMIT 1
 """
+WAIT_SECONDS = 0.5  # for a store that somebody writes to: a result is not held up by a line of it
 SERVE = "mlflow models serve --env-manager local -m"  # answers over HTTP with the model at an address
 
 
@@ -44,7 +45,8 @@ def model_address(folder: RunFolder) -> str:
     if not is_recorded(folder.record, uri):
         return ""
     with contextlib.suppress(sqlite3.Error):
-        with contextlib.closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as store:
+        address = f"{file.absolute().as_uri()}?mode=ro"
+        with contextlib.closing(sqlite3.connect(address, timeout=WAIT_SECONDS, uri=True)) as store:
             found = store.execute(RUN, [folder.id]).fetchone()
         return "" if found is None else address_of(found[0])
     return ""
