@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import keyword
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 from harness.config.experiment import Experiment
 from harness.config.experiment_file import FOLDER, find, folder_name
-from harness.errors import DataError, ModelError, UsageError
+from harness.errors import DataError, ModelError, StorageError, UsageError
 from harness.models.at_hand import imagenet_at_hand
 from harness.util.files import require_writable, write_whole
 from harness.util.schema import NAME
@@ -94,7 +95,9 @@ def write_new(name: str, data: str, typed: Mapping[str, str] | None = None, forc
         raise UsageError(f"{FOLDER} is no folder", "experiments are files in it", "cd to the project; harness init")
     if "data" in (typed or {}):
         raise UsageError("-s data= is not for harness new", "it looks at one place", "--data FOLDER")
-    require_writable(FOLDER)  # before every image is read
+    again = f"harness new {name} --data {quote(data)}"
+    with _advising(again):
+        require_writable(FOLDER)  # before every image is read
     experiment = Experiment().override({**(typed or {}), "data": Path(data).as_posix()})
     try:
         facts = look(experiment)
@@ -103,7 +106,9 @@ def write_new(name: str, data: str, typed: Mapping[str, str] | None = None, forc
         raise
     weights = _weights(experiment) if large_enough(facts.sizes) else None
     fields = suggest(facts, "disk" if weights is None else weights)
-    write_whole(path, file_text(name, facts, fields).encode())
+    text = file_text(name, facts, fields)
+    with _advising(again):
+        write_whole(path, text.encode())
     return Written(path, facts, tuple(fields), weights, _typed_name(name, path))
 
 
@@ -159,6 +164,17 @@ def literal(value: Any) -> str:
 def comment(text: str) -> str:
     """A text for a comment: on one line, with every character that cannot be printed escaped."""
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
+@contextlib.contextmanager
+def _advising(command: str) -> Iterator[None]:
+    """Within, an error of the disk says what to type once it is mended."""
+    try:
+        yield
+    except StorageError as error:
+        error.then(command)
+        error.fix = error.fix if error.first else f"cd to a folder that you may write, then {command}"
+        raise
 
 
 def _lines(field: Field) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.config.experiment_file import load
-from harness.errors import ExperimentError, UsageError
+from harness.errors import ExperimentError, StorageError, UsageError
 from harness.workflows.new import comment, file_text, literal, require_name, write_new
 from harness.workflows.suggest import Field, suggest
 from tests.workflows.test_look import draw_into, numbered
@@ -134,3 +134,18 @@ def test_write_new_leaves_what_is_there_if_it_refuses(tmp_path: Path, monkeypatc
     with pytest.raises(UsageError, match="experiments is no folder"):
         write_new("own", "photos")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["experiments", "photos"]
+
+
+def test_write_new_says_what_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.chdir(tmp_path)
+    draw_into(tmp_path / "my photos", *numbered("cat", "dog", count=2))
+    for broken in ("tempfile.TemporaryFile", "os.fsync"):  # before the images are read, and after
+        with monkeypatch.context() as patch:
+            patch.setattr(broken, refuse)
+            with pytest.raises(StorageError) as caught:
+                write_new("pets", "my photos")
+        assert caught.value.fix.endswith(" writable, then harness new pets --data 'my photos'")
+        assert [*tmp_path.glob("experiments/*")] == []
