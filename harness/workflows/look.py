@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from harness.config.experiment import Experiment
 from harness.data.check import Check, check_images, undecodable_error, unreadable_by_class
 from harness.data.decode import Raw, read
 from harness.data.depth import Range, infer_range
-from harness.data.groups import FOLDER, Groups, group_names, number_of, numbered
+from harness.data.groups import Groups, number_of, numbered
 from harness.data.images import Images, Side
 from harness.data.layout import side_of
 from harness.data.listing import sides_of
@@ -26,28 +25,10 @@ from harness.util.console import print_line
 from harness.util.parallel import in_threads
 from harness.workflows.find_leaks import find_leaks
 from harness.workflows.plan_data import DataPlan, listed, plan_data
+from harness.workflows.suggest_groups import FOLDS, Grouping, suggested_grouping
 
 SAMPLE = 200  # images whose size and colours are looked at, spread evenly over the listing
-FOLDS = 5
 MANY, VERY_MANY = 5_000, 50_000  # images from which three folds, and one hold-out, are precise enough
-WORDS = (  # that stand before the number of what an image is of
-    *("patient", "subject", "case", "person", "animal", "specimen", "slide", "plate", "well"),
-    *("video", "clip", "scene", "sequence", "burst", "session", "site", "camera", "plot", "tree"),
-)
-BEFORE_LAST = r"([^/]*\d[^/]*)[-_. ]+[^-_. /]*\d[^-_. /]*\.[^./]+$"  # patient12_03.png, IMG_20260101_120000.jpg
-
-
-@dataclass(frozen=True)
-class Grouping:
-    """A value of `groups` that the names suggest.
-
-    Attributes:
-        value: "folder" or a regular expression.
-        evidence: What suggests it, for people.
-    """
-
-    value: str
-    evidence: str
 
 
 @dataclass(frozen=True)
@@ -144,37 +125,8 @@ def look(experiment: Experiment) -> Facts:
         value_range=value_range,
         grouping=None if has_groups else suggested_grouping(images, data.experiment.class_folder == "inner"),
         has_groups=has_groups,
-        notes=(*data.notes, *leaks.notes),
+        notes=data.notes if leaks.error is not None else (*data.notes, *leaks.notes),
     )
-
-
-def suggested_grouping(images: Images, inner: bool = False) -> Grouping | None:
-    """What keeps dependent images together, as far as folders and names say; None if they say nothing.
-
-    Each suggestion finds a group for every image, and leaves enough groups of each class for two folds.
-    """
-    for value in (FOLDER, *_numbered_words(images.paths[0]), BEFORE_LAST):
-        if value != FOLDER and not all(re.search(value, path) for path in images.paths):
-            continue
-        names = group_names(images, value, inner=inner)
-        distinct = {name for name in names if name is not None}
-        if None in names or len(distinct) < 2 or 2 * len(distinct) > len(names):
-            continue
-        try:
-            stratified_splits(images, 2, 0, numbered(names), uneven=True)
-        except DataError:
-            continue
-        first = next(path for path, name in zip(images.paths, names, strict=True) if names.count(name) > 1)
-        where = "folders between class and image" if value == FOLDER else "groups by their names"
-        of_first = names[images.paths.index(first)]
-        return Grouping(value, f"{len(names)} images are in {len(distinct)} {where}: {first!r} is of {of_first!r}")
-    return None
-
-
-def _numbered_words(path: str) -> list[str]:
-    """A regular expression for each of WORDS that is in a path with a number behind it, as in "Patient_7"."""
-    found = [re.search(rf"(?i)({word})[-_ ]?\d+", path) for word in WORDS]
-    return [rf"({match[1]}[-_ ]?\d+)" for match in found if match is not None]
 
 
 def _with_neighbours(experiment: Experiment) -> Experiment:

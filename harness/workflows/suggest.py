@@ -119,11 +119,12 @@ def _data(facts: Facts) -> Iterator[Field]:
 
 def _split(facts: Facts) -> Iterator[Field]:
     if facts.grouping is not None:
+        fewer = f" and set folds={facts.grouping.folds}" if facts.grouping.folds < facts.folds else ""
         yield Field(
             "groups",
             facts.grouping.value,
             f"{facts.grouping.evidence}. If images of one group are alike (one patient, place or video), remove the "
-            '"#", or the accuracy will be too good',
+            f'"#"{fewer}, or the accuracy will be too good',
             is_suggestion=True,
         )
     name, count = facts.rarest

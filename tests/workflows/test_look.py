@@ -11,9 +11,8 @@ import pytest
 from PIL import Image
 
 from harness.config.experiment import Experiment
-from harness.data.images import Images
 from harness.errors import DataError
-from harness.workflows.look import look, suggested_grouping
+from harness.workflows.look import look
 
 
 def draw_into(folder: Path, *names: str, size: tuple[int, int] = (20, 20), seed: int = 0) -> Path:
@@ -27,12 +26,6 @@ def draw_into(folder: Path, *names: str, size: tuple[int, int] = (20, 20), seed:
 
 def numbered(*folders: str, count: int = 6) -> list[str]:
     return [f"{folder}/{i}.png" for folder in folders for i in range(count)]
-
-
-def listing(*paths: str) -> Images:
-    """A listing without files; the first folder is the class."""
-    classes = tuple(sorted({path.split("/")[0] for path in paths}))
-    return Images(Path(), classes, paths, tuple(classes.index(path.split("/")[0]) for path in paths))
 
 
 def test_look_finds_sizes_colours_and_classes(tmp_path: Path) -> None:
@@ -110,27 +103,3 @@ def test_look_refuses_what_no_run_can_use(tmp_path: Path, names: tuple[str, ...]
     draw_into(tmp_path, *names)
     with pytest.raises(DataError, match=message):
         look(Experiment(data=str(tmp_path)))
-
-
-@pytest.mark.parametrize(
-    ("paths", "value"),
-    [
-        ([f"{c}/{c}{i:02d}.jpg" for c in ("cat", "dog") for i in range(9)], None),  # a number for each image
-        ([f"{c}/IMG_{i:04d}.jpg" for c in ("cat", "dog") for i in range(9)], None),
-        ([f"{c}/Patient-{p}/{c}{i}.jpg" for c in ("cat", "dog") for p in range(3) for i in range(3)], "folder"),
-        (
-            [f"{c}/Patient-{p}{c}_{i}.jpg" for c in ("cat", "dog") for p in range(3) for i in range(3)],
-            r"(Patient[-_ ]?\d+)",
-        ),
-        (
-            [f"{c}/IMG_2026010{p}_12000{i}.jpg" for c in ("cat", "dog") for p in range(3) for i in range(3)],
-            r"([^/]*\d[^/]*)[-_. ]+[^-_. /]*\d[^-_. /]*\.[^./]+$",
-        ),
-        ([f"{c}/{c}{p}x/{i}.jpg" for c in ("cat", "dog") for p in range(1) for i in range(3)], None),  # as the classes
-    ],
-)
-def test_suggested_grouping_is_what_names_say(paths: list[str], value: str | None) -> None:
-    found = suggested_grouping(listing(*sorted(paths)))
-    assert (found.value if found else None) == value
-    if found is not None:
-        assert f"{len(paths)} images are in " in found.evidence

@@ -11,6 +11,7 @@ import pytest
 
 from harness.config.experiment_file import load
 from harness.errors import ExperimentError, StorageError, UsageError
+from harness.workflows.make_plan import make_plan
 from harness.workflows.new import comment, file_text, literal, require_name, write_new
 from harness.workflows.suggest import Field, suggest
 from tests.workflows.test_look import draw_into, numbered
@@ -97,7 +98,11 @@ def test_write_new_writes_what_loads(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert written.weights is None
     experiment = load(written.path)
     assert (experiment.data, experiment.epochs, experiment.groups) == ("my photos", 2, None)
-    assert '    # groups=r"(person[-_ ]?\\d+)",\n' in written.path.read_text()
+    suggestion = '    # groups=r"(person[-_ ]?\\d+)",\n'
+    assert suggestion in written.path.read_text()
+    written.path.write_text(written.path.read_text().replace(suggestion, suggestion.replace("# ", "")))
+    plan = make_plan(load(written.path).replace(folds=written.facts.grouping.folds))
+    assert len({*plan.groups.tolist()}) == 4
     written.path.write_text("mine")
     with pytest.raises(UsageError, match="is there already"):
         write_new("pets", "my photos")

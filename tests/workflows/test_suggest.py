@@ -9,8 +9,9 @@ import pytest
 
 from harness.config.experiment import Experiment
 from harness.evaluation.accuracy import wilson_interval
-from harness.workflows.look import Facts, Grouping
+from harness.workflows.look import Facts
 from harness.workflows.suggest import Field, luck_of_guessing, suggest
+from harness.workflows.suggest_groups import Grouping
 
 FACTS = Facts(
     experiment=Experiment(data="photos"),
@@ -114,9 +115,12 @@ def test_suggest_mirrors_only_what_may_be_mirrored(classes: str, augment: str | 
 
 
 def test_suggest_leaves_groups_to_the_user() -> None:
-    field = suggested(grouping=Grouping("folder", "24 images are in 4 folders"))["groups"]
+    field = suggested(grouping=Grouping("folder", "24 images are in 4 folders", 5))["groups"]
     assert field.is_suggestion
     assert field.reason.startswith("24 images are in 4 folders. If ")
+    assert "set folds" not in field.reason
+    few = suggested(grouping=Grouping("folder", "24 images are in 4 folders", 4))["groups"]
+    assert 'remove the "#" and set folds=4, or' in few.reason
 
 
 def test_suggest_takes_what_was_typed() -> None:
