@@ -40,6 +40,7 @@ from harness.data.demo import draw, draw_demo
 from harness.plots import figure
 from harness.runs.run_folder import RunFolder
 from harness.runs.study_folder import StudyFolder
+from harness.trackers import follower
 from harness.trackers.mlflow.store import connect, require_usable
 from harness.util.locks import locked
 
@@ -193,6 +194,7 @@ def store(new_database: Path, project: Path, monkeypatch: pytest.MonkeyPatch) ->
     """The project, with an empty MLflow store of its own; by its whole path, since MLflow keeps what it opened."""
     shutil.copy(new_database, project / "mlflow.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project / 'mlflow.db'}")
+    monkeypatch.setattr(follower, "WAIT_SECONDS", 60.0)  # who has a store looks at it; MLflow is slow on busy cores
     return project
 
 
