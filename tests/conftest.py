@@ -82,6 +82,13 @@ def rendered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(figure, "Figure", Figure)
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs draw no pictures, for tests that train many and look at none."""
+    monkeypatch.setattr("harness.trackers.recording.draw_run", lambda _: None)
+    monkeypatch.setattr("harness.workflows.crossval.draw_fold", lambda *_: None)
+
+
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
     """A folder that `make` fills once: with pytest-xdist, the first worker that asks makes it for all of them."""
     if "PYTEST_XDIST_WORKER" not in os.environ:

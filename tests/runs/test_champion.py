@@ -32,6 +32,8 @@ from harness.workflows.promote import Promotion
 from harness.workflows.promote import promote as promote_run
 from tests.conftest import Outcome, Tracked, write_experiment
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def promote(named: str, data: str | None = None, refit: bool = False, **options: Any) -> Promotion:
     """As `harness champion promote --no-refit`: most of what is tested here is the same for either model."""

@@ -42,7 +42,7 @@ def body(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(own_cache: Path, body: Path, scenery: Path, tmp_path: Path) -> Callable[..., CrossValidation]:
+def run(own_cache: Path, body: Path, scenery: Path, tmp_path: Path, undrawn: None) -> Callable[..., CrossValidation]:
     def run_small(**fields: Any) -> CrossValidation:
         values = {
             "data": str(scenery),

@@ -24,6 +24,8 @@ from harness.models.build import build
 from harness.runs.run_folder import RunFolder
 from harness.workflows.crossval import CrossValidation, cross_validate
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def run(data: Path, runs: Path, **fields: Any) -> CrossValidation:
     values = {"name": "x", "model": "small_cnn", "weights": None, "image_size": 32, "folds": 3, "batch_size": 8}

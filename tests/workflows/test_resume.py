@@ -30,6 +30,8 @@ from harness.workflows.reproduce import TIMES
 from harness.workflows.resume import compare_with, latest_unfinished, unfinished_run
 from tests.conftest import Outcome, write_experiment
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 class Interrupted(Callback):
     """Ctrl-C at one batch of a fold, once."""
