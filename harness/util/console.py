@@ -20,7 +20,7 @@ _told: set[str] = set()  # what to do about the folders whose plots are missing
 def print_line(text: str) -> None:
     """A line on stderr, above whatever bar is there."""
     with contextlib.suppress(OSError):  # the reader has left; that must not end the training
-        tqdm.write(terminal(text), file=sys.stderr)
+        tqdm.write(terminal(text), file=sys.stdout if _in_notebook() else sys.stderr)  # a notebook shows errors in red
 
 
 def bar_of(total: int, title: str, unit: str, quiet: bool = False) -> tqdm[Any]:

@@ -54,7 +54,7 @@ class Disagreement:
     row: int
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, repr=False)
 class RunComparison:
     """All sides, on the images that all of them have predicted."""
 
@@ -151,6 +151,30 @@ class RunComparison:
             ],
             "notes": list(self.notes),
         }
+
+    def __repr__(self) -> str:
+        rows = ", ".join(f"{name} {row['accuracy']}" for name, row in zip("ABCDEFGHIJ", self._rows(), strict=False))
+        return f"RunComparison({rows} on {self.n} shared images)"
+
+    def _repr_html_(self) -> str:
+        from harness.report.cards import table
+
+        pairs: list[dict[str, object]] = [
+            {"pair": f"{pair.first.label} - {pair.second.label}"}
+            | {"difference": f"{100 * pair.comparison.difference:+.1f} points"}
+            | {"95 % interval": " to ".join(f"{100 * bound:+.1f}" for bound in pair.comparison.interval)}
+            | {"p, corrected for all pairs": f"{pair.p:.2g}"}
+            for pair in self.pairs
+        ]
+        notes: list[dict[str, object]] = [{"note": note} for note in self.notes]
+        return table(self._rows(), f"{self.n} shared images") + table(pairs) + table(notes)
+
+    def _rows(self) -> list[dict[str, object]]:
+        return [
+            {"": side.label, "name": side.name, "accuracy": f"{100 * found.value:.1f} %"}
+            | {"95 % interval": " to ".join(f"{100 * bound:.1f}" for bound in found.interval)}
+            for side, found in zip(self.sides, self.accuracies, strict=True)
+        ]
 
     def _side(self, i: int) -> dict[str, Any]:
         each, accuracy = self.answered[i], self.accuracies[i]

@@ -25,7 +25,7 @@ from harness.workflows.find_model import FoundModel
 from harness.workflows.images_to_test import images_to_test
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Exported:
     """An exported file that was written, and how it compares with its model.
 
@@ -48,6 +48,10 @@ class Exported:
     record: ExportRecord
     resized: Resized | None = None
     int8: Quantised | None = None
+
+    def __repr__(self) -> str:
+        same = f"{self.agreement.agree} of {self.agreement.n} predictions as the model's"
+        return f"Exported({str(self.path)!r}: {self.bytes:,} bytes, {same})"
 
 
 def export(
