@@ -12,12 +12,10 @@ import json
 import logging
 import sys
 import threading
-from collections.abc import Callable
 from importlib import resources
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, Rule
@@ -27,15 +25,15 @@ from werkzeug.wrappers import Request, Response
 from harness.data.decode import problem, read
 from harness.data.depth import Depth, infer_range
 from harness.data.thumbnail import thumbnail
-from harness.errors import HarnessError
+from harness.errors import HarnessError, ModelError
 from harness.models.saved import SavedModel
 from harness.trackers.local_only import local_only
 from harness.workflows.find_model import find_model
+from harness.workflows.predict import as_batch
+from harness.workflows.predictor import Predictor
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
-
-Predict = Callable[[torch.Tensor], NDArray[np.float64]]  # (B, C, H, W) uint8 -> (B, classes) probabilities
 
 MOST_BYTES = 64 * 2**20  # of a file
 THUMBNAIL = 480  # pixels
@@ -58,30 +56,18 @@ ROUTES = Map(
 )
 
 
-def predictor(saved: SavedModel) -> Predict:
-    """What predicts, in fp32 on the CPU: one photograph takes milliseconds."""
-
-    def probabilities(images: torch.Tensor) -> NDArray[np.float64]:
-        with torch.inference_mode():
-            logits = saved.model(saved.transform.normalise(images))
-            result: NDArray[np.float64] = (logits.double() / saved.temperature).softmax(1).numpy()
-        return result
-
-    return probabilities
-
-
 class PredictPage:
     """The WSGI application.
 
     Args:
-        saved: The model.
+        saved: The model; it predicts as in `harness predict`.
         source: What it is, for people.
     """
 
     def __init__(self, saved: SavedModel, source: str) -> None:
         self._saved = saved
         self._source = source
-        self._predict = predictor(saved)
+        self._predictor = Predictor([saved], "cpu")  # one photograph takes milliseconds; a GPU may be busy with a run
         self._room = threading.Semaphore(AT_ONCE)
 
     def wsgi(self) -> WSGIApplication:
@@ -119,8 +105,10 @@ class PredictPage:
                 small, square = self._decoded(content)
             except ValueError as error:
                 return _json({"error": str(error)}, 422)
-            images = torch.from_numpy(square[None]).permute(0, 3, 1, 2)
-            (shares,) = self._predict(images).tolist()
+            try:
+                (shares,) = self._predictor.probabilities(as_batch([square])).tolist()
+            except ModelError as error:
+                return _json({"error": error.what}, 500)
         classes = sorted(zip(self._saved.classes, shares, strict=True), key=lambda pair: -pair[1])
         return _json({"classes": classes, "thumbnail": f"data:image/jpeg;base64,{base64.b64encode(small).decode()}"})
 

@@ -108,6 +108,12 @@ def test_a_failure_of_the_model_shows_no_path_of_this_machine(
     assert "/home/somebody/secret" in caplog.text  # for the terminal
 
 
+def test_a_model_that_gives_no_numbers_is_named(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Halves, "forward", lambda _, images: torch.full((len(images), 3), torch.nan))
+    answer = sent(client, photograph())
+    assert (answer.status_code, answer.get_json()) == (500, {"error": "the model gives 1 of 1 images nan or inf"})
+
+
 @pytest.mark.parametrize(
     "headers",
     [
