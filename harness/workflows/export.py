@@ -15,7 +15,7 @@ from harness.workflows import export_onnx
 from harness.workflows.experiment_copy import model_function
 from harness.workflows.export_check import Agreement, Run, check_export, compared, in_batches, model_logits
 from harness.workflows.export_images import sample_images
-from harness.workflows.export_int8 import Quantised, calibration_images, judge_int8, quantised_model
+from harness.workflows.export_int8 import Quantised, calibration_images, judge_int8, quantised_model, require_similar
 from harness.workflows.export_parts import any_size, make_content, new_record
 from harness.workflows.export_place import free_path, write_both
 from harness.workflows.export_resize import require_mode, with_resize
@@ -108,6 +108,7 @@ def export(
         content = _described(quantised_model(export_onnx.read_onnx(content, path.name), images), record)
         run = checked.run(content, record)
         agreement = compared(in_batches(run, sample.images), ours, record.temperature, sample)
+        require_similar(agreement, path.name)
         quantised = judge_int8(
             saved, record.origin.checkpoint or "", tested, lambda part: model_logits(saved, part), run, len(images)
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from harness.errors import GateError, HarnessError
+from harness.errors import GateError, HarnessError, ModelError
 from harness.models.portable import without_compiling
 from harness.models.saved import SavedModel
 from harness.workflows.export_images import Sample
@@ -47,14 +47,21 @@ class Agreement:
 
 
 def model_logits(saved: SavedModel, images: Tensor) -> Tensor:
-    """(N, classes) float32 logits of the model itself, on the CPU, not compiled."""
+    """(N, classes) float32 logits of the model itself, on the CPU, not compiled. Raises ModelError for nan or inf."""
     model = without_compiling(saved.model)
 
     def run(part: Tensor) -> Tensor:
         logits: Tensor = model(saved.transform.normalise(part)).float()
         return logits
 
-    return in_batches(run, images)
+    logits = in_batches(run, images)
+    if not bool(logits.isfinite().all()):
+        raise ModelError(
+            f"the model gives {int((~logits.isfinite().all(1)).sum())} of {len(logits)} images nan or inf",
+            "its weights are damaged, or not for it",
+            "a run that has trained well",
+        )
+    return logits
 
 
 def in_batches(run: Run, images: Tensor, size: int = AT_ONCE) -> Tensor:

@@ -29,13 +29,16 @@ from harness.models.export_record import QuantisedRecord
 from harness.models.saved import SavedModel
 from harness.runs.looks import Looks, add_look
 from harness.util.console import counted
-from harness.workflows.export_check import AT_ONCE
+from harness.workflows.export_check import AT_ONCE, Agreement
 from harness.workflows.export_images import spread, training_images
 from harness.workflows.export_program import first_line, quietly
 from harness.workflows.images_to_test import TestImages
 
 CALIBRATION = 128  # images
-OPERATORS = ["Conv", "Gemm", "MatMul"]  # normalisation, softmax and what is cheap stay in floating point
+# What follows a convolution is quantised with it: before a Clip, the range would be many times that after it. Sums, the
+# normalisation and the softmax stay in floating point.
+OPERATORS = ["Conv", "Gemm", "MatMul", "Relu", "Clip", "MaxPool", "AveragePool", "GlobalAveragePool"]
+LEAST_AGREEMENT = 0.95  # of the predictions on images without a label
 Run = Callable[[Tensor], Tensor]
 
 
@@ -150,6 +153,16 @@ def judge_int8(
             "the int8 model is worse than the model, and is not written", str(quantised), "export without --int8"
         )
     return quantised
+
+
+def require_similar(agreement: Agreement, named: str) -> None:
+    """Raises GateError if an int8 model predicts other classes than the model: few test images would not show that."""
+    if agreement.agree < LEAST_AGREEMENT * agreement.n:
+        raise GateError(
+            f"{named} in int8 predicts other classes than the model, and is not written",
+            f"{agreement}; at least {100 * LEAST_AGREEMENT:.0f} % must agree",
+            "export without --int8",
+        )
 
 
 def _predictions(saved: SavedModel, tested: TestImages, run: Run) -> Predictions:

@@ -111,8 +111,8 @@ def _not_exported(named: str, error: Exception) -> ModelError:
     if "batch" in text and any(word in text for word in ("specialized", "Constraints violated", "not an int")):
         return ModelError(
             f"{named} cannot be exported for batches of any size",
-            "its forward pass fixes the batch size, as in x.view(32, -1) or a buffer of that size",
-            "take the size from the input: x.flatten(1), or x.shape[0]",
+            "its forward pass fixes the batch size, as x.view(32, -1), len(x) or a buffer of that size do",
+            "x.flatten(1), or x.shape[0] in place of len(x)",
         )
     if any(word in text for word in ("data-dependent", "data dependent", "Could not guard")):
         return ModelError(

@@ -28,6 +28,7 @@ from harness.runs.exports import made_export
 from harness.workflows import export_int8, export_parts
 from harness.workflows.experiment_copy import UntrustedError
 from harness.workflows.export import export
+from harness.workflows.export_check import Agreement
 from harness.workflows.export_resize import require_mode, resize_model
 from harness.workflows.exported_file import is_exported, load_exported
 from harness.workflows.find_model import FoundModel, find_model
@@ -301,6 +302,39 @@ def test_export_says_that_it_compared_on_noise(tmp_path: Path) -> None:
     assert "64 images of noise" in str(agreement)
 
 
+def test_export_keeps_names_in_any_alphabet_and_weights_in_any_order(tmp_path: Path) -> None:
+    names = ("Société Générale", "海 🌊", "a'b\"c", "{0: 'x'}")
+    model = build("small_cnn", 4, (3, 32, 32)).to(memory_format=torch.channels_last)
+    found = of_module(model, tmp_path, architecture="small_cnn")
+    found = dataclasses.replace(found, saved=dataclasses.replace(found.saved, classes=names))
+    for kind in ("safetensors", "state_dict"):
+        path = tmp_path / FORMATS[kind]
+        assert export(found, kind, path).agreement.agree == 64
+        assert load_exported(path).classes == names
+        json_beside(path).read_bytes().decode("ascii")
+
+
+def test_weights_content_takes_weights_that_two_layers_share(tmp_path: Path) -> None:
+    from safetensors.torch import load
+
+    from harness.workflows.export_weights import weights_content
+
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    model[1].weight = model[0].weight
+    record = export_parts.new_record(of_module(model, tmp_path), "safetensors")
+    loaded = load(weights_content(model, record))
+    assert torch.equal(loaded["0.weight"], loaded["1.weight"])
+
+
+def test_export_refuses_a_model_that_gives_nan(tmp_path: Path) -> None:
+    model = build("small_cnn", 2, (3, 32, 32))
+    with torch.no_grad():
+        next(model.parameters()).fill_(float("nan"))
+    with pytest.raises(ModelError, match="gives 64 of 64 images nan or inf"):
+        export(of_module(model, tmp_path, architecture="small_cnn"), "safetensors", tmp_path / "x.safetensors")
+    assert not list(tmp_path.glob("x*"))
+
+
 def test_export_replaces_a_file_only_when_asked(tracked: Tracked, tmp_path: Path) -> None:
     found, path = found_model(tracked), tmp_path / "x.pth"
     path.write_text("mine")
@@ -361,6 +395,13 @@ def test_judge_int8_refuses_one_that_is_worse_beyond_chance(
 
     with pytest.raises(GateError, match="the int8 model is worse"):
         export_int8.judge_int8(saved, "0" * 64, tested, right, wrong, 1)
+
+
+def test_require_similar_refuses_one_that_predicts_other_classes() -> None:
+    few, many = (Agreement("images", 64, agree, 0.1, 1.0, False) for agree in (60, 61))
+    export_int8.require_similar(many, "x.onnx")
+    with pytest.raises(GateError, match="predicts other classes"):
+        export_int8.require_similar(few, "x.onnx")
 
 
 @pytest.mark.parametrize("rule", ["squash", "crop", "pad"])
@@ -433,7 +474,7 @@ def test_export_of_an_own_module_needs_its_code_and_the_exported_program_does_no
 @pytest.mark.parametrize(
     "architecture", ["resnet18", "mobilenet_v3_small", "efficientnet_b0", "convnext_tiny", "vit_b_16"]
 )
-def test_export_of_each_family_agrees_in_each_format(
+def test_export_of_each_family_agrees_in_onnx_and_pt2(
     architecture: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -441,7 +482,7 @@ def test_export_of_each_family_agrees_in_each_format(
     found = of_module(
         build(architecture, 2, (3, 64, 64)), tmp_path, 64, architecture=architecture, temperature=1.5, is_refit=True
     )
-    for kind, name in FORMATS.items():
+    for kind, name in (("onnx", "model.onnx"), ("pt2", "model.pt2")):
         exported = export(found, kind, name)
         assert (exported.agreement.agree, exported.agreement.n) == (64, 64)
         assert exported.agreement.probabilities < 1e-4
