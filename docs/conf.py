@@ -22,7 +22,7 @@ ROOT_FILES = {
 
 project = "harness"
 release = harness.__version__
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_click"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_click"]
 exclude_patterns = ["_build"]
 
 html_theme = "furo"
@@ -32,6 +32,7 @@ html_css_files = ["site.css"]
 html_copy_source = html_show_copyright = False
 smartquotes = False  # names in quotes stay as they are typed
 
+nb_execution_mode = "off"  # the notebook is kept with its outputs; a test runs it
 myst_heading_anchors = 3  # links to headings (page.md#heading) work as on a git host
 highlight_language = "text"  # a block without a language is a command or its output
 default_role = "code"  # docstrings write `name`, as Markdown does
@@ -48,7 +49,8 @@ toc_object_entries_show_parents = "hide"
 # With -n every type in a signature must have a page. The build needs no network, so other packages' types have none,
 # and neither have types that are not public.
 nitpick_ignore_regex = [
-    ("py:.*", r"(collections|contextlib|nn|np|numpy|pathlib|torch)\..*"),
+    ("py:.*", r"(collections|contextlib|nn|np|numpy|pandas|pathlib|torch)\..*"),
+    ("py:.*", "Path"),
     ("py:.*", r"harness\.\w+\..*"),
 ]
 

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from harness.api.compare import compare
     from harness.api.export import export
     from harness.api.model import Model, load_model
-    from harness.api.result import Run, open_run
+    from harness.api.predictions import PredictionList
+    from harness.api.result import Run, Test, open_run
     from harness.api.run import run
-    from harness.api.search import search
+    from harness.api.search import StudyRun, search
     from harness.api.test import test
     from harness.cli.main import run_file
     from harness.config.experiment import Experiment
@@ -68,10 +69,13 @@ _HOMES = {
     "ModelCheckpoint": "engine.callbacks",
     "Plan": "training.plan",
     "Prediction": "workflows.prediction",
+    "PredictionList": "api.predictions",
     "ProgressBar": "engine.callbacks",
     "Run": "api.result",
     "State": "engine.trainer",
+    "StudyRun": "api.search",
     "TerminateOnNaN": "engine.callbacks",
+    "Test": "api.result",
     "Trainer": "engine.trainer",
     "compare": "api.compare",
     "cross_validate": "workflows.crossval",
@@ -105,10 +109,13 @@ __all__ = [
     "ModelCheckpoint",
     "Plan",
     "Prediction",
+    "PredictionList",
     "ProgressBar",
     "Run",
     "State",
+    "StudyRun",
     "TerminateOnNaN",
+    "Test",
     "Trainer",
     "__version__",
     "compare",

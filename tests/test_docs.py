@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 from typing import Any
@@ -35,12 +36,23 @@ def test_the_trainer_by_itself_in_ten_lines(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_the_experiment_in_the_readme_is_one() -> None:
-    examples = blocks("README.md")
+    examples = [block for block in blocks("README.md") if "Experiment(" in block]
     assert examples
     for example in examples:
         names: dict[str, Any] = {"__name__": "readme"}
         exec(example, names)
         assert isinstance(names["experiment"], harness.Experiment)
+
+
+def test_examples_in_python_name_what_is_public() -> None:
+    examples = blocks("README.md") + blocks("docs/python.md")
+    used = {
+        node.attr
+        for example in examples
+        for node in ast.walk(ast.parse(example))
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "harness"
+    }
+    assert {"run", "load_model", "Experiment"} <= used <= set(harness.__all__)
 
 
 def test_links_lead_somewhere() -> None:

@@ -90,12 +90,12 @@ class Model:
 
     @property
     def image_size(self) -> int | tuple[int, int]:
-        """Pixels: the side of a square, or (height, width). Images of any size are resized to it."""
+        """The side of a square, or (height, width), in pixels. Images of any size are resized to it."""
         return self._classifier.transform.preparation.image_size
 
     @property
     def module(self) -> nn.Module:
-        """The torch module, in eval mode: normalised images (B, C, H, W) -> logits (B, classes).
+        """The torch module, in eval mode. It takes normalised images (B, C, H, W) and gives logits (B, classes).
 
         Of an ensemble it is the first model's. Raises ModelError for an exported file.
         """

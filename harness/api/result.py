@@ -65,7 +65,7 @@ class Run:
 
     @property
     def accuracy(self) -> float:
-        """Of a run: over all out-of-fold predictions. Raises UsageError if no fold has ended."""
+        """The accuracy; of a run, over all out-of-fold predictions. Raises UsageError if no fold has ended."""
         if self.record.accuracy is None:
             raise UsageError(f"{self.path} has no accuracy", "none of its folds has ended", "harness.run once more")
         return self.record.accuracy
@@ -83,7 +83,7 @@ class Run:
 
     @property
     def predictions(self) -> pandas.DataFrame:
-        """A row for each judged image: path, true, label, probability, right, fold, and `p_` of each class."""
+        """A row for each judged image, with path, true, label, probability, right, fold, and `p_` of each class."""
         return _frame(self._folder.predictions())
 
     @property

@@ -44,7 +44,7 @@ def run(
         settings: Fields of the experiment, as `lr=3e-4`.
 
     Returns:
-        The finished run: `run.accuracy`, `run.predictions`, `run.plots`, `run.model()`, `run.report()`.
+        The finished run, with `run.accuracy`, `run.predictions`, `run.plots`, `run.model()` and `run.report()`.
 
     Raises:
         HarnessError: The errors of the command: `UsageError`, `DataError`, `TrainingError` and so on.

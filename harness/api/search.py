@@ -45,12 +45,15 @@ class StudyRun:
 
     @property
     def best(self) -> Run:
-        """The best trial, as a run. Its accuracy is lucky: `result.expected` is what its settings will reach."""
+        """The best trial as a run.
+
+        The best of many is lucky, so its accuracy is too good; `result.expected` is what its settings will reach.
+        """
         return open_run(self._folder.trial(self._best().index))
 
     @property
     def trials(self) -> pandas.DataFrame:
-        """A row for each trial: the table `trials.csv`."""
+        """The table `trials.csv`, a row for each trial."""
         import pandas
 
         return pandas.read_csv(self.path / "trials.csv")

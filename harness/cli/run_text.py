@@ -101,6 +101,8 @@ def _summary(
         after[f"harness test {named} --data FOLDER"] = f"{which} on images that it has not seen"
     elif experiment.test_data and Path(experiment.test_data).is_dir():
         after[f"harness test {named}"] = f"{which} on {experiment.test_data}"
+    if not fast_dev_run:
+        after[f"harness predict {named} PHOTO..."] = "which class photographs are"
     if experiment.origin("data") != "command line" and typed is not None:
         after[f"harness run {typed} -s data=FOLDER"] = "your own images, a folder per class"
     noise, scores, model = crossval.noise, crossval.scores, model_line(folder)

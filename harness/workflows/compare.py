@@ -159,17 +159,17 @@ class RunComparison:
     def _repr_html_(self) -> str:
         from harness.report.cards import table
 
-        pairs: list[dict[str, object]] = [
+        pairs = [
             {"pair": f"{pair.first.label} - {pair.second.label}"}
             | {"difference": f"{100 * pair.comparison.difference:+.1f} points"}
             | {"95 % interval": " to ".join(f"{100 * bound:+.1f}" for bound in pair.comparison.interval)}
             | {"p, corrected for all pairs": f"{pair.p:.2g}"}
             for pair in self.pairs
         ]
-        notes: list[dict[str, object]] = [{"note": note} for note in self.notes]
+        notes = [{"note": note} for note in self.notes]
         return table(self._rows(), f"{self.n} shared images") + table(pairs) + table(notes)
 
-    def _rows(self) -> list[dict[str, object]]:
+    def _rows(self) -> list[dict[str, str]]:
         return [
             {"": side.label, "name": side.name, "accuracy": f"{100 * found.value:.1f} %"}
             | {"95 % interval": " to ".join(f"{100 * bound:.1f}" for bound in found.interval)}
