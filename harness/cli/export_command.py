@@ -67,6 +67,9 @@ def command(
     from harness.workflows.export import export
     from harness.workflows.find_model import find_model
 
+    if model is not None and Path(model).suffix in (".onnx", ".pt2"):
+        why = "a file of that kind holds a program, and a program is not made into another one"
+        raise UsageError(f"{model} is no model to export", why, "harness export RUN, which it was made of")
     found = find_model(
         model,
         Path(runs),
@@ -132,6 +135,7 @@ def _plain(exported: Exported) -> dict[str, Any]:
         "n": agreement.n,
         "agree": agreement.agree,
         "largest_difference": {"probabilities": agreement.probabilities, "logits": agreement.logits},
+        "looks": None if exported.int8 is None else _looks(exported),
         "resizing": None
         if exported.resized is None
         else {

@@ -142,6 +142,7 @@ CASES = [
     Case("a read-only folder", 1, "cannot be written", read_only),
     Case("weights of another program", 2, "a.pt", of_another_program),
     Case("a checkpoint cut short", 2, "a.pt cannot be read", cut_short),
+    Case("an exported file", 2, "is no model to export", lambda model: ["a.onnx", "--to", "pt2"]),
     Case("no such model", 2, "nobody", lambda model: ["nobody", "--to", "onnx"]),
     Case("images that are none", 4, "can be decoded", no_images),
     Case("a folder of no images", 4, "nothing", lambda model: [model, "--to", "state_dict", "--data", "nothing"]),

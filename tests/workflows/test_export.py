@@ -183,6 +183,12 @@ def test_load_exported_checks_an_onnx_file_whose_description_is_gone(there: Path
     with pytest.raises(ModelError, match="takes weights from other files"):
         load_exported(path)
 
+    model = onnx.load("model.onnx")
+    max(model.graph.initializer, key=lambda tensor: len(tensor.raw_data)).dims[0] = 2**36  # numbers that are not there
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(ModelError, match="damaged"):
+        load_exported(path)
+
     for content in (b"", b"PK\x03\x04", Path("model.onnx").read_bytes()[:5000]):
         path.write_bytes(content)
         with pytest.raises(ModelError):
