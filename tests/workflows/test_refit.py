@@ -31,6 +31,8 @@ from harness.workflows.refit import refit_run, refitting
 from harness.workflows.test import evaluate
 from tests.toy import SMALL
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def run(data: Path, runs: Path, refit: bool = True, **fields: Any) -> RunFolder:
     plan = make_plan(SMALL.replace(data=str(data), **fields), device="cpu")

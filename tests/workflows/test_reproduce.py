@@ -20,6 +20,8 @@ from harness.workflows.reproduce import DIFFERENT, IDENTICAL, SIMILAR, compare, 
 from tests.conftest import Outcome, write_experiment
 from tests.toy import run_record
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, scenery: Path) -> Path:
