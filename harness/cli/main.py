@@ -226,7 +226,8 @@ def _unforeseen(error: BaseException, known: Sequence[str]) -> HarnessError:
     if users:
         return UserCodeError(f"code of yours failed at {users}", why, f"mend that line; {TRACEBACK}")
     if isinstance(error, OSError) and error.errno in (*FULL, *READ_ONLY):
-        return storage_error(error, error.filename or "a file", "ls -ld of that file and its folder; chmod, or another")
+        name = error.filename or ("the output" if _is_of_printing(error) else "a file")
+        return storage_error(error, name, "ls -ld of that file and its folder; chmod, or another")
     frames = traceback.extract_tb(error.__traceback__)
     frame = next((f for f in reversed(frames) if Path(f.filename).is_relative_to(OURS)), frames[-1])
     return HarnessError(

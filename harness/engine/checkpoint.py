@@ -23,6 +23,8 @@ from harness.util.files import write_whole
 from harness.util.schema import is_inside
 
 FORMAT = "harness-checkpoint-1"
+MOST_UNPACKED = 256 * 2**20  # bytes that a small file may unpack to
+MOST_TIMES = 20  # its size, that a larger one may unpack to
 SHARED = "shared"  # in a checkpoint: the digest of weights that lie in another file
 HOLDS = "holds"  # in that file: the digest of weights that others share
 SHARED_FILE = "shared.pt"
@@ -147,6 +149,7 @@ def read(path: Path) -> dict[str, Any]:
         )
     if isinstance(content, (list, tuple)):  # as [model, optimizer]
         content = dict(enumerate(content))
+    _require_stored(path, content)
     if not isinstance(content, dict):
         raise ModelError(
             f"{path} is no checkpoint", f"it holds a {type(content).__name__}, not a dictionary", "save a state dict"
@@ -211,11 +214,35 @@ def require_intact(path: Path) -> None:
     """Raises ModelError where a part of a zip archive is not what was written, which torch does not look at."""
     try:
         with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+            if unpacked > max(MOST_UNPACKED, MOST_TIMES * path.stat().st_size):  # torch itself packs nothing
+                raise ModelError(
+                    f"{path} is not read",
+                    f"its {path.stat().st_size:,} bytes unpack to {unpacked:,}, more than weights do",
+                    "name a file that torch.save wrote",
+                )
             part = archive.testzip()
+    except ModelError:
+        raise
     except Exception:  # no archive, or one of a kind that torch does not write: torch says what it makes of it
         return
     if part is not None:
         raise ModelError(f"{path} cannot be read", f"damaged: the checksum of {part} is wrong", "name another file")
+
+
+def _require_stored(path: Path, value: Any) -> None:
+    """Raises ModelError for a tensor of more numbers than the file holds: one number can stand for 2**36."""
+    if isinstance(value, torch.Tensor) and value.layout == torch.strided and value.device.type == "cpu":
+        size = value.numel() * value.element_size()
+        if size > MOST_UNPACKED and size > value.untyped_storage().nbytes():
+            raise ModelError(
+                f"{path} is not read",
+                f"a tensor {tuple(value.shape)} in it asks for {size:,} bytes, and the file has "
+                f"{value.untyped_storage().nbytes():,} of them",
+                "name a file with whole weights",
+            )
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ():
+        _require_stored(path, part)
 
 
 def _first_bytes(path: Path) -> bytes:

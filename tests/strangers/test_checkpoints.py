@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,26 @@ def test_a_tensor_that_is_no_plain_one_is_refused(sandbox: Sandbox, scenery: Pat
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+def test_a_checkpoint_that_asks_for_more_than_it_holds_is_refused_before_it_is_read(
+    sandbox: Sandbox, scenery: Path
+) -> None:
+    """A few megabytes that unpack to gigabytes, and one number that stands for 2**33."""
+    path = sandbox.run / "checkpoints/fold1.pt"
+    content = torch.load(path, weights_only=True)
+    torch.save(content | {"trained_on": torch.zeros(1, dtype=torch.int64).expand(2**33)}, sandbox.project / "wide.pt")
+    with (
+        zipfile.ZipFile(path) as whole,
+        zipfile.ZipFile(sandbox.project / "bomb.pt", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for name in whole.namelist():
+            packed.writestr(name, bytes(2**29) if name.endswith("data/0") else whole.read(name))
+    for name, says in (("wide.pt", "asks for 68,719,476,736 bytes"), ("bomb.pt", "unpack to")):
+        for command in (("test", name, "--data", scenery, "--tracker", "none"), ("predict", name, scenery)):
+            outcome = sandbox.runs(*command)
+            assert (outcome.code, len(outcome.error_lines)) == (2, 3), outcome.err
+            assert says in outcome.error_lines[1]
+
+
 def test_a_pipe_is_no_checkpoint(sandbox: Sandbox, scenery: Path) -> None:
     os.mkfifo(sandbox.project / "pipe.pt")
     assert sandbox.runs("test", "pipe.pt", "--data", scenery, "--allow-leak").code == 2
