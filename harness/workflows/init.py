@@ -76,6 +76,7 @@ harness run quickstart               trains experiments/quickstart.py, in half a
 harness list                         the experiments and the latest runs
 harness test RUN                     the run's model on data/test; RUN is the id that `harness list` shows
 harness champion promote RUN         trains it on all images, tests it, and keeps it in models/
+harness predict champion PHOTO...    what the champion says of photographs: files, folders, globs
 harness search quickstart --trials 5 searches learning rate, batch size and weight decay
 harness ui                           all runs in the browser, until Ctrl-C
 harness doctor                       whether all that is needed is there, and what to type if not
