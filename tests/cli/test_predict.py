@@ -62,6 +62,13 @@ def test_predict_json_and_csv_give_the_same_numbers(call: Call, tracked: Tracked
         assert plain["top"][0]["probability"] + plain["top"][1]["probability"] == pytest.approx(1, abs=1e-5)
 
 
+def test_predict_csv_holds_no_formula(call: Call, tracked: Tracked, photos: Path) -> None:
+    """A spreadsheet runs a cell that begins with "="."""
+    shutil.copy(next(photos.glob("sea/*")), "=cmd().png")
+    row = call("predict", tracked.run.path, "=cmd().png", "--csv").out.splitlines()[1]
+    assert row.startswith("'=cmd().png,")
+
+
 def test_predict_abstains_below_a_probability(call: Call, tracked: Tracked, photos: Path) -> None:
     outcome = call("predict", tracked.run.path, "photos", "--abstain", "1")
     assert all("  unsure  (" in line for line in outcome.out.splitlines())

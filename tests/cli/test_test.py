@@ -35,6 +35,7 @@ def test_what_is_printed_and_what_is_written(call: Call, project: Path, tracked:
         "predictions.csv",
         "predictions",
         "plots",
+        "report.html",
     }
 
 
