@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from harness.api.model import text_of
 from harness.workflows.export import Exported
 from harness.workflows.export import export as export_model
 from harness.workflows.find_model import find_model
 
+if TYPE_CHECKING:
+    from harness.api.model import Model
+    from harness.api.result import Run
+
 
 def export(
-    model: str | Path | None,
+    model: str | Path | Run | Model | None,
     to: str,
     out: str | Path | None = None,
     *,
@@ -29,7 +35,8 @@ def export(
     """Writes a model to one file that other programs run, as `harness export` does.
 
     Args:
-        model: "champion", a run or a checkpoint. None is the champion, or the latest finished run.
+        model: "champion", a run, a checkpoint, or what `run` or `load_model` returned. None is the
+            champion, or the latest finished run.
         to: "onnx", "pt2", "state_dict" or "safetensors".
         out: The file; None is the experiment's name in the current folder.
         with_preprocessing: Of ONNX: whether the file itself resizes images of any size.
@@ -50,7 +57,7 @@ def export(
         HarnessError: What the command ends with; see `harness.workflows.export.export`.
     """
     found = find_model(
-        None if model is None else str(model),
+        text_of(model),
         Path(runs),
         trust=trust,
         classes=classes,

@@ -33,7 +33,7 @@ def read_experiment(
         raise ExperimentError(
             f"a {type(given).__name__} is no experiment",
             "it is a file, the name of one in experiments/, or an Experiment",
-            'harness.run("experiments/sea_forest.py")',
+            'harness.run("experiments/quickstart.py")',
         )
     path = find(str(given))
     _forget_imports(path.parent)
@@ -45,9 +45,11 @@ def _say_what_is_missing(experiment: Experiment) -> None:
     """A notebook's functions are in no file, so no later command can find them."""
     own = [name for name, value in experiment.to_dict().items() if is_function(value)]
     if own:
+        model = "predict, test, export, " if "model" in own else ""
         print_line(
-            f"note: {', '.join(own)} of this experiment lie in the notebook: resume, refit and reproduce in another "
-            "process cannot find them. To keep them, save the cell as experiments/NAME.py and run that"
+            f"note: only this notebook has the function for {', '.join(own)}: in another process, and after a restart "
+            f"of the kernel, {model}refit, resume and reproduce cannot find it. To keep it, save the cell as "
+            "experiments/NAME.py and run that"
         )
 
 

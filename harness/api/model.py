@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,12 @@ from harness.workflows.predict import as_batch, is_on_cpu, prepared, rows_of
 from harness.workflows.prediction import Prediction
 from harness.workflows.predictor import Classifier
 
+if TYPE_CHECKING:
+    from harness.api.result import Run
+
 
 def load_model(
-    named: str | Path | None = None,
+    named: str | Path | Run | None = None,
     *,
     runs: str | Path = "runs",
     ensemble: bool = False,
@@ -36,8 +39,9 @@ def load_model(
     """Loads a model to use it, as `harness predict` does.
 
     Args:
-        named: "champion", a run (its folder, its id or how the id ends), a checkpoint, or a file that
-            `harness.export` wrote. None is the champion, or the latest finished run if there is none.
+        named: "champion", a run (its folder, its id or how the id ends), a checkpoint, a file that
+            `harness.export` wrote, or what `run` returned. None is the champion, or the latest finished run if
+            there is none.
         runs: The folder that run folders lie in.
         ensemble: Whether to take the mean probabilities of the models of all folds of a run.
         device: "cpu", "cuda", "cuda:1", "mps", or "auto" for the best that there is.
@@ -57,7 +61,7 @@ def load_model(
         'sea'
     """
     asked = ask(
-        None if named is None else str(named),
+        text_of(named),
         Path(runs),
         ensemble=ensemble,
         device=device,
@@ -76,12 +80,14 @@ class Model:
     Attributes:
         source: What it is: "champion 3", or a run's folder with which of its models.
         notes: What a person should know before using its answers.
+        path: Its file; of an ensemble, the run folder.
     """
 
     def __init__(self, asked: Asked) -> None:
         self._classifier: Classifier = asked.classifier
         self.source = asked.source
         self.notes = asked.notes
+        self.path = asked.path
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -194,6 +200,11 @@ class Model:
             | {"image size": size_text(self.image_size), "notes": "; ".join(self.notes) or "none"}
         ]
         return table(rows)
+
+
+def text_of(named: Any) -> str | None:
+    """What a command line would say for `named`: a name, a path, or an object with a `path` (`Run`, `Model`)."""
+    return None if named is None else str(getattr(named, "path", named))
 
 
 def _path_of(given: Given) -> str | None:

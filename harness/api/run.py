@@ -12,7 +12,9 @@ from harness.runs.run_folder import RunFolder
 from harness.trackers.follower import start_early, wait_for_rest
 from harness.util.console import print_line
 from harness.util.files import require_writable
+from harness.util.signals import advice, begin
 from harness.workflows.crossval import cross_validate
+from harness.workflows.experiment_copy import keep_of_notebook
 from harness.workflows.make_plan import make_plan
 
 
@@ -62,8 +64,16 @@ def run(
     plan = plan.shortened() if fast_dev_run else plan
     for line in plan.lines():
         print_line(line)
-    result = cross_validate(
-        plan, runs=runs, source=file, follower=follower, out=None if out is None else Path(out), refit=refit
-    )
+    begin()
+    try:
+        result = cross_validate(
+            plan, runs=runs, source=file, follower=follower, out=None if out is None else Path(out), refit=refit
+        )
+    except KeyboardInterrupt:  # a notebook shows it with a long traceback, and with no run's name
+        why, fix = advice() or ("nothing was trained yet", "harness.run again")
+        print_line(f"interrupted: {why}; to go on: {fix}")
+        raise
+    if file is None:
+        keep_of_notebook(result.run_dir, chosen)
     wait_for_rest()
     return Run(RunFolder.open(result.run_dir))

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from harness.runs.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    from harness.api.result import Test
+    from harness.api.model import Model
+    from harness.api.result import Run, Test
 
 
 def test(
-    model: str | Path | None = None,
+    model: str | Path | Run | Model | None = None,
     data: str | Path | None = None,
     *,
     min_accuracy: float | None = None,
@@ -37,7 +38,8 @@ def test(
     """Tests a model on images that it was never trained on, as `harness test` does.
 
     Args:
-        model: "champion", a run or a checkpoint. None is the champion, or the latest finished run.
+        model: "champion", a run, a checkpoint, or what `run` or `load_model` returned. None is the
+            champion, or the latest finished run.
         data: Test images, a folder per class; None is the experiment's `test_data`.
         min_accuracy: The gate; None is the experiment's.
         metric: "accuracy" or "balanced_accuracy": what the gate is about.
@@ -64,6 +66,7 @@ def test(
         DataError: The images are not what the model knows, or it was trained on some of them.
         UsageError: There is no such model, or an option is not possible.
     """
+    from harness.api.model import text_of
     from harness.api.result import Test
     from harness.evaluation.gate import Gate
     from harness.workflows.ensemble import fold_models
@@ -71,7 +74,7 @@ def test(
     from harness.workflows.models_to_ask import run_of_model
     from harness.workflows.test import evaluate
 
-    named = None if model is None else str(model)
+    named = text_of(model)
     found = find_model(
         named,
         Path(runs),

@@ -29,9 +29,10 @@ def find(name: str, folder: Path = FOLDER) -> Path:
             if path.is_file():
                 return path
     known = [path.stem for path in files(folder)]
+    places = dict.fromkeys((name, f"{(folder / Path(name).stem).as_posix()}.py"))
     raise ExperimentError(
         f"there is no experiment {name!r}{nearest(Path(name).stem, known)}",
-        f"looked for {name} and {folder / Path(name).stem}.py in this folder",
+        f"looked for {' and '.join(places)} in this folder",
         f"one of {', '.join(known)}" if known else "a path to FILE.py, or cd to the project",
     )
 

@@ -16,6 +16,17 @@ from harness.runs import champion, trust
 from harness.runs.run_folder import RunFolder
 
 COPY = "experiment.py"
+_of_notebook: dict[Path, Experiment] = {}  # by run folder: what cells of this process made, and no file holds
+
+
+def keep_of_notebook(folder: Path, experiment: Experiment) -> None:
+    """Keeps the experiment of a run that has no file, so that this process can load and refit the run's models."""
+    _of_notebook[folder.resolve()] = experiment
+
+
+def of_notebook(folder: Path) -> Experiment | None:
+    """The experiment that this process made for a run without a file; None if it did not."""
+    return _of_notebook.get(folder.resolve())
 
 
 class UntrustedError(UsageError):
@@ -50,19 +61,26 @@ def may_run(copy: Path, trusted: bool = False) -> bool:
 def model_function(beside: Path, trusted: bool = False) -> Callable[[str], Callable[[int], Any]]:
     """Returns a function that finds the user's model function by its name.
 
-    It looks for `experiment.py` next to the checkpoint `beside`, then one folder up. Raises UntrustedError as
-    `load_copy` does.
+    It looks for `experiment.py` next to the checkpoint `beside`, then one folder up, and then for an experiment that
+    a notebook's cell made in this process. Raises UntrustedError as `load_copy` does.
     """
 
     def find(named: str) -> Callable[[int], Any]:
         places = (beside.resolve().parent / COPY, beside.resolve().parents[1] / COPY)
         copy = next((path for path in places if path.is_file()), places[1])
         try:
-            model = load_copy(copy, trusted).model if copy.is_file() else None
+            made = load_copy(copy, trusted) if copy.is_file() else of_notebook(copy.parent)
+            model = made.model if made is not None else None
         except UntrustedError:
             raise
         except HarnessError as error:
             raise ModelError(f"{beside} cannot be built again", f"{error.what}: {error.why}", f"mend {copy}") from error
+        if not callable(model) and named.startswith("__main__:") and not copy.is_file():
+            raise ModelError(
+                f"{beside} cannot be built again",
+                f"its model is the function {named.removeprefix('__main__:')} of a notebook, which no file holds",
+                "save the notebook's cell as experiments/NAME.py, then harness run NAME; or name another run",
+            )
         if not callable(model):
             raise ModelError(
                 f"{beside} cannot be built again",

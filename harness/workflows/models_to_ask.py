@@ -33,11 +33,13 @@ class Asked:
         classifier: Gives the probabilities.
         source: What it is, for people.
         notes: What a person should know before the first prediction.
+        path: Its file; of an ensemble, the run folder.
     """
 
     classifier: Classifier
     source: str
     notes: tuple[str, ...] = ()
+    path: Path | None = None
 
 
 def names_model(text: str, runs: Path) -> bool:
@@ -81,15 +83,15 @@ def ask(
         if ensemble:
             raise UsageError(f"{named} is one model", "--ensemble takes the models of a run's folds", "leave it out")
         exported = load_exported(path, trust=trust, function=model_function(path, trust))
-        return Asked(exported, f"{path} ({exported.record.kind})", _without_temperature(exported.temperature))
+        return Asked(exported, f"{path} ({exported.record.kind})", _without_temperature(exported.temperature), path)
     if not ensemble:
         found = find_model(named, runs, trust=trust, **of_weights)
-        return Asked(Predictor([found.saved], device), found.source, _notes(found.saved))
+        return Asked(Predictor([found.saved], device), found.source, _notes(found.saved), found.path)
     run = run_of_model(named, runs)
     models = fold_models(str(run.path), runs, trust)
     predictor = Predictor(models, device)
     notes = (*_notes(models[0]), _price(predictor, run))
-    return Asked(predictor, f"the mean of {len(models)} models of {run.path}", notes)
+    return Asked(predictor, f"the mean of {len(models)} models of {run.path}", notes, run.path)
 
 
 def run_of_model(named: str | None, runs: Path) -> RunFolder:

@@ -23,7 +23,7 @@ from harness.training.plan import Plan
 from harness.training.repeats import fold_and_repeat
 from harness.util.text import few
 from harness.workflows.crossval import CrossValidation, cross_validate
-from harness.workflows.experiment_copy import COPY, load_copy, may_run
+from harness.workflows.experiment_copy import COPY, load_copy, may_run, of_notebook
 from harness.workflows.make_plan import make_plan
 
 IDENTICAL, SIMILAR, DIFFERENT = "bit-identical", "no significant difference", "different"
@@ -183,11 +183,14 @@ def _experiment(folder: RunFolder, trusted: bool) -> Experiment:
     values = {"class_folder": "outer", **folder.record.experiment}  # as in 0.1.0
     copy, functions = folder.path / COPY, [name for name in OWN if is_function(values.get(name))]
     if not copy.is_file():
+        made = of_notebook(folder.path)
+        if made is not None:
+            return _as_recorded(folder, made).replace(name=folder.record.name)
         if functions:
             raise UsageError(
                 f"{folder.path} has no {COPY}",
-                f"{', '.join(functions)} are functions of it",
-                "nothing: what it did cannot be known any more",
+                f"its {', '.join(functions)} came from functions of that file or of a notebook",
+                "save the functions in experiments/NAME.py, then harness run NAME",
             )
         return Experiment(**{**values, "name": folder.record.name})
     if not functions and not may_run(copy, trusted):

@@ -104,7 +104,7 @@ def test_load_model_takes_the_latest_run_and_a_checkpoint(tracked: Tracked, mode
 def test_an_exported_file_predicts_as_its_model(
     tracked: Tracked, model: harness.Model, files: list[Path], tmp_path: Path
 ) -> None:
-    exported = harness.export(tracked.run.path, "safetensors", tmp_path / "m.safetensors")
+    exported = harness.export(model, "safetensors", tmp_path / "m.safetensors")
     again = harness.load_model(exported.path)
     assert again.classes == model.classes
     values = [[each.values for each in one.predict(files) if each] for one in (model, again)]

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 import harness
-from harness.errors import ExperimentError
+from harness.engine.trainer import Callback, State
+from harness.errors import ExperimentError, ModelError, UsageError
 from tests.conftest import Tracked, write_experiment
 from tests.toy import SMALL
 
@@ -47,10 +48,46 @@ def test_run_takes_an_experiment_that_a_cell_made(
     experiment = SMALL.replace(data=str(scenery), epochs=1, folds=2, name="")
     done = harness.run(experiment, fast_dev_run=True)
     assert done.path.parent.name == "notebook"
-    assert "lie in the notebook" not in capsys.readouterr().err
+    assert "only this notebook" not in capsys.readouterr().err
     with_function = experiment.replace(augment=lambda image: image)
     harness.run(with_function, fast_dev_run=True)
-    assert "augment of this experiment lie in the notebook" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "only this notebook has the function for augment" in said
+    assert "predict" not in said.split("cannot find it")[0]
+
+
+def test_run_with_a_model_of_a_cell_is_used_in_this_process_alone(
+    project: Path, scenery: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tiny(classes: int) -> torch.nn.Module:
+        return torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten(), torch.nn.Linear(12, classes))
+
+    tiny.__module__, tiny.__qualname__ = "__main__", "tiny"
+    done = harness.run(SMALL.replace(data=str(scenery), model=tiny, epochs=1, folds=2, name=""))
+    assert "predict, test, export, refit" in capsys.readouterr().err
+    image = next(scenery.rglob("*.jpg"))
+    assert done.model(device="cpu").predict(image).label in done.record.data.classes
+    assert "trained on all images" in done.refit(device="cpu").source
+    monkeypatch.setattr("harness.workflows.experiment_copy._of_notebook", {})  # as in another process
+    with pytest.raises(ModelError, match="the function tiny of a notebook, which no file holds"):
+        harness.load_model(done)
+    with pytest.raises(UsageError, match="came from functions of that file or of a notebook"):
+        done.refit()
+
+
+def test_run_says_how_to_go_on_if_it_is_interrupted(
+    project: Path, scenery: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Interrupt(Callback):
+        def on_epoch_end(self, state: State) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        harness.run(SMALL.replace(data=str(scenery), epochs=2, folds=2, name="cut", callbacks=(Interrupt(),)))
+    (folder,) = (project / "runs/cut").iterdir()
+    said = capsys.readouterr().err
+    assert f"interrupted: what was trained until then is kept in runs/cut/{folder.name}" in said
+    assert "harness resume" in said
 
 
 def test_run_raises_the_errors_of_the_command(project: Path, scenery: Path) -> None:
@@ -71,7 +108,7 @@ def test_run_raises_the_errors_of_the_command(project: Path, scenery: Path) -> N
 
 def test_test_and_compare_return_what_the_commands_print(project: Path, tracked: Tracked, scenery: Path) -> None:
     options = {"allow_leak": True, "trackers": [], "device": "cpu"}
-    tested = harness.test(tracked.run.path, scenery, min_accuracy=0, **options)  # type: ignore[arg-type]
+    tested = harness.test(harness.load_model(tracked.run.path), scenery, min_accuracy=0, **options)  # type: ignore[arg-type]
     assert tested.passed
     failed = harness.test(tracked.run.path, scenery, min_accuracy=1, ensemble=True, **options)  # type: ignore[arg-type]
     assert failed.passed is (failed.accuracy == 1)
