@@ -22,18 +22,24 @@ FORMATS = ("onnx", "pt2", "state_dict", "safetensors")
 @click.command("export", short_help=cli.VERBS["export"])
 @click.argument("model", required=False)
 @click.option("--to", type=click.Choice(FORMATS), help="The format.")
-@click.option("--out", type=click.Path(path_type=Path), help="The file. By default the experiment's name, here.")
-@click.option("--with-preprocessing", is_flag=True, help="Of ONNX: the file resizes images of any size itself.")
-@click.option("--int8", is_flag=True, help="Of ONNX: 8-bit integers, judged on the test images beside the model.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="The file to write. By default it has the experiment's name and lies in this folder.",
+)
+@click.option("--with-preprocessing", is_flag=True, help="ONNX only: the file itself resizes images of any size.")
+@click.option("--int8", is_flag=True, help="ONNX only: 8-bit integers; both models are tested on the test images.")
 @click.option("--benchmark", is_flag=True, help="Show size and speed of each format on this machine.")
 @click.option(
     "--data", help="Images to compare on, a folder per class. By default the run's own. With --int8 the test images."
 )
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
-@click.option("--classes", help="Of a bare state dict: the names of its outputs, in order, as in sea,forest.")
-@click.option("--model", "architecture", help="Of a bare state dict: which model it is.")
-@click.option("--image-size", type=click.IntRange(16, 4096), help="Of a bare state dict: pixels. By default 224.")
-@click.option("--weights-key", help="Of such a file: which part of it to take, if several fit the model.")
+@click.option("--classes", help="For a bare state dict: names of its outputs, in order, such as sea,forest.")
+@click.option("--model", "architecture", help="For a bare state dict: its model, such as resnet18.")
+@click.option(
+    "--image-size", type=click.IntRange(16, 4096), help="For a bare state dict: image size in pixels. By default 224."
+)
+@click.option("--weights-key", help="For a bare state dict: the part of the file to take, if several fit the model.")
 @cli.trust_option
 @click.option("--runs", default="runs", show_default=True, help="Folder that run folders lie in.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout.")

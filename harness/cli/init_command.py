@@ -31,7 +31,7 @@ def command(folder: Path) -> None:
         echo(f"note: {folder / '.gitignore'} lacks {', '.join(made.not_ignored)}: add these lines")
     there = "" if folder.resolve() == Path.cwd().resolve() else f"cd {quote(str(folder))}; "
     if not made.has_git:
-        echo(f"git: this is no git repository; {there}git init   makes it one, and runs then record their commit")
+        echo(f"git: not a git repository; {there}git init   makes it one, and runs then record their commit")
     if made.has_images:
         echo(
             "note: images lie in this folder. Move their folders into one, such as photos/, for harness new NAME --data"

@@ -61,7 +61,9 @@ VERBS = {
 ADDRESSES = ("MLFLOW_TRACKING_URI", "HARNESS_STORAGE")  # environment variables
 
 trust_option = click.option(
-    "--trust", is_flag=True, help="Run the experiment's file that came with it, this once, though it was not made here."
+    "--trust",
+    is_flag=True,
+    help="Run the experiment's file that came with the model, although it was made elsewhere. Read it first.",
 )
 
 

@@ -27,19 +27,28 @@ BLOCK = 1 << 16  # bytes of a list on stdin
 @click.command("predict", short_help=cli.VERBS["predict"])
 @click.argument("words", metavar="[MODEL] PATH...", nargs=-1)
 @click.option("--csv", "as_csv", is_flag=True, help="Print a table.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per image, each on a line.")
 @click.option("--top", type=click.IntRange(min=1), default=2, show_default=True, help="Number of classes to show.")
-@click.option("--abstain", type=click.FloatRange(0, 1), help='Say "unsure" if the probability is below.')
-@click.option("--sort", "folder", type=click.Path(path_type=Path), help="Copy each image into a folder per class here.")
+@click.option("--abstain", type=click.FloatRange(0, 1), help='Say "unsure" if the probability is below this.')
+@click.option(
+    "--sort",
+    "folder",
+    type=click.Path(path_type=Path),
+    help="Copy each image into this folder, into a folder for its class.",
+)
 @click.option("--watch", is_flag=True, help="Go on with images that appear in PATH, until Ctrl-C.")
 @click.option("--explain", type=click.Path(path_type=Path), help="Write a heat map of each image to this folder.")
 @click.option("--ensemble", is_flag=True, help="Take the mean of the models of all folds of a run.")
-@click.option("--features", type=click.Path(path_type=Path), help="Write features (N, F) to this .npy file instead.")
-@click.option("--force", is_flag=True, help="Replace the file of --features.")
-@click.option("--classes", help="Of a bare state dict: the names of its outputs, in order, as in sea,forest.")
-@click.option("--model", "architecture", help="Of a bare state dict: which model it is.")
-@click.option("--image-size", type=click.IntRange(16, 4096), help="Of a bare state dict: pixels. By default 224.")
-@click.option("--weights-key", help="Of such a file: which part of it to take, if several fit the model.")
+@click.option(
+    "--features", type=click.Path(path_type=Path), help="Write features (N, F) to this .npy file, and no predictions."
+)
+@click.option("--force", is_flag=True, help="Replace the .npy file that is there.")
+@click.option("--classes", help="For a bare state dict: names of its outputs, in order, such as sea,forest.")
+@click.option("--model", "architecture", help="For a bare state dict: its model, such as resnet18.")
+@click.option(
+    "--image-size", type=click.IntRange(16, 4096), help="For a bare state dict: image size in pixels. By default 224."
+)
+@click.option("--weights-key", help="For a bare state dict: the part of the file to take, if several fit the model.")
 @cli.trust_option
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps, or the best there is.")
 @click.option("--runs", default="runs", show_default=True, help="Folder that run folders lie in.")

@@ -32,16 +32,18 @@ def command(run: str, trust: bool, device: str, runs: str, as_json: bool) -> Non
     folder = find_run(run, Path(runs))
     record = refit_run(folder, device=device, trusted=trust)
     advise("the model is trained and kept; MLflow may not have it yet", f"harness sync {run}")
+    if as_json:
+        echo_json({"run_dir": str(folder.path), **to_plain(record)})
+    else:
+        echo(f"{folder.record.name}: {refit_text(folder.record)}")
+        echo(f"  model       {folder.checkpoint_of(record)}")
+        echo(f"  time        {record.seconds:.0f} s")
+        data = "" if folder.record.experiment.get("test_data") else " --data FOLDER"
+        echo(f"  next        harness test {run}{data}   tests it on images that no model has seen")
+        echo(f"              harness predict {run} PHOTO...   which class photographs are")
     if "mlflow" in (folder.record.experiment.get("trackers") or ()) and installed("mlflow"):
         with cli.only_a_warning():
             sync(folder, ["mlflow"])
-    if as_json:
-        echo_json({"run_dir": str(folder.path), **to_plain(record)})
-        return
-    echo(f"{folder.record.name}: {refit_text(folder.record)}")
-    echo(f"  model       {folder.checkpoint_of(record)}")
-    echo(f"  time        {record.seconds:.0f} s")
-    echo(f"  next        harness test {run}   tests it on images that no model has seen")
 
 
 def refit_text(record: RunRecord) -> str:
@@ -52,5 +54,6 @@ def refit_text(record: RunRecord) -> str:
     low, high = (100 * bound for bound in record.interval or (0.0, 1.0))
     return (
         f"one model on {refit.images} images{inner}, {refit.epoch} epochs; expected accuracy "
-        f"{100 * (record.accuracy or 0.0):.1f} % ({low:.1f} to {high:.1f} %), that of the folds' models"
+        f"{100 * (record.accuracy or 0.0):.1f} % (95 % interval {low:.1f} to {high:.1f} %, n = {record.n}), "
+        "that of the folds' models"
     )

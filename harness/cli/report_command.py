@@ -20,8 +20,8 @@ from harness.cli.output import echo
 def command(result: str, out: str | None, runs: str, no_images: bool, force: bool, open_it: bool) -> None:
     """Write one HTML file about a result, which can be mailed.
 
-    RESULT is a run, a trial or a test: its folder, its id, or how the id ends; a study: its folder or its name; or
-    champion, whose file is champion-NUMBER.html in the current folder.
+    Name a run, a trial or a test by its folder, its id, or how the id ends; a study by its folder or its name. The
+    report of the champion is champion-NUMBER.html in the current folder.
 
     The file needs no network and no server. It has the accuracy with its interval, learning curves, the confusion
     matrix with the images of each cell, the errors, scores by class, reliability, the data, and where the result came

@@ -105,6 +105,7 @@ def _summary(
         after[f"harness predict {named} PHOTO..."] = "which class photographs are"
     if experiment.origin("data") != "command line" and typed is not None:
         after[f"harness run {typed} -s data=FOLDER"] = "your own images, a folder per class"
+    widest = max(map(len, after), default=0)
     noise, scores, model = crossval.noise, crossval.scores, model_line(folder)
     follower.addressed |= {folder.id} if model else set()
     rows = [
@@ -132,7 +133,7 @@ def _summary(
             for name, has in trackers.items()
             if has not in (COMPLETE, SENDING)
         ),
-        *(("" if i else "next", f"{command:<44}  {what}") for i, (command, what) in enumerate(after.items())),
+        *(("" if i else "next", f"{command:<{widest}}  {what}") for i, (command, what) in enumerate(after.items())),
     ]
     table = [f"  {line}" for line in class_table(scores.per_class)]
     lines = [f"  {name:<11}  {text}" for name, text in rows]

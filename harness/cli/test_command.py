@@ -27,12 +27,16 @@ if TYPE_CHECKING:
 )
 @click.option("--min-recall", multiple=True, help="A floor for one class, as in sea=0.9. May be given several times.")
 @click.option("--confident", is_flag=True, help="Pass only if the lower end of each 95 % interval passes.")
-@click.option("--classes", help="Of a bare state dict: the names of its outputs, in order, as in sea,forest.")
+@click.option("--classes", help="For a bare state dict: names of its outputs, in order, such as sea,forest.")
 @click.option(
-    "--model", "architecture", help="Of a bare state dict: which model it is, if its file's name does not say."
+    "--model",
+    "architecture",
+    help="For a bare state dict: its model, such as resnet18, if its file's name does not say.",
 )
-@click.option("--image-size", type=click.IntRange(16, 4096), help="Of a bare state dict: pixels. By default 224.")
-@click.option("--weights-key", help="Of such a file: which part of it to take, if several fit the model.")
+@click.option(
+    "--image-size", type=click.IntRange(16, 4096), help="For a bare state dict: image size in pixels. By default 224."
+)
+@click.option("--weights-key", help="For a bare state dict: the part of the file to take, if several fit the model.")
 @click.option(
     "--ensemble", is_flag=True, help="Compare the mean of all folds' models with the one model, and its cost."
 )

@@ -139,7 +139,7 @@ class Experiment:
     views: int | None = setting(
         None,
         whole(1, 1000).or_none(),
-        "so many augmented views of each image are kept, and an epoch shows one; none: a new one each epoch",
+        "number of augmented views kept of each image; an epoch shows one. none: a new one each epoch",
     )
     cache: bool = setting(
         True,
@@ -186,7 +186,7 @@ class Experiment:
         Rule("names of metrics, or functions (labels, probabilities) -> number", is_metrics),
         "more metrics of each epoch, such as macro_f1 or roc_auc",
     )
-    precision: str = setting("auto", choice("auto", "fp32", "bf16", "fp16"), "number format of the arithmetic")
+    precision: str = setting("auto", choice("auto", "fp32", "bf16", "fp16"), "dtype of the arithmetic")
     compile: bool = setting(
         False,
         Rule("true or false", lambda v: isinstance(v, bool)),
@@ -205,7 +205,7 @@ class Experiment:
     loss: str | Callable[..., Any] = setting(
         "cross_entropy",
         choice("cross_entropy").or_function("(logits, targets) -> mean over the batch"),
-        "what training makes small",
+        "loss function",
     )
     callbacks: tuple[Any, ...] = setting(
         (),

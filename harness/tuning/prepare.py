@@ -185,5 +185,5 @@ def plan_lines(search: SearchPlan, study: Study, workers: int = 1) -> list[str]:
         *([f"  workers    {workers}, each on {threads} thread{'s' * (threads > 1)}"] if workers > 1 else []),
         f"  storage    {short_address(study.address)}",
         f"  folder     {search.folder.path}",
-        "  time       is told by the first trial of each kind; what is frozen runs once, for all trials",
+        "  time       the first trial of each kind shows it; what is frozen runs once, for all trials",
     ]

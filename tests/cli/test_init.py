@@ -20,7 +20,7 @@ def test_init_says_what_it_wrote_and_what_to_type(
         "wrote  a b/experiments/quickstart.py",
         "wrote  a b/.gitignore",
         "wrote  a b/README.md",
-        "git: this is no git repository; cd 'a b'; git init   makes it one, and runs then record their commit",
+        "git: not a git repository; cd 'a b'; git init   makes it one, and runs then record their commit",
         "next: cd 'a b'; harness data demo; harness run quickstart",
         "      harness new NAME --data FOLDER  for your images",
     ]

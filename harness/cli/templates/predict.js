@@ -49,7 +49,7 @@ function show(name, answer) {
     text.append(made("h2", label + ", " + percent(share)), made("p", name, "name"), table(answer.classes.slice(0, SHOWN)));
     if (answer.classes.length > SHOWN) {
       const more = made("details"), rest = answer.classes.slice(SHOWN);
-      more.append(made("summary", rest.length + " more classes"), table(rest));
+      more.append(made("summary", rest.length + (rest.length === 1 ? " more class" : " more classes")), table(rest));
       text.append(more);
     }
   }
