@@ -41,9 +41,14 @@ def read_experiment(
     return file.experiment.found(settings, "command line").named(folder_name(path.stem)), file
 
 
+def own_functions(experiment: Experiment) -> list[str]:
+    """Names of the fields that hold a function."""
+    return [name for name, value in experiment.to_dict().items() if is_function(value)]
+
+
 def _say_what_is_missing(experiment: Experiment) -> None:
     """A notebook's functions are in no file, so no later command can find them."""
-    own = [name for name, value in experiment.to_dict().items() if is_function(value)]
+    own = own_functions(experiment)
     if own:
         model = "predict, test, export, " if "model" in own else ""
         print_line(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.api.model import Model, load_model
+from harness.api.model import Model, load_model, text_of
 from harness.errors import UsageError
 from harness.evaluation.predictions import Predictions
 from harness.report.cards import table, text
@@ -153,11 +153,11 @@ class Test(Run):
         return f"{super()._headline()}; gate {'passed' if self.passed else 'failed'}"
 
 
-def open_run(named: str | Path, runs: str | Path = "runs") -> Run:
+def open_run(named: str | Path | Run, runs: str | Path = "runs") -> Run:
     """Reads a run or a test.
 
     Args:
-        named: Its folder, its id, or how the id ends.
+        named: Its folder, its id, or how the id ends; of a `Run`, what is in its folder now.
         runs: The folder that run folders lie in.
 
     Raises:
@@ -165,7 +165,7 @@ def open_run(named: str | Path, runs: str | Path = "runs") -> Run:
     """
     from harness.runs.find import find_run
 
-    folder = find_run(str(named), Path(runs))
+    folder = find_run(text_of(named) or "", Path(runs))
     return Test(folder) if folder.is_test else Run(folder)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness.api.given_experiment import read_experiment
+from harness.api.given_experiment import own_functions, read_experiment
 from harness.api.result import Run
 from harness.config.experiment import Experiment
 from harness.runs.run_folder import RunFolder
@@ -71,7 +71,8 @@ def run(
         )
     except KeyboardInterrupt:  # a notebook shows it with a long traceback, and with no run's name
         why, fix = advice() or ("nothing was trained yet", "harness.run again")
-        print_line(f"interrupted: {why}; to go on: {fix}")
+        again = file is None and own_functions(chosen)  # no other process has them
+        print_line(f"interrupted: {why}; to go on: {'harness.run again' if again else fix}")
         raise
     if file is None:
         keep_of_notebook(result.run_dir, chosen)

@@ -246,7 +246,8 @@ def _say_left_out(unreadable: int, read: int, others: int) -> None:
 
 def _nothing_read(unreadable: int, others: int) -> DataError:
     if unreadable:
-        return DataError("no image can be read", f"all {unreadable} failed, each for the reason above", "other images")
+        why = "its reason is above" if unreadable == 1 else f"all {unreadable} failed, each for the reason above"
+        return DataError("no image can be read", why, "harness predict MODEL FOLDER, of images that can be opened")
     why = f"{others} other files are there" if others else "the folder or the list is empty"
     return DataError("there are no images", why, "a folder of photographs, or their names")
 

@@ -75,6 +75,19 @@ def test_run_with_a_model_of_a_cell_is_used_in_this_process_alone(
         done.refit()
 
 
+INTERRUPT = """
+from harness.engine.callback import Callback
+
+
+class Interrupt(Callback):
+    def on_epoch_end(self, state):
+        raise KeyboardInterrupt
+
+
+experiment = experiment.replace(callbacks=(Interrupt(),))
+"""
+
+
 def test_run_says_how_to_go_on_if_it_is_interrupted(
     project: Path, scenery: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -83,7 +96,12 @@ def test_run_says_how_to_go_on_if_it_is_interrupted(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        harness.run(SMALL.replace(data=str(scenery), epochs=2, folds=2, name="cut", callbacks=(Interrupt(),)))
+        harness.run(SMALL.replace(data=str(scenery), epochs=2, folds=2, name="cell", callbacks=(Interrupt(),)))
+    assert "to go on: harness.run again" in capsys.readouterr().err  # no other process has that callback
+    path = write_experiment(project / "cut.py", scenery, trackers=(), epochs=2, folds=2)
+    path.write_text(path.read_text() + INTERRUPT)
+    with pytest.raises(KeyboardInterrupt):
+        harness.run(path)
     (folder,) = (project / "runs/cut").iterdir()
     said = capsys.readouterr().err
     assert f"interrupted: what was trained until then is kept in runs/cut/{folder.name}" in said
