@@ -218,7 +218,8 @@ def _usage(error: click.ClickException, known: Sequence[str]) -> UsageError:
     message = without_secrets(error.format_message(), *known)
     if "PRIVATE KEY" in message or "private_key" in message:
         message = "a value looks like a key, and is not shown"
-    return UsageError(message, f"{path} does not take that", f"{path} --help")
+    why = "cannot do without it" if isinstance(error, click.MissingParameter) else "does not take that"
+    return UsageError(message, f"{path} {why}", f"{path} --help")
 
 
 def _unforeseen(error: BaseException, known: Sequence[str]) -> HarnessError:

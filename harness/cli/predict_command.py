@@ -97,6 +97,8 @@ def command(
             "--watch needs a folder", "a list on stdin does not grow", "harness predict MODEL FOLDER --watch"
         )
     _require_there(words, typed, runs)
+    if watch and all(Path(each).is_file() for each in typed):
+        raise UsageError("--watch needs a folder", "only files are named", "harness predict MODEL FOLDER --watch")
     made = [path for path in (folder, explain) if path is not None]
     _require_outside(typed, made)
     asked = ask(

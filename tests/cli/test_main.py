@@ -50,6 +50,10 @@ def test_a_mistyped_command_is_three_lines_and_exit_code_2(arguments: list[str],
     assert message in outcome.err
 
 
+def test_a_missing_argument_is_said_to_be_needed(call: Call) -> None:
+    assert "why: harness report cannot do without it" in call("report").err
+
+
 def test_code_of_the_users_that_fails_is_three_lines_and_debug_shows_all(
     call: Call, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -121,6 +121,7 @@ def test_predict_features_writes_both_files_once(call: Call, tracked: Tracked, p
         (("MODEL", "photos", "--sort", "/proc/none"), 1, "cannot be written"),
         (("MODEL", "photos", "--features", "f.txt"), 2, "is no NumPy file"),
         (("MODEL", "photos", "--features", "none/f.npy"), 1, "cannot be written"),
+        (("MODEL", "a.txt", "--watch"), 2, "--watch needs a folder"),
         (("MODEL", "photos", "--watch", "--features", "f.npy"), 2, "--watch has no end"),
         (("MODEL", "photos", "--device", "abacus"), 2, "abacus"),
         (("a.txt.pt", "photos"), 2, "a.txt.pt"),
