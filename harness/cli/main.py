@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
 import gc
 import importlib
+import math
 import os
 import signal
 import sys
@@ -59,6 +61,19 @@ VERBS = {
 
 
 ADDRESSES = ("MLFLOW_TRACKING_URI", "HARNESS_STORAGE")  # environment variables
+
+
+class Share(click.FloatRange):
+    """A number from 0 to 1; `nan` is none, though it is not out of any range."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is not in the range 0<=x<=1.", param, ctx)
+        return number
+
+
+SHARE = Share(0, 1)
 
 trust_option = click.option(
     "--trust",
@@ -228,6 +243,8 @@ def _unforeseen(error: BaseException, known: Sequence[str]) -> HarnessError:
     users = frame_of(error)
     if users:
         return UserCodeError(f"code of yours failed at {users}", why, f"mend that line; {TRACEBACK}")
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return UsageError(f"{error.filename} is no file", "its name is too long", "a shorter name")
     if isinstance(error, OSError) and error.errno in (*FULL, *READ_ONLY):
         name = error.filename or ("the output" if _is_of_printing(error) else "a file")
         return storage_error(error, name, "ls -ld of that file and its folder; chmod, or another")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import os
 import sys
@@ -15,6 +16,7 @@ from harness.cli import main as cli
 from harness.cli.output import echo
 from harness.cli.predict_text import Csv, Json, Lines, Printer
 from harness.errors import DataError, UsageError
+from harness.util.files import is_folder
 
 if TYPE_CHECKING:
     from harness.data.named_images import NamedImages
@@ -29,7 +31,7 @@ BLOCK = 1 << 16  # bytes of a list on stdin
 @click.option("--csv", "as_csv", is_flag=True, help="Print a table.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per image, each on a line.")
 @click.option("--top", type=click.IntRange(min=1), default=2, show_default=True, help="Number of classes to show.")
-@click.option("--abstain", type=click.FloatRange(0, 1), help='Say "unsure" if the probability is below this.')
+@click.option("--abstain", type=cli.SHARE, help='Say "unsure" if the probability is below this.')
 @click.option(
     "--sort",
     "folder",
@@ -142,7 +144,7 @@ def _require_outside(typed: tuple[str, ...], made: list[Path]) -> None:
     """Raises UsageError if the images lie in a folder that is written to: they would mix."""
     for text in typed:
         for folder in made:
-            if Path(text).is_dir() and Path(os.path.realpath(text)).is_relative_to(os.path.realpath(folder)):
+            if is_folder(text) and Path(os.path.realpath(text)).is_relative_to(os.path.realpath(folder)):
                 raise UsageError(
                     f"the images in {text} lie in {folder}",
                     "what is written there would be taken for images the next time",
@@ -258,7 +260,10 @@ def _names_on_stdin() -> Iterator[str]:
     """The names in a list on stdin, one a line, or with null characters between them as `find -print0` writes them."""
     stream: Any = sys.stdin.buffer
     rest, end = b"", b""
+    begun = False
     while block := stream.read1(BLOCK):
+        if not begun:
+            begun, block = True, block.removeprefix(codecs.BOM_UTF8)  # Windows writes it at a list's begin
         end = end or (b"\0" if b"\0" in block else b"\n")
         *names, rest = (rest + block).split(end)
         yield from _decoded(names)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.command("test", short_help=cli.VERBS["test"])
 @click.argument("model")
 @click.option("--data", help="Test images, a folder per class. By default the experiment's test_data.")
-@click.option("--min-accuracy", type=click.FloatRange(0, 1), help="The gate. By default the experiment's, or 0.7.")
+@click.option("--min-accuracy", type=cli.SHARE, help="The gate. By default the experiment's, or 0.7.")
 @click.option(
     "--metric", type=click.Choice(["accuracy", "balanced_accuracy"]), default="accuracy", help="What the gate is about."
 )

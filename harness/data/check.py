@@ -160,9 +160,9 @@ def unreadable_by_class(images: Images, problems: Collection[str]) -> str:
 
 def content_of(path: Path) -> tuple[bytes, str]:
     """(the content of a file, why it cannot be read): one of them is empty. An empty file has neither."""
-    if path.is_symlink() and not path.exists():
-        return b"", "a broken link"
     try:
+        if path.is_symlink() and not path.exists():
+            return b"", "a broken link"
         if not path.is_file():
             return b"", "not a file" if path.exists() else "not there"  # reading a pipe may never end
         return path.read_bytes(), ""

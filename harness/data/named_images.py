@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness.data.foreign import is_foreign, is_hidden
 from harness.data.formats import is_image_name
+from harness.util.files import is_folder
 
 
 class NamedImages:
@@ -31,7 +32,7 @@ class NamedImages:
         self.others = 0
         for text in self._typed:
             path = Path(text)
-            if path.is_dir():
+            if is_folder(path):
                 yield from self._within(path)
             elif glob.has_magic(text) and not os.path.lexists(path):
                 yield from self._matching(text)
@@ -62,7 +63,7 @@ class NamedImages:
         if not matches:
             yield Path(pattern)  # which is not there: the reader of the file says so
         for match in matches:
-            if Path(match).is_dir():
+            if is_folder(match):
                 if "**" not in pattern:
                     yield from self._within(Path(match))
             elif is_image_name(match):

@@ -10,6 +10,7 @@ from pathlib import Path
 from harness.errors import UsageError
 from harness.runs.run_folder import RunFolder
 from harness.runs.study_folder import PREFIX, StudyFolder
+from harness.util.files import is_file, is_folder
 from harness.util.schema import is_inside
 
 
@@ -33,14 +34,14 @@ def find_run(named: str, runs: Path) -> RunFolder:
 
     Raises UsageError for none.
     """
-    if Path(named).is_file() and Path(named).name != "run.json":
+    if is_file(named) and Path(named).name != "run.json":
         why = "it is a file, and what is asked for is the folder of a run with its records"
         raise UsageError(f"{named} is no run folder", why, "harness list shows the latest runs")
-    if not Path(named).is_dir():
+    if not is_folder(named):
         matches = [folder for folder in latest_runs(runs) if folder.id.endswith(named)] or trials_named(named, runs)
         if len(matches) == 1:
             return matches[0]
-        if not (Path(named) / "run.json").exists():
+        if not is_file(Path(named, "run.json")):
             why = (
                 f"{len(matches)} runs in {runs} end so"
                 if matches

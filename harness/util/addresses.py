@@ -26,17 +26,17 @@ HIDDEN = "***"
 SHORTEST = 4  # characters of a part that is hidden in a text; shorter ones are parts of ordinary words
 ID_DIGITS = 16
 
-SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")  # two letters at least: `C://x` is a path
+SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{1,60})://")  # two letters at least: `C://x` is a path
 ONE_HOST = r"(?:[\w.-]+|\[[\w:.%]+\])(?::\d*)?"
 HOST = re.compile(rf"{ONE_HOST}(?:,{ONE_HOST})*")
 FULL_HOST = re.compile(r"(?:[^@]*@)?(?:localhost|[\w-]+(?:\.[\w-]+)+|\[[\w:.%]+\])(?::\d*)?")
 USER = re.compile(r"[^/\\@:]{2,}:[^/\\@]+@")  # before a host whose scheme was forgotten
 PAIR = re.compile(
-    r"""(\w*(?:pass|pwd|token|secret|key|signature|credential)\w*|\bsig)=(?:'[^'\n]*'|"[^"\n]*")?[^&\s]*""",
+    r"""((?<!\w)\w*(?:pass|pwd|token|secret|key|signature|credential)\w*|\bsig)=(?:'[^'\n]*'|"[^"\n]*")?[^&\s]*""",
     re.IGNORECASE,
 )
 HEADER = re.compile(r"\b(Bearer|Basic)\s+(?=[^\s'\"]*[\d=])[\w.~+/=-]{8,}", re.IGNORECASE)
-NAMED = re.compile(r"""(\w*(?:password|passwd|token|secret)\w*["']?\s*:\s*["']?)[\w.~+/=-]{8,}""", re.IGNORECASE)
+NAMED = re.compile(r"""((?<!\w)\w*(?:password|passwd|token|secret)\w*["']?\s*:\s*["']?)[\w.~+/=-]{8,}""", re.IGNORECASE)
 # Variables whose values are secrets: of MLflow, Databricks, DVC's remotes, Optuna's databases
 SECRET_NAME = re.compile(r"(TOKEN|PASSWORD|PASSWD|SECRET|ACCESS_KEY|API_KEY|CONNECTION_STRING|CREDENTIALS_DATA)$")
 SHORTEST_SECRET = 6  # characters of such a value; a shorter one may be a part of an ordinary word

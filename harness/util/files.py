@@ -17,6 +17,7 @@ from harness.errors import storage_errors
 from harness.util.escape import terminal
 
 BLOCK = 1 << 20  # bytes
+LONGEST_NAME = 255  # bytes of a file's name
 PROBE = 16384  # bytes that a run's first files take at least
 
 
@@ -24,7 +25,7 @@ def write_whole(path: Path, content: bytes | memoryview) -> None:
     """Replaces the file at `path` by `content` in one step. Raises StorageError, and then leaves nothing behind."""
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+        temporary = path.with_name(f".{path.name[:40]}-{secrets.token_hex(4)}")
         try:
             with temporary.open("xb") as file:
                 file.write(content)
@@ -62,6 +63,29 @@ def add_whole(file: FileIO, content: bytes) -> None:
         with contextlib.suppress(OSError):
             file.truncate(start)
         raise
+
+
+def is_file(path: Path | str) -> bool:
+    """As `Path.is_file`, but False for a name that no system takes, and for a folder that may not be searched."""
+    try:
+        return Path(path).is_file()
+    except OSError:
+        return False
+
+
+def is_folder(path: Path | str) -> bool:
+    """As `Path.is_dir`, but False where that raises; see `is_file`."""
+    try:
+        return Path(path).is_dir()
+    except OSError:
+        return False
+
+
+def fitting_name(stem: str, ending: str = "", most: int = LONGEST_NAME) -> str:
+    """`stem` and `ending` as a name of at most so many bytes as a disk takes; it is the stem that is cut."""
+    while stem and len(os.fsencode(stem + ending)) > most:
+        stem = stem[:-1]
+    return stem + ending
 
 
 def require_writable(folder: Path) -> None:

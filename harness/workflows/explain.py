@@ -16,11 +16,13 @@ from harness.data.prepare import Bytes
 from harness.errors import DataError, ModelError, UsageError
 from harness.models.saved import SavedModel
 from harness.plots.heat_map import write_heat_map
+from harness.util.files import fitting_name
 from harness.util.packages import installed
 from harness.workflows.predict import array_of, as_batch
 from harness.workflows.prediction import Prediction
 
 Map = NDArray[np.float64]  # (H, W), from 0 to 1
+LONGEST = 200  # bytes of an image's name in that of its heat map
 GRID = 7  # patches a side, where a model has no maps of features
 
 
@@ -156,8 +158,8 @@ class HeatMapFolder:
         image = array_of(Path(str(prediction.path)), self._saved.transform.preparation)
         if isinstance(image, str):
             raise DataError(f"{prediction.path} is gone", image, "leave the images alone")
-        stem = Path(str(prediction.path)).stem
+        stem = fitting_name(Path(str(prediction.path)).stem, most=LONGEST)
         number = self._count[stem] = self._count.get(stem, 0) + 1
-        path = self._folder / f"{stem if number == 1 else f'{stem}-{number}'}.heatmap.jpg"
+        path = self._folder / fitting_name(stem, f"{'' if number == 1 else f'-{number}'}.heatmap.jpg")
         write_heat_map(path, image, self._maps.of(image, prediction.classes.index(prediction.label)))
         return path

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from harness.errors import UsageError
 from harness.runs.find import find_run
+from harness.util.files import is_file
 
 
 def find_checkpoint(named: str, runs: Path) -> Path:
@@ -13,7 +14,7 @@ def find_checkpoint(named: str, runs: Path) -> Path:
 
     Raises UsageError if there is none.
     """
-    if Path(named).is_file():
+    if is_file(named):
         return Path(named)
     folder = find_run(named, runs)
     model = folder.model_to_use()

@@ -16,6 +16,7 @@ from harness.runs import champion
 from harness.runs.find import find_run, latest_runs
 from harness.runs.records import TestRecord
 from harness.runs.run_folder import RunFolder
+from harness.util.files import is_file, is_folder
 from harness.workflows.ensemble import fold_models
 from harness.workflows.experiment_copy import model_function
 from harness.workflows.exported_file import is_exported, load_exported
@@ -45,10 +46,10 @@ class Asked:
 def names_model(text: str, runs: Path) -> bool:
     """Whether a word on the command line means a model, and not images."""
     path = Path(text)
-    if path.is_file():
+    if is_file(path):
         return path.suffix.lower() in SUFFIXES
-    if path.is_dir():
-        return (path / "run.json").is_file()
+    if is_folder(path):
+        return is_file(path / "run.json")
     if text == "champion":
         return True
     is_pattern = any(letter in text for letter in "*?[")
@@ -79,7 +80,7 @@ def ask(
         ModelError: The file does not hold the model.
     """
     path = Path(named or "")
-    if path.is_file() and path.suffix.lower() in SUFFIXES and is_exported(path):
+    if is_file(path) and path.suffix.lower() in SUFFIXES and is_exported(path):
         if ensemble:
             raise UsageError(f"{named} is one model", "--ensemble takes the models of a run's folds", "leave it out")
         exported = load_exported(path, trust=trust, function=model_function(path, trust))

@@ -5,19 +5,21 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import secrets
 import shutil
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
 
 from harness.errors import DataError, UsageError, storage_errors
-from harness.util.files import file_md5
+from harness.util.files import file_md5, fitting_name
 from harness.util.schema import is_inside
 
 UNSURE = "unsure"
 UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')  # what no system, or not Windows, has in a name
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # devices on Windows
-LONGEST = 120  # characters of a folder's name
+LONGEST = 120  # bytes of a folder's name
 
 
 class SortedImages:
@@ -59,11 +61,15 @@ class SortedImages:
         with storage_errors(home, "--sort with a folder that can be written"):
             home.mkdir(exist_ok=True)
             while True:
-                name = image.name if number == 1 else f"{image.stem}-{number}{image.suffix}"
+                name = image.name if number == 1 else fitting_name(image.stem, f"-{number}{image.suffix}")
                 place = home / name
                 if os.path.lexists(place):
-                    md5 = md5 or file_md5(image)
-                    if place.is_file() and file_md5(place) == md5:
+                    if place.is_file() and place.stat().st_size == image.stat().st_size:
+                        md5 = md5 or file_md5(image)
+                        is_same = file_md5(place) == md5
+                    else:
+                        is_same = False
+                    if is_same:
                         self.already_there += 1
                         return place
                 elif _copy_new(image, place):
@@ -74,7 +80,7 @@ class SortedImages:
 
 def _copy_new(image: Path, place: Path) -> bool:
     """Copies a file whole, or not at all. False if another process has just made a file of that name."""
-    part = place.with_name(f".{place.name}-{os.getpid()}.part")
+    part = place.with_name(f".{secrets.token_hex(8)}.part")
     try:
         shutil.copy2(image, part)
         try:
@@ -96,11 +102,15 @@ def _folder_names(classes: Sequence[str]) -> list[str]:
     names: list[str] = []
     taken: set[str] = set()
     for name in classes:
-        safe = UNSAFE.sub("_", name).strip(". ")[:LONGEST] or "_"
+        safe = fitting_name(UNSAFE.sub("_", name).strip(". "), most=LONGEST) or "_"
         safe = f"{safe}_" if RESERVED.fullmatch(safe) else safe
         candidate, number = safe, 2
-        while candidate.lower() in taken:
+        while _as_a_disk_sees(candidate) in taken:
             candidate, number = f"{safe}_{number}", number + 1
-        taken.add(candidate.lower())
+        taken.add(_as_a_disk_sees(candidate))
         names.append(candidate)
     return names
+
+
+def _as_a_disk_sees(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()

@@ -51,6 +51,24 @@ def test_predict_takes_the_latest_run_and_a_list_on_stdin(
         assert "the latest finished run; there is no champion" in outcome.err
 
 
+def test_predict_takes_a_list_of_windows_and_names_what_is_no_file(
+    call: Call, tracked: Tracked, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = str(next(photos.rglob("*.*")))
+    text = f"\ufeff{name}\r\n{'a' * 300_000}\r\n\r\n"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    outcome = call("predict", tracked.run.path, "-", "--json")
+    assert [json.loads(line)["path"] for line in outcome.out.splitlines()] == [name]
+    assert "cannot be read: File name too long" in outcome.err
+    assert outcome.code == 0
+
+
+def test_predict_refuses_a_bound_that_is_no_number(call: Call) -> None:
+    outcome = call("predict", "photo.jpg", "--abstain", "nan")
+    assert outcome.code == 2
+    assert "nan is not in the range" in outcome.err
+
+
 def test_predict_json_and_csv_give_the_same_numbers(call: Call, tracked: Tracked, photos: Path) -> None:
     objects = [json.loads(line) for line in call("predict", tracked.run.path, "photos", "--json").out.splitlines()]
     table = list(csv.DictReader(io.StringIO(call("predict", tracked.run.path, "photos", "--csv").out)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.data.check import content_of
 from harness.data.named_images import NamedImages
 
 
@@ -51,3 +52,8 @@ def test_named_images_keeps_a_file_that_is_not_there(tmp_path: Path) -> None:
         str(tmp_path / "none.jpg"),
         str(tmp_path / "none*.jpg"),
     ]
+
+
+def test_named_images_keeps_a_name_that_no_system_takes() -> None:
+    assert list(NamedImages(["a" * 5000])) == [Path("a" * 5000)]
+    assert content_of(Path("a" * 5000)) == (b"", "File name too long")

@@ -106,6 +106,9 @@ def test_heat_map_folder_overwrites_no_image(tmp_path: Path) -> None:
     ]
     assert [path.name for path in paths] == ["a.heatmap.jpg", "a-2.heatmap.jpg"]
     assert (tmp_path / "a.jpg").read_bytes() == before
+    long = tmp_path / f"{'a' * 250}.jpg"
+    image.save(long)
+    assert folder.write(Prediction(("red", "other"), np.array([0.9, 0.1]), str(long))).is_file()
 
 
 def test_write_heat_map_shows_the_image_beside_it(tmp_path: Path) -> None:

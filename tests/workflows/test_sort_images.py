@@ -30,7 +30,7 @@ def test_copy_overwrites_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["../up", "/etc", "a/b", "..", ".", "", "C:\\x", "nul", "con.txt", "x\n\x1b[2J", "a" * 300]
+    "name", ["../up", "/etc", "a/b", "..", ".", "", "C:\\x", "nul", "con.txt", "x\n\x1b[2J", "a" * 300, "海" * 120]
 )
 def test_copy_stays_in_the_folder_whatever_a_class_is_called(tmp_path: Path, name: str) -> None:
     made = SortedImages(tmp_path / "out", [name, "sea"])
@@ -65,3 +65,18 @@ def test_copy_names_an_image_that_has_gone_and_a_folder_that_is_a_file(tmp_path:
     photo(tmp_path / "out/forest")
     with pytest.raises(StorageError):
         SortedImages(tmp_path / "out", ["forest"]).copy(photo(tmp_path / "x.jpg"), "forest")
+
+
+def test_copy_takes_names_as_long_as_a_disk_does(tmp_path: Path) -> None:
+    made = SortedImages(tmp_path / "out", ["sea"])
+    name = "é" * 125 + ".jpg"  # 254 bytes
+    assert made.copy(photo(tmp_path / "a" / name), "sea").name == name
+    second = made.copy(photo(tmp_path / "b" / name, b"2"), "sea")
+    assert second.name.endswith("é-2.jpg")
+    assert second.read_bytes() == b"2"
+
+
+def test_copy_keeps_classes_apart_that_differ_in_the_form_of_an_accent(tmp_path: Path) -> None:
+    made = SortedImages(tmp_path / "out", ["caf\u00e9", "cafe\u0301"])
+    homes = {made.copy(photo(tmp_path / "x.jpg"), name).parent.name for name in ("caf\u00e9", "cafe\u0301")}
+    assert homes == {"caf\u00e9", "cafe\u0301_2"}
