@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from harness.api.predictions import PredictionList
 from harness.data.given import Given, is_one, raw_of
 from harness.data.prepare import Bytes
-from harness.errors import DataError
+from harness.errors import DataError, UsageError
 from harness.util.text import size_text
 from harness.workflows.models_to_ask import Asked, ask, require_predictor
 from harness.workflows.predict import as_batch, is_on_cpu, prepared, rows_of
@@ -60,17 +61,18 @@ def load_model(
         >>> model.predict("photo.jpg").label
         'sea'
     """
-    asked = ask(
-        text_of(named),
-        Path(runs),
-        ensemble=ensemble,
-        device=device,
-        trust=trust,
-        classes=classes,
-        architecture=architecture,
-        image_size=image_size,
-        weights_key=weights_key,
-    )
+    with torch.random.fork_rng(devices=()):  # new layers draw numbers, before the file gives them their weights
+        asked = ask(
+            text_of(named),
+            Path(runs),
+            ensemble=ensemble,
+            device=device,
+            trust=trust,
+            classes=classes,
+            architecture=architecture,
+            image_size=image_size,
+            weights_key=weights_key,
+        )
     return Model(asked)
 
 
@@ -129,6 +131,7 @@ class Model:
             DataError: A file cannot be read. All that fail are named.
             UsageError: A value is no image.
         """
+        _require_known(on_error)
         if is_one(images):
             try:
                 row = self._classifier.probabilities(as_batch([self._array(images)]))[0]
@@ -154,6 +157,7 @@ class Model:
             DataError: A file cannot be read.
             ModelError: The model has no head that its output comes from, or is an exported file.
         """
+        _require_known(on_error)
         predictor = require_predictor(self._classifier, "features")
         one = is_one(images)
         rows = [row for _, row in self._rows([images] if one else images, predictor.features, on_error)]
@@ -205,6 +209,13 @@ class Model:
 def text_of(named: Any) -> str | None:
     """What a command line would say for `named`: a name, a path, or an object with a `path` (`Run`, `Model`)."""
     return None if named is None else str(getattr(named, "path", named))
+
+
+def _require_known(on_error: str) -> None:
+    if on_error not in ("raise", "none"):
+        raise UsageError(
+            f"on_error={on_error!r} is not known", "it is what to do with a bad image", '"raise" or "none"'
+        )
 
 
 def _path_of(given: Given) -> str | None:

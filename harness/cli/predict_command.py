@@ -98,6 +98,8 @@ def command(
         raise UsageError(
             "--watch needs a folder", "a list on stdin does not grow", "harness predict MODEL FOLDER --watch"
         )
+    if "" in words:
+        raise UsageError("a name is empty", 'such as "$NAME" of a variable that is not set', "name a file or a folder")
     _require_there(words, typed, runs)
     if watch and all(Path(each).is_file() for each in typed):
         raise UsageError("--watch needs a folder", "only files are named", "harness predict MODEL FOLDER --watch")
@@ -131,7 +133,15 @@ def command(
 
 def _require_there(words: tuple[str, ...], typed: tuple[str, ...], runs: str) -> None:
     """Raises UsageError if the first of several words is neither a model nor an image."""
+    from harness.workflows.models_to_ask import looks_like_a_model
+
     first = words[0] if typed is words and len(words) > 1 else "-"
+    if looks_like_a_model(first):
+        raise UsageError(
+            f"{first} is no model and no image",
+            "a model is a run's folder or id, a checkpoint, an exported file, or champion",
+            "harness list shows the latest runs",
+        )
     if first != "-" and not any(letter in first for letter in "*?[") and not os.path.lexists(first):
         raise UsageError(
             f"{first} is no model and no image",

@@ -24,6 +24,7 @@ WHAT_IS_KEPT = {  # by command, where a part of its work may be done
     "data push": "what was sent is kept there, and is not sent again",
     "data ready": "what was fetched is kept, and is not fetched again",
     "data track": "what is tracked is the version that it was",
+    "predict": "each image that was named, copied or drawn is whole, and the same command copies none twice",
     "refit": "the run is as it was, without this model on all images",
     "reproduce": "nothing was trained yet",
     "run": "nothing was trained yet",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -163,6 +164,8 @@ def content_of(path: Path) -> tuple[bytes, str]:
     try:
         if path.is_symlink() and not path.exists():
             return b"", "a broken link"
+        if path.is_dir():
+            return b"", "a folder" if os.access(path, os.R_OK | os.X_OK) else "a folder that is not permitted"
         if not path.is_file():
             return b"", "not a file" if path.exists() else "not there"  # reading a pipe may never end
         return path.read_bytes(), ""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,12 @@ def is_one(given: Given) -> bool:
 
     An array of four dimensions and a tensor of four are several images.
     """
-    if isinstance(given, (str, os.PathLike, bytes, bytearray, memoryview, io.IOBase, Image.Image)):
+    if isinstance(given, (str, os.PathLike, bytes, bytearray, memoryview, Image.Image)) or _is_open_file(given):
         return True
+    if _is_names(given):
+        return False
+    if isinstance(given, Mapping):  # iterated, it gives its keys
+        raise _no_image(given)
     if isinstance(given, (np.ndarray, torch.Tensor)):
         return given.ndim != 4
     if isinstance(given, Iterable):
@@ -49,8 +52,8 @@ def raw_of(given: Given) -> Raw:
     if isinstance(given, (str, os.PathLike)):
         content, why = content_of(Path(given))
         return _read(content, str(given), why)
-    if isinstance(given, io.IOBase):
-        given = given.read()
+    if _is_open_file(given):
+        given = _content(given)
     if isinstance(given, (bytes, bytearray, memoryview)):
         return _read(bytes(given), f"{len(given)} bytes", "")
     if isinstance(given, Image.Image):
@@ -62,6 +65,30 @@ def raw_of(given: Given) -> Raw:
     if isinstance(given, np.ndarray):
         return _of_array(given, "array (H, W, C)")
     raise _no_image(given)
+
+
+def _is_open_file(given: object) -> bool:
+    """Whether it is a file: also one of `tempfile` or of a web framework, which is no `io.IOBase`."""
+    return callable(getattr(given, "read", None)) and not isinstance(given, (np.ndarray, torch.Tensor))
+
+
+def _is_names(given: object) -> bool:
+    """Whether it is an array of paths."""
+    return isinstance(given, np.ndarray) and given.ndim == 1 and given.dtype.kind in "OU"
+
+
+def _content(file: Any) -> bytes:
+    name = getattr(file, "name", None)
+    name = name if isinstance(name, str) else f"a {type(file).__name__}"
+    try:
+        content = file.read()
+    except UnicodeDecodeError:
+        content = ""
+    except (OSError, ValueError) as error:  # such as a file that is closed
+        raise DataError(f"{name} cannot be read", str(error), "open it, and close it after the prediction") from error
+    if not isinstance(content, (bytes, bytearray, memoryview)):
+        raise UsageError(f"{name} gives no bytes", "it was opened as text", 'open(path, "rb"), or the path alone')
+    return bytes(content)
 
 
 def _read(content: bytes, name: str, why: str) -> Raw:
@@ -83,6 +110,7 @@ def _of_array(values: np.ndarray[Any, Any], what: str) -> Raw:
         )
     if values.dtype == np.bool_:
         values = values.astype(np.uint8) * 255
+    values = values.astype(values.dtype.newbyteorder("="), copy=False)
     if values.dtype == np.uint8:
         return Raw(image=Image.fromarray(np.ascontiguousarray(values)))
     if values.dtype == np.uint16:

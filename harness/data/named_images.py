@@ -45,7 +45,8 @@ class NamedImages:
 
     def _within(self, root: Path) -> Iterator[Path]:
         seen: set[str] = set(self._left_out)
-        for folder, folders, files in os.walk(root, followlinks=True):
+        closed: list[OSError] = []
+        for folder, folders, files in os.walk(root, onerror=closed.append, followlinks=True):
             real = os.path.realpath(folder)
             if real in seen:
                 folders.clear()
@@ -57,6 +58,7 @@ class NamedImages:
                     yield Path(folder, name)
                 else:
                     self.others += 1
+        yield from (Path(str(error.filename)) for error in closed)  # whoever reads the files says so
 
     def _matching(self, pattern: str) -> Iterator[Path]:
         matches = sorted(glob.iglob(pattern, recursive=True))  # noqa: PTH207 - the pattern may be absolute

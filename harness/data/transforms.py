@@ -56,7 +56,8 @@ class Transform:
 
         It stays on its device, and in its order in memory.
         """
-        mean, std = (torch.tensor(values, device=images.device).view(-1, 1, 1) for values in (self.mean, self.std))
+        values = torch.tensor((self.mean, self.std), dtype=torch.float32, device=images.device)
+        mean, std = values.view(2, -1, 1, 1)
         return torch.addcmul(-mean / std, images, 1 / (255 * std))  # one pass over the images instead of four
 
     def picture(self, inputs: Tensor) -> Tensor:

@@ -82,7 +82,7 @@ def is_folder(path: Path | str) -> bool:
 
 
 def fitting_name(stem: str, ending: str = "", most: int = LONGEST_NAME) -> str:
-    """`stem` and `ending` as a name of at most so many bytes as a disk takes; it is the stem that is cut."""
+    """`stem` and `ending` as a name that a disk takes, of up to `most` bytes; it is the stem that is cut."""
     while stem and len(os.fsencode(stem + ending)) > most:
         stem = stem[:-1]
     return stem + ending

@@ -77,7 +77,7 @@ class ExportedModel:
 
 def is_exported(path: Path) -> bool:
     """Whether `load_exported` is what loads this file: an ONNX or `.pt2` file, or weights with their `.json` beside."""
-    return path.suffix in (SUFFIXES["onnx"], SUFFIXES["pt2"]) or json_beside(path).is_file()
+    return path.suffix.lower() in (SUFFIXES["onnx"], SUFFIXES["pt2"]) or json_beside(path).is_file()
 
 
 def load_exported(
@@ -185,17 +185,17 @@ def _record(path: Path, content: bytes) -> ExportRecord:
             f"it has no metadata of harness, and {beside.name} is not beside it",
             "a file that harness export wrote; for weights of another program --classes and --model",
         )
-    if path.suffix in (".onnx", ".pt2") and SUFFIXES[record.kind] != path.suffix:
+    if path.suffix.lower() in (".onnx", ".pt2") and SUFFIXES[record.kind] != path.suffix.lower():
         raise ModelError(f"{beside} is not about {path.name}", f"it is about {record.kind}", "export the model again")
     return record
 
 
 def _said_inside(path: Path, content: bytes) -> ExportRecord | None:
     """The record in the file's metadata; None if there is none. Raises ModelError if it is no whole record."""
-    if path.suffix == SUFFIXES["onnx"]:
+    if path.suffix.lower() == SUFFIXES["onnx"]:
         export_onnx.require_packages(export_onnx.RUNNING)
         text = export_onnx.metadata_of(export_onnx.read_onnx(content, str(path))).get(METADATA, "")
-    elif path.suffix == SUFFIXES["pt2"]:
+    elif path.suffix.lower() == SUFFIXES["pt2"]:
         text = export_program.program_metadata(content)
     else:
         text = ""

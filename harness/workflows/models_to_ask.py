@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,9 +11,12 @@ from typing import Any
 
 import torch
 
+from harness.data.formats import file_format, is_image_name
 from harness.errors import ModelError, UsageError
+from harness.models.export_record import json_beside
 from harness.models.saved import SavedModel
 from harness.runs import champion
+from harness.runs.exports import made_export
 from harness.runs.find import find_run, latest_runs
 from harness.runs.records import TestRecord
 from harness.runs.run_folder import RunFolder
@@ -56,6 +60,20 @@ def names_model(text: str, runs: Path) -> bool:
     return not is_pattern and "/" not in text and any(folder.id.endswith(text) for folder in latest_runs(runs))
 
 
+def looks_like_a_model(text: str) -> bool:
+    """Whether a word that names no model was meant to: a file that is no image, or a folder of runs."""
+    path = Path(text)
+    if is_folder(path):
+        return any(is_file(found) for pattern in ("*/run.json", "*/*/run.json") for found in path.glob(pattern))
+    if not is_file(path) or is_image_name(path.name):
+        return False
+    try:
+        with path.open("rb") as file:
+            return not file_format(file.read(64))
+    except OSError:
+        return False
+
+
 def ask(
     named: str | None,
     runs: Path = Path("runs"),
@@ -84,7 +102,8 @@ def ask(
         if ensemble:
             raise UsageError(f"{named} is one model", "--ensemble takes the models of a run's folds", "leave it out")
         exported = load_exported(path, trust=trust, function=model_function(path, trust))
-        return Asked(exported, f"{path} ({exported.record.kind})", _without_temperature(exported.temperature), path)
+        notes = (*_without_record(path, exported.record.sha256), *_without_temperature(exported.temperature))
+        return Asked(exported, f"{path} ({exported.record.kind})", notes, path)
     if not ensemble:
         found = find_model(named, runs, trust=trust, **of_weights)
         return Asked(Predictor([found.saved], device), found.source, _notes(found.saved), found.path)
@@ -109,6 +128,12 @@ def run_of_model(named: str | None, runs: Path) -> RunFolder:
 
 def _notes(model: SavedModel) -> tuple[str, ...]:
     return (*([model.note] if model.note else []), *_without_temperature(model.temperature))
+
+
+def _without_record(path: Path, known: str | None) -> tuple[str, ...]:
+    if known is not None or made_export(hashlib.sha256(path.read_bytes()).hexdigest()):
+        return ()
+    return (f"nothing shows that this file is as it was exported: {json_beside(path).name} is not beside it",)
 
 
 def _without_temperature(temperature: float) -> tuple[str, ...]:

@@ -154,6 +154,8 @@ class Predictor:
 
     def _one(self, model: SavedModel, images: Tensor) -> NDArray[np.float64]:
         trainer = self._trainer
+        if any(module.training for module in model.model.modules()):  # `module` is handed out, and may be trained
+            model.model.eval()
         with torch.inference_mode():
             inputs = model.transform.normalise(trainer.to_device(images))
             logits = trainer.forward(model.model, inputs)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -111,3 +114,47 @@ def test_an_exported_file_predicts_as_its_model(
     assert np.abs(np.array(values[0]) - np.array(values[1])).max() < 0.02  # the run may be in bf16
     with pytest.raises(harness.HarnessError, match="features"):
         again.features(files[0])
+
+
+def test_load_model_and_predict_change_no_state_of_the_process(tracked: Tracked, files: list[Path]) -> None:
+    def state() -> list[object]:
+        return [
+            torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), torch.get_num_threads(),
+            torch.is_grad_enabled(), signal.getsignal(signal.SIGINT), threading.active_count(), warnings.filters[:],
+        ]  # fmt: skip
+
+    before = state()
+    model = harness.load_model(tracked.run.path, device="cpu")
+    model.predict(files[0])
+    model.predict(files)
+    assert state() == before
+
+
+def test_predict_gives_the_same_whatever_the_notebook_has_set(tracked: Tracked, files: list[Path]) -> None:
+    model = harness.load_model(tracked.run.path, device="cpu")
+    expected = model.predict(files[0]).values
+    weights = {name: value.clone() for name, value in model.module.state_dict().items()}
+    model.module.train()  # as after a few steps of training with it
+    try:
+        torch.set_default_dtype(torch.float64)
+        with torch.autocast("cpu", torch.bfloat16):
+            found = model.predict(files[0]).values
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert np.array_equal(found, expected)
+    assert all(torch.equal(value, weights[name]) for name, value in model.module.state_dict().items())
+
+
+def test_predict_refuses_a_word_for_on_error_that_it_does_not_know(model: harness.Model) -> None:
+    with pytest.raises(UsageError, match="skip"):
+        model.predict("a.jpg", on_error="skip")  # type: ignore[call-overload]
+
+
+def test_an_exported_file_is_known_by_an_ending_in_capitals(
+    tracked: Tracked, files: list[Path], tmp_path: Path
+) -> None:
+    exported = harness.export(tracked.run.path, "safetensors", tmp_path / "m.safetensors")
+    renamed = tmp_path / "M.SAFETENSORS"
+    exported.path.rename(renamed)
+    exported.path.with_name("m.safetensors.json").rename(tmp_path / "M.SAFETENSORS.json")
+    assert not any("as it was exported" in note for note in harness.load_model(renamed).notes)

@@ -63,6 +63,24 @@ def test_predict_takes_a_list_of_windows_and_names_what_is_no_file(
     assert outcome.code == 0
 
 
+def test_predict_answers_by_no_other_model_than_the_one_that_is_named(
+    call: Call, tracked: Tracked, photos: Path
+) -> None:
+    runs = tracked.run.path.parents[1]
+    Path("model.bin").write_bytes(b"weights of some program")
+    for named in ("model.bin", runs, tracked.run.path.parent, tracked.run.path / "run.json"):
+        outcome = call("predict", named, "photos", "--runs", runs)
+        assert outcome.code == 2
+        assert "is no model and no image" in outcome.err
+        assert not outcome.out
+
+
+def test_predict_refuses_an_empty_name(call: Call, tracked: Tracked) -> None:
+    outcome = call("predict", tracked.run.path, "")
+    assert outcome.code == 2
+    assert "a name is empty" in outcome.err
+
+
 def test_predict_refuses_a_bound_that_is_no_number(call: Call) -> None:
     outcome = call("predict", "photo.jpg", "--abstain", "nan")
     assert outcome.code == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -116,3 +117,29 @@ def test_is_one_tells_one_image_from_several() -> None:
     assert not is_one(iter([]))
     assert not is_one(np.zeros((2, 5, 7, 3), np.uint8))
     assert not is_one(torch.zeros(2, 3, 5, 7))
+
+
+def test_raw_of_takes_open_files_of_every_kind_and_names_those_that_it_cannot(tmp_path: Path) -> None:
+    path = tmp_path / "x.png"
+    Image.new("RGB", (3, 2), (1, 2, 3)).save(path)
+    with tempfile.NamedTemporaryFile() as upload:  # no io.IOBase, as the uploads of web frameworks
+        upload.write(path.read_bytes())
+        upload.seek(0)
+        assert is_one(upload)
+        assert picture(upload)[0, 0].tolist() == [1, 2, 3]
+    with path.open(encoding="utf-8") as text, pytest.raises(UsageError, match="gives no bytes"):
+        raw_of(text)
+    with pytest.raises(DataError, match=r"x\.png cannot be read"):
+        raw_of(text)  # closed by now
+
+
+def test_is_one_takes_an_array_of_paths_and_no_dictionary() -> None:
+    assert not is_one(np.array(["a.jpg", "b.jpg"]))
+    assert not is_one(np.array([Path("a.jpg")], object))
+    with pytest.raises(UsageError, match="a dict is no image"):
+        is_one({"path": "a.jpg"})
+
+
+def test_raw_of_takes_values_in_the_other_byte_order() -> None:
+    values = np.arange(12, dtype=np.uint16).reshape(3, 4) * 999
+    assert np.array_equal(raw_of(values.astype(">u2")).colours, raw_of(values).colours)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+import pytest
 
 from harness.data.check import content_of
 from harness.data.named_images import NamedImages
@@ -52,6 +55,20 @@ def test_named_images_keeps_a_file_that_is_not_there(tmp_path: Path) -> None:
         str(tmp_path / "none.jpg"),
         str(tmp_path / "none*.jpg"),
     ]
+
+
+def test_named_images_names_a_folder_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made(tmp_path, "a/1.jpg", "b/2.jpg")
+    scan = os.scandir
+
+    def refused(path: str) -> object:
+        if Path(path).name == "b":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refused)  # as root, whom nothing is refused
+    assert list(NamedImages([str(tmp_path)])) == [tmp_path / "a/1.jpg", tmp_path / "b"]
+    assert content_of(tmp_path / "b") == (b"", "a folder")
 
 
 def test_named_images_keeps_a_name_that_no_system_takes() -> None:
