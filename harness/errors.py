@@ -168,12 +168,17 @@ def show_uncaught() -> None:
     For `python experiments/x.py`: there the experiment is made before any code of ours could catch what it raises.
     """
 
+    if getattr(sys.excepthook, "of_harness", False):
+        return
+    before = sys.excepthook
+
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if not isinstance(error, HarnessError) or "--debug" in sys.argv:
-            sys.__excepthook__(kind, error, trace)
+            before(kind, error, trace)
             return
         letters = (letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in str(error))
         print("".join(letters), file=sys.stderr)
         sys.exit(error.exit_code)
 
+    hook.of_harness = True  # type: ignore[attr-defined]
     sys.excepthook = hook

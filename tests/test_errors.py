@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.errors import DataError, HarnessError, StorageError, UsageError, nearest, storage_errors
+from harness.errors import DataError, HarnessError, StorageError, UsageError, nearest, show_uncaught, storage_errors
 
 
 def test_an_error_is_three_lines_whatever_its_texts_hold() -> None:
@@ -53,6 +53,15 @@ def test_storage_errors_say_that_it_is_the_inodes(tmp_path: Path, monkeypatch: p
     with pytest.raises(StorageError) as full, storage_errors(tmp_path / "x"):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert "df -i" in full.value.fix
+
+
+def test_show_uncaught_leaves_other_errors_to_the_hook_that_was_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[type] = []
+    monkeypatch.setattr(sys, "excepthook", lambda kind, _error, _trace: seen.append(kind))
+    show_uncaught()
+    show_uncaught()
+    sys.excepthook(KeyError, KeyError("x"), None)
+    assert seen == [KeyError]
 
 
 def test_a_bad_field_in_a_script_is_three_lines_and_exit_code_2(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
 from harness.api.model import text_of
 from harness.workflows.export import Exported
 from harness.workflows.export import export as export_model
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from harness.api.result import Run
 
 
+@torch.random.fork_rng(devices=())  # the numbers that a notebook draws are the same before and after
 def export(
     model: str | Path | Run | Model | None,
     to: str,

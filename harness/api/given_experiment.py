@@ -64,4 +64,4 @@ def _forget_imports(folder: Path) -> None:
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
         if file and name != "__main__" and Path(file).parent == home:
-            del sys.modules[name]
+            sys.modules.pop(name, None)  # another thread may do the same

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from harness.api.model import Model, load_model, text_of
 from harness.errors import UsageError
 from harness.evaluation.predictions import Predictions
@@ -108,6 +110,7 @@ class Run:
 
         return report(str(self.path), self.path.parents[1], None if out is None else Path(out), force=force)
 
+    @torch.random.fork_rng(devices=())
     def refit(self, *, device: str = "auto") -> Model:
         """Trains one model on all images of the run, the model to use, and loads it; see `harness refit`."""
         from harness.workflows.refit import refit_run

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from harness.api.given_experiment import own_functions, read_experiment
 from harness.api.result import Run
 from harness.config.experiment import Experiment
@@ -18,6 +20,7 @@ from harness.workflows.experiment_copy import keep_of_notebook
 from harness.workflows.make_plan import make_plan
 
 
+@torch.random.fork_rng(devices=())  # the numbers that a notebook draws are the same before and after
 def run(
     experiment: str | Path | Experiment,
     *,

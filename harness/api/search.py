@@ -6,6 +6,8 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from harness.api.given_experiment import read_experiment
 from harness.api.result import Plots, Run, open_run
 from harness.config.experiment import Experiment
@@ -81,6 +83,7 @@ class StudyRun:
         return table(rows, repr(self))
 
 
+@torch.random.fork_rng(devices=())  # the numbers that a notebook draws are the same before and after
 def search(
     experiment: str | Path | Experiment,
     *,

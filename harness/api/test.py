@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
 from harness.runs.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from harness.api.result import Run, Test
 
 
+@torch.random.fork_rng(devices=())  # the numbers that a notebook draws are the same before and after
 def test(
     model: str | Path | Run | Model | None = None,
     data: str | Path | None = None,

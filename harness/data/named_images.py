@@ -58,7 +58,7 @@ class NamedImages:
                     yield Path(folder, name)
                 else:
                     self.others += 1
-        yield from (Path(str(error.filename)) for error in closed)  # whoever reads the files says so
+        yield from (Path(str(error.filename)) for error in closed)  # who reads the files says so
 
     def _matching(self, pattern: str) -> Iterator[Path]:
         matches = sorted(glob.iglob(pattern, recursive=True))  # noqa: PTH207 - the pattern may be absolute

@@ -110,7 +110,9 @@ def ask(
     run = run_of_model(named, runs)
     models = fold_models(str(run.path), runs, trust)
     predictor = Predictor(models, device)
-    notes = (*_notes(models[0]), _price(predictor, run))
+    gone = len(run.record.folds) - len(models)
+    lacks = (f"{gone} of the {gone + len(models)} folds' models are not there",) if gone else ()
+    notes = (*lacks, *_notes(models[0]), _price(predictor, run))
     return Asked(predictor, f"the mean of {len(models)} models of {run.path}", notes, run.path)
 
 

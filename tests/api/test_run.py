@@ -18,6 +18,7 @@ from tests.toy import SMALL
 def test_run_takes_the_edited_file_and_its_edited_neighbour(project: Path, scenery: Path) -> None:
     """One kernel may run a file many times; signals and threads are as before."""
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM), torch.get_num_threads()
+    numbers = torch.get_rng_state()
     (project / "experiments").mkdir(exist_ok=True)
     path = write_experiment(project / "experiments/tiny.py", scenery, trackers=(), epochs=1)
     text = path.read_text()
@@ -31,6 +32,7 @@ def test_run_takes_the_edited_file_and_its_edited_neighbour(project: Path, scene
     assert (second.record.experiment["lr"], second.record.experiment["epochs"]) == (0.02, 1)
     assert "fast dev run" in repr(second)
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM), torch.get_num_threads()) == before
+    assert torch.equal(torch.get_rng_state(), numbers)
     assert len(first.predictions) == first.n == 33
     assert first.predictions["right"].mean() == pytest.approx(first.accuracy)
     assert first.interval[0] < first.accuracy < first.interval[1]
