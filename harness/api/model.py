@@ -82,6 +82,7 @@ class Model:
     Attributes:
         source: What it is: "champion 3", or a run's folder with which of its models.
         notes: What a person should know before using its answers.
+        worth: The accuracy of its run, with its interval and n; empty if that is not known.
         path: Its file; of an ensemble, the run folder.
     """
 
@@ -89,6 +90,7 @@ class Model:
         self._classifier: Classifier = asked.classifier
         self.source = asked.source
         self.notes = asked.notes
+        self.worth = asked.worth
         self.path = asked.path
 
     @property
@@ -201,7 +203,11 @@ class Model:
         name = getattr(getattr(self._classifier, "models", [None])[0], "architecture", "an exported file")
         rows = [
             {"model": self.source, "architecture": name, "classes": ", ".join(self.classes[:20])}
-            | {"image size": size_text(self.image_size), "notes": "; ".join(self.notes) or "none"}
+            | {
+                "image size": size_text(self.image_size),
+                "worth": self.worth or "not known",
+                "notes": "; ".join(self.notes) or "none",
+            }
         ]
         return table(rows)
 

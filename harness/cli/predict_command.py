@@ -116,7 +116,8 @@ def command(
         image_size=image_size,
         weights_key=weights_key,
     )
-    echo(f"model       {asked.source}", *(f"note        {note}" for note in asked.notes), err=True)
+    worth = [f"accuracy    {asked.worth}"] if asked.worth else []
+    echo(f"model       {asked.source}", *worth, *(f"note        {note}" for note in asked.notes), err=True)
     images = NamedImages(_names_on_stdin() if from_stdin else typed, made)
     if features is not None:
         _write_features(asked, images, features, force, total=None if from_stdin else images.count())

@@ -13,6 +13,7 @@ import logging
 import sys
 import threading
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +32,7 @@ from harness.trackers.local_only import local_only
 from harness.workflows.find_model import find_model
 from harness.workflows.predict import as_batch
 from harness.workflows.predictor import Predictor
+from harness.workflows.worth import worth_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -137,7 +139,8 @@ def _json(content: object, status: int = 200) -> Response:
 def main(checkpoint: str, source: str, host: str, port: int, trusted: bool, listener: int | None = None) -> None:
     """Serves until a signal ends the process: on a port, or on the socket with that file descriptor."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # else it writes a line for each request
-    page = PredictPage(find_model(checkpoint, trust=trusted).saved, source)
+    worth = worth_of(Path(checkpoint))
+    page = PredictPage(find_model(checkpoint, trust=trusted).saved, f"{source}, accuracy {worth}" if worth else source)
     make_server(host, port, page.wsgi(), threaded=True, fd=listener).serve_forever()
 
 

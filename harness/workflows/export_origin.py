@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-from pathlib import Path
 from typing import Any
 
 from harness.engine.checkpoint import whole
-from harness.errors import HarnessError
 from harness.models.export_record import OriginRecord
-from harness.runs import champion, provenance
-from harness.runs.champion_record import ChampionRecord
+from harness.runs import provenance
 from harness.runs.records import RunRecord
-from harness.runs.run_folder import RunFolder
 from harness.workflows.find_model import FoundModel
+from harness.workflows.worth import champion_at, run_at
 
 
 def origin_of(found: FoundModel) -> OriginRecord:
     """The run, the commit, the data and the accuracy of a model, as far as they are known."""
     digest = hashlib.sha256(whole(found.path)).hexdigest()
-    present = _champion(found.path)
-    run = present.run if present is not None else _run(found.path)
+    present = champion_at(found.path)
+    run = present.run if present is not None else run_at(found.path)
     known: dict[str, Any] = {} if run is None else {"run": run.id, "name": run.name, "git": run.git}
     if run is not None and run.accuracy is not None:
         known |= {"accuracy": run.accuracy, "interval": run.interval, "n": run.n}
@@ -35,18 +31,3 @@ def origin_of(found: FoundModel) -> OriginRecord:
         data=data,
         versions=provenance.versions(),
     )
-
-
-def _champion(path: Path) -> ChampionRecord | None:
-    with contextlib.suppress(HarnessError):
-        present = champion.present()
-        if present is not None and present.checkpoint.absolute() == path.absolute():
-            return present.record
-    return None
-
-
-def _run(path: Path) -> RunRecord | None:
-    if path.parent.name == "checkpoints":
-        with contextlib.suppress(HarnessError):
-            return RunFolder.open(path.parents[1]).record
-    return None

@@ -26,6 +26,7 @@ from harness.workflows.experiment_copy import model_function
 from harness.workflows.exported_file import is_exported, load_exported
 from harness.workflows.find_model import find_model, find_model_file
 from harness.workflows.predictor import Classifier, Predictor
+from harness.workflows.worth import worth_of, worth_text
 
 SUFFIXES = (".onnx", ".pt2", ".safetensors", ".pt", ".pth", ".ckpt")
 
@@ -39,12 +40,14 @@ class Asked:
         source: What it is, for people.
         notes: What a person should know before the first prediction.
         path: Its file; of an ensemble, the run folder.
+        worth: The accuracy of its run, with its interval, for people; empty if that is not known.
     """
 
     classifier: Classifier
     source: str
     notes: tuple[str, ...] = ()
     path: Path | None = None
+    worth: str = ""
 
 
 def names_model(text: str, runs: Path) -> bool:
@@ -103,17 +106,21 @@ def ask(
             raise UsageError(f"{named} is one model", "--ensemble takes the models of a run's folds", "leave it out")
         exported = load_exported(path, trust=trust, function=model_function(path, trust))
         notes = (*_without_record(path, exported.record.sha256), *_without_temperature(exported.temperature))
-        return Asked(exported, f"{path} ({exported.record.kind})", notes, path)
+        return Asked(exported, f"{path} ({exported.record.kind})", notes, path, worth_text(exported.record.origin))
     if not ensemble:
         found = find_model(named, runs, trust=trust, **of_weights)
-        return Asked(Predictor([found.saved], device), found.source, _notes(found.saved), found.path)
+        return Asked(
+            Predictor([found.saved], device), found.source, _notes(found.saved), found.path, worth_of(found.path)
+        )
     run = run_of_model(named, runs)
     models = fold_models(str(run.path), runs, trust)
     predictor = Predictor(models, device)
     gone = len(run.record.folds) - len(models)
     lacks = (f"{gone} of the {gone + len(models)} folds' models are not there",) if gone else ()
     notes = (*lacks, *_notes(models[0]), _price(predictor, run))
-    return Asked(predictor, f"the mean of {len(models)} models of {run.path}", notes, run.path)
+    worth = worth_text(run.record)
+    one = f"{worth}, of one model" if worth else ""
+    return Asked(predictor, f"the mean of {len(models)} models of {run.path}", notes, run.path, one)
 
 
 def run_of_model(named: str | None, runs: Path) -> RunFolder:

@@ -37,6 +37,10 @@ def test_predict_prints_a_line_an_image(call: Call, tracked: Tracked, photos: Pa
     assert lines[0].startswith("photos/forest/")
     assert " %  (" in lines[0]
     assert "its best fold's model" in outcome.err
+    accuracy, interval = tracked.run.record.accuracy or 0, tracked.run.record.interval or [0, 0]
+    low, high = (f"{100 * bound:.1f}" for bound in interval)
+    worth = f"{100 * accuracy:.1f} % out of fold (95 % interval {low} to {high} %, n = {tracked.run.record.n})"
+    assert f"accuracy    {worth}" in outcome.err
 
 
 def test_predict_takes_the_latest_run_and_a_list_on_stdin(
