@@ -203,11 +203,8 @@ class Model:
         name = getattr(getattr(self._classifier, "models", [None])[0], "architecture", "an exported file")
         rows = [
             {"model": self.source, "architecture": name, "classes": ", ".join(self.classes[:20])}
-            | {
-                "image size": size_text(self.image_size),
-                "worth": self.worth or "not known",
-                "notes": "; ".join(self.notes) or "none",
-            }
+            | {"image size": size_text(self.image_size), "accuracy": self.worth or "not known"}
+            | {"notes": "; ".join(self.notes) or "none"}
         ]
         return table(rows)
 

@@ -26,9 +26,8 @@ def worth_text(record: ChampionRun | RunRecord | OriginRecord | None) -> str:
     low, high = (100 * bound for bound in record.interval)
     caveat = getattr(record, "caveat", "").removeprefix("; ")
     dev = "a fast dev run, so it means nothing" if getattr(record, "fast_dev_run", False) else ""
-    text = (
-        f"out-of-fold accuracy {100 * record.accuracy:.1f} % (95 % interval {low:.1f} to {high:.1f} %, n = {record.n})"
-    )
+    interval = f"95 % interval {low:.1f} to {high:.1f} %, n = {record.n}"
+    text = f"{100 * record.accuracy:.1f} % out of fold ({interval})"
     return "; ".join(part for part in (text, caveat, dev) if part)
 
 
