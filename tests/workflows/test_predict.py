@@ -17,7 +17,7 @@ from harness.data.named_images import NamedImages
 from harness.errors import ModelError
 from harness.models.saved import SavedModel, load_model
 from harness.runs.predictions import read_csv
-from harness.workflows import models_to_ask
+from harness.workflows.ensemble import fold_models
 from harness.workflows.features_file import write_features
 from harness.workflows.find_checkpoint import find_checkpoint
 from harness.workflows.models_to_ask import ask, names_model
@@ -117,8 +117,7 @@ def test_predictor_of_several_models_gives_their_mean(tracked: Tracked, photos: 
 
 
 def test_ask_says_that_a_model_of_an_ensemble_is_gone(tracked: Tracked, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = models_to_ask.fold_models
-    monkeypatch.setattr(models_to_ask, "fold_models", lambda *given: found(*given)[:1])
+    monkeypatch.setattr("harness.workflows.models_to_ask.fold_models", lambda *given: fold_models(*given)[:1])
     together = ask(str(tracked.run.path), tracked.run.path.parents[1], ensemble=True, device="cpu")
     assert "1 of the 2 folds' models are not there" in together.notes
 
