@@ -50,7 +50,7 @@ toc_object_entries_show_parents = "hide"
 # and neither have types that are not public.
 nitpick_ignore_regex = [
     ("py:.*", r"(collections|contextlib|nn|np|numpy|pandas|pathlib|torch)\..*"),
-    ("py:.*", "Path"),
+    ("py:.*", "Path|Exported"),
     ("py:.*", r"harness\.\w+\..*"),
 ]
 
