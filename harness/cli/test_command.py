@@ -79,8 +79,6 @@ def command(
 
     Ends with exit code 3 if the model is below the gate.
     """
-    if min_accuracy is not None and math.isnan(min_accuracy):
-        raise UsageError("--min-accuracy nan is no gate", "it is no number", "--min-accuracy 0.9")
     recalls = _recalls(min_recall)
     names = class_names(classes)
     from harness.evaluation.gate import Gate

@@ -429,7 +429,7 @@ AFTER = [
     Case("classes that are one", 2, "is no list of classes", judging(lambda d: None, "--classes", "sea")),
     Case("classes that the file does not have", 2, "has other classes", judging(lambda d: None, "--classes", "a,b")),
     Case("a gate of 95", 2, "95.0 is not in the range", judging(lambda d: None, "--min-accuracy", "95")),
-    Case("a gate that is no number", 2, "is no gate", judging(lambda d: None, "--min-accuracy", "nan")),
+    Case("a gate that is no number", 2, "nan is not in the range", judging(lambda d: None, "--min-accuracy", "nan")),
     Case("no such device to test on", 2, "device 'cuda:9' is not there", judging(lambda d: None, "--device", "cuda:9")),
     Case("a class missing from the test", 4, "sea", judging(only("forest"))),
     Case("a class empty in the test", 4, "sea", judging(empty_class)),
