@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from harness.tuning.asked_trial import fixed_trial
     from harness.workflows.crossval import CrossValidation, cross_validate
     from harness.workflows.make_plan import make_plan
-    from harness.workflows.prediction import Prediction
+    from harness.workflows.predict.prediction import Prediction
 
 STARTED = time.perf_counter()  # as near as can be to the start of the process, for the seconds that a run reports
 
@@ -68,7 +68,7 @@ _HOMES = {
     "Model": "api.model",
     "ModelCheckpoint": "engine.callbacks",
     "Plan": "training.plan",
-    "Prediction": "workflows.prediction",
+    "Prediction": "workflows.predict.prediction",
     "PredictionList": "api.predictions",
     "ProgressBar": "engine.callbacks",
     "Run": "api.result",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.data.demo import draw
-from harness.workflows.export import export
+from harness.workflows.export.write import export
 from harness.workflows.find_model import FoundModel, find_model
 from tests.conftest import Tracked, made_once
 

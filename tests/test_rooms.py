@@ -22,12 +22,12 @@ ROOT = Path(harness.__file__).parent
 TOOLS: dict[str, str | tuple[str, ...]] = {
     "click": "cli/",
     "tqdm": ("util/console.py", "engine/callbacks/progress.py", "cli/predict_command.py"),
-    "captum": "workflows/explain.py",
+    "captum": "workflows/predict/explain.py",
     "pandas": ("api/", "trackers/mlflow/", "report/"),
     "sklearn": ("data/splits.py", "evaluation/"),
     "PIL": (
         *("data/", "plots/gallery.py", "plots/heat_map.py", "report/thumbnails.py", "report/confusions.py"),
-        *("training/first_batch.py", "workflows/export_images.py", "workflows/export_resize.py"),
+        *("training/first_batch.py", "workflows/export/images.py", "workflows/export/resize.py"),
     ),
     "matplotlib": "plots/",
     "jinja2": "report/page.py",

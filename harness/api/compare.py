@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.workflows.compare import RunComparison, compare_runs
+from harness.workflows.compare.runs import RunComparison, compare_runs
 
 
 def compare(*named: str | Path, runs: str | Path = "runs", allow_leak: bool = False) -> RunComparison:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from harness.api.model import text_of
-from harness.workflows.export import Exported
-from harness.workflows.export import export as export_model
+from harness.workflows.export.write import Exported
+from harness.workflows.export.write import export as export_model
 from harness.workflows.find_model import find_model
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def export(
         The file that was written, and how it agrees with the model.
 
     Raises:
-        HarnessError: What the command ends with; see `harness.workflows.export.export`.
+        HarnessError: What the command ends with; see `harness.workflows.export.write.export`.
     """
     found = find_model(
         text_of(model),

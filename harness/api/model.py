@@ -16,10 +16,10 @@ from harness.data.given import Given, is_one, raw_of
 from harness.data.prepare import Bytes
 from harness.errors import DataError, UsageError
 from harness.util.text import size_text
-from harness.workflows.models_to_ask import Asked, ask, require_predictor
-from harness.workflows.predict import as_batch, is_on_cpu, prepared, rows_of
-from harness.workflows.prediction import Prediction
-from harness.workflows.predictor import Classifier
+from harness.workflows.predict.ask import Asked, ask, require_predictor
+from harness.workflows.predict.files import as_batch, is_on_cpu, prepared, rows_of
+from harness.workflows.predict.prediction import Prediction
+from harness.workflows.predict.predictor import Classifier
 
 if TYPE_CHECKING:
     from harness.api.result import Run

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from harness.report.cards import table
-from harness.workflows.prediction import Prediction, as_row
+from harness.workflows.predict.prediction import Prediction, as_row
 
 if TYPE_CHECKING:
     import pandas

@@ -74,7 +74,7 @@ def test(
     from harness.evaluation.gate import Gate
     from harness.workflows.ensemble import fold_models
     from harness.workflows.find_model import find_model
-    from harness.workflows.models_to_ask import run_of_model
+    from harness.workflows.predict.ask import run_of_model
     from harness.workflows.test import evaluate
 
     named = text_of(model)

@@ -27,13 +27,13 @@ def command(runs_to_compare: tuple[str, ...], allow_leak: bool, runs: str, out: 
 
     Exit code 4 where no image is shared, the classes differ, or one was trained on images that it is judged on.
     """
-    from harness.workflows.compare import compare_runs
+    from harness.workflows.compare.runs import compare_runs
 
     found = compare_runs(runs_to_compare, Path(runs), allow_leak=allow_leak)
     written: list[str] = []
     notes: list[str] = []
     if out is not None:
-        from harness.workflows.compare_files import write_files
+        from harness.workflows.compare.files import write_files
 
         written, notes = write_files(found, Path(out))
     if as_json:

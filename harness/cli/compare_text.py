@@ -10,7 +10,7 @@ from harness.util.files import short
 from harness.util.text import few
 
 if TYPE_CHECKING:
-    from harness.workflows.compare import Disagreement, RunComparison
+    from harness.workflows.compare.runs import Disagreement, RunComparison
 
 WIDTH = 100
 SETTINGS = 6  # columns of settings that differ

@@ -12,8 +12,8 @@ from harness.cli.output import echo, echo_json
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
-    from harness.workflows.export import Exported
-    from harness.workflows.export_benchmark import Benchmark
+    from harness.workflows.export.benchmark import Benchmark
+    from harness.workflows.export.write import Exported
     from harness.workflows.find_model import FoundModel
 
 FORMATS = ("onnx", "pt2", "state_dict", "safetensors")
@@ -70,7 +70,7 @@ def command(
     if to is None and not benchmark:
         raise UsageError("harness export takes --to FORMAT", f"formats: {', '.join(FORMATS)}", "--to onnx")
     from harness.cli.test_command import class_names
-    from harness.workflows.export import export
+    from harness.workflows.export.write import export
     from harness.workflows.find_model import find_model
 
     if model is not None and Path(model).suffix in (".onnx", ".pt2"):
@@ -107,8 +107,8 @@ def command(
 
 
 def _benchmark(found: FoundModel, data: str | None, trust: bool) -> Benchmark:
-    from harness.workflows.export_benchmark import benchmark
-    from harness.workflows.export_images import sample_images
+    from harness.workflows.export.benchmark import benchmark
+    from harness.workflows.export.images import sample_images
 
     return benchmark(found, sample_images(found.saved, data), trust)
 

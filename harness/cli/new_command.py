@@ -12,8 +12,8 @@ from harness.cli.run_command import parse_settings
 from harness.util.text import few
 
 if TYPE_CHECKING:
-    from harness.workflows.look import Facts
-    from harness.workflows.new import Written
+    from harness.workflows.new.look import Facts
+    from harness.workflows.new.write import Written
 
 
 @click.command("new", short_help=cli.VERBS["new"])
@@ -26,7 +26,7 @@ def command(name: str, data: str, settings: tuple[str, ...], force: bool) -> Non
 
     Each line of the file has its reason. Every image is read, as by a run. Nothing is trained.
     """
-    from harness.workflows.new import write_new
+    from harness.workflows.new.write import write_new
 
     with cli.without_collecting():
         written = write_new(name, data, parse_settings(settings), force)
@@ -40,7 +40,7 @@ def command(name: str, data: str, settings: tuple[str, ...], force: bool) -> Non
 
 
 def _facts(facts: Facts) -> list[tuple[str, str]]:
-    from harness.workflows.suggest_size import sides_text
+    from harness.workflows.new.size import sides_text
 
     counts = few([f"{name} {count}" for name, count in facts.counts.items()], 6)
     kind = "grey" if facts.grey else "colour"

@@ -20,8 +20,8 @@ from harness.util.files import is_folder
 
 if TYPE_CHECKING:
     from harness.data.named_images import NamedImages
-    from harness.workflows.models_to_ask import Asked
-    from harness.workflows.prediction import Answer
+    from harness.workflows.predict.ask import Asked
+    from harness.workflows.predict.prediction import Answer
 
 BLOCK = 1 << 16  # bytes of a list on stdin
 
@@ -83,7 +83,7 @@ def command(
     """
     from harness.cli.test_command import class_names
     from harness.data.named_images import NamedImages
-    from harness.workflows.models_to_ask import ask, names_model
+    from harness.workflows.predict.ask import ask, names_model
 
     if as_csv and as_json:
         raise UsageError("--csv and --json are two", "an output has one form", "leave out one of them")
@@ -134,7 +134,7 @@ def command(
 
 def _require_there(words: tuple[str, ...], typed: tuple[str, ...], runs: str) -> None:
     """Raises UsageError if the first of several words is neither a model nor an image."""
-    from harness.workflows.models_to_ask import looks_like_a_model
+    from harness.workflows.predict.ask import looks_like_a_model
 
     first = words[0] if typed is words and len(words) > 1 else "-"
     if looks_like_a_model(first):
@@ -169,9 +169,9 @@ class _Work:
     def __init__(
         self, asked: Asked, printer: Printer, least: float | None, folder: Path | None, explain: Path | None
     ) -> None:
-        from harness.workflows.explain import HeatMapFolder
-        from harness.workflows.models_to_ask import require_predictor
-        from harness.workflows.sort_images import SortedImages
+        from harness.workflows.predict.ask import require_predictor
+        from harness.workflows.predict.explain import HeatMapFolder
+        from harness.workflows.predict.sort import SortedImages
 
         self._printer, self._least = printer, least
         self._sorted = None if folder is None else SortedImages(folder, asked.classifier.classes)
@@ -184,14 +184,14 @@ class _Work:
 
     def all(self, asked: Asked, files: Iterable[Path], total: int | None) -> None:
         from harness.util.console import counted
-        from harness.workflows.predict import predict_files
+        from harness.workflows.predict.files import predict_files
 
         with _lines_above_the_bar():
             for answer in counted(predict_files(asked.classifier, files), total, "predicting", "image"):
                 self.one(answer)
 
     def one(self, answer: Answer) -> None:
-        from harness.workflows.prediction import Prediction
+        from harness.workflows.predict.prediction import Prediction
 
         if not isinstance(answer, Prediction):
             self._name(answer.path, answer.why)
@@ -223,7 +223,7 @@ class _Work:
 
 
 def _watch(asked: Asked, images: NamedImages, work: _Work) -> None:
-    from harness.workflows.watch_folder import new_images
+    from harness.workflows.predict.watch import new_images
 
     echo("watching; Ctrl-C stops", err=True)
     with contextlib.suppress(KeyboardInterrupt):  # the usual end, and no error
@@ -233,9 +233,9 @@ def _watch(asked: Asked, images: NamedImages, work: _Work) -> None:
 
 def _write_features(asked: Asked, images: Iterable[Path], path: Path, force: bool, total: int | None) -> None:
     from harness.util.console import counted
-    from harness.workflows.features_file import table_of, write_features
-    from harness.workflows.models_to_ask import require_predictor
-    from harness.workflows.prediction import Unreadable
+    from harness.workflows.predict.ask import require_predictor
+    from harness.workflows.predict.features import table_of, write_features
+    from harness.workflows.predict.prediction import Unreadable
 
     predictor = require_predictor(asked.classifier, "features")
     written = unreadable = 0

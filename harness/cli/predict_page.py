@@ -30,9 +30,9 @@ from harness.errors import HarnessError, ModelError
 from harness.models.saved import SavedModel
 from harness.trackers.local_only import local_only
 from harness.workflows.find_model import find_model
-from harness.workflows.predict import as_batch
-from harness.workflows.predictor import Predictor
-from harness.workflows.worth import worth_of
+from harness.workflows.predict.files import as_batch
+from harness.workflows.predict.predictor import Predictor
+from harness.workflows.predict.worth import worth_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

@@ -14,7 +14,7 @@ from harness.cli.output import echo
 from harness.util.escape import cell
 
 if TYPE_CHECKING:
-    from harness.workflows.prediction import Prediction
+    from harness.workflows.predict.prediction import Prediction
 
 UNSURE = "unsure"
 
@@ -49,7 +49,7 @@ class Csv:
         self._top, self._least, self._begun = top, least, False
 
     def show(self, prediction: Prediction) -> None:
-        from harness.workflows.prediction import as_row
+        from harness.workflows.predict.prediction import as_row
 
         row = {"path": prediction.path} | as_row(prediction, max(2, self._top))
         if self._least is not None:

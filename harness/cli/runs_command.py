@@ -13,7 +13,7 @@ from harness.cli.output import echo, echo_json
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
-    from harness.workflows.remove_runs import Removal
+    from harness.workflows.removal.remove import Removal
 
 MLFLOW_FILES = Path("mlruns")
 SORTS = ("age", "size", "accuracy")
@@ -42,8 +42,8 @@ def command(context: click.Context, runs: str, sort: str, as_json: bool) -> None
     from harness.cli.runs_text import kinds_text, print_rows, run_fields
     from harness.runs.removal import REMOVED, taken_away
     from harness.util.disk import bytes_text, entries_below, room_of
-    from harness.workflows.protected_runs import champions
-    from harness.workflows.stored_runs import room_of_all, stored_runs
+    from harness.workflows.removal.protected import champions
+    from harness.workflows.removal.stored import room_of_all, stored_runs
 
     found = stored_runs(Path(runs))
     if sort == "size":
@@ -80,7 +80,7 @@ def remove(run: tuple[str, ...], models_only: bool, dry_run: bool, yes: bool, ru
     Never removed: what is running, the runs and tests that a champion came from, and what another run needs. Files that
     no run wrote stay where they are.
     """
-    from harness.workflows.remove_runs import plan_removal
+    from harness.workflows.removal.remove import plan_removal
 
     _finish_earlier(Path(runs), dry_run)
     kept = _carry_out(plan_removal(run, Path(runs), models_only), Path(runs), dry_run, yes, as_json)
@@ -115,8 +115,8 @@ def prune(
     and runs that were cut off do not meet it. Never removed: what is running, the runs and tests that a champion came
     from, and what another run needs. Files that no run wrote stay where they are.
     """
-    from harness.workflows.prune_runs import Conditions, seconds_of
-    from harness.workflows.remove_runs import plan_pruning
+    from harness.workflows.removal.prune import Conditions, seconds_of
+    from harness.workflows.removal.remove import plan_pruning
 
     _finish_earlier(Path(runs), dry_run)
     conditions = Conditions(keep_best, None if older_than is None else seconds_of(older_than), status)
@@ -128,7 +128,7 @@ def prune(
 def _finish_earlier(runs: Path, dry_run: bool) -> None:
     """Finishes removals that were cut off, which somebody has agreed to."""
     from harness.cli.runs_text import print_earlier
-    from harness.workflows.remove_runs import finish_removals
+    from harness.workflows.removal.remove import finish_removals
 
     if not dry_run:
         print_earlier(finish_removals(runs))
@@ -138,7 +138,7 @@ def _carry_out(plan: Removal, runs: Path, dry_run: bool, yes: bool, as_json: boo
     """Shows what goes, asks, and removes it. Returns what stays, since something began in it meanwhile."""
     from harness.cli.runs_text import count_text, outcome_fields, plan_fields, print_outcome, print_plan
     from harness.util.signals import advise
-    from harness.workflows.remove_runs import remove as remove_all
+    from harness.workflows.removal.remove import remove as remove_all
 
     if not as_json:
         print_plan(plan)

@@ -12,8 +12,8 @@ from harness.runs.run_folder import RunFolder
 from harness.runs.study_folder import StudyFolder
 from harness.util.disk import bytes_text
 from harness.util.text import few
-from harness.workflows.remove_runs import Outcome, Removal
-from harness.workflows.stored_runs import RUN, STUDY, TEST, StoredRun
+from harness.workflows.removal.remove import Outcome, Removal
+from harness.workflows.removal.stored import RUN, STUDY, TEST, StoredRun
 
 NOTHING: Mapping[StoredRun, str] = MappingProxyType({})
 HEADER = ("folder", "kind", "status", "accuracy", "age", "size", "made of")

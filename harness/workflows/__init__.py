@@ -1,4 +1,4 @@
-"""What a person asks for, one file each, without the terminal: plan, cross-validate, test, promote, reproduce.
+"""What a person asks for, without the terminal: a file each, or a folder where one is not enough.
 
 Arguments, printing and exit codes are in `cli/`; one fit is in `training/`.
 """

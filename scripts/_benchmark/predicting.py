@@ -75,8 +75,8 @@ def model_to_use() -> Any:
 
 
 def with_harness(paths: list[Path]) -> Callable[[], int]:
-    from harness.workflows.predict import predict_files
-    from harness.workflows.predictor import Predictor
+    from harness.workflows.predict.files import predict_files
+    from harness.workflows.predict.predictor import Predictor
 
     predictor = Predictor([model_to_use()])
     return lambda: sum(1 for _ in predict_files(predictor, paths))

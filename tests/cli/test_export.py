@@ -15,7 +15,7 @@ import torch
 from harness.engine import checkpoint
 from harness.models.export_record import json_beside
 from harness.models.portable import Portable
-from harness.workflows.exported_file import load_exported
+from harness.workflows.export.load import load_exported
 from tests.conftest import Outcome, Tracked
 
 Call = Callable[..., Outcome]

@@ -19,9 +19,9 @@ from harness.runs.record_parts import FoldRecord, SplitSizes, Status
 from harness.runs.run_folder import RunFolder
 from harness.runs.scores_record import NoiseRecord
 from harness.util.files import md5_of
-from harness.workflows.compare import RunComparison, compare_runs
-from harness.workflows.compare_pair import p_text
-from harness.workflows.compare_sides import label_of
+from harness.workflows.compare.pair import p_text
+from harness.workflows.compare.runs import RunComparison, compare_runs
+from harness.workflows.compare.sides import label_of
 from tests.predicted import lay_run, lay_test, lay_trial, predicted
 
 SAMPLE = Path(__file__).parents[1] / "samples/0.1.0"

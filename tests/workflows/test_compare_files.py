@@ -14,8 +14,8 @@ from harness.data.fingerprint import fingerprint
 from harness.errors import UsageError
 from harness.evaluation.predictions import Predictions
 from harness.util.escape import from_cell
-from harness.workflows.compare import RunComparison, compare_runs
-from harness.workflows.compare_files import FILES, images_csv, pairs_csv, write_files
+from harness.workflows.compare.files import FILES, images_csv, pairs_csv, write_files
+from harness.workflows.compare.runs import RunComparison, compare_runs
 from tests.predicted import lay_run, predicted
 
 WRITTEN = list(FILES)

@@ -16,8 +16,8 @@ from harness.data.prepare import Preparation
 from harness.data.transforms import Transform
 from harness.models.saved import SavedModel
 from harness.plots.heat_map import write_heat_map
-from harness.workflows.explain import HeatMapFolder, HeatMaps
-from harness.workflows.prediction import Prediction
+from harness.workflows.predict.explain import HeatMapFolder, HeatMaps
+from harness.workflows.predict.prediction import Prediction
 
 CPU = torch.device("cpu")
 

@@ -25,12 +25,12 @@ from harness.models.export_record import json_beside, record_from
 from harness.models.saved import SavedModel
 from harness.runs import looks
 from harness.runs.exports import made_export
-from harness.workflows import export_int8, export_parts
 from harness.workflows.experiment_copy import UntrustedError
-from harness.workflows.export import export
-from harness.workflows.export_check import Agreement
-from harness.workflows.export_resize import require_mode, resize_model
-from harness.workflows.exported_file import is_exported, load_exported
+from harness.workflows.export import int8, parts
+from harness.workflows.export.check import Agreement
+from harness.workflows.export.load import is_exported, load_exported
+from harness.workflows.export.resize import require_mode, resize_model
+from harness.workflows.export.write import export
 from harness.workflows.find_model import FoundModel, find_model
 from tests.conftest import Tracked, write_experiment
 from tests.exports import FORMATS, exported_folder, found_model
@@ -258,9 +258,9 @@ def test_export_names_what_a_forward_pass_does_that_cannot_be_exported(
     images = torch.zeros(3, 3, 32, 32)
     assert model()(images).shape == (3, 2)
     found = of_module(model(), tmp_path)
-    record = dataclasses.replace(export_parts.new_record(found, "pt2"))
+    record = dataclasses.replace(parts.new_record(found, "pt2"))
     with pytest.raises(ModelError, match=says) as failure:
-        export_parts.make_content(found.saved, record)
+        parts.make_content(found.saved, record)
     assert len(str(failure.value).splitlines()) == 3
 
 
@@ -295,7 +295,7 @@ def test_export_writes_nothing_if_the_file_disagrees(
         torch.save(weights, buffer)
         return buffer.getvalue()
 
-    monkeypatch.setattr("harness.workflows.export.make_content", other)
+    monkeypatch.setattr("harness.workflows.export.write.make_content", other)
     with pytest.raises(GateError, match="does not compute what its model does"):
         export(found_model(tracked), "state_dict", tmp_path / "x.pth")
     assert list(tmp_path.iterdir()) == []
@@ -323,11 +323,11 @@ def test_export_keeps_names_in_any_alphabet_and_weights_in_any_order(tmp_path: P
 def test_weights_content_takes_weights_that_two_layers_share(tmp_path: Path) -> None:
     from safetensors.torch import load
 
-    from harness.workflows.export_weights import weights_content
+    from harness.workflows.export.bare_weights import weights_content
 
     model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
     model[1].weight = model[0].weight
-    record = export_parts.new_record(of_module(model, tmp_path), "safetensors")
+    record = parts.new_record(of_module(model, tmp_path), "safetensors")
     loaded = load(weights_content(model, record))
     assert torch.equal(loaded["0.weight"], loaded["1.weight"])
 
@@ -376,11 +376,11 @@ def test_calibration_images_leaves_out_what_is_tested(tracked: Tracked, scenery:
     found = found_model(tracked)
     from harness.workflows.images_to_test import images_to_test
 
-    everything = export_int8.calibration_images(found.saved, None)
+    everything = int8.calibration_images(found.saved, None)
     assert len(everything) == 33
     tested = images_to_test(found.saved, scenery, False, False)
     with pytest.raises(HarnessError, match="can calibrate"):
-        export_int8.calibration_images(found.saved, tested)
+        int8.calibration_images(found.saved, tested)
 
 
 def test_judge_int8_refuses_one_that_is_worse_beyond_chance(
@@ -400,20 +400,20 @@ def test_judge_int8_refuses_one_that_is_worse_beyond_chance(
         return torch.tensor([[1.0, 0.0]]).expand(len(images), 2)
 
     with pytest.raises(GateError, match="the int8 model is worse"):
-        export_int8.judge_int8(saved, "0" * 64, tested, right, wrong, 1)
+        int8.judge_int8(saved, "0" * 64, tested, right, wrong, 1)
 
 
 def test_require_similar_refuses_one_that_predicts_other_classes() -> None:
     few, many = (Agreement("images", 64, agree, 0.1, 1.0, False) for agree in (60, 61))
-    export_int8.require_similar(many, "x.onnx")
+    int8.require_similar(many, "x.onnx")
     with pytest.raises(GateError, match="predicts other classes"):
-        export_int8.require_similar(few, "x.onnx")
+        int8.require_similar(few, "x.onnx")
 
 
 @pytest.mark.parametrize("rule", ["squash", "crop", "pad"])
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic"])
 def test_resize_model_resizes_as_pillow_does(rule: str, interpolation: str) -> None:
-    from harness.workflows.export_onnx import session
+    from harness.workflows.export.onnx_file import session
 
     random = np.random.default_rng(0)
     for size, share, channels in ((24, 1.0, 3), ((20, 33), 0.875, 3), ((20, 33), 0.6, 1)):

@@ -12,7 +12,7 @@ from PIL import Image
 
 from harness.config.experiment import Experiment
 from harness.errors import DataError
-from harness.workflows.look import look
+from harness.workflows.new.look import look
 
 
 def draw_into(folder: Path, *names: str, size: tuple[int, int] = (20, 20), seed: int = 0) -> Path:

@@ -12,8 +12,8 @@ import pytest
 from harness.config.experiment_file import load
 from harness.errors import ExperimentError, StorageError, UsageError
 from harness.workflows.make_plan import make_plan
-from harness.workflows.new import comment, file_text, literal, require_name, write_new
-from harness.workflows.suggest import Field, suggest
+from harness.workflows.new.suggest import Field, suggest
+from harness.workflows.new.write import comment, file_text, literal, require_name, write_new
 from tests.workflows.test_look import draw_into, numbered
 from tests.workflows.test_suggest import FACTS
 
@@ -115,7 +115,7 @@ def test_write_new_without_network_needs_no_weights(tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
     draw_into(tmp_path / "photos", *numbered("cat", "dog", count=2), size=(80, 80))
     for where, model in (("", "small_cnn"), ("network", "resnet18")):
-        monkeypatch.setattr("harness.workflows.new.imagenet_at_hand", lambda _, where=where: where)
+        monkeypatch.setattr("harness.workflows.new.write.imagenet_at_hand", lambda _, where=where: where)
         assert write_new("pets", "photos", force=True).weights == where
         assert load("experiments/pets.py").model == model
     written = write_new("pets", "photos", {"weights": "mine.pth"}, force=True)

@@ -18,12 +18,12 @@ from harness.errors import ModelError
 from harness.models.saved import SavedModel, load_model
 from harness.runs.predictions import read_csv
 from harness.workflows.ensemble import fold_models
-from harness.workflows.features_file import write_features
 from harness.workflows.find_checkpoint import find_checkpoint
-from harness.workflows.models_to_ask import ask, names_model
-from harness.workflows.predict import array_of, as_batch, predict_files
-from harness.workflows.prediction import Prediction, Unreadable
-from harness.workflows.predictor import Predictor
+from harness.workflows.predict.ask import ask, names_model
+from harness.workflows.predict.features import write_features
+from harness.workflows.predict.files import array_of, as_batch, predict_files
+from harness.workflows.predict.prediction import Prediction, Unreadable
+from harness.workflows.predict.predictor import Predictor
 from harness.workflows.test import evaluate
 from tests.conftest import Tracked
 
@@ -117,7 +117,7 @@ def test_predictor_of_several_models_gives_their_mean(tracked: Tracked, photos: 
 
 
 def test_ask_says_that_a_model_of_an_ensemble_is_gone(tracked: Tracked, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.workflows.models_to_ask.fold_models", lambda *given: fold_models(*given)[:1])
+    monkeypatch.setattr("harness.workflows.predict.ask.fold_models", lambda *given: fold_models(*given)[:1])
     together = ask(str(tracked.run.path), tracked.run.path.parents[1], ensemble=True, device="cpu")
     assert "1 of the 2 folds' models are not there" in together.notes
 

@@ -15,9 +15,9 @@ from harness.runs.champion_record import ChampionFile, ChampionRecord, ChampionR
 from harness.runs.record_file import to_json
 from harness.runs.record_parts import DataRecord, FoldRecord, GateRecord, SplitSizes, Status
 from harness.runs.run_folder import RunFolder
-from harness.workflows.protected_runs import Protection, without_needed
-from harness.workflows.prune_runs import Conditions, ranked, seconds_of, to_prune, within_luck
-from harness.workflows.stored_runs import stored_runs
+from harness.workflows.removal.protected import Protection, without_needed
+from harness.workflows.removal.prune import Conditions, ranked, seconds_of, to_prune, within_luck
+from harness.workflows.removal.stored import stored_runs
 from tests.toy import run_record
 
 

@@ -17,9 +17,9 @@ from harness.runs.removal import take_away
 from harness.runs.run_folder import RunFolder, now
 from harness.runs.study_folder import StudyFolder
 from harness.util.locks import locked
-from harness.workflows.prune_runs import Conditions
 from harness.workflows.refit import refit_run
-from harness.workflows.remove_runs import plan_pruning, plan_removal, remove
+from harness.workflows.removal.prune import Conditions
+from harness.workflows.removal.remove import plan_pruning, plan_removal, remove
 from tests.runs.test_looks import made as images_judged
 from tests.toy import run_record
 from tests.workflows.test_prune_runs import add

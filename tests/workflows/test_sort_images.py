@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import DataError, StorageError, UsageError
-from harness.workflows.sort_images import SortedImages
+from harness.workflows.predict.sort import SortedImages
 
 
 def photo(path: Path, content: bytes = b"1") -> Path:

@@ -9,9 +9,9 @@ import pytest
 
 from harness.config.experiment import Experiment
 from harness.evaluation.accuracy import wilson_interval
-from harness.workflows.look import Facts
-from harness.workflows.suggest import Field, luck_of_guessing, suggest
-from harness.workflows.suggest_groups import Grouping
+from harness.workflows.new.groups import Grouping
+from harness.workflows.new.look import Facts
+from harness.workflows.new.suggest import Field, luck_of_guessing, suggest
 
 FACTS = Facts(
     experiment=Experiment(data="photos"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.data.images import Images
-from harness.workflows.suggest_groups import suggested_grouping
+from harness.workflows.new.groups import suggested_grouping
 
 
 def listing(*paths: str) -> Images:

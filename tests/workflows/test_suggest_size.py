@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.workflows.suggest_size import image_size, resize, sides_text
+from harness.workflows.new.size import image_size, resize, sides_text
 
 
 @pytest.mark.parametrize(

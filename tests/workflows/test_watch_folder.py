@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.data.named_images import NamedImages
-from harness.workflows.watch_folder import new_images
+from harness.workflows.predict.watch import new_images
 
 
 class EndedError(Exception):

@@ -9,8 +9,8 @@ from harness.errors import UsageError
 from harness.evaluation.alignment import Alignment, LeftOut
 from harness.runs.records import TestRecord
 from harness.runs.study_folder import StudyFolder
-from harness.workflows.compare_pair import Pair
-from harness.workflows.compare_sides import TEST, TRIAL, Answered, Side
+from harness.workflows.compare.pair import Pair
+from harness.workflows.compare.sides import TEST, TRIAL, Answered, Side
 
 
 def notes_of(answered: Sequence[Answered], found: Alignment, pairs: Sequence[Pair]) -> tuple[str, ...]:

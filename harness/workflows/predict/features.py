@@ -15,9 +15,9 @@ import numpy as np
 
 from harness.errors import UsageError, storage_errors
 from harness.util.escape import cell
-from harness.workflows.predict import features_of_files
-from harness.workflows.prediction import Unreadable
-from harness.workflows.predictor import Predictor
+from harness.workflows.predict.files import features_of_files
+from harness.workflows.predict.prediction import Unreadable
+from harness.workflows.predict.predictor import Predictor
 
 ELSEWHERE = "--features with another file"
 

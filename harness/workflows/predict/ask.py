@@ -23,10 +23,10 @@ from harness.runs.run_folder import RunFolder
 from harness.util.files import is_file, is_folder
 from harness.workflows.ensemble import fold_models
 from harness.workflows.experiment_copy import model_function
-from harness.workflows.exported_file import is_exported, load_exported
+from harness.workflows.export.load import is_exported, load_exported
 from harness.workflows.find_model import find_model, find_model_file
-from harness.workflows.predictor import Classifier, Predictor
-from harness.workflows.worth import worth_of, worth_text
+from harness.workflows.predict.predictor import Classifier, Predictor
+from harness.workflows.predict.worth import worth_of, worth_text
 
 SUFFIXES = (".onnx", ".pt2", ".safetensors", ".pt", ".pth", ".ckpt")
 

@@ -10,7 +10,7 @@ from harness.models.export_record import OriginRecord
 from harness.runs import provenance
 from harness.runs.records import RunRecord
 from harness.workflows.find_model import FoundModel
-from harness.workflows.worth import champion_at, run_at
+from harness.workflows.predict.worth import champion_at, run_at
 
 
 def origin_of(found: FoundModel) -> OriginRecord:

@@ -19,8 +19,8 @@ from harness.data.depth import Depth, infer_range
 from harness.data.prepare import Bytes, Preparation
 from harness.errors import ModelError
 from harness.util.parallel import in_threads
-from harness.workflows.prediction import Answer, Prediction, Unreadable
-from harness.workflows.predictor import GPU_BATCH, Classifier, Predictor
+from harness.workflows.predict.prediction import Answer, Prediction, Unreadable
+from harness.workflows.predict.predictor import GPU_BATCH, Classifier, Predictor
 
 BATCH = 16  # images that a thread decodes and predicts at once on a CPU
 T = TypeVar("T")

@@ -18,8 +18,8 @@ from harness.models.saved import SavedModel
 from harness.plots.heat_map import write_heat_map
 from harness.util.files import fitting_name
 from harness.util.packages import installed
-from harness.workflows.predict import array_of, as_batch
-from harness.workflows.prediction import Prediction
+from harness.workflows.predict.files import array_of, as_batch
+from harness.workflows.predict.prediction import Prediction
 
 Map = NDArray[np.float64]  # (H, W), from 0 to 1
 LONGEST = 200  # bytes of an image's name in that of its heat map

@@ -29,9 +29,9 @@ from harness.models.export_record import QuantisedRecord
 from harness.models.saved import SavedModel
 from harness.runs.looks import Looks, add_look
 from harness.util.console import counted
-from harness.workflows.export_check import AT_ONCE, Agreement
-from harness.workflows.export_images import spread, training_images
-from harness.workflows.export_program import first_line, quietly
+from harness.workflows.export.check import AT_ONCE, Agreement
+from harness.workflows.export.images import spread, training_images
+from harness.workflows.export.torch_program import first_line, quietly
 from harness.workflows.images_to_test import TestImages
 
 CALIBRATION = 128  # images

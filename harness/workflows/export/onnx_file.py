@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from harness.errors import ModelError, UsageError
 from harness.models.export_record import ExportRecord
 from harness.version import __version__
-from harness.workflows.export_program import first_line, quietly
+from harness.workflows.export.torch_program import first_line, quietly
 
 PREPARED = "prepared"  # the tensor of resized images, in a file that resizes
 LOGITS, PROBABILITIES = "logits", "probabilities"

@@ -19,10 +19,10 @@ from harness.evaluation.comparison import compare_shared, shared_answers
 from harness.evaluation.multiple import holm
 from harness.evaluation.scores import Indices
 from harness.runs.records import TestRecord
-from harness.workflows.compare_notes import notes_of
-from harness.workflows.compare_pair import Pair
-from harness.workflows.compare_pair import as_dict as pair_dict
-from harness.workflows.compare_sides import (
+from harness.workflows.compare.notes import notes_of
+from harness.workflows.compare.pair import Pair
+from harness.workflows.compare.pair import as_dict as pair_dict
+from harness.workflows.compare.sides import (
     Answered,
     Side,
     answers_of_sides,
@@ -30,7 +30,7 @@ from harness.workflows.compare_sides import (
     differing_settings,
     find_sides,
 )
-from harness.workflows.compare_sides import as_dict as side_dict
+from harness.workflows.compare.sides import as_dict as side_dict
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,16 +11,16 @@ from harness.errors import UsageError, nearest, storage_errors
 from harness.models.export_record import SUFFIXES, ExportRecord, json_beside
 from harness.runs.exports import remember_export
 from harness.runs.record_file import to_json
-from harness.workflows import export_onnx
 from harness.workflows.experiment_copy import model_function
-from harness.workflows.export_check import Agreement, Run, check_export, compared, in_batches, model_logits
-from harness.workflows.export_images import sample_images
-from harness.workflows.export_int8 import Quantised, calibration_images, judge_int8, quantised_model, require_similar
-from harness.workflows.export_parts import any_size, make_content, new_record
-from harness.workflows.export_place import free_path, write_both
-from harness.workflows.export_resize import require_mode, with_resize
-from harness.workflows.export_whole import Resized, check_resize
-from harness.workflows.exported_file import open_exported
+from harness.workflows.export import onnx_file
+from harness.workflows.export.check import Agreement, Run, check_export, compared, in_batches, model_logits
+from harness.workflows.export.images import sample_images
+from harness.workflows.export.int8 import Quantised, calibration_images, judge_int8, quantised_model, require_similar
+from harness.workflows.export.load import open_exported
+from harness.workflows.export.parts import any_size, make_content, new_record
+from harness.workflows.export.place import free_path, write_both
+from harness.workflows.export.resize import require_mode, with_resize
+from harness.workflows.export.whole import Resized, check_resize
 from harness.workflows.find_model import FoundModel
 from harness.workflows.images_to_test import images_to_test
 
@@ -105,7 +105,7 @@ def export(
     quantised = resized = None
     if tested is not None:
         images = calibration_images(saved, tested)
-        content = _described(quantised_model(export_onnx.read_onnx(content, path.name), images), record)
+        content = _described(quantised_model(onnx_file.read_onnx(content, path.name), images), record)
         run = checked.run(content, record)
         agreement = compared(in_batches(run, sample.images), ours, record.temperature, sample)
         require_similar(agreement, path.name)
@@ -115,11 +115,11 @@ def export(
         record = replace(record, int8=quantised.record)
     if with_preprocessing:
         record = any_size(record)
-        model = with_resize(export_onnx.read_onnx(content, path.name), saved.transform.preparation)
+        model = with_resize(onnx_file.read_onnx(content, path.name), saved.transform.preparation)
         content = _described(model, record)
         resized = check_resize(content, record, checked.run(content, record), sample, path.name)
     elif quantised is not None:
-        content = _described(export_onnx.read_onnx(content, path.name), record)
+        content = _described(onnx_file.read_onnx(content, path.name), record)
     record = replace(record, sha256=hashlib.sha256(content).hexdigest())
     write_both(path, content, to_json(record))
     if to == "pt2":
@@ -145,8 +145,8 @@ class _Checked:
 
 
 def _described(model: object, record: ExportRecord) -> bytes:
-    export_onnx.describe(model, record)
-    return export_onnx.onnx_content(model, record.architecture)
+    onnx_file.describe(model, record)
+    return onnx_file.onnx_content(model, record.architecture)
 
 
 def _require_possible(to: str, with_preprocessing: bool, int8: bool) -> None:
@@ -158,4 +158,4 @@ def _require_possible(to: str, with_preprocessing: bool, int8: bool) -> None:
         if asked and to != "onnx":
             raise UsageError(f"{option} is not possible with --to {to}", "only an ONNX file has that", "--to onnx")
     if to == "onnx":
-        export_onnx.require_packages()
+        onnx_file.require_packages()

@@ -20,13 +20,13 @@ from harness.models.build import supports_channels_last
 from harness.models.export_record import SUFFIXES
 from harness.models.portable import without_compiling
 from harness.models.saved import SavedModel
-from harness.workflows import export_onnx
 from harness.workflows.experiment_copy import model_function
-from harness.workflows.export_check import Agreement, compared, in_batches, model_logits
-from harness.workflows.export_images import Sample
-from harness.workflows.export_int8 import calibration_images, quantised_model
-from harness.workflows.export_parts import make_content, new_record
-from harness.workflows.exported_file import open_exported
+from harness.workflows.export import onnx_file
+from harness.workflows.export.check import Agreement, compared, in_batches, model_logits
+from harness.workflows.export.images import Sample
+from harness.workflows.export.int8 import calibration_images, quantised_model
+from harness.workflows.export.load import open_exported
+from harness.workflows.export.parts import make_content, new_record
 from harness.workflows.find_model import FoundModel
 
 BATCH = 16
@@ -119,14 +119,14 @@ def benchmark(found: FoundModel, sample: Sample, trust: bool = False) -> Benchma
 
 def _opened(found: FoundModel, kind: str, int8: bool, folder: Path, trust: bool) -> tuple[Run, int]:
     if kind == "onnx":
-        export_onnx.require_packages()
+        onnx_file.require_packages()
     record = new_record(found, kind)
     content = make_content(found.saved, record)
     if int8:
-        model = export_onnx.read_onnx(content, "the ONNX model")
+        model = onnx_file.read_onnx(content, "the ONNX model")
         model = quantised_model(model, calibration_images(found.saved, None))
-        export_onnx.describe(model, record)
-        content = export_onnx.onnx_content(model, found.saved.architecture)
+        onnx_file.describe(model, record)
+        content = onnx_file.onnx_content(model, found.saved.architecture)
     path = folder / f"{hashlib.sha256(content).hexdigest()[:8]}{SUFFIXES[kind]}"
     path.write_bytes(content)
     function = model_function(found.path, trust)

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.evaluation.accuracy import SIGNIFICANCE
 from harness.evaluation.comparison import Comparison
-from harness.workflows.compare_sides import Side
+from harness.workflows.compare.sides import Side
 
 
 @dataclass(frozen=True)

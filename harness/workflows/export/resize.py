@@ -9,7 +9,7 @@ from typing import Any
 from harness.data.noise import background_values
 from harness.data.prepare import Preparation
 from harness.errors import UsageError
-from harness.workflows.export_onnx import LOGITS, PREPARED, PROBABILITIES
+from harness.workflows.export.onnx_file import LOGITS, PREPARED, PROBABILITIES
 
 OPSET = 20
 ANY_SIZE = ("height", "width")

@@ -16,7 +16,7 @@ from harness.runs.record_parts import Status
 from harness.runs.run_folder import RunFolder
 from harness.util.schema import is_inside
 from harness.versioning.tracked import read_tracked
-from harness.workflows.stored_runs import STUDY, StoredRun
+from harness.workflows.removal.stored import STUDY, StoredRun
 
 
 class Protection:

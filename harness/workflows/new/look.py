@@ -24,8 +24,8 @@ from harness.errors import DataError
 from harness.util.console import print_line
 from harness.util.parallel import in_threads
 from harness.workflows.find_leaks import find_leaks
+from harness.workflows.new.groups import FOLDS, Grouping, suggested_grouping
 from harness.workflows.plan_data import DataPlan, listed, plan_data
-from harness.workflows.suggest_groups import FOLDS, Grouping, suggested_grouping
 
 SAMPLE = 200  # images whose size and colours are looked at, spread evenly over the listing
 MANY, VERY_MANY = 5_000, 50_000  # images from which three folds, and one hold-out, are precise enough

@@ -20,9 +20,9 @@ from harness.runs.study_folder import StudyFolder
 from harness.runs.unfinished import UNFINISHED
 from harness.util.disk import Entry, entries_below, room_freed
 from harness.util.locks import lock_of
-from harness.workflows.protected_runs import Protection, no_promotion, without_needed
-from harness.workflows.prune_runs import Conditions, to_prune, within_luck
-from harness.workflows.stored_runs import STUDY, StoredRun, find_stored, stored_runs
+from harness.workflows.removal.protected import Protection, no_promotion, without_needed
+from harness.workflows.removal.prune import Conditions, to_prune, within_luck
+from harness.workflows.removal.stored import STUDY, StoredRun, find_stored, stored_runs
 
 
 @dataclass(frozen=True)

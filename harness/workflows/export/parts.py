@@ -11,8 +11,8 @@ from harness.errors import ModelError
 from harness.models.export_record import FORMAT, ArrayRecord, ExportRecord
 from harness.models.portable import Portable
 from harness.models.saved import SavedModel
-from harness.workflows import export_onnx, export_program, export_weights
-from harness.workflows.export_origin import origin_of
+from harness.workflows.export import bare_weights, onnx_file, torch_program
+from harness.workflows.export.origin import origin_of
 from harness.workflows.find_model import FoundModel
 
 
@@ -61,13 +61,13 @@ def any_size(record: ExportRecord) -> ExportRecord:
 def make_content(saved: SavedModel, record: ExportRecord) -> bytes:
     """The file of that kind. Raises ModelError if the model cannot be exported to it."""
     if record.kind in ("state_dict", "safetensors"):
-        return export_weights.weights_content(saved.model, record)
+        return bare_weights.weights_content(saved.model, record)
     if record.kind == "onnx":
         _require_dtype(saved)
-    program = export_program.program_of(Portable(saved), saved.transform.shape, saved.architecture)
+    program = torch_program.program_of(Portable(saved), saved.transform.shape, saved.architecture)
     if record.kind == "pt2":
-        return export_program.program_content(program, record)
-    return export_onnx.onnx_content(export_onnx.onnx_model(program, record), saved.architecture)
+        return torch_program.program_content(program, record)
+    return onnx_file.onnx_content(onnx_file.onnx_model(program, record), saved.architecture)
 
 
 def _require_dtype(saved: SavedModel) -> None:

@@ -12,8 +12,8 @@ from harness.runs.place import AGAIN, require_replaceable
 from harness.util.console import only_a_picture
 from harness.util.escape import cell
 from harness.util.files import write_whole
-from harness.workflows.compare import Disagreement, RunComparison
-from harness.workflows.compare_pair import Pair, as_dict
+from harness.workflows.compare.pair import Pair, as_dict
+from harness.workflows.compare.runs import Disagreement, RunComparison
 
 KIND = "comparison"
 PAIRS, IMAGES = "comparison.csv", "images.csv"

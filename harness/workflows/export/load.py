@@ -19,8 +19,8 @@ from harness.models.export_record import METADATA, SUFFIXES, ExportRecord, json_
 from harness.models.portable import channels_last_arrays
 from harness.runs.exports import made_export
 from harness.util.schema import SchemaError, read_text
-from harness.workflows import export_onnx, export_program, export_weights
 from harness.workflows.experiment_copy import UntrustedError
+from harness.workflows.export import bare_weights, onnx_file, torch_program
 
 Run = Callable[[Tensor], Tensor]  # (B, C, H, W) uint8 -> (B, classes) logits
 
@@ -81,7 +81,7 @@ def is_exported(path: Path) -> bool:
 
 
 def load_exported(
-    path: Path | str, *, trust: bool = False, function: export_weights.Function | None = None
+    path: Path | str, *, trust: bool = False, function: bare_weights.Function | None = None
 ) -> ExportedModel:
     """Loads a file that `harness export` wrote, in its own runtime, on the CPU.
 
@@ -113,12 +113,12 @@ def open_exported(
     record: ExportRecord,
     *,
     trust: bool = False,
-    function: export_weights.Function | None = None,
+    function: bare_weights.Function | None = None,
 ) -> ExportedModel:
     """As `load_exported`, of a file whose content and record are known. Weights alone are read from `path`."""
     run: Any
     if record.kind == "onnx":
-        session = export_onnx.open_onnx(content, path.name, record)
+        session = onnx_file.open_onnx(content, path.name, record)
 
         def run(images: Tensor) -> Tensor:
             return torch.from_numpy(session(channels_last_arrays(images).numpy())[0])
@@ -129,13 +129,13 @@ def open_exported(
                 "nothing shows that it was made in this project, and loading a .pt2 file can run code",
                 "--trust if you trust the person who made it; or an ONNX file, which holds no code",
             )
-        module = export_program.program_module(content, str(path))
+        module = torch_program.program_module(content, str(path))
 
         def run(images: Tensor) -> Tensor:
             logits: Tensor = module(channels_last_arrays(images))[0]
             return logits
     else:
-        weights = export_weights.module_with_weights(path, record, function)
+        weights = bare_weights.module_with_weights(path, record, function)
 
         def run(images: Tensor) -> Tensor:
             logits: Tensor = weights(record.prepared.normalise(images)).float()
@@ -193,14 +193,14 @@ def _record(path: Path, content: bytes) -> ExportRecord:
 def _said_inside(path: Path, content: bytes) -> ExportRecord | None:
     """The record in the file's metadata; None if there is none. Raises ModelError if it is no whole record."""
     if path.suffix.lower() == SUFFIXES["onnx"]:
-        export_onnx.require_packages(export_onnx.RUNNING)
-        text = export_onnx.metadata_of(export_onnx.read_onnx(content, str(path))).get(METADATA, "")
+        onnx_file.require_packages(onnx_file.RUNNING)
+        text = onnx_file.metadata_of(onnx_file.read_onnx(content, str(path))).get(METADATA, "")
     elif path.suffix.lower() == SUFFIXES["pt2"]:
-        text = export_program.program_metadata(content)
+        text = torch_program.program_metadata(content)
     else:
         text = ""
         with contextlib.suppress(AttributeError):
-            text = str(export_weights.weights_metadata(content).get(METADATA, ""))
+            text = str(bare_weights.weights_metadata(content).get(METADATA, ""))
     if not text:
         return None
     try:

@@ -9,10 +9,10 @@ import torch
 
 from harness.errors import GateError
 from harness.models.export_record import ExportRecord
-from harness.workflows import export_onnx
-from harness.workflows.export_check import Agreement, Run, compared
-from harness.workflows.export_images import Sample
-from harness.workflows.export_resize import resize_model
+from harness.workflows.export import onnx_file
+from harness.workflows.export.check import Agreement, Run, compared
+from harness.workflows.export.images import Sample
+from harness.workflows.export.resize import resize_model
 
 LARGEST = 0.05  # difference in probabilities
 
@@ -44,8 +44,8 @@ def check_resize(content: bytes, record: ExportRecord, run: Run, sample: Sample,
 
     Raises GateError if a probability differs by more than 0.05 on a real picture.
     """
-    whole = export_onnx.open_onnx(content, named, record, whole=True)
-    resize = export_onnx.session(resize_model(sample.preparation).SerializeToString(), named)
+    whole = onnx_file.open_onnx(content, named, record, whole=True)
+    resize = onnx_file.session(resize_model(sample.preparation).SerializeToString(), named)
     theirs, ours, largest, means = [], [], 0, []
     for picture, prepared in sample.pictures():
         (resized,) = resize.run(None, {"images": picture[None]})

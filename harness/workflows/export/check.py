@@ -11,7 +11,7 @@ from torch import Tensor
 from harness.errors import GateError, HarnessError, ModelError
 from harness.models.portable import without_compiling
 from harness.models.saved import SavedModel
-from harness.workflows.export_images import Sample
+from harness.workflows.export.images import Sample
 
 BATCHES = (1, 2, 5)
 AT_ONCE = 16

@@ -20,9 +20,9 @@ from harness.errors import DataError, ModelError, StorageError, UsageError
 from harness.models.at_hand import imagenet_at_hand
 from harness.util.files import require_writable, write_whole
 from harness.util.schema import NAME
-from harness.workflows.look import Facts, look
-from harness.workflows.suggest import Field, suggest
-from harness.workflows.suggest_size import large_enough
+from harness.workflows.new.look import Facts, look
+from harness.workflows.new.size import large_enough
+from harness.workflows.new.suggest import Field, suggest
 
 WIDTH = 110  # of a line of the file
 TAKEN = {

@@ -17,7 +17,7 @@ from harness.runs.record_parts import Status
 from harness.runs.records import RunRecord
 from harness.runs.run_folder import RunFolder
 from harness.training.repeats import fold_and_repeat
-from harness.workflows.stored_runs import RUN, UNREADABLE, StoredRun
+from harness.workflows.removal.stored import RUN, UNREADABLE, StoredRun
 
 UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}  # seconds
 AGE = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)([mhdw])")

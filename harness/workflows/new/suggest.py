@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.evaluation.accuracy import wilson_interval
-from harness.workflows.look import MANY, VERY_MANY, Facts
-from harness.workflows.suggest_size import SMALL, image_size, large_enough, resize, sides_text
+from harness.workflows.new.look import MANY, VERY_MANY, Facts
+from harness.workflows.new.size import SMALL, image_size, large_enough, resize, sides_text
 
 FEW = 500  # training images below which only the head of a pretrained model is trained
 FROM_GUESSING = 0.4  # the gate's place between guessing and no error: 0.70 for two classes of equal size

@@ -1,0 +1,1 @@
+"""An experiment that suits a folder of images: look at it, decide with reasons, write the file."""

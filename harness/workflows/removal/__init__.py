@@ -1,0 +1,1 @@
+"""Which runs take room, which must stay, and the removal of others."""
