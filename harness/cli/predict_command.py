@@ -28,7 +28,7 @@ BLOCK = 1 << 16  # bytes of a list on stdin
 
 @click.command("predict", short_help=cli.VERBS["predict"])
 @click.argument("words", metavar="[MODEL] PATH...", nargs=-1)
-@click.option("--csv", "as_csv", is_flag=True, help="Print a table.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV: path, label, probability, label_2, probability_2.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per image, each on a line.")
 @click.option("--top", type=click.IntRange(min=1), default=2, show_default=True, help="Number of classes to show.")
 @click.option("--abstain", type=cli.SHARE, help='Say "unsure" if the probability is below this.')

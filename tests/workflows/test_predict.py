@@ -103,6 +103,21 @@ def test_predict_files_holds_a_few_hundred_images_at_most(saved: SavedModel, pho
     assert not [thread for thread in threading.enumerate() if "ThreadPool" in thread.name]
 
 
+def test_predict_files_leaves_torchs_threads_as_they_were_after_two_uses_at_once(
+    saved: SavedModel, photos: Path
+) -> None:
+    predictor, before = Predictor([saved], "cpu"), torch.get_num_threads()
+    first, second = (predict_files(predictor, NamedImages([str(photos)])) for _ in range(2))
+    next(first)
+    next(second)  # it begins while the other one has set the number to 1
+    assert len(list(first)) == len(list(second)) == 18
+    seen: list[int] = []
+    thread = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    assert (torch.get_num_threads(), seen) == (before, [before])
+
+
 def test_predictor_of_several_models_gives_their_mean(tracked: Tracked, photos: Path) -> None:
     runs = tracked.run.path.parents[1]
     together = ask(str(tracked.run.path), runs, ensemble=True, device="cpu")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +26,28 @@ from harness.workflows.predict.predictor import GPU_BATCH, Classifier, Predictor
 BATCH = 16  # images that a thread decodes and predicts at once on a CPU
 T = TypeVar("T")
 Compute = Callable[[Tensor], NDArray[Any]]  # (B, C, H, W) uint8 -> (B, …)
+
+
+class _Threads:
+    """Within, threads may set torch's number of threads; after the last of several uses at once it is as before."""
+
+    def __init__(self) -> None:
+        self._lock, self._uses, self._before = threading.Lock(), 0, 1
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._uses:
+                self._before = torch.get_num_threads()
+            self._uses += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._uses -= 1
+            if not self._uses:
+                torch.set_num_threads(self._before)
+
+
+_one_core_each = _Threads()
 
 
 def predict_files(classifier: Classifier, files: Iterable[Path]) -> Iterator[Answer]:
@@ -56,12 +79,9 @@ def rows_of(
         on_cpu: Whether `compute` runs on this machine's cores.
     """
     if on_cpu:
-        before = torch.get_num_threads()
-        try:
+        with _one_core_each:
             batches = in_threads(lambda some: _on_one_core(some, make, compute), _chunks(items, BATCH))
             yield from itertools.chain.from_iterable(batches)
-        finally:
-            torch.set_num_threads(before)
         return
     decoded = in_threads(lambda item: (item, make(item)), items)
     for some in _chunks(decoded, GPU_BATCH):
