@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import threading
 from pathlib import Path
 
@@ -206,5 +207,8 @@ def test_names_model_tells_a_model_from_images(tracked: Tracked, photos: Path, t
     (tmp_path / "model.onnx").touch()
     for text in ("champion", tracked.run.id, tracked.run.id[-4:], str(tracked.run.path), str(tmp_path / "model.onnx")):
         assert names_model(text, runs)
-    for text in (str(photos), str(photos / "sea/0.png"), "*.jpg", "none.jpg"):
+    for text in (str(photos), str(photos / "sea/0.png"), "*.jpg", "none.jpg", "trial-000/none.jpg", ""):
         assert not names_model(text, runs)
+    shutil.copytree(tracked.run.path, tmp_path / "runs/tiny/study-tiny/trial-002")
+    assert names_model("study-tiny/trial-002", tmp_path / "runs")  # as `harness test` takes it
+    assert not names_model("study-tiny/trial-003", tmp_path / "runs")

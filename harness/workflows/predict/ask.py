@@ -17,7 +17,7 @@ from harness.models.export_record import json_beside
 from harness.models.saved import SavedModel
 from harness.runs import champion
 from harness.runs.exports import made_export
-from harness.runs.find import find_run, latest_runs
+from harness.runs.find import find_run, latest_runs, trials_named
 from harness.runs.records import TestRecord
 from harness.runs.run_folder import RunFolder
 from harness.util.files import is_file, is_folder
@@ -59,8 +59,11 @@ def names_model(text: str, runs: Path) -> bool:
         return is_file(path / "run.json")
     if text == "champion":
         return True
-    is_pattern = any(letter in text for letter in "*?[")
-    return not is_pattern and "/" not in text and any(folder.id.endswith(text) for folder in latest_runs(runs))
+    if not text or any(letter in text for letter in "*?["):
+        return False
+    if "/" not in text and any(folder.id.endswith(text) for folder in latest_runs(runs)):
+        return True
+    return bool(trials_named(text, runs))
 
 
 def looks_like_a_model(text: str) -> bool:
