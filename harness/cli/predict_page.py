@@ -24,7 +24,6 @@ from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
 from harness.data.decode import problem, read
-from harness.data.depth import Depth, infer_range
 from harness.data.thumbnail import thumbnail
 from harness.errors import HarnessError, ModelError
 from harness.models.saved import SavedModel
@@ -116,20 +115,18 @@ class PredictPage:
 
     def _decoded(self, content: bytes) -> tuple[bytes, NDArray[np.uint8]]:
         """(a JPEG to show, (H, W, C) as a test decodes it). Raises ValueError, whose text says why not."""
-        preparation = self._saved.transform.preparation
-        try:
+        made: list[tuple[bytes, NDArray[np.uint8]]] = []
+
+        def make(content: bytes) -> None:
             raw = read(content)
-            if preparation.needs_range(raw):  # the model has seen no such files
-                preparation = preparation.with_range(infer_range(Depth.of(raw.colours)))
+            preparation = self._saved.transform.preparation.alone(raw)
             picture = preparation.picture(raw)
-            return thumbnail(picture, THUMBNAIL), preparation.array(picture)
-        except Exception as error:  # Pillow's decoders raise many types
-            failed = error
+            made.append((thumbnail(picture, THUMBNAIL), preparation.array(picture)))
 
-        def again(_: bytes) -> None:
-            raise failed
-
-        raise ValueError(f"the file cannot be read ({problem(content, again)})") from failed
+        why = problem(content, make)
+        if why:
+            raise ValueError(f"the file cannot be read ({why})")
+        return made[0]
 
 
 def _json(content: object, status: int = 200) -> Response:

@@ -14,6 +14,7 @@ from PIL import Image, ImageColor
 from torch.nn import functional
 
 from harness.data.decode import Raw, read, to_image
+from harness.data.depth import Depth, infer_range
 from harness.errors import UsageError
 
 if TYPE_CHECKING:  # else it and what it imports would travel with each model that MLflow gets
@@ -81,6 +82,13 @@ class Preparation:
     def needs_range(self, raw: Raw) -> bool:
         """Whether an image cannot be shown before the range of the data set is known."""
         return self.value_range is None and raw.needs_range
+
+    def alone(self, raw: Raw) -> Preparation:
+        """The preparation of an image on its own: the same, with the image's own range if a range is needed.
+
+        Raises DataError if its range cannot be inferred.
+        """
+        return self.with_range(infer_range(Depth.of(raw.colours))) if self.needs_range(raw) else self
 
     def array(self, image: Image.Image) -> Bytes:
         """An image of mode RGB or L as (H, W, C)."""

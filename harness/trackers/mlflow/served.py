@@ -24,7 +24,6 @@ from mlflow.protos.databricks_pb2 import BAD_REQUEST
 from numpy.typing import NDArray
 
 from harness.data.decode import problem, read
-from harness.data.depth import Depth, infer_range
 from harness.data.prepare import Preparation, preparation_from
 from harness.data.transforms import Transform
 
@@ -159,18 +158,17 @@ def file_bytes(value: Any) -> bytes:
 
 def _decoded(content: bytes, preparation: Preparation) -> NDArray[np.uint8]:
     """(H, W, C), as a test of harness decodes it. Raises ValueError, whose text says why not."""
-    try:
+    made: list[NDArray[np.uint8]] = []
+
+    def make(content: bytes) -> None:
         raw = read(content)
-        if preparation.needs_range(raw):  # the model has seen no such files
-            preparation = preparation.with_range(infer_range(Depth.of(raw.colours)))
-        return preparation.array(preparation.picture(raw))
-    except Exception as error:  # Pillow's decoders raise many types
-        failed = error
+        own = preparation.alone(raw)
+        made.append(own.array(own.picture(raw)))
 
-    def again(_: bytes) -> None:
-        raise failed
-
-    raise ValueError(f"it cannot be read: {problem(content, again)}") from failed
+    why = problem(content, make)
+    if why:
+        raise ValueError(f"it cannot be read: {why}")
+    return made[0]
 
 
 def _values(model_input: Any) -> list[Any]:

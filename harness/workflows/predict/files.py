@@ -16,7 +16,6 @@ from torch import Tensor
 
 from harness.data.check import content_of
 from harness.data.decode import Raw, problem, read
-from harness.data.depth import Depth, infer_range
 from harness.data.prepare import Bytes, Preparation
 from harness.errors import ModelError
 from harness.util.parallel import in_threads
@@ -99,8 +98,7 @@ def array_of(path: Path, preparation: Preparation) -> Bytes | str:
 
 def prepared(raw: Raw, preparation: Preparation) -> Bytes:
     """An image as (H, W, C) uint8; one of more than 8 bits has its own range if the model knows none."""
-    if preparation.needs_range(raw):
-        preparation = preparation.with_range(infer_range(Depth.of(raw.colours)))
+    preparation = preparation.alone(raw)
     return preparation.array(preparation.picture(raw))
 
 

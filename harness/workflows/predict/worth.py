@@ -33,10 +33,11 @@ def worth_text(record: ChampionRun | RunRecord | OriginRecord | None) -> str:
 
 def champion_at(path: Path) -> ChampionRecord | None:
     """The record of the champion, if that is the checkpoint at `path`."""
+    if (champion.FOLDER / champion.CHECKPOINT).absolute() != path.absolute():
+        return None  # before the champion's whole file is read, to see that it is the one
     with contextlib.suppress(HarnessError):
         present = champion.present()
-        if present is not None and present.checkpoint.absolute() == path.absolute():
-            return present.record
+        return None if present is None else present.record
     return None
 
 
