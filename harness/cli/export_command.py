@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli import main as cli
+from harness.cli.bare_weights import bare_weights_options, class_names
 from harness.cli.output import echo, echo_json
 from harness.errors import UsageError
 
@@ -34,12 +35,7 @@ FORMATS = ("onnx", "pt2", "state_dict", "safetensors")
     "--data", help="Images to compare on, a folder per class. By default the run's own. With --int8 the test images."
 )
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
-@click.option("--classes", help="For a bare state dict: names of its outputs, in order, such as sea,forest.")
-@click.option("--model", "architecture", help="For a bare state dict: its model, such as resnet18.")
-@click.option(
-    "--image-size", type=click.IntRange(16, 4096), help="For a bare state dict: image size in pixels. By default 224."
-)
-@click.option("--weights-key", help="For a bare state dict: the part of the file to take, if several fit the model.")
+@bare_weights_options
 @cli.trust_option
 @click.option("--runs", default="runs", show_default=True, help="Folder that run folders lie in.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout.")
@@ -69,7 +65,6 @@ def command(
     """
     if to is None and not benchmark:
         raise UsageError("harness export takes --to FORMAT", f"formats: {', '.join(FORMATS)}", "--to onnx")
-    from harness.cli.test_command import class_names
     from harness.workflows.export.write import export
     from harness.workflows.find_model import find_model
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli import main as cli
+from harness.cli.bare_weights import bare_weights_options, class_names
 from harness.cli.output import echo
 from harness.cli.predict_text import Csv, Json, Lines, Printer
 from harness.errors import DataError, UsageError
@@ -45,12 +46,7 @@ BLOCK = 1 << 16  # bytes of a list on stdin
     "--features", type=click.Path(path_type=Path), help="Write features (N, F) to this .npy file, and no predictions."
 )
 @click.option("--force", is_flag=True, help="Replace the .npy file that is there.")
-@click.option("--classes", help="For a bare state dict: names of its outputs, in order, such as sea,forest.")
-@click.option("--model", "architecture", help="For a bare state dict: its model, such as resnet18.")
-@click.option(
-    "--image-size", type=click.IntRange(16, 4096), help="For a bare state dict: image size in pixels. By default 224."
-)
-@click.option("--weights-key", help="For a bare state dict: the part of the file to take, if several fit the model.")
+@bare_weights_options
 @cli.trust_option
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps, or the best there is.")
 @click.option("--runs", default="runs", show_default=True, help="Folder that run folders lie in.")
@@ -81,7 +77,6 @@ def command(
 
     Images that cannot be read are named on stderr and counted. Exit code 4 if none can be read.
     """
-    from harness.cli.test_command import class_names
     from harness.data.named_images import NamedImages
     from harness.workflows.predict.ask import ask, names_model
 

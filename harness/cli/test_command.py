@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli import main as cli
+from harness.cli.bare_weights import bare_weights_options, class_names
 from harness.cli.output import echo, echo_json
 from harness.errors import UsageError, storage_errors
 from harness.util.escape import markdown
@@ -27,16 +28,7 @@ if TYPE_CHECKING:
 )
 @click.option("--min-recall", multiple=True, help="A floor for one class, as in sea=0.9. May be given several times.")
 @click.option("--confident", is_flag=True, help="Pass only if the lower end of each 95 % interval passes.")
-@click.option("--classes", help="For a bare state dict: names of its outputs, in order, such as sea,forest.")
-@click.option(
-    "--model",
-    "architecture",
-    help="For a bare state dict: its model, such as resnet18, if its file's name does not say.",
-)
-@click.option(
-    "--image-size", type=click.IntRange(16, 4096), help="For a bare state dict: image size in pixels. By default 224."
-)
-@click.option("--weights-key", help="For a bare state dict: the part of the file to take, if several fit the model.")
+@bare_weights_options
 @click.option(
     "--ensemble", is_flag=True, help="Compare the mean of all folds' models with the one model, and its cost."
 )
@@ -118,19 +110,6 @@ def command(
     else:
         echo(*_report(evaluation, path))
     evaluation.require_passed()
-
-
-def class_names(typed: str | None) -> list[str] | None:
-    if typed is None:
-        return None
-    names = [name.strip() for name in typed.split(",")]
-    if len({*names}) < len(names) or len(names) < 2 or not all(names):
-        raise UsageError(
-            f"--classes {typed} is no list of classes",
-            "it takes two names or more, all different",
-            "--classes sea,forest",
-        )
-    return names
 
 
 def _recalls(typed: tuple[str, ...]) -> dict[str, float]:

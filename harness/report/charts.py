@@ -36,7 +36,7 @@ class Chart:
 
     Attributes:
         title: Said by a screen reader, and shown above it.
-        about: What there is to see, in a sentence.
+        about: One sentence that says what the chart shows.
         x: The horizontal scale.
         y: The vertical scale.
         x_ticks: (value, text).

@@ -1,4 +1,4 @@
-"""Predictions: of which model, of which images, and what becomes of them.
+"""Finds the model that is asked, predicts images, and copies, explains or writes what came out.
 
 Not here: tests, which know the true classes (`test.py`), and exported files (`export/`).
 """
