@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,16 +20,19 @@ from harness.data.formats import UnreadableError
 from harness.data.images import Images
 from harness.data.pixels import DECODER, Pixels
 from harness.data.prepare import Preparation
+from harness.data.sketch import SIDE, sketch_of
 from harness.errors import DataError
 from harness.util.console import counted
 from harness.util.files import folder_md5, md5_of
 from harness.util.parallel import in_threads
 from harness.util.text import few
 
-Row = NDArray[np.int64]  # (ROW,) the fingerprint of an image, and the bits of `Depth.to_array`
-ROW = 1 + len(Depth().to_array())
+Row = NDArray[np.int64]  # (ROW,) fingerprint, width and height of an image, the bits of `Depth.to_array`, its sketch
+FACTS = 3
+DEPTH = FACTS + len(Depth().to_array())
+ROW = DEPTH + SIDE * SIDE // 8
 # MD5 of a file -> its row
-SOUND = Recipe("checks", "images that were decoded", {**DECODER, "check": 2})
+SOUND = Recipe("checks", "images that were decoded", {**DECODER, "check": 3})
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class Check:
         hashes: (N,) MD5 of each file, in the order of the images; "" if it could not be read.
         fingerprints: (N,) int64, equal if and only if the decoded pixels are; 0 if they could not be decoded.
         problems: Path -> why it cannot be decoded.
+        sizes: (N, 2) int64, width and height in pixels, upright.
+        sketches: (N, SIDE, SIDE) uint8, as `sketch_of` gives them.
         depths: (N,) statistics of the values of files with more than 8 bits whose range is not in the file.
         pixels: What was decoded, if a preparation was given.
     """
@@ -47,6 +52,8 @@ class Check:
     hashes: tuple[str, ...]
     fingerprints: NDArray[np.int64]
     problems: dict[str, str]
+    sizes: NDArray[np.int64]
+    sketches: NDArray[np.uint8]
     depths: tuple[Depth, ...] = ()
     pixels: Pixels | None = None
 
@@ -75,7 +82,16 @@ class Check:
         pixels = None if self.pixels is None else self.pixels.without(self.problems)
         hashes = tuple(self.hashes[i] for i in sound)
         depths = tuple(self.depths[i] for i in sound)
-        return images.take(sound), Check(hashes, self.fingerprints[sound], {}, depths, pixels)
+        return images.take(sound), replace(
+            self,
+            hashes=hashes,
+            fingerprints=self.fingerprints[sound],
+            problems={},
+            sizes=self.sizes[sound],
+            sketches=self.sketches[sound],
+            depths=depths,
+            pixels=pixels,
+        )
 
 
 def check_images(images: Images, preparation: Preparation | None = None, cache: Cache | None = None) -> Check:
@@ -116,7 +132,9 @@ def check_images(images: Images, preparation: Preparation | None = None, cache: 
         tuple(md5 for md5, _, _ in results),
         rows[:, 0],
         {path: why for path, (_, _, why) in zip(images.paths, results, strict=True) if why},
-        tuple(Depth.from_array(row[1:].view(np.float64)) if row[1] else Depth() for row in rows),
+        rows[:, 1:FACTS],
+        rows[:, DEPTH:].view(np.uint8).reshape(-1, SIDE, SIDE),
+        tuple(Depth.from_array(row[FACTS:DEPTH].view(np.float64)) if row[FACTS] else Depth() for row in rows),
         pixels,
     )
     if pixels is not None:
@@ -135,7 +153,8 @@ def _row(raw: Raw) -> Row:
     depth = Depth.of(raw.colours) if raw.needs_range else Depth()
     if raw.needs_range and not depth.values:
         raise UnreadableError("none of its values is a number")
-    return np.concatenate([np.array([fingerprint(raw)]), depth.to_array().view(np.int64)])
+    facts = np.array([fingerprint(raw), *raw.size])
+    return np.concatenate([facts, depth.to_array().view(np.int64), sketch_of(raw).reshape(-1).view(np.int64)])
 
 
 def undecodable_error(check: Check, images: Images) -> DataError:

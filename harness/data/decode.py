@@ -53,6 +53,12 @@ class Raw:
     inverted: bool = False  # whether 0 is white
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels; of a large image, after it was made smaller."""
+        shape = (0, 0) if self.values is None else self.values.shape
+        return (shape[1], shape[0]) if self.image is None else self.image.size
+
+    @property
     def needs_range(self) -> bool:
         """Whether the values have more than 8 bits, and the file does not say their range."""
         return self.values is not None and self.declared is None

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageEnhance, ImageOps
+
+from harness.data.decode import Raw, decode
+from harness.data.near_copies import find_near_copies
+from harness.data.sketch import sketch_of
+from tests.data.files import file_of
+
+Change = Callable[[Image.Image], Image.Image]
+
+
+def saved(image: Image.Image, quality: int) -> Image.Image:
+    return decode(file_of(image, "JPEG", quality=quality))
+
+
+def cropped(image: Image.Image) -> Image.Image:
+    width, height = image.size
+    box = (0, 0.05 * height, 0.95 * width, height)
+    return image.crop(tuple(map(round, box))).resize(image.size)
+
+
+CHANGES: dict[str, Change] = {
+    "saved again": lambda image: saved(image, quality=40),
+    "resized": lambda image: image.resize((image.width * 2 // 3, image.height // 2)),
+    "cropped": cropped,
+    "mirrored": ImageOps.mirror,
+    "brighter": lambda image: ImageEnhance.Brightness(image).enhance(1.3),
+    "turned by 90°": lambda image: image.transpose(Image.Transpose.ROTATE_90),
+    "turned by 270°": lambda image: image.transpose(Image.Transpose.ROTATE_270),
+    "upside down": lambda image: image.transpose(Image.Transpose.ROTATE_180),
+}
+TURNS = ("mirrored", "turned by 90°", "turned by 270°", "upside down")
+
+
+def textures(count: int, seed: int = 0) -> list[Image.Image]:
+    """Pictures with structures of all sizes, as photographs have: noise whose power falls with its frequency."""
+    rng = np.random.default_rng(seed)
+    frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(96), np.fft.rfftfreq(96), indexing="ij")) + 1 / 96
+    spectra = rng.standard_normal((count, *frequency.shape)) + 1j * rng.standard_normal((count, *frequency.shape))
+    fields = np.fft.irfft2(spectra / frequency**1.2, s=(96, 96))
+    fields = 128 + 50 * (fields - fields.mean((1, 2), keepdims=True)) / fields.std((1, 2), keepdims=True)
+    return [Image.fromarray(field.clip(0, 255).astype(np.uint8)).convert("RGB") for field in fields]
+
+
+def sketches(images: list[Image.Image]) -> NDArray[np.uint8]:
+    return np.stack([sketch_of(Raw(image=image)) for image in images])
+
+
+@pytest.mark.parametrize("count", [12, 120])
+@pytest.mark.parametrize("name", CHANGES)
+def test_find_near_copies_finds_a_changed_copy_and_nothing_else(name: str, count: int) -> None:
+    images = textures(count)
+    found = find_near_copies(sketches([*images, *(CHANGES[name](image) for image in images[:10])]))
+    pairs = {(pair.first, pair.second) for pair in found}
+    assert pairs <= {(i, count + i) for i in range(10)}
+    assert len(pairs) >= 9  # a crop may change too many bits of the hash
+    assert {pair.turn for pair in found} == {name if name in TURNS else ""}
+    assert all(0.7 < pair.agreement <= 1 for pair in found)
+
+
+def test_find_near_copies_finds_none_among_different_images() -> None:
+    assert find_near_copies(sketches(textures(400))) == []
+
+
+def test_find_near_copies_ignores_what_all_images_share() -> None:
+    """A caption and a round mask make all pictures of a microscope or of a wildlife camera alike."""
+
+    def framed(image: Image.Image) -> Image.Image:
+        mask = Image.new("L", image.size)
+        ImageDraw.Draw(mask).ellipse((4, 4, 91, 91), fill=255)
+        result = Image.composite(image, Image.new("RGB", image.size), mask)
+        ImageDraw.Draw(result).rectangle((0, 86, 95, 95), fill="white")
+        return result
+
+    images = textures(200)
+    copies = [saved(framed(image), quality=40) for image in images[:5]]
+    found = find_near_copies(sketches([*map(framed, images), *copies]))
+    assert [(pair.first, pair.second) for pair in found] == [(i, 200 + i) for i in range(5)]
+
+
+def test_find_near_copies_finds_all_pairs_of_a_picture_that_is_there_often() -> None:
+    images = textures(60)
+    found = find_near_copies(sketches([*images, saved(images[7], quality=50), saved(images[7], quality=20)]))
+    assert {(pair.first, pair.second) for pair in found} == set(combinations((7, 60, 61), 2))
+
+
+def test_find_near_copies_takes_no_flat_images() -> None:
+    flat = [Image.new("RGB", (50, 50), (level, level, level)) for level in range(100, 120)]
+    assert find_near_copies(sketches(flat)) == []
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_find_near_copies_of_too_few_images(count: int) -> None:
+    assert find_near_copies(sketches(textures(2))[:count]) == []
+
+
+def test_find_near_copies_among_photographs(scenes: Path) -> None:
+    """Two true pairs are known in these photographs; 60 more are planted."""
+    paths = sorted((scenes / "train").rglob("*.jpg"), key=lambda path: (path.name, str(path)))
+    images = [Image.open(path).convert("RGB") for path in paths]
+    changes = [CHANGES[name] for name in ("saved again", "resized", "cropped", "mirrored", "brighter")]
+    planted = [int(i) for i in np.random.default_rng(0).choice(len(images), 60, replace=False)]
+    copies = [changes[number % 5](images[i]) for number, i in enumerate(planted)]
+    found = {(pair.first, pair.second) for pair in find_near_copies(sketches([*images, *copies]))}
+    expected = {(i, len(images) + number) for number, i in enumerate(planted)}
+    names = {path.name: number for number, path in enumerate(paths)}
+    known = {tuple(sorted((names[a], names[b]))) for a, b in (("11846.jpg", "4371.jpg"), ("2012.jpg", "7369.jpg"))}
+    assert len(found & expected) >= 59
+    copies_of_known = {pair for pair in found - expected if pair[1] >= len(images)}
+    assert found - expected - copies_of_known == known
