@@ -1,0 +1,88 @@
+"""Images whose label is probably wrong, by confident learning.
+
+`labels` are class indices, shape (N,). `probabilities` have the shape (N, K) and must be out of fold: a model that was
+trained on an image repeats the image's label, also if it is wrong.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.evaluation.blocks import blocks
+from harness.evaluation.scores import Indices
+
+Probabilities = NDArray[np.floating]
+ROUNDING = 1e-6  # probabilities that differ by less are equal: 32-bit softmax outputs have 7 digits
+
+
+@dataclass(frozen=True, eq=False)
+class LabelSuspects:
+    """S images whose label is probably wrong, the most suspicious one first.
+
+    Attributes:
+        indices: (S,) positions of the images.
+        likely: (S,) the class that the image probably shows.
+        given_probability: (S,) probability of the given label.
+        likely_probability: (S,) probability of the likely class.
+    """
+
+    indices: Indices
+    likely: Indices
+    given_probability: NDArray[np.float64]
+    likely_probability: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+def find_label_suspects(labels: Indices, probabilities: Probabilities) -> LabelSuspects:
+    """Returns the images that confident learning counts as another class than their label.
+
+    The threshold of a class is the mean probability of that class over the images with that label. An image is a
+    suspect if another class reaches its threshold and is more probable than the given label. The likely class is the
+    most probable one of those, and the first of equal ones. This is the rule `confident_learning` of cleanlab
+    (Northcutt, Jiang and Chuang 2021, Journal of Artificial Intelligence Research 70). The thresholds allow for a model
+    that is less sure of one class than of another.
+
+    Suspects are sorted by the probability of their label, the least probable first. Equal ones keep their order.
+
+    A class without images is never the likely one. An image with a NaN in its row is never a suspect and does not count
+    in a threshold. Besides its arguments, the function needs memory for a part of the probabilities only.
+
+    Args:
+        labels: (N,) the given labels.
+        probabilities: (N, K) out of fold; 32 or 64 bits.
+    """
+    count, classes = probabilities.shape
+    own = probabilities[np.arange(count), labels].astype(np.float64)
+    thresholds = _thresholds(labels, own, classes)
+    likely = np.full(count, -1, np.int64)
+    highest = np.zeros(count)
+    for rows in blocks(count, classes):
+        part = np.array(probabilities[rows], np.float64)
+        places = np.arange(len(part))
+        is_below = (part < thresholds - ROUNDING) | ~(part > own[rows, None])  # the label itself is never above itself
+        part[is_below | np.isnan(part).any(1, keepdims=True)] = -1
+        best = part.argmax(1)
+        highest[rows] = part[places, best]
+        likely[rows] = np.where(highest[rows] >= 0, best, -1)
+    suspects = np.flatnonzero(likely >= 0)
+    suspects = suspects[np.argsort(own[suspects], kind="stable")]
+    return LabelSuspects(suspects, likely[suspects], own[suspects], highest[suspects])
+
+
+def _thresholds(labels: Indices, own: NDArray[np.float64], classes: int) -> NDArray[np.float64]:
+    """(K,) mean probability of each class over its images; infinity for a class without images.
+
+    Args:
+        labels: (N,).
+        own: (N,) probability of the label; NaN is left out.
+        classes: K.
+    """
+    known = ~np.isnan(own)
+    counts = np.bincount(labels[known], minlength=classes)
+    sums = np.bincount(labels[known], weights=own[known], minlength=classes)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.inf)
