@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from harness.evaluation.label_suspects import find_label_suspects
+from harness.evaluation.label_suspects import find_label_suspects, rank_by_label
 from harness.evaluation.scores import Floats, Indices
 
 
@@ -117,3 +117,9 @@ def test_find_label_suspects_needs_little_memory() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 0.5 * probabilities.nbytes
+
+
+def test_rank_by_label_puts_the_least_probable_label_first_and_nan_last() -> None:
+    probabilities = np.array([[0.9, 0.1], [np.nan, np.nan], [0.2, 0.8], [0.2, 0.8], [0.6, 0.4]], np.float32)
+    assert rank_by_label(np.array([0, 0, 0, 0, 1]), probabilities).tolist() == [2, 3, 4, 0, 1]
+    assert len(rank_by_label(np.zeros(0, np.int64), probabilities[:0])) == 0
