@@ -15,7 +15,7 @@ from harness.data.depth import Range
 from harness.evaluation.scores import Indices
 from harness.report.answers import Answers
 from harness.report.texts import percent
-from harness.report.thumbnails import Thumbnail, thumbnails
+from harness.report.thumbnails import Thumbnail, thumbnails_within
 from harness.util.files import as_text
 
 MOST_BYTES = 3_300_000  # of all pictures in a page
@@ -83,15 +83,8 @@ def gallery(
     found = Gallery()
     known: dict[str, Thumbnail | None] = {}
     if root is not None:
-        paths = list(dict.fromkeys(answers.paths[i] for i in chosen))
-        size = 0
-        for path, small in zip(paths, thumbnails(root, paths, value_range), strict=False):
-            step()
-            size += len(small.address) if small is not None else 0
-            if size > MOST_BYTES:
-                break
-            known[path] = small
-            found.gone += small is None
+        known = thumbnails_within(MOST_BYTES, root, [answers.paths[i] for i in chosen], value_range, step)
+        found.gone = sum(small is None for small in known.values())
         chosen = [i for i in chosen if answers.paths[i] in known or not answers.right[i]]
     for order, i in enumerate(chosen):
         cell = int(answers.cells[i])

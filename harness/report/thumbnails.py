@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +53,36 @@ def thumbnails(
             return None
 
     return in_threads(small, paths)
+
+
+def thumbnails_within(
+    most: int,
+    root: Path,
+    paths: Sequence[str],
+    value_range: Range | None = None,
+    step: Callable[[], object] = lambda: None,
+) -> dict[str, Thumbnail | None]:
+    """Returns a small copy of each image, until together they would be longer than `most` characters.
+
+    Args:
+        most: Characters of all addresses.
+        root: The folder that `paths` are relative to.
+        paths: Of the images; the first ones are the most important.
+        value_range: Of images with more than 8 bits.
+        step: Called after each image.
+
+    Returns:
+        Path -> its copy, or None for one that is gone or cannot be read. A path that there is no room for is missing.
+    """
+    known: dict[str, Thumbnail | None] = {}
+    paths, size = list(dict.fromkeys(paths)), 0
+    for path, small in zip(paths, thumbnails(root, paths, value_range), strict=False):
+        step()
+        size += len(small.address) if small is not None else 0
+        if size > most:
+            break
+        known[path] = small
+    return known
 
 
 def _quickly(content: bytes, side: int) -> Image.Image | None:
