@@ -172,6 +172,8 @@ class DataCheckRecord:
         shortcut: None if there are too few images.
         sides: Comparisons of training images with those of the other sides.
         notes: What else was found or left out, for people.
+        folds: Number of folds whose two sides were compared; 0 if the images are not divided into folds.
+        methods: How copies, labels, odd images and so on were looked for, with the thresholds, for people.
     """
 
     name: Text
@@ -191,6 +193,8 @@ class DataCheckRecord:
     shortcut: ShortcutRecord | None = None
     sides: list[SidesRecord] = field(default_factory=list)
     notes: list[Text] = field(default_factory=list)
+    folds: Count = 0
+    methods: list[Text] = field(default_factory=list)
     schema: Count = SCHEMA
 
     @property
