@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from harness.errors import UsageError, storage_errors
 from harness.report.answers import answers_in
+from harness.report.data_page import data_page
 from harness.report.gallery import QUICK
 from harness.report.page import is_report
 from harness.report.run_page import run_page
 from harness.report.study_page import study_page
+from harness.runs.data_check_record import DataCheckRecord
 from harness.runs.run_folder import RunFolder
 from harness.runs.study_folder import StudyFolder
 from harness.util.files import write_whole
@@ -44,6 +47,23 @@ def write_study_report(folder: StudyFolder) -> bool:
         return False
     write_page(folder.inside(FILE), study_page(folder), force=True)
     return True
+
+
+def write_data_report(
+    record: DataCheckRecord,
+    path: Path,
+    force: bool = False,
+    step: Callable[[], object] = lambda: None,
+    images: bool = True,
+) -> None:
+    """Writes the page of a data check; see `data_page`.
+
+    Raises:
+        UsageError: `path` is a folder, or a file that is no report of ours, as in `require_own`.
+        StorageError: It cannot be written.
+    """
+    require_own(path, force)  # before the images are read
+    write_page(path, data_page(record, step, images), force)
 
 
 def require_own(path: Path, force: bool) -> None:

@@ -1,0 +1,199 @@
+"""The pictures of a data check's page: which of them are shown, and what stands below each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from harness.report.data_findings import SIDE_NAMES, CopyGroup
+from harness.report.gallery import MOST_BYTES
+from harness.report.texts import percent
+from harness.report.thumbnails import Thumbnail, thumbnails_within
+from harness.runs.data_check_record import (
+    CheckedImage,
+    CopyKind,
+    CopyLink,
+    CopySet,
+    DataCheckRecord,
+    LabelSuspect,
+    OddImage,
+    OddKind,
+)
+from harness.util.files import as_text
+from harness.util.schema import SchemaError, path_below
+from harness.util.text import few
+
+MOST_SETS = 120  # of copies, in each section
+MOST_IN_SET = 8  # pictures
+MOST_LINKS = 4  # kinds of link that are named below a set
+MOST_SUSPECTS = 240  # with a picture
+MOST_ROWS = 1000  # of the table of suspects
+MOST_ODD = 60  # of each kind
+ROOM = {  # pictures of each section, so that many finds of one kind leave room for the others
+    CopyGroup.CONTRADICTION: 240,
+    CopyGroup.SIDES: 200,
+    CopyGroup.FOLDS: 120,
+    CopyGroup.OTHER: 120,
+}
+KINDS = {
+    OddKind.UNREADABLE: "Cannot be decoded",
+    OddKind.BLANK: "Blank",
+    OddKind.DARK: "Dark",
+    OddKind.BRIGHT: "Bright",
+    OddKind.BLURRED: "Blurred",
+    OddKind.SMALL: "Small",
+    OddKind.LARGE: "Large",
+    OddKind.NARROW: "Narrow",
+}
+HASH_BITS = 64
+
+
+class Pictures:
+    """Small copies of the images that a page may show, read once each.
+
+    Args:
+        record: What was found.
+        may_show: Whether any may be shown.
+        step: Called after each image.
+    """
+
+    def __init__(self, record: DataCheckRecord, may_show: bool, step: Callable[[], object] = lambda: None) -> None:
+        self.may_show = may_show
+        self._known: dict[str, Thumbnail | None] = {}
+        if may_show:
+            paths = [path for path in _wanted(record) if _is_below(path)]
+            self._known = thumbnails_within(MOST_BYTES, Path(record.folder), paths, step=step)
+
+    @property
+    def gone(self) -> int:
+        """Number of images that could not be read, those with that finding included."""
+        return sum(small is None for small in self._known.values())
+
+    def item(self, image: CheckedImage) -> dict[str, Any]:
+        """What the template needs of an image."""
+        # a path below the folder of the images may be shown whole; any other text loses what says whose machine it was
+        path = Markup.escape(as_text(image.path)) if _is_below(image.path) else image.path
+        return {
+            "path": path,
+            "side": SIDE_NAMES.get(image.side, image.side),
+            "label": image.label,
+            "picture": self._known.get(image.path),
+            "gone": image.path in self._known and self._known[image.path] is None,
+        }
+
+
+def _is_below(path: str) -> bool:
+    """Whether a path stays in the folder of the images: no picture from anywhere else is copied into a page."""
+    try:
+        return bool(path_below(path))
+    except SchemaError:
+        return False
+
+
+def _wanted(record: DataCheckRecord) -> list[str]:
+    """Paths of the pictures to show, the gravest finding first."""
+    paths: list[str] = []
+    for group, most in ROOM.items():
+        sets = [each for each in record.copies if CopyGroup.of(each) is group][:MOST_SETS]
+        paths += [each.images[i].path for each in sets for i in chosen(each)][:most]
+    paths += [each.image.path for each in record.suspects[:MOST_SUSPECTS]]
+    for kind in OddKind:
+        if kind is not OddKind.UNREADABLE:
+            paths += [each.image.path for each in record.odd if each.kind == kind][:MOST_ODD]
+    return paths
+
+
+def chosen(found: CopySet) -> list[int]:
+    """Positions of the images of a set to show: one of each class and side first, then the second of each."""
+    seen: dict[tuple[str, str], int] = {}
+    ranked = []
+    for position, image in enumerate(found.images):
+        key = (image.label, image.side)
+        seen[key] = seen.get(key, 0) + 1
+        ranked.append((seen[key], position))
+    return sorted(position for _, position in sorted(ranked)[:MOST_IN_SET])
+
+
+def copy_cards(sets: Sequence[CopySet], pictures: Pictures) -> list[dict[str, Any]]:
+    """A card for each set of copies: its images beside each other, and how they are linked."""
+    cards = []
+    for found in sets[:MOST_SETS]:
+        places = {position: number for number, position in enumerate(chosen(found), 1)}
+        links = link_texts(found.links, places, len(found.images))
+        cards.append(
+            {
+                "images": [
+                    {**pictures.item(found.images[position]), "number": n if len(found.images) > 2 else 0}
+                    for position, n in places.items()
+                ],
+                "left": len(found.images) - len(places),
+                "links": links[:MOST_LINKS],
+                "links_left": max(0, len(links) - MOST_LINKS),
+            }
+        )
+    return cards
+
+
+def link_texts(links: Iterable[CopyLink], places: dict[int, int], images: int) -> list[str]:
+    """How the shown images of a set are linked: `1 and 2, 1 and 3: same pixels`. Of two images, without numbers."""
+    pairs: dict[str, list[str]] = {}
+    for link in links:
+        if link.first in places and link.second in places:
+            numbers = sorted((places[link.first], places[link.second]))
+            pairs.setdefault(link_text(link), []).append(f"{numbers[0]} and {numbers[1]}")
+    if images <= 2:
+        return list(pairs)
+    return [f"{few(which, 6)}: {text}" for text, which in pairs.items()]
+
+
+def link_text(link: CopyLink) -> str:
+    """`near copy, mirrored: 3 of 64 bits of the hash differ, cosine of the features 0.981`."""
+    head = f"{link.kind.value}{f', {link.transform}' if link.transform else ''}"
+    if link.kind != CopyKind.NEAR_COPY:
+        return head
+    facts = []
+    if link.bits is not None:
+        verb = "differs" if link.bits == 1 else "differ"
+        facts.append(f"{link.bits} of {HASH_BITS} bits of the hash {verb}")
+    if link.similarity is not None and math.isfinite(link.similarity):
+        facts.append(f"cosine of the features {link.similarity:.3f}")
+    return f"{head}: {', '.join(facts)}" if facts else head
+
+
+def suspect_items(suspects: Sequence[LabelSuspect], pictures: Pictures) -> list[dict[str, Any]]:
+    """The rows of the table of suspects; the first ones are also the gallery."""
+    return [
+        {
+            **pictures.item(each.image),
+            "likely": each.likely,
+            "given": percent(each.given_probability),
+            "given_share": each.given_probability,
+            "sure": percent(each.likely_probability),
+            "sure_share": each.likely_probability,
+            "reason": each.reason,
+        }
+        for each in suspects[:MOST_ROWS]
+    ]
+
+
+def odd_groups(odd: Sequence[OddImage], pictures: Pictures) -> list[dict[str, Any]]:
+    """The odd images by kind, those that cannot be decoded first."""
+    groups = []
+    for kind, title in KINDS.items():
+        found = [each for each in odd if each.kind == kind]
+        if found:
+            items = [{**pictures.item(each.image), "reason": each.reason} for each in found[:MOST_ODD]]
+            groups.append(
+                {
+                    "title": title,
+                    "n": len(found),
+                    "items": items,
+                    "left": len(found) - len(items),
+                    "readable": kind is not OddKind.UNREADABLE,
+                }
+            )
+    return groups
