@@ -29,19 +29,21 @@ class Room:
         errors: Wrong predictions.
         examples: Right ones.
         images: Both together.
+        suspects: Images whose label is probably wrong.
     """
 
     errors: int
     examples: int
     images: int
+    suspects: int = 0
 
 
 NOT_MADE_HERE = (
     "The images are not shown: this result was not made in this project, and its record could name any folder."
 )
 LEFT_OUT = "The images are left out of this file, as --no-images asks."
-FULL = Room(900, 1000, 1000)
-QUICK = Room(100, 40, 140)  # what a run can afford at its end
+FULL = Room(900, 1000, 1000, 200)
+QUICK = Room(100, 40, 140, 24)  # what a run can afford at its end
 
 
 @dataclass
@@ -68,6 +70,7 @@ def gallery(
     room: Room = FULL,
     step: Callable[[], object] = lambda: None,
     why: str = NOT_MADE_HERE,
+    used: int = 0,
 ) -> Gallery:
     """Returns the images to show, with thumbnails.
 
@@ -78,12 +81,13 @@ def gallery(
         room: How much may be shown.
         step: Called after each image.
         why: The reason why no image may be shown, if none may.
+        used: Bytes of other pictures in the page.
     """
     chosen = choose(answers, room if root is not None else dataclasses.replace(room, examples=0))
     found = Gallery()
     known: dict[str, Thumbnail | None] = {}
     if root is not None:
-        known = thumbnails_within(MOST_BYTES, root, [answers.paths[i] for i in chosen], value_range, step)
+        known = thumbnails_within(MOST_BYTES - used, root, [answers.paths[i] for i in chosen], value_range, step)
         found.gone = sum(small is None for small in known.values())
         chosen = [i for i in chosen if answers.paths[i] in known or not answers.right[i]]
     for order, i in enumerate(chosen):

@@ -20,6 +20,7 @@ from harness.report.confusions import confusion_context
 from harness.report.curves import curve_charts
 from harness.report.gallery import FULL, LEFT_OUT, NOT_MADE_HERE, Room, gallery
 from harness.report.headline import Facts, facts_of, headline_of, warnings_of
+from harness.report.label_gallery import label_gallery
 from harness.report.page import render
 from harness.report.reliability import reliability_chart
 from harness.report.texts import between, moment, number, percent
@@ -58,7 +59,9 @@ def run_page(
     assert answers is not None
     root = Path(record.data.folder) if images and folder.was_made_here else None
     why = NOT_MADE_HERE if images else LEFT_OUT
-    shown = gallery(answers, root, record.experiment.get("value_range"), room, step, why)
+    value_range = record.experiment.get("value_range")
+    suspects = label_gallery(folder, root, value_range, room.suspects, step)
+    shown = gallery(answers, root, value_range, room, step, why, 0 if suspects is None else suspects.size)
     rows = [] if folder.is_test else folder.epochs()
     kind = "Test" if folder.is_test else "Run"
     context = {
@@ -77,6 +80,8 @@ def run_page(
         "predictions": len(answers),
         "several": len(answers) > answers.images,
         "gallery": shown,
+        "suspects": suspects,
+        "may_show": root is not None,
         "per_class": per_class(record),
         "classes_left": max(0, len(record.per_class) - MOST_CLASSES),
         "reliability": reliability_chart(answers),
