@@ -99,7 +99,7 @@ def _copies(record: DataCheckRecord, group: CopyGroup, title: str, found: list[C
     if not found:
         text = f"not known: {count(record.more_copies, 'more set')} of copies did not fit the list"
         return Finding(group.value, title, State.UNKNOWN, "", text)
-    images = {(image.side, image.path) for each in found for image in each.images}
+    images = {(image.side, image.path, image.label) for each in found for image in each.images}
     parts = [f"{count(len(found), 'set')} of copies, {count(len(images), 'image')}"]
     if group is CopyGroup.CONTRADICTION:
         parts.append("a model cannot learn both labels")

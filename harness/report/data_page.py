@@ -10,7 +10,7 @@ from harness.report.data_pictures import MOST_SUSPECTS, Pictures, odd_groups, su
 from harness.report.data_sections import copy_sections, likeness_section, shortcut_section
 from harness.report.gallery import LEFT_OUT
 from harness.report.page import render
-from harness.report.texts import count, duration, folder_text, moment, shown, without_folders
+from harness.report.texts import count, duration, folder_text, moment, shown
 from harness.runs.data_check_record import DataCheckRecord
 
 MOST_CLASSES = 60  # whose images are counted
@@ -55,12 +55,12 @@ def data_page(record: DataCheckRecord, step: Callable[[], object] = lambda: None
         "kind": "Check of the data",
         "date": moment(record.started),
         "warnings": [],
-        "notes": [_short(record, text) for text in record.notes],
+        "notes": [pictures.text(text) for text in record.notes],
         "n": f"{record.n:,}",
         "checked": _checked(record, sides),
         "findings": findings_of(record),
         "sections": _sections(record),
-        "may_show": images,
+        "may_show": pictures.may_show,
         "remarks": _remarks(pictures, images),
         "copies": copy_sections(record, pictures),
         "suspects": suspects,
@@ -72,8 +72,8 @@ def data_page(record: DataCheckRecord, step: Callable[[], object] = lambda: None
         "sides": [SIDE_NAMES.get(side, side) for side in sides],
         "class_counts": _class_counts(record, sides),
         "class_counts_left": max(0, len(_classes(record)) - MOST_CLASSES),
-        "done": _done(record),
-        "methods": [_short(record, text) for text in record.methods],
+        "done": _done(record, pictures),
+        "methods": [pictures.text(text) for text in record.methods],
         "limits": LIMITS,
         "commands": _commands(record),
     }
@@ -97,10 +97,6 @@ def _name(record: DataCheckRecord) -> str:
     return folder_text(record.name)
 
 
-def _short(record: DataCheckRecord, text: str) -> str:
-    return without_folders(text, [record.name, record.data, record.folder])
-
-
 def _checked(record: DataCheckRecord, sides: list[str]) -> list[tuple[str, str]]:
     """What was checked, for the first screen."""
     classes = _classes(record)
@@ -120,9 +116,11 @@ def _checked(record: DataCheckRecord, sides: list[str]) -> list[tuple[str, str]]
 def _remarks(pictures: Pictures, images: bool) -> list[str]:
     """What is missing among the pictures, and why."""
     remarks = [] if images else [LEFT_OUT]
-    if pictures.gone:
-        verb = "has" if pictures.gone == 1 else "have"
-        remarks.append(f"{count(pictures.gone, 'image')} could not be read and {verb} no picture.")
+    if pictures.is_gone:
+        remarks.append("The images are not shown: their folder is not there any more.")
+    if pictures.unread:
+        verb = "has" if pictures.unread == 1 else "have"
+        remarks.append(f"{count(pictures.unread, 'image')} could not be read any more and {verb} no picture.")
     return remarks
 
 
@@ -136,12 +134,12 @@ def _classes(record: DataCheckRecord) -> list[str]:
     return list(dict.fromkeys(name for classes in record.counts.values() for name in classes))
 
 
-def _done(record: DataCheckRecord) -> list[tuple[str, str]]:
+def _done(record: DataCheckRecord, pictures: Pictures) -> list[tuple[str, str]]:
     """What was done, and with what."""
     none = "none: near copies were found by the hash alone, and the sides could not be compared"
     return [
-        ("Features", _short(record, record.features) or none),
-        ("Labels", _short(record, record.probabilities) or "not checked: there are no out-of-fold probabilities"),
+        ("Features", pictures.text(record.features) or none),
+        ("Labels", pictures.text(record.probabilities) or "not checked: there are no out-of-fold probabilities"),
         ("Pairs of copies", f"{record.pairs:,}"),
         ("Digest", record.digest),
         ("Took", duration(record.seconds)),

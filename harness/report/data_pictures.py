@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from harness.report.data_findings import SIDE_NAMES, CopyGroup
 from harness.report.gallery import MOST_BYTES
-from harness.report.texts import percent
+from harness.report.texts import percent, without_folders
 from harness.report.thumbnails import Thumbnail, thumbnails_within
 from harness.runs.data_check_record import (
     CheckedImage,
@@ -23,19 +23,18 @@ from harness.runs.data_check_record import (
     OddImage,
     OddKind,
 )
-from harness.util.files import as_text
+from harness.util.files import as_text, is_folder
 from harness.util.schema import SchemaError, path_below
 from harness.util.text import few
 
-MOST_SETS = 120  # of copies, in each section
 MOST_IN_SET = 8  # pictures
 MOST_LINKS = 4  # kinds of link that are named below a set
 MOST_SUSPECTS = 240  # with a picture
 MOST_ROWS = 1000  # of the table of suspects
 MOST_ODD = 60  # of each kind
-ROOM = {  # pictures of each section, so that many finds of one kind leave room for the others
+ROOM = {  # pictures of copies; many finds of one kind leave room for the others
     CopyGroup.CONTRADICTION: 240,
-    CopyGroup.SIDES: 200,
+    CopyGroup.SIDES: 240,
     CopyGroup.FOLDS: 120,
     CopyGroup.OTHER: 120,
 }
@@ -55,6 +54,10 @@ HASH_BITS = 64
 class Pictures:
     """Small copies of the images that a page may show, read once each.
 
+    Attributes:
+        may_show: Whether there are any.
+        is_gone: Whether there are none because the folder of the images is not there any more.
+
     Args:
         record: What was found.
         may_show: Whether any may be shown.
@@ -62,16 +65,23 @@ class Pictures:
     """
 
     def __init__(self, record: DataCheckRecord, may_show: bool, step: Callable[[], object] = lambda: None) -> None:
-        self.may_show = may_show
+        self._places = [record.name, record.data, record.folder]
+        root = Path(record.folder)
+        self.is_gone = may_show and not is_folder(root)
+        self.may_show = may_show and not self.is_gone
         self._known: dict[str, Thumbnail | None] = {}
-        if may_show:
+        if self.may_show:
             paths = [path for path in _wanted(record) if _is_below(path)]
-            self._known = thumbnails_within(MOST_BYTES, Path(record.folder), paths, step=step)
+            self._known = thumbnails_within(MOST_BYTES, root, paths, step=step)
 
     @property
-    def gone(self) -> int:
-        """Number of images that could not be read, those with that finding included."""
+    def unread(self) -> int:
+        """Number of images that could not be read, though the check did not say so."""
         return sum(small is None for small in self._known.values())
+
+    def text(self, text: str) -> str:
+        """A text of the record, in which the folders of the images are shortened."""
+        return without_folders(text, self._places)
 
     def item(self, image: CheckedImage) -> dict[str, Any]:
         """What the template needs of an image."""
@@ -97,14 +107,25 @@ def _is_below(path: str) -> bool:
 def _wanted(record: DataCheckRecord) -> list[str]:
     """Paths of the pictures to show, the gravest finding first."""
     paths: list[str] = []
-    for group, most in ROOM.items():
-        sets = [each for each in record.copies if CopyGroup.of(each) is group][:MOST_SETS]
-        paths += [each.images[i].path for each in sets for i in chosen(each)][:most]
+    for group in CopyGroup:
+        paths += [each.images[i].path for each in sets_shown(record, group) for i in chosen(each)]
     paths += [each.image.path for each in record.suspects[:MOST_SUSPECTS]]
     for kind in OddKind:
         if kind is not OddKind.UNREADABLE:
             paths += [each.image.path for each in record.odd if each.kind == kind][:MOST_ODD]
     return paths
+
+
+def sets_shown(record: DataCheckRecord, group: CopyGroup) -> list[CopySet]:
+    """The sets of a group that the page has room for."""
+    sets, pictures = [], 0
+    for each in record.copies:
+        if CopyGroup.of(each) is group:
+            pictures += min(len(each.images), MOST_IN_SET)
+            if pictures > ROOM[group]:
+                break
+            sets.append(each)
+    return sets
 
 
 def chosen(found: CopySet) -> list[int]:
@@ -121,7 +142,7 @@ def chosen(found: CopySet) -> list[int]:
 def copy_cards(sets: Sequence[CopySet], pictures: Pictures) -> list[dict[str, Any]]:
     """A card for each set of copies: its images beside each other, and how they are linked."""
     cards = []
-    for found in sets[:MOST_SETS]:
+    for found in sets:
         places = {position: number for number, position in enumerate(chosen(found), 1)}
         links = link_texts(found.links, places, len(found.images))
         cards.append(
@@ -174,7 +195,7 @@ def suspect_items(suspects: Sequence[LabelSuspect], pictures: Pictures) -> list[
             "given_share": each.given_probability,
             "sure": percent(each.likely_probability),
             "sure_share": each.likely_probability,
-            "reason": each.reason,
+            "reason": pictures.text(each.reason),
         }
         for each in suspects[:MOST_ROWS]
     ]
@@ -186,7 +207,7 @@ def odd_groups(odd: Sequence[OddImage], pictures: Pictures) -> list[dict[str, An
     for kind, title in KINDS.items():
         found = [each for each in odd if each.kind == kind]
         if found:
-            items = [{**pictures.item(each.image), "reason": each.reason} for each in found[:MOST_ODD]]
+            items = [{**pictures.item(each.image), "reason": pictures.text(each.reason)} for each in found[:MOST_ODD]]
             groups.append(
                 {
                     "title": title,

@@ -6,7 +6,7 @@ from typing import Any
 
 from harness.report.charts import Chart, Scale, horizontal, ticks
 from harness.report.data_findings import SIDE_NAMES, CopyGroup, numbers_between, strength
-from harness.report.data_pictures import MOST_SETS, Pictures, copy_cards
+from harness.report.data_pictures import Pictures, copy_cards, sets_shown
 from harness.report.headline import strip
 from harness.report.texts import between, count, percent
 from harness.runs.data_check_record import DataCheckRecord, FactShare, ShortcutRecord, SidesRecord
@@ -39,15 +39,16 @@ def copy_sections(record: DataCheckRecord, pictures: Pictures) -> list[dict[str,
     """A section for each group of copies that has any."""
     sections = []
     for group, (title, introduction) in INTRODUCTIONS.items():
-        sets = [each for each in record.copies if CopyGroup.of(each) is group]
-        if sets:
+        n = sum(CopyGroup.of(each) is group for each in record.copies)
+        if n:
+            sets = sets_shown(record, group)
             section = {
                 "id": group.value,
                 "title": title,
                 "text": introduction,
-                "n": len(sets),
+                "n": n,
                 "cards": copy_cards(sets, pictures),
-                "left": max(0, len(sets) - MOST_SETS),
+                "left": n - len(sets),
             }
             sections.append(section)
     return sections

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,12 +63,13 @@ def thumbnails_within(
     value_range: Range | None = None,
     step: Callable[[], object] = lambda: None,
 ) -> dict[str, Thumbnail | None]:
-    """Returns a small copy of each image, until together they would be longer than `most` characters.
+    """Returns a small copy of each image, until a page with all of them would be longer than `most` characters.
 
     Args:
         most: Characters of all addresses.
         root: The folder that `paths` are relative to.
-        paths: Of the images; the first ones are the most important.
+        paths: Of the images; the first ones are the most important. One that the page shows twice is in it twice, as
+            an address is a whole picture.
         value_range: Of images with more than 8 bits.
         step: Called after each image.
 
@@ -75,10 +77,10 @@ def thumbnails_within(
         Path -> its copy, or None for one that is gone or cannot be read. A path that there is no room for is missing.
     """
     known: dict[str, Thumbnail | None] = {}
-    paths, size = list(dict.fromkeys(paths)), 0
-    for path, small in zip(paths, thumbnails(root, paths, value_range), strict=False):
+    uses, size = Counter(paths), 0
+    for path, small in zip(uses, thumbnails(root, list(uses), value_range), strict=False):
         step()
-        size += len(small.address) if small is not None else 0
+        size += uses[path] * len(small.address) if small is not None else 0
         if size > most:
             break
         known[path] = small

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from harness.errors import UsageError
 from harness.report.data_page import data_page
-from harness.runs.data_check_record import DataCheckRecord
-from tests.report.checked import checked, everything
-from tests.report.laid import Tags
+from harness.report.write import write_data_report
+from harness.runs.data_check_record import CopyKind, DataCheckRecord, OddKind, SidesRecord
+from tests.report.browser import Page, browser
+from tests.report.checked import checked, copies, everything, image, odd, suspect
+from tests.report.laid import HOSTILE, NAMES, TAG, Tags, picture
+from tests.report.test_run_page import LOW_CONTRAST
+
+SECTIONS = ["contradictions", "sides", "folds", "copies", "labels", "shortcut", "likeness", "odd"]
+SURROGATE = b"caf\xe9.jpg".decode("utf-8", "surrogateescape")  # a name that is no UTF-8
 
 
 @pytest.fixture
@@ -22,12 +33,36 @@ def page_of(record: DataCheckRecord) -> Tags:
     return Tags(data_page(record))
 
 
+def section(record: DataCheckRecord, name: str) -> Tags:
+    """One section of the page."""
+    return Tags(data_page(record).partition(f'<section id="{name}"')[2].partition("</section>")[0])
+
+
+def hostile_record() -> DataCheckRecord:
+    """Findings about files and classes whose names want to be more than names."""
+    names = [*NAMES, "two\nlines.jpg", "=1+1.jpg"]
+    images = [image(f"train/{number}/{name}", HOSTILE[number % 4]) for number, name in enumerate(names)]
+    return checked(
+        name=TAG,
+        counts={"train": dict.fromkeys(HOSTILE, 9)},
+        copies=[copies(images), copies([images[0], image(SURROGATE, laid=False)], folds=True, transform=TAG)],
+        suspects=[suspect(each, likely=TAG, reason=TAG) for each in images],
+        odd=[odd(each, kind, TAG) for each, kind in zip(images, OddKind, strict=False)],
+        features=TAG,
+        probabilities=TAG,
+        notes=[TAG],
+        methods=[TAG],
+    )
+
+
 def test_data_page_says_what_was_checked_and_that_nothing_was_found(home: Path) -> None:
     page = page_of(checked())
     assert "240 images were checked" in page.text
     assert "Training 200 images in 2 classes, from 100 to 100 each" in page.text
+    assert "Test 40 images in 2 classes, from 20 to 20 each" in page.text
     assert page.text.count("nothing found") == 7
-    assert "no difference found" in page.text
+    assert page.text.count("no difference found") == 1
+    assert "Nothing found does not mean that there is nothing." in page.text
     assert not page.all("img")
 
 
@@ -35,8 +70,272 @@ def test_data_page_names_each_finding_with_its_number_and_a_link(home: Path) -> 
     page = page_of(everything())
     ids = {values["id"] for _, values in page.tags if "id" in values}
     links = [link["href"][1:] for link in page.all("a") if link["href"] != "#main"]
-    wanted = ["contradictions", "sides", "folds", "copies", "labels", "shortcut", "likeness", "odd"]
-    assert links[:8] == wanted
+    assert links[:8] == SECTIONS
     assert {*links} <= ids
-    assert "1 of 40 test images has a copy among the training images" in page.text
     assert len(page.all("img")) == 11  # all but the one that cannot be decoded
+
+
+def test_data_page_shows_the_images_of_a_set_beside_each_other(home: Path) -> None:
+    found = section(everything(), "sides")
+    assert len(found.all("img")) == 2
+    assert "near copy, mirrored: 3 of 64 bits of the hash differ, cosine of the features 0.981" in found.text
+    assert "newt, training train/newt/2.jpg" in found.text
+    assert "newt, test test/newt/2.jpg" in found.text
+
+
+def test_data_page_shows_a_file_that_a_table_lists_with_two_labels(home: Path) -> None:
+    record = checked(copies=[copies([image("train/1.jpg"), image("train/1.jpg", "toad")])])
+    found = section(record, "contradictions")
+    assert "newt, training train/1.jpg" in found.text
+    assert "toad, training train/1.jpg" in found.text
+
+
+def test_data_page_shows_one_scale_of_the_likeness_with_its_interval(home: Path) -> None:
+    record = everything()
+    assert "a very large difference: AUC 0.93, 95 % interval 0.88 to 0.96" in page_of(record).text
+    found = section(record, "likeness")
+    assert "AUC 0.93, 95 % interval 0.88 to 0.96, n = 200 training and 40 test images" in found.text
+    assert "in 93 of 100 pairs" in found.text
+    (line,) = [drawing for drawing in found.all("svg") if "aria-label" in drawing]
+    assert line["aria-label"] == "AUC 0.93, 95\u00a0% interval 0.88 to 0.96, on a line from 0.5 to 1"
+
+
+@pytest.mark.parametrize(
+    ("auc", "interval", "says"),
+    [
+        (0.52, [0.42, 0.62], "No difference was found: the interval includes 0.5"),
+        (0.44, [0.31, 0.57], "No difference was found: the interval includes 0.5"),
+        (0.62, [0.55, 0.69], "a small difference. Of one training and one test image, a classifier says in 62 of 100"),
+        (0.999, [0.99, 1.0], "in nearly all pairs which of the two is the test image"),
+    ],
+)
+def test_data_page_says_in_words_what_an_auc_means(home: Path, auc: float, interval: list[float], says: str) -> None:
+    record = checked(sides=[SidesRecord("train", "test", auc, interval, (200, 40))])
+    assert says in section(record, "likeness").text
+
+
+def test_data_page_shows_the_facts_that_betray_a_class(home: Path) -> None:
+    found = section(everything(), "shortcut")
+    assert "98.0 % of the images (95 % interval 95.0 to 99.0 %, n = 200 images)" in found.text
+    assert "Always naming the most frequent class gives 50.0 %" in found.text
+    assert "newt format PNG 99 of 100 (99.0 %) 3 of 840 (0.4 %) < 0.001" in found.text
+
+
+def test_data_page_lists_suspects_in_a_table_with_their_reason(home: Path) -> None:
+    found = section(everything(), "labels")
+    assert "train/newt/6.jpg newt toad 3.0 % 97.0 % training toad is more probable than newt" in found.text
+    assert "label newt, 3.0 %likely toad, 97.0 %" in found.text
+
+
+def test_data_page_says_which_images_are_odd_and_why(home: Path) -> None:
+    record = everything()
+    assert "1 cannot be decoded, 1 dark" in page_of(record).text
+    found = section(record, "odd")
+    assert "Cannot be decoded: 1" in found.text
+    assert "train/toad/8.jpg toad training cut" in found.text
+    assert "mean brightness 4 of 255" in found.text
+
+
+def test_data_page_says_what_was_not_looked_for_and_why(home: Path) -> None:
+    bare = checked(counts={"train": {"newt": 3}}, features="", probabilities="", shortcut=None, sides=[], folds=0)
+    text = page_of(bare).text
+    for why in (
+        "not looked for: there is only one class",
+        "not looked for: these images are not divided into folds",
+        "not looked for: there are no out-of-fold probabilities",
+        "not looked for: there are too few images",
+    ):
+        assert why in text, why
+    assert text.count("not looked for: only one set of images was checked") == 2
+    assert text.count("nothing found") == 2
+    without_model = page_of(dataclasses.replace(checked(), features="", sides=[])).text
+    assert "not looked for: there are no features of a model" in without_model
+
+
+def test_data_page_of_no_image_is_a_page(home: Path) -> None:
+    empty = checked(counts={}, features="", probabilities="", shortcut=None, sides=[], folds=0, seconds=0.0)
+    assert "0 images were checked" in page_of(empty).text
+
+
+def test_data_page_escapes_every_name(home: Path) -> None:
+    source = data_page(hostile_record())
+    page = Tags(source)
+    assert {each["src"][:23] for each in page.all("img")} == {"data:image/jpeg;base64,"}
+    assert len(page.all("script")) == 1
+    assert not [name for _, values in page.tags for name in values if name.startswith("on")]
+    for name in HOSTILE[:3]:
+        assert name in page.text
+    assert "sea\\u202egpj.exe" in page.text
+    assert "two\\x0alines.jpg" in page.text
+    assert "caf?.jpg" in page.text
+    assert "\u202e" not in source
+    assert "harness data check FOLDER --write fixes.csv" not in page.text  # it can be typed, in quotes
+    assert "harness data check '<img src=x onerror=document.title='\"'\"'run'\"'\"'>' --write" in page.text
+
+
+def test_data_page_can_be_read_by_a_screen_reader(home: Path) -> None:
+    page = page_of(everything())
+    headings = [int(tag[1]) for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
+    assert headings.count(1) == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(headings))
+    assert len(page.all("caption")) == len(page.all("table"))
+    assert all("scope" in head for head in page.all("th"))
+    assert all(each["alt"] for each in page.all("img"))
+    ids = [values["id"] for _, values in page.tags if "id" in values]
+    assert len(ids) == len({*ids})
+
+
+def test_data_page_reads_no_image_outside_of_its_folder(home: Path) -> None:
+    (home / "secret.jpg").write_bytes(picture(1))
+    (home / "images/train").mkdir(parents=True)
+    paths = ["../secret.jpg", str(home / "secret.jpg"), "train/../../secret.jpg"]
+    page = page_of(checked(odd=[odd(image(path, laid=False)) for path in paths]))
+    assert not page.all("img")
+    assert page.text.count("no picture") == 3
+
+
+def test_data_page_names_nobody_and_no_place(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/anna.smith")
+    folder = "/data/anna.smith/secret place/lab/photos"
+    page = data_page(
+        checked(
+            name=f"{folder}/train",
+            data=f"{folder}/train",
+            folder=folder,
+            features="weights of /home/anna.smith/w/net.pth",
+            probabilities=f"the run in {home}/runs/1",
+            notes=[f"{folder}/train: 2 links", r"C:\Users\anna.smith\w: not used"],
+            methods=[f"read from {folder}"],
+            odd=[odd(image("train/1.jpg", laid=False), reason=f"{folder}/train/1.jpg is dark")],
+            suspects=[suspect(image("/home/anna.smith/1.jpg", laid=False))],
+        )
+    )
+    for word in ("anna", str(home), "secret place"):
+        assert word not in page, word
+    text = Tags(page).text
+    assert "…/photos/train" in text
+    assert "harness data check FOLDER --write fixes.csv" in text
+
+
+def test_data_page_of_a_folder_that_is_gone_names_the_findings(home: Path) -> None:
+    record = dataclasses.replace(everything(), folder="elsewhere")
+    page = page_of(record)
+    assert not page.all("img")
+    assert "The images are not shown: their folder is not there any more." in page.text
+    assert "train/newt/1.jpg" in page.text
+    assert "no picture" not in page.text
+
+
+def test_data_page_counts_images_that_are_gone(home: Path) -> None:
+    record = everything()
+    (home / "images/train/newt/1.jpg").unlink()
+    page = page_of(record)
+    assert len(page.all("img")) == 10
+    assert "1 image could not be read any more and has no picture." in page.text
+
+
+def test_data_page_without_images_names_the_findings(home: Path) -> None:
+    page = Tags(data_page(everything(), images=False))
+    assert not page.all("img")
+    assert "The images are left out of this file" in page.text
+    assert "train/newt/1.jpg" in page.text
+
+
+def test_data_page_of_10_000_findings_is_a_small_file(home: Path) -> None:
+    found = [image(f"train/newt/{i % 3}.jpg", "newt", laid=i < 3) for i in range(10_000)]
+    other = image("train/toad/1.jpg", "toad")
+    record = checked(
+        copies=[
+            *(copies([each, other]) for each in found[:5000]),
+            *(copies([each, each, each], kind=CopyKind.NEAR_COPY, bits=i % 11) for i, each in enumerate(found[5000:])),
+        ],
+        more_copies=7,
+        suspects=[suspect(each) for each in found],
+        odd=[odd(each, kind) for kind in OddKind for each in found[:2000]],
+    )
+    page = data_page(record)
+    assert len(page.encode()) < 5_000_000
+    text = Tags(page).text
+    assert "5,000 sets of copies" in text
+    assert "4,880 of these 5,000 sets are not shown" in text
+    assert "5,000+ Other copies" in text
+    assert "The first 1,000 of 10,000 suspects" in text
+    assert "1,940 more are not shown" in text
+
+
+def test_data_page_of_many_large_pictures_is_a_small_file(home: Path) -> None:
+    import numpy as np
+    from PIL import Image
+
+    noise = np.random.default_rng(0).integers(0, 256, (150, 150, 3), dtype=np.uint8)  # what JPEG can make least of
+    images = [image(f"train/newt/{i}.jpg") for i in range(900)]
+    for each in images:
+        if each is images[0]:
+            Image.fromarray(noise).save(home / "images" / each.path, quality=95)
+            content = (home / "images" / each.path).read_bytes()
+        (home / "images" / each.path).write_bytes(content)
+    record = checked(
+        copies=[copies([a, b]) for a, b in zip(images[:300], images[300:600], strict=True)],
+        suspects=[suspect(each) for each in images],  # the same images again: each address is a whole picture
+        odd=[odd(each, kind) for kind in OddKind for each in images[:100]],
+    )
+    assert len(data_page(record).encode()) < 5_000_000
+
+
+def test_write_data_report_replaces_only_what_harness_wrote(home: Path) -> None:
+    path = home / "check.html"
+    write_data_report(checked(), path)
+    write_data_report(everything(), path)
+    assert "The same picture in several classes" in path.read_text(encoding="utf-8")
+    path.write_text("a letter")
+    with pytest.raises(UsageError, match=r"check\.html is there already"):
+        write_data_report(checked(), path)
+    write_data_report(checked(), path, force=True)
+    assert "240" in path.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The pages of a check with hostile names, and of one that found something of each kind."""
+    home = tmp_path_factory.mktemp("pages")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(home)
+        for name, record in (("hostile", hostile_record()), ("everything", everything())):
+            (home / f"{name}.html").write_text(data_page(record), encoding="utf-8", errors="replace")
+    return {name: home / f"{name}.html" for name in ("hostile", "everything")}
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    with browser(tmp_path_factory.mktemp("chromium")) as page:
+        yield page
+
+
+def test_the_data_page_in_a_browser_runs_no_name_and_asks_for_nothing(pages: dict[str, Path], chromium: Page) -> None:
+    chromium.look(1280)
+    chromium.open(pages["hostile"].as_uri())
+    assert chromium.ask("document.title") == f"{TAG}: check of the data"
+    assert chromium.said == []
+    assert [address for address in chromium.asked if not address.startswith("data:")] == [pages["hostile"].as_uri()]
+    assert chromium.ask("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [360, 768, 1280])
+@pytest.mark.parametrize("name", ["hostile", "everything"])
+def test_the_data_page_in_a_browser_fits_its_window_and_can_be_read(
+    pages: dict[str, Path], chromium: Page, name: str, width: int, dark: bool
+) -> None:
+    chromium.look(width, dark=dark)
+    chromium.open(pages[name].as_uri())
+    assert chromium.ask("document.documentElement.scrollWidth") <= width
+    assert chromium.ask(LOW_CONTRAST) == []
+
+
+def test_the_data_page_in_a_browser_sorts_its_table(pages: dict[str, Path], chromium: Page) -> None:
+    chromium.look(1280)
+    chromium.open(pages["everything"].as_uri())
+    images = "[...document.querySelectorAll('#done tbody td:last-child')].map(c => c.textContent)"
+    assert chromium.ask(images) == ["20", "20"]
+    chromium.ask("document.querySelector('#done th button').click()")
+    assert chromium.ask("document.querySelector('#done th').getAttribute('aria-sort')") == "ascending"
