@@ -5,9 +5,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 
-from harness.report.data_findings import SIDE_NAMES, CopyGroup, findings_of
+from harness.report.data_findings import findings_of
 from harness.report.data_pictures import MOST_SUSPECTS, Pictures, odd_groups, suspect_items
 from harness.report.data_sections import copy_sections, likeness_section, shortcut_section
+from harness.report.finding import SIDE_NAMES, CopyGroup
 from harness.report.gallery import LEFT_OUT
 from harness.report.page import render
 from harness.report.texts import count, duration, folder_text, moment, shown

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
-from harness.report.data_findings import SIDE_NAMES, CopyGroup
+from harness.report.copy_sets import chosen, link_texts, sets_shown
+from harness.report.finding import SIDE_NAMES, CopyGroup
 from harness.report.gallery import MOST_BYTES
 from harness.report.texts import percent, without_folders
 from harness.report.thumbnails import Thumbnail, thumbnails_within
 from harness.runs.data_check_record import (
     CheckedImage,
-    CopyKind,
-    CopyLink,
     CopySet,
     DataCheckRecord,
     LabelSuspect,
@@ -25,19 +23,11 @@ from harness.runs.data_check_record import (
 )
 from harness.util.files import as_text, is_folder
 from harness.util.schema import SchemaError, path_below
-from harness.util.text import few
 
-MOST_IN_SET = 8  # pictures
 MOST_LINKS = 4  # kinds of link that are named below a set
 MOST_SUSPECTS = 240  # with a picture
 MOST_ROWS = 1000  # of the table of suspects
 MOST_ODD = 60  # of each kind
-ROOM = {  # pictures of copies; many finds of one kind leave room for the others
-    CopyGroup.CONTRADICTION: 240,
-    CopyGroup.SIDES: 240,
-    CopyGroup.FOLDS: 120,
-    CopyGroup.OTHER: 120,
-}
 KINDS = {
     OddKind.UNREADABLE: "Cannot be decoded",
     OddKind.BLANK: "Blank",
@@ -48,7 +38,6 @@ KINDS = {
     OddKind.LARGE: "Large",
     OddKind.NARROW: "Narrow",
 }
-HASH_BITS = 64
 
 
 class Pictures:
@@ -116,29 +105,6 @@ def _wanted(record: DataCheckRecord) -> list[str]:
     return paths
 
 
-def sets_shown(record: DataCheckRecord, group: CopyGroup) -> list[CopySet]:
-    """The sets of a group that the page has room for."""
-    sets, pictures = [], 0
-    for each in record.copies:
-        if CopyGroup.of(each) is group:
-            pictures += min(len(each.images), MOST_IN_SET)
-            if pictures > ROOM[group]:
-                break
-            sets.append(each)
-    return sets
-
-
-def chosen(found: CopySet) -> list[int]:
-    """Positions of the images of a set to show: one of each class and side first, then the second of each."""
-    seen: dict[tuple[str, str], int] = {}
-    ranked = []
-    for position, image in enumerate(found.images):
-        key = (image.label, image.side)
-        seen[key] = seen.get(key, 0) + 1
-        ranked.append((seen[key], position))
-    return sorted(position for _, position in sorted(ranked)[:MOST_IN_SET])
-
-
 def copy_cards(sets: Sequence[CopySet], pictures: Pictures) -> list[dict[str, Any]]:
     """A card for each set of copies: its images beside each other, and how they are linked."""
     cards = []
@@ -157,32 +123,6 @@ def copy_cards(sets: Sequence[CopySet], pictures: Pictures) -> list[dict[str, An
             }
         )
     return cards
-
-
-def link_texts(links: Iterable[CopyLink], places: dict[int, int], images: int) -> list[str]:
-    """How the shown images of a set are linked: `1 and 2, 1 and 3: same pixels`. Of two images, without numbers."""
-    pairs: dict[str, list[str]] = {}
-    for link in links:
-        if link.first in places and link.second in places:
-            numbers = sorted((places[link.first], places[link.second]))
-            pairs.setdefault(link_text(link), []).append(f"{numbers[0]} and {numbers[1]}")
-    if images <= 2:
-        return list(pairs)
-    return [f"{few(which, 6)}: {text}" for text, which in pairs.items()]
-
-
-def link_text(link: CopyLink) -> str:
-    """`near copy, mirrored: 3 of 64 bits of the hash differ, cosine of the features 0.981`."""
-    head = f"{link.kind.value}{f', {link.transform}' if link.transform else ''}"
-    if link.kind != CopyKind.NEAR_COPY:
-        return head
-    facts = []
-    if link.bits is not None:
-        verb = "differs" if link.bits == 1 else "differ"
-        facts.append(f"{link.bits} of {HASH_BITS} bits of the hash {verb}")
-    if link.similarity is not None and math.isfinite(link.similarity):
-        facts.append(f"cosine of the features {link.similarity:.3f}")
-    return f"{head}: {', '.join(facts)}" if facts else head
 
 
 def suspect_items(suspects: Sequence[LabelSuspect], pictures: Pictures) -> list[dict[str, Any]]:
@@ -214,6 +154,7 @@ def odd_groups(odd: Sequence[OddImage], pictures: Pictures) -> list[dict[str, An
                     "n": len(found),
                     "items": items,
                     "left": len(found) - len(items),
+                    "flat": kind is OddKind.NARROW,
                     "readable": kind is not OddKind.UNREADABLE,
                 }
             )

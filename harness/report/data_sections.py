@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from harness.report.charts import Chart, Scale, horizontal, ticks
-from harness.report.data_findings import SIDE_NAMES, CopyGroup, numbers_between, strength
-from harness.report.data_pictures import Pictures, copy_cards, sets_shown
+from harness.report.copy_sets import sets_shown
+from harness.report.data_findings import numbers_between, strength
+from harness.report.data_pictures import Pictures, copy_cards
+from harness.report.finding import SIDE_NAMES, CopyGroup
 from harness.report.headline import strip
 from harness.report.texts import between, count, percent
 from harness.runs.data_check_record import DataCheckRecord, FactShare, ShortcutRecord, SidesRecord
@@ -99,7 +101,8 @@ def likeness_section(found: SidesRecord) -> dict[str, Any]:
     else:
         words = (
             f"That is {strength(found)} difference. Of one {first} and one {second} image, a classifier says "
-            f"{_often(found.auc)} which of the two is the {second} image; tossing a coin is right in 50 of 100 pairs."
+            f"{_often(found.auc)} which of the two is the {second} image; tossing a coin is right in 50 of 100 pairs. "
+            "Other cameras, places or seasons can be the reason, and also other shares of the classes."
         )
     if found.auc >= 0.8 and found.interval[0] > 0.5:
         words += f" The {second} images do not look like the {first} images."

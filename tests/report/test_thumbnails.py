@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
-from harness.report.thumbnails import Thumbnail, thumbnail, thumbnails
+from harness.report.thumbnails import Thumbnail, thumbnail, thumbnails, thumbnails_within
 from tests.report.laid import picture
 
 SECRETS = (b"Anna Smith", b"secret comment", b"secret xmp", b"CANON OF ANNA", b"2021:05:06")
@@ -84,3 +84,16 @@ def test_thumbnails_show_each_kind_of_image(tmp_path: Path, mode: str) -> None:
 def test_thumbnail_is_no_larger_than_its_image() -> None:
     small = thumbnail(Image.new("RGB", (28, 28)))
     assert (small.width, small.height) == (28, 28)
+
+
+def test_thumbnails_within_count_an_image_as_often_as_the_page_shows_it(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.jpg").write_bytes(picture(number))
+    once = thumbnails_within(10_000, tmp_path, ["0.jpg", "1.jpg", "2.jpg", "gone.jpg"])
+    assert list(once) == ["0.jpg", "1.jpg", "2.jpg", "gone.jpg"]
+    assert once["gone.jpg"] is None
+    sizes = [len(small.address) for small in once.values() if small is not None]
+    # a page that shows the second image three times has no room for the third
+    assert list(thumbnails_within(sum(sizes), tmp_path, ["0.jpg", *["1.jpg"] * 3, "2.jpg"])) == ["0.jpg"]
+    most = sizes[0] + 3 * sizes[1]
+    assert list(thumbnails_within(most, tmp_path, ["0.jpg", *["1.jpg"] * 3, "2.jpg"])) == ["0.jpg", "1.jpg"]

@@ -1,0 +1,68 @@
+"""Sets of copies on a page: which of them and of their images are shown, and how their links read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from harness.report.finding import CopyGroup
+from harness.runs.data_check_record import CopyKind, CopyLink, CopySet, DataCheckRecord
+from harness.util.text import few
+
+MOST_IN_SET = 8  # pictures
+ROOM = {  # pictures of copies; many finds of one kind leave room for the others
+    CopyGroup.CONTRADICTION: 240,
+    CopyGroup.SIDES: 240,
+    CopyGroup.FOLDS: 120,
+    CopyGroup.OTHER: 120,
+}
+HASH_BITS = 64
+
+
+def sets_shown(record: DataCheckRecord, group: CopyGroup) -> list[CopySet]:
+    """The sets of a group that the page has room for."""
+    sets, pictures = [], 0
+    for each in record.copies:
+        if CopyGroup.of(each) is group:
+            pictures += min(len(each.images), MOST_IN_SET)
+            if pictures > ROOM[group]:
+                break
+            sets.append(each)
+    return sets
+
+
+def chosen(found: CopySet) -> list[int]:
+    """Positions of the images of a set to show: one of each class and side first, then the second of each."""
+    seen: dict[tuple[str, str], int] = {}
+    ranked = []
+    for position, image in enumerate(found.images):
+        key = (image.label, image.side)
+        seen[key] = seen.get(key, 0) + 1
+        ranked.append((seen[key], position))
+    return sorted(position for _, position in sorted(ranked)[:MOST_IN_SET])
+
+
+def link_texts(links: Iterable[CopyLink], places: dict[int, int], images: int) -> list[str]:
+    """How the shown images of a set are linked: `1 and 2, 1 and 3: same pixels`. Of two images, without numbers."""
+    pairs: dict[str, list[str]] = {}
+    for link in links:
+        if link.first in places and link.second in places:
+            numbers = sorted((places[link.first], places[link.second]))
+            pairs.setdefault(link_text(link), []).append(f"{numbers[0]} and {numbers[1]}")
+    if images <= 2:
+        return list(pairs)
+    return [f"{few(which, 6)}: {text}" for text, which in pairs.items()]
+
+
+def link_text(link: CopyLink) -> str:
+    """`near copy, mirrored: 3 of 64 bits of the hash differ, cosine of the features 0.981`."""
+    head = f"{link.kind.value}{f', {link.transform}' if link.transform else ''}"
+    if link.kind != CopyKind.NEAR_COPY:
+        return head
+    facts = []
+    if link.bits is not None:
+        verb = "differs" if link.bits == 1 else "differ"
+        facts.append(f"{link.bits} of {HASH_BITS} bits of the hash {verb}")
+    if link.similarity is not None and math.isfinite(link.similarity):
+        facts.append(f"cosine of the features {link.similarity:.3f}")
+    return f"{head}: {', '.join(facts)}" if facts else head

@@ -1,0 +1,72 @@
+"""What the first screen of a data check says about copies."""
+
+from __future__ import annotations
+
+from harness.report.copy_findings import copy_findings
+from harness.report.finding import CopyGroup, Finding, State
+from harness.runs.data_check_record import CheckedImage, CopySet, DataCheckRecord
+from tests.report.checked import checked, copies, image
+
+
+def of(number: int, label: str = "newt", side: str = "train") -> CheckedImage:
+    return image(f"{side}/{label}/{number}.jpg", label, side, laid=False)
+
+
+def lines(record: DataCheckRecord) -> dict[str, Finding]:
+    return {each.section: each for each in copy_findings(record)}
+
+
+CONTRADICTION = copies([of(1), of(1, "toad"), of(1, side="test")], folds=True)
+SIDES = copies([of(2), of(2, side="test"), of(3, side="test")])
+FOLDS = copies([of(4), of(5)], folds=True)
+OTHER = copies([of(6), of(7)])
+
+
+def test_copy_group_of_a_set_is_the_worst_that_is_true() -> None:
+    groups = [CopyGroup.of(each) for each in (CONTRADICTION, SIDES, FOLDS, OTHER)]
+    assert groups == [CopyGroup.CONTRADICTION, CopyGroup.SIDES, CopyGroup.FOLDS, CopyGroup.OTHER]
+
+
+def test_copy_findings_count_a_set_in_each_group_that_it_belongs_to() -> None:
+    found = lines(checked(copies=[CONTRADICTION, SIDES, FOLDS, OTHER]))
+    assert {name: each.figure for name, each in found.items()} == {
+        "contradictions": "1",
+        "sides": "2",
+        "folds": "2",
+        "copies": "1",
+    }
+    assert "1 of these sets is listed further up" in found["sides"].text
+    assert [each.state for each in found.values()] == [State.BAD, State.BAD, State.BAD, State.FOUND]
+
+
+def test_copy_findings_count_a_test_image_once_and_never_more_than_there_are() -> None:
+    # pairs were counted as images in visual-layer/fastdup#306, which then named 171 % of the data set
+    test = [of(number, side="test") for number in range(40)]
+    sets: list[CopySet] = [copies([of(number), each]) for number, each in enumerate(test)]
+    sets += [copies([of(number + 100), each]) for number, each in enumerate(test)]
+    text = lines(checked(copies=sets))["sides"].text
+    assert "40 of 40 test images have a copy among the training images: the accuracy is too good" in text
+    assert text.startswith("80 sets of copies, 120 images")
+
+
+def test_copy_findings_count_no_test_image_whose_copies_are_of_the_test_only() -> None:
+    among_tests = CopySet([of(1, side="valid"), of(1, side="test")], [], False, True, False)
+    text = lines(checked(copies=[among_tests]))["sides"].text
+    assert "have a copy among" not in text
+    assert "has a copy among" not in text
+
+
+def test_copy_findings_of_a_list_that_was_cut_are_lower_bounds() -> None:
+    found = lines(checked(copies=[CONTRADICTION, FOLDS], more_copies=3))
+    assert found["contradictions"].figure == "1"
+    assert found["folds"].figure == "2+"
+    assert "3 more sets did not fit the list" in found["folds"].text
+    assert found["copies"].state is State.UNKNOWN
+    assert found["copies"].text == "not known: 3 more sets of copies did not fit the list"
+
+
+def test_copy_findings_say_where_nothing_was_found_and_where_nobody_looked() -> None:
+    found = lines(checked(folds=0))
+    assert found["folds"].text == "not looked for: these images are not divided into folds"
+    assert found["folds"].state is State.UNKNOWN
+    assert found["sides"].state is State.CLEAR
