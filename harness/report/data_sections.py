@@ -101,11 +101,12 @@ def likeness_section(found: SidesRecord) -> dict[str, Any]:
     else:
         words = (
             f"That is {strength(found)} difference. Of one {first} and one {second} image, a classifier says "
-            f"{_often(found.auc)} which of the two is the {second} image; tossing a coin is right in 50 of 100 pairs. "
-            "Other cameras, places or seasons can be the reason, and also other shares of the classes."
+            f"{_often(found.auc)} which of the two is the {second} image; tossing a coin is right in 50 of 100 pairs."
         )
     if found.auc >= 0.8 and found.interval[0] > 0.5:
         words += f" The {second} images do not look like the {first} images."
+    if found.interval[0] > 0.5:
+        words += " Other cameras, places or seasons can be the reason, and also other shares of the classes."
     return {
         "title": f"{first} and {second} images".capitalize(),
         "auc": f"{found.auc:.2f}",

@@ -332,6 +332,15 @@ def test_the_data_page_in_a_browser_fits_its_window_and_can_be_read(
     assert chromium.ask(LOW_CONTRAST) == []
 
 
+def test_the_data_page_fits_on_paper(pages: dict[str, Path], chromium: Page) -> None:
+    chromium.look(690, media="print")
+    chromium.open(pages["everything"].as_uri())
+    assert chromium.ask("document.documentElement.scrollWidth") <= 690
+    columns = "getComputedStyle(document.querySelector('.check')).gridTemplateColumns.split(' ').length"
+    assert chromium.ask(columns) == 2
+    chromium.look(1280)
+
+
 def test_the_data_page_in_a_browser_sorts_its_table(pages: dict[str, Path], chromium: Page) -> None:
     chromium.look(1280)
     chromium.open(pages["everything"].as_uri())
