@@ -78,10 +78,13 @@ def numbers_between(interval: list[float]) -> str:
 def odd(record: DataCheckRecord) -> Finding:
     """The line of unreadable and unusual images."""
     title = "Unreadable and odd images"
+    common = [note for note in record.notes if note.partition(":")[0] in {*OddKind}]  # too many to list one by one
+    if not record.odd and common:
+        return Finding("odd", title, State.FOUND, "many", "; ".join(common))
     if not record.odd:
         return Finding("odd", title, State.CLEAR, "", "nothing found")
     kinds = {kind: sum(each.kind == kind for each in record.odd) for kind in OddKind}
-    text = ", ".join(f"{n:,} {kind.value}" for kind, n in kinds.items() if n)
+    text = "; ".join([", ".join(f"{n:,} {kind.value}" for kind, n in kinds.items() if n), *common])
     images = {(each.image.side, each.image.path) for each in record.odd}
     state = State.BAD if kinds[OddKind.UNREADABLE] else State.FOUND
     return Finding("odd", title, state, f"{len(images):,}", text)

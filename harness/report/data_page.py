@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 
+from harness.data.depth import Range
 from harness.report.data_findings import findings_of
 from harness.report.data_pictures import MOST_SUSPECTS, Pictures, odd_groups, suspect_items
 from harness.report.data_sections import copy_sections, likeness_section, shortcut_section
@@ -36,7 +37,12 @@ LIMITS = (
 )
 
 
-def data_page(record: DataCheckRecord, step: Callable[[], object] = lambda: None, images: bool = True) -> str:
+def data_page(
+    record: DataCheckRecord,
+    step: Callable[[], object] = lambda: None,
+    images: bool = True,
+    value_range: Range | None = None,
+) -> str:
     """Returns the HTML of a data check's page.
 
     The pictures are read from `record.folder`, from paths below it. Pass `images=False` for a record that comes from
@@ -46,8 +52,10 @@ def data_page(record: DataCheckRecord, step: Callable[[], object] = lambda: None
         record: What was found.
         step: Called after each image that is read.
         images: Whether to show images; without, findings are listed by name.
+        value_range: Of images with more than 8 bits, as the check has it; without, each image is shown in its own
+            range, in which a dark image looks bright.
     """
-    pictures = Pictures(record, images, step)
+    pictures = Pictures(record, images, step, value_range)
     suspects = suspect_items(record.suspects, pictures)
     sides = [side for side, classes in record.counts.items() if classes]
     context = {

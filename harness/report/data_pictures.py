@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from harness.data.depth import Range
 from harness.report.copy_sets import chosen, link_texts, sets_shown
 from harness.report.finding import SIDE_NAMES, CopyGroup
 from harness.report.gallery import MOST_BYTES
@@ -51,9 +52,16 @@ class Pictures:
         record: What was found.
         may_show: Whether any may be shown.
         step: Called after each image.
+        value_range: Of images with more than 8 bits.
     """
 
-    def __init__(self, record: DataCheckRecord, may_show: bool, step: Callable[[], object] = lambda: None) -> None:
+    def __init__(
+        self,
+        record: DataCheckRecord,
+        may_show: bool,
+        step: Callable[[], object] = lambda: None,
+        value_range: Range | None = None,
+    ) -> None:
         self._places = [record.name, record.data, record.folder]
         root = Path(record.folder)
         self.is_gone = may_show and not is_folder(root)
@@ -61,7 +69,7 @@ class Pictures:
         self._known: dict[str, Thumbnail | None] = {}
         if self.may_show:
             paths = [path for path in _wanted(record) if _is_below(path)]
-            self._known = thumbnails_within(MOST_BYTES, root, paths, step=step)
+            self._known = thumbnails_within(MOST_BYTES, root, paths, value_range, step)
 
     @property
     def unread(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from harness.data.depth import Range
 from harness.errors import UsageError, storage_errors
 from harness.report.answers import answers_in
 from harness.report.data_page import data_page
@@ -55,6 +56,7 @@ def write_data_report(
     force: bool = False,
     step: Callable[[], object] = lambda: None,
     images: bool = True,
+    value_range: Range | None = None,
 ) -> None:
     """Writes the page of a data check; see `data_page`.
 
@@ -63,7 +65,7 @@ def write_data_report(
         StorageError: It cannot be written.
     """
     require_own(path, force)  # before the images are read
-    write_page(path, data_page(record, step, images), force)
+    write_page(path, data_page(record, step, images, value_range), force)
 
 
 def require_own(path: Path, force: bool) -> None:

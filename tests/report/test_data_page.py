@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import io
 import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from harness.errors import UsageError
 from harness.report.data_page import data_page
@@ -134,6 +138,26 @@ def test_data_page_says_which_images_are_odd_and_why(home: Path) -> None:
     assert "Cannot be decoded: 1" in found.text
     assert "train/toad/8.jpg toad training cut" in found.text
     assert "mean brightness 4 of 255" in found.text
+
+
+def test_data_page_says_that_too_many_images_are_odd_to_be_listed(home: Path) -> None:
+    note = "dark: 90 of 240 images, too many to be exceptions, and not listed one by one"
+    text = page_of(checked(notes=[note])).text
+    assert f"many Unreadable and odd images{note}" in " ".join(text.split())
+    assert text.count("nothing found") == 6
+
+
+def test_data_page_shows_images_of_many_bits_in_the_range_of_the_data_set(home: Path) -> None:
+    found = image("train/newt/1.png")
+    Image.fromarray(np.full((40, 40), 200, np.uint16)).save("images/train/newt/1.png")  # of 4095
+    record = checked(odd=[odd(found)])
+    brightness = []
+    for value_range in (None, (0.0, 4095.0)):
+        (shown,) = Tags(data_page(record, value_range=value_range)).all("img")
+        content = base64.b64decode(shown["src"].partition(",")[2])
+        brightness.append(np.asarray(Image.open(io.BytesIO(content))).mean())
+    assert brightness[0] > 150
+    assert brightness[1] == pytest.approx(200 / 4095 * 255, abs=2)
 
 
 def test_data_page_says_what_was_not_looked_for_and_why(home: Path) -> None:
@@ -264,9 +288,6 @@ def test_data_page_of_10_000_findings_is_a_small_file(home: Path) -> None:
 
 
 def test_data_page_of_many_large_pictures_is_a_small_file(home: Path) -> None:
-    import numpy as np
-    from PIL import Image
-
     noise = np.random.default_rng(0).integers(0, 256, (150, 150, 3), dtype=np.uint8)  # what JPEG can make least of
     images = [image(f"train/newt/{i}.jpg") for i in range(900)]
     for each in images:
