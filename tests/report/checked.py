@@ -20,9 +20,9 @@ from harness.runs.data_check_record import (
     ShortcutRecord,
     SidesRecord,
 )
-from tests.report.laid import picture
+from tests.report.laid import HOSTILE, NAMES, TAG, picture
 
-CLASSES = ("newt", "toad")
+SURROGATE = b"caf\xe9.jpg".decode("utf-8", "surrogateescape")  # a name that is no UTF-8
 
 
 def checked(**changes: Any) -> DataCheckRecord:
@@ -98,4 +98,21 @@ def everything() -> DataCheckRecord:
         sides=[SidesRecord("train", "test", 0.93, [0.88, 0.96], (200, 40))],
         notes=["2 files are no images by their name"],
         methods=["Dark: a mean brightness below 10 of 255"],
+    )
+
+
+def hostile_record() -> DataCheckRecord:
+    """Findings about files and classes whose names want to be more than names."""
+    names = [*NAMES, "two\nlines.jpg", "=1+1.jpg"]
+    images = [image(f"train/{number}/{name}", HOSTILE[number % 4]) for number, name in enumerate(names)]
+    return checked(
+        name=TAG,
+        counts={"train": dict.fromkeys(HOSTILE, 9)},
+        copies=[copies(images), copies([images[0], image(SURROGATE, laid=False)], folds=True, transform=TAG)],
+        suspects=[suspect(each, likely=TAG, reason=TAG) for each in images],
+        odd=[odd(each, kind, TAG) for each, kind in zip(images, OddKind, strict=False)],
+        features=TAG,
+        probabilities=TAG,
+        notes=[TAG],
+        methods=[TAG],
     )

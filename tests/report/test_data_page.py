@@ -7,7 +7,6 @@ import dataclasses
 import io
 import itertools
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +17,10 @@ from harness.errors import UsageError
 from harness.report.data_page import data_page
 from harness.report.write import write_data_report
 from harness.runs.data_check_record import CopyKind, DataCheckRecord, OddKind, SidesRecord
-from tests.report.browser import Page, browser
-from tests.report.checked import checked, copies, everything, image, odd, suspect
-from tests.report.laid import HOSTILE, NAMES, TAG, Tags, picture
-from tests.report.test_run_page import LOW_CONTRAST
+from tests.report.checked import checked, copies, everything, hostile_record, image, odd, suspect
+from tests.report.laid import HOSTILE, Tags, picture
 
 SECTIONS = ["contradictions", "sides", "folds", "copies", "labels", "shortcut", "likeness", "odd"]
-SURROGATE = b"caf\xe9.jpg".decode("utf-8", "surrogateescape")  # a name that is no UTF-8
 
 
 @pytest.fixture
@@ -40,23 +36,6 @@ def page_of(record: DataCheckRecord) -> Tags:
 def section(record: DataCheckRecord, name: str) -> Tags:
     """One section of the page."""
     return Tags(data_page(record).partition(f'<section id="{name}"')[2].partition("</section>")[0])
-
-
-def hostile_record() -> DataCheckRecord:
-    """Findings about files and classes whose names want to be more than names."""
-    names = [*NAMES, "two\nlines.jpg", "=1+1.jpg"]
-    images = [image(f"train/{number}/{name}", HOSTILE[number % 4]) for number, name in enumerate(names)]
-    return checked(
-        name=TAG,
-        counts={"train": dict.fromkeys(HOSTILE, 9)},
-        copies=[copies(images), copies([images[0], image(SURROGATE, laid=False)], folds=True, transform=TAG)],
-        suspects=[suspect(each, likely=TAG, reason=TAG) for each in images],
-        odd=[odd(each, kind, TAG) for each, kind in zip(images, OddKind, strict=False)],
-        features=TAG,
-        probabilities=TAG,
-        notes=[TAG],
-        methods=[TAG],
-    )
 
 
 def test_data_page_says_what_was_checked_and_that_nothing_was_found(home: Path) -> None:
@@ -313,59 +292,3 @@ def test_write_data_report_replaces_only_what_harness_wrote(home: Path) -> None:
         write_data_report(checked(), path)
     write_data_report(checked(), path, force=True)
     assert "240" in path.read_text(encoding="utf-8")
-
-
-@pytest.fixture(scope="module")
-def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The pages of a check with hostile names, and of one that found something of each kind."""
-    home = tmp_path_factory.mktemp("pages")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(home)
-        for name, record in (("hostile", hostile_record()), ("everything", everything())):
-            (home / f"{name}.html").write_text(data_page(record), encoding="utf-8", errors="replace")
-    return {name: home / f"{name}.html" for name in ("hostile", "everything")}
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with browser(tmp_path_factory.mktemp("chromium")) as page:
-        yield page
-
-
-def test_the_data_page_in_a_browser_runs_no_name_and_asks_for_nothing(pages: dict[str, Path], chromium: Page) -> None:
-    chromium.look(1280)
-    chromium.open(pages["hostile"].as_uri())
-    assert chromium.ask("document.title") == f"{TAG}: check of the data"
-    assert chromium.said == []
-    assert [address for address in chromium.asked if not address.startswith("data:")] == [pages["hostile"].as_uri()]
-    assert chromium.ask("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
-
-
-@pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("width", [360, 768, 1280])
-@pytest.mark.parametrize("name", ["hostile", "everything"])
-def test_the_data_page_in_a_browser_fits_its_window_and_can_be_read(
-    pages: dict[str, Path], chromium: Page, name: str, width: int, dark: bool
-) -> None:
-    chromium.look(width, dark=dark)
-    chromium.open(pages[name].as_uri())
-    assert chromium.ask("document.documentElement.scrollWidth") <= width
-    assert chromium.ask(LOW_CONTRAST) == []
-
-
-def test_the_data_page_fits_on_paper(pages: dict[str, Path], chromium: Page) -> None:
-    chromium.look(690, media="print")
-    chromium.open(pages["everything"].as_uri())
-    assert chromium.ask("document.documentElement.scrollWidth") <= 690
-    columns = "getComputedStyle(document.querySelector('.check')).gridTemplateColumns.split(' ').length"
-    assert chromium.ask(columns) == 2
-    chromium.look(1280)
-
-
-def test_the_data_page_in_a_browser_sorts_its_table(pages: dict[str, Path], chromium: Page) -> None:
-    chromium.look(1280)
-    chromium.open(pages["everything"].as_uri())
-    images = "[...document.querySelectorAll('#done tbody td:last-child')].map(c => c.textContent)"
-    assert chromium.ask(images) == ["20", "20"]
-    chromium.ask("document.querySelector('#done th button').click()")
-    assert chromium.ask("document.querySelector('#done th').getAttribute('aria-sort')") == "ascending"
