@@ -93,11 +93,11 @@ def read(content: bytes) -> Raw:
     if file_format(content) == "TIFF" and deep.is_deep_tiff(content):
         return _read_tiff(content)
     size = (LARGE + 1, 1)  # if Pillow refuses the file before its size is known
-    with contextlib.suppress(Image.DecompressionBombWarning, Image.DecompressionBombError), _opened(content) as file:
+    with contextlib.suppress(Image.DecompressionBombWarning, Image.DecompressionBombError), opened(content) as file:
         size = file.size
         if not is_large(*size):
             return _load(file, content)
-    with room_for(*size), _opened(content) as file:
+    with room_for(*size), opened(content) as file:
         require_readable(*file.size)
         return _load(file, content)
 
@@ -170,7 +170,7 @@ def problem(content: bytes, decoder: Callable[[bytes], Any] = decode) -> str:
     return ""
 
 
-def _opened(content: bytes) -> ImageFile.ImageFile:
+def opened(content: bytes) -> ImageFile.ImageFile:
     """The file's header, read by the first of Pillow's plugins that accepts it.
 
     Image.open does the same, and warns of an image of more than LARGE pixels or refuses it before its size is known.
@@ -220,7 +220,7 @@ def _read_tiff(content: bytes) -> Raw:
     with room_for(tags[256], tags[257]):
         values = None
         if channels == 1 and photometric in (0, 1) and (bits, kind) in deep.PILLOW_TIFFS:
-            with contextlib.suppress(UnreadableError), _opened(content) as file:
+            with contextlib.suppress(UnreadableError), opened(content) as file:
                 file.load()  # Pillow applies the orientation of a TIFF here
                 values = _values(file)
         if values is None:
