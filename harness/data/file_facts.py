@@ -99,7 +99,7 @@ def facts_of(content: bytes, name: str = "") -> FileFacts:
 def shortcut_facts(facts: Sequence[FileFacts]) -> dict[str, NDArray[Any]]:
     """The facts by which a model could tell classes apart without looking at what the image shows.
 
-    They are decisions of whoever took or stored the image. Facts that follow from what it shows are no shortcuts and
+    They depend on who took and stored the image. Facts that follow from what it shows are no shortcuts, and they
     are left out: a forest has more detail than the sea, so its file has more bytes per pixel.
 
     Returns:
