@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from harness.cache.recipe import Recipe
 from harness.cache.store import Cache
-from harness.data.appearance import ROW, Appearance, Row, appearance_of, row_of
+from harness.data.appearance import LONG_SIDE, ROW, Appearance, Row, appearance_of, row_of
 from harness.data.check import Check, content_of
 from harness.data.decode import problem, read
 from harness.data.depth import Range, infer_range
@@ -27,7 +27,7 @@ def describe_images(
 ) -> tuple[list[FileFacts], Appearance]:
     """Reads every file on all cores, with a bar on a terminal. Decodes those that `cache` does not know.
 
-    It needs about 300 bytes of memory an image, besides the images that are being decoded.
+    It needs less than 1 kB of memory an image, besides the images that are being decoded.
 
     Args:
         images: All images, also those that cannot be decoded.
@@ -53,7 +53,7 @@ def describe_images(
 
         def look(content: bytes) -> None:
             nonlocal row
-            row = row_of(read(content))
+            row = row_of(read(content, LONG_SIDE))
 
         problem(content, look)  # one that was damaged since it was checked has no row
         return facts, row

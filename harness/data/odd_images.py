@@ -12,7 +12,7 @@ from harness.data.appearance import Appearance
 from harness.data.file_facts import FileFacts
 from harness.data.images import Images
 
-# Each kind has a limit of its own and a comparison with the data set: an image must be beyond both. The counts are of
+# Each kind has a limit and a comparison with the data set: an image must be beyond both. The counts are of the
 # 2244 photographs of scenes (100 x 100 pixels, JPEG): none is called so, unless a comment says how many.
 BLANK_CONTRAST = 2.0  # grey levels, standard deviation; the lowest of the photographs is 12
 BLANK_RANGE = 16  # grey levels between the darkest and the brightest pixel: stars on black are no blank image

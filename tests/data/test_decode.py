@@ -277,3 +277,27 @@ def test_a_heic_names_the_package_that_reads_it() -> None:
         assert problem(HEIC) == "HEIC needs pillow-heif: pip install 'harness[heic]'"
     else:
         assert problem(HEIC).startswith(("damaged", "a HEIF"))
+
+
+@pytest.mark.parametrize(("side", "size"), [(0, (64, 32)), (32, (64, 32)), (16, (32, 16)), (9, (32, 16)), (4, (8, 4))])
+def test_read_decodes_a_jpeg_at_a_fraction_of_its_size(side: int, size: tuple[int, int]) -> None:
+    picture = Image.linear_gradient("L").resize((64, 32))
+    for kind in ("JPEG", "MPO"):
+        raw = read(file_of(picture, kind, quality=95), side)
+        assert raw.image is not None
+        assert raw.image.size == size
+        shrunk = np.asarray(picture.reduce(64 // size[0]), int)
+        assert np.abs(np.asarray(raw.image, int) - shrunk).max() <= 3
+    png_image = read(file_of(picture), side).image
+    assert png_image is not None
+    assert png_image.size == (64, 32)
+
+
+def test_read_at_a_fraction_keeps_the_rotation_and_finds_damage() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = file_of(Image.linear_gradient("L").resize((640, 320)), "JPEG", exif=exif)
+    raw = read(content, 40)
+    assert raw.image is not None
+    assert raw.image.size == (40, 80)
+    assert problem(content[:-100], lambda content: read(content, 40)) == "truncated"
