@@ -139,6 +139,13 @@ def _facts(file: ImageFile.ImageFile, content: bytes, suffix: str) -> FileFacts:
     tags = getattr(file, "tag_v2", None) if file.format == "TIFF" else None
     with contextlib.suppress(Exception):
         exif = Image.Image.getexif(file)  # PngImageFile.getexif would decode the pixels
+    has_exif = bool(
+        file.info.get("exif") or "Raw profile type exif" in file.info or (tags is not None and 34665 in tags)
+    )
+    with contextlib.suppress(Exception):
+        if file.format == "PNG" and not has_exif and (late := _late_exif(content)):
+            has_exif = True
+            exif.load(late)
     with contextlib.suppress(Exception):
         if file.format == "PNG" and content[24] == 16:
             mode = {2: "RGB;16", 4: "LA;16", 6: "RGBA;16"}.get(content[25], mode)
@@ -158,10 +165,21 @@ def _facts(file: ImageFile.ImageFile, content: bytes, suffix: str) -> FileFacts:
         sys.intern(_camera(_text(exif, ExifTags.Base.Make), _text(exif, ExifTags.Base.Model))),
         sys.intern(_text(exif, ExifTags.Base.Software) or _tidy(file.info.get("Software"))),
         _quality(file),
-        bool(file.info.get("exif") or "Raw profile type exif" in file.info or (tags is not None and 34665 in tags)),
+        has_exif,
         bool(file.info.get("icc_profile")),
         is_animated,
     )
+
+
+def _late_exif(content: bytes) -> bytes:
+    """The eXIf chunk of a PNG, wherever it is: macOS writes it after the pixels. Empty if there is none."""
+    place = 8
+    while place < len(content):
+        length = int.from_bytes(content[place : place + 4], "big")
+        if content[place + 4 : place + 8] == b"eXIf":
+            return content[place + 8 : place + 8 + length]
+        place += 12 + length
+    return b""
 
 
 def _upright_size(width: int, height: int, orientation: Any) -> tuple[int, int]:

@@ -62,6 +62,7 @@ def test_describe_images_decodes_a_file_once(copy: Path, tmp_path: Path, monkeyp
 
 
 def test_describe_images_has_one_range_for_all_images_of_16_bits(tmp_path: Path) -> None:
+    """visual-layer/fastdup#69: images of 16 bits are read as if they had 8."""
     for name, factor in {"whole": 20, "dark": 2}.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "a.tif").write_bytes(tiff(RAMP.astype(np.uint16) * factor))

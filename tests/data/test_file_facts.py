@@ -44,9 +44,28 @@ def test_facts_of_says_the_jpeg_quality_that_pillow_wrote() -> None:
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("orientation", [1, 3, 5, 6, 8])
 def test_facts_of_says_the_size_that_the_decoded_image_has(kind: str, orientation: int) -> None:
+    """voxel51/fiftyone#2047, #3778, shibukawa/imagesize_py#61: width and height are exchanged."""
     content = file_of(WIDE, kind, exif=exif_of(Orientation=orientation))
     facts = facts_of(content)
     assert (facts.width, facts.height) == decode(content).size
+
+
+def test_facts_of_finds_exif_behind_the_pixels_of_a_png() -> None:
+    """python-pillow/Pillow#4529, #3674: macOS rotates a PNG by EXIF that it writes at the end of the file."""
+    plain = file_of(WIDE, "PNG")
+    block = exif_of(Make="Apple", Model="iPhone 12", Orientation=8).tobytes().removeprefix(b"Exif\0\0")
+    content = plain[:-12] + png_chunk(b"eXIf", block) + plain[-12:]
+    facts = facts_of(content)
+    assert (facts.width, facts.height) == decode(content).size == (4, 8)
+    assert (facts.camera, facts.has_exif) == ("Apple iPhone 12", True)
+
+
+@pytest.mark.parametrize("block", [b"Exif\0\0", b"Exif\0\0\0\0\x11\0\0\x01\x04\0", b"This_is_not_valid_EXIF_data"])
+def test_facts_of_a_file_with_empty_exif(block: bytes) -> None:
+    """python-pillow/Pillow#6123, #4676, bigcat88/pillow_heif#45: getexif raises SyntaxError."""
+    for kind in ("JPEG", "PNG", "WEBP"):
+        facts = facts_of(file_of(WIDE, kind, exif=block))
+        assert (facts.format, facts.mode, facts.width, facts.height, facts.camera) == (kind, "RGB", 8, 4, "")
 
 
 def test_facts_of_reads_an_orientation_in_xmp() -> None:
@@ -177,6 +196,17 @@ def test_shortcut_facts_are_columns() -> None:
     assert np.isnan(columns["JPEG quality"]).tolist() == [False, True, True]
     assert np.isnan(columns["width"]).tolist() == [False, False, True]
     assert {len(column) for column in shortcut_facts([]).values()} == {0}
+
+
+def test_shortcut_facts_tell_classes_of_another_format_or_quality_apart() -> None:
+    """ZhendongWang6/DIRE#30, Ouxiang-Li/SAFE#7: the real images are JPEG, the false ones PNG or of another quality.
+
+    The detector learned that, and was right on all images of its test set.
+    """
+    saved = [("JPEG", {"quality": 75}), ("JPEG", {"quality": 96}), ("PNG", {})]
+    columns = shortcut_facts([facts_of(file_of(WIDE, kind, **options)) for kind, options in saved for _ in range(2)])
+    assert columns["format"].tolist() == ["JPEG"] * 4 + ["PNG"] * 2
+    assert columns["JPEG quality"][:4].tolist() == [75, 75, 96, 96]
 
 
 def test_shortcut_facts_leave_out_what_follows_from_the_content() -> None:

@@ -85,6 +85,12 @@ def test_odd_images_finds_none_where_all_are_so(kind: str, pictures: list[Image.
     assert found_in([CHANGES[kind](image) for image in pictures]) == ([], [])
 
 
+def test_odd_images_does_not_mind_a_few_pixels(pictures: list[Image.Image]) -> None:
+    """cleanlab/cleanvision#247: if most images have one size, the quartiles are equal, and all others count as odd."""
+    changed = [image.resize((95 + place, 98)) if place < 3 else image for place, image in enumerate(pictures)]
+    assert found_in(changed) == ([], [])
+
+
 @pytest.mark.parametrize("side", [28, 32])
 def test_odd_images_finds_none_in_a_set_of_small_images(side: int) -> None:
     """MNIST has images of 28 pixels, CIFAR of 32."""
@@ -130,6 +136,14 @@ def test_odd_images_compares_nothing_in_a_handful_of_images(pictures: list[Image
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "LA"])
 def test_odd_images_does_not_mind_another_mode(mode: str, pictures: list[Image.Image]) -> None:
     assert kinds_of([*pictures, *(image.convert(mode) for image in pictures[:3])]) == []
+
+
+def test_odd_images_does_not_call_a_drawing_before_nothing_dark(pictures: list[Image.Image]) -> None:
+    """elisemercury/Duplicate-Image-Finder#30: black lines before a transparent background are read as all black."""
+    drawing = Image.new("RGBA", (96, 96), (0, 0, 0, 0))
+    for place in range(5, 90, 10):
+        ImageDraw.Draw(drawing).line((place, 0, 90 - place, 90), fill=(0, 0, 0, 255), width=2)
+    assert kinds_of([*pictures, drawing]) == []
 
 
 def test_odd_images_does_not_call_a_cut_out_object_bright(pictures: list[Image.Image]) -> None:
