@@ -13,6 +13,7 @@ from harness.data.decode import Raw
 from harness.data.file_facts import FileFacts
 from harness.data.images import Images
 from harness.data.odd_images import Oddity, odd_images
+from harness.runs.data_check_record import OddKind
 
 Change = Callable[[Image.Image], Image.Image]
 
@@ -112,6 +113,10 @@ def test_odd_images_names_what_cannot_be_decoded(pictures: list[Image.Image]) ->
     assert notes == []
     broken = {f"{place:04}.png": "empty" for place in range(len(pictures))}
     assert len(found_in(pictures, broken)[0]) == len(pictures)
+
+
+def test_odd_images_uses_the_kinds_of_the_record() -> None:
+    assert {*CHANGES, "cannot be decoded"} == {kind.value for kind in OddKind}
 
 
 def test_odd_images_notes_what_is_too_common_to_be_listed(pictures: list[Image.Image]) -> None:
