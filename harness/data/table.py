@@ -6,7 +6,7 @@ import csv
 import io
 import os
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -26,7 +26,9 @@ ALSO = {  # names that people give these columns, for the advice in an error; no
 
 
 @dataclass(frozen=True)
-class _Row:
+class Row:
+    """A line of a table, as text."""
+
     number: int  # of the line, from 1; the header is line 1
     path: str
     label: str
@@ -53,9 +55,8 @@ def list_table(table: Path, classes: Sequence[str] | None, side: Side, columns: 
     Raises:
         DataError: The table cannot be read, lacks a column, or names no image of this side.
     """
-    everything = _read(table, columns)
-    found = _Files(table.parent)
-    file_of = {row.number: Path(os.path.normpath(found.find(row.path).absolute())) for row in everything}
+    everything = read_rows(table, columns)
+    file_of = files_of(table, everything)
     rows = _rows_of(table, everything, side)
     labels = sorted({row.label for row in rows})
     names = tuple(labels if classes is None else (composed(name) for name in classes))
@@ -83,7 +84,7 @@ def list_table(table: Path, classes: Sequence[str] | None, side: Side, columns: 
     actual = [Path(os.path.relpath(file, root)).as_posix() for file in files]
     paths, on_disk = compose_paths(dict.fromkeys(actual))
     path_of = dict(zip(dict.fromkeys(actual), paths, strict=True))
-    unique: dict[str, _Row] = {}
+    unique: dict[str, Row] = {}
     for name, row in zip(actual, rows, strict=True):
         before = unique.setdefault(path_of[name], row)
         if (before.label, before.group) != (row.label, row.group):
@@ -108,11 +109,11 @@ def list_table(table: Path, classes: Sequence[str] | None, side: Side, columns: 
 
 def sides_in_table(table: Path, columns: Sequence[str] = ()) -> list[Side]:
     """The sides that a table's split column names; empty if it has no such column. Raises DataError."""
-    splits = dict.fromkeys(row.split for row in _read(table, columns) if row.split)
-    return [side for side in Side if any(_side(split, table) is side for split in splits)]
+    splits = dict.fromkeys(row.split for row in read_rows(table, columns) if row.split)
+    return [side for side in Side if any(side_of_split(split, table) is side for split in splits)]
 
 
-def _rows_of(table: Path, rows: list[_Row], side: Side) -> list[_Row]:
+def _rows_of(table: Path, rows: list[Row], side: Side) -> list[Row]:
     """The rows of one side. Raises DataError if one of them lacks something."""
     if any(row.split for row in rows):
         without = next((row for row in rows if not row.split), None)
@@ -122,7 +123,7 @@ def _rows_of(table: Path, rows: list[_Row], side: Side) -> list[_Row]:
                 f"its split is empty: {without.path}",
                 "write train, valid or test there",
             )
-        rows = [row for row in rows if _side(row.split, table) is side]
+        rows = [row for row in rows if side_of_split(row.split, table) is side]
     unlabelled = next((row for row in rows if not row.label or not row.path), None)
     if unlabelled is not None:
         raise DataError(
@@ -142,7 +143,8 @@ def _rows_of(table: Path, rows: list[_Row], side: Side) -> list[_Row]:
     return rows
 
 
-def _side(split: str, table: Path) -> Side:
+def side_of_split(split: str, table: Path) -> Side:
+    """The side that a table's split column names by a word. Raises DataError if there is none."""
     side = WORDS.get(split.lower())
     if side is None:
         raise DataError(
@@ -187,7 +189,14 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _read(table: Path, columns: Sequence[str]) -> list[_Row]:
+def files_of(table: Path, rows: Iterable[Row]) -> dict[int, Path]:
+    """Number of a row -> the whole path of the file that it means."""
+    found = _Files(table.parent)
+    return {row.number: Path(os.path.normpath(found.find(row.path).absolute())) for row in rows}
+
+
+def read_rows(table: Path, columns: Sequence[str] = ()) -> list[Row]:
+    """The lines of a table that are not empty, of all sides. Raises DataError."""
     try:
         header, lines = _parquet(table) if table.suffix.lower() == ".parquet" else _text(table)
     except FileNotFoundError as error:
@@ -196,19 +205,19 @@ def _read(table: Path, columns: Sequence[str]) -> list[_Row]:
         ) from error
     except (OSError, ValueError, csv.Error) as error:
         raise DataError(f"{table} cannot be read", str(error), "save it as CSV in UTF-8, with a header") from error
-    places = _places(table, header, columns)
+    places = places_of(table, header, columns)
     rows = []
     for number, line in enumerate(lines, start=2):
         cells = {name: _cell(line, place) for name, place in places.items()}
         if any(cell.strip() for cell in line):
             row = {name: cells.get(name, "") for name in COLUMNS}
-            rows.append(_Row(number, row["path"], composed(row["label"]), row["split"], composed(row["group"])))
+            rows.append(Row(number, row["path"], composed(row["label"]), row["split"], composed(row["group"])))
     if not rows:
         raise DataError(f"{table} has no lines", "it holds a header alone", "a line per image: path,label")
     return rows
 
 
-def _places(table: Path, header: Sequence[str], columns: Sequence[str]) -> dict[str, int]:
+def places_of(table: Path, header: Sequence[str], columns: Sequence[str] = ()) -> dict[str, int]:
     """Which column of the table holds what. Raises DataError if a required one, or one that was named, is not there."""
     named: Mapping[str, str] = dict(column.split("=", 1) for column in columns)
     lower = [name.lower() for name in header]
@@ -233,10 +242,14 @@ def _cell(line: Sequence[str], place: int) -> str:
     return line[place].strip() if place < len(line) else ""
 
 
+def delimiter_of(header: str) -> str:
+    """What parts the cells of a table, by its first line."""
+    return max(",;\t", key=header.count)
+
+
 def _text(table: Path) -> tuple[list[str], list[list[str]]]:
     text = table.read_text(encoding="utf-8-sig")
-    first = text.partition("\n")[0]
-    delimiter = max(",;\t", key=first.count)
+    delimiter = delimiter_of(text.partition("\n")[0])
     rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
     if not rows:
         raise ValueError("it is empty")
@@ -251,12 +264,12 @@ def _parquet(table: Path) -> tuple[list[str], list[list[str]]]:
         read = pq.read_table(table)
     except pa.ArrowException as error:
         raise ValueError(str(error).partition("\n")[0]) from error
-    columns = [[_text_of(value) for value in column.to_pylist()] for column in read.columns]
+    columns = [[text_of(value) for value in column.to_pylist()] for column in read.columns]
     return list(read.column_names), [list(row) for row in zip(*columns, strict=True)]
 
 
-def _text_of(value: object) -> str:
-    """A value as text: an empty one as "", a whole number without its ".0"."""
+def text_of(value: object) -> str:
+    """A value of a Parquet file as text: an empty one as "", a whole number without its ".0"."""
     if value is None or value != value:
         return ""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
