@@ -174,6 +174,10 @@ class DataCheckRecord:
         notes: What else was found or left out, for people.
         folds: Number of folds whose two sides were compared; 0 if the images are not divided into folds.
         methods: How copies, labels, odd images and so on were looked for, with the thresholds, for people.
+        valid_data: Images of the hold-out, as the experiment names them; None if they are part of `data`, or unused.
+        test_data: The same of the test images.
+        class_folder: "outer" or "inner" as in the experiment; empty if it says neither.
+        columns: Names of a table's columns, each as "path=filename", as in the experiment.
     """
 
     name: Text
@@ -195,6 +199,10 @@ class DataCheckRecord:
     notes: list[Text] = field(default_factory=list)
     folds: Count = 0
     methods: list[Text] = field(default_factory=list)
+    valid_data: AnyPath | None = None
+    test_data: AnyPath | None = None
+    class_folder: Text = ""
+    columns: list[Text] = field(default_factory=list)
     schema: Count = SCHEMA
 
     @property

@@ -1,0 +1,189 @@
+"""Reads a table of fixes that a person has edited."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.data.images import Side, composed
+from harness.errors import DataError, nearest
+from harness.util.escape import from_cell
+from harness.util.schema import SchemaError, is_on_this_machine, parse, path_below, schema_of
+from harness.util.text import few
+from harness.workflows.fixes.rows import HEADER, KEEP, MD5, MOVE, NEEDED, REMOVE, FixRow, Settings
+from harness.workflows.fixes.spreadsheet import read_lines
+
+STRIPPED = ("side", "action", "md5", "settings")  # a file and a class may have spaces at their ends
+SHOWN = 3  # errors of a table
+WRITE_AGAIN = "harness data check --write writes a new table"
+
+
+class Problems:
+    """The errors of a table: all are collected before anything is done."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._found: list[tuple[int, str]] = []
+
+    def add(self, line: int, text: str) -> None:
+        """Notes what is wrong with a line."""
+        self._found.append((line, text))
+
+    def require_none(self, fix: str) -> None:
+        """Raises DataError for all that were added, with the lines of the first."""
+        if not self._found:
+            return
+        found = sorted(self._found)
+        shown = "; ".join(f"line {line}: {text}" for line, text in found[:SHOWN])
+        more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+        rows = "one row" if len(found) == 1 else f"{len(found)} rows"
+        raise DataError(f"{rows} of {self._path} cannot be applied, and nothing was changed", f"{shown}{more}", fix)
+
+
+@dataclass(frozen=True)
+class Fixes:
+    """A table of fixes.
+
+    Attributes:
+        path: The table.
+        data: The training images: a folder or a table.
+        settings: How the images were listed.
+        rows: Those whose action is not "keep".
+        kept: Number of rows whose action is "keep".
+        problems: Rows that cannot be applied.
+    """
+
+    path: Path
+    data: str
+    settings: Settings
+    rows: list[FixRow] = field(default_factory=list)
+    kept: int = 0
+    problems: Problems = field(default_factory=lambda: Problems(Path()))
+
+    @property
+    def folder(self) -> Path:
+        """The folder that the paths of the rows count from."""
+        return Path(self.data if self.settings.folder is None else self.settings.folder)
+
+
+def read_fixes(path: Path | str) -> Fixes:
+    """The table of fixes at `path`. What is wrong with single rows is in its `problems`.
+
+    Rows may be in any order, and be missing; other columns are passed over.
+
+    Raises:
+        UsageError: There is no such file.
+        DataError: It is no table of fixes.
+    """
+    path = Path(path)
+    lines = read_lines(path)
+    number, header = next(lines, (1, []))
+    places = _places(path, header)
+    problems = Problems(path)
+    rows: list[FixRow] = []
+    first: dict[str, str] | None = None
+    kept = 0
+    for number, cells in lines:
+        row = {name: _value(cells, place) for name, place in places.items()}
+        row |= {name: row[name].strip() for name in STRIPPED}
+        first = first or row
+        if (row["data"], row["settings"]) != (first["data"], first["settings"]):
+            problems.add(number, f"it is of the data {row['data'][:80]!r}, and the first row of {first['data'][:80]!r}")
+        action = _action(row["action"])
+        if action == KEEP:
+            kept += 1
+        elif action is None:
+            actions = (KEEP, REMOVE, MOVE)
+            word = _plain(row["action"])
+            problems.add(number, f"there is no action {row['action'][:80]!r}{nearest(word, actions)}")
+        else:
+            _require_row(row, number, problems)
+            md5 = row["md5"].removeprefix(MD5).lower()
+            rows.append(FixRow(number, composed(row["file"]), row["side"], composed(row["label"]), action, md5))
+    if first is None:
+        raise DataError(f"{path} has no rows", "it holds a header alone", WRITE_AGAIN)
+    return Fixes(path, _data(path, first["data"]), _settings(path, first["settings"]), rows, kept, problems)
+
+
+def _places(path: Path, header: Sequence[str]) -> dict[str, int]:
+    """Column -> its place; of two with one name the first."""
+    names = [_plain(name) for name in header]
+    missing = [name for name in NEEDED if name not in names]
+    if missing:
+        raise DataError(
+            f"{path} is no table of fixes: it has no column {missing[0]}",
+            f"its first line has {few([name[:40] for name in header], 5) or 'nothing'}; it must be {', '.join(HEADER)}",
+            f"keep the first line as it was; or {WRITE_AGAIN}",
+        )
+    return {name: names.index(name) if name in names else len(names) for name in HEADER}
+
+
+def _value(cells: Sequence[str], place: int) -> str:
+    return from_cell(cells[place]) if place < len(cells) else ""
+
+
+def _plain(text: str) -> str:
+    """Without differences that a person does not mean: in case, in spaces, in the form of an accent."""
+    return " ".join(unicodedata.normalize("NFC", text).casefold().split())
+
+
+def _action(text: str) -> str | None:
+    """An action in its normal form, the class as it is written; None for what is none."""
+    plain = _plain(text)
+    if plain in ("", KEEP):
+        return KEEP
+    if plain == REMOVE:
+        return REMOVE
+    words = text.split(None, 2)
+    if len(words) == 3 and _plain(f"{words[0]} {words[1]}") == MOVE:
+        return f"{MOVE} {composed(words[2])}"
+    return None
+
+
+def _require_row(row: dict[str, str], number: int, problems: Problems) -> None:
+    """Notes what is wrong with a row, whatever the data are."""
+    if row["side"] not in tuple(Side):
+        problems.add(number, f"there is no side {row['side'][:80]!r}{nearest(row['side'], tuple(map(str, Side)))}")
+    try:
+        path_below(row["file"])
+    except (SchemaError, UnicodeEncodeError):
+        problems.add(number, f"{row['file'][:80]!r} is no path below the folder of the data")
+
+
+def _data(path: Path, data: str) -> str:
+    if not data or "\0" in data or not is_on_this_machine(data):
+        raise DataError(f"{path} does not say where the images are", f"its column data has {data[:80]!r}", WRITE_AGAIN)
+    return data
+
+
+def _settings(path: Path, text: str) -> Settings:
+    try:
+        settings: Settings = parse(schema_of(Settings), json.loads(text or "{}"))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} has settings that cannot be read", str(error)[:200], WRITE_AGAIN) from error
+    for named in (settings.folder, settings.valid_data, settings.test_data):
+        if named is not None and not is_on_this_machine(named):
+            raise DataError(f"{path} names images on another machine", named[:80], WRITE_AGAIN)
+    return settings
+
+
+def match_class(word: str, classes: Iterable[str]) -> str | None:
+    """The class that a person means by `word`; None if there is none, or if it could be several."""
+    classes = list(classes)
+    if word in classes:
+        return word
+    near = [name for name in classes if _plain(name) == _plain(word)]
+    return near[0] if len(near) == 1 else None
+
+
+def same_label(one: str, other: str) -> bool:
+    """Whether two labels are the same, also after a spreadsheet has made a number of one: 001 becomes 1."""
+    if one.strip() == other.strip():
+        return True
+    try:
+        return float(one) == float(other)
+    except ValueError:
+        return False

@@ -1,0 +1,128 @@
+"""What a check of the data found, image by image, and what to do about it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+
+from harness.runs.data_check_record import CheckedImage, CopyLink, CopySet, DataCheckRecord, OddKind
+from harness.workflows.fixes.rows import MOVE, REMOVE
+
+RANK = {"test": 0, "valid": 1}  # of two copies, the one of the test stays, since its result must stay comparable
+NAMED = 5  # copies that a cell names
+
+Key = tuple[str, str]  # side and path: one file may be on two sides of a table
+
+
+@dataclass
+class Finding:
+    """All that was found about one image; `suggestion` is empty if only a person can say what to do."""
+
+    image: CheckedImage
+    likely: str = ""
+    reasons: list[str] = field(default_factory=list)
+    copy_of: str = ""
+    suggestion: str = ""
+
+
+def findings_of(record: DataCheckRecord) -> list[Finding]:
+    """The images that the check names, each once: copies first, then label suspects, then odd images."""
+    found: dict[Key, Finding] = {}
+
+    def about(image: CheckedImage) -> Finding:
+        return found.setdefault(_key(image), Finding(image))
+
+    doubtful = {_key(suspect.image) for suspect in record.suspects}
+    doubtful |= {_key(odd.image) for odd in record.odd if odd.kind is OddKind.UNREADABLE}
+    contradicted: set[Key] = set()
+    for copies in record.copies:
+        kept = _kept(copies, doubtful)
+        for position, image in enumerate(copies.images):
+            finding = about(image)
+            finding.reasons += _reasons(copies, position)
+            if copies.is_contradiction:
+                contradicted.add(_key(image))
+                finding.copy_of = _others(copies, position)
+            elif position in kept:
+                finding.copy_of = finding.copy_of or _others(copies, position)
+            else:
+                finding.copy_of = _first_kept(copies, position, kept)
+                finding.suggestion = REMOVE
+    for suspect in record.suspects:
+        finding = about(suspect.image)
+        finding.likely = suspect.likely
+        given, likely = suspect.given_probability, suspect.likely_probability
+        finding.reasons.append(
+            f"label suspect: {suspect.likely} {likely:.2f}, {suspect.image.label} {given:.2f}"
+            + (f", {suspect.reason}" if suspect.reason else "")
+        )
+        finding.suggestion = finding.suggestion or f"{MOVE} {suspect.likely}"
+    for odd in record.odd:
+        finding = about(odd.image)
+        finding.reasons.append(f"{odd.kind}: {odd.reason}" if odd.reason else str(odd.kind))
+        if odd.kind is OddKind.UNREADABLE:
+            finding.suggestion = REMOVE
+    for key in contradicted:
+        if found[key].suggestion != REMOVE:
+            found[key].suggestion = ""
+    return list(found.values())
+
+
+def _key(image: CheckedImage) -> Key:
+    return image.side, image.path
+
+
+def _kept(copies: CopySet, doubtful: Collection[Key]) -> set[int]:
+    """The positions of a set's images that stay: all of the test, and of the others none that is a copy of one that
+    stays. An image with many copies is chosen before one with few, so that few stay.
+    """
+    linked = _linked(copies)
+
+    def order(position: int) -> tuple[int, bool, int, str]:
+        image = copies.images[position]
+        return RANK.get(image.side, 2), _key(image) in doubtful, -len(linked[position]), image.path
+
+    kept: set[int] = set()
+    for position in sorted(range(len(copies.images)), key=order):
+        if copies.images[position].side == "test" or not kept & linked[position].keys():
+            kept.add(position)
+    return kept
+
+
+def _linked(copies: CopySet) -> dict[int, dict[int, CopyLink]]:
+    """Position -> position of a copy -> how the two are alike."""
+    linked: dict[int, dict[int, CopyLink]] = defaultdict(dict)
+    for link in copies.links:
+        linked[link.first][link.second] = linked[link.second][link.first] = link
+    return linked
+
+
+def _reasons(copies: CopySet, position: int) -> Iterator[str]:
+    """Which images it is a copy of, and if labels differ, which."""
+    own = copies.images[position]
+    links = sorted(_linked(copies)[position].items())
+    for other, link in links[:NAMED]:
+        image = copies.images[other]
+        transform = f" ({link.transform})" if link.transform else ""
+        side = f", on the side {image.side}" if image.side != own.side else ""
+        yield f"{_kind_text(link)} of {image.path}{transform}{side}"
+    if len(links) > NAMED:
+        yield f"and of {len(links) - NAMED} more"
+    if copies.is_contradiction:
+        labels = sorted({image.label for image in copies.images})
+        yield f"contradiction: copies with the labels {' and '.join(labels)}, and nobody but you can say which is right"
+
+
+def _kind_text(link: CopyLink) -> str:
+    return str(link.kind) if "copy" in str(link.kind) else f"copy ({link.kind})"
+
+
+def _others(copies: CopySet, position: int) -> str:
+    paths = [image.path for other, image in enumerate(copies.images) if other != position]
+    more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
+    return "; ".join(paths[:NAMED]) + more
+
+
+def _first_kept(copies: CopySet, position: int, kept: Collection[int]) -> str:
+    return next(copies.images[other].path for other in sorted(_linked(copies)[position]) if other in kept)

@@ -1,0 +1,76 @@
+"""Writes the table of fixes of a check, for a spreadsheet."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import dataclasses
+import io
+import json
+import os
+from pathlib import Path
+from shlex import quote
+
+from harness.errors import UsageError, storage_errors
+from harness.runs.data_check_record import DataCheckRecord
+from harness.util.escape import cell
+from harness.util.files import write_whole
+from harness.workflows.fixes.rows import HEADER, KEEP, MD5, Settings
+from harness.workflows.fixes.suggest import findings_of
+
+ELSEWHERE = "--write with another file"
+
+
+def write_fixes(record: DataCheckRecord, path: Path | str, force: bool = False) -> int:
+    """Writes a CSV with a row for each image that the check names. Returns the number of rows.
+
+    The column `action` says "keep" in every row, for a person to change: see `apply_fixes`. The file begins with the
+    byte order mark of UTF-8, without which Excel takes "ü" for two letters; no cell is a formula.
+
+    Raises:
+        UsageError: `path` is no name of a CSV file, or is there and `force` is off.
+        StorageError: It cannot be written.
+    """
+    path = Path(path)
+    require_free(path, force)
+    settings = _settings_cell(record)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(HEADER)
+    findings = findings_of(record)
+    for finding in findings:
+        image = finding.image
+        md5 = f"{MD5}{image.md5}" if image.md5 else ""
+        row = [image.path, image.side, image.label, finding.likely, "; ".join(finding.reasons), finding.copy_of]
+        row += [finding.suggestion, KEEP, md5, record.data, settings]
+        writer.writerow([cell(value) for value in row])
+    with storage_errors(path, ELSEWHERE):
+        write_whole(path, codecs.BOM_UTF8 + text.getvalue().encode("utf-8", "backslashreplace"))
+    return len(findings)
+
+
+def require_free(path: Path, force: bool = False) -> None:
+    """Raises UsageError if no table of fixes can be written to `path`: for a check to find out before it begins."""
+    if path.suffix.lower() != ".csv":
+        raise UsageError(f"--write {path} is no CSV file", "its name does not end so", "--write fixes.csv")
+    if path.is_dir():
+        raise UsageError(f"{path} cannot be written", "it is a folder", "--write fixes.csv")
+    if os.path.lexists(path) and not force:
+        why = "it is not overwritten, since somebody may have edited it"
+        raise UsageError(f"{path} is there already", why, f"{ELSEWHERE}, or --force")
+    if not path.parent.is_dir():
+        why, fix = "the file would be written to it", f"mkdir -p {quote(str(path.parent))}"
+        raise UsageError(f"the folder {path.parent} is not there", why, fix)
+
+
+def _settings_cell(record: DataCheckRecord) -> str:
+    """The settings that are not the default, as JSON; empty if there are none."""
+    settings = Settings(
+        None if record.folder == record.data else record.folder,
+        record.valid_data,
+        record.test_data,
+        record.class_folder,
+        record.columns,
+    )
+    other = {name: value for name, value in dataclasses.asdict(settings).items() if value}
+    return json.dumps(other) if other else ""

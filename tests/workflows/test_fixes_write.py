@@ -1,0 +1,152 @@
+"""The table of fixes as it is written, and what it suggests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import UsageError
+from harness.runs.data_check_record import (
+    CheckedImage,
+    CopyKind,
+    CopyLink,
+    CopySet,
+    DataCheckRecord,
+    LabelSuspect,
+    OddImage,
+    OddKind,
+)
+from harness.util.files import md5_of
+from harness.workflows.fixes.read import read_fixes
+from harness.workflows.fixes.rows import HEADER
+from harness.workflows.fixes.suggest import findings_of
+from harness.workflows.fixes.write import write_fixes
+from tests.fixes import read_table, record_of
+
+SAME, NEAR = CopyKind.SAME_FILE, CopyKind.NEAR_COPY
+
+
+def image(path: str, side: str = "train", label: str = "") -> CheckedImage:
+    return CheckedImage(path, side, label or path.partition("/")[0], md5_of(path.encode()))
+
+
+def copies(images: list[CheckedImage], *links: tuple[int, int], kind: CopyKind = NEAR, transform: str = "") -> CopySet:
+    labels = {each.label for each in images}
+    made = [CopyLink(one, other, kind, transform=transform) for one, other in links]
+    return CopySet(images, made, len(labels) > 1, len({each.side for each in images}) > 1, False)
+
+
+def found(**fields: Any) -> dict[str, tuple[str, str]]:
+    """Path -> (suggestion, copy of)."""
+    record: DataCheckRecord = record_of([], "data", **fields)
+    return {finding.image.path: (finding.suggestion, finding.copy_of) for finding in findings_of(record)}
+
+
+def test_findings_keep_one_image_of_a_set() -> None:
+    three = [image(f"sea/{name}.jpg") for name in "abc"]
+    assert found(copies=[copies(three, (0, 1), (1, 2), (0, 2), kind=SAME)]) == {
+        "sea/a.jpg": ("", "sea/b.jpg; sea/c.jpg"),
+        "sea/b.jpg": ("remove", "sea/a.jpg"),
+        "sea/c.jpg": ("remove", "sea/a.jpg"),
+    }
+
+
+def test_findings_remove_only_copies_of_what_stays() -> None:
+    """A is like B and B like C, but A is not like C: of A and C none is a copy of the other."""
+    chain = [image(f"sea/{name}.jpg") for name in "abcd"]
+    suggested = found(copies=[copies(chain, (0, 1), (1, 2), (2, 3))])
+    assert [path for path, (what, _) in suggested.items() if what != "remove"] == ["sea/b.jpg", "sea/d.jpg"]
+    assert suggested["sea/c.jpg"] == ("remove", "sea/b.jpg")
+
+
+def test_findings_never_remove_an_image_of_the_test() -> None:
+    four = [image("a/sea/1.jpg", label="sea"), image("b/sea/1.jpg", "valid", "sea")]
+    four += [image(f"c/sea/{number}.jpg", "test", "sea") for number in (1, 2)]
+    every = [(one, other) for one in range(4) for other in range(one)]
+    suggested = found(copies=[copies(four, *every)])
+    assert [what for what, _ in suggested.values()] == ["remove", "remove", "", ""]
+    assert suggested["a/sea/1.jpg"][1] == "c/sea/1.jpg"
+
+
+def test_findings_suggest_nothing_for_a_contradiction_but_say_so() -> None:
+    two = [image("sea/1.jpg"), image("forest/12.jpg")]
+    suspect = LabelSuspect(two[0], "forest", 0.01, 0.98, "")
+    record = record_of([], "data", copies=[copies(two, (0, 1), transform="mirrored")], suspects=[suspect])
+    sea, forest = findings_of(record)
+    assert (sea.suggestion, forest.suggestion) == ("", "")
+    assert "; ".join(sea.reasons) == (
+        "near copy of forest/12.jpg (mirrored); contradiction: copies with the labels forest and sea, and nobody but "
+        "you can say which is right; label suspect: forest 0.98, sea 0.01"
+    )
+
+
+def test_findings_prefer_to_keep_an_image_that_nothing_else_is_wrong_with() -> None:
+    two = [image("sea/1.jpg"), image("sea/2.jpg")]
+    bad = OddImage(two[0], OddKind.UNREADABLE, "it ends too soon")
+    assert found(copies=[copies(two, (0, 1))], odd=[bad])["sea/1.jpg"][0] == "remove"
+    suspect = LabelSuspect(two[0], "forest", 0.01, 0.98, "")
+    assert [what for what, _ in found(copies=[copies(two, (0, 1))], suspects=[suspect]).values()] == ["remove", ""]
+
+
+def test_findings_of_suspects_and_odd_images() -> None:
+    kinds = [OddImage(image(f"sea/{kind.name}.jpg"), kind, "") for kind in OddKind]
+    suspect = LabelSuspect(image("forest/1.jpg"), "sea", 0.01, 0.98, "")
+    suggested = found(odd=kinds, suspects=[suspect])
+    assert suggested.pop("forest/1.jpg") == ("move to sea", "")
+    assert suggested.pop("sea/UNREADABLE.jpg") == ("remove", "")
+    assert set(suggested.values()) == {("", "")}
+
+
+def test_write_fixes_has_a_row_per_image_and_keeps_all(tmp_path: Path) -> None:
+    one = image("forest/1.jpg")
+    odd = [OddImage(one, OddKind.DARK, "mean 3 of 255"), OddImage(one, OddKind.BLURRED, "")]
+    record = record_of([], "data", suspects=[LabelSuspect(one, "sea", 0.01, 0.98, "")], odd=odd)
+    path = tmp_path / "fixes.csv"
+    assert write_fixes(record, path) == 1
+    assert path.read_bytes().startswith(b"\xef\xbb\xbffile,side,label,")
+    (row,) = read_table(path)
+    assert tuple(row) == HEADER
+    assert row == {
+        "file": "forest/1.jpg",
+        "side": "train",
+        "label": "forest",
+        "likely": "sea",
+        "reason": "label suspect: sea 0.98, forest 0.01; dark: mean 3 of 255; blurred",
+        "copy_of": "",
+        "suggestion": "move to sea",
+        "action": "keep",
+        "md5": f"md5:{one.md5}",
+        "data": "data",
+        "settings": "",
+    }
+
+
+def test_write_fixes_replaces_no_file_unless_asked_to(tmp_path: Path) -> None:
+    record = record_of([image("sea/1.jpg")], "data")
+    path = tmp_path / "fixes.csv"
+    path.write_text("mine")
+    with pytest.raises(UsageError, match="is there already"):
+        write_fixes(record, path)
+    assert path.read_text() == "mine"
+    assert write_fixes(record, path, force=True) == 1
+    for wrong, why in ((tmp_path / "a.xlsx", "no CSV"), (tmp_path / "no/a.csv", "not there"), (tmp_path, "no CSV")):
+        with pytest.raises(UsageError, match=why):
+            write_fixes(record, wrong)
+
+
+@pytest.mark.parametrize(
+    "name", ["=1+1", "-x", "+x", "@x", "'x", "a;=b", 'a"b', "a,b", "a\nb", "a\\b", "été", "\udcff", "\x1b[2J"]
+)
+def test_write_fixes_writes_no_formula_and_reads_back_any_name(tmp_path: Path, name: str) -> None:
+    one = CheckedImage(f"{name}/{name}.jpg", "train", name, "0" * 32)
+    path = tmp_path / "fixes.csv"
+    write_fixes(record_of([one], "data"), path)
+    text = path.read_bytes().decode("utf-8-sig")
+    cells = [cell for row in read_table(path) for cell in row.values()]
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))]
+    assert len(text.splitlines()) == 2
+    path.write_bytes(text.replace("keep", "remove").encode())
+    (row,) = read_fixes(path).rows
+    assert (row.file, row.label) == (one.path, one.label)
