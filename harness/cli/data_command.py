@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.cli import data_changes
 from harness.cli import main as cli
 from harness.cli.output import echo, echo_json
 from harness.errors import HarnessError, UsageError
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 @click.group("data", short_help=cli.VERBS["data"])
 def command() -> None:
     """Make data sets, and keep data and models under DVC."""
+
+
+command.add_command(data_changes.apply)
+command.add_command(data_changes.undo)
 
 
 @command.command(short_help="Draw the sea-or-forest demo data.")

@@ -19,10 +19,14 @@ NAMES = frozenset(
 # a project's own folders -> the files that show that they are
 MARKS = {"runs": "*/*/run.json", "models": "champion.json", "experiments": "*.py"}
 
+CHANGES, LOG = "-changes", "log.json"  # how the name of a folder ends that has what was removed, and its mark
+
 
 def is_foreign(folder: Path) -> bool:
     """Whether no person has put images there: by its name, or because it is a folder of a project of harness."""
     name = folder.name.lower()
+    if name.endswith(CHANGES) and any(folder.glob(f"*/{LOG}")):
+        return True
     return name in NAMES or (name in MARKS and any(folder.glob(MARKS[name])))
 
 

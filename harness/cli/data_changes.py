@@ -1,0 +1,160 @@
+"""`harness data apply` and `harness data undo`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.cli.output import echo, echo_json
+
+if TYPE_CHECKING:
+    from harness.workflows.fixes.apply import Applied
+    from harness.workflows.fixes.keep_version import Kept
+    from harness.workflows.fixes.plan import Planned
+    from harness.workflows.fixes.undo import Undone
+
+SHOWN = 10  # images
+
+dry_run_option = click.option("--dry-run", is_flag=True, help="Show what would be done, and change nothing.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+
+
+@click.command("apply", short_help="Move and remove images as a table of fixes says.")
+@click.argument("fixes", type=click.Path(path_type=Path))
+@dry_run_option
+@json_option
+def apply(fixes: Path, dry_run: bool, as_json: bool) -> None:
+    """Do what the column `action` of FIXES says, a table of harness data check --write: keep, remove, move to CLASS.
+
+    No image is deleted: a removed one goes to a folder beside the data. A table of images is rewritten, and a copy of
+    it is kept. All rows are checked before anything is moved. Data under DVC get a new version.
+    """
+    from harness.workflows.fixes.apply import apply_fixes
+
+    applied = apply_fixes(fixes, dry_run)
+    for note in applied.plan.notes:
+        echo(f"note: {note}", err=True)
+    _warn(applied.kept)
+    if as_json:
+        echo_json(_applied_fields(applied, dry_run))
+        return
+    plan = applied.plan
+    if not plan.changed:
+        echo(f"{fixes}: nothing to do: no row has an action but keep, of {plan.fixes.kept} rows")
+        return
+    _print_few([_line(one) for one in plan.changed])
+    moved = sum(one.fix.label is not None for one in plan.changed)
+    counts = f"{moved} moved to another class, {len(plan.changed) - moved} removed, {plan.fixes.kept} kept"
+    echo(f"{counts}{' (dry run: nothing was changed)' if dry_run else ''}")
+    for changes in applied.changes:
+        folder = Path(os.path.relpath(changes.folder))
+        if any("/removed/" in move.target for move in changes.record.moves):
+            echo(f"removed images: {folder / 'removed'}")
+        for table in changes.record.tables:
+            echo(f"rewritten: {_shown(changes.file(table.path))}; as it was before: {_shown(changes.file(table.copy))}")
+        echo(f"undo: harness data undo {quote(str(folder))}")
+    _print_kept(applied.kept)
+
+
+@click.command("undo", short_help="Take back what harness data apply has done.")
+@click.argument("changes", required=False, type=click.Path(path_type=Path))
+@dry_run_option
+@json_option
+def undo(changes: Path | None, dry_run: bool, as_json: bool) -> None:
+    """Take back the latest harness data apply that is not undone, also one that was cut off.
+
+    CHANGES is the folder that it named. Without it, the latest one is taken of the folders NAME-changes in the current
+    folder, in the folders in it, and beside it. Called again, it takes back the one before.
+    """
+    from harness.workflows.fixes.undo import undo_changes
+
+    undone = undo_changes(changes, dry_run)
+    back, folder = undone.reverted, os.path.relpath(undone.reverted.changes.folder)
+    if back.gone:
+        from harness.util.text import few
+
+        echo(f"warning: {len(back.gone)} files are no longer where apply moved them: {few(back.gone)}", err=True)
+    _warn(undone.kept)
+    if as_json:
+        echo_json(_undone_fields(undone, dry_run))
+        return
+    _print_few([f"{move.target} -> {move.source}" for move in back.moves])
+    tables = "".join(f", {_shown(back.changes.file(table.path))} restored" for table in back.tables)
+    echo(f"{folder}: {len(back.moves)} images moved back{tables}{' (dry run: nothing was changed)' if dry_run else ''}")
+    _print_kept(undone.kept)
+
+
+def _line(one: Planned) -> str:
+    row, fix = one.fix.row, one.fix
+    if fix.label is None:
+        return f"{row.file}: removed"
+    if one.target is None:
+        return f"{row.file}: {fix.given} -> {fix.label}"
+    return f"{row.file} -> {_shown(one.target)}"
+
+
+def _print_few(lines: Sequence[str]) -> None:
+    for line in lines[:SHOWN]:
+        echo(f"  {line}")
+    if len(lines) > SHOWN:
+        echo(f"  and {len(lines) - SHOWN} more")
+
+
+def _warn(kept: Sequence[Kept]) -> None:
+    for one in kept:
+        if one.note:
+            echo(f"note: {one.note}", err=True)
+        if one.problem:
+            echo(f"warning: {one.problem}", err=True)
+
+
+def _print_kept(kept: Sequence[Kept]) -> None:
+    for one in kept:
+        if not one.problem:
+            echo(f"{one.path}: {one.md5}, {one.files} files")
+            echo(
+                f'next: git add {one.add}; git commit -m "..."   keeps the version; harness data push   sends the files'
+            )
+
+
+def _shown(file: Path) -> str:
+    """A path below the current folder from there, others whole."""
+    return str(file.relative_to(Path.cwd())) if file.is_relative_to(Path.cwd()) else str(file)
+
+
+def _applied_fields(applied: Applied, dry_run: bool) -> dict[str, Any]:
+    changed = [
+        {
+            "file": one.fix.row.file,
+            "side": str(one.fix.source.side),
+            "from": one.fix.given,
+            "to": one.fix.label,
+            "path": None if one.target is None else str(one.target),
+        }
+        for one in applied.plan.changed
+    ]
+    return {
+        "dry_run": dry_run,
+        "changed": changed,
+        "kept": applied.plan.fixes.kept,
+        "changes": [str(changes.folder) for changes in applied.changes],
+        "notes": applied.plan.notes,
+        "dvc": [one.fields() for one in applied.kept],
+    }
+
+
+def _undone_fields(undone: Undone, dry_run: bool) -> dict[str, Any]:
+    back = undone.reverted
+    return {
+        "dry_run": dry_run,
+        "changes": str(back.changes.folder),
+        "moved_back": [{"from": move.target, "to": move.source} for move in back.moves],
+        "tables": [table.path for table in back.tables],
+        "gone": back.gone,
+        "dvc": [one.fields() for one in undone.kept],
+    }

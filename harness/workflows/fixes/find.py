@@ -1,0 +1,190 @@
+"""Finds the images that the rows of a table of fixes mean, and refuses rows of which the data say something else."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path, PurePosixPath
+
+from harness.data.images import Images, Side, composed
+from harness.data.listing import list_images
+from harness.data.table import is_table
+from harness.errors import DataError, nearest
+from harness.util.files import file_md5
+from harness.util.parallel import in_threads
+from harness.util.schema import is_inside
+from harness.util.text import few
+from harness.workflows.fixes.read import Fixes, match_class, same_label
+from harness.workflows.fixes.rows import MOVE, FixRow
+
+
+@dataclass(frozen=True)
+class Source:
+    """The images of one side.
+
+    Attributes:
+        data: The folder or table that names them.
+        side: Their side.
+        images: The images.
+        level: Which folder of a path is the class, from 0.
+    """
+
+    data: Path
+    side: Side
+    images: Images
+    level: int = 0
+
+    @property
+    def is_table(self) -> bool:
+        """Whether the labels are in a table."""
+        return is_table(self.data)
+
+
+@dataclass(frozen=True)
+class Fix:
+    """What is to be done with one image: `label` is its class from then on, None if it is removed."""
+
+    row: FixRow
+    source: Source
+    index: int
+    label: str | None
+
+    @property
+    def file(self) -> Path:
+        """The file on the disk."""
+        images = self.source.images
+        return images.file(images.paths[self.index])
+
+    @property
+    def given(self) -> str:
+        """The present label."""
+        images = self.source.images
+        return images.classes[images.labels[self.index]]
+
+
+def list_sources(fixes: Fixes) -> dict[Side, Source]:
+    """The images of each side that a row names, and those of training. Raises DataError as `list_images` does."""
+    settings, sources = fixes.settings, {}
+    wanted = {Side.TRAIN, *(Side(row.side) for row in fixes.rows if row.side in tuple(Side))}
+    classes: Sequence[str] | None = None
+    for side in [side for side in Side if side in wanted]:
+        data = settings.source(side, fixes.data)
+        images = list_images(data, classes, side, columns=settings.columns, class_folder=settings.class_folder or None)
+        classes = classes or images.classes
+        sources[side] = Source(data, side, images, int(settings.class_folder == "inner"))
+    return sources
+
+
+def find_fixes(fixes: Fixes, sources: dict[Side, Source]) -> list[Fix]:
+    """What the rows ask for, in their order. A row that names the class that the image has asks for nothing.
+
+    What is wrong with a row is added to the `problems` of the table: no such image, another label or content than in
+    the row, a link that leads out of the data, no such class, or another row that says something else.
+    """
+    places = {side: _places(source, fixes.folder) for side, source in sources.items()}
+    found: list[Fix] = []
+    said: dict[tuple[str, int], FixRow] = {}
+    classes = sources[Side.TRAIN].images.classes
+    inside = cache(is_inside)
+    for row in fixes.rows:
+        side = next((side for side in sources if side == row.side), None)
+        if side is None:
+            continue  # said when it was read
+        source = sources[side]
+        indices = places[side].get(row.file, [])
+        if not indices:
+            problem = f"{row.file} is no {side} image of {source.data}" if row.file else "it names no file"
+            fixes.problems.add(row.line, problem)
+            continue
+        label = _label(row, classes)
+        if isinstance(label, _Refused):
+            fixes.problems.add(row.line, label.why)
+            continue
+        fix = Fix(row, source, indices[0], label)
+        if len(indices) > 1:
+            fixes.problems.add(row.line, f"{row.file} is the name of {len(indices)} files, in two Unicode forms")
+        elif not same_label(row.label, fix.given):
+            fixes.problems.add(row.line, f"{row.file} has the label {fix.given} now, and {row.label!r} in the table")
+        elif not source.is_table and not inside(fix.file.parent / "-", source.images.root):
+            fixes.problems.add(row.line, f"{row.file} lies elsewhere, behind a link: move it there, by hand")
+        else:
+            before = said.setdefault((row.side, fix.index), row)
+            if before.action != row.action:
+                fixes.problems.add(row.line, f"{row.file}: {row.action}, and {before.action} in line {before.line}")
+            elif before is row and label != fix.given:
+                found.append(fix)
+    _require_same_content(fixes, found)
+    return found
+
+
+@dataclass(frozen=True)
+class _Refused:
+    why: str
+
+
+def _label(row: FixRow, classes: Sequence[str]) -> str | _Refused | None:
+    """The class that an action names; None for "remove"."""
+    if not row.action.startswith(MOVE):
+        return None
+    word = row.action.removeprefix(MOVE).strip()
+    known = match_class(word, classes)
+    if known is not None:
+        return known
+    hint = nearest(word, classes)
+    if not hint:
+        hint = f", but {few(list(classes))}; for a new class, make it and its first image by hand"
+    return _Refused(f"there is no class {word[:80]!r}{hint}")
+
+
+def _places(source: Source, folder: Path) -> dict[str, list[int]]:
+    """Path below `folder`, in NFC -> positions among the images."""
+    try:
+        prefix = PurePosixPath(Path(os.path.relpath(source.images.root, folder)).as_posix())
+    except ValueError:  # on another drive
+        return {}
+    places: dict[str, list[int]] = defaultdict(list)
+    for index, path in enumerate(source.images.paths):
+        places[composed(str(prefix / path))].append(index)
+    return places
+
+
+def _require_same_content(fixes: Fixes, found: Sequence[Fix]) -> None:
+    """Notes the rows whose image is another one than when the table was written."""
+    for fix, md5 in zip(found, in_threads(_md5, [fix.file for fix in found]), strict=True):
+        if fix.row.md5 and md5 != fix.row.md5:
+            why = "cannot be read" if md5 is None else "is another image than the one that was checked"
+            fixes.problems.add(fix.row.line, f"{fix.row.file} {why}")
+        elif md5 is not None and not fix.row.md5:
+            fixes.problems.add(fix.row.line, f"{fix.row.file}: its cell md5 is empty")
+
+
+def _md5(file: Path) -> str | None:
+    try:
+        return file_md5(file)
+    except OSError:
+        return None
+
+
+def require_images_left(fixes: Fixes, sources: dict[Side, Source], found: Sequence[Fix]) -> list[str]:
+    """Raises DataError if a class would have no training image left. Returns that of other sides, for people."""
+    notes = []
+    for side, source in sources.items():
+        left = source.images.counts()
+        before = dict(left)
+        for fix in found:
+            if fix.source is source:
+                left[fix.given] -= 1
+                if fix.label is not None:
+                    left[fix.label] += 1
+        emptied = [name for name, count in left.items() if not count and before[name]]
+        if emptied and side is Side.TRAIN:
+            raise DataError(
+                f"{fixes.path} would leave {few(emptied)} without any training image, and nothing was changed",
+                f"it moves or removes all {before[emptied[0]]} images of {emptied[0]} in {source.data}",
+                f"keep some of them; to give up the class, move the images of {emptied[0]} by hand",
+            )
+        notes += [f"no {side} image of {name} is left in {source.data}" for name in emptied]
+    return notes

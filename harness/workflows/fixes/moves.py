@@ -1,0 +1,73 @@
+"""Moves files without ever replacing one."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+import unicodedata
+from pathlib import Path
+
+from harness.util.files import fitting_name
+
+
+class FreeNames:
+    """Finds names for files that are to be moved: names that no file has, and that are given out once."""
+
+    def __init__(self) -> None:
+        self._given: set[str] = set()
+
+    def near(self, path: Path) -> Path:
+        """`path`, or the same with a number: `photo-2.jpg`."""
+        free, number = path, 1
+        while os.path.lexists(free) or _as_a_disk_sees(free) in self._given:
+            number += 1
+            free = path.with_name(fitting_name(path.stem, f"-{number}{path.suffix}"))
+        self._given.add(_as_a_disk_sees(free))
+        return free
+
+
+def _as_a_disk_sees(path: Path) -> str:
+    return unicodedata.normalize("NFC", str(path)).casefold()
+
+
+def move_new(source: Path, target: Path) -> None:
+    """Moves a file or a link to a name that is free, on another disk too; cut off, the file is at one of both or both.
+
+    Raises FileExistsError if the name is taken, and OSError if the system refuses; nothing is moved then.
+    """
+    try:
+        os.link(source, target, follow_symlinks=False)  # unlike a renaming, it never replaces a file
+    except FileExistsError:
+        raise
+    except (OSError, NotImplementedError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from error
+        if getattr(error, "errno", None) != errno.EXDEV:
+            source.rename(target)  # a disk without hard links, such as a USB stick's
+            return
+        _copy_new(source, target)
+    try:
+        source.unlink()
+    except OSError:
+        with contextlib.suppress(OSError):
+            target.unlink()
+        raise
+
+
+def _copy_new(source: Path, target: Path) -> None:
+    """Copies a file or a link to another disk, whole or not at all."""
+    part = target.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        shutil.copy2(source, part, follow_symlinks=False)
+        if not part.is_symlink():
+            with part.open("rb+") as file:
+                os.fsync(file.fileno())
+        move_new(part, target)
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)

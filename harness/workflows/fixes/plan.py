@@ -1,0 +1,158 @@
+"""Decides what a table of fixes changes: which file goes where, and which labels of a table are others."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.data.foreign import is_hidden
+from harness.data.images import Side, composed
+from harness.data.rewrite_table import rewritten
+from harness.errors import DataError
+from harness.util.schema import is_inside
+from harness.workflows.fixes.find import Fix, find_fixes, list_sources, require_images_left
+from harness.workflows.fixes.moves import FreeNames
+from harness.workflows.fixes.place import absolute, folder_beside
+from harness.workflows.fixes.read import WRITE_AGAIN, Fixes, read_fixes
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One image that is changed.
+
+    Attributes:
+        fix: What is done, and why.
+        source: The file.
+        target: Where it goes; None if it is removed, or if its label is in a table.
+    """
+
+    fix: Fix
+    source: Path
+    target: Path | None
+
+    def paths(self) -> list[Path]:
+        """Where it is, and where it goes unless it is removed."""
+        return [self.source] if self.target is None else [self.source, self.target]
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is changed in one place, with one log.
+
+    Attributes:
+        folder: The folder of changes.
+        moved: Images in folders.
+        labels: Table -> side -> file -> its label, None if its line is taken out.
+        tables: Table -> its new content.
+    """
+
+    folder: Path
+    moved: list[Planned] = field(default_factory=list)
+    labels: dict[Path, dict[Side, dict[Path, str | None]]] = field(default_factory=dict)
+    tables: dict[Path, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a table of fixes changes.
+
+    Attributes:
+        fixes: The table.
+        parts: Mostly one.
+        changed: All images that are changed, in the order of the rows.
+        notes: For people.
+    """
+
+    fixes: Fixes
+    parts: list[Part]
+    changed: list[Planned]
+    notes: list[str]
+
+    def touched(self) -> list[Path]:
+        """The folders and tables that are changed."""
+        folders = [path.parent for one in self.changed if not one.fix.source.is_table for path in one.paths()]
+        return list(dict.fromkeys([*folders, *(table for part in self.parts for table in part.tables)]))
+
+
+def plan_fixes(path: Path | str) -> Plan:
+    """What the table of fixes at `path` changes. Nothing is changed yet.
+
+    Raises:
+        UsageError: There is no such table.
+        DataError: It is no table of fixes, a row of it cannot be applied, or a class would lose all training images.
+    """
+    fixes = read_fixes(path)
+    if not fixes.rows:
+        fixes.problems.require_none(WRITE_AGAIN)
+        return Plan(fixes, [], [], [])
+    sources = list_sources(fixes)
+    found = find_fixes(fixes, sources)
+    fixes.problems.require_none(f"mend these rows, or make their action keep; {WRITE_AGAIN}")
+    notes = require_images_left(fixes, sources, found)
+    names = FreeNames()
+    changed = [_planned(fix, names) for fix in found]
+    notes += _renamed(changed)
+    return Plan(fixes, _parts(fixes, changed), changed, notes)
+
+
+def _planned(fix: Fix, names: FreeNames) -> Planned:
+    if fix.label is None or fix.source.is_table:
+        return Planned(fix, absolute(fix.file), None)
+    return Planned(fix, absolute(fix.file), absolute(names.near(_target(fix, fix.label))))
+
+
+def _target(fix: Fix, label: str) -> Path:
+    """The file in the folder of another class of the same side, below the same folders in between."""
+    images = fix.source.images
+    parts = Path(images.on_disk.get(images.paths[fix.index], images.paths[fix.index])).parts
+    level = fix.source.level
+    above = images.root.joinpath(*parts[:level])
+    target = _folder_of(above, label).joinpath(*parts[level + 1 :])
+    if is_hidden(label) or not is_inside(target, images.root):
+        raise DataError(
+            f"{target} is no place for an image of {label}",
+            "the folder is hidden, or a link that leads out of the data",
+            f"move {fix.row.file} by hand, and make the action of line {fix.row.line} keep",
+        )
+    return target
+
+
+def _folder_of(above: Path, label: str) -> Path:
+    """The folder of a class, in the Unicode form that it has on the disk."""
+    there = [entry for entry in above.iterdir() if composed(entry.name) == label and entry.is_dir()]
+    return there[0] if there else above / label
+
+
+def _renamed(changed: Sequence[Planned]) -> list[str]:
+    return [
+        f"{one.fix.row.file} is called {one.target.name} there, since a file of its name is"
+        for one in changed
+        if one.target is not None and one.target.name != one.source.name
+    ]
+
+
+def _parts(fixes: Fixes, changed: Sequence[Planned]) -> list[Part]:
+    """The changes by place. What lies below the folder that holds the first place shares its log."""
+    parts: list[Part] = []
+    by_source: dict[int, list[Planned]] = defaultdict(list)
+    for one in changed:
+        by_source[id(one.fix.source)].append(one)
+    for its in sorted(by_source.values(), key=lambda its: list(Side).index(its[0].fix.source.side)):
+        source = its[0].fix.source
+        data = absolute(source.data)
+        part = next((part for part in parts if data.is_relative_to(part.folder.parent)), None)
+        if part is None:
+            part = Part(folder_beside(data, fixes.folder))
+            parts.append(part)
+        if source.is_table:
+            labels = {absolute(one.source): one.fix.label for one in its}
+            part.labels.setdefault(data, {})[source.side] = labels
+        else:
+            part.moved.extend(its)
+    for part in parts:
+        part.tables.update(
+            {table: rewritten(table, fixes.settings.columns, labels) for table, labels in part.labels.items()}
+        )
+    return parts

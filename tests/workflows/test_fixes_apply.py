@@ -1,0 +1,212 @@
+"""A table of fixes that is written, edited, applied and undone, on folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.data.images import Side
+from harness.data.listing import list_images
+from harness.errors import DataError, StorageError, UsageError
+from harness.workflows.fixes.apply import apply_fixes
+from harness.workflows.fixes.undo import undo_changes
+from tests.conftest import write_files
+from tests.fixes import SIX, checked, contents, edit, read_table, save, table_of
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current folder with six files in `data`."""
+    write_files(tmp_path / "data", SIX)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_apply_moves_to_the_other_class_and_undo_brings_all_back(home: Path) -> None:
+    before = contents(home / "data")
+    actions = {"forest/1.jpg": "move to sea", "forest/2.jpg": "remove", "sea/3.jpg": "move to forest"}
+    table = table_of(home / "fixes.csv", actions, checked("data"), "data")
+    applied = apply_fixes(table)
+    assert contents(home / "data") == {
+        "forest/3.jpg": b"forest 3",
+        "forest/3-2.jpg": b"sea 3",  # its own name is taken
+        "sea/1.jpg": b"sea 1",
+        "sea/1-2.jpg": b"forest 1",
+        "sea/2.jpg": b"sea 2",
+    }
+    (changes,) = applied.changes
+    assert (changes.folder / "removed/data/forest/2.jpg").read_bytes() == b"forest 2"
+    assert changes.folder.parent == home / "data-changes"
+    assert (home / "data-changes/.gitignore").read_text() == "*\n"
+    assert applied.plan.fixes.kept == 3
+    assert applied.plan.notes == [
+        "forest/1.jpg is called 1-2.jpg there, since a file of its name is",
+        "sea/3.jpg is called 3-2.jpg there, since a file of its name is",
+    ]
+    undone = undo_changes()
+    assert contents(home / "data") == before
+    assert len(undone.reverted.moves) == 3
+    assert undone.reverted.gone == []
+    with pytest.raises(UsageError, match="nothing to undo"):
+        undo_changes()
+
+
+def test_apply_keeps_the_folders_in_between(home: Path) -> None:
+    write_files(home / "data", {"forest/place A/x.jpg": b"x", "forest/place A/deep/y.jpg": b"y"})
+    before = contents(home / "data")
+    actions = {"forest/place A/x.jpg": "move to sea", "forest/place A/deep/y.jpg": "move to sea"}
+    apply_fixes(table_of(home / "fixes.csv", actions, checked("data"), "data"))
+    assert {"sea/place A/x.jpg", "sea/place A/deep/y.jpg"} < contents(home / "data").keys()
+    undo_changes("data-changes")
+    assert contents(home / "data") == before
+    assert not (home / "data/sea/place A").exists()  # apply had made it
+
+
+def test_apply_finds_the_class_in_the_inner_folder(home: Path) -> None:
+    write_files(home / "sites", {f"{site}/{name}": b"%s" % name.encode() for site in "AB" for name in SIX})
+    (home / "sites/C/sea").mkdir(parents=True)
+    write_files(home / "sites", {"C/sea/9.jpg": b"9"})
+    images = checked("sites", class_folder="inner")
+    actions = {"A/forest/1.jpg": "move to sea", "C/sea/9.jpg": "move to forest"}
+    apply_fixes(table_of(home / "fixes.csv", actions, images, "sites", class_folder="inner"))
+    assert (home / "sites/A/sea/1-2.jpg").read_bytes() == b"forest/1.jpg"
+    assert (home / "sites/C/forest/9.jpg").read_bytes() == b"9"
+    undo_changes()
+    assert not (home / "sites/C/forest").exists()
+    assert (home / "sites/A/forest/1.jpg").exists()
+
+
+@pytest.mark.parametrize("named", ["data", "data/train"])
+def test_apply_stays_on_the_side_of_the_image(home: Path, named: str) -> None:
+    write_files(home / "data2/train", SIX)
+    write_files(home / "data2/test", {"forest/a.jpg": b"a", "forest/b.jpg": b"b"})  # no folder for sea
+    (home / "data").rename(home / "old")
+    (home / "data2").rename(home / "data")
+    fields = {"folder": "data", "test_data": "data/test"} if named != "data" else {}
+    images = checked(named, sides={Side.TEST: fields.get("test_data", "data")})
+    actions = {"test/forest/a.jpg": "move to sea", "train/forest/1.jpg": "remove"}
+    applied = apply_fixes(table_of(home / "fixes.csv", actions, images, named, **fields))
+    assert (home / "data/test/sea/a.jpg").read_bytes() == b"a"
+    (changes,) = applied.changes
+    assert changes.folder.parent == home / "data-changes"
+    assert (changes.folder / "removed/data/train/forest/1.jpg").exists()
+    undo_changes()
+    assert (home / "data/test/forest/a.jpg").exists()
+    assert (home / "data/train/forest/1.jpg").exists()
+
+
+def test_apply_changes_images_in_two_places_and_says_what_undoes_each(home: Path, tmp_path: Path) -> None:
+    write_files(home / "a/train", SIX)
+    write_files(home / "b/test", SIX)
+    images = checked("a/train", sides={Side.TEST: "b/test"})
+    actions = {"a/train/sea/1.jpg": "remove", "b/test/sea/1.jpg": "remove"}
+    table = table_of(home / "fixes.csv", actions, images, "a/train", folder=".", test_data="b/test")
+    applied = apply_fixes(table)
+    assert [changes.folder.parent for changes in applied.changes] == [home / "a/train-changes", home / "b/test-changes"]
+    undo_changes()
+    undo_changes()
+    assert contents(home / "a/train") == contents(home / "b/test") == SIX
+
+
+def test_apply_does_nothing_in_a_dry_run_and_for_rows_that_say_keep(home: Path) -> None:
+    table = table_of(home / "fixes.csv", {"sea/1.jpg": "remove"}, checked("data"), "data")
+    applied = apply_fixes(table, dry_run=True)
+    assert [one.fix.row.file for one in applied.plan.changed] == ["sea/1.jpg"]
+    assert applied.changes == []
+    table = table_of(table, {"sea/1.jpg": "", "sea/2.jpg": "move to sea"}, checked("data"), "data")
+    assert apply_fixes(table).changes == []
+    assert contents(home / "data") == SIX
+    assert not (home / "data-changes").exists()
+
+
+def test_apply_refuses_to_leave_a_class_without_training_images(home: Path) -> None:
+    actions = {f"sea/{number}.jpg": "remove" for number in (1, 2, 3)}
+    table = table_of(home / "fixes.csv", actions, checked("data"), "data")
+    with pytest.raises(DataError, match="would leave sea without any training image"):
+        apply_fixes(table)
+    assert contents(home / "data") == SIX
+
+
+def test_apply_names_every_row_that_cannot_be_applied_and_changes_nothing(home: Path) -> None:
+    actions = {
+        "forest/1.jpg": "move to see",
+        "forest/2.jpg": "burn",
+        "forest/3.jpg": "move to mountain",
+        "sea/1.jpg": "remove",
+        "sea/2.jpg": "remove",
+    }
+    table = table_of(home / "fixes.csv", actions, checked("data"), "data")
+    (home / "data/sea/2.jpg").write_bytes(b"other")
+    with pytest.raises(DataError) as caught:
+        apply_fixes(table)
+    error = str(caught.value)
+    assert "4 rows of" in error
+    assert "line 2: there is no class 'see'; did you mean 'sea'?" in error
+    assert "line 3: there is no action 'burn'" in error
+    assert "line 4: there is no class 'mountain', but forest, sea; for a new class" in error
+    assert "and 1 more" in error
+    assert len(error.splitlines()) == 3
+    assert (home / "data/sea/1.jpg").exists()
+
+
+def test_apply_refuses_an_image_that_is_another_one_now(home: Path) -> None:
+    table = table_of(home / "fixes.csv", {"sea/2.jpg": "remove"}, checked("data"), "data")
+    (home / "data/sea/2.jpg").write_bytes(b"other")
+    with pytest.raises(DataError, match=r"line 6: sea/2.jpg is another image than the one that was checked"):
+        apply_fixes(table)
+
+
+def test_apply_refuses_rows_for_one_file_that_disagree(home: Path) -> None:
+    table = table_of(home / "fixes.csv", {"sea/1.jpg": "remove"}, checked("data"), "data")
+    rows = read_table(table)
+    twice = [row for row in rows if row["file"] == "sea/1.jpg"]
+    save(table, [*rows, *twice])
+    assert len(apply_fixes(table, dry_run=True).plan.changed) == 1  # the same, twice
+    save(table, [*rows, *[row | {"action": "move to forest"} for row in twice]])
+    with pytest.raises(DataError, match=r"line 8: sea/1.jpg: move to forest, and remove in line 5"):
+        apply_fixes(table)
+
+
+def test_apply_puts_all_back_if_a_file_cannot_be_moved(home: Path) -> None:
+    name = "x" * 200 + ".jpg"
+    room = 4090 - len(str(home / "data/sea")) - len(name) - 2
+    deep = "/".join(["d" * 200] * 20)[:room].rstrip("/")
+    write_files(home / "data/sea", {f"{deep}/{name}": b"x"})  # its path below `removed` is longer than a system takes
+    before = contents(home / "data")
+    actions = {"forest/1.jpg": "remove", f"sea/{deep}/{name}": "remove"}
+    with pytest.raises(StorageError, match="name too long"):
+        apply_fixes(table_of(home / "fixes.csv", actions, checked("data"), "data"))
+    assert contents(home / "data") == before
+    with pytest.raises(UsageError, match="nothing to undo"):
+        undo_changes()
+
+
+def test_apply_again_says_that_the_files_are_no_longer_there(home: Path) -> None:
+    table = table_of(home / "fixes.csv", {"sea/1.jpg": "remove"}, checked("data"), "data")
+    apply_fixes(table)
+    with pytest.raises(DataError, match=r"line 5: sea/1.jpg is no train image of data"):
+        apply_fixes(table)
+
+
+def test_the_folder_of_changes_is_no_class_and_no_side(home: Path) -> None:
+    write_files(home / "pictures/train", SIX)
+    table = table_of(home / "fixes.csv", {"sea/1.jpg": "remove"}, checked("pictures/train"), "pictures/train")
+    apply_fixes(table)
+    assert (home / "pictures/train-changes").is_dir()
+    assert len(list_images("pictures")) == 5
+    write_files(home / "pictures/test", SIX)
+    assert len(list_images("pictures", side=Side.TEST)) == 6
+
+
+def test_apply_does_not_care_for_case_spaces_and_the_form_of_an_accent(home: Path) -> None:
+    write_files(home / "data", {"été bleu/1.jpg": b"1", "été bleu/2.jpg": b"2"})  # NFC on the disk
+    images = checked("data")
+    table = table_of(home / "fixes.csv", {"sea/1.jpg": " MOVE  to\u00a0 E\u0301te\u0301  Bleu "}, images, "data")
+    edit(
+        table,
+        lambda row: row.update(file=row["file"].replace("é", "e\u0301"), label=row["label"].replace("é", "e\u0301")),
+    )
+    applied = apply_fixes(table)
+    assert [one.fix.label for one in applied.plan.changed] == ["été bleu"]
+    assert (home / "data/été bleu/1-2.jpg").read_bytes() == b"sea 1"
