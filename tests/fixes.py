@@ -19,8 +19,9 @@ SIX = {f"{name}/{number}.jpg": f"{name} {number}".encode() for name in ("forest"
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder, without those of the log."""
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """Every file below a folder but locks and rules for git."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name not in (".lock", ".gitignore")]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 def checked(

@@ -1,4 +1,4 @@
-"""Finds the images that the rows of a table of fixes mean, and refuses rows of which the data say something else."""
+"""Finds the images that the rows of a table of fixes name, and refuses rows that the data contradict."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Fix:
-    """What is to be done with one image: `label` is its class from then on, None if it is removed."""
+    """A change of one image: `label` is its new class, None if it is removed."""
 
     row: FixRow
     source: Source
