@@ -110,7 +110,7 @@ def _target(fix: Fix, label: str) -> Path:
     level = fix.source.level
     above = images.root.joinpath(*parts[:level])
     target = _folder_of(above, label).joinpath(*parts[level + 1 :])
-    if is_hidden(label) or not is_inside(target, images.root):
+    if is_hidden(label) or not is_inside(target.parent / "-", images.root):
         raise DataError(
             f"{target} is no place for an image of {label}",
             "the folder is hidden, or a link that leads out of the data",
