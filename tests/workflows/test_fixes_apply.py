@@ -182,10 +182,27 @@ def test_apply_puts_all_back_if_a_file_cannot_be_moved(home: Path) -> None:
         undo_changes()
 
 
-def test_apply_again_says_that_the_files_are_no_longer_there(home: Path) -> None:
-    table = table_of(home / "fixes.csv", {"sea/1.jpg": "remove"}, checked("data"), "data")
-    apply_fixes(table)
-    with pytest.raises(DataError, match=r"line 5: sea/1.jpg is no train image of data"):
+def test_apply_goes_on_with_a_table_of_which_some_rows_were_applied_before(home: Path) -> None:
+    images = checked("data")
+    actions = {"sea/1.jpg": "remove", "forest/2.jpg": "move to sea"}
+    apply_fixes(table_of(home / "fixes.csv", actions, images, "data"))
+    more = actions | {"sea/2.jpg": "move to forest"}
+    applied = apply_fixes(table_of(home / "fixes.csv", more, images, "data"))
+    assert [one.fix.row.file for one in applied.plan.changed] == ["sea/2.jpg"]
+    assert "2 rows were applied before" in applied.plan.notes
+    undo_changes()
+    undo_changes()
+    assert contents(home / "data") == SIX
+    assert len(apply_fixes(table_of(home / "fixes.csv", more, images, "data")).plan.changed) == 3
+
+
+def test_apply_says_where_an_earlier_call_has_moved_an_image(home: Path) -> None:
+    images = checked("data")
+    apply_fixes(table_of(home / "fixes.csv", {"sea/1.jpg": "move to forest"}, images, "data"))
+    table = table_of(home / "fixes.csv", {"sea/1.jpg": "remove"}, images, "data")
+    with pytest.raises(
+        DataError, match=r"line 5: 'sea/1.jpg' is no train image of data: it was moved to data/forest/1-2"
+    ):
         apply_fixes(table)
 
 

@@ -51,6 +51,16 @@ def test_apply_rewrites_the_table_and_leaves_the_images_where_they_are(home: Pat
     assert (home / "labels.csv").read_bytes() == LABELS
 
 
+def test_apply_goes_on_with_a_table_of_which_some_rows_were_applied_before(home: Path) -> None:
+    images, fields = checked("labels.csv", columns=COLUMNS), {"folder": ".", "columns": list(COLUMNS)}
+    actions = {"1.jpg": "move to mel", "4.jpg": "remove"}
+    apply_fixes(table_of(home / "fixes.csv", actions, images, "labels.csv", **fields))
+    once = (home / "labels.csv").read_bytes()
+    applied = apply_fixes(table_of(home / "fixes.csv", actions, images, "labels.csv", **fields))
+    assert applied.plan.changed == []
+    assert (home / "labels.csv").read_bytes() == once
+
+
 def test_undo_keeps_a_table_that_was_edited_since(home: Path) -> None:
     images = checked("labels.csv", columns=COLUMNS)
     table = table_of(home / "fixes.csv", {"4.jpg": "remove"}, images, "labels.csv", folder=".", columns=list(COLUMNS))
@@ -64,9 +74,7 @@ def test_undo_keeps_a_table_that_was_edited_since(home: Path) -> None:
 
 def test_apply_refuses_a_label_that_has_changed_since(home: Path) -> None:
     images = checked("labels.csv", columns=COLUMNS)
-    table = table_of(
-        home / "fixes.csv", {"1.jpg": "move to mel"}, images, "labels.csv", folder=".", columns=list(COLUMNS)
-    )
+    table = table_of(home / "fixes.csv", {"1.jpg": "remove"}, images, "labels.csv", folder=".", columns=list(COLUMNS))
     (home / "labels.csv").write_bytes(LABELS.replace(b"1;nv", b"1;mel"))
     with pytest.raises(DataError, match=r"line \d: 1.jpg has the label mel now, and 'nv' in the table"):
         apply_fixes(table)

@@ -10,13 +10,15 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 
 from harness.data.images import Images, Side, composed
-from harness.data.listing import list_images
+from harness.data.listing import list_images, sides_of
 from harness.data.table import is_table
 from harness.errors import DataError, nearest
 from harness.util.files import file_md5
 from harness.util.parallel import in_threads
 from harness.util.schema import is_inside
 from harness.util.text import few
+from harness.workflows.fixes.earlier import Earlier
+from harness.workflows.fixes.place import absolute
 from harness.workflows.fixes.read import Fixes, match_class, same_label
 from harness.workflows.fixes.rows import MOVE, FixRow
 
@@ -66,58 +68,77 @@ class Fix:
 
 
 def list_sources(fixes: Fixes) -> dict[Side, Source]:
-    """The images of each side that a row names, and those of training. Raises DataError as `list_images` does."""
+    """The images of each side that a row names and the data have, and those of training.
+
+    Raises DataError as `list_images` does.
+    """
     settings, sources = fixes.settings, {}
+    columns, class_folder = settings.columns, settings.class_folder or None
     wanted = {Side.TRAIN, *(Side(row.side) for row in fixes.rows if row.side in tuple(Side))}
     classes: Sequence[str] | None = None
     for side in [side for side in Side if side in wanted]:
         data = settings.source(side, fixes.data)
-        images = list_images(data, classes, side, columns=settings.columns, class_folder=settings.class_folder or None)
+        is_part = side is not Side.TRAIN and data == Path(fixes.data)
+        if is_part and side not in sides_of(data, columns=columns, class_folder=class_folder):
+            continue
+        images = list_images(data, classes, side, columns=columns, class_folder=class_folder)
         classes = classes or images.classes
-        sources[side] = Source(data, side, images, int(settings.class_folder == "inner"))
+        sources[side] = Source(data, side, images, int(class_folder == "inner"))
     return sources
 
 
-def find_fixes(fixes: Fixes, sources: dict[Side, Source]) -> list[Fix]:
-    """What the rows ask for, in their order. A row that names the class that the image has asks for nothing.
+def find_fixes(fixes: Fixes, sources: dict[Side, Source], earlier: Earlier) -> tuple[list[Fix], int]:
+    """(what the rows ask for, in their order; the number of rows that an earlier call has carried out).
+
+    A row that names the class that the image has asks for nothing.
 
     What is wrong with a row is added to the `problems` of the table: no such image, another label or content than in
     the row, a link that leads out of the data, no such class, or another row that says something else.
     """
     places = {side: _places(source, fixes.folder) for side, source in sources.items()}
     found: list[Fix] = []
-    said: dict[tuple[str, int], FixRow] = {}
+    done = 0
+    said: dict[tuple[str, int], Fix] = {}
     classes = sources[Side.TRAIN].images.classes
     inside = cache(is_inside)
     for row in fixes.rows:
         side = next((side for side in sources if side == row.side), None)
         if side is None:
-            continue  # said when it was read
+            fixes.problems.add(row.line, f"there are no images of a side {row.side[:80]!r} in {fixes.data}")
+            continue
         source = sources[side]
         indices = places[side].get(row.file, [])
-        if not indices:
-            problem = f"{row.file} is no {side} image of {source.data}" if row.file else "it names no file"
-            fixes.problems.add(row.line, problem)
-            continue
         label = _label(row, classes)
         if isinstance(label, _Refused):
             fixes.problems.add(row.line, label.why)
             continue
+        if not indices:
+            file = absolute(fixes.folder / row.file)
+            if earlier.has_done(row, file, label, source.is_table):
+                done += 1
+                continue
+            where = earlier.where(row, file)
+            moved = "" if where is None else f": it was moved to {os.path.relpath(where)}"
+            fixes.problems.add(row.line, f"{row.file!r} is no {side} image of {source.data}{moved}")
+            continue
         fix = Fix(row, source, indices[0], label)
         if len(indices) > 1:
             fixes.problems.add(row.line, f"{row.file} is the name of {len(indices)} files, in two Unicode forms")
+        elif label == fix.given:
+            done += not same_label(row.label, fix.given)
         elif not same_label(row.label, fix.given):
             fixes.problems.add(row.line, f"{row.file} has the label {fix.given} now, and {row.label!r} in the table")
         elif not source.is_table and not inside(fix.file.parent / "-", source.images.root):
             fixes.problems.add(row.line, f"{row.file} lies elsewhere, behind a link: move it there, by hand")
         else:
-            before = said.setdefault((row.side, fix.index), row)
-            if before.action != row.action:
-                fixes.problems.add(row.line, f"{row.file}: {row.action}, and {before.action} in line {before.line}")
-            elif before is row and label != fix.given:
+            before = said.setdefault((row.side, fix.index), fix)
+            if before.label != label:
+                what = f"{row.file}: {row.action}, and {before.row.action} in line {before.row.line}"
+                fixes.problems.add(row.line, what)
+            elif before is fix:
                 found.append(fix)
     _require_same_content(fixes, found)
-    return found
+    return found, done
 
 
 @dataclass(frozen=True)
@@ -129,7 +150,7 @@ def _label(row: FixRow, classes: Sequence[str]) -> str | _Refused | None:
     """The class that an action names; None for "remove"."""
     if not row.action.startswith(MOVE):
         return None
-    word = row.action.removeprefix(MOVE).strip()
+    word = row.action.removeprefix(f"{MOVE} ")
     known = match_class(word, classes)
     if known is not None:
         return known

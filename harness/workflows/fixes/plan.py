@@ -12,6 +12,7 @@ from harness.data.images import Side, composed
 from harness.data.rewrite_table import rewritten
 from harness.errors import DataError
 from harness.util.schema import is_inside
+from harness.workflows.fixes.earlier import Earlier
 from harness.workflows.fixes.find import Fix, find_fixes, list_sources, require_images_left
 from harness.workflows.fixes.moves import FreeNames
 from harness.workflows.fixes.place import absolute, folder_beside
@@ -88,12 +89,15 @@ def plan_fixes(path: Path | str) -> Plan:
         fixes.problems.require_none(WRITE_AGAIN)
         return Plan(fixes, [], [], [])
     sources = list_sources(fixes)
-    found = find_fixes(fixes, sources)
+    folders = dict.fromkeys(folder_beside(source.data, fixes.folder) for source in sources.values())
+    found, done = find_fixes(fixes, sources, Earlier(folders))
     fixes.problems.require_none(f"mend these rows, or make their action keep; {WRITE_AGAIN}")
     notes = require_images_left(fixes, sources, found)
     names = FreeNames()
     changed = [_planned(fix, names) for fix in found]
     notes += _renamed(changed)
+    if done:
+        notes.append(f"{done} rows were applied before")
     return Plan(fixes, _parts(fixes, changed), changed, notes)
 
 

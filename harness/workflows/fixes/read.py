@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.data.images import Side, composed
+from harness.config.values import is_column
+from harness.data.images import composed
 from harness.errors import DataError, nearest
 from harness.util.escape import from_cell
 from harness.util.schema import SchemaError, is_on_this_machine, parse, path_below, schema_of
@@ -16,7 +18,8 @@ from harness.util.text import few
 from harness.workflows.fixes.rows import HEADER, KEEP, MD5, MOVE, NEEDED, REMOVE, FixRow, Settings
 from harness.workflows.fixes.spreadsheet import read_lines
 
-STRIPPED = ("side", "action", "md5", "settings")  # a file and a class may have spaces at their ends
+STRIPPED = ("side", "md5", "settings")  # a file and a class may have spaces at their ends
+TO_CLASS = re.compile(r"\s*move\s+to\s(.*\S.*)", re.IGNORECASE | re.DOTALL)
 SHOWN = 3  # errors of a table
 WRITE_AGAIN = "harness data check --write writes a new table"
 
@@ -131,22 +134,18 @@ def _plain(text: str) -> str:
 
 
 def _action(text: str) -> str | None:
-    """An action in its normal form, the class as it is written; None for what is none."""
+    """An action in its normal form, the class as it is written, with its spaces; None for what is none."""
     plain = _plain(text)
     if plain in ("", KEEP):
         return KEEP
     if plain == REMOVE:
         return REMOVE
-    words = text.split(None, 2)
-    if len(words) == 3 and _plain(f"{words[0]} {words[1]}") == MOVE:
-        return f"{MOVE} {composed(words[2])}"
-    return None
+    to_class = TO_CLASS.fullmatch(text)
+    return f"{MOVE} {composed(to_class[1])}" if to_class else None
 
 
 def _require_row(row: dict[str, str], number: int, problems: Problems) -> None:
     """Notes what is wrong with a row, whatever the data are."""
-    if row["side"] not in tuple(Side):
-        problems.add(number, f"there is no side {row['side'][:80]!r}{nearest(row['side'], tuple(map(str, Side)))}")
     try:
         path_below(row["file"])
     except (SchemaError, UnicodeEncodeError):
@@ -162,6 +161,8 @@ def _data(path: Path, data: str) -> str:
 def _settings(path: Path, text: str) -> Settings:
     try:
         settings: Settings = parse(schema_of(Settings), json.loads(text or "{}"))
+        if settings.class_folder not in ("", "outer", "inner") or not all(map(is_column, settings.columns)):
+            raise SchemaError("class_folder is outer or inner, and columns are as path=filename")
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} has settings that cannot be read", str(error)[:200], WRITE_AGAIN) from error
     for named in (settings.folder, settings.valid_data, settings.test_data):
@@ -173,8 +174,9 @@ def _settings(path: Path, text: str) -> Settings:
 def match_class(word: str, classes: Iterable[str]) -> str | None:
     """The class that a person means by `word`; None if there is none, or if it could be several."""
     classes = list(classes)
-    if word in classes:
-        return word
+    for exact in (word, word.strip()):  # a class may have spaces at its ends
+        if exact in classes:
+            return exact
     near = [name for name in classes if _plain(name) == _plain(word)]
     return near[0] if len(near) == 1 else None
 
