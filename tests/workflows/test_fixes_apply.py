@@ -196,6 +196,21 @@ def test_apply_goes_on_with_a_table_of_which_some_rows_were_applied_before(home:
     assert len(apply_fixes(table_of(home / "fixes.csv", more, images, "data")).plan.changed) == 3
 
 
+def test_apply_removes_one_of_many_files_with_the_same_bytes(home: Path) -> None:
+    copies = {f"sea/copy {number}.jpg": b"sea 1" for number in range(5)}
+    write_files(home / "data", copies)
+    apply_fixes(table_of(home / "fixes.csv", {"sea/copy 3.jpg": "remove"}, checked("data"), "data"))
+    assert contents(home / "data").keys() == (SIX | copies).keys() - {"sea/copy 3.jpg"}
+
+
+def test_apply_warns_if_a_class_has_no_test_image_left(home: Path) -> None:
+    write_files(home / "both/train", SIX)
+    write_files(home / "both/test", {"forest/8.jpg": b"8", "sea/9.jpg": b"9"})
+    images = checked("both", sides={Side.TEST: "both"})
+    applied = apply_fixes(table_of(home / "fixes.csv", {"test/sea/9.jpg": "remove"}, images, "both"))
+    assert applied.plan.notes == ["no test image of sea is left in both"]
+
+
 def test_apply_says_where_an_earlier_call_has_moved_an_image(home: Path) -> None:
     images = checked("data")
     apply_fixes(table_of(home / "fixes.csv", {"sea/1.jpg": "move to forest"}, images, "data"))

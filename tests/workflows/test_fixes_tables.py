@@ -148,3 +148,23 @@ def test_the_same_label_survives_a_spreadsheet_that_takes_it_for_a_number(home: 
     apply_fixes(table)
     assert (home / "n.csv").read_bytes().startswith(b"path,label\n1.jpg,002\n")
     assert contents(home)["1.jpg"] == b"1"
+
+
+@pytest.mark.parametrize("label", ["NA", "nan", "None", "null", "1e5", "TRUE", "0123", "2-3"])
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_apply_takes_no_label_for_a_missing_value_a_number_or_a_date(home: Path, label: str, suffix: str) -> None:
+    """As programs do that read a table with pandas and write it back."""
+    labels = [label, label, "other", "other"]
+    if suffix == "csv":
+        lines = [f"{number},{each},007,1.50,NA" for number, each in enumerate(labels, start=1)]
+        (home / "n.csv").write_text("\n".join(["path,label,zip,x,y", *lines]) + "\n")
+    else:
+        pq.write_table(pa.table({"path": ["1", "2", "3", "4"], "label": labels}), home / "n.parquet")
+    data = f"n.{suffix}"
+    actions = {"1.jpg": "move to other", "3.jpg": f"move to {label}"}
+    apply_fixes(table_of(home / "fixes.csv", actions, checked(data), data, folder="."))
+    images = list_images(data)
+    given = {path: images.classes[index] for path, index in zip(images.paths, images.labels, strict=True)}
+    assert given == {"1.jpg": "other", "2.jpg": label, "3.jpg": label, "4.jpg": "other"}
+    if suffix == "csv":
+        assert (home / "n.csv").read_text().count(",007,1.50,NA\n") == 4

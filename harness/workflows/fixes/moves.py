@@ -40,15 +40,12 @@ def move_new(source: Path, target: Path) -> None:
     """
     try:
         os.link(source, target, follow_symlinks=False)  # unlike a renaming, it never replaces a file
-    except FileExistsError:
+    except (FileExistsError, FileNotFoundError):
         raise
-    except (OSError, NotImplementedError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
+    except (OSError, NotImplementedError) as error:  # another disk, or one without hard links, such as a USB stick's
         if os.path.lexists(target):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from error
-        if getattr(error, "errno", None) != errno.EXDEV:
-            source.rename(target)  # a disk without hard links, such as a USB stick's
+        if _renamed(source, target):
             return
         _copy_new(source, target)
     try:
@@ -59,14 +56,27 @@ def move_new(source: Path, target: Path) -> None:
         raise
 
 
+def _renamed(source: Path, target: Path) -> bool:
+    """Renames a file. False if the two are on different disks."""
+    try:
+        source.rename(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        return False
+    return True
+
+
 def _copy_new(source: Path, target: Path) -> None:
     """Copies a file or a link to another disk, whole or not at all."""
     part = target.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        shutil.copy2(source, part, follow_symlinks=False)
+        shutil.copyfile(source, part, follow_symlinks=False)
         if not part.is_symlink():
             with part.open("rb+") as file:
                 os.fsync(file.fileno())
+        with contextlib.suppress(OSError):  # a disk that keeps no permissions
+            shutil.copystat(source, part, follow_symlinks=False)
         move_new(part, target)
     finally:
         with contextlib.suppress(OSError):

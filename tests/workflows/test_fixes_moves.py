@@ -1,0 +1,94 @@
+"""Moves that replace nothing, also to another disk."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.workflows.fixes.apply import apply_fixes
+from harness.workflows.fixes.moves import FreeNames, move_new
+from harness.workflows.fixes.undo import undo_changes
+from tests.conftest import write_files
+from tests.fixes import SIX, checked, contents, table_of
+
+
+@pytest.fixture
+def other_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on another disk than `tmp_path`."""
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is one disk")
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        yield Path(folder)
+
+
+def test_move_new_replaces_nothing(tmp_path: Path) -> None:
+    write_files(tmp_path, {"a": b"a", "b": b"b"})
+    with pytest.raises(FileExistsError):
+        move_new(tmp_path / "a", tmp_path / "b")
+    with pytest.raises(FileNotFoundError):
+        move_new(tmp_path / "none", tmp_path / "c")
+    assert contents(tmp_path) == {"a": b"a", "b": b"b"}
+    move_new(tmp_path / "a", tmp_path / "c")
+    assert contents(tmp_path) == {"b": b"b", "c": b"a"}
+
+
+def test_move_new_moves_a_link_and_not_what_it_leads_to(tmp_path: Path) -> None:
+    write_files(tmp_path, {"a": b"a"})
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    (tmp_path / "lost").symlink_to(tmp_path / "none")
+    move_new(tmp_path / "link", tmp_path / "moved")
+    with pytest.raises(FileExistsError):
+        move_new(tmp_path / "a", tmp_path / "lost")
+    assert (tmp_path / "moved").readlink() == tmp_path / "a"
+    assert (tmp_path / "a").read_bytes() == b"a"
+
+
+def test_move_new_copies_to_another_disk(tmp_path: Path, other_disk: Path) -> None:
+    write_files(tmp_path, {"a": b"a" * 3_000_000, "b": b"b"})
+    (tmp_path / "a").chmod(0o444)
+    os.utime(tmp_path / "a", (1e9, 1e9))
+    (tmp_path / "link").symlink_to("b")
+    write_files(other_disk, {"taken": b""})
+    move_new(tmp_path / "a", other_disk / "a")
+    move_new(tmp_path / "link", other_disk / "link")
+    with pytest.raises(FileExistsError):
+        move_new(tmp_path / "b", other_disk / "taken")
+    assert (other_disk / "a").stat().st_mtime == 1e9
+    assert (other_disk / "a").stat().st_mode & 0o777 == 0o444
+    assert (other_disk / "link").readlink() == Path("b")
+    assert sorted(path.name for path in other_disk.iterdir()) == ["a", "link", "taken"]
+    assert contents(tmp_path) == {"b": b"b"}
+
+
+def test_apply_and_undo_with_data_on_another_disk(
+    tmp_path: Path, other_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The data are a link to a larger disk; what is removed lies beside the link."""
+    write_files(other_disk / "images", SIX)
+    (tmp_path / "data").symlink_to(other_disk / "images")
+    monkeypatch.chdir(tmp_path)
+    actions = {"forest/1.jpg": "move to sea", "forest/2.jpg": "remove"}
+    (changes,) = apply_fixes(table_of(tmp_path / "fixes.csv", actions, checked("data"), "data")).changes
+    assert (changes.folder / "removed/data/forest/2.jpg").read_bytes() == b"forest 2"
+    assert (other_disk / "images/sea/1-2.jpg").exists()
+    assert not (other_disk / "images/forest/2.jpg").exists()
+    undo_changes()
+    assert contents(other_disk / "images") == SIX
+
+
+def test_free_names_gives_no_name_twice_and_none_that_is_too_long(tmp_path: Path) -> None:
+    write_files(tmp_path, {"a.jpg": b"", "a-2.jpg": b""})
+    names = FreeNames()
+    assert [names.near(tmp_path / "a.jpg").name for _ in range(3)] == ["a-3.jpg", "a-4.jpg", "a-5.jpg"]
+    assert [names.near(tmp_path / name).name for name in ("B.jpg", "b.jpg")] == [
+        "B.jpg",
+        "b-2.jpg",
+    ]  # as macOS sees them
+    long = names.near(tmp_path / ("é" * 125 + ".jpg")), names.near(tmp_path / ("é" * 125 + ".jpg"))
+    assert len(set(long)) == 2
+    assert all(len(os.fsencode(path.name)) <= 255 for path in long)
