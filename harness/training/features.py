@@ -21,9 +21,9 @@ from harness.cache.store import GB, Cache
 from harness.config.experiment import Experiment
 from harness.config.fields import json_value
 from harness.data.loading import Batches, ImageSource, Key, Source, Views
-from harness.data.pixels import DECODER
+from harness.data.pixels import DECODER, Pixels
 from harness.data.prepare import Preparation
-from harness.data.transforms import Augment, augmentation, augmented, seeded
+from harness.data.transforms import Augment, Transform, augmentation, augmented, seeded
 from harness.engine.trainer import Callback, State, Trainer, overrides
 from harness.errors import TrainingError
 from harness.models.digest import digest
@@ -145,19 +145,8 @@ def feature_sources(plan: Plan, cut: Cut, indices: Sequence[int], trainer: Train
     The model whose prefix it is must be on the trainer's device. Raises DataError if an image is gone.
     """
     experiment, pixels, transform = plan.experiment, plan.pixels, plan.model.transform
-    parts = {
-        "prefix": digest(cut.prefix),
-        "transform": transform.to_dict(),
-        "precision": trainer.precision.name,
-        "channels_last": trainer.channels_last,
-        "arithmetic": arithmetic_of(trainer.device),
-        "torch": torch.__version__,
-        **_libraries(experiment),
-        "version": VERSION,
-        **DECODER,
-    }
-    size = size_text(experiment.image_size)
-    about = f"{json_value(experiment.model)} {_until(experiment)} at {size}, {trainer.precision.name}"
+    parts = _parts(cut, experiment, transform, trainer)
+    about = _about(experiment, trainer)
 
     def computed(augment: Augment | None, items: Mapping[str, Key], recipe: Recipe) -> Rows:
         source = ImageSource(pixels, transform, augment, seed)
@@ -178,6 +167,45 @@ def feature_sources(plan: Plan, cut: Cut, indices: Sequence[int], trainer: Train
     rows = computed(augment, items, Recipe("features", f"{about}, {experiment.views} views", parts))
     view = Views(experiment.views, seed, len(hashes))
     return Features(rows, {key: item for item, key in items.items()}, half, view), validation
+
+
+def plain_features(
+    experiment: Experiment,
+    pixels: Pixels,
+    transform: Transform,
+    cut: Cut,
+    trainer: Trainer,
+    cache: Cache,
+) -> Features:
+    """The features of all images of a listing, without augmentation. A run that freezes the same part uses them, too.
+
+    The arguments are as in a plan. Raises DataError if an image is gone.
+    """
+    items: dict[str, Key] = {md5: (1, i) for i, md5 in enumerate(pixels.hashes)}
+    source = ImageSource(pixels, transform, None, 0)
+    recipe = Recipe("features", _about(experiment, trainer), _parts(cut, experiment, transform, trainer))
+    rows = cache.rows(recipe, list(items), lambda missing: _compute(cut, source, items, missing, trainer))
+    return Features(rows, {(1, i): md5 for i, md5 in enumerate(pixels.hashes)}, trainer.precision.dtype)
+
+
+def _parts(cut: Cut, experiment: Experiment, transform: Transform, trainer: Trainer) -> dict[str, Any]:
+    """All that features are a function of, besides the image."""
+    return {
+        "prefix": digest(cut.prefix),
+        "transform": transform.to_dict(),
+        "precision": trainer.precision.name,
+        "channels_last": trainer.channels_last,
+        "arithmetic": arithmetic_of(trainer.device),
+        "torch": torch.__version__,
+        **_libraries(experiment),
+        "version": VERSION,
+        **DECODER,
+    }
+
+
+def _about(experiment: Experiment, trainer: Trainer) -> str:
+    size = size_text(experiment.image_size)
+    return f"{json_value(experiment.model)} {_until(experiment)} at {size}, {trainer.precision.name}"
 
 
 def _compute(

@@ -1,0 +1,128 @@
+"""What a model's body gives for each image: features by which images are compared before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from harness.cache.store import Cache
+from harness.config.experiment import Experiment
+from harness.config.fields import json_value
+from harness.data.pixels import Pixels
+from harness.data.prepare import preparation_of
+from harness.data.transforms import Transform
+from harness.engine.device import choose_device
+from harness.engine.precision import choose_precision
+from harness.engine.trainer import Trainer
+from harness.errors import ModelError
+from harness.models.build import supports_channels_last
+from harness.models.prefix import CannotCutError, cut
+from harness.training.features import BATCH_SIZE, Features, plain_features
+from harness.training.inputs import choose_inputs
+from harness.training.model import prepared, start_weights, untrained_model
+from harness.util.memory import keep_freed_memory
+from harness.util.text import size_text
+
+SAMPLE = 200  # images that are mirrored
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """Features of N images.
+
+    Attributes:
+        values: (N, F) float32.
+        sample: (S,) positions of images that were also mirrored, spread evenly.
+        mirrored: (S, F) features of their mirror images.
+        about: The model, its weights and the image size, for people.
+    """
+
+    values: NDArray[np.float32]
+    sample: NDArray[np.int64]
+    mirrored: NDArray[np.float32]
+    about: str
+
+
+def image_features(
+    experiment: Experiment, pixels: Pixels, classes: Sequence[str], cache: Cache, device: str = "auto"
+) -> ImageFeatures:
+    """Computes the features that a linear head on the experiment's frozen model would get, or finds them in the cache.
+
+    Maps (F, h, w) are averaged over their pixels, and tokens (T, F) over the tokens.
+
+    Args:
+        experiment: Its `model` with its `weights`.
+        pixels: The images, as the experiment prepares them.
+        classes: Names of the classes.
+        cache: Keeps the features; a run with freeze=true uses the same ones.
+        device: "auto", or a device of torch.
+
+    Raises:
+        ModelError: The model starts from scratch, or its body cannot be run alone.
+        RemoteError: The weights cannot be downloaded.
+        DataError: An image is gone.
+    """
+    frozen = replace(experiment, freeze=True, augment=None, views=None, callbacks=())
+    model = untrained_model(frozen, classes, fold=1)
+    weights = start_weights(frozen, model, classes)
+    if weights is None:
+        raise ModelError(
+            f"{json_value(experiment.model)} has no features yet",
+            "it starts from scratch, and what an untrained model gives says little about an image",
+            "-s weights=imagenet or -s weights=FILE",
+        )
+    inputs = choose_inputs(frozen, weights, model)
+    model = prepared(frozen, model, weights)
+    transform = Transform(pixels.preparation, inputs.mean, inputs.std)
+    chosen = choose_device(device)
+    trainer = Trainer(precision=choose_precision(frozen.precision, chosen), device=chosen)
+    trainer.channels_last = supports_channels_last(model, preparation_of(frozen).shape, chosen)
+    if chosen.type == "cpu":
+        keep_freed_memory()
+    trainer.move_model(model).eval()
+    try:
+        body = cut(model, preparation_of(frozen).shape)
+    except CannotCutError as error:
+        raise ModelError(
+            f"{json_value(experiment.model)} cannot give features", str(error), "another model for this check"
+        ) from error
+    features = plain_features(frozen, pixels, transform, body, trainer, cache)
+    count = len(pixels.hashes)
+    sample = np.unique(np.linspace(0, count - 1, SAMPLE).astype(np.int64))
+
+    def mirrored() -> Iterator[Tensor]:
+        for start in range(0, len(sample), BATCH_SIZE):
+            images = transform.normalise(trainer.to_device(pixels.take(sample[start : start + BATCH_SIZE].tolist())))
+            with torch.inference_mode(), trainer.autocast():
+                yield body.prefix(images.flip(-1))
+
+    about = f"{json_value(experiment.model)} with the weights {experiment.weights}, at {size_text(frozen.image_size)}"
+    return ImageFeatures(_of_all(features, count), sample, np.concatenate([_flat(part) for part in mirrored()]), about)
+
+
+def _of_all(features: Features, count: int) -> NDArray[np.float32]:
+    """(N, F): filled a batch at a time, so that maps are never in memory for all images."""
+    values: NDArray[np.float32] | None = None
+    for start in range(0, count, BATCH_SIZE):
+        part = _flat(features.load([(1, i) for i in range(start, min(start + BATCH_SIZE, count))]))
+        if values is None:
+            values = np.empty((count, part.shape[1]), np.float32)
+        values[start : start + len(part)] = part
+    assert values is not None
+    return values
+
+
+def _flat(features: Tensor) -> NDArray[np.float32]:
+    """(B, F) of features of any shape."""
+    values = features.float()
+    if values.ndim == 4:
+        values = values.mean((2, 3))
+    elif values.ndim == 3:
+        values = values.mean(1)
+    array: NDArray[np.float32] = values.flatten(1).cpu().numpy()
+    return array
