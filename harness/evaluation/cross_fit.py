@@ -7,7 +7,7 @@ stay in one fold; None if all images are independent.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,6 +104,22 @@ def cross_fit_sides(
             yield training, judged
 
 
+def stratified_part(labels: Indices, rows: Indices, most: int, seed: int) -> Indices:
+    """Returns about `most` of the rows (n,), sorted, at random: the same share of each class, but two of it at least.
+
+    All rows if there are no more than `most`.
+    """
+    if len(rows) <= most:
+        return rows
+    random = np.random.default_rng(seed).permutation(rows)
+    order = random[np.argsort(labels[random], kind="stable")]
+    _, starts, counts = np.unique(labels[order], return_index=True, return_counts=True)
+    wanted = np.minimum(counts, np.maximum(2, np.rint(counts * (most / len(rows))).astype(np.int64)))
+    place = np.arange(len(order)) - np.repeat(starts, counts)
+    chosen: Indices = np.sort(order[place < np.repeat(wanted, counts)])
+    return chosen
+
+
 def fit_head(
     features: Features,
     labels: Indices,
@@ -113,6 +129,7 @@ def fit_head(
     *,
     most: int,
     is_balanced: bool = False,
+    strengths: Sequence[float] = STRENGTHS,
 ) -> Head | None:
     """Fits a logistic regression on the images at `rows`, or on a stratified random part of them.
 
@@ -126,15 +143,16 @@ def fit_head(
         seed: Of the parts and folds.
         most: Number of images to fit on.
         is_balanced: Whether each class has the same weight.
+        strengths: Values of C to choose from, ascending.
 
     Returns:
         None if `rows` have one class only.
     """
-    rows = _part(labels, rows, most, seed)
+    rows = stratified_part(labels, rows, most, seed)
     if len(np.unique(labels[rows])) < 2:
         return None
-    small = _part(labels, rows, CHOICE_IMAGES, seed + 1)
-    strength = _best_strength(features, labels, groups, small, seed, is_balanced)
+    small = stratified_part(labels, rows, CHOICE_IMAGES, seed + 1)
+    strength = _best_strength(features, labels, groups, small, seed, is_balanced, strengths)
     return _fit(features, labels, rows, _model(strength, is_balanced))
 
 
@@ -149,21 +167,14 @@ def _units(labels: Indices, groups: Indices | None) -> tuple[Indices, Indices, I
     return unit, pairs[1][by_count][first], np.bincount(unit)
 
 
-def _part(labels: Indices, rows: Indices, most: int, seed: int) -> Indices:
-    """At most about `most` of the rows, at random: the same share of each class, and two of it if there are two."""
-    if len(rows) <= most:
-        return rows
-    random = np.random.default_rng(seed).permutation(rows)
-    order = random[np.argsort(labels[random], kind="stable")]
-    _, starts, counts = np.unique(labels[order], return_index=True, return_counts=True)
-    wanted = np.minimum(counts, np.maximum(2, np.rint(counts * (most / len(rows))).astype(np.int64)))
-    place = np.arange(len(order)) - np.repeat(starts, counts)
-    chosen: Indices = np.sort(order[place < np.repeat(wanted, counts)])
-    return chosen
-
-
 def _best_strength(
-    features: Features, labels: Indices, groups: Indices | None, rows: Indices, seed: int, is_balanced: bool
+    features: Features,
+    labels: Indices,
+    groups: Indices | None,
+    rows: Indices,
+    seed: int,
+    is_balanced: bool,
+    strengths: Sequence[float],
 ) -> float:
     """The C with the least log loss out of fold; from small to large, until the loss rises."""
     own = None if groups is None else groups[rows]
@@ -172,9 +183,9 @@ def _best_strength(
         for training, judged in cross_fit_sides(labels[rows], own, CHOICE_FOLDS, seed)
         if len(np.unique(labels[rows[training]])) > 1
     ]
-    models = [_model(STRENGTHS[0], is_balanced) for _ in sides]
+    models = [_model(strengths[0], is_balanced) for _ in sides]
     best, least = FALLBACK, np.inf
-    for strength in STRENGTHS:
+    for strength in strengths:
         pairs = []
         for model, (training, judged) in zip(models, sides, strict=True):
             model.set_params(C=strength)  # starts from the fit of the C before
