@@ -16,7 +16,7 @@ from repeat import Estimate, simulate
 from rows import ROWS, Row
 from tqdm import tqdm
 
-TABLES = ("search", "shares", "pruning", "epochs", "comparison")  # modules beside this one
+TABLES = ("search", "shares", "pruning", "epochs", "comparison", "alike", "shortcuts")  # modules beside this one
 COLUMNS = (
     *("row", "n, folds, epochs", "rule", "mean true accuracy", "bias, points"),
     *("the 95 % interval covers", "mean width", "repeats"),

@@ -71,6 +71,17 @@ def test_find_label_suspects_never_names_a_class_without_images() -> None:
     assert len(find_label_suspects(labels, probabilities)) == 0
 
 
+def test_find_label_suspects_takes_fewer_classes_than_columns() -> None:
+    # cleanlab's issue 288: thresholds of two classes do not fit probabilities of three
+    labels = np.array([0, 0, 1, 1])
+    probabilities = np.array([[0.1, 0.7, 0.2], [0.1, 0.8, 0.1], [0.7, 0.2, 0.1], [0.8, 0.1, 0.1]])
+    suspects = find_label_suspects(labels, probabilities)
+    assert suspects.indices.tolist() == [0, 1, 3, 2]
+    assert suspects.likely.tolist() == [1, 1, 0, 0]
+    one = find_label_suspects(np.array([0, 0]), np.array([[0.4, 0.6], [0.9, 0.1]]))
+    assert len(one) == 0
+
+
 def test_find_label_suspects_judges_a_class_of_one_image() -> None:
     labels = np.array([0, 0, 0, 1])
     probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.2, 0.8], [0.7, 0.3]])
