@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli import data_changes
+from harness.cli import data_changes, data_check
 from harness.cli import main as cli
 from harness.cli.output import echo, echo_json
 from harness.errors import HarnessError, UsageError
@@ -25,6 +25,7 @@ def command() -> None:
     """Make data sets, and keep data and models under DVC."""
 
 
+command.add_command(data_check.check)
 command.add_command(data_changes.apply)
 command.add_command(data_changes.undo)
 

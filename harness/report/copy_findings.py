@@ -9,7 +9,7 @@ from harness.util.text import few
 
 
 def copy_findings(record: DataCheckRecord) -> list[Finding]:
-    """One line for each `CopyGroup`. A set that belongs to several is counted in each, but shown in the first only."""
+    """One line for each `CopyGroup`. A set of copies that belongs to several is counted in each, but shown once."""
     sides = sides_of(record)
     others = few([name for side, name in sides if side != "train"]) or "test"
     several = {side for side, _ in sides} > {"train"}
@@ -27,7 +27,7 @@ def copy_findings(record: DataCheckRecord) -> list[Finding]:
     }
     last = max((_rank(CopyGroup.of(each)) for each in record.copies), default=0)
     lines = []
-    for group in CopyGroup:
+    for group in titles:
         found = [each for each in record.copies if _belongs(each, group)]
         cut = record.more_copies > 0 and _rank(group) >= last
         if found or cut:
@@ -36,7 +36,21 @@ def copy_findings(record: DataCheckRecord) -> list[Finding]:
             lines.append(Finding(group.value, titles[group], State.UNKNOWN, "", f"not looked for: {why_not[group]}"))
         else:
             lines.append(Finding(group.value, titles[group], State.CLEAR, "", "nothing found"))
-    return lines
+    return [*lines, _scenes(record)]
+
+
+def _scenes(record: DataCheckRecord) -> Finding:
+    """The line of images that show the same scene and are no copies."""
+    section, title = CopyGroup.SCENE.value, "Perhaps the same scene"
+    if not record.scenes:
+        looked = record.features and not any("of the same scene" in note for note in record.notes)
+        text = "nothing found" if looked else "not looked for: there are no features that tell scenes apart"
+        return Finding(section, title, State.CLEAR if looked else State.UNKNOWN, "", text)
+    images = sum(len(each.images) for each in record.scenes)
+    across = sum(each.between_sides or each.between_folds for each in record.scenes)
+    text = f"{count(len(record.scenes), 'set')} of {count(images, 'image')} to look at"
+    text += f", {across:,} of them in training and among the images that judge" if across else ""
+    return Finding(section, title, State.FOUND, f"{len(record.scenes):,}", text)
 
 
 def _copies(record: DataCheckRecord, group: CopyGroup, title: str, found: list[CopySet], cut: bool) -> Finding:

@@ -15,14 +15,15 @@ ROOM = {  # pictures of copies; many finds of one kind leave room for the others
     CopyGroup.SIDES: 240,
     CopyGroup.FOLDS: 120,
     CopyGroup.OTHER: 120,
+    CopyGroup.SCENE: 120,
 }
-HASH_BITS = 64
+HASH_BITS = 63
 
 
 def sets_shown(record: DataCheckRecord, group: CopyGroup) -> list[CopySet]:
     """The sets of a group that the page has room for."""
     sets, pictures = [], 0
-    for each in record.copies:
+    for each in record.sets:
         if CopyGroup.of(each) is group:
             pictures += min(len(each.images), MOST_IN_SET)
             if pictures > ROOM[group]:
@@ -55,14 +56,15 @@ def link_texts(links: Iterable[CopyLink], places: dict[int, int], images: int) -
 
 
 def link_text(link: CopyLink) -> str:
-    """`near copy, mirrored: 3 of 64 bits of the hash differ, cosine of the features 0.981`."""
+    """`near copy, mirrored: 3 of 63 bits of the hash differ, agreement of detail 0.981`."""
     head = f"{link.kind.value}{f', {link.transform}' if link.transform else ''}"
-    if link.kind != CopyKind.NEAR_COPY:
+    if link.kind in (CopyKind.SAME_FILE, CopyKind.SAME_PIXELS):
         return head
+    measure = "agreement of detail" if link.kind == CopyKind.NEAR_COPY else "cosine of the features"
     facts = []
     if link.bits is not None:
         verb = "differs" if link.bits == 1 else "differ"
         facts.append(f"{link.bits} of {HASH_BITS} bits of the hash {verb}")
     if link.similarity is not None and math.isfinite(link.similarity):
-        facts.append(f"cosine of the features {link.similarity:.3f}")
+        facts.append(f"{measure} {link.similarity:.3f}")
     return f"{head}: {', '.join(facts)}" if facts else head

@@ -21,6 +21,7 @@ CONTENTS = {
     CopyGroup.SIDES.value: "Copies between sides",
     CopyGroup.FOLDS.value: "Copies between folds",
     CopyGroup.OTHER.value: "Other copies",
+    CopyGroup.SCENE.value: "Same scene",
     "labels": "Labels",
     "shortcut": "Shortcut",
     "likeness": "Likeness",
@@ -91,7 +92,7 @@ def data_page(
 
 def _sections(record: DataCheckRecord) -> dict[str, str]:
     """The sections that this page has -> their name among the contents."""
-    there = {CopyGroup.of(each).value for each in record.copies}
+    there = {CopyGroup.of(each).value for each in record.sets}
     others = (
         ("labels", record.suspects),
         ("shortcut", record.shortcut is not None),

@@ -34,6 +34,12 @@ INTRODUCTIONS = {
         "These copies have the same class and are on the same side. They count one picture several times: "
         "the model sees it more often, and a number of images says more than there is.",
     ),
+    CopyGroup.SCENE: (
+        "Perhaps the same scene",
+        "These images are no copies, but their features are far closer than those of other neighbours: often two "
+        "photographs of one place or one moment. Images of one scene on both sides of a fold, or in training and test, "
+        "make the accuracy too good. To keep such images together, use the field groups of the experiment.",
+    ),
 }
 
 
@@ -41,7 +47,7 @@ def copy_sections(record: DataCheckRecord, pictures: Pictures) -> list[dict[str,
     """A section for each group of copies that has any."""
     sections = []
     for group, (title, introduction) in INTRODUCTIONS.items():
-        n = sum(CopyGroup.of(each) is group for each in record.copies)
+        n = sum(CopyGroup.of(each) is group for each in record.sets)
         if n:
             sets = sets_shown(record, group)
             section = {

@@ -17,10 +17,13 @@ class CopyGroup(str, Enum):
     SIDES = "sides"
     FOLDS = "folds"
     OTHER = "copies"
+    SCENE = "scenes"  # no copies: photographs of the same scene
 
     @classmethod
     def of(cls, found: CopySet) -> CopyGroup:
         """The worst that is true of a set."""
+        if found.is_scene:
+            return cls.SCENE
         if found.is_contradiction:
             return cls.CONTRADICTION
         if found.between_sides:

@@ -31,6 +31,7 @@ class CopyKind(str, Enum):
     SAME_FILE = "same file"
     SAME_PIXELS = "same pixels"
     NEAR_COPY = "near copy"
+    SAME_SCENE = "same scene"
 
     __str__ = str.__str__
 
@@ -64,8 +65,9 @@ class CheckedImage:
 class CopyLink:
     """Two images of a `CopySet`, by their positions in it, that are copies of each other.
 
-    `bits` is the number of the perceptual hash's 64 bits in which they differ, `similarity` the cosine of their
-    features, and `transform` what was done to one of them, as "mirrored". Each is None or empty if it is not known.
+    Of near copies, `bits` is the number of the perceptual hash's 63 bits in which they differ, `similarity` the
+    correlation of their fine detail, and `transform` what was done to one of them, as "mirrored". Of the same scene,
+    `similarity` is the cosine of their features. Each is None or empty if it is not known.
     """
 
     first: Count
@@ -87,9 +89,14 @@ class CopySet:
     between_folds: bool  # whether a fold trains on one of them and is judged by another
 
     @property
+    def is_scene(self) -> bool:
+        """Whether its images are no copies, but show the same scene."""
+        return all(link.kind == CopyKind.SAME_SCENE for link in self.links)
+
+    @property
     def is_exact(self) -> bool:
         """Whether all links are between files with the same bytes or pixels."""
-        return all(link.kind != CopyKind.NEAR_COPY for link in self.links)
+        return all(link.kind in (CopyKind.SAME_FILE, CopyKind.SAME_PIXELS) for link in self.links)
 
 
 @dataclass(frozen=True)
@@ -167,6 +174,7 @@ class DataCheckRecord:
         pairs: Number of pairs of copies, exact ones included.
         copies: Sets of copies: contradictions first, then those between sides, between folds, and the others.
         more_copies: Number of sets that are not listed.
+        scenes: Sets of images that probably show the same scene and are no copies.
         suspects: The least probable label first.
         odd: Unusual images.
         shortcut: None if there are too few images.
@@ -192,6 +200,7 @@ class DataCheckRecord:
     pairs: Count = 0
     copies: list[CopySet] = field(default_factory=list)
     more_copies: Count = 0
+    scenes: list[CopySet] = field(default_factory=list)
     suspects: list[LabelSuspect] = field(default_factory=list)
     odd: list[OddImage] = field(default_factory=list)
     shortcut: ShortcutRecord | None = None
@@ -204,6 +213,11 @@ class DataCheckRecord:
     class_folder: Text = ""
     columns: list[Text] = field(default_factory=list)
     schema: Count = SCHEMA
+
+    @property
+    def sets(self) -> list[CopySet]:
+        """The sets of copies, then those of scenes."""
+        return [*self.copies, *self.scenes]
 
     @property
     def n(self) -> int:

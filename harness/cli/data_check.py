@@ -1,0 +1,146 @@
+"""`harness data check`."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.cli.output import echo, echo_json
+from harness.errors import GateError
+
+if TYPE_CHECKING:
+    from harness.config.experiment import Experiment
+    from harness.runs.data_check_record import DataCheckRecord
+
+FOLDER = "data_check"  # in the folder of all runs
+DATA = "data"  # that is checked if nothing is named
+
+
+@click.command("check", short_help="Look for copies, wrong labels, shortcuts and odd images.")
+@click.argument("data", metavar="[EXPERIMENT|FOLDER|TABLE]", required=False)
+@click.option(
+    "-s", "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a field, as in harness run."
+)
+@click.option("--run", help="Run whose out-of-fold predictions tell of labels.  [default: the latest on these images]")
+@click.option("--runs", default="runs", show_default=True, help="Folder that run folders lie in.")
+@click.option(
+    "--features/--no-features",
+    default=None,
+    help="Compare images by a model's features.  [default: unless weights must be fetched, or it takes long]",
+)
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps or auto.")
+@click.option("--out", help="Page to write.  [default: RUNS/data_check/NAME.html]")
+@click.option("--no-images", is_flag=True, help="Leave the pictures out of the page: for images that are private.")
+@click.option("--write", metavar="FIXES.csv", help="Also write a table of what was found, to edit and apply.")
+@click.option("--force", is_flag=True, help="Replace files that harness did not write.")
+@click.option("--open", "open_it", is_flag=True, help="Open the page in the browser.")
+@click.option(
+    "--strict", is_flag=True, help="Exit with 3 for contradictions, unreadable images and copies across sides."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+def check(
+    data: str | None,
+    settings: tuple[str, ...],
+    run: str | None,
+    runs: str,
+    features: bool | None,
+    device: str,
+    out: str | None,
+    no_images: bool,
+    write: str | None,
+    force: bool,
+    open_it: bool,
+    strict: bool,
+    as_json: bool,
+) -> None:
+    """Look at the images before the numbers are believed.
+
+    Name an experiment, a folder with a folder per class, or a table; by default, the folder data. Its training,
+    validation and test images are compared: copies and near copies, images of the same scene, labels that are probably
+    wrong, facts of the files that tell the class, how alike the sides look, and images that cannot be read, are blank,
+    dark, blurred or of an unusual size. The result is a page with the pictures. Nothing is changed.
+    """
+    from harness.report.write import require_own, write_data_report
+    from harness.runs.record_file import to_plain
+    from harness.util.console import bar_of
+    from harness.workflows.check_data.check import CheckOptions, check_data
+    from harness.workflows.fixes.write import require_free, write_fixes
+
+    experiment = _experiment(data, settings)
+    page = Path(out) if out is not None else Path(runs, FOLDER, f"{_file_name(experiment)}.html")
+    require_own(page, force)
+    if write is not None:
+        require_free(Path(write), force)
+    with contextlib.redirect_stdout(sys.stderr):  # what an experiment's own code prints is no result
+        record = check_data(experiment, CheckOptions(run, Path(runs), features, device))
+    with contextlib.closing(bar_of(0, "writing the page", "image")) as bar:
+        write_data_report(record, page, force, bar.update, not no_images, experiment.value_range)
+    rows = None if write is None else write_fixes(record, Path(write), force)
+    if as_json:
+        echo_json(to_plain(record) | {"page": str(page)})
+    else:
+        echo(*_lines(record))
+        echo(f"  page      {page}")
+        if rows is not None:
+            echo(f"  fixes     {write}, {rows} rows: edit its column action, then harness data apply {write}")
+    if open_it:
+        import webbrowser
+
+        webbrowser.open(page.resolve().as_uri())
+    if strict:
+        _require_clean(record)
+
+
+def _experiment(data: str | None, settings: tuple[str, ...]) -> Experiment:
+    """The experiment that is named, or one with default fields on the folder or table that is named."""
+    from harness.cli.run_command import parse_settings
+    from harness.config.experiment import Experiment
+    from harness.config.experiment_file import ExperimentFile, files, find
+    from harness.data.table import is_table
+
+    named = data or DATA
+    is_name = "/" not in named and named in [path.stem for path in files()]
+    if not is_name and not named.endswith(".py") and (data is None or Path(named).is_dir() or is_table(Path(named))):
+        # as if it had been typed: the sides that its layout has are used, and no others
+        return Experiment().override({"data": named} | parse_settings(settings))
+    return ExperimentFile.run(find(named)).experiment.override(parse_settings(settings))
+
+
+def _file_name(experiment: Experiment) -> str:
+    from harness.config.experiment_file import folder_name
+
+    return experiment.name or folder_name(Path(experiment.data).name)
+
+
+def _lines(record: DataCheckRecord) -> list[str]:
+    """What was found, a line each."""
+    from harness.report.data_findings import findings_of
+
+    counts = {side: sum(classes.values()) for side, classes in record.counts.items()}
+    sides = ", ".join(f"{side} {count}" for side, count in counts.items())
+    found = findings_of(record)
+    width = max(len(finding.title) for finding in found)
+    rows = [f"  {finding.title:<{width}}  {finding.text}" for finding in found]
+    return [f"{record.name}: {record.n} images ({sides})", *rows, *(f"  note: {note}" for note in record.notes)]
+
+
+def _require_clean(record: DataCheckRecord) -> None:
+    """Raises GateError if something was found that makes a result wrong."""
+    from harness.runs.data_check_record import OddKind
+
+    grave = {
+        "contradictions": sum(found.is_contradiction for found in record.copies),
+        "sets of copies between sides": sum(found.between_sides for found in record.copies),
+        "sets of copies between folds": sum(found.between_folds for found in record.copies),
+        "unreadable images": sum(odd.kind == OddKind.UNREADABLE for odd in record.odd),
+    }
+    if any(grave.values()):
+        raise GateError(
+            f"{record.name} did not pass the check",
+            ", ".join(f"{count} {what}" for what, count in grave.items() if count),
+            "harness data check --write fixes.csv, edit its column action, harness data apply fixes.csv",
+        )

@@ -1,0 +1,227 @@
+"""The whole check of a data set."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.cache.store import open_cache
+from harness.config.experiment import Experiment
+from harness.data.appearance import Appearance
+from harness.data.copies import find_copies
+from harness.data.describe import describe_images
+from harness.data.file_facts import FileFacts, shortcut_facts
+from harness.data.groups import Groups, numbered
+from harness.data.images import Side
+from harness.data.odd_images import odd_images
+from harness.engine.device import choose_device
+from harness.errors import HarnessError
+from harness.evaluation.shortcuts import find_shortcut
+from harness.evaluation.two_samples import tell_apart
+from harness.models.at_hand import imagenet_on_disk
+from harness.runs.data_check_record import (
+    DataCheckRecord,
+    FactShare,
+    LabelSuspect,
+    OddImage,
+    OddKind,
+    ShortcutRecord,
+    SidesRecord,
+)
+from harness.training.image_features import ImageFeatures, image_features
+from harness.util.console import bar_of, print_line
+from harness.workflows.check_data import methods
+from harness.workflows.check_data.copy_sets import Link, copy_links, numbers_of_sets, scene_links, sets_of_links
+from harness.workflows.check_data.gather import Gathered, gather, note_of
+from harness.workflows.check_data.suspects import run_of, suspects_by_features, suspects_of_run
+
+MOST_FEATURES = 20_000  # images whose features are computed on a CPU without being asked for
+
+
+@dataclass(frozen=True)
+class CheckOptions:
+    """What a check of the data is asked for.
+
+    Attributes:
+        run: The run whose out-of-fold predictions tell of labels; None for the latest on the same images.
+        runs: The folder of all runs.
+        features: Whether a model's features are computed; None: unless it takes too long, or weights would be fetched.
+        device: "auto", or a device of torch.
+    """
+
+    run: str | None = None
+    runs: Path = Path("runs")
+    features: bool | None = None
+    device: str = "auto"
+
+
+def check_data(experiment: Experiment, options: CheckOptions | None = None) -> DataCheckRecord:
+    """Looks for copies, doubtful labels, shortcuts and odd images in all sides of an experiment's data.
+
+    Images that cannot be decoded are named, and left out of what needs their pixels. What cannot be looked for, as
+    labels without a model, is named in the record's notes.
+
+    Raises:
+        DataError: The data cannot be listed: no folder, no classes, or more than one reading.
+        UsageError: `options.run` is of other images, or there is no such device.
+    """
+    options = options or CheckOptions()
+    started, clock = datetime.now().astimezone(), time.perf_counter()
+    device = choose_device(options.device)
+    data = gather(experiment)
+    notes = list(data.notes)
+    run = run_of(data, options.runs, options.run)
+    with _progress("looking for copies") as step:
+        copies = find_copies([data.check], step)
+    links = copy_links(data, copies)
+    sets = numbers_of_sets(len(data.images), links)
+    facts, appearance = describe_images(data.images, data.check, data.cache, data.experiment.value_range)
+    features, why_none = _features(data, options, device.type)
+    scenes = _scenes(data, features, sets, notes)
+    copy_sets, more_copies = sets_of_links(data, links)
+    groups = numbered(data.groups, sets.tolist())
+    oddities, odd_notes = odd_images(data.images, facts, appearance, data.check.problems)
+    suspects, probabilities, suspect_notes = _suspects(data, run, features, groups)
+    notes += [*suspect_notes, *([why_none] if why_none else []), *odd_notes]
+    asked = data.experiment
+    return DataCheckRecord(
+        name=asked.name or asked.data,
+        data=asked.data,
+        folder=str(data.images.root),
+        digest=data.check.digest(data.images),
+        counts=data.counts(),
+        started=started.isoformat(timespec="seconds"),
+        seconds=round(time.perf_counter() - clock, 3),
+        features="" if features is None else features.about,
+        probabilities=probabilities,
+        pairs=len(links),
+        copies=copy_sets,
+        more_copies=more_copies,
+        scenes=sets_of_links(data, scenes)[0],
+        suspects=suspects,
+        odd=[OddImage(data.image(odd.position), OddKind(odd.kind), odd.reason) for odd in oddities],
+        shortcut=_shortcut(data, facts, groups),
+        sides=_sides(data, features, appearance, groups),
+        notes=notes,
+        folds=int(data.folds.max()) + 1,
+        methods=methods.texts(features, bool(probabilities)),
+        valid_data=asked.valid_data,
+        test_data=asked.test_data if data.of_side(Side.TEST) else None,
+        class_folder=asked.class_folder or "",
+        columns=list(asked.columns),
+    )
+
+
+@contextmanager
+def _progress(title: str) -> Iterator[Callable[[], object]]:
+    """A bar on a terminal whose length is not known before."""
+    bar = bar_of(0, title, "step")
+    try:
+        yield lambda: bar.update()
+    finally:
+        bar.close()
+
+
+def _features(data: Gathered, options: CheckOptions, device: str) -> tuple[ImageFeatures | None, str]:
+    """(features of the images that can be decoded, why there are none)."""
+    experiment, sound = data.experiment, data.sound
+    none = "not looked for: labels without a run, and images of the same scene"
+    if options.features is False:
+        return None, f"{none}: --no-features was asked for"
+    if options.features is None:
+        if experiment.weights == "imagenet" and experiment.origin("weights") == "default" and not _on_disk(experiment):
+            return None, f"{none}: no weights are at hand for features (--features fetches {experiment.model}'s)"
+        if device == "cpu" and len(sound) > MOST_FEATURES:
+            return None, f"{none}: features of {len(sound):,} images take long on a CPU (--features computes them)"
+    images, check = data.check.without(data.images)
+    assert check.pixels is not None
+    cache = data.cache if data.cache is not None else open_cache(print_line)
+    try:
+        return image_features(experiment, check.pixels, images.classes, cache, options.device), ""
+    except HarnessError as error:
+        if options.features:
+            raise
+        return None, f"{none}: {note_of(error)}"
+
+
+def _on_disk(experiment: Experiment) -> bool:
+    return isinstance(experiment.model, str) and imagenet_on_disk(experiment.model)
+
+
+def _scenes(data: Gathered, features: ImageFeatures | None, sets: NDArray[np.int64], notes: list[str]) -> list[Link]:
+    if features is None:
+        return []
+    with _progress("comparing features") as step:
+        links = scene_links(data, features, sets, step)
+    if links is None:
+        notes.append(
+            "not looked for: images of the same scene, because the features of this model do not tell scenes apart, or "
+            "there are fewer than 50 images"
+        )
+    return links or []
+
+
+def _suspects(
+    data: Gathered, run: object, features: ImageFeatures | None, groups: Groups | None
+) -> tuple[list[LabelSuspect], str, list[str]]:
+    """(suspects, where the probabilities come from, notes)."""
+    from harness.runs.run_folder import RunFolder
+
+    if isinstance(run, RunFolder):
+        return suspects_of_run(data, run), f"out-of-fold predictions of {run.path}", []
+    if features is None:
+        name = data.experiment.name
+        return (
+            [],
+            "",
+            [f"not looked for: labels. After harness run {name or 'EXPERIMENT'}, this check uses its predictions"],
+        )
+    suspects, unjudged = suspects_by_features(data, features, groups)
+    notes = [] if not unjudged else [f"the labels of {unjudged} images are not judged: their class has no other image"]
+    return suspects, "a logistic regression on the features, out of fold (5 folds; copies in one fold)", notes
+
+
+def _shortcut(data: Gathered, facts: list[FileFacts], groups: Groups | None) -> ShortcutRecord | None:
+    """Of the images of training and validation: the test judges, and is often stored in another way."""
+    own = [i for i in range(data.judged) if facts[i].format]
+    columns = shortcut_facts([facts[i] for i in own])
+    labels = np.array([data.images.labels[i] for i in own], np.int64)
+    found = find_shortcut(columns, labels, None if groups is None else groups[own], seed=data.experiment.seed)
+    if found is None:
+        return None
+    classes = data.images.classes
+    values = [
+        FactShare(each.fact, each.value, classes[each.label], each.of_class, each.of_others, each.p)
+        for each in found.values
+    ]
+    accuracy = found.accuracy
+    numbers = (accuracy.value, list(accuracy.interval), accuracy.n, found.baseline, found.is_found)
+    return ShortcutRecord(list(found.facts), *numbers, values)
+
+
+def _sides(
+    data: Gathered, features: ImageFeatures | None, appearance: Appearance, groups: Groups | None
+) -> list[SidesRecord]:
+    """How alike training images look to those of validation and of the test."""
+    sound = np.array(data.sound, np.int64)
+    values = methods.plain_numbers(data, appearance)[sound] if features is None else features.values
+    places = {int(image): row for row, image in enumerate(sound)}
+    rows = {side: np.array([places[i] for i in data.of_side(side) if i in places], np.int64) for side in Side}
+    numbers = np.arange(len(data.images)) if groups is None else groups
+    records = []
+    for side in (Side.VALID, Side.TEST):
+        pair = (rows[Side.TRAIN], rows[side])
+        if not all(map(len, pair)):
+            continue
+        own = (numbers[sound[pair[0]]], numbers[sound[pair[1]]])
+        found = tell_apart(values[pair[0]], values[pair[1]], data.experiment.seed, own)
+        if found is not None:
+            records.append(SidesRecord(Side.TRAIN.value, side.value, found.value, list(found.interval), found.n))
+    return records

@@ -1,0 +1,114 @@
+"""Sets of copies, and of images of the same scene, with what they do to a result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from harness.data.copies import Copies
+from harness.data.images import Side
+from harness.evaluation.same_scene import SameScene, find_same_scenes
+from harness.runs.data_check_record import CopyKind, CopyLink, CopySet
+from harness.training.image_features import ImageFeatures
+from harness.workflows.check_data.gather import Gathered
+
+Link = tuple[int, int, CopyLink]  # two images by their positions, and the link without them
+
+MOST_SETS = 5000  # that are listed
+MOST_IMAGES = 200  # of one set that are listed
+
+
+def copy_links(data: Gathered, copies: Copies) -> list[Link]:
+    """The pairs of copies: each image with the first one that has the same pixels, and the near copies."""
+    hashes, links = data.check.hashes, []
+    for first, members in copies.members.items():
+        for other in members[1:]:
+            kind = CopyKind.SAME_FILE if hashes[other] == hashes[first] else CopyKind.SAME_PIXELS
+            links.append((first, other, CopyLink(0, 1, kind)))
+    for pair in copies.near:
+        agreement = round(pair.agreement, 3)
+        links.append((pair.first, pair.second, CopyLink(0, 1, CopyKind.NEAR_COPY, pair.bits, agreement, pair.turn)))
+    return links
+
+
+def scene_links(
+    data: Gathered, features: ImageFeatures, sets: NDArray[np.int64], step: Callable[[], object]
+) -> list[Link] | None:
+    """Pairs that probably show the same scene and are no copies; None if the features cannot tell.
+
+    Args:
+        data: All images.
+        features: Of the images that can be decoded, in their order.
+        sets: (N,) the number of the set of copies that each image is in.
+        step: Called on the way.
+    """
+    sound = np.array(data.sound)
+    _, firsts = np.unique(sets[sound], return_index=True)  # one image of each set
+    firsts = np.sort(firsts)
+    places = {int(place): new for new, place in enumerate(firsts)}
+    kept = [i for i, place in enumerate(features.sample.tolist()) if place in places]
+    sample = np.array([places[int(features.sample[i])] for i in kept], np.int64)
+    if not len(sample):
+        return None
+    found = find_same_scenes(features.values[firsts], sample, features.mirrored[kept], step)
+    if found is None:
+        return None
+    return [_scene_link(pair, sound[firsts]) for pair in found]
+
+
+def _scene_link(pair: SameScene, images: NDArray[np.int64]) -> Link:
+    link = CopyLink(0, 1, CopyKind.SAME_SCENE, similarity=round(pair.cosine, 3))
+    return int(images[pair.first]), int(images[pair.second]), link
+
+
+def numbers_of_sets(count: int, links: Iterable[Link]) -> NDArray[np.int64]:
+    """(N,) a number for each set of images that are linked, directly or by way of others."""
+    pairs = np.array([(first, second) for first, second, _ in links], np.int64).reshape(-1, 2)
+    graph = coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
+    numbers: NDArray[np.int64] = connected_components(graph, directed=False)[1].astype(np.int64)
+    return numbers
+
+
+def sets_of_links(data: Gathered, links: Sequence[Link]) -> tuple[list[CopySet], int]:
+    """(the sets, the worst first; number of sets that are left out)."""
+    numbers = numbers_of_sets(len(data.images), links)
+    by_set: dict[int, list[Link]] = {}
+    for link in links:
+        by_set.setdefault(int(numbers[link[0]]), []).append(link)
+    sets = sorted((_set(data, own) for own in by_set.values()), key=_order)
+    return sets[:MOST_SETS], max(0, len(sets) - MOST_SETS)
+
+
+def _set(data: Gathered, links: Sequence[Link]) -> CopySet:
+    images = sorted({image for first, second, _ in links for image in (first, second)})
+    labels = {data.images.labels[i] for i in images}
+    sides = {data.sides[i] for i in images}
+    folds = {int(data.folds[i]) for i in images} - {-1}
+    shown = _most_telling(data, images)
+    places = {image: place for place, image in enumerate(shown)}
+    own = [
+        CopyLink(places[first], places[second], link.kind, link.bits, link.similarity, link.transform)
+        for first, second, link in links
+        if first in places and second in places
+    ]
+    return CopySet([data.image(i) for i in shown], own, len(labels) > 1, len(sides) > 1, len(folds) > 1)
+
+
+def _most_telling(data: Gathered, images: list[int]) -> list[int]:
+    """At most `MOST_IMAGES` of them: of each side and class in turn."""
+    if len(images) <= MOST_IMAGES:
+        return images
+    turns: dict[tuple[Side, int], list[int]] = {}
+    for i in images:
+        turns.setdefault((data.sides[i], data.images.labels[i]), []).append(i)
+    ranked = sorted((rank, i) for members in turns.values() for rank, i in enumerate(members))
+    return sorted(i for _, i in ranked[:MOST_IMAGES])
+
+
+def _order(found: CopySet) -> tuple[bool, bool, bool, bool, int, str]:
+    worst = (not found.is_contradiction, not found.between_sides, not found.between_folds)
+    return (*worst, not found.is_exact, -len(found.images), found.images[0].path)

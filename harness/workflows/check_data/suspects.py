@@ -1,0 +1,91 @@
+"""Labels that are probably wrong, by the out-of-fold probabilities of a run or of a head on the features."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.data.groups import Groups
+from harness.errors import UsageError
+from harness.evaluation.label_suspects import find_label_suspects
+from harness.evaluation.out_of_fold import out_of_fold_probabilities
+from harness.report.label_gallery import mean_predictions
+from harness.runs.data_check_record import LabelSuspect
+from harness.runs.find import find_run, latest_runs
+from harness.runs.record_parts import Status
+from harness.runs.run_folder import RunFolder
+from harness.training.image_features import ImageFeatures
+from harness.workflows.check_data.gather import Gathered
+
+
+def run_of(data: Gathered, runs: Path, named: str | None) -> RunFolder | None:
+    """The run whose out-of-fold predictions are used: the one that is `named`, else the latest on the same images.
+
+    Raises UsageError if the named run was trained on other images, or has no predictions of all of them.
+    """
+    if named is not None:
+        folder = find_run(named, runs)
+        if not _fits(data, folder):
+            raise UsageError(
+                f"{folder.path} was trained on other images",
+                "its predictions must be of these very images, so that their labels can be judged",
+                "harness run of the same data; or leave --run out",
+            )
+        return folder
+    return next((folder for folder in latest_runs(runs) if _fits(data, folder)), None)
+
+
+def _fits(data: Gathered, folder: RunFolder) -> bool:
+    record = folder.record
+    whole = not folder.is_test and not record.fast_dev_run and record.status == Status.FINISHED
+    return whole and record.data is not None and record.data.digest == data.digest
+
+
+def suspects_of_run(data: Gathered, folder: RunFolder) -> list[LabelSuspect]:
+    """The suspects by a run's predictions; the mean over its repeats. Raises UsageError if they are damaged."""
+    paths, labels, means, _ = mean_predictions(folder)
+    found = find_label_suspects(labels, means)
+    places = {name: i for i, name in enumerate(data.names)}
+    rows = zip(found.indices, found.likely, found.given_probability, found.likely_probability, strict=True)
+    return [
+        _suspect(data, places[paths[i]], folder.classes[likely], float(given), float(probability))
+        for i, likely, given, probability in rows
+        if paths[i] in places
+    ]
+
+
+def suspects_by_features(
+    data: Gathered, features: ImageFeatures, groups: Groups | None
+) -> tuple[list[LabelSuspect], int]:
+    """(the suspects by a logistic regression on the features, number of images that cannot be judged).
+
+    Images of the test are not judged: to change their labels after a model's answers would make its test too good.
+
+    Args:
+        data: All images.
+        features: Of the images that can be decoded, in their order.
+        groups: (N,) images with the same number, as copies, are in one fold.
+    """
+    sound = data.sound
+    rows = np.array([row for row, i in enumerate(sound) if i < data.judged], np.int64)
+    images = np.array(sound, np.int64)[rows]
+    labels: NDArray[np.int64] = np.array(data.images.labels, np.int64)[images]
+    own = None if groups is None else groups[images]
+    probabilities = out_of_fold_probabilities(
+        features.values[rows], labels, own, classes=len(data.images.classes), seed=data.experiment.seed
+    )
+    found = find_label_suspects(labels, probabilities)
+    rows_found = zip(found.indices, found.likely, found.given_probability, found.likely_probability, strict=True)
+    suspects = [
+        _suspect(data, int(images[i]), data.images.classes[likely], float(given), float(probability))
+        for i, likely, given, probability in rows_found
+    ]
+    return suspects, int(np.isnan(probabilities).any(1).sum())
+
+
+def _suspect(data: Gathered, index: int, likely: str, given: float, probability: float) -> LabelSuspect:
+    image = data.image(index)
+    reason = f"out of fold, {likely} has {100 * probability:.0f} % and {image.label} {100 * given:.0f} %"
+    return LabelSuspect(image, likely, given, probability, reason)
