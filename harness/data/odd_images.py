@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from harness.data.appearance import Appearance
 from harness.data.file_facts import FileFacts
 from harness.data.images import Images
+from harness.util.text import few
 
 # Each kind has a limit and a comparison with the data set: an image must be beyond both. The counts are of the
 # 2244 photographs of scenes (100 x 100 pixels, JPEG): none is called so, unless a comment says how many.
-BLANK_CONTRAST = 2.0  # grey levels, standard deviation; the lowest of the photographs is 12
+BLANK_CONTRAST = 2.0  # grey levels, standard deviation, or a quarter of the median; the photographs have 12 or more
 BLANK_RANGE = 16  # grey levels between the darkest and the brightest pixel: stars on black are no blank image
 DARK = 64  # grey levels that 99 % of the pixels are below; the lowest of the photographs is 87
 BRIGHT = 210  # grey levels, mean, or half of the way from the median to 255; the highest of the photographs is 204
@@ -29,7 +30,10 @@ NARROW = 3.0  # long side / short side; nearly all cameras and screens stay belo
 DEVIATIONS = 3.5  # robust standard deviations from the median (Iglewicz and Hoaglin, 1993)
 FEWEST = 10  # images; among fewer nothing is usual
 COMMON = 0.1  # share of the images: what more of them have is no exception, but a part of the data set
+COMMON_IN_CLASS = 0.25  # share of the images of a class, such as pictures of the night
 COMMON_BLANK = 0.5
+
+Chosen = tuple[NDArray[np.bool_], Callable[[int], str]]  # (N,) which images, and position -> reason
 
 
 class Oddity(NamedTuple):
@@ -55,52 +59,60 @@ def odd_images(
         problems: Path -> why it cannot be decoded.
 
     Returns:
-        The images in their order, and notes for people: kinds that more than 10 % of the images are of (blank: 50 %),
-        which are not listed.
+        The images in their order, and notes for people about what is too common to be an exception, and is not listed:
+        a kind of more than 10 % of all images or 25 % of the images of a class (of blank images 50 % of all).
     """
     broken = np.array([path in problems for path in images.paths], bool)
     found = [Oddity(int(i), "cannot be decoded", problems[images.paths[i]]) for i in np.flatnonzero(broken)]
     notes: list[str] = []
-    sound = int((~broken).sum())
-    for kind, (chosen, reasons) in {**_by_appearance(appearance), **_by_size(facts, broken)}.items():
-        chosen &= ~broken
-        count = int(chosen.sum())
-        if count > (COMMON_BLANK if kind == "blank" else COMMON) * max(sound, FEWEST):
-            notes.append(f"{kind}: {count} of {sound} images, too many to be exceptions, and not listed one by one")
-        else:
-            found += [Oddity(int(i), kind, reasons(int(i))) for i in np.flatnonzero(chosen)]
+    for kind, (chosen, reason) in {**_by_appearance(appearance), **_by_size(facts, broken)}.items():
+        notes += _leave_out_common(kind, chosen, images, broken)
+        found += [Oddity(int(i), kind, reason(int(i))) for i in np.flatnonzero(chosen)]
     return sorted(found, key=lambda odd: odd.position), notes
 
 
-def _by_appearance(appearance: Appearance) -> dict[str, tuple[NDArray[np.bool_], Any]]:
-    """Kind -> (which images, index -> reason)."""
+def _leave_out_common(kind: str, chosen: NDArray[np.bool_], images: Images, broken: NDArray[np.bool_]) -> list[str]:
+    """Unmarks in `chosen` what too many images are, of a class or of all. Returns notes that say so."""
+    chosen &= ~broken
+    labels, classes = np.asarray(images.labels, np.int64), len(images.classes)
+    sizes, counts = (np.bincount(labels[those], minlength=classes) for those in (~broken, chosen))
+    whole = f"{counts.sum()} of {sizes.sum()} images"
+    share = 1 if kind == "blank" else COMMON_IN_CLASS
+    common = np.flatnonzero(counts > share * np.maximum(sizes, FEWEST))
+    chosen &= ~np.isin(labels, common)
+    if chosen.sum() > (COMMON_BLANK if kind == "blank" else COMMON) * max(int(sizes.sum()), FEWEST):
+        chosen[:] = False
+    elif 0 < len(common) < classes:
+        whole = few([f"{counts[label]} of {sizes[label]} images of {images.classes[label]}" for label in common], 3)
+    elif not len(common):
+        return []
+    return [f"{kind}: {whole}, too many to be exceptions, and not listed one by one"]
+
+
+def _by_appearance(appearance: Appearance) -> dict[str, Chosen]:
+    """The kinds that are seen in the pixels."""
     brightness, contrast, lowest, low, high, highest, blur = appearance
-    blank = (contrast < BLANK_CONTRAST) & (highest - lowest <= BLANK_RANGE)
+    blank = (contrast < min(BLANK_CONTRAST, _median(contrast) / 4)) & (highest - lowest <= BLANK_RANGE)
+    blank |= highest == lowest
     dark = (high < DARK) & _far_below(high, 8) & ~blank
     bright = (brightness > max(BRIGHT, (255 + _median(brightness)) / 2)) & (low > BRIGHT_LOW) & _far_below(-low, 8)
     bright &= ~blank
     blurred = (blur > BLURRED) & _far_below(-blur, 0.03) & ~blank
     return {
-        "blank": (
-            blank,
-            lambda i: f"contrast {contrast[i]:.1f} of 255; median of the data set {_median(contrast):.0f}",
-        ),
-        "dark": (
-            dark,
-            lambda i: (
-                f"99 % of the pixels are at most {high[i]:.0f} of 255; median of the data set {_median(high):.0f}"
-            ),
-        ),
-        "bright": (
-            bright,
-            lambda i: f"mean brightness {brightness[i]:.0f} of 255; median of the data set {_median(brightness):.0f}",
-        ),
-        "blurred": (blurred, lambda i: f"blur {blur[i]:.2f} of 1; median of the data set {_median(blur):.2f}"),
+        "blank": (blank, _reason("contrast", contrast, 1)),
+        "dark": (dark, _reason("99 % of the pixels are at most", high)),
+        "bright": (bright, _reason("mean brightness", brightness)),
+        "blurred": (blurred, _reason("blur", blur, 2, "1")),
     }
 
 
-def _by_size(facts: Sequence[FileFacts], broken: NDArray[np.bool_]) -> dict[str, tuple[NDArray[np.bool_], Any]]:
-    """Kind -> (which images, index -> reason)."""
+def _reason(what: str, values: NDArray[np.float64], digits: int = 0, most: str = "255") -> Callable[[int], str]:
+    usual = f"{_median(values):.{digits}f}"
+    return lambda i: f"{what} {values[i]:.{digits}f} of {most}; median of the data set {usual}"
+
+
+def _by_size(facts: Sequence[FileFacts], broken: NDArray[np.bool_]) -> dict[str, Chosen]:
+    """The kinds that are a matter of width and height."""
     sizes = np.array([(fact.width, fact.height) for fact in facts], np.float64).reshape(-1, 2)
     sizes[broken | (sizes.min(axis=1) <= 0)] = np.nan
     short, long = sizes.min(axis=1), sizes.max(axis=1)

@@ -81,6 +81,10 @@ def test_odd_images_finds_a_kind(kind: str, pictures: list[Image.Image]) -> None
     assert kinds_of(changed) == [(3, kind), (30, kind)]
 
 
+def test_odd_images_finds_none_where_all_are_nearly_black(pictures: list[Image.Image]) -> None:
+    assert found_in([image.point(lambda value: value // 20) for image in pictures]) == ([], [])
+
+
 @pytest.mark.parametrize("kind", ["dark", "bright", "blurred", "small", "large", "narrow"])
 def test_odd_images_finds_none_where_all_are_so(kind: str, pictures: list[Image.Image]) -> None:
     assert found_in([CHANGES[kind](image) for image in pictures]) == ([], [])
@@ -127,10 +131,24 @@ def test_odd_images_notes_what_is_too_common_to_be_listed(pictures: list[Image.I
     assert notes == ["small: 14 of 40 images, too many to be exceptions, and not listed one by one"]
 
 
+def test_odd_images_does_not_list_a_class_of_dark_images(pictures: list[Image.Image]) -> None:
+    """Nine of ten images of the night are dark, and one of the forest."""
+    night = [CHANGES["dark"](image) if place else image for place, image in enumerate(pictures[:10])]
+    forest = [*pictures, *pictures, CHANGES["dark"](pictures[0])]
+    paths = tuple(map(str, range(len(night) + len(forest))))
+    images = Images(Path(), ("forest", "night"), paths, (1,) * len(night) + (0,) * len(forest))
+    rows = np.array([row_of(Raw(image)) for image in [*night, *forest]])
+    facts = [FileFacts(width=96, height=96)] * len(paths)
+    found, notes = odd_images(images, facts, appearance_of(rows, None), {})
+    assert [(odd.position, odd.kind) for odd in found] == [(len(paths) - 1, "dark")]
+    assert notes == ["dark: 9 of 10 images of night, too many to be exceptions, and not listed one by one"]
+
+
 def test_odd_images_lists_blank_ones_even_if_they_are_many(pictures: list[Image.Image]) -> None:
     changed = [CHANGES["blank"](image) if place % 3 == 0 else image for place, image in enumerate(pictures)]
     assert Counter(kind for _, kind in kinds_of(changed)) == {"blank": 14}
-    assert found_in([CHANGES["blank"](image) for image in pictures])[0] == []
+    whole = "40 of 40 images, too many to be exceptions, and not listed one by one"
+    assert found_in([CHANGES["blank"](image) for image in pictures]) == ([], [f"blank: {whole}"])
 
 
 def test_odd_images_compares_nothing_in_a_handful_of_images(pictures: list[Image.Image]) -> None:
