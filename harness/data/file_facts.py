@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile
 
 from harness.data import deep
-from harness.data.decode import opened
 from harness.data.formats import file_format, tiff_tags, unreadable_kind
 from harness.data.large import LARGE, room_for
+from harness.data.opening import opened
 
 LONGEST = 60  # characters of a camera or a program that are kept: a damaged file may have thousands
 ANIMATED = ("AVIF", "GIF", "PNG", "WEBP")  # formats that can be animated; JPEG and TIFF hold pages or previews

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import EpsImagePlugin, Image
 
-from harness.data.decode import _can_read_heif, decode, problem
+from harness.data.decode import decode, problem
 from harness.data.formats import READABLE, SUFFIXES, UnreadableError, file_format, pillow_formats
+from harness.data.opening import _can_read_heif
 from harness.errors import DataError
 from tests.data.files import file_of, png, tiff
 

@@ -25,7 +25,10 @@ from harness.errors import HarnessError
 
 CODE = (  # what `served.py` imports, and that in turn; a test compares
     *("errors.py", "util/addresses.py", "util/user_code.py"),
-    *(f"data/{name}.py" for name in ("decode", "deep", "depth", "formats", "large", "prepare", "transforms")),
+    *(
+        f"data/{name}.py"
+        for name in ("decode", "deep", "depth", "formats", "large", "opening", "prepare", "transforms")
+    ),
     "trackers/mlflow/served.py",
 )
 LOADER = "trackers.mlflow.served"
