@@ -31,7 +31,10 @@ def shortcut_finding(record: DataCheckRecord) -> Finding:
     if found is None:
         return Finding("shortcut", title, State.UNKNOWN, "", "not looked for: there are too few images")
     if not found.is_found and not found.values:
-        text = f"nothing found: {few(found.facts)} do not tell the class"
+        verb = "does" if len(found.facts) == 1 else "do"
+        text = f"nothing found: {few(found.facts)} {verb} not tell the class"
+        if not found.facts:
+            text = "nothing found: the files are alike in all that was compared"
         return Finding("shortcut", title, State.CLEAR, "", text)
     text = (
         f"{few(found.facts)} alone tell the class of {percent(found.accuracy)} of the images "
