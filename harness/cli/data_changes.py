@@ -37,7 +37,7 @@ def apply(fixes: Path, dry_run: bool, as_json: bool) -> None:
     from harness.workflows.fixes.apply import apply_fixes
 
     applied = apply_fixes(fixes, dry_run)
-    for note in applied.plan.notes:
+    for note in applied.notes:
         echo(f"note: {note}", err=True)
     _warn(applied.kept)
     if as_json:
@@ -143,7 +143,7 @@ def _applied_fields(applied: Applied, dry_run: bool) -> dict[str, Any]:
         "changed": changed,
         "kept": applied.plan.fixes.kept,
         "changes": [str(changes.folder) for changes in applied.changes],
-        "notes": applied.plan.notes,
+        "notes": applied.notes,
         "dvc": [one.fields() for one in applied.kept],
     }
 

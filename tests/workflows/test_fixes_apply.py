@@ -63,6 +63,30 @@ def test_apply_keeps_the_folders_in_between(home: Path) -> None:
     assert not (home / "data/sea/place A").exists()  # apply had made it
 
 
+def test_apply_says_so_if_a_second_level_of_folders_could_name_the_class_then(home: Path) -> None:
+    """The same places are in both classes afterwards, as in site/class: only a person knows which is the class."""
+    write_files(
+        home / "places",
+        {
+            f"{name}/x{number}.jpg": b"%d" % number
+            for number, name in enumerate(("forest/A", "forest/B", "sea/C", "sea/D"))
+        },
+    )
+    write_files(home / "places", {"forest/A/9.jpg": b"9", "forest/B/8.jpg": b"8"})
+    before, images = contents(home / "places"), checked("places")
+    actions = {"forest/A/9.jpg": "move to sea"}
+    applied = apply_fixes(table_of(home / "fixes.csv", actions, images, "places"))
+    assert ["class_folder=outer" in note for note in applied.notes] == [True]
+    with pytest.raises(DataError, match="two levels of folders"):
+        list_images("places")
+    actions["forest/B/8.jpg"] = "remove"
+    assert len(apply_fixes(table_of(home / "fixes.csv", actions, images, "places")).plan.changed) == 1
+    undo_changes()
+    undo_changes()
+    assert contents(home / "places") == before
+    assert len(list_images("places")) == 6
+
+
 def test_apply_finds_the_class_in_the_inner_folder(home: Path) -> None:
     write_files(home / "sites", {f"{site}/{name}": b"%s" % name.encode() for site in "AB" for name in SIX})
     (home / "sites/C/sea").mkdir(parents=True)
@@ -123,7 +147,7 @@ def test_apply_does_nothing_in_a_dry_run_and_for_rows_that_say_keep(home: Path) 
 def test_apply_refuses_to_leave_a_class_without_training_images(home: Path) -> None:
     actions = {f"sea/{number}.jpg": "remove" for number in (1, 2, 3)}
     table = table_of(home / "fixes.csv", actions, checked("data"), "data")
-    with pytest.raises(DataError, match="would leave sea without any training image"):
+    with pytest.raises(DataError, match="would leave sea without any train image"):
         apply_fixes(table)
     assert contents(home / "data") == SIX
 
@@ -209,6 +233,9 @@ def test_apply_warns_if_a_class_has_no_test_image_left(home: Path) -> None:
     images = checked("both", sides={Side.TEST: "both"})
     applied = apply_fixes(table_of(home / "fixes.csv", {"test/sea/9.jpg": "remove"}, images, "both"))
     assert applied.plan.notes == ["no test image of sea is left in both"]
+    actions = {"test/forest/8.jpg": "remove"}
+    with pytest.raises(DataError, match="would leave forest without any test image"):
+        apply_fixes(table_of(home / "fixes.csv", actions, images, "both"))
 
 
 def test_apply_says_where_an_earlier_call_has_moved_an_image(home: Path) -> None:

@@ -18,6 +18,7 @@ from harness.workflows.fixes.moves import move_new
 from harness.workflows.fixes.place import REMOVED, TABLES, WRITABLE, Changes, begin, only_one
 from harness.workflows.fixes.plan import Part, Plan, plan_fixes
 from harness.workflows.fixes.revert import revert
+from harness.workflows.fixes.sources import notes_after
 
 MOVABLE = "make it writable, then apply the same table again"
 
@@ -30,11 +31,13 @@ class Applied:
         plan: What the table says.
         changes: One folder of changes each; empty after a dry run, or if nothing is to be changed.
         kept: What DVC tracks of the data.
+        notes: For people.
     """
 
     plan: Plan
     changes: list[Changes] = field(default_factory=list)
     kept: list[Kept] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def apply_fixes(path: Path | str, dry_run: bool = False) -> Applied:
@@ -55,7 +58,7 @@ def apply_fixes(path: Path | str, dry_run: bool = False) -> Applied:
     """
     plan = plan_fixes(path)
     if dry_run or not plan.changed:
-        return Applied(plan)
+        return Applied(plan, notes=plan.notes)
     done: list[Changes] = []
     with contextlib.ExitStack() as stack:
         for part in plan.parts:
@@ -64,13 +67,14 @@ def apply_fixes(path: Path | str, dry_run: bool = False) -> Applied:
         try:
             for part in plan.parts:
                 _carry_out(part, plan, done.append)
+            after = notes_after(plan.fixes, plan.sources, plan.expected)
         except BaseException:
             for changes in reversed(done):
                 with contextlib.suppress(HarnessError, OSError):  # the log is there: harness data undo
                     revert(changes)
             raise
         done = [changes.marked(ChangesStatus.APPLIED) for changes in done]
-        return Applied(plan, done, list(keep_versions(notes)))
+        return Applied(plan, done, list(keep_versions(notes)), [*plan.notes, *after])
 
 
 def _carry_out(part: Part, plan: Plan, begun: Callable[[Changes], object]) -> None:

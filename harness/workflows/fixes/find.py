@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
 
-from harness.data.images import Images, Side, composed
-from harness.data.listing import list_images, sides_of
-from harness.data.table import is_table
+from harness.data.images import Side, composed
 from harness.errors import DataError, nearest
 from harness.util.files import file_md5
 from harness.util.parallel import in_threads
@@ -21,28 +19,7 @@ from harness.workflows.fixes.earlier import Earlier
 from harness.workflows.fixes.place import absolute
 from harness.workflows.fixes.read import Fixes, match_class, same_label
 from harness.workflows.fixes.rows import MOVE, FixRow
-
-
-@dataclass(frozen=True)
-class Source:
-    """The images of one side.
-
-    Attributes:
-        data: The folder or table that names them.
-        side: Their side.
-        images: The images.
-        level: Which folder of a path is the class, from 0.
-    """
-
-    data: Path
-    side: Side
-    images: Images
-    level: int = 0
-
-    @property
-    def is_table(self) -> bool:
-        """Whether the labels are in a table."""
-        return is_table(self.data)
+from harness.workflows.fixes.sources import Source
 
 
 @dataclass(frozen=True)
@@ -65,26 +42,6 @@ class Fix:
         """The present label."""
         images = self.source.images
         return images.classes[images.labels[self.index]]
-
-
-def list_sources(fixes: Fixes) -> dict[Side, Source]:
-    """The images of each side that a row names and the data have, and those of training.
-
-    Raises DataError as `list_images` does.
-    """
-    settings, sources = fixes.settings, {}
-    columns, class_folder = settings.columns, settings.class_folder or None
-    wanted = {Side.TRAIN, *(Side(row.side) for row in fixes.rows if row.side in tuple(Side))}
-    classes: Sequence[str] | None = None
-    for side in [side for side in Side if side in wanted]:
-        data = settings.source(side, fixes.data)
-        is_part = side is not Side.TRAIN and data == Path(fixes.data)
-        if is_part and side not in sides_of(data, columns=columns, class_folder=class_folder):
-            continue
-        images = list_images(data, classes, side, columns=columns, class_folder=class_folder)
-        classes = classes or images.classes
-        sources[side] = Source(data, side, images, int(class_folder == "inner"))
-    return sources
 
 
 def find_fixes(fixes: Fixes, sources: dict[Side, Source], earlier: Earlier) -> tuple[list[Fix], int]:
@@ -189,21 +146,29 @@ def _md5(file: Path) -> str | None:
         return None
 
 
+def counts_after(source: Source, found: Sequence[Fix]) -> dict[str, int]:
+    """Images per class of a side once the changes are made."""
+    left = source.images.counts()
+    for fix in found:
+        if fix.source is source:
+            left[fix.given] -= 1
+            if fix.label is not None:
+                left[fix.label] += 1
+    return left
+
+
 def require_images_left(fixes: Fixes, sources: dict[Side, Source], found: Sequence[Fix]) -> list[str]:
-    """Raises DataError if a class would have no training image left. Returns that of other sides, for people."""
+    """Raises DataError if a class would have no training image left, or a side no image.
+
+    Returns the classes that other sides lose, for people.
+    """
     notes = []
     for side, source in sources.items():
-        left = source.images.counts()
-        before = dict(left)
-        for fix in found:
-            if fix.source is source:
-                left[fix.given] -= 1
-                if fix.label is not None:
-                    left[fix.label] += 1
-        emptied = [name for name, count in left.items() if not count and before[name]]
-        if emptied and side is Side.TRAIN:
+        before, after = source.images.counts(), counts_after(source, found)
+        emptied = [name for name, count in after.items() if not count and before[name]]
+        if emptied and (side is Side.TRAIN or not any(after.values())):
             raise DataError(
-                f"{fixes.path} would leave {few(emptied)} without any training image, and nothing was changed",
+                f"{fixes.path} would leave {few(emptied)} without any {side} image, and nothing was changed",
                 f"it moves or removes all {before[emptied[0]]} images of {emptied[0]} in {source.data}",
                 f"keep some of them; to give up the class, move the images of {emptied[0]} by hand",
             )

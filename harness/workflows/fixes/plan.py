@@ -13,10 +13,11 @@ from harness.data.rewrite_table import rewritten
 from harness.errors import DataError
 from harness.util.schema import is_inside
 from harness.workflows.fixes.earlier import Earlier
-from harness.workflows.fixes.find import Fix, find_fixes, list_sources, require_images_left
+from harness.workflows.fixes.find import Fix, counts_after, find_fixes, require_images_left
 from harness.workflows.fixes.moves import FreeNames
 from harness.workflows.fixes.place import absolute, folder_beside
 from harness.workflows.fixes.read import WRITE_AGAIN, Fixes, read_fixes
+from harness.workflows.fixes.sources import Source, list_sources
 
 
 @dataclass(frozen=True)
@@ -64,12 +65,16 @@ class Plan:
         parts: Mostly one.
         changed: All images that are changed, in the order of the rows.
         notes: For people.
+        sources: The images of each side before the changes.
+        expected: Side -> class -> number of images after them.
     """
 
     fixes: Fixes
     parts: list[Part]
     changed: list[Planned]
     notes: list[str]
+    sources: dict[Side, Source] = field(default_factory=dict)
+    expected: dict[Side, dict[str, int]] = field(default_factory=dict)
 
     def touched(self) -> list[Path]:
         """The folders and tables that are changed."""
@@ -88,7 +93,8 @@ def plan_fixes(path: Path | str) -> Plan:
     if not fixes.rows:
         fixes.problems.require_none(WRITE_AGAIN)
         return Plan(fixes, [], [], [])
-    sources = list_sources(fixes)
+    named = {Side(row.side) for row in fixes.rows if row.side in tuple(Side)}
+    sources = list_sources(fixes, {Side.TRAIN, *named})
     folders = dict.fromkeys(folder_beside(source.data, fixes.folder) for source in sources.values())
     found, done = find_fixes(fixes, sources, Earlier(folders))
     fixes.problems.require_none(f"mend these rows, or make their action keep; {WRITE_AGAIN}")
@@ -98,7 +104,8 @@ def plan_fixes(path: Path | str) -> Plan:
     notes += _renamed(changed)
     if done:
         notes.append(f"{done} rows were applied before")
-    return Plan(fixes, _parts(fixes, changed), changed, notes)
+    expected = {side: counts_after(source, found) for side, source in sources.items()}
+    return Plan(fixes, _parts(fixes, changed), changed, notes, sources, expected)
 
 
 def _planned(fix: Fix, names: FreeNames) -> Planned:

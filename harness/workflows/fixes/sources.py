@@ -1,0 +1,95 @@
+"""The images that a table of fixes is about, as the data are now."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.data.images import Images, Side
+from harness.data.listing import list_images, sides_of
+from harness.data.table import is_table
+from harness.errors import DataError
+from harness.workflows.fixes.read import Fixes
+
+
+@dataclass(frozen=True)
+class Source:
+    """The images of one side.
+
+    Attributes:
+        data: The folder or table that names them.
+        side: Their side.
+        images: The images.
+        class_folder: "outer" or "inner" if that had to be said; else None.
+    """
+
+    data: Path
+    side: Side
+    images: Images
+    class_folder: str | None = None
+
+    @property
+    def is_table(self) -> bool:
+        """Whether the labels are in a table."""
+        return is_table(self.data)
+
+    @property
+    def level(self) -> int:
+        """Which folder of a path is the class, from 0."""
+        return int(self.class_folder == "inner")
+
+
+def list_sources(fixes: Fixes, sides: Collection[Side]) -> dict[Side, Source]:
+    """The images of those of `sides` that the data have.
+
+    Moves may have made a second level of folders that could name the class: then it is the outer one, as before.
+
+    Raises DataError as `list_images` does.
+    """
+    said = fixes.settings.class_folder or None
+    try:
+        return _listed(fixes, sides, said)
+    except DataError:
+        if said is None:
+            with contextlib.suppress(DataError):
+                return _listed(fixes, sides, "outer")
+        raise
+
+
+def _listed(fixes: Fixes, sides: Collection[Side], class_folder: str | None) -> dict[Side, Source]:
+    sources: dict[Side, Source] = {}
+    columns = fixes.settings.columns
+    classes: Sequence[str] | None = None
+    for side in [side for side in Side if side in sides]:
+        data = fixes.settings.source(side, fixes.data)
+        is_part = side is not Side.TRAIN and data == Path(fixes.data)
+        if is_part and side not in sides_of(data, columns=columns, class_folder=class_folder):
+            continue
+        images = list_images(data, classes, side, columns=columns, class_folder=class_folder)
+        classes = classes or images.classes
+        sources[side] = Source(data, side, images, class_folder)
+    return sources
+
+
+def notes_after(fixes: Fixes, before: Mapping[Side, Source], expected: Mapping[Side, Mapping[str, int]]) -> list[str]:
+    """What is to be known of the data after the changes, for people.
+
+    Raises DataError if the data cannot be listed any more, or have other images per class than `expected`.
+    """
+    now = list_sources(fixes, before)
+    for side, source in now.items():
+        counts = source.images.counts()
+        if counts != dict(expected[side]):
+            raise DataError(
+                f"the changes of {fixes.path} did not have the effect that was planned, and were taken back",
+                f"{source.data} has {counts} {side} images then, and not {dict(expected[side])}",
+                "the same again, while nothing else changes the data",
+            )
+    ambiguous = [str(source.data) for side, source in now.items() if source.class_folder != before[side].class_folder]
+    return [
+        f'{data} has two levels of folders now, and either may name the class: class_folder="outer" in the '
+        "experiment, or -s class_folder=outer"
+        for data in dict.fromkeys(ambiguous)
+    ]
