@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from io import FileIO
 from pathlib import Path
 
-from harness.errors import storage_errors
+from harness.errors import ELSEWHERE, storage_errors
 from harness.util.escape import terminal
 
 BLOCK = 1 << 20  # bytes
@@ -21,9 +21,12 @@ LONGEST_NAME = 255  # bytes of a file's name
 PROBE = 16384  # bytes that a run's first files take at least
 
 
-def write_whole(path: Path, content: bytes | memoryview) -> None:
-    """Replaces the file at `path` by `content` in one step. Raises StorageError, and then leaves nothing behind."""
-    with storage_errors(path):
+def write_whole(path: Path, content: bytes | memoryview, fix: str = ELSEWHERE) -> None:
+    """Replaces the file at `path` by `content` in one step. Raises StorageError, and then leaves nothing behind.
+
+    `fix` is what to type if the file may not be written.
+    """
+    with storage_errors(path, fix):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name[:40]}-{secrets.token_hex(4)}")
         try:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from harness.errors import StorageError
 from harness.workflows.fixes.apply import apply_fixes
 from harness.workflows.fixes.moves import FreeNames, move_new
 from harness.workflows.fixes.undo import undo_changes
@@ -92,3 +93,46 @@ def test_free_names_gives_no_name_twice_and_none_that_is_too_long(tmp_path: Path
     long = names.near(tmp_path / ("é" * 125 + ".jpg")), names.near(tmp_path / ("é" * 125 + ".jpg"))
     assert len(set(long)) == 2
     assert all(len(os.fsencode(path.name)) <= 255 for path in long)
+
+
+@pytest.fixture
+def locked_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """`locked_up(folder)`: nobody can write to that folder of the project until the test ends."""
+    write_files(tmp_path / "data", SIX)
+    monkeypatch.chdir(tmp_path)
+    closed: list[Path] = []
+
+    def close(folder: str) -> None:
+        closed.append(tmp_path / folder)
+        (tmp_path / folder).chmod(0o555)
+        if os.access(tmp_path / folder, os.W_OK):
+            pytest.skip("this user may write to any folder")
+
+    yield close
+    for folder in closed:
+        folder.chmod(0o755)
+
+
+@pytest.mark.parametrize("folder", [".", "data/forest", "data/sea"])
+def test_apply_changes_nothing_if_a_folder_is_read_only(
+    tmp_path: Path, locked_up: Callable[[str], None], folder: str
+) -> None:
+    actions = {"sea/1.jpg": "remove", "forest/1.jpg": "move to sea", "forest/2.jpg": "remove"}
+    table = table_of(tmp_path / "fixes.csv", actions, checked("data"), "data")
+    locked_up(folder)
+    with pytest.raises(StorageError, match="cannot be written") as caught:
+        apply_fixes(table)
+    assert "writable" in caught.value.fix
+    assert contents(tmp_path / "data") == SIX
+
+
+def test_undo_of_a_read_only_folder_goes_on_later(tmp_path: Path, locked_up: Callable[[str], None]) -> None:
+    actions = {"sea/1.jpg": "remove", "forest/1.jpg": "move to sea"}
+    apply_fixes(table_of(tmp_path / "fixes.csv", actions, checked("data"), "data"))
+    locked_up("data/forest")
+    with pytest.raises(StorageError, match="then harness data undo again") as caught:
+        undo_changes()
+    assert caught.value.exit_code == 1
+    (tmp_path / "data/forest").chmod(0o755)
+    undo_changes()
+    assert contents(tmp_path / "data") == SIX

@@ -94,7 +94,7 @@ def _carry_out(part: Part, plan: Plan, begun: Callable[[Changes], object]) -> No
         with storage_errors(source, MOVABLE):
             move_new(source, target)
     for table, content in part.tables.items():
-        write_whole(table, content)
+        write_whole(table, content, MOVABLE)
 
 
 def _logged(folder: Path, part: Part, plan: Plan) -> Changes:
@@ -109,8 +109,7 @@ def _logged(folder: Path, part: Part, plan: Plan) -> Changes:
     tables = []
     for number, (table, content) in enumerate(part.tables.items()):
         copy = folder / TABLES / (table.name if not number else f"{number}-{table.name}")
-        with storage_errors(copy, WRITABLE):
-            write_whole(copy, table.read_bytes())
+        write_whole(copy, table.read_bytes(), WRITABLE)
         tables.append(TableChange(changes.path(table), changes.path(copy), file_md5(copy), md5_of(content)))
     record = DataChangesRecord(
         datetime.now().astimezone().isoformat(timespec="seconds"),

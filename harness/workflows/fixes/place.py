@@ -61,7 +61,7 @@ class Changes:
     def marked(self, status: ChangesStatus) -> Changes:
         """The same with another status, which is written to the log. Raises StorageError."""
         changes = replace(self, record=replace(self.record, status=status))
-        write_whole(self.folder / LOG, to_json(changes.record))
+        write_whole(self.folder / LOG, to_json(changes.record), WRITABLE)
         return changes
 
 
@@ -94,7 +94,7 @@ def only_one(folder: Path) -> Iterator[None]:
     with storage_errors(folder, WRITABLE):
         folder.mkdir(exist_ok=True)
         if not (folder / IGNORE).exists():
-            write_whole(folder / IGNORE, b"*\n")
+            write_whole(folder / IGNORE, b"*\n", WRITABLE)
     with lock_of(folder / LOCK, fix=WRITABLE, required=False) as alone:
         if not alone:
             raise UsageError(

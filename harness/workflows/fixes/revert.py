@@ -80,7 +80,7 @@ def revert(changes: Changes, dry_run: bool = False) -> Reverted:
             with storage_errors(source, BACK):
                 _put_back(changes, source, target)
         for table in tables:
-            write_whole(changes.file(table.path), changes.file(table.copy).read_bytes())
+            write_whole(changes.file(table.path), changes.file(table.copy).read_bytes(), BACK)
         for folder in reversed(changes.record.folders):
             with contextlib.suppress(OSError):  # it is not empty: something has come into it
                 changes.file(folder).rmdir()

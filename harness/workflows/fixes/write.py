@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from shlex import quote
 
-from harness.errors import UsageError, storage_errors
+from harness.errors import UsageError
 from harness.runs.data_check_record import DataCheckRecord
 from harness.util.escape import cell
 from harness.util.files import write_whole
@@ -44,8 +44,7 @@ def write_fixes(record: DataCheckRecord, path: Path | str, force: bool = False) 
         row = [image.path, image.side, image.label, finding.likely, "; ".join(finding.reasons), finding.copy_of]
         row += [finding.suggestion, KEEP, md5, record.data, settings]
         writer.writerow([cell(value) for value in row])
-    with storage_errors(path, ELSEWHERE):
-        write_whole(path, codecs.BOM_UTF8 + text.getvalue().encode("utf-8", "backslashreplace"))
+    write_whole(path, codecs.BOM_UTF8 + text.getvalue().encode("utf-8", "backslashreplace"), ELSEWHERE)
     return len(findings)
 
 
