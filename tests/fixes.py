@@ -17,6 +17,22 @@ from harness.workflows.fixes.write import write_fixes
 Row = dict[str, str]
 SIX = {f"{name}/{number}.jpg": f"{name} {number}".encode() for name in ("forest", "sea") for number in (1, 2, 3)}
 
+# a process that applies fixes.csv and gets a signal at one of its calls to the system
+CUT_OFF = """
+import os, signal
+from harness.cli.main import main
+
+count, real = 0, os.{call}
+def cut_off(*arguments, **options):
+    global count
+    count += 1
+    if count == {number}:
+        os.kill(os.getpid(), {signal})
+    return real(*arguments, **options)
+os.{call} = cut_off
+main(["data", "apply", "fixes.csv"])
+"""
+
 
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file below a folder but locks and rules for git."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.data.images import Side
 from harness.versioning.tracked import CLEAN, read_tracked, state_of
 from harness.workflows.fixes.apply import apply_fixes
 from harness.workflows.fixes.undo import undo_changes
@@ -105,6 +106,23 @@ def test_apply_moves_the_links_of_a_cache(home: Path, kind: str) -> None:
     undo_changes()
     assert contents(home / "data") == SIX
     assert state_of(read_tracked(Path("data.dvc"))).word == CLEAN
+
+
+def test_apply_keeps_a_version_of_each_tracked_side(home: Path) -> None:
+    for side in ("train", "test"):
+        write_files(home / "both" / side, SIX)
+    subprocess.run(
+        [sys.executable, "-m", "dvc", "add", "-q", "both/train", "both/test"], check=True, capture_output=True
+    )
+    images = checked("both/train", sides={Side.TEST: "both/test"})
+    actions = {"train/sea/1.jpg": "remove", "test/sea/2.jpg": "move to forest"}
+    applied = apply_fixes(
+        table_of(home / "fixes.csv", actions, images, "both/train", folder="both", test_data="both/test")
+    )
+    assert {kept.path: kept.problem for kept in applied.kept} == {"both/train": "", "both/test": ""}
+    assert [changes.folder.parent.name for changes in applied.changes] == ["both-changes"]
+    assert len(undo_changes().kept) == 2
+    assert contents(home / "both/train") == contents(home / "both/test") == SIX
 
 
 def test_apply_keeps_the_version_of_a_table(home: Path) -> None:

@@ -17,7 +17,7 @@ from harness.errors import DataError, UsageError
 from harness.workflows.fixes.apply import apply_fixes
 from harness.workflows.fixes.undo import undo_changes
 from tests.conftest import write_files
-from tests.fixes import checked, contents, table_of
+from tests.fixes import CUT_OFF, checked, contents, table_of
 
 LABELS = b'\xef\xbb\xbfid;dx;note\r\n1;nv;"a;b"\r\n2;nv;\r\n3;mel;x\r\n4;mel;\r\n'
 COLUMNS = ("path=id", "label=dx")
@@ -105,6 +105,18 @@ def test_apply_changes_a_table_and_a_folder_in_one_call(home: Path) -> None:
     undo_changes()
     assert (home / "labels.csv").read_bytes() == LABELS
     assert (home / "test/nv/9.jpg").exists()
+
+
+@pytest.mark.parametrize("number", [4, 5])
+def test_undo_restores_a_table_after_a_kill(home: Path, number: int) -> None:
+    """Synced are: the rule for git, the copy of the table, the log, the table, and the log again."""
+    images, fields = checked("labels.csv", columns=COLUMNS), {"folder": ".", "columns": list(COLUMNS)}
+    table_of(home / "fixes.csv", {"1.jpg": "move to mel"}, images, "labels.csv", **fields)
+    script = CUT_OFF.format(call="fsync", number=number, signal=9)
+    assert subprocess.run([sys.executable, "-c", script], cwd=home, check=False).returncode == -9
+    assert ((home / "labels.csv").read_bytes() == LABELS) is (number == 4)
+    undo_changes()
+    assert (home / "labels.csv").read_bytes() == LABELS
 
 
 def test_apply_rewrites_a_parquet_file(home: Path) -> None:

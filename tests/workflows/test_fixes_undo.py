@@ -18,24 +18,9 @@ from harness.workflows.fixes.apply import apply_fixes
 from harness.workflows.fixes.place import read_changes
 from harness.workflows.fixes.undo import undo_changes
 from tests.conftest import write_files
-from tests.fixes import SIX, checked, contents, table_of
+from tests.fixes import CUT_OFF, SIX, checked, contents, table_of
 
 ACTIONS = {"forest/1.jpg": "move to sea", "forest/2.jpg": "remove", "sea/2.jpg": "move to forest"}
-KILL = """
-import os, signal, sys
-from pathlib import Path
-from harness.workflows.fixes import apply, moves
-
-count, real = 0, os.{call}
-def cut_off(*arguments, **options):
-    global count
-    count += 1
-    if count == {number}:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return real(*arguments, **options)
-os.{call} = cut_off
-apply.apply_fixes("fixes.csv")
-"""
 
 
 @pytest.fixture
@@ -59,7 +44,9 @@ def applied(home: Path, actions: dict[str, str] | None = None) -> Path:
 def test_undo_takes_back_what_was_killed(home: Path, call: str, number: int) -> None:
     """A move is a link and an unlink; the log is synced before the first, and after the last."""
     table_of(home / "fixes.csv", ACTIONS, checked("data"), "data")
-    done = subprocess.run([sys.executable, "-c", KILL.format(call=call, number=number)], cwd=home, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", CUT_OFF.format(call=call, number=number, signal=9)], cwd=home, check=False
+    )
     assert done.returncode == -signal.SIGKILL
     (log,) = home.glob("data-changes/*/log.json")
     assert json.loads(log.read_text())["status"] == "applying"
@@ -70,9 +57,20 @@ def test_undo_takes_back_what_was_killed(home: Path, call: str, number: int) -> 
     assert read_changes(log.parent).record.status is ChangesStatus.UNDONE
 
 
+@pytest.mark.parametrize(("signal_", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_apply_that_is_stopped_puts_all_back(home: Path, signal_: int, code: int) -> None:
+    table_of(home / "fixes.csv", ACTIONS, checked("data"), "data")
+    script = CUT_OFF.format(call="link", number=2, signal=int(signal_))
+    done = subprocess.run([sys.executable, "-c", script], cwd=home, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert contents(home / "data") == SIX
+    (log,) = home.glob("data-changes/*/log.json")
+    assert json.loads(log.read_text())["status"] == "undone"
+
+
 def test_apply_that_was_killed_before_its_log_was_written_has_moved_nothing(home: Path) -> None:
     table = table_of(home / "fixes.csv", ACTIONS, checked("data"), "data")
-    subprocess.run([sys.executable, "-c", KILL.format(call="fsync", number=2)], cwd=home, check=False)
+    subprocess.run([sys.executable, "-c", CUT_OFF.format(call="fsync", number=2, signal=9)], cwd=home, check=False)
     assert not list(home.glob("data-changes/*/log.json"))
     with pytest.raises(UsageError, match="nothing to undo"):
         undo_changes()
