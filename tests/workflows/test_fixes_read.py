@@ -50,6 +50,8 @@ SAVED: dict[str, Callable[[list[Row]], bytes]] = {
     "tab": lambda rows: written(rows, "\t").encode(),
     "UTF-16, tab": lambda rows: written(rows, "\t", end="\r\n").encode("utf-16"),
     "UTF-16, big end first": lambda rows: b"\xfe\xff" + written(rows, "\t").encode("utf-16-be"),
+    "hint for Excel": lambda rows: ("sep=;\r\n" + written(rows, ";", end="\r\n")).encode(),
+    "semicolon after an empty line": lambda rows: ("\n" + written(rows, ";")).encode(),
     "code page": lambda rows: written(rows, ";").encode("cp1252"),
     "all quoted": lambda rows: written(rows, quoting=csv.QUOTE_ALL).encode(),
     "old Macintosh": lambda rows: written(rows, end="\r").encode(),

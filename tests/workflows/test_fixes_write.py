@@ -99,6 +99,21 @@ def test_findings_of_suspects_and_odd_images() -> None:
     assert set(suggested.values()) == {("", "")}
 
 
+def test_findings_change_no_label_of_the_test() -> None:
+    """Test labels that follow a model's predictions would make its accuracy too good."""
+    suspect = LabelSuspect(image("test/forest/1.jpg", "test", "forest"), "sea", 0.01, 0.98, "")
+    (finding,) = findings_of(record_of([], "data", suspects=[suspect]))
+    assert (finding.suggestion, finding.likely) == ("", "sea")
+    assert finding.reasons[-1].startswith("look yourself")
+
+
+def test_findings_of_a_large_set_are_quick() -> None:
+    many = [image(f"sea/{number:04d}.jpg") for number in range(600)]
+    every = [(one, other) for one in range(600) for other in range(one)]
+    suggested = found(copies=[copies(many, *every)])
+    assert [what for what, _ in suggested.values()].count("remove") == 599
+
+
 def test_write_fixes_has_a_row_per_image_and_keeps_all(tmp_path: Path) -> None:
     one = image("forest/1.jpg")
     odd = [OddImage(one, OddKind.DARK, "mean 3 of 255"), OddImage(one, OddKind.BLURRED, "")]

@@ -40,9 +40,10 @@ class Problems:
         if not self._found:
             return
         found = sorted(self._found)
+        count = len({line for line, _ in found})
         shown = "; ".join(f"line {line}: {text}" for line, text in found[:SHOWN])
         more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-        rows = "one row" if len(found) == 1 else f"{len(found)} rows"
+        rows = "one row" if count == 1 else f"{count} rows"
         raise DataError(f"{rows} of {self._path} cannot be applied, and nothing was changed", f"{shown}{more}", fix)
 
 
@@ -101,9 +102,11 @@ def read_fixes(path: Path | str) -> Fixes:
         elif action is None:
             actions = (KEEP, REMOVE, MOVE)
             word = _plain(row["action"])
-            problems.add(number, f"there is no action {row['action'][:80]!r}{nearest(word, actions)}")
+            typed = f"{row['action'].strip()[:80]!r}{nearest(word, actions)}"
+            problems.add(number, f"there is no action {typed} (keep, remove, or move to CLASS)")
+        elif not _is_below(row["file"]):
+            problems.add(number, f"{row['file'][:80]!r} is no path below the folder of the data")
         else:
-            _require_row(row, number, problems)
             md5 = row["md5"].removeprefix(MD5).lower()
             rows.append(FixRow(number, composed(row["file"]), row["side"], composed(row["label"]), action, md5))
     if first is None:
@@ -144,12 +147,13 @@ def _action(text: str) -> str | None:
     return f"{MOVE} {composed(to_class[1])}" if to_class else None
 
 
-def _require_row(row: dict[str, str], number: int, problems: Problems) -> None:
-    """Notes what is wrong with a row, whatever the data are."""
+def _is_below(path: str) -> bool:
+    """Whether it is a path that does not leave its folder."""
     try:
-        path_below(row["file"])
+        path_below(path)
     except (SchemaError, UnicodeEncodeError):
-        problems.add(number, f"{row['file'][:80]!r} is no path below the folder of the data")
+        return False
+    return True
 
 
 def _data(path: Path, data: str) -> str:

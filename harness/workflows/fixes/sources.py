@@ -11,6 +11,7 @@ from harness.data.images import Images, Side
 from harness.data.listing import list_images, sides_of
 from harness.data.table import is_table
 from harness.errors import DataError
+from harness.versioning.tracked import tracking_file
 from harness.workflows.fixes.read import Fixes
 
 
@@ -49,6 +50,10 @@ def list_sources(fixes: Fixes, sides: Collection[Side]) -> dict[Side, Source]:
     Raises DataError as `list_images` does.
     """
     said = fixes.settings.class_folder or None
+    for data in {fixes.settings.source(side, fixes.data) for side in sides}:
+        if not data.exists() and tracking_file(data) is None:
+            why, fix = f"{fixes.path} names it; looked for {data.absolute()}", "cd to the folder that it was written in"
+            raise DataError(f"{data} is not there", why, fix)
     try:
         return _listed(fixes, sides, said)
     except DataError:
@@ -74,7 +79,7 @@ def _listed(fixes: Fixes, sides: Collection[Side], class_folder: str | None) -> 
 
 
 def notes_after(fixes: Fixes, before: Mapping[Side, Source], expected: Mapping[Side, Mapping[str, int]]) -> list[str]:
-    """What is to be known of the data after the changes, for people.
+    """Notes on the data after the changes, for people.
 
     Raises DataError if the data cannot be listed any more, or have other images per class than `expected`.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from shlex import quote
@@ -14,6 +15,7 @@ from harness.util.schema import LARGEST
 
 SEPARATORS = ",;\t"
 ARCHIVES = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # how .xlsx and .ods begin, and .xls
+HINT = re.compile(r"sep=([,;\t])\s*\n")  # for Excel, which separator is used
 SAVE = "save it as CSV, in UTF-8 if the program asks"
 
 
@@ -29,9 +31,13 @@ def read_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
         DataError: It is no table, or larger than 64 MB.
     """
     text = _text(path)
-    separator = max(SEPARATORS, key=text.partition("\n")[0].count)
+    hint = HINT.match(text)
+    separator = hint[1] if hint else max(SEPARATORS, key=text.lstrip().partition("\n")[0].count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     first = 1
+    if hint:
+        next(reader)
+        first = 2
     try:
         for cells in reader:
             if any(cell.strip() for cell in cells):

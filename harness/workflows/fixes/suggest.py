@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from harness.runs.data_check_record import CheckedImage, CopyLink, CopySet, DataCheckRecord, OddKind
@@ -13,6 +13,7 @@ RANK = {"test": 0, "valid": 1}  # of two copies, the one of the test stays, sinc
 NAMED = 5  # copies that a cell names
 
 Key = tuple[str, str]  # side and path: one file may be on two sides of a table
+Links = dict[int, dict[int, CopyLink]]  # position in a set -> position of a copy -> how the two are alike
 
 
 @dataclass
@@ -37,17 +38,18 @@ def findings_of(record: DataCheckRecord) -> list[Finding]:
     doubtful |= {_key(odd.image) for odd in record.odd if odd.kind is OddKind.UNREADABLE}
     contradicted: set[Key] = set()
     for copies in record.copies:
-        kept = _kept(copies, doubtful)
+        linked = _linked(copies)
+        kept = _kept(copies, linked, doubtful)
         for position, image in enumerate(copies.images):
             finding = about(image)
-            finding.reasons += _reasons(copies, position)
+            finding.reasons += _reasons(copies, position, linked[position])
             if copies.is_contradiction:
                 contradicted.add(_key(image))
                 finding.copy_of = _others(copies, position)
             elif position in kept:
                 finding.copy_of = finding.copy_of or _others(copies, position)
             else:
-                finding.copy_of = _first_kept(copies, position, kept)
+                finding.copy_of = copies.images[min(kept & linked[position].keys())].path
                 finding.suggestion = REMOVE
     for suspect in record.suspects:
         finding = about(suspect.image)
@@ -57,7 +59,10 @@ def findings_of(record: DataCheckRecord) -> list[Finding]:
             f"label suspect: {suspect.likely} {likely:.2f}, {suspect.image.label} {given:.2f}"
             + (f", {suspect.reason}" if suspect.reason else "")
         )
-        finding.suggestion = finding.suggestion or f"{MOVE} {suspect.likely}"
+        if suspect.image.side == "test":
+            finding.reasons.append("look yourself: test labels that are changed to what a model says flatter the model")
+        else:
+            finding.suggestion = finding.suggestion or f"{MOVE} {suspect.likely}"
     for odd in record.odd:
         finding = about(odd.image)
         finding.reasons.append(f"{odd.kind}: {odd.reason}" if odd.reason else str(odd.kind))
@@ -73,11 +78,10 @@ def _key(image: CheckedImage) -> Key:
     return image.side, image.path
 
 
-def _kept(copies: CopySet, doubtful: Collection[Key]) -> set[int]:
+def _kept(copies: CopySet, linked: Links, doubtful: Collection[Key]) -> set[int]:
     """The positions of a set's images that stay: all of the test, and of the others none that is a copy of one that
     stays. An image with many copies is chosen before one with few, so that few stay.
     """
-    linked = _linked(copies)
 
     def order(position: int) -> tuple[int, bool, int, str]:
         image = copies.images[position]
@@ -90,18 +94,17 @@ def _kept(copies: CopySet, doubtful: Collection[Key]) -> set[int]:
     return kept
 
 
-def _linked(copies: CopySet) -> dict[int, dict[int, CopyLink]]:
-    """Position -> position of a copy -> how the two are alike."""
-    linked: dict[int, dict[int, CopyLink]] = defaultdict(dict)
+def _linked(copies: CopySet) -> Links:
+    linked: Links = defaultdict(dict)
     for link in copies.links:
         linked[link.first][link.second] = linked[link.second][link.first] = link
     return linked
 
 
-def _reasons(copies: CopySet, position: int) -> Iterator[str]:
+def _reasons(copies: CopySet, position: int, linked: Mapping[int, CopyLink]) -> Iterator[str]:
     """Which images it is a copy of, and if labels differ, which."""
     own = copies.images[position]
-    links = sorted(_linked(copies)[position].items())
+    links = sorted(linked.items())
     for other, link in links[:NAMED]:
         image = copies.images[other]
         transform = f" ({link.transform})" if link.transform else ""
@@ -122,7 +125,3 @@ def _others(copies: CopySet, position: int) -> str:
     paths = [image.path for other, image in enumerate(copies.images) if other != position]
     more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
     return "; ".join(paths[:NAMED]) + more
-
-
-def _first_kept(copies: CopySet, position: int, kept: Collection[int]) -> str:
-    return next(copies.images[other].path for other in sorted(_linked(copies)[position]) if other in kept)
