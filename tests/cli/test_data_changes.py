@@ -38,7 +38,7 @@ def test_apply_says_what_it_did_and_what_undoes_it(home: Path, call: Call) -> No
         f"removed images: my data-changes/{folder.name}/removed",
         f"undo: harness data undo 'my data-changes/{folder.name}'",
     ]
-    assert outcome.err == "note: forest/1.jpg is called 1-2.jpg there, since a file of its name is\n"
+    assert outcome.err == "note: moved under another name, since a file has theirs: forest/1.jpg as 1-2.jpg\n"
     outcome = call("data", "undo", f"my data-changes/{folder.name}")
     assert outcome.out.splitlines()[-1] == f"my data-changes/{folder.name}: 2 images moved back"
     assert (outcome.code, outcome.err) == (0, "")

@@ -9,6 +9,7 @@ import pytest
 from harness.data.images import Side
 from harness.data.listing import list_images
 from harness.errors import DataError, StorageError, UsageError
+from harness.runs.data_check_record import CheckedImage
 from harness.workflows.fixes.apply import apply_fixes
 from harness.workflows.fixes.undo import undo_changes
 from tests.conftest import write_files
@@ -41,8 +42,7 @@ def test_apply_moves_to_the_other_class_and_undo_brings_all_back(home: Path) -> 
     assert (home / "data-changes/.gitignore").read_text() == "*\n"
     assert applied.plan.fixes.kept == 3
     assert applied.plan.notes == [
-        "forest/1.jpg is called 1-2.jpg there, since a file of its name is",
-        "sea/3.jpg is called 3-2.jpg there, since a file of its name is",
+        "moved under another name, since a file has theirs: forest/1.jpg as 1-2.jpg, sea/3.jpg as 3-2.jpg"
     ]
     undone = undo_changes()
     assert contents(home / "data") == before
@@ -218,6 +218,24 @@ def test_apply_goes_on_with_a_table_of_which_some_rows_were_applied_before(home:
     undo_changes()
     assert contents(home / "data") == SIX
     assert len(apply_fixes(table_of(home / "fixes.csv", more, images, "data")).plan.changed) == 3
+
+
+def test_apply_removes_an_image_that_cannot_be_read(home: Path) -> None:
+    """A link that leads nowhere has no MD5."""
+    (home / "data/sea/lost.jpg").symlink_to("nowhere.jpg")
+    images = [CheckedImage("sea/lost.jpg", "train", "sea", None)]
+    (changes,) = apply_fixes(table_of(home / "fixes.csv", {"sea/lost.jpg": "remove"}, images, "data")).changes
+    assert (changes.folder / "removed/data/sea/lost.jpg").is_symlink()
+    undo_changes()
+    assert (home / "data/sea/lost.jpg").readlink() == Path("nowhere.jpg")
+
+
+def test_apply_refuses_images_that_are_on_two_sides(home: Path) -> None:
+    images = checked("data", sides={Side.TEST: "data/../data"})
+    table = table_of(home / "fixes.csv", {"sea/1.jpg": "remove"}, images, "data", test_data="data/../data")
+    with pytest.raises(DataError, match="and they are test images, too"):
+        apply_fixes(table)
+    assert contents(home / "data") == SIX
 
 
 def test_apply_removes_one_of_many_files_with_the_same_bytes(home: Path) -> None:

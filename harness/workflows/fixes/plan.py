@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from harness.data.foreign import is_hidden
@@ -12,6 +13,7 @@ from harness.data.images import Side, composed
 from harness.data.rewrite_table import rewritten
 from harness.errors import DataError
 from harness.util.schema import is_inside
+from harness.util.text import few
 from harness.workflows.fixes.earlier import Earlier
 from harness.workflows.fixes.find import Fix, counts_after, find_fixes, require_images_left
 from harness.workflows.fixes.moves import FreeNames
@@ -99,8 +101,12 @@ def plan_fixes(path: Path | str) -> Plan:
     found, done = find_fixes(fixes, sources, Earlier(folders))
     fixes.problems.require_none(f"mend these rows, or make their action keep; {WRITE_AGAIN}")
     notes = require_images_left(fixes, sources, found)
-    names = FreeNames()
-    changed = [_planned(fix, names) for fix in found]
+    names, folder_of = FreeNames(), cache(_folder_of)
+    changed = []
+    for fix in found:
+        moves = fix.label is not None and not fix.source.is_table
+        target = absolute(names.near(_target(fix, folder_of))) if moves else None
+        changed.append(Planned(fix, absolute(fix.file), target))
     notes += _renamed(changed)
     if done:
         notes.append(f"{done} rows were applied before")
@@ -108,19 +114,14 @@ def plan_fixes(path: Path | str) -> Plan:
     return Plan(fixes, _parts(fixes, changed), changed, notes, sources, expected)
 
 
-def _planned(fix: Fix, names: FreeNames) -> Planned:
-    if fix.label is None or fix.source.is_table:
-        return Planned(fix, absolute(fix.file), None)
-    return Planned(fix, absolute(fix.file), absolute(names.near(_target(fix, fix.label))))
-
-
-def _target(fix: Fix, label: str) -> Path:
+def _target(fix: Fix, folder_of: Callable[[Path, str], Path]) -> Path:
     """The file in the folder of another class of the same side, below the same folders in between."""
+    label = fix.label or ""
     images = fix.source.images
     parts = Path(images.on_disk.get(images.paths[fix.index], images.paths[fix.index])).parts
     level = fix.source.level
     above = images.root.joinpath(*parts[:level])
-    target = _folder_of(above, label).joinpath(*parts[level + 1 :])
+    target = folder_of(above, label).joinpath(*parts[level + 1 :])
     if is_hidden(label) or not is_inside(target.parent / "-", images.root):
         raise DataError(
             f"{target} is no place for an image of {label}",
@@ -137,11 +138,12 @@ def _folder_of(above: Path, label: str) -> Path:
 
 
 def _renamed(changed: Sequence[Planned]) -> list[str]:
-    return [
-        f"{one.fix.row.file} is called {one.target.name} there, since a file of its name is"
+    names = [
+        f"{one.fix.row.file} as {one.target.name}"
         for one in changed
         if one.target is not None and one.target.name != one.source.name
     ]
+    return [f"moved under another name, since a file has theirs: {few(names)}"] if names else []
 
 
 def _parts(fixes: Fixes, changed: Sequence[Planned]) -> list[Part]:

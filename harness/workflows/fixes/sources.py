@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from pathlib import Path
 
 from harness.data.images import Images, Side
 from harness.data.listing import list_images, sides_of
 from harness.data.table import is_table
 from harness.errors import DataError
+from harness.util.schema import is_inside
 from harness.versioning.tracked import tracking_file
 from harness.workflows.fixes.read import Fixes
 
@@ -75,7 +77,19 @@ def _listed(fixes: Fixes, sides: Collection[Side], class_folder: str | None) -> 
         images = list_images(data, classes, side, columns=columns, class_folder=class_folder)
         classes = classes or images.classes
         sources[side] = Source(data, side, images, class_folder)
+    _require_apart([source for source in sources.values() if not source.is_table])
     return sources
+
+
+def _require_apart(sources: Sequence[Source]) -> None:
+    """Raises DataError if one folder holds the images of two sides: to remove one would remove the other."""
+    for one, other in permutations(sources, 2):
+        if is_inside(one.images.root / "-", other.images.root):
+            raise DataError(
+                f"{one.data} has {one.side} images, and they are {other.side} images, too",
+                f"{other.data} holds the same folder",
+                "a folder for each side in the experiment; then harness data check --write again",
+            )
 
 
 def notes_after(fixes: Fixes, before: Mapping[Side, Source], expected: Mapping[Side, Mapping[str, int]]) -> list[str]:
