@@ -86,6 +86,8 @@ def test_findings_prefer_to_keep_an_image_that_nothing_else_is_wrong_with() -> N
     two = [image("sea/1.jpg"), image("sea/2.jpg")]
     bad = OddImage(two[0], OddKind.UNREADABLE, "it ends too soon")
     assert found(copies=[copies(two, (0, 1))], odd=[bad])["sea/1.jpg"][0] == "remove"
+    blurred = OddImage(two[0], OddKind.BLURRED, "")
+    assert found(copies=[copies(two, (0, 1))], odd=[blurred])["sea/1.jpg"] == ("remove", "sea/2.jpg")
     suspect = LabelSuspect(two[0], "forest", 0.01, 0.98, "")
     assert [what for what, _ in found(copies=[copies(two, (0, 1))], suspects=[suspect]).values()] == ["remove", ""]
 

@@ -68,13 +68,13 @@ def apply_fixes(path: Path | str, dry_run: bool = False) -> Applied:
             for part in plan.parts:
                 _carry_out(part, plan, done.append)
             after = notes_after(plan.fixes, plan.sources, plan.expected)
+            applied = [changes.marked(ChangesStatus.APPLIED) for changes in done]
         except BaseException:
             for changes in reversed(done):
                 with contextlib.suppress(HarnessError, OSError):  # the log is there: harness data undo
                     revert(changes)
             raise
-        done = [changes.marked(ChangesStatus.APPLIED) for changes in done]
-        return Applied(plan, done, list(keep_versions(notes)), [*plan.notes, *after])
+        return Applied(plan, applied, list(keep_versions(notes)), [*plan.notes, *after])
 
 
 def _carry_out(part: Part, plan: Plan, begun: Callable[[Changes], object]) -> None:

@@ -35,7 +35,7 @@ def findings_of(record: DataCheckRecord) -> list[Finding]:
         return found.setdefault(_key(image), Finding(image))
 
     doubtful = {_key(suspect.image) for suspect in record.suspects}
-    doubtful |= {_key(odd.image) for odd in record.odd if odd.kind is OddKind.UNREADABLE}
+    doubtful |= {_key(odd.image) for odd in record.odd}  # of two copies the sharp one stays, and the large one
     contradicted: set[Key] = set()
     for copies in record.copies:
         linked = _linked(copies)
