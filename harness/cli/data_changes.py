@@ -78,14 +78,15 @@ def undo(changes: Path | None, dry_run: bool, as_json: bool) -> None:
     if back.gone:
         from harness.util.text import few
 
-        echo(f"warning: {len(back.gone)} files are no longer where apply moved them: {few(back.gone)}", err=True)
+        echo(f"warning: not there any more, so not moved back: {few(back.gone)}", err=True)
     _warn(undone.kept)
     if as_json:
         echo_json(_undone_fields(undone, dry_run))
         return
     _print_few([f"{move.target} -> {move.source}" for move in back.moves])
     tables = "".join(f", {_shown(back.changes.file(table.path))} restored" for table in back.tables)
-    echo(f"{folder}: {len(back.moves)} images moved back{tables}{' (dry run: nothing was changed)' if dry_run else ''}")
+    count = "1 image" if len(back.moves) == 1 else f"{len(back.moves)} images"
+    echo(f"{folder}: {count} moved back{tables}{' (dry run: nothing was changed)' if dry_run else ''}")
     _print_kept(undone.kept)
 
 

@@ -84,7 +84,8 @@ def test_undo_names_files_that_are_gone(home: Path, call: Call) -> None:
     call("data", "apply", "fixes.csv")
     (home / "my data/sea/1-2.jpg").unlink()
     outcome = call("data", "undo")
-    assert outcome.err == "warning: 1 files are no longer where apply moved them: my data/sea/1-2.jpg\n"
+    assert outcome.err == "warning: not there any more, so not moved back: my data/sea/1-2.jpg\n"
+    assert outcome.out.splitlines()[-1].endswith(": 1 image moved back")
     assert outcome.code == 0
 
 

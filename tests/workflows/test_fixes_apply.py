@@ -10,6 +10,7 @@ from harness.data.images import Side
 from harness.data.listing import list_images
 from harness.errors import DataError, StorageError, UsageError
 from harness.runs.data_check_record import CheckedImage
+from harness.util.files import md5_of
 from harness.workflows.fixes.apply import apply_fixes
 from harness.workflows.fixes.undo import undo_changes
 from tests.conftest import write_files
@@ -190,6 +191,21 @@ def test_apply_refuses_rows_for_one_file_that_disagree(home: Path) -> None:
     save(table, [*rows, *[row | {"action": "move to forest"} for row in twice]])
     with pytest.raises(DataError, match=r"line 8: sea/1.jpg: move to forest, and remove in line 5"):
         apply_fixes(table)
+    save(table, [*[row | {"action": "move to sea"} for row in twice], *rows])
+    with pytest.raises(DataError, match=r"line 6: sea/1.jpg: remove, and move to sea in line 2"):
+        apply_fixes(table)
+
+
+def test_apply_tells_two_files_apart_whose_names_look_the_same(home: Path) -> None:
+    write_files(home / "data", {"sea/\u00e9.jpg": b"NFC", "sea/e\u0301.jpg": b"NFD"})
+    if len(list((home / "data/sea").iterdir())) < 5:
+        pytest.skip("this disk takes the two names for one")
+    images = [image for image in checked("data") if image.md5 == md5_of(b"NFD")]
+    apply_fixes(table_of(home / "fixes.csv", {images[0].path: "remove"}, images, "data"))
+    assert (home / "data/sea/\u00e9.jpg").exists()
+    assert not (home / "data/sea/e\u0301.jpg").exists()
+    undo_changes()
+    assert (home / "data/sea/e\u0301.jpg").read_bytes() == b"NFD"
 
 
 def test_apply_puts_all_back_if_a_file_cannot_be_moved(home: Path) -> None:

@@ -199,7 +199,6 @@ def test_apply_takes_no_file_that_the_listing_of_the_data_does_not_show(home: Pa
     [
         ("side", "everything", "there are no images of a side 'everything' in data"),
         ("side", "test", "there are no images of a side 'test' in data"),
-        ("label", "forêt, été", "has the label sea now"),
         ("md5", "", "its cell md5 is empty"),
         ("md5", "md5:0", "is another image"),
         ("action", "move to ../../elsewhere", "there is no class"),
@@ -233,6 +232,18 @@ def test_apply_refuses_a_row_that_does_not_fit(home: Path, column: str, value: s
         apply_fixes(table)
     assert len(str(caught.value).splitlines()) == 3
     assert contents(home / "data") == NAMES
+
+
+def test_apply_knows_a_class_that_a_spreadsheet_takes_for_a_date(home: Path) -> None:
+    """The path has the class in it, whatever Excel has made of the cell `label`."""
+    write_files(
+        home / "ages",
+        {f"{age}/{number}.jpg": f"{age}{number}".encode() for age in ("0-5", "6-12") for number in (1, 2)},
+    )
+    table = table_of(home / "fixes.csv", {"6-12/1.jpg": "move to 0-5"}, checked("ages"), "ages")
+    edit(table, lambda row: row.update(label={"6-12": "12. Jun", "0-5": "0-5"}[row["label"]]))
+    apply_fixes(table)
+    assert (home / "ages/0-5/1-2.jpg").read_bytes() == b"6-121"
 
 
 def test_apply_refuses_rows_of_two_data_sets(home: Path) -> None:

@@ -34,8 +34,7 @@ class Fix:
     @property
     def file(self) -> Path:
         """The file on the disk."""
-        images = self.source.images
-        return images.file(images.paths[self.index])
+        return self.source.file(self.index)
 
     @property
     def given(self) -> str:
@@ -78,22 +77,26 @@ def find_fixes(fixes: Fixes, sources: dict[Side, Source], earlier: Earlier) -> t
             moved = "" if where is None else f": it was moved to {os.path.relpath(where)}"
             fixes.problems.add(row.line, f"{row.file!r} is no {side} image of {source.data}{moved}")
             continue
+        if len(indices) > 1:  # the names of the files differ in their Unicode form alone
+            indices = [index for index in indices if _md5(source.file(index)) == row.md5]
+        if len(indices) != 1:
+            fixes.problems.add(row.line, f"{row.file} is the name of several files, in two Unicode forms")
+            continue
         fix = Fix(row, source, indices[0], label)
-        if len(indices) > 1:
-            fixes.problems.add(row.line, f"{row.file} is the name of {len(indices)} files, in two Unicode forms")
+        before = said.setdefault((row.side, fix.index), fix)
+        if before.label != label:
+            what = f"{row.file}: {row.action}, and {before.row.action} in line {before.row.line}"
+            fixes.problems.add(row.line, what)
+        elif before is not fix:
+            continue  # the same row twice
         elif label == fix.given:
-            done += not same_label(row.label, fix.given)
-        elif not same_label(row.label, fix.given):
+            done += source.is_table and not same_label(row.label, fix.given)
+        elif source.is_table and not same_label(row.label, fix.given):  # a path in folders has the label in it
             fixes.problems.add(row.line, f"{row.file} has the label {fix.given} now, and {row.label!r} in the table")
         elif not source.is_table and not inside(fix.file.parent / "-", source.images.root):
             fixes.problems.add(row.line, f"{row.file} lies elsewhere, behind a link: move it there, by hand")
         else:
-            before = said.setdefault((row.side, fix.index), fix)
-            if before.label != label:
-                what = f"{row.file}: {row.action}, and {before.row.action} in line {before.row.line}"
-                fixes.problems.add(row.line, what)
-            elif before is fix:
-                found.append(fix)
+            found.append(fix)
     _require_same_content(fixes, found)
     return found, done
 

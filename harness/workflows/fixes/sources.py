@@ -38,6 +38,10 @@ class Source:
         """Whether the labels are in a table."""
         return is_table(self.data)
 
+    def file(self, index: int) -> Path:
+        """The file of an image on the disk."""
+        return self.images.file(self.images.paths[index])
+
     @property
     def level(self) -> int:
         """Which folder of a path is the class, from 0."""
