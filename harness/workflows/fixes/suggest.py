@@ -55,10 +55,7 @@ def findings_of(record: DataCheckRecord) -> list[Finding]:
         finding = about(suspect.image)
         finding.likely = suspect.likely
         given, likely = suspect.given_probability, suspect.likely_probability
-        finding.reasons.append(
-            f"label suspect: {suspect.likely} {likely:.2f}, {suspect.image.label} {given:.2f}"
-            + (f", {suspect.reason}" if suspect.reason else "")
-        )
+        finding.reasons.append(f"label suspect: {suspect.likely} {likely:.2f}, {suspect.image.label} {given:.2f}")
         if suspect.image.side == "test":
             finding.reasons.append("look yourself: test labels that are changed to what a model says flatter the model")
         else:
