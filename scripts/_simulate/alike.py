@@ -46,6 +46,7 @@ ROWS = {
     "test": Row("alike", (35, 949), 10),
     "wide": Row("alike", (35, 949), 64),
     "small": Row("alike", (15, 20), 10),
+    "few": Row("alike", (15, 949), 10),
     "least": Row("alike", (3, 949), 10),
     "equal": Row("alike", (200, 200), 20),
     "copies": Row("alike, every image 3 times", (60, 300), 10, copies=3),
