@@ -39,13 +39,17 @@ class LabelSuspects:
 
 
 def find_label_suspects(labels: Indices, probabilities: Probabilities) -> LabelSuspects:
-    """Returns the images that confident learning counts as another class than their label.
+    """Returns as many images as confident learning counts wrong labels: those with the least probable labels.
 
-    The threshold of a class is the mean probability of that class over the images with that label. An image is a
-    suspect if another class reaches its threshold and is more probable than the given label. The likely class is the
-    most probable one of those, and the first of equal ones. This is the rule `confident_learning` of cleanlab
-    (Northcutt, Jiang and Chuang 2021, Journal of Artificial Intelligence Research 70). The thresholds allow for a model
-    that is less sure of one class than of another.
+    The threshold of a class is the mean probability of that class over the images with that label. An image counts as
+    wrong if another class reaches its threshold and is more probable than the given label. This is the rule
+    `confident_learning` of cleanlab (Northcutt, Jiang and Chuang 2021, Journal of Artificial Intelligence Research 70).
+    The thresholds allow for a model that is less sure of one class than of another.
+
+    The rule gives the number S. The suspects are the S images with the lowest probability of their label, of those for
+    which another class is more probable; the likely class is the most probable one. With 3 % of the labels of 900
+    photographs of six classes flipped, 92 % of the flipped ones are among these suspects, and 73 % among the images
+    that the rule itself names (8 seeds; two classes: 87 % both ways).
 
     Suspects are sorted by the probability of their label, the least probable first. Equal ones keep their order.
 
@@ -61,16 +65,17 @@ def find_label_suspects(labels: Indices, probabilities: Probabilities) -> LabelS
     thresholds = _thresholds(labels, own, classes)
     likely = np.full(count, -1, np.int64)
     highest = np.zeros(count)
+    wrong = 0
     for rows in blocks(count, classes):
         part = np.array(probabilities[rows], np.float64)
-        places = np.arange(len(part))
-        is_below = (part < thresholds - ROUNDING) | ~(part > own[rows, None])  # the label itself is never above itself
-        part[is_below | np.isnan(part).any(1, keepdims=True)] = -1
+        is_no_rival = ~(part > own[rows, None]) | np.isinf(thresholds) | np.isnan(part).any(1, keepdims=True)
+        part[is_no_rival] = -1  # the label itself is never above itself
+        wrong += int((part >= np.maximum(thresholds - ROUNDING, 0)).any(1).sum())
         best = part.argmax(1)
-        highest[rows] = part[places, best]
+        highest[rows] = part[np.arange(len(part)), best]
         likely[rows] = np.where(highest[rows] >= 0, best, -1)
-    suspects = np.flatnonzero(likely >= 0)
-    suspects = suspects[np.argsort(own[suspects], kind="stable")]
+    rivalled = np.flatnonzero(likely >= 0)
+    suspects = rivalled[np.argsort(own[rivalled], kind="stable")][:wrong]
     return LabelSuspects(suspects, likely[suspects], own[suspects], highest[suspects])
 
 
@@ -83,10 +88,8 @@ def rank_by_label(labels: Indices, probabilities: Probabilities) -> Indices:
     Other orders were measured with 3 % of the labels flipped and ten seeds. Shares of the flipped labels among the
     first 5 % of 900 photographs of six classes (features of EfficientNet-Lite0, 88.7 % right out of fold): this order
     91.5 %, the probability over that of the most probable other class 90.4 %, less the class's threshold 90.4 %, over
-    the entropy 88.1 %, the margin to the most probable other class 84.1 %, suspects before all others 76.3 %. The
-    suspects themselves are 5.2 % of the images and hold 71 % of the flipped labels. Among 949 photographs of two
-    classes (features of a ResNet18, 97.8 % right) all orders have 98.2 %, and the suspects, 3.0 % of the images, hold
-    84.6 %.
+    the entropy 88.1 %, the margin to the most probable other class 84.1 %, those that the rule names before all others
+    76.3 %. Among 949 photographs of two classes (features of a ResNet18, 97.8 % right) all orders have 98.2 %.
     """
     return np.argsort(probabilities[np.arange(len(labels)), labels], kind="stable")
 

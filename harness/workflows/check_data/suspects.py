@@ -73,8 +73,9 @@ def suspects_by_features(
     images = np.array(sound, np.int64)[rows]
     labels: NDArray[np.int64] = np.array(data.images.labels, np.int64)[images]
     own = None if groups is None else groups[images]
+    values = features.values if len(rows) == len(sound) else features.values[rows]
     probabilities = out_of_fold_probabilities(
-        features.values[rows], labels, own, classes=len(data.images.classes), seed=data.experiment.seed
+        values, labels, own, classes=len(data.images.classes), seed=data.experiment.seed
     )
     found = find_label_suspects(labels, probabilities)
     rows_found = zip(found.indices, found.likely, found.given_probability, found.likely_probability, strict=True)
@@ -87,5 +88,5 @@ def suspects_by_features(
 
 def _suspect(data: Gathered, index: int, likely: str, given: float, probability: float) -> LabelSuspect:
     image = data.image(index)
-    reason = f"out of fold, {likely} is as probable as it usually is for images labelled so"
+    reason = f"models that have not seen it say {likely} rather than {image.label}"
     return LabelSuspect(image, likely, given, probability, reason)
