@@ -62,7 +62,7 @@ def one_thread() -> Any:
     The products of a fit are small: two threads took ten times as long as one (100,000 x 512 features, 20 classes: 148
     and 14 seconds, on a machine that others used too). The results also do not depend on the number of cores then.
     """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     return threadpool_limits(limits=1)
 
