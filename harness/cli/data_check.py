@@ -130,17 +130,22 @@ def _lines(record: DataCheckRecord) -> list[str]:
 
 def _require_clean(record: DataCheckRecord) -> None:
     """Raises GateError if something was found that makes a result wrong."""
+    from harness.report.texts import count
     from harness.runs.data_check_record import OddKind
 
     grave = {
-        "contradictions": sum(found.is_contradiction for found in record.copies),
-        "sets of copies between sides": sum(found.between_sides for found in record.copies),
-        "sets of copies between folds": sum(found.between_folds for found in record.copies),
-        "unreadable images": sum(odd.kind == OddKind.UNREADABLE for odd in record.odd),
+        ("contradiction", "contradictions"): sum(found.is_contradiction for found in record.copies),
+        ("set of copies between sides", "sets of copies between sides"): sum(
+            found.between_sides for found in record.copies
+        ),
+        ("set of copies between folds", "sets of copies between folds"): sum(
+            found.between_folds for found in record.copies
+        ),
+        ("unreadable image", "unreadable images"): sum(odd.kind == OddKind.UNREADABLE for odd in record.odd),
     }
     if any(grave.values()):
         raise GateError(
             f"{record.name} did not pass the check",
-            ", ".join(f"{count} {what}" for what, count in grave.items() if count),
+            ", ".join(count(n, *what) for what, n in grave.items() if n),
             "harness data check --write fixes.csv, edit its column action, harness data apply fixes.csv",
         )

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -150,8 +150,8 @@ def _by_cropped(pairs: Indices, turned: Indices) -> Iterator[Indices]:
     back = np.array([0, 1, 2, 3, 4, 6, 5, 7])[turned]  # the turn that undoes it: of 90° by 270°
     rows = np.concatenate([np.stack([*pairs.T, turned, number], 1), np.stack([*pairs.T[::-1], back, number], 1)])
     rows = rows[np.argsort(rows[:, 0], kind="stable")]
-    starts = np.flatnonzero(np.diff(rows[:, 0], prepend=-1))[::CROPPED]
-    return (rows[start:end] for start, end in zip(starts, [*starts[1:], len(rows)], strict=True))
+    starts = [*np.flatnonzero(np.diff(rows[:, 0], prepend=-1))[::CROPPED].tolist(), len(rows)]
+    return (rows[start:end] for start, end in pairwise(starts))
 
 
 def _agreements(values: NDArray[np.uint8], rows: Indices, detail: _Detail) -> tuple[Indices, Floats]:

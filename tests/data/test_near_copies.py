@@ -97,6 +97,10 @@ def test_find_near_copies_takes_no_flat_images() -> None:
     assert find_near_copies(sketches(flat)) == []
 
 
+def test_find_near_copies_of_images_that_no_hash_calls_alike() -> None:
+    assert find_near_copies(sketches(textures(2))) == []
+
+
 @pytest.mark.parametrize("count", [0, 1])
 def test_find_near_copies_of_too_few_images(count: int) -> None:
     assert find_near_copies(sketches(textures(2))[:count]) == []

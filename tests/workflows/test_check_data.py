@@ -1,0 +1,201 @@
+"""A check of a data set into which faults were planted, and of one without any."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from harness.config.experiment import Experiment
+from harness.errors import DataError, UsageError
+from harness.runs.data_check_record import CopyKind, DataCheckRecord, OddKind
+from harness.runs.run_folder import RunFolder
+from harness.workflows.check_data.check import CheckOptions, check_data
+from harness.workflows.crossval import cross_validate
+from tests.data.test_near_copies import CHANGES, saved, textures
+from tests.toy import SMALL
+
+HOME = Path("photos")
+
+
+@pytest.fixture
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Pictures of two classes: 30 of each for training, and 10 for the test."""
+    monkeypatch.chdir(tmp_path)
+    images = iter(textures(80, seed=1))
+    for side, count in (("train", 30), ("test", 10)):
+        for label in ("a", "b"):
+            folder = HOME / side / label
+            folder.mkdir(parents=True)
+            for number in range(count):
+                next(images).save(folder / f"{number:02d}.jpg", quality=90)
+    return HOME
+
+
+def checked(**fields: object) -> DataCheckRecord:
+    experiment = dataclasses.replace(SMALL, name="", folds=3).override({"data": str(HOME)})
+    return check_data(experiment.found(fields, "command line"))
+
+
+def pairs(record: DataCheckRecord) -> dict[tuple[str, str], tuple[CopyKind, str]]:
+    return {
+        (found.images[link.first].path, found.images[link.second].path): (link.kind, link.transform)
+        for found in record.copies
+        for link in found.links
+    }
+
+
+def change(source: str, target: str, how: Callable[[Image.Image], Image.Image]) -> None:
+    how(Image.open(HOME / source).convert("RGB")).save(HOME / target, quality=90)
+
+
+def test_check_data_finds_nothing_in_sound_images(photos: Path) -> None:
+    record = checked()
+    assert record.counts == {"train": {"a": 30, "b": 30}, "test": {"a": 10, "b": 10}}
+    assert (record.copies, record.scenes, record.suspects, record.odd, record.pairs) == ([], [], [], [], 0)
+    assert record.shortcut is not None
+    assert not record.shortcut.is_found
+    assert [side.second for side in record.sides] == ["test"]
+    assert record.sides[0].interval[0] < 0.5 < record.sides[0].interval[1]
+    assert (record.folds, record.n, record.folder, record.test_data) == (3, 80, "photos", "photos/test")
+    assert any("labels" in note for note in record.notes)
+
+
+def test_check_data_names_what_was_planted(photos: Path) -> None:
+    shutil.copy(HOME / "train/a/03.jpg", HOME / "train/a/again.jpg")
+    Image.open(HOME / "train/b/05.jpg").save(HOME / "train/b/as.png")
+    change("train/a/07.jpg", "train/b/wrong.jpg", lambda image: saved(image, 50))
+    change("train/b/09.jpg", "test/b/leak.jpg", ImageOps.mirror)
+    Image.new("RGB", (96, 96), "white").save(HOME / "train/a/blank.jpg")
+    (HOME / "train/b/damaged.jpg").write_bytes((HOME / "train/b/01.jpg").read_bytes()[:700])
+    record = checked()
+    assert pairs(record) == {
+        ("train/a/07.jpg", "train/b/wrong.jpg"): (CopyKind.NEAR_COPY, ""),
+        ("train/b/09.jpg", "test/b/leak.jpg"): (CopyKind.NEAR_COPY, "mirrored"),
+        ("train/a/03.jpg", "train/a/again.jpg"): (CopyKind.SAME_FILE, ""),
+        ("train/b/05.jpg", "train/b/as.png"): (CopyKind.SAME_PIXELS, ""),
+    }
+    gravest, leak, *exact = record.copies
+    assert gravest.is_contradiction
+    assert leak.between_sides
+    assert [found.is_exact and not found.between_folds for found in exact] == [True, True]
+    odd = {image.image.path: image.kind for image in record.odd}
+    assert odd == {"train/a/blank.jpg": OddKind.BLANK, "train/b/damaged.jpg": OddKind.UNREADABLE}
+    assert record.pairs == 4
+
+
+def test_check_data_names_near_copies_on_two_sides_of_a_fold(photos: Path) -> None:
+    for number in range(12):
+        change(f"train/a/{number:02d}.jpg", f"train/a/copy{number:02d}.jpg", CHANGES["cropped"])
+    record = checked()
+    assert len(record.copies) == 12
+    assert 4 <= sum(found.between_folds for found in record.copies) < 12  # two of three copies fall into two folds
+    assert not any(found.between_sides or found.is_contradiction for found in record.copies)
+
+
+def test_check_data_finds_a_class_by_its_files_format(photos: Path) -> None:
+    for path in (HOME / "train/a").glob("*.jpg"):
+        Image.open(path).save(path.with_suffix(".png"))
+        path.unlink()
+    shortcut = checked().shortcut
+    assert shortcut is not None
+    assert shortcut.is_found
+    assert (shortcut.accuracy, shortcut.n, shortcut.baseline) == (1, 60, 0.5)
+    assert ("format", "PNG", "a", (30, 30), (0, 30)) in [
+        (value.fact, value.value, value.label, tuple(value.of_class), tuple(value.of_others))
+        for value in shortcut.values
+    ]
+
+
+def test_check_data_sees_that_the_test_looks_otherwise(photos: Path) -> None:
+    for path in (HOME / "test").rglob("*.jpg"):
+        image = Image.open(path).convert("RGB")
+        image.point(lambda value: value // 2).save(path)
+    record = checked()
+    assert record.sides[0].interval[0] > 0.8
+
+
+def test_check_data_judges_labels_by_the_latest_run_on_these_images(photos: Path) -> None:
+    """Class a is bright and class b is dark, but for one image of each, whose label is wrong."""
+    for path in sorted((HOME / "train").rglob("*.jpg")):
+        is_bright = (path.parent.name == "a") != (path.name == "11.jpg")
+        image = Image.open(path).convert("RGB")
+        image.point(lambda value, up=is_bright: value // 3 + (150 if up else 0)).save(path)
+    experiment = dataclasses.replace(SMALL, data=str(HOME), epochs=3, lr=1e-2, folds=2)
+    assert checked().probabilities == ""
+    result = cross_validate(experiment)
+    record = checked()
+    assert str(result.run_dir) in record.probabilities
+    first = {suspect.image.path: suspect.likely for suspect in record.suspects[:2]}
+    assert first == {"train/a/11.jpg": "b", "train/b/11.jpg": "a"}
+    assert all(suspect.image.side == "train" for suspect in record.suspects)
+    (HOME / "train/a/00.jpg").unlink()
+    assert checked().probabilities == ""  # its predictions are of other images
+    with pytest.raises(UsageError, match="other images"):
+        check_data(experiment, CheckOptions(run=RunFolder.open(result.run_dir).id))
+
+
+def test_check_data_goes_on_without_a_test_that_is_refused(photos: Path) -> None:
+    (HOME / "test/c").mkdir()
+    shutil.copy(HOME / "test/b/00.jpg", HOME / "test/c/00.jpg")
+    record = checked(test_data=str(HOME / "test"))
+    assert "test" not in record.counts
+    assert any("not checked" in note and "unknown classes: c" in note for note in record.notes)
+
+
+def test_check_data_of_classes_that_are_too_small_for_folds(photos: Path) -> None:
+    for path in sorted((HOME / "train/a").glob("*.jpg"))[1:]:
+        path.unlink()
+    record = checked()
+    assert record.counts["train"] == {"a": 1, "b": 30}
+    assert any(note.startswith("a run will be refused") for note in record.notes)
+
+
+def test_check_data_of_no_readable_image(photos: Path) -> None:
+    for path in HOME.rglob("*.jpg"):
+        path.write_bytes(b"no image")
+    record = checked()
+    assert len(record.odd) == 80
+    assert (record.pairs, record.sides, record.shortcut) == (0, [], None)
+
+
+def test_check_data_of_a_table(photos: Path) -> None:
+    rows = [
+        f"photos/{side}/{label}/{number:02d}.jpg,{label},{side}"
+        for side, count in (("train", 30), ("test", 10))
+        for label in "ab"
+        for number in range(count)
+    ]
+    Path("labels.csv").write_text("\n".join(["path,label,split", *rows]))
+    record = check_data(Experiment().override({"data": "labels.csv", "model": "small_cnn", "weights": "none"}))
+    assert record.counts == {"train": {"a": 30, "b": 30}, "test": {"a": 10, "b": 10}}
+    assert record.data == "labels.csv"
+
+
+def test_check_data_of_a_folder_that_is_not_there(photos: Path) -> None:
+    with pytest.raises(DataError, match="is not there"):
+        check_data(dataclasses.replace(SMALL, data="nowhere"))
+
+
+def test_check_data_uses_features_of_weights_that_are_given(photos: Path, scenes: Path, scenes_weights: Path) -> None:
+    """Of real photographs, some labels are flipped; a run with freeze=true finds the features in the cache."""
+    shutil.rmtree(HOME)
+    rng = np.random.default_rng(0)
+    for label in ("forest", "sea"):
+        (HOME / label).mkdir(parents=True)
+    for label in ("forest", "sea"):
+        for path in sorted((scenes / "train" / label).iterdir())[:40]:
+            other = "sea" if label == "forest" else "forest"
+            flipped = rng.random() < 0.05
+            shutil.copy(path, HOME / (other if flipped else label) / f"{'flipped' if flipped else 'as'}-{path.name}")
+    record = checked(model="resnet18", weights=str(scenes_weights), image_size=64, epochs=1)
+    assert record.features.startswith("resnet18")
+    flipped = {path.name for path in HOME.rglob("flipped-*")}
+    found = {Path(suspect.image.path).name for suspect in record.suspects}
+    assert len(flipped) >= 2
+    assert len(found & flipped) >= 0.6 * len(flipped)
