@@ -15,7 +15,7 @@ FORMAT = "harness-rows-1"
 class Recipe:
     """All that a row is a function of, besides its item."""
 
-    kind: str  # "features", "images" or "checks"
+    kind: str  # "features", "images", "checks" or "copies"
     about: str  # for people, and no part of the key
     parts: Mapping[str, Any]  # plain values
 

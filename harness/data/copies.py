@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+import hashlib
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.cache.recipe import Recipe
+from harness.cache.store import Cache
 from harness.data.check import Check
-from harness.data.near_copies import LEAST_SIDE, NearCopy, find_near_copies
+from harness.data.near_copies import LEAST_SIDE, VERSION, NearCopy, find_near_copies
+from harness.data.turns import TURNS
 
 
 @dataclass(frozen=True)
@@ -39,24 +43,36 @@ class Copies:
 
         Copies with equal pixels are not counted: they are leaks, which end a run.
         """
+        return list(self.partners_across(judged, trained_on))
+
+    def partners_across(self, judged: Collection[int], trained_on: Collection[int]) -> dict[int, tuple[int, NearCopy]]:
+        """Image of `judged` -> (its nearest copy among `trained_on`, their pair); as `near_across`, and in order."""
         judged, trained_on = set(judged), set(trained_on)
-        found: set[int] = set()
-        for pair in self.near:
+        partners: dict[int, tuple[int, NearCopy]] = {}
+        for pair in sorted(self.near, key=lambda pair: -pair.agreement):
             one, other = self.members[pair.first], self.members[pair.second]
             for some, others in ((one, other), (other, one)):
-                if not trained_on.isdisjoint(others):
-                    found.update(judged.intersection(some))
-        return sorted(found)
+                partner = next((i for i in others if i in trained_on), None)
+                if partner is not None:
+                    partners |= {i: (partner, pair) for i in some if i in judged and i not in partners}
+        return dict(sorted(partners.items()))
 
 
-def find_copies(checks: Sequence[Check], step: Callable[[], object] = lambda: None) -> Copies:
+def find_copies(
+    checks: Sequence[Check],
+    step: Callable[[], object] = lambda: None,
+    cache: Cache | None = None,
+    across: int | None = None,
+) -> Copies:
     """Returns the copies among the images of all `checks`, which are numbered through.
 
     Near copies are not looked for among images smaller than 16 pixels.
 
     Args:
         checks: Of the sides of a data set, say.
-        step: Called now and then, for a progress bar.
+        step: Called at most `near_copies.STEPS` times on the way, for a progress bar.
+        cache: Where the near copies of these images are kept, so that they are looked for once.
+        across: Only near copies of one of the first `across` images and one of the others; None for all.
     """
     prints = np.concatenate([check.fingerprints for check in checks])
     sizes = np.concatenate([check.sizes for check in checks])
@@ -64,8 +80,31 @@ def find_copies(checks: Sequence[Check], step: Callable[[], object] = lambda: No
     _, firsts, inverse = np.unique(prints, return_index=True, return_inverse=True)
     first = np.where(prints != 0, firsts[inverse.reshape(-1)], -1).astype(np.int64)
     compared = np.unique(first[(first >= 0) & (sizes.min(1) >= LEAST_SIDE)])
+    sides = None if across is None else int(np.searchsorted(compared, across))
     near = [
         NearCopy(int(compared[pair.first]), int(compared[pair.second]), pair.bits, pair.agreement, pair.turn)
-        for pair in find_near_copies(sketches[compared], step)
+        for pair in _near(sketches[compared], step, cache, sides)
     ]
     return Copies(first, tuple(near))
+
+
+def _near(
+    sketches: NDArray[np.uint8], step: Callable[[], object], cache: Cache | None, across: int | None
+) -> list[NearCopy]:
+    """The near copies, which `cache` keeps as one row for all of these sketches in this order."""
+    if cache is None:
+        return find_near_copies(sketches, step, across)
+    names = list(TURNS)
+
+    def make(_: Sequence[str]) -> Iterator[NDArray[np.float64]]:
+        pairs = find_near_copies(sketches, step, across)
+        rows = [(p.first, p.second, p.bits, p.agreement, names.index(p.turn)) for p in pairs]
+        yield np.array([(len(pairs), 0, 0, 0, 0), *rows], np.float64)[None]  # an entry of no bytes cannot be kept
+
+    digest = hashlib.sha256(sketches.tobytes()).hexdigest()
+    recipe = Recipe("copies", f"near copies among {len(sketches)} images", {"version": VERSION})
+    (table,) = cache.rows(recipe, [f"{digest} {across}"], make, quiet=True).take([0])
+    return [
+        NearCopy(int(first), int(second), int(bits), float(agreement), names[int(turn)])
+        for first, second, bits, agreement, turn in table[1:].tolist()
+    ]

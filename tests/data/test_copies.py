@@ -3,9 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+import pytest
+from PIL import Image, ImageOps
 
-from harness.data.check import check_images
+from harness.cache.store import Cache
+from harness.data.check import Check, check_images
 from harness.data.copies import find_copies
 from harness.data.listing import list_images
 from tests.data.test_near_copies import saved, textures
@@ -44,3 +46,46 @@ def test_find_copies_leaves_tiny_images_alone(tmp_path: Path) -> None:
         noisy = np.clip(np.asarray(small, int) + rng.integers(-3, 4, (12, 12, 3)), 0, 255).astype(np.uint8)
         Image.fromarray(noisy).save(tmp_path / "xy"[number % 2] / f"{number}n.png")
     assert find_copies([check_images(list_images(tmp_path))]).near == ()
+
+
+def check_of(folder: Path, images: list[Image.Image]) -> Check:
+    """The check of these images in one class, and of a white one in another, which is the last."""
+    for number, image in enumerate([*images, Image.new("RGB", (20, 20), "white")]):
+        path = folder / "xy"[number == len(images)] / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        image.save(path)
+    return check_images(list_images(folder))
+
+
+def test_find_copies_keeps_near_copies_in_the_cache(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    images, kept = textures(5), tmp_path_factory.mktemp("kept")
+    check = check_of(tmp_path, [*images, ImageOps.mirror(images[2]), saved(images[4], quality=40)])
+    steps: list[int] = []
+    first = find_copies([check], lambda: steps.append(1), Cache(kept))
+    assert [(pair.first, pair.second, pair.turn) for pair in first.near] == [(2, 5, "mirrored"), (4, 6, "")]
+    assert steps
+    steps.clear()
+    assert find_copies([check], lambda: steps.append(1), Cache(kept)).near == first.near
+    assert not steps
+    assert find_copies([check], cache=Cache(kept), across=5).near == first.near
+    assert find_copies([check], cache=Cache(kept), across=6).near == first.near[1:]
+    assert len(Cache(kept).entries()) == 3
+
+
+def test_find_copies_keeps_in_the_cache_that_there_are_none(tmp_path: Path) -> None:
+    check, lines = check_of(tmp_path, textures(3)), list[str]()
+    cache = Cache(tmp_path / "cache", print_line=lines.append)
+    assert find_copies([check], cache=cache).near == find_copies([check], cache=cache).near == ()
+    assert not lines
+    assert [(entry.kind, entry.about) for entry in cache.entries()] == [("copies", "near copies among 4 images")]
+
+
+def test_partners_across_names_the_nearest_copy(tmp_path: Path) -> None:
+    images = textures(4)
+    again = [saved(images[1], quality=15), saved(images[1], quality=90), saved(images[3], quality=40)]
+    copies = find_copies([check_of(tmp_path, [*images, *again])])
+    partners = copies.partners_across([1, 3], [0, 4, 5])
+    assert {i: partner for i, (partner, _) in partners.items()} == {1: 5}
+    everything = copies.partners_across(range(8), range(8))
+    assert [*everything] == copies.near_across(range(8), range(8)) == [1, 3, 4, 5, 6]
+    assert [everything[i][0] for i in (1, 3, 5, 6)] == [5, 6, 1, 3]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
 from harness.data.decode import Raw, decode
-from harness.data.near_copies import find_near_copies
+from harness.data.near_copies import STEPS, find_near_copies
 from harness.data.sketch import sketch_of
 from tests.data.files import file_of
 
@@ -120,3 +120,23 @@ def test_find_near_copies_among_photographs(scenes: Path) -> None:
     assert len(found & expected) >= 59
     copies_of_known = {pair for pair in found - expected if pair[1] >= len(images)}
     assert found - expected - copies_of_known == known
+
+
+@pytest.mark.parametrize("count", [30, 120])
+def test_find_near_copies_across_finds_those_between_the_two_parts_alone(count: int) -> None:
+    images = textures(count)
+    images += [saved(images[3], quality=40), Image.new("RGB", (50, 50)), saved(images[-1], quality=40)]
+    pairs = {(pair.first, pair.second) for pair in find_near_copies(sketches(images))}
+    assert pairs == {(3, count), (count - 1, count + 2)}
+    for across in (count, 4):
+        assert {(pair.first, pair.second) for pair in find_near_copies(sketches(images), across=across)} == {
+            pair for pair in pairs if pair[0] < across <= pair[1]
+        }
+    for across in (0, len(images)):
+        assert find_near_copies(sketches(images), across=across) == []
+
+
+def test_find_near_copies_steps_a_hundred_times() -> None:
+    images, steps = textures(150), []
+    find_near_copies(sketches([*images, saved(images[0], quality=40)]), lambda: steps.append(1))
+    assert len(steps) == STEPS
