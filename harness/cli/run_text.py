@@ -110,6 +110,7 @@ def _summary(
     follower.addressed |= {folder.id} if model else set()
     rows = [
         ("guessing", guessing),
+        *([("near copies", near)] if (near := folder.record.near_copies_text) else []),
         *([("repeats", noise_text(noise))] if noise is not None else []),
         ("folds" if experiment.folds else "accuracy", folds),
         ("judged at", f"{judged_at(crossval)}{optimistic if best > value + 5e-4 else ''}"),

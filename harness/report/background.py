@@ -37,6 +37,8 @@ def data_rows(data: DataRecord) -> Rows:
         )
     if data.leaked:
         rows.append(("Leaked", f"{count(data.leaked, 'image')} that judge were trained on"))
+    if data.near_copies:
+        rows.append(("Near copies", f"{count(data.near_copies, 'image')} that judge have one among those trained on"))
     if data.skipped:
         rows.append(("Left out", f"{count(len(data.skipped), 'image')} that cannot be decoded"))
     if data.ignored:

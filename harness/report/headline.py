@@ -27,6 +27,8 @@ def warnings_of(folder: RunFolder) -> list[str]:
             f"Leak: the model was trained on {record.leaked:,} of the {n:,} images that judge it, "
             "so the accuracy is too good."
         )
+    if record.near_copies_text:
+        texts.append(f"Near copies: {record.near_copies_text}.")
     if record.fast_dev_run:
         texts.append("Fast dev run: trained on two batches to see that all works. Its numbers mean nothing.")
     texts += [_unfinished(folder)] if _unfinished(folder) else []

@@ -83,6 +83,9 @@ def _warnings(folder: StudyFolder, result: StudyResultRecord) -> list[str]:
     record, texts = folder.record, []
     if record.data is not None and record.data.leaked:
         texts.append(f"Leak: {record.data.leaked:,} images that judge were trained on, so all accuracies are too good.")
+    if record.data is not None and record.data.near_copies:
+        near = count(record.data.near_copies, "image")
+        texts.append(f"Near copies: {near} that judge have one among those trained on, so all accuracies are too good.")
     if record.fast_dev_run:
         texts.append("Fast dev run: trained on two batches to see that all works. Its numbers mean nothing.")
     if result.expected is None and result.best is not None and len(result.trials) > 1:

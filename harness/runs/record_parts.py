@@ -116,11 +116,43 @@ class DataRecord:
     skipped: dict[Text, Text] = field(default_factory=dict)  # images that cannot be decoded, and why
     groups: Count | None = None  # of images that are not independent of each other; None if all are
     leaked: Count = 0  # images that are judged and were trained on
+    near_copies: Count = 0  # images that are judged, of which a near copy was trained on
 
 
 def leak_text(leaked: int, n: int | None) -> str:
     """For people, after an accuracy: how many of the images were trained on; empty if none."""
     return f"; LEAK: {leaked} of the {n} images were trained on, so it is too good" if leaked else ""
+
+
+@dataclass(frozen=True)
+class NearCopiesRecord:
+    """The images that judge a model and have a near copy among those that it was trained on.
+
+    Attributes:
+        images: Their number.
+        accuracy: Of the other images; None if there are none, or if some of them were trained on themselves.
+        interval: Its 95 % interval.
+        n: Number of the other images.
+        groups: Number of groups of these; None if they are independent.
+    """
+
+    images: Positive
+    accuracy: Share | None = None
+    interval: Interval | None = None
+    n: Count = 0
+    groups: Count | None = None
+
+    def text(self, n: int | None, where: str) -> str:
+        """For people: how many of the `n` images that judge, and the accuracy without them."""
+        text = f"{self.images} of {n} images {'has' if self.images == 1 else 'have'} a near copy {where}"
+        if not self.n:
+            return f"{text}, so nothing is known of new images"
+        if self.accuracy is None or self.interval is None:
+            return text
+        low, high = (100 * bound for bound in self.interval)
+        groups = "" if self.groups is None else f" in {self.groups} groups"
+        rest = f"{100 * self.accuracy:.1f} % (95 % interval {low:.1f} to {high:.1f} %, n = {self.n}{groups})"
+        return f"{text}; without {'it' if self.images == 1 else 'them'} {rest}"
 
 
 @dataclass(frozen=True)

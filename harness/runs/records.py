@@ -26,6 +26,7 @@ from harness.runs.record_parts import (
     FoldRecord,
     GateRecord,
     GitRecord,
+    NearCopiesRecord,
     PrecisionRecord,
     ProgressRecord,
     RefitRecord,
@@ -117,6 +118,7 @@ class RunRecord(Origin):
     n: Positive | None = None
     groups: Count | None = None  # of the n images, if they are not independent
     leaked: Count = 0  # of the n images that were trained on
+    near_copies: NearCopiesRecord | None = None  # of images that were trained on; None if there are none
     loss: Number | None = None
     baseline: Share | None = None
     mean: Share | None = None
@@ -144,6 +146,15 @@ class RunRecord(Origin):
         """
         chosen = self.judged is None and any(entry.epoch < entry.epochs for entry in self.folds)
         return leak_text(self.leaked, self.n) + (OPTIMISTIC if chosen else "")
+
+    @property
+    def near_copies_text(self) -> str:
+        """For people: how many of its images have a near copy that was trained on, and the accuracy without these."""
+        if self.near_copies is None:
+            return ""
+        in_folds = self.kind == "run" and self.experiment.get("folds")
+        where = "in the training part of their fold" if in_folds else "among the training images"
+        return self.near_copies.text(self.n, where)
 
     def __post_init__(self) -> None:
         """Raises ValueError if a part of it lacks another one that belongs to it."""

@@ -109,6 +109,7 @@ class Plan:
         shrunk: How many images of each class these are, for people.
         leaked: Validation images that are also trained on.
         notes: Warnings to show before the run starts.
+        near_copies: Indices of the validation images with a near copy in the training part of their fold.
         lean: Whether this is one of many runs: no pictures.
         fast_dev_run: Whether the run only tries everything once; its numbers mean nothing.
     """
@@ -131,6 +132,7 @@ class Plan:
     shrunk: str
     leaked: int
     notes: tuple[str, ...]
+    near_copies: tuple[int, ...] = ()
     lean: bool = False
     fast_dev_run: bool = False
 

@@ -40,6 +40,7 @@ from harness.training.saved_fit import saved_progress
 from harness.util.console import print_line
 from harness.workflows.make_plan import make_plan
 from harness.workflows.new_record import OF_THE_PLAN, record_of
+from harness.workflows.without_near_copies import without_near_copies
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class CrossValidation:
     results: tuple[FoldResult, ...]
     classes: tuple[str, ...]
     leaked: int = 0  # validation images that are also trained on
+    near_copies: frozenset[str] = frozenset()  # paths of validation images with a near copy in their training part
 
     @cached_property
     def predictions(self) -> Predictions:
@@ -141,6 +143,7 @@ class CrossValidation:
             "n": accuracy.n,
             "groups": accuracy.groups,
             "leaked": self.leaked,
+            "near_copies": without_near_copies(self.predictions, self.near_copies, self.leaked > 0),
             "loss": sum(r.loss * r.accuracy.n for r in self.results) / sum(r.accuracy.n for r in self.results),
             "baseline": self.baseline,
             "mean": mean,
@@ -242,13 +245,18 @@ def fold_by_fold(
             log = EpochLog(folder.metrics, fold)
             last = None if ends is None else ends(fold)
             results.append(train(plan, fold, folder, [log, tracking.callback(log)], last))
-            so_far = CrossValidation(plan.experiment, folder.path, tuple(results), plan.images.classes, plan.leaked)
+            so_far = _result(plan, folder, results)
             folder.write_predictions(results[-1].predictions)
             folder.end_fit(**so_far.numbers(), folds=[result.record for result in results])
             if not plan.lean:
                 draw_fold(folder, fold)
             tracking.fold_ended(fold)
-        yield CrossValidation(plan.experiment, folder.path, tuple(results), plan.images.classes, plan.leaked)
+        yield _result(plan, folder, results)
+
+
+def _result(plan: Plan, folder: RunFolder, results: Sequence[FoldResult]) -> CrossValidation:
+    near = frozenset(plan.images.paths[i] for i in plan.near_copies)
+    return CrossValidation(plan.experiment, folder.path, tuple(results), plan.images.classes, plan.leaked, near)
 
 
 def finished_folds(plan: Plan, folder: RunFolder) -> list[FoldResult]:

@@ -19,16 +19,28 @@ ALLOWED = "their copies or groups are trained on (--allow-leak), so the numbers 
 
 
 @dataclass(frozen=True)
+class TestSide:
+    """The test images of an experiment, and their check."""
+
+    __test__ = False  # no class of tests
+
+    images: Images
+    check: Check
+
+
+@dataclass(frozen=True)
 class Leaks:
     """Attributes:
     valid: Images of a separate hold-out that are trained on.
     error: What ends the run if leaks are not allowed; None if there are none.
     notes: What else is wrong with the images of the test, which stops nothing.
+    test: The test images; None if there are none, or if a test would refuse them.
     """
 
     valid: int
     error: DataError | None
     notes: tuple[str, ...]
+    test: TestSide | None = None
 
     def require_none(self, allow: bool) -> None:
         """Raises DataError if there are any, unless they are allowed."""
@@ -51,15 +63,16 @@ def find_leaks(experiment: Experiment, data: DataPlan, check: Check, cache: Cach
             notes.append(f"{len(valid)} of {count} validation images: {ALLOWED}")
     test, test_notes, leaked = _of_test(experiment, data, cache, set().union(*keys))
     if leaked and test is not None:
-        errors.append(_error(leaked, len(test), test.root))
-        notes.append(f"{len(leaked)} of {len(test)} test images in {test.root}: {ALLOWED}")
-    return Leaks(len(valid), errors[0] if errors else None, (*notes, *test_notes))
+        count, root = len(test.images), test.images.root
+        errors.append(_error(leaked, count, root))
+        notes.append(f"{len(leaked)} of {count} test images in {root}: {ALLOWED}")
+    return Leaks(len(valid), errors[0] if errors else None, (*notes, *test_notes), test)
 
 
 def _of_test(
     experiment: Experiment, data: DataPlan, cache: Cache, known: set[object]
-) -> tuple[Images | None, list[str], list[str]]:
-    """(images of the test, notes, those that have one of the `known` keys)."""
+) -> tuple[TestSide | None, list[str], list[str]]:
+    """(the test, notes, its images that have one of the `known` keys)."""
     if experiment.test_data is None or experiment.tests_other_data:
         return None, [], []
     try:
@@ -72,7 +85,8 @@ def _of_test(
     if check.problems:
         bad = list(check.problems)
         notes.append(f"{len(bad)} images of {test.root} cannot be decoded: {few(bad, 3)}")
-    return test, notes, [path for path, keys in zip(test.paths, _keys(check, names), strict=True) if keys & known]
+    side = TestSide(test, check)
+    return side, notes, [path for path, keys in zip(test.paths, _keys(check, names), strict=True) if keys & known]
 
 
 def _keys(check: Check, groups: Sequence[str | None]) -> list[set[object]]:

@@ -39,6 +39,7 @@ from harness.training.repeats import fold_and_repeat, repeat_seed
 from harness.training.steering import inner_fraction, steered_by
 from harness.util.console import print_line
 from harness.workflows.find_leaks import find_leaks
+from harness.workflows.near_copies import find_near
 from harness.workflows.plan_data import DataPlan, plan_data
 
 FITTED = ("model", "weights", "weights_key", "image_size", "channels")  # what weights are fitted to
@@ -87,6 +88,7 @@ def make_plan(
     unjudged = [] if data.split is None else require_learnable(images, data.split)
     leaks = find_leaks(experiment, data, check, cache)
     leaks.require_none(allow_leak)
+    near = find_near(experiment, data, check, leaks.test, splits, cache)
     assert check.pixels is not None
     digest = check.digest(images)
     learned_here = model.weights is not None and model.weights.data_digest == digest
@@ -108,6 +110,7 @@ def make_plan(
         skipped=skipped,
         shrunk=shrunk,
         leaked=leaks.valid,
+        near_copies=near.judged,
         notes=(
             *copy_notes(images, check),
             *data.notes,
@@ -115,6 +118,7 @@ def make_plan(
             *depth_notes(check, experiment),
             *([f"the hold-out has no image of {', '.join(unjudged)}: it says nothing of that"] if unjudged else []),
             *leaks.notes,
+            *near.notes,
             *setting_notes(experiment),
             *_live_note(model),
             *model_notes,

@@ -52,6 +52,7 @@ def record_of(plan: Plan) -> RunRecord:
             skipped=plan.skipped,
             groups=None if plan.groups is None else number_of(plan.groups, range(len(images))),
             leaked=plan.leaked,
+            near_copies=len(plan.near_copies),
         ),
         weights=plan.model.weights_note,
         weights_md5=provenance.weights_md5(experiment.weights),

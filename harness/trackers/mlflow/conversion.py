@@ -41,6 +41,7 @@ def tags(record: Record) -> dict[str, str]:
         "data.digest": data.digest if data else None,
         "data.groups": data.groups if data else None,
         "data.leaked": (data.leaked or None) if data else None,
+        "data.near_copies": (data.near_copies or None) if data else None,
         "harness.host": record.host,
         "harness.pid": record.pid,
         "harness.fast_dev_run": record.fast_dev_run or None,

@@ -58,7 +58,8 @@ class Side:
         """What must stand beside its accuracy wherever that is shown."""
         fast = "FAST DEV RUN: trained on two batches" if self.record.fast_dev_run else ""
         optimistic = OPTIMISTIC.removeprefix("; ") if self.is_optimistic else ""
-        return tuple(part for part in (self.leak, optimistic, fast, self.progress) if part)
+        near = self.record.near_copies_text
+        return tuple(part for part in (self.leak, near, optimistic, fast, self.progress) if part)
 
     @property
     def progress(self) -> str:

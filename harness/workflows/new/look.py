@@ -24,6 +24,7 @@ from harness.errors import DataError
 from harness.util.console import print_line
 from harness.util.parallel import in_threads
 from harness.workflows.find_leaks import find_leaks
+from harness.workflows.near_copies import find_near
 from harness.workflows.new.groups import FOLDS, Grouping, suggested_grouping
 from harness.workflows.plan_data import DataPlan, listed, plan_data
 
@@ -108,6 +109,7 @@ def look(experiment: Experiment) -> Facts:
     copies, in_two_classes = _copies(data.images, check)
     test = _test_images(data)
     leaks = find_leaks(data.experiment, data, check, cache)
+    near = find_near(data.experiment, data, check, leaks.test, {}, cache)
     has_groups = any(name is not None for name in data.groups)
     return Facts(
         experiment=data.experiment,
@@ -125,7 +127,7 @@ def look(experiment: Experiment) -> Facts:
         value_range=value_range,
         grouping=None if has_groups else suggested_grouping(images, data.experiment.class_folder == "inner"),
         has_groups=has_groups,
-        notes=data.notes if leaks.error is not None else (*data.notes, *leaks.notes),
+        notes=(*data.notes, *(() if leaks.error is not None else leaks.notes), *near.notes),
     )
 
 
