@@ -55,6 +55,7 @@ def promote(run: str, data: str | None, refit: bool, force: bool, trust: bool, r
     rows = {
         "model": f"{made.champion.checkpoint}, {_which(record)} of {made.run.id}",
         "accuracy": f"{made.evaluation.accuracy} on {made.evaluation.images.root}{record.test.caveat}",
+        **({"copies": near} if (near := made.evaluation.near_copies_text) else {}),
         "gate": _gate(record.test.gate.passed, record.test.gate.min_accuracy),
         "looks": str(made.evaluation.looks or "not counted"),
         **_compared(record),

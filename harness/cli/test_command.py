@@ -142,6 +142,7 @@ def _report(evaluation: Evaluation, path: Path) -> list[str]:
         ("data", f"{evaluation.images.root}: {accuracy.n} images ({counts})"),
         *(("note", note) for note in evaluation.notes),
         ("accuracy", f"{accuracy}{leak_text(len(evaluation.leaked), accuracy.n)}"),
+        *([("copies", near)] if (near := evaluation.near_copies_text) else []),
         ("looks", str(evaluation.looks or "not counted: .harness/tests.jsonl cannot be written")),
         ("wrong", f"{100 * numbers['misclassification_rate']:.1f} % misclassified, {wrong} of {accuracy.n}"),
         *([("ensemble", str(evaluation.ensemble))] if evaluation.ensemble else []),
@@ -174,6 +175,7 @@ def _markdown(evaluation: Evaluation, path: Path) -> list[str]:
         f"(95 % interval {100 * accuracy.interval[0]:.1f} to {100 * accuracy.interval[1]:.1f} %), "
         f"log loss {evaluation.scores.after.log_loss:.4f}{leak_text(len(evaluation.leaked), accuracy.n)}.",
         *(f"- gate: {markdown(text)}" for text in _gate(evaluation)),
+        *([f"- near copies: {near}"] if (near := evaluation.near_copies_text) else []),
         *([f"- {evaluation.looks}"] if evaluation.looks else []),
         *(f"- {markdown(note)}" for note in evaluation.notes),
         "",

@@ -142,7 +142,7 @@ class NearCopiesRecord:
     n: Count = 0
     groups: Count | None = None
 
-    def text(self, n: int | None, where: str) -> str:
+    def text(self, n: int | None, where: str = "among the training images") -> str:
         """For people: how many of the `n` images that judge, and the accuracy without them."""
         text = f"{self.images} of {n} images {'has' if self.images == 1 else 'have'} a near copy {where}"
         if not self.n:

@@ -152,9 +152,9 @@ class RunRecord(Origin):
         """For people: how many of its images have a near copy that was trained on, and the accuracy without these."""
         if self.near_copies is None:
             return ""
-        in_folds = self.kind == "run" and self.experiment.get("folds")
-        where = "in the training part of their fold" if in_folds else "among the training images"
-        return self.near_copies.text(self.n, where)
+        if self.kind == "run" and self.experiment.get("folds"):
+            return self.near_copies.text(self.n, "in the training part of their fold")
+        return self.near_copies.text(self.n)
 
     def __post_init__(self) -> None:
         """Raises ValueError if a part of it lacks another one that belongs to it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.cache.store import Cache, open_cache
 from harness.config.experiment_file import is_function
 from harness.data.check import Check, check_images, undecodable_error, unreadable_by_class
 from harness.data.depth import clipped_text
@@ -13,8 +14,9 @@ from harness.data.groups import Groups, group_names, numbered
 from harness.data.images import Images, Side
 from harness.data.listing import list_images
 from harness.data.prepare import Preparation
-from harness.errors import DataError, UsageError
+from harness.errors import DataError, HarnessError, UsageError
 from harness.models.saved import SavedModel
+from harness.util.console import print_line
 from harness.util.schema import is_on_this_machine
 from harness.util.text import few
 
@@ -136,17 +138,26 @@ def _seen(model: SavedModel, images: Images, check: Check) -> tuple[tuple[str, .
         return tuple(path for path, look in zip(images.paths, looks, strict=True) if look in model.trained_on), []
     if model.data_digest is not None and check.digest(images) == model.data_digest:
         return images.paths, []
-    training = _training_images(model)
+    training = images_at_hand(model, "data")
     if training is None:
         return (), ["the checkpoint does not say which images it was trained on: look out for copies among these"]
-    known = set(check_images(training).fingerprints.tolist())
+    known = set(check_images(training, cache=cache_of(model)).fingerprints.tolist())
     return tuple(p for p, look in zip(images.paths, check.fingerprints.tolist(), strict=True) if look in known), []
 
 
-def _training_images(model: SavedModel) -> Images | None:
-    """The images that the experiment was trained on, if they are at hand."""
-    named = model.experiment.get("data", "")
+def cache_of(model: SavedModel) -> Cache | None:
+    """The cache; None if the model's experiment uses none."""
+    return open_cache(print_line) if model.experiment.get("cache", True) else None
+
+
+def images_at_hand(model: SavedModel, field: str) -> Images | None:
+    """The images that `data` or `valid_data` of the model's experiment names; None if they are not on this machine."""
+    named = model.experiment.get(field)
+    if not named or not is_on_this_machine(named):
+        return None
+    columns, class_folder = model.experiment.get("columns", ()), model.experiment.get("class_folder")
+    side = Side.VALID if field == "valid_data" else Side.TRAIN
     try:
-        return list_images(named, model.classes) if named and is_on_this_machine(named) else None
-    except DataError:
+        return list_images(named, model.classes, side, columns=columns, class_folder=class_folder)
+    except HarnessError:
         return None

@@ -87,7 +87,7 @@ def find_near(
             whole = [*map(str, images.files()), *names[count:]]
             notes.append(
                 f"{near_text(len(partners), total - count, 'test images', 'among the training images')}, so the test's "
-                f"accuracy will be too good: {_first(partners, whole)}; {show}"
+                f"accuracy will be too good: {example(partners, whole)}; {show}"
             )
     if data.split is not None:
         splits = splits or {1: data.split}
@@ -101,7 +101,7 @@ def find_near(
         series = "; images of one video or series belong in one group (-s groups=folder, or an expression)"
         notes.append(
             f"{near_text(len(partners), judged, 'validation images', place)}, so the accuracy is too good, and is also "
-            f"given without them: {_first(partners, names)}; {show}{series if has_many else ''}"
+            f"given without them: {example(partners, names)}; {show}{series if has_many else ''}"
         )
     return NearFindings(tuple(partners), tuple(notes))
 
@@ -126,6 +126,14 @@ def near_text(count: int, n: int, what: str, where: str) -> str:
     return f"{count} of {n} {what} {'has' if count == 1 else 'have'} a near copy {where}"
 
 
+def example(partners: Partners, names: Sequence[str]) -> str:
+    """For people: the first image with its near copy, by name, and how that was changed."""
+    image, (other, pair) = next(iter(partners.items()))
+    turn = f", {pair.turn}" if pair.turn else ""
+    has_more = bool(partners.keys() - {image, other})
+    return f"{names[image]} ({names[other]}{turn}){', ...' if has_more else ''}"
+
+
 def check_command(experiment: Experiment) -> str:
     """What to type to see everything that is found in the images of an experiment."""
     if experiment.name and experiment.origin("data") != "command line":
@@ -136,7 +144,7 @@ def check_command(experiment: Experiment) -> str:
 
 
 def _between_sides(copies: Copies, splits: Mapping[int, Split]) -> Partners:
-    """The validation images of all folds with a near copy in the training part of their own fold."""
+    """The validation images of all folds with a near copy in the training part of the same fold."""
     having = {i for pair in copies.near for first in (pair.first, pair.second) for i in copies.members[first]}
     partners: Partners = {}
     for split in {split.valid: split for split in splits.values()}.values():  # repeats have the same folds
@@ -165,13 +173,5 @@ def _separable(copies: Copies, names: Sequence[str], show: str) -> list[str]:
         return []
     return [
         f"{len(partners)} of {len(names)} images are near copies of others, which folds may separate: "
-        f"{_first(partners, names)}; {show}"
+        f"{example(partners, names)}; {show}"
     ]
-
-
-def _first(partners: Partners, names: Sequence[str]) -> str:
-    """The first image with its near copy, by name, and how that was changed."""
-    image, (other, pair) = next(iter(partners.items()))
-    turn = f", {pair.turn}" if pair.turn else ""
-    has_more = bool(partners.keys() - {image, other})
-    return f"{names[image]} ({names[other]}{turn}){', ...' if has_more else ''}"

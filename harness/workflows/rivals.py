@@ -76,6 +76,7 @@ def judged_rivals(
             allow_leak=True,
             runs=runs,
             pictures=False,
+            find_near_copies=False,  # it is compared image by image, and its accuracy is not shown
         )
         found = compare(evaluation.predictions, other.predictions)
         yield Rival(champion.number, champion is before, found, len(other.leaked))

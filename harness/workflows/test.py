@@ -39,6 +39,7 @@ from harness.runs.record_file import to_plain
 from harness.runs.record_parts import (
     ConfusionRecord,
     DataRecord,
+    NearCopiesRecord,
     PrecisionRecord,
     Status,
     TestedFile,
@@ -53,6 +54,8 @@ from harness.util.memory import keep_freed_memory
 from harness.util.packages import installed
 from harness.workflows.ensemble import Ensemble, judge_ensemble
 from harness.workflows.images_to_test import TestImages, images_to_test, seen_text
+from harness.workflows.near_copies_of_test import NearOfTest, near_copies_of_test
+from harness.workflows.without_near_copies import without_near_copies
 
 BATCH_SIZE = 64
 MIN_ACCURACY = 0.7  # where the checkpoint knows no experiment
@@ -71,6 +74,7 @@ class Evaluation:
     notes: tuple[str, ...]
     leaked: tuple[str, ...]  # paths of images that the model was trained on
     ensemble: Ensemble | None = None  # of the folds' models of its run, on the same images
+    near_copies: NearCopiesRecord | None = None  # of images that it was trained on; None if there are none
     looks: Looks | None = None  # how often these images have been tested on; None if that cannot be counted
 
     @property
@@ -102,9 +106,17 @@ class Evaluation:
         """(classes, classes) counts, a row for each true class."""
         return confusion(self.predictions.labels, self.predictions.predicted, len(self.model.classes))
 
+    @property
+    def near_copies_text(self) -> str:
+        """How many images have a near copy that was trained on, and the accuracy without them; empty if none."""
+        return "" if self.near_copies is None else self.near_copies.text(self.accuracy.n)
+
     @cached_property
     def floors(self) -> tuple[Floor, ...]:
-        """What the gate asks, and what the model gives; the floor of its metric first."""
+        """What the gate asks, and what the model gives; the floor of its metric first.
+
+        All images count, near copies too: else the gate would be another one for each training set.
+        """
         return judge(self.predictions, self.gate)
 
     @property
@@ -133,6 +145,7 @@ class Evaluation:
             "n": accuracy.n,
             "groups": accuracy.groups,
             "leaked": len(self.leaked),
+            "near_copies": self.near_copies,
             "misclassification_rate": (accuracy.n - accuracy.right) / accuracy.n,
             "gate": gate_record(self.gate, self.floors),
             "looks": self.looks,
@@ -162,13 +175,14 @@ def evaluate(
     runs: Path = Path("runs"),
     out: Path | None = None,
     pictures: bool = True,
+    find_near_copies: bool = True,
 ) -> Evaluation:
     """Predicts every image under `data`, by default the experiment's `test_data`, and writes all of it down.
 
     It goes to a new folder under `runs`, or to `out`, or to a temporary folder if `runs` may only be read; to MLflow,
     too, if the experiment names it. The floor of the gate is by default the experiment's. The mean of the models in
     `ensemble` is compared with the model. The test is added to the list of all tests on its images. Without `pictures`
-    nothing is drawn.
+    nothing is drawn, and without `find_near_copies` the test images are not compared with the training images.
 
     Raises DataError if the images are not what the model knows, or if it was trained on some of them (unless
     `allow_leak`); UsageError for options.
@@ -178,12 +192,14 @@ def evaluate(
     chosen = choose_device(device)
     tested = images_to_test(model, data, allow_missing, skip_corrupt)
     tested.require_unseen(allow_leak)
+    near = near_copies_of_test(model, tested) if find_near_copies else NearOfTest()
+    tested.notes.extend(near.notes)
     images, notes = tested.images, tested.notes
     asked = str(model.experiment.get("precision", "auto"))
     trainer = Trainer(precision=precision_or_auto(asked, chosen), device=chosen)
     if gate.least is None:
         gate = dataclasses.replace(gate, least=model.experiment.get("min_accuracy", MIN_ACCURACY))
-    record = dataclasses.replace(_record(model, checkpoint, tested, trainer), asked={"gate": gate.least})
+    record = dataclasses.replace(_record(model, checkpoint, tested, near, trainer), asked={"gate": gate.least})
     folder = RunFolder.create(runs, record, out)
     with recording(folder, _mirrors(model, trackers), pictures=pictures):
         predict = functools.partial(_predict, trainer, tested)
@@ -194,7 +210,10 @@ def evaluate(
         looks = add_look(predictions, record.checkpoint.sha256, folder.id)
         if joint is not None:
             add_look(joint.predictions, f"ensemble of {record.checkpoint.sha256}", folder.id)
-        evaluation = Evaluation(folder.path, model, images, predictions, gate, tuple(notes), tested.seen, joint, looks)
+        rest = without_near_copies(predictions, near.paths, bool(tested.seen))
+        evaluation = Evaluation(
+            folder.path, model, images, predictions, gate, tuple(notes), tested.seen, joint, rest, looks
+        )
         folder.write_predictions(predictions)
         folder.write_metrics({name: value for name, value in evaluation.to_dict().items() if name != "looks"})
         folder.update(**evaluation.numbers())
@@ -249,7 +268,7 @@ def _mirrors(model: SavedModel, trackers: Sequence[str] | None) -> list[str]:
     return [name for name in asked if name == "mlflow"]
 
 
-def _record(model: SavedModel, checkpoint: Path, tested: TestImages, trainer: Trainer) -> TestRecord:
+def _record(model: SavedModel, checkpoint: Path, tested: TestImages, near: NearOfTest, trainer: Trainer) -> TestRecord:
     images, check = tested.images, tested.check
     architecture = model.architecture.partition("(")[0].rpartition(":")[2]
     freeze = model.experiment.get("freeze", "unknown")
@@ -271,6 +290,7 @@ def _record(model: SavedModel, checkpoint: Path, tested: TestImages, trainer: Tr
             dvc=provenance.dvc_state(images.root),
             groups=None if tested.groups is None else number_of(tested.groups, range(len(images))),
             leaked=len(tested.seen),
+            near_copies=len(near.paths),
         ),
         device=str(trainer.device),
         precision=PrecisionRecord(trainer.precision.name, trainer.precision.reason),

@@ -1,4 +1,4 @@
-"""The accuracy on the images of which the model has seen no near copy."""
+"""The accuracy on images that have no near copy among the training images."""
 
 from __future__ import annotations
 

@@ -20,16 +20,17 @@ def test_what_runs_have_kept_is_shown_and_cleared(call: Callable[..., Outcome], 
     for freeze in ("true", "blocks.block2"):
         assert call("run", "tiny", "-s", f"freeze={freeze}", "-s", "folds=0", "-s", "epochs=1").code == 0
     lines = call("cache").out.splitlines()
-    assert len(lines) == 4
+    assert len(lines) == 5
     assert "small_cnn up to blocks.block2 at 32 px, fp32" in lines[0]
-    assert "checks" in lines[1]
-    assert "small_cnn without its head" in lines[2]
+    assert "near copies among 33 images" in lines[1]
+    assert "checks" in lines[2]
+    assert "small_cnn without its head" in lines[3]
     output = json.loads(call("cache", "--json").out)
-    assert [entry["rows"] for entry in output["entries"]] == [33, 33, 33]
+    assert [entry["rows"] for entry in output["entries"]] == [33, 1, 33, 33]
     assert output["bytes"] == sum(entry["bytes"] for entry in output["entries"])
-    assert call("cache", "clear", lines[2].split()[0]).out == f"1 entry removed from {own_cache}\n"
+    assert call("cache", "clear", lines[3].split()[0]).out == f"1 entry removed from {own_cache}\n"
     outcome = call("cache", "clear", "nothing")
     assert (outcome.code, len(outcome.error_lines)) == (2, 3)
-    assert call("cache", "clear").out == f"2 entries removed from {own_cache}\n"
+    assert call("cache", "clear").out == f"3 entries removed from {own_cache}\n"
     assert json.loads(call("cache", "--json").out)["entries"] == []
     assert list(own_cache.iterdir()) == []
