@@ -79,7 +79,7 @@ def check_data(experiment: Experiment, options: CheckOptions | None = None) -> D
     notes = list(data.notes)
     run = run_of(data, options.runs, options.run)
     with _progress("looking for copies") as step:
-        copies = find_copies([data.check], step)
+        copies = find_copies([data.check], step, data.cache)
     links = copy_links(data, copies)
     sets = numbers_of_sets(len(data.images), links)
     facts, appearance = describe_images(data.images, data.check, data.cache, data.experiment.value_range)
