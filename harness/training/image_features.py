@@ -73,8 +73,8 @@ def image_features(
     if weights is None:
         raise ModelError(
             f"{json_value(experiment.model)} has no features yet",
-            "it starts from scratch, and what an untrained model gives says little about an image",
-            "-s weights=imagenet or -s weights=FILE",
+            "it starts from scratch",
+            "-s model=resnet18 -s weights=imagenet, say",
         )
     inputs = choose_inputs(frozen, weights, model)
     model = prepared(frozen, model, weights)

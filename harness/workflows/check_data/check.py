@@ -83,7 +83,7 @@ def check_data(experiment: Experiment, options: CheckOptions | None = None) -> D
     links = copy_links(data, copies)
     sets = numbers_of_sets(len(data.images), links)
     facts, appearance = describe_images(data.images, data.check, data.cache, data.experiment.value_range)
-    features, why_none = _features(data, options, device.type)
+    features, why_none = _features(data, options, device.type, run is not None)
     scenes = _scenes(data, features, sets, notes)
     copy_sets, more_copies = sets_of_links(data, links)
     groups = numbered(data.groups, sets.tolist())
@@ -129,17 +129,17 @@ def _progress(title: str) -> Iterator[Callable[[], object]]:
         bar.close()
 
 
-def _features(data: Gathered, options: CheckOptions, device: str) -> tuple[ImageFeatures | None, str]:
+def _features(data: Gathered, options: CheckOptions, device: str, has_run: bool) -> tuple[ImageFeatures | None, str]:
     """(features of the images that can be decoded, why there are none)."""
     experiment, sound = data.experiment, data.sound
-    none = "not looked for: labels without a run, and images of the same scene"
+    without = f"not looked for: {'' if has_run else 'wrong labels, and '}images of the same scene"
     if options.features is False:
-        return None, f"{none}: --no-features was asked for"
+        return None, f"{without} (--no-features)"
     if options.features is None:
         if experiment.weights == "imagenet" and experiment.origin("weights") == "default" and not _on_disk(experiment):
-            return None, f"{none}: no weights are at hand for features (--features fetches {experiment.model}'s)"
+            return None, f"{without}: this takes a model's features (--features fetches {experiment.model}'s weights)"
         if device == "cpu" and len(sound) > MOST_FEATURES:
-            return None, f"{none}: features of {len(sound):,} images take long on a CPU (--features computes them)"
+            return None, f"{without}: features of {len(sound):,} images take long on a CPU (--features computes them)"
     images, check = data.check.without(data.images)
     assert check.pixels is not None
     cache = data.cache if data.cache is not None else open_cache(print_line)
@@ -148,7 +148,7 @@ def _features(data: Gathered, options: CheckOptions, device: str) -> tuple[Image
     except HarnessError as error:
         if options.features:
             raise
-        return None, f"{none}: {note_of(error)}"
+        return None, f"{without}: {note_of(error)}"
 
 
 def _on_disk(experiment: Experiment) -> bool:
