@@ -71,10 +71,10 @@ def find_near_copies(
 
     Time grows with the square of N, memory with N: see the page about data for figures.
     """
-    drawn = np.flatnonzero(sketches.std((1, 2)) >= FLAT)
+    drawn = np.flatnonzero(_deviations(sketches) >= FLAT)
     if len(drawn) < 2:
         return []
-    values = sketches[drawn]
+    values = sketches if len(drawn) == len(sketches) else sketches[drawn]
     turns = list(TURNS) if len(drawn) <= ALL_TURNS else list(TURNS)[:2]
     sides = None if across is None else int(np.searchsorted(drawn, across))
     pairs, bits, turned = _candidates(values, turns, step, sides)
@@ -94,6 +94,12 @@ def find_near_copies(
         )
         for i in np.flatnonzero(agreed >= limits)
     ]
+
+
+def _deviations(sketches: NDArray[np.uint8]) -> Floats:
+    """(N,) standard deviation of each sketch, a block at a time: numpy would make 64-bit copies of all."""
+    parts = [sketches[start : start + BLOCK].std((1, 2), dtype=np.float32) for start in range(0, len(sketches), BLOCK)]
+    return np.concatenate([np.zeros(0, np.float32), *parts])
 
 
 def least_agreement(bits: Indices, knows_the_set: bool) -> NDArray[np.float64]:
