@@ -15,7 +15,7 @@ import pytest
 from harness.evaluation.predictions import Predictions
 from harness.report.run_page import run_page
 from harness.runs.looks import Looks
-from harness.runs.record_parts import FloorRecord, GateRecord, ResumeRecord, Status
+from harness.runs.record_parts import FloorRecord, GateRecord, NearCopiesRecord, ResumeRecord, Status
 from harness.runs.run_folder import RunFolder
 from tests.predicted import lay_run, lay_test, predicted
 from tests.report.browser import Page, browser
@@ -140,6 +140,11 @@ def test_run_page_of_a_whole_run_warns_of_nothing(home: Path) -> None:
             {"leaked": 12},
             "Leak: the model was trained on 12 of the 60 images that judge it, so the accuracy is too good.",
         ),
+        (
+            {"near_copies": NearCopiesRecord(2, 0.5, [0.4, 0.6], 58), "experiment": {"folds": 3}},
+            "Near copies: 2 of 60 images have a near copy in the training part of their fold; without them 50.0 % "
+            "(95 % interval 40.0 to 60.0 %, n = 58).",
+        ),
         ({"fast_dev_run": True}, "Fast dev run: trained on two batches to see that all works."),
         (
             {"status": Status.INTERRUPTED, "error": "KeyboardInterrupt"},
@@ -153,7 +158,7 @@ def test_run_page_of_a_whole_run_warns_of_nothing(home: Path) -> None:
         ),
         ({"experiment": {"folds": 4, "repeats": 1}}, "Folds are missing: only fold 1 of 4 was asked for."),
     ],
-    ids=["leaked", "fast dev run", "unfinished", "best epoch", "guessing", "forced", "one fold"],
+    ids=["leaked", "near copies", "fast dev run", "unfinished", "best epoch", "guessing", "forced", "one fold"],
 )
 def test_run_page_says_beside_the_number_what_makes_it_doubtful(home: Path, changes: dict[str, Any], says: str) -> None:
     folder = lay_run(Path("runs"), predicted("+" * 59 + "-"), planned=3 if "error" in changes else None)

@@ -1,0 +1,130 @@
+"""Near copies between training and test, or between the sides of a fold, as a run and a test show them."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import ImageOps
+
+from harness.data.near_copies import find_near_copies
+from tests.conftest import Outcome, write_experiment
+from tests.data.test_near_copies import saved
+from tests.workflows.test_near_copies import IMAGES, put
+
+Call = Callable[..., Outcome]
+NUMBER = r"\d+\.\d % \(95 % interval \d+\.\d to \d+\.\d %, n = {}\)"
+
+
+@pytest.fixture
+def near(project: Path) -> Path:
+    """The project with `experiments/near.py`: 26 training images with two copies, and 9 test images with one."""
+    for number, image in enumerate(IMAGES):
+        put(image, Path("near", "train" if number < 24 else "test", "sea" if number % 2 else "forest", f"{number}.png"))
+    put(saved(IMAGES[2], quality=40), Path("near/train/forest/2again.png"))
+    put(ImageOps.mirror(IMAGES[5]), Path("near/train/sea/5again.png"))
+    put(ImageOps.mirror(IMAGES[3]), Path("near/test/sea/again.png"))
+    write_experiment(Path("experiments/near.py"), Path("near/train"), test_data="near/test", folds=5, epochs=1)
+    return project
+
+
+def record(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "run.json").read_text()))
+
+
+def test_run_shows_the_accuracy_without_near_copies(call: Call, near: Path) -> None:
+    outcome = call("run", "near")
+    assert outcome.code == 0
+    notes = re.findall(r"note       (.*near cop.*)", outcome.err)
+    assert notes == [
+        "1 of 9 test images has a near copy among the training images, so the test's accuracy will be too good: "
+        "near/test/sea/again.png (near/train/sea/3.png, mirrored); harness data check near shows them",
+        notes[1],
+    ]
+    count = int(notes[1].split()[0])
+    assert count in (2, 4)
+    (line,) = re.findall(r"\n  near copies  (.*)\n", outcome.out)
+    rest = NUMBER.format(26 - count)
+    assert re.fullmatch(
+        rf"{count} of 26 images have a near copy in the training part of their fold; without them {rest}", line
+    )
+    assert outcome.out.index("guessing  ") < outcome.out.index("near copies  ")
+    (folder,) = (near / "runs/near").iterdir()
+    assert record(folder)["data"]["near_copies"] == record(folder)["near_copies"]["images"] == count
+    assert line.split(";")[0] in (folder / "report.html").read_text()
+
+
+def test_run_in_json_has_the_accuracy_without_near_copies(call: Call, near: Path) -> None:
+    output = json.loads(call("run", "near", "--json").out)
+    assert output["near_copies"]["images"] + output["near_copies"]["n"] == output["n"] == 26
+    low, high = output["near_copies"]["interval"]
+    assert low <= output["near_copies"]["accuracy"] <= high
+    assert json.loads(call("run", "tiny", "--json").out)["near_copies"] is None
+
+
+def test_run_of_other_images_says_nothing_of_near_copies(call: Call, project: Path) -> None:
+    outcome = call("run", "tiny")
+    assert "near cop" not in outcome.out + outcome.err
+    (folder,) = (project / "runs/tiny").iterdir()
+    assert "ear cop" not in (folder / "report.html").read_text()
+
+
+def test_test_shows_the_accuracy_without_near_copies(call: Call, near: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mlflow", None)  # whose store takes 10 seconds to make
+    assert call("run", "near", "--refit", "-s", "folds=2").code == 0
+    (run,) = (near / "runs/near").iterdir()
+    outcome = call("test", run.name, "--min-accuracy", "0", "--summary", "summary.md")
+    assert outcome.code == 0
+    text = "1 of 9 images has a near copy among the training images; without it "
+    assert re.search(rf"\ncopies      {text}{NUMBER.format(8)}\n", outcome.out)
+    note = (
+        "1 of 9 test images has a near copy among the training images, so the accuracy is too good: "
+        "near/test/sea/again.png (near/train/sea/3.png, mirrored); the gate counts all images"
+    )
+    assert f"note        {note}\n" in outcome.out
+    assert re.search(rf"- near copies: {text}{NUMBER.format(8)}\n", Path("summary.md").read_text())
+    output = json.loads(call("test", run.name, "--min-accuracy", "1", "--json").out)
+    assert (output["near_copies"]["images"], output["near_copies"]["n"]) == (1, 8)
+    folder = near / output["run_dir"]
+    assert record(folder)["data"]["near_copies"] == 1
+    assert note in record(folder)["notes"]
+    assert text.split(";")[0] in (folder / "report.html").read_text()
+    promoted = call("champion", "promote", run.name, "--force")
+    assert promoted.code == 0
+    assert text in promoted.out
+    assert note in promoted.out
+
+
+def test_search_looks_for_near_copies_once(call: Call, near: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    searched = []
+
+    def search(*arguments: Any) -> Any:
+        searched.append(arguments)
+        return find_near_copies(*arguments)
+
+    monkeypatch.setattr("harness.data.copies.find_near_copies", search)
+    put(IMAGES[0].rotate(45), Path("near/train/sea/other.png"))
+    outcome = call("search", "near", "--trials", "2")
+    assert outcome.code == 0
+    assert outcome.err.count("1 of 9 test images has a near copy") == 1
+    assert len(searched) == 1
+    (study,) = (path.parent for path in near.rglob("study.json"))
+    count = json.loads((study / "study.json").read_text())["data"]["near_copies"]
+    assert count in (2, 4)
+    page = (study / "report.html").read_text()
+    assert re.search(rf"{count}\simages that judge have one among those trained on, so all accuracies", page)
+
+
+def test_new_says_that_there_are_near_copies(call: Call, near: Path) -> None:
+    outcome = call("new", "other", "--data", "near")
+    assert outcome.code == 0
+    text = outcome.out + outcome.err
+    assert "1 of 9 test images has a near copy among the training images" in text
+    assert (
+        "4 of 26 images are near copies of others, which folds may separate: forest/2.png (forest/2again.png)" in text
+    )
