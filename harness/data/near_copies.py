@@ -20,6 +20,7 @@ from scipy.fft import dct
 from harness.data.fine_detail import FEW, Detail, crops, sample_of
 from harness.data.sketch import SIDE
 from harness.data.turns import TURNS, turned_by
+from harness.evaluation.cross_fit import one_thread
 from harness.util.parallel import in_threads
 
 T = TypeVar("T")
@@ -77,16 +78,16 @@ def find_near_copies(
     values = sketches if len(drawn) == len(sketches) else sketches[drawn]
     turns = list(TURNS) if len(drawn) <= ALL_TURNS else list(TURNS)[:2]
     sides = None if across is None else int(np.searchsorted(drawn, across))
-    pairs, bits, turned = _candidates(values, turns, step, sides)
-    if not len(pairs):
-        return []
-    detail = Detail.learned(values, turns)
-
-    agreed = np.full(len(pairs), -1, np.float32)
-    parts = _by_cropped(pairs, turned)
-    compared = in_threads(lambda cropped: _agreements(values, cropped, detail), parts)
-    for part, values_of_part in _stepping(compared, len(parts), step):
-        np.maximum.at(agreed, part, values_of_part)
+    with one_thread():  # of each product: the blocks are what is computed on all cores
+        pairs, bits, turned = _candidates(values, turns, step, sides)
+        if not len(pairs):
+            return []
+        detail = Detail.learned(values, turns)
+        agreed = np.full(len(pairs), -1, np.float32)
+        parts = _by_cropped(pairs, turned)
+        compared = in_threads(lambda cropped: _agreements(values, cropped, detail), parts)
+        for part, values_of_part in _stepping(compared, len(parts), step):
+            np.maximum.at(agreed, part, values_of_part)
     limits = least_agreement(bits, detail.knows_the_set)
     return [
         NearCopy(
@@ -122,18 +123,10 @@ def _candidates(
     counts = np.zeros(MOST_BITS + 1, np.int64)
     most = MOST_BITS
     blocks = _blocks(len(values), across)
-    for rows, columns in _stepping(blocks, len(blocks), step):
-        best = signs[0][rows] @ signs[0][columns].T  # BITS - 2 * the number of bits that differ
-        for other in signs[1:]:
-            np.maximum(best, signs[0][rows] @ other[columns].T, out=best)
-        first, second = np.nonzero(best >= BITS - 2 * most)
-        if rows == columns:
-            first, second = first[first < second], second[first < second]
-        differ = ((BITS - best[first, second]) / 2).astype(np.int64)
-        first, second = first + rows.start, second + columns.start
-        turn = np.stack([(signs[0][first] * other[second]).sum(1) for other in signs]).argmax(0)
-        found.append(np.stack([first, second, differ, turn], 1))
-        counts += np.bincount(differ, minlength=MOST_BITS + 1)[: MOST_BITS + 1]
+    candidates = in_threads(lambda block: _candidates_of(signs, *block, most), blocks)
+    for part in _stepping(candidates, len(blocks), step):
+        found.append(part[part[:, 2] <= most])  # it may have been found when `most` was larger
+        counts += np.bincount(found[-1][:, 2], minlength=MOST_BITS + 1)
         while most > FEWEST_BITS and counts[: most + 1].sum() > MOST_CANDIDATES:
             most -= 1
             found = [part[part[:, 2] <= most] for part in found]
@@ -142,6 +135,20 @@ def _candidates(
     if len(together) > MOST_CANDIDATES:  # thousands of pictures with one layout: the most alike
         together = together[np.sort(np.argsort(together[:, 2], kind="stable")[:MOST_CANDIDATES])]
     return together[:, :2], together[:, 2], together[:, 3]
+
+
+def _candidates_of(signs: Sequence[Floats], rows: slice, columns: slice, most: int) -> Indices:
+    """(P, 4): first image, second image, bits in which their hashes differ, index of the turn of the second one."""
+    best = signs[0][rows] @ signs[0][columns].T  # BITS - 2 * the number of bits that differ
+    for other in signs[1:]:
+        np.maximum(best, signs[0][rows] @ other[columns].T, out=best)
+    first, second = np.nonzero(best >= BITS - 2 * most)
+    if rows == columns:
+        first, second = first[first < second], second[first < second]
+    differ = ((BITS - best[first, second]) / 2).astype(np.int64)
+    first, second = first + rows.start, second + columns.start
+    turn = np.stack([(signs[0][first] * other[second]).sum(1) for other in signs]).argmax(0)
+    return np.stack([first, second, differ, turn], 1)
 
 
 def _by_cropped(pairs: Indices, turned: Indices) -> list[Indices]:
