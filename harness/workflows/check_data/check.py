@@ -35,6 +35,7 @@ from harness.runs.data_check_record import (
     ShortcutRecord,
     SidesRecord,
 )
+from harness.runs.run_folder import RunFolder
 from harness.training.image_features import ImageFeatures, image_features
 from harness.util.console import bar_of, print_line
 from harness.workflows.check_data import methods
@@ -90,6 +91,7 @@ def check_data(experiment: Experiment, options: CheckOptions | None = None) -> D
     oddities, odd_notes = odd_images(data.images, facts, appearance, data.check.problems)
     suspects, probabilities, suspect_notes = _suspects(data, run, features, groups)
     notes += [*suspect_notes, *([why_none] if why_none else []), *odd_notes]
+    shortcut, sides = _shortcut(data, facts, groups), _sides(data, features, appearance, groups)
     asked = data.experiment
     return DataCheckRecord(
         name=asked.name or asked.data,
@@ -107,8 +109,8 @@ def check_data(experiment: Experiment, options: CheckOptions | None = None) -> D
         scenes=sets_of_links(data, scenes)[0],
         suspects=suspects,
         odd=[OddImage(data.image(odd.position), OddKind(odd.kind), odd.reason) for odd in oddities],
-        shortcut=_shortcut(data, facts, groups),
-        sides=_sides(data, features, appearance, groups),
+        shortcut=shortcut,
+        sides=sides,
         notes=notes,
         folds=int(data.folds.max()) + 1,
         methods=methods.texts(features, bool(probabilities)),
@@ -169,20 +171,14 @@ def _scenes(data: Gathered, features: ImageFeatures | None, sets: NDArray[np.int
 
 
 def _suspects(
-    data: Gathered, run: object, features: ImageFeatures | None, groups: Groups | None
+    data: Gathered, run: RunFolder | None, features: ImageFeatures | None, groups: Groups | None
 ) -> tuple[list[LabelSuspect], str, list[str]]:
     """(suspects, where the probabilities come from, notes)."""
-    from harness.runs.run_folder import RunFolder
-
-    if isinstance(run, RunFolder):
+    if run is not None:
         return suspects_of_run(data, run), f"out-of-fold predictions of {run.path}", []
     if features is None:
-        name = data.experiment.name
-        return (
-            [],
-            "",
-            [f"not looked for: labels. After harness run {name or 'EXPERIMENT'}, this check uses its predictions"],
-        )
+        name = data.experiment.name or "EXPERIMENT"
+        return [], "", [f"after harness run {name} on these images, this check judges labels by its predictions"]
     suspects, unjudged = suspects_by_features(data, features, groups)
     notes = [] if not unjudged else [f"the labels of {unjudged} images are not judged: their class has no other image"]
     return suspects, "a logistic regression on the features, out of fold (5 folds; copies in one fold)", notes
