@@ -27,12 +27,16 @@ T = TypeVar("T")
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
 
-VERSION = 1  # of the results, which are kept: a larger one for whatever changes them
+VERSION = 2  # of how they are found, for the cache
 LOW = 8  # frequencies of the hash along each axis
 BITS = LOW * LOW - 1  # all of them but the mean brightness
 MOST_BITS = 16  # that the hashes of a candidate differ in
 MOST_CANDIDATES = 50_000  # that are compared in detail: in a large data set, hashes must differ in fewer bits
 FEWEST_BITS = 6
+ALWAYS = 0.97  # agreement from which two images are copies, whatever the others are like
+STEP = 0.1  # of agreement, by which its distribution is judged
+BITS_OF_COPIES = 7  # that the hashes of most copies differ in, but for crops
+CHANCE = 5  # pairs in a step that say nothing about a distribution
 FLAT = 3.0  # standard deviation of the grey values (0 to 255) below which an image shows too little to compare
 LEAST_SIDE = 16  # pixels of the shorter side; smaller images are too coarse to compare
 ALL_TURNS = 20_000  # images up to which turned copies are looked for
@@ -89,6 +93,7 @@ def find_near_copies(
         for part, values_of_part in _stepping(compared, len(parts), step):
             np.maximum.at(agreed, part, values_of_part)
     limits = least_agreement(bits, detail.knows_the_set)
+    limits = np.minimum(limits + margin_of(agreed - limits, bits), ALWAYS)
     return [
         NearCopy(
             int(drawn[pairs[i, 0]]), int(drawn[pairs[i, 1]]), int(bits[i]), min(1.0, float(agreed[i])), turns[turned[i]]
@@ -110,6 +115,32 @@ def least_agreement(bits: Indices, knows_the_set: bool) -> NDArray[np.float64]:
     """
     least: NDArray[np.float64] = 0.015 * bits.astype(np.float64) + (0.55 if knows_the_set else 0.65)
     return least
+
+
+def margin_of(excess: NDArray[np.float64], bits: Indices) -> float:
+    """How far agreements must lie above their limits, so that about 1 % of the pairs that are found are false.
+
+    It is 0 for most data sets. But digits and other simple shapes agree by chance. Such pairs differ from copies in two
+    ways: most of their hashes differ in many bits, and their number falls off steadily through the limit, and does not
+    rise again towards 1. What lies above a limit by chance is estimated from the two steps of `STEP` below it, as if
+    their ratio went on.
+
+    Args:
+        excess: (P,) agreements of candidates less their limits.
+        bits: (P,) in which their hashes differ.
+    """
+    found = bits[excess >= 0]
+    many = int((found > BITS_OF_COPIES).sum())
+    if many < 4 * CHANCE or many <= 2 * (len(found) - many):
+        return 0.0
+    for margin in np.arange(0, 0.5, 0.02):
+        below = int(((excess >= margin - STEP) & (excess < margin)).sum())
+        further = int(((excess >= margin - 2 * STEP) & (excess < margin - STEP)).sum())
+        ratio = min(below / further, 0.95) if further else 0.0
+        by_chance = below * ratio / (1 - ratio)
+        if below <= CHANCE or by_chance <= 0.01 * int((excess >= margin).sum()):
+            return float(margin)
+    return 0.5
 
 
 def _candidates(

@@ -89,3 +89,16 @@ def test_partners_across_names_the_nearest_copy(tmp_path: Path) -> None:
     everything = copies.partners_across(range(8), range(8))
     assert [*everything] == copies.near_across(range(8), range(8)) == [1, 3, 4, 5, 6]
     assert [everything[i][0] for i in (1, 3, 5, 6)] == [5, 6, 1, 3]
+
+
+def test_find_copies_turns_images_as_their_exif_says(tmp_path: Path) -> None:
+    """From btd/sharp-phash pull request 1 and jhnc/findimagedupes issue 3: one is turned by its pixels, one by EXIF."""
+    for number, image in enumerate(textures(4)):
+        folder = tmp_path / "xy"[number % 2]
+        folder.mkdir(exist_ok=True)
+        image.save(folder / f"{number}.png")
+        exif = Image.Exif()
+        exif[0x0112] = 6  # to be shown turned clockwise by 90 degrees
+        image.transpose(Image.Transpose.ROTATE_90).save(folder / f"{number}.jpg", exif=exif, quality=80)
+    copies = find_copies([check_images(list_images(tmp_path))])
+    assert [(pair.first, pair.second, pair.turn) for pair in copies.near] == [(i, i + 1, "") for i in (0, 2, 4, 6)]

@@ -86,6 +86,57 @@ def test_find_near_copies_ignores_what_all_images_share() -> None:
     assert [(pair.first, pair.second) for pair in found] == [(i, 200 + i) for i in range(5)]
 
 
+def digits(count: int) -> list[Image.Image]:
+    """Written digits of 28 pixels, as scikit-learn has them with 8."""
+    from sklearn.datasets import load_digits
+
+    values = (16 * load_digits().images[:count]).clip(0, 255).astype(np.uint8)
+    return [Image.fromarray(value).resize((28, 28), Image.Resampling.BILINEAR) for value in values]
+
+
+def test_find_near_copies_does_not_take_simple_shapes_for_copies() -> None:
+    """Two written ones agree like copies that were saved again; only copies that agree very well are named."""
+    images = [image.convert("RGB") for image in digits(1200)]
+    found = find_near_copies(sketches([*images, ImageOps.mirror(images[400]), images[100].resize((40, 40))]))
+    assert {(400, 1200), (100, 1201)} <= {(pair.first, pair.second) for pair in found}
+    assert len(found) <= 4
+
+
+def test_find_near_copies_does_not_take_pages_of_text_for_copies() -> None:
+    """From idealo/imagededup issues 80 and 86: pages of text are all alike from afar."""
+    rng = np.random.default_rng(0)
+    pages = []
+    for _ in range(60):
+        page = Image.new("RGB", (210, 297), "white")
+        for y in range(15, 280, 11):
+            ImageDraw.Draw(page).text(
+                (15, y), "".join(rng.choice(list("aeiou nrst"), rng.integers(8, 30))), fill="black"
+            )
+        pages.append(page)
+    assert find_near_copies(sketches(pages)) == []
+
+
+def test_find_near_copies_among_the_frames_of_a_video() -> None:
+    """Frames that follow each other are near copies, and frames of two scenes are none."""
+    frames = []
+    for scene in range(3):
+        wide = textures(1, seed=100 + scene)[0].resize((300, 300))
+        frames += [wide.crop((2 * number, 0, 2 * number + 200, 200)) for number in range(30)]
+    found = find_near_copies(sketches(frames))
+    assert all(pair.first // 30 == pair.second // 30 for pair in found)
+    following = {(pair.first, pair.second) for pair in found if pair.second == pair.first + 1}
+    assert len(following) > 0.9 * 3 * 29
+
+
+def test_find_near_copies_is_the_same_in_several_blocks() -> None:
+    """From elisemercury/Duplicate-Image-Finder issue 103: pairs were wrong as soon as one batch was full."""
+    images = textures(30)
+    few = sketches([*images[:20], *(saved(image, 50) for image in images[:10])])
+    others = np.random.default_rng(0).integers(0, 256, (2500, 32, 32)).astype(np.uint8)
+    found = find_near_copies(np.concatenate([few[:20], others, few[20:]]))
+    assert [(pair.first, pair.second) for pair in found] == [(i, 2520 + i) for i in range(10)]
+
+
 def test_find_near_copies_finds_all_pairs_of_a_picture_that_is_there_often() -> None:
     images = textures(60)
     found = find_near_copies(sketches([*images, saved(images[7], quality=50), saved(images[7], quality=20)]))
