@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
+from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
 
 from harness.cli.output import echo, echo_json
-from harness.errors import GateError
+from harness.errors import ExperimentError, GateError, UsageError
 
 if TYPE_CHECKING:
     from harness.config.experiment import Experiment
@@ -25,7 +28,9 @@ DATA = "data"  # that is checked if nothing is named
 @click.option(
     "-s", "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a field, as in harness run."
 )
-@click.option("--run", help="Run whose out-of-fold predictions tell of labels.  [default: the latest on these images]")
+@click.option(
+    "--run", help="Run whose out-of-fold predictions tell of labels.  [default: the most accurate on these images]"
+)
 @click.option("--runs", default="runs", show_default=True, help="Folder that run folders lie in.")
 @click.option(
     "--features/--no-features",
@@ -39,7 +44,9 @@ DATA = "data"  # that is checked if nothing is named
 @click.option("--force", is_flag=True, help="Replace files that harness did not write.")
 @click.option("--open", "open_it", is_flag=True, help="Open the page in the browser.")
 @click.option(
-    "--strict", is_flag=True, help="Exit with 3 for contradictions, unreadable images and copies across sides."
+    "--strict",
+    is_flag=True,
+    help="Exit with 3 for a contradiction, copies across sides or folds, an unreadable image or a shortcut.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 def check(
@@ -71,12 +78,14 @@ def check(
     from harness.workflows.fixes.write import require_free, write_fixes
 
     experiment = _experiment(data, settings)
-    page = Path(out) if out is not None else Path(runs, FOLDER, f"{_file_name(experiment)}.html")
+    page = _page(experiment, runs) if out is None else Path(out)
+    _require_page(page, experiment)
     require_own(page, force)
     if write is not None:
         require_free(Path(write), force)
     with contextlib.redirect_stdout(sys.stderr):  # what an experiment's own code prints is no result
         record = check_data(experiment, CheckOptions(run, Path(runs), features, device))
+    record = replace(record, arguments=_typed(data, settings))
     with contextlib.closing(bar_of(0, "writing the page", "image")) as bar:
         write_data_report(record, page, force, bar.update, not no_images, experiment.value_range)
     rows = None if write is None else write_fixes(record, Path(write), force)
@@ -84,9 +93,8 @@ def check(
         echo_json(to_plain(record) | {"page": str(page)})
     else:
         echo(*_lines(record))
-        echo(f"  page      {page}")
-        if rows is not None:
-            echo(f"  fixes     {write}, {rows} rows: edit its column action, then harness data apply {write}")
+        echo(f"  page  {page}")
+        _say_next(record, write, rows)
     if open_it:
         import webbrowser
 
@@ -107,13 +115,60 @@ def _experiment(data: str | None, settings: tuple[str, ...]) -> Experiment:
     if not is_name and not named.endswith(".py") and (data is None or Path(named).is_dir() or is_table(Path(named))):
         # as if it had been typed: the sides that its layout has are used, and no others
         return Experiment().override({"data": named} | parse_settings(settings))
-    return ExperimentFile.run(find(named)).experiment.override(parse_settings(settings))
+    try:
+        path = find(named)
+    except ExperimentError as error:
+        raise UsageError(
+            f"there is no experiment, folder or table {named!r}",
+            f"{error.why}; a folder has a folder of images per class, and a table ends in .csv, .tsv or .parquet",
+            error.fix,
+        ) from error
+    return ExperimentFile.run(path).experiment.override(parse_settings(settings))
 
 
-def _file_name(experiment: Experiment) -> str:
+def _page(experiment: Experiment, runs: str) -> Path:
+    """The page of a check, below the folder of all runs: by the experiment's name, or by the path of a folder."""
     from harness.config.experiment_file import folder_name
 
-    return experiment.name or folder_name(Path(experiment.data).name)
+    place = Path(os.path.relpath(experiment.data))
+    parts = place.parts if ".." not in place.parts else place.resolve().parts[-2:]
+    name = experiment.name or folder_name("-".join(parts) if parts else place.resolve().name)
+    return Path(runs, FOLDER, f"{name}.html")
+
+
+def _require_page(page: Path, experiment: Experiment) -> None:
+    """Raises UsageError if the page would lie among the images, or has the name of another kind of file."""
+    from harness.util.schema import is_inside
+
+    data = Path(experiment.data)
+    if data.is_dir() and is_inside(page, data):
+        name = data.resolve().name
+        raise UsageError(
+            f"{page} would lie among the images",
+            f"it is in the folder {experiment.data}, in which every folder is a class",
+            f"cd {quote(str(data.resolve().parent))}; harness data check {quote(name)}",
+        )
+    if page.suffix.lower() not in (".html", ".htm", ""):
+        raise UsageError(f"--out {page} is no page", "a page is HTML", f"--out {page.with_suffix('.html')}")
+
+
+def _typed(data: str | None, settings: tuple[str, ...]) -> str:
+    """The arguments that choose what is checked, as they are typed."""
+    words = [] if data is None else [data]
+    return " ".join(quote(word) for word in [*words, *(word for setting in settings for word in ("-s", setting))])
+
+
+def _command(record: DataCheckRecord) -> str:
+    return " ".join(["harness data check", *([record.arguments] if record.arguments else [])])
+
+
+def _say_next(record: DataCheckRecord, write: str | None, rows: int | None) -> None:
+    if rows:
+        echo(f"  next  edit the column action of {write} ({rows} rows), then harness data apply {quote(str(write))}")
+    elif rows == 0:
+        echo(f"  fixes {write} has no row: nothing was found that moving or removing an image would mend")
+    elif record.copies or record.suspects or record.odd:
+        echo(f"  next  {_command(record)} --write fixes.csv   a table to edit, which harness data apply carries out")
 
 
 def _lines(record: DataCheckRecord) -> list[str]:
@@ -142,10 +197,11 @@ def _require_clean(record: DataCheckRecord) -> None:
             found.between_folds for found in record.copies
         ),
         ("unreadable image", "unreadable images"): sum(odd.kind == OddKind.UNREADABLE for odd in record.odd),
+        ("shortcut in the files", ""): int(record.shortcut is not None and record.shortcut.is_found),
     }
     if any(grave.values()):
         raise GateError(
             f"{record.name} did not pass the check",
             ", ".join(count(n, *what) for what, n in grave.items() if n),
-            "harness data check --write fixes.csv, edit its column action, harness data apply fixes.csv",
+            f"{_command(record)} --write fixes.csv, edit it, harness data apply fixes.csv",
         )

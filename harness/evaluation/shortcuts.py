@@ -59,8 +59,9 @@ def find_shortcut(
 
     A shortcut is found in one of two ways:
 
-    - The tree is right at least 2 points more often than the baseline, and the difference is significant: p < 0.01 by
-      McNemar's exact test (of groups: by the permutation test of whole groups).
+    - The tree is right at least 2 points more often than the baseline, the interval of its accuracy lies above the
+      baseline, and the difference is significant: p < 0.01 by McNemar's exact test (of groups: by the permutation test
+      of whole groups).
     - A value sets a class apart, see `fact_shares`. So a small class is found too, although the accuracy hardly moves.
 
     The test takes folds for independent, which they are not: they share training images (Bengio and Grandvalet 2004,
@@ -99,7 +100,8 @@ def find_shortcut(
             tree = _fitted_tree(table[training], labels[rows[training]], None if own is None else own[training], seed)
             right[judged] = tree.predict(table[judged]) == labels[rows[judged]]
     accuracy, baseline = accuracy_of(right, own), float(usual.mean())
-    is_better = accuracy.value - baseline >= EFFECT and paired_test(right, usual, own) < LEVEL
+    is_clear = accuracy.value - baseline >= EFFECT and accuracy.interval[0] > baseline
+    is_better = is_clear and paired_test(right, usual, own) < LEVEL
     names = tuple(column.fact for column in columns)
     return Shortcut(names, accuracy, baseline, is_better or bool(values), tuple(values))
 

@@ -16,7 +16,7 @@ def copy_findings(record: DataCheckRecord) -> list[Finding]:
     titles = {
         CopyGroup.CONTRADICTION: "The same picture in several classes",
         CopyGroup.SIDES: f"Copies between training and {others} images",
-        CopyGroup.FOLDS: "Copies between the two sides of a fold",
+        CopyGroup.FOLDS: "Copies in different folds",
         CopyGroup.OTHER: "Other copies",
     }
     why_not = {
@@ -65,9 +65,9 @@ def _copies(record: DataCheckRecord, group: CopyGroup, title: str, found: list[C
     if group is CopyGroup.SIDES:
         judged = [_share_judged(record, side, name, found) for side, name in sides_of(record) if side != "train"]
         if any(judged):
-            parts.append(" and ".join(text for text in judged if text) + ": the accuracy is too good")
+            parts.append(" and ".join(text for text in judged if text) + ": an accuracy on them is too good")
     if group is CopyGroup.FOLDS:
-        parts.append("the out-of-fold accuracy is too good")
+        parts.append("a fold is judged by copies of what it was trained on")
     if group is CopyGroup.OTHER:
         parts.append("they count the same picture several times")
     above = sum(CopyGroup.of(each) is not group for each in found)

@@ -16,9 +16,10 @@ def findings_of(record: DataCheckRecord) -> list[Finding]:
 
 def label_finding(record: DataCheckRecord) -> Finding:
     """The line of labels that are probably wrong."""
-    title, found = "Labels that are probably wrong", len(record.suspects)
+    title, found = "Labels to look at", len(record.suspects)
     if found:
-        text = f"{count(found, 'image')} to look at: a list of suspects, and no verdict"
+        model = f"a model that is right on {percent(record.right)} of all" if record.right else "a model"
+        text = f"{count(found, 'label')} that {model} would not have given"
         return Finding("labels", title, State.FOUND, f"{found:,}", text)
     if not record.probabilities:
         return Finding("labels", title, State.UNKNOWN, "", "not looked for: there are no out-of-fold probabilities")
@@ -36,14 +37,14 @@ def shortcut_finding(record: DataCheckRecord) -> Finding:
         if not found.facts:
             text = "nothing found: the files are alike in all that was compared"
         return Finding("shortcut", title, State.CLEAR, "", text)
-    text = (
-        f"{few(found.facts)} alone tell the class of {percent(found.accuracy)} of the images "
-        f"({between(found.interval)}); guessing tells {percent(found.baseline)}"
-        if found.is_found
-        else f"{count(len(found.values), 'value')} that one class has far more or far less often than the others"
-    )
-    figure = percent(found.accuracy, 0) if found.is_found else f"{len(found.values):,}"
-    return Finding("shortcut", title, State.BAD if found.is_found else State.FOUND, figure, text)
+    if found.is_found and found.interval[0] > found.baseline:
+        text = (
+            f"{few(found.facts)} alone tell the class of {percent(found.accuracy)} of the images "
+            f"({between(found.interval)}); guessing tells {percent(found.baseline)}"
+        )
+        return Finding("shortcut", title, State.BAD, percent(found.accuracy, 0), text)
+    text = f"{count(len(found.values), 'value')} that one class has far more or far less often than the others"
+    return Finding("shortcut", title, State.BAD if found.is_found else State.FOUND, f"{len(found.values):,}", text)
 
 
 def likeness(record: DataCheckRecord) -> Finding:

@@ -12,7 +12,7 @@ from harness.report.data_sections import copy_sections, likeness_section, shortc
 from harness.report.finding import SIDE_NAMES, CopyGroup
 from harness.report.gallery import LEFT_OUT
 from harness.report.page import render
-from harness.report.texts import count, duration, folder_text, moment, shown
+from harness.report.texts import count, duration, folder_text, moment, percent, shown
 from harness.runs.data_check_record import DataCheckRecord
 
 MOST_CLASSES = 60  # whose images are counted
@@ -76,6 +76,7 @@ def data_page(
         "suspects": suspects,
         "suspects_shown": suspects[:MOST_SUSPECTS],
         "suspects_all": len(record.suspects),
+        "right": percent(record.right) if record.right else "",
         "shortcut": None if record.shortcut is None else shortcut_section(record.shortcut),
         "likeness": [likeness_section(each) for each in record.sides],
         "odd": odd_groups(record.odd, pictures),
@@ -158,9 +159,9 @@ def _done(record: DataCheckRecord, pictures: Pictures) -> list[tuple[str, str]]:
 
 def _commands(record: DataCheckRecord) -> list[tuple[str, str]]:
     """(command, what it does)."""
-    name = record.name
-    is_typed = shown(name) == name == folder_text(name) and not name.startswith("-")
-    word = shlex.quote(name) if is_typed else "FOLDER"
+    typed = record.arguments or shlex.quote(record.name)
+    is_typed = shown(typed) == typed == folder_text(typed) and not typed.startswith("-")
+    word = typed if is_typed else "DATA, and the same -s"
     return [
         (f"harness data check {word} --write fixes.csv", "writes a table with a row for each image that is named here"),
         ("harness data apply fixes.csv", "does what its column “action” says: keep, move to another class, or remove"),

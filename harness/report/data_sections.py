@@ -23,11 +23,14 @@ INTRODUCTIONS = {
     CopyGroup.SIDES: (
         "Copies between training and the images that judge",
         "A model that was trained on a picture knows its label by heart. A test on a copy does not show what the "
-        "model does on new images, so the accuracy is too good.",
+        "model does on new images, so the accuracy is too good. If there are many sets, split the images "
+        "again, by where they come from: there may be more such images than are found.",
     ),
     CopyGroup.FOLDS: (
-        "Copies between the two sides of a fold",
-        "A fold trains on one of the copies and is judged by another, so the out-of-fold accuracy is too good.",
+        "Copies in different folds",
+        "A cross-validation trains on one of these copies and is judged by another, so its accuracy is too good. If "
+        "there are many sets, keep what belongs together in one fold by the field groups of the experiment: a video, a "
+        "series, a patient. There may be more such images than are found.",
     ),
     CopyGroup.OTHER: (
         "Other copies",
@@ -64,11 +67,13 @@ def copy_sections(record: DataCheckRecord, pictures: Pictures) -> list[dict[str,
 
 def shortcut_section(found: ShortcutRecord) -> dict[str, Any]:
     """The section on facts of the files."""
-    verdict = (
-        "A model can learn this in place of what is on the image, and then fails on files from elsewhere."
-        if found.is_found
-        else "That is not better than guessing by more than chance."
-    )
+    danger = "A model can learn this in place of what is on the image, and then fails on files from elsewhere."
+    mend = "Collect the classes from the same sources, or save all images in one format, mode and size."
+    verdict = "That is not better than guessing by more than chance."
+    if found.interval[0] > found.baseline and found.is_found:
+        verdict = f"{danger} {mend}"
+    elif found.is_found:
+        verdict = f"That is hardly better than guessing, but the values below set a class apart. {danger} {mend}"
     return {
         "is_found": found.is_found,
         "facts": ", ".join(found.facts),

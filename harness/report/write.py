@@ -80,7 +80,7 @@ def require_own(path: Path, force: bool) -> None:
             return
     raise UsageError(
         f"{path} is there already",
-        "it was not written by harness report",
+        "it was not written by harness",
         "--out with another file, or --force to replace it",
     )
 

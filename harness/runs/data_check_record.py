@@ -171,6 +171,8 @@ class DataCheckRecord:
         counts: Side -> class -> number of images.
         features: Where the features come from, for people; empty if there are none.
         probabilities: Where the out-of-fold probabilities come from; empty if there are none.
+        right: Share of the given labels that they agree with; None if there are none.
+        arguments: What was typed after `harness data check`, without options of the output; empty if nothing was.
         pairs: Number of pairs of copies, exact ones included.
         copies: Sets of copies: contradictions first, then those between sides, between folds, and the others.
         more_copies: Number of sets that are not listed.
@@ -197,6 +199,8 @@ class DataCheckRecord:
     seconds: Seconds
     features: Text = ""
     probabilities: Text = ""
+    right: Share | None = None
+    arguments: Text = ""
     pairs: Count = 0
     copies: list[CopySet] = field(default_factory=list)
     more_copies: Count = 0

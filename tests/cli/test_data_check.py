@@ -35,7 +35,7 @@ def test_data_check_writes_a_page_and_names_what_it_found(call: Callable[..., Ou
     assert "1 set of copies" in lines["The same picture in several classes"]
     assert "nothing found" in lines["Unreadable and odd images"]
     page = Path("runs/data_check/photos.html")
-    assert f"  page      {page}\n" in outcome.out
+    assert f"  page  {page}\n" in outcome.out
     assert page.read_text().count("data:image/jpeg") >= 4
     assert call("data", "check", "photos").code == 0  # its own page is replaced
 
@@ -43,7 +43,7 @@ def test_data_check_writes_a_page_and_names_what_it_found(call: Callable[..., Ou
 def test_data_check_from_check_to_undo(call: Callable[..., Outcome], photos: Path) -> None:
     before = {path: path.read_bytes() for path in Path("photos").rglob("*.jpg")}
     outcome = call("data", "check", "photos", "--write", "fixes.csv")
-    assert "fixes.csv, 4 rows" in outcome.out
+    assert "fixes.csv (4 rows)" in outcome.out
     with Path("fixes.csv").open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
     assert {row["file"] for row in rows} == {"a/00.jpg", "b/wrong.jpg", "a/02.jpg", "a/mirrored.jpg"}

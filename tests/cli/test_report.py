@@ -72,7 +72,7 @@ def test_a_file_that_is_no_report_is_kept(call: Call, home: Path) -> None:
     assert outcome.code == 2
     assert outcome.error_lines == [
         "error: letter.html is there already",
-        "  why: it was not written by harness report",
+        "  why: it was not written by harness",
         "  try: --out with another file, or --force to replace it",
     ]
     assert (home / "letter.html").read_text() == "<p>Dear harness report"

@@ -34,6 +34,7 @@ def test_copy_findings_count_a_set_in_each_group_that_it_belongs_to() -> None:
         "sides": "2",
         "folds": "2",
         "copies": "1",
+        "scenes": "",
     }
     assert "1 of these sets is listed further up" in found["sides"].text
     assert [each.state for each in found.values()] == [State.BAD, State.BAD, State.BAD, State.FOUND]
@@ -45,7 +46,7 @@ def test_copy_findings_count_a_test_image_once_and_never_more_than_there_are() -
     sets: list[CopySet] = [copies([of(number), each]) for number, each in enumerate(test)]
     sets += [copies([of(number + 100), each]) for number, each in enumerate(test)]
     text = lines(checked(copies=sets))["sides"].text
-    assert "40 of 40 test images have a copy among the training images: the accuracy is too good" in text
+    assert "40 of 40 test images have a copy among the training images: an accuracy on them is too good" in text
     assert text.startswith("80 sets of copies, 120 images")
 
 

@@ -19,11 +19,11 @@ NEAR = CopyKind.NEAR_COPY
     [
         (CopyLink(0, 1, CopyKind.SAME_FILE, 0, 1.0), "same file"),
         (CopyLink(0, 1, CopyKind.SAME_PIXELS, transform="mirrored"), "same pixels, mirrored"),
-        (CopyLink(0, 1, NEAR, 1), "near copy: 1 of 64 bits of the hash differs"),
-        (CopyLink(0, 1, NEAR, None, 0.9834), "near copy: cosine of the features 0.983"),
+        (CopyLink(0, 1, NEAR, 1), "near copy: 1 of 63 bits of the hash differs"),
+        (CopyLink(0, 1, NEAR, None, 0.9834), "near copy: agreement of detail 0.983"),
         (
             CopyLink(0, 1, NEAR, 0, 0.99, "mirrored"),
-            "near copy, mirrored: 0 of 64 bits of the hash differ, cosine of the features 0.990",
+            "near copy, mirrored: 0 of 63 bits of the hash differ, agreement of detail 0.990",
         ),
         (CopyLink(0, 1, NEAR, None, math.nan), "near copy"),
     ],

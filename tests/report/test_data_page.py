@@ -61,7 +61,7 @@ def test_data_page_names_each_finding_with_its_number_and_a_link(home: Path) -> 
 def test_data_page_shows_the_images_of_a_set_beside_each_other(home: Path) -> None:
     found = section(everything(), "sides")
     assert len(found.all("img")) == 2
-    assert "near copy, mirrored: 3 of 64 bits of the hash differ, cosine of the features 0.981" in found.text
+    assert "near copy, mirrored: 3 of 63 bits of the hash differ, agreement of detail 0.981" in found.text
     assert "newt, training train/newt/2.jpg" in found.text
     assert "newt, test test/newt/2.jpg" in found.text
 

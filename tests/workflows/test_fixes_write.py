@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +98,38 @@ def test_findings_of_suspects_and_odd_images() -> None:
     suspect = LabelSuspect(image("forest/1.jpg"), "sea", 0.01, 0.98, "")
     suggested = found(odd=kinds, suspects=[suspect])
     assert suggested.pop("forest/1.jpg") == ("move to sea", "")
-    assert suggested.pop("sea/UNREADABLE.jpg") == ("remove", "")
+    assert suggested.pop("sea/UNREADABLE.jpg") == suggested.pop("sea/BLANK.jpg") == ("remove", "")
     assert set(suggested.values()) == {("", "")}
+
+
+def test_findings_suggest_no_label_by_a_model_that_is_often_wrong_or_unsure() -> None:
+    sure, unsure = (LabelSuspect(image("forest/1.jpg"), "sea", 0.01, share, "") for share in (0.98, 0.6))
+    for suspect, right, size in ((unsure, 0.99, 99), (sure, 0.74, 99), (sure, 0.99, 3)):
+        record = record_of([], "data", suspects=[suspect])
+        counts = {"train": {"forest": size, "sea": 99}}
+        (finding,) = findings_of(dataclasses.replace(record, right=right, counts=counts))
+        assert (finding.suggestion, finding.likely) == ("", "sea")
+
+
+def test_findings_suggest_to_remove_a_blank_image_and_no_label_for_it() -> None:
+    blank = image("forest/1.jpg")
+    odd, suspect = OddImage(blank, OddKind.BLANK, ""), LabelSuspect(blank, "sea", 0.01, 0.98, "")
+    assert found(odd=[odd], suspects=[suspect])["forest/1.jpg"][0] == "remove"
+
+
+def test_findings_keep_the_original_and_not_its_numbered_copy() -> None:
+    for second in ("sea/10036 (1).jpg", "sea/10036 - Copy.jpg", "sea/10036_copy2.jpg"):
+        two = [image(second), image("sea/10036.jpg")]
+        suggested = found(copies=[copies(two, (0, 1), kind=SAME)])
+        assert {path: what for path, (what, _) in suggested.items()} == {second: "remove", "sea/10036.jpg": ""}
+
+
+def test_findings_leave_no_near_copy_of_a_test_image_by_way_of_its_twin() -> None:
+    """The twin of the test image has the link to the near copy; once the twin is gone, the leak would stay."""
+    three = [image("a/sea/1.jpg", label="sea"), image("b/sea/1.jpg", "test", "sea"), image("a/sea/2.jpg", label="sea")]
+    links = [CopyLink(0, 1, SAME), CopyLink(0, 2, NEAR)]
+    suggested = found(copies=[CopySet(three, links, False, True, False)])
+    assert [what for what, _ in suggested.values()] == ["remove", "", "remove"]
 
 
 def test_findings_change_no_label_of_the_test() -> None:

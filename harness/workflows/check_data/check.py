@@ -39,7 +39,14 @@ from harness.runs.run_folder import RunFolder
 from harness.training.image_features import ImageFeatures, image_features
 from harness.util.console import bar_of, print_line
 from harness.workflows.check_data import methods
-from harness.workflows.check_data.copy_sets import Link, copy_links, numbers_of_sets, scene_links, sets_of_links
+from harness.workflows.check_data.copy_sets import (
+    Link,
+    copied_classes,
+    copy_links,
+    numbers_of_sets,
+    scene_links,
+    sets_of_links,
+)
 from harness.workflows.check_data.gather import Gathered, gather, note_of
 from harness.workflows.check_data.suspects import run_of, suspects_by_features, suspects_of_run
 
@@ -51,7 +58,7 @@ class CheckOptions:
     """What a check of the data is asked for.
 
     Attributes:
-        run: The run whose out-of-fold predictions tell of labels; None for the latest on the same images.
+        run: The run whose out-of-fold predictions tell of labels; None for the best on the same images.
         runs: The folder of all runs.
         features: Whether a model's features are computed; None: unless it takes too long, or weights would be fetched.
         device: "auto", or a device of torch.
@@ -89,8 +96,8 @@ def check_data(experiment: Experiment, options: CheckOptions | None = None) -> D
     copy_sets, more_copies = sets_of_links(data, links)
     groups = numbered(data.groups, sets.tolist())
     oddities, odd_notes = odd_images(data.images, facts, appearance, data.check.problems)
-    suspects, probabilities, suspect_notes = _suspects(data, run, features, groups)
-    notes += [*suspect_notes, *([why_none] if why_none else []), *odd_notes]
+    suspects, right, probabilities, suspect_notes = _suspects(data, run, features, groups)
+    notes += [*copied_classes(data, copy_sets), *suspect_notes, *([why_none] if why_none else []), *odd_notes]
     shortcut, sides = _shortcut(data, facts, groups), _sides(data, features, appearance, groups)
     asked = data.experiment
     return DataCheckRecord(
@@ -103,6 +110,7 @@ def check_data(experiment: Experiment, options: CheckOptions | None = None) -> D
         seconds=round(time.perf_counter() - clock, 3),
         features="" if features is None else features.about,
         probabilities=probabilities,
+        right=right,
         pairs=len(links),
         copies=copy_sets,
         more_copies=more_copies,
@@ -148,7 +156,8 @@ def _features(data: Gathered, options: CheckOptions, device: str, has_run: bool)
     try:
         return image_features(experiment, check.pixels, images.classes, cache, options.device), ""
     except HarnessError as error:
-        if options.features:
+        typed = {experiment.origin(name) for name in ("model", "weights")}
+        if options.features or "command line" in typed:
             raise
         return None, f"{without}: {note_of(error)}"
 
@@ -172,16 +181,18 @@ def _scenes(data: Gathered, features: ImageFeatures | None, sets: NDArray[np.int
 
 def _suspects(
     data: Gathered, run: RunFolder | None, features: ImageFeatures | None, groups: Groups | None
-) -> tuple[list[LabelSuspect], str, list[str]]:
-    """(suspects, where the probabilities come from, notes)."""
+) -> tuple[list[LabelSuspect], float | None, str, list[str]]:
+    """(suspects, share of labels that the model agrees with, where the probabilities come from, notes)."""
     if run is not None:
-        return suspects_of_run(data, run), f"out-of-fold predictions of {run.path}", []
+        suspects, right = suspects_of_run(data, run)
+        return suspects, right, f"out-of-fold predictions of {run.path}", []
     if features is None:
         name = data.experiment.name or "EXPERIMENT"
-        return [], "", [f"after harness run {name} on these images, this check judges labels by its predictions"]
-    suspects, unjudged = suspects_by_features(data, features, groups)
-    notes = [] if not unjudged else [f"the labels of {unjudged} images are not judged: their class has no other image"]
-    return suspects, "a logistic regression on the features, out of fold (5 folds; copies in one fold)", notes
+        return [], None, "", [f"after harness run {name} on these images, this check judges labels by its predictions"]
+    suspects, right, unjudged = suspects_by_features(data, features, groups)
+    notes = [] if not unjudged else [f"labels that cannot be judged, as their class has no other image: {unjudged}"]
+    how = "a logistic regression on the features, out of fold (5 folds; copies in one fold)"
+    return suspects, right, how, notes
 
 
 def _shortcut(data: Gathered, facts: list[FileFacts], groups: Groups | None) -> ShortcutRecord | None:

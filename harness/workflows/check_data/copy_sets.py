@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
@@ -20,6 +21,7 @@ Link = tuple[int, int, CopyLink]  # two images by their positions, and the link 
 
 MOST_SETS = 5000  # that are listed
 MOST_IMAGES = 200  # of one set that are listed
+COPIED_CLASS = 0.8  # share of a class's images
 
 
 def copy_links(data: Gathered, copies: Copies) -> list[Link]:
@@ -96,6 +98,20 @@ def _set(data: Gathered, links: Sequence[Link]) -> CopySet:
         if first in places and second in places
     ]
     return CopySet([data.image(i) for i in shown], own, len(labels) > 1, len(sides) > 1, len(folds) > 1)
+
+
+def copied_classes(data: Gathered, sets: Sequence[CopySet]) -> list[str]:
+    """Notes of classes whose images are nearly all copies of another class: a folder that was copied."""
+    counts = data.images.counts()
+    shared: Counter[tuple[str, str]] = Counter()
+    for found in sets:
+        labels = Counter(image.label for image in found.images)
+        shared.update({(one, other): n for one, n in labels.items() for other in labels if one != other})
+    return [
+        f"{n} of {counts[one]} images of the class {one} are copies of images of {other}: was the folder copied?"
+        for (one, other), n in shared.items()
+        if n >= COPIED_CLASS * counts[one] and (counts[one], one) <= (counts[other], other)
+    ]
 
 
 def _most_telling(data: Gathered, images: list[int]) -> list[int]:

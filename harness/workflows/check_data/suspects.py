@@ -21,7 +21,9 @@ from harness.workflows.check_data.gather import Gathered
 
 
 def run_of(data: Gathered, runs: Path, named: str | None) -> RunFolder | None:
-    """The run whose out-of-fold predictions are used: the one that is `named`, else the latest on the same images.
+    """The run whose out-of-fold predictions are used: the one that is `named`, else the best on the same images.
+
+    The best is the most accurate one, since a model that is often wrong finds fault with right labels.
 
     Raises UsageError if the named run was trained on other images, or has no predictions of all of them.
     """
@@ -34,7 +36,8 @@ def run_of(data: Gathered, runs: Path, named: str | None) -> RunFolder | None:
                 "harness run of the same data; or leave --run out",
             )
         return folder
-    return next((folder for folder in latest_runs(runs) if _fits(data, folder)), None)
+    fitting = [folder for folder in latest_runs(runs) if _fits(data, folder)]
+    return max(fitting, key=lambda folder: folder.record.accuracy or 0, default=None)
 
 
 def _fits(data: Gathered, folder: RunFolder) -> bool:
@@ -43,23 +46,27 @@ def _fits(data: Gathered, folder: RunFolder) -> bool:
     return whole and record.data is not None and record.data.digest == data.digest
 
 
-def suspects_of_run(data: Gathered, folder: RunFolder) -> list[LabelSuspect]:
-    """The suspects by a run's predictions; the mean over its repeats. Raises UsageError if they are damaged."""
+def suspects_of_run(data: Gathered, folder: RunFolder) -> tuple[list[LabelSuspect], float]:
+    """(the suspects by a run's predictions, the share of labels that these agree with); the mean over its repeats.
+
+    Raises UsageError if they are damaged.
+    """
     paths, labels, means, _ = mean_predictions(folder)
     found = find_label_suspects(labels, means)
     places = {name: i for i, name in enumerate(data.names)}
     rows = zip(found.indices, found.likely, found.given_probability, found.likely_probability, strict=True)
-    return [
+    suspects = [
         _suspect(data, places[paths[i]], folder.classes[likely], float(given), float(probability))
         for i, likely, given, probability in rows
         if paths[i] in places
     ]
+    return suspects, float((means.argmax(1) == labels).mean())
 
 
 def suspects_by_features(
     data: Gathered, features: ImageFeatures, groups: Groups | None
-) -> tuple[list[LabelSuspect], int]:
-    """(the suspects by a logistic regression on the features, number of images that cannot be judged).
+) -> tuple[list[LabelSuspect], float, int]:
+    """(suspects by a logistic regression on the features, share of labels that it agrees with, number of unjudged).
 
     Images of the test are not judged: to change their labels after a model's answers would make its test too good.
 
@@ -83,7 +90,9 @@ def suspects_by_features(
         _suspect(data, int(images[i]), data.images.classes[likely], float(given), float(probability))
         for i, likely, given, probability in rows_found
     ]
-    return suspects, int(np.isnan(probabilities).any(1).sum())
+    judged = ~np.isnan(probabilities).any(1)
+    right = float((probabilities[judged].argmax(1) == labels[judged]).mean()) if judged.any() else 0.0
+    return suspects, right, int((~judged).sum())
 
 
 def _suspect(data: Gathered, index: int, likely: str, given: float, probability: float) -> LabelSuspect:

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from harness.runs.data_check_record import CheckedImage, CopyLink, CopySet, DataCheckRecord, OddKind
+from harness.runs.data_check_record import (
+    CheckedImage,
+    CopyKind,
+    CopyLink,
+    CopySet,
+    DataCheckRecord,
+    LabelSuspect,
+    OddKind,
+)
 from harness.workflows.fixes.rows import MOVE, REMOVE
 
 RANK = {"test": 0, "valid": 1}  # of two copies, the one of the test stays, since its result must stay comparable
 NAMED = 5  # copies that a cell names
+LEAST_RIGHT = 0.8  # share of the labels that a model must agree with before its word suggests another label
+SURE = 0.9  # probability that a likely label must have for that
+SMALL_CLASS = 10  # images: from a smaller class nothing is suggested to be moved
+NUMBERED = re.compile(
+    r"(\(\d+\)|[ _-](copy|kopie|copie)( ?\d+)?)\.[^.]+$", re.IGNORECASE
+)  # "a (1).jpg", "a - copy.jpg"
 
 Key = tuple[str, str]  # side and path: one file may be on two sides of a table
 Links = dict[int, dict[int, CopyLink]]  # position in a set -> position of a copy -> how the two are alike
@@ -58,17 +73,24 @@ def findings_of(record: DataCheckRecord) -> list[Finding]:
         finding.reasons.append(f"label suspect: {suspect.likely} {likely:.2f}, {suspect.image.label} {given:.2f}")
         if suspect.image.side == "test":
             finding.reasons.append("look yourself: test labels that are changed to what a model says flatter the model")
-        else:
+        elif _is_worth_a_word(record, suspect):
             finding.suggestion = finding.suggestion or f"{MOVE} {suspect.likely}"
     for odd in record.odd:
         finding = about(odd.image)
         finding.reasons.append(f"{odd.kind}: {odd.reason}" if odd.reason else str(odd.kind))
-        if odd.kind is OddKind.UNREADABLE:
+        if odd.kind is OddKind.UNREADABLE or (odd.kind is OddKind.BLANK and odd.image.side != "test"):
             finding.suggestion = REMOVE
     for key in contradicted:
         if found[key].suggestion != REMOVE:
             found[key].suggestion = ""
     return list(found.values())
+
+
+def _is_worth_a_word(record: DataCheckRecord, suspect: LabelSuspect) -> bool:
+    """Whether a model that is mostly right is sure of another label, and the class does not lose much by it."""
+    size = record.counts.get(suspect.image.side, {}).get(suspect.image.label, SMALL_CLASS)
+    is_sure = suspect.likely_probability >= SURE and (record.right is None or record.right >= LEAST_RIGHT)
+    return is_sure and size >= SMALL_CLASS
 
 
 def _key(image: CheckedImage) -> Key:
@@ -80,9 +102,10 @@ def _kept(copies: CopySet, linked: Links, doubtful: Collection[Key]) -> set[int]
     stays. An image with many copies is chosen before one with few, so that few stay.
     """
 
-    def order(position: int) -> tuple[int, bool, int, str]:
+    def order(position: int) -> tuple[int, bool, bool, int, str]:
         image = copies.images[position]
-        return RANK.get(image.side, 2), _key(image) in doubtful, -len(linked[position]), image.path
+        is_second = NUMBERED.search(image.path) is not None
+        return RANK.get(image.side, 2), _key(image) in doubtful, is_second, -len(linked[position]), image.path
 
     kept: set[int] = set()
     for position in sorted(range(len(copies.images)), key=order):
@@ -92,9 +115,19 @@ def _kept(copies: CopySet, linked: Links, doubtful: Collection[Key]) -> set[int]
 
 
 def _linked(copies: CopySet) -> Links:
+    """The links of each image. One with the same pixels as another has its links, too."""
     linked: Links = defaultdict(dict)
+    same: dict[int, set[int]] = defaultdict(set)
     for link in copies.links:
         linked[link.first][link.second] = linked[link.second][link.first] = link
+        if link.kind in (CopyKind.SAME_FILE, CopyKind.SAME_PIXELS):
+            for one, other in ((link.first, link.second), (link.second, link.first)):
+                same[one].add(other)
+    for twins in list(same.items()):
+        for other, link in list(linked[twins[0]].items()):
+            for twin in twins[1] - {other}:
+                linked[twin].setdefault(other, link)
+                linked[other].setdefault(twin, link)
     return linked
 
 
