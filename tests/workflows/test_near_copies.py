@@ -194,6 +194,31 @@ def test_find_near_of_very_many_images_compares_the_test_alone(
     assert note.startswith("1 of 9 validation images has a near copy")
 
 
+def test_find_near_names_the_right_files_if_others_are_left_out(train: Path, test: Path) -> None:
+    """https://github.com/visual-layer/fastdup/issues/11: pairs of other files, since an index was shifted."""
+    for path in (train / "forest/00a.png", train / "sea/13.png", test / "forest/23.png"):
+        path.write_bytes(b"no image")
+    put(Image.new("RGB", (64, 64), "grey"), train / "forest/00b.png")
+    put(IMAGES[1].resize((12, 12)), train / "forest/00c.png")
+    shutil.copy(train / "forest/01.png", train / "forest/01b.png")
+    put(ImageOps.mirror(IMAGES[19]), test / "sea/again.png")
+    put(saved(IMAGES[11], quality=40), train / "sea/11.png")
+    made = without_cache(train, test_data=str(test), skip_corrupt=True)
+    contradiction, of_test = (note for note in made.notes if "near cop" in note and "validation" not in note)
+    assert "probably wrong: forest/11.png and sea/11.png; harness" in contradiction
+    assert f"too good: {test}/sea/again.png ({train}/sea/19.png, mirrored); harness" in of_test
+    assert near(made) == torn(made, ("forest/11.png", "sea/11.png"))
+
+
+def test_find_near_of_sides_that_hold_the_same_images(train: Path) -> None:
+    """https://github.com/voxel51/fiftyone-brain/pull/203: an error if images were in both splits."""
+    put(saved(IMAGES[2], quality=40), train / "forest/2a.png")
+    made = without_cache(train, valid_data=str(train), test_data=str(train), folds=0, allow_leak=True)
+    assert made.leaked == 25
+    assert made.near_copies == ()
+    assert not any("near cop" in note for note in made.notes)
+
+
 def test_look_counts_near_copies_that_folds_may_separate(train: Path, test: Path) -> None:
     put(saved(IMAGES[2], quality=40), train / "forest/2a.png")
     put(cropped(IMAGES[4]), test / "forest/a.png")
