@@ -161,7 +161,7 @@ def _commands(record: DataCheckRecord) -> list[tuple[str, str]]:
     """(command, what it does)."""
     typed = record.arguments or shlex.quote(record.name)
     is_typed = shown(typed) == typed == folder_text(typed) and not typed.startswith("-")
-    word = typed if is_typed else "DATA, and the same -s"
+    word = typed if is_typed else "FOLDER"
     return [
         (f"harness data check {word} --write fixes.csv", "writes a table with a row for each image that is named here"),
         ("harness data apply fixes.csv", "does what its column “action” says: keep, move to another class, or remove"),

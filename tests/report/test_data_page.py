@@ -43,7 +43,7 @@ def test_data_page_says_what_was_checked_and_that_nothing_was_found(home: Path) 
     assert "240 images were checked" in page.text
     assert "Training 200 images in 2 classes, from 100 to 100 each" in page.text
     assert "Test 40 images in 2 classes, from 20 to 20 each" in page.text
-    assert page.text.count("nothing found") == 7
+    assert page.text.count("nothing found") == 8
     assert page.text.count("no difference found") == 1
     assert "Nothing found does not mean that there is nothing." in page.text
     assert not page.all("img")
@@ -123,7 +123,7 @@ def test_data_page_says_that_too_many_images_are_odd_to_be_listed(home: Path) ->
     note = "dark: 90 of 240 images, too many to be exceptions, and not listed one by one"
     text = page_of(checked(notes=[note])).text
     assert f"many Unreadable and odd images{note}" in " ".join(text.split())
-    assert text.count("nothing found") == 6
+    assert text.count("nothing found") == 7
 
 
 def test_data_page_shows_images_of_many_bits_in_the_range_of_the_data_set(home: Path) -> None:
@@ -172,7 +172,7 @@ def test_data_page_escapes_every_name(home: Path) -> None:
     assert "two\\x0alines.jpg" in page.text
     assert "caf?.jpg" in page.text
     assert "\u202e" not in source
-    assert "harness data check FOLDER --write fixes.csv" not in page.text  # it can be typed, in quotes
+    assert "harness data check FOLDER" not in page.text  # it can be typed, in quotes
     assert "harness data check '<img src=x onerror=document.title='\"'\"'run'\"'\"'>' --write" in page.text
 
 

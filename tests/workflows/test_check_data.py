@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from harness.config.experiment import Experiment
-from harness.errors import DataError, UsageError
+from harness.errors import DataError, ModelError, UsageError
 from harness.runs.data_check_record import CopyKind, DataCheckRecord, OddKind
 from harness.runs.run_folder import RunFolder
 from harness.workflows.check_data.check import CheckOptions, check_data
@@ -199,3 +199,18 @@ def test_check_data_uses_features_of_weights_that_are_given(photos: Path, scenes
     found = {Path(suspect.image.path).name for suspect in record.suspects}
     assert len(flipped) >= 2
     assert len(found & flipped) >= 0.6 * len(flipped)
+
+
+def test_check_data_refuses_weights_that_were_typed_and_are_not_there(photos: Path) -> None:
+    with pytest.raises(ModelError, match="is not there"):
+        checked(model="resnet18", weights="nowhere.pth")
+    record = check_data(dataclasses.replace(SMALL, data=str(HOME), model="resnet18", weights="nowhere.pth"))
+    assert any("nowhere.pth is not there" in note for note in record.notes)
+
+
+def test_check_data_names_a_class_that_was_copied(photos: Path) -> None:
+    shutil.copytree(HOME / "train/a", HOME / "train/a backup")
+    (HOME / "test/a backup").mkdir()
+    shutil.copy(HOME / "test/b/00.jpg", HOME / "test/a backup/00.jpg")
+    notes = [note for note in checked().notes if "was the folder copied" in note]
+    assert notes == ["30 of 31 images of the class a backup are copies of images of a: was the folder copied?"]

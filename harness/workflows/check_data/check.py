@@ -156,8 +156,8 @@ def _features(data: Gathered, options: CheckOptions, device: str, has_run: bool)
     try:
         return image_features(experiment, check.pixels, images.classes, cache, options.device), ""
     except HarnessError as error:
-        typed = {experiment.origin(name) for name in ("model", "weights")}
-        if options.features or "command line" in typed:
+        is_typed = experiment.origin("weights") == "command line" and experiment.weights is not None
+        if options.features or is_typed:
             raise
         return None, f"{without}: {note_of(error)}"
 
