@@ -21,6 +21,7 @@ from harness.workflows.find_leaks import TestSide
 from harness.workflows.plan_data import DataPlan
 
 MOST_COMPARED = 50_000  # images up to which all are compared with each other, which takes about 12 s on two cores, once
+GROUPS = "-s 'groups=(clip[0-9]+)', an expression that finds the group in a path"
 SERIES = 0.1  # share of near copies from which the images are probably frames of videos, or series
 
 Partners = dict[int, tuple[int, NearCopy]]  # image -> (its nearest copy, their pair)
@@ -87,7 +88,7 @@ def find_near(
             whole = [*map(str, images.files()), *names[count:]]
             notes.append(
                 f"{near_text(len(partners), total - count, 'test images', 'among the training images')}, so the test's "
-                f"accuracy will be too good: {example(partners, whole)}; {show}"
+                f"accuracy can be too good: {example(partners, whole)}; {show}"
             )
     if data.split is not None:
         splits = splits or {1: data.split}
@@ -98,10 +99,10 @@ def find_near(
         judged = len({i for split in splits.values() for i in split.valid})
         place = "among the training images" if data.split is not None else "in the training part of their fold"
         has_many = len(partners) > SERIES * judged and data.split is None and experiment.groups is None
-        series = "; images of one video or series belong in one group (-s groups=folder, or an expression)"
+        series = f"; images of one video or series belong in one group ({GROUPS})"
         notes.append(
-            f"{near_text(len(partners), judged, 'validation images', place)}, so the accuracy is too good, and is also "
-            f"given without them: {example(partners, names)}; {show}{series if has_many else ''}"
+            f"{near_text(len(partners), judged, 'validation images', place)}, so the accuracy can be too good, and is "
+            f"also given without them: {example(partners, names)}; {show}{series if has_many else ''}"
         )
     return NearFindings(tuple(partners), tuple(notes))
 

@@ -55,5 +55,5 @@ def near_copies_of_test(model: SavedModel, tested: TestImages) -> NearOfTest:
         return NearOfTest()
     files = [str(file) for images in (*sides, tested.images) for file in images.files()]
     counted = near_text(len(partners), len(tested.images), "test images", "among the training images")
-    note = f"{counted}, so the accuracy is too good: {example(partners, files)}; the gate counts all images"
+    note = f"{counted}, so the accuracy can be too good: {example(partners, files)}; the gate counts all images"
     return NearOfTest(frozenset(tested.images.paths[i - count] for i in partners), (note,))

@@ -42,7 +42,7 @@ def test_run_shows_the_accuracy_without_near_copies(call: Call, near: Path) -> N
     assert outcome.code == 0
     notes = re.findall(r"note       (.*near cop.*)", outcome.err)
     assert notes == [
-        "1 of 9 test images has a near copy among the training images, so the test's accuracy will be too good: "
+        "1 of 9 test images has a near copy among the training images, so the test's accuracy can be too good: "
         "near/test/sea/again.png (near/train/sea/3.png, mirrored); harness data check near shows them",
         notes[1],
     ]
