@@ -101,7 +101,7 @@ def test_find_near_names_copies_between_the_sides_of_a_fold(train: Path) -> None
     (note,) = made.notes
     assert note.startswith(
         f"{len(expected)} of 27 validation images have a near copy in the training part of their fold, so the accuracy "
-        f"is too good, and is also given without them: {min(expected)} ("
+        f"can be too good, and is also given without them: {min(expected)} ("
     )
     assert "-s groups=" in note
     assert near(without_cache(train, epoch="best", repeats=2)) == expected
@@ -123,8 +123,8 @@ def test_find_near_names_copies_of_a_hold_out(train: Path, test: Path) -> None:
     made = without_cache(train, valid_data=str(test), folds=0)
     assert near(made) == {"test/forest/a.png"}
     assert made.notes == (
-        "1 of 9 validation images has a near copy among the training images, so the accuracy can be too good, and is also "
-        "given without them: test/forest/a.png (train/forest/04.png); "
+        "1 of 9 validation images has a near copy among the training images, so the accuracy can be too good, and is "
+        "also given without them: test/forest/a.png (train/forest/04.png); "
         f"harness data check {train} shows them",
     )
 

@@ -74,7 +74,7 @@ def test_evaluate_gives_the_accuracy_without_near_copies(home: Path, tmp_path: P
     assert evaluation.accuracy.n == 10
     assert evaluation.floors[0].value == evaluation.accuracy.value
     assert evaluation.notes == (
-        "2 of 10 test images have a near copy among the training images, so the accuracy is too good: "
+        "2 of 10 test images have a near copy among the training images, so the accuracy can be too good: "
         f"{home}/test/forest/03.png ({home}/train/forest/03.png, mirrored), ...; the gate counts all images",
     )
     text = f"{TEXT.format(10, 'have')}; without them {100 * right / 8:.1f} % (95 % interval"
