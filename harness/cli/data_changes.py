@@ -59,6 +59,8 @@ def apply(fixes: Path, dry_run: bool, as_json: bool) -> None:
             echo(f"rewritten: {_shown(changes.file(table.path))}; as it was before: {_shown(changes.file(table.copy))}")
         echo(f"undo: harness data undo {quote(str(folder))}")
     _print_kept(applied.kept)
+    if not dry_run:
+        echo(f"next: harness data check {quote(plan.fixes.data)}   looks again")
 
 
 @click.command("undo", short_help="Take back what harness data apply has done.")

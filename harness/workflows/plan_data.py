@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from harness.config.experiment import FOUND, Experiment
 from harness.data.check import Check
-from harness.data.groups import group_names
+from harness.data.groups import FOLDER, group_names
 from harness.data.images import Images, Side, joined
 from harness.data.listing import list_images, sides_of
 from harness.data.splits import Split
@@ -54,7 +54,7 @@ def plan_data(experiment: Experiment) -> DataPlan:
     experiment = _with_sides(experiment, sides)
     training = listed(experiment, experiment.data, Side.TRAIN)
     names = _names(experiment, training)
-    notes = (*training.notes, *_notes(experiment, sides))
+    notes = (*training.notes, *_notes(experiment, sides), *_group_notes(experiment, names))
     if experiment.valid_data is None:
         return DataPlan(experiment, training, training, None, names, notes)
     validation = listed(experiment, experiment.valid_data, Side.VALID, training.classes)
@@ -133,6 +133,12 @@ def _notes(experiment: Experiment, sides: Mapping[Side, str]) -> list[str]:
     if test is not None and experiment.test_data != test:
         notes.append(f"the test images in {test} are not used: test_data={experiment.test_data}")
     return notes
+
+
+def _group_notes(experiment: Experiment, names: Sequence[str | None]) -> list[str]:
+    if experiment.groups != FOLDER or any(names):
+        return []
+    return ["groups=folder finds no folder between a class and its images, so each image counts alone"]
 
 
 def _rank(experiment: Experiment, field: str) -> int:

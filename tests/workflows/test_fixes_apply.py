@@ -303,3 +303,15 @@ def test_apply_does_not_care_for_case_spaces_and_the_form_of_an_accent(home: Pat
     applied = apply_fixes(table)
     assert [one.fix.label for one in applied.plan.changed] == ["été bleu"]
     assert (home / "data/été bleu/1-2.jpg").read_bytes() == b"sea 1"
+
+
+def test_apply_says_that_no_copy_of_a_picture_stays(home: Path) -> None:
+    table = table_of(home / "fixes.csv", {"forest/1.jpg": "remove", "forest/2.jpg": "remove"}, checked("data"), "data")
+    rows = read_table(table)
+    for row, other in zip(rows, ("forest/2.jpg", "forest/1.jpg", "", "sea/2.jpg", "", ""), strict=True):
+        row["copy_of"] = other
+    save(table, rows)
+    notes = apply_fixes(table, dry_run=True).plan.notes
+    assert notes == ["no copy of these pictures stays, as all are removed or gone: forest/1.jpg, forest/2.jpg"]
+    edit(table, lambda row: row.update(action="keep") if row["file"] == "forest/2.jpg" else None)
+    assert apply_fixes(table, dry_run=True).plan.notes == []

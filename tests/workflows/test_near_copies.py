@@ -103,7 +103,7 @@ def test_find_near_names_copies_between_the_sides_of_a_fold(train: Path) -> None
         f"{len(expected)} of 27 validation images have a near copy in the training part of their fold, so the accuracy "
         f"can be too good, and is also given without them: {min(expected)} ("
     )
-    assert "-s groups=" in note
+    assert "-s 'groups=" in note
     assert near(without_cache(train, epoch="best", repeats=2)) == expected
     one = without_cache(train, epoch="best", fold=1)
     assert near(one) == torn(one, *pairs)

@@ -249,3 +249,9 @@ def test_data_that_are_typed_leave_the_files_own_hold_out(split: Path) -> None:
         Experiment(data=str(split), **SMALL).override({"valid_data": "none", "test_data": "none"})
     ).experiment
     assert (none.valid_data, none.test_data, none.folds) == (None, None, 5)
+
+
+def test_plan_data_says_that_there_are_no_folders_to_group_by(split: Path) -> None:
+    grouped = Experiment(data=str(split / "train"), groups="folder", **SMALL)
+    assert any("groups=folder finds no folder" in note for note in plan_data(grouped).notes)
+    assert not any("groups=folder" in note for note in plan_data(Experiment(data=str(split / "train"), **SMALL)).notes)

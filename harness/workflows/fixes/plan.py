@@ -107,7 +107,7 @@ def plan_fixes(path: Path | str) -> Plan:
         moves = fix.label is not None and not fix.source.is_table
         target = absolute(names.near(_target(fix, folder_of))) if moves else None
         changed.append(Planned(fix, absolute(fix.file), target))
-    notes += _renamed(changed)
+    notes += [*_renamed(changed), *_last_copies(fixes, found)]
     if done:
         notes.append(f"{done} rows were applied before")
     expected = {side: counts_after(source, found) for side, source in sources.items()}
@@ -144,6 +144,18 @@ def _renamed(changed: Sequence[Planned]) -> list[str]:
         if one.target is not None and one.target.name != one.source.name
     ]
     return [f"moved under another name, since a file has theirs: {few(names)}"] if names else []
+
+
+def _last_copies(fixes: Fixes, found: Sequence[Fix]) -> list[str]:
+    """A note if all copies of a picture are removed, or are gone already."""
+    removed = {fix.row.file for fix in found if fix.label is None}
+    last = []
+    for fix in found:
+        others = [path for path in fix.row.copy_of.split("; ") if path]
+        gone = [path in removed or not (fixes.folder / path).exists() for path in others]
+        if fix.label is None and others and all(gone):
+            last.append(fix.row.file)
+    return [f"no copy of these pictures stays, as all are removed or gone: {few(last)}"] if last else []
 
 
 def _parts(fixes: Fixes, changed: Sequence[Planned]) -> list[Part]:

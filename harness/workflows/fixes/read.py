@@ -108,7 +108,8 @@ def read_fixes(path: Path | str) -> Fixes:
             problems.add(number, f"{row['file'][:80]!r} is no path below the folder of the data")
         else:
             md5 = row["md5"].removeprefix(MD5).lower()
-            rows.append(FixRow(number, composed(row["file"]), row["side"], composed(row["label"]), action, md5))
+            file, label = composed(row["file"]), composed(row["label"])
+            rows.append(FixRow(number, file, row["side"], label, action, md5, composed(row["copy_of"])))
     if first is None:
         raise DataError(f"{path} has no rows", "it holds a header alone", WRITE_AGAIN)
     return Fixes(path, _data(path, first["data"]), _settings(path, first["settings"]), rows, kept, problems)

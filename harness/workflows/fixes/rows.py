@@ -53,6 +53,7 @@ class FixRow:
         label: Its label when the data were checked.
         action: "keep", "remove", or "move to" and a class, with single spaces.
         md5: Of the image when the data were checked; empty if it could not be read.
+        copy_of: Paths of images that it is a copy of, with "; " between them; empty if it is none.
     """
 
     line: int
@@ -61,3 +62,4 @@ class FixRow:
     label: str
     action: str
     md5: str
+    copy_of: str = ""
