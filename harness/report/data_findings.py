@@ -18,8 +18,8 @@ def label_finding(record: DataCheckRecord) -> Finding:
     """The line of labels that are probably wrong."""
     title, found = "Labels to look at", len(record.suspects)
     if found:
-        model = f"a model that is right on {percent(record.right)} of all" if record.right else "a model"
-        text = f"{count(found, 'label')} that {model} would not have given"
+        agrees = f"; it agrees with {percent(record.right)} of all labels" if record.right else ""
+        text = f"{count(found, 'label')} that a model disagrees with{agrees}"
         return Finding("labels", title, State.FOUND, f"{found:,}", text)
     if not record.probabilities:
         return Finding("labels", title, State.UNKNOWN, "", "not looked for: there are no out-of-fold probabilities")

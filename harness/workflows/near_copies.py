@@ -20,7 +20,7 @@ from harness.util.console import bar_of
 from harness.workflows.find_leaks import TestSide
 from harness.workflows.plan_data import DataPlan
 
-MOST_COMPARED = 50_000  # images up to which all are compared with each other, which takes about 12 s on two cores, once
+MOST_COMPARED = 50_000  # images up to which all are compared with each other: 25 seconds of CPU time, once
 GROUPS = "-s 'groups=(clip[0-9]+)', an expression that finds the group in a path"
 SERIES = 0.1  # share of near copies from which the images are probably frames of videos, or series
 
