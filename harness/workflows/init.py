@@ -86,6 +86,7 @@ Your own images, in a folder with a folder for each class:
 
 ```
 harness new NAME --data FOLDER       looks at them, and writes experiments/NAME.py
+harness data check NAME              copies, doubtful labels, shortcuts and odd images, as a page
 harness run NAME --dry-run           what would happen, and what is wrong
 harness run NAME
 ```
