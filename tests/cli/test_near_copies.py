@@ -121,7 +121,7 @@ def test_search_looks_for_near_copies_once(call: Call, near: Path, monkeypatch: 
 
 
 def test_new_says_that_there_are_near_copies(call: Call, near: Path) -> None:
-    outcome = call("new", "other", "--data", "near")
+    outcome = call("new", "ponds_again", "--data", "near")
     assert outcome.code == 0
     text = outcome.out + outcome.err
     assert "1 of 9 test images has a near copy among the training images" in text
