@@ -37,6 +37,7 @@ def test_apply_says_what_it_did_and_what_undoes_it(home: Path, call: Call) -> No
         counts,
         f"removed images: my data-changes/{folder.name}/removed",
         f"undo: harness data undo 'my data-changes/{folder.name}'",
+        "next: harness data check 'my data'   looks again",
     ]
     assert outcome.err == "note: moved under another name, since a file has theirs: forest/1.jpg as 1-2.jpg\n"
     outcome = call("data", "undo", f"my data-changes/{folder.name}")

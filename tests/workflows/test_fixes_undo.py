@@ -25,10 +25,11 @@ ACTIONS = {"forest/1.jpg": "move to sea", "forest/2.jpg": "remove", "sea/2.jpg":
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A current folder with six files in `data`."""
-    write_files(tmp_path / "data", SIX)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+    """A current folder with six files in `data`; the folder above is the test's own, too."""
+    home = tmp_path / "home"
+    write_files(home / "data", SIX)
+    monkeypatch.chdir(home)
+    return home
 
 
 def applied(home: Path, actions: dict[str, str] | None = None) -> Path:
