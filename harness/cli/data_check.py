@@ -198,6 +198,7 @@ def _require_clean(record: DataCheckRecord) -> None:
         ),
         ("unreadable image", "unreadable images"): sum(odd.kind == OddKind.UNREADABLE for odd in record.odd),
         ("shortcut in the files", ""): int(record.shortcut is not None and record.shortcut.is_found),
+        ("side that could not be checked", ""): len(record.unchecked),
     }
     if any(grave.values()):
         raise GateError(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from harness.cache.recipe import Recipe
 from harness.cache.store import Cache
 from harness.data.check import Check
-from harness.data.near_copies import LEAST_SIDE, VERSION, NearCopy, find_near_copies
+from harness.data.near_copies import LEAST_SIDE, VERSION, NearCopies, NearCopy, find_near_copies
 from harness.data.turns import TURNS
 
 
@@ -24,10 +24,12 @@ class Copies:
     Attributes:
         first: (N,) index of the first image with the same pixels, often the image itself; -1 if it was not decoded.
         near: Pairs of near copies. Each image stands for all with the same pixels, and is the first of them.
+        is_cut: Whether so many images look alike that not all could be compared: there may be more near copies.
     """
 
     first: NDArray[np.int64]
     near: tuple[NearCopy, ...]
+    is_cut: bool = False
 
     @cached_property
     def members(self) -> dict[int, list[int]]:
@@ -82,30 +84,34 @@ def find_copies(
     first = np.where(prints != 0, firsts[inverse.reshape(-1)], -1).astype(np.int64)
     compared = np.unique(first[(first >= 0) & (sizes.min(1) >= LEAST_SIDE)])
     sides = None if across is None else int(np.searchsorted(compared, across))
+    found = _near(sketches if len(compared) == len(sketches) else sketches[compared], step, cache, sides)
     near = [
         NearCopy(int(compared[pair.first]), int(compared[pair.second]), pair.bits, pair.agreement, pair.turn)
-        for pair in _near(sketches if len(compared) == len(sketches) else sketches[compared], step, cache, sides)
+        for pair in found.pairs
     ]
-    return Copies(first, tuple(near))
+    return Copies(first, tuple(near), found.is_cut)
 
 
 def _near(
     sketches: NDArray[np.uint8], step: Callable[[], object], cache: Cache | None, across: int | None
-) -> list[NearCopy]:
+) -> NearCopies:
     """The near copies, which `cache` keeps as one row for all of these sketches in this order."""
     if cache is None:
         return find_near_copies(sketches, step, across)
     names = list(TURNS)
 
     def make(_: Sequence[str]) -> Iterator[NDArray[np.float64]]:
-        pairs = find_near_copies(sketches, step, across)
-        rows = [(p.first, p.second, p.bits, p.agreement, names.index(p.turn)) for p in pairs]
-        yield np.array([(len(pairs), 0, 0, 0, 0), *rows], np.float64)[None]  # an entry of no bytes cannot be kept
+        found = find_near_copies(sketches, step, across)
+        rows = [(p.first, p.second, p.bits, p.agreement, names.index(p.turn)) for p in found.pairs]
+        yield np.array([(len(rows), found.is_cut, 0, 0, 0), *rows], np.float64)[
+            None
+        ]  # an entry of no bytes cannot be kept
 
     digest = hashlib.sha256(np.ascontiguousarray(sketches).data).hexdigest()
     recipe = Recipe("copies", f"near copies among {len(sketches)} images", {"version": VERSION})
     (table,) = cache.rows(recipe, [f"{digest} {across}"], make, quiet=True).take([0])
-    return [
+    pairs = [
         NearCopy(int(first), int(second), int(bits), float(agreement), names[int(turn)])
         for first, second, bits, agreement, turn in table[1:].tolist()
     ]
+    return NearCopies(tuple(pairs), bool(table[0, 1]))

@@ -27,15 +27,16 @@ T = TypeVar("T")
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
 
-VERSION = 2  # of how they are found, for the cache
+VERSION = 3  # of how they are found, for the cache
 LOW = 8  # frequencies of the hash along each axis
 BITS = LOW * LOW - 1  # all of them but the mean brightness
 MOST_BITS = 16  # that the hashes of a candidate differ in
 MOST_CANDIDATES = 50_000  # that are compared in detail: in a large data set, hashes must differ in fewer bits
 FEWEST_BITS = 6
+BITS_OF_MOST = 10  # that the hashes of 96 % of planted near copies differ in at most
 ALWAYS = 0.97  # agreement from which two images are copies, whatever the others are like
 STEP = 0.1  # of agreement, by which its distribution is judged
-BITS_OF_COPIES = 7  # that the hashes of most copies differ in, but for crops
+FALLING = 0.85  # a step has fewer pairs than this share of the one before it, if they agree by chance
 CHANCE = 5  # pairs in a step that say nothing about a distribution
 FLAT = 3.0  # standard deviation of the grey values (0 to 255) below which an image shows too little to compare
 LEAST_SIDE = 16  # pixels of the shorter side; smaller images are too coarse to compare
@@ -64,10 +65,21 @@ class NearCopy:
     turn: str
 
 
+@dataclass(frozen=True)
+class NearCopies:
+    """Attributes:
+    pairs: Ordered by their images.
+    is_cut: Whether so many images look alike from afar that not all could be compared in detail.
+    """
+
+    pairs: tuple[NearCopy, ...] = ()
+    is_cut: bool = False
+
+
 def find_near_copies(
     sketches: NDArray[np.uint8], step: Callable[[], object] = lambda: None, across: int | None = None
-) -> list[NearCopy]:
-    """Returns the pairs of near copies, ordered by their images.
+) -> NearCopies:
+    """Returns the pairs of near copies.
 
     Args:
         sketches: (N, SIDE, SIDE), as `sketch_of` gives them. Images that are equal should be here once.
@@ -78,14 +90,14 @@ def find_near_copies(
     """
     drawn = np.flatnonzero(_deviations(sketches) >= FLAT)
     if len(drawn) < 2:
-        return []
+        return NearCopies()
     values = sketches if len(drawn) == len(sketches) else sketches[drawn]
     turns = list(TURNS) if len(drawn) <= ALL_TURNS else list(TURNS)[:2]
     sides = None if across is None else int(np.searchsorted(drawn, across))
     with one_thread():  # of each product: the blocks are what is computed on all cores
-        pairs, bits, turned = _candidates(values, turns, step, sides)
+        pairs, bits, turned, is_cut = _candidates(values, turns, step, sides)
         if not len(pairs):
-            return []
+            return NearCopies()
         detail = Detail.learned(values, turns)
         agreed = np.full(len(pairs), -1, np.float32)
         parts = _by_cropped(pairs, turned)
@@ -93,13 +105,14 @@ def find_near_copies(
         for part, values_of_part in _stepping(compared, len(parts), step):
             np.maximum.at(agreed, part, values_of_part)
     limits = least_agreement(bits, detail.knows_the_set)
-    limits = np.minimum(limits + margin_of(agreed - limits, bits), ALWAYS)
-    return [
+    limits = np.minimum(limits + margin_of(agreed - limits), ALWAYS)
+    found = [
         NearCopy(
             int(drawn[pairs[i, 0]]), int(drawn[pairs[i, 1]]), int(bits[i]), min(1.0, float(agreed[i])), turns[turned[i]]
         )
         for i in np.flatnonzero(agreed >= limits)
     ]
+    return NearCopies(tuple(found), is_cut)
 
 
 def _deviations(sketches: NDArray[np.uint8]) -> Floats:
@@ -117,21 +130,18 @@ def least_agreement(bits: Indices, knows_the_set: bool) -> NDArray[np.float64]:
     return least
 
 
-def margin_of(excess: NDArray[np.float64], bits: Indices) -> float:
+def margin_of(excess: NDArray[np.float64]) -> float:
     """How far agreements must lie above their limits, so that about 1 % of the pairs that are found are false.
 
-    It is 0 for most data sets. But digits and other simple shapes agree by chance. Such pairs differ from copies in two
-    ways: most of their hashes differ in many bits, and their number falls off steadily through the limit, and does not
-    rise again towards 1. What lies above a limit by chance is estimated from the two steps of `STEP` below it, as if
-    their ratio went on.
+    It is 0 for most data sets. But digits, screens of one program and other simple shapes agree by chance. Then the
+    number of pairs falls off steadily through the limit; that of copies, and of the frames of a video, does not. What
+    lies above a limit by chance is estimated from the two steps of `STEP` below it, as if their ratio went on.
 
     Args:
         excess: (P,) agreements of candidates less their limits.
-        bits: (P,) in which their hashes differ.
     """
-    found = bits[excess >= 0]
-    many = int((found > BITS_OF_COPIES).sum())
-    if many < 4 * CHANCE or many <= 2 * (len(found) - many):
+    below, first, second = (int(((excess >= low) & (excess < low + STEP)).sum()) for low in (-STEP, 0.0, STEP))
+    if below <= CHANCE or first >= FALLING * below or second >= FALLING * max(first, 1):
         return 0.0
     for margin in np.arange(0, 0.5, 0.02):
         below = int(((excess >= margin - STEP) & (excess < margin)).sum())
@@ -145,8 +155,12 @@ def margin_of(excess: NDArray[np.float64], bits: Indices) -> float:
 
 def _candidates(
     values: NDArray[np.uint8], turns: Sequence[str], step: Callable[[], object], across: int | None
-) -> tuple[Indices, Indices, Indices]:
-    """((P, 2) pairs, (P,) bits in which their hashes differ, (P,) index of the turn of the second image)."""
+) -> tuple[Indices, Indices, Indices, bool]:
+    """((P, 2) pairs, (P,) bits in which their hashes differ, (P,) turn of the second image, whether some are left out).
+
+    In a large data set, pairs that differ in many bits are left out, which costs some crops. That counts only if pairs
+    of `BITS_OF_MOST` bits are left out, too.
+    """
     frequencies = _low_frequencies(values)
     centre = _centre(frequencies, turns)
     signs = [_signs(turned_by(frequencies, [turn], are_frequencies=True), centre) for turn in turns]
@@ -163,9 +177,10 @@ def _candidates(
             found = [part[part[:, 2] <= most] for part in found]
     together = np.concatenate(found)
     together = together[np.lexsort((together[:, 1], together[:, 0]))]
+    is_cut = most < BITS_OF_MOST or len(together) > MOST_CANDIDATES
     if len(together) > MOST_CANDIDATES:  # thousands of pictures with one layout: the most alike
         together = together[np.sort(np.argsort(together[:, 2], kind="stable")[:MOST_CANDIDATES])]
-    return together[:, :2], together[:, 2], together[:, 3]
+    return together[:, :2], together[:, 2], together[:, 3], is_cut
 
 
 def _candidates_of(signs: Sequence[Floats], rows: slice, columns: slice, most: int) -> Indices:

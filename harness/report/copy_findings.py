@@ -46,7 +46,7 @@ def _scenes(record: DataCheckRecord) -> Finding:
         looked = record.features and not any("of the same scene" in note for note in record.notes)
         text = "nothing found" if looked else "not looked for: there are no features that tell scenes apart"
         return Finding(section, title, State.CLEAR if looked else State.UNKNOWN, "", text)
-    images = sum(len(each.images) for each in record.scenes)
+    images = sum(each.size for each in record.scenes)
     across = sum(each.between_sides or each.between_folds for each in record.scenes)
     text = f"{count(len(record.scenes), 'set')} of {count(images, 'image')} to look at"
     text += f", {across:,} of them in training and among the images that judge" if across else ""
@@ -58,12 +58,12 @@ def _copies(record: DataCheckRecord, group: CopyGroup, title: str, found: list[C
     if not found:
         text = f"not known: {count(record.more_copies, 'more set')} of copies did not fit the list"
         return Finding(group.value, title, State.UNKNOWN, "", text)
-    images = {(image.side, image.path, image.label) for each in found for image in each.images}
-    parts = [f"{count(len(found), 'set')} of copies, {count(len(images), 'image')}"]
+    least = "at least " if record.is_cut else ""
+    parts = [f"{least}{count(len(found), 'set')} of copies, {count(sum(each.size for each in found), 'image')}"]
     if group is CopyGroup.CONTRADICTION:
         parts.append("a model cannot learn both labels")
     if group is CopyGroup.SIDES:
-        judged = [_share_judged(record, side, name, found) for side, name in sides_of(record) if side != "train"]
+        judged = [_share_judged(record, side, name) for side, name in sides_of(record) if side != "train"]
         if any(judged):
             parts.append(" and ".join(text for text in judged if text) + ": an accuracy on them is too good")
     if group is CopyGroup.FOLDS:
@@ -79,20 +79,14 @@ def _copies(record: DataCheckRecord, group: CopyGroup, title: str, found: list[C
     return Finding(group.value, title, state, f"{len(found):,}{'+' if cut else ''}", "; ".join(parts))
 
 
-def _share_judged(record: DataCheckRecord, side: str, name: str, found: list[CopySet]) -> str:
+def _share_judged(record: DataCheckRecord, side: str, name: str) -> str:
     """`12 of 360 test images have a copy among the training images`; empty if none has one."""
     total = sum(record.counts.get(side, {}).values())
-    paths = {
-        image.path
-        for each in found
-        if any(image.side == "train" for image in each.images)
-        for image in each.images
-        if image.side == side
-    }
-    if not paths:
+    copied = record.copied.get(side, 0)
+    if not copied:
         return ""
-    verb = "has" if len(paths) == 1 else "have"
-    return f"{len(paths):,} of {total:,} {name} images {verb} a copy among the training images"
+    verb = "has" if copied == 1 else "have"
+    return f"{copied:,} of {total:,} {name} images {verb} a copy among the training images"
 
 
 def _belongs(found: CopySet, group: CopyGroup) -> bool:

@@ -8,6 +8,8 @@ from harness.report.texts import between, count, percent
 from harness.runs.data_check_record import DataCheckRecord, OddKind, SidesRecord
 from harness.util.text import few
 
+UNCLEAR = 0.15  # of accuracy above guessing, which an interval must exclude for "nothing found"
+
 
 def findings_of(record: DataCheckRecord) -> list[Finding]:
     """All lines, in the order of their gravity."""
@@ -36,6 +38,12 @@ def shortcut_finding(record: DataCheckRecord) -> Finding:
         text = f"nothing found: {few(found.facts)} {verb} not tell the class"
         if not found.facts:
             text = "nothing found: the files are alike in all that was compared"
+        if found.facts and found.interval[1] - found.baseline > UNCLEAR:
+            text = (
+                f"not known: {few(found.facts)} tell the class of {percent(found.accuracy)} of the images "
+                f"({between(found.interval)}), guessing of {percent(found.baseline)}; these are too few images to say"
+            )
+            return Finding("shortcut", title, State.UNKNOWN, "", text)
         return Finding("shortcut", title, State.CLEAR, "", text)
     if found.is_found and found.interval[0] > found.baseline:
         text = (
@@ -60,7 +68,8 @@ def likeness(record: DataCheckRecord) -> Finding:
         return Finding("likeness", title, State.UNKNOWN, "", f"not looked for: {why}")
     worst = max(record.sides, key=lambda each: each.interval[0])
     if worst.interval[0] <= 0.5:
-        return Finding("likeness", title, State.CLEAR, "", "no difference found")
+        text = f"no difference found: AUC {worst.auc:.2f}, 95 % interval {numbers_between(worst.interval)}"
+        return Finding("likeness", title, State.CLEAR, "", text)
     names = " and ".join(SIDE_NAMES.get(side, side) for side in (worst.first, worst.second))
     which = f" between {names} images" if len(record.sides) > 1 else ""
     interval = numbers_between(worst.interval)

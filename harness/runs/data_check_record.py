@@ -15,6 +15,7 @@ from harness.util.schema import (
     Count,
     Digest,
     FileDigest,
+    Flag,
     Interval,
     Moment,
     Number,
@@ -82,11 +83,17 @@ class CopyLink:
 class CopySet:
     """Images that are copies of each other, directly or by way of a third."""
 
-    images: list[CheckedImage]
+    images: list[CheckedImage]  # at most some thousands
     links: list[CopyLink]
     is_contradiction: bool  # whether the images have several labels
     between_sides: bool  # whether some of them are of training, and others of validation or of the test
     between_folds: bool  # whether a fold trains on one of them and is judged by another
+    count: Count = 0  # of all its images; 0 if `images` has all
+
+    @property
+    def size(self) -> int:
+        """Number of its images, also of those that are not listed."""
+        return self.count or len(self.images)
 
     @property
     def is_scene(self) -> bool:
@@ -176,6 +183,9 @@ class DataCheckRecord:
         pairs: Number of pairs of copies, exact ones included.
         copies: Sets of copies: contradictions first, then those between sides, between folds, and the others.
         more_copies: Number of sets that are not listed.
+        copied: Side -> number of its images that are copies of a training image, not by way of a third one.
+        is_cut: Whether so many images look alike that not all were compared: there may be more copies.
+        unchecked: Why sides were not checked that the experiment names; empty if all were.
         scenes: Sets of images that probably show the same scene and are no copies.
         suspects: The least probable label first.
         odd: Unusual images.
@@ -204,6 +214,9 @@ class DataCheckRecord:
     pairs: Count = 0
     copies: list[CopySet] = field(default_factory=list)
     more_copies: Count = 0
+    copied: dict[Word, Count] = field(default_factory=dict)
+    is_cut: Flag = False
+    unchecked: list[Text] = field(default_factory=list)
     scenes: list[CopySet] = field(default_factory=list)
     suspects: list[LabelSuspect] = field(default_factory=list)
     odd: list[OddImage] = field(default_factory=list)

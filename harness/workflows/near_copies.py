@@ -81,6 +81,8 @@ def find_near(
     names = [*images.paths, *(() if test is None else (str(test.images.file(path)) for path in test.images.paths))]
     labels = [*images.labels, *(() if test is None else test.images.labels)]
     notes[:0] = _contradictions(copies, names, labels, show)
+    if copies.is_cut:
+        notes.append("so many images look alike that not all were compared: there may be more near copies than these")
 
     if test is not None:
         partners = across(copies, range(count, total), range(count))

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,11 +11,15 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
 from harness.data.decode import Raw, decode
-from harness.data.near_copies import STEPS, find_near_copies
+from harness.data.near_copies import STEPS, NearCopy, find_near_copies
 from harness.data.sketch import sketch_of
 from tests.data.files import file_of
 
 Change = Callable[[Image.Image], Image.Image]
+
+
+def near_copies(of: NDArray[np.uint8], **options: Any) -> list[NearCopy]:
+    return list(find_near_copies(of, **options).pairs)
 
 
 def saved(image: Image.Image, quality: int) -> Image.Image:
@@ -58,7 +63,7 @@ def sketches(images: list[Image.Image]) -> NDArray[np.uint8]:
 @pytest.mark.parametrize("name", CHANGES)
 def test_find_near_copies_finds_a_changed_copy_and_nothing_else(name: str, count: int) -> None:
     images = textures(count)
-    found = find_near_copies(sketches([*images, *(CHANGES[name](image) for image in images[:10])]))
+    found = near_copies(sketches([*images, *(CHANGES[name](image) for image in images[:10])]))
     pairs = {(pair.first, pair.second) for pair in found}
     assert pairs <= {(i, count + i) for i in range(10)}
     assert len(pairs) >= 9  # a crop may change too many bits of the hash
@@ -67,7 +72,7 @@ def test_find_near_copies_finds_a_changed_copy_and_nothing_else(name: str, count
 
 
 def test_find_near_copies_finds_none_among_different_images() -> None:
-    assert find_near_copies(sketches(textures(400))) == []
+    assert near_copies(sketches(textures(400))) == []
 
 
 def test_find_near_copies_ignores_what_all_images_share() -> None:
@@ -82,7 +87,7 @@ def test_find_near_copies_ignores_what_all_images_share() -> None:
 
     images = textures(200)
     copies = [saved(framed(image), quality=40) for image in images[:5]]
-    found = find_near_copies(sketches([*map(framed, images), *copies]))
+    found = near_copies(sketches([*map(framed, images), *copies]))
     assert [(pair.first, pair.second) for pair in found] == [(i, 200 + i) for i in range(5)]
 
 
@@ -96,10 +101,35 @@ def digits(count: int) -> list[Image.Image]:
 
 def test_find_near_copies_does_not_take_simple_shapes_for_copies() -> None:
     """Two written ones agree like copies that were saved again; only copies that agree very well are named."""
-    images = [image.convert("RGB") for image in digits(1200)]
-    found = find_near_copies(sketches([*images, ImageOps.mirror(images[400]), images[100].resize((40, 40))]))
-    assert {(400, 1200), (100, 1201)} <= {(pair.first, pair.second) for pair in found}
-    assert len(found) <= 4
+    small = [image.convert("RGB") for image in digits(1200)]
+    with_a_margin = [ImageOps.expand(image.resize((20, 20)), 4) for image in small]  # as in MNIST
+    for images in (small, with_a_margin):
+        found = near_copies(sketches([*images, ImageOps.mirror(images[400]), images[100].resize((40, 40))]))
+        assert {(400, 1200), (100, 1201)} <= {(pair.first, pair.second) for pair in found}
+        assert len(found) < 20  # of 720,600 pairs
+
+
+def test_find_near_copies_does_not_take_screens_of_one_program_for_copies() -> None:
+    rng = np.random.default_rng(0)
+    screens = []
+    for _ in range(200):
+        screen = Image.new("RGB", (320, 200), "#eeeeee")
+        draw = ImageDraw.Draw(screen)
+        draw.rectangle((0, 0, 320, 12), fill="#333355")
+        draw.rectangle((0, 12, 70, 200), fill="#ccccdd")
+        for y in range(20, 180, 14):
+            draw.text((80, y), "".join(rng.choice(list("aeiounrst"), rng.integers(3, 36))), fill="black")
+        screens.append(screen)
+    assert len(near_copies(sketches(screens))) <= 1  # of 19,900 pairs
+
+
+def test_find_near_copies_says_that_not_all_could_be_compared() -> None:
+    one = textures(1)[0]
+    rng = np.random.default_rng(0)
+    noisy = [np.asarray(one, int) + rng.integers(-20, 21, (96, 96, 1)) for _ in range(400)]
+    frames = sketches([Image.fromarray(values.clip(0, 255).astype(np.uint8)) for values in noisy])
+    assert find_near_copies(frames[:300]).is_cut is False
+    assert find_near_copies(frames).is_cut  # 79,800 pairs
 
 
 def test_find_near_copies_does_not_take_pages_of_text_for_copies() -> None:
@@ -113,7 +143,7 @@ def test_find_near_copies_does_not_take_pages_of_text_for_copies() -> None:
                 (15, y), "".join(rng.choice(list("aeiou nrst"), rng.integers(8, 30))), fill="black"
             )
         pages.append(page)
-    assert find_near_copies(sketches(pages)) == []
+    assert near_copies(sketches(pages)) == []
 
 
 def test_find_near_copies_among_the_frames_of_a_video() -> None:
@@ -122,7 +152,7 @@ def test_find_near_copies_among_the_frames_of_a_video() -> None:
     for scene in range(3):
         wide = textures(1, seed=100 + scene)[0].resize((300, 300))
         frames += [wide.crop((2 * number, 0, 2 * number + 200, 200)) for number in range(30)]
-    found = find_near_copies(sketches(frames))
+    found = near_copies(sketches(frames))
     assert all(pair.first // 30 == pair.second // 30 for pair in found)
     following = {(pair.first, pair.second) for pair in found if pair.second == pair.first + 1}
     assert len(following) > 0.9 * 3 * 29
@@ -133,28 +163,28 @@ def test_find_near_copies_is_the_same_in_several_blocks() -> None:
     images = textures(30)
     few = sketches([*images[:20], *(saved(image, 50) for image in images[:10])])
     others = np.random.default_rng(0).integers(0, 256, (2500, 32, 32)).astype(np.uint8)
-    found = find_near_copies(np.concatenate([few[:20], others, few[20:]]))
+    found = near_copies(np.concatenate([few[:20], others, few[20:]]))
     assert [(pair.first, pair.second) for pair in found] == [(i, 2520 + i) for i in range(10)]
 
 
 def test_find_near_copies_finds_all_pairs_of_a_picture_that_is_there_often() -> None:
     images = textures(60)
-    found = find_near_copies(sketches([*images, saved(images[7], quality=50), saved(images[7], quality=20)]))
+    found = near_copies(sketches([*images, saved(images[7], quality=50), saved(images[7], quality=20)]))
     assert {(pair.first, pair.second) for pair in found} == set(combinations((7, 60, 61), 2))
 
 
 def test_find_near_copies_takes_no_flat_images() -> None:
     flat = [Image.new("RGB", (50, 50), (level, level, level)) for level in range(100, 120)]
-    assert find_near_copies(sketches(flat)) == []
+    assert near_copies(sketches(flat)) == []
 
 
 def test_find_near_copies_of_images_that_no_hash_calls_alike() -> None:
-    assert find_near_copies(sketches(textures(2))) == []
+    assert near_copies(sketches(textures(2))) == []
 
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_find_near_copies_of_too_few_images(count: int) -> None:
-    assert find_near_copies(sketches(textures(2))[:count]) == []
+    assert near_copies(sketches(textures(2))[:count]) == []
 
 
 def test_find_near_copies_among_photographs(scenes: Path) -> None:
@@ -164,7 +194,7 @@ def test_find_near_copies_among_photographs(scenes: Path) -> None:
     changes = [CHANGES[name] for name in ("saved again", "resized", "cropped", "mirrored", "brighter")]
     planted = [int(i) for i in np.random.default_rng(0).choice(len(images), 60, replace=False)]
     copies = [changes[number % 5](images[i]) for number, i in enumerate(planted)]
-    found = {(pair.first, pair.second) for pair in find_near_copies(sketches([*images, *copies]))}
+    found = {(pair.first, pair.second) for pair in near_copies(sketches([*images, *copies]))}
     expected = {(i, len(images) + number) for number, i in enumerate(planted)}
     names = {path.name: number for number, path in enumerate(paths)}
     known = {tuple(sorted((names[a], names[b]))) for a, b in (("11846.jpg", "4371.jpg"), ("2012.jpg", "7369.jpg"))}
@@ -177,17 +207,17 @@ def test_find_near_copies_among_photographs(scenes: Path) -> None:
 def test_find_near_copies_across_finds_those_between_the_two_parts_alone(count: int) -> None:
     images = textures(count)
     images += [saved(images[3], quality=40), Image.new("RGB", (50, 50)), saved(images[-1], quality=40)]
-    pairs = {(pair.first, pair.second) for pair in find_near_copies(sketches(images))}
+    pairs = {(pair.first, pair.second) for pair in near_copies(sketches(images))}
     assert pairs == {(3, count), (count - 1, count + 2)}
     for across in (count, 4):
-        assert {(pair.first, pair.second) for pair in find_near_copies(sketches(images), across=across)} == {
+        assert {(pair.first, pair.second) for pair in near_copies(sketches(images), across=across)} == {
             pair for pair in pairs if pair[0] < across <= pair[1]
         }
     for across in (0, len(images)):
-        assert find_near_copies(sketches(images), across=across) == []
+        assert near_copies(sketches(images), across=across) == []
 
 
 def test_find_near_copies_steps_a_hundred_times() -> None:
     images, steps = textures(150), []
-    find_near_copies(sketches([*images, saved(images[0], quality=40)]), lambda: steps.append(1))
+    near_copies(sketches([*images, saved(images[0], quality=40)]), step=lambda: steps.append(1))
     assert len(steps) == STEPS

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from harness.report.copy_findings import copy_findings
 from harness.report.finding import CopyGroup, Finding, State
 from harness.runs.data_check_record import CheckedImage, CopySet, DataCheckRecord
@@ -40,14 +42,17 @@ def test_copy_findings_count_a_set_in_each_group_that_it_belongs_to() -> None:
     assert [each.state for each in found.values()] == [State.BAD] * 3 + [State.FOUND, State.CLEAR]
 
 
-def test_copy_findings_count_a_test_image_once_and_never_more_than_there_are() -> None:
+def test_copy_findings_say_how_many_test_images_have_a_copy_however_many_are_listed() -> None:
     # pairs were counted as images in visual-layer/fastdup#306, which then named 171 % of the data set
     test = [of(number, side="test") for number in range(40)]
     sets: list[CopySet] = [copies([of(number), each]) for number, each in enumerate(test)]
-    sets += [copies([of(number + 100), each]) for number, each in enumerate(test)]
-    text = lines(checked(copies=sets))["sides"].text
+    sets[0] = dataclasses.replace(sets[0], count=700)
+    text = lines(checked(copies=sets, copied={"test": 40}))["sides"].text
     assert "40 of 40 test images have a copy among the training images: an accuracy on them is too good" in text
-    assert text.startswith("80 sets of copies, 120 images")
+    assert text.startswith("40 sets of copies, 778 images")
+    text = lines(checked(copies=sets, copied={"test": 1}, is_cut=True))["sides"].text
+    assert text.startswith("at least 40 sets of copies")
+    assert "1 of 40 test images has a copy" in text
 
 
 def test_copy_findings_count_no_test_image_whose_copies_are_of_the_test_only() -> None:

@@ -140,12 +140,47 @@ def test_check_data_judges_labels_by_the_latest_run_on_these_images(photos: Path
         check_data(experiment, CheckOptions(run=RunFolder.open(result.run_dir).id))
 
 
+def test_check_data_judges_no_labels_by_a_run_on_other_labels(photos: Path) -> None:
+    """The images are the same, but their table has been edited since the run."""
+    rows = [f"photos/train/{label}/{number:02d}.jpg" for label in "ab" for number in range(30)]
+
+    def write(labels: list[str]) -> None:
+        lines = [f"{path},{label}" for path, label in zip(rows, labels, strict=True)]
+        Path("labels.csv").write_text("\n".join(["path,label", *lines]))
+
+    given = ["a"] * 30 + ["b"] * 30
+    write(given)
+    experiment = dataclasses.replace(SMALL, data="labels.csv", folds=2, epochs=1)
+    result = cross_validate(experiment)
+    assert str(result.run_dir) in check_data(experiment).probabilities
+    write(["b", *given[1:]])
+    assert check_data(experiment).probabilities == ""
+    write([f"c{number % 3}" for number in range(60)])
+    assert check_data(experiment).probabilities == ""
+
+
+def test_check_data_counts_the_copies_of_a_large_set_by_direct_links(photos: Path) -> None:
+    """Crops that drift: the last ones are copies of the first by way of others only."""
+    wide = textures(1, seed=7)[0].resize((500, 500))
+    for number in range(30):
+        side = "train" if number < 3 else "test"
+        wide.crop((number * 6, 0, number * 6 + 220, 220)).save(HOME / side / "a" / f"drift{number:02d}.png")
+    for number in range(230):
+        shutil.copy(
+            HOME / "train/b/07.jpg", HOME / ("train" if number < 200 else "test") / "b" / f"same{number:03d}.jpg"
+        )
+    record = checked()
+    assert {found.size for found in record.copies} == {30, 231}
+    assert 30 < record.copied["test"] < 30 + 27
+
+
 def test_check_data_goes_on_without_a_test_that_is_refused(photos: Path) -> None:
     (HOME / "test/c").mkdir()
     shutil.copy(HOME / "test/b/00.jpg", HOME / "test/c/00.jpg")
     record = checked(test_data=str(HOME / "test"))
     assert "test" not in record.counts
     assert any("not checked" in note and "unknown classes: c" in note for note in record.notes)
+    assert len(record.unchecked) == 1
 
 
 def test_check_data_of_classes_that_are_too_small_for_folds(photos: Path) -> None:
@@ -214,3 +249,20 @@ def test_check_data_names_a_class_that_was_copied(photos: Path) -> None:
     shutil.copy(HOME / "test/b/00.jpg", HOME / "test/a backup/00.jpg")
     notes = [note for note in checked().notes if "was the folder copied" in note]
     assert notes == ["30 of 31 images of the class a backup are copies of images of a: was the folder copied?"]
+
+
+def test_check_data_says_that_small_images_are_not_compared(photos: Path) -> None:
+    for path in HOME.rglob("*.jpg"):
+        Image.open(path).resize((12, 12)).save(path)
+    record = checked()
+    assert record.pairs == 0
+    assert "not looked for: near copies among 80 images with a side below 16 pixels" in record.notes
+
+
+def test_check_data_keeps_nothing_if_the_experiment_keeps_nothing(
+    photos: Path, scenes_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    record = checked(model="resnet18", weights=str(scenes_weights), image_size=32, cache=False)
+    assert record.features
+    assert not (tmp_path / "cache").exists()

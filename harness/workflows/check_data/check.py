@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.cache.store import open_cache
+from harness.cache.store import Cache
 from harness.config.experiment import Experiment
 from harness.data.appearance import Appearance
 from harness.data.copies import find_copies
@@ -37,11 +38,12 @@ from harness.runs.data_check_record import (
 )
 from harness.runs.run_folder import RunFolder
 from harness.training.image_features import ImageFeatures, image_features
-from harness.util.console import bar_of, print_line
+from harness.util.console import bar_of
 from harness.workflows.check_data import methods
 from harness.workflows.check_data.copy_sets import (
     Link,
     copied_classes,
+    copied_images,
     copy_links,
     numbers_of_sets,
     scene_links,
@@ -50,6 +52,9 @@ from harness.workflows.check_data.copy_sets import (
 from harness.workflows.check_data.gather import Gathered, gather, note_of
 from harness.workflows.check_data.suspects import run_of, suspects_by_features, suspects_of_run
 
+CUT = (
+    "so many images look alike that not all could be compared in detail: there may be more copies than are counted here"
+)
 MOST_FEATURES = 20_000  # images whose features are computed on a CPU without being asked for
 
 
@@ -97,6 +102,8 @@ def check_data(experiment: Experiment, options: CheckOptions | None = None) -> D
     groups = numbered(data.groups, sets.tolist())
     oddities, odd_notes = odd_images(data.images, facts, appearance, data.check.problems)
     suspects, right, probabilities, suspect_notes = _suspects(data, run, features, groups)
+    if copies.is_cut:
+        notes.append(CUT)
     notes += [*copied_classes(data, copy_sets), *suspect_notes, *([why_none] if why_none else []), *odd_notes]
     shortcut, sides = _shortcut(data, facts, groups), _sides(data, features, appearance, groups)
     asked = data.experiment
@@ -114,6 +121,9 @@ def check_data(experiment: Experiment, options: CheckOptions | None = None) -> D
         pairs=len(links),
         copies=copy_sets,
         more_copies=more_copies,
+        copied=copied_images(data, copies),
+        is_cut=copies.is_cut,
+        unchecked=list(data.unchecked),
         scenes=sets_of_links(data, scenes)[0],
         suspects=suspects,
         odd=[OddImage(data.image(odd.position), OddKind(odd.kind), odd.reason) for odd in oddities],
@@ -152,14 +162,24 @@ def _features(data: Gathered, options: CheckOptions, device: str, has_run: bool)
             return None, f"{without}: features of {len(sound):,} images take long on a CPU (--features computes them)"
     images, check = data.check.without(data.images)
     assert check.pixels is not None
-    cache = data.cache if data.cache is not None else open_cache(print_line)
     try:
-        return image_features(experiment, check.pixels, images.classes, cache, options.device), ""
+        with _cache_of(data) as cache:
+            return image_features(experiment, check.pixels, images.classes, cache, options.device), ""
     except HarnessError as error:
         is_typed = experiment.origin("weights") == "command line" and experiment.weights is not None
         if options.features or is_typed:
             raise
         return None, f"{without}: {note_of(error)}"
+
+
+@contextmanager
+def _cache_of(data: Gathered) -> Iterator[Cache]:
+    """The experiment's cache; one that is gone afterwards if the experiment keeps nothing."""
+    if data.cache is not None:
+        yield data.cache
+        return
+    with tempfile.TemporaryDirectory() as home:
+        yield Cache(Path(home))
 
 
 def _on_disk(experiment: Experiment) -> bool:

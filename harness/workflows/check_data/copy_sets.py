@@ -20,7 +20,7 @@ from harness.workflows.check_data.gather import Gathered
 Link = tuple[int, int, CopyLink]  # two images by their positions, and the link without them
 
 MOST_SETS = 5000  # that are listed
-MOST_IMAGES = 200  # of one set that are listed
+MOST_IMAGES = 5000  # of one set that are listed
 COPIED_CLASS = 0.8  # share of a class's images
 
 
@@ -97,7 +97,21 @@ def _set(data: Gathered, links: Sequence[Link]) -> CopySet:
         for first, second, link in links
         if first in places and second in places
     ]
-    return CopySet([data.image(i) for i in shown], own, len(labels) > 1, len(sides) > 1, len(folds) > 1)
+    several = (len(labels) > 1, len(sides) > 1, len(folds) > 1)
+    return CopySet([data.image(i) for i in shown], own, *several, count=len(images))
+
+
+def copied_images(data: Gathered, copies: Copies) -> dict[str, int]:
+    """Side -> number of its images that have equal pixels with a training image, or are a near copy of one."""
+    training = data.of_side(Side.TRAIN)
+    firsts = {int(copies.first[i]) for i in training} - {-1}
+    counts = {}
+    for side in (Side.VALID, Side.TEST):
+        judged = data.of_side(side)
+        exact = {i for i in judged if int(copies.first[i]) in firsts}
+        if judged:
+            counts[side.value] = len(exact.union(copies.partners_across(judged, training)))
+    return counts
 
 
 def copied_classes(data: Gathered, sets: Sequence[CopySet]) -> list[str]:
@@ -127,4 +141,4 @@ def _most_telling(data: Gathered, images: list[int]) -> list[int]:
 
 def _order(found: CopySet) -> tuple[bool, bool, bool, bool, int, str]:
     worst = (not found.is_contradiction, not found.between_sides, not found.between_folds)
-    return (*worst, not found.is_exact, -len(found.images), found.images[0].path)
+    return (*worst, not found.is_exact, -found.size, found.images[0].path)

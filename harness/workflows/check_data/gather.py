@@ -13,6 +13,7 @@ from harness.config.experiment import Experiment
 from harness.data.check import Check, check_images
 from harness.data.groups import group_names, numbered
 from harness.data.images import Images, Side, joined
+from harness.data.near_copies import LEAST_SIDE
 from harness.data.prepare import preparation_of
 from harness.data.splits import stratified_splits
 from harness.errors import DataError, HarnessError, UsageError
@@ -37,6 +38,7 @@ class Gathered:
         digest: Of these, as a run records it.
         cache: None if the experiment keeps nothing.
         notes: What was decided or cannot be done, for people.
+        unchecked: Why the images of the test are not here, although the experiment names them.
     """
 
     experiment: Experiment
@@ -49,6 +51,7 @@ class Gathered:
     digest: str
     cache: Cache | None
     notes: tuple[str, ...]
+    unchecked: tuple[str, ...] = ()
 
     @property
     def judged(self) -> int:
@@ -82,8 +85,8 @@ def gather(experiment: Experiment) -> Gathered:
     hold_out = set() if data.split is None else set(data.split.valid)
     sides = [Side.VALID if i in hold_out else Side.TRAIN for i in range(len(images))]
     groups, judged, notes = data.groups, len(images), list(data.notes)
-    test, test_notes = _test(experiment, images)
-    notes += test_notes
+    test, test_notes, unchecked = _test(experiment, images)
+    notes += [*test_notes, *unchecked]
     if test is not None:
         sides += [Side.TEST] * len(test)
         groups += _groups(experiment, test)
@@ -92,23 +95,38 @@ def gather(experiment: Experiment) -> Gathered:
     check = check_images(images, preparation_of(experiment), cache)
     digest = _digest(data, images, check, judged)
     folds, fold_notes = _folds(data, check, groups, judged)
+    small = int((check.sizes[: len(images)].min(1) < LEAST_SIDE).sum() - len(check.problems)) if len(images) else 0
+    if small > 0:
+        fold_notes.append(f"not looked for: near copies among {small} images with a side below {LEAST_SIDE} pixels")
     return Gathered(
-        experiment, images, tuple(sides), check, groups, folds, data.images.paths, digest, cache, (*notes, *fold_notes)
+        experiment,
+        images,
+        tuple(sides),
+        check,
+        groups,
+        folds,
+        data.images.paths,
+        digest,
+        cache,
+        (*notes, *fold_notes),
+        tuple(unchecked),
     )
 
 
-def _test(experiment: Experiment, images: Images) -> tuple[Images | None, list[str]]:
-    """(images of the test, notes)."""
+def _test(experiment: Experiment, images: Images) -> tuple[Images | None, list[str], list[str]]:
+    """(images of the test, notes, why they are not here although the experiment names them)."""
     if experiment.test_data is None:
-        return None, []
+        return None, [], []
     if experiment.tests_other_data:
-        return None, [
-            f"test_data={experiment.test_data} is not checked: it may not belong to the images that were named"
-        ]
+        return (
+            None,
+            [f"test_data={experiment.test_data} is not checked: it may not belong to the images that were named"],
+            [],
+        )
     try:
-        return listed(experiment, experiment.test_data, Side.TEST, images.classes), []
+        return listed(experiment, experiment.test_data, Side.TEST, images.classes), [], []
     except DataError as error:
-        return None, [f"the images of the test are not checked: {error.what}; {error.why}"]
+        return None, [], [f"the images of the test are not checked: {error.what}; {error.why}"]
 
 
 def _groups(experiment: Experiment, images: Images) -> tuple[str | None, ...]:

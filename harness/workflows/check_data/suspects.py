@@ -29,21 +29,36 @@ def run_of(data: Gathered, runs: Path, named: str | None) -> RunFolder | None:
     """
     if named is not None:
         folder = find_run(named, runs)
-        if not _fits(data, folder):
+        if not _fits(data, folder) or not _has_same_labels(data, folder):
             raise UsageError(
-                f"{folder.path} was trained on other images",
-                "its predictions must be of these very images, so that their labels can be judged",
+                f"{folder.path} was trained on other images or labels",
+                "its predictions must be of these very images and labels, so that they can be judged",
                 "harness run of the same data; or leave --run out",
             )
         return folder
     fitting = [folder for folder in latest_runs(runs) if _fits(data, folder)]
-    return max(fitting, key=lambda folder: folder.record.accuracy or 0, default=None)
+    fitting.sort(key=lambda folder: folder.record.accuracy or 0, reverse=True)
+    return next((folder for folder in fitting if _has_same_labels(data, folder)), None)
 
 
 def _fits(data: Gathered, folder: RunFolder) -> bool:
     record = folder.record
     whole = not folder.is_test and not record.fast_dev_run and record.status == Status.FINISHED
     return whole and record.data is not None and record.data.digest == data.digest
+
+
+def _has_same_labels(data: Gathered, folder: RunFolder) -> bool:
+    """Whether a run's labels are those of now: a table of images may have been edited since."""
+    images = data.images
+    now = {name: images.classes[images.labels[i]] for i, name in enumerate(data.names)}
+    try:
+        paths, labels, _, _ = mean_predictions(folder)
+    except UsageError:
+        return False
+    classes = folder.classes
+    return {*classes} == {*images.classes} and all(
+        now.get(path) == classes[label] for path, label in zip(paths, labels, strict=True)
+    )
 
 
 def suspects_of_run(data: Gathered, folder: RunFolder) -> tuple[list[LabelSuspect], float]:
