@@ -24,7 +24,7 @@ class Copies:
     Attributes:
         first: (N,) index of the first image with the same pixels, often the image itself; -1 if it was not decoded.
         near: Pairs of near copies. Each image stands for all with the same pixels, and is the first of them.
-        is_cut: Whether so many images look alike that not all could be compared: there may be more near copies.
+        is_cut: Whether too many images look alike for all of them to be compared: there may be more near copies.
     """
 
     first: NDArray[np.int64]

@@ -69,7 +69,7 @@ class NearCopy:
 class NearCopies:
     """Attributes:
     pairs: Ordered by their images.
-    is_cut: Whether so many images look alike from afar that not all could be compared in detail.
+    is_cut: Whether too many images look alike from afar for all of them to be compared in detail.
     """
 
     pairs: tuple[NearCopy, ...] = ()

@@ -184,7 +184,7 @@ class DataCheckRecord:
         copies: Sets of copies: contradictions first, then those between sides, between folds, and the others.
         more_copies: Number of sets that are not listed.
         copied: Side -> number of its images that are copies of a training image, not by way of a third one.
-        is_cut: Whether so many images look alike that not all were compared: there may be more copies.
+        is_cut: Whether too many images look alike for all of them to be compared: there may be more copies.
         unchecked: Why sides were not checked that the experiment names; empty if all were.
         scenes: Sets of images that probably show the same scene and are no copies.
         suspects: The least probable label first.

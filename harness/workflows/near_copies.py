@@ -82,7 +82,7 @@ def find_near(
     labels = [*images.labels, *(() if test is None else test.images.labels)]
     notes[:0] = _contradictions(copies, names, labels, show)
     if copies.is_cut:
-        notes.append("so many images look alike that not all were compared: there may be more near copies than these")
+        notes.append("too many images look alike for all to be compared: there may be more near copies than these")
 
     if test is not None:
         partners = across(copies, range(count, total), range(count))

@@ -52,9 +52,7 @@ from harness.workflows.check_data.copy_sets import (
 from harness.workflows.check_data.gather import Gathered, gather, note_of
 from harness.workflows.check_data.suspects import run_of, suspects_by_features, suspects_of_run
 
-CUT = (
-    "so many images look alike that not all could be compared in detail: there may be more copies than are counted here"
-)
+CUT = "too many images look alike for all to be compared in detail: there may be more copies than are counted here"
 MOST_FEATURES = 20_000  # images whose features are computed on a CPU without being asked for
 
 
