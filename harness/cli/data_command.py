@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @click.group("data", short_help=cli.VERBS["data"])
 def command() -> None:
-    """Make data sets, and keep data and models under DVC."""
+    """Check and mend data sets, and keep data and models under DVC."""
 
 
 command.add_command(data_check.check)

@@ -40,7 +40,7 @@ VERBS = {
     "cache": "Show or clear what is kept of computations.",
     "champion": "Choose the one model that counts.",
     "compare": "Compare runs, trials, tests and the champion on the same images.",
-    "data": "Make data sets, and keep data and models under DVC.",
+    "data": "Check and mend data sets, and keep data and models under DVC.",
     "doctor": "Say whether everything that a run needs is there.",
     "export": "Write a model to one file that other programs run.",
     "init": "Make a project: an experiment that works, and what to type.",
