@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -144,8 +144,13 @@ def check_images(images: Images, preparation: Preparation | None = None, cache: 
     if cache is not None:
         sound = {md5: row for md5, row, _ in results if row is not None}
         if not sound.keys() <= known.keys():
-            cache.rows(SOUND, sorted(sound), lambda items: iter([np.array([sound[md5] for md5 in items])]), quiet=True)
+            cache.rows(SOUND, sorted(sound), lambda items: _stacked(sound, items), quiet=True)
     return check
+
+
+def _stacked(rows: Mapping[str, Row], items: Sequence[str]) -> Iterator[Row]:
+    """The rows of `items`, some at a time: of 100,000 images, all of them take 100 MB."""
+    return (np.array([rows[md5] for md5 in items[start : start + 1000]]) for start in range(0, len(items), 1000))
 
 
 def _row(raw: Raw) -> Row:
