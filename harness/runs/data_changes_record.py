@@ -26,12 +26,19 @@ class ChangesStatus(str, Enum):
 class Move:
     """A file that goes from `source` to `target`: paths below the folder that holds the folder of changes.
 
-    `md5` is None if the file cannot be read.
+    Attributes:
+        source: Where it was.
+        target: Where it goes.
+        md5: Its MD5; None if it cannot be read.
+        link: What it says, if it is a symbolic link.
+        moved_link: What it says at `target`, so that it leads to the same file.
     """
 
     source: PathBelowAnywhere
     target: PathBelowAnywhere
     md5: FileDigest | None = None
+    link: AnyPath | None = None
+    moved_link: AnyPath | None = None
 
 
 @dataclass(frozen=True)

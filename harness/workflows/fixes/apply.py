@@ -9,11 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from shlex import quote
 
-from harness.errors import HarnessError, storage_errors
+from harness.errors import DataError, HarnessError, storage_errors
 from harness.runs.data_changes_record import ChangesStatus, DataChangesRecord, Move, TableChange
 from harness.util.files import file_md5, md5_of, write_whole
+from harness.util.text import few
 from harness.workflows.fixes.keep_version import Kept, keep_versions, notes_before
+from harness.workflows.fixes.links import link_text, text_elsewhere
 from harness.workflows.fixes.moves import move_new
 from harness.workflows.fixes.place import REMOVED, TABLES, WRITABLE, Changes, begin, only_one
 from harness.workflows.fixes.plan import Part, Plan, plan_fixes
@@ -53,7 +56,8 @@ def apply_fixes(path: Path | str, dry_run: bool = False) -> Applied:
 
     Raises:
         UsageError: There is no such table, or the data are being changed by another process.
-        DataError: A row cannot be applied, or a class would lose all its training images. Nothing was changed.
+        DataError: A row cannot be applied, or a class would lose all its training images: nothing was changed. Or a
+            failure could not be taken back: the error says what is moved.
         StorageError: A file cannot be moved. All is as before.
     """
     plan = plan_fixes(path)
@@ -69,12 +73,35 @@ def apply_fixes(path: Path | str, dry_run: bool = False) -> Applied:
                 _carry_out(part, plan, done.append)
             after = notes_after(plan.fixes, plan.sources, plan.expected)
             applied = [changes.marked(ChangesStatus.APPLIED) for changes in done]
-        except BaseException:
-            for changes in reversed(done):
-                with contextlib.suppress(HarnessError, OSError):  # the log is there: harness data undo
-                    revert(changes)
+        except BaseException as error:
+            _take_back(done, error)
             raise
         return Applied(plan, applied, list(keep_versions(notes)), [*plan.notes, *after])
+
+
+def _take_back(done: Sequence[Changes], error: BaseException) -> None:
+    """Puts back what was moved before an error. Raises DataError if that fails: how many are moved, what to type."""
+    problems: list[tuple[Changes, str]] = []
+    for changes in reversed(done):
+        try:
+            revert(changes)
+        except HarnessError as second:
+            problems.append((changes, f"{second.what}: {second.why}"))
+        except OSError as second:
+            problems.append((changes, str(second)))
+    if not problems:
+        return
+    moves = [(changes, move) for changes, _ in problems for move in changes.record.moves]
+    moved = [move for changes, move in moves if os.path.lexists(changes.root / move.target)]
+    what = {0: "no image is", 1: "1 image is"}.get(len(moved), f"{len(moved)} images are")
+    first = f"{error.what}: {error.why}" if isinstance(error, HarnessError) else str(error) or "it was stopped"
+    where = f" ({few([f'{move.source} -> {move.target}' for move in moved], 3)})" if moved else ""
+    commands = "; ".join(f"harness data undo {quote(os.path.relpath(changes.folder))}" for changes, _ in problems)
+    raise DataError(
+        f"the changes were cut off, and could not be taken back: {what} moved{where}",
+        f"{first}; then, {'; '.join(text for _, text in problems)}",
+        f"mend that, then {commands}",
+    ) from error
 
 
 def _carry_out(part: Part, plan: Plan, begun: Callable[[Changes], object]) -> None:
@@ -92,7 +119,7 @@ def _carry_out(part: Part, plan: Plan, begun: Callable[[Changes], object]) -> No
     for move in changes.record.moves:
         source, target = changes.file(move.source), changes.file(move.target)
         with storage_errors(source, MOVABLE):
-            move_new(source, target)
+            move_new(source, target, None if move.link == move.moved_link else move.moved_link)
     for table, content in part.tables.items():
         write_whole(table, content, MOVABLE)
 
@@ -105,7 +132,10 @@ def _logged(folder: Path, part: Part, plan: Plan) -> Changes:
         target = one.target
         if target is None:
             target = folder / REMOVED / one.source.relative_to(changes.root)
-        moves.append(Move(changes.path(one.source), changes.path(target), one.fix.row.md5 or None))
+        link = link_text(one.source)
+        moved_link = None if link is None else text_elsewhere(link, one.source, target)
+        md5 = one.fix.row.md5 or None
+        moves.append(Move(changes.path(one.source), changes.path(target), md5, link, moved_link))
     tables = []
     for number, (table, content) in enumerate(part.tables.items()):
         copy = folder / TABLES / (table.name if not number else f"{number}-{table.name}")

@@ -16,6 +16,7 @@ from harness.util.parallel import in_threads
 from harness.util.schema import is_inside
 from harness.util.text import few
 from harness.workflows.fixes.earlier import Earlier
+from harness.workflows.fixes.links import links_to
 from harness.workflows.fixes.place import absolute
 from harness.workflows.fixes.read import Fixes, match_class, same_label
 from harness.workflows.fixes.rows import MOVE, FixRow
@@ -147,6 +148,22 @@ def _md5(file: Path) -> str | None:
         return file_md5(file)
     except OSError:
         return None
+
+
+def require_no_dead_links(fixes: Fixes, sources: Sequence[Source], found: Sequence[Fix]) -> None:
+    """Notes the rows that move a file to which an image is a link, unless that image is removed, too."""
+    moved = {absolute(fix.file): fix for fix in found if not fix.source.is_table}
+    removed = {(fix.source.side, fix.index) for fix in found if fix.label is None}
+    links = [
+        source.file(index)
+        for source in sources
+        for index in range(len(source.images.paths))
+        if (source.side, index) not in removed
+    ]
+    for file, link in links_to(moved, links).items():
+        row = moved[file].row
+        why = f"{row.file}: {os.path.relpath(link)} is a link to it, and would lead nowhere"
+        fixes.problems.add(row.line, f"{why}: remove that, too, or put a copy of the file there")
 
 
 def counts_after(source: Source, found: Sequence[Fix]) -> dict[str, int]:

@@ -33,11 +33,27 @@ def _as_a_disk_sees(path: Path) -> str:
     return unicodedata.normalize("NFC", str(path)).casefold()
 
 
-def move_new(source: Path, target: Path) -> None:
+def move_new(source: Path, target: Path, link: str | None = None) -> None:
     """Moves a file or a link to a name that is free, on another disk too; cut off, the file is at one of both or both.
+
+    `link` is what a symbolic link is to say at its new place; None if that is the same, or if it is a file.
 
     Raises FileExistsError if the name is taken, and OSError if the system refuses; nothing is moved then.
     """
+    if link is not None:
+        target.symlink_to(link)  # replaces nothing
+    elif _moved_at_once(source, target):
+        return
+    try:
+        source.unlink()
+    except OSError:
+        with contextlib.suppress(OSError):
+            target.unlink()
+        raise
+
+
+def _moved_at_once(source: Path, target: Path) -> bool:
+    """Gives a file its new name, too. True if the old one is gone with that."""
     try:
         os.link(source, target, follow_symlinks=False)  # unlike a renaming, it never replaces a file
     except (FileExistsError, FileNotFoundError):
@@ -46,14 +62,9 @@ def move_new(source: Path, target: Path) -> None:
         if os.path.lexists(target):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from error
         if _renamed(source, target):
-            return
+            return True
         _copy_new(source, target)
-    try:
-        source.unlink()
-    except OSError:
-        with contextlib.suppress(OSError):
-            target.unlink()
-        raise
+    return False
 
 
 def _renamed(source: Path, target: Path) -> bool:

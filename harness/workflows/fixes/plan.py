@@ -15,11 +15,11 @@ from harness.errors import DataError
 from harness.util.schema import is_inside
 from harness.util.text import few
 from harness.workflows.fixes.earlier import Earlier
-from harness.workflows.fixes.find import Fix, counts_after, find_fixes, require_images_left
+from harness.workflows.fixes.find import Fix, counts_after, find_fixes, require_images_left, require_no_dead_links
 from harness.workflows.fixes.moves import FreeNames
 from harness.workflows.fixes.place import absolute, folder_beside
 from harness.workflows.fixes.read import WRITE_AGAIN, Fixes, read_fixes
-from harness.workflows.fixes.sources import Source, list_sources
+from harness.workflows.fixes.sources import Source, list_all, list_sources
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,8 @@ def plan_fixes(path: Path | str) -> Plan:
     sources = list_sources(fixes, {Side.TRAIN, *named})
     folders = dict.fromkeys(folder_beside(source.data, fixes.folder) for source in sources.values())
     found, done = find_fixes(fixes, sources, Earlier(folders))
+    if any(not fix.source.is_table for fix in found):
+        require_no_dead_links(fixes, list_all(fixes, sources), found)
     fixes.problems.require_none(f"mend these rows, or make their action keep; {WRITE_AGAIN}")
     notes = require_images_left(fixes, sources, found)
     names, folder_of = FreeNames(), cache(_folder_of)
@@ -109,7 +111,7 @@ def plan_fixes(path: Path | str) -> Plan:
         changed.append(Planned(fix, absolute(fix.file), target))
     notes += [*_renamed(changed), *_last_copies(fixes, found)]
     if done:
-        notes.append(f"{done} rows were applied before")
+        notes.append("1 row was applied before" if done == 1 else f"{done} rows were applied before")
     expected = {side: counts_after(source, found) for side, source in sources.items()}
     return Plan(fixes, _parts(fixes, changed), changed, notes, sources, expected)
 

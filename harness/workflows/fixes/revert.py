@@ -12,6 +12,7 @@ from harness.errors import DataError, storage_errors
 from harness.runs.data_changes_record import ChangesStatus, Move, TableChange
 from harness.util.files import file_md5, write_whole
 from harness.util.text import few
+from harness.workflows.fixes.links import link_text
 from harness.workflows.fixes.moves import move_new
 from harness.workflows.fixes.place import REMOVED, Changes
 
@@ -54,11 +55,11 @@ def revert(changes: Changes, dry_run: bool = False) -> Reverted:
             if not os.path.lexists(source):
                 gone.append(move.target)
         elif not os.path.lexists(source):
-            if _is(target, move.md5):
+            if _is_at(target, move.md5, move.moved_link):
                 back.append(move)
             else:
                 conflicts.append(f"{target} was changed since")
-        elif _is(source, move.md5):
+        elif _is_at(source, move.md5, move.link):
             doubled.append(move)
         else:
             conflicts.append(f"{source} is another file now")
@@ -76,9 +77,8 @@ def revert(changes: Changes, dry_run: bool = False) -> Reverted:
         )
     if not dry_run:
         for move in reversed([*back, *doubled]):
-            source, target = changes.file(move.source), changes.file(move.target)
-            with storage_errors(source, BACK):
-                _put_back(changes, source, target)
+            with storage_errors(changes.file(move.source), BACK):
+                _put_back(changes, move)
         for table in tables:
             write_whole(changes.file(table.path), changes.file(table.copy).read_bytes(), BACK)
         for folder in reversed(changes.record.folders):
@@ -88,10 +88,11 @@ def revert(changes: Changes, dry_run: bool = False) -> Reverted:
     return Reverted(changes, back, tables, gone)
 
 
-def _put_back(changes: Changes, source: Path, target: Path) -> None:
+def _put_back(changes: Changes, move: Move) -> None:
+    source, target = changes.file(move.source), changes.file(move.target)
     if not os.path.lexists(source):
         source.parent.mkdir(parents=True, exist_ok=True)
-        move_new(target, source)
+        move_new(target, source, None if move.link == move.moved_link else move.link)
     elif _is_same(source, target):
         target.unlink()  # the second name of a file whose move was cut off
     elif not target.is_relative_to(changes.folder):  # a copy, as on another disk
@@ -105,6 +106,11 @@ def _is_same(source: Path, target: Path) -> bool:
     """Whether both are names of one file."""
     one, other = source.lstat(), target.lstat()
     return (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
+
+
+def _is_at(file: Path, md5: str | None, link: str | None) -> bool:
+    """Whether a file has that MD5; a link, whether it says that: what it leads to may be gone."""
+    return _is(file, md5) if link is None else link_text(file) == link
 
 
 def _is(file: Path, md5: str | None) -> bool:

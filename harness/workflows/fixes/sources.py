@@ -69,6 +69,15 @@ def list_sources(fixes: Fixes, sides: Collection[Side]) -> dict[Side, Source]:
         raise
 
 
+def list_all(fixes: Fixes, listed: Mapping[Side, Source]) -> list[Source]:
+    """`listed`, and the other sides that the data have and that can be listed."""
+    found = list(listed.values())
+    for side in [side for side in Side if side not in listed]:
+        with contextlib.suppress(DataError):
+            found += [source for source in list_sources(fixes, {Side.TRAIN, side}).values() if source.side is side]
+    return found
+
+
 def _listed(fixes: Fixes, sides: Collection[Side], class_folder: str | None) -> dict[Side, Source]:
     sources: dict[Side, Source] = {}
     columns = fixes.settings.columns
