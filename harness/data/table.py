@@ -95,7 +95,8 @@ def list_table(table: Path, classes: Sequence[str] | None, side: Side, columns: 
             )
     order = sorted(unique, key=lambda path: (unique[path].label, path))
     groups = tuple(unique[path].group for path in order) if any(row.group for row in rows) else None
-    notes = [f"{len(rows) - len(unique)} lines of {table} are there twice"] if len(unique) < len(rows) else []
+    twice = len(rows) - len(unique)
+    notes = [f"1 line of {table} is there twice" if twice == 1 else f"{twice} lines of {table} are there twice"]
     return Images(
         root,
         names,
@@ -103,7 +104,7 @@ def list_table(table: Path, classes: Sequence[str] | None, side: Side, columns: 
         tuple(names.index(unique[path].label) for path in order),
         groups=groups,
         on_disk=on_disk,
-        notes=tuple(notes),
+        notes=tuple(notes) if twice else (),
     )
 
 
@@ -197,6 +198,8 @@ def files_of(table: Path, rows: Iterable[Row]) -> dict[int, Path]:
 
 def read_rows(table: Path, columns: Sequence[str] = ()) -> list[Row]:
     """The lines of a table that are not empty, of all sides. Raises DataError."""
+    if table.exists() and not table.is_file():  # to read a pipe may never end
+        raise DataError(f"{table} is no table", "it is a folder, a pipe or a device", "a CSV or Parquet file")
     try:
         header, lines = _parquet(table) if table.suffix.lower() == ".parquet" else _text(table)
     except FileNotFoundError as error:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import secrets
+import stat
 import tempfile
 import time
 from collections.abc import Mapping
@@ -104,7 +106,10 @@ def md5_of(content: bytes) -> str:
 
 
 def file_md5(path: Path) -> str:
-    """The MD5 of a file of any size. Raises OSError where it cannot be read."""
+    """The MD5 of a file of any size. Raises OSError where it cannot be read, and for a pipe or a device."""
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # to read a pipe may never end
+        raise OSError(errno.EINVAL, "it is a pipe or a device", str(path))
     digest = hashlib.md5(usedforsecurity=False)
     with path.open("rb") as file:
         while block := file.read(BLOCK):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import unicodedata
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from harness.data.images import Side
 from harness.data.listing import list_images, sides_of
+from harness.data.table import read_rows
 from harness.errors import DataError
 from tests.data.test_folders import make
 
@@ -123,7 +125,7 @@ def test_labels_that_the_model_does_not_know(tmp_path: Path) -> None:
 def test_a_line_that_is_there_twice_counts_once(tmp_path: Path) -> None:
     images = list_images(table(tmp_path, "path,label\nimg/1.jpg,a\nimg/1.jpg,a\nimg/2.jpg,b\n"))
     assert images.paths == ("img/1.jpg", "img/2.jpg")
-    assert "1 lines of" in images.notes[0]
+    assert images.notes == (f"1 line of {tmp_path / 'labels.csv'} is there twice",)
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".JPEG"])
@@ -149,3 +151,20 @@ def test_all_sides_of_a_table_have_one_root(tmp_path: Path) -> None:
 def test_a_path_that_is_too_long_is_not_there(tmp_path: Path) -> None:
     images = list_images(table(tmp_path, f"path,label\nimg/1.jpg,a\n{'x' * 300},b\n"))
     assert len(images) == 2
+
+
+def test_read_rows_refuses_a_pipe_and_a_folder_as_a_table(tmp_path: Path) -> None:
+    """To read a pipe that nobody writes to would never end."""
+    os.mkfifo(tmp_path / "pipe.csv")
+    os.mkfifo(tmp_path / "pipe.parquet")
+    (tmp_path / "folder.csv").mkdir()
+    for name in ("pipe.csv", "pipe.parquet", "folder.csv"):
+        with pytest.raises(DataError, match="it is a folder, a pipe or a device"):
+            read_rows(tmp_path / name)
+    with pytest.raises(DataError, match="is no table"):
+        sides_of(tmp_path / "pipe.csv")
+
+
+def test_list_images_of_a_table_that_is_a_link(tmp_path: Path) -> None:
+    (tmp_path / "link.csv").symlink_to(table(tmp_path, "path,label\n" + ROWS))
+    assert len(list_images(tmp_path / "link.csv")) == 4

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import StorageError
-from harness.util.files import append_lines, as_text, require_writable, write_whole
+from harness.util.files import append_lines, as_text, file_md5, require_writable, write_whole
 
 
 def test_a_file_is_replaced_whole_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
@@ -83,3 +83,11 @@ def test_require_writable_refuses_a_folder_that_may_only_be_read(tmp_path: Path)
     tmp_path.chmod(0o500)
     with pytest.raises(StorageError, match="cannot be written"):
         require_writable(tmp_path / "runs")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has none")
+def test_file_md5_does_not_wait_for_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path, tmp_path / "none", Path("/dev/zero")):
+        with pytest.raises(OSError, match=r"pipe|directory|device"):
+            file_md5(path)

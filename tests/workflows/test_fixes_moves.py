@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import StorageError
+from harness.errors import DataError, StorageError
+from harness.runs.data_check_record import CheckedImage
 from harness.workflows.fixes.apply import apply_fixes
 from harness.workflows.fixes.moves import FreeNames, move_new
 from harness.workflows.fixes.undo import undo_changes
 from tests.conftest import write_files
-from tests.fixes import SIX, checked, contents, table_of
+from tests.fixes import SIX, checked, contents, edit, table_of
 
 
 @pytest.fixture
@@ -80,6 +81,23 @@ def test_apply_and_undo_with_data_on_another_disk(
     assert not (other_disk / "images/forest/2.jpg").exists()
     undo_changes()
     assert contents(other_disk / "images") == SIX
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has none")
+def test_apply_removes_a_pipe_with_the_name_of_an_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no MD5: to read it would never end."""
+    write_files(tmp_path / "data", SIX)
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo(tmp_path / "data/sea/pipe.jpg")
+    images = [CheckedImage("sea/pipe.jpg", "train", "sea", None)]
+    table = table_of(tmp_path / "fixes.csv", {"sea/pipe.jpg": "remove"}, images, "data")
+    (changes,) = apply_fixes(table).changes
+    assert (changes.folder / "removed/data/sea/pipe.jpg").is_fifo()
+    undo_changes()
+    assert (tmp_path / "data/sea/pipe.jpg").is_fifo()
+    edit(table, lambda row: row.update(md5="md5:" + "0" * 32))
+    with pytest.raises(DataError, match=r"sea/pipe.jpg cannot be read"):
+        apply_fixes(table)
 
 
 def test_free_names_gives_no_name_twice_and_none_that_is_too_long(tmp_path: Path) -> None:
