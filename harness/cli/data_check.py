@@ -82,7 +82,7 @@ def check(
     _require_page(page, experiment)
     require_own(page, force)
     if write is not None:
-        require_free(Path(write), force)
+        require_free(Path(write), force, _sources(experiment), experiment.columns)
     with contextlib.redirect_stdout(sys.stderr):  # what an experiment's own code prints is no result
         record = check_data(experiment, CheckOptions(run, Path(runs), features, device))
     record = replace(record, arguments=_typed(data, settings))
@@ -136,8 +136,14 @@ def _page(experiment: Experiment, runs: str) -> Path:
     return Path(runs, FOLDER, f"{name}.html")
 
 
+def _sources(experiment: Experiment) -> tuple[str | None, ...]:
+    """The folders and tables of the images."""
+    return experiment.data, experiment.valid_data, experiment.test_data
+
+
 def _require_page(page: Path, experiment: Experiment) -> None:
-    """Raises UsageError if the page would lie among the images, or has the name of another kind of file."""
+    """Raises UsageError if the page would lie among the images or replace one, or has another kind of file's name."""
+    from harness.data.source_of import source_of
     from harness.util.schema import is_inside
 
     data = Path(experiment.data)
@@ -148,6 +154,11 @@ def _require_page(page: Path, experiment: Experiment) -> None:
             f"it is in the folder {experiment.data}, in which every folder is a class",
             f"cd {quote(str(data.resolve().parent))}; harness data check {quote(name)}",
         )
+    belongs = source_of(page, _sources(experiment), experiment.columns)
+    if belongs:
+        raise UsageError(f"{page} is not replaced", f"{belongs}, and would be lost", "--out with another file")
+    if page.exists() and not page.is_file() and not page.is_dir():  # to look into a pipe may never end
+        raise UsageError(f"{page} is not replaced", "it is a pipe or a device", "--out with another file")
     if page.suffix.lower() not in (".html", ".htm", ""):
         raise UsageError(f"--out {page} is no page", "a page is HTML", f"--out {page.with_suffix('.html')}")
 
@@ -163,8 +174,11 @@ def _command(record: DataCheckRecord) -> str:
 
 
 def _say_next(record: DataCheckRecord, write: str | None, rows: int | None) -> None:
+    from harness.report.texts import count
+
     if rows:
-        echo(f"  next  edit the column action of {write} ({rows} rows), then harness data apply {quote(str(write))}")
+        edit = f"edit the column action of {write} ({count(rows, 'row')})"
+        echo(f"  next  {edit}, then harness data apply {quote(str(write))}")
     elif rows == 0:
         echo(f"  fixes {write} has no row: nothing was found that moving or removing an image would mend")
     elif record.copies or record.suspects or record.odd:

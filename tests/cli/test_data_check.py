@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -127,3 +128,45 @@ def test_data_check_of_images_with_transparency_shows_them(call: Callable[..., O
     Image.new("RGBA", (60, 60), (0, 0, 0, 0)).save("photos/a/clear.png")
     found = json.loads(call("data", "check", "photos", "--json").out)
     assert [(odd["image"]["path"], odd["kind"]) for odd in found["odd"]] == [("a/clear.png", "blank")]
+
+
+@pytest.fixture
+def labels(photos: Path) -> Path:
+    """A table of the pictures, one of which has no suffix."""
+    Path("photos/a/00.jpg").rename("photos/a/first")
+    files = sorted(path.as_posix() for path in Path("photos").rglob("*") if path.is_file())
+    lines = [f"{file},{file.split('/')[1]}" for file in files]
+    Path("labels.csv").write_text("\n".join(["path,label", *lines]) + "\n")
+    return photos / "labels.csv"
+
+
+def test_data_check_never_replaces_the_table_or_an_image_that_it_names(
+    call: Callable[..., Outcome], labels: Path
+) -> None:
+    before = {path: path.read_bytes() for path in (labels, Path("photos/a/first"))}
+    Path("page.html").symlink_to("labels.csv")
+    for data in (("labels.csv",), ("photos", "-s", "test_data=labels.csv"), ("photos", "-s", "valid_data=labels.csv")):
+        for options in (("--write", "labels.csv"), ("--out", "page.html"), ("--write", "./photos/../labels.csv")):
+            for force in ((), ("--force",)):
+                outcome = call("data", "check", *data, *options, *force)
+                assert outcome.code == 2, options
+                assert "is not replaced" in outcome.error_lines[0]
+                assert "it is a table of the images, and would be lost" in outcome.error_lines[1]
+                assert "--force" not in outcome.error_lines[2]
+    outcome = call("data", "check", "labels.csv", "--out", "photos/a/first", "--force")
+    assert "labels.csv names it as an image, and would be lost" in outcome.error_lines[1]
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_data_check_does_not_wait_for_a_pipe(call: Callable[..., Outcome], labels: Path) -> None:
+    os.mkfifo("p.csv")
+    os.mkfifo("p.html")
+    for data in (("p.csv",), ("labels.csv", "-s", "valid_data=p.csv")):
+        outcome = call("data", "check", *data)
+        assert outcome.code == 4
+        assert outcome.error_lines[:2] == ["error: p.csv is no table", "  why: it is a folder, a pipe or a device"]
+    outcome = call("data", "check", "labels.csv", "-s", "test_data=p.csv")
+    assert "the images of the test are not checked: p.csv is no table" in outcome.out
+    for force in ((), ("--force",)):
+        outcome = call("data", "check", "labels.csv", "--out", "p.html", *force)
+        assert (outcome.code, outcome.error_lines[1]) == (2, "  why: it is a pipe or a device")

@@ -184,6 +184,28 @@ def test_write_fixes_replaces_no_file_unless_asked_to(tmp_path: Path) -> None:
             write_fixes(record, wrong)
 
 
+@pytest.mark.parametrize("side", ["data", "valid_data", "test_data"])
+def test_write_fixes_never_replaces_a_table_of_the_data(tmp_path: Path, side: str) -> None:
+    """Neither by its name, nor by that of a link."""
+    table = tmp_path / "labels.csv"
+    table.write_text("path,label\n1.jpg,sea\n")
+    (tmp_path / "x").mkdir()
+    (tmp_path / "link.csv").symlink_to(table)
+    (tmp_path / "second.csv").hardlink_to(table)
+    record = dataclasses.replace(record_of([image("sea/1.jpg")], tmp_path / "data"), **{side: str(table)})
+    for name in ("labels.csv", "x/../labels.csv", "link.csv", "second.csv"):
+        for force in (False, True):
+            with pytest.raises(UsageError, match="it is a table of the images, and would be lost") as caught:
+                write_fixes(record, tmp_path / name, force)
+            assert "--force" not in str(caught.value)
+    assert table.read_text() == "path,label\n1.jpg,sea\n"
+    (tmp_path / "second.csv").unlink()
+    table.unlink()  # as where DVC has yet to fetch it
+    with pytest.raises(UsageError, match="it is a table of the images"):
+        write_fixes(record, table, force=True)
+    assert write_fixes(record, tmp_path / "fixes.csv") == 1
+
+
 @pytest.mark.parametrize(
     "name", ["=1+1", "-x", "+x", "@x", "'x", "a;=b", 'a"b', "a,b", "a\nb", "a\\b", "été", "\udcff", "\x1b[2J"]
 )

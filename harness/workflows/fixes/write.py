@@ -8,9 +8,11 @@ import dataclasses
 import io
 import json
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from shlex import quote
 
+from harness.data.source_of import source_of
 from harness.errors import UsageError
 from harness.runs.data_check_record import DataCheckRecord
 from harness.util.escape import cell
@@ -28,11 +30,11 @@ def write_fixes(record: DataCheckRecord, path: Path | str, force: bool = False) 
     byte order mark of UTF-8, without which Excel takes "ü" for two letters; no cell is a formula.
 
     Raises:
-        UsageError: `path` is no name of a CSV file, or is there and `force` is off.
+        UsageError: `path` is no name of a CSV file, belongs to the data, or is there and `force` is off.
         StorageError: It cannot be written.
     """
     path = Path(path)
-    require_free(path, force)
+    require_free(path, force, (record.data, record.valid_data, record.test_data), record.columns)
     settings = _settings_cell(record)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
@@ -48,12 +50,21 @@ def write_fixes(record: DataCheckRecord, path: Path | str, force: bool = False) 
     return len(findings)
 
 
-def require_free(path: Path, force: bool = False) -> None:
-    """Raises UsageError if no table of fixes can be written to `path`: for a check to find out before it begins."""
+def require_free(
+    path: Path, force: bool = False, sources: Iterable[str | None] = (), columns: Sequence[str] = ()
+) -> None:
+    """Raises UsageError if no table of fixes can be written to `path`: for a check to find out before it begins.
+
+    `sources` are the folders and tables of the images, and `columns` the names of columns in them, as in
+    `list_table`: no file of theirs is replaced, also with `force`.
+    """
     if path.suffix.lower() != ".csv":
         raise UsageError(f"--write {path} is no CSV file", "its name does not end so", "--write fixes.csv")
     if path.is_dir():
         raise UsageError(f"{path} cannot be written", "it is a folder", "--write fixes.csv")
+    belongs = source_of(path, sources, columns)
+    if belongs:
+        raise UsageError(f"{path} is not replaced", f"{belongs}, and would be lost", ELSEWHERE)
     if os.path.lexists(path) and not force:
         why = "it is not overwritten, since somebody may have edited it"
         raise UsageError(f"{path} is there already", why, f"{ELSEWHERE}, or --force")
