@@ -34,6 +34,7 @@ def apply(fixes: Path, dry_run: bool, as_json: bool) -> None:
     No image is deleted: a removed one goes to a folder beside the data. A table of images is rewritten, and a copy of
     it is kept. All rows are checked before anything is moved. Data under DVC get a new version.
     """
+    from harness.report.texts import count
     from harness.workflows.fixes.apply import apply_fixes
 
     applied = apply_fixes(fixes, dry_run)
@@ -45,7 +46,7 @@ def apply(fixes: Path, dry_run: bool, as_json: bool) -> None:
         return
     plan = applied.plan
     if not plan.changed:
-        echo(f"{fixes}: nothing to do: no row has an action but keep, of {plan.fixes.kept} rows")
+        echo(f"{fixes}: nothing to do: no row has an action but keep, of {count(plan.fixes.kept, 'row')}")
         return
     _print_few([_line(one) for one in plan.changed])
     moved = sum(one.fix.label is not None for one in plan.changed)
@@ -73,6 +74,7 @@ def undo(changes: Path | None, dry_run: bool, as_json: bool) -> None:
     CHANGES is the folder that it named. Without it, the latest one is taken of the folders NAME-changes in the current
     folder, in the folders in it, and beside it. Called again, it takes back the one before.
     """
+    from harness.report.texts import count
     from harness.workflows.fixes.undo import undo_changes
 
     undone = undo_changes(changes, dry_run)
@@ -87,8 +89,8 @@ def undo(changes: Path | None, dry_run: bool, as_json: bool) -> None:
         return
     _print_few([f"{move.target} -> {move.source}" for move in back.moves])
     tables = "".join(f", {_shown(back.changes.file(table.path))} restored" for table in back.tables)
-    count = "1 image" if len(back.moves) == 1 else f"{len(back.moves)} images"
-    echo(f"{folder}: {count} moved back{tables}{' (dry run: nothing was changed)' if dry_run else ''}")
+    moved = f"{count(len(back.moves), 'image')} moved back{tables}"
+    echo(f"{folder}: {moved}{' (dry run: nothing was changed)' if dry_run else ''}")
     _print_kept(undone.kept)
 
 
@@ -117,9 +119,11 @@ def _warn(kept: Sequence[Kept]) -> None:
 
 
 def _print_kept(kept: Sequence[Kept]) -> None:
+    from harness.report.texts import count
+
     for one in kept:
         if not one.problem:
-            echo(f"{one.path}: {one.md5}, {one.files} files")
+            echo(f"{one.path}: {one.md5}, {count(one.files, 'file')}")
             echo(
                 f'next: git add {one.add}; git commit -m "..."   keeps the version; harness data push   sends the files'
             )

@@ -185,11 +185,12 @@ def require_images_left(fixes: Fixes, sources: dict[Side, Source], found: Sequen
     notes = []
     for side, source in sources.items():
         before, after = source.images.counts(), counts_after(source, found)
-        emptied = [name for name, count in after.items() if not count and before[name]]
+        emptied = [name for name, left in after.items() if not left and before[name]]
         if emptied and (side is Side.TRAIN or not any(after.values())):
+            count = "the only image" if before[emptied[0]] == 1 else f"all {before[emptied[0]]} images"
             raise DataError(
                 f"{fixes.path} would leave {few(emptied)} without any {side} image, and nothing was changed",
-                f"it moves or removes all {before[emptied[0]]} images of {emptied[0]} in {source.data}",
+                f"it moves or removes {count} of {emptied[0]} in {source.data}",
                 f"keep some of them; to give up the class, move the images of {emptied[0]} by hand",
             )
         notes += [f"no {side} image of {name} is left in {source.data}" for name in emptied]
