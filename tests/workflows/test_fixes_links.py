@@ -132,7 +132,7 @@ def test_apply_refuses_to_move_a_file_that_an_image_is_a_link_to(
 
 
 def test_apply_refuses_to_remove_a_training_image_that_a_test_image_is_a_link_to(home: Path) -> None:
-    """The two are copies across sides, and the one of the test is to stay."""
+    """The two are copies across sides, and the one of the test is to stay (as geeqie 782)."""
     write_files(home / "test", SIX)
     linked(home, "../../data/sea/1.jpg", "test/sea/9.jpg")
     images = checked("data", sides={Side.TEST: "test"})

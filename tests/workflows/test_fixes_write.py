@@ -24,6 +24,7 @@ from harness.workflows.fixes.read import read_fixes
 from harness.workflows.fixes.rows import HEADER
 from harness.workflows.fixes.suggest import findings_of
 from harness.workflows.fixes.write import write_fixes
+from tests.conftest import write_files
 from tests.fixes import read_table, record_of
 
 SAME, NEAR = CopyKind.SAME_FILE, CopyKind.NEAR_COPY
@@ -122,6 +123,15 @@ def test_findings_keep_the_original_and_not_its_numbered_copy() -> None:
         two = [image(second), image("sea/10036.jpg")]
         suggested = found(copies=[copies(two, (0, 1), kind=SAME)])
         assert {path: what for path, (what, _) in suggested.items()} == {second: "remove", "sea/10036.jpg": ""}
+
+
+def test_findings_keep_the_file_and_not_a_link_to_it(tmp_path: Path) -> None:
+    """As geeqie 782, whose finder of duplicates removed the file: the link sorts first."""
+    write_files(tmp_path, {"sea/b.jpg": b"b"})
+    (tmp_path / "sea/a.jpg").symlink_to("b.jpg")
+    two = [image("sea/a.jpg"), image("sea/b.jpg")]
+    record = record_of([], tmp_path, copies=[copies(two, (0, 1), kind=SAME)])
+    assert [finding.suggestion for finding in findings_of(record)] == ["remove", ""]
 
 
 def test_findings_leave_no_near_copy_of_a_test_image_by_way_of_its_twin() -> None:

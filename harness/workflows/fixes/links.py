@@ -14,7 +14,7 @@ def link_text(path: Path) -> str | None:
     """Where a symbolic link leads, exactly as it is written in it; None of anything else."""
     try:
         return os.readlink(path)  # noqa: PTH115 - Path.readlink makes "a.jpg" of "./a.jpg"
-    except OSError:
+    except (OSError, ValueError):
         return None
 
 

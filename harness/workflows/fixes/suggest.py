@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from harness.runs.data_check_record import (
     CheckedImage,
@@ -16,6 +17,7 @@ from harness.runs.data_check_record import (
     LabelSuspect,
     OddKind,
 )
+from harness.workflows.fixes.links import link_text
 from harness.workflows.fixes.rows import MOVE, REMOVE
 
 RANK = {"test": 0, "valid": 1}  # of two copies, the one of the test stays, since its result must stay comparable
@@ -51,10 +53,11 @@ def findings_of(record: DataCheckRecord) -> list[Finding]:
 
     doubtful = {_key(suspect.image) for suspect in record.suspects}
     doubtful |= {_key(odd.image) for odd in record.odd}  # of two copies the sharp one stays, and the large one
+    links = {_key(image) for copies in record.copies for image in copies.images if _is_link(record, image)}
     contradicted: set[Key] = set()
     for copies in record.copies:
         linked = _linked(copies)
-        kept = _kept(copies, linked, doubtful)
+        kept = _kept(copies, linked, doubtful, links)
         for position, image in enumerate(copies.images):
             finding = about(image)
             finding.reasons += _reasons(copies, position, linked[position])
@@ -97,15 +100,20 @@ def _key(image: CheckedImage) -> Key:
     return image.side, image.path
 
 
-def _kept(copies: CopySet, linked: Links, doubtful: Collection[Key]) -> set[int]:
+def _is_link(record: DataCheckRecord, image: CheckedImage) -> bool:
+    return link_text(Path(record.folder, image.path)) is not None
+
+
+def _kept(copies: CopySet, linked: Links, doubtful: Collection[Key], links: Collection[Key]) -> set[int]:
     """The positions of a set's images that stay: all of the test, and of the others none that is a copy of one that
-    stays. An image with many copies is chosen before one with few, so that few stay.
+    stays. An image with many copies is chosen before one with few, so that few stay; a file before a link, which may
+    lead to it.
     """
 
-    def order(position: int) -> tuple[int, bool, bool, int, str]:
+    def order(position: int) -> tuple[int, bool, bool, bool, int, str]:
         image = copies.images[position]
-        is_second = NUMBERED.search(image.path) is not None
-        return RANK.get(image.side, 2), _key(image) in doubtful, is_second, -len(linked[position]), image.path
+        key, is_second = _key(image), NUMBERED.search(image.path) is not None
+        return RANK.get(image.side, 2), key in doubtful, key in links, is_second, -len(linked[position]), image.path
 
     kept: set[int] = set()
     for position in sorted(range(len(copies.images)), key=order):
