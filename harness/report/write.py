@@ -75,6 +75,8 @@ def require_own(path: Path, force: bool) -> None:
     """
     if path.is_dir():
         raise UsageError(f"{path} is a folder", "a report is one file", f"--out {path / FILE}")
+    if path.exists() and not path.is_file():  # to look into a pipe may never end
+        raise UsageError(f"{path} is no file", "it is a pipe or a device", "--out with another file")
     with storage_errors(path, "--out with another file"):
         if force or not path.exists() or is_report(path):
             return

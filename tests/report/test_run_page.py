@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.errors import UsageError
 from harness.evaluation.predictions import Predictions
 from harness.report.run_page import run_page
+from harness.report.write import require_own
 from harness.runs.looks import Looks
 from harness.runs.record_parts import FloorRecord, GateRecord, NearCopiesRecord, ResumeRecord, Status
 from harness.runs.run_folder import RunFolder
@@ -377,3 +380,9 @@ LOW_CONTRAST = """(() => {
   }
   return bad;
 })()"""
+
+
+def test_require_own_does_not_wait_for_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.html")
+    with pytest.raises(UsageError, match="is no file"):
+        require_own(tmp_path / "pipe.html", force=False)
