@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,9 +71,7 @@ def stratified_splits(
         chooser = StratifiedShuffleSplit(
             1, test_size=max(HOLD_OUT, len(images.classes) / len(kinds)), random_state=seed
         )
-    with warnings.catch_warnings():  # of copies in two classes, the first says the class: the others may lack images
-        warnings.filterwarnings("ignore", message="The least populated class in y", category=UserWarning)
-        pairs = list(chooser.split(np.zeros(len(kinds)), kinds))
+    pairs = chooser.split(np.zeros(len(kinds)), kinds)
     if groups is None:
         return [_split(train, valid) for train, valid in pairs]
     whole = [(np.isin(groups, train), np.isin(groups, valid)) for train, valid in pairs]

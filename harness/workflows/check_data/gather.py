@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -158,7 +159,9 @@ def _folds(
     seed = experiment.seed if experiment.split_seed is None else experiment.split_seed
     uneven = any(name is not None for name in data.groups)
     try:
-        splits = stratified_splits(data.images.take(sound), experiment.folds, seed, numbered(*columns), uneven)
+        with warnings.catch_warnings():  # of copies in two classes, the first says the class: the other may lack images
+            warnings.filterwarnings("ignore", message="The least populated class in y", category=UserWarning)
+            splits = stratified_splits(data.images.take(sound), experiment.folds, seed, numbered(*columns), uneven)
     except (DataError, UsageError) as error:
         return folds, [f"a run will be refused: {error.what}; {error.why}"]
     for number, split in enumerate(splits):
