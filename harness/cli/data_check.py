@@ -77,17 +77,18 @@ def check(
     from harness.workflows.check_data.check import CheckOptions, check_data
     from harness.workflows.fixes.write import require_free, write_fixes
 
-    experiment = _experiment(data, settings)
+    with contextlib.redirect_stdout(sys.stderr):  # what an experiment's own code prints is no result
+        experiment = _experiment(data, settings)
     page = _page(experiment, runs) if out is None else Path(out)
     _require_page(page, experiment)
     require_own(page, force)
     if write is not None:
         require_free(Path(write), force, _sources(experiment), experiment.columns)
-    with contextlib.redirect_stdout(sys.stderr):  # what an experiment's own code prints is no result
+    with contextlib.redirect_stdout(sys.stderr):
         record = check_data(experiment, CheckOptions(run, Path(runs), features, device))
     record = replace(record, arguments=_typed(data, settings))
     with contextlib.closing(bar_of(0, "writing the page", "image")) as bar:
-        write_data_report(record, page, force, bar.update, not no_images, experiment.value_range)
+        write_data_report(record, page, force, bar.update, not no_images, record.value_range)
     rows = None if write is None else write_fixes(record, Path(write), force)
     if as_json:
         echo_json(to_plain(record) | {"page": str(page)})

@@ -198,6 +198,7 @@ class DataCheckRecord:
         test_data: The same of the test images.
         class_folder: "outer" or "inner" as in the experiment; empty if it says neither.
         columns: Names of a table's columns, each as "path=filename", as in the experiment.
+        value_range: Values shown as black and as white, of images with more than 8 bits; None if there are none.
     """
 
     name: Text
@@ -229,6 +230,7 @@ class DataCheckRecord:
     test_data: AnyPath | None = None
     class_folder: Text = ""
     columns: list[Text] = field(default_factory=list)
+    value_range: tuple[Number, Number] | None = None
     schema: Count = SCHEMA
 
     @property

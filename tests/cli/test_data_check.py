@@ -170,3 +170,9 @@ def test_data_check_does_not_wait_for_a_pipe(call: Callable[..., Outcome], label
     for force in ((), ("--force",)):
         outcome = call("data", "check", "labels.csv", "--out", "p.html", *force)
         assert (outcome.code, outcome.error_lines[1]) == (2, "  why: it is a pipe or a device")
+
+
+def test_data_check_in_json_is_alone_on_stdout(call: Callable[..., Outcome], project: Path) -> None:
+    file = project / "experiments/tiny.py"
+    file.write_text(file.read_text() + "\nprint('hello from the experiment')\n")
+    assert json.loads(call("data", "check", "tiny", "--json").out)["name"] == "tiny"

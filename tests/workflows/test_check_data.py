@@ -276,3 +276,13 @@ def test_check_data_of_a_class_whose_images_are_nearly_all_in_another_one_too(ph
         path.unlink()
     record = checked()
     assert sum(found.is_contradiction for found in record.copies) == 29
+
+
+def test_check_data_of_16_bits_has_one_range_for_all(photos: Path) -> None:
+    for path in HOME.rglob("*.jpg"):
+        values = np.asarray(Image.open(path).convert("L")).astype(np.uint16) * 16
+        Image.fromarray(values).save(path.with_suffix(".png"))
+        path.unlink()
+    record = checked()
+    assert record.value_range == (0, 4095)
+    assert record.odd == []

@@ -134,6 +134,7 @@ def check_data(experiment: Experiment, options: CheckOptions | None = None) -> D
         test_data=asked.test_data if data.of_side(Side.TEST) else None,
         class_folder=asked.class_folder or "",
         columns=list(asked.columns),
+        value_range=asked.value_range,
     )
 
 

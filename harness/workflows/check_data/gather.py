@@ -94,6 +94,8 @@ def gather(experiment: Experiment) -> Gathered:
         images = joined(images, test)
     cache = open_cache(print_line) if experiment.cache else None
     check = check_images(images, preparation_of(experiment), cache)
+    if check.pixels is not None and check.pixels.preparation.value_range is not None:
+        experiment = experiment.found({"value_range": check.pixels.preparation.value_range})
     digest = _digest(data, images, check, judged)
     folds, fold_notes = _folds(data, check, groups, judged)
     small = int((check.sizes[: len(images)].min(1) < LEAST_SIDE).sum() - len(check.problems)) if len(images) else 0
