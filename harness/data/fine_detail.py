@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from harness.data.sketch import SIDE
 from harness.data.turns import turned_by
+from harness.evaluation.sampling import spread_evenly
 
 Floats = NDArray[np.float32]
 
@@ -106,6 +107,5 @@ def _resampling(scale: float, start: float) -> Floats:
 
 def sample_of(values: NDArray[Any]) -> NDArray[Any]:
     """Returns at most `SAMPLE` of them, spread evenly, so that the same images give the same sample."""
-    places = np.unique(np.linspace(0, len(values) - 1, SAMPLE).astype(np.int64))
-    taken: NDArray[Any] = values[places]
+    taken: NDArray[Any] = values[spread_evenly(len(values), SAMPLE)]
     return taken

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.evaluation.sampling import spread_evenly
+
 Features = NDArray[np.float32]
 Indices = NDArray[np.int64]
 
@@ -45,7 +47,7 @@ def find_same_scenes(
 
     Args:
         features: (N, F) of the images; copies should be there once.
-        sample: (S,) positions of images of which there are also mirrored ones.
+        sample: (S,) positions of the images whose mirror images are in `mirrored`.
         mirrored: (S, F) features of these mirror images.
         step: Called for each block of images.
     """
@@ -82,7 +84,7 @@ def find_same_scenes(
 
 def _axes(features: Features) -> tuple[Features, Features]:
     """((F,) mean, (F, D) principal axes) of a sample."""
-    some = features[np.unique(np.linspace(0, len(features) - 1, SAMPLE).astype(np.int64))]
+    some = features[spread_evenly(len(features), SAMPLE)]
     mean = some.mean(0)
     centred = some - mean
     axes = np.linalg.eigh(centred.T @ centred)[1][:, ::-1][:, :DIMENSIONS]

@@ -20,7 +20,9 @@ from harness.engine.device import choose_device
 from harness.engine.precision import choose_precision
 from harness.engine.trainer import Trainer
 from harness.errors import ModelError
+from harness.evaluation.sampling import spread_evenly
 from harness.models.build import supports_channels_last
+from harness.models.pooling import pooled
 from harness.models.prefix import CannotCutError, cut
 from harness.training.features import BATCH_SIZE, Features, plain_features
 from harness.training.inputs import choose_inputs
@@ -93,7 +95,7 @@ def image_features(
         ) from error
     features = plain_features(frozen, pixels, transform, body, trainer, cache)
     count = len(pixels.hashes)
-    sample = np.unique(np.linspace(0, count - 1, SAMPLE).astype(np.int64))
+    sample = spread_evenly(count, SAMPLE)
 
     def mirrored() -> Iterator[Tensor]:
         for start in range(0, len(sample), BATCH_SIZE):
@@ -102,27 +104,16 @@ def image_features(
                 yield body.prefix(images.flip(-1))
 
     about = f"{json_value(experiment.model)} with the weights {experiment.weights}, at {size_text(frozen.image_size)}"
-    return ImageFeatures(_of_all(features, count), sample, np.concatenate([_flat(part) for part in mirrored()]), about)
+    return ImageFeatures(_of_all(features, count), sample, np.concatenate([pooled(part) for part in mirrored()]), about)
 
 
 def _of_all(features: Features, count: int) -> NDArray[np.float32]:
     """(N, F): filled a batch at a time, so that maps are never in memory for all images."""
     values: NDArray[np.float32] | None = None
     for start in range(0, count, BATCH_SIZE):
-        part = _flat(features.load([(1, i) for i in range(start, min(start + BATCH_SIZE, count))]))
+        part = pooled(features.load([(1, i) for i in range(start, min(start + BATCH_SIZE, count))]))
         if values is None:
             values = np.empty((count, part.shape[1]), np.float32)
         values[start : start + len(part)] = part
     assert values is not None
     return values
-
-
-def _flat(features: Tensor) -> NDArray[np.float32]:
-    """(B, F) of features of any shape."""
-    values = features.float()
-    if values.ndim == 4:
-        values = values.mean((2, 3))
-    elif values.ndim == 3:
-        values = values.mean(1)
-    array: NDArray[np.float32] = values.flatten(1).cpu().numpy()
-    return array

@@ -21,6 +21,7 @@ from harness.data.listing import sides_of
 from harness.data.splits import require_learnable, stratified_splits
 from harness.data.table import is_table
 from harness.errors import DataError
+from harness.evaluation.sampling import spread_evenly
 from harness.util.console import print_line
 from harness.util.parallel import in_threads
 from harness.workflows.find_leaks import find_leaks
@@ -197,7 +198,7 @@ def _test_images(data: DataPlan) -> int:
 
 def _sample(images: Images) -> tuple[tuple[tuple[int, int], ...], bool]:
     """((height, width) of some images, whether all of these are grey)."""
-    places = np.unique(np.linspace(0, len(images) - 1, min(SAMPLE, len(images))).astype(int)).tolist()
+    places = spread_evenly(len(images), SAMPLE).tolist()
     looks = [each for each in in_threads(_size, [images.file(images.paths[i]) for i in places]) if each is not None]
     return tuple((height, width) for height, width, _ in looks), bool(looks) and all(grey for _, _, grey in looks)
 

@@ -21,6 +21,7 @@ from harness.engine.precision import precision_or_auto
 from harness.engine.trainer import Trainer
 from harness.errors import ModelError
 from harness.models.build import head_names, supports_channels_last
+from harness.models.pooling import pooled
 from harness.models.saved import SavedModel
 from harness.util.memory import keep_freed_memory
 
@@ -144,13 +145,7 @@ class Predictor:
             self._one(model, images)
         if not found:
             raise _no_features(model.architecture)
-        values = found[-1].float()
-        if values.ndim == 4:
-            values = values.mean((2, 3))
-        elif values.ndim == 3:
-            values = values.mean(1)
-        array: NDArray[np.float32] = values.flatten(1).cpu().numpy()
-        return array
+        return pooled(found[-1])
 
     def _one(self, model: SavedModel, images: Tensor) -> NDArray[np.float64]:
         trainer = self._trainer
