@@ -1,4 +1,4 @@
-"""The options that say of a bare state dict what its file does not: the same for every command that takes a model."""
+"""Options for what the file of a bare state dict does not say: the same for every command that takes a model."""
 
 from __future__ import annotations
 

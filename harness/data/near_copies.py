@@ -19,7 +19,7 @@ from scipy.fft import dct
 
 from harness.data.fine_detail import FEW, Detail, crops, sample_of
 from harness.data.sketch import SIDE
-from harness.data.turns import TURNS, turned_by
+from harness.data.turns import TURNS, UNDONE_BY, turned_by
 from harness.evaluation.cross_fit import one_thread
 from harness.util.parallel import in_threads
 
@@ -203,7 +203,8 @@ def _by_cropped(pairs: Indices, turned: Indices) -> list[Indices]:
     Each pair is there twice, since either image may be a crop of the other. All rows of a cropped image come together.
     """
     number = np.arange(len(pairs))
-    back = np.array([0, 1, 2, 3, 4, 6, 5, 7])[turned]  # the turn that undoes it: of 90° by 270°
+    names = list(TURNS)
+    back = np.array([names.index(UNDONE_BY[name]) for name in names])[turned]
     rows = np.concatenate([np.stack([*pairs.T, turned, number], 1), np.stack([*pairs.T[::-1], back, number], 1)])
     rows = rows[np.argsort(rows[:, 0], kind="stable")]
     starts = [*np.flatnonzero(np.diff(rows[:, 0], prepend=-1))[::CROPPED].tolist(), len(rows)]

@@ -18,6 +18,8 @@ TURNS = {
     "turned by 270°": (True, False, True),
     "turned by 270° and mirrored": (True, True, True),
 }
+# name -> the turn that takes it back: that of 90° by that of 270°; each other one, done twice, changes nothing
+UNDONE_BY = {name: name for name in TURNS} | {"turned by 90°": "turned by 270°", "turned by 270°": "turned by 90°"}
 
 
 def turned_by(values: NDArray[np.float32], turns: Sequence[str], are_frequencies: bool = False) -> NDArray[np.float32]:

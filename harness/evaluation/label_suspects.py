@@ -74,8 +74,8 @@ def find_label_suspects(labels: Indices, probabilities: Probabilities) -> LabelS
         best = part.argmax(1)
         highest[rows] = part[np.arange(len(part)), best]
         likely[rows] = np.where(highest[rows] >= 0, best, -1)
-    rivalled = np.flatnonzero(likely >= 0)
-    suspects = rivalled[np.argsort(own[rivalled], kind="stable")][:wrong]
+    ranked = rank_by_label(labels, probabilities)
+    suspects = ranked[likely[ranked] >= 0][:wrong]
     return LabelSuspects(suspects, likely[suspects], own[suspects], highest[suspects])
 
 

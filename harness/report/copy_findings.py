@@ -54,7 +54,7 @@ def _scenes(record: DataCheckRecord) -> Finding:
 
 
 def _copies(record: DataCheckRecord, group: CopyGroup, title: str, found: list[CopySet], cut: bool) -> Finding:
-    """The line of a group of which there are some, or perhaps some: `cut` is whether the list may lack a few."""
+    """The line of a group that has sets, or may have some: `cut` is whether the list may lack a few."""
     if not found:
         text = f"not known: {count(record.more_copies, 'more set')} of copies did not fit the list"
         return Finding(group.value, title, State.UNKNOWN, "", text)

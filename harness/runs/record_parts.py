@@ -116,7 +116,7 @@ class DataRecord:
     skipped: dict[Text, Text] = field(default_factory=dict)  # images that cannot be decoded, and why
     groups: Count | None = None  # of images that are not independent of each other; None if all are
     leaked: Count = 0  # images that are judged and were trained on
-    near_copies: Count = 0  # images that are judged, of which a near copy was trained on
+    near_copies: Count = 0  # images that judge, and have a near copy that was trained on
 
 
 def leak_text(leaked: int, n: int | None) -> str:

@@ -81,8 +81,7 @@ def find_near(
     names = [*images.paths, *(() if test is None else (str(test.images.file(path)) for path in test.images.paths))]
     labels = [*images.labels, *(() if test is None else test.images.labels)]
     notes[:0] = _contradictions(copies, names, labels, show)
-    if copies.is_cut:
-        notes.append("too many images look alike for all to be compared: there may be more near copies than these")
+    notes += copies_left_out(copies)
 
     if test is not None:
         partners = across(copies, range(count, total), range(count))
@@ -113,6 +112,13 @@ def search(checks: Sequence[Check], cache: Cache | None, across: int | None = No
     """The copies among the images of all `checks`, as `find_copies`, with a bar on a terminal."""
     with bar_of(STEPS, "looking for near copies", "%") as bar:
         return find_copies(checks, bar.update, cache, across)
+
+
+def copies_left_out(copies: Copies) -> list[str]:
+    """A note if not all images that look alike could be compared."""
+    if not copies.is_cut:
+        return []
+    return ["too many images look alike for all to be compared: there may be more near copies than are found"]
 
 
 def across(copies: Copies, judged: Collection[int], trained_on: Collection[int]) -> Partners:

@@ -81,7 +81,7 @@ def test_find_near_names_copies_of_test_images(train: Path, test: Path) -> None:
 
 
 def test_find_near_leaves_out_images_that_are_leaks(train: Path, test: Path) -> None:
-    """An image with equal pixels is a leak, of which there is a note, even if another image is a near copy of it."""
+    """An image with equal pixels is a leak and has a note, even if another image is a near copy of it."""
     shutil.copy(train / "sea/20.png", test / "sea/leak.png")
     put(saved(IMAGES[20], quality=40), train / "sea/saved.png")
     made = without_cache(train, test_data=str(test), allow_leak=True, groups=r"(sea/20|sea/saved)|.*")

@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 
 from harness.cache.store import Cache
 from harness.config.experiment import Experiment
-from harness.data.appearance import Appearance
-from harness.data.copies import find_copies
 from harness.data.describe import describe_images
 from harness.data.file_facts import FileFacts, shortcut_facts
 from harness.data.groups import Groups, numbered
@@ -25,7 +23,6 @@ from harness.data.odd_images import odd_images
 from harness.engine.device import choose_device
 from harness.errors import HarnessError
 from harness.evaluation.shortcuts import find_shortcut
-from harness.evaluation.two_samples import tell_apart
 from harness.models.at_hand import imagenet_on_disk
 from harness.runs.data_check_record import (
     DataCheckRecord,
@@ -34,9 +31,7 @@ from harness.runs.data_check_record import (
     OddImage,
     OddKind,
     ShortcutRecord,
-    SidesRecord,
 )
-from harness.runs.run_folder import RunFolder
 from harness.training.image_features import ImageFeatures, image_features
 from harness.util.console import bar_of
 from harness.workflows.check_data import methods
@@ -50,9 +45,10 @@ from harness.workflows.check_data.copy_sets import (
     sets_of_links,
 )
 from harness.workflows.check_data.gather import Gathered, gather, note_of
-from harness.workflows.check_data.suspects import run_of, suspects_by_features, suspects_of_run
+from harness.workflows.check_data.likeness import likeness_of_sides
+from harness.workflows.check_data.suspects import Judge, judge_of, suspects_by_features, suspects_of_run
+from harness.workflows.near_copies import copies_left_out, search
 
-CUT = "too many images look alike for all to be compared in detail: there may be more copies than are counted here"
 MOST_FEATURES = 20_000  # images whose features are computed on a CPU without being asked for
 
 
@@ -88,22 +84,25 @@ def check_data(experiment: Experiment, options: CheckOptions | None = None) -> D
     device = choose_device(options.device)
     data = gather(experiment)
     notes = list(data.notes)
-    run = run_of(data, options.runs, options.run)
-    with _progress("looking for copies") as step:
-        copies = find_copies([data.check], step, data.cache)
+    judge = judge_of(data, options.runs, options.run)
+    copies = search([data.check], data.cache)
     links = copy_links(data, copies)
     sets = numbers_of_sets(len(data.images), links)
     facts, appearance = describe_images(data.images, data.check, data.cache, data.experiment.value_range)
-    features, why_none = _features(data, options, device.type, run is not None)
+    features, why_none = _features(data, options, device.type, judge is not None)
     scenes = _scenes(data, features, sets, notes)
     copy_sets, more_copies = sets_of_links(data, links)
     groups = numbered(data.groups, sets.tolist())
     oddities, odd_notes = odd_images(data.images, facts, appearance, data.check.problems)
-    suspects, right, probabilities, suspect_notes = _suspects(data, run, features, groups)
-    if copies.is_cut:
-        notes.append(CUT)
-    notes += [*copied_classes(data, copy_sets), *suspect_notes, *([why_none] if why_none else []), *odd_notes]
-    shortcut, sides = _shortcut(data, facts, groups), _sides(data, features, appearance, groups)
+    suspects, right, probabilities, suspect_notes = _suspects(data, judge, features, groups)
+    notes += [
+        *copies_left_out(copies),
+        *copied_classes(data, copy_sets),
+        *suspect_notes,
+        *([why_none] if why_none else []),
+        *odd_notes,
+    ]
+    shortcut, sides = _shortcut(data, facts, groups), likeness_of_sides(data, features, appearance, groups)
     asked = data.experiment
     return DataCheckRecord(
         name=asked.name or asked.data,
@@ -199,12 +198,12 @@ def _scenes(data: Gathered, features: ImageFeatures | None, sets: NDArray[np.int
 
 
 def _suspects(
-    data: Gathered, run: RunFolder | None, features: ImageFeatures | None, groups: Groups | None
+    data: Gathered, judge: Judge | None, features: ImageFeatures | None, groups: Groups | None
 ) -> tuple[list[LabelSuspect], float | None, str, list[str]]:
     """(suspects, share of labels that the model agrees with, where the probabilities come from, notes)."""
-    if run is not None:
-        suspects, right = suspects_of_run(data, run)
-        return suspects, right, f"out-of-fold predictions of {run.path}", []
+    if judge is not None:
+        suspects, right = suspects_of_run(data, judge)
+        return suspects, right, f"out-of-fold predictions of {judge.folder.path}", []
     if features is None:
         name = data.experiment.name or "EXPERIMENT"
         return [], None, "", [f"after harness run {name} on these images, this check judges labels by its predictions"]
@@ -230,24 +229,3 @@ def _shortcut(data: Gathered, facts: list[FileFacts], groups: Groups | None) -> 
     accuracy = found.accuracy
     numbers = (accuracy.value, list(accuracy.interval), accuracy.n, found.baseline, found.is_found)
     return ShortcutRecord(list(found.facts), *numbers, values)
-
-
-def _sides(
-    data: Gathered, features: ImageFeatures | None, appearance: Appearance, groups: Groups | None
-) -> list[SidesRecord]:
-    """How alike training images look to those of validation and of the test."""
-    sound = np.array(data.sound, np.int64)
-    values = methods.plain_numbers(data, appearance)[sound] if features is None else features.values
-    places = {int(image): row for row, image in enumerate(sound)}
-    rows = {side: np.array([places[i] for i in data.of_side(side) if i in places], np.int64) for side in Side}
-    numbers = np.arange(len(data.images)) if groups is None else groups
-    records = []
-    for side in (Side.VALID, Side.TEST):
-        pair = (rows[Side.TRAIN], rows[side])
-        if not all(map(len, pair)):
-            continue
-        own = (numbers[sound[pair[0]]], numbers[sound[pair[1]]])
-        found = tell_apart(values[pair[0]], values[pair[1]], data.experiment.seed, own)
-        if found is not None:
-            records.append(SidesRecord(Side.TRAIN.value, side.value, found.value, list(found.interval), found.n))
-    return records

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
-from harness.data.appearance import Appearance
 from harness.data.near_copies import BITS, LEAST_SIDE, MOST_BITS
 from harness.data.sketch import SIDE
 from harness.evaluation.same_scene import RATIO
 from harness.training.image_features import ImageFeatures
-from harness.workflows.check_data.gather import Gathered
-
-COARSE = 8  # rows and columns of the grey values by which sides are compared if there are no features
 
 
 def texts(features: ImageFeatures | None, has_probabilities: bool) -> list[str]:
@@ -41,12 +34,3 @@ def texts(features: ImageFeatures | None, has_probabilities: bool) -> list[str]:
         f"Likeness: a logistic regression on {compared} tells the sides apart, cross-validated.",
         "Odd images are beyond a fixed limit and unlike most images of the data set.",
     ]
-
-
-def plain_numbers(data: Gathered, appearance: Appearance) -> NDArray[np.float32]:
-    """(N, F) numbers of each image that need no model: its appearance, and COARSE × COARSE grey values."""
-    sketches = data.check.sketches
-    step = SIDE // COARSE
-    coarse = sketches.reshape(-1, COARSE, step, COARSE, step).mean((2, 4)).reshape(len(sketches), -1)
-    columns = [np.nan_to_num(np.asarray(column, np.float64)) for column in appearance]
-    return np.column_stack([*columns, coarse]).astype(np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,25 +21,44 @@ from harness.training.image_features import ImageFeatures
 from harness.workflows.check_data.gather import Gathered
 
 
-def run_of(data: Gathered, runs: Path, named: str | None) -> RunFolder | None:
-    """The run whose out-of-fold predictions are used: the one that is `named`, else the best on the same images.
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """A run whose out-of-fold predictions tell of labels.
+
+    Attributes:
+        folder: Of the run.
+        paths: (N,) of the images that it predicted.
+        labels: (N,) class indices, in the order of the run's classes.
+        means: (N, K) probabilities, the mean over the run's repeats.
+    """
+
+    folder: RunFolder
+    paths: list[str]
+    labels: NDArray[np.int64]
+    means: NDArray[np.float32]
+
+
+def judge_of(data: Gathered, runs: Path, named: str | None) -> Judge | None:
+    """The run that is `named`, else the best on the same images with the same labels; None if there is none.
 
     The best is the most accurate one, since a model that is often wrong finds fault with right labels.
 
-    Raises UsageError if the named run was trained on other images, or has no predictions of all of them.
+    Raises UsageError if the named run was trained on other images or labels, or has no predictions of all of them.
     """
     if named is not None:
         folder = find_run(named, runs)
-        if not _fits(data, folder) or not _has_same_labels(data, folder):
+        judge = _judge(data, folder) if _fits(data, folder) else None
+        if judge is None:
             raise UsageError(
                 f"{folder.path} was trained on other images or labels",
                 "its predictions must be of these very images and labels, so that they can be judged",
                 "harness run of the same data; or leave --run out",
             )
-        return folder
+        return judge
     fitting = [folder for folder in latest_runs(runs) if _fits(data, folder)]
     fitting.sort(key=lambda folder: folder.record.accuracy or 0, reverse=True)
-    return next((folder for folder in fitting if _has_same_labels(data, folder)), None)
+    judges = (_judge(data, folder) for folder in fitting)
+    return next((judge for judge in judges if judge is not None), None)
 
 
 def _fits(data: Gathered, folder: RunFolder) -> bool:
@@ -47,35 +67,32 @@ def _fits(data: Gathered, folder: RunFolder) -> bool:
     return whole and record.data is not None and record.data.digest == data.digest
 
 
-def _has_same_labels(data: Gathered, folder: RunFolder) -> bool:
-    """Whether a run's labels are those of now: a table of images may have been edited since."""
+def _judge(data: Gathered, folder: RunFolder) -> Judge | None:
+    """The run's predictions; None if its labels are not those of now, as a table of images may have been edited."""
     images = data.images
     now = {name: images.classes[images.labels[i]] for i, name in enumerate(data.names)}
     try:
-        paths, labels, _, _ = mean_predictions(folder)
+        paths, labels, means, _ = mean_predictions(folder)
     except UsageError:
-        return False
+        return None
     classes = folder.classes
-    return {*classes} == {*images.classes} and all(
+    is_same = {*classes} == {*images.classes} and all(
         now.get(path) == classes[label] for path, label in zip(paths, labels, strict=True)
     )
+    return Judge(folder, paths, labels, means) if is_same else None
 
 
-def suspects_of_run(data: Gathered, folder: RunFolder) -> tuple[list[LabelSuspect], float]:
-    """(the suspects by a run's predictions, the share of labels that these agree with); the mean over its repeats.
-
-    Raises UsageError if they are damaged.
-    """
-    paths, labels, means, _ = mean_predictions(folder)
-    found = find_label_suspects(labels, means)
+def suspects_of_run(data: Gathered, judge: Judge) -> tuple[list[LabelSuspect], float]:
+    """(the suspects by a run's predictions, the share of labels that these agree with)."""
+    found = find_label_suspects(judge.labels, judge.means)
     places = {name: i for i, name in enumerate(data.names)}
+    classes = judge.folder.classes
     rows = zip(found.indices, found.likely, found.given_probability, found.likely_probability, strict=True)
     suspects = [
-        _suspect(data, places[paths[i]], folder.classes[likely], float(given), float(probability))
+        _suspect(data, places[judge.paths[i]], classes[likely], float(given), float(probability))
         for i, likely, given, probability in rows
-        if paths[i] in places
     ]
-    return suspects, float((means.argmax(1) == labels).mean())
+    return suspects, float((judge.means.argmax(1) == judge.labels).mean())
 
 
 def suspects_by_features(
