@@ -1,4 +1,4 @@
-"""Your own parts: a callback, an augmentation and a loss, in the experiment file, on the demo data."""
+"""An experiment with its own callback, augmentation and loss, on the demo data."""
 
 import random
 
@@ -8,20 +8,20 @@ from harness import Callback, Experiment, run_file
 
 
 class StopAtTarget(Callback):
-    """Ends a fold as soon as it is good enough on the inner part, which judges nothing."""
+    """Stops a fold when its accuracy on the inner part of the training set reaches `target`."""
 
-    steers = True  # so that a part of the training images is set aside: the inner part
+    steers = True  # this callback changes the training, so it gets an inner part of the training set
 
     def __init__(self, target):
         self.target = target
 
     def on_epoch_end(self, state):
         if state.history[-1]["inner_accuracy"] >= self.target:
-            state.stop(f"the target of {self.target:.0%} is reached")
+            state.stop(f"reached the target of {self.target:.0%}")
 
 
 def mirror(image):
-    """A uint8 image (3, H, W); chance comes from torch, numpy or random, seeded for each image and epoch."""
+    """Flips a uint8 image (3, H, W). torch, numpy and random are seeded for each image and epoch."""
     return image.flip(2) if random.random() < 0.5 else image
 
 

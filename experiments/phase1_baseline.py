@@ -1,4 +1,4 @@
-"""Phase 1: a frozen ResNet18 and a very small learning rate; the head hardly moves from where it starts."""
+"""Phase 1: a frozen ResNet18 with a very low learning rate; the head changes little."""
 
 from harness import Experiment, run_file
 

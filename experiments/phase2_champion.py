@@ -1,4 +1,4 @@
-"""Phase 2: a frozen ResNet18 whose head is trained at a learning rate that suits it."""
+"""Phase 2: a frozen ResNet18 with a good learning rate for its head."""
 
 from harness import Experiment, run_file
 

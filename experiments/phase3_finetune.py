@@ -1,4 +1,4 @@
-"""Phase 3: all of ResNet18 trained, at a learning rate that is high for that."""
+"""Phase 3: all layers of ResNet18 are trained, with a learning rate that is too high for fine-tuning."""
 
 from harness import Experiment, run_file
 

@@ -1,4 +1,4 @@
-"""Sea or forest in half a minute: a small network, from scratch, on the demo data."""
+"""Sea or forest in half a minute: a small network, trained from scratch on the demo data."""
 
 from harness import Experiment, run_file
 
@@ -17,7 +17,7 @@ experiment = Experiment(
 
 
 def search_space(trial):
-    """What `harness search quickstart` tries; nothing is frozen, since the network starts from scratch."""
+    """The settings that `harness search quickstart` varies."""
     return {
         "lr": trial.suggest_float("lr", 1e-4, 1e-1, log=True),
         "batch_size": trial.suggest_categorical("batch_size", [16, 32, 64]),

@@ -1,4 +1,4 @@
-"""Sea or forest with ResNet18: all of it trained, gently, from ImageNet's weights."""
+"""Sea or forest with ResNet18: all layers are fine-tuned from ImageNet weights, at a low learning rate."""
 
 from harness import Experiment, run_file
 
@@ -18,7 +18,7 @@ experiment = Experiment(
 
 
 def search_space(trial):
-    """What `harness search sea_forest` tries: a dictionary of fields. Frozen parts run once for each of two views."""
+    """The settings that `harness search sea_forest` varies. A frozen part runs once for each of two views."""
     freeze = trial.suggest_categorical("freeze", [False, "layer3", True])
     return {
         "freeze": freeze,

@@ -46,5 +46,5 @@ def test_without_a_python_that_is_new_enough_the_error_says_so(tmp_path: Path) -
         tmp_path / "bash", ROOT / "scripts/setup", HARNESS_VENV=str(tmp_path / "venv"), PATH=str(tmp_path), PYTHON=""
     )
     assert done.returncode == 1
-    assert done.stderr.splitlines()[0] == "error: no Python of 3.10 or newer"
+    assert done.stderr.splitlines()[0] == "error: Python 3.10 or newer was not found"
     assert len(done.stderr.splitlines()) == 3

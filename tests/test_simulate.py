@@ -114,8 +114,8 @@ def test_main_prints_two_lines_of_a_row(
     assert header.startswith("| row | n, folds, epochs | rule |")
     assert line.count("|") == header.count("|") == rows[0].count("|") == rows[1].count("|")
     assert [row.split(" | ")[:3] for row in rows] == [
-        ["| labels drawn by a coin", "200, 3, 15", "old"],
-        ["| labels drawn by a coin", "200, 3, 15", "now"],
+        ["| random labels", "200, 3, 15", "old"],
+        ["| random labels", "200, 3, 15", "now"],
     ]
 
 

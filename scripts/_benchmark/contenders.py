@@ -1,7 +1,7 @@
-"""One contender at one work, in a process of its own: `contenders.py floor a`. Prints its seconds as JSON.
+"""Runs one contender on one task in a separate process: `contenders.py floor a`. Prints its seconds as JSON.
 
-`work` is from the first image to the last epoch, without what a process does before and after. A work of which only a
-part is done, since the whole takes minutes, says so: `share` is the part.
+`work` is the time from the first image to the last epoch, without the start and the end of the process. Some contenders
+run only a part of a task that takes minutes; `share` is that part.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from torchvision.transforms import v2
 
 
 def floor_a(given: Task) -> dict[str, float]:
-    """Fine-tuning with tensors that were decoded before the clock starts: a bare loop, and nothing else."""
+    """Fine-tuning in a bare loop, with tensors that were decoded before the clock starts."""
     inputs, labels, split = _decoded(given), torch.tensor(given.images.labels), given.splits[0]
     train, valid = list(split.train), list(split.valid)
     model = resnet18(given.weights).to(memory_format=torch.channels_last)
@@ -64,23 +64,23 @@ def floor_b(given: Task) -> dict[str, float]:
 
 
 def plain_a(given: Task) -> dict[str, float]:
-    """The loop that most people write: fp32, every image decoded in every epoch."""
+    """The usual loop: fp32, every image decoded in every epoch."""
     model = resnet18(given.weights)
     return {"work": _plain(given, model, FINE_TUNE, int(FINE_TUNE["epochs"]))}
 
 
 def plain_b(given: Task) -> dict[str, float]:
-    """The same with a frozen body; one epoch of one fold, unless all is asked for."""
+    """The same with a frozen body; one epoch of one fold, unless --full is set."""
     return _folds(given, _plain)
 
 
 def lightning_a(given: Task) -> dict[str, float]:
-    """Lightning as fast as its manual says to make it: mixed precision, channels last, no logger, no checkpoints."""
+    """Lightning with its fastest documented settings: mixed precision, channels last, no logger, no checkpoints."""
     return {"work": _lightning(given, resnet18(given.weights), FINE_TUNE, int(FINE_TUNE["epochs"]))}
 
 
 def lightning_b(given: Task) -> dict[str, float]:
-    """The same with a frozen body, in eval mode, without gradients; one epoch of one fold, unless all is asked for."""
+    """The same with a frozen body, in eval mode, without gradients; one epoch of one fold, unless --full is set."""
     return _folds(given, _lightning)
 
 
@@ -91,7 +91,7 @@ def inference(given: Task) -> dict[str, float]:
 
 
 def extraction(given: Task) -> dict[str, float]:
-    """Images per second of `harness`'s frozen part, decoded images at hand, everything else included."""
+    """Images per second through the frozen part in `harness`; the images are decoded before."""
     from harness.cache.store import Cache
     from harness.config.experiment import Experiment
     from harness.engine.trainer import Trainer
@@ -156,7 +156,7 @@ def _loaders(given: Task, batch: int, workers: int) -> tuple[Any, Any]:
 
 
 def _folds(given: Task, train: Callable[..., float]) -> dict[str, float]:
-    """All folds and epochs of the frozen work, or one of each with the share that this is."""
+    """Numbers of folds and epochs: all of the frozen task, or one of each."""
     full = bool(os.environ.get("HARNESS_BENCHMARK_FULL"))
     folds, epochs = (FOLDS, int(FROZEN["epochs"])) if full else (1, 1)
     work = 0.0
@@ -189,7 +189,7 @@ def _plain(given: Task, model: nn.Module, settings: dict[str, float], epochs: in
 def lightning_fold(
     given: Task, fold: int, model: nn.Module, settings: dict[str, float], epochs: int, tuned: bool = True
 ) -> int:
-    """How many validation images the best epoch got right."""
+    """Number of correct validation images in the best epoch."""
     return _fit_lightning(dataclasses.replace(given, splits=given.splits[fold:]), model, settings, epochs, tuned)[1]
 
 
@@ -200,7 +200,7 @@ def _lightning(given: Task, model: nn.Module, settings: dict[str, float], epochs
 def _fit_lightning(
     given: Task, model: nn.Module, settings: dict[str, float], epochs: int, tuned: bool = True
 ) -> tuple[float, int]:
-    """Seconds, and the most images that an epoch got right; not `tuned`, in the precision and layout it comes with."""
+    """Seconds, and the highest number of correct images in an epoch. Unless `tuned`, uses Lightning's defaults."""
     import logging
     import warnings
 
@@ -261,7 +261,7 @@ def _fit_lightning(
 def main() -> None:
     figures = globals()["_".join(sys.argv[1:])](task())
     print(json.dumps(figures), flush=True)
-    os._exit(0)  # to take torch apart, object by object, is no part of any work
+    os._exit(0)  # freeing torch's objects one by one belongs to no task
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Several runs at once on one machine, against one alone: how much of the machine's work is left.
+"""Runs several experiments at the same time on one machine, and compares their total speed with one run alone.
 
-Each run trains the quickstart's network on all cores. "Spinning": OpenMP's threads wait in a loop, their default.
-"Waiting": they let another program have the core, as `harness` sets it. The work of n runs is n times the epochs a
-second of each.
+Each run trains the quickstart's network on all cores. "Spinning": OpenMP's threads wait in a busy loop, their default.
+"Waiting": they give the core to other programs, as `harness` sets it. The total speed of n runs is n times the epochs
+per second of each.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def main() -> None:
         shutil.rmtree(home, ignore_errors=True)
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     alone = medians["spinning, 1"]
-    print(json.dumps({"rounds": rounds, "cores": os.cpu_count(), "seconds an epoch": seconds}, indent=2))
-    print(f"\n{'':<12}{'runs':>5}{'seconds an epoch':>18}{'work of all, of one alone':>27}")
+    print(json.dumps({"rounds": rounds, "cores": os.cpu_count(), "seconds per epoch": seconds}, indent=2))
+    print(f"\n{'':<12}{'runs':>5}{'seconds per epoch':>18}{'total speed vs. one alone':>27}")
     for way in WAYS:
         for count in CROWDS:
             median = medians[f"{way}, {count}"]
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def epochs(home: Path, count: int, environment: dict[str, str], images: Path) -> float:
-    """The median seconds of an epoch of `count` runs at once, without the first epoch of each."""
+    """Median seconds per epoch when `count` runs train at the same time, without the first epoch of each."""
     settings = [part for text in [*SETTINGS, f"data={images}"] for part in ("-s", text)]
     command = [sys.executable, "-m", "harness", "run", "quickstart", "--fold", "1", *settings]
     known = os.environ | {"HARNESS_CACHE": str(home / "cache"), **environment}

@@ -1,6 +1,6 @@
-"""What the engine adds to a step: a model that does next to nothing, in a bare loop, and in `Trainer` with callbacks.
+"""Measures the time that the engine adds to a step: a tiny model in a bare loop, and in `Trainer` with callbacks.
 
-Prints microseconds as JSON. Blocks of the two take turns, and each pair gives one difference.
+Prints microseconds as JSON. Blocks of both alternate, and each pair gives one difference.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ STEPS, PAIRS = 2000, 15
 
 
 class Nothing(nn.Module):
-    """Two logits that the input has no part in."""
+    """Returns two logits that do not depend on the input."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class Nothing(nn.Module):
 
 
 def bare(batches: list[tuple[Tensor, Tensor]], clip: bool) -> float:
-    """Microseconds a step; with `clip` gradients are clipped, which takes its time wherever it is done."""
+    """Microseconds per step of the bare loop; `clip` adds gradient clipping."""
     model = Nothing()
     optimizer = torch.optim.SGD(model.parameters(), 1e-3)
     started = time.perf_counter()
@@ -68,7 +68,7 @@ def bare(batches: list[tuple[Tensor, Tensor]], clip: bool) -> float:
 
 
 def ours(batches: list[tuple[Tensor, Tensor]], callbacks: list[Callback]) -> float:
-    """Microseconds a step of training, as the engine itself measures its phase."""
+    """Microseconds per training step in `Trainer`, by the engine's own clock."""
     model = Nothing()
     optimizer = torch.optim.SGD(model.parameters(), 1e-3)
     trainer = Trainer(callbacks=callbacks, precision="fp32", device="cpu")
@@ -77,7 +77,7 @@ def ours(batches: list[tuple[Tensor, Tensor]], callbacks: list[Callback]) -> flo
 
 
 def all_callbacks(run: RunFolder, tracking: Tracking) -> list[Callback]:
-    """Those of every run, with each that an experiment can switch on by a field."""
+    """The callbacks of every run, and those that a field of an experiment switches on."""
     log = EpochLog(run.metrics)
     return [
         log,
@@ -104,7 +104,7 @@ def main() -> None:
         data=DataRecord("none", 0, {}, "0" * 32),
     )
     run = RunFolder.create(Path(), record)
-    tracking = Tracking(run, ("tensorboard",))  # MLflow has a process of its own, which sees files alone
+    tracking = Tracking(run, ("tensorboard",))  # MLflow runs in a separate process, which only reads files
     loop, every = [], []
     for _ in range(PAIRS):
         with contextlib.redirect_stderr(io.StringIO()):

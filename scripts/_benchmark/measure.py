@@ -1,4 +1,4 @@
-"""All contenders at all works, side by side: a table on stdout, the figures as JSON in a file.
+"""Runs all contenders on all tasks, side by side. Prints a table, and writes the figures to a JSON file.
 
 Each measurement is a process of its own. Rounds go over all contenders, so that a machine whose speed drifts does so
 for all; what is shown are medians over the rounds. Plain and Lightning do one epoch of one fold of work (b), times
@@ -44,10 +44,12 @@ GROWTH = (1, 4, 16)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("works", nargs="*", default=[], help="of a b c d e f; all by default")
+    parser.add_argument("works", nargs="*", default=[], help="tasks a b c d e f; default: all")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--full", action="store_true", help="no scaling: about 20 minutes more a round")
-    parser.add_argument("--json", type=Path, default=Path("runs/benchmark.json"), help="where the figures go")
+    parser.add_argument(
+        "--full", action="store_true", help="run every task completely: about 20 more minutes per round"
+    )
+    parser.add_argument("--json", type=Path, default=Path("runs/benchmark.json"), help="file for the figures")
     asked = parser.parse_args()
     works = asked.works or list("abcdef")
     home = Path(tempfile.mkdtemp(prefix="harness-benchmark-"))
@@ -67,10 +69,10 @@ def main() -> None:
 
 
 def measure(works: list[str], rounds: int, environment: dict[str, str]) -> dict[str, Any]:
-    """The figures of every round."""
+    """Measures all rounds, and returns their figures."""
     figures: dict[str, Any] = {"rounds": rounds, "cores": os.cpu_count()}
     given = task()
-    if set(works) & set("abcf"):  # what only the very first run does: MLflow makes its tables
+    if set(works) & set("abcf"):  # only the first run makes MLflow's tables
         harness(given, "c", environment)
     for number in range(rounds):
         for work in (work for work in works if work in WORKS):
@@ -103,7 +105,7 @@ def measure(works: list[str], rounds: int, environment: dict[str, str]) -> dict[
 
 
 def run(script: str, arguments: list[str], environment: dict[str, str]) -> dict[str, Any]:
-    """What one process prints, with its `whole` seconds; `work` is scaled where it did a part alone."""
+    """The figures that one process prints, and its `whole` seconds. `work` is scaled up if only a part was run."""
     started = time.perf_counter()
     command = [sys.executable, str(HERE / script), *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -119,9 +121,9 @@ def run(script: str, arguments: list[str], environment: dict[str, str]) -> dict[
 
 
 def harness(given: Task, work: str, environment: dict[str, str]) -> dict[str, Any]:
-    """`harness run` as one types it, both trackers on: its training seconds, those of the process, and its memory.
+    """`harness run` as typed, with both trackers: seconds of training, seconds of the process, and its memory.
 
-    Only work (c) finds anything in the cache.
+    Only task (c) starts with a filled cache.
     """
     with tempfile.TemporaryDirectory() as folder:
         experiment = Path(folder) / "bench.py"
@@ -166,18 +168,18 @@ def harness(given: Task, work: str, environment: dict[str, str]) -> dict[str, An
 
 @contextmanager
 def more_images(given: Task, times: int) -> Iterator[Task]:
-    """So many times the images, each of which is another file."""
+    """A data set with `times` times the images; each is a different file."""
     with tempfile.TemporaryDirectory() as folder:
         for path, name in zip(given.paths, given.images.paths, strict=True):
             copy, content = Path(folder) / name, path.read_bytes()
             copy.parent.mkdir(parents=True, exist_ok=True)
-            for number in range(times):  # nobody reads what follows the end of a JPEG, but the file has another hash
+            for number in range(times):  # bytes after the end of a JPEG are ignored, but change the file's hash
                 copy.with_suffix(f".{number}.jpg").write_bytes(content + str(number).encode())
         yield dataclasses.replace(given, images=list_images(folder))
 
 
 def table(figures: dict[str, Any]) -> list[str]:
-    """Markdown. Ratios are medians of the ratios within a round."""
+    """The table in Markdown. Each ratio is the median over the rounds."""
     lines = ["| work | contender | training s | whole process s | to harness |", "|---|---|---|---|---|"]
     for work, contenders in ((work, figures[work]) for work in WORKS if work in figures):
         ours = contenders["harness"]["work"]
@@ -193,7 +195,7 @@ def table(figures: dict[str, Any]) -> list[str]:
         ratio = statistics.median(
             o / b for o, b in zip(figures["e"]["extraction"], figures["e"]["inference"], strict=True)
         )
-        lines += ["", f"(e) extraction {ours:.0f} images a second, bare inference {bare:.0f}: {ratio:.2f} ×"]
+        lines += ["", f"(e) extraction {ours:.0f} images per second, bare inference {bare:.0f}: {ratio:.2f} ×"]
     if "f" in figures:
         parts = [
             f"{one['images']:,} images {one['work']:.1f} s ({1000 * one['work'] / one['images']:.1f} ms each), "

@@ -1,8 +1,8 @@
-"""Predictions of photographs in files, beside two loops that people write: decoding and a bare model, in one run.
+"""Measures predictions of image files beside two usual loops, in one run.
 
-"threads" is the fastest way that we know of on a CPU: as many threads as cores, each decodes a batch and passes it
-through the model on one core. "loader" is a DataLoader with a process a core. Both use the model of the run, in its
-precision, and Pillow's resizing. Each contender is a new process; its seconds are those of the images alone.
+"threads" is the fastest way on a CPU that we know: one thread per core decodes a batch and passes it through the model.
+"loader" is a DataLoader with one process per core. Both use the model of the run, its precision, and Pillow's resizing.
+Each contender is a new process; only the time of the images counts.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ WAYS = ("threads", "loader", "harness")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--images", type=int, default=949, help="Photographs; they are repeated if there are fewer.")
+    parser.add_argument("--images", type=int, default=949, help="Number of images; repeated if there are fewer files.")
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.way:
@@ -46,14 +46,14 @@ def main() -> None:
             found[way].append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
     medians = {way: statistics.median(row["speed"] for row in rows) for way, rows in found.items()}
     print(f"resnet18 at 224 px, {options.images} photographs, {os.cpu_count()} cores, {options.rounds} rounds")
-    print(f"{'':<10}{'images/s':>10}{'of harness':>12}{'MB':>8}")
+    print(f"{'':<10}{'images/s':>10}{'vs. harness':>12}{'MB':>8}")
     for way, speed in medians.items():
         memory = max(row["memory"] for row in found[way])
         print(f"{way:<10}{speed:>10.1f}{speed / medians['harness']:>12.2f}{memory:>8.0f}")
 
 
 def measure(way: str, count: int) -> dict[str, float]:
-    """Images a second, and the process's largest memory in MB."""
+    """Images per second, and the peak memory of the process in MB."""
     paths = (task().paths * count)[:count]
     run = {"threads": threads, "loader": loader, "harness": with_harness}[way](paths)
     start = time.perf_counter()

@@ -1,7 +1,7 @@
-"""squash, crop or pad: accuracy out of fold on pictures of 16:9 and 3:4, half of them each in every class.
+"""Compares squash, crop and pad: out-of-fold accuracy on images of 16:9 and 3:4, half of each class in each shape.
 
-The pictures are cut from the photographs that the other benchmarks use, or from the demo data. Every way sees the same
-folds, so each is compared with squash by a paired exact test, image by image.
+The images are cut from those of the other benchmarks, or from the demo data. All three use the same folds, so each is
+compared with squash by an exact paired test.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from harness.evaluation.predictions import compare
 from harness.workflows.crossval import CrossValidation, cross_validate
 
 WAYS = ("squash", "crop", "pad")
-SHAPES = (16 / 9, 3 / 4)  # width to height
+SHAPES = (16 / 9, 3 / 4)  # width / height
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--json", type=Path, default=Path("runs/benchmark-resize.json"), help="where the figures go")
+    parser.add_argument("--json", type=Path, default=Path("runs/benchmark-resize.json"), help="file for the figures")
     asked = parser.parse_args()
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="harness-resize-") as home:
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def works(home: Path) -> dict[str, dict[str, Any]]:
-    """What is trained on which pictures, by name."""
+    """The experiments to train, by name."""
     small: dict[str, Any] = {"model": "small_cnn", "weights": None, "image_size": 96, "lr": 1e-2, "epochs": 8}
     small |= {"scheduler": "onecycle", "augment": "flip"}
     if not (SHARED / "data/scenes").is_dir():
@@ -59,7 +59,7 @@ def works(home: Path) -> dict[str, dict[str, Any]]:
 
 
 def cut_all(source: Path, folder: Path) -> Path:
-    """The middle of each picture, in turn of one shape and the other."""
+    """Crops the centre of each image, alternating between the two shapes."""
     for name in sorted(source.iterdir()):
         (folder / name.name).mkdir(parents=True)
         for number, path in enumerate(sorted(name.iterdir())):
@@ -88,8 +88,8 @@ def line(each: dict[str, Any]) -> str:
 
 
 def table(rows: list[dict[str, Any]]) -> list[str]:
-    """Accuracy over all seeds, a row for each work."""
-    lines = ["", f"| pictures and model | {' | '.join(WAYS)} |", f"|---|{'---|' * len(WAYS)}"]
+    """The accuracy over all seeds, one row per experiment."""
+    lines = ["", f"| images and model | {' | '.join(WAYS)} |", f"|---|{'---|' * len(WAYS)}"]
     for work in dict.fromkeys(each["work"] for each in rows):
         cells = []
         for way in WAYS:

@@ -1,11 +1,11 @@
-"""The same search by `harness search` and by a program of Optuna and Lightning: same space, folds, sampler and seed.
+"""Runs one search with `harness search` and with Optuna and Lightning: same space, folds, sampler and seed.
 
     scripts/benchmark search [--trials N] [--size PX] [--only half] [--by NAME]
 
-Twice: where the backbone is frozen in all trials, and where it is in every other one. Both draw a trial's parameters
-from Optuna's TPE sampler with the same seed, so up to ten trials, which are random, are the same trials. Lightning runs
-as it comes, and, as "lightning, tuned", in bf16 and channels last, as its manual says to make it fast; it keeps no
-checkpoints and writes no logs. `harness` does both, with trackers. `--only half` is one search, `--by` one contender.
+There are two searches: the backbone is frozen in all trials, or in every second trial. Both programs use Optuna's TPE
+sampler with the same seed, so the first ten trials, which are random, are the same. Lightning runs with its defaults
+and, as "lightning, tuned", with bf16 and channels last, as its manual recommends. It writes no checkpoints and no logs;
+`harness` writes both, with trackers. `--only half` runs one search, `--by` one contender.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=6)
     parser.add_argument("--size", type=int, default=96, help="pixels")
-    parser.add_argument("--json", type=Path, default=Path("runs/benchmark-search.json"), help="where the figures go")
-    parser.add_argument("--only", default="", help="of the searches, those with this in their name")
-    parser.add_argument("--by", action="append", choices=[*BY], help="one of the contenders; may be repeated")
+    parser.add_argument("--json", type=Path, default=Path("runs/benchmark-search.json"), help="file for the figures")
+    parser.add_argument("--only", default="", help="run only searches whose name contains this")
+    parser.add_argument("--by", action="append", choices=[*BY], help="a contender; can be repeated")
     asked = parser.parse_args()
     wanted = {name: freeze for name, freeze in SPACES.items() if asked.only in name}
     figures = {name: measure(freeze, asked.trials, asked.size, asked.by) for name, freeze in wanted.items()}
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def measure(freeze: str, trials: int, size: int, by: list[str] | None) -> dict[str, Any]:
-    """One search by each, one after the other; `harness` itself always."""
+    """Runs the search with each contender, one after the other; always with `harness`."""
     return {name: search(freeze, trials, size) for name, search in BY.items() if by is None or name in [*by, "harness"]}
 
 
@@ -69,7 +69,7 @@ def lightning(freeze: str, trials: int, size: int, tuned: str) -> dict[str, Any]
 
 
 def harness(freeze: str, trials: int, size: int, *options: str) -> dict[str, Any]:
-    """With an empty cache, and a new store for MLflow that has its tables."""
+    """Runs `harness search` with an empty cache and a new MLflow store that has its tables."""
     given = task()
     home = Path(tempfile.mkdtemp(prefix="harness-benchmark-"))
     try:
@@ -95,7 +95,7 @@ BY: dict[str, Callable[[str, int, int], dict[str, Any]]] = {
 
 
 def run(command: list[str], environment: dict[str, str]) -> dict[str, Any]:
-    """Seconds of the whole process, and what it found."""
+    """Seconds of the whole process, and its result."""
     print(" ".join(command[1:4]), file=sys.stderr, flush=True)
     started = time.perf_counter()
     done = subprocess.run(
@@ -116,7 +116,7 @@ def run(command: list[str], environment: dict[str, str]) -> dict[str, Any]:
 
 
 def table(figures: dict[str, Any]) -> list[str]:
-    """Markdown."""
+    """The table in Markdown."""
     lines = ["| search | by | seconds | fold trainings | best accuracy | to harness |", "|---|---|---|---|---|---|"]
     for name, contenders in figures.items():
         for by, one in contenders.items():

@@ -1,4 +1,4 @@
-"""The search as one writes it with Optuna and Lightning: `search_lightning.py TRIALS SIZE FREEZE tuned`, as JSON."""
+"""The search written with Optuna and Lightning: `search_lightning.py TRIALS SIZE FREEZE tuned`. Prints JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every contender works on: the same photographs, folds, model and settings."""
+"""The task of every contender: the same images, folds, model and settings."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Task:
 
 
 def task() -> Task:
-    """Real photographs and pretrained weights where they are; elsewhere the demo data, and random weights."""
+    """Real photographs and pretrained weights if this machine has them; otherwise demo data and random weights."""
     scenes, weights = SHARED / "data/scenes/train", SHARED / "weights/resnet18-scenes.pth"
     if not scenes.is_dir():
         draw_demo(ROOT / "data")
@@ -59,7 +59,7 @@ def frozen(model: nn.Module) -> nn.Module:
 
 
 def has_bf16() -> bool:
-    """Whether the contenders that may choose train in bf16: as `harness` decides it."""
+    """Whether contenders that can choose train in bf16; `harness` decides."""
     from harness.engine.precision import choose_precision
 
     return choose_precision("auto", torch.device("cpu")).name == "bf16"

@@ -1,7 +1,7 @@
-"""What tracking costs an epoch over tensors in memory: with both trackers and with none.
+"""Measures the time that tracking adds to an epoch over tensors in memory.
 
-The speed of a machine drifts by more than tracking costs. So one fit does both in turn, a few epochs each: with the
-trackers at work, and with the process that sends to MLflow stopped and nothing written for TensorBoard.
+The speed of a machine varies more than this time. So one fit alternates, a few epochs each: with both trackers, and
+without, when the process that sends to MLflow is stopped and nothing is written for TensorBoard.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from harness.trackers.mlflow.store import require_usable
 from harness.trackers.tracking import Tracking
 
 IMAGES, SIZE, BATCH = 949, 64, 32
-START = 10  # epochs in which the other process is importing MLflow and torch, told apart
+START = 10  # epochs during which the other process still imports MLflow and torch; counted separately
 BLOCK, BLOCKS = 3, 30
 
 
 class InTurn(Callback):
-    """Lets the trackers work in every other block of epochs. `seconds` has those of each block, the first one with."""
+    """Enables the trackers in every second block of epochs, from the first. `seconds` has the seconds of each block."""
 
     def __init__(self, tracking: Tracking, log: EpochLog, follower: int) -> None:
         self._tracking, self._log, self._follower = tracking, log, follower
@@ -91,7 +91,7 @@ def main() -> None:
         "seconds an epoch, both": statistics.median(both for both, _ in pairs),
         "seconds an epoch, none": statistics.median(none for _, none in pairs),
         "both over none": statistics.median(both / none for both, none in pairs),
-        "seconds an epoch while MLflow is imported": statistics.median(turns.starting[:3]),
+        "seconds per epoch while MLflow is imported": statistics.median(turns.starting[:3]),
     }
     print(json.dumps({name: round(value, 4) for name, value in figures.items()}, indent=2))
 

@@ -1,6 +1,6 @@
-"""Simulates two sets of images that look alike, or do not: what the AUC of telling them apart is worth.
+"""Simulates two sets of images with equal or different distributions, and checks the AUC of a classifier between them.
 
-Features are normal. *pooled* is the AUC of the scores of all folds together, which `harness` does not compute.
+Features are normal. *pooled* is the AUC of the scores of all folds together, which `harness` does not use.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Row:
-    """Two sides.
+    """Two data sets.
 
     Attributes:
-        about: For people.
-        n: Images of each side.
+        about: Description.
+        n: Number of images in each set.
         features: Number of features.
-        shift: Difference of the sides in the first feature, in standard deviations.
-        copies: How often each image is there; copies are a group.
+        shift: Difference between the sets in the first feature, in standard deviations.
+        copies: Number of copies of each image; they form a group.
     """
 
     about: str
@@ -49,7 +49,7 @@ ROWS = {
     "few": Row("alike", (15, 949), 10),
     "least": Row("alike", (3, 949), 10),
     "equal": Row("alike", (200, 200), 20),
-    "copies": Row("alike, every image 3 times", (60, 300), 10, copies=3),
+    "copies": Row("equal, every image 3 times", (60, 300), 10, copies=3),
     "shifted": Row("1 standard deviation apart", (35, 949), 10, 1.0),
     "shifted-small": Row("2 standard deviations apart", (15, 20), 10, 2.0),
     "shifted-equal": Row("half a standard deviation apart", (200, 200), 20, 0.5),
@@ -57,7 +57,7 @@ ROWS = {
 
 
 def simulate(row: Row, number: int) -> tuple[float, float, float, float]:
-    """(AUC, both ends of its interval, the pooled AUC)."""
+    """Returns the AUC, both ends of its interval, and the pooled AUC."""
     rng = np.random.default_rng(number)
     sides = [np.repeat(rng.normal(size=(n // row.copies, row.features)), row.copies, axis=0) for n in row.n]
     sides[1][:, 0] += row.shift
@@ -83,7 +83,7 @@ def _pooled(features: Any, labels: Any, members: Any, number: int) -> float:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Prints the line of a row as soon as it is there."""
+    """Prints each row when it is complete."""
 
     def lines(name: str, row: Row, options: Any) -> Iterator[str]:
         repeats = tqdm(range(options.repeats), desc=name, disable=None)

@@ -1,6 +1,6 @@
 """Simulates comparisons of models with known accuracies, and prints their table in Markdown.
 
-It trains no model. It draws which images each model has right. The models agree on many images, as real ones do.
+No model is trained: it draws at random which images each model gets right. Like real models, they agree on many images.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ class Row:
     """Models with known accuracies.
 
     Attributes:
-        about: For people.
-        n: Images.
-        accuracies: True ones, of each model.
-        common: Share of the variance that all models have in common for an image: its difficulty.
+        about: Description.
+        n: Number of images.
+        accuracies: True accuracy of each model.
+        common: Share of the variance that an image's difficulty causes, equal for all models.
         group: Images in a group.
-        of_group: Share of an image's variance, common or a model's own, that its group has in common.
-        repeats: Fits of each model, whose predictions are averaged.
+        of_group: Share of an image's variance that is equal within its group.
+        repeats: Fits per model; their predictions are averaged.
     """
 
     about: str
@@ -65,7 +65,7 @@ ROWS = {
 
 
 def simulate(row: Row, rng: np.random.Generator) -> list[Comparison]:
-    """Draws the images of one row, and compares each pair of models."""
+    """Draws the images of one row and compares each pair of models."""
     right = _right(row, rng)
     groups = np.arange(row.n) // row.group if row.group > 1 else None
     paths = ("",) * row.n
@@ -74,7 +74,7 @@ def simulate(row: Row, rng: np.random.Generator) -> list[Comparison]:
 
 
 def _right(row: Row, rng: np.random.Generator) -> Any:
-    """(n, models) shares of right predictions."""
+    """Shares of correct predictions, (n, models)."""
 
     def normal(*columns: int) -> Any:
         number = -(-row.n // row.group)
@@ -103,7 +103,7 @@ def summary(row: Row, repeats: int, seed: int = 0) -> dict[str, float]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Prints a row as soon as it is there."""
+    """Prints each row when it is complete."""
 
     def lines(_name: str, row: Row, options: Any) -> list[str]:
         shares = summary(row, options.repeats)

@@ -1,7 +1,7 @@
 """Simulates pruning within a fold, after an epoch, with small real fits whose settings differ.
 
-Every fit goes to its end, so it is known whether a trial that was pruned would have become the best. Learning rates,
-widths, weight decay and batch sizes are drawn at random; the schedule is constant or a cosine.
+Every fit is completed, so it is known whether a pruned trial would have become the best. Learning rates, widths,
+weight decay and batch sizes are random; the schedule is constant or a cosine.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ class Row:
     """A kind of study.
 
     Attributes:
-        about: For people.
-        distance: Between the classes, see `World`.
-        schedule: Of the learning rate.
-        rates: Powers of ten between which the learning rate is drawn.
+        about: Description.
+        distance: Distance between the classes, see `World`.
+        schedule: Learning-rate schedule.
+        rates: Range of the learning rate, as powers of ten.
         epochs: Epochs of each fit.
         trials: Number of trials.
         folds: Number of folds.
@@ -63,7 +63,7 @@ ROWS = {
 
 
 class Curve(Callback):
-    """Keeps which examples are right after the last epoch, and the accuracy of each epoch."""
+    """Records which examples are correct after the last epoch, and the accuracy of each epoch."""
 
     def on_fit_start(self, state: State) -> None:
         self.accuracies: list[float] = []
@@ -81,7 +81,7 @@ class Curve(Callback):
 
 
 def fit(row: Row, sides: Any, settings: Any) -> tuple[Floats, list[float]]:
-    """(which validation examples are right in the end, the accuracy of each epoch)."""
+    """Returns which validation examples are correct at the end, and the accuracy of each epoch."""
     (features, labels), valid = sides
     rate, width, decay, size = settings
     model = nn.Sequential(nn.Linear(FEATURES, width), nn.ReLU(), nn.Linear(width, 2))
@@ -97,7 +97,7 @@ def fit(row: Row, sides: Any, settings: Any) -> tuple[Floats, list[float]]:
 
 @dataclass
 class Outcome:
-    """One study: of pruned trials the stated chance and whether they would have won, within and after folds."""
+    """One study: for each pruned trial, the stated chance and whether it would have won."""
 
     within: list[tuple[float, bool]]
     after: list[tuple[float, bool]]
@@ -107,7 +107,7 @@ class Outcome:
 
 
 def simulate(row: Row, number: int) -> Outcome:
-    """One study. All fits are made first; what pruning would have seen of them is looked at afterwards."""
+    """Simulates one study: first all fits, then the decisions of the pruner on them."""
     data, weights = (int(seed) for seed in np.random.SeedSequence(number).generate_state(2))
     torch.manual_seed(weights)
     rng = np.random.default_rng(number)
@@ -124,7 +124,7 @@ def simulate(row: Row, number: int) -> Outcome:
 
 
 def judge(row: Row, fits: Sequence[Sequence[tuple[Floats, list[float]]]]) -> Outcome:
-    """What pruning makes of a study whose fits are all known."""
+    """Applies pruning to a study whose fits are all known."""
     totals = [sum(float(right.sum()) for right, _ in trial) for trial in fits]
     within, after, done = [], [], []
     epochs, best = 0, -1
@@ -158,7 +158,7 @@ def judge(row: Row, fits: Sequence[Sequence[tuple[Floats, list[float]]]]) -> Out
 def _epoch_that_ends(
     earlier: EarlierTrials | None, own: dict[int, Floats], k: int, curve: Sequence[float], curves: list[list[float]]
 ) -> tuple[int, float] | None:
-    """(the epoch after which the fold is ended, the stated chance); None if it is not."""
+    """Returns the epoch after which the fold is pruned, and the stated chance; None if it is not pruned."""
     if earlier is None:
         return None
     for epoch in range(1, len(curve)):
@@ -185,7 +185,7 @@ def line(row: Row, outcomes: Sequence[Outcome]) -> str:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Prints a row as soon as it is there."""
+    """Prints each row when it is complete."""
     torch.set_num_threads(1)
 
     def lines(name: str, row: Row, options: Any) -> list[str]:

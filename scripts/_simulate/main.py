@@ -1,4 +1,4 @@
-"""Runs the simulation and prints its table in Markdown: bias and coverage of the headline, by the old rule and now."""
+"""Simulates the bias and coverage of the headline accuracy, by the old rule and the present one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COLUMNS = (
 
 
 def main() -> None:
-    """Prints a row as soon as it is there."""
+    """Prints each row when it is complete."""
     if sys.argv[1:2] and sys.argv[1] in TABLES:
         importlib.import_module(sys.argv[1]).main(sys.argv[2:])
         return
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def run(row: Row, repeats: int, processes: int, title: str) -> list[dict[str, Estimate]]:
-    """All repeats of a row, by their numbers, which are their seeds."""
+    """Runs all repeats of a row; the number of a repeat is its seed."""
     progress = functools.partial(tqdm, total=repeats, desc=title, disable=None)
     one = functools.partial(simulate, row)
     if processes == 1:

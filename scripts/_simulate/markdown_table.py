@@ -1,4 +1,4 @@
-"""What every simulation has: its command line, and a table in Markdown that grows by a row at a time."""
+"""Shared by all simulations: the command line, and a Markdown table that is printed row by row."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def print_table(
     columns: Sequence[str],
     lines: Lines,
 ) -> None:
-    """Prints the lines of each row as soon as they are there, and on stderr how long they took."""
+    """Prints the lines of each row when it is complete, and its seconds on stderr."""
     options = parser.parse_args(arguments)
     unknown = [name for name in options.rows if name not in rows]
     if unknown:

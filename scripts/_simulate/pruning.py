@@ -1,8 +1,8 @@
-"""Simulates pruning in studies whose truth is known: are the chances true with which trials are pruned?
+"""Simulates pruning in studies with known true accuracies: are the stated chances of pruned trials right?
 
-Nothing is trained: an image has a latent difficulty, and each training of each fold has a seed's luck. A pruned trial's
-other folds are drawn, too, so it is known whether it would have become the best. *before* is the formula of earlier
-versions: the difference from the best trial alone, extrapolated, with constants that were made for accuracy.
+No model is trained: an image has a latent difficulty, and each training of a fold has random noise. The remaining folds
+of a pruned trial are drawn, too, so it is known whether it would have become the best. *before* is the formula of
+earlier versions, which extrapolated the difference from the best trial.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tqdm import tqdm
 from harness.tuning.pruning_formula import CHANCE, EarlierTrials
 
 Floats = NDArray[np.float64]
-ALIKE = 0.64  # correlation of two trials' latent margins on one image
+ALIKE = 0.64  # correlation between two trials' latent margins on one image
 STEEP = 2.5  # of the loss in the latent margin
 CONFIDENT = 8.0  # mean loss of an image on which a trial is confidently wrong
 RULES = ("before", "now")
@@ -37,20 +37,20 @@ class Row:
     """A kind of study.
 
     Attributes:
-        about: For people.
+        about: Description.
         spread: Standard deviation of true accuracies between trials, in points at the mean accuracy.
-        seed: Standard deviation of a fold's true accuracy by the chance in training, in points.
+        seed: Standard deviation of a fold's true accuracy between seeds, in points.
         trials: Number of trials.
         folds: Number of folds.
         images: Number of images.
         accuracy: Mean true accuracy.
         bad: Share of trials that failed to converge: 50 to 70 %.
-        learns: Whether trials from the ninth on are all close to the best of the first eight, as a sampler makes them.
+        learns: Whether trials after the eighth are close to the best of the first eight, as with a sampler.
         group: Images in a group.
-        loss: Whether the loss is searched for.
+        loss: Whether the study minimises the loss.
         wrong: Share of images on which a trial is confidently wrong.
-        alike: Correlation of two trials' latent margins on one image.
-        sites: Standard deviation between folds for all trials alike, in points, beside the choice of images.
+        alike: Correlation between two trials' latent margins on one image.
+        sites: Standard deviation between folds that all trials share, in points.
     """
 
     about: str
@@ -111,9 +111,9 @@ class Outcome:
     """One study by one rule.
 
     Attributes:
-        pruned: (P, 2) of each pruned trial: the chance that was stated, and whether it would have become the best.
+        pruned: (P, 2), for each pruned trial: its stated chance, and whether it would have become the best.
         saved: Share of all folds that were not trained.
-        lost: How much worse the best trial is than that without pruning, in units of the score.
+        lost: How much worse the best trial is than without pruning, in units of the score.
     """
 
     pruned: Floats
@@ -122,7 +122,7 @@ class Outcome:
 
 
 def draw(row: Row, rng: np.random.Generator) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64] | None]:
-    """(T, N) scores of images, (N,) the fold of each image from 0, (N,) its group or None."""
+    """Returns (T, N) scores of images, (N,) folds from 0, and (N,) groups or None."""
     n, level = row.images, float(ndtri(row.accuracy))
     group = np.arange(n) // row.group
     fold = (rng.permutation(group[-1] + 1) % row.folds)[group]
@@ -145,13 +145,13 @@ def draw(row: Row, rng: np.random.Generator) -> tuple[Floats, NDArray[np.int64],
 
 
 def _normal(rng: np.random.Generator, group: NDArray[np.int64], shared: float, rows: int) -> Floats:
-    """(rows, N) standard normal numbers that images of a group have in common to this share of their variance."""
+    """Standard normal numbers (rows, N); images of a group share `of_group` of their variance."""
     own = math.sqrt(1 - shared) * rng.standard_normal((rows, len(group)))
     return own + math.sqrt(shared) * rng.standard_normal((rows, group[-1] + 1))[:, group] if shared else own
 
 
 def simulate(row: Row, number: int, rule: str) -> Outcome:
-    """One study."""
+    """Simulates one study."""
     scores, fold, group = draw(row, np.random.default_rng(number))
     images = [np.flatnonzero(fold == k) for k in range(row.folds)]
     groups = None if group is None else {k: group[each] for k, each in enumerate(images)}
@@ -217,7 +217,7 @@ def summary(outcomes: Sequence[Outcome]) -> dict[str, float]:
 
 
 def line(row: Row, found: Mapping[str, Mapping[str, float]]) -> str:
-    """A line of the table; `found` are the summaries by rule."""
+    """A line of the table from the summary of each rule."""
     by_rule = [found[rule] for rule in RULES]
     cells = [
         row.about,
@@ -233,18 +233,18 @@ def line(row: Row, found: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def _ratio(stated: float, won: float) -> str:
-    """With its Monte-Carlo standard error, as of a Poisson count."""
+    """The ratio with its Monte-Carlo standard error, from a Poisson count."""
     return f"{stated / won:.2f} ± {stated / won**1.5:.2f}" if won else f"{stated:.1f} / 0"
 
 
 def run(row: Row, rule: str, repeats: int, title: str = "") -> list[Outcome]:
-    """The studies of a row, by their numbers, which are their seeds."""
+    """Runs the studies of a row; the number of a study is its seed."""
     numbers = tqdm(range(repeats), desc=title, disable=None if title else True)
     return [simulate(row, number, rule) for number in numbers]
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Prints a row as soon as it is there."""
+    """Prints each row when it is complete."""
 
     def lines(name: str, row: Row, options: Any) -> list[str]:
         return [line(row, {rule: summary(run(row, rule, options.repeats, name)) for rule in RULES})]

@@ -1,4 +1,4 @@
-"""One repeat of a row: draws a data set, cross-validates it by `harness.Trainer`, and asks the hidden examples."""
+"""One repeat of a row: draws a data set, cross-validates it with `harness.Trainer`, and evaluates the models."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from harness.evaluation.groups import accuracy_of
 
 BATCH_SIZE = 50
 LEARNING_RATE = 0.01
-INNER = 5  # parts of the training side; one of them is the inner part
+INNER = 5  # parts of the training set; one of them is the inner part
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """An accuracy, its interval, and the mean true accuracy of the models that it is about."""
+    """An accuracy, its interval, and the mean true accuracy of its models."""
 
     value: float
     low: float
@@ -34,7 +34,7 @@ class Estimate:
 
 
 class EachEpoch(Callback):
-    """Keeps the predictions and the weights of each epoch."""
+    """Stores the predictions and the weights of each epoch."""
 
     def on_fit_start(self, state: State) -> None:
         self.right: list[Tensor] = []
@@ -54,7 +54,7 @@ class EachEpoch(Callback):
 
 
 class Batches:
-    """Shuffled batches, another order in each epoch."""
+    """Batches in a new random order each epoch."""
 
     def __init__(self, features: Tensor, labels: Tensor, generator: torch.Generator) -> None:
         self.features, self.labels, self.generator = features, labels, generator
@@ -71,14 +71,16 @@ def network() -> nn.Module:
 
 @functools.lru_cache(maxsize=1)
 def hidden(row: Row) -> tuple[Tensor, Tensor]:
-    """The examples that no model is trained on."""
+    """Examples that are never in a training set."""
     features, labels, _ = row.world.draw(HIDDEN, torch.Generator().manual_seed(10**9), 1)
     return features, labels
 
 
 def simulate(row: Row, number: int) -> dict[str, Estimate]:
-    """The headline of one data set by the old rule, the best epoch of the judged fold, and by the one of now."""
-    data, weights = (int(seed) for seed in np.random.SeedSequence(number).generate_state(2))  # not the same stream
+    """The headline of one data set by the old rule (the best epoch on the validation set) and by the present rule."""
+    data, weights = (
+        int(seed) for seed in np.random.SeedSequence(number).generate_state(2)
+    )  # a different random stream
     generator = torch.Generator().manual_seed(data)
     torch.manual_seed(weights)
     features, labels, groups = row.world.draw(row.n // row.copies, generator, row.group)
@@ -95,7 +97,7 @@ def simulate(row: Row, number: int) -> dict[str, Estimate]:
 
 
 def _fit(row: Row, features: Tensor, labels: Tensor, groups: Tensor, sides: Any, generator: torch.Generator) -> Any:
-    """(what each epoch gave, the position of the epoch that is judged)."""
+    """Returns the result of each epoch, and the position of the epoch that is evaluated."""
     train, valid = sides
     inner = None
     if row.has_inner:
@@ -123,7 +125,7 @@ def _truth(row: Row, weights: dict[str, Tensor]) -> float:
 
 
 def _estimate(row: Row, parts: list[tuple[Any, Any, float]], groups: Any) -> Estimate:
-    """As `harness` makes it: pooled out of fold; the interval counts groups, copies and the seeds of one example."""
+    """The pooled out-of-fold accuracy; its interval accounts for groups, copies and seeds, as in `harness`."""
     right = np.concatenate([part[1] for part in parts])
     members = np.concatenate([groups[part[0]] for part in parts])
     distinct = len(members) == len(np.unique(members))

@@ -1,4 +1,4 @@
-"""What is simulated: each row is a world, a data set drawn from it, and a way to train and to judge."""
+"""The rows of the simulation: each is a world, a data set drawn from it, and a way to train and evaluate."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ class Row:
     """One row of the table.
 
     Attributes:
-        about: For people.
+        about: Description.
         world: Where the examples come from.
-        n: Examples, copies included.
-        epochs: Of each fold.
+        n: Number of examples, including copies.
+        epochs: Epochs per fold.
         group: Examples in a group.
-        copies: How often each example is there.
-        patience: Epochs without a better inner part before a fold stops.
-        steered_by: "inner", or "judged": by the fold that is judged, which `harness` refuses.
-        best: Whether the best epoch of the inner part is kept, and not the last one.
-        seeds: Models of each fold, with further seeds.
-        folds: Of the cross-validation.
+        copies: Number of copies of each example.
+        patience: Epochs without improvement on the inner part before a fold stops.
+        steered_by: "inner", or "judged": the validation fold itself, which `harness` refuses.
+        best: Whether the best epoch on the inner part is used instead of the last.
+        seeds: Models per fold, each with another seed.
+        folds: Number of folds.
     """
 
     about: str
@@ -47,14 +47,16 @@ class Row:
 ROWS = {
     "easy": Row("98.5 %, 8 epochs", EASY, 948, 8),
     "hard": Row("90 %, 20 epochs", HARD, 300, 20),
-    "patience": Row("90 %, early stopping by an inner part", HARD, 300, 20, patience=3),
-    "patience-judged": Row("90 %, early stopping by the fold itself", HARD, 300, 20, patience=3, steered_by="judged"),
+    "patience": Row("90 %, early stopping on an inner part", HARD, 300, 20, patience=3),
+    "patience-judged": Row(
+        "90 %, early stopping on the validation fold", HARD, 300, 20, patience=3, steered_by="judged"
+    ),
     "best": Row("90 %, the best epoch of an inner part", HARD, 300, 20, best=True),
     "groups": Row("groups of 5 that resemble each other", World(2.7, shared=0.6), 300, 20, group=5),
     "copies": Row("every example twice", HARD, 300, 20, copies=2),
     "seeds": Row("90 %, three seeds of each fold", HARD, 300, 20, seeds=3),
-    "coin": Row("labels drawn by a coin", World(0.0, noise=1.0), 200, 15),
-    # in `coin`, one class is more frequent by chance, in training and in judged examples, but not in hidden ones
-    "coin-equal": Row("labels by a coin, 100 of each class", World(0.0, noise=1.0, equal=True), 200, 15),
-    "coin-copies": Row("labels by a coin, every example twice", World(0.0, noise=1.0), 400, 15, copies=2),
+    "coin": Row("random labels", World(0.0, noise=1.0), 200, 15),
+    # in `coin`, one class is more frequent by chance, in training and validation examples, but not in hidden ones
+    "coin-equal": Row("random labels, 100 of each class", World(0.0, noise=1.0, equal=True), 200, 15),
+    "coin-copies": Row("random labels, every example twice", World(0.0, noise=1.0), 400, 15, copies=2),
 }

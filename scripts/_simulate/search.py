@@ -1,7 +1,7 @@
-"""Simulates studies whose truth is known: false differences from the best trial, and the best trial's luck.
+"""Simulates studies with known true accuracies: false differences from the best trial, and the bias of the best trial.
 
-Nothing is trained: an image has a latent difficulty, and each training of each fold has a seed's luck. *before* is
-McNemar's test of each trial against the best, and the best trial's value as it is.
+No model is trained: an image has a latent difficulty, and each training of a fold has random noise. *before* is
+McNemar's test of each trial against the best, and the uncorrected value of the best trial.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from harness.tuning.fold_table import SHOWN
 from harness.tuning.pruning_formula import CHANCE, EarlierTrials
 
 Floats = NDArray[np.float64]
-ALIKE = 0.8  # correlation of two trials' latent margins on one image
+ALIKE = 0.8  # correlation between two trials' latent margins on one image
 STEEP = 3.0  # of the loss in the latent margin
 BAD, BAD_NOISE = 0.6, 0.1  # accuracy and noise of a trial that failed to converge
 DRAWS = 200  # of the bootstrap
@@ -52,19 +52,19 @@ class Row:
     """A kind of study.
 
     Attributes:
-        about: For people.
+        about: Description.
         trials: Number of trials.
         folds: Number of folds.
         images: Number of images.
         accuracy: Mean true accuracy of a trial's models.
-        noise: Standard deviation of a fold's true accuracy by the seed of its training.
+        noise: Standard deviation of a fold's true accuracy between seeds.
         spread: Standard deviation of true accuracies between trials.
-        worse: How much worse the second half of the trials is.
+        worse: Difference in accuracy of the second half of the trials.
         bad: Share of trials that failed to converge: 60 %, with a noise of 10 points.
-        noisy: Noise of every second trial; 0 if it is that of all.
+        noisy: Noise of every second trial; 0 if all have the same.
         group: Images in a group.
         prunes: Whether trials are pruned between folds.
-        loss: Whether the loss is searched for.
+        loss: Whether the study minimises the loss.
         compares: Whether the bootstrap and the choice on other folds are computed.
     """
 
@@ -94,11 +94,11 @@ ROWS = {
     "same-98": Row("identical settings, accuracy 98 %", trials=8, folds=5, images=300, accuracy=0.98, noise=0.01),
     "pruned": Row("identical settings, pruned", noise=0.005, prunes=True, compares=True),
     "pruned-30": Row("identical settings, pruned", trials=30, folds=5, noise=0.01, prunes=True, compares=True),
-    "noisy": Row("identical but for the noise: half of them 2 points", trials=8, noise=0.003, noisy=0.02),
+    "noisy": Row("identical, but half of them have 2 points of noise", trials=8, noise=0.003, noisy=0.02),
     "groups": Row("identical settings, groups of 10", accuracy=0.9, noise=0.005, group=10),
-    "loss": Row("identical settings, by the loss", accuracy=0.9, noise=0.005, loss=True),
+    "loss": Row("identical settings, minimising the loss", accuracy=0.9, noise=0.005, loss=True),
     "loss-pruned": Row(
-        "identical settings, by the loss, pruned", 20, 3, accuracy=0.9, noise=0.01, loss=True, prunes=True
+        "identical settings, minimising the loss, pruned", 20, 3, accuracy=0.9, noise=0.01, loss=True, prunes=True
     ),
     "spread": Row("settings with a deviation of 0.5 points", noise=0.005, spread=0.005, compares=True),
     "spread-2": Row("settings with a deviation of 2 points", noise=0.005, spread=0.02, compares=True),
@@ -115,13 +115,13 @@ ROWS = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """One study: whether an equal trial was called different, the share of worse ones found, and the best's value.
+    """The result of one study.
 
     Attributes:
         false: By rule, whether a trial that is no worse than the best was called different.
-        found: Share of the truly worse half in the table that was called different; None without one.
-        errors: By rule, the value of the best less its truth.
-        covers: By rule, whether the interval holds the truth.
+        found: Share of the truly worse trials in the table that were called different; None if there are none.
+        errors: By rule, the value of the best trial minus its true value.
+        covers: By rule, whether the interval contains the true value.
     """
 
     false: dict[str, bool]
@@ -131,7 +131,7 @@ class Outcome:
 
 
 def simulate(row: Row, number: int) -> Outcome | None:
-    """One study. None if pruning left a single complete trial, with which nothing can be compared."""
+    """Simulates one study. Returns None if pruning left only one complete trial: nothing can be compared."""
     rng = np.random.default_rng(number)
     truth = _truth(row, rng)
     scores, fold, groups = _draw(row, truth, rng)
@@ -158,7 +158,7 @@ def simulate(row: Row, number: int) -> Outcome | None:
     expected = accuracy_without_luck(before, score_without_luck(judged, images, noise), noise)
     values = {"before": before.value, "expected": expected.value}
     if row.compares:
-        complete = np.sort(complete)  # else the best of all would win ties
+        complete = np.sort(complete)  # otherwise the best of all would win ties
         values |= {"other folds": _other_folds(table[complete], images), "bootstrap": _bootstrap(scores[complete], rng)}
     covers = {
         name: each.interval[0] <= truth[best] <= each.interval[1]
@@ -175,7 +175,7 @@ def _truth(row: Row, rng: np.random.Generator) -> Floats:
 
 
 def _draw(row: Row, truth: Floats, rng: np.random.Generator) -> tuple[Floats, NDArray[np.int64], Any]:
-    """(T, N) scores, (N,) fold of each image, (N,) groups or None."""
+    """Returns (T, N) scores, (N,) folds, and (N,) groups or None."""
     n = row.images
     group = np.arange(n) // row.group
     fold = (rng.permutation(group[-1] + 1) % row.folds)[group]
@@ -191,7 +191,7 @@ def _draw(row: Row, truth: Floats, rng: np.random.Generator) -> tuple[Floats, ND
 
 
 def _folds_trained(row: Row, scores: Floats, fold: NDArray[np.int64], groups: Any) -> NDArray[np.int64]:
-    """(T,) folds that each trial gets, if the pruner compares it with the trials before it."""
+    """Folds that each trial is trained on, (T,), when the pruner compares it with earlier trials."""
     images = [np.flatnonzero(fold == k) for k in range(row.folds)]
     by_fold = None if groups is None else {k: groups[each] for k, each in enumerate(images)}
     done = np.full(row.trials, row.folds)
@@ -210,7 +210,7 @@ def _folds_trained(row: Row, scores: Floats, fold: NDArray[np.int64], groups: An
 
 
 def _other_folds(table: Floats, images: NDArray[np.int64]) -> float:
-    """The value if a trial is chosen on all folds but one and judged on this one."""
+    """The value if a trial is chosen on all folds except one, and evaluated on that one."""
     total = 0.0
     for k in range(len(images)):
         others = np.delete(np.arange(len(images)), k)
@@ -220,7 +220,7 @@ def _other_folds(table: Floats, images: NDArray[np.int64]) -> float:
 
 
 def _bootstrap(scores: Floats, rng: np.random.Generator) -> float:
-    """The value if a trial is chosen on drawn images and judged on the others (Tsamardinos et al. 2018)."""
+    """The value if a trial is chosen on drawn images, and evaluated on the others (Tsamardinos et al. 2018)."""
     n = scores.shape[1]
     counts = rng.multinomial(n, np.full(n, 1 / n), DRAWS)
     chosen = (scores @ counts.T).argmax(0)
@@ -263,13 +263,13 @@ def line(row: Row, outcomes: Sequence[Outcome]) -> str:
 
 
 def run(row: Row, repeats: int, title: str = "") -> list[Outcome]:
-    """The studies of a row, by their numbers, which are their seeds."""
+    """Runs the studies of a row; the number of a study is its seed."""
     numbers = tqdm(range(repeats), desc=title, disable=None if title else True)
     return [outcome for outcome in map(functools.partial(simulate, row), numbers) if outcome is not None]
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Prints a row as soon as it is there."""
+    """Prints each row when it is complete."""
 
     def lines(name: str, row: Row, options: Any) -> list[str]:
         return [line(row, run(row, options.repeats, name))]

@@ -1,4 +1,4 @@
-"""Simulates studies with a known influence of each parameter: which shares are shown, and which wrongly.
+"""Simulates studies with a known influence of each parameter: which shares are shown, and which of them are false.
 
 Trials are sampled as in `harness search`, with Optuna's TPE. *before* is the largest importance by Optuna's PED-ANOVA.
 """
@@ -31,7 +31,7 @@ TRIALS = (8, 12, 20, 30)
 
 
 def ask(trial: Any) -> dict[str, Any]:
-    """The parameters of a trial."""
+    """Samples the parameters of a trial."""
     return {
         "lr": trial.suggest_float("lr", 1e-5, 1e-1, log=True),
         "batch_size": trial.suggest_categorical("batch_size", [16, 32, 64]),
@@ -56,10 +56,10 @@ class Row:
     """A kind of study.
 
     Attributes:
-        about: For people.
-        effect: The true value of parameters.
-        matters: Parameters that it depends on.
-        failures: Share of trials whose values are far below all others, by chance.
+        about: Description.
+        effect: The true value as a function of the parameters.
+        matters: Parameters that the true value depends on.
+        failures: Share of random trials whose values are far below all others.
     """
 
     about: str
@@ -77,7 +77,7 @@ ROWS = {
 
 
 def study_of(row: Row, number: int, trials: int) -> optuna.Study:
-    """A study of that number of trials; the first has the experiment's own values."""
+    """A study with this number of trials; the first has the experiment's own values."""
     rng = np.random.default_rng(number)
     with quiet():
         study = optuna.create_study(direction="maximize")
@@ -92,14 +92,14 @@ def study_of(row: Row, number: int, trials: int) -> optuna.Study:
 
 
 def shown(study: optuna.Study, trials: int) -> set[str]:
-    """Parameters whose share is shown after that number of its trials."""
+    """Parameters whose share is shown after this number of trials."""
     first = study.trials[:trials]
     shares = parameter_shares(first, np.array([trial.value for trial in first]))
     return {share.parameter for share in shares if share.share is not None}
 
 
 def before(study: optuna.Study, trials: int) -> float:
-    """The largest importance by Optuna."""
+    """The largest importance according to Optuna."""
     with quiet():
         first = optuna.create_study(direction="maximize")
         first.add_trials(study.trials[:trials])
@@ -118,7 +118,7 @@ def summary(row: Row, studies: Sequence[optuna.Study], trials: int) -> dict[str,
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Prints the lines of a row as soon as they are there."""
+    """Prints the lines of each row when it is complete."""
 
     def lines(name: str, row: Row, options: Any) -> Iterator[str]:
         numbers = tqdm(range(options.repeats), desc=name, disable=None)

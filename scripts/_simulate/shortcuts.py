@@ -1,4 +1,4 @@
-"""Simulates facts of files that say nothing of the class, or something: how often a shortcut is found."""
+"""Simulates file facts that depend on the class or not, and counts how often a shortcut is found."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Row:
     """A data set.
 
     Attributes:
-        about: For people.
-        n: Images.
-        shares: Of the classes.
-        copies: How often each image is there; copies are a group.
-        told: Share of the images of the last class whose format says so; the others have the format by chance.
-        is_simple: Whether there is one fact with two values, and not seven.
+        about: Description.
+        n: Number of images.
+        shares: Share of each class.
+        copies: Number of copies of each image; they form a group.
+        told: Share of images of the last class whose format depends on the class; the others have a random format.
+        is_simple: Whether there is one fact with two values instead of seven.
     """
 
     about: str
@@ -51,7 +51,7 @@ ROWS = {
 
 
 def simulate(row: Row, number: int) -> Shortcut:
-    """What is found in one data set."""
+    """Simulates one data set, and returns what is found."""
     rng = np.random.default_rng(number)
     n = row.n // row.copies
     labels = rng.choice(len(row.shares), n, p=row.shares)
@@ -75,7 +75,7 @@ def simulate(row: Row, number: int) -> Shortcut:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Prints the line of a row as soon as it is there."""
+    """Prints each row when it is complete."""
 
     def lines(name: str, row: Row, options: Any) -> Iterator[str]:
         repeats = tqdm(range(options.repeats), desc=name, disable=None)

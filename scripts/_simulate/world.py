@@ -1,4 +1,4 @@
-"""A world with known truth: generated features, their classes, and 100,000 examples that no model is trained on."""
+"""A world with known truth: random features, their classes, and 100,000 examples that are never in a training set."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from torch import Tensor
 
 HIDDEN = 100_000
 FEATURES = 12
-SIGNAL = 3  # features that tell the classes apart; the others are noise
+SIGNAL = 3  # features that differ between the classes; the others are noise
 
 
 @dataclass(frozen=True)
 class World:
-    """Two classes, each a normal distribution; a share of the labels is wrong.
+    """Two normally distributed classes; some labels are random.
 
     Attributes:
-        distance: Between the means of the classes, in standard deviations.
-        noise: Share of labels that are drawn by a coin: 1 is labels without any meaning.
-        shared: Share of the variance that the examples of a group have in common.
-        equal: Whether a data set has equally many groups of each label, if coins draw all labels.
+        distance: Distance between the class means, in standard deviations.
+        noise: Share of labels drawn at random; with 1, labels have no meaning.
+        shared: Share of the variance that is equal within a group.
+        equal: Whether each label has the same number of groups when all labels are random.
     """
 
     distance: float
@@ -29,7 +29,7 @@ class World:
     equal: bool = False
 
     def draw(self, count: int, generator: torch.Generator, size: int = 1) -> tuple[Tensor, Tensor, Tensor]:
-        """(features (N, F), labels (N,), groups (N,)) of `count` examples in groups of `size`, each of one class."""
+        """Features (N, F), labels (N,) and groups (N,) of `count` examples. Each group has one class."""
         groups = torch.arange(count) // size
         number = int(groups[-1]) + 1
         classes = torch.randint(0, 2, (number,), generator=generator)
