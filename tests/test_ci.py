@@ -64,7 +64,7 @@ def test_the_secret_is_seen_by_one_step_and_is_written_nowhere() -> None:
 def test_without_the_secret_it_says_so_where_it_is_seen() -> None:
     first, *others = workflow()["jobs"]["champion"]["steps"]
     assert first["if"] == "env.HAS_SECRET != 'true'"
-    assert "skipped: no secret" in first["run"]
+    assert "skipped: the secret GDRIVE_CREDENTIALS_DATA is not set" in first["run"]
     assert "$GITHUB_STEP_SUMMARY" in first["run"]
     assert {step["if"].removeprefix("always() && ") for step in others} == {"env.HAS_SECRET == 'true'"}
 
