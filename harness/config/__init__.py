@@ -1,4 +1,4 @@
-"""What a person asks for: `Experiment`, its fields, and reading it from a file or a command line.
+"""The settings of a run: `Experiment`, its fields, and how it is read from a file or a command line.
 
-The decisions that follow from it (device, folds, batches) are the `Plan` of `training/`, made in `workflows/`.
+What is computed from it (device, folds, batches) is the `Plan` of `training/`, made in `workflows/`.
 """

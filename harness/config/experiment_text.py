@@ -1,4 +1,4 @@
-"""Reading an `Experiment` from the text of its file: to show it without running the file, which may import torch."""
+"""Reads an `Experiment` from the text of its file. To run the file would be slow, since it may import torch."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ FIELDS = {field.name for field in dataclasses.fields(Experiment)}
 
 
 def read_text(path: Path, needed: set[str]) -> Experiment | None:
-    """The experiment that a file's text gives, as `experiment = Experiment(...)` with literal values.
+    """Reads `experiment = Experiment(...)` with literal values from a file's text.
 
     Args:
         path: The file.
-        needed: Fields whose values must be literals. Other fields that are none have their defaults in the result.
+        needed: Fields whose values must be literals. Another field whose value is not a literal gets its default.
 
     Returns:
-        The experiment; None if only `load` can tell: the text says less, or does not give an experiment, or a module
-        that the file imports is missing.
+        The experiment, or None if the file has to be run with `load`: the text has no such line, a needed value is not
+        a literal, or a module that the file imports is missing.
     """
     with contextlib.suppress(OSError, SyntaxError, ValueError, RecursionError, HarnessError):
         tree = ast.parse(path.read_bytes())
@@ -52,13 +52,13 @@ def _is_name(node: ast.expr) -> bool:
 
 
 def _is_imported(tree: ast.Module) -> bool:
-    """Whether `Experiment` is ours."""
+    """Whether `Experiment` is imported from `harness`."""
     ours = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "harness"]
     return any(alias.name == "Experiment" and alias.asname is None for node in ours for alias in node.names)
 
 
 def _is_complete(tree: ast.Module) -> bool:
-    """Whether the packages that it imports at once are installed; nothing is imported."""
+    """Whether the packages that the module imports at its top level are installed. Imports nothing."""
     names = set()
     for node in tree.body:
         if isinstance(node, ast.Import):

@@ -1,4 +1,4 @@
-"""What a field of an experiment takes, and how a value is read from a command line."""
+"""The values that a field of an experiment takes, and how a value is read from a command line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.errors import ExperimentError, nearest, show_uncaught
 
 @dataclass(frozen=True)
 class Rule:
-    """What a field takes: the end of the sentence "lr takes ...", and the test for it."""
+    """The values that a field takes: `takes` ends the sentence "lr takes ...", and `test` checks a value."""
 
     takes: str
     test: Callable[[Any], bool]
@@ -23,14 +23,14 @@ class Rule:
     def holds(self, value: Any) -> bool:
         try:
             return bool(self.test(value))
-        except (TypeError, ValueError, OverflowError):  # of a value so odd that it cannot even be looked at
+        except (TypeError, ValueError, OverflowError):  # the test cannot handle this value: it is invalid
             return False
 
     def or_none(self) -> Rule:
         return Rule(f"{self.takes}, or none", lambda v: v is None or self.holds(v))
 
     def or_pair(self, form: str) -> Rule:
-        """Or two such values."""
+        """Also takes a tuple of two such values."""
         return Rule(
             f"{self.takes}, or {form}",
             lambda v: self.holds(v) or (isinstance(v, tuple) and len(v) == 2 and all(map(self.holds, v))),
@@ -41,8 +41,12 @@ class Rule:
 
 
 def setting(default: Any, rule: Rule, about: str) -> Any:
-    """A dataclass field with its rule and a few words on what it is, units included."""
+    """A dataclass field with its rule and its meaning, with the unit."""
     return dataclasses.field(default=default, metadata={"rule": rule, "about": about})
+
+
+def boolean() -> Rule:
+    return Rule("true or false", lambda v: isinstance(v, bool))
 
 
 def whole(least: int, most: int = 10**9) -> Rule:
@@ -63,20 +67,20 @@ def text(takes: str) -> Rule:
 
 
 def parse(rule: Rule, typed: str, is_tuple: bool) -> Any:
-    """The value that `typed` stands for: a number, numbers with commas between, true, false, none, or the text itself.
+    """Converts text from a command line to a number, numbers (separated by commas), true, false, none or text.
 
-    A list (`is_tuple`) is cut at commas.
+    A list (`is_tuple`) is split at commas.
     """
     if is_tuple:
         return tuple(part.strip() for part in typed.split(",") if part.strip() not in ("", "none"))
     word = typed.strip()
-    words = {"true": True, "false": False, "none": None}
-    value: Any = words[word.lower()] if word.lower() in words else _literal(word)
+    constants = {"true": True, "false": False, "none": None}
+    value: Any = constants[word.lower()] if word.lower() in constants else _literal(word)
     return value if rule.holds(value) else word if rule.holds(word) else value
 
 
 def as_tuples(value: Any) -> Any:
-    """Lists of numbers, and lists of such, as tuples; any other value as it is."""
+    """Converts a list of numbers, or a list of such lists, to tuples. Returns any other value unchanged."""
     if not isinstance(value, list):
         return value
     items = [as_tuples(item) for item in value]
@@ -84,7 +88,7 @@ def as_tuples(value: Any) -> Any:
 
 
 def json_value(value: Any) -> Any:
-    """A value that JSON and a checkpoint can hold: of a function or an object, `object_text`."""
+    """Converts a value for JSON and checkpoints. A function or an object becomes its `object_text`."""
     if isinstance(value, (tuple, list)):
         return [json_value(item) for item in value]
     if value is None or isinstance(value, (bool, int, float, str)):
@@ -101,7 +105,7 @@ def _literal(word: str) -> Any:
 
 
 def _is_numbers(value: Any) -> bool:
-    """Whether a value is a tuple of numbers, or of such tuples."""
+    """Whether a value is a tuple of numbers, or of tuples of numbers."""
     return isinstance(value, tuple) and all(type(part) in (int, float) or _is_numbers(part) for part in value)
 
 
@@ -109,22 +113,22 @@ def require_value(item: dataclasses.Field[Any], value: Any) -> None:
     """Raises ExperimentError if a field does not take this value."""
     rule: Rule = item.metadata["rule"]
     if not rule.holds(value):
-        meant = nearest(value, rule.takes.split(", ")) if isinstance(value, str) else ""
+        suggestion = nearest(value, rule.takes.split(", ")) if isinstance(value, str) else ""
         raise refused(
-            f"{item.name} = {value!r} is not possible{meant}",
+            f"{item.name} = {value!r} is not possible{suggestion}",
             f"{item.name} takes {rule.takes} ({item.metadata['about']})",
-            f"-s {item.name}={_typed(item.default)}, its default, or another such value",
+            f"-s {item.name}={_typed(item.default)}, which is the default",
         )
 
 
 def _typed(value: Any) -> str:
-    """A default in the form that `-s` takes."""
+    """A default as text for `-s`."""
     if isinstance(value, tuple):
         return ",".join(value) or "none"
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
 def refused(what: str, why: str, fix: str) -> ExperimentError:
-    """The error for a field or a value that is not possible."""
-    show_uncaught()  # `python experiments/x.py` makes its Experiment where only the interpreter would catch this
+    """The error for an unknown field or an invalid value."""
+    show_uncaught()  # in `python experiments/x.py`, no code of ours is there to catch the error
     return ExperimentError(what, why, fix)

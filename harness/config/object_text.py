@@ -1,4 +1,4 @@
-"""Functions and objects as records name them: `module:function`, `module:Class(argument=value)`."""
+"""How records name functions and objects: `module:function`, `module:Class(argument=value)`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-RECORDED = {  # where a part of ours was in version 0.1.0: records name it so for good, and studies go on
+RECORDED = {  # module names of version 0.1.0; records keep them, so that old studies can be continued
     "harness.engine.callbacks": "harness.callbacks",
     "harness.training.first_batch": "harness.callbacks.first_batch",
 }
 FUNCTION_NAME = re.compile(r"[\w.]+:[\w.<>]+(\((\w+=.*)?\))?", re.DOTALL)  # what `object_text` returns
 LONGEST_VALUE = 80  # characters of an argument
-LONGEST = 1000  # of a whole text
-DEEPEST = 3  # objects within objects
+LONGEST = 1000  # characters of the whole text
+DEEPEST = 3  # levels of objects within objects
 UNREADABLE = "..."
 MISSING = object()
 READABLE = (
@@ -27,17 +27,18 @@ READABLE = (
     "re",
     "torch",
     "numpy",
-)  # objects whose own text is their value
-NO_ARGUMENT = ("training",)  # attributes of a torch module that change in a run
+)  # packages whose objects have a `repr` that is their value
+NO_ARGUMENT = ("training",)  # attributes of a torch module that change during a run
 
 
 def object_text(value: Any) -> str:
-    """The name of a function, a class or an object; of an object, with the arguments that made it.
+    """Returns the name of a function, a class or an object. An object's name includes its constructor's arguments.
 
-    A function that another one has made has that one's variables.
+    For a function that was defined in another function, the outer function's variables are included.
 
     An argument is read from the attribute of the same name, and left out if it has its default. If the constructor
-    keeps one under another name, the other plain attributes are added. What cannot be read, or is long, is `...`.
+    stores an argument under another name, all plain attributes are added. A value that is long or cannot be read is
+    written as `...`.
 
     Example:
         `harness.callbacks.gradient_clipping:GradientClipping(max_norm=5.0)`
@@ -47,13 +48,13 @@ def object_text(value: Any) -> str:
 
 
 def without_module(text: str) -> str:
-    """A recorded name for people: without the module of what it names first."""
+    """Removes the module from a recorded name, for display: `adam:Adam(lr=1)` becomes `Adam(lr=1)`."""
     head, bracket, rest = text.partition("(")
     return head.rpartition(":")[2] + bracket + rest
 
 
 def is_same_record(recorded: Any, now: Any) -> bool:
-    """Whether a recorded value is the one of `now`. Version 0.1.0 recorded an object without its arguments."""
+    """Whether a recorded value equals the value `now`. Version 0.1.0 recorded an object without its arguments."""
     if isinstance(recorded, list) and isinstance(now, list):
         return len(recorded) == len(now) and all(map(is_same_record, recorded, now))
     if isinstance(recorded, str) and isinstance(now, str) and FUNCTION_NAME.fullmatch(now) and "(" not in recorded:
@@ -62,7 +63,7 @@ def is_same_record(recorded: Any, now: Any) -> bool:
 
 
 def is_same_name(recorded: Any, now: Any) -> bool:
-    """Whether two recorded values are equal but for the arguments of objects: an object may count its calls."""
+    """Whether two recorded values are equal without the arguments of objects: an object may count its calls."""
     if isinstance(recorded, list) and isinstance(now, list):
         return len(recorded) == len(now) and all(map(is_same_name, recorded, now))
     texts = (recorded, now)
@@ -84,7 +85,7 @@ def _text(value: Any, depth: int) -> str:
 
 
 def _closure(value: Any) -> dict[str, Any]:
-    """The variables of the function that has made a function: two that it makes have one name."""
+    """The variables of the outer function, which distinguish two inner functions of the same name."""
     if not inspect.isfunction(value):
         return {}
     return {
@@ -110,29 +111,29 @@ def _arguments(parts: Mapping[str, Any], depth: int) -> Iterator[str]:
 
 
 def _made_by(value: Any) -> dict[str, Any]:
-    """The arguments of an object's constructor that are not the defaults, as far as the object keeps them."""
+    """The arguments of an object's constructor that are not defaults, if the object stores them."""
     try:
         parameters = list(inspect.signature(type(value)).parameters.values())
     except (ValueError, TypeError):
         parameters = []
     made: dict[str, Any] = {}
-    hidden = not parameters  # whether an argument is kept under another name
+    hidden = not parameters  # whether an argument is stored under another name
     for parameter in parameters:
-        kept = _attribute(value, parameter.name)
-        if kept is MISSING:
+        argument = _attribute(value, parameter.name)
+        if argument is MISSING:
             hidden = True
             if parameter.default is parameter.empty and parameter.kind not in (
                 parameter.VAR_POSITIONAL,
                 parameter.VAR_KEYWORD,
             ):
                 made[parameter.name] = MISSING
-        elif not _equal(kept, parameter.default):
-            made[parameter.name] = kept
+        elif not _equal(argument, parameter.default):
+            made[parameter.name] = argument
     if hidden:
         known = {parameter.name for parameter in parameters} | {*NO_ARGUMENT}
-        for name, kept in getattr(value, "__dict__", {}).items():
-            if name.lstrip("_") not in known and isinstance(kept, (bool, int, float, str)):
-                made[name] = kept
+        for name, attribute in getattr(value, "__dict__", {}).items():
+            if name.lstrip("_") not in known and isinstance(attribute, (bool, int, float, str)):
+                made[name] = attribute
     return made
 
 
@@ -140,7 +141,7 @@ def _attribute(value: Any, name: str) -> Any:
     for each in (name, f"_{name}"):
         try:
             return getattr(value, each)
-        except Exception:  # a property of the user's may raise anything
+        except Exception:  # a user's property may raise anything
             continue
     return MISSING
 
@@ -153,10 +154,9 @@ def _equal(one: Any, other: Any) -> bool:
 
 
 def _value(value: Any, depth: int) -> str:
-    """One argument."""
     try:
         text = _readable(value, depth)
-    except Exception:  # code of the user's
+    except Exception:  # the user's code may raise anything
         return UNREADABLE
     return text if len(text) <= LONGEST_VALUE or FUNCTION_NAME.fullmatch(text) else UNREADABLE
 

@@ -1,4 +1,4 @@
-"""Whether a value is what a field of an experiment takes, where that is more than a range or a choice."""
+"""Checks for values of an experiment's fields that are more than a range or a choice."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def is_range(value: Any) -> bool:
 
 
 def is_normalisation(value: Any) -> bool:
-    """Whether a value is a mean and a deviation: each a number, or a number for each channel."""
+    """Whether a value is a mean and a standard deviation: each a number, or a number for each channel."""
     if value == "imagenet":
         return True
     mean, std = ((part,) if type(part) in (int, float) else part for part in value)
@@ -50,12 +50,12 @@ def is_column(value: Any) -> bool:
 
 
 def is_metrics(value: Any) -> bool:
-    """Whether a value is names of metrics and functions."""
+    """Whether a value is a tuple of metric names and functions."""
     return isinstance(value, tuple) and all(callable(item) or (isinstance(item, str) and item) for item in value)
 
 
 def is_callback(value: Any) -> bool:
-    """An instance of a subclass of `Callback`, told by name: importing the engine here would import torch."""
+    """Whether a value is a callback. Compares names, because to import the engine here would import torch."""
     return any(
         f"{kind.__module__}.{kind.__name__}" == "harness.engine.callback.Callback" for kind in type(value).__mro__
     )

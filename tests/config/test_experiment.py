@@ -20,19 +20,19 @@ FIELDS = (
 )
 
 
-def test_the_fields_and_that_each_says_what_it_is() -> None:
+def test_experiment_fields_all_have_a_meaning() -> None:
     fields = dataclasses.fields(Experiment)
     assert [field.name for field in fields] == FIELDS.split()
     assert all(len(field.metadata["about"]) > 5 for field in fields)
 
 
-def test_every_default_is_a_value_that_its_field_takes() -> None:
+def test_experiment_takes_its_own_defaults() -> None:
     experiment = Experiment()
     assert experiment.min_accuracy == 0.7
     assert Experiment(**{name: getattr(experiment, name) for name in FIELDS.split()}) == experiment
 
 
-def test_it_is_frozen() -> None:
+def test_experiment_is_immutable() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Experiment().lr = 1.0  # type: ignore[misc]
 
@@ -73,7 +73,7 @@ def test_it_is_frozen() -> None:
         ("name", ".."),
     ],
 )
-def test_impossible_values_are_refused_with_what_is_possible(field: str, value: Any) -> None:
+def test_experiment_refuses_a_value_and_says_what_the_field_takes(field: str, value: Any) -> None:
     with pytest.raises(ExperimentError, match=f"{field} = .* is not possible") as caught:
         Experiment(**{field: value})
     assert f"{field} takes " in caught.value.why
@@ -101,42 +101,42 @@ def test_impossible_values_are_refused_with_what_is_possible(field: str, value: 
         ({"trackers": "none"}, ()),
     ],
 )
-def test_values_as_they_are_typed(typed: dict[str, str], value: object) -> None:
+def test_override_converts_text_to_values(typed: dict[str, str], value: object) -> None:
     (name,) = typed
     parsed = getattr(Experiment().override(typed), name)
     assert parsed == value
     assert type(parsed) is type(value)
 
 
-def test_unknown_fields_name_the_nearest_and_all() -> None:
+def test_experiment_names_the_nearest_field_and_all_fields_if_one_is_unknown() -> None:
     for attempt in (lambda: Experiment(batchsize=3), lambda: Experiment().override({"batchsize": "3"})):  # type: ignore[call-arg]
         with pytest.raises(ExperimentError, match="'batchsize'; did you mean 'batch_size'") as caught:
             attempt()
         assert "name, data, valid_data, test_data" in caught.value.why
-    with pytest.raises(ExperimentError, match="without its field"):
+    with pytest.raises(ExperimentError, match="without a field name"):
         Experiment("resnet18")  # type: ignore[misc]
 
 
-def test_where_each_value_came_from() -> None:
+def test_origin_says_where_each_value_came_from() -> None:
     experiment = Experiment(lr=0.1, epochs=5).override({"lr": "0.2"}).replace(seed=3)
     origins = {name: experiment.origin(name) for name in ("lr", "epochs", "seed", "folds")}
     assert origins == {"lr": "command line", "epochs": "experiment file", "seed": "experiment file", "folds": "default"}
 
 
-def test_functions_are_named_in_plain_values() -> None:
-    experiment = Experiment(model=test_it_is_frozen, callbacks=[GradientClipping(2.0)])
+def test_to_dict_names_functions_and_callbacks() -> None:
+    experiment = Experiment(model=test_experiment_is_immutable, callbacks=[GradientClipping(2.0)])
     values = json.loads(json.dumps(experiment.to_dict()))
-    assert values["model"].endswith("test_experiment:test_it_is_frozen")
+    assert values["model"].endswith("test_experiment:test_experiment_is_immutable")
     assert values["callbacks"] == ["harness.callbacks.gradient_clipping:GradientClipping(max_norm=2.0)"]
 
 
-def test_a_number_of_numpy_is_taken_as_pythons() -> None:
+def test_experiment_converts_numpy_scalars() -> None:
     experiment = Experiment(lr=np.logspace(-3, -2, 2)[1], epochs=np.int32(3))
     assert (experiment.lr, type(experiment.lr)) == (0.01, float)
     assert (experiment.epochs, type(experiment.epochs)) == (3, int)
 
 
 @pytest.mark.parametrize("value", [(123.675, 58.395), (0.5, 0.0), (0.5,), ((0.5, 0.5), (0.2, 0.2)), "mean"])
-def test_normalise_takes_a_mean_and_a_deviation_of_values_from_0_to_1(value: Any) -> None:
+def test_normalise_refuses_what_is_not_a_mean_and_a_deviation_from_0_to_1(value: Any) -> None:
     with pytest.raises(ExperimentError, match="normalise = "):
         Experiment(normalise=value)

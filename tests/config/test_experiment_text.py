@@ -12,7 +12,7 @@ START = "from harness import Experiment\n"
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "experiments").glob("*.py")), ids=lambda path: path.stem)
-def test_read_text_is_what_load_finds(path: Path) -> None:
+def test_read_text_returns_the_same_values_as_load(path: Path) -> None:
     fields = {"model", "freeze", "image_size", "lr", "batch_size", "folds", "epochs"}
     read = read_text(path, fields)
     assert read is not None
@@ -28,7 +28,7 @@ def test_read_text_is_what_load_finds(path: Path) -> None:
         f"{START}experiment = Experiment(callbacks=[print], lr=0.5)\nif __name__ == '__main__':\n    raise SystemExit",
     ],
 )
-def test_read_text_runs_nothing(tmp_path: Path, text: str) -> None:
+def test_read_text_does_not_run_the_file(tmp_path: Path, text: str) -> None:
     path = tmp_path / "x.py"
     path.write_text(text)
     read = read_text(path, {"lr", "epochs"})
@@ -56,7 +56,7 @@ def test_read_text_runs_nothing(tmp_path: Path, text: str) -> None:
         "",
     ],
 )
-def test_read_text_leaves_the_rest_to_load(tmp_path: Path, text: str) -> None:
+def test_read_text_returns_none_if_the_file_has_to_be_run(tmp_path: Path, text: str) -> None:
     path = tmp_path / "x.py"
     path.write_text(text)
     assert read_text(path, {"lr"}) is None

@@ -1,4 +1,4 @@
-"""Records tell two settings of one class apart. Re-enacts reports about records that lost arguments."""
+"""Records distinguish two objects of one class by their arguments, which other projects' records have lost."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HERE = __name__
 
 
 class Focal(nn.Module):
-    """Keeps its argument under another name."""
+    """Stores its argument under another name."""
 
     def __init__(self, gamma: float = 2.0, body: Any = None) -> None:
         super().__init__()
@@ -97,19 +97,19 @@ PARTIAL = "functools:partial(func=torch.nn.functional:cross_entropy"
     ids=lambda value: value if isinstance(value, str) else "of",
 )
 def test_object_text_has_the_arguments(value: Any, text: str) -> None:
-    """https://github.com/automl/SMAC3/pull/1045, https://github.com/mesop-dev/mesop/pull/789"""
+    """As in https://github.com/automl/SMAC3/pull/1045 and https://github.com/mesop-dev/mesop/pull/789."""
     assert object_text(value) == text
     assert FUNCTION_NAME.fullmatch(text)
     assert " at 0x" not in text
 
 
-def test_a_lambda_has_its_name_and_no_address() -> None:
+def test_object_text_of_a_lambda_has_no_memory_address() -> None:
     text = object_text(lambda logits, targets: logits)
-    assert re.fullmatch(rf"{HERE}:test_a_lambda\w+\.<locals>\.<lambda>", text)
+    assert re.fullmatch(rf"{HERE}:test_object_text_of_a_lambda\w+\.<locals>\.<lambda>", text)
     assert FUNCTION_NAME.fullmatch(text)
 
 
-def test_a_text_has_an_end_where_an_object_has_none() -> None:
+def test_object_text_has_a_maximum_length() -> None:
     ring: list[Any] = []
     ring.append(ring)
     text = object_text(Focal(body=[ring, {"model": nn.Linear(2, 2), "at": object()}]))
@@ -119,19 +119,22 @@ def test_a_text_has_an_end_where_an_object_has_none() -> None:
     assert FUNCTION_NAME.fullmatch(object_text(many))
 
 
-def test_runs_of_other_arguments_have_other_records() -> None:
+def test_to_dict_differs_if_a_callback_has_other_arguments() -> None:
     records = [str(Experiment(callbacks=[GradientClipping(norm)]).to_dict()) for norm in (1.0, 50.0)]
     assert records[0] != records[1]
+
+
+def test_without_module_removes_only_the_first_module() -> None:
     assert without_module("a.b:Loss(by=c.d:f)") == "Loss(by=c.d:f)"
     assert without_module("adam") == "adam"
 
 
-def test_a_pattern_is_no_function() -> None:
+def test_function_name_matches_no_regular_expression_of_groups() -> None:
     for pattern in (r"patient:(\d+)", r"(\w+)_", "folder", r"id:x(\d)", "C:\\images"):
         assert not FUNCTION_NAME.fullmatch(pattern)
 
 
-def test_records_of_0_1_0_are_those_of_an_object_with_any_arguments() -> None:
+def test_is_same_record_ignores_arguments_in_records_of_0_1_0() -> None:
     name, text = "harness.callbacks.gradient_clipping:GradientClipping", object_text(GradientClipping(5))
     assert is_same_record([name], [text])
     assert not is_same_record([object_text(GradientClipping(1.5))], [text])
@@ -151,6 +154,6 @@ class Mine(Callback):
     pass
 
 
-def test_an_object_without_arguments_is_told_from_its_class() -> None:
+def test_object_text_of_an_object_and_of_its_class_differ() -> None:
     assert object_text(Mine()) == f"{HERE}:Mine()"
     assert object_text(Mine) == f"{HERE}:Mine"

@@ -11,7 +11,7 @@ from harness.errors import UsageError
 from tests.conftest import Outcome
 
 
-def test_each_value_is_as_it_was_written(tmp_path: Path) -> None:
+def test_read_settings_keeps_each_value_as_text(tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_text(
         "experiment: x\n"
         "set:\n  lr: 1e-3\n  freeze: true\n  weights: none\n  trackers: [mlflow, tensorboard]\n  seed: 007\n"
@@ -25,9 +25,7 @@ def test_each_value_is_as_it_was_written(tmp_path: Path) -> None:
     }
 
 
-def test_they_are_what_was_typed_and_what_is_typed_beside_them_counts_more(
-    project: Path, call: Callable[..., Outcome]
-) -> None:
+def test_set_from_sets_fields_and_a_typed_setting_has_priority(project: Path, call: Callable[..., Outcome]) -> None:
     (project / "params.yaml").write_text("set:\n  lr: 1e-3\n  epochs: 1\n")
     outcome = call("run", "tiny", "--set-from", "params.yaml", "-s", "lr=0.5", "--dry-run", "--json")
     fields = json.loads(outcome.out)
@@ -45,15 +43,15 @@ def test_they_are_what_was_typed_and_what_is_typed_beside_them_counts_more(
     ("content", "why"),
     [
         (None, "No such file"),
-        (b"\xff\xfe\x00", "it is no text"),
-        (b"set: [", "it is no YAML"),
+        (b"\xff\xfe\x00", "it is not a text file"),
+        (b"set: [", "it is not valid YAML"),
         (b"lr: 1", "no fields below `set`"),
         (b"set: 1", "no fields below `set`"),
         (b"- a", "no fields below `set`"),
-        (b"set: {lr: {a: 1}}", "it has fields of its own"),
+        (b"set: {lr: {a: 1}}", "it contains other fields"),
     ],
 )
-def test_what_holds_none_is_told(tmp_path: Path, content: bytes | None, why: str) -> None:
+def test_read_settings_says_why_a_file_has_no_settings(tmp_path: Path, content: bytes | None, why: str) -> None:
     if content is not None:
         (tmp_path / "p.yaml").write_bytes(content)
     with pytest.raises(UsageError, match=why):

@@ -428,7 +428,7 @@ SPACES = [
         ("search_space", "low <= high"),
         command="search",
     ),
-    Mistake("a number as space", "search_space = 5", "", ("search_space", "is no function"), command="search"),
+    Mistake("a number as space", "search_space = 5", "", ("search_space", "is not a function"), command="search"),
     Mistake(
         "a space of a model that fails",
         "def net(classes):\n    return 1 / 0  # here\n"
