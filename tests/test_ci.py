@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[1]
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 
 
-def workflow() -> dict[str, Any]:
-    return dict(yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text()))
+def workflow(name: str = "test") -> dict[str, Any]:
+    return dict(yaml.safe_load((ROOT / f".github/workflows/{name}.yml").read_text()))
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
@@ -81,3 +81,34 @@ def test_the_report_is_uploaded_whether_the_gate_is_passed_or_not_and_shows_no_i
     assert "harness report champion-test --no-images --out champion.html" in write["run"]
     assert upload["with"]["path"] == "champion.html"
     assert write["if"] == upload["if"] == "always() && env.HAS_SECRET == 'true'"
+
+
+def test_docs_builds_the_site_with_scripts_docs_on_every_push_and_pull_request() -> None:
+    assert {"push", "pull_request"} < set(workflow("docs")[True])  # YAML 1.1 reads the key "on" as true
+    job = workflow("docs")["jobs"]["build"]
+    checkout, _, build, upload = job["steps"]
+    assert checkout["with"]["persist-credentials"] is False
+    assert build["run"] == "scripts/docs"
+    assert upload["with"]["path"] == "docs/_build"
+    assert not [step for step in job["steps"] if "if" in step or "continue-on-error" in step]
+
+
+def test_docs_publishes_from_main_only_and_from_the_job_with_the_permission() -> None:
+    assert workflow("docs")["permissions"] == {"contents": "read"}
+    build, deploy = workflow("docs")["jobs"].values()
+    assert "permissions" not in build
+    assert deploy["permissions"] == {"pages": "write", "id-token": "write"}
+    assert deploy["if"] == "github.ref == 'refs/heads/main'"
+    assert deploy["needs"] == "build"
+    assert deploy["environment"]["name"] == "github-pages"
+    assert [step["uses"].partition("@")[0] for step in deploy["steps"]] == [
+        "actions/configure-pages",
+        "actions/deploy-pages",
+    ]
+    assert "secrets." not in str(workflow("docs"))
+
+
+def test_docs_never_interrupts_a_deployment() -> None:
+    concurrency = workflow("docs")["concurrency"]
+    assert concurrency["group"] == "docs-${{ github.ref }}"
+    assert concurrency["cancel-in-progress"] == "${{ github.ref != 'refs/heads/main' }}"
