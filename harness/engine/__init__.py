@@ -1,4 +1,4 @@
 """The training loop: `Trainer`, `State`, `Callback`, metrics, precision, checkpoints, and the callbacks.
 
-Nothing here knows of images, folders or experiments.
+Nothing here depends on images, folders or experiments.
 """

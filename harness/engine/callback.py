@@ -1,4 +1,4 @@
-"""`Callback`, the base class of all callbacks, and its events. When each fires is drawn in `trainer.py`."""
+"""`Callback`, the base class of all callbacks, and its events. `trainer.py` shows when each event fires."""
 
 from __future__ import annotations
 
@@ -22,15 +22,29 @@ EVENTS = (
 
 
 class Callback:
-    """Something to do at points of a fit: override what you need. `trainer.py` says what holds when.
+    """Base class for code that runs at the events of a fit. Override the hooks that you need.
 
-    A fit that was cut off gives each callback, after `on_fit_start`, what its `state_dict` had saved. By default that
-    are its attributes: tensors, plain values, and objects that have a `state_dict` themselves.
+    `trainer.py` shows when each event fires and what is true then. When an interrupted fit resumes, each callback gets
+    its saved `state_dict` after `on_fit_start`. By default this dictionary holds the attributes of the callback:
+    tensors, plain values, and objects that have a `state_dict`.
 
     Attributes:
-        metric_names: What it adds to each row of `state.history` in `on_epoch_end`, so that others can monitor it.
-        steers: Whether it changes the training by metrics of validation, as early stopping does. A fold that is judged
-            by cross-validation then gets an inner part, and these metrics are `inner_loss`, `inner_accuracy`, ...
+        metric_names: Metrics that `on_epoch_end` adds to each row of `state.history`, so that others can monitor them.
+        steers: Whether validation metrics decide how this callback changes the training, as in early stopping.
+            Cross-validation then splits an inner part off the training set, and these metrics are `inner_loss`,
+            `inner_accuracy`, ...
+
+    Raises:
+        TypeError: When the subclass is defined: it has an unknown `on_...` method, or only one of `state_dict` and
+            `load_state_dict`.
+
+    Example:
+        >>> import harness
+        >>> class StopAtLowLoss(harness.Callback):
+        ...     def on_epoch_end(self, state):
+        ...         if state.history[-1]["train_loss"] < 0.01:
+        ...             state.stop("the training loss is below 0.01")
+        >>> trainer = harness.Trainer(callbacks=[StopAtLowLoss()])
     """
 
     metric_names: tuple[str, ...] = ()
@@ -41,52 +55,50 @@ class Callback:
         for name in dir(cls):
             if name.startswith("on_") and name not in EVENTS:
                 known = ", ".join(EVENTS)
-                raise TypeError(f"{cls.__name__}.{name} is no event{nearest(name, EVENTS)}; the events are {known}")
+                raise TypeError(f"{cls.__name__}.{name} is not an event{nearest(name, EVENTS)}; events: {known}")
         if ("state_dict" in vars(cls)) != ("load_state_dict" in vars(cls)):
-            raise TypeError(
-                f"{cls.__name__} has one of state_dict and load_state_dict: what one saves, the other loads"
-            )
+            raise TypeError(f"{cls.__name__} defines only one of state_dict and load_state_dict: define both")
 
     def state_dict(self) -> dict[str, Any]:
-        """What it remembers, in tensors and plain values."""
+        """Returns what must be saved to resume the fit, in tensors and plain values."""
         return attribute_state(self)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes back what `state_dict` has returned. Called after `on_fit_start`."""
+        """Restores what `state_dict` returned. Called after `on_fit_start`."""
         load_attribute_state(self, state_dict, torch.device("cpu"))
 
     def on_fit_start(self, state: State) -> None:
-        """Reset what this callback remembers; check what it needs."""
+        """Reset the state of this callback; check what it needs."""
 
     def on_epoch_start(self, state: State) -> None:
-        """An epoch begins."""
+        """Called before the first batch of an epoch."""
 
     def on_batch_start(self, state: State) -> None:
         """Read or replace `state.batch`."""
 
     def on_backward_end(self, state: State) -> None:
-        """Clip or measure gradients. Not called in validation."""
+        """Clip or measure gradients. Not called during validation."""
 
     def on_batch_end(self, state: State) -> None:
-        """Called for every batch: do not read values off the device here."""
+        """Called after each batch. Do not read values from the device here: that is slow."""
 
     def on_epoch_end(self, state: State) -> None:
         """Read `state.history[-1]`; save, report, or `state.stop(reason)`."""
 
     def on_fit_end(self, state: State) -> None:
-        """Close what was opened. `state.error` is None after a good fit."""
+        """Close what was opened. `state.error` is None if the fit succeeded."""
 
 
 class Stateless(Callback):
-    """A callback that remembers nothing that a fit needs to go on. It may be missing when the fit goes on."""
+    """A callback without state. A fit can resume even if this callback is missing."""
 
     def state_dict(self) -> dict[str, Any]:
         return {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Nothing."""
+        """Does nothing."""
 
 
 def overrides(callback: Callback, event: str) -> bool:
-    """Whether a callback does something at an event."""
+    """Returns whether a callback overrides the hook of an event."""
     return getattr(type(callback), event) is not getattr(Callback, event)

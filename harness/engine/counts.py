@@ -1,4 +1,4 @@
-"""How many examples a batch has."""
+"""Counts the examples of a batch."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from harness.util.user_code import described
 
 
 def count_examples(inputs: Any, targets: Any, logits: Tensor) -> int:
-    """The rows of the targets; of targets in tuples, lists or dicts, those of their first tensor, or of the inputs'.
+    """Returns the number of examples: the rows of the targets.
 
-    Raises UsageError if there is no such tensor, or if the model gave another number of rows for it.
+    For targets in a tuple, list or dict, it is the rows of their first tensor, or of the inputs' first tensor. Raises
+    UsageError if neither has one, or if the model returned a different number of rows.
     """
     if isinstance(targets, Tensor) and targets.ndim:
         return len(targets)
@@ -23,14 +24,14 @@ def count_examples(inputs: Any, targets: Any, logits: Tensor) -> int:
         return len(rows[0])
     counted = f"the first tensor with rows is {described(rows[0])}" if rows else "neither they nor the inputs have rows"
     raise UsageError(
-        "the examples of a batch cannot be counted, so there is no mean over them",
+        "the examples of a batch cannot be counted, so their mean cannot be computed",
         f"the targets are {described(targets)}; {counted}; the outputs are {described(logits)}",
-        "give targets as a tensor, or let their first tensor have a row for each example",
+        "give targets as a tensor, or make their first tensor have one row for each example",
     )
 
 
 def _first_rows(value: Any) -> Tensor | None:
-    """The first tensor in a value that has at least one dimension."""
+    """Returns the first tensor in a value that has at least one dimension."""
     if isinstance(value, Tensor):
         return value if value.ndim else None
     parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else ()

@@ -1,4 +1,4 @@
-"""The device of a run."""
+"""Chooses the device of a run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from harness.errors import UsageError
 
 
 def choose_device(asked: str | torch.device = "auto") -> torch.device:
-    """The device `asked` for, or with "auto" the best there is. Raises UsageError where it is not there."""
+    """Returns the device `asked` for; "auto" is the fastest one available. Raises UsageError if it is not available."""
     if asked == "auto":
         return torch.device(
             "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -20,5 +20,5 @@ def choose_device(asked: str | torch.device = "auto") -> torch.device:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = (str(error) or "torch cannot use it").splitlines()[0]
-        raise UsageError(f"device {str(asked)!r} is not there", reason, "--device auto") from error
+        raise UsageError(f"device {str(asked)!r} is not available", reason, "--device auto") from error
     return device

@@ -1,4 +1,4 @@
-"""Which part of a fit an error came from, read from its traceback: the loop itself pays nothing for it."""
+"""Finds which part of a fit raised an error. It reads the traceback, so the loop needs no extra code."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ PARTS: dict[CodeType, str] = {
 class Failed:
     """Where a fit failed."""
 
-    part: str  # a value of `PARTS`, or "" for the loop itself
+    part: str  # a value of `PARTS`, or "" for the loop
     state: State | None
     function: Any = None  # the callback's hook, or the metric
-    event: str = ""  # of the callback
+    event: str = ""  # the callback's event
 
 
 def failed_part(error: BaseException) -> Failed | None:
-    """The innermost part of a fit that led to `error`; None if it did not come from a fit."""
+    """Returns the innermost part of a fit that raised `error`, or None if the error is not from a fit."""
     failed: Failed | None = None
     part, state, function, event = "", None, None, ""
     trace = error.__traceback__
@@ -50,7 +50,7 @@ def failed_part(error: BaseException) -> Failed | None:
         elif code in PARTS:
             part = PARTS[code]
             function, event = local.get("hook", local.get("metric", function)), local.get("event", event)
-            if code is Trainer._emit_fit_end.__code__:  # which goes on with the other hooks
+            if code is Trainer._emit_fit_end.__code__:  # it calls the other hooks too, so `hook` may be a later one
                 function, event = None, "on_fit_end"
         elif part == "callback" and code.co_name in EVENTS and isinstance(local.get("self"), Callback):
             function, event = getattr(local["self"], code.co_name), code.co_name

@@ -1,4 +1,4 @@
-"""The file that `FitCheckpoint` writes: tensors and plain values, whole or not there, and read without running code."""
+"""Reads and writes the file of `FitCheckpoint`: tensors and plain values. Loading it runs no code."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ FORMAT = "harness-fit-1"
 
 
 def write_fit(path: Path, content: dict[str, Any]) -> None:
-    """Writes the file beside `path`, syncs it, and renames it. Raises StorageError."""
+    """Writes a file beside `path`, syncs it, and renames it to `path`. Raises StorageError."""
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, **content}, buffer)
     write_whole(path, buffer.getbuffer())
 
 
 def read_fit(path: Path) -> dict[str, Any]:
-    """What `write_fit` has written, on the CPU: `fit` is for `Trainer.fit(..., resume=...)`.
+    """Reads on the CPU what `write_fit` wrote. Its value `fit` is for `Trainer.fit(..., resume=...)`.
 
     Raises:
-        ModelError: The file is not there, is damaged, or is no state of a fit.
+        ModelError: The file does not exist, is damaged, or is not the state of a fit.
     """
     try:
         require_intact(path)
@@ -34,8 +34,8 @@ def read_fit(path: Path) -> dict[str, Any]:
     except ModelError:
         raise
     except FileNotFoundError as error:
-        raise _unreadable(path, "it is not there") from error
-    except Exception as error:  # what torch raises of a damaged file is of any kind
+        raise _unreadable(path, "it does not exist") from error
+    except Exception as error:  # torch raises many kinds of exceptions for a damaged file
         raise _unreadable(
             path, f"damaged: {(str(error).splitlines() or [type(error).__name__])[0].split('. ')[0]}"
         ) from error
@@ -45,4 +45,4 @@ def read_fit(path: Path) -> dict[str, Any]:
 
 
 def _unreadable(path: Path, why: str) -> ModelError:
-    return ModelError(f"the state in {path} cannot be read", why, "begin a new run, without --resume")
+    return ModelError(f"the state in {path} cannot be read", why, "start a new run, without --resume")

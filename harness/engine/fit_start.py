@@ -1,4 +1,4 @@
-"""A fit before its first step: what has not changed since then need not be saved."""
+"""The state of a fit before its first step. What has not changed since then need not be saved."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from harness.engine.object_state import (
 from harness.engine.plain_values import PLAIN
 from harness.engine.state import State
 
-States = dict[str, Any]  # by name, as `object_state` returns them
+States = dict[str, Any]  # name -> what `object_state` returns
 
 
 class FitStart:
-    """What a fit was when `on_fit_start` had been called. A fit that goes on begins in the same way.
+    """The state of a fit after `on_fit_start`. A fit that resumes begins in the same state.
 
-    So the frozen weights, the settings of layers, and the attributes that a callback's constructor has set are left
-    out of a saved state. Of the frozen weights a CRC-32 is kept, by which a fit that begins with others is refused.
+    So a saved state leaves out the frozen weights, the settings of layers, and the attributes that a callback's
+    constructor sets. For each frozen weight it has a CRC-32, to refuse a fit that begins with different weights.
     """
 
     def __init__(self, state: State) -> None:
@@ -44,7 +44,7 @@ class FitStart:
 
     @staticmethod
     def live(state: State) -> set[int]:
-        """Values of `id` of what is saved elsewhere, and what a callback may refer to."""
+        """Returns the `id` of each object that is saved elsewhere or that a callback may refer to."""
         live = [state, state.history, state.model, state.optimizer, state.scaler, *state.callbacks]
         live += [*state.parts.values(), *state.sources.values(), *parameters_of(state).values()]
         for module in parts_with_weights(state).values():
@@ -53,11 +53,11 @@ class FitStart:
 
     @staticmethod
     def checksum(value: Tensor) -> int:
-        """CRC-32 of a tensor's content."""
+        """Returns the CRC-32 of a tensor's content."""
         return zlib.crc32(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
 
     def unchanged(self, state: State) -> dict[str, int]:
-        """CRC-32 of each parameter that was frozen at the start, is now, and was not written to."""
+        """Returns the CRC-32 of each parameter that was frozen at the start, still is, and has not changed."""
         now = {name: value for name, value in parameters_of(state).items() if not value.requires_grad}
         same = {name: value for name, value in now.items() if self._frozen.get(name) == mark_of(value)}
         for name, value in same.items():
@@ -66,25 +66,25 @@ class FitStart:
         return {name: self._checksums[name] for name in same}
 
     def changed_layers(self, state: State) -> States:
-        """By layer: the attributes that have changed, which no `state_dict` of a module holds."""
+        """Returns for each layer the changed attributes that are not in a module's `state_dict`."""
         return _changed(self._layers, _layer_states(state))
 
     def changed_parts(self, state: State) -> States:
-        """The same of the loss and the metrics that are objects."""
+        """Returns the changed attributes of the loss and of the metrics that are objects."""
         return _changed(self._parts, _part_states(state))
 
     def changed(self, callback: Callback) -> Any:
-        """The state of a callback, less the attributes that have not changed."""
+        """Returns the state of a callback without the attributes that have not changed."""
         return changes_since(self._callbacks[id(callback)], object_state(callback), type(callback).__name__)
 
 
 def parts_with_weights(state: State) -> dict[str, nn.Module]:
-    """The model, and the loss and the metrics that are modules."""
+    """Returns the model, and the loss and metrics that are modules."""
     return {"model": state.model, **state.modules}
 
 
 def parameters_of(state: State) -> dict[str, Tensor]:
-    """The parameters of all parts, by the name of the part and their own."""
+    """Returns the parameters of all parts; keys are `part.parameter`."""
     return {
         f"{part}.{name}": parameter
         for part, module in parts_with_weights(state).items()
@@ -93,13 +93,13 @@ def parameters_of(state: State) -> dict[str, Tensor]:
 
 
 def layers_of(state: State) -> Iterator[tuple[str, nn.Module]]:
-    """All modules of all parts, by the name of the part and their own."""
+    """Yields all modules of all parts; names are `part.module`."""
     for part, module in parts_with_weights(state).items():
         yield from module.named_modules(prefix=part)
 
 
 def _layer_states(state: State) -> States:
-    """Of a layer of the user's, all attributes; of a library's, those that are numbers, flags or text."""
+    """Returns all attributes of the user's layers, but only numbers, flags and text of a library's layers."""
     return {
         name: attribute_state(layer)
         if is_users_object(layer)

@@ -1,4 +1,4 @@
-"""The whole state of a fit between two batches, and a fit brought to that state: it goes on to the same bits."""
+"""Saves and restores the complete state of a fit between two batches, so that it resumes bit-identically."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ COUNTERS = ("epoch", "step", "phase", "stop_reason", "rates", "done")  # fields 
 
 
 def fit_state(state: State, start: FitStart) -> dict[str, Any]:
-    """All that it takes to go on from here, copied to the CPU, in tensors and plain values.
+    """Returns everything that is needed to resume here, copied to the CPU, as tensors and plain values.
 
     Args:
         state: The fit, between two batches or after an epoch.
         start: The same fit before its first step.
 
     Returns:
-        A dictionary. `unsaved` names attributes of callbacks, losses and layers that no checkpoint holds.
+        A dictionary. `unsaved` names attributes of callbacks, losses and layers that cannot be saved.
 
     Raises:
-        NotSavedError: The state of the optimizer, or of a part of the user's, holds an object of another type.
+        NotSavedError: The state of the optimizer, or of a part of the user's, holds an object that cannot be saved.
     """
     frozen = start.unchanged(state)
     with saving(start.live(state)) as record:
@@ -64,20 +64,20 @@ def fit_state(state: State, start: FitStart) -> dict[str, Any]:
 
 
 def progress_of(saved: Mapping[str, Any]) -> tuple[int, int]:
-    """(last whole epoch, batches trained on) of what `fit_state` has returned."""
+    """Returns (last complete epoch, batches trained on) of a state that `fit_state` returned."""
     return (saved["epoch"] if saved["row"] is None else saved["epoch"] - 1), saved["step"]
 
 
 def load_fit_state(state: State, saved: Mapping[str, Any], means: Means) -> None:
-    """Brings a fit that has begun to the state that `fit_state` has saved.
+    """Brings a fit to the state that `fit_state` saved.
 
     Args:
-        state: The fit after `on_fit_start`, with a model, an optimizer and callbacks that were made in the same way.
-        saved: What `fit_state` has returned.
-        means: New ones, for the phase that was cut off.
+        state: The fit after `on_fit_start`. Its model, optimizer and callbacks were made as in the saved fit.
+        saved: What `fit_state` returned.
+        means: New, empty means, for the phase that was interrupted.
 
     Raises:
-        ModelError: The model, the optimizer or the callbacks are others.
+        ModelError: The model, the optimizer or the callbacks differ from the saved ones.
     """
     callbacks = stateful(state)
     pairs = {
@@ -88,7 +88,7 @@ def load_fit_state(state: State, saved: Mapping[str, Any], means: Means) -> None
     }
     for what, (then, now) in pairs.items():
         if then != now:
-            raise _other(f"then it had the {what} {then or 'none'}, and now {now or 'none'}")
+            raise _other(f"the saved {what}: {then or 'none'}; the {what} now: {now or 'none'}")
     try:
         _load_weights(state, saved)
     except (RuntimeError, ValueError, KeyError, AttributeError) as error:
@@ -113,9 +113,9 @@ def load_fit_state(state: State, saved: Mapping[str, Any], means: Means) -> None
 
 
 def batches_left(state: State, batches: Iterable[Any]) -> Iterator[Any]:
-    """The batches of a phase that are still to come, with the random generators as they are at the first of them.
+    """Returns the remaining batches of a phase. The random generators are as they were at the first of them.
 
-    Those before are not loaded if the iterable has `start_at(count)`; else they are drawn again, as in the fit before.
+    If the iterable has `start_at(count)`, earlier batches are not loaded. Otherwise they are drawn again and dropped.
     """
     if state.means is None:  # the phase begins
         state.generators = {**generator_states(), "loader": loader_generators(batches)}
@@ -135,22 +135,22 @@ def batches_left(state: State, batches: Iterable[Any]) -> Iterator[Any]:
 
 
 def stateful(state: State) -> list[Callback]:
-    """The callbacks that remember something."""
+    """Returns the callbacks that have a state."""
     return [each for each in state.callbacks if not isinstance(each, Stateless)]
 
 
 def _load_weights(state: State, saved: Mapping[str, Any]) -> None:
-    """The model, the parts with weights, their layers, and the optimizer with its groups of parameters."""
+    """Loads the model, the parts with weights, their layers, and the optimizer with its parameter groups."""
     parameters, trainable = parameters_of(state), {*saved["trainable"]}
     for name, checksum in saved["frozen"].items():
         if FitStart.checksum(parameters[name]) != checksum:
-            raise ValueError(f"the frozen weights of {name} are others than then")
+            raise ValueError(f"the frozen weights of {name} differ from the saved ones")
     for part, module in parts_with_weights(state).items():
         own = restored(saved["weights"][part], state.device)
         wrong = module.load_state_dict(own, strict=False)
         missing = [name for name in wrong.missing_keys if f"{part}.{name}" not in saved["frozen"]]
         if missing or wrong.unexpected_keys:
-            raise ValueError(f"the {part} has other weights: {', '.join([*missing, *wrong.unexpected_keys][:3])}")
+            raise ValueError(f"the {part} has different weights: {', '.join([*missing, *wrong.unexpected_keys][:3])}")
     buffers = _other_buffers(state)
     for name, value in restored(saved["buffers"], state.device).items():
         buffers[name].copy_(value)
@@ -160,7 +160,7 @@ def _load_weights(state: State, saved: Mapping[str, Any]) -> None:
     for name, parameter in parameters.items():
         parameter.requires_grad_(name in trainable)
     groups = state.optimizer.param_groups
-    for number, names in enumerate(saved["groups"]):  # a callback may have added some, as gradual unfreezing does
+    for number, names in enumerate(saved["groups"]):  # a callback may have added groups, as gradual unfreezing does
         own = [parameters[name] for name in names]
         if number == len(groups):
             state.optimizer.add_param_group({"params": own})
@@ -169,7 +169,7 @@ def _load_weights(state: State, saved: Mapping[str, Any]) -> None:
 
 
 def _other_buffers(state: State) -> dict[str, torch.Tensor]:
-    """The buffers that no `state_dict` holds."""
+    """Returns the buffers that are not in a `state_dict`."""
     others: dict[str, torch.Tensor] = {}
     for part, module in parts_with_weights(state).items():
         saved = module.state_dict().keys()
@@ -178,7 +178,7 @@ def _other_buffers(state: State) -> dict[str, torch.Tensor]:
 
 
 def _groups(state: State) -> list[list[str]]:
-    """The names of the parameters in each of the optimizer's groups. Raises NotSavedError if one has no name."""
+    """Returns the parameter names of each group of the optimizer. Raises NotSavedError if a parameter has no name."""
     names = {id(parameter): name for name, parameter in parameters_of(state).items()}
     try:
         return [[names[id(parameter)] for parameter in group["params"]] for group in state.optimizer.param_groups]
@@ -195,4 +195,4 @@ def _name(callback: Callback) -> str:
 
 
 def _other(why: str) -> ModelError:
-    return ModelError("the fit cannot go on from the state that was saved", why, "begin a new run, without --resume")
+    return ModelError("the fit cannot resume from the saved state", why, "start a new run, without --resume")

@@ -1,4 +1,4 @@
-"""Reads a torch file without running code: Python objects in it are replaced by `NotRead`."""
+"""Reads a torch file without running code: a `NotRead` replaces each Python object in it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
-MOST_KINDS = 200  # kinds of objects in one file
+MOST_KINDS = 200  # classes in one file
 NOT_ALLOWED = re.compile(r"Unsupported global: GLOBAL (\S+) was not an allowed")
 NO_LIST = re.compile(r"Can only (?:append to|extend) lists, but got <class '([^']+)'>")
 NO_DICT = re.compile(r"Can only SETITEMS? for .*, but got <class '([^']+)'>")
@@ -22,23 +22,23 @@ BLOCKED = re.compile(r"unsupported GLOBAL (\S+) whose module")
 
 
 class NotRead:
-    """An object in a file that was not made, because its class could run code. Its class is named as that class."""
+    """Stands for an object that was not created, because its class could run code. Has that class's name."""
 
     def __new__(cls, *_: object, **__: object) -> NotRead:
         return object.__new__(cls)
 
     def __init__(self, *_: object, **__: object) -> None:
-        """What the object would have been made of is dropped."""
+        """Ignores the arguments of the object."""
 
     def __setstate__(self, _: object) -> None:
-        """The object's state is dropped."""
+        """Ignores the state of the object."""
 
 
 class CodeError(Exception):
     """A file cannot be read without running code; the message says why.
 
     Attributes:
-        is_plain: Whether the file may hold tensors and plain values alone, in a form that torch does not read safely.
+        is_plain: Whether the file may hold only tensors and plain values, in a format that torch cannot read safely.
     """
 
     def __init__(self, why: str, is_plain: bool = False) -> None:
@@ -47,17 +47,17 @@ class CodeError(Exception):
 
 
 def read_without_code(path: Path) -> Any:
-    """What `torch.save` wrote to `path`, on the CPU, with `NotRead` in place of each object that torch does not know.
+    """Reads on the CPU what `torch.save` wrote, with a `NotRead` in place of each object that torch does not know.
 
-    The file is read by torch's own safe unpickler, to which every other class is given as an empty one.
+    Uses torch's safe unpickler. It gets an empty class in place of each class that it does not allow.
 
-    Raises CodeError if that is not possible, and whatever torch raises for a damaged file.
+    Raises CodeError if this is not possible, and any exception that torch raises for a damaged file.
     """
     kinds = dict.fromkeys(_foreign_names(path), "object")
     for _ in range(MOST_KINDS):
         try:
             with warnings.catch_warnings(), safe_globals([(_stand_in(*kind), kind[0]) for kind in kinds.items()]):
-                warnings.simplefilter("ignore")  # torch's guesses about a foreign file
+                warnings.simplefilter("ignore")  # torch guesses about files that it did not write
                 return torch.load(path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
             if not _learn(kinds, str(error)):
@@ -66,24 +66,24 @@ def read_without_code(path: Path) -> Any:
 
 
 def kind_of(value: object) -> str:
-    """The full name of the class of an object that was not read."""
+    """Returns the full class name of an object that was not read."""
     kind = value if isinstance(value, type) else type(value)
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def is_not_read(value: object) -> bool:
-    """Whether a value stands for an object or a class that was not read."""
+    """Returns whether a value stands for an object or a class that was not read."""
     return isinstance(value, NotRead) or (isinstance(value, type) and issubclass(value, NotRead))
 
 
 def _foreign_names(path: Path) -> list[str]:
-    with contextlib.suppress(Exception):  # not of a file in torch's older format
+    with contextlib.suppress(Exception):  # fails for torch's older file format
         return get_unsafe_globals_in_checkpoint(str(path))
     return []
 
 
 def _stand_in(name: str, form: str) -> type:
-    """The class that is made in place of the one called `name`."""
+    """Returns the class that replaces the class `name`."""
     home, _, own = name.rpartition(".")
     bases = {"object": NotRead, "list": _AsList, "dict": _AsDict}
     return type(own, (bases[form],), {"__module__": home, "__qualname__": own})
@@ -92,14 +92,15 @@ def _stand_in(name: str, form: str) -> type:
 def _code_error(kinds: Iterable[str], message: str) -> CodeError:
     blocked = BLOCKED.search(message)
     if "Unsupported operand" in message:
-        why = "it may hold Python objects: torch reads without running code only pickle protocol 2, its default"
+        why = "it may contain Python objects: torch can safely read only pickle protocol 2, its default"
         return CodeError(why, is_plain=True)
     named = [blocked[1]] if blocked else [*kinds][:3]
-    return CodeError(f"it holds Python objects, whose loading can run code: {', '.join(named) or 'of unknown kinds'}")
+    classes = ", ".join(named) or "of unknown classes"
+    return CodeError(f"it contains Python objects, and loading them can run code: {classes}")
 
 
 def _learn(kinds: dict[str, str], message: str) -> bool:
-    """Adds to `kinds` what torch has just refused. Returns whether that is something new."""
+    """Adds the class that torch just refused to `kinds`. Returns whether this changed `kinds`."""
     before = dict(kinds)
     unknown, items, entries = (pattern.search(message) for pattern in (NOT_ALLOWED, NO_LIST, NO_DICT))
     if unknown:
@@ -112,14 +113,14 @@ def _learn(kinds: dict[str, str], message: str) -> bool:
 
 
 class _AsList(NotRead):
-    """A class of lists, read as a list: torch fills nothing else."""
+    """Replaces a subclass of list. Reads as a list, because torch appends only to lists."""
 
     def __new__(cls, *_: object, **__: object) -> Any:
         return []
 
 
 class _AsDict(NotRead):
-    """A class of dictionaries, read as an ordered one: torch fills nothing else."""
+    """Replaces a subclass of dict. Reads as an ordered dictionary, because torch fills only dictionaries."""
 
     def __new__(cls, *_: object, **__: object) -> Any:
         return OrderedDict()

@@ -1,4 +1,4 @@
-"""The states of random generators: the global ones of torch (the CPU and each GPU), numpy and Python; a loader's."""
+"""States of random generators: the global ones of torch (CPU and GPUs), numpy and Python, and those of a loader."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 
 def generator_states() -> dict[str, Any]:
-    """The states as they are now, in tensors and plain values."""
+    """Returns the current states of the global generators, as tensors and plain values."""
     name, keys, *rest = np.random.get_state()
     states: dict[str, Any] = {
         "torch": torch.get_rng_state(),
@@ -25,7 +25,7 @@ def generator_states() -> dict[str, Any]:
 
 
 def set_generators(states: dict[str, Any], batches: Any = None) -> None:
-    """Sets the generators that `states` has; of GPUs, those that there are here, too; under "loader", of `batches`."""
+    """Restores the global generators in `states` (of GPUs, those that exist here); "loader" is for `batches`."""
     if "torch" in states:
         torch.set_rng_state(states["torch"])
         name, keys, *rest = states["numpy"]
@@ -41,17 +41,17 @@ def set_generators(states: dict[str, Any], batches: Any = None) -> None:
 
 
 def loader_generators(batches: Any) -> list[torch.Tensor]:
-    """The states of the generators that a DataLoader and its samplers were given."""
+    """Returns the states of the generators that were passed to a DataLoader and its samplers."""
     return [generator.get_state() for generator in _generators_of(batches)]
 
 
 def _generators_of(batches: Any) -> list[torch.Generator]:
     sampler, batch_sampler = getattr(batches, "sampler", None), getattr(batches, "batch_sampler", None)
     owners = (batches, sampler, batch_sampler, getattr(batch_sampler, "sampler", None))
-    found = [getattr(owner, "generator", None) for owner in owners]
-    return [*{id(each): each for each in found if isinstance(each, torch.Generator)}.values()]
+    generators = [getattr(owner, "generator", None) for owner in owners]
+    return [*{id(each): each for each in generators if isinstance(each, torch.Generator)}.values()]
 
 
 def _tuples(value: Any) -> Any:
-    """The same with tuples for lists, as Python's own generator wants it."""
+    """Replaces lists by tuples, as `random.setstate` requires."""
     return tuple(map(_tuples, value)) if isinstance(value, (list, tuple)) else value

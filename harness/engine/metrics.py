@@ -1,4 +1,4 @@
-"""Metrics of an epoch: means over examples, summed on the device and read once; and what their names tell."""
+"""Metrics of an epoch: means over examples, summed on the device and read once. Also which metrics should rise."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Metric = Callable[[Tensor, Tensor], Tensor]  # (logits, targets) -> one number p
 
 
 def accuracy(logits: Tensor, targets: Tensor) -> Tensor:
-    """1 for each example whose highest logit is its target, else 0. Shapes (B, classes), (B,) -> (B,).
+    """Returns 1 for each example whose highest logit is its target, else 0. Shapes (B, classes), (B,) -> (B,).
 
-    Of targets that are probabilities, (B, classes), as mixing images makes them, the highest counts. Raises UsageError
-    for other shapes: one column has no highest logit but itself, and targets (B, 1) would be compared as (B, B).
+    Targets may be probabilities (B, classes), as mixup makes them: the highest one counts. Raises UsageError for other
+    shapes: with one column there is no highest logit, and targets (B, 1) would broadcast to (B, B).
     """
     require_logits_for_accuracy(logits, targets)
     if targets.ndim == 2:
@@ -33,22 +33,22 @@ FALL = ("loss", "error", "brier", "mae", "mse", "perplexity", "ece", "seconds")
 
 
 def rises(metric_name: str, mode: str = "auto") -> bool:
-    """Whether more is better: `valid_accuracy` rises, `valid_loss` falls.
+    """Returns whether a higher value is better: true for `valid_accuracy`, false for `valid_loss`.
 
     Args:
-        metric_name: Its end decides if `mode` is "auto".
-        mode: "auto", "max" if more is better, or "min".
+        metric_name: With mode "auto", the end of the name decides.
+        mode: "auto", "max" if higher is better, or "min".
 
     Raises:
-        UsageError: The name does not tell.
+        UsageError: The mode is "auto" and the end of the name is unknown.
     """
     if mode != "auto":
         return mode == "max"
     if metric_name.endswith(RISE + FALL):
         return metric_name.endswith(RISE)
     raise UsageError(
-        f"nothing says whether a higher {metric_name} is better",
-        f"the names of metrics that rise end in {', '.join(RISE)}; of those that fall in {', '.join(FALL)}",
+        f"it is not known whether a higher {metric_name} is better",
+        f"higher is better for names that end in {', '.join(RISE)}; lower is better for {', '.join(FALL)}",
         "-s monitor_mode=max, or -s monitor_mode=min",
     )
 
@@ -59,13 +59,13 @@ def require_metric(name: str, computed: Iterable[str]) -> None:
     if name not in known:
         raise UsageError(
             f"there is no metric {name!r} to monitor{nearest(name, known)}",
-            f"what is computed: {', '.join(known)}",
-            f"-s monitor={known[-1]}; a callback names what it adds in its attribute metric_names",
+            f"the metrics of this fit: {', '.join(known)}",
+            f"-s monitor={known[-1]}; a callback must list metrics that it adds in its attribute metric_names",
         )
 
 
 class Means:
-    """Means over the examples of one phase, kept as sums on the device until `read`."""
+    """Means over the examples of one phase. The sums stay on the device until `read`."""
 
     def __init__(self, metrics: Mapping[str, Metric], device: torch.device) -> None:
         self._metrics = metrics
@@ -74,10 +74,10 @@ class Means:
         self._started = time.perf_counter()
 
     def add(self, logits: Tensor, targets: Any, loss: Tensor, inputs: Any = None) -> None:
-        """Adds a batch. `loss` is the batch's mean, so that a short batch counts for the examples it has.
+        """Adds a batch. `loss` is the batch's mean, and is weighted by the number of examples.
 
-        Raises UserCodeError where a metric does not give one number per example, UsageError where nothing says how many
-        examples there are.
+        Raises UserCodeError if a metric does not return one number per example. Raises UsageError if the examples
+        cannot be counted.
         """
         examples = count_examples(inputs, targets, logits)
         self._examples += examples
@@ -89,26 +89,26 @@ class Means:
         self._sums += torch.stack(sums)
 
     def state_dict(self) -> dict[str, Any]:
-        """The sums so far."""
+        """Returns the sums so far."""
         seconds = time.perf_counter() - self._started
         return {"sums": self._sums.detach().cpu().clone(), "examples": self._examples, "seconds": seconds}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on with the sums of a phase that was cut off."""
+        """Restores the sums of a phase that was interrupted."""
         self._sums.copy_(state["sums"])
         self._examples = state["examples"]
         self._started = time.perf_counter() - state["seconds"]
 
     def read(self, phase: str) -> dict[str, float]:
-        """The means, the examples, and the seconds since the phase began. Waits for the device.
+        """Returns the means, the number of examples, and the seconds since the phase began. Waits for the device.
 
-        Raises UsageError where there was no example: a mean of nothing would be a made-up number.
+        Raises UsageError if there was no example, because then there is no mean.
         """
         if self._examples == 0:
             raise UsageError(
                 f"there was no batch to {phase} on",
-                "the iterable is empty, or an iterator that an earlier epoch has used up",
-                "give a list, a DataLoader, or an object with an __iter__ of its own",
+                "the iterable is empty, or it is an iterator that an earlier epoch has used up",
+                "give a list, a DataLoader, or an object whose __iter__ starts from the beginning",
             )
         names = ("loss", *self._metrics)
         means = {f"{phase}_{n}": total / self._examples for n, total in zip(names, self._sums.tolist(), strict=True)}

@@ -1,4 +1,4 @@
-"""What an object remembers, in tensors and plain values: saved, compared with the start of a fit, and given back."""
+"""The state of an object, as tensors and plain values: saved, compared with the start of a fit, and restored."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from torch import Tensor, nn
 from harness.engine.plain_values import CONTAINERS, PLAIN, NotSavedError, copied, is_same, restored
 from harness.util.user_code import is_users
 
-CODE = (Path, ModuleType, type, Enum, torch.dtype, torch.device, functools.partial)  # does not change in a fit
+CODE = (Path, ModuleType, type, Enum, torch.dtype, torch.device, functools.partial)  # do not change in a fit
 GENERATORS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
-DEEPEST = 3  # objects within objects
-IN_PLACE = "in place"  # key of a dictionary that stands for the content of a container of a special class
+DEEPEST = 3  # nested objects
+IN_PLACE = "in place"  # the key of a dictionary that holds the content of a container of a special class
 _MODULE = frozenset(vars(nn.Module()))
 
 
 @dataclass(frozen=True)
 class Saving:
-    """A state that is being saved.
+    """The settings and the findings while a state is saved.
 
     Attributes:
-        live: Values of `id` of objects that are saved by somebody else, such as the model and its parameters.
-        unsaved: Gets the names of attributes that cannot be saved, and why.
+        live: The `id` of each object that is saved elsewhere, such as the model and its parameters.
+        unsaved: Names of attributes that cannot be saved, with the reason.
     """
 
     live: Collection[int] = ()
@@ -48,7 +48,7 @@ _SAVING = ContextVar("_SAVING", default=Saving())  # noqa: B039 - the list of th
 
 @contextlib.contextmanager
 def saving(live: Collection[int]) -> Iterator[Saving]:
-    """Within, `attribute_state` leaves out the objects in `live`, and says what it could not save."""
+    """Within the context, `attribute_state` leaves out the objects in `live`, and records what it cannot save."""
     token = _SAVING.set(Saving(live))
     try:
         yield _SAVING.get()
@@ -57,9 +57,9 @@ def saving(live: Collection[int]) -> Iterator[Saving]:
 
 
 def object_state(value: Any, depth: int = 0) -> Any:
-    """What an object remembers: its own `state_dict`, the state of a random generator, or its attributes.
+    """Returns an object's state: its `state_dict`, the state of a random generator, or its attributes.
 
-    Raises NotSavedError if its `state_dict` holds an object of another type.
+    Raises NotSavedError if its `state_dict` holds an object that cannot be saved.
     """
     if isinstance(value, torch.Generator):
         return value.get_state()
@@ -73,7 +73,7 @@ def object_state(value: Any, depth: int = 0) -> Any:
 
 
 def load_object_state(value: Any, saved: Any, device: torch.device) -> None:
-    """Gives an object what `object_state` has saved of an object of the same class."""
+    """Restores what `object_state` saved of an object of the same class."""
     saved = restored(saved, device)
     if isinstance(value, torch.Generator):
         value.set_state(saved)
@@ -90,13 +90,13 @@ def load_object_state(value: Any, saved: Any, device: torch.device) -> None:
 
 
 def attribute_state(owner: Any, depth: int = 0) -> dict[str, Any]:
-    """The attributes of an object that are tensors, plain values, or objects that remember something.
+    """Returns the attributes of an object that are tensors, plain values, or objects with a state.
 
-    Of a module, what its own `state_dict` holds is left out.
+    For a module, it leaves out what its `state_dict` holds.
     """
     values: dict[str, Any] = {}
     objects: dict[str, Any] = {}
-    fixed: dict[str, int] = {}  # what is no value, by `id`: that it has changed can be said, if not saved
+    fixed: dict[str, int] = {}  # `id` of each other attribute: a change of it can be reported, but not saved
     for name, value in _attributes(owner).items():
         if _is_live(value) or _is_code(value):
             fixed[name] = id(value)
@@ -113,7 +113,7 @@ def attribute_state(owner: Any, depth: int = 0) -> dict[str, Any]:
 
 
 def load_attribute_state(owner: Any, saved: dict[str, Any], device: torch.device) -> None:
-    """Gives an object the attributes that `attribute_state` has saved. A container stays the same object."""
+    """Restores the attributes that `attribute_state` saved. A container stays the same object."""
     for name, value in saved["values"].items():
         now = getattr(owner, name, None)
         value = restored(value[IN_PLACE] if _is_in_place(value) else value, device)
@@ -133,14 +133,14 @@ def load_attribute_state(owner: Any, saved: dict[str, Any], device: torch.device
 
 
 def changes_since(start: Any, now: Any, name: str) -> Any:
-    """The part of an object's state that is not as it was when the fit began: the rest is made again by the code.
+    """Returns the part of an object's state that changed since the fit began. The code itself makes the rest again.
 
-    So a setting that was edited counts, and a moment of another process's clock does not.
+    So after a resume an edited setting takes effect, and times of the earlier process's clock are not restored.
 
     Args:
-        start: Its `object_state` when the fit began.
-        now: Its `object_state`.
-        name: For people, if the object holds one that was made since, to which no state could be given back.
+        start: The object's `object_state` when the fit began.
+        now: The object's `object_state` now.
+        name: The object's name in the report of objects that were made during the fit and cannot be restored.
     """
     if not (_is_of_attributes(start) and _is_of_attributes(now)):
         return now
@@ -148,8 +148,8 @@ def changes_since(start: Any, now: Any, name: str) -> Any:
     unsaved += [
         f"{name}.{key} (changed during the fit)" for key, own in now["fixed"].items() if start["fixed"].get(key) != own
     ]
-    made = [key for key, v in now["values"].items() if _is_in_place(v) and not _is_in_place(known.get(key))]
-    unsaved += [f"{name}.{key} (made during the fit)" for key in made]
+    new = [key for key, v in now["values"].items() if _is_in_place(v) and not _is_in_place(known.get(key))]
+    unsaved += [f"{name}.{key} (made during the fit)" for key in new]
     for key, value in now["objects"].items():
         if key in start["objects"]:
             objects[key] = changes_since(start["objects"][key], value, f"{name}.{key}")
@@ -158,18 +158,18 @@ def changes_since(start: Any, now: Any, name: str) -> Any:
     values = {
         key: v
         for key, v in now["values"].items()
-        if key not in made and (key not in known or not is_same(v, known[key]))
+        if key not in new and (key not in known or not is_same(v, known[key]))
     }
     return {"values": values, "objects": objects, "fixed": {}}
 
 
 def is_empty(state: Any) -> bool:
-    """Whether a state, as `changes_since` has returned it, says nothing."""
+    """Returns whether a state from `changes_since` holds no change."""
     return _is_of_attributes(state) and not state["values"] and all(map(is_empty, state["objects"].values()))
 
 
 def is_users_object(value: Any) -> bool:
-    """Whether an object is of a class of the user's, not of a library."""
+    """Returns whether an object's class is defined in the user's code, not in a library."""
     module = sys.modules.get(type(value).__module__)
     return hasattr(value, "__dict__") and module is not None and _is_file_of_users(getattr(module, "__file__", None))
 
@@ -191,7 +191,7 @@ def _remembers(value: Any) -> bool:
 
 
 def _is_live(value: Any) -> bool:
-    """Whether a value is an object that is saved elsewhere, or holds nothing but such objects."""
+    """Returns whether a value is an object that is saved elsewhere, or contains only such objects."""
     return id(value) in _SAVING.get().live or (bool(items := _items(value)) and all(map(_is_live, items)))
 
 
@@ -200,17 +200,17 @@ def _holds_live(value: Any) -> bool:
 
 
 def _items(value: Any) -> Collection[Any]:
-    """What a container holds; of a dictionary, the values. Other objects hold nothing."""
+    """Returns the items of a container, or the values of a dictionary. Other objects have none."""
     return value.values() if isinstance(value, dict) else value if isinstance(value, CONTAINERS) else ()
 
 
 def _copied_in_place(value: Any) -> Any:
-    """A copy of an attribute. One of a class such as deque or defaultdict is given back to the object that is there.
+    """Returns a copy of an attribute. A deque, defaultdict or the like is marked, to be restored in the same object.
 
     Raises NotSavedError.
     """
     if _holds_live(value):
-        raise NotSavedError("holds the model or a part of it, and more")
+        raise NotSavedError("holds the model or a part of it, and other values")
     if isinstance(value, deque) or (isinstance(value, (list, set)) and type(value) not in CONTAINERS):
         return {IN_PLACE: copied(list(value))}
     if isinstance(value, dict) and type(value) not in (dict, OrderedDict, Counter):
@@ -223,7 +223,7 @@ def _is_in_place(value: Any) -> bool:
 
 
 def _is_code(value: Any) -> bool:
-    """Whether a value is, or holds nothing but, what does not change in a fit, such as functions."""
+    """Returns whether a value does not change in a fit, as functions do not, or contains only such values."""
     if items := _items(value):
         return all(map(_is_code, items))
     return isinstance(value, CODE) or (inspect.isroutine(value) and not isinstance(value, PLAIN))
@@ -234,6 +234,6 @@ def _is_alike(one: Tensor, other: Tensor) -> bool:
 
 
 def _attributes(owner: Any) -> dict[str, Any]:
-    """By name, less those that each `nn.Module` has."""
+    """Returns the attributes of an object, without those that every `nn.Module` has."""
     own = dict(getattr(owner, "__dict__", {}))
     return {name: value for name, value in own.items() if name not in _MODULE} if isinstance(owner, nn.Module) else own

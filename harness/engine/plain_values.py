@@ -1,4 +1,4 @@
-"""Values copied to the types that a safe load takes, and back."""
+"""Converts values to types that a safe load accepts, and back."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from torch import Tensor
 
 PLAIN = (bool, int, float, str, bytes, complex)
 CONTAINERS = (list, tuple, set)
-# keys of a dictionary that stands for such a value
+# keys of the dictionaries that replace such values
 ON_DEVICE, ARRAY, NUMBER, COUNTER = "tensor on the device", "numpy array", "numpy number", "counter"
 
 
 class NotSavedError(Exception):
-    """A value that no checkpoint holds; the message names its type."""
+    """A value that cannot be saved in a checkpoint; the message names its type."""
 
 
 def copied(value: Any) -> Any:
-    """A copy of a value in the types that a safe load takes, all tensors on the CPU.
+    """Returns a copy in types that a safe load accepts, with all tensors on the CPU.
 
     Raises:
-        NotSavedError: It is, or holds, an object of another type.
+        NotSavedError: The value is or contains an object of another type.
     """
     if value is None or type(value) in PLAIN:
         return value
@@ -34,7 +34,7 @@ def copied(value: Any) -> Any:
         return {ARRAY: torch.from_numpy(value.copy())}
     if isinstance(value, np.generic) and value.dtype.kind in "biufc":
         return {NUMBER: [value.dtype.str, value.item()]}
-    if type(value) is Counter:  # as MultiStepLR has
+    if type(value) is Counter:  # MultiStepLR has one
         return {COUNTER: {copied(key): count for key, count in value.items()}}
     if type(value) in (dict, OrderedDict):
         return type(value)((copied(key), copied(item)) for key, item in value.items())
@@ -46,9 +46,9 @@ def copied(value: Any) -> Any:
 
 
 def restored(value: Any, device: torch.device) -> Any:
-    """The value that `copied` has copied, with its tensors where they were: on the CPU, or on `device`.
+    """Returns the value that `copied` copied. Its tensors are where they were: on the CPU, or on `device`.
 
-    A value that was restored already stays as it is.
+    A value that is already restored does not change.
     """
     if type(value) in (dict, OrderedDict):
         if value.keys() == {ON_DEVICE}:
@@ -66,7 +66,7 @@ def restored(value: Any, device: torch.device) -> Any:
 
 
 def is_same(one: Any, other: Any) -> bool:
-    """Whether two copies are the same in type and value; NaN is the same as nothing."""
+    """Returns whether two copies have the same type and value. NaN does not equal NaN."""
     if type(one) is not type(other):
         return False
     if isinstance(one, Tensor):

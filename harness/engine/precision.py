@@ -1,4 +1,4 @@
-"""Which number format the arithmetic runs in, and why."""
+"""Chooses the dtype of the computation, and says why."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NAMES = ("auto", "fp32", "bf16", "fp16")
 
 @dataclass(frozen=True)
 class Precision:
-    """What autocast and the gradient scaler need to know. There is one code path: with fp32 both are switched off."""
+    """The settings of autocast and the gradient scaler. There is one code path: fp32 switches both off."""
 
     name: str
     reason: str
@@ -26,32 +26,32 @@ class Precision:
 
     @property
     def mixed(self) -> bool:
-        """Whether matrix work runs in `dtype`. Weights, losses and sums stay in 32 bits."""
+        """Whether matrix products use `dtype`. Weights, losses and sums are always 32-bit."""
         return self.name != "fp32"
 
     @property
     def scaled(self) -> bool:
-        """Whether gradients must be scaled: fp16 has too few exponent bits for small ones; bf16 has those of fp32."""
+        """Whether gradients must be scaled: fp16 has too few exponent bits for small ones. Bf16 has as many as fp32."""
         return self.name == "fp16"
 
 
 def choose_precision(asked: str, device: torch.device) -> Precision:
-    """The precision `asked` for, or with "auto" the one that `device` does well. Raises UsageError where it cannot."""
+    """Returns the precision `asked` for; "auto" is the best one for `device`. Raises UsageError if unsupported."""
     if asked == "auto":
         return _best(device)
     if asked not in NAMES:
-        raise UsageError(f"precision {asked!r} is unknown", f"there are {', '.join(NAMES)}", "-s precision=auto")
+        raise UsageError(f"precision {asked!r} is unknown", f"known: {', '.join(NAMES)}", "-s precision=auto")
     if asked == "fp16" and device.type != "cuda":
         raise UsageError(
             f"precision fp16 does not train on {device.type}",
-            "it needs a CUDA device; elsewhere it is slow, and torch would swap it in silence",
+            "it needs a CUDA device; elsewhere it is slow, and torch replaces it without a message",
             "-s precision=bf16, or -s precision=auto",
         )
-    return Precision(asked, "asked for")
+    return Precision(asked, "as requested")
 
 
 def precision_or_auto(asked: str, device: torch.device) -> Precision:
-    """The precision `asked` for if `device` can do it, else the one that it does well. For a model from elsewhere."""
+    """Returns the precision `asked` for if `device` supports it, else the best one. For a model made elsewhere."""
     try:
         return choose_precision(asked, device)
     except UsageError:
@@ -60,9 +60,9 @@ def precision_or_auto(asked: str, device: torch.device) -> Precision:
 
 def _best(device: torch.device) -> Precision:
     if device.type == "cuda":
-        if torch.cuda.is_bf16_supported(including_emulation=False):  # Ampere, 2020, and newer; AMD's
+        if torch.cuda.is_bf16_supported(including_emulation=False):  # Ampere (2020) and newer, and AMD
             return Precision("bf16", "this GPU computes it in hardware")
-        if torch.cuda.get_device_capability(device) >= (7, 0):  # Volta, 2017: the first with tensor cores
+        if torch.cuda.get_device_capability(device) >= (7, 0):  # Volta (2017), the first with tensor cores
             return Precision("fp16", "this GPU has tensor cores for it, but none for bf16")
         return Precision("fp32", "this GPU has no tensor cores")
     if device.type == "cpu":
@@ -74,7 +74,7 @@ def _best(device: torch.device) -> Precision:
 
 
 def cpu_flags() -> set[str]:
-    """The instruction sets that this CPU reports; empty where nothing can be asked."""
+    """Returns the instruction sets that this CPU reports; empty if the system does not report them."""
     ask: Any = getattr(torch.cpu, "get_capabilities", None)  # torch 2.11 and newer
     if ask is not None:
         return {name for name, present in ask().items() if present is True}

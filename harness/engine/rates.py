@@ -1,4 +1,4 @@
-"""Learning rates as a fit records them: those of the epoch's last step, which made the weights that are validated."""
+"""The learning rates that a fit records: those of the epoch's last step, which made the validated weights."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from torch.optim import Optimizer
 
 
 def rates_of(optimizer: Optimizer) -> list[Any]:
-    """The learning rate of each parameter group now: a number, or a copy of a tensor that a schedule changes in place.
+    """Returns the current learning rate of each parameter group: a number, or a copy of a tensor.
 
-    Does not wait for the device.
+    It copies the tensor because a schedule changes it in place. Does not wait for the device.
     """
     rates = [group["lr"] for group in optimizer.param_groups]
     return [rate.detach().clone() if isinstance(rate, Tensor) else rate for rate in rates]
 
 
 def named_rates(rates: Sequence[Any]) -> dict[str, float]:
-    """The rates as a row of the history has them.
+    """Returns the rates under the names that they have in a row of the history.
 
-    `lr` is the rate of the first parameter group, and `lr_2` that of `optimizer.param_groups[2]`. A group is left out
-    if an earlier one has the same rate, so most rows have `lr` alone.
+    `lr` is the rate of the first parameter group, `lr_2` that of `optimizer.param_groups[2]`. A group is left out if an
+    earlier group has the same rate, so most rows have only `lr`.
     """
     named: dict[str, float] = {}
     for position, rate in enumerate(map(float, rates)):
@@ -32,5 +32,5 @@ def named_rates(rates: Sequence[Any]) -> dict[str, float]:
 
 
 def is_rate(name: str) -> bool:
-    """Whether a number of a row is a learning rate."""
+    """Returns whether a name in a row of the history is a learning rate."""
     return name == "lr" or (name.startswith("lr_") and name[3:].isdecimal())

@@ -1,4 +1,4 @@
-"""What the functions of a fit must return. The checks of a batch take about two microseconds together."""
+"""Checks what the functions of a fit return. The checks of one batch take about two microseconds in total."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.util.user_code import described, returned
 def require_tensor(output: Any, model: nn.Module) -> Tensor:
     """Returns a model's output. Raises UserCodeError unless it is a tensor."""
     if not isinstance(output, Tensor):
-        must = f"one tensor {when(model)}: logits (B, classes), without what else the model computes"
+        must = f"one tensor {when(model)}: only the logits (B, classes), no other outputs"
         raise returned("forward", model, output, must, forward_name(model))
     return output
 
@@ -22,7 +22,7 @@ def require_tensor(output: Any, model: nn.Module) -> Tensor:
 def require_loss(loss: Any, function: object, logits: Tensor) -> Tensor:
     """Returns the loss of a batch.
 
-    Raises UserCodeError unless it is a tensor of shape () on the logits' device, and has a gradient in training.
+    Raises UserCodeError unless it is a tensor of shape () on the logits' device, with a gradient during training.
     """
     if not isinstance(loss, Tensor) or loss.ndim:
         raise returned("loss", function, loss, "the mean over the batch: a tensor of shape ()")
@@ -35,24 +35,24 @@ def require_loss(loss: Any, function: object, logits: Tensor) -> Tensor:
 
 
 def require_logits_for_accuracy(logits: Tensor, targets: Any) -> None:
-    """Raises UsageError unless accuracy has a meaning: logits (B, C) with C > 1, and targets (B,) or (B, C)."""
+    """Raises UsageError unless accuracy is defined: logits (B, C) with C > 1, and targets (B,) or (B, C)."""
     shape = logits.shape
     if len(shape) == 2 and shape[1] > 1 and isinstance(targets, Tensor) and targets.shape in (shape[:1], shape):
         return
     one = len(shape) < 2 or shape[1] == 1
-    what = f"there is no accuracy of outputs {tuple(shape)} and targets that are {described(targets)}"
+    what = f"accuracy is not defined for outputs {tuple(shape)} and targets that are {described(targets)}"
     if one:
         raise UsageError(
             what,
-            "the highest of several outputs is the predicted class, and here an example has one output",
-            "two outputs with cross_entropy; for BCEWithLogitsLoss a metric of your own: "
+            "the predicted class is the one with the highest output, but here an example has only one output",
+            "give the model two outputs and use cross_entropy; for BCEWithLogitsLoss pass "
             'metrics={"accuracy": lambda logits, targets: ((logits > 0) == (targets > 0.5)).float().view(-1)}',
         )
     rows = tuple(shape[:1])
     raise UsageError(
         what,
-        f"outputs must be (B, classes), and targets {rows} numbers of classes or {tuple(shape)} probabilities",
-        "targets.squeeze(1) for a column of targets; or Trainer(..., metrics={}) or metrics of your own",
+        f"outputs must be (B, classes), and targets {rows} class numbers or {tuple(shape)} probabilities",
+        "targets.squeeze(1) for a column of targets; or Trainer(..., metrics={}) or your own metrics",
     )
 
 
@@ -64,10 +64,10 @@ def require_scores(scores: Any, name: str, metric: object, examples: int) -> Non
 
 
 def forward_name(model: nn.Module) -> str:
-    """The forward pass of a model, for people."""
+    """Returns the display name of a model's forward pass."""
     return f"{type(model).__name__}.forward"
 
 
 def when(model: nn.Module) -> str:
-    """The mode that a model is in, for people."""
+    """Returns the display name of a model's mode."""
     return "in training" if model.training else "in validation"

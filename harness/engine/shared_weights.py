@@ -1,4 +1,4 @@
-"""Weights that no fit of a run trains: written once, in a file beside the checkpoints that share them."""
+"""Frozen weights that all checkpoints of a run share. They are written once, to a file beside the checkpoints."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from harness.errors import ModelError
 
 
 class SharedWeights:
-    """The frozen weights that the fits of a run start with and keep.
+    """The frozen weights of a run, which no fit changes.
 
-    The first fit writes the file. A later one uses it for the weights that are the same there, to the bit.
+    The first fit writes the file. Each later fit uses it for the weights that are bit-identical.
 
     Args:
-        folder: Of the checkpoints.
+        folder: The folder of the checkpoints.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -31,24 +31,24 @@ class SharedWeights:
         self._marks: dict[str, Mark] = {}
 
     def begin(self, model: nn.Module) -> None:
-        """A fit begins with `model`, before its first step. Raises StorageError if the file cannot be written."""
+        """Must be called before the first step of a fit. Raises StorageError if the file cannot be written."""
         self._marks = {}
-        own = frozen_weights(model)
-        if not own:
+        frozen = frozen_weights(model)
+        if not frozen:
             return
         known = _held_by(self._path)
         if known is None:
-            there = {name: value.detach().cpu() for name, value in own.items()}
-            known = digest_of(there), there
-            checkpoint.save(self._path, {HOLDS: known[0], "model": there})
-        self._digest, there = known
-        same = {name: value for name, value in own.items() if name in there and same_bits(value, there[name])}
+            on_cpu = {name: value.detach().cpu() for name, value in frozen.items()}
+            known = digest_of(on_cpu), on_cpu
+            checkpoint.save(self._path, {HOLDS: known[0], "model": on_cpu})
+        self._digest, shared = known
+        same = {name: value for name, value in frozen.items() if name in shared and same_bits(value, shared[name])}
         self._marks = {name: mark_of(value) for name, value in same.items()}
 
     def without(self, weights: Mapping[str, Any]) -> dict[str, Any]:
-        """What a checkpoint holds of a model's state: `model`, with None for each weight that is shared; `shared`.
+        """Returns a checkpoint's `model`, with None for each shared weight, and `shared`, the digest, if there is one.
 
-        A weight that has changed since the fit began, because a callback has unfrozen it, is kept.
+        A weight that has changed since the fit began stays in `model`, for example after a callback unfroze it.
         """
         model = {name: None if self._is_shared(name, value) else value for name, value in weights.items()}
         return {"model": model} | ({SHARED: self._digest} if any(name in self._marks for name in _none(model)) else {})
@@ -58,9 +58,9 @@ class SharedWeights:
 
 
 def frozen_weights(model: nn.Module) -> dict[str, Tensor]:
-    """Of a model's state: parameters without a gradient, and the buffers of layers whose parameters are all frozen.
+    """Returns the frozen parameters, and the buffers of layers whose parameters are all frozen.
 
-    Whether those buffers stay as they are is for `SharedWeights` to see.
+    `SharedWeights` checks whether those buffers change.
     """
     frozen: set[str] = set()
     for prefix, layer in model.named_modules(remove_duplicate=False):
@@ -74,7 +74,7 @@ def frozen_weights(model: nn.Module) -> dict[str, Tensor]:
 
 
 def digest_of(weights: Mapping[str, Tensor]) -> str:
-    """SHA-256 of dense tensors with their names, shapes and dtypes: 64 hexadecimal digits."""
+    """Returns the SHA-256 of dense tensors with their names, shapes and dtypes: 64 hexadecimal digits."""
     digest = hashlib.sha256()
     for name in sorted(weights):
         value = weights[name].contiguous()
@@ -84,18 +84,18 @@ def digest_of(weights: Mapping[str, Tensor]) -> str:
 
 
 def give_back(folder: Path) -> None:
-    """Writes the file of shared weights again if `model.pt` holds them, since that is to be replaced."""
+    """Writes the file of shared weights again if only `model.pt` holds them. Call it before replacing `model.pt`."""
     path, model = folder / SHARED_FILE, folder / MODEL_FILE
     held = None if path.is_file() else _held_by(model)
     if held is not None:
         needed = {name for other in folder.glob("*.pt") if other != model for name in _needed_by(other, held[0])}
         if needed:
-            there = {name: value for name, value in held[1].items() if name in needed}
-            checkpoint.save(path, {HOLDS: held[0], "model": there})
+            shared = {name: value for name, value in held[1].items() if name in needed}
+            checkpoint.save(path, {HOLDS: held[0], "model": shared})
 
 
 def take_over(folder: Path, **values: Any) -> None:
-    """Lets `model.pt` hold the shared weights in place of their file, if it has the same; also adds `values` to it.
+    """Makes `model.pt` replace the file of shared weights if it has the same ones. Also adds `values` to `model.pt`.
 
     Raises ModelError or StorageError.
     """
@@ -112,7 +112,7 @@ def take_over(folder: Path, **values: Any) -> None:
 
 
 def _held_by(path: Path) -> tuple[str, dict[str, Tensor]] | None:
-    """The digest of the weights that a file holds for others, and the weights; None for any other file."""
+    """Returns the digest of the weights that a file holds for others, and the weights; None for other files."""
     try:
         content = checkpoint.read(path)
     except ModelError:
@@ -124,7 +124,7 @@ def _held_by(path: Path) -> tuple[str, dict[str, Tensor]] | None:
 
 
 def _needed_by(path: Path, digest: str) -> list[str]:
-    """The names of the weights that a checkpoint shares, if they have that digest."""
+    """Returns the names of the weights that a checkpoint shares, if they have that digest."""
     try:
         content = checkpoint.read(path)
     except ModelError:

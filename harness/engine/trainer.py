@@ -1,18 +1,18 @@
-"""The training loop and its contract: `State`, `Callback`, `Trainer`. The loop, with every event in its place:
+"""The training loop: `State`, `Callback`, `Trainer`. This is the loop with all its events:
 
 on_fit_start                    model on its device, no step taken
 for each epoch:
     on_epoch_start              state.epoch is 1-based
     for each phase, "train", then "inner" if there is one, then "valid":
         for each batch:
-            on_batch_start      state.batch is on the device, and may be replaced
+            on_batch_start      state.batch is on the device and may be replaced
                 forward, loss
                 backward                                     (train only)
-            on_backward_end     gradients are there, unscaled (train only)
+            on_backward_end     gradients exist and are unscaled (train only)
                 optimizer step                               (train only)
             on_batch_end        counters have advanced; state.loss is on the device
     on_epoch_end                this epoch's metrics are in state.history[-1]
-on_fit_end                      always, also after a failure: state.error says which
+on_fit_end                      always, also after a failure: then state.error is the exception
 """
 
 from __future__ import annotations
@@ -45,14 +45,32 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 class Trainer:
-    """How to train: any `nn.Module` that returns a tensor, on any iterables of `(inputs, targets)`.
+    """Trains any `nn.Module` that returns a tensor, on any iterables of `(inputs, targets)`.
 
-    `loss` maps (logits, targets) to a scalar, the mean over the batch. Each of `metrics` maps them to one number per
-    example, shape (B,); what the history holds is their mean over all examples of an epoch, however batches are cut.
-    The row's `lr` is the rate of the epoch's last step; groups of other rates have `lr_1` and so on.
-    An iterable that has `set_epoch` is told the epoch before it is iterated, as torch's DistributedSampler is.
-    A loss or a metric that is a module moves with the model, and follows its mode.
-    `channels_last` makes convolutions faster on a CPU and on tensor cores; a model that calls `view` may not bear it.
+    The history holds the mean of each metric over all examples of an epoch, whatever the batch sizes. The row's `lr` is
+    the learning rate of the epoch's last step; parameter groups with other rates add `lr_1` and so on. If an iterable
+    has `set_epoch`, the trainer calls it before each epoch, as for torch's DistributedSampler.
+
+    Args:
+        loss: Maps (logits, targets) to a tensor of shape (), the mean over the batch. If the loss or a metric is an
+            `nn.Module`, it is moved to the device and switched between train and eval mode with the model.
+        callbacks: Are called in this order.
+        metrics: Each maps (logits, targets) to one number per example, shape (B,). Default: accuracy.
+        precision: "auto", "fp32", "bf16" or "fp16".
+        device: "auto", "cpu", "cuda" or "mps".
+        channels_last: Makes convolutions faster on CPUs and tensor cores. Models that call `view` may fail with it.
+
+    Raises:
+        UsageError: The device is not available, or does not support the precision.
+
+    Example:
+        >>> import torch, harness
+        >>> batches = [(torch.eye(4), torch.tensor([0, 0, 1, 1]))]
+        >>> model = torch.nn.Linear(4, 2)
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+        >>> state = harness.Trainer(device="cpu").fit(model, optimizer, train=batches, valid=batches, epochs=20)
+        >>> state.history[-1]["valid_accuracy"]
+        1.0
     """
 
     def __init__(
@@ -85,22 +103,25 @@ class Trainer:
         inner: Iterable[Any] | None = None,
         resume: Mapping[str, Any] | None = None,
     ) -> State:
-        """Trains `model`, which is moved to the device, for at most `epochs` epochs.
+        """Trains `model` for at most `epochs` epochs. Moves it to the device.
 
         Args:
             model: Returns a tensor (B, classes).
-            optimizer: Over its parameters.
+            optimizer: An optimizer of the model's parameters.
             train: Batches of (inputs, targets).
-            valid: Batches that validate each epoch, if there are any.
-            epochs: The most epochs.
-            inner: Batches that alone may steer the training: with them, early stopping, a plateau's schedule and the
-                choice of the best epoch never look at `valid`.
-            resume: The state of a fit that was cut off, as `FitCheckpoint` has saved it: this fit goes on from there.
+            valid: Batches for the validation after each epoch; None for no validation.
+            epochs: The maximum number of epochs.
+            inner: Batches that steer the training. With them, early stopping, plateau schedules and the choice of the
+                best epoch do not use `valid`.
+            resume: The state of an interrupted fit, as `FitCheckpoint` saves it. This fit resumes there.
+
+        Returns:
+            The state at the end of the fit, with one row of metrics per epoch in `history`.
 
         Raises:
             UsageError: An iterable gives no batch.
-            ModelError: `resume` is of another model, optimizer or list of callbacks.
-            Exception: Whatever a callback or the model raises propagates unchanged.
+            ModelError: `resume` was saved with another model, optimizer or list of callbacks.
+            Exception: An exception of a callback or the model propagates unchanged.
         """
         phases = _given({"train": train, "inner": inner, "valid": valid})
         state = self._new_state(model, optimizer, phases, epochs)
@@ -149,17 +170,17 @@ class Trainer:
                 state.done += 1
                 self._emit("on_batch_end", state)
                 if training and state.stop_reason is not None:
-                    break  # the validation that follows is always whole
+                    break  # the validation that follows is always complete
         state.means, state.done = None, 0
-        return means.read(state.phase)  # the phase's one wait for the device (in fp16 the scaler adds one a step)
+        return means.read(state.phase)  # the only wait for the device in a phase (fp16: also one per step)
 
     def forward(self, model: nn.Module, inputs: Any) -> Tensor:
-        """The model's output in 32 bits, as losses are in every precision. Raises UserCodeError if it is no tensor."""
+        """Returns the model's output as fp32, whatever the precision. Raises UserCodeError if it is not a tensor."""
         with self.autocast():
             return require_tensor(model(inputs), model).float()
 
     def loss_of(self, logits: Tensor, targets: Any) -> Tensor:
-        """The loss of a batch, shape (). Raises UserCodeError unless training can minimise it."""
+        """Returns the loss of a batch, shape (). Raises UserCodeError if training cannot minimise it."""
         return require_loss(self.loss(logits, targets), self.loss, logits)
 
     def _backward(self, state: State, loss: Tensor) -> None:
@@ -196,31 +217,31 @@ class Trainer:
         )
 
     def move_model(self, model: nn.Module) -> nn.Module:
-        """The model on the device, in the memory order of this trainer; the loss and the metrics go there, too."""
+        """Moves the model to the device, in the memory format of this trainer. Moves the loss and metrics too."""
         for module in self.modules.values():
             module.to(self.device)
         order = torch.channels_last if self.channels_last else torch.preserve_format
         return model.to(self.device, memory_format=order)  # type: ignore[call-overload, no-any-return]
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """Mixed precision as this trainer runs it, the same in training, validation and prediction."""
+        """Returns the context of mixed precision; the same in training, validation and prediction."""
         return torch.autocast(self.device.type, self.precision.dtype, enabled=self.precision.mixed)
 
     def predict(self, model: nn.Module, batches: Iterable[Any]) -> Tensor:
-        """The logits of every example, in order: (N, classes), fp32, on the CPU. Targets are not looked at.
+        """Returns the logits of all examples, in order: (N, classes), fp32, on the CPU.
 
-        The model is moved to the device and left in eval mode. There must be at least one batch.
+        Ignores the targets. Moves the model to the device and leaves it in eval mode. `batches` must not be empty.
         """
         self.move_model(model).eval()
         with torch.inference_mode():
             return torch.cat([self.forward(model, self.to_device(inputs)) for inputs, _ in batches]).cpu()
 
     def to_device(self, value: Any) -> Any:
-        """Tensors, and lists, tuples and dicts of them, on the device."""
+        """Moves tensors to the device, also those in lists, tuples and dicts."""
         if isinstance(value, Tensor):
             order = torch.channels_last if self.channels_last else torch.contiguous_format
             order = order if value.ndim == 4 else torch.preserve_format
-            # only CUDA keeps the source of such a copy alive; on Apple's GPUs it could be read after it is freed
+            # only CUDA keeps the source of an asynchronous copy alive; on MPS it could be read after it is freed
             return value.to(self.device, non_blocking=self.device.type == "cuda", memory_format=order)
         if isinstance(value, (list, tuple)):
             return tuple(self.to_device(item) for item in value)
@@ -233,7 +254,7 @@ class Trainer:
             hook(state)
 
     def _emit_fit_end(self, state: State) -> None:
-        """Every callback's on_fit_end, even where one of them, or the fit, has failed; the first failure counts."""
+        """Calls each callback's on_fit_end, even if one of them or the fit failed. The first failure is raised."""
         failure: BaseException | None = None
         for hook in self._hooks["on_fit_end"]:
             try:
@@ -243,14 +264,14 @@ class Trainer:
         if failure is None:
             return
         if state.error is not None:  # the fit's own failure is the one to report
-            log.warning("at the end of the failed fit, also: %s: %s", type(failure).__name__, failure)
+            log.warning("at the end of the failed fit, another error: %s: %s", type(failure).__name__, failure)
             return
         state.error = failure
         raise failure
 
 
 def _given(phases: Mapping[Phase, Iterable[Any] | None]) -> dict[Phase, Iterable[Any]]:
-    """The phases that have batches."""
+    """Returns the phases that have batches."""
     return {phase: batches for phase, batches in phases.items() if batches is not None}
 
 

@@ -1,6 +1,6 @@
-"""Watches a callback: it may read metrics of validation, and it may change the training, but not both.
+"""Watches a callback: it may read validation metrics or change the training, but not both.
 
-A fold is judged by its validation images. What they change cannot be judged by them.
+A fold is evaluated on its validation set. If that set changes the training, the evaluation is too optimistic.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ NOT_JUDGED = {"valid_seconds", "valid_examples"}
 
 
 class _Watched(Callback):
-    """Calls the hooks of another callback. It has those hooks only that the other one has: see `watched`."""
+    """Calls the hooks of another callback. `watched` adds only the hooks that the other callback overrides."""
 
     def __init__(self, callback: Callback) -> None:
         self.callback = callback
         self.metric_names = callback.metric_names
-        self.read: set[str] = set()  # metrics of validation, in this fit
+        self.read: set[str] = set()  # validation metrics that were read in this fit
 
     def on_fit_start(self, state: State) -> None:
         self.read = set()
@@ -30,14 +30,14 @@ class _Watched(Callback):
 
 
 def watched(callback: Callback) -> Callback:
-    """The same callback, watched. A hook raises UsageError if it has changed the training by metrics of validation."""
+    """Wraps a callback. A hook raises UsageError if it changed the training after reading validation metrics."""
     hooks = {event: watching(event) for event in EVENTS[1:] if overrides(callback, event)}
     return type(type(callback).__name__, (_Watched,), hooks)(callback)  # type: ignore[no-any-return]
 
 
 def watching(event: str) -> Callable[[Any, State], None]:
-    """The hook of a watched callback for an event."""
-    at_epoch_end = event == "on_epoch_end"  # where metrics are read; elsewhere, a look at all weights costs too much
+    """Returns the hook of a watched callback for an event."""
+    at_epoch_end = event == "on_epoch_end"  # metrics are read here; checking all weights elsewhere is too slow
 
     def call(self: _Watched, state: State) -> None:
         hook = getattr(self.callback, event)
@@ -52,7 +52,7 @@ def watching(event: str) -> Callable[[Any, State], None]:
 
 
 def _training(state: State) -> list[object]:
-    """All that a callback can change about the training. Reads nothing off the device."""
+    """Returns everything about the training that a callback can change. Reads nothing from the device."""
     groups = [
         {name: value for name, value in group.items() if name != "params"} for group in state.optimizer.param_groups
     ]
@@ -65,10 +65,10 @@ def _version(gradient: Tensor | None) -> int:
 
 
 def _steers(name: str, read: list[str]) -> UsageError:
-    own = read[0].replace("valid_", "inner_")
+    inner = read[0].replace("valid_", "inner_")
     return UsageError(
         f"callback {name} changes the training by {', '.join(read)}",
-        "these images judge the fold, so its numbers would be too good",
-        f"read {own} instead and -s inner_fraction=0.2, which sets training images aside for that; "
+        "the validation set evaluates the fold, so the results would be too good",
+        f"read {inner} instead and use -s inner_fraction=0.2, which holds out training images for that; "
         "or log metrics in another callback than the one that changes the training",
     )

@@ -155,10 +155,10 @@ CASES = [
     Case("all frozen", 2, "leaves nothing to train", settings("freeze=head")),
     Case("a size the model cannot take", 2, "cannot take images of 32 px", settings("model=inception_v3")),
     Case("fp16 on a CPU", 2, "fp16 does not train on cpu", settings("precision=fp16")),
-    Case("no such device", 2, "device 'cuda:9' is not there", lambda p, d: ["tiny", "--device", "cuda:9"]),
-    Case("a device that is no device", 2, "device 'gpu' is not there", lambda p, d: ["tiny", "--device", "gpu"]),
+    Case("no such device", 2, "device 'cuda:9' is not available", lambda p, d: ["tiny", "--device", "cuda:9"]),
+    Case("a device that is no device", 2, "device 'gpu' is not available", lambda p, d: ["tiny", "--device", "gpu"]),
     Case("no such fold", 2, "there is no fold 3", lambda p, d: ["tiny", "--fold", "3"]),
-    Case("missing weights", 2, "nowhere.pth is not there", settings("weights=nowhere.pth")),
+    Case("missing weights", 2, "nowhere.pth does not exist", settings("weights=nowhere.pth")),
     Case("weights that are a folder", 2, "experiments cannot be read", settings("weights=experiments")),
     Case("ImageNet weights of a model without", 2, "has no ImageNet weights", settings("weights=imagenet")),
     Case(
@@ -170,23 +170,23 @@ CASES = [
     Case(
         "weights that are no torch file",
         2,
-        "w.pth is no torch file",
+        "w.pth is not a torch file",
         with_bytes(b"hello"),
     ),
     Case("empty weights", 2, "it is empty", with_bytes(b"")),
     Case(
         "a whole model",
         2,
-        "it holds Python objects",
+        "it contains Python objects",
         saved(torch.nn.Linear(2, 2)),
     ),
     Case(
         "a pickle with code in it",
         2,
-        "may hold Python objects",
+        "may contain Python objects",
         with_bytes(pickle.dumps(Evil())),
     ),
-    Case("code in a torch file", 2, "it holds Python objects", saved({"a": Evil()})),
+    Case("code in a torch file", 2, "it contains Python objects", saved({"a": Evil()})),
     Case("weights that are not finite", 2, "are not all finite", saved(not_finite())),
     Case("half a checkpoint", 2, "is no whole checkpoint", saved({"format": "harness-checkpoint-1", "transform": {}})),
     Case("keys that are no names", 2, "do not fit small_cnn", saved({1: torch.zeros(2), (2, 3): torch.zeros(2)})),
@@ -218,7 +218,7 @@ CASES = [
     Case("a read-only folder", 1, "choose another folder with --runs", read_only),
     Case("a huge seed", 2, "seed = 99999999999 is not possible", settings("seed=99999999999")),
     Case("a learning rate that diverges", 1, "loss is", settings("lr=1e30", "optimizer=sgd")),
-    Case("a hook that does not exist", 2, "on_epoch_edn is no event", callback_that("on_epoch_edn", "pass")),
+    Case("a hook that does not exist", 2, "on_epoch_edn is not an event", callback_that("on_epoch_edn", "pass")),
     Case("a callback that fails", 2, "bad.py:3", callback_that("on_batch_end", "state.nothing")),
     Case(
         "a callback that stops at once",
@@ -380,7 +380,10 @@ AFTER = [
     Case("a checkpoint whose bytes have changed", 2, "damaged", checkpoint_of(flipped)),
     Case("an empty checkpoint", 2, "it is empty", checkpoint_of(lambda c, path: path.touch())),
     Case(
-        "a checkpoint that is a picture", 2, "is no torch file", checkpoint_of(lambda c, p: p.write_bytes(b"\xff\xd8"))
+        "a checkpoint that is a picture",
+        2,
+        "is not a torch file",
+        checkpoint_of(lambda c, p: p.write_bytes(b"\xff\xd8")),
     ),
     Case(
         "a pickle as checkpoint", 2, "Python objects", checkpoint_of(lambda c, p: p.write_bytes(pickle.dumps(Evil())))
@@ -430,7 +433,12 @@ AFTER = [
     Case("classes that the file does not have", 2, "has other classes", judging(lambda d: None, "--classes", "a,b")),
     Case("a gate of 95", 2, "95.0 is not in the range", judging(lambda d: None, "--min-accuracy", "95")),
     Case("a gate that is no number", 2, "nan is not in the range", judging(lambda d: None, "--min-accuracy", "nan")),
-    Case("no such device to test on", 2, "device 'cuda:9' is not there", judging(lambda d: None, "--device", "cuda:9")),
+    Case(
+        "no such device to test on",
+        2,
+        "device 'cuda:9' is not available",
+        judging(lambda d: None, "--device", "cuda:9"),
+    ),
     Case("a class missing from the test", 4, "sea", judging(only("forest"))),
     Case("a class empty in the test", 4, "sea", judging(empty_class)),
     Case("a class unknown to the model", 4, "lake", judging(lambda data: (data / "sea").rename(data / "lake"))),

@@ -13,7 +13,7 @@ from harness.engine import checkpoint
 from harness.errors import ModelError, StorageError
 
 
-def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
+def test_load_returns_what_save_wrote(tmp_path: Path) -> None:
     content = {"model": {"w": torch.arange(3.0)}, "classes": ["sea", "forest"], "epoch": 2, "note": None}
     checkpoint.save(tmp_path / "new" / "x.pt", content)
     loaded = checkpoint.load(tmp_path / "new" / "x.pt")
@@ -22,7 +22,7 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["x.pt"]
 
 
-def test_what_only_looks_plain_is_saved_as_plain_values(tmp_path: Path) -> None:
+def test_save_converts_subclasses_to_plain_values(tmp_path: Path) -> None:
     class Name(str):
         __slots__ = ()
 
@@ -42,7 +42,7 @@ class Evil:
         return Path.touch, (self.path,)  # type: ignore[return-value]
 
 
-def test_a_pickle_with_code_is_refused_and_not_run(tmp_path: Path) -> None:
+def test_load_refuses_a_pickle_with_code_and_does_not_run_it(tmp_path: Path) -> None:
     torch.save({"model": Evil(tmp_path / "ran")}, tmp_path / "torch.pt")
     (tmp_path / "plain.pt").write_bytes(pickle.dumps(Evil(tmp_path / "ran")))
     for name in ("torch.pt", "plain.pt"):
@@ -52,13 +52,13 @@ def test_a_pickle_with_code_is_refused_and_not_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint at all", b"\x00" * 4096])
-def test_a_damaged_file_is_named(content: bytes, tmp_path: Path) -> None:
+def test_load_names_a_damaged_file(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.pt").write_bytes(content)
     with pytest.raises(ModelError, match=r"x\.pt"):
         checkpoint.load(tmp_path / "x.pt")
 
 
-def test_a_truncated_file_is_named(tmp_path: Path) -> None:
+def test_load_names_a_truncated_file(tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "x.pt", {"model": {"w": torch.zeros(1000)}})
     whole = (tmp_path / "x.pt").read_bytes()
     for length in (len(whole) // 2, len(whole) - 10):
@@ -67,18 +67,18 @@ def test_a_truncated_file_is_named(tmp_path: Path) -> None:
             checkpoint.load(tmp_path / "x.pt")
 
 
-def test_a_file_that_is_not_there_and_one_that_is_no_dictionary(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="is not there"):
+def test_load_refuses_a_missing_file_and_one_without_a_dictionary(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="does not exist"):
         checkpoint.load(tmp_path / "x.pt")
     torch.save(torch.zeros(2), tmp_path / "x.pt")
-    with pytest.raises(ModelError, match="no checkpoint"):
+    with pytest.raises(ModelError, match="not a checkpoint"):
         checkpoint.load(tmp_path / "x.pt")
     with pytest.raises(ModelError, match="cannot be read"):
         checkpoint.load(tmp_path)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the system cannot limit the size of files")
-def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+def test_save_to_a_full_disk_leaves_only_the_old_file(tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "x.pt", {"model": {"w": torch.zeros(1)}})
     before = (tmp_path / "x.pt").read_bytes()
     script = (
@@ -95,17 +95,17 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["x.pt"]
 
 
-def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None:
+def test_save_raises_storage_error_if_the_folder_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError):
         checkpoint.save(tmp_path / "file" / "x.pt", {})
 
 
-def test_weights_that_have_changed_on_the_disk_are_not_loaded(tmp_path: Path) -> None:
+def test_load_refuses_weights_that_changed_on_disk(tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "x.pt", {"model": {"w": torch.zeros(10_000)}})
     content = bytearray((tmp_path / "x.pt").read_bytes())
     offset = content.find(bytes(1000)) + 500
-    content[offset] = 1  # a single bit of a single weight
+    content[offset] = 1  # one bit of one weight
     (tmp_path / "x.pt").write_bytes(content)
     with pytest.raises(ModelError, match="cannot be read") as caught:
         checkpoint.load(tmp_path / "x.pt")

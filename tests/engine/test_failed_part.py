@@ -73,7 +73,7 @@ def test_failed_part_names_the_part(part: str) -> None:
 
 
 @pytest.mark.parametrize("event", EVENTS)
-def test_failed_part_names_the_callback_and_its_event_and_the_error_is_unchanged(event: str) -> None:
+def test_failed_part_names_the_callback_and_event_and_keeps_the_error(event: str) -> None:
     mine = failing_in(event)
     with pytest.raises(OddError) as caught:
         fit(Callback(), mine, Callback())
@@ -84,7 +84,7 @@ def test_failed_part_names_the_callback_and_its_event_and_the_error_is_unchanged
         assert failed.function == getattr(mine, event)
 
 
-def test_failed_part_of_an_error_from_elsewhere_is_none() -> None:
+def test_failed_part_is_none_for_an_error_outside_a_fit() -> None:
     with pytest.raises(OddError) as caught:
         fails()
     assert failed_part(caught.value) is None
@@ -100,13 +100,13 @@ def test_failed_part_of_an_error_from_elsewhere_is_none() -> None:
         (lambda logits, targets: logits.sum().to("meta"), "on meta"),
     ],
 )
-def test_a_loss_that_cannot_be_minimised_is_refused(loss: Callable[..., Any], says: str) -> None:
+def test_require_loss_refuses_a_loss_that_cannot_be_minimised(loss: Callable[..., Any], says: str) -> None:
     with pytest.raises(UserCodeError, match=says):
         fit(loss=loss)
 
 
 @pytest.mark.parametrize("output", [None, (1, 2), {"logits": 1}])
-def test_a_model_that_returns_no_tensor_is_refused(output: object) -> None:
+def test_require_tensor_refuses_other_outputs(output: object) -> None:
     class Other(nn.Module):
         def forward(self, _: Tensor) -> object:
             return output
@@ -126,6 +126,6 @@ def test_a_model_that_returns_no_tensor_is_refused(output: object) -> None:
         (lambda logits, targets: logits, r"returned a tensor \(16, 2\)"),
     ],
 )
-def test_a_metric_that_gives_no_number_per_example_is_refused(metric: Callable[..., Any], says: str) -> None:
+def test_require_scores_refuses_other_than_one_number_per_example(metric: Callable[..., Any], says: str) -> None:
     with pytest.raises(UserCodeError, match=rf"metric mine .*{says}"):
         fit(metrics={"mine": metric})

@@ -1,4 +1,4 @@
-"""A fit that is cut off after any batch goes on to the same bits, or says what it could not save."""
+"""A fit that is interrupted after any batch resumes bit-identically, or reports what it could not save."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ Callbacks = Callable[[Path], list[Callback]]
 
 
 class CutError(Exception):
-    """The fit is cut off here."""
+    """Interrupts the fit."""
 
 
 class CutAt(Stateless):
-    """Saves the state after `count` events, each the end of a batch or of an epoch, and ends the fit."""
+    """Saves the state after `count` ends of a batch or an epoch, and interrupts the fit."""
 
     def __init__(self, path: Path, count: int) -> None:
         self.path, self.count = path, count
@@ -72,7 +72,7 @@ class CutAt(Stateless):
 
 
 class Net(nn.Module):
-    """With dropout, batch normalisation, a buffer that no state dict holds, and a counter in a list."""
+    """A net with dropout, batch normalisation, a buffer that is not in the state dict, and a counter in a list."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -128,7 +128,7 @@ class Mixer:
 
 
 class Noise(Callback):
-    """Draws from all global generators, and from its own."""
+    """Draws from all global random generators and from its own."""
 
     def on_fit_start(self, state: State) -> None:
         self.mixer = Mixer()
@@ -144,7 +144,7 @@ class Noise(Callback):
 
 
 class Averages(Callback):
-    """Averages the weights, by hand and by torch; the average is put into the model for the validation."""
+    """Averages the weights, with own code and with torch. Puts the average into the model for the validation."""
 
     def on_fit_start(self, state: State) -> None:
         self.average = AveragedModel(state.model)
@@ -174,7 +174,7 @@ class Averages(Callback):
 
 
 class Unfreezing(Callback):
-    """Trains one more layer from the second epoch on, and writes to frozen weights before."""
+    """Writes to frozen weights in the first epoch, and trains their layer from the second one."""
 
     def on_fit_start(self, state: State) -> None:
         layer = state.model.get_submodule("first").requires_grad_(False)
@@ -193,7 +193,7 @@ class Unfreezing(Callback):
 
 
 class Averaged(Callback):
-    """A number of numpy's in 32 bits, and containers of special classes, decide the learning rate."""
+    """Computes the learning rate from a 32-bit numpy number and containers of special classes."""
 
     def on_fit_start(self, state: State) -> None:
         self.mean = np.float32(0)
@@ -224,7 +224,7 @@ def schedule(make: Any, every: Any = "batch", monitor: str = "train_loss") -> Le
 ONE_CYCLE = schedule(lambda optimizer, total: OneCycleLR(optimizer, 0.1, total_steps=total))
 CASES: dict[str, Callbacks] = {
     "nothing": lambda folder: [],
-    "all of ours": lambda folder: [
+    "all of the package": lambda folder: [
         EpochLog(folder / "log.jsonl"),
         GradientClipping(0.1),
         TerminateOnNaN(),
@@ -258,9 +258,9 @@ def train(
     optimizer: Callable[..., Optimizer] = Adam,
     loader: Callable[[], Iterable[Any]] = lambda: examples(24, 8),
 ) -> dict[str, Any]:
-    """What comes out of a fit that is cut off after `cut` events (0: never), or that goes on."""
+    """Returns the outcome of a fit that is interrupted after `cut` events (0: never), or that resumes."""
     for seed in (torch.manual_seed, np.random.seed, random.seed):
-        seed(0 if resume is None else 99)  # a fit that goes on must not depend on how it begins
+        seed(0 if resume is None else 99)  # a resumed fit must not depend on the seed at its start
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(0)
         model = Net()
@@ -283,13 +283,13 @@ def train(
 
 
 def _lines(path: Path) -> list[str]:
-    """Without times."""
+    """Returns the rows of a log without times."""
     text = path.read_text() if path.exists() else ""
     return [line.partition('"train_seconds"')[0] for line in text.splitlines()]
 
 
 def cut_and_resume(folder: Path, callbacks: Callbacks, cut: int, **options: Any) -> tuple[dict[str, Any], Any] | None:
-    """The outcome of a fit that was cut off once, and its saved state; None if it ends before."""
+    """Returns the outcome of a fit that was interrupted once, and its saved state; None if it ended earlier."""
     (folder / "log.jsonl").unlink(missing_ok=True)
     try:
         train(folder, callbacks, cut=cut, **options)
@@ -315,7 +315,7 @@ def require_same(one: Any, other: Any) -> None:
 
 
 def require_same_bits(case: str, cuts: Iterable[int], folder: Path) -> int:
-    """Cuts a fit off at each of `cuts`, and requires what the undisturbed one gave. Returns how often it was cut."""
+    """Interrupts a fit at each of `cuts`; requires the uninterrupted outcome. Returns the number of interruptions."""
     whole, count = train(folder, CASES[case]), 0
     for cut in cuts:
         outcome = cut_and_resume(folder, CASES[case], cut)
@@ -328,20 +328,20 @@ def require_same_bits(case: str, cuts: Iterable[int], folder: Path) -> int:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_fit_that_is_cut_off_goes_on_to_the_same_bits(case: str, tmp_path: Path) -> None:
+def test_resume_is_bit_identical(case: str, tmp_path: Path) -> None:
     in_training, in_validation, between = (2, 10), (5, 12), (7,)
     assert require_same_bits(case, (*in_training, *in_validation, *between), tmp_path) >= 3
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
-def test_a_fit_that_is_cut_off_after_any_batch_goes_on_to_the_same_bits(case: str, tmp_path: Path) -> None:
+def test_resume_after_any_batch_is_bit_identical(case: str, tmp_path: Path) -> None:
     assert require_same_bits(case, range(1, 99), tmp_path) >= 12
 
 
 @pytest.mark.parametrize("loss", [WeighedLoss, CountingLoss])
 @pytest.mark.parametrize("cut", [2, 5, 10])
-def test_a_loss_that_remembers_something_goes_on(loss: Any, cut: int, tmp_path: Path) -> None:
+def test_resume_restores_the_state_of_a_loss(loss: Any, cut: int, tmp_path: Path) -> None:
     outcome = cut_and_resume(tmp_path, CASES["nothing"], cut, loss=loss)
     assert outcome is not None
     require_same(outcome[0], train(tmp_path, CASES["nothing"], loss=loss))
@@ -349,7 +349,7 @@ def test_a_loss_that_remembers_something_goes_on(loss: Any, cut: int, tmp_path: 
 
 @pytest.mark.parametrize("own", [True, False])
 @pytest.mark.parametrize("cut", [2, 8, 13])
-def test_the_order_of_a_data_loader_goes_on(own: bool, cut: int, tmp_path: Path) -> None:
+def test_resume_restores_the_order_of_a_data_loader(own: bool, cut: int, tmp_path: Path) -> None:
     def loader() -> Iterable[Any]:
         points = torch.arange(48.0).view(12, 4) / 48
         generator = torch.Generator().manual_seed(9) if own else None
@@ -361,7 +361,7 @@ def test_the_order_of_a_data_loader_goes_on(own: bool, cut: int, tmp_path: Path)
 
 
 class LateAverage(Callback):
-    """Makes an object during the fit, to which no state can be given back."""
+    """Makes an object during the fit, whose state cannot be restored."""
 
     def on_fit_start(self, state: State) -> None:
         self.average: Any = None
@@ -376,7 +376,7 @@ class Phase(Enum):
 
 
 class Phased(Callback):
-    """Changes an attribute that is no value."""
+    """Changes an attribute that is not a plain value."""
 
     def on_fit_start(self, state: State) -> None:
         self.phase = Phase.WARM
@@ -411,18 +411,18 @@ class Hooked(Callback):
     [
         (Phased, "Phased.phase (changed during the fit)"),
         (Named, "Named.best (Best)"),
-        (Mixed, "Mixed.kept (holds the model or a part of it, and more)"),
+        (Mixed, "Mixed.kept (holds the model or a part of it, and other values)"),
         (LateAverage, "LateAverage.average (made during the fit)"),
         (Hooked, "Hooked.hook (RemovableHandle)"),
     ],
 )
-def test_what_cannot_be_saved_is_named(callback: Any, says: str, tmp_path: Path) -> None:
+def test_fit_state_names_attributes_that_cannot_be_saved(callback: Any, says: str, tmp_path: Path) -> None:
     outcome = cut_and_resume(tmp_path, lambda _: [callback()], 7)
     assert outcome is not None
     assert outcome[1]["unsaved"] == [says]
 
 
-def test_a_setting_that_was_edited_counts(tmp_path: Path) -> None:
+def test_resume_uses_an_edited_setting(tmp_path: Path) -> None:
     with pytest.raises(CutError):
         train(tmp_path, lambda _: [GradientClipping(1.0)], cut=3)
     clipping = GradientClipping(0.1)
@@ -433,14 +433,18 @@ def test_a_setting_that_was_edited_counts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("then", "now", "why"),
     [
-        ({"optimizer": Adam}, {"optimizer": AdamW}, "then it had the optimizer Adam, and now AdamW"),
-        ({"optimizer": Adam}, {"optimizer": SGD}, "then it had the optimizer Adam, and now SGD"),
-        ({}, {"loader": lambda: examples(40, 8)}, "3 of train, 3 of valid, and now 5 of train, 3 of valid"),
-        ({}, {"callbacks": lambda _: [TerminateOnNaN()]}, "the callbacks none, and now TerminateOnNaN"),
+        ({"optimizer": Adam}, {"optimizer": AdamW}, "the saved optimizer: Adam; the optimizer now: AdamW"),
+        ({"optimizer": Adam}, {"optimizer": SGD}, "the saved optimizer: Adam; the optimizer now: SGD"),
+        ({}, {"loader": lambda: examples(40, 8)}, "3 of train, 3 of valid; the batches now: 5 of train, 3 of valid"),
+        (
+            {},
+            {"callbacks": lambda _: [TerminateOnNaN()]},
+            "the saved callbacks: none; the callbacks now: TerminateOnNaN",
+        ),
         ({}, {"loss": WeighedLoss}, "weights"),
     ],
 )
-def test_another_fit_is_refused(then: dict[str, Any], now: dict[str, Any], why: str, tmp_path: Path) -> None:
+def test_resume_refuses_a_different_fit(then: dict[str, Any], now: dict[str, Any], why: str, tmp_path: Path) -> None:
     with pytest.raises(CutError):
         train(tmp_path, cut=2, **{"callbacks": CASES["nothing"], **then})
     saved = read_fit(tmp_path / "unfinished.pt")["fit"]
@@ -448,7 +452,7 @@ def test_another_fit_is_refused(then: dict[str, Any], now: dict[str, Any], why: 
         train(tmp_path, resume=saved, **{"callbacks": CASES["nothing"], **now})
 
 
-def test_frozen_weights_are_left_out_and_others_refused(tmp_path: Path) -> None:
+def test_fit_state_omits_frozen_weights_and_resume_checks_them(tmp_path: Path) -> None:
     class Frozen(Stateless):
         def __init__(self, factor: float) -> None:
             self.factor = factor
@@ -464,22 +468,22 @@ def test_frozen_weights_are_left_out_and_others_refused(tmp_path: Path) -> None:
     saved = read_fit(tmp_path / "unfinished.pt")["fit"]
     assert [*saved["frozen"]] == ["model.first.weight", "model.first.bias"]
     assert not {"first.weight", "first.bias"} & {*saved["weights"]["model"]}
-    with pytest.raises(ModelError, match=r"the frozen weights of model\.first\.weight are others than then"):
+    with pytest.raises(ModelError, match=r"the frozen weights of model\.first\.weight differ from the saved ones"):
         train(tmp_path, lambda _: [Frozen(2.0)], resume=saved)
 
 
-def test_a_schedule_of_another_length_is_refused(tmp_path: Path) -> None:
+def test_resume_refuses_a_schedule_of_another_length(tmp_path: Path) -> None:
     with pytest.raises(CutError):
         train(tmp_path, CASES["cosine"], cut=2)
     saved = read_fit(tmp_path / "unfinished.pt")["fit"]
     trainer = Trainer(callbacks=[schedule(CosineAnnealingLR)], device="cpu", precision="fp32")
     model = Net()
-    with pytest.raises(ModelError, match="it was made for 9 steps, and now for 30"):
+    with pytest.raises(ModelError, match="the saved schedule has 9 steps, and this one has 30"):
         trainer.fit(model, Adam(model.parameters()), examples(24, 8), examples(10, 4), 10, resume=saved)
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut", "empty", "other"])
-def test_a_damaged_file_is_refused(damage: str, tmp_path: Path) -> None:
+def test_read_fit_refuses_a_damaged_file(damage: str, tmp_path: Path) -> None:
     path = tmp_path / "unfinished.pt"
     write_fit(path, {"fit": {"weights": torch.zeros(1000)}})
     content = bytearray(path.read_bytes())

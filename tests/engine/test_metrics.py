@@ -23,7 +23,7 @@ def test_metrics_are_means_over_examples_not_over_batches() -> None:
     assert row["valid_examples"] == 40
 
 
-def test_metrics_are_there_before_the_first_callback_sees_the_end_of_an_epoch() -> None:
+def test_metrics_exist_before_the_first_on_epoch_end() -> None:
     seen: list[bool] = []
 
     class Reader(Callback):
@@ -34,7 +34,7 @@ def test_metrics_are_there_before_the_first_callback_sees_the_end_of_an_epoch() 
     assert seen == [True, True]
 
 
-def test_targets_may_be_probabilities_as_mixing_makes_them() -> None:
+def test_accuracy_accepts_targets_that_are_probabilities() -> None:
     class Mix(Callback):
         def on_batch_start(self, state: State) -> None:
             inputs, targets = state.batch
@@ -44,21 +44,21 @@ def test_targets_may_be_probabilities_as_mixing_makes_them() -> None:
     assert state.history[-1]["valid_accuracy"] > 0.9
 
 
-def test_a_metric_that_gives_no_number_per_example_is_refused() -> None:
+def test_means_refuse_a_metric_without_one_number_per_example() -> None:
     with pytest.raises(UserCodeError, match=r"metric wrong \(.*test_metrics.py:\d+\) returned a tensor \(16, 2\)"):
         fit(metrics={"wrong": lambda logits, targets: logits})
     with pytest.raises(UserCodeError, match=r"returned a float"):
         fit(metrics={"wrong": lambda logits, targets: 0.5})
 
 
-def test_an_iterator_that_is_used_up_is_refused_and_not_counted_as_zero() -> None:
+def test_means_refuse_an_iterator_that_is_used_up() -> None:
     with pytest.raises(UsageError, match="no batch to train on"):
         fit(train=iter(examples()), epochs=2)
     with pytest.raises(UsageError, match="no batch to valid on"):
         Trainer(device="cpu").fit(nn.Linear(4, 2), torch.optim.SGD([torch.zeros(1)], 0.1), examples(), [], 1)
 
 
-def test_a_metric_that_will_not_exist_is_refused_with_those_that_will() -> None:
+def test_require_metric_lists_the_metrics_of_the_fit() -> None:
     class Wants(Callback):
         def on_fit_start(self, state: State) -> None:
             state.require_metric("val_loss")

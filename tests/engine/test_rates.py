@@ -1,4 +1,4 @@
-"""Which learning rate a row of the history has. Re-enacts reports about Lightning, transformers and torch."""
+"""The learning rate in a row of the history. Reproduces reports about Lightning, transformers and torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.toy import examples, fit
 
 
 class Steps(Callback):
-    """The rate of each step, as the optimizer uses it."""
+    """Records the rate that the optimizer uses at each step."""
 
     def __init__(self) -> None:
         self.rates: list[float] = []
@@ -27,7 +27,7 @@ def one_cycle(optimizer: torch.optim.Optimizer, total: int) -> OneCycleLR:
     return OneCycleLR(optimizer, 0.1, total_steps=total)
 
 
-def test_the_history_has_the_rate_of_the_last_step_of_an_epoch_and_not_of_the_next_one() -> None:
+def test_history_has_the_rate_of_the_last_step_of_the_epoch() -> None:
     """https://github.com/huggingface/transformers/issues/35942, https://github.com/keras-team/keras-contrib/pull/296"""
     steps = Steps()
     state = fit(LearningRateSchedule(one_cycle, "batch"), steps, epochs=3)
@@ -36,12 +36,12 @@ def test_the_history_has_the_rate_of_the_last_step_of_an_epoch_and_not_of_the_ne
     assert state.history[-1]["lr"] == pytest.approx(4e-7)  # the end of the cycle: 0.1 / 25 / 1e4
 
 
-def test_the_rate_of_an_epoch_is_the_one_before_the_schedule_changes_it() -> None:
+def test_history_has_the_rate_before_the_schedule_changes_it() -> None:
     halve = LearningRateSchedule(lambda optimizer, _: torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5))
     assert [row["lr"] for row in fit(halve, epochs=3).history] == [0.1, 0.05, 0.025]
 
 
-def test_a_rate_that_is_a_tensor_is_not_the_one_that_a_schedule_writes_into_it() -> None:
+def test_rates_of_copies_a_tensor_that_a_schedule_changes() -> None:
     model = nn.Linear(4, 2)
     optimizer = torch.optim.SGD(model.parameters(), lr=torch.tensor(0.5))
     halve = LearningRateSchedule(lambda optimizer, _: torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5), "batch")
@@ -50,7 +50,7 @@ def test_a_rate_that_is_a_tensor_is_not_the_one_that_a_schedule_writes_into_it()
     assert [row["lr"] for row in state.history] == [0.25, 0.0625]
 
 
-def test_groups_of_other_rates_are_named_by_their_place() -> None:
+def test_named_rates_names_other_groups_by_their_index() -> None:
     model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2))
     groups = [{"params": [p], "lr": lr} for p, lr in zip(model.parameters(), (0.1, 0.1, 0.2, 0.1), strict=True)]
     optimizer = torch.optim.SGD(groups, lr=0.1)

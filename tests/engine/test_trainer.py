@@ -27,7 +27,7 @@ from tests.toy import Batch, examples, fit
 
 
 def recorder(events: tuple[str, ...] = EVENTS) -> tuple[Callback, list[str]]:
-    """A callback that writes down each event with its epoch, phase and step."""
+    """Returns a callback, and the list in which it records each event with its epoch, phase and step."""
     seen: list[str] = []
 
     def note(event: str) -> object:
@@ -40,7 +40,7 @@ def recorder(events: tuple[str, ...] = EVENTS) -> tuple[Callback, list[str]]:
     return type("Recorder", (Callback,), {event: note(event) for event in events})(), seen
 
 
-def test_the_sequence_of_events() -> None:
+def test_fit_emits_events_in_order() -> None:
     callback, seen = recorder()
     fit(callback, epochs=2, train=examples(4, 2), valid=examples(2, 2))
     assert seen == [
@@ -69,7 +69,7 @@ def test_the_sequence_of_events() -> None:
     ]
 
 
-def test_the_order_of_callbacks_is_that_of_the_list() -> None:
+def test_fit_calls_callbacks_in_list_order() -> None:
     order: list[str] = []
 
     class Named(Callback):
@@ -83,19 +83,19 @@ def test_the_order_of_callbacks_is_that_of_the_list() -> None:
     assert order == ["b", "a", "c"]
 
 
-def test_the_loop_fits_on_one_screen() -> None:
+def test_fit_loop_fits_on_one_screen() -> None:
     parts = (Trainer.fit, Trainer._run_phase)
     lines = sum(len(inspect.getsource(part).splitlines()) for part in parts)
     described = sum(len((inspect.getdoc(part) or "").splitlines()) for part in parts)
     assert lines - described <= 60
 
 
-def test_an_unknown_hook_is_refused_when_the_class_is_made() -> None:
-    with pytest.raises(TypeError, match=r"on_epoch_ends is no event; did you mean 'on_epoch_end'"):
+def test_callback_with_an_unknown_hook_is_refused_at_definition() -> None:
+    with pytest.raises(TypeError, match=r"on_epoch_ends is not an event; did you mean 'on_epoch_end'"):
         type("Typo", (Callback,), {"on_epoch_ends": lambda self, state: None})
 
 
-def test_training_learns_and_validation_does_not_train() -> None:
+def test_fit_trains_in_training_and_not_in_validation() -> None:
     seen: set[tuple[str, bool, bool]] = set()
 
     class Watch(Callback):
@@ -108,7 +108,7 @@ def test_training_learns_and_validation_does_not_train() -> None:
     assert state.step == 20 * 3
 
 
-def test_stop_in_a_batch_ends_training_there_but_validates_the_whole() -> None:
+def test_stop_in_a_batch_ends_training_and_completes_validation() -> None:
     class StopAtOnce(Callback):
         def on_batch_end(self, state: State) -> None:
             state.stop("enough")
@@ -120,7 +120,7 @@ def test_stop_in_a_batch_ends_training_there_but_validates_the_whole() -> None:
     assert state.history[0]["valid_examples"] == 20
 
 
-def test_stop_before_the_first_epoch() -> None:
+def test_stop_before_the_first_epoch_trains_nothing() -> None:
     class NotToday(Callback):
         def on_fit_start(self, state: State) -> None:
             state.stop("not today")
@@ -128,7 +128,7 @@ def test_stop_before_the_first_epoch() -> None:
     assert fit(NotToday()).history == []
 
 
-def test_a_failure_propagates_unchanged_and_every_callback_still_ends(caplog: pytest.LogCaptureFixture) -> None:
+def test_fit_failure_propagates_and_calls_every_on_fit_end(caplog: pytest.LogCaptureFixture) -> None:
     ended: list[BaseException | None] = []
 
     class Ends(Callback):
@@ -147,12 +147,12 @@ def test_a_failure_propagates_unchanged_and_every_callback_still_ends(caplog: py
 
     with pytest.raises(ZeroDivisionError) as caught:
         fit(Ends(), EndsBadly(), Fails(), Ends())
-    assert "at the end of the failed fit, also: OSError: disk" in caplog.text
+    assert "at the end of the failed fit, another error: OSError: disk" in caplog.text
     assert caught.value is failure
     assert ended == [failure, failure]
 
 
-def test_a_failure_at_the_end_is_not_swallowed() -> None:
+def test_fit_raises_a_failure_of_on_fit_end() -> None:
     class EndsBadly(Callback):
         def on_fit_end(self, state: State) -> None:
             raise OSError("disk")
@@ -161,7 +161,7 @@ def test_a_failure_at_the_end_is_not_swallowed() -> None:
         fit(EndsBadly())
 
 
-def test_ctrl_c_is_a_failure_that_callbacks_see() -> None:
+def test_ctrl_c_is_the_error_in_the_state() -> None:
     ended: list[BaseException | None] = []
 
     class Press(Callback):
@@ -176,7 +176,7 @@ def test_ctrl_c_is_a_failure_that_callbacks_see() -> None:
     assert ended == [caught.value]
 
 
-def test_a_callback_may_replace_the_batch() -> None:
+def test_on_batch_start_may_replace_the_batch() -> None:
     class Blank(Callback):
         def on_batch_start(self, state: State) -> None:
             inputs, targets = state.batch
@@ -190,7 +190,7 @@ def test_a_callback_may_replace_the_batch() -> None:
     )
 
 
-def test_any_iterable_and_any_module_and_metrics_of_ones_own() -> None:
+def test_fit_accepts_any_iterable_module_and_metric() -> None:
     class Stream:
         epochs: list[int] = []
 
@@ -211,7 +211,7 @@ def test_any_iterable_and_any_module_and_metrics_of_ones_own() -> None:
     assert state.batches == {}
 
 
-def test_modules_beside_the_model_follow_the_phase_and_are_saved(tmp_path: Path) -> None:
+def test_loss_and_metric_modules_follow_the_phase_and_are_saved(tmp_path: Path) -> None:
     """A loss with learnable parameters and a metric with a state (super-gradients 1647, fastai 3395)."""
 
     class Scaled(nn.Module):
@@ -244,7 +244,7 @@ def test_modules_beside_the_model_follow_the_phase_and_are_saved(tmp_path: Path)
     assert modules == {"loss": {"scale": loss.scale.detach()}, "share": {"weight": torch.ones(())}}
 
 
-def test_predict_gives_logits_in_order_under_the_precision_of_validation() -> None:
+def test_predict_returns_logits_in_order_with_the_precision_of_validation() -> None:
     trainer = Trainer(device="cpu", precision="bf16")
     model = nn.Sequential(nn.Linear(4, 2), nn.Dropout())
     batches = examples(40, 16)
@@ -256,7 +256,7 @@ def test_predict_gives_logits_in_order_under_the_precision_of_validation() -> No
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_every_precision_takes_the_same_path(precision: str) -> None:
+def test_fit_uses_one_code_path_for_every_precision(precision: str) -> None:
     seen: list[tuple[torch.dtype, bool]] = []
 
     class Watch(Callback):
@@ -284,8 +284,8 @@ def test_channels_last_changes_no_result() -> None:
     assert losses(True) == pytest.approx(losses(False), rel=1e-4)
 
 
-def test_fit_reads_the_device_once_a_phase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With all callbacks of a run. On a CPU nothing has to wait, but the same operations are called."""
+def test_fit_reads_the_device_once_per_phase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Uses all callbacks of a run. A CPU need not wait, but it gets the same calls."""
     reads: list[str] = []
     to_list = Tensor.tolist
 
@@ -315,6 +315,6 @@ def test_fit_reads_the_device_once_a_phase(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("device", ["cuda:7", "gpu", "meta", ""])
-def test_an_absent_device_is_refused(device: str) -> None:
-    with pytest.raises(UsageError, match=f"device '{device}' is not there"):
+def test_choose_device_refuses_a_missing_device(device: str) -> None:
+    with pytest.raises(UsageError, match=f"device '{device}' is not available"):
         Trainer(device=device)

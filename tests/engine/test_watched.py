@@ -1,4 +1,4 @@
-"""A callback may read metrics of validation, and it may change the training, but not both."""
+"""A callback may read validation metrics or change the training, but not both."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.toy import examples, fit
 
 
 class Own(Callback):
-    """Does one thing at the end of each epoch, and another one after each batch."""
+    """Calls one function at the end of each epoch, and another after each batch."""
 
     def __init__(self, at_end: Function[[State], object], in_batch: Function[[State], object] | None = None) -> None:
         self.at_end, self.in_batch = at_end, in_batch
@@ -59,7 +59,7 @@ READS = [
 
 @pytest.mark.parametrize("change", [stop, slower, shrink, freeze])
 @pytest.mark.parametrize("read", READS, ids=range(len(READS)))
-def test_watched_refuses_what_steers_by_validation(
+def test_watched_refuses_a_callback_that_steers_by_validation(
     change: Function[[State], None], read: Function[[State], object]
 ) -> None:
     steers = Own(lambda state: (read(state), change(state)))
@@ -67,37 +67,37 @@ def test_watched_refuses_what_steers_by_validation(
         fit(watched(steers), epochs=3)
 
 
-def test_watched_refuses_what_reads_now_and_changes_later() -> None:
+def test_watched_refuses_a_callback_that_reads_now_and_changes_later() -> None:
     late = Own(lambda state: state.history[-1]["valid_loss"], slower)
     with pytest.raises(UsageError, match="changes the training by valid_loss") as caught:
         fit(watched(late), epochs=3)
-    assert "read inner_loss instead and -s inner_fraction=0.2" in caught.value.fix
+    assert "read inner_loss instead and use -s inner_fraction=0.2" in caught.value.fix
 
 
 @pytest.mark.parametrize(
     "harmless",
     [
-        Own(lambda state: state.history[-1]["valid_loss"]),  # logs
+        Own(lambda state: state.history[-1]["valid_loss"]),  # only logs
         Own(lambda state: print(dict(state.history[-1]))),
         Own(lambda state: (state.history[-1]["train_loss"], slower(state))),
         Own(stop),
-        Own(lambda state: (state.history[-1]["valid_seconds"], stop(state))),  # a limit of time
+        Own(lambda state: (state.history[-1]["valid_seconds"], stop(state))),  # a time limit
         Own(lambda state: state.history[-1].update(valid_kappa=0.5), slower),  # adds a metric
     ],
 )
-def test_watched_lets_pass_what_only_reads_or_only_changes(harmless: Callback) -> None:
+def test_watched_accepts_a_callback_that_only_reads_or_only_changes(harmless: Callback) -> None:
     state = fit(watched(harmless), epochs=2)
     assert state.error is None
 
 
-def test_watched_lets_the_inner_part_steer() -> None:
+def test_watched_accepts_steering_by_the_inner_part() -> None:
     steers = Own(lambda state: (state.history[-1]["inner_loss"], stop(state)))
     trained = fit(watched(steers), inner=examples(8))
     assert trained.epoch == 1
     assert fit(watched(EarlyStopping("valid_loss", 1)), inner=examples(8)).error is None
 
 
-def test_watched_forgets_one_fit_before_the_next() -> None:
+def test_watched_resets_for_each_fit() -> None:
     reads = [True]
     callback = watched(Own(lambda state: state.history[-1]["valid_loss"] if reads else slower(state)))
     fit(callback)
@@ -105,6 +105,6 @@ def test_watched_forgets_one_fit_before_the_next() -> None:
     assert fit(callback).error is None
 
 
-def test_a_metric_that_there_is_not_says_why() -> None:
+def test_row_explains_a_missing_metric() -> None:
     with pytest.raises(KeyError, match="valid_loss: this fit has no validation images"):
         fit(Own(lambda state: state.history[-1]["valid_loss"]), valid=False)

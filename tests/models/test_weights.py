@@ -96,7 +96,7 @@ def test_files_that_hold_no_weights(tmp_path: Path) -> None:
     for state in ({"epoch": 3}, {}):
         with pytest.raises(ModelError, match="holds no weights"):
             load_weights(small(), "small_cnn", saved(tmp_path / "w.pth", state), CLASSES)
-    with pytest.raises(ModelError, match="is not there"):
+    with pytest.raises(ModelError, match="does not exist"):
         load_weights(small(), "small_cnn", str(tmp_path / "nowhere.pth"), CLASSES)
 
 

@@ -43,7 +43,7 @@ def test_any_metric_can_be_the_monitor(scenery: Path, tmp_path: Path) -> None:
     (fold,) = result.results
     areas = [row["inner_roc_auc"] for row in fold.history]
     assert fold.epoch == int(np.argmax(areas)) + 1
-    with pytest.raises(UsageError, match="nothing says whether a higher valid_cost is better"):
+    with pytest.raises(UsageError, match="it is not known whether a higher valid_cost is better"):
         run(scenery, tmp_path, monitor="valid_cost", metrics=[_named("cost")])
     with pytest.raises(UsageError, match="no metric"):
         run(scenery, tmp_path, metrics=["macro_f2"])

@@ -35,7 +35,7 @@ def test_the_first_lines_say_what_will_happen(scenery: Path) -> None:
     assert "33 images (forest 15, sea 18); 22 to learn from, 11 to judge by" in text
     assert "258 parameters to train, 97,680 frozen" in text
     assert "all but the head frozen" in text
-    assert "fp32: asked for" in text
+    assert "fp32: as requested" in text
 
 
 def test_make_plan_counts_folders_of_other_programs_and_splits_as_without_them(copy: Path, scenery: Path) -> None:

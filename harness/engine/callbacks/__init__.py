@@ -1,4 +1,4 @@
-"""Callbacks for `Trainer`, one file each. Their order in the list is the order of their calls, and nothing else."""
+"""Callbacks for `Trainer`, one per file. They are called in the order of the list."""
 
 from harness.engine.callbacks.early_stopping import EarlyStopping
 from harness.engine.callbacks.epoch_log import EpochLog

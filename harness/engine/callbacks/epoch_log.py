@@ -13,15 +13,26 @@ from harness.util.files import append_lines, write_whole
 
 
 class EpochLog(Callback):
-    """Adds a line of JSON to `path` at the end of each epoch: the fold, the time, the steps, and the metrics.
+    """Appends a line of JSON to a file after each epoch: the fold, the time, the steps, and the metrics.
 
-    What is not a finite number becomes null, for which alone JSON has a word. Raises StorageError.
+    NaN and infinity are written as null.
+
+    Args:
+        path: The file, usually `metrics.jsonl`.
+        fold: The number of the fold, from 1.
+
+    Raises:
+        StorageError: When an epoch ends: the file cannot be written.
+
+    Example:
+        >>> import harness
+        >>> trainer = harness.Trainer(callbacks=[harness.EpochLog("metrics.jsonl")])
     """
 
     def __init__(self, path: Path | str, fold: int = 1) -> None:
         self._path = Path(path)
         self._fold = fold
-        self.row: dict[str, Any] = {}  # the last one that was written
+        self.row: dict[str, Any] = {}  # the last row that was written
         self._rows: list[dict[str, Any]] = []  # of this fit
 
     def on_fit_start(self, state: State) -> None:
@@ -31,7 +42,7 @@ class EpochLog(Callback):
         return {"rows": self._rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes the epochs that will be trained again out of the file."""
+        """Removes the rows of epochs that will be trained again."""
         self._rows = list(state_dict["rows"])
         others = [row for row in _rows(self._path) if row.get("fold") != self._fold]
         write_whole(self._path, "".join(f"{json.dumps(row)}\n" for row in (*others, *self._rows)).encode())
@@ -45,7 +56,7 @@ class EpochLog(Callback):
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
-    """The lines of a log that are whole."""
+    """Returns the complete lines of a log."""
     rows = []
     if path.is_file():
         for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):

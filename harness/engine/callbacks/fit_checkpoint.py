@@ -15,25 +15,32 @@ from harness.engine.state import State
 from harness.errors import StorageError
 from harness.util.console import print_line
 
-PAUSE_SECONDS = 10.0  # between two writes at least
-SHARE = 0.02  # of the time that copying states may take where they are not written
-REST = 10.0  # between two writes at least, in times of what the last one took: a state may have many gigabytes
+PAUSE_SECONDS = 10.0  # minimum time between two writes
+SHARE = 0.02  # maximum fraction of the time for copying states that are not written
+REST = 10.0  # minimum pause after a write, in multiples of its duration: a state may have many gigabytes
 
 
 class FitCheckpoint(Stateless):
-    """Keeps the state of a fit in a file, so that a fit that is cut off can go on to the same bits.
+    """Saves the state of a fit to a file, so that an interrupted fit resumes with bit-identical results.
 
-    The state is written at the end of an epoch, and within long epochs after a batch, every ten seconds; less often if
-    that takes more than a second. If the fit ends with an error or by a signal, the last whole epoch is written, too.
-    While something of a callback cannot be saved, only whole epochs are written. `read_fit` reads the file for
+    It writes every ten seconds, at the end of an epoch or after a batch. If a write takes more than a second, it writes
+    less often. If the fit ends by an error or a signal, it also writes the last complete epoch. While an attribute of a
+    callback cannot be saved, it writes only complete epochs. `harness.engine.fit_file.read_fit` reads the file for
     `Trainer.fit(..., resume=...)`.
 
-    It comes last in the list of callbacks: what others do at the end of an epoch is part of the state.
+    Put it last in the list of callbacks: the state includes what the other callbacks do at the end of an epoch.
 
     Args:
-        path: The file. Who made the fit removes it once the result is safe.
-        content: Returns what is added to the file, whenever it is written.
-        saved: Is called with the state's `epoch` and `step` once they are in the file.
+        path: The file. The code that starts the fit must remove it once the result is stored.
+        content: Returns values that are added to the file at each write.
+        saved: Is called with the saved `epoch` and `step` after each write.
+
+    Raises:
+        StorageError: During the fit: the file cannot be written.
+
+    Example:
+        >>> import harness
+        >>> trainer = harness.Trainer(callbacks=[harness.FitCheckpoint("fit.pt")])
     """
 
     def __init__(
@@ -46,15 +53,15 @@ class FitCheckpoint(Stateless):
         self._content = content
         self._saved = saved
         self._start: FitStart | None = None
-        self._written = self._copied = 0.0  # moments
-        self._cost = 0.0  # seconds that copying the state took
-        self._seconds = 0.0  # that the last write took
+        self._written = self._copied = 0.0  # times of the last write and copy
+        self._cost = 0.0  # seconds of the last copy
+        self._seconds = 0.0  # of the last write
         self._unwritten: dict[str, Any] | None = None
         self._writer: ThreadPoolExecutor | None = None
         self._writing: Future[None] | None = None
         self._can_save = True
         self._was_read = False
-        self._only_epochs = False  # whether something is unsaved, which a callback may make again at each epoch
+        self._only_epochs = False  # whether an attribute is unsaved, which a callback may make again at each epoch
 
     def on_fit_start(self, state: State) -> None:
         self._start = FitStart(state)
@@ -79,7 +86,7 @@ class FitCheckpoint(Stateless):
             self._unwritten = self._copy(state)
 
     def on_fit_end(self, state: State) -> None:
-        if self._writer is None:  # the fit has not begun: a callback before this one has failed
+        if self._writer is None:  # the fit has not begun: an earlier callback failed
             return
         try:
             if state.error is None or isinstance(state.error, StorageError):
@@ -94,7 +101,7 @@ class FitCheckpoint(Stateless):
         return max(PAUSE_SECONDS, REST * self._seconds)
 
     def _copy(self, state: State) -> dict[str, Any] | None:
-        """The state now, copied; None if it cannot be saved, which is said once."""
+        """Returns a copy of the current state, or None, after one warning, if it cannot be saved."""
         if not self._can_save:
             return None
         assert self._start is not None
@@ -103,14 +110,14 @@ class FitCheckpoint(Stateless):
             content = {**self._content(), "fit": fit_state(state, self._start)}
         except NotSavedError as error:
             self._can_save = False
-            print_line(f"warning: this fit cannot go on if it is cut off: it holds {error}, which cannot be saved")
+            print_line(f"warning: this fit cannot resume after an interruption: it holds {error}, which is not saved")
             return None
         self._copied = time.monotonic()
         self._cost = self._copied - began
         return content
 
     def _write(self, content: dict[str, Any] | None) -> None:
-        """Writes in a thread, after what is being written. Raises StorageError if that was not possible."""
+        """Writes in a thread, after the previous write has ended. Raises StorageError if that write failed."""
         assert self._writer is not None
         self._wait()
         self._written, self._unwritten = time.monotonic(), None
@@ -122,7 +129,7 @@ class FitCheckpoint(Stateless):
         write_fit(self._path, content)
         self._seconds = time.monotonic() - began
         if not self._was_read:
-            read_fit(self._path)  # what cannot be read is to be known now
+            read_fit(self._path)  # fail now, not at the resume, if the file is unreadable
             self._was_read = True
         self._saved(*progress_of(content["fit"]))
 

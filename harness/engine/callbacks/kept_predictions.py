@@ -8,10 +8,26 @@ from harness.engine.trainer import Callback, State
 
 
 class KeptPredictions(Callback):
-    """Keeps an epoch's validation logits, (N, classes), and targets, (N,), in the order of the batches.
+    """Keeps the validation logits of the last epoch, or of the best one by `monitor`.
 
-    They are the very outputs that the epoch's metrics were computed from, so nothing is computed twice. The epoch is
-    the last one, or the best one by `monitor`.
+    The epoch's metrics were computed from the same logits, so nothing is computed twice.
+
+    Args:
+        monitor: The metric that chooses the best epoch; None for the last epoch.
+        mode: "max" if a higher value is better, or "min"; with "auto" the metric's name decides.
+
+    Attributes:
+        epoch: The epoch of the predictions, from 1; 0 if there is none.
+        logits: (N, classes), fp32, on the CPU, in the order of the batches. None before the fit ends.
+        targets: (N,), on the CPU, in the same order.
+
+    Raises:
+        UsageError: The mode is "auto" and the name does not decide; or, when the fit starts, the metric is unknown.
+
+    Example:
+        >>> import harness
+        >>> predictions = harness.KeptPredictions("valid_accuracy")
+        >>> trainer = harness.Trainer(callbacks=[predictions])
     """
 
     def __init__(self, monitor: str | None = None, mode: Mode = "auto") -> None:

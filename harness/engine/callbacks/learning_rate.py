@@ -15,11 +15,24 @@ MakeScheduler = Callable[[Optimizer, int], Any]
 
 
 class LearningRateSchedule(Callback):
-    """Steps any scheduler of torch, after each epoch or after each batch of training.
+    """Steps a scheduler of torch after each epoch or each training batch.
 
-    `make(optimizer, total)` returns the scheduler; `total` is how many times it will be stepped. So the class
-    `CosineAnnealingLR` is itself such a function. A `ReduceLROnPlateau` gets the value of `monitor`, of the inner part
-    if there is one.
+    A `ReduceLROnPlateau` gets the value of `monitor`, or of the inner part's metric if there is an inner part.
+
+    Args:
+        make: `make(optimizer, total)` returns the scheduler, which will be stepped `total` times. Some classes work
+            unchanged, such as `CosineAnnealingLR`.
+        every: "epoch" or "batch".
+        monitor: The metric for a `ReduceLROnPlateau`.
+
+    Raises:
+        UsageError: When the fit starts: `monitor` is unknown, or `every` is "batch" and the training iterable has no
+            length.
+
+    Example:
+        >>> import harness
+        >>> from torch.optim.lr_scheduler import CosineAnnealingLR
+        >>> trainer = harness.Trainer(callbacks=[harness.LearningRateSchedule(CosineAnnealingLR, every="batch")])
     """
 
     def __init__(
@@ -29,14 +42,14 @@ class LearningRateSchedule(Callback):
         self.every = every
         self.monitor = monitor
         self._scheduler: Any = None
-        self._total = 0  # steps of the scheduler
+        self._total = 0  # number of scheduler steps
 
     def on_fit_start(self, state: State) -> None:
         total = state.epochs
         if self.every == "batch":
             if "train" not in state.batches:
                 raise UsageError(
-                    "a schedule per batch needs to know how many batches there are",
+                    "a schedule per batch needs the number of batches",
                     "the training iterable has no len()",
                     'give it a __len__, or LearningRateSchedule(..., every="epoch")',
                 )
@@ -52,9 +65,9 @@ class LearningRateSchedule(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         if state_dict["total"] != self._total:
             raise ModelError(
-                "the learning rate schedule cannot go on",
-                f"it was made for {state_dict['total']} steps, and now for {self._total}",
-                "the same number of epochs and of batches as then",
+                "the learning rate schedule cannot resume",
+                f"the saved schedule has {state_dict['total']} steps, and this one has {self._total}",
+                "use the same number of epochs and batches as before",
             )
         load_object_state(self._scheduler, state_dict["scheduler"], torch.device("cpu"))
 

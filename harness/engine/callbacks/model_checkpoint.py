@@ -12,21 +12,29 @@ from harness.engine.callbacks.monitor import Mode, Monitor
 from harness.engine.shared_weights import SharedWeights
 from harness.engine.trainer import Callback, State
 
-PAUSE_SECONDS = 30.0  # between two writes at least: an epoch may take less time than writing its checkpoint
+PAUSE_SECONDS = 30.0  # minimum time between two writes: an epoch may be shorter than writing its checkpoint
 
 
 class ModelCheckpoint(Callback):
-    """Saves the model as `path`: of the last epoch, or of the best one by `monitor`.
+    """Saves the model of the last epoch, or of the best one by `monitor`.
 
-    The file is written when the fit ends, however it ends, and every half minute during a long fit. Its `epoch` and
-    `metrics` are those of the epoch that it holds.
+    It writes when the fit ends, also after a failure, and every 30 seconds during a long fit. The file's `epoch` and
+    `metrics` belong to the saved weights.
 
     Args:
         path: The file.
         monitor: The metric that chooses the epoch; None for the last epoch.
-        mode: Whether "max" or "min" of `monitor` is the best; with "auto" the name tells.
-        content: Added to the checkpoint. So is what a loss or a metric that is a module has to save, as `modules`.
-        shared: Weights that other checkpoints of the folder have, too: they are written once, to a file beside them.
+        mode: "max" if a higher value is better, or "min"; with "auto" the metric's name decides.
+        content: Values to add to the checkpoint. If the loss or a metric is a module, its state is added as `modules`.
+        shared: Weights that other checkpoints of the folder share. They are written once, to a file beside them.
+
+    Raises:
+        UsageError: The mode is "auto" and the name does not decide; or, when the fit starts, the metric is unknown.
+        StorageError: During the fit: the file cannot be written.
+
+    Example:
+        >>> import harness
+        >>> trainer = harness.Trainer(callbacks=[harness.ModelCheckpoint("best.pt", monitor="valid_accuracy")])
     """
 
     def __init__(
@@ -41,14 +49,14 @@ class ModelCheckpoint(Callback):
         self._shared = shared
         self._content = content or {}
         self._monitor = None if monitor is None else Monitor(monitor, mode)
-        self._best: dict[str, Any] | None = None  # of the best epoch
+        self._best: dict[str, Any] | None = None  # the content for the best epoch
         self._is_written = False
         self._written = 0.0
         self._last_epoch = 0
 
     @property
     def epoch(self) -> int:
-        """The epoch that is saved, 1-based; 0 before the first has ended."""
+        """The epoch of the saved weights, from 1; 0 before the first epoch ends."""
         return self._last_epoch if self._monitor is None else self._monitor.best_epoch
 
     def on_fit_start(self, state: State) -> None:
@@ -60,7 +68,7 @@ class ModelCheckpoint(Callback):
             self._shared.begin(state.model)
 
     def state_dict(self) -> dict[str, Any]:
-        """With the weights of the best epoch: the file may be of a later one when the fit goes on from here."""
+        """Includes the weights of the best epoch, because the file may be from a later epoch when the fit resumes."""
         best = self._best and {name: value for name, value in self._best.items() if name not in self._content}
         monitor = None if self._monitor is None else self._monitor.state_dict()
         return {"best": best, "monitor": monitor, "last_epoch": self._last_epoch}
@@ -102,7 +110,7 @@ class ModelCheckpoint(Callback):
 
 
 def _copied(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Tensors as they are now, on the CPU; a module's extra state as it is."""
+    """Copies tensors to the CPU, because training changes them. Keeps a module's extra state unchanged."""
     return {
         name: value.detach().to("cpu", copy=True) if isinstance(value, Tensor) else value
         for name, value in state.items()

@@ -1,4 +1,4 @@
-"""Which epoch is the best so far: one rule, shared by all who ask."""
+"""Finds the best epoch so far. All callbacks use this one rule."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ Mode = Literal["auto", "min", "max"]
 
 
 class Monitor:
-    """Follows one metric of the history. An equal value is no improvement, so that the earliest of equals is the best.
+    """Follows one metric of the history. An equal value is not an improvement: the earliest of equal epochs is best.
 
-    If the fit has an inner part, the metric is that of the inner part: `inner_loss` for `valid_loss`.
+    If the fit has an inner part, it follows the metric of that part: `inner_loss` for `valid_loss`.
 
     Args:
         name: A metric in each row of the history.
-        mode: Whether "max" or "min" is the best; with "auto" the name tells.
-        min_delta: How much better a value must be, in the metric's unit.
+        mode: "max" if a higher value is better, or "min"; with "auto" the name decides.
+        min_delta: The smallest improvement that counts, in the metric's unit.
 
     Raises:
-        UsageError: The name does not tell what is better.
+        UsageError: The mode is "auto" and the name does not decide.
     """
 
     def __init__(self, name: str, mode: Mode = "auto", min_delta: float = 0.0) -> None:
@@ -33,7 +33,7 @@ class Monitor:
         self.best_epoch = 0  # 0: none yet
 
     def reset(self, state: State) -> None:
-        """For on_fit_start. Raises UsageError if the fit will not compute this metric."""
+        """Must be called in on_fit_start. Raises UsageError if the fit will not compute this metric."""
         self.name = state.steering(self._asked)
         state.require_metric(self.name)
         self._best, self.best_epoch = -math.inf, 0
@@ -45,7 +45,7 @@ class Monitor:
         self._best, self.best_epoch = state["best"], state["best_epoch"]
 
     def improved(self, state: State) -> bool:
-        """For on_epoch_end: whether the epoch that ends is the best. A value that is not a number never is."""
+        """Must be called in on_epoch_end. Returns whether this epoch is the best so far; never if the value is NaN."""
         value = self._sign * state.history[-1][self.name]
         if math.isnan(value) or value <= self._best + (self._min_delta if self.best_epoch else 0.0):
             return False

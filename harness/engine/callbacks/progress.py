@@ -9,12 +9,20 @@ from harness.util.console import bar, print_line
 
 
 class ProgressBar(Callback):
-    """One bar for the fit on a terminal, and one line an epoch everywhere, on stderr. `title` comes first in both."""
+    """Shows one progress bar for the fit on a terminal, and prints one line per epoch. Both go to stderr.
+
+    Args:
+        title: The beginning of the bar and of each line, for example "fold 1/5".
+
+    Example:
+        >>> import harness
+        >>> trainer = harness.Trainer(callbacks=[harness.ProgressBar("fold 1/5")])
+    """
 
     def __init__(self, title: str = "") -> None:
         self.title = title
         self._bar: tqdm[Any] | None = None
-        self._done = 0  # batches
+        self._done = 0  # finished batches
 
     def on_fit_start(self, state: State) -> None:
         self._done = 0
@@ -46,7 +54,7 @@ class ProgressBar(Callback):
 
 
 def epoch_line(state: State) -> str:
-    """`epoch 2/5  train loss 0.2213, accuracy 91.20 %  valid loss 0.1822, accuracy 95.10 %  12.3 s`."""
+    """Returns `epoch 2/5  train loss 0.2213, accuracy 91.20 %  valid loss 0.1822, accuracy 95.10 %  12.3 s`."""
     row = state.history[-1]
     parts = [f"epoch {state.epoch}/{state.epochs}"]
     for phase in state.phases:

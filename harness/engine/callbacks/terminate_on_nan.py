@@ -9,7 +9,15 @@ from harness.errors import TrainingError
 
 
 class TerminateOnNaN(Callback):
-    """Fails the fit at the end of an epoch whose loss, in training or validation, is not finite."""
+    """Ends the fit with an error after an epoch whose training or validation loss is NaN or infinite.
+
+    Raises:
+        TrainingError: When an epoch ends. The message names the likely cause.
+
+    Example:
+        >>> import harness
+        >>> trainer = harness.Trainer(callbacks=[harness.TerminateOnNaN()])
+    """
 
     def __init__(self) -> None:
         self._first: Tensor | None = None  # the loss of the first batch, before any step
@@ -28,11 +36,11 @@ class TerminateOnNaN(Callback):
                 raise TrainingError(f"the {phase} loss is {loss} in epoch {state.epoch}", *self._why(state))
 
     def _why(self, state: State) -> tuple[str, str]:
-        """The cause and what to do about it."""
+        """Returns the cause and what to do about it."""
         if self._first is not None and not math.isfinite(self._first.item()):
             others = "" if state.precision.name == "fp32" else "-s precision=fp32, or "
-            why = "it was so before the first step: the model, its weights, its inputs or the loss give it"
-            return why, f"{others}look at the model and the loss with --fast-dev-run"
-        lr = state.optimizer.defaults["lr"]  # as it was set: a schedule may have changed it since
-        why = f"the weights diverged, most often by a learning rate that is too high (it is {lr:g})"
-        return why, f"-s lr={lr / 10:g}, or a GradientClipping callback"
+            why = "it was not finite before the first step: the model, its weights, its inputs or the loss cause this"
+            return why, f"{others}check the model and the loss with --fast-dev-run"
+        lr = state.optimizer.defaults["lr"]  # the initial value: a schedule may have changed the current one
+        why = f"the weights diverged; the usual cause is a learning rate that is too high (it is {lr:g})"
+        return why, f"-s lr={lr / 10:g}, or add a GradientClipping callback"

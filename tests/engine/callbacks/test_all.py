@@ -1,4 +1,4 @@
-"""Laws that hold for every callback, whoever adds one."""
+"""Laws that every callback must obey. A new callback gets a row in `MAKE`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MAKE: dict[str, Callable[[Path], Callback]] = {
 
 
 def fit(callback: Callback, seed: int, good: bool = True) -> dict[str, Any]:
-    """What a callback makes of a fit: the history, all that it remembers, and the files that it wrote."""
+    """Returns the outcome of a fit with a callback: the history, the callback's results, and the files it wrote."""
     torch.manual_seed(seed)
     model = nn.Linear(3, 2)
     points = torch.randn(20, 3)
@@ -55,17 +55,17 @@ def _saved(path: Path | None) -> list[Any]:
     return [content["epoch"], content["model"]["weight"].tolist()]
 
 
-def test_every_callback_is_here() -> None:
+def test_every_callback_has_a_row() -> None:
     assert sorted(MAKE) == sorted([*callbacks.__all__, "FirstBatch"])
 
 
 @pytest.mark.parametrize("name", sorted(MAKE))
-def test_a_second_fit_is_not_touched_by_the_first(name: str, tmp_path: Path) -> None:
+def test_callback_starts_each_fit_without_old_state(name: str, tmp_path: Path) -> None:
     used = MAKE[name](tmp_path)
-    fit(used, seed=1, good=True)  # better than all that follows, so that what is not forgotten shows
+    fit(used, seed=1, good=True)  # better than the second fit, so that state kept by mistake shows
     assert fit(used, seed=2, good=False) == fit(MAKE[name](tmp_path), seed=2, good=False)
 
 
 @pytest.mark.parametrize("name", sorted(MAKE))
-def test_a_callback_says_what_it_is_for(name: str) -> None:
+def test_callback_has_a_docstring(name: str) -> None:
     assert len((getattr(harness, name).__doc__ or "").strip()) > 40

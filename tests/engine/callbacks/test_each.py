@@ -30,7 +30,7 @@ BATCHES = list(zip(POINTS.split(16), (POINTS[:, 0] > 0).long().split(16), strict
 
 
 class Script(Callback):
-    """Makes the validation accuracy of each epoch what the script says."""
+    """Sets the validation accuracy of each epoch to the next of `values`."""
 
     def __init__(self, values: Sequence[float]) -> None:
         self.values = values
@@ -47,32 +47,32 @@ def fit(*callbacks: Callback, epochs: int = 4, lr: float = 0.1, inner: object = 
 
 
 class TestMonitor:
-    def test_the_name_decides_what_is_better(self) -> None:
+    def test_auto_mode_reads_the_name(self) -> None:
         assert Monitor("valid_accuracy")._sign == 1 == -Monitor("valid_loss")._sign
         assert Monitor("valid_loss", "max")._sign == 1
 
-    def test_a_name_that_does_not_tell_is_refused_and_a_mode_tells(self) -> None:
-        with pytest.raises(UsageError, match="nothing says whether a higher valid_cost is better") as caught:
+    def test_unknown_name_needs_a_mode(self) -> None:
+        with pytest.raises(UsageError, match="it is not known whether a higher valid_cost is better") as caught:
             Monitor("valid_cost")
         assert "-s monitor_mode=max" in caught.value.fix
         assert Monitor("valid_cost", "min")._sign == -1
 
-    def test_the_earliest_of_equals_is_the_best(self, tmp_path: Path) -> None:
+    def test_earliest_of_equal_epochs_is_the_best(self, tmp_path: Path) -> None:
         saver = ModelCheckpoint(tmp_path / "m.pt", "valid_accuracy")
         fit(Script([0.5, 0.9, 0.9, 0.8]), saver)
         assert saver.epoch == 2
 
-    def test_what_is_no_number_is_never_the_best(self, tmp_path: Path) -> None:
+    def test_nan_is_never_the_best(self, tmp_path: Path) -> None:
         saver = ModelCheckpoint(tmp_path / "m.pt", "valid_accuracy")
         fit(Script([math.nan, 0.1, math.nan, 0.05]), saver)
         assert saver.epoch == 2
 
     @pytest.mark.parametrize("kind", [EarlyStopping, KeptPredictions, lambda name: ModelCheckpoint("x", name, "max")])
-    def test_a_metric_that_will_not_exist_is_an_error_before_the_first_step(self, kind: object) -> None:
+    def test_unknown_metric_fails_before_the_first_step(self, kind: object) -> None:
         with pytest.raises(UsageError, match="'val_accuracy' to monitor; did you mean 'valid_accuracy'"):
             fit(kind("val_accuracy"))  # type: ignore[operator]
 
-    def test_a_callback_can_add_the_metric(self) -> None:
+    def test_metric_of_a_callback_can_be_monitored(self) -> None:
         class Kappa(Callback):
             metric_names = ("valid_kappa",)
 
@@ -81,7 +81,7 @@ class TestMonitor:
 
         assert fit(Kappa(), EarlyStopping("valid_kappa", patience=1)).epoch == 2
 
-    def test_the_inner_part_steers_where_there_is_one(self) -> None:
+    def test_inner_part_steers_if_there_is_one(self) -> None:
         class Differ(Callback):
             def on_epoch_end(self, state: State) -> None:
                 state.history[-1].update(inner_accuracy=0.5, valid_accuracy=state.epoch / 10)
@@ -93,7 +93,7 @@ class TestMonitor:
 
 
 class TestEarlyStopping:
-    def test_it_waits_for_patience_and_no_longer(self) -> None:
+    def test_stops_after_exactly_patience_epochs(self) -> None:
         state = fit(Script([0.5, 0.6, 0.6, 0.5, 0.9]), EarlyStopping("valid_accuracy", patience=2), epochs=5)
         assert state.epoch == 4
         assert state.stop_reason == "valid_accuracy has not improved for 2 epochs"
@@ -102,12 +102,12 @@ class TestEarlyStopping:
         state = fit(Script([0.5, 0.52, 0.54, 0.56]), EarlyStopping("valid_accuracy", 2, min_delta=0.05))
         assert state.epoch == 3
 
-    def test_it_lets_a_fit_run_that_improves(self) -> None:
+    def test_does_not_stop_while_the_metric_improves(self) -> None:
         assert fit(Script([0.1, 0.2, 0.3, 0.4]), EarlyStopping("valid_accuracy", patience=1)).stop_reason is None
 
 
 class Weights(Callback):
-    """Remembers the weights of each epoch."""
+    """Records the weights of each epoch."""
 
     def __init__(self) -> None:
         self.weights: dict[int, Tensor] = {}
@@ -118,7 +118,7 @@ class Weights(Callback):
 
 class TestModelCheckpoint:
     @pytest.mark.parametrize(("monitor", "epoch", "accuracy"), [(None, 4, 0.8), ("valid_accuracy", 2, 0.9)])
-    def test_the_last_epoch_is_saved_or_the_best_by_the_monitor(
+    def test_saves_the_last_epoch_or_the_best_by_the_monitor(
         self, monitor: str | None, epoch: int, accuracy: float, tmp_path: Path
     ) -> None:
         saver, seen = ModelCheckpoint(tmp_path / "m.pt", monitor, content={"classes": ["a", "b"]}), Weights()
@@ -128,7 +128,7 @@ class TestModelCheckpoint:
         assert (saved["epoch"], saved["metrics"]["valid_accuracy"], saved["classes"]) == (epoch, accuracy, ["a", "b"])
         assert saver.epoch == epoch
 
-    def test_a_long_fit_is_saved_meanwhile(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_writes_during_a_long_fit(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         seen: list[bool] = []
 
         class Look(Callback):
@@ -142,13 +142,13 @@ class TestModelCheckpoint:
         fit(ModelCheckpoint(tmp_path / "m.pt"), Look())
         assert seen[4:] == [True] * 4
 
-    def test_a_failure_keeps_what_was_there(self, tmp_path: Path) -> None:
+    def test_failure_saves_the_last_complete_epoch(self, tmp_path: Path) -> None:
         class FailsLater(Callback):
             def on_epoch_start(self, state: State) -> None:
                 if state.epoch == 3:
                     raise ValueError
 
-        with pytest.raises(ValueError):  # noqa: PT011 - it is ours
+        with pytest.raises(ValueError):  # noqa: PT011 - raised by this test
             fit(ModelCheckpoint(tmp_path / "m.pt"), FailsLater())
         assert checkpoint.load(tmp_path / "m.pt")["epoch"] == 2
 
@@ -171,21 +171,21 @@ class TestLearningRateSchedule:
         assert max(rates) == pytest.approx(0.1, rel=0.05)
         assert rates[0] < rates[3] > rates[-1]
 
-    def test_a_plateau(self) -> None:
+    def test_reduce_on_plateau(self) -> None:
         schedule = LearningRateSchedule(
             lambda o, total: ReduceLROnPlateau(o, "max", factor=0.1, patience=0), monitor="valid_accuracy"
         )
         state = fit(Script([0.5, 0.5, 0.6, 0.6]), schedule)
         assert [row["lr"] for row in state.history] == pytest.approx([0.1, 0.1, 0.01, 0.01])
 
-    def test_per_batch_needs_a_length(self) -> None:
+    def test_per_batch_requires_a_length(self) -> None:
         trainer = Trainer(callbacks=[LearningRateSchedule(CosineAnnealingLR, "batch")], device="cpu")
         model = nn.Linear(3, 2)
-        with pytest.raises(UsageError, match="how many batches"):
+        with pytest.raises(UsageError, match="the number of batches"):
             trainer.fit(model, torch.optim.SGD(model.parameters(), 0.1), iter(BATCHES), None, 1)
 
 
-def test_gradient_clipping_bounds_the_norm_of_all_gradients_together() -> None:
+def test_gradient_clipping_limits_the_total_norm() -> None:
     norms: list[float] = []
 
     class Watch(Callback):
@@ -201,7 +201,7 @@ def test_gradient_clipping_bounds_the_norm_of_all_gradients_together() -> None:
 
 
 @pytest.mark.parametrize(("monitor", "epoch"), [(None, 4), ("valid_accuracy", 2)])
-def test_kept_predictions_are_those_of_the_saved_weights(monitor: str | None, epoch: int, tmp_path: Path) -> None:
+def test_kept_predictions_match_the_saved_weights(monitor: str | None, epoch: int, tmp_path: Path) -> None:
     kept = KeptPredictions(monitor)
     saver = ModelCheckpoint(tmp_path / "m.pt", monitor)
     fit(Script([0.5, 0.9, 0.7, 0.8]), kept, saver)
@@ -212,13 +212,13 @@ def test_kept_predictions_are_those_of_the_saved_weights(monitor: str | None, ep
     assert torch.equal(kept.logits, Trainer(device="cpu", precision="fp32").predict(model, BATCHES))
 
 
-def test_a_loss_that_is_not_finite_ends_the_fit_with_a_hint() -> None:
+def test_terminate_on_nan_ends_the_fit_with_a_hint() -> None:
     with pytest.raises(TrainingError, match=r"the (train|valid) loss is (nan|inf) in epoch") as caught:
         fit(TerminateOnNaN(), lr=1e38)
     assert "-s lr=1e+37" in caught.value.fix
 
 
-def test_a_loss_that_was_no_number_before_the_first_step_is_not_blamed_on_the_learning_rate() -> None:
+def test_terminate_on_nan_does_not_blame_the_learning_rate_before_the_first_step() -> None:
     def broken(logits: Tensor, targets: Tensor) -> Tensor:
         return torch.nn.functional.cross_entropy(logits, targets) * torch.inf
 
@@ -228,7 +228,7 @@ def test_a_loss_that_was_no_number_before_the_first_step_is_not_blamed_on_the_le
     assert "lr=" not in caught.value.fix
 
 
-def test_progress_is_one_line_an_epoch_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_bar_prints_one_line_per_epoch_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     fit(ProgressBar("fold 1/3"), epochs=2)
     captured = capsys.readouterr()
     lines = captured.err.splitlines()
@@ -239,7 +239,9 @@ def test_progress_is_one_line_an_epoch_where_there_is_no_terminal(capsys: pytest
     assert lines[1].endswith(" s")
 
 
-def test_progress_is_a_bar_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_bar_is_a_bar_on_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     fit(ProgressBar("fold 1/3"), epochs=2)
     assert "fold 1/3:   0%|" in capsys.readouterr().err
