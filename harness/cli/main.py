@@ -251,7 +251,7 @@ def _unforeseen(error: BaseException, known: Sequence[str]) -> HarnessError:
     frames = traceback.extract_tb(error.__traceback__)
     frame = next((f for f in reversed(frames) if Path(f.filename).is_relative_to(OURS)), frames[-1])
     return HarnessError(
-        f"harness itself failed at {short_path(frame.filename)}:{frame.lineno}",
+        f"internal error at {short_path(frame.filename)}:{frame.lineno}",
         why,
         "report it on the project's page, under Issues, with what the same command with --debug prints",
     )

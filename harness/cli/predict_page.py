@@ -88,9 +88,9 @@ class PredictPage:
                 response = Response(file.read_bytes(), content_type=f"{kind}; charset=utf-8")
         except HTTPException as error:
             response = _json({"error": error.name.lower()}, error.code or 500)
-        except Exception as error:  # the words on the page name no file of this machine
+        except Exception as error:  # the page shows no path of this machine
             logging.getLogger(__name__).exception("a request failed")
-            response = _json({"error": f"harness itself failed ({type(error).__name__})"}, 500)
+            response = _json({"error": f"internal error ({type(error).__name__})"}, 500)
         for name, value in HEADERS.items():
             response.headers[name] = value
         return response

@@ -84,15 +84,15 @@ def test_an_end_of_file_in_code_of_the_users_is_not_ctrl_c(call: Call, project: 
 
 
 @pytest.mark.parametrize("error", [KeyError("x"), BrokenPipeError("x")])
-def test_a_defect_of_harness_says_where_to_report_it(
+def test_run_command_says_where_to_report_an_internal_error(
     error: Exception, call: Call, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    defect: Future[None] = Future()  # raises in the standard library, in no line of a user's
+    defect: Future[None] = Future()  # raises in the standard library, not in the user's code
     defect.set_exception(error)
     monkeypatch.setattr("harness.workflows.crossval.record_of", defect.result)
     outcome = call("run", "tiny")
     assert outcome.code == 1
-    assert "error: harness itself failed at " in outcome.error_lines[0]
+    assert "error: internal error at " in outcome.error_lines[0]
     assert "report it on the project's page, under Issues" in outcome.error_lines[2]
 
 

@@ -104,7 +104,7 @@ def test_a_failure_of_the_model_shows_no_path_of_this_machine(
 
     monkeypatch.setattr(Halves, "forward", fail)
     answer = sent(client, photograph())
-    assert (answer.status_code, answer.get_json()) == (500, {"error": "harness itself failed (OSError)"})
+    assert (answer.status_code, answer.get_json()) == (500, {"error": "internal error (OSError)"})
     assert "/home/somebody/secret" in caplog.text  # for the terminal
 
 

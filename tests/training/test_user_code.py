@@ -36,7 +36,7 @@ def require_blame(mistake: Mistake, code: int, err: str) -> None:
     assert [line.split(":")[0].strip() for line in lines] == ["error", "why", "try"]
     assert [part for part in mistake.says if part not in text] == [], text
     assert mistake.line is None or f"experiments/bad.py:{mistake.line}" in text, text
-    assert "harness itself" not in err
+    assert "internal error" not in err
     assert mistake.note in err
 
 
