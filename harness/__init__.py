@@ -1,4 +1,4 @@
-"""Plain-PyTorch experiments for classifying images in folders. Public names are resolved when they are first used."""
+"""Image classification experiments in plain PyTorch. A public name is imported when it is first used."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ if TYPE_CHECKING:
     from harness.workflows.make_plan import make_plan
     from harness.workflows.predict.prediction import Prediction
 
-STARTED = time.perf_counter()  # as near as can be to the start of the process, for the seconds that a run reports
+STARTED = time.perf_counter()  # close to the start of the process; a run reports the seconds since then
 
-# OpenMP's threads wait for each other in a loop, unless this is set before torch is loaded. Beside other programs that
-# makes an epoch 20 to 100 times as long: what a thread waits for cannot run, because the thread has the core. GNU's
-# threads look 1,000 times first, for some microseconds, because it takes longer to sleep and wake. `scripts/benchmark
-# crowd` measures that.
+# Must be set before torch is imported. By default, OpenMP threads wait for each other in a busy loop. If other programs
+# use the same cores, an epoch then takes 20 to 100 times as long: the waiting thread occupies the core that the other
+# thread needs. With GOMP_SPINCOUNT, GNU's threads spin for some microseconds only, because to sleep and wake takes even
+# longer. `scripts/benchmark crowd` measures this.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")

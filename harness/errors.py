@@ -1,19 +1,19 @@
-"""The exceptions of `harness`, drawn once, each with the exit code of a command that ends with it.
+"""The exceptions of `harness`, and the exit code of a command for each.
 
-    HarnessError            1   something is wrong that has a name
+    HarnessError            1   base class of all expected errors
     ├── UsageError          2   the command line, or a value in it
-    │   ├── ExperimentError 2   the experiment file, or a field of it
-    │   │   └── UserCodeError 2 a function that the experiment brings: what it raised, or what it returned
-    │   └── ModelError      2   the model, its weights, or what to freeze of it
-    ├── GateError           3   the model is not good enough
-    ├── DataError           4   the images, or the folder they are in
-    ├── RemoteError         5   what lies elsewhere: no network, no permission
-    ├── StorageError        1   the disk: full, read-only, gone
-    ├── TrainingError       1   the training itself: the loss is not a number, no memory left
-    └── StoppedError      130   Ctrl-C, where there is more to say than that
+    │   ├── ExperimentError 2   the experiment file, or one of its fields
+    │   │   └── UserCodeError 2 a function of the user's: it raised an error, or returned a wrong value
+    │   └── ModelError      2   the model, its weights, or the layers to freeze
+    ├── GateError           3   the model is not accurate enough
+    ├── DataError           4   the images, or their folder
+    ├── RemoteError         5   a remote: no network, no permission
+    ├── StorageError        1   the disk: full, read-only, not there
+    ├── TrainingError       1   the training: the loss is not a number, no memory left
+    └── StoppedError      130   Ctrl-C, with more to say
 
-Three more codes have no such exception: 130 is Ctrl-C (KeyboardInterrupt), 143 is SIGTERM and 129 is SIGHUP, the end of
-the terminal (both `Terminated`). Each is 128 and the signal's number, as in a shell.
+Three signals end a command without a HarnessError: Ctrl-C with 130 (KeyboardInterrupt), SIGTERM with 143, and SIGHUP,
+when the terminal is closed, with 129 (both `Terminated`). Each is 128 plus the signal's number, as in a shell.
 """
 
 from __future__ import annotations
@@ -36,9 +36,26 @@ ELSEWHERE = "choose another folder with --runs, or make this one writable"
 
 
 class HarnessError(Exception):
-    """What is wrong, why, and what to type: three lines for a person.
+    """The base class of all expected errors. Its text has three lines: what happened, why, and what to type.
 
-    `why` and `fix` may be sentences or commands; newlines in them are folded, so that there are always three lines.
+    Args:
+        what: What happened.
+        why: The reason.
+        fix: What to do: a command, or a sentence.
+
+    Attributes:
+        what: What happened, on one line.
+        why: The reason, on one line.
+        fix: What to do, on one line.
+        exit_code: The exit code of a command that ends with this error.
+
+    Example:
+        >>> import harness
+        >>> try:
+        ...     harness.run("no_such_experiment")
+        ... except harness.HarnessError as error:
+        ...     print(error.what)
+        there is no experiment 'no_such_experiment'
     """
 
     exit_code = 1
@@ -52,7 +69,7 @@ class HarnessError(Exception):
 
 
 def _line(text: object) -> str:
-    """A text on one line, cut in the middle where it would fill the screen."""
+    """Puts a text on one line, and shortens it in the middle if it is very long."""
     line = " ".join(str(text).split())
     return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} … {line[-LONGEST // 2 :]}"
 
@@ -86,14 +103,14 @@ class RemoteError(HarnessError):
 
 
 class StorageError(HarnessError):
-    """`first` is what to do about the disk, if anything can be: what to type afterwards depends on the command."""
+    """`first` is how to repair the disk, if that is possible. The command to type after it is set with `then`."""
 
     def __init__(self, what: str, why: str, fix: str, first: str = "") -> None:
         super().__init__(what, why, fix)
         self.first = first
 
     def then(self, command: str) -> None:
-        """Says what to type once there is room, or once the folder can be written."""
+        """Sets the command to type after the disk was repaired."""
         if self.first:
             self.fix = _line(f"{self.first}, then {command}")
 
@@ -107,7 +124,7 @@ class StoppedError(HarnessError):
 
 
 class Terminated(BaseException):
-    """SIGTERM or SIGHUP arrived. Like KeyboardInterrupt it is no Exception, so that nothing catches it by mistake."""
+    """SIGTERM or SIGHUP arrived. A BaseException, like KeyboardInterrupt: `except Exception` does not catch it."""
 
     def __init__(self, number: int = signal.SIGTERM) -> None:
         super().__init__()
@@ -115,13 +132,13 @@ class Terminated(BaseException):
 
     @property
     def exit_code(self) -> int:
-        """128 and the signal's number, as in a shell."""
+        """128 plus the number of the signal, as in a shell."""
         return 128 + self.number
 
 
 @contextlib.contextmanager
 def storage_errors(path: Path | str, fix: str = ELSEWHERE) -> Iterator[None]:
-    """Turns an OSError while `path` is written into a `StorageError` that says what the disk said."""
+    """Converts an OSError during the writing of `path` to a `StorageError`."""
     try:
         yield
     except OSError as error:
@@ -129,7 +146,7 @@ def storage_errors(path: Path | str, fix: str = ELSEWHERE) -> Iterator[None]:
 
 
 def storage_error(error: OSError, path: Path | str, fix: str = ELSEWHERE) -> StorageError:
-    """The error to raise from an OSError that arose while `path` was written. `fix` is for a disk that is not full."""
+    """Makes the error for an OSError that was raised while writing `path`. `fix` is for a disk that is not full."""
     folder = next((parent for parent in Path(path).absolute().parents if parent.is_dir()), Path("/"))
     if folder.is_relative_to(Path.cwd()):
         folder = folder.relative_to(Path.cwd())
@@ -139,12 +156,12 @@ def storage_error(error: OSError, path: Path | str, fix: str = ELSEWHERE) -> Sto
         fix = f"{first}, then run again"
     elif error.errno in READ_ONLY:
         first = f"make {quote(str(folder))} writable"
-    why = f"{error.strerror or error}; what was written before is whole"
+    why = f"{error.strerror or error}; files that were written before are complete"
     return StorageError(f"{path} cannot be written", why, fix, first)
 
 
 def _room_command(error: OSError, folder: Path) -> str:
-    """The command that shows what is used up: bytes, inodes, a quota, or the limit of a process."""
+    """The command that shows which limit is reached: bytes, inodes, a quota, or the limit of a process."""
     if error.errno == errno.EDQUOT:
         return "quota -s"
     if error.errno == errno.EFBIG:
@@ -157,15 +174,15 @@ def _room_command(error: OSError, folder: Path) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """`"; did you mean 'lr'?"`, or nothing where no known word is near."""
+    """Returns `"; did you mean 'lr'?"`, or "" if no known word is similar."""
     matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f"; did you mean {matches[0]!r}?" if matches else ""
 
 
 def show_uncaught() -> None:
-    """From here on, a `HarnessError` that nothing catches prints its three lines and ends the process with its code.
+    """Sets a hook: an uncaught `HarnessError` prints its three lines and ends the process with its exit code.
 
-    For `python experiments/x.py`: there the experiment is made before any code of ours could catch what it raises.
+    `python experiments/x.py` needs it: its Experiment is made before code of ours runs that could catch the error.
     """
 
     if getattr(sys.excepthook, "of_harness", False):

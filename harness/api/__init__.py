@@ -1,4 +1,4 @@
-"""What a person calls from Python: one file per public function, each the same as its command.
+"""The public functions: one file each. Each function does the same as the command of its name.
 
-Not here: what a command prints (`cli`), and the work (`tuning`, `workflows`).
+The commands are in `cli/`; the work is done in `tuning/` and `workflows/`.
 """

@@ -1,4 +1,4 @@
-"""`harness.export`: an export in Python, the same as the command."""
+"""`harness.export`: exports a model in Python."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from harness.api.result import Run
 
 
-@torch.random.fork_rng(devices=())  # the numbers that a notebook draws are the same before and after
+@torch.random.fork_rng(devices=())  # the caller's random numbers stay the same
 def export(
     model: str | Path | Run | Model | None,
     to: str,
@@ -35,31 +35,43 @@ def export(
     trust: bool = False,
     runs: str | Path = "runs",
 ) -> Exported:
-    """Writes a model to one file that other programs run, as `harness export` does.
+    """Writes a model to one file for other programs, as `harness export` does.
+
+    The file is loaded again and its outputs are compared with those of the model.
 
     Args:
-        model: "champion", a run, a checkpoint, or what `run` or `load_model` returned. None is the
-            champion, or the latest finished run.
-        to: "onnx", "pt2", "state_dict" or "safetensors".
-        out: The file; None is the experiment's name in the current folder.
-        with_preprocessing: Of ONNX: whether the file itself resizes images of any size.
-        int8: Of ONNX: whether weights and activations become 8-bit integers.
-        data: Images to compare on, and with `int8` to test on.
-        force: Whether to replace a file that is there.
-        classes: Of a bare state dict: see `load_model`, as for the next three.
-        architecture: Its model's name.
-        image_size: Pixels.
-        weights_key: Which part of the file to take.
-        trust: Whether an experiment's file that came with a run from elsewhere may be run.
-        runs: The folder that run folders lie in.
+        model: "champion", a run, a checkpoint, or an object that `harness.run` or `harness.load_model` returned.
+            None: the champion, or the latest finished run if there is no champion.
+        to: The format: "onnx", "pt2", "state_dict" or "safetensors".
+        out: The file to write. None: a file in the current folder, named after the experiment.
+        with_preprocessing: For ONNX: the exported model resizes and normalises images of any size.
+        int8: For ONNX: converts weights and activations to 8-bit integers.
+        data: The images for the comparison. With `int8`, also the test images.
+        force: Replace an existing file.
+        classes: For a state dict without metadata: the class names, in the order of the outputs.
+        architecture: For a state dict without metadata: the name of the model, such as "resnet18".
+        image_size: For a state dict without metadata: the side of an image in pixels.
+        weights_key: The part of the file to load, if several fit the model.
+        trust: Run the experiment file of a run that was made elsewhere. It can contain any code.
+        runs: The folder that contains the run folders.
 
     Returns:
-        The file that was written, and how it agrees with the model.
+        The file that was written, and how well its outputs agree with those of the model.
 
     Raises:
-        HarnessError: What the command ends with; see `harness.workflows.export.write.export`.
+        UsageError: The format is unknown, a package is missing, or the file exists.
+        ModelError: The model cannot be exported.
+        GateError: The outputs of the file differ from those of the model, or int8 is significantly worse.
+        DataError: `data` has no images of the model's classes, or the model was trained on the test images.
+        StorageError: The file cannot be written.
+
+    Example:
+        >>> import harness
+        >>> run = harness.run("quickstart")
+        >>> harness.export(run, "safetensors", "model.safetensors").path.name
+        'model.safetensors'
     """
-    found = find_model(
+    found_model = find_model(
         text_of(model),
         Path(runs),
         trust=trust,
@@ -69,7 +81,7 @@ def export(
         weights_key=weights_key,
     )
     return export_model(
-        found,
+        found_model,
         to,
         out,
         with_preprocessing=with_preprocessing,

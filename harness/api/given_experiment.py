@@ -1,4 +1,4 @@
-"""An experiment as Python code gives it: a file's name, or an `Experiment` that was made in a notebook."""
+"""Reads the experiment that a public function receives: the name of a file, or an `Experiment` from a notebook."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from harness.config.experiment_file import ExperimentFile, find, folder_name, is
 from harness.errors import ExperimentError
 from harness.util.console import print_line
 
-NAME = "notebook"  # of an experiment that has none
+NAME = "notebook"  # the name of an experiment without a name
 
 
 def read_experiment(
     given: str | Path | Experiment, settings: Mapping[str, Any]
 ) -> tuple[Experiment, ExperimentFile | None]:
-    """(the experiment with `settings` in place of its fields, its file, or None if it was made in Python).
+    """Returns the experiment, changed by `settings`, and its file (None if it was made in Python).
 
-    A file is run as it is now, and so is what it imports from its folder: an edit since the last call counts.
+    The file is read again in each call, and so are the modules that it imports from its folder.
 
-    Raises ExperimentError if there is no such file, or if a field or its value is not possible.
+    Raises ExperimentError if the file does not exist, a field is unknown or a value is invalid.
     """
     if isinstance(given, Experiment):
         chosen = given.found(settings, "command line").named(NAME)
-        _say_what_is_missing(chosen)
+        _warn_of_functions(chosen)
         return chosen, None
     if not isinstance(given, (str, os.PathLike)):
         raise ExperimentError(
-            f"a {type(given).__name__} is no experiment",
-            "it is a file, the name of one in experiments/, or an Experiment",
+            f"an object of type {type(given).__name__} is not an experiment",
+            "an experiment is a file, the name of a file in experiments/, or an Experiment",
             'harness.run("experiments/quickstart.py")',
         )
     path = find(str(given))
@@ -46,20 +46,20 @@ def own_functions(experiment: Experiment) -> list[str]:
     return [name for name, value in experiment.to_dict().items() if is_function(value)]
 
 
-def _say_what_is_missing(experiment: Experiment) -> None:
-    """A notebook's functions are in no file, so no later command can find them."""
+def _warn_of_functions(experiment: Experiment) -> None:
+    """Prints a note if the experiment has functions of a notebook, which no later command can find."""
     own = own_functions(experiment)
     if own:
         model = "predict, test, export, " if "model" in own else ""
         print_line(
-            f"note: only this notebook has the function for {', '.join(own)}: in another process, and after a restart "
-            f"of the kernel, {model}refit, resume and reproduce cannot find it. To keep it, save the cell as "
-            "experiments/NAME.py and run that"
+            f"note: the function for {', '.join(own)} exists only in this notebook. In another process, and after a "
+            f"restart of the kernel, {model}refit, resume and reproduce cannot find it. To keep it, save the cell as "
+            "experiments/NAME.py and run that file"
         )
 
 
 def _forget_imports(folder: Path) -> None:
-    """Makes the next import read the modules in a folder again: one kernel may run a file many times."""
+    """Removes the modules of a folder from `sys.modules`, so that the next import reads their files again."""
     home = folder.resolve()
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)

@@ -1,4 +1,4 @@
-"""`harness.load_model`: a trained model in Python, for photographs as people have them."""
+"""`harness.load_model`: loads a trained model in Python, to predict images of any size."""
 
 from __future__ import annotations
 
@@ -37,31 +37,36 @@ def load_model(
     image_size: int | None = None,
     weights_key: str | None = None,
 ) -> Model:
-    """Loads a model to use it, as `harness predict` does.
+    """Loads a trained model for prediction, as `harness predict` does.
 
     Args:
-        named: "champion", a run (its folder, its id or how the id ends), a checkpoint, a file that
-            `harness.export` wrote, or what `run` returned. None is the champion, or the latest finished run if
-            there is none.
-        runs: The folder that run folders lie in.
-        ensemble: Whether to take the mean probabilities of the models of all folds of a run.
-        device: "cpu", "cuda", "cuda:1", "mps", or "auto" for the best that there is.
-        trust: Whether an experiment's file that came with a run from elsewhere may be run.
-        classes: Of a bare state dict: the names of its outputs, in order.
-        architecture: Of a bare state dict: the model's name, such as "resnet18".
-        image_size: Of a bare state dict: pixels.
-        weights_key: Of such a file: which part of it to take, if several fit the model.
+        named: "champion", a run (its folder, its id or the last characters of its id), a checkpoint, a file that
+            `harness.export` wrote, or an object that `harness.run` returned. None: the champion, or the latest
+            finished run if there is no champion.
+        runs: The folder that contains the run folders.
+        ensemble: Load the models of all folds of a run, and average their probabilities.
+        device: "cpu", "cuda", "cuda:1", "mps", or "auto" for the fastest device available.
+        trust: Run the experiment file of a run that was made elsewhere. It can contain any code.
+        classes: For a state dict without metadata: the class names, in the order of the outputs.
+        architecture: For a state dict without metadata: the name of the model, such as "resnet18".
+        image_size: For a state dict without metadata: the side of an image in pixels.
+        weights_key: The part of the file to load, if several fit the model.
+
+    Returns:
+        The model, in eval mode on the device.
 
     Raises:
-        UsageError: There is no such model or device.
-        ModelError: The file is damaged, or does not hold the model.
+        UsageError: The model or the device does not exist.
+        ModelError: The file is damaged, or its weights do not fit the model.
 
     Example:
-        >>> model = harness.load_model("champion")
-        >>> model.predict("photo.jpg").label
-        'sea'
+        >>> import harness
+        >>> run = harness.run("quickstart")
+        >>> model = harness.load_model(run)
+        >>> model.predict("photo.jpg").label in model.classes
+        True
     """
-    with torch.random.fork_rng(devices=()):  # new layers draw numbers, before the file gives them their weights
+    with torch.random.fork_rng(devices=()):  # a new layer draws random weights before the file's weights replace them
         asked = ask(
             text_of(named),
             Path(runs),
@@ -77,13 +82,21 @@ def load_model(
 
 
 class Model:
-    """A trained model that takes images as people have them. Made by `load_model`.
+    """A trained model that predicts the class of images of any size. Returned by `load_model`.
 
     Attributes:
-        source: What it is: "champion 3", or a run's folder with which of its models.
-        notes: What a person should know before using its answers.
-        worth: The accuracy of its run, with its interval and n; empty if that is not known.
-        path: Its file; of an ensemble, the run folder.
+        source: Where the model came from, such as "champion 3" or a run folder.
+        notes: Warnings to read before using the predictions.
+        worth: The accuracy of the run, with its interval and number of images; empty if it is not known.
+        path: The model's file; for an ensemble, the run folder.
+
+    Example:
+        >>> import harness
+        >>> model = harness.load_model(harness.run("quickstart"))
+        >>> model.classes
+        ('forest', 'sea')
+        >>> model.features("photo.jpg").ndim
+        1
     """
 
     def __init__(self, asked: Asked) -> None:
@@ -95,19 +108,19 @@ class Model:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names, in the order of the probabilities."""
+        """The class names, in the order of the probabilities."""
         return self._classifier.classes
 
     @property
     def image_size(self) -> int | tuple[int, int]:
-        """The side of a square, or (height, width), in pixels. Images of any size are resized to it."""
+        """The size in pixels that images are resized to: the side of a square, or (height, width)."""
         return self._classifier.transform.preparation.image_size
 
     @property
     def module(self) -> nn.Module:
-        """The torch module, in eval mode. It takes normalised images (B, C, H, W) and gives logits (B, classes).
+        """The torch module, in eval mode. It takes normalised images (B, C, H, W) and returns logits (B, classes).
 
-        Of an ensemble it is the first model's. Raises ModelError for an exported file.
+        For an ensemble, it is the module of the first fold. Raises ModelError for an exported file.
         """
         return require_predictor(self._classifier, "torch module").models[0].model
 
@@ -118,20 +131,21 @@ class Model:
     def predict(self, images: Given, *, on_error: Literal["raise", "none"] = "raise") -> Prediction: ...
 
     def predict(self, images: Any, *, on_error: Literal["raise", "none"] = "raise") -> Any:
-        """Says which class an image is, or each of several images.
+        """Predicts the class of one image or of several images.
 
         Args:
-            images: One image or several (a list, an iterator, an array (B, H, W, C) or a tensor (B, C, H, W)). An image
-                is a path, the bytes of a file, a PIL image, an array (H, W[, C]) in the order RGB, or a tensor
-                (C, H, W). Arrays and tensors hold uint8, uint16, or real numbers from 0 to 1; they are not normalised.
-            on_error: "none" gives None in the place of an image that cannot be read; "raise" raises for it.
+            images: One image, or several: a list, an iterator, an array (B, H, W, C) or a tensor (B, C, H, W).
+                An image is a path, the bytes of a file, a PIL image, an RGB array (H, W) or (H, W, C), or a tensor
+                (C, H, W). Arrays and tensors are not normalised; they have dtype uint8, uint16, or float with values
+                from 0 to 1.
+            on_error: "raise" raises DataError if an image cannot be read; "none" returns None for that image.
 
         Returns:
-            A `Prediction`, or a list of them in the order of the images. The pixels are those of `harness test`.
+            A `Prediction`, or a `PredictionList` in the order of the images. Images are resized as in training.
 
         Raises:
-            DataError: A file cannot be read. All that fail are named.
-            UsageError: A value is no image.
+            DataError: Images cannot be read. The error names all of them.
+            UsageError: A value is not an image.
         """
         _require_known(on_error)
         if is_one(images):
@@ -146,18 +160,18 @@ class Model:
         return PredictionList(None if row is None else Prediction(self.classes, row, path) for path, row in rows)
 
     def features(self, images: Any, *, on_error: Literal["raise", "none"] = "raise") -> NDArray[np.float32]:
-        """What the model's head gets: embeddings for search and clustering.
+        """Computes the features that the model's head receives: embeddings for search and clustering.
 
         Args:
-            images: As for `predict`.
-            on_error: "none" gives a row of nan for an image that cannot be read; "raise" raises for it.
+            images: One image or several, as for `predict`.
+            on_error: "raise" raises DataError if an image cannot be read; "none" returns a row of nan for that image.
 
         Returns:
-            (F,) for one image, (B, F) for several.
+            Features of shape (F,) for one image, or (B, F) for several images.
 
         Raises:
-            DataError: A file cannot be read.
-            ModelError: The model has no head that its output comes from, or is an exported file.
+            DataError: Images cannot be read.
+            ModelError: The model has no separate head, or is an exported file.
         """
         _require_known(on_error)
         predictor = require_predictor(self._classifier, "features")
@@ -187,7 +201,7 @@ class Model:
             raise DataError(
                 f"{len(failed)} of {len(rows)} images cannot be read",
                 "; ".join(failed),
-                'on_error="none", which gives None in their places',
+                'on_error="none", which returns None for these images',
             )
         return rows
 
@@ -210,14 +224,16 @@ class Model:
 
 
 def text_of(named: Any) -> str | None:
-    """What a command line would say for `named`: a name, a path, or an object with a `path` (`Run`, `Model`)."""
+    """Converts a name, a path or an object with a `path` (`Run`, `Model`) to the text that a command takes."""
     return None if named is None else str(getattr(named, "path", named))
 
 
 def _require_known(on_error: str) -> None:
     if on_error not in ("raise", "none"):
         raise UsageError(
-            f"on_error={on_error!r} is not known", "it is what to do with a bad image", '"raise" or "none"'
+            f"on_error={on_error!r} is not known",
+            "on_error says what to do if an image cannot be read",
+            'on_error="raise", or on_error="none"',
         )
 
 

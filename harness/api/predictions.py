@@ -1,4 +1,4 @@
-"""Predictions of several images: a list that is also a table."""
+"""`PredictionList`: the predictions for several images, as a list or a table."""
 
 from __future__ import annotations
 
@@ -10,42 +10,54 @@ from harness.workflows.predict.prediction import Prediction, as_row
 if TYPE_CHECKING:
     import pandas
 
-SHOWN = 20  # rows in a notebook
+NOTEBOOK_ROWS = 20
 
 
 class PredictionList(list["Prediction | None"]):
-    """A list of `Prediction`, with None for an image that could not be read."""
+    """A list with one `Prediction` for each image; None for an image that could not be read.
+
+    Example:
+        >>> import harness
+        >>> model = harness.load_model(harness.run("quickstart"))
+        >>> predictions = model.predict(["photo.jpg", "photo.jpg"])
+        >>> list(predictions.to_frame().columns)
+        ['path', 'label', 'probability', 'p_forest', 'p_sea']
+    """
 
     def to_frame(self, top: int | None = None) -> pandas.DataFrame:
-        """A row for each image: path, label, probability, and the probability of each class by its name.
+        """Converts the predictions to a table with one row per image.
 
         Args:
-            top: The number of most probable classes to give in place of all: label, probability, label_2, …
+            top: Number of most probable classes to include. None: all classes.
+
+        Returns:
+            Columns `path`, `label` and `probability`. With `top`, then `label_2`, `probability_2`, …; without it, then
+            `p_NAME` with the probability of each class.
         """
         import pandas
 
         rows: list[dict[str, Any]] = []
-        for each in self:
-            if each is None:
+        for prediction in self:
+            if prediction is None:
                 rows.append({"path": None})
             elif top is None:
-                of_all = {f"p_{name}": value for name, value in each.probabilities.items()}
-                rows.append({"path": each.path, **as_row(each, 1), **of_all})
+                probabilities = {f"p_{name}": value for name, value in prediction.probabilities.items()}
+                rows.append({"path": prediction.path, **as_row(prediction, 1), **probabilities})
             else:
-                rows.append({"path": each.path, **as_row(each, top)})
+                rows.append({"path": prediction.path, **as_row(prediction, top)})
         return pandas.DataFrame(rows)
 
     def _repr_html_(self) -> str:
         rows = [
             {"image": "", "class": "cannot be read", "probability": "", "second": ""}
-            if each is None
+            if prediction is None
             else {
-                "image": each.path or "",
-                "class": each.label,
-                "probability": f"{100 * each.probability:.1f} %",
-                "second": ", ".join(f"{name} {100 * value:.1f} %" for name, value in each.top(2)[1:]),
+                "image": prediction.path or "",
+                "class": prediction.label,
+                "probability": f"{100 * prediction.probability:.1f} %",
+                "second": ", ".join(f"{name} {100 * value:.1f} %" for name, value in prediction.top(2)[1:]),
             }
-            for each in self[:SHOWN]
+            for prediction in self[:NOTEBOOK_ROWS]
         ]
-        more = f", the first {SHOWN} shown" if len(self) > SHOWN else ""
+        more = f", the first {NOTEBOOK_ROWS} are shown" if len(self) > NOTEBOOK_ROWS else ""
         return table(rows, f"{len(self)} images{more}")

@@ -1,4 +1,4 @@
-"""A run, a test or a study in Python: its numbers, tables, pictures and model, read from its folder."""
+"""`Run` and `Test`: a run folder in Python, with its numbers, tables, plots and model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Plots(Mapping[str, Path]):
-    """Pictures by name: `run.plots["confusion"]` is a file. A notebook shows all of them."""
+    """The plots of a run by name: `run.plots["confusion"]` is a file. A notebook shows all plots."""
 
     def __init__(self, files: list[Path]) -> None:
         self._files = {path.stem: path for path in files}
@@ -48,11 +48,19 @@ class Plots(Mapping[str, Path]):
 
 
 class Run:
-    """What a run found: the result of `harness.run`, and what `harness.open_run` reads.
+    """The results of a run, read from its folder. Returned by `harness.run` and `harness.open_run`.
 
     Attributes:
         path: The run folder.
-        record: Its `run.json`, typed.
+        record: The content of `run.json`, as a typed record.
+
+    Example:
+        >>> import harness
+        >>> run = harness.run("quickstart")
+        >>> 0 <= run.accuracy <= 1
+        True
+        >>> len(run.predictions) == run.n
+        True
     """
 
     def __init__(self, folder: RunFolder) -> None:
@@ -62,57 +70,57 @@ class Run:
 
     @property
     def id(self) -> str:
-        """Such as "20261127-171902-f1c6"; commands also take its end."""
+        """The id, such as "20261127-171902-f1c6". Commands also take its last characters."""
         return self._folder.id
 
     @property
     def accuracy(self) -> float:
-        """The accuracy; of a run, over all out-of-fold predictions. Raises UsageError if no fold has ended."""
+        """The accuracy from 0 to 1; for a run, of its out-of-fold predictions. Raises UsageError if no fold is done."""
         if self.record.accuracy is None:
-            raise UsageError(f"{self.path} has no accuracy", "none of its folds has ended", "harness.run once more")
+            raise UsageError(f"{self.path} has no accuracy", "none of its folds is complete", "harness.run again")
         return self.record.accuracy
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Its 95 % interval (Wilson, 1927)."""
+        """The 95 % confidence interval of the accuracy (Wilson, 1927), each bound from 0 to 1."""
         low, high = self.record.interval or (0.0, 1.0)
         return low, high
 
     @property
     def n(self) -> int:
-        """Number of images that it was judged on."""
+        """Number of images that were evaluated."""
         return int(self.record.n or 0)
 
     @property
     def predictions(self) -> pandas.DataFrame:
-        """A row for each judged image, with path, true, label, probability, right, fold, and `p_` of each class."""
+        """A table with one row per evaluated image: path, true, label, probability, right, fold, `p_NAME` per class."""
         return _frame(self._folder.predictions())
 
     @property
     def history(self) -> pandas.DataFrame:
-        """A row for each epoch of each fold. Empty for a test."""
+        """A table with one row per epoch of each fold. Empty for a test."""
         import pandas
 
         return pandas.DataFrame(self._folder.epochs())
 
     @property
     def plots(self) -> Plots:
-        """Its pictures, by name."""
+        """The plots, by name."""
         return Plots(sorted(self._folder.pictures()))
 
     def model(self, *, ensemble: bool = False, device: str = "auto") -> Model:
-        """Its model on all images, or else its best fold's; see `load_model`."""
+        """Loads the model that was trained on all images, or the best fold's model if there is none."""
         return load_model(self.path, runs=self.path.parents[1], ensemble=ensemble, device=device)
 
     def report(self, out: str | Path | None = None, *, force: bool = False) -> Path:
-        """Writes the report, one HTML file that can be mailed, and returns its path; see `harness report`."""
+        """Writes the report, one HTML file without links to other files, and returns its path."""
         from harness.workflows.report import report
 
         return report(str(self.path), self.path.parents[1], None if out is None else Path(out), force=force)
 
     @torch.random.fork_rng(devices=())
     def refit(self, *, device: str = "auto") -> Model:
-        """Trains one model on all images of the run, the model to use, and loads it; see `harness refit`."""
+        """Trains one model on all images of the run and loads it, as `harness refit` does."""
         from harness.workflows.refit import refit_run
 
         refit_run(self._folder, device=device)
@@ -126,7 +134,7 @@ class Run:
         if self.record.accuracy is None:
             return f"{self.record.status}"
         low, high = (100 * bound for bound in self.interval)
-        dev = "; a fast dev run, so it means nothing" if self.record.fast_dev_run else ""
+        dev = "; a fast dev run, so the accuracy means nothing" if self.record.fast_dev_run else ""
         return (
             f"accuracy {100 * self.accuracy:.1f} % (95 % interval {low:.1f} to {high:.1f} %, n = {self.n})"
             f"{self.record.caveat}{dev}; {self.record.status}"
@@ -142,13 +150,21 @@ class Run:
 
 
 class Test(Run):
-    """What a test found: the result of `harness.test`."""
+    """The results of a test, read from its folder. Returned by `harness.test`.
 
-    __test__ = False  # no class of tests
+    Example:
+        >>> import harness
+        >>> run = harness.run("quickstart")
+        >>> test = harness.test(run, "photos", min_accuracy=0.0, allow_leak=True)
+        >>> test.passed
+        True
+    """
+
+    __test__ = False  # pytest does not collect this class
 
     @property
     def passed(self) -> bool:
-        """Whether the model met its gate."""
+        """Whether the model has passed its gate."""
         assert isinstance(self.record, TestRecord)
         return self.record.gate is not None and self.record.gate.passed
 
@@ -157,14 +173,23 @@ class Test(Run):
 
 
 def open_run(named: str | Path | Run, runs: str | Path = "runs") -> Run:
-    """Reads a run or a test.
+    """Reads a run or a test from its folder.
 
     Args:
-        named: Its folder, its id, or how the id ends; of a `Run`, what is in its folder now.
-        runs: The folder that run folders lie in.
+        named: Its folder, its id, or the last characters of its id. For a `Run`, its folder is read again.
+        runs: The folder that contains the run folders.
+
+    Returns:
+        A `Run`, or a `Test` if the folder is of a test.
 
     Raises:
-        UsageError: There is none.
+        UsageError: There is no such run.
+
+    Example:
+        >>> import harness
+        >>> run = harness.run("quickstart")
+        >>> harness.open_run(run.id).accuracy == run.accuracy
+        True
     """
     from harness.runs.find import find_run
 
@@ -172,19 +197,18 @@ def open_run(named: str | Path | Run, runs: str | Path = "runs") -> Run:
     return Test(folder) if folder.is_test else Run(folder)
 
 
-def _frame(found: Predictions) -> pandas.DataFrame:
+def _frame(predictions: Predictions) -> pandas.DataFrame:
     import numpy
     import pandas
 
-    names = numpy.array(found.classes, object)
-    predicted = found.predicted
+    names = numpy.array(predictions.classes, object)
     columns: dict[str, Any] = {
-        "path": list(found.paths),
-        "true": names[found.labels],
-        "label": names[predicted],
-        "probability": found.probabilities.max(1),
-        "right": found.right,
-        "fold": found.folds,
+        "path": list(predictions.paths),
+        "true": names[predictions.labels],
+        "label": names[predictions.predicted],
+        "probability": predictions.probabilities.max(1),
+        "right": predictions.right,
+        "fold": predictions.folds,
     }
-    of_each = {f"p_{name}": found.probabilities[:, i] for i, name in enumerate(found.classes)}
-    return pandas.DataFrame(columns | of_each)
+    probabilities = {f"p_{name}": predictions.probabilities[:, i] for i, name in enumerate(predictions.classes)}
+    return pandas.DataFrame(columns | probabilities)

@@ -1,4 +1,4 @@
-"""`harness.run`: a run in Python, the same as the command."""
+"""`harness.run`: trains an experiment in Python."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from harness.workflows.experiment_copy import keep_of_notebook
 from harness.workflows.make_plan import make_plan
 
 
-@torch.random.fork_rng(devices=())  # the numbers that a notebook draws are the same before and after
+@torch.random.fork_rng(devices=())  # the caller's random numbers stay the same
 def run(
     experiment: str | Path | Experiment,
     *,
@@ -34,31 +34,36 @@ def run(
     out: str | Path | None = None,
     **settings: Any,
 ) -> Run:
-    """Trains an experiment by cross-validation, as `harness run` does.
+    """Trains and evaluates an experiment by cross-validation, as `harness run` does.
 
     Args:
-        experiment: A file, the name of one in `experiments/`, or an `Experiment`. A file is read again each time.
-        fold: Train this fold only; 1 is the first.
-        fast_dev_run: Go through everything with two batches and one epoch.
-        refit: Then train one model on all images: the model to use.
+        experiment: A file, the name of a file in `experiments/`, or an `Experiment`. A file is read again in each call.
+        fold: Train only this fold; 1 is the first.
+        fast_dev_run: Train two batches of one epoch in each fold, to check quickly that everything works.
+        refit: After the cross-validation, train one model on all images, for prediction.
         skip_corrupt: Leave out images that cannot be decoded.
-        allow_leak: Go on if images that are judged are also trained on.
-        device: "cpu", "cuda", "cuda:1", "mps", or "auto" for the best that there is.
-        runs: The folder that run folders go to.
-        out: Write to this folder, the same each time.
-        settings: Fields of the experiment, as `lr=3e-4`.
+        allow_leak: Train even if images of the validation set are also in the training set.
+        device: "cpu", "cuda", "cuda:1", "mps", or "auto" for the fastest device available.
+        runs: The folder that contains the run folders.
+        out: Write the run to this folder. None: a new folder in `runs`.
+        **settings: Fields of the experiment to change, such as `lr=3e-4`.
 
     Returns:
         The finished run, with `run.accuracy`, `run.predictions`, `run.plots`, `run.model()` and `run.report()`.
 
     Raises:
-        HarnessError: The errors of the command: `UsageError`, `DataError`, `TrainingError` and so on.
-        KeyboardInterrupt: Interrupted. What was trained is kept, and `harness resume` goes on with it.
+        ExperimentError: The file, a field or a value is wrong.
+        DataError: The images cannot be used.
+        TrainingError: The training failed: the loss is not a number, or there is not enough memory.
+        KeyboardInterrupt: The run was interrupted. Complete folds and epochs are saved; `harness resume` continues it.
 
     Example:
-        >>> run = harness.run("experiments/sea_forest.py", lr=3e-4)
-        >>> run.accuracy
-        0.978
+        >>> import harness
+        >>> run = harness.run("experiments/quickstart.py", lr=3e-4)
+        >>> run.accuracy  # doctest: +ELLIPSIS
+        0...
+        >>> len(run.history)
+        2
     """
     chosen, file = read_experiment(experiment, settings)
     require_writable(Path(out or Path(runs, chosen.name or "experiment")))
@@ -72,10 +77,10 @@ def run(
         result = cross_validate(
             plan, runs=runs, source=file, follower=follower, out=None if out is None else Path(out), refit=refit
         )
-    except KeyboardInterrupt:  # a notebook shows it with a long traceback, and with no run's name
+    except KeyboardInterrupt:  # a notebook shows only a long traceback, without the name of the run
         why, fix = advice() or ("nothing was trained yet", "harness.run again")
-        again = file is None and own_functions(chosen)  # no other process has them
-        print_line(f"interrupted: {why}; to go on: {'harness.run again' if again else fix}")
+        again = file is None and own_functions(chosen)  # no other process has these functions
+        print_line(f"interrupted: {why}; to continue: {'harness.run again' if again else fix}")
         raise
     if file is None:
         keep_of_notebook(result.run_dir, chosen)

@@ -1,4 +1,4 @@
-"""`harness.search`: a search in Python, the same as the command."""
+"""`harness.search`: searches hyperparameters in Python."""
 
 from __future__ import annotations
 
@@ -29,11 +29,19 @@ if TYPE_CHECKING:
 
 
 class StudyRun:
-    """What a search found: the result of `harness.search`.
+    """The results of a search, read from the study's folder. Returned by `harness.search`.
 
     Attributes:
         path: The study's folder.
-        result: All that was found, typed.
+        result: All results, as a typed record.
+
+    Example:
+        >>> import harness
+        >>> study = harness.search("quickstart", trials=1)
+        >>> study.best.accuracy == study.result.best.value
+        True
+        >>> len(study.trials)
+        1
     """
 
     def __init__(self, folder: StudyFolder, result: StudyResult) -> None:
@@ -42,32 +50,35 @@ class StudyRun:
 
     @property
     def best_params(self) -> dict[str, Any]:
-        """The fields that the best trial has changed. Raises UsageError if no trial is complete."""
+        """The fields that the best trial has changed, with its values. Raises UsageError if no trial is complete."""
         return dict(self._best().changes)
 
     @property
     def best(self) -> Run:
-        """The best trial as a run.
+        """The best trial, as a run.
 
-        The best of many is lucky, so its accuracy is too good; `result.expected` is what its settings will reach.
+        Its accuracy is too high, because the best of many trials is partly luck. `result.expected` estimates the
+        accuracy that its settings reach on new images.
         """
         return open_run(self._folder.trial(self._best().index))
 
     @property
     def trials(self) -> pandas.DataFrame:
-        """The table `trials.csv`, a row for each trial."""
+        """The table `trials.csv`, with one row per trial."""
         import pandas
 
         return pandas.read_csv(self.path / "trials.csv")
 
     @property
     def plots(self) -> Plots:
-        """Its pictures, by name."""
+        """The plots, by name."""
         return Plots(sorted(self._folder.pictures()))
 
     def _best(self) -> Any:
         if self.result.best is None:
-            raise UsageError(f"{self.path} has no best trial", "no trial is complete", "harness.search, with more")
+            raise UsageError(
+                f"{self.path} has no best trial", "no trial is complete", "harness.search with more trials"
+            )
         return self.result.best
 
     def __repr__(self) -> str:
@@ -83,7 +94,7 @@ class StudyRun:
         return table(rows, repr(self))
 
 
-@torch.random.fork_rng(devices=())  # the numbers that a notebook draws are the same before and after
+@torch.random.fork_rng(devices=())  # the caller's random numbers stay the same
 def search(
     experiment: str | Path | Experiment,
     *,
@@ -101,33 +112,43 @@ def search(
     runs: str | Path = "runs",
     **settings: Any,
 ) -> StudyRun:
-    """Searches the settings of an experiment in this process, as `harness search` does.
+    """Searches good settings of an experiment in this process, as `harness search` does.
 
     Args:
-        experiment: A file, or the name of one in `experiments/`. An `Experiment` without a file cannot be searched,
-            since a study goes on in other processes.
-        trials: Number of trials in all; a study that was cut off goes on.
-        seconds: Begin no trial that would not end by then.
-        study: Its name; by default the experiment's.
-        storage: A file, a database's URL, or `grpc://HOST:PORT`.
-        metric: What the best is best by.
-        pareto: Two objectives: the metric, and the seconds of training.
-        pruner: "paired" or "none".
-        keep: Number of best trials whose weights are kept.
+        experiment: A file, or the name of a file in `experiments/`. An `Experiment` without a file cannot be searched,
+            because other processes must be able to continue the study.
+        trials: Total number of trials. An interrupted study continues up to this number.
+        seconds: Time limit. No trial starts that would end after it. None: no limit.
+        study: The name of the study. Default: the name of the experiment.
+        storage: Where Optuna stores the trials: a file, the URL of a database, or `grpc://HOST:PORT`.
+        metric: The metric that decides which trial is best.
+        pareto: Optimise two objectives: the metric, and the training time in seconds.
+        pruner: "paired" ends trials early that are unlikely to become the best; "none" completes all trials.
+        keep: Number of best trials whose weights are saved.
         skip_corrupt: Leave out images that cannot be decoded.
-        allow_leak: Go on if images that are judged are also trained on.
-        device: As for `harness.run`.
-        runs: The folder that run folders go to.
-        settings: Fields that are held at a value, as `epochs=5`.
+        allow_leak: Train even if images of the validation set are also in the training set.
+        device: "cpu", "cuda", "cuda:1", "mps", or "auto" for the fastest device available.
+        runs: The folder that contains the run folders.
+        **settings: Fields of the experiment with a fixed value, such as `epochs=5`.
+
+    Returns:
+        The study, with `study.best`, `study.best_params`, `study.trials` and `study.plots`.
 
     Raises:
-        HarnessError: The errors of the command.
+        ExperimentError: The file, a field or a value is wrong, or the experiment has no file.
+        UsageError: An option is invalid, or the study exists with other settings.
+        DataError: The images cannot be used.
+
+    Example:
+        >>> import harness
+        >>> harness.search("quickstart", trials=1)  # doctest: +ELLIPSIS
+        StudyRun('...quickstart': 1 complete, 0 pruned, 0 failed)
     """
     chosen, file = read_experiment(experiment, settings)
     if file is None:
         raise ExperimentError(
             "an Experiment without a file cannot be searched",
-            "a study goes on in other processes, which read its search space from the file",
+            "other processes that continue the study read its search space from the file",
             'save the cell as experiments/NAME.py, then harness.search("NAME")',
         )
     require_writable(Path(runs, chosen.name or "experiment"))
@@ -145,16 +166,16 @@ def search(
         skip_corrupt=skip_corrupt,
         allow_leak=allow_leak,
     )
-    plan, found = prepare_search(file, chosen, options, begin="now")
-    for line in plan_lines(plan, found, 1):
+    plan, study_state = prepare_search(file, chosen, options, begin="now")
+    for line in plan_lines(plan, study_state, 1):
         print_line(line)
     progress = Progress(plan.total, len(plan.plan.splits), 1, quiet=False)
 
     def all_trials() -> None:
         with contextlib.closing(progress):
-            run_trials(plan, found, Deadline(seconds), progress)
+            run_trials(plan, study_state, Deadline(seconds), progress)
 
     with mirrored_to_mlflow(plan, follower):
-        result = run_search(plan, found, all_trials)
+        result = run_search(plan, study_state, all_trials)
     wait_for_rest()
     return StudyRun(StudyFolder.open(plan.folder.path), result)

@@ -1,4 +1,4 @@
-"""`harness.test`: a test in Python, the same as the command."""
+"""`harness.test`: tests a model in Python."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from harness.api.result import Run, Test
 
 
-@torch.random.fork_rng(devices=())  # the numbers that a notebook draws are the same before and after
+@torch.random.fork_rng(devices=())  # the caller's random numbers stay the same
 def test(
     model: str | Path | Run | Model | None = None,
     data: str | Path | None = None,
@@ -38,36 +38,45 @@ def test(
     runs: str | Path = "runs",
     out: str | Path | None = None,
 ) -> Test:
-    """Tests a model on images that it was never trained on, as `harness test` does.
+    """Tests a model on images that it was not trained on, as `harness test` does.
+
+    A test whose gate fails raises no error: `test.passed` is False.
 
     Args:
-        model: "champion", a run, a checkpoint, or what `run` or `load_model` returned. None is the
-            champion, or the latest finished run.
-        data: Test images, a folder per class; None is the experiment's `test_data`.
-        min_accuracy: The gate; None is the experiment's.
-        metric: "accuracy" or "balanced_accuracy": what the gate is about.
-        min_recall: A floor for some classes, as `{"sea": 0.9}`.
-        confident: Pass only if the lower end of each 95 % interval passes.
-        ensemble: Also judge the mean of the models of all folds.
-        classes: Of a bare state dict: see `load_model`, as for the next three.
-        architecture: Its model's name.
-        image_size: Pixels.
-        weights_key: Which part of the file to take.
-        allow_missing: Go on where a class has no images.
+        model: "champion", a run, a checkpoint, or an object that `harness.run` or `harness.load_model` returned.
+            None: the champion, or the latest finished run if there is no champion.
+        data: The test images, one folder per class. None: the experiment's `test_data`.
+        min_accuracy: The gate: the required accuracy, from 0 to 1. None: the experiment's `min_accuracy`.
+        metric: The metric of the gate: "accuracy" or "balanced_accuracy".
+        min_recall: The required recall of some classes, such as `{"sea": 0.9}`.
+        confident: Pass only if the lower bound of each 95 % interval passes.
+        ensemble: Also evaluate the mean probabilities of the models of all folds.
+        classes: For a state dict without metadata: the class names, in the order of the outputs.
+        architecture: For a state dict without metadata: the name of the model, such as "resnet18".
+        image_size: For a state dict without metadata: the side of an image in pixels.
+        weights_key: The part of the file to load, if several fit the model.
+        allow_missing: Test even if a class has no images.
         skip_corrupt: Leave out images that cannot be decoded.
-        allow_leak: Go on if the model was trained on some of the images.
-        trust: Whether an experiment's file that came with a run from elsewhere may be run.
-        device: As for `harness.run`.
-        trackers: `["mlflow"]` or `[]`; None is as the experiment says.
-        runs: The folder that run folders lie in.
-        out: Write to this folder, the same each time.
+        allow_leak: Test even if the model was trained on some of the images.
+        trust: Run the experiment file of a run that was made elsewhere. It can contain any code.
+        device: "cpu", "cuda", "cuda:1", "mps", or "auto" for the fastest device available.
+        trackers: `["mlflow"]` or `[]`. None: the experiment's `trackers`.
+        runs: The folder that contains the run folders.
+        out: Write the test to this folder. None: a new folder in `runs`.
 
     Returns:
-        The test. It has failed its gate if `test.passed` is False: unlike the command, this raises nothing.
+        The test, with `test.passed`, `test.accuracy`, `test.interval` and `test.predictions`.
 
     Raises:
-        DataError: The images are not what the model knows, or it was trained on some of them.
-        UsageError: There is no such model, or an option is not possible.
+        DataError: The images have other classes than the model, or the model was trained on some of them.
+        UsageError: The model does not exist, or an option is invalid.
+
+    Example:
+        >>> import harness
+        >>> run = harness.run("quickstart")
+        >>> test = harness.test(run, "photos", min_accuracy=1.0, allow_leak=True)
+        >>> test.passed == (test.accuracy == 1)
+        True
     """
     from harness.api.model import text_of
     from harness.api.result import Test
@@ -78,7 +87,7 @@ def test(
     from harness.workflows.test import evaluate
 
     named = text_of(model)
-    found = find_model(
+    found_model = find_model(
         named,
         Path(runs),
         trust=trust,
@@ -88,8 +97,8 @@ def test(
         weights_key=weights_key,
     )
     evaluation = evaluate(
-        found.saved,
-        found.path,
+        found_model.saved,
+        found_model.path,
         data,
         gate=Gate(min_accuracy, metric, dict(min_recall or {}), confident),
         ensemble=fold_models(str(run_of_model(named, Path(runs)).path), Path(runs), trust) if ensemble else (),
@@ -104,4 +113,4 @@ def test(
     return Test(RunFolder.open(evaluation.run_dir))
 
 
-test.__test__ = False  # type: ignore[attr-defined]  # pytest would take it for one of a file that imports it
+test.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it from a test file that imports it

@@ -50,7 +50,9 @@ def test_predict_gives_the_same_for_a_path_an_array_and_an_image(model: harness.
     assert np.ptp(np.array(values), axis=0).max() < 1e-6
 
 
-def test_predict_names_every_image_that_cannot_be_read(model: harness.Model, files: list[Path], tmp_path: Path) -> None:
+def test_predict_raises_one_error_that_names_all_unreadable_images(
+    model: harness.Model, files: list[Path], tmp_path: Path
+) -> None:
     given = [files[0], tmp_path / "a.jpg", files[1], tmp_path / "b.jpg"]
     with pytest.raises(DataError) as error:
         model.predict(given)
@@ -66,14 +68,16 @@ def test_predict_names_every_image_that_cannot_be_read(model: harness.Model, fil
         model.predict(3)
 
 
-def test_predictions_are_a_table(model: harness.Model, files: list[Path]) -> None:
+def test_to_frame_has_one_row_per_image(model: harness.Model, files: list[Path]) -> None:
     frame = model.predict(files).to_frame()
     assert list(frame.columns) == ["path", "label", "probability", "p_forest", "p_sea"]
     assert (frame[["p_forest", "p_sea"]].max(axis=1) == frame["probability"]).all()
     assert list(model.predict(files).to_frame(top=2).columns)[-2:] == ["label_2", "probability_2"]
 
 
-def test_features_and_module(model: harness.Model, files: list[Path], tmp_path: Path) -> None:
+def test_features_and_module_have_the_documented_shapes(
+    model: harness.Model, files: list[Path], tmp_path: Path
+) -> None:
     one, several = model.features(files[0]), model.features(files[:2])
     assert one.shape == several.shape[1:]
     assert np.abs(several[0] - one).max() < 1e-2
@@ -82,7 +86,7 @@ def test_features_and_module(model: harness.Model, files: list[Path], tmp_path: 
     assert model.module(torch.zeros(1, 3, 32, 32)).shape == (1, 2)
 
 
-def test_a_notebook_shows_names_as_text(model: harness.Model, tmp_path: Path) -> None:
+def test_repr_html_escapes_file_names(model: harness.Model, tmp_path: Path) -> None:
     path = tmp_path / "<img src=x onerror=alert(1)>.png"
     Image.new("RGB", (40, 30), "red").save(path)
     one = model.predict(path)
@@ -104,7 +108,7 @@ def test_load_model_takes_the_latest_run_and_a_checkpoint(tracked: Tracked, mode
     assert harness.load_model(path).source == str(path)
 
 
-def test_an_exported_file_predicts_as_its_model(
+def test_load_model_of_an_exported_file_predicts_the_same(
     tracked: Tracked, model: harness.Model, files: list[Path], tmp_path: Path
 ) -> None:
     exported = harness.export(model, "safetensors", tmp_path / "m.safetensors")
@@ -130,11 +134,11 @@ def test_load_model_and_predict_change_no_state_of_the_process(tracked: Tracked,
     assert state() == before
 
 
-def test_predict_gives_the_same_whatever_the_notebook_has_set(tracked: Tracked, files: list[Path]) -> None:
+def test_predict_ignores_train_mode_default_dtype_and_autocast(tracked: Tracked, files: list[Path]) -> None:
     model = harness.load_model(tracked.run.path, device="cpu")
     expected = model.predict(files[0]).values
     weights = {name: value.clone() for name, value in model.module.state_dict().items()}
-    model.module.train()  # as after a few steps of training with it
+    model.module.train()  # as after a few training steps
     try:
         torch.set_default_dtype(torch.float64)
         with torch.autocast("cpu", torch.bfloat16):
@@ -145,14 +149,12 @@ def test_predict_gives_the_same_whatever_the_notebook_has_set(tracked: Tracked, 
     assert all(torch.equal(value, weights[name]) for name, value in model.module.state_dict().items())
 
 
-def test_predict_refuses_a_word_for_on_error_that_it_does_not_know(model: harness.Model) -> None:
+def test_predict_refuses_an_unknown_on_error(model: harness.Model) -> None:
     with pytest.raises(UsageError, match="skip"):
         model.predict("a.jpg", on_error="skip")  # type: ignore[call-overload]
 
 
-def test_an_exported_file_is_known_by_an_ending_in_capitals(
-    tracked: Tracked, files: list[Path], tmp_path: Path
-) -> None:
+def test_load_model_takes_a_file_extension_in_capitals(tracked: Tracked, files: list[Path], tmp_path: Path) -> None:
     exported = harness.export(tracked.run.path, "safetensors", tmp_path / "m.safetensors")
     renamed = tmp_path / "M.SAFETENSORS"
     exported.path.rename(renamed)

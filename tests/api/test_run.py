@@ -1,4 +1,4 @@
-"""`harness.run`, `test`, `compare`: the same as the commands, in one process that goes on."""
+"""`harness.run`, `test` and `compare` do the same as the commands, several times in one process."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tests.conftest import Tracked, write_experiment
 from tests.toy import SMALL
 
 
-def test_run_takes_the_edited_file_and_its_edited_neighbour(project: Path, scenery: Path) -> None:
-    """One kernel may run a file many times; signals and threads are as before."""
+def test_run_reads_an_edited_file_and_its_imports_again(project: Path, scenery: Path) -> None:
+    """One kernel may run a file many times. Signal handlers, threads and random numbers do not change."""
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM), torch.get_num_threads()
     numbers = torch.get_rng_state()
     (project / "experiments").mkdir(exist_ok=True)
@@ -44,21 +44,21 @@ def test_run_takes_the_edited_file_and_its_edited_neighbour(project: Path, scene
     assert (harness.open_run(first.id[-4:]).path) == first.path
 
 
-def test_run_takes_an_experiment_that_a_cell_made(
+def test_run_takes_an_experiment_from_a_notebook(
     project: Path, scenery: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     experiment = SMALL.replace(data=str(scenery), epochs=1, folds=2, name="")
     done = harness.run(experiment, fast_dev_run=True)
     assert done.path.parent.name == "notebook"
-    assert "only this notebook" not in capsys.readouterr().err
+    assert "only in this notebook" not in capsys.readouterr().err
     with_function = experiment.replace(augment=lambda image: image)
     harness.run(with_function, fast_dev_run=True)
-    said = capsys.readouterr().err
-    assert "only this notebook has the function for augment" in said
-    assert "predict" not in said.split("cannot find it")[0]
+    printed = capsys.readouterr().err
+    assert "the function for augment exists only in this notebook" in printed
+    assert "predict" not in printed.split("cannot find it")[0]
 
 
-def test_run_with_a_model_of_a_cell_is_used_in_this_process_alone(
+def test_run_with_a_model_function_of_a_notebook_works_only_in_this_process(
     project: Path, scenery: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def tiny(classes: int) -> torch.nn.Module:
@@ -90,7 +90,7 @@ experiment = experiment.replace(callbacks=(Interrupt(),))
 """
 
 
-def test_run_says_how_to_go_on_if_it_is_interrupted(
+def test_run_says_how_to_continue_if_it_is_interrupted(
     project: Path, scenery: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Interrupt(Callback):
@@ -99,21 +99,21 @@ def test_run_says_how_to_go_on_if_it_is_interrupted(
 
     with pytest.raises(KeyboardInterrupt):
         harness.run(SMALL.replace(data=str(scenery), epochs=2, folds=2, name="cell", callbacks=(Interrupt(),)))
-    assert "to go on: harness.run again" in capsys.readouterr().err  # no other process has that callback
+    assert "to continue: harness.run again" in capsys.readouterr().err  # no other process has that callback
     path = write_experiment(project / "cut.py", scenery, trackers=(), epochs=2, folds=2)
     path.write_text(path.read_text() + INTERRUPT)
     with pytest.raises(KeyboardInterrupt):
         harness.run(path)
     (folder,) = (project / "runs/cut").iterdir()
-    said = capsys.readouterr().err
-    assert f"interrupted: what was trained until then is kept in runs/cut/{folder.name}" in said
-    assert "harness resume" in said
+    printed = capsys.readouterr().err
+    assert f"interrupted: what was trained until then is kept in runs/cut/{folder.name}" in printed
+    assert "harness resume" in printed
 
 
 def test_run_raises_the_errors_of_the_command(project: Path, scenery: Path) -> None:
     for given, settings, says in (
         ("nothing", {}, "there is no experiment"),
-        (3, {}, "is no experiment"),
+        (3, {}, "of type int is not an experiment"),
         (SMALL.replace(data=str(scenery)), {"learning": 1}, "no field"),
         (SMALL.replace(data=str(scenery)), {"lr": -1}, "lr"),
     ):
@@ -126,7 +126,7 @@ def test_run_raises_the_errors_of_the_command(project: Path, scenery: Path) -> N
         harness.search(SMALL.replace(data=str(scenery)))
 
 
-def test_test_and_compare_return_what_the_commands_print(project: Path, tracked: Tracked, scenery: Path) -> None:
+def test_test_and_compare_return_the_results_of_the_commands(project: Path, tracked: Tracked, scenery: Path) -> None:
     options = {"allow_leak": True, "trackers": [], "device": "cpu"}
     tested = harness.test(harness.load_model(tracked.run.path), scenery, min_accuracy=0, **options)  # type: ignore[arg-type]
     assert tested.passed
@@ -138,7 +138,7 @@ def test_test_and_compare_return_what_the_commands_print(project: Path, tracked:
 
 
 @pytest.mark.slow
-def test_search_gives_the_best_trial(project: Path, scenery: Path) -> None:
+def test_search_returns_the_best_trial(project: Path, scenery: Path) -> None:
     (project / "experiments").mkdir(exist_ok=True)
     write_experiment(project / "experiments/tiny.py", scenery, trackers=(), epochs=1)
     found = harness.search("tiny", trials=3, folds=2)
