@@ -1,4 +1,4 @@
-"""scripts/_english/check.py in git repositories of its kind: new lines are checked, old ones are not."""
+"""scripts/_english/check.py checks the new lines of a git repository, and not the old lines."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_new_line_with_an_idiom_is_refused_with_its_place_and_the_better_words(project: Path) -> None:
+def test_check_names_the_line_and_the_better_words_of_an_idiom(project: Path) -> None:
     commit(project, page=f"Old: {IDIOM}.\nGood.\nNew: {IDIOM.upper()}.\n")
     done = check(project)
     assert done.returncode == 1
@@ -49,23 +49,23 @@ def test_a_new_line_with_an_idiom_is_refused_with_its_place_and_the_better_words
     assert "page.md:1: " not in done.stderr
 
 
-def test_an_old_line_and_a_good_one_pass(project: Path) -> None:
+def test_check_accepts_an_old_line_with_an_idiom(project: Path) -> None:
     commit(project, page=f"Old: {IDIOM}.\nGood.\n")
     assert (check(project).returncode, check(project).stderr) == (0, "")
 
 
-def test_a_line_that_is_not_committed_is_checked(project: Path) -> None:
+def test_check_reads_lines_that_are_not_committed(project: Path) -> None:
     commit(project, other="Another line.\n")
     (project / "other.md").write_text(f"Another line: {IDIOM}.\n")
     assert "other.md:1: " in check(project).stderr
 
 
-def test_a_line_that_was_moved_is_not_new(project: Path) -> None:
+def test_check_accepts_a_moved_line(project: Path) -> None:
     commit(project, page="Good.\n", other=f"A line.\n  Old: {IDIOM}.\n")
     assert check(project).returncode == 0
 
 
-def test_a_branch_is_compared_with_the_commit_where_it_left_the_upstream(project: Path, tmp_path: Path) -> None:
+def test_check_compares_a_branch_with_the_commit_where_it_left_the_upstream(project: Path, tmp_path: Path) -> None:
     clone = tmp_path / "clone"
     git(project, "clone", "--quiet", str(project), str(clone))
     git(clone, "switch", "--create", "topic")
@@ -75,14 +75,14 @@ def test_a_branch_is_compared_with_the_commit_where_it_left_the_upstream(project
     assert check(clone, "HEAD~1").returncode == 0
 
 
-def test_part_of_a_word_and_another_kind_of_file_pass(project: Path) -> None:
+def test_check_ignores_parts_of_words_and_other_kinds_of_files(project: Path) -> None:
     commit(project, other=f"x{IDIOM}x, {IDIOM}_.\n")
     (project / "words.txt").write_text(IDIOM)
     commit(project)
     assert check(project, "HEAD~2").returncode == 0
 
 
-def test_without_an_earlier_commit_it_says_so_and_passes(
+def test_check_passes_without_an_earlier_commit_and_says_so(
     project: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     for folder in (project, tmp_path_factory.mktemp("no-repository")):
@@ -91,6 +91,6 @@ def test_without_an_earlier_commit_it_says_so_and_passes(
         assert "not checked" in done.stderr
 
 
-def test_the_list_is_sorted_and_each_idiom_has_its_better_words() -> None:
+def test_idioms_are_sorted_and_each_has_better_words() -> None:
     assert list(IDIOMS) == sorted(IDIOMS)
     assert all(IDIOMS.values())

@@ -19,13 +19,13 @@ PHASES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.stem)
-def test_each_is_a_sound_experiment(path: Path) -> None:
+def test_each_experiment_loads_and_has_a_docstring(path: Path) -> None:
     assert isinstance(load(path), Experiment)
     assert path.read_text().startswith('"""')
 
 
 @pytest.mark.parametrize("name", PHASES)
-def test_the_phases_are_those_of_the_first_program(name: str) -> None:
+def test_each_phase_has_the_settings_of_the_original_program(name: str) -> None:
     experiment = load(FOLDER / f"{name}.py")
     common = {"model": "resnet18", "weights": "imagenet", "image_size": 224, "optimizer": "adam"}
     for field, value in (common | PHASES[name]).items():
@@ -33,7 +33,7 @@ def test_the_phases_are_those_of_the_first_program(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["quickstart", "sea_forest", *PHASES])
-def test_they_are_short(name: str) -> None:
+def test_each_experiment_is_short(name: str) -> None:
     experiment, _, space = (FOLDER / f"{name}.py").read_text().partition("def search_space")
     assert len(experiment.splitlines()) < 25
     assert len(space.splitlines()) < 15

@@ -1,4 +1,4 @@
-"""The notebook of the documentation runs, from its first cell to its last."""
+"""The notebook of the documentation: all its cells run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 NOTEBOOK = ROOT / "docs/notebook.ipynb"
 
 
-def test_notebook_names_no_place_of_the_machine_that_ran_it() -> None:
+def test_notebook_contains_no_paths_of_the_machine_that_ran_it() -> None:
     text = NOTEBOOK.read_text()
     assert str(Path.home()) not in text
     assert "/tmp/" not in text

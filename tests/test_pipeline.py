@@ -1,4 +1,4 @@
-"""`dvc repro` from nothing: the demo data, a run, its test; and nothing the second time."""
+"""`dvc repro` in a new project draws the demo data, trains and tests. A second `dvc repro` does nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 FILES = (".dvc/config", ".dvc/.gitignore", ".gitignore", "data.dvc", "models.dvc", "dvc.yaml", "params.yaml")
 
 
-def test_the_demo_data_are_those_that_the_project_tracks(demo: Path, tmp_path: Path) -> None:
+def test_demo_data_equal_the_data_that_data_dvc_tracks(demo: Path, tmp_path: Path) -> None:
     (tmp_path / "data.dvc").write_bytes((ROOT / "data.dvc").read_bytes())
     (tmp_path / "data").symlink_to(demo, target_is_directory=True)
     tracked = read_tracked(tmp_path / "data.dvc")
@@ -29,7 +29,7 @@ def test_the_demo_data_are_those_that_the_project_tracks(demo: Path, tmp_path: P
     assert state_of(tracked).word == CLEAN
 
 
-def test_no_remote_of_anybodys_is_in_the_project() -> None:
+def test_dvc_config_contains_no_real_remote() -> None:
     config = (ROOT / ".dvc/config").read_text()
     assert "PUT-THE-ID-OF-YOUR-FOLDER-HERE" in config
     assert "autostage = true" in config
@@ -60,10 +60,10 @@ def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 @pytest.mark.slow
-def test_the_second_time_nothing_is_done(
+def test_dvc_repro_runs_no_stage_the_second_time(
     tmp_path: Path, run: Callable[..., subprocess.CompletedProcess[str]], scenery: Path
 ) -> None:
-    shutil.copytree(scenery, tmp_path / "data/train")  # small data in the place of the project's own
+    shutil.copytree(scenery, tmp_path / "data/train")  # small data instead of the project's data
     for name in ("sea", "forest"):
         (tmp_path / "data/test" / name).mkdir(parents=True)
         for path in sorted((tmp_path / "data/train" / name).iterdir())[:3]:
@@ -78,7 +78,7 @@ def test_the_second_time_nothing_is_done(
 
 
 @pytest.mark.slow
-def test_from_nothing_to_a_tested_model_and_then_nothing_more(
+def test_dvc_repro_runs_only_the_stages_whose_inputs_changed(
     tmp_path: Path, run: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     first = run("dvc", "repro").stdout
@@ -90,7 +90,7 @@ def test_from_nothing_to_a_tested_model_and_then_nothing_more(
     run("git", "commit", "-qm", "two epochs")
     before = accuracies(tmp_path)
 
-    (tmp_path / "data/mine.txt").write_text("never tracked")  # data that differ: refused, and nothing is lost
+    (tmp_path / "data/mine.txt").write_text("never tracked")  # changed data are refused, and nothing is lost
     set_fields(tmp_path, epochs=3, image_size=32)
     assert "data is not what data.dvc says" in run("dvc", "repro", expect=1).stderr
     assert accuracies(tmp_path) == before
@@ -102,7 +102,7 @@ def test_from_nothing_to_a_tested_model_and_then_nothing_more(
     third = run("dvc", "repro").stdout
     assert "Running stage 'data'" not in third
     assert "model       runs/pipeline/run/checkpoints/fold" in third
-    assert "small_cnn at 32 px" in third  # any field that `set` has counts
+    assert "small_cnn at 32 px" in third  # each field below `set` is used
     diff = json.loads(run("dvc", "metrics", "diff", "--json").stdout)
     changed = {path: value for path, value in accuracies(tmp_path).items() if value != before[path]}
     assert changed

@@ -1,4 +1,4 @@
-"""What the README promises of whole runs: the quickstart on the demo data, and real photographs."""
+"""The accuracies that the README states: of the quickstart on the demo data, and on real photographs."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 
 
 @pytest.mark.slow
-def test_a_fold_of_the_quickstart_is_right_in_95_percent(demo: Path, tmp_path: Path) -> None:
+def test_quickstart_reaches_95_percent_in_the_first_fold(demo: Path, tmp_path: Path) -> None:
     experiment = load(EXPERIMENTS / "quickstart.py").replace(data=str(demo / "train"), test_data=None, trackers=())
     result = cross_validate(make_plan(experiment, fold=1), runs=tmp_path)
     assert result.accuracy.value >= 0.95
 
 
 @pytest.mark.slow
-def test_the_quickstart_is_right_in_95_percent_in_each_precision(demo: Path, tmp_path: Path) -> None:
+def test_quickstart_reaches_95_percent_in_each_precision(demo: Path, tmp_path: Path) -> None:
     for precision in ("fp32", "bf16"):
         experiment = load(EXPERIMENTS / "quickstart.py").replace(
             data=str(demo / "train"), test_data=None, trackers=(), precision=precision
@@ -31,7 +31,7 @@ def test_the_quickstart_is_right_in_95_percent_in_each_precision(demo: Path, tmp
 
 
 @pytest.mark.slow
-def test_the_champion_of_the_first_program_is_matched_on_real_photographs(
+def test_phase2_champion_reaches_the_accuracy_of_the_original_program(
     scenes: Path, scenes_weights: Path, tmp_path: Path
 ) -> None:
     experiment = load(EXPERIMENTS / "phase2_champion.py")

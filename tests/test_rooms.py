@@ -1,4 +1,4 @@
-"""The house holds: imports go down, one tool in one place, and nothing heavy before it is needed."""
+"""The structure of the package: layers of imports, one place per library, and no slow import before it is needed."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ FILES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
 
 
 def imports(path: Path, everywhere: bool = True) -> Iterator[str]:
-    """The modules that a file imports; without `everywhere`, only those that importing it imports at once."""
+    """The modules that a file imports; without `everywhere`, only the imports at its top level."""
     tree = ast.parse((ROOT / path).read_text())
     for node in ast.walk(tree) if everywhere else _at_once(tree):
         if isinstance(node, ast.Import):
@@ -79,14 +79,14 @@ def _at_once(node: ast.AST) -> Iterator[ast.AST]:
             yield from _at_once(child)
 
 
-def test_imports_go_down() -> None:
+def test_imports_follow_the_layers() -> None:
     """The layers are in setup.cfg."""
     command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"]
     done = subprocess.run([*command, "--no-cache"], cwd=ROOT.parent, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
-def test_each_room_says_what_belongs_in_it_and_what_does_not() -> None:
+def test_each_room_has_a_docstring_of_two_paragraphs() -> None:
     rooms = [path.parent for path in ROOT.glob("*/__init__.py")]
     assert len(rooms) == 18
     assert {path.name for path in ROOT.glob("*.py")} == {"__init__.py", "__main__.py", "errors.py", "version.py"}
@@ -96,27 +96,27 @@ def test_each_room_says_what_belongs_in_it_and_what_does_not() -> None:
         assert len((ast.get_docstring(tree) or "").split("\n\n")) == 2, room
 
 
-def test_tests_mirror_the_rooms() -> None:
+def test_tests_have_the_same_folders_as_the_package() -> None:
     tests = ROOT.parent / "tests"
     folders = {path.parent.name for path in tests.glob("*/__init__.py")}
     assert folders == {path.parent.name for path in ROOT.glob("*/__init__.py")} | {"strangers"}
 
 
-def test_one_tool_lives_in_one_place() -> None:
+def test_each_library_is_imported_only_in_its_place() -> None:
     importers: dict[str, set[str]] = {}
     for path in FILES:
         for module in imports(path):
             importers.setdefault(module.split(".")[0], set()).add(path.as_posix())
     elsewhere = {(tool, path) for tool, paths in importers.items() for path in paths if not _may_import(path, tool)}
     assert elsewhere == set()
-    assert TOOLS.keys() - importers.keys() == set()  # a row that nothing is checked against
+    assert TOOLS.keys() - importers.keys() == set()  # no row is unused
 
 
 def _may_import(path: str, tool: str) -> bool:
     return tool not in TOOLS or path.startswith(TOOLS[tool])
 
 
-def test_files_are_short() -> None:
+def test_files_have_at_most_300_lines() -> None:
     assert len(FILES) > 100
     assert {str(path): n for path in FILES if (n := len((ROOT / path).read_text().splitlines())) > 300} == {}
 
@@ -132,7 +132,7 @@ def test_files_are_short() -> None:
         "from harness.cli.main import run_command; assert run_command(['run', 'nowhere']) == 2",
     ],
 )
-def test_nothing_heavy_is_imported_before_it_is_needed(code: str) -> None:
+def test_import_harness_and_help_import_no_slow_library(code: str) -> None:
     heavy = (
         "{'torch', 'torchvision', 'numpy', 'PIL', 'mlflow', 'tensorboard', 'optuna', 'sklearn', 'matplotlib', 'dvc'}"
     )
@@ -141,7 +141,7 @@ def test_nothing_heavy_is_imported_before_it_is_needed(code: str) -> None:
 
 
 @pytest.mark.parametrize(("given", "there"), [("", "PASSIVE 1000"), ("OMP_WAIT_POLICY=ACTIVE", "ACTIVE None")])
-def test_threads_hardly_wait_in_a_loop_unless_the_user_says_so(given: str, there: str) -> None:
+def test_import_harness_sets_passive_waiting_unless_the_user_chose(given: str, there: str) -> None:
     script = "import harness, os; print(os.environ['OMP_WAIT_POLICY'], os.environ.get('GOMP_SPINCOUNT'))"
     own = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
     environment = {name: value for name, value in os.environ.items() if name not in own}
@@ -174,7 +174,7 @@ def small_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("champion history", 0, ()),
         ("cache", 0, ()),
         ("data status", 0, ()),
-        ("data remote", 0, ("dvc",)),  # 60 ms: where the configuration of the user lies
+        ("data remote", 0, ("dvc",)),  # 60 ms, to find the user's configuration
         ("data push", 0, ("dvc",)),
         ("data pull", 0, ("dvc",)),
         ("doctor --secrets", 0, ()),
@@ -187,7 +187,7 @@ def small_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("compare runs/own/20260101-000000-abcd nowhere", 2, ()),
     ],
 )
-def test_a_command_imports_only_what_it_needs(
+def test_run_command_imports_only_the_libraries_that_a_command_needs(
     small_project: Path, arguments: str, code: int, also: tuple[str, ...]
 ) -> None:
     heavy = {"torch", "torchvision", "mlflow", "tensorboard", "optuna", "sklearn", "matplotlib", "pandas", "dvc"}
@@ -202,7 +202,7 @@ def test_a_command_imports_only_what_it_needs(
     assert arguments != "list" or ("small_cnn" in done.stdout and "finished" in done.stdout)
 
 
-def test_public_names_are_sorted_and_each_is_there() -> None:
+def test_all_is_sorted_and_each_public_name_exists() -> None:
     names = [name for name in harness.__all__ if not name.startswith("__")]
     assert names == sorted(names)
     assert set(names) == set(harness._HOMES)
@@ -212,7 +212,7 @@ def test_public_names_are_sorted_and_each_is_there() -> None:
         harness.nothing  # noqa: B018
 
 
-def test_what_is_declared_for_type_checkers_is_what_is_public() -> None:
+def test_type_checking_imports_are_the_public_names() -> None:
     tree = ast.parse((ROOT / "__init__.py").read_text())
     block = next(node for node in tree.body if isinstance(node, ast.If))
     declared = {

@@ -1,4 +1,4 @@
-"""scripts/simulate on few repeats: the headline holds what it promises, and the best epoch of a fold does not."""
+"""scripts/simulate with few repeats: the headline accuracy is unbiased, and that of a fold's best epoch is not."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UNBIASED = ("easy", "hard", "patience", "best", "groups", "copies", "seeds", "co
 
 @pytest.fixture(scope="module")
 def simulation() -> Iterator[Any]:
-    """The modules of the script by their names, which are theirs only as long as these tests run."""
+    """The modules of the script. Their names are in `sys.modules` only while these tests run."""
     threads = torch.get_num_threads()
     hidden: dict[str, ModuleType] = {name: sys.modules.pop(name) for name in MODULES if name in sys.modules}
     sys.path.insert(0, str(FOLDER))
@@ -35,15 +35,15 @@ def simulation() -> Iterator[Any]:
 
 
 def summaries(simulation: Any, name: str, repeats: int) -> dict[str, dict[str, float]]:
-    """The numbers of a row by the old rule and by the one of now."""
+    """The numbers of a row, by the old rule and by the current rule."""
     results = simulation.main.run(simulation.rows.ROWS[name], repeats, 1, name)
     return {rule: simulation.main.summary([result[rule] for result in results]) for rule in ("old", "now")}
 
 
 @pytest.mark.slow
-def test_the_last_epoch_is_unbiased_and_the_best_one_is_not(simulation: Any) -> None:
-    found = summaries(simulation, "hard", 20)
-    now, old = found["now"], found["old"]
+def test_last_epoch_is_unbiased_and_best_epoch_is_not(simulation: Any) -> None:
+    numbers = summaries(simulation, "hard", 20)
+    now, old = numbers["now"], numbers["old"]
     assert abs(now["bias"]) < 3 * now["bias_error"]
     assert now["coverage"] >= 85
     assert 86 < now["truth"] < 92
@@ -53,15 +53,16 @@ def test_the_last_epoch_is_unbiased_and_the_best_one_is_not(simulation: Any) -> 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", UNBIASED)
-def test_every_way_to_train_gives_an_unbiased_headline(simulation: Any, name: str) -> None:
-    found = summaries(simulation, name, 150)
-    assert abs(found["now"]["bias"]) < 3 * found["now"]["bias_error"]
-    assert found["now"]["coverage"] >= (80 if name == "coin-equal" else 89)  # 4 standard errors below the one of 2,000
-    assert found["old"]["bias"] > 3 * found["old"]["bias_error"]
+def test_headline_is_unbiased_for_each_way_to_train(simulation: Any, name: str) -> None:
+    numbers = summaries(simulation, name, 150)
+    assert abs(numbers["now"]["bias"]) < 3 * numbers["now"]["bias_error"]
+    # 4 standard errors below the coverage of 2,000 repeats
+    assert numbers["now"]["coverage"] >= (80 if name == "coin-equal" else 89)
+    assert numbers["old"]["bias"] > 3 * numbers["old"]["bias_error"]
 
 
 @pytest.mark.slow
-def test_several_processes_give_the_numbers_of_one(simulation: Any) -> None:
+def test_run_returns_the_same_numbers_with_one_and_two_processes(simulation: Any) -> None:
     row = dataclasses.replace(simulation.rows.ROWS["hard"], epochs=2)
     assert simulation.main.run(row, 9, 2, "") == simulation.main.run(row, 9, 1, "")
 
@@ -95,7 +96,7 @@ def test_draw_gives_equally_many_of_each_label_if_asked(simulation: Any) -> None
     assert (labels == others).float().mean().item() == pytest.approx(0.5, abs=0.15)
 
 
-def test_main_refuses_a_row_that_is_not_there(
+def test_main_refuses_an_unknown_row(
     simulation: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["simulate", "esay"])
@@ -105,7 +106,7 @@ def test_main_refuses_a_row_that_is_not_there(
     assert "there is no row esay; there are easy, hard" in capsys.readouterr().err
 
 
-def test_main_prints_two_lines_of_a_row(
+def test_main_prints_two_lines_per_row(
     simulation: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["simulate", "coin", "--repeats", "2"])
@@ -126,7 +127,7 @@ def test_search_finds_no_difference_between_equal_settings_and_less_luck(simulat
     assert found["covers expected"] >= 90
 
 
-def test_search_finds_settings_that_are_truly_worse(simulation: Any) -> None:
+def test_search_finds_worse_settings(simulation: Any) -> None:
     found = simulation.search.summary(simulation.search.run(simulation.search.ROWS["worse-4"], 6))
     assert found["found"] >= 60
     assert found["false now"] == 0
@@ -145,10 +146,10 @@ def test_search_simulates_pruning_groups_and_the_loss(simulation: Any, name: str
 @pytest.mark.parametrize("name", ["same", "same-1", "same-3", "same-30", "same-300", "same-98", "pruned-30", "noisy"])
 def test_search_calls_equal_settings_different_in_at_most_5_percent(simulation: Any, name: str) -> None:
     found = simulation.search.summary(simulation.search.run(simulation.search.ROWS[name], 150))
-    assert found["false now"] <= 9  # 5 and three standard errors
+    assert found["false now"] <= 9  # 5 plus three standard errors
 
 
-def test_shares_show_what_matters_and_hardly_ever_noise(simulation: Any) -> None:
+def test_shares_are_significant_for_a_real_effect_and_rarely_for_noise(simulation: Any) -> None:
     noise, rate = simulation.shares.ROWS["noise"], simulation.shares.ROWS["rate"]
     found = [simulation.shares.study_of(row, number, 20) for row in (noise, rate) for number in range(10)]
     assert simulation.shares.summary(noise, found[:10], 20)["false"] <= 10
