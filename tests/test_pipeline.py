@@ -92,7 +92,7 @@ def test_dvc_repro_runs_only_the_stages_whose_inputs_changed(
 
     (tmp_path / "data/mine.txt").write_text("never tracked")  # changed data are refused, and nothing is lost
     set_fields(tmp_path, epochs=3, image_size=32)
-    assert "data is not what data.dvc says" in run("dvc", "repro", expect=1).stderr
+    assert "data does not match data.dvc" in run("dvc", "repro", expect=1).stderr
     assert accuracies(tmp_path) == before
     (tmp_path / "data/mine.txt").unlink()
 

@@ -1,5 +1,5 @@
-"""The command line: one small file a command, with its arguments, what it prints and its exit code.
+"""The command line. One small file per command defines its arguments, its output and its exit code.
 
-What a command does is in `workflows/`, `tuning/`, `trackers/`, `versioning/` or `doctor/`. Nothing heavy is imported
-before a command needs it.
+The work itself is in `workflows/`, `tuning/`, `trackers/`, `versioning/` and `doctor/`. Slow imports happen inside the
+command that needs them, so that `harness --help` is fast.
 """

@@ -1,4 +1,4 @@
-"""Options for what the file of a bare state dict does not say: the same for every command that takes a model."""
+"""Options that describe a bare state dict. All commands that take a model share them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from harness.errors import UsageError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 OPTIONS = (
-    click.option("--classes", help="For a bare state dict: names of its outputs, in order, such as sea,forest."),
+    click.option("--classes", help="For a bare state dict: class names in the order of its outputs, as in sea,forest."),
     click.option(
         "--model",
         "architecture",
-        help="For a bare state dict: its model, such as resnet18. By default the one that its file's name holds.",
+        help="For a bare state dict: its model, such as resnet18. By default the model named in the file name.",
     ),
     click.option(
         "--image-size",
@@ -23,7 +23,7 @@ OPTIONS = (
         help="For a bare state dict: image size in pixels. By default 224.",
     ),
     click.option(
-        "--weights-key", help="For a bare state dict: the part of the file to take, if several fit the model."
+        "--weights-key", help="For a bare state dict: the key of the weights in the file, if several fit the model."
     ),
 )
 
@@ -36,14 +36,14 @@ def bare_weights_options(command: Command) -> Command:
 
 
 def class_names(typed: str | None) -> list[str] | None:
-    """`sea,forest` as a list; None if nothing was typed. Raises UsageError unless it is two names or more."""
+    """Returns `sea,forest` as a list, or None if nothing was typed. Raises UsageError for fewer than two names."""
     if typed is None:
         return None
     names = [name.strip() for name in typed.split(",")]
     if len({*names}) < len(names) or len(names) < 2 or not all(names):
         raise UsageError(
-            f"--classes {typed} is no list of classes",
-            "it takes two names or more, all different",
+            f"--classes {typed} is not a list of classes",
+            "it needs at least two names, all different",
             "--classes sea,forest",
         )
     return names

@@ -15,10 +15,10 @@ from harness.cli.output import echo, echo_json
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> None:
-    """Show what is kept of computations, the latest used first: features of frozen models, decoded images.
+    """Show the cached features of frozen models and the cached decoded images, most recently used first.
 
-    $HARNESS_CACHE says in which folder, $HARNESS_CACHE_GB how much of it: beyond that, what was not used for longest
-    goes. All of it can be computed again.
+    $HARNESS_CACHE sets the folder of the cache, and $HARNESS_CACHE_GB its largest size. Above this size, the least
+    recently used entries are removed. Everything in the cache can be computed again.
     """
     if context.invoked_subcommand is not None:
         return
@@ -37,14 +37,14 @@ def command(context: click.Context, as_json: bool) -> None:
         count = f"{entry.rows:>8} rows  {bytes_text(entry.bytes):>8}"
         echo(f"{entry.key[:8]}  {entry.kind:<8}  {count}  used {used}  {entry.about}")
     if not entries:
-        echo("nothing is kept yet")
+        echo("the cache is empty")
     echo(f"{bytes_text(total)} of {cache.limit / GB:g} GB in {cache.folder}")
 
 
 @command.command("clear")
 @click.argument("keys", nargs=-1)
 def clear(keys: tuple[str, ...]) -> None:
-    """Remove the entries whose keys begin with KEYS, or all. What a run computes at this moment stays."""
+    """Remove the entries whose keys begin with KEYS, or all entries. An entry that a run is writing stays."""
     from harness.cache.store import open_cache
     from harness.util.console import print_line
 

@@ -19,32 +19,36 @@ if TYPE_CHECKING:
 
 @click.group("champion", short_help=cli.VERBS["champion"])
 def command() -> None:
-    """Choose the one model that counts, kept in models/ under DVC."""
+    """Manage the champion: the best model of the project, kept in models/ under DVC."""
 
 
 @command.command(short_help="Make a run's model the champion.")
 @click.argument("run")
-@click.option("--data", help="Test images, a folder per class. By default the experiment's test_data.")
+@click.option("--data", help="Test images, one folder per class. By default the experiment's test_data.")
 @click.option(
-    "--refit/--no-refit", default=True, show_default=True, help="First train one model on all images, if there is none."
+    "--refit/--no-refit",
+    default=True,
+    show_default=True,
+    help="First train a model on all images, if the run has none.",
 )
-@click.option("--force", is_flag=True, help="Also below its gate, or worse than a champion; it is recorded.")
+@click.option("--force", is_flag=True, help="Promote even if a check fails. The champion's record says so.")
 @cli.trust_option
-@click.option("--runs", default="runs", show_default=True, help="Folder that run folders lie in.")
+@click.option("--runs", default="runs", show_default=True, help="Folder of all runs.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout.")
 def promote(run: str, data: str | None, refit: bool, force: bool, trust: bool, runs: str, as_json: bool) -> None:
     """Test RUN's model, compare it with the champion on the same images, and make it the champion.
 
-    The model is the one on all images. If the run has none, it is trained now. With --no-refit it is the best fold's.
+    The model is the one trained on all images. If the run has none, it is trained now. With --no-refit, the model of
+    the best fold is used.
 
-    It is also compared with the best champion of the history. Exit code 3 if the run has not finished, if the model is
-    below its gate, or if one of the champions has more images right; nothing has changed then.
+    The model is also compared with the best earlier champion. Exit code 3 if the run has not finished, if the model
+    fails its gate, or if one of the champions is right on more images. Then nothing changes.
     """
     from harness.runs.record_file import to_plain
     from harness.workflows.promote import promote as make
 
     def publish(champion: Champion, folder: RunFolder) -> list[str]:
-        _advise(champion.record, "made")
+        _advise(champion.record, "promoted")
         return _version_notes(champion.record, folder.path, trust)
 
     made = make(run, data, refit=refit, force=force, trusted=trust, runs=Path(runs), publish=publish)
@@ -57,17 +61,17 @@ def promote(run: str, data: str | None, refit: bool, force: bool, trust: bool, r
         "accuracy": f"{made.evaluation.accuracy} on {made.evaluation.images.root}{record.test.caveat}",
         **({"copies": near} if (near := made.evaluation.near_copies_text) else {}),
         "gate": _gate(record.test.gate.passed, record.test.gate.min_accuracy),
-        "looks": str(made.evaluation.looks or "not counted"),
+        "tested": str(made.evaluation.looks or "not counted"),
         **_compared(record),
         **{f"note {i}": note for i, note in enumerate(made.evaluation.notes, start=1)},
     }
     _print(f"champion {record.number}: {record.run.name}", rows, made.notes)
 
 
-@command.command(short_help="Show what it is worth and where it came from.")
+@command.command(short_help="Show the champion's accuracy and where it came from.")
 @click.option("--json", "as_json", is_flag=True, help="Print the record as one JSON object on stdout.")
 def show(as_json: bool) -> None:
-    """Show the champion: what it is worth, and where it came from."""
+    """Show the champion: its accuracy on test images, and the code, data and run that it came from."""
     from harness.runs.champion import required
     from harness.runs.record_file import to_plain
 
@@ -81,17 +85,17 @@ def show(as_json: bool) -> None:
 @command.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 def history(as_json: bool) -> None:
-    """Show every champion there was."""
-    from harness.runs.champion import history as every
+    """Show all champions, oldest first."""
+    from harness.runs.champion import history as read_history
     from harness.runs.champion import present
     from harness.runs.record_file import to_plain
 
-    records, now = every(), present()
+    records, now = read_history(), present()
     if as_json:
         echo_json({"champions": to_plain(records), "champion": now.number if now else None})
         return
     if not records:
-        echo("there was none yet: harness champion promote RUN")
+        echo("no champion yet: harness champion promote RUN")
     for record in records:
         mark = "*" if now is not None and record.number == now.number else " "
         forced = ", forced" if record.forced else ""
@@ -104,27 +108,27 @@ def history(as_json: bool) -> None:
 
 @command.command()
 def rollback() -> None:
-    """Make the champion before this one the champion again."""
+    """Make the previous champion the champion again."""
     from harness.runs.champion import alone
     from harness.runs.champion import rollback as back
 
     with alone():
         champion = back()
-        _advise(champion.record, "the present one again")
+        _advise(champion.record, "restored")
         notes = _version_notes(champion.record, None)
     _print(f"champion {champion.number} again: {champion.record.run.name}", _rows(champion.record), notes)
 
 
 def _advise(record: ChampionRecord, what: str) -> None:
-    """Sets what a signal's message says while a change is sent to MLflow and DVC."""
+    """Sets the message that a signal prints while the change is sent to MLflow and DVC."""
     from harness.util.signals import advise
 
-    kept = f"champion {record.number} is {what}; MLflow or DVC may not know it yet"
+    kept = f"champion {record.number} is {what}, but MLflow or DVC may not have it yet"
     advise(kept, "harness data track models; harness champion show")
 
 
 def _version_notes(record: ChampionRecord, run: Path | None, trusted: bool = False) -> list[str]:
-    """What became of the champion beyond its folder: MLflow's alias, DVC's version. Neither undoes a promotion."""
+    """Registers the champion in MLflow and DVC, and returns lines about it. A failure does not undo the promotion."""
     return [*_registered(record, run, trusted), *_versioned()]
 
 
@@ -145,13 +149,13 @@ def _registered(record: ChampionRecord, run: Path | None, trusted: bool) -> list
             version = registry.register(run, record, model_function(run / "checkpoints" / "model", trusted))
             note_version(record, version)
         if version is None:
-            return ["not in MLflow's registry: it was not there when it was promoted"]
+            return ["not in MLflow's registry: this champion was not registered when it was promoted"]
         registry.set_alias(version, record)
     except HarnessError as error:
         return [f"not in MLflow's registry: {error.what}: {error.why} ({error.fix})"]
     addresses = [f"models:/{registry.NAME}@{alias}" for alias in registry.aliases(record)]
     named = " and ".join(addresses) + (" are" if len(addresses) > 1 else " is")
-    return [f"{named} version {version} in MLflow", f"{SERVE} {addresses[0]}   answers with it"]
+    return [f"{named} version {version} in MLflow", f"{SERVE} {addresses[0]}   serves it"]
 
 
 def _versioned() -> list[str]:
@@ -170,7 +174,7 @@ def _rows(record: ChampionRecord) -> dict[str, str]:
     test, run = record.test, record.run
     low, high = (100 * bound for bound in test.interval)
     interval = f"95 % interval {low:.1f} to {high:.1f} %, n = {test.n}"
-    code = (run.git.commit if run.git else None) or "no commit"
+    code = (run.git.commit if run.git else None) or "not in a commit"
     data = "" if run.data is None else f"{run.data.folder}: {run.data.digest}"
     if run.data and run.data.dvc:
         data += f", {run.data.dvc.file} {run.data.dvc.md5}"
@@ -179,7 +183,7 @@ def _rows(record: ChampionRecord) -> dict[str, str]:
         "gate": _gate(test.gate.passed, test.gate.min_accuracy),
         "promoted": record.promoted,
         "run": f"{run.name} {run.id}, {_which(record)}",
-        "code": code + (", with changes that no commit has" if run.git and run.git.dirty else ""),
+        "code": code + (", with uncommitted changes" if run.git and run.git.dirty else ""),
         "data": data,
         **_compared(record),
         "sha256": record.checkpoint.sha256,
@@ -193,17 +197,17 @@ def _compared(record: ChampionRecord) -> dict[str, str]:
 
 def _no_comparison(record: ChampionRecord) -> str:
     replaced = record.replaced
-    return "there was none before" if replaced is None else f"champion {replaced} knows other classes"
+    return "there was no champion before" if replaced is None else f"champion {replaced} has other classes"
 
 
 def _which(record: ChampionRecord) -> str:
-    """Which model of its run a champion is, for people."""
+    """Names the champion among the models of its run."""
     fold = record.checkpoint.fold
-    return "the model on all images" if fold is None else f"the model of fold {fold}"
+    return "the model trained on all images" if fold is None else f"the model of fold {fold}"
 
 
 def _gate(passed: bool, least: float) -> str:
-    return f"{'passed' if passed else 'NOT MET, forced'} ({100 * least:g} %)"
+    return f"{'passed' if passed else 'FAILED, forced'} ({100 * least:g} %)"
 
 
 def _print(title: str, rows: dict[str, str], notes: Sequence[str]) -> None:

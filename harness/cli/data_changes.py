@@ -20,19 +20,20 @@ if TYPE_CHECKING:
 
 SHOWN = 10  # images
 
-dry_run_option = click.option("--dry-run", is_flag=True, help="Show what would be done, and change nothing.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Show the changes without making them.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 
 
-@click.command("apply", short_help="Move and remove images as a table of fixes says.")
+@click.command("apply", short_help="Move or remove the images that a table of fixes names.")
 @click.argument("fixes", type=click.Path(path_type=Path))
 @dry_run_option
 @json_option
 def apply(fixes: Path, dry_run: bool, as_json: bool) -> None:
-    """Do what the column `action` of FIXES says, a table of harness data check --write: keep, remove, move to CLASS.
+    """Apply the table FIXES, which harness data check --write has written.
 
-    No image is deleted: a removed one goes to a folder beside the data. A table of images is rewritten, and a copy of
-    it is kept. All rows are checked before anything is moved. Data under DVC get a new version.
+    The column `action` of each row is keep, remove, or move to CLASS. No image is deleted: a removed image goes to a
+    folder beside the data. If the data is a table of images, the table is rewritten and a copy of the old one is kept.
+    All rows are checked before the first image is moved. Data under DVC get a new version.
     """
     from harness.report.texts import count
     from harness.workflows.fixes.apply import apply_fixes
@@ -46,7 +47,7 @@ def apply(fixes: Path, dry_run: bool, as_json: bool) -> None:
         return
     plan = applied.plan
     if not plan.changed:
-        echo(f"{fixes}: nothing to do: no row has an action but keep, of {count(plan.fixes.kept, 'row')}")
+        echo(f"{fixes}: nothing to do: the action of all {count(plan.fixes.kept, 'row')} is keep")
         return
     _print_few([_line(one) for one in plan.changed])
     moved = sum(one.fix.label is not None for one in plan.changed)
@@ -57,22 +58,22 @@ def apply(fixes: Path, dry_run: bool, as_json: bool) -> None:
         if any("/removed/" in move.target for move in changes.record.moves):
             echo(f"removed images: {folder / 'removed'}")
         for table in changes.record.tables:
-            echo(f"rewritten: {_shown(changes.file(table.path))}; as it was before: {_shown(changes.file(table.copy))}")
+            echo(f"rewritten: {_shown(changes.file(table.path))}; copy of the old: {_shown(changes.file(table.copy))}")
         echo(f"undo: harness data undo {quote(str(folder))}")
     _print_kept(applied.kept)
     if not dry_run:
-        echo(f"next: harness data check {quote(plan.fixes.data)}   looks again")
+        echo(f"next: harness data check {quote(plan.fixes.data)}   checks again")
 
 
-@click.command("undo", short_help="Take back what harness data apply has done.")
+@click.command("undo", short_help="Undo harness data apply.")
 @click.argument("changes", required=False, type=click.Path(path_type=Path))
 @dry_run_option
 @json_option
 def undo(changes: Path | None, dry_run: bool, as_json: bool) -> None:
-    """Take back the latest harness data apply that is not undone, also one that was cut off.
+    """Undo the latest harness data apply, also one that was interrupted.
 
-    CHANGES is the folder that it named. Without it, the latest one is taken of the folders NAME-changes in the current
-    folder, in the folders in it, and beside it. Called again, it takes back the one before.
+    CHANGES is the folder that harness data apply has printed. Without CHANGES, the latest folder NAME-changes is used
+    that lies in the current folder, in its subfolders, or beside it. The next call undoes the apply before that.
     """
     from harness.report.texts import count
     from harness.workflows.fixes.undo import undo_changes
@@ -82,7 +83,7 @@ def undo(changes: Path | None, dry_run: bool, as_json: bool) -> None:
     if back.gone:
         from harness.util.text import few
 
-        echo(f"warning: not there any more, so not moved back: {few(back.gone)}", err=True)
+        echo(f"warning: missing, so not moved back: {few(back.gone)}", err=True)
     _warn(undone.kept)
     if as_json:
         echo_json(_undone_fields(undone, dry_run))
@@ -130,7 +131,7 @@ def _print_kept(kept: Sequence[Kept]) -> None:
 
 
 def _shown(file: Path) -> str:
-    """A path below the current folder from there, others whole."""
+    """The path, relative to the current folder if it lies below it."""
     return str(file.relative_to(Path.cwd())) if file.is_relative_to(Path.cwd()) else str(file)
 
 

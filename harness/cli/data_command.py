@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @click.group("data", short_help=cli.VERBS["data"])
 def command() -> None:
-    """Check and mend data sets, and keep data and models under DVC."""
+    """Check and fix data sets, and keep versions of data and models with DVC."""
 
 
 command.add_command(data_check.check)
@@ -32,9 +32,9 @@ command.add_command(data_changes.undo)
 
 @command.command(short_help="Draw the sea-or-forest demo data.")
 @click.option("--to", "folder", default="data", show_default=True, help="Folder to draw into.")
-@click.option("--force", is_flag=True, help="Replace what is there, if it is something else.")
+@click.option("--force", is_flag=True, help="Replace the folder, even if it holds other files.")
 def demo(folder: str, force: bool) -> None:
-    """Draw the sea-or-forest demo data: the same images, to the bit, on every call."""
+    """Draw the sea-or-forest demo data. Every call draws exactly the same images."""
     from harness.data.demo import draw_demo
 
     counts, drawn = draw_demo(Path(folder), force=force)
@@ -45,11 +45,11 @@ def demo(folder: str, force: bool) -> None:
     echo("next: harness run quickstart")
 
 
-@command.command(short_help="Say whether what is here is what is tracked.")
+@command.command(short_help="Show whether the files match their tracked version.")
 @click.argument("paths", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 def status(paths: tuple[str, ...], as_json: bool) -> None:
-    """Say whether what is here is what the .dvc files stand for: clean, differs, or absent."""
+    """Compare the files of PATHS, or all tracked files, with their .dvc files: clean, differs, or absent."""
     from harness.versioning.tracked import read_tracked, state_of, tracked_files
 
     states = [state_of(read_tracked(file)) for file in tracked_files(paths)]
@@ -60,11 +60,11 @@ def status(paths: tuple[str, ...], as_json: bool) -> None:
         echo(_line(state, max(len(str(other.tracked.path)) for other in states)))
 
 
-@command.command(short_help="Fetch what is tracked from the remote.")
+@command.command(short_help="Fetch tracked files from the remote.")
 @click.argument("paths", nargs=-1)
-@click.option("--force", is_flag=True, help="Give up what was changed here and is in no version.")
+@click.option("--force", is_flag=True, help="Overwrite local changes that are in no version.")
 def pull(paths: tuple[str, ...], force: bool) -> None:
-    """Fetch from the remote what the .dvc files of PATHS, or all of them, stand for."""
+    """Fetch from the remote the version that the .dvc files of PATHS name, or all .dvc files."""
     from harness.versioning.repo import pull as fetch
     from harness.versioning.tracked import tracked_files
 
@@ -73,16 +73,16 @@ def pull(paths: tuple[str, ...], force: bool) -> None:
     changed = sorted(
         {path.rstrip("/\\") for kind in ("added", "modified", "deleted") for path in fetched.get(kind, [])}
     )
-    became = f"{', '.join(changed)} as it says" if changed else "all was as it says"
+    became = f"updated {', '.join(changed)}" if changed else "all files were up to date"
     echo(f"{', '.join(map(str, files))}: {fetched['fetched']} files fetched; {became}")
 
 
-@command.command(short_help="Draw or pull what is not here yet.")
+@command.command(short_help="Draw or pull data that are missing.")
 @click.argument("path", default="data")
-@click.option("--receipt", type=click.Path(path_type=Path), help="Write what is there to this file, for a pipeline.")
-@click.option("--md5", help="The version that is wanted; another one in the .dvc file is an error.")
+@click.option("--receipt", type=click.Path(path_type=Path), help="Write the version to this file, for a pipeline.")
+@click.option("--md5", help="The version that is needed. Another version in the .dvc file is an error.")
 def ready(path: str, receipt: Path | None, md5: str | None) -> None:
-    """Make sure that PATH is what its .dvc file says: draw it, if that is the demo data, else pull it."""
+    """Make sure that PATH matches its .dvc file. If PATH is missing, draw it if it is the demo data, or pull it."""
     from harness.data.demo import DIGEST, draw_demo
     from harness.errors import DataError
     from harness.util.files import write_whole
@@ -94,7 +94,7 @@ def ready(path: str, receipt: Path | None, md5: str | None) -> None:
         _require_receipt(receipt, state.tracked.path)
     if md5 is not None and state.tracked.md5 != md5:
         raise DataError(
-            f"{file} stands for another version", f"{state.tracked.md5}, and not {md5}", f"git log {quote(str(file))}"
+            f"{file} names another version", f"it names {state.tracked.md5}, not {md5}", f"git log {quote(str(file))}"
         )
     if state.word == ABSENT:
         if state.tracked.md5 == DIGEST:
@@ -107,28 +107,28 @@ def ready(path: str, receipt: Path | None, md5: str | None) -> None:
             fetch([file])
         state = state_of(state.tracked)
     if state.word != CLEAN:
-        raise DataError(f"{path} is not what {file} says", _line(state, 0), f"harness data status {quote(path)}")
+        raise DataError(f"{path} does not match {file}", _line(state, 0), f"harness data status {quote(path)}")
     if receipt is not None:
         write_whole(receipt, f"{json.dumps({'md5': state.md5, 'files': len(state.files)})}\n".encode())
     echo(_line(state, 0))
 
 
-@command.command(short_help="Send what is tracked to the remote.")
+@command.command(short_help="Send tracked files to the remote.")
 @click.argument("paths", nargs=-1)
 def push(paths: tuple[str, ...]) -> None:
-    """Send to the remote what the .dvc files of PATHS, or all of them, stand for."""
+    """Send to the remote the version that the .dvc files of PATHS name, or all .dvc files."""
     from harness.versioning.repo import push as send
     from harness.versioning.tracked import tracked_files
 
     files = tracked_files(paths)
     count = send(files)
-    echo(f"{', '.join(map(str, files))}: {f'{count} files sent' if count else 'the remote has it all'}")
+    echo(f"{', '.join(map(str, files))}: {f'{count} files sent' if count else 'the remote has all files'}")
 
 
-@command.command(short_help="Put a file or folder under DVC, or its new version.")
+@command.command(short_help="Track a file or folder with DVC, or record its new version.")
 @click.argument("path")
 def track(path: str) -> None:
-    """Put a file or folder under DVC, or its new version."""
+    """Track a file or folder with DVC, or record its new version."""
     from harness.versioning.repo import track as add
     from harness.versioning.tracked import read_tracked
 
@@ -138,20 +138,23 @@ def track(path: str) -> None:
         tracked = read_tracked(file)
         files = "" if tracked.files is None else f", {tracked.files} files"
         if file == own and file.read_bytes() == before:
-            echo(f"{tracked.path}: {tracked.md5}{files}, as before")
+            echo(f"{tracked.path}: {tracked.md5}{files}, unchanged")
             continue
         echo(f"{tracked.path}: {tracked.md5}{files}")
-        rule = file.with_name(".gitignore")  # into which DVC has written, unless git ignored it already
+        rule = file.with_name(".gitignore")  # DVC adds a line to it, unless git ignored the path already
         written = f"{file} {rule}" if rule.is_file() else str(file)
         echo(f'next: git add {written}; git commit -m "..."   keeps the version; harness data push   sends the files')
 
 
-@command.command(short_help="Say or show where data and models are kept.")
+@command.command(short_help="Set or show the storage of data and models.")
 @click.argument("where", required=False)
 @click.argument("folder_id", required=False)
-@click.option("--service-account", type=click.Path(), help="The key's JSON file; its path stays on this machine.")
+@click.option("--service-account", type=click.Path(), help="JSON file with the key. Its path is not shared.")
 def remote(where: str | None, folder_id: str | None, service_account: str | None) -> None:
-    """Say where data and models are kept: gdrive FOLDER_ID, or any PATH or URL that DVC knows. Without: show it."""
+    """Set the storage of data and models: gdrive FOLDER_ID, or any PATH or URL that DVC supports.
+
+    Without arguments, show the present storage.
+    """
     from harness.versioning import remote as remotes
     from harness.versioning.credentials import read_key
 
@@ -164,7 +167,7 @@ def remote(where: str | None, folder_id: str | None, service_account: str | None
     if where != "gdrive":
         if folder_id is not None or service_account is not None:
             raise UsageError(
-                f"{where} takes neither FOLDER_ID nor key", "these belong to gdrive", f"harness data remote {where}"
+                f"{where} takes no FOLDER_ID and no key", "only gdrive takes these", f"harness data remote {where}"
             )
         made = remotes.set_storage(where)
         echo(_described(made), 'next: git commit .dvc/config -m "..."; harness data push')
@@ -180,15 +183,15 @@ def remote(where: str | None, folder_id: str | None, service_account: str | None
     made = remotes.set_gdrive(folder_id, key)
     echo(_described(made))
     if key is not None and key.resolve().is_relative_to(Path.cwd().resolve()):
-        echo(f"note: {key} lies in the project, where a key is in danger of being committed: keep it outside")
+        echo(f"warning: {key} lies in the project, so it could be committed: keep it outside the project")
     if account is not None:
         echo(f'next: share the folder with {account.email}; git commit .dvc/config -m "..."; harness doctor')
     else:
-        echo('next: git commit .dvc/config -m "..."; harness doctor, which says what is missing')
+        echo('next: git commit .dvc/config -m "..."; harness doctor   shows what is missing')
 
 
 def _require_receipt(receipt: Path, tracked: Path) -> None:
-    """Raises UsageError where it would be written over something else, or into the data."""
+    """Raises UsageError if the receipt would replace another file, or lie among the data."""
     why = ""
     if receipt.resolve().is_relative_to(tracked.resolve()):
         why = f"it would become a part of {tracked}"
@@ -199,13 +202,13 @@ def _require_receipt(receipt: Path, tracked: Path) -> None:
             known = json.loads(receipt.read_text(encoding="utf-8")).keys() == {"md5", "files"}
         except (OSError, ValueError, AttributeError):
             known = False
-        why = "" if known else "it is a file already, and no receipt"
+        why = "" if known else "the file exists and is not a receipt"
     if why:
-        raise UsageError(f"{receipt} is no place for a receipt", why, "--receipt runs/data.json")
+        raise UsageError(f"{receipt} cannot be the receipt", why, "--receipt runs/data.json")
 
 
 def _keep(folder: Path) -> None:
-    """Demo data that are what their .dvc file says are DVC's own, without any remote."""
+    """Adds drawn demo data to DVC's cache if they match their .dvc file, so that no remote is needed."""
     from importlib.util import find_spec
 
     from harness.versioning.tracked import CLEAN, read_tracked, state_of
@@ -213,7 +216,7 @@ def _keep(folder: Path) -> None:
     file = folder.with_name(folder.name + ".dvc")
     if not file.is_file() or find_spec("dvc") is None:
         return
-    with contextlib.suppress(HarnessError):  # they are drawn, whatever DVC says
+    with contextlib.suppress(HarnessError):  # the data are drawn, even if DVC fails
         if state_of(read_tracked(file)).word == CLEAN:
             from harness.versioning.repo import keep, make_empty
 
@@ -226,16 +229,16 @@ def _line(state: State, width: int) -> str:
     count = f"{len(state.files)} files" if state.files or state.word != "absent" else "no files"
     parts = [f"{tracked.path!s:<{width}}", f"{state.word:<7}", count]
     if state.word == "clean":
-        parts.append(f"as {tracked.file} says: {tracked.md5}")
+        parts.append(f"matches {tracked.file}: {tracked.md5}")
     elif state.word == "absent":
         wanted = "" if tracked.files is None else f" ({tracked.files} files)"
-        parts.append(f"{tracked.file} stands for {tracked.md5}{wanted}: {state.fix}")
+        parts.append(f"{tracked.file} names {tracked.md5}{wanted}: {state.fix}")
     else:
         changes = state.changes()
-        told = (
+        counts = (
             "" if changes is None else ": " + ", ".join(f"{count} {word}" for word, count in changes.items() if count)
         )
-        parts.append(f"from {tracked.file}{told}: {state.fix}")
+        parts.append(f"from {tracked.file}{counts}: {state.fix}")
     return "  ".join(parts)
 
 

@@ -19,16 +19,18 @@ if TYPE_CHECKING:
 @click.command("doctor", short_help=cli.VERBS["doctor"])
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 @click.option(
-    "--install-hook", is_flag=True, help="Install the git hook that refuses keys and tokens, and nothing else."
+    "--install-hook", is_flag=True, help="Only install the git hook that refuses commits with keys or tokens."
 )
-@click.option("--staged", is_flag=True, help="Only search what is about to be committed; what the hook calls.")
-@click.option("--secrets", is_flag=True, help="Only search the tree and the history for keys and tokens, as CI does.")
+@click.option("--staged", is_flag=True, help="Only search the staged files for keys and tokens, as the git hook does.")
+@click.option(
+    "--secrets", is_flag=True, help="Only search all files and the git history for keys and tokens, as CI does."
+)
 def command(as_json: bool, install_hook: bool, staged: bool, secrets: bool) -> None:
-    """Say in one screen whether everything that a run needs is there. Exit code 5 where something does not work."""
+    """Check that everything a run needs is installed and works. Exit code 5 if something does not work."""
     if install_hook:
         from harness.doctor.hook import install_hook as install
 
-        echo(f"{install()}: from now on a commit with a key or token in it is refused")
+        echo(f"{install()}: the hook refuses commits that contain a key or a token")
         return
     if staged:
         _refuse_staged()
@@ -47,13 +49,13 @@ def command(as_json: bool, install_hook: bool, staged: bool, secrets: bool) -> N
     if as_json:
         echo_json({"ok": not problems, "findings": [finding.to_dict() for finding in findings]})
     elif not problems and not secrets:
-        some = f"nothing is broken; {warnings} warning{'s' * (warnings > 1)}"
-        echo("", some if warnings else "everything is there")
+        some = f"no problems; {warnings} warning{'s' * (warnings > 1)}"
+        echo("", some if warnings else "everything works")
     if problems:
         raise RemoteError(
             f"{len(problems)} of {len(findings)} findings are problems",
             "; ".join(finding.subject for finding in problems),
-            "what stands below each",
+            "the command below each problem",
         )
 
 
@@ -76,8 +78,8 @@ def _refuse_staged() -> None:
     if leaks:
         files = " ".join(sorted({quote(leak.path) for leak in leaks}))
         raise UsageError(
-            "this commit is refused: it holds a secret",
+            "this commit is refused: it contains a secret",
             "; ".join(map(str, leaks)),
             f"git rm --cached {files}, and keep it outside the project; "
-            "or end the line with # pragma: allowlist secret, if it is none",
+            "or, if it is not a secret, end the line with # pragma: allowlist secret",
         )

@@ -22,22 +22,23 @@ FORMATS = ("onnx", "pt2", "state_dict", "safetensors")
 
 @click.command("export", short_help=cli.VERBS["export"])
 @click.argument("model", required=False)
-@click.option("--to", type=click.Choice(FORMATS), help="The format.")
+@click.option("--to", type=click.Choice(FORMATS), help="Format of the file.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="The file to write. By default it has the experiment's name and lies in this folder.",
+    help="File to write. By default it has the experiment's name and lies in the current folder.",
 )
-@click.option("--with-preprocessing", is_flag=True, help="ONNX only: the file itself resizes images of any size.")
-@click.option("--int8", is_flag=True, help="ONNX only: 8-bit integers; both models are tested on the test images.")
-@click.option("--benchmark", is_flag=True, help="Show size and speed of each format on this machine.")
+@click.option("--with-preprocessing", is_flag=True, help="ONNX only: the exported model also resizes images.")
+@click.option("--int8", is_flag=True, help="ONNX only: use 8-bit integers. Both models are tested on the test images.")
+@click.option("--benchmark", is_flag=True, help="Show the size and the speed of each format on this machine.")
 @click.option(
-    "--data", help="Images to compare on, a folder per class. By default the run's own. With --int8 the test images."
+    "--data",
+    help="Images to compare on, one folder per class. By default the images of the run; with --int8, the test images.",
 )
-@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@click.option("--force", is_flag=True, help="Replace an existing file.")
 @bare_weights_options
 @cli.trust_option
-@click.option("--runs", default="runs", show_default=True, help="Folder that run folders lie in.")
+@click.option("--runs", default="runs", show_default=True, help="Folder of all runs.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout.")
 def command(
     model: str | None,
@@ -56,21 +57,22 @@ def command(
     runs: str,
     as_json: bool,
 ) -> None:
-    """Write MODEL to one file that takes batches of any size, with a .json beside it that describes it.
+    """Export MODEL to one file that takes batches of any size. A .json file beside it describes the inputs and outputs.
 
-    MODEL is a run, a checkpoint, or champion. By default it is the champion, or the latest finished run.
+    MODEL is a run, a checkpoint, or champion. The default is the champion, or the latest finished run if there is no
+    champion.
 
-    The file is loaded again in its own runtime and compared with the model on 64 images before it is written. Ends with
-    exit code 3 if they disagree.
+    Before the file is written, it is loaded in its own runtime and compared with the model on 64 images. Exit code 3 if
+    they disagree.
     """
     if to is None and not benchmark:
-        raise UsageError("harness export takes --to FORMAT", f"formats: {', '.join(FORMATS)}", "--to onnx")
+        raise UsageError("harness export needs --to FORMAT", f"formats: {', '.join(FORMATS)}", "--to onnx")
     from harness.workflows.export.write import export
     from harness.workflows.find_model import find_model
 
     if model is not None and Path(model).suffix in (".onnx", ".pt2"):
-        why = "a file of that kind holds a program, and a program is not made into another one"
-        raise UsageError(f"{model} is no model to export", why, "harness export RUN, which it was made of")
+        why = "it is an exported program, and a program cannot be exported again"
+        raise UsageError(f"{model} is not a model to export", why, "harness export RUN, with the run that it came from")
     found = find_model(
         model,
         Path(runs),
@@ -109,18 +111,20 @@ def _benchmark(found: FoundModel, data: str | None, trust: bool) -> Benchmark:
 
 
 def _table(measured: Benchmark) -> list[str]:
-    lines = [f"{'format':<14}{'MB':>8}{'images/s':>10}{'times':>8}  predictions that agree, largest difference"]
+    lines = [f"{'format':<14}{'MB':>8}{'images/s':>10}{'speedup':>8}  equal predictions, largest difference"]
     for row in measured.rows:
         if row.problem or row.speed is None or row.bytes is None:
             lines.append(f"{row.name:<14}  {row.problem}")
             continue
         numbers = f"{row.bytes / 1e6:>8.1f}{row.speed:>10.0f}{row.ratio:>8.2f}"
-        found = row.agreement
-        agrees = "" if found is None else f"{found.agree} of {found.n}, {found.probabilities:.1e} in probabilities"
+        agreement = row.agreement
+        agrees = ""
+        if agreement is not None:
+            agrees = f"{agreement.agree} of {agreement.n}, {agreement.probabilities:.1e} in probabilities"
         lines.append(f"{row.name:<14}{numbers}  {agrees}".rstrip())
     load = "" if measured.load is None else f"; load of the machine {measured.load:.1f}"
     threads = f"{measured.threads} thread{'s' * (measured.threads > 1)}"
-    lines.append(f"batches of {measured.batch}, {threads}, median of {measured.rounds} rounds in turn{load}")
+    lines.append(f"batches of {measured.batch}, {threads}, median of {measured.rounds} alternating rounds{load}")
     return lines
 
 
@@ -155,11 +159,11 @@ def _report(exported: Exported, source: str) -> list[str]:
     rows = [
         ("model", f"{source}: {record.architecture.rpartition(':')[2]}"),
         ("classes", ", ".join(record.classes)),
-        ("takes", f"{takes.dtype} ({', '.join(map(str, takes.shape))}): {takes.meaning}"),
-        ("gives", ", ".join(output.name for output in record.outputs)),
+        ("input", f"{takes.dtype} ({', '.join(map(str, takes.shape))}): {takes.meaning}"),
+        ("outputs", ", ".join(output.name for output in record.outputs)),
         ("compared", str(exported.agreement)),
         *([] if exported.resized is None else [("resizing", str(exported.resized))]),
-        *([] if exported.int8 is None else [("int8", str(exported.int8)), ("looks", _looks(exported))]),
+        *([] if exported.int8 is None else [("int8", str(exported.int8)), ("tested", _looks(exported))]),
         ("written to", f"{exported.path} ({exported.bytes / 1e6:.1f} MB), {exported.json_path}"),
     ]
     return [f"{name:<10}  {text}" for name, text in rows]

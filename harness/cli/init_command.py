@@ -14,9 +14,9 @@ from harness.cli.output import echo
 @click.command("init", short_help=cli.VERBS["init"])
 @click.argument("folder", default=".", type=click.Path(path_type=Path))
 def command(folder: Path) -> None:
-    """Make a project in FOLDER, or in this one: an experiment that works, a .gitignore, and what to type.
+    """Create a project in FOLDER, by default the current folder: an experiment that runs, and a .gitignore.
 
-    No file is overwritten: what is there is kept, and named.
+    The command also prints what to type next. It overwrites no file: existing files are kept and listed.
     """
     from harness.workflows.init import make_project
 
@@ -24,17 +24,18 @@ def command(folder: Path) -> None:
     for name in made.written:
         echo(f"wrote  {folder / name}")
     for name in made.kept:
-        echo(f"kept   {folder / name}, as it was")
+        echo(f"kept   {folder / name}, unchanged")
     if not made.written:
-        echo("nothing was written: all files were there")
+        echo("nothing was written: all files exist already")
     if made.not_ignored:
         echo(f"note: {folder / '.gitignore'} lacks {', '.join(made.not_ignored)}: add these lines")
     there = "" if folder.resolve() == Path.cwd().resolve() else f"cd {quote(str(folder))}; "
     if not made.has_git:
-        echo(f"git: not a git repository; {there}git init   makes it one, and runs then record their commit")
+        echo(f"git: not a git repository; {there}git init   makes it one, so that runs can record their commit")
     if made.has_images:
         echo(
-            "note: images lie in this folder. Move their folders into one, such as photos/, for harness new NAME --data"
+            "note: this folder contains images. Move their folders into one folder, such as photos/, and then type "
+            "harness new NAME --data photos"
         )
     echo(
         f"next: {there}harness data demo; harness run quickstart",

@@ -37,26 +37,26 @@ from harness.util.user_code import OURS, TRACEBACK, frame_of, short_path
 from harness.version import __version__
 
 VERBS = {
-    "cache": "Show or clear what is kept of computations.",
-    "champion": "Choose the one model that counts.",
+    "cache": "Show or clear cached features and decoded images.",
+    "champion": "Promote, show or roll back the best model of the project.",
     "compare": "Compare runs, trials, tests and the champion on the same images.",
-    "data": "Check and mend data sets, and keep data and models under DVC.",
-    "doctor": "Say whether everything that a run needs is there.",
-    "export": "Write a model to one file that other programs run.",
-    "init": "Make a project: an experiment that works, and what to type.",
-    "list": "Show the experiments and the latest runs.",
-    "new": "Look at a folder of images, and write an experiment for it.",
-    "predict": "Say which class photographs are.",
-    "refit": "Train one model on all images of a run: the model to use.",
-    "report": "Write one HTML file about a run, a study or a test.",
-    "reproduce": "Train a run again, and say whether the same comes out.",
-    "resume": "Go on with a run that was cut off.",
+    "data": "Check and fix data sets, and keep versions with DVC.",
+    "doctor": "Check that everything a run needs is installed and works.",
+    "export": "Export a model to a file for other programs.",
+    "init": "Create a project with an experiment that runs.",
+    "list": "List the experiments and the latest runs.",
+    "new": "Write an experiment for a folder of images.",
+    "predict": "Predict the class of images.",
+    "refit": "Train the final model on all images of a run.",
+    "report": "Write an HTML report of a run, a study or a test.",
+    "reproduce": "Train a run again, and compare the results.",
+    "resume": "Continue an interrupted run.",
     "run": "Train an experiment by cross-validation.",
-    "runs": "Show the room that runs take, and remove some.",
-    "search": "Search an experiment's settings with Optuna.",
-    "sync": "Send a run to the trackers that missed it.",
-    "test": "Test a model on new images, against a gate.",
-    "ui": "Start TensorBoard and MLflow, and say where.",
+    "runs": "Show the disk space of runs, and remove runs.",
+    "search": "Search for better settings of an experiment with Optuna.",
+    "sync": "Send a run to the trackers that it was not sent to.",
+    "test": "Test a model on new images, and check its gate.",
+    "ui": "Start TensorBoard and MLflow, and print their addresses.",
 }
 
 
@@ -199,7 +199,25 @@ def _leave(code: int) -> NoReturn:
 
 
 def run_file(path: str) -> NoReturn:
-    """What an experiment file ends with, so that `python experiments/x.py [options]` is `harness run` of that file."""
+    """Runs an experiment file as `harness run` does, and ends the process.
+
+    Put it at the end of an experiment file. Then `python experiments/photos.py` does the same as
+    `harness run experiments/photos.py`, with the same options.
+
+    Args:
+        path: The experiment file, which is `__file__` inside that file.
+
+    Raises:
+        SystemExit: Never. The process ends at once with the exit code of `harness run`.
+
+    Example:
+        The last lines of `experiments/photos.py`:
+
+        >>> import harness
+        >>> experiment = harness.Experiment(data="photos")
+        >>> if __name__ == "__main__":
+        ...     harness.run_file(__file__)  # doctest: +SKIP
+    """
     main(["run", short_path(path), *sys.argv[1:]])
 
 

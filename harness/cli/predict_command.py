@@ -30,26 +30,26 @@ BLOCK = 1 << 16  # bytes of a list on stdin
 @click.command("predict", short_help=cli.VERBS["predict"])
 @click.argument("words", metavar="[MODEL] PATH...", nargs=-1)
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV: path, label, probability, label_2, probability_2.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per image, each on a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per image.")
 @click.option("--top", type=click.IntRange(min=1), default=2, show_default=True, help="Number of classes to show.")
 @click.option("--abstain", type=cli.SHARE, help='Say "unsure" if the probability is below this.')
 @click.option(
     "--sort",
     "folder",
     type=click.Path(path_type=Path),
-    help="Copy each image into this folder, into a folder for its class.",
+    help="Copy each image to a subfolder of this folder, one for each predicted class.",
 )
-@click.option("--watch", is_flag=True, help="Go on with images that appear in PATH, until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Also predict images that are added to PATH later, until Ctrl-C.")
 @click.option("--explain", type=click.Path(path_type=Path), help="Write a heat map of each image to this folder.")
-@click.option("--ensemble", is_flag=True, help="Take the mean of the models of all folds of a run.")
+@click.option("--ensemble", is_flag=True, help="Use the mean of the models of all folds of a run.")
 @click.option(
     "--features", type=click.Path(path_type=Path), help="Write features (N, F) to this .npy file, and no predictions."
 )
-@click.option("--force", is_flag=True, help="Replace the .npy file that is there.")
+@click.option("--force", is_flag=True, help="Replace an existing .npy file.")
 @bare_weights_options
 @cli.trust_option
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps, or the best there is.")
-@click.option("--runs", default="runs", show_default=True, help="Folder that run folders lie in.")
+@click.option("--runs", default="runs", show_default=True, help="Folder of all runs.")
 def command(
     words: tuple[str, ...],
     as_csv: bool,
@@ -70,36 +70,41 @@ def command(
     device: str,
     runs: str,
 ) -> None:
-    """Say which class each image at PATH is: files, folders, patterns, or - for a list on stdin.
+    """Predict the class of each image at PATH: a file, a folder, a pattern, or - for a list of names on stdin.
 
-    MODEL is a run, a checkpoint, an exported file, or champion. Without it, it is the champion, or the latest finished
-    run if there is none. The probabilities are calibrated by the temperature of the model's cross-validation.
+    MODEL is a run, a checkpoint, an exported file, or champion. The default is the champion, or the latest finished run
+    if there is no champion. The probabilities are calibrated with the temperature from the cross-validation of the
+    model.
 
-    Images that cannot be read are named on stderr and counted. Exit code 4 if none can be read.
+    Images that cannot be read are listed on stderr and counted. Exit code 4 if no image can be read.
     """
     from harness.data.named_images import NamedImages
     from harness.workflows.predict.ask import ask, names_model
 
     if as_csv and as_json:
-        raise UsageError("--csv and --json are two", "an output has one form", "leave out one of them")
+        raise UsageError("--csv and --json exclude each other", "the output has one format", "leave out one of them")
     if watch and features:
-        raise UsageError("--watch has no end", "--features is one file of all images", "leave out one of them")
+        why = "--features writes one file at the end, and --watch has no end"
+        raise UsageError("--watch and --features exclude each other", why, "leave out one of them")
     model = words[0] if words and names_model(words[0], Path(runs)) else None
     typed = words if model is None else words[1:]
     if not typed and (sys.stdin is None or sys.stdin.isatty()):
-        raise UsageError("there are no images to predict", "no PATH is named", "harness predict MODEL PHOTO.jpg FOLDER")
+        raise UsageError(
+            "there are no images to predict", "no PATH was given", "harness predict MODEL PHOTO.jpg FOLDER"
+        )
     from_stdin = typed in ((), ("-",))
     if from_stdin and watch:
         raise UsageError(
             "--watch needs a folder", "a list on stdin does not grow", "harness predict MODEL FOLDER --watch"
         )
     if "" in words:
-        raise UsageError("a name is empty", 'such as "$NAME" of a variable that is not set', "name a file or a folder")
+        why = 'perhaps a shell variable is not set, as in "$NAME"'
+        raise UsageError("a name is empty", why, "name a file or a folder")
     _require_there(words, typed, runs)
     if watch and all(Path(each).is_file() for each in typed):
-        raise UsageError("--watch needs a folder", "only files are named", "harness predict MODEL FOLDER --watch")
-    made = [path for path in (folder, explain) if path is not None]
-    _require_outside(typed, made)
+        raise UsageError("--watch needs a folder", "only files were given", "harness predict MODEL FOLDER --watch")
+    output_folders = [path for path in (folder, explain) if path is not None]
+    _require_outside(typed, output_folders)
     asked = ask(
         model,
         Path(runs),
@@ -113,7 +118,7 @@ def command(
     )
     worth = [f"accuracy    {asked.worth}"] if asked.worth else []
     echo(f"model       {asked.source}", *worth, *(f"note        {note}" for note in asked.notes), err=True)
-    images = NamedImages(_names_on_stdin() if from_stdin else typed, made)
+    images = NamedImages(_names_on_stdin() if from_stdin else typed, output_folders)
     if features is not None:
         _write_features(asked, images, features, force, total=None if from_stdin else images.count())
         return
@@ -128,38 +133,38 @@ def command(
 
 
 def _require_there(words: tuple[str, ...], typed: tuple[str, ...], runs: str) -> None:
-    """Raises UsageError if the first of several words is neither a model nor an image."""
+    """Raises UsageError if the first of several arguments is neither a model nor an image."""
     from harness.workflows.predict.ask import looks_like_a_model
 
     first = words[0] if typed is words and len(words) > 1 else "-"
     if looks_like_a_model(first):
         raise UsageError(
-            f"{first} is no model and no image",
+            f"{first} is neither a model nor an image",
             "a model is a run's folder or id, a checkpoint, an exported file, or champion",
             "harness list shows the latest runs",
         )
     if first != "-" and not any(letter in first for letter in "*?[") and not os.path.lexists(first):
         raise UsageError(
-            f"{first} is no model and no image",
-            f"no run in {runs} ends so, and no file or folder has that name",
+            f"{first} is neither a model nor an image",
+            f"no run id in {runs} ends with it, and no file or folder has this name",
             "harness list shows the latest runs",
         )
 
 
-def _require_outside(typed: tuple[str, ...], made: list[Path]) -> None:
-    """Raises UsageError if the images lie in a folder that is written to: they would mix."""
+def _require_outside(typed: tuple[str, ...], output_folders: list[Path]) -> None:
+    """Raises UsageError if an input folder lies in an output folder: the next call would read the outputs."""
     for text in typed:
-        for folder in made:
+        for folder in output_folders:
             if is_folder(text) and Path(os.path.realpath(text)).is_relative_to(os.path.realpath(folder)):
                 raise UsageError(
-                    f"the images in {text} lie in {folder}",
-                    "what is written there would be taken for images the next time",
-                    "another folder, which may lie in theirs",
+                    f"the images in {text} lie in the output folder {folder}",
+                    "the next call would read the files written there as images",
+                    "another output folder; it may lie inside the folder of the images",
                 )
 
 
 class _Work:
-    """Shows each answer, copies or explains its image, and counts."""
+    """Prints each prediction, copies or explains its image, and counts."""
 
     def __init__(
         self, asked: Asked, printer: Printer, least: float | None, folder: Path | None, explain: Path | None
@@ -197,7 +202,7 @@ class _Work:
             if self._sorted is not None:
                 sure = self._least is None or answer.is_sure(self._least)
                 self._sorted.copy(Path(str(answer.path)), answer.label if sure else None)
-        except DataError as error:  # the file has gone since it was read
+        except DataError as error:  # the file was removed after it was read
             self._name(str(answer.path), error.why)
             return
         self._printer.show(answer)
@@ -208,9 +213,9 @@ class _Work:
         echo(f"warning: {path} cannot be read: {why}", err=True)
 
     def end(self, others: int, must_have: bool) -> None:
-        """Says what was left out. Raises DataError if no image could be read."""
+        """Prints what was left out. Raises DataError if no image could be read."""
         if self._sorted is not None:
-            there = f", {self._sorted.already_there} were there already" if self._sorted.already_there else ""
+            there = f", {self._sorted.already_there} existed already" if self._sorted.already_there else ""
             echo(f"copied      {self._sorted.copied} images to {self._sorted.folder}{there}", err=True)
         _say_left_out(self.unreadable, self.predicted, others)
         if must_have and not self.predicted:
@@ -221,7 +226,7 @@ def _watch(asked: Asked, images: NamedImages, work: _Work) -> None:
     from harness.workflows.predict.watch import new_images
 
     echo("watching; Ctrl-C stops", err=True)
-    with contextlib.suppress(KeyboardInterrupt):  # the usual end, and no error
+    with contextlib.suppress(KeyboardInterrupt):  # the normal way to stop
         for some in new_images(images):
             work.all(asked, some, None)
 
@@ -244,32 +249,32 @@ def _write_features(asked: Asked, images: Iterable[Path], path: Path, force: boo
     _say_left_out(unreadable, written, others)
     if not written:
         raise _nothing_read(unreadable, others)
-    echo(f"features    {path}: {written} rows; {table_of(path)} says which image each row is")
+    echo(f"features    {path}: {written} rows; {table_of(path)} names the image of each row")
 
 
 def _say_left_out(unreadable: int, read: int, others: int) -> None:
     if others:
-        echo(f"note        {others} files in folders are no images by their names", err=True)
+        echo(f"note        {others} files in the folders do not have an image's file name", err=True)
     if unreadable and read:
-        echo(f"warning: {unreadable} of {unreadable + read} images cannot be read; they are named above", err=True)
+        echo(f"warning: {unreadable} of {unreadable + read} images cannot be read; they are listed above", err=True)
 
 
 def _nothing_read(unreadable: int, others: int) -> DataError:
     if unreadable:
-        why = "its reason is above" if unreadable == 1 else f"all {unreadable} failed, each for the reason above"
-        return DataError("no image can be read", why, "harness predict MODEL FOLDER, of images that can be opened")
-    why = f"{others} other files are there" if others else "the folder or the list is empty"
-    return DataError("there are no images", why, "a folder of photographs, or their names")
+        why = "the reason is above" if unreadable == 1 else f"all {unreadable} failed; the reasons are above"
+        return DataError("no image can be read", why, "harness predict MODEL FOLDER, with images that can be opened")
+    why = f"there are {others} other files" if others else "the folder or the list is empty"
+    return DataError("there are no images", why, "harness predict MODEL FOLDER, with a folder of photographs")
 
 
 def _names_on_stdin() -> Iterator[str]:
-    """The names in a list on stdin, one a line, or with null characters between them as `find -print0` writes them."""
+    """The names in a list on stdin: one per line, or separated by null characters as `find -print0` writes them."""
     stream: Any = sys.stdin.buffer
     rest, end = b"", b""
     begun = False
     while block := stream.read1(BLOCK):
         if not begun:
-            begun, block = True, block.removeprefix(codecs.BOM_UTF8)  # Windows writes it at a list's begin
+            begun, block = True, block.removeprefix(codecs.BOM_UTF8)  # Windows writes it at the start of a list
         end = end or (b"\0" if b"\0" in block else b"\n")
         *names, rest = (rest + block).split(end)
         yield from _decoded(names)
@@ -283,7 +288,7 @@ def _decoded(names: Iterable[bytes]) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _lines_above_the_bar() -> Iterator[None]:
-    """Within, a bar on stderr is taken away before a line is printed on the same terminal."""
+    """Within, the progress bar on stderr is cleared before each line on stdout, if both are one terminal."""
     from tqdm import tqdm
 
     if not (sys.stdout.isatty() and sys.stderr.isatty()):

@@ -1,8 +1,7 @@
 """The page of `harness ui --predict`: `python -m harness.cli.predict_page CHECKPOINT SOURCE HOST PORT [--trust]`.
 
-With `--listener` in the place of host and port, its standard input is a socket that listens already. The page takes
-photographs that a person drops on it. Each goes to this process as the body of a request, and is forgotten when it is
-answered: nothing is written.
+With `--listener` in place of host and port, standard input is a listening socket. The page predicts photographs that
+are dropped on it. Each photograph comes to this process as the body of a request. Nothing is written to disk.
 """
 
 from __future__ import annotations
@@ -36,9 +35,9 @@ from harness.workflows.predict.worth import worth_of
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-MOST_BYTES = 64 * 2**20  # of a file
+MOST_BYTES = 64 * 2**20  # the largest file
 THUMBNAIL = 480  # pixels
-AT_ONCE = 2  # files in memory, whatever the browser sends
+AT_ONCE = 2  # the most files in memory, even if the browser sends more
 STATIC = {"": ("html", "text/html"), "predict.css": ("css", "text/css"), "predict.js": ("js", "text/javascript")}
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; "
@@ -61,8 +60,8 @@ class PredictPage:
     """The WSGI application.
 
     Args:
-        saved: The model; it predicts as in `harness predict`.
-        source: What it is, for people.
+        saved: The model. It predicts as in `harness predict`.
+        source: The name of the model that the page shows.
     """
 
     def __init__(self, saved: SavedModel, source: str) -> None:
@@ -72,7 +71,7 @@ class PredictPage:
         self._room = threading.Semaphore(AT_ONCE)
 
     def wsgi(self) -> WSGIApplication:
-        """The application, which answers only its own pages."""
+        """The application. It answers only requests from its own pages."""
         return local_only(Request.application(self._answer))
 
     def _answer(self, request: Request) -> Response:
@@ -97,7 +96,7 @@ class PredictPage:
 
     def _predicted(self, request: Request) -> Response:
         if request.content_length is None:
-            return _json({"error": "the request does not say how long it is"}, 411)
+            return _json({"error": "the request has no Content-Length"}, 411)
         if request.content_length > MOST_BYTES:
             return _json({"error": f"the file is larger than {MOST_BYTES >> 20} MB"}, 413)
         with self._room:
@@ -114,7 +113,7 @@ class PredictPage:
         return _json({"classes": classes, "thumbnail": f"data:image/jpeg;base64,{base64.b64encode(small).decode()}"})
 
     def _decoded(self, content: bytes) -> tuple[bytes, NDArray[np.uint8]]:
-        """(a JPEG to show, (H, W, C) as a test decodes it). Raises ValueError, whose text says why not."""
+        """Returns a JPEG to show, and the pixels (H, W, C) for the model. Raises ValueError with the reason."""
         made: list[tuple[bytes, NDArray[np.uint8]]] = []
 
         def make(content: bytes) -> None:
@@ -134,8 +133,8 @@ def _json(content: object, status: int = 200) -> Response:
 
 
 def main(checkpoint: str, source: str, host: str, port: int, trusted: bool, listener: int | None = None) -> None:
-    """Serves until a signal ends the process: on a port, or on the socket with that file descriptor."""
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # else it writes a line for each request
+    """Serves on a port, or on the socket with the file descriptor `listener`, until a signal ends the process."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # without this, it writes a line for each request
     worth = worth_of(Path(checkpoint))
     page = PredictPage(find_model(checkpoint, trust=trusted).saved, f"{source}, accuracy {worth}" if worth else source)
     make_server(host, port, page.wsgi(), threaded=True, fd=listener).serve_forever()

@@ -1,4 +1,4 @@
-"""How predictions are printed: lines for people, CSV, or one JSON object a line."""
+"""Prints predictions as plain lines, as CSV, or as one JSON object per line."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ UNSURE = "unsure"
 
 
 class Printer(Protocol):
-    """Prints predictions, one after the other."""
+    """Prints predictions one at a time."""
 
     def show(self, prediction: Prediction) -> None:
-        """Prints one."""
+        """Prints one prediction."""
 
 
 class Lines:
-    """For people: `photo.jpg  sea  98.3 %  (forest 1.7 %)`."""
+    """Plain lines: `photo.jpg  sea  98.3 %  (forest 1.7 %)`."""
 
     def __init__(self, top: int, least: float | None) -> None:
         self._top, self._least = top, least
@@ -68,7 +68,7 @@ class Csv:
 
 
 class Json:
-    """An object a line: path, label, probability, top; and unsure, with --abstain."""
+    """One JSON object per line: path, label, probability, top; with --abstain also unsure."""
 
     def __init__(self, top: int, least: float | None) -> None:
         self._top, self._least = top, least

@@ -13,17 +13,18 @@ from harness.cli.output import echo, echo_json
 
 @click.command("reproduce", short_help=cli.VERBS["reproduce"])
 @click.argument("run")
-@click.option("--dry-run", is_flag=True, help="Only say what differs.")
+@click.option("--dry-run", is_flag=True, help="Show what differs from the run, and train nothing.")
 @cli.trust_option
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps, or the best there is.")
-@click.option("--runs", default="runs", show_default=True, help="Folder that run folders lie in.")
+@click.option("--runs", default="runs", show_default=True, help="Folder of all runs.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout.")
 def command(run: str, dry_run: bool, trust: bool, device: str, runs: str, as_json: bool) -> None:
-    """Train RUN again, say what differs from then, and whether the result is the same. Nothing is checked out.
+    """Train RUN again, and compare the two results. The present code, data and versions are used.
 
-    RUN is a run's folder or id, or champion: the run that it came from.
+    RUN is the folder or the id of a run. The word champion names the run that the champion came from. The command
+    first lists what differs from the first time; it does not check out the old commit.
 
-    Exit code 3 where the result is a different one, 4 where the images are.
+    Exit code 3 if the result differs, 4 if the images differ.
     """
     from harness.runs.champion import named_so
     from harness.runs.find import find_run
@@ -37,9 +38,9 @@ def command(run: str, dry_run: bool, trust: bool, device: str, runs: str, as_jso
         require_writable(Path(runs))
     plan = planned(old, device, trust)
     changes = differences(old, plan)
-    lines = [str(each) for each in changes] or ["nothing: code, data, versions and device are those of the run"]
+    lines = [str(each) for each in changes] or ["nothing: same code, data, versions and device as the run"]
     notes = [
-        "  settings   those of the run, from its own copy of the experiment",
+        "  settings   from the copy of the experiment in the run's folder",
         *(f"  differs    {text}" for text in lines),
     ]
     echo(*plan.lines(), *([] if dry_run and not as_json else notes), err=True)
@@ -51,7 +52,7 @@ def command(run: str, dry_run: bool, trust: bool, device: str, runs: str, as_jso
             echo(*notes)
         return
     new = RunFolder.open(repeat(plan, old, Path(runs), trust).run_dir)
-    with new.changing():  # a process in the background may record what MLflow has
+    with new.changing():  # the background process that sends to MLflow may change the record, too
         new.update(reproduces=old.id)
     outcome = compare(old, new)
     if as_json:
@@ -61,7 +62,7 @@ def command(run: str, dry_run: bool, trust: bool, device: str, runs: str, as_jso
             "then": f"{outcome.then}, {old.path}",
             "now": f"{outcome.now}, {new.path}",
             **({} if outcome.word == IDENTICAL else {"difference": outcome.evidence}),
-            "images": f"{outcome.changed} are called otherwise",
+            "images": f"{outcome.changed} have another predicted class",
         }
         echo("", f"{old.id}: {outcome.word}")
         echo(*(f"  {name:<10}  {text}" for name, text in rows.items()))

@@ -17,15 +17,16 @@ from harness.cli.run_text import print_result
 
 @click.command("resume", short_help=cli.VERBS["resume"])
 @click.argument("run")
-@click.option("--force", is_flag=True, help="Go on although the images are others; it is recorded.")
+@click.option("--force", is_flag=True, help="Continue even if the images have changed. The run's record says so.")
 @cli.trust_option
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps, or the best there is.")
-@click.option("--runs", default="runs", show_default=True, help="Folder that run folders lie in.")
+@click.option("--runs", default="runs", show_default=True, help="Folder of all runs.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout.")
 def command(run: str, force: bool, trust: bool, device: str, runs: str, as_json: bool) -> None:
-    """Go on with RUN, which was cut off, from the last state that it saved. RUN is its folder or id.
+    """Continue the interrupted RUN from its last saved state. RUN is the folder or the id of a run.
 
-    Finished folds stay. On a CPU of the same kind, the result has the same bits as that of a run that is not cut off.
+    Finished folds are not trained again. On the same kind of CPU, the result is bit for bit the result of a run without
+    an interruption.
     """
     with contextlib.redirect_stdout(sys.stderr):
         from harness.workflows.crossval import cross_validate

@@ -19,23 +19,23 @@ MLFLOW_FILES = Path("mlruns")
 SORTS = ("age", "size", "accuracy")
 STATUSES = ("finished", "failed", "interrupted", "died", "pruned")
 
-runs_option = click.option("--runs", default="runs", show_default=True, help="Folder that run folders lie in.")
+runs_option = click.option("--runs", default="runs", show_default=True, help="Folder of all runs.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
-models_option = click.option("--models-only", is_flag=True, help="Remove checkpoints alone: the numbers stay.")
-yes_option = click.option("--yes", is_flag=True, help="Do not ask. Needed where there is no terminal.")
+models_option = click.option("--models-only", is_flag=True, help="Remove only checkpoints, and keep all results.")
+yes_option = click.option("--yes", is_flag=True, help="Do not ask. Required if there is no terminal.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 
 
 @click.group("runs", short_help=cli.VERBS["runs"], invoke_without_command=True)
 @runs_option
-@click.option("--sort", type=click.Choice(SORTS), default="age", show_default=True, help="What comes first.")
+@click.option("--sort", type=click.Choice(SORTS), default="age", show_default=True, help="Order of the list.")
 @json_option
 @click.pass_context
 def command(context: click.Context, runs: str, sort: str, as_json: bool) -> None:
-    """Show every run, test and study with the room that it takes on the disk, and what it is made of.
+    """Show the disk space of every run, test and study, and what uses it.
 
-    A file that has several names counts once. The trials of a study are a part of it. `harness runs remove` and
-    `harness runs prune` remove some of them.
+    A file with several hard links counts once. The trials of a study count as part of the study. To remove runs, use
+    `harness runs remove` or `harness runs prune`.
     """
     if context.invoked_subcommand is not None:
         return
@@ -58,7 +58,8 @@ def command(context: click.Context, runs: str, sort: str, as_json: bool) -> None
         )
         return
     if taken_away(Path(runs)):
-        echo(f"a removal was cut off: the next harness runs remove or prune finishes it ({runs}/{REMOVED})", err=True)
+        text = f"a removal was interrupted: the next harness runs remove or prune finishes it ({runs}/{REMOVED})"
+        echo(text, err=True)
     if not found:
         echo(f"no runs in {runs} yet: harness run EXPERIMENT")
         return
@@ -75,10 +76,11 @@ def command(context: click.Context, runs: str, sort: str, as_json: bool) -> None
 @runs_option
 @json_option
 def remove(run: tuple[str, ...], models_only: bool, dry_run: bool, yes: bool, runs: str, as_json: bool) -> None:
-    """Remove each RUN, a folder or an id or how one ends, or a study: from the disk, TensorBoard and MLflow.
+    """Remove each RUN from the disk, from TensorBoard and from MLflow.
 
-    Never removed: what is running, the runs and tests that a champion came from, and what another run needs. Files that
-    no run wrote stay where they are.
+    RUN is a run, a test or a study: its folder, its id, or the last characters of its id. Some are never removed: those
+    that are running, the runs and tests that a champion came from, and runs that another run needs. Files that no run
+    wrote stay where they are.
     """
     from harness.workflows.removal.remove import plan_removal
 
@@ -90,10 +92,15 @@ def remove(run: tuple[str, ...], models_only: bool, dry_run: bool, yes: bool, ru
 
 @command.command("prune")
 @click.option(
-    "--keep-best", metavar="N", type=click.IntRange(min=0), help="Not among the N best of its experiment and images."
+    "--keep-best",
+    metavar="N",
+    type=click.IntRange(min=0),
+    help="Keep the N most accurate runs of each experiment and data set.",
 )
-@click.option("--older-than", help="Began longer ago than this: 30d, 12h, 90m or 2w.")
-@click.option("--status", type=click.Choice(STATUSES), multiple=True, help="Has this status. May be repeated.")
+@click.option("--older-than", help="Remove runs that started longer ago than this: 30d, 12h, 90m or 2w.")
+@click.option(
+    "--status", type=click.Choice(STATUSES), multiple=True, help="Remove runs with this status. May be repeated."
+)
 @models_option
 @dry_run_option
 @yes_option
@@ -111,9 +118,11 @@ def prune(
 ) -> None:
     """Remove the runs that meet all conditions: from the disk, TensorBoard and MLflow.
 
-    --keep-best speaks of finished runs alone, by their accuracy on images that the models had not seen: tests, studies
-    and runs that were cut off do not meet it. Never removed: what is running, the runs and tests that a champion came
-    from, and what another run needs. Files that no run wrote stay where they are.
+    --keep-best only removes finished runs, and ranks them by their accuracy on images that the models were not trained
+    on. It removes no tests, no studies and no interrupted runs.
+
+    Some are never removed: those that are running, the runs and tests that a champion came from, and runs that another
+    run needs. Files that no run wrote stay where they are.
     """
     from harness.workflows.removal.prune import Conditions, seconds_of
     from harness.workflows.removal.remove import plan_pruning
@@ -121,12 +130,12 @@ def prune(
     _finish_earlier(Path(runs), dry_run)
     conditions = Conditions(keep_best, None if older_than is None else seconds_of(older_than), status)
     if not as_json:
-        echo(f"removes each run that {conditions}")
+        echo(f"removing each run that {conditions}")
     _carry_out(plan_pruning(conditions, Path(runs), models_only), Path(runs), dry_run, yes, as_json)
 
 
 def _finish_earlier(runs: Path, dry_run: bool) -> None:
-    """Finishes removals that were cut off, which somebody has agreed to."""
+    """Finishes interrupted removals. The user has confirmed them already."""
     from harness.cli.runs_text import print_earlier
     from harness.workflows.removal.remove import finish_removals
 
@@ -135,7 +144,7 @@ def _finish_earlier(runs: Path, dry_run: bool) -> None:
 
 
 def _carry_out(plan: Removal, runs: Path, dry_run: bool, yes: bool, as_json: bool) -> dict[Path, str]:
-    """Shows what goes, asks, and removes it. Returns what stays, since something began in it meanwhile."""
+    """Shows the plan, asks, and removes. Returns the runs that stay because they were started again meanwhile."""
     from harness.cli.runs_text import count_text, outcome_fields, plan_fields, print_outcome, print_plan
     from harness.util.signals import advise
     from harness.workflows.removal.remove import remove as remove_all
@@ -148,12 +157,12 @@ def _carry_out(plan: Removal, runs: Path, dry_run: bool, yes: bool, as_json: boo
         return {}
     if not yes and (as_json or not sys.stdin.isatty()):
         raise UsageError(
-            "nothing was removed", "there is no terminal to ask on", "the same command with --yes, or with --dry-run"
+            "nothing was removed", "there is no terminal to ask", "the same command with --yes, or with --dry-run"
         )
-    if not yes and not click.confirm(f"remove {count_text(len(plan.going))} for good?", err=True):
+    if not yes and not click.confirm(f"remove {count_text(len(plan.going))} permanently?", err=True):
         echo("nothing was removed")
         return {}
-    advise("what is removed by now stays removed", "the same command again, which finishes it")
+    advise("what was removed until now stays removed", "the same command again, which removes the rest")
     outcome = remove_all(plan, runs)
     mlflow = _remove_from_mlflow()
     if as_json:
@@ -165,7 +174,7 @@ def _carry_out(plan: Removal, runs: Path, dry_run: bool, yes: bool, as_json: boo
 
 
 def _remove_from_mlflow() -> list[str]:
-    """Removes from MLflow what is on the list of removed runs. Returns lines about it for people."""
+    """Removes from MLflow what is on the list of removed runs. Returns lines to print."""
     from harness.cli.runs_text import count_text
     from harness.runs.pending_removals import has_pending, pending_removals
     from harness.trackers.mlflow.store import tracking_uri
@@ -174,9 +183,7 @@ def _remove_from_mlflow() -> list[str]:
     if not has_pending() or not installed("mlflow"):
         return []
     if not pending_removals(tracking_uri()):
-        return [
-            "MLflow still has some in another store: harness sync removes them, with MLFLOW_TRACKING_URI of that store"
-        ]
+        return ["another MLflow store still has some of them: set MLFLOW_TRACKING_URI to that store, then harness sync"]
     echo("removing them from MLflow ...", err=True)
     from harness.trackers.mlflow.removal import remove_pending
 

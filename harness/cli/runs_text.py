@@ -1,4 +1,4 @@
-"""What `harness runs` prints: rows of runs, what would be removed, and what became of it."""
+"""The output of `harness runs`: rows of runs, the plan of a removal, and its result."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from harness.workflows.removal.remove import Outcome, Removal
 from harness.workflows.removal.stored import RUN, STUDY, TEST, StoredRun
 
 NOTHING: Mapping[StoredRun, str] = MappingProxyType({})
-HEADER = ("folder", "kind", "status", "accuracy", "age", "size", "made of")
+HEADER = ("folder", "kind", "status", "accuracy", "age", "size", "content")
 
 
 def print_plan(plan: Removal) -> None:
-    """Prints what would be removed, and what stays although it was chosen."""
+    """Prints what would be removed, and what stays although it was selected."""
     if not plan.going:
-        echo(f"nothing to remove, of {plan.total} in all")
+        echo(f"nothing to remove ({plan.total} in total)")
     else:
         what = "the models of " if plan.models_only else ""
-        going = f"{what}{kinds_text(plan.going)} (there are {plan.total} in all)"
+        going = f"{what}{kinds_text(plan.going)} ({plan.total} in total)"
         echo(f"to remove: {going}, which frees {bytes_text(plan.bytes)}")
         print_rows(plan.going)
-    strange = [] if plan.models_only else [item.path / path for item in plan.going for path in item.strange]
+    foreign = [] if plan.models_only else [item.path / path for item in plan.going for path in item.strange]
     for title, lines in {
         "these stay, though they meet the conditions": [f"{item.path}  {why}" for item, why in plan.kept.items()],
-        "these files stay, since no run wrote them": [str(path) for path in strange],
+        "these files stay, because no run wrote them": [str(path) for path in foreign],
     }.items():
         if lines:
             echo(title, *(f"  {line}" for line in lines))
     for item in plan.going:
         if isinstance(item.folder, StudyFolder) and item.folder.record.storage and not plan.models_only:
             where = item.folder.record.storage
-            echo(f"note: Optuna's records of {item.path.name} stay in {where}: harness search would go on with them")
+            echo(f"note: Optuna's records of {item.path.name} stay in {where}: harness search would continue them")
     if plan.lucky:
         names = few([item.path.as_posix() for item in plan.lucky])
-        echo(f"note: within the 95 % interval of the best, and may be as good (harness compare tells): {names}")
+        echo(f"note: these may be as good as the best, within its 95 % interval (see harness compare): {names}")
 
 
 def print_outcome(outcome: Outcome, models_only: bool, mlflow: Sequence[str]) -> None:
-    """What was removed, and what was not. `mlflow` are lines about what MLflow had."""
+    """Prints what was removed and what was not. `mlflow` are lines about the removal from MLflow."""
     echo(f"removed: {'models of ' if models_only else ''}{count_text(len(outcome.removed))}")
     for path, why in outcome.kept.items():
         echo(f"stays: {path}  {why}")
@@ -58,9 +58,9 @@ def print_outcome(outcome: Outcome, models_only: bool, mlflow: Sequence[str]) ->
 
 
 def print_earlier(outcome: Outcome) -> None:
-    """What became of earlier removals that were cut off."""
+    """Prints the result of finishing interrupted removals."""
     if outcome.finished:
-        echo(f"an earlier removal that was cut off goes on: {count_text(outcome.finished)}", err=True)
+        echo(f"finished an earlier removal that was interrupted: {count_text(outcome.finished)}", err=True)
     for path in outcome.back:
         echo(f"stays: {path}  no run wrote it", err=True)
     for problem in outcome.problems:
@@ -68,7 +68,7 @@ def print_earlier(outcome: Outcome) -> None:
 
 
 def print_rows(items: Sequence[StoredRun], remarks: Mapping[StoredRun, str] = NOTHING) -> None:
-    """A line for each: its folder, kind, status, accuracy, age, size, what most of the room is, and its remark."""
+    """Prints a line per item: folder, kind, status, accuracy, age, size, the largest kinds of files, and a remark."""
     rows = []
     for item in items:
         parts = sorted(item.bytes_by_kind.items(), key=lambda part: -part[1])[:2]
@@ -83,7 +83,7 @@ def print_rows(items: Sequence[StoredRun], remarks: Mapping[StoredRun, str] = NO
 
 
 def plan_fields(plan: Removal) -> dict[str, Any]:
-    """A plan for JSON."""
+    """The plan as JSON fields."""
     return {
         "to_remove": [run_fields(item) for item in plan.going],
         "models_only": plan.models_only,
@@ -93,7 +93,7 @@ def plan_fields(plan: Removal) -> dict[str, Any]:
 
 
 def outcome_fields(outcome: Outcome, mlflow: Sequence[str]) -> dict[str, Any]:
-    """What became of a removal, for JSON. `mlflow` are lines about what MLflow had."""
+    """The result of a removal as JSON fields. `mlflow` are lines about the removal from MLflow."""
     return {
         "removed": [str(path) for path in outcome.removed],
         "stayed": {str(path): why for path, why in outcome.kept.items()},
@@ -104,7 +104,7 @@ def outcome_fields(outcome: Outcome, mlflow: Sequence[str]) -> dict[str, Any]:
 
 
 def run_fields(item: StoredRun) -> dict[str, Any]:
-    """One run, test or study for JSON."""
+    """One run, test or study as JSON fields."""
     record = item.folder.record if item.folder is not None else None
     return {
         "run_dir": item.path.as_posix(),
@@ -119,14 +119,14 @@ def run_fields(item: StoredRun) -> dict[str, Any]:
 
 
 def kinds_text(items: Sequence[StoredRun]) -> str:
-    """Such as "5 runs, 1 study"."""
+    """Counts by kind, such as "5 runs, 1 study"."""
     counts = {kind: sum(item.kind == kind for item in items) for kind in (RUN, TEST, STUDY)}
     plural = {RUN: "runs", TEST: "tests", STUDY: "studies"}
     return ", ".join(f"{n} {kind if n == 1 else plural[kind]}" for kind, n in counts.items() if n)
 
 
 def count_text(number: int) -> str:
-    """Such as "1 run", "3 runs"."""
+    """The number with its noun, such as "1 run" or "3 runs"."""
     return f"{number} {'run' if number == 1 else 'runs'}"
 
 
@@ -135,7 +135,7 @@ def _is_fast(item: StoredRun) -> bool:
 
 
 def _remark(item: StoredRun) -> str:
-    """What belongs to its accuracy, and what else a person should know before it is removed."""
+    """What to know about its accuracy, and about its files before they are removed."""
     remark = "; fast dev run" if _is_fast(item) else ""
     if isinstance(item.folder, RunFolder):
         remark += item.folder.record.caveat

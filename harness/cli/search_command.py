@@ -33,35 +33,47 @@ TIME = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")
 
 @click.command("search", short_help=cli.VERBS["search"])
 @click.argument("experiment")
-@click.option("-n", "--trials", type=click.IntRange(min=1), default=20, show_default=True, help="So many in all.")
-@click.option("-s", "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Hold a field at a value.")
-@click.option("--time", "limit", help="Begin no trial that would not end by then: 90s, 20m, 2h.")
-@click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes here.")
-@click.option("--study", "name", help="Name of the study; by default the experiment's.")
+@click.option("-n", "--trials", type=click.IntRange(min=1), default=20, show_default=True, help="Number of trials.")
+@click.option(
+    "-s", "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Fix a field, so that it is not searched."
+)
+@click.option("--time", "limit", help="Time limit, as in 90s, 20m or 2h. No trial starts that would end later.")
+@click.option(
+    "--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Number of processes on this machine."
+)
+@click.option("--study", "name", help="Name of the study. By default the name of the experiment.")
 @click.option(
     "--storage",
     envvar="HARNESS_STORAGE",
     default="optuna.journal",
     show_default=True,
-    help="A file, a database's URL, or grpc://HOST:PORT. Also $HARNESS_STORAGE.",
+    help="Where the trials are stored: a file, a database URL, or grpc://HOST:PORT. Also $HARNESS_STORAGE.",
 )
-@click.option("--metric", default="valid_accuracy", show_default=True, help="What the best is best by.")
-@click.option("--pareto", is_flag=True, help="Two objectives: the metric, and the seconds of training.")
-@click.option("--pruner", type=click.Choice(["paired", "none"]), default="paired", show_default=True)
+@click.option("--metric", default="valid_accuracy", show_default=True, help="Metric that ranks the trials.")
+@click.option("--pareto", is_flag=True, help="Optimise two objectives: the metric and the training time.")
 @click.option(
-    "--keep", type=click.IntRange(min=1), default=3, show_default=True, help="Keep weights of the best so many."
+    "--pruner",
+    type=click.Choice(["paired", "none"]),
+    default="paired",
+    show_default=True,
+    help="paired: end a trial early if it is unlikely to become the best.",
 )
-@click.option("--dry-run", is_flag=True, help="Print the plan; search nothing.")
+@click.option(
+    "--keep", type=click.IntRange(min=1), default=3, show_default=True, help="Number of trials whose weights are kept."
+)
+@click.option("--dry-run", is_flag=True, help="Print the plan, and search nothing.")
 @click.option("--skip-corrupt", is_flag=True, help="Leave out images that cannot be decoded.")
-@click.option("--allow-leak", is_flag=True, help="Go on if images that are judged are also trained on.")
+@click.option("--allow-leak", is_flag=True, help="Continue if validation images are also training images.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps, or the best there is.")
-@click.option("--runs", default="runs", show_default=True, help="Folder that run folders go to.")
+@click.option("--runs", default="runs", show_default=True, help="Folder of all runs.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout.")
 @click.option("--worker", is_flag=True, hidden=True, help="Be one of the processes of --workers.")
 def command(experiment: str, settings: tuple[str, ...], limit: str | None, **options: Any) -> None:
-    """Search learning rate, batch size and freezing of EXPERIMENT, or what its search_space says, with Optuna.
+    """Search for the best settings of EXPERIMENT with Optuna.
 
-    The same command goes on with a study that was cut off. Machines that share --storage share the study.
+    The search covers the settings in the experiment's search_space. The default is learning rate, batch size and
+    freezing. Run the same command again to continue an interrupted study. Machines that share --storage work on the
+    same study.
     """
     from harness.config.experiment_file import ExperimentFile, find, folder_name
     from harness.util.files import require_writable
@@ -69,12 +81,16 @@ def command(experiment: str, settings: tuple[str, ...], limit: str | None, **opt
     name = options.pop("name")
     if name is not None and NAME.fullmatch(name) is None:
         raise UsageError(
-            f"--study {name} is no name", "a folder is named after it", "lower-case letters, digits, '.', '_', '-'"
+            f"--study {name} is not a valid name",
+            "it becomes the name of a folder",
+            "lower-case letters, digits, '.', '_', '-'",
         )
     seconds = _seconds(limit)
     if options["workers"] > 1 and str(options["storage"]).startswith("sqlite"):
         raise UsageError(
-            "SQLite is for one process", "two may take the same trial", "without --storage: a journal file"
+            "SQLite does not work with several processes",
+            "two processes could take the same trial",
+            "leave out --storage, to use a journal file",
         )
     worker, workers = options.pop("worker"), options.pop("workers")
     dry_run, as_json = options.pop("dry_run"), options.pop("as_json")
@@ -91,7 +107,7 @@ def command(experiment: str, settings: tuple[str, ...], limit: str | None, **opt
         asked = SearchOptions(study=name or "", **{**options, "runs": Path(options["runs"])})
         search, study = prepare_search(file, chosen, asked, begin=begin)
         if not worker:
-            with contextlib.suppress(OSError):  # whoever read stderr has left
+            with contextlib.suppress(OSError):  # the reader of stderr may have closed it
                 echo(*plan_lines(search, study, workers), err=True)
     if dry_run:
         if as_json:
@@ -141,31 +157,31 @@ def _be_worker(search: SearchPlan, study: Study, deadline: Any, progress: Any) -
 
 
 def _worker_command() -> list[str]:
-    """The command that was typed, less the storage: its password belongs in no list of processes."""
+    """The typed command without --storage: a list of processes must not show its password."""
     typed = re.sub(r"\0--storage[=\0][^\0]*", "", "\0" + "\0".join(click.get_current_context().obj["typed"]))
     return python_module("harness", *typed[1:].split("\0"), "--worker")
 
 
 @contextlib.contextmanager
 def _explain_resume() -> Iterator[None]:
-    signals.advise("what was found is kept; to go on, type the same command", _typed())
+    signals.advise("the finished trials are saved; the same command continues the study", _typed())
     try:
         yield
     except (KeyboardInterrupt, Terminated) as error:
         from harness.tuning.trial import Paused
 
         if isinstance(error, Paused):
-            why = "what was found is kept; to go on, type the same command"
+            why = "the finished trials are saved; the same command continues the study"
             raise StoppedError("interrupted by Ctrl-C, after a fold", why, _typed()) from error
         raise
     except BaseException:
         with contextlib.suppress(OSError):
-            echo(f"to go on: {_typed()}", err=True)
+            echo(f"to continue: {_typed()}", err=True)
         raise
 
 
 def _typed() -> str:
-    """The command as it was typed, less passwords."""
+    """The command as typed, without passwords."""
     return again(click.get_current_context().obj["typed"])
 
 
@@ -180,7 +196,5 @@ def _seconds(limit: str | None) -> float | None:
         return None
     match = TIME.fullmatch(limit.strip())
     if match is None:
-        raise UsageError(
-            f"--time {limit} is no time", "it is a number of seconds, or one with s, m or h behind it", "--time 20m"
-        )
+        raise UsageError(f"--time {limit} is not a time", "a time is a number, with s, m or h after it", "--time 20m")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]

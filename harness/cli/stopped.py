@@ -1,4 +1,4 @@
-"""The three lines of a command that a signal has stopped: what is kept, and what to type."""
+"""The three lines that are printed when a signal stops a command: what is kept, and what to type."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from harness.util.addresses import typed_without_secrets
 from harness.util.escape import terminal
 
 NOTHING = "nothing was changed"
-WHAT_IS_KEPT = {  # by command, where a part of its work may be done
-    "cache clear": "what was removed is computed again when it is needed",
-    "champion promote": "the champion is the one that it was",
-    "champion rollback": "the champion is the one that it was",
-    "data demo": "what was there before is still there",
-    "data pull": "what was fetched is kept, and is not fetched again",
-    "data push": "what was sent is kept there, and is not sent again",
-    "data ready": "what was fetched is kept, and is not fetched again",
-    "data track": "what is tracked is the version that it was",
-    "predict": "each image that was named, copied or drawn is whole, and the same command copies none twice",
-    "refit": "the run is as it was, without this model on all images",
+WHAT_IS_KEPT = {  # by command, for commands that may have done a part of their work
+    "cache clear": "removed entries are computed again when they are needed",
+    "champion promote": "the champion has not changed",
+    "champion rollback": "the champion has not changed",
+    "data demo": "the files from before are still there",
+    "data pull": "fetched files are kept, and are not fetched again",
+    "data push": "sent files are kept in the remote, and are not sent again",
+    "data ready": "fetched files are kept, and are not fetched again",
+    "data track": "the tracked version has not changed",
+    "predict": "every file written so far is complete, and the same command copies no image twice",
+    "refit": "the run has not changed: it has no model trained on all images from this command",
     "reproduce": "nothing was trained yet",
     "run": "nothing was trained yet",
-    "search": "what was found is kept, and the same command goes on",
-    "sync": "what was sent is kept there, and the same command sends the rest",
+    "search": "the finished trials are saved, and the same command continues the study",
+    "sync": "sent results are kept in the trackers, and the same command sends the rest",
     "test": "the test has no result",
     "ui": "its servers are stopped",
 }
@@ -37,9 +37,9 @@ WHAT = {"SIGINT": "interrupted by Ctrl-C", "SIGTERM": "ended by SIGTERM", "SIGHU
 
 
 def stop_text(number: int, typed: Sequence[str]) -> str:
-    """The message of a command line, as it was typed, that the signal `number` has stopped; none of a search's worker.
+    """The message for the command line `typed` that the signal `number` has stopped. Empty for a worker of a search.
 
-    A workflow that knows more than the command has said so by `signals.advise`.
+    A workflow that knows more than the command sets the message with `signals.advise`.
     """
     if "--worker" in typed:
         return ""
@@ -50,20 +50,20 @@ def stop_text(number: int, typed: Sequence[str]) -> str:
 
 
 def again(typed: Sequence[str]) -> str:
-    """The command as it was typed, less passwords."""
+    """The command as typed, without passwords."""
     return shlex.join(["harness", *typed_without_secrets(typed)])
 
 
 def say_stopped(number: int, typed: Sequence[str]) -> None:
-    """Prints the message on stderr, unless it is printed already."""
+    """Prints the message on stderr, unless it was printed already."""
     text = stop_text(number, typed) if signals.is_first_to_tell() else ""
-    with contextlib.suppress(OSError):  # the terminal is gone
+    with contextlib.suppress(OSError):  # the terminal may be closed
         if text:
             echo(*text.split("\n"), err=True)
 
 
 def say_from_outside(number: int, typed: Sequence[str]) -> None:
-    """The same from a thread, while the main thread may hold the lock of stderr."""
+    """Prints the message from another thread. It writes to the file descriptor: the main thread may lock stderr."""
     text = stop_text(number, typed) if signals.is_first_to_tell() else ""
     if text:
         os.write(2, "".join(f"{terminal(line)}\n" for line in text.split("\n")).encode("utf-8", "replace"))

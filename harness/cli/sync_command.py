@@ -14,26 +14,27 @@ from harness.errors import UsageError
 
 @click.command("sync", short_help=cli.VERBS["sync"])
 @click.argument("run", nargs=-1)
-@click.option("--to", type=click.Choice(TRACKERS), multiple=True, help="Only this one. May be repeated.")
-@click.option("--force", is_flag=True, help="Also a run that says that it runs; and a tracker that seems to have all.")
-@click.option("--runs", default="runs", show_default=True, help="Folder that run folders lie in.")
+@click.option("--to", type=click.Choice(TRACKERS), multiple=True, help="Send only to this tracker. May be repeated.")
+@click.option("--force", is_flag=True, help="Also send runs marked as running, and to trackers marked as complete.")
+@click.option("--runs", default="runs", show_default=True, help="Folder of all runs.")
 def command(run: tuple[str, ...], to: tuple[str, ...], force: bool, runs: str) -> None:
-    """Send each RUN, a run folder or the id of one, to the trackers that missed it.
+    """Send each RUN to the trackers that it was not sent to. RUN is the folder or the id of a run.
 
-    By default these are the trackers that the experiment names, or all where it names none. Sending a run again changes
-    nothing. What harness runs has removed while MLflow could not be reached is removed there now, also without a RUN.
+    The trackers are those of the experiment, or all trackers if it names none. Sending a run again changes nothing.
+    If harness runs has removed runs while MLflow could not be reached, they are now removed from MLflow. This works
+    without a RUN, too.
     """
     from harness.runs.find import find_run
     from harness.runs.pending_removals import has_pending
     from harness.util.packages import installed
 
     if not run and not has_pending():
-        why = "it sends the runs that are named; MLflow has nothing of what was removed here"
-        raise UsageError("no run is named", why, "harness sync RUN; harness list shows the latest runs")
+        why = "harness sync sends the named runs, and there are no removed runs to remove from MLflow"
+        raise UsageError("no run was named", why, "harness sync RUN; harness list shows the latest runs")
     folders = [find_run(named, Path(runs)) for named in run]
     for name in to:
         if not installed(name):
-            raise UsageError(f"{name} is not installed", "its package is not there", f"pip install {name}")
+            raise UsageError(f"{name} is not installed", "its package is missing", f"pip install {name}")
     from harness.trackers.mlflow.model_address import SERVE
     from harness.trackers.sync import sync
 
@@ -43,7 +44,7 @@ def command(run: tuple[str, ...], to: tuple[str, ...], force: bool, runs: str) -
             own = ["mlflow"]
         names = [name for name in to or own if installed(name)]
         address = sync(folder, names, force)
-        where = f"all of it is in {' and '.join(names)}" if names else "no tracker is installed"
+        where = f"complete in {' and '.join(names)}" if names else "no tracker is installed"
         echo(f"{folder.path}: {where}")
         if address:
             echo(f"its model: {address}  ({SERVE} {address})")
@@ -51,7 +52,7 @@ def command(run: tuple[str, ...], to: tuple[str, ...], force: bool, runs: str) -
 
 
 def _remove_from_mlflow() -> None:
-    """Removes what was removed here while MLflow could not be reached."""
+    """Removes from MLflow the runs that were removed here while MLflow could not be reached."""
     from harness.runs.pending_removals import has_pending, pending_removals
     from harness.util.packages import installed
 
@@ -60,12 +61,11 @@ def _remove_from_mlflow() -> None:
         from harness.trackers.mlflow.store import tracking_uri
 
         if not pending_removals(tracking_uri()):
-            echo(
-                "what was removed here is still in another store of MLflow: MLFLOW_TRACKING_URI names a store", err=True
-            )
+            text = "another MLflow store still has some removed runs: set MLFLOW_TRACKING_URI to that store"
+            echo(text, err=True)
             return
         removed = remove_pending()
         if removed.runs:
-            echo(f"removed from MLflow: {removed.runs} runs, folds included, whose folders were removed before")
+            echo(f"removed from MLflow: {removed.runs} runs, including folds, whose folders were removed before")
         for note in removed.notes:
             echo(f"warning: {note}", err=True)

@@ -1,4 +1,4 @@
-"""Bad input, a row each: three lines on stderr, the right exit code, no traceback, nothing on stdout, nothing lost."""
+"""Bad input, one row per case: three lines on stderr, the right exit code, no traceback, no output, no lost file."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from harness.models.build import build
 from harness.trackers.mlflow import store
 from tests.conftest import Outcome, Tracked, write_experiment
 
-Arrange = Callable[[Path, Path], list[str]]  # (project, sound data) -> arguments after `harness run`
-After = Callable[[Path, Path, Path], list[str]]  # (project, sound data, a sound checkpoint) -> arguments of `harness`
+Arrange = Callable[[Path, Path], list[str]]  # (project, valid data) -> arguments after `harness run`
+After = Callable[[Path, Path, Path], list[str]]  # (project, valid data, a valid checkpoint) -> arguments of `harness`
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def runs_is_a_file(project: Path, data: Path) -> list[str]:
 
 
 def read_only(project: Path, data: Path) -> list[str]:
-    """A folder that the system lets nobody write to, or, for all but root, one without that permission."""
+    """A folder that cannot be written: one without write permission, or one in /sys if the tests run as root."""
     folder = Path("/sys/kernel") if os.geteuid() == 0 else project / "locked"
     folder.mkdir(mode=0o555, exist_ok=True)
     return ["tiny", "--runs", str(folder)]
@@ -137,7 +137,9 @@ def file_in_sea(change: Callable[[Path], object]) -> Arrange:
 CASES = [
     Case("no such experiment", 2, "there is no experiment 'tinny'; did you mean 'tiny'?", lambda p, d: ["tinny"]),
     Case("a folder as experiment", 2, "there is no experiment", lambda p, d: ["experiments"]),
-    Case("an experiment that is no Python", 2, "is not a Python file", lambda p, d: [str(next((d / "sea").iterdir()))]),
+    Case(
+        "an experiment that is not Python", 2, "is not a Python file", lambda p, d: [str(next((d / "sea").iterdir()))]
+    ),
     Case("no experiment in it", 2, "has no experiment", experiment("x = 1\n")),
     Case("a syntax error in it", 2, "bad.py:1: syntax error", experiment("experiment = (\n")),
     Case("an error in it", 2, "bad.py:2: the experiment file failed", experiment("\n1/0\n")),
@@ -189,15 +191,15 @@ CASES = [
     Case("code in a torch file", 2, "it contains Python objects", saved({"a": Evil()})),
     Case("weights that are not finite", 2, "are not all finite", saved(not_finite())),
     Case("half a checkpoint", 2, "is no whole checkpoint", saved({"format": "harness-checkpoint-1", "transform": {}})),
-    Case("keys that are no names", 2, "do not fit small_cnn", saved({1: torch.zeros(2), (2, 3): torch.zeros(2)})),
+    Case("keys that are not strings", 2, "do not fit small_cnn", saved({1: torch.zeros(2), (2, 3): torch.zeros(2)})),
     Case("a model that fails", 2, "model <lambda> failed at experiments/bad.py:4", part("model=lambda classes: 1 / 0")),
     Case("batches of one", 2, "cannot take batches of 1 images of 32 px", settings("model=resnet18", "batch_size=1")),
     Case("an experiment that exits", 2, "SystemExit: 0", experiment("raise SystemExit(0)\n")),
     Case("a callback that exits", 2, "SystemExit: 0", callback_that("on_epoch_end", "raise SystemExit(0)")),
     Case("a name that is too long", 2, "there is no experiment", lambda p, d: ["x" * 300]),
     Case("a folder name that is too long", 4, "cannot be listed", settings("data=" + "x" * 300)),
-    Case("a number beyond all bounds", 2, "is not possible", settings("lr=1" + "0" * 400)),
-    Case("a size beyond all bounds", 2, "is not possible", settings("image_size=10000")),
+    Case("a number that is too large", 2, "is not possible", settings("lr=1" + "0" * 400)),
+    Case("an image size that is too large", 2, "is not possible", settings("image_size=10000")),
     Case("no data", 4, "harness data demo", settings("data=data/train")),
     Case("data that DVC has not fetched", 4, "harness data ready data", dvc_file),
     Case("data that is a file", 4, "is no folder", settings("data=experiments/tiny.py")),
@@ -249,11 +251,11 @@ def test_bad_input(case: Case, call: Callable[..., Outcome], project: Path, scen
         assert json.loads(record.read_text())["status"] == "failed"
 
 
-# ---- the verbs that come after a run -------------------------------------------------------------------------------
+# ---- commands that need a run --------------------------------------------------------------------------------------
 
 
 def judging(change: Callable[[Path], object], *arguments: str) -> After:
-    """`harness test` of a sound checkpoint on a copy of sound images, changed."""
+    """`harness test` of a valid checkpoint on a copy of valid images that `change` has changed."""
 
     def arrange(project: Path, data: Path, checkpoint: Path) -> list[str]:
         shutil.copytree(data, project / "images")
@@ -284,7 +286,7 @@ def half(checkpoint: Path, path: Path) -> None:
 
 
 def flipped(checkpoint: Path, path: Path) -> None:
-    """A checkpoint in which some bytes of the weights have changed on the disk."""
+    """Writes a copy of the checkpoint with some changed bytes in the weights."""
     content = bytearray(checkpoint.read_bytes())
     content[len(content) // 2 : len(content) // 2 + 64] = os.urandom(64)
     path.write_bytes(content)
@@ -316,7 +318,7 @@ def words(*typed: str) -> After:
 
 
 def with_store(uri: str, change: Callable[[Path], object], *arguments: str) -> After:
-    """`harness ...` where MLflow's store is `uri`, once `change(project)` has been done."""
+    """`harness ...` with `uri` as MLflow's store, after `change(project)`."""
 
     def arrange(project: Path, data: Path, checkpoint: Path) -> list[str]:
         change(project)
@@ -327,7 +329,7 @@ def with_store(uri: str, change: Callable[[Path], object], *arguments: str) -> A
 
 
 def a_run(project: Path) -> Path:
-    """The folder of a run that MLflow has nothing of."""
+    """The folder of a run that was never sent to MLflow."""
     record = {
         "name": "x",
         "status": "failed",
@@ -371,12 +373,12 @@ def port_in_use(option: str) -> After:
     return arrange
 
 
-HELD: list[Any] = []  # what must stay open for the length of a case
+HELD: list[Any] = []  # files and sockets that must stay open during a case
 STORE = "sqlite:///{project}/mlflow.db"
 SYNC = ("sync", "runs/x/20260101-000000-abcd", "--to", "mlflow")
 GARBAGE = b"this is no database, and never was" * 99
 AFTER = [
-    Case("a checkpoint that is cut short", 2, "damaged", checkpoint_of(half)),
+    Case("a truncated checkpoint", 2, "damaged", checkpoint_of(half)),
     Case("a checkpoint whose bytes have changed", 2, "damaged", checkpoint_of(flipped)),
     Case("an empty checkpoint", 2, "it is empty", checkpoint_of(lambda c, path: path.touch())),
     Case(
@@ -410,7 +412,7 @@ AFTER = [
         ),
     ),
     Case(
-        "another program's, of no known name",
+        "another program's, of an unknown model",
         2,
         "does not say which model",
         checkpoint_of(
@@ -428,8 +430,8 @@ AFTER = [
         ),
     ),
     Case("a checkpoint that is not there", 2, "is no run folder", words("test", "nothing.pt")),
-    Case("a folder that is no run", 2, "it has no run.json", words("test", "experiments")),
-    Case("classes that are one", 2, "is no list of classes", judging(lambda d: None, "--classes", "sea")),
+    Case("a folder that is not a run", 2, "it has no run.json", words("test", "experiments")),
+    Case("a single name of a class", 2, "is not a list of classes", judging(lambda d: None, "--classes", "sea")),
     Case("classes that the file does not have", 2, "has other classes", judging(lambda d: None, "--classes", "a,b")),
     Case("a gate of 95", 2, "95.0 is not in the range", judging(lambda d: None, "--min-accuracy", "95")),
     Case("a gate that is no number", 2, "nan is not in the range", judging(lambda d: None, "--min-accuracy", "nan")),
@@ -451,11 +453,9 @@ AFTER = [
         words("test", "{checkpoint}", "--data", "experiments/tiny.py"),
     ),
     Case("a truncated test image", 4, "sea/sea00.jpg", judging(lambda data: truncate(data / "sea/sea00.jpg"))),
-    Case(
-        "a place for the result that is a file", 2, "tiny.py", judging(lambda d: None, "--out", "experiments/tiny.py")
-    ),
+    Case("a file as output folder", 2, "tiny.py", judging(lambda d: None, "--out", "experiments/tiny.py")),
     Case("a run to send that is not there", 2, "is no run folder", words("sync", "nothing")),
-    Case("a tracker that there is none of", 2, "wandb", words("sync", "x", "--to", "wandb")),
+    Case("an unknown tracker", 2, "wandb", words("sync", "x", "--to", "wandb")),
     Case(
         "a run whose record is damaged",
         2,
@@ -473,18 +473,20 @@ AFTER = [
     Case("a store that is a folder", 5, "cannot be opened", with_store("sqlite:///{project}", a_run, *SYNC)),
     Case("a store of a kind that MLflow lacks", 5, "cannot be used", with_store("gopher://x", a_run, *SYNC)),
     Case("an MLflow server that refuses", 5, "nothing answers there", with_store("http://127.0.0.1:9", a_run, *SYNC)),
-    Case("a server that is no host", 5, "cannot be used", with_store("http://no.such.host.invalid", a_run, *SYNC)),
+    Case("an unknown host", 5, "cannot be used", with_store("http://no.such.host.invalid", a_run, *SYNC)),
     Case(
-        "pages over a damaged store",
+        "ui with a damaged store",
         5,
         "it is damaged",
         with_store(STORE, and_then(lambda p: (p / "mlflow.db").write_bytes(GARBAGE)), "ui"),
     ),
-    Case("pages over a newer store", 5, "a newer version of MLflow", with_store(STORE, and_then(newer), "ui")),
-    Case("pages of no runs", 4, "harness run quickstart", words("ui")),
+    Case(
+        "ui with a store of a newer version", 5, "a newer version of MLflow", with_store(STORE, and_then(newer), "ui")
+    ),
+    Case("ui without runs", 4, "harness run quickstart", words("ui")),
     Case("TensorBoard's port in use", 2, "--port", port_in_use("--port")),
     Case("MLflow's port in use", 2, "--mlflow-port", port_in_use("--mlflow-port")),
-    Case("a port that is none", 2, "70000 is not in the range", words("ui", "--port", "70000")),
+    Case("an invalid port", 2, "70000 is not in the range", words("ui", "--port", "70000")),
 ]
 
 
@@ -514,13 +516,13 @@ def test_bad_input_after_a_run(
     assert before.items() <= {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}.items()
 
 
-def test_there_are_many() -> None:
+def test_bad_input_has_enough_cases() -> None:
     assert len(CASES) >= 40
     assert len(AFTER) >= 20
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the system cannot limit the size of files")
-def test_a_disk_that_fills_up_loses_no_finished_epoch(call: Callable[..., Outcome], project: Path) -> None:
+def test_run_on_a_full_disk_keeps_finished_epochs(call: Callable[..., Outcome], project: Path) -> None:
     import resource
 
     assert call("run", "tiny", "-s", "model=mobilenet_v3_small", "--fold", "1").code == 0

@@ -15,8 +15,8 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-def test_what_runs_have_kept_is_shown_and_cleared(call: Callable[..., Outcome], project: Path, own_cache: Path) -> None:
-    assert call("cache").out == f"nothing is kept yet\n0 B of 20 GB in {own_cache}\n"
+def test_cache_shows_and_clears_entries(call: Callable[..., Outcome], project: Path, own_cache: Path) -> None:
+    assert call("cache").out == f"the cache is empty\n0 B of 20 GB in {own_cache}\n"
     for freeze in ("true", "blocks.block2"):
         assert call("run", "tiny", "-s", f"freeze={freeze}", "-s", "folds=0", "-s", "epochs=1").code == 0
     lines = call("cache").out.splitlines()

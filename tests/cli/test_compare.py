@@ -1,4 +1,4 @@
-"""`harness compare`, from the command line."""
+"""`harness compare` on the command line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs/numbers.md"
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project with three runs, whose ids end with good, fair and poor; it is the current folder."""
+    """A project in the current folder, with three runs whose ids end with good, fair and poor."""
     monkeypatch.chdir(tmp_path)
     for name, right in {"good": "+" * 60, "fair": "+" * 57 + "---", "poor": "-" * 15 + "+" * 45}.items():
         run = lay_run(Path("runs"), predicted(right), experiment={"lr": len(right.strip("+")) / 100})
@@ -30,50 +30,50 @@ def files(home: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in home.rglob("*") if path.is_file()}
 
 
-def test_two_runs_are_compared_in_words(call: Call, home: Path) -> None:
+def test_compare_prints_two_runs(call: Call, home: Path) -> None:
     before = files(home)
     outcome = call("compare", "good", "poor")
     assert (outcome.code, outcome.err) == (0, "")
     lines = outcome.out.splitlines()
-    assert lines[0] == "2 compared, on the 60 images that both have predicted"
+    assert lines[0] == "2 results compared, on the 60 images that both have predictions for"
     assert "  A  100.0 %   94.0 to 100.0 %  run 20260101-000000-good of tiny" in lines
     assert "  A - B  +25.0   +12.6 to +35.8  15 : 0" in lines
     assert "  A is better (p 6.1e-05)" in lines
-    assert "they disagree about 15 of 60 images of images; the first 10 are" in lines
+    assert "they disagree about 15 of 60 images of images; the first 10:" in lines
     assert ["forest/0.jpg", "forest", "forest", "90", "%", "sea", "90", "%"] in [line.split() for line in lines]
     assert "  --out FOLDER writes all 15 of them" in lines
     assert files(home) == before  # without --out, nothing is written
 
 
-def test_three_runs_have_a_table_of_pairs_that_fits_on_a_terminal(call: Call, home: Path) -> None:
+def test_compare_prints_a_table_of_pairs_within_100_columns(call: Call, home: Path) -> None:
     outcome = call("compare", "good", "fair", "poor")
     assert max(map(len, outcome.out.splitlines())) <= 100
     assert re.search(
         r"^  A - B  \+5\.0 .* 3 : 0 +no significant difference \(p 0\.25\)  \d+$", outcome.out, re.MULTILINE
     )
     assert re.search(r"^  B - C  .* 15 : 3 +B is better \(p 0\.015\)$", outcome.out, re.MULTILINE)
-    assert "more images: about as many would be needed to see a difference of this size" in outcome.out
+    assert "more images: about how many more would show a difference of this size" in outcome.out
 
 
-def test_many_runs_list_who_says_what(call: Call, home: Path) -> None:
+def test_compare_lists_many_runs_by_predicted_class(call: Call, home: Path) -> None:
     for number in range(3):
         lay_run(Path("runs"), predicted("-" + "+" * 59)).update(id=f"2026-more{number}")
     outcome = call("compare", "good", "fair", "poor", "more0", "more1", "more2")
     assert max(map(len, outcome.out.splitlines())) <= 100
-    assert "is forest; forest by A B, sea by C D E F" in outcome.out
+    assert "true class forest; predicted forest by A B, sea by C D E F" in outcome.out
     assert outcome.out.count(" - ") == 15
 
 
-def test_equal_runs_say_the_same(call: Call, home: Path) -> None:
+def test_compare_of_equal_runs_finds_no_difference(call: Call, home: Path) -> None:
     lay_run(Path("runs"), predicted("+" * 60), experiment={"lr": 0.0}).update(id="2026-same")
     outcome = call("compare", "good", "same")
     assert outcome.code == 0
     assert "no difference at all: there is no image that one alone has right" in outcome.out
-    assert "no setting differs" in outcome.out
-    assert "they say the same of every image" in outcome.out
+    assert "all settings are the same" in outcome.out
+    assert "all predict the same class for every image" in outcome.out
 
 
-def test_a_caveat_stands_beside_each_accuracy(call: Call, home: Path) -> None:
+def test_compare_shows_a_caveat_beside_the_accuracy(call: Call, home: Path) -> None:
     lay_test(Path("runs"), predicted("+" * 60), leaked=60).update(id="2026-leak")
     refused = call("compare", "leak", "poor")
     assert (refused.code, len(refused.error_lines), refused.out) == (4, 3, "")
@@ -89,7 +89,7 @@ def test_a_caveat_stands_beside_each_accuracy(call: Call, home: Path) -> None:
     assert leak in json.loads(call("compare", "leak", "poor", "--allow-leak", "--json").out)["sides"][0]["caveats"][0]
 
 
-def test_json_is_one_object_whose_fields_are_documented(call: Call, home: Path) -> None:
+def test_compare_json_has_only_documented_fields(call: Call, home: Path) -> None:
     outcome = call("compare", "good", "fair", "poor", "--json", "--out", "out")
     output = json.loads(outcome.out)
     assert outcome.out.count("\n") == 1
@@ -103,7 +103,7 @@ def test_json_is_one_object_whose_fields_are_documented(call: Call, home: Path) 
     assert own - known == set()
 
 
-def test_a_trial_is_named_in_short(call: Call, home: Path) -> None:
+def test_compare_accepts_the_short_name_of_a_trial(call: Call, home: Path) -> None:
     lay_trial(Path("runs"), "wide", 3, predicted("-" + "+" * 59))
     outcome = call("compare", "study-wide/trial-003", "good")
     assert "trial study-wide/trial-003" in outcome.out
@@ -124,7 +124,7 @@ def test_a_trial_is_named_in_short(call: Call, home: Path) -> None:
         (("good", "poor", "--out", "runs/tiny/x/y/../../../../file"), 2, "is no place for a comparison"),
     ],
 )
-def test_what_cannot_be_compared_is_three_lines(
+def test_compare_refuses_bad_input_in_three_lines(
     call: Call, home: Path, typed: tuple[str, ...], code: int, says: str
 ) -> None:
     (home / "file").touch()
@@ -136,8 +136,8 @@ def test_what_cannot_be_compared_is_three_lines(
     assert files(home) == before
 
 
-def test_a_run_that_was_trained_is_compared_with_a_test(call: Call, project: Path, scenery: Path) -> None:
-    """Real folds of a real run, and a real test of its model on the same images, which is refused."""
+def test_compare_of_a_trained_run_and_a_test(call: Call, project: Path, scenery: Path) -> None:
+    """Compares the folds of a trained run with a test of its model on the same images, which needs --allow-leak."""
     run = Path(json.loads(call("run", "tiny", "--fold", "1", "-s", "epochs=1", "--json").out)["run_dir"])
     options = ("--data", scenery, "--allow-leak", "--min-accuracy", "0", "--json")
     test = json.loads(call("test", run, *options).out)["run_dir"]

@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import Outcome
 
 
-def test_the_demo_data_is_drawn_once(call: Callable[..., Outcome], project: Path, demo: Path) -> None:
+def test_data_demo_draws_once(call: Callable[..., Outcome], project: Path, demo: Path) -> None:
     shutil.copytree(demo, project / "data")
     outcome = call("data", "demo")
     assert (outcome.code, "are there already" in outcome.out) == (0, True)
@@ -20,7 +20,7 @@ def test_the_demo_data_is_drawn_once(call: Callable[..., Outcome], project: Path
     assert len(list((project / "data/train/sea").iterdir())) == 475
 
 
-def test_a_folder_that_one_stands_in_is_never_replaced(
+def test_data_demo_never_replaces_the_current_folder(
     call: Callable[..., Outcome], project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (project / "deep").mkdir()

@@ -1,4 +1,4 @@
-"""`harness data apply` and `harness data undo`, as they are typed."""
+"""`harness data apply` and `harness data undo` on the command line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_apply_says_what_it_did_and_what_undoes_it(home: Path, call: Call) -> None:
+def test_apply_prints_the_changes_and_the_undo_command(home: Path, call: Call) -> None:
     outcome = call("data", "apply", "fixes.csv", "--dry-run")
     moves = ["  forest/1.jpg -> my data/sea/1-2.jpg", "  forest/2.jpg: removed"]
     counts = "1 moved to another class, 1 removed, 4 kept"
@@ -37,7 +37,7 @@ def test_apply_says_what_it_did_and_what_undoes_it(home: Path, call: Call) -> No
         counts,
         f"removed images: my data-changes/{folder.name}/removed",
         f"undo: harness data undo 'my data-changes/{folder.name}'",
-        "next: harness data check 'my data'   looks again",
+        "next: harness data check 'my data'   checks again",
     ]
     assert outcome.err == "note: moved under another name, since a file has theirs: forest/1.jpg as 1-2.jpg\n"
     outcome = call("data", "undo", f"my data-changes/{folder.name}")
@@ -76,7 +76,7 @@ def test_apply_shows_the_first_of_many(home: Path, call: Call) -> None:
 def test_apply_with_nothing_to_do(home: Path, call: Call) -> None:
     table_of(home / "fixes.csv", {}, checked("my data"), "my data")
     outcome = call("data", "apply", "fixes.csv")
-    assert outcome.out == "fixes.csv: nothing to do: no row has an action but keep, of 6 rows\n"
+    assert outcome.out == "fixes.csv: nothing to do: the action of all 6 rows is keep\n"
     assert outcome.code == 0
     assert not (home / "my data-changes").exists()
 
@@ -85,12 +85,12 @@ def test_undo_names_files_that_are_gone(home: Path, call: Call) -> None:
     call("data", "apply", "fixes.csv")
     (home / "my data/sea/1-2.jpg").unlink()
     outcome = call("data", "undo")
-    assert outcome.err == "warning: not there any more, so not moved back: my data/sea/1-2.jpg\n"
+    assert outcome.err == "warning: missing, so not moved back: my data/sea/1-2.jpg\n"
     assert outcome.out.splitlines()[-1].endswith(": 1 image moved back")
     assert outcome.code == 0
 
 
-def test_errors_are_three_lines(home: Path, call: Call) -> None:
+def test_apply_and_undo_report_errors_in_three_lines(home: Path, call: Call) -> None:
     assert_reported(call("data", "apply", "none.csv"), 2, "none.csv is not there")
     assert_reported(call("data", "apply", "my data"), 2, "is no table of fixes")
     assert_reported(call("data", "undo"), 2, "nothing to undo")
@@ -100,7 +100,7 @@ def test_errors_are_three_lines(home: Path, call: Call) -> None:
     assert_reported(call("data", "apply", "fixes.csv"), 4, "one row of fixes.csv cannot be applied", "line 2: ")
 
 
-def test_names_cannot_move_the_cursor_of_a_terminal(home: Path, call: Call) -> None:
+def test_apply_escapes_control_characters_in_names(home: Path, call: Call) -> None:
     write_files(home / "my data", {"sea/\x1b[2J\n9.jpg": b"9"})
     table_of(home / "fixes.csv", {}, checked("my data"), "my data")
     text = (home / "fixes.csv").read_bytes().replace(b"keep", b"remove", 7).decode("utf-8-sig")

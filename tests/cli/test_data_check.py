@@ -16,7 +16,7 @@ from tests.data.test_near_copies import saved, textures
 
 @pytest.fixture
 def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Two classes of 15 pictures in `photos`, one of them also in the other class, and one mirrored."""
+    """`photos` with two classes of 15 images, a copy of one image in the other class, and a mirrored copy of one."""
     monkeypatch.chdir(tmp_path)
     images = textures(30, seed=2)
     for number, image in enumerate(images):
@@ -28,7 +28,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_data_check_writes_a_page_and_names_what_it_found(call: Callable[..., Outcome], photos: Path) -> None:
+def test_data_check_writes_a_page_and_prints_findings(call: Callable[..., Outcome], photos: Path) -> None:
     outcome = call("data", "check", "photos")
     assert outcome.code == 0
     assert outcome.out.startswith("photos: 32 images (train 32)\n")
@@ -41,7 +41,7 @@ def test_data_check_writes_a_page_and_names_what_it_found(call: Callable[..., Ou
     assert call("data", "check", "photos").code == 0  # its own page is replaced
 
 
-def test_data_check_from_check_to_undo(call: Callable[..., Outcome], photos: Path) -> None:
+def test_data_check_then_apply_then_undo(call: Callable[..., Outcome], photos: Path) -> None:
     before = {path: path.read_bytes() for path in Path("photos").rglob("*.jpg")}
     outcome = call("data", "check", "photos", "--write", "fixes.csv")
     assert "fixes.csv (4 rows)" in outcome.out
@@ -72,12 +72,12 @@ def test_data_check_as_json(call: Callable[..., Outcome], photos: Path) -> None:
     assert Path(found["page"]).is_file()
 
 
-def test_data_check_strict_ends_with_3(call: Callable[..., Outcome], photos: Path) -> None:
+def test_data_check_strict_exits_with_3(call: Callable[..., Outcome], photos: Path) -> None:
     outcome = call("data", "check", "photos", "--strict")
     assert outcome.code == 3
     assert outcome.error_lines[0].startswith("error: photos did not pass the check")
     assert "1 contradiction," in outcome.error_lines[1]
-    assert "photos: 32 images" in outcome.out  # what was found is said before
+    assert "photos: 32 images" in outcome.out  # the findings are printed before the error
     Path("photos/b/wrong.jpg").unlink()
     Path("photos/a/mirrored.jpg").unlink()
     assert call("data", "check", "photos", "--strict").code == 0
@@ -90,14 +90,14 @@ def test_data_check_of_an_experiment(call: Callable[..., Outcome], project: Path
     assert Path("runs/data_check/tiny.html").is_file()
 
 
-def test_data_check_of_nothing_that_is_there(call: Callable[..., Outcome], project: Path) -> None:
+def test_data_check_refuses_missing_data(call: Callable[..., Outcome], project: Path) -> None:
     for named, code in ((("nowhere",), 2), ((), 4), (("experiments",), 4)):
         outcome = call("data", "check", *named)
         assert outcome.code == code, named
         assert len(outcome.error_lines) == 3
 
 
-def test_data_check_overwrites_no_file_of_others(call: Callable[..., Outcome], photos: Path) -> None:
+def test_data_check_never_overwrites_foreign_files(call: Callable[..., Outcome], photos: Path) -> None:
     Path("mine.html").write_text("mine")
     Path("mine.csv").write_text("mine")
     for options in (("--out", "mine.html"), ("--write", "mine.csv"), ("--out", "photos")):
@@ -105,7 +105,7 @@ def test_data_check_overwrites_no_file_of_others(call: Callable[..., Outcome], p
         assert outcome.code == 2, options
         assert len(outcome.error_lines) == 3
     assert (Path("mine.html").read_text(), Path("mine.csv").read_text()) == ("mine", "mine")
-    assert not Path("runs/data_check").exists()  # refused before anything is read
+    assert not Path("runs/data_check").exists()  # refused before any image is read
 
 
 def test_data_check_without_images_in_the_page(call: Callable[..., Outcome], photos: Path) -> None:
@@ -132,7 +132,7 @@ def test_data_check_of_images_with_transparency_shows_them(call: Callable[..., O
 
 @pytest.fixture
 def labels(photos: Path) -> Path:
-    """A table of the pictures, one of which has no suffix."""
+    """A table of the images. The file name of one image has no suffix."""
     Path("photos/a/00.jpg").rename("photos/a/first")
     files = sorted(path.as_posix() for path in Path("photos").rglob("*") if path.is_file())
     lines = [f"{file},{file.split('/')[1]}" for file in files]
@@ -172,7 +172,7 @@ def test_data_check_does_not_wait_for_a_pipe(call: Callable[..., Outcome], label
         assert (outcome.code, outcome.error_lines[1]) == (2, "  why: it is a pipe or a device")
 
 
-def test_data_check_in_json_is_alone_on_stdout(call: Callable[..., Outcome], project: Path) -> None:
+def test_data_check_json_is_the_only_output_on_stdout(call: Callable[..., Outcome], project: Path) -> None:
     file = project / "experiments/tiny.py"
     file.write_text(file.read_text() + "\nprint('hello from the experiment')\n")
     assert json.loads(call("data", "check", "tiny", "--json").out)["name"] == "tiny"

@@ -1,4 +1,4 @@
-"""`harness export`, from the command line."""
+"""`harness export` on the command line."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from harness.workflows.export.load import load_exported
 from tests.conftest import Outcome, Tracked
 
 Call = Callable[..., Outcome]
-Arrange = Callable[[Path], list[object]]  # (a sound checkpoint) -> arguments after `harness export`
+Arrange = Callable[[Path], list[object]]  # (a valid checkpoint) -> arguments after `harness export`
 
 
 @pytest.fixture
 def model(tracked: Tracked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkpoint; the current folder is an empty one."""
+    """A checkpoint. The current folder is empty."""
     monkeypatch.chdir(tmp_path)
     return tracked.run.checkpoint_of(tracked.run.best_fold() or {})
 
 
-def test_export_prints_what_goes_in_and_how_it_compares(call: Call, model: Path) -> None:
+def test_export_prints_inputs_and_agreement(call: Call, model: Path) -> None:
     done = call("export", model, "--to", "state_dict", "--out", "a.pth")
     assert done.code == 0, done.err
     assert "float32 (batch, 3, 32, 32): RGB images of 32 x 32 pixels: (values / 255 - mean) / std" in done.out
@@ -48,7 +48,7 @@ def test_export_prints_json(call: Call, model: Path) -> None:
     assert printed["bytes"] == Path("tiny.safetensors").stat().st_size
 
 
-def test_export_takes_the_latest_finished_run_if_none_is_named(
+def test_export_uses_the_latest_finished_run_by_default(
     call: Call, tracked: Tracked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -58,7 +58,7 @@ def test_export_takes_the_latest_finished_run_if_none_is_named(
     assert load_exported("tiny.pth").record.origin.run == tracked.run.id
 
 
-def test_export_escapes_names_that_would_move_a_terminals_cursor(call: Call, model: Path) -> None:
+def test_export_escapes_control_characters_in_names(call: Call, model: Path) -> None:
     content = checkpoint.load(model)
     del content["format"]
     checkpoint.save(Path("evil.pt"), {**content, "classes": ["sea\x1b[2J\nerror: forged", "=cmd()"], "shared": None})
@@ -101,7 +101,7 @@ def already_there(model: Path) -> list[object]:
 
 
 def read_only(model: Path) -> list[object]:
-    """A folder that the system lets nobody write to, or, for all but root, one without that permission."""
+    """A folder that cannot be written: one without write permission, or one in /sys if the tests run as root."""
     folder = Path("/sys/kernel") if os.geteuid() == 0 else Path("locked")
     folder.mkdir(mode=0o555, exist_ok=True)
     return [model, "--to", "state_dict", "--out", folder / "a.pth"]
@@ -125,7 +125,7 @@ def no_images(model: Path) -> list[object]:
 
 
 CASES = [
-    Case("no format", 2, "takes --to FORMAT", lambda model: [model]),
+    Case("no format", 2, "needs --to FORMAT", lambda model: [model]),
     Case("an unknown format", 2, "'--to'", lambda model: [model, "--to", "tflite"]),
     Case("an output that exists", 2, "a.pth is there already", already_there),
     Case(
@@ -141,10 +141,10 @@ CASES = [
     Case("another ending", 2, "does not end in .onnx", lambda model: [model, "--to", "onnx", "--out", "a.pt"]),
     Case("a read-only folder", 1, "cannot be written", read_only),
     Case("weights of another program", 2, "a.pt", of_another_program),
-    Case("a checkpoint cut short", 2, "a.pt cannot be read", cut_short),
-    Case("an exported file", 2, "is no model to export", lambda model: ["a.onnx", "--to", "pt2"]),
+    Case("a truncated checkpoint", 2, "a.pt cannot be read", cut_short),
+    Case("an exported file", 2, "is not a model to export", lambda model: ["a.onnx", "--to", "pt2"]),
     Case("no such model", 2, "nobody", lambda model: ["nobody", "--to", "onnx"]),
-    Case("images that are none", 4, "can be decoded", no_images),
+    Case("files that are not images", 4, "can be decoded", no_images),
     Case("a folder of no images", 4, "nothing", lambda model: [model, "--to", "state_dict", "--data", "nothing"]),
     Case("int8 of another format", 2, "--int8 is not possible", lambda model: [model, "--to", "pt2", "--int8"]),
     Case(
@@ -158,7 +158,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_export_of_bad_input_is_three_lines_and_writes_nothing(case: Case, call: Call, model: Path) -> None:
+def test_export_refuses_bad_input_in_three_lines(case: Case, call: Call, model: Path) -> None:
     arguments = case.arrange(model)
     before = {path: path.is_file() and path.read_bytes() for path in Path().rglob("*")}
     done = call("export", *arguments)

@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import Outcome, git
 
 
-def test_init_says_what_it_wrote_and_what_to_type(
+def test_init_prints_written_files_and_next_commands(
     call: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -20,7 +20,7 @@ def test_init_says_what_it_wrote_and_what_to_type(
         "wrote  a b/experiments/quickstart.py",
         "wrote  a b/.gitignore",
         "wrote  a b/README.md",
-        "git: not a git repository; cd 'a b'; git init   makes it one, and runs then record their commit",
+        "git: not a git repository; cd 'a b'; git init   makes it one, so that runs can record their commit",
         "next: cd 'a b'; harness data demo; harness run quickstart",
         "      harness new NAME --data FOLDER  for your images",
     ]
@@ -30,7 +30,7 @@ def test_init_says_what_it_wrote_and_what_to_type(
     (tmp_path / "a b/.gitignore").write_text("/data/\n")
     again = call("init")
     assert again.code == 0
-    assert "nothing was written: all files were there" in again.out
+    assert "nothing was written: all files exist already" in again.out
     assert "note: .gitignore lacks /models/, /runs/, " in again.out
     assert "no git repository" not in again.out
     assert (tmp_path / "a b/.gitignore").read_text() == "/data/\n"
@@ -44,7 +44,7 @@ def test_init_of_a_file_is_a_usage_error(call: Callable[..., Outcome], tmp_path:
     assert "\x1b" not in done.err
 
 
-def test_init_where_nothing_can_be_written_fails(call: Callable[..., Outcome]) -> None:
+def test_init_fails_if_the_folder_cannot_be_written(call: Callable[..., Outcome]) -> None:
     done = call("init", "/proc/nowhere")
     assert done.code == 1
     assert len(done.error_lines) == 3

@@ -1,4 +1,4 @@
-"""kill -9 at random moments: what is left is whole, and goes on to the same bits, in both trackers, too."""
+"""kill -9 at random moments: all files stay complete, and resume gives the same bits, also in both trackers."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from harness.trackers.mlflow.store import connect
 from tests.conftest import write_experiment
 from tests.workflows.test_resume import require_same
 
-PAUSE = 0.3  # seconds between two states: the run is short
+PAUSE = 0.3  # seconds between two saved states; short, because the run is short
 KILLS = 20
-LONGEST = 3.4  # seconds after the start, of a run that takes about as long
-# One process that has imported everything; each run is a fork of it. Importing torch takes longer than this run.
+LONGEST = 3.4  # seconds after the start; the whole run takes about this long
+# One process imports everything, and each run is a fork of it, because importing torch takes longer than a run.
 DRIVER = f"""
 import os, signal, sys, time
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -78,18 +78,18 @@ class Driver:
 
 @dataclass(frozen=True)
 class Kill:
-    """One kill, and what it cost."""
+    """One kill, and the training time that it lost."""
 
     after: float
     group: bool
     code: int
-    left: str  # how far the run had come
+    left: str  # how far the run was
     lost: float  # seconds of training that the saved state does not cover
-    went_on: int  # the exit code
+    went_on: int  # the exit code of resume
 
 
 def lost_seconds(folder: RunFolder) -> float:
-    """From the last epoch that the saved state covers to the last one that ended."""
+    """Seconds from the last epoch in the saved state to the last epoch that ended."""
     rows = [row for row in folder.epochs() if row["fold"] not in {entry.fold for entry in folder.record.folds}]
     if not rows:
         return 0.0
@@ -102,7 +102,7 @@ def lost_seconds(folder: RunFolder) -> float:
 
 
 def require_whole(folder: RunFolder) -> None:
-    """Requires that no file of a run is torn."""
+    """Requires that all files of a run are complete."""
     json.loads((folder.path / "run.json").read_text())
     folder.predictions()
     folder.epochs()
@@ -114,20 +114,20 @@ def require_whole(folder: RunFolder) -> None:
 
 
 def processes_in(folder: Path) -> list[int]:
-    """Of programs that run in that folder."""
-    found = []
+    """Ids of the processes whose current folder is `folder`."""
+    running = []
     for process in psutil.process_iter():
         try:
             if process.status() != psutil.STATUS_ZOMBIE and Path(process.cwd()) == folder:
-                found.append(process.pid)
+                running.append(process.pid)
         except (psutil.Error, OSError):
             continue
-    return found
+    return running
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork and no kill -9")
-def test_a_run_that_is_killed_at_twenty_moments_goes_on(
+def test_resume_continues_a_run_killed_at_twenty_random_moments(
     scenery: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     driver, rng, kills = Driver(), random.Random(0), []
@@ -174,7 +174,7 @@ def test_a_run_that_is_killed_at_twenty_moments_goes_on(
 
 
 def require_both_trackers(home: Path, folder: RunFolder) -> None:
-    """Requires one finished run with each step once in TensorBoard and MLflow, and no process that is left."""
+    """Requires one finished run, each step once in TensorBoard and MLflow, and no running process."""
     deadline = time.monotonic() + 90
     while processes_in(home):
         assert time.monotonic() < deadline, "a process is left"

@@ -1,4 +1,4 @@
-"""Near copies between training and test, or between the sides of a fold, as a run and a test show them."""
+"""How a run and a test report near copies between training and test images, or between folds."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_run_in_json_has_the_accuracy_without_near_copies(call: Call, near: Path
     assert json.loads(call("run", "tiny", "--json").out)["near_copies"] is None
 
 
-def test_run_of_other_images_says_nothing_of_near_copies(call: Call, project: Path) -> None:
+def test_run_without_near_copies_prints_nothing_about_them(call: Call, project: Path) -> None:
     outcome = call("run", "tiny")
     assert "near cop" not in outcome.out + outcome.err
     (folder,) = (project / "runs/tiny").iterdir()
@@ -75,7 +75,7 @@ def test_run_of_other_images_says_nothing_of_near_copies(call: Call, project: Pa
 
 
 def test_test_shows_the_accuracy_without_near_copies(call: Call, near: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "mlflow", None)  # whose store takes 10 seconds to make
+    monkeypatch.setitem(sys.modules, "mlflow", None)  # making its store takes 10 seconds
     assert call("run", "near", "--refit", "-s", "folds=2").code == 0
     (run,) = (near / "runs/near").iterdir()
     outcome = call("test", run.name, "--min-accuracy", "0", "--summary", "summary.md")
@@ -120,7 +120,7 @@ def test_search_looks_for_near_copies_once(call: Call, near: Path, monkeypatch: 
     assert re.search(rf"{count}\simages that judge have one among those trained on, so all accuracies", page)
 
 
-def test_new_says_that_there_are_near_copies(call: Call, near: Path) -> None:
+def test_new_reports_near_copies(call: Call, near: Path) -> None:
     outcome = call("new", "ponds_again", "--data", "near")
     assert outcome.code == 0
     text = outcome.out + outcome.err

@@ -1,4 +1,4 @@
-"""`harness new`, and what its file does."""
+"""`harness new`, and the experiments that it writes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def runs(call: Callable[..., Outcome], name: str, *options: str) -> None:
-    """The experiment goes through everything."""
+    """Requires that the experiment runs, first as a dry run and then as a fast dev run."""
     assert call("run", name, "--dry-run", *options).code == 0
     assert call("run", name, "--fast-dev-run", "-s", "trackers=", *options).code == 0
 
@@ -34,8 +34,8 @@ def test_new_writes_an_experiment_that_runs(call: Callable[..., Outcome], here: 
     lines = done.out.splitlines()
     assert lines[:6] == [
         "images      6 for training in photos: cat 3, dog 3",
-        "pictures    20 x 20 px, colour",
-        "guessing    50.0 % by always naming the most frequent class",
+        "size        20 x 20 px, colour",
+        "baseline    50.0 % by always predicting the most frequent class",
         "test        7 images in photos/test",
         "model       small_cnn from scratch; 3 folds of 30 epochs; gate 0.70",
         "written     experiments/pets.py",
@@ -48,7 +48,7 @@ def test_new_writes_an_experiment_that_runs(call: Callable[..., Outcome], here: 
     runs(call, "pets", "--skip-corrupt", "--allow-leak")
 
 
-def test_new_takes_two_levels_and_tables(call: Callable[..., Outcome], here: Path) -> None:
+def test_new_accepts_two_levels_of_folders_and_tables(call: Callable[..., Outcome], here: Path) -> None:
     names = numbered("siteA/cat", "siteA/dog", "siteB/cat", "siteB/dog", count=2)
     draw_into(here / "sites", *names)
     refused = call("new", "sites", "--data", "sites")
@@ -56,7 +56,7 @@ def test_new_takes_two_levels_and_tables(call: Callable[..., Outcome], here: Pat
     assert "-s class_folder=inner" in refused.error_lines[2]
     assert not (here / "experiments/sites.py").exists()
     done = call("new", "sites", "--data", "sites", "-s", "class_folder=inner")
-    assert "perhaps: 8 images are in 2 folders between class and image: 'siteA/cat/0.png' is of 'siteA'" in done.out
+    assert "possible: 8 images are in 2 folders between class and image: 'siteA/cat/0.png' is of 'siteA'" in done.out
     assert call("run", "sites", "--dry-run").code == 0
     rows = [f"{name},{name.split('/')[1]},{name.split('/')[0]}{name[-5]}" for name in names]
     (here / "sites/list.csv").write_text("\n".join(["file,kind,who", *rows]))
@@ -66,7 +66,7 @@ def test_new_takes_two_levels_and_tables(call: Callable[..., Outcome], here: Pat
     assert call("run", "table", "--dry-run").code == 0
 
 
-def test_new_of_hostile_names_runs_nothing(call: Callable[..., Outcome], here: Path) -> None:
+def test_new_with_hostile_names_executes_no_code(call: Callable[..., Outcome], here: Path) -> None:
     draw_into(here / "photos", *numbered(*HOSTILE, count=2))
     done = call("new", "odd", "--data", "photos")
     assert done.code == 0
@@ -75,9 +75,9 @@ def test_new_of_hostile_names_runs_nothing(call: Callable[..., Outcome], here: P
     assert sorted(path.name for path in here.iterdir()) == ["experiments", "photos"]
 
 
-def test_new_beside_a_project_takes_only_the_images(call: Callable[..., Outcome], here: Path) -> None:
+def test_new_in_a_project_folder_uses_only_the_images(call: Callable[..., Outcome], here: Path) -> None:
     draw_into(here, *numbered("cat", "dog", count=2))
-    assert "note: images lie in this folder" in call("init").out
+    assert "note: this folder contains images" in call("init").out
     assert call("new", "pets", "--data", ".").code == 0
     assert call("run", "pets", "--dry-run").code == 0
 
@@ -91,7 +91,7 @@ def test_new_beside_a_project_takes_only_the_images(call: Callable[..., Outcome]
         (("new", "pets"), 2, "error: Missing option '--data'."),
     ],
 )
-def test_new_ends_with_three_lines(
+def test_new_refuses_bad_input_in_three_lines(
     call: Callable[..., Outcome], here: Path, arguments: tuple[str, ...], code: int, what: str
 ) -> None:
     done = call(*arguments)

@@ -1,4 +1,4 @@
-"""`harness predict`, from the command line."""
+"""`harness predict` on the command line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Call = Callable[..., Outcome]
 
 @pytest.fixture
 def photos(project: Path, scenery: Path) -> Path:
-    """Two forests and two seas, in the current folder."""
+    """`photos` in the current folder, with two images of a forest and two of the sea."""
     for name in ("forest", "sea"):
         for path in sorted((scenery / name).iterdir())[:2]:
             (project / "photos" / name).mkdir(parents=True, exist_ok=True)
@@ -29,7 +29,7 @@ def photos(project: Path, scenery: Path) -> Path:
     return project / "photos"
 
 
-def test_predict_prints_a_line_an_image(call: Call, tracked: Tracked, photos: Path) -> None:
+def test_predict_prints_one_line_per_image(call: Call, tracked: Tracked, photos: Path) -> None:
     outcome = call("predict", tracked.run.path, "photos", "--device", "cpu")
     assert outcome.code == 0
     lines = outcome.out.splitlines()
@@ -43,7 +43,7 @@ def test_predict_prints_a_line_an_image(call: Call, tracked: Tracked, photos: Pa
     assert f"accuracy    {worth}" in outcome.err
 
 
-def test_predict_takes_the_latest_run_and_a_list_on_stdin(
+def test_predict_uses_the_latest_run_and_a_list_on_stdin(
     call: Call, tracked: Tracked, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = [str(path) for path in sorted(photos.rglob("*.*"))]
@@ -55,7 +55,7 @@ def test_predict_takes_the_latest_run_and_a_list_on_stdin(
         assert "the latest finished run; there is no champion" in outcome.err
 
 
-def test_predict_takes_a_list_of_windows_and_names_what_is_no_file(
+def test_predict_reads_a_list_with_a_bom_and_names_unreadable_files(
     call: Call, tracked: Tracked, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = str(next(photos.rglob("*.*")))
@@ -67,15 +67,13 @@ def test_predict_takes_a_list_of_windows_and_names_what_is_no_file(
     assert outcome.code == 0
 
 
-def test_predict_answers_by_no_other_model_than_the_one_that_is_named(
-    call: Call, tracked: Tracked, photos: Path
-) -> None:
+def test_predict_never_uses_another_model_than_the_named_one(call: Call, tracked: Tracked, photos: Path) -> None:
     runs = tracked.run.path.parents[1]
     Path("model.bin").write_bytes(b"weights of some program")
     for named in ("model.bin", runs, tracked.run.path.parent, tracked.run.path / "run.json"):
         outcome = call("predict", named, "photos", "--runs", runs)
         assert outcome.code == 2
-        assert "is no model and no image" in outcome.err
+        assert "is neither a model nor an image" in outcome.err
         assert not outcome.out
 
 
@@ -85,7 +83,7 @@ def test_predict_refuses_an_empty_name(call: Call, tracked: Tracked) -> None:
     assert "a name is empty" in outcome.err
 
 
-def test_predict_refuses_a_bound_that_is_no_number(call: Call) -> None:
+def test_predict_refuses_nan_for_abstain(call: Call) -> None:
     outcome = call("predict", "photo.jpg", "--abstain", "nan")
     assert outcome.code == 2
     assert "nan is not in the range" in outcome.err
@@ -102,8 +100,8 @@ def test_predict_json_and_csv_give_the_same_numbers(call: Call, tracked: Tracked
         assert plain["top"][0]["probability"] + plain["top"][1]["probability"] == pytest.approx(1, abs=1e-5)
 
 
-def test_predict_csv_holds_no_formula(call: Call, tracked: Tracked, photos: Path) -> None:
-    """A spreadsheet runs a cell that begins with "="."""
+def test_predict_csv_escapes_formulas(call: Call, tracked: Tracked, photos: Path) -> None:
+    """A spreadsheet executes a cell that begins with "="."""
     shutil.copy(next(photos.glob("sea/*")), "=cmd().png")
     row = call("predict", tracked.run.path, "=cmd().png", "--csv").out.splitlines()[1]
     assert row.startswith("'=cmd().png,")
@@ -116,7 +114,7 @@ def test_predict_abstains_below_a_probability(call: Call, tracked: Tracked, phot
     assert row["unsure"] is False
 
 
-def test_predict_names_and_counts_what_it_cannot_read(call: Call, tracked: Tracked, photos: Path) -> None:
+def test_predict_names_and_counts_unreadable_images(call: Call, tracked: Tracked, photos: Path) -> None:
     (photos / "bad\x1b[2J.jpg").write_bytes(b"no image")
     outcome = call("predict", tracked.run.path, "photos", "none.jpg")
     assert outcome.code == 0
@@ -132,8 +130,8 @@ def test_predict_sorts_and_explains_and_overwrites_nothing(call: Call, tracked: 
     outcome = call(*options)
     assert outcome.code == 0
     assert "copied      4 images" in outcome.err
-    again = call(*options)  # what lies in the folders that are written to is no image to predict
-    assert "copied      0 images to photos/sorted, 4 were there already" in again.err
+    again = call(*options)  # the files in the output folders are not read as images
+    assert "copied      0 images to photos/sorted, 4 existed already" in again.err
     assert len(list((photos / "sorted").rglob("*.*"))) == 4
     assert len(list((photos / "maps").glob("*.heatmap.jpg"))) == 4
     assert {path: path.read_bytes() for path in before} == before
@@ -153,16 +151,16 @@ def test_predict_features_writes_both_files_once(call: Call, tracked: Tracked, p
     [
         (("MODEL", "none.jpg"), 4, "no image can be read"),
         (("MODEL", "empty"), 4, "there are no images"),
-        (("nothing", "photos"), 2, "nothing is no model and no image"),
+        (("nothing", "photos"), 2, "nothing is neither a model nor an image"),
         (("MODEL", "photos", "--csv", "--json"), 2, "--csv and --json"),
         (("MODEL", "photos", "--sort", "a.txt"), 2, "a.txt is no folder"),
         (("MODEL", "photos", "--explain", "a.txt"), 2, "a.txt is no folder"),
-        (("MODEL", "photos", "--sort", "photos"), 2, "lie in photos"),
+        (("MODEL", "photos", "--sort", "photos"), 2, "lie in the output folder photos"),
         (("MODEL", "photos", "--sort", "/proc/none"), 1, "cannot be written"),
         (("MODEL", "photos", "--features", "f.txt"), 2, "is no NumPy file"),
         (("MODEL", "photos", "--features", "none/f.npy"), 1, "cannot be written"),
         (("MODEL", "a.txt", "--watch"), 2, "--watch needs a folder"),
-        (("MODEL", "photos", "--watch", "--features", "f.npy"), 2, "--watch has no end"),
+        (("MODEL", "photos", "--watch", "--features", "f.npy"), 2, "--watch and --features exclude each other"),
         (("MODEL", "photos", "--device", "abacus"), 2, "abacus"),
         (("a.txt.pt", "photos"), 2, "a.txt.pt"),
         (("foreign.pth", "photos"), 2, "does not say its classes"),

@@ -1,4 +1,4 @@
-"""The page that predicts photographs is asked as a browser asks it."""
+"""The page that predicts photographs answers the requests of a browser."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 
 
 class Halves(torch.nn.Module):
-    """Three logits: brightness of the left half, of the top half, and 0."""
+    """A model with three logits: the brightness of the left half, of the top half, and 0."""
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         left, top = images[..., :4].mean((1, 2, 3)), images[:, :, :4].mean((1, 2, 3))
@@ -43,7 +43,7 @@ def client() -> Client:
 
 
 def photograph(**options: Any) -> bytes:
-    """Bright on the left."""
+    """A photograph that is bright on the left."""
     image = Image.new("L", (80, 40))
     image.paste(255, (0, 0, 40, 40))
     buffer = io.BytesIO()
@@ -55,7 +55,7 @@ def sent(client: Client, content: bytes, **headers: str) -> TestResponse:
     return client.post("/predict", data=content, headers={**OWN, **headers})
 
 
-def test_a_photograph_gets_its_classes_and_a_thumbnail(client: Client) -> None:
+def test_predict_page_returns_classes_and_a_thumbnail(client: Client) -> None:
     answer = sent(client, photograph())
     assert answer.status_code == 200
     content = answer.get_json()
@@ -68,7 +68,7 @@ def test_a_photograph_gets_its_classes_and_a_thumbnail(client: Client) -> None:
         assert small.size == (80, 40)
 
 
-def test_a_photograph_is_turned_upright_and_loses_its_exif(client: Client) -> None:
+def test_predict_page_rotates_by_exif_and_removes_exif(client: Client) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # "rotate by 90 degrees to show"
     exif[0x010E] = "secret"
@@ -90,13 +90,13 @@ def test_a_photograph_is_turned_upright_and_loses_its_exif(client: Client) -> No
     ],
     ids=["text", "html", "truncated", "large"],
 )
-def test_what_is_no_photograph_is_refused_in_words(client: Client, content: bytes, status: int, why: str) -> None:
+def test_predict_page_refuses_other_files_with_a_reason(client: Client, content: bytes, status: int, why: str) -> None:
     answer = sent(client, content)
     assert answer.status_code == status
     assert why in answer.get_json()["error"]
 
 
-def test_a_failure_of_the_model_shows_no_path_of_this_machine(
+def test_predict_page_hides_paths_if_the_model_fails(
     client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: object) -> None:
@@ -108,7 +108,7 @@ def test_a_failure_of_the_model_shows_no_path_of_this_machine(
     assert "/home/somebody/secret" in caplog.text  # for the terminal
 
 
-def test_a_model_that_gives_no_numbers_is_named(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_predict_page_reports_nan_probabilities(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Halves, "forward", lambda _, images: torch.full((len(images), 3), torch.nan))
     answer = sent(client, photograph())
     assert (answer.status_code, answer.get_json()) == (500, {"error": "the model gives 1 of 1 images nan or inf"})
@@ -125,14 +125,14 @@ def test_a_model_that_gives_no_numbers_is_named(client: Client, monkeypatch: pyt
     ],
     ids=str,
 )
-def test_another_sites_page_gets_nothing(client: Client, headers: dict[str, str]) -> None:
+def test_predict_page_refuses_requests_of_other_sites(client: Client, headers: dict[str, str]) -> None:
     answer = sent(client, photograph(), **headers)
     assert answer.status_code == 403
     assert "left" not in answer.text
     assert "Access-Control-Allow-Origin" not in answer.headers
 
 
-def test_each_answer_may_load_only_the_pages_own_files(client: Client) -> None:
+def test_predict_page_policy_allows_only_its_own_files(client: Client) -> None:
     for path, status in {"/": 200, "/predict.js": 200, "/predict.css": 200, "/about": 200, "/other": 404}.items():
         answer = client.get(path, headers=OWN)
         assert answer.status_code == status
@@ -146,19 +146,19 @@ def test_each_answer_may_load_only_the_pages_own_files(client: Client) -> None:
     assert client.get("/..%2fmain.py", headers=OWN).status_code == 404
 
 
-def test_the_page_needs_no_network_and_sets_names_as_text() -> None:
+def test_predict_page_templates_load_nothing_and_build_no_html() -> None:
     folder = resources.files("harness.cli").joinpath("templates")
     texts = {kind: folder.joinpath(f"predict.{kind}").read_text() for kind in ("html", "css", "js")}
     assert not re.search(
         r"https?://|//[a-z]", "".join(re.sub(r"^\s*//.*$", "", text, flags=re.M) for text in texts.values())
     )
     assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval", texts["js"])
-    assert "style=" not in texts["html"]  # the policy allows none
+    assert "style=" not in texts["html"]  # the content security policy allows no inline style
     assert "<label for=" in texts["html"]
     assert 'role="status"' in texts["html"]
 
 
-def test_ui_says_that_there_is_no_model(call: Callable[..., Outcome], tmp_path: Path, monkeypatch: Any) -> None:
+def test_ui_reports_a_missing_model(call: Callable[..., Outcome], tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     outcome = call("ui", "--only", "predict")
     assert (outcome.code, len(outcome.error_lines)) == (2, 3)
@@ -167,9 +167,7 @@ def test_ui_says_that_there_is_no_model(call: Callable[..., Outcome], tmp_path: 
     assert (outcome.code, len(outcome.error_lines)) == (2, 3)
 
 
-def test_ui_says_that_the_port_of_the_page_is_in_use(
-    call: Callable[..., Outcome], tmp_path: Path, monkeypatch: Any
-) -> None:
+def test_ui_reports_a_port_in_use(call: Callable[..., Outcome], tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "model.pt").write_bytes(b"never read")
     with socket.socket() as held:

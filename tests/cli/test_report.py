@@ -1,4 +1,4 @@
-"""`harness report`, from the command line: which results have one, where it is written, and what is refused."""
+"""`harness report` on the command line: which results have a report, where it is written, and what is refused."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Call = Callable[..., Outcome]
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project with a run whose id ends with good; it is the current folder."""
+    """A project in the current folder, with a run whose id ends with good."""
     monkeypatch.chdir(tmp_path)
     folder = lay_pictures(tmp_path, ("forest", "sea"), [(0, 0, 0.9)] * 20 + [(1, 0, 0.9)])
     folder.update(id="20260101-000000-good")
@@ -32,17 +32,17 @@ def text_of(path: Path) -> str:
     return Tags(path.read_text(encoding="utf-8")).text
 
 
-def test_a_report_is_written_into_the_folder_of_its_run(call: Call, home: Path) -> None:
+def test_report_is_written_to_the_run_folder(call: Call, home: Path) -> None:
     outcome = call("report", "good")
     assert (outcome.code, outcome.err) == (0, "")
     (path,) = home.rglob("report.html")
     assert outcome.out.startswith(f"{path.relative_to(home)}  ")
     assert path.parent.parent.parent == home / "runs"
     assert "1 of 21 predictions are wrong" in text_of(path)
-    assert call("report", "good").code == 0  # what it wrote itself may be written again
+    assert call("report", "good").code == 0  # harness report may replace its own file
 
 
-def test_a_report_of_a_test_and_of_a_trial(call: Call, home: Path) -> None:
+def test_report_of_a_test_and_of_a_trial(call: Call, home: Path) -> None:
     lay_test(Path("runs"), predicted("+" * 9 + "-")).update(id="2026-test")
     lay_trial(Path("runs"), "tiny", 3, predicted("+" * 10))
     assert call("report", "2026-test", "--out", "test.html").code == 0
@@ -51,7 +51,7 @@ def test_a_report_of_a_test_and_of_a_trial(call: Call, home: Path) -> None:
     assert "100.0 % out-of-fold accuracy" in text_of(home / "trial.html")
 
 
-def test_no_images_lists_errors_by_name(call: Call, home: Path) -> None:
+def test_report_no_images_lists_errors_by_name(call: Call, home: Path) -> None:
     assert call("report", "good", "--out", "a.html", "--no-images").code == 0
     page = Tags((home / "a.html").read_text(encoding="utf-8"))
     assert not page.all("img")
@@ -60,13 +60,13 @@ def test_no_images_lists_errors_by_name(call: Call, home: Path) -> None:
 
 
 @pytest.mark.parametrize("named", ["tiny", "study-tiny", "runs/tiny/study-tiny"])
-def test_a_report_of_a_study_by_its_name_or_folder(call: Call, home: Path, named: str) -> None:
+def test_report_finds_a_study_by_name_or_folder(call: Call, home: Path, named: str) -> None:
     lay_study(home)
     assert call("report", named).code == 0
     assert "Study of tiny" in text_of(home / "runs/tiny/study-tiny/report.html")
 
 
-def test_a_file_that_is_no_report_is_kept(call: Call, home: Path) -> None:
+def test_report_keeps_a_file_that_is_not_a_report(call: Call, home: Path) -> None:
     (home / "letter.html").write_text("<p>Dear harness report")
     outcome = call("report", "good", "--out", "letter.html")
     assert outcome.code == 2
@@ -92,7 +92,7 @@ def test_a_file_that_is_no_report_is_kept(call: Call, home: Path) -> None:
         (("lost",), 2, "error: runs/tiny/lost has no predictions to report on"),
     ],
 )
-def test_what_cannot_be_reported_is_refused_in_three_lines(
+def test_report_refuses_bad_input_in_three_lines(
     call: Call, home: Path, arguments: tuple[str, ...], code: int, what: str
 ) -> None:
     lay_run(Path("runs"), path=Path("runs/tiny/begun"), status=Status.INTERRUPTED).update(id="begun")
@@ -109,7 +109,7 @@ def test_what_cannot_be_reported_is_refused_in_three_lines(
     assert not list(home.rglob("report.html"))
 
 
-def test_a_full_disk_leaves_the_report_that_was_there(call: Call, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_report_on_a_full_disk_keeps_the_old_report(call: Call, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert call("report", "good", "--out", "a.html").code == 0
     before = (home / "a.html").read_bytes()
 
@@ -124,7 +124,7 @@ def test_a_full_disk_leaves_the_report_that_was_there(call: Call, home: Path, mo
     assert [path.name for path in home.iterdir() if path.name.startswith(".a.html")] == []
 
 
-def test_a_link_out_of_the_run_folder_is_not_followed(call: Call, home: Path) -> None:
+def test_report_follows_no_link_out_of_the_run_folder(call: Call, home: Path) -> None:
     (home / "mine.html").write_text("mine")
     (path,) = (home / "runs/tiny").glob("*")
     (path / "report.html").symlink_to(home / "mine.html")
@@ -132,14 +132,14 @@ def test_a_link_out_of_the_run_folder_is_not_followed(call: Call, home: Path) ->
     assert (home / "mine.html").read_text() == "mine"
 
 
-def test_open_opens_the_file_in_the_browser(call: Call, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_report_open_opens_the_browser(call: Call, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
     monkeypatch.setattr("webbrowser.open", opened.append)
     assert call("report", "good", "--out", "a b.html", "--open").code == 0
     assert opened == [(home / "a b.html").as_uri()]
 
 
-def test_a_study_and_mlflow_have_the_report_and_its_trials_have_none(studied: Tracked) -> None:
+def test_report_is_in_the_study_and_mlflow_but_not_in_trials(studied: Tracked) -> None:
     study = studied.run.path.parent
     assert "expected if the best settings are trained again" in text_of(study / "report.html")
     assert not list(study.glob("trial-*/report.html"))

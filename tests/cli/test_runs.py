@@ -15,7 +15,7 @@ from tests.workflows.test_prune_runs import add
 Call = Callable[..., Outcome]
 
 
-def test_runs_are_shown_with_their_sizes(call: Call, project: Path) -> None:
+def test_runs_shows_sizes(call: Call, project: Path) -> None:
     assert "no runs in runs yet" in call("runs").out
     good, poor = add(Path("runs"), 0.95), add(Path("runs"), 0.6, leaked=3)
     (poor.path / "checkpoints").mkdir()
@@ -34,12 +34,12 @@ def test_runs_are_shown_with_their_sizes(call: Call, project: Path) -> None:
     assert "unreadable" in lines[2]
     assert lines[-1].startswith("5 MB in 3 runs in runs")
     poor.update(models_removed="2026-01-01T00:00:00+00:00")
-    assert "models removed" not in call("runs").out  # a refit since then
+    assert "models removed" not in call("runs").out  # a later refit has made new models
     (poor.path / "checkpoints/fold1.pt").unlink()
     assert "models removed" in call("runs").out
 
 
-def test_prune_shows_asks_and_removes(call: Call, project: Path) -> None:
+def test_runs_prune_shows_asks_and_removes(call: Call, project: Path) -> None:
     best, worse = add(Path("runs"), 0.95), add(Path("runs"), 0.6)
     (worse.path / "notes.md").touch()
     running = add(Path("runs"), status=Status.RUNNING)
@@ -47,19 +47,19 @@ def test_prune_shows_asks_and_removes(call: Call, project: Path) -> None:
     shown = call("runs", "prune", "--keep-best", "1", "--older-than", "0m", "--dry-run").out
     conditions, going = shown.splitlines()[:2]
     assert conditions == (
-        "removes each run that is not the best of its experiment and images, and began more than 0 minutes ago"
+        "removing each run that is not the best of its experiment and images, and began more than 0 minutes ago"
     )
-    assert going.startswith("to remove: 1 run (there are 3 in all), which frees")
+    assert going.startswith("to remove: 1 run (3 in total), which frees")
     refused = call("runs", "prune", "--keep-best", "1")
     assert refused.code == 2
-    assert refused.error_lines[1] == "  why: there is no terminal to ask on"
+    assert refused.error_lines[1] == "  why: there is no terminal to ask"
     assert call("runs", "remove", running.id, "--yes").error_lines[1] == "  why: it is running"
     assert worse.path.exists()
     outcome = call("runs", "prune", "--keep-best", "1", "--yes")
     assert outcome.code == 0
     assert f"stays: {worse.path}/notes.md  no run wrote it" in outcome.out
     assert [path.name for path in worse.path.iterdir()] == ["notes.md"]
-    assert "nothing to remove, of 2 in all" in call("runs", "prune", "--keep-best", "1", "--yes").out
+    assert "nothing to remove (2 in total)" in call("runs", "prune", "--keep-best", "1", "--yes").out
     with locked(best.path / ".resuming"):
         late = call("runs", "remove", best.id, "--yes")
     assert (late.code, late.error_lines[1]) == (2, "  why: it goes on in another process at this moment")
@@ -69,9 +69,9 @@ def test_prune_shows_asks_and_removes(call: Call, project: Path) -> None:
     assert RunFolder.open(running.path).status is Status.RUNNING
 
 
-def test_sync_without_a_run_removes_from_mlflow_what_is_gone_here(call: Call, project: Path) -> None:
-    assert call("sync").error_lines[0] == "error: no run is named"
+def test_sync_without_a_run_removes_pending_runs_from_mlflow(call: Call, project: Path) -> None:
+    assert call("sync").error_lines[0] == "error: no run was named"
     add_removals([PendingRemoval("20260101-000000-abcd", "run", address_id("sqlite:///mlflow.db"))])
     assert has_pending()
     assert call("sync").code == 0
-    assert not has_pending()  # since there is no store, it has nothing
+    assert not has_pending()  # there is no store, so the runs are in no store

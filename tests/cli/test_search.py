@@ -1,4 +1,4 @@
-"""`harness search` as a person meets it."""
+"""`harness search` on the command line."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def trials(project: Path, name: str = "tiny", study: str = "") -> list[dict[str,
 
 
 def with_code(project: Path, scenery: Path, code: str, **fields: object) -> None:
-    """`experiments/own.py`, which ends with `code`."""
+    """Writes `experiments/own.py`, which ends with `code`."""
     path = write_experiment(project / "experiments/own.py", scenery, **fields)
     path.write_text(path.read_text() + code)
 
 
-def test_a_search_ends_with_a_table_files_and_what_to_type_next(studied: Tracked) -> None:
+def test_search_prints_a_table_and_next_commands_and_writes_files(studied: Tracked) -> None:
     output = json.loads((studied.project / "said.json").read_text())
     assert output["counts"]["complete"] + output["counts"]["pruned"] == 6
     assert output["trials"][0]["changes"] == {}  # as written
@@ -49,7 +49,11 @@ def test_a_search_ends_with_a_table_files_and_what_to_type_next(studied: Tracked
     assert [row["trial"] for row in rows] == [str(i) for i in range(6)]
     assert all(row["host"] and row["pid"] for row in rows)
     names = {path.name for path in (folder / "plots").iterdir()}
-    assert names == {"history.png", "slices.png", "parallel.png"}  # of six trials, nobody can say what mattered
+    assert names == {
+        "history.png",
+        "slices.png",
+        "parallel.png",
+    }  # six trials are too few to estimate the importance of parameters
     top = output["top"]
     values = [output["trials"][row["trial"]]["value"] for row in top]
     assert values == sorted(values, reverse=True)
@@ -59,7 +63,7 @@ def test_a_search_ends_with_a_table_files_and_what_to_type_next(studied: Tracked
     assert {share["why"] for share in output["shares"]} == {"6 trials have it; 8 are needed"}
 
 
-def test_weights_are_kept_of_the_best_alone(studied: Tracked) -> None:
+def test_search_keeps_weights_of_the_best_trials_only(studied: Tracked) -> None:
     output = json.loads((studied.project / "said.json").read_text())
     folders = {path.parent.name for path in (studied.project / output["folder"]).glob("trial-*/checkpoints")}
     assert folders == {f"trial-{row['trial']:03d}" for row in output["top"][:2]}
@@ -67,7 +71,7 @@ def test_weights_are_kept_of_the_best_alone(studied: Tracked) -> None:
     assert names == ["fold1.pt", "fold2.pt", "fold3.pt"]
 
 
-def test_the_best_is_reproduced_exactly_by_its_file(studied: Tracked, call: Call, monkeypatch: Any) -> None:
+def test_search_best_file_reproduces_the_best_trial(studied: Tracked, call: Call, monkeypatch: Any) -> None:
     monkeypatch.chdir(studied.project)
     best = json.loads((studied.project / "said.json").read_text())["best"]
     outcome = call("run", "runs/tiny/study-tiny/best.py", "-s", "trackers=", "--runs", "again", "--fold", "1", "--json")
@@ -79,7 +83,7 @@ def test_the_best_is_reproduced_exactly_by_its_file(studied: Tracked, call: Call
     assert all((first[name] == second[name]).all() for name in first)
 
 
-def test_mlflow_has_the_study_its_trials_and_their_folds(studied: Tracked) -> None:
+def test_search_sends_study_trials_and_folds_to_mlflow(studied: Tracked) -> None:
     client, output = studied.client(), json.loads((studied.project / "said.json").read_text())
     (experiment,) = (candidate for candidate in client.search_experiments() if candidate.name == "tiny")
     runs = client.search_runs([experiment.experiment_id], max_results=1000)
@@ -111,7 +115,7 @@ def test_mlflow_has_the_study_its_trials_and_their_folds(studied: Tracked) -> No
     assert with_model == [str(output["best"]["trial"])]
 
 
-def test_tensorboard_has_one_page_with_each_trial_once(studied: Tracked) -> None:
+def test_search_writes_each_trial_to_tensorboard_once(studied: Tracked) -> None:
     from tensorboard.backend.event_processing.event_multiplexer import EventMultiplexer
 
     output = json.loads((studied.project / "said.json").read_text())
@@ -130,7 +134,7 @@ def test_tensorboard_has_one_page_with_each_trial_once(studied: Tracked) -> None
     assert names == expected
 
 
-def test_the_same_command_again_only_looks(call: Call, project: Path) -> None:
+def test_search_of_a_complete_study_trains_nothing(call: Call, project: Path) -> None:
     first = call("search", "tiny", *SMALL)
     assert first.code == 0
     assert "search tiny: study tiny of 4 trials, the best by valid accuracy" in first.err
@@ -151,14 +155,14 @@ def test_the_same_command_again_only_looks(call: Call, project: Path) -> None:
     assert "experiment: epochs 1, now 2" in other.error_lines[0]
 
 
-def test_a_dry_run_leaves_nothing(call: Call, project: Path) -> None:
+def test_search_dry_run_writes_nothing(call: Call, project: Path) -> None:
     outcome = call("search", "tiny", "--dry-run")
     assert outcome.code == 0
     assert "space      lr: 1e-05 to 0.1 (log)" in outcome.err
     assert sorted(path.name for path in project.iterdir()) == ["experiments"]
 
 
-def test_ctrl_c_once_ends_the_fold_and_the_same_command_goes_on(call: Call, project: Path, scenery: Path) -> None:
+def test_search_finishes_the_fold_after_ctrl_c_and_continues_later(call: Call, project: Path, scenery: Path) -> None:
     code = """
 import os, signal
 from itertools import pairwise
@@ -188,12 +192,10 @@ experiment = experiment.replace(callbacks=[Press()])
     assert done.code == 0
     assert [trial["folds"] for trial in trials(project, "own")] == [3, 3]
     lines = (project / "runs/own/study-own/trial-000/metrics.jsonl").read_text().splitlines()
-    assert [json.loads(line)["fold"] for line in lines] == [1, 2, 3]  # the two that had ended were not trained again
+    assert [json.loads(line)["fold"] for line in lines] == [1, 2, 3]  # the two finished folds were not trained again
 
 
-def test_a_trial_that_fails_is_kept_with_its_reason_and_the_study_goes_on(
-    call: Call, project: Path, scenery: Path
-) -> None:
+def test_search_records_a_failed_trial_and_continues(call: Call, project: Path, scenery: Path) -> None:
     code = """
 def search_space(trial):
     kind = trial.suggest_categorical("kind", ["nan", "raises", "memory", "fine"])
@@ -226,7 +228,7 @@ experiment = experiment.replace(callbacks=[Fail()])
     assert "failed" in outcome.out
 
 
-def test_five_failures_in_a_row_stop_it(call: Call, project: Path, scenery: Path) -> None:
+def test_search_stops_after_five_failures_in_a_row(call: Call, project: Path, scenery: Path) -> None:
     code = """
 from harness import Callback
 
@@ -244,8 +246,8 @@ experiment = experiment.replace(callbacks=[Fail()])
     assert [trial["state"] for trial in trials(project, "own")] == ["failed"] * 5
 
 
-def test_a_fold_that_is_damaged_is_trained_again(call: Call, project: Path, scenery: Path) -> None:
-    """As its study was cut off after the second fold; of the first, the weights have gone since."""
+def test_search_trains_a_damaged_fold_again(call: Call, project: Path, scenery: Path) -> None:
+    """The study was interrupted after the second fold, and the weights of the first fold were removed since then."""
     code = """
 from pathlib import Path
 from harness import Callback
@@ -272,7 +274,7 @@ experiment = experiment.replace(callbacks=[Stop()])
     assert trials(project, "own")[0]["n"] == 33
 
 
-def test_files_of_another_study_of_the_same_name_are_not_touched(call: Call, project: Path) -> None:
+def test_search_never_changes_another_study_of_the_same_name(call: Call, project: Path) -> None:
     assert call("search", "tiny", *SMALL).code == 0
     before = {path: path.read_bytes() for path in (project / "runs").rglob("*") if path.is_file()}
     outcome = call("search", "tiny", *SMALL, "--storage", "other.journal")
@@ -281,7 +283,7 @@ def test_files_of_another_study_of_the_same_name_are_not_touched(call: Call, pro
     assert {path: path.read_bytes() for path in (project / "runs").rglob("*") if path.is_file()} == before
 
 
-def test_a_pareto_front_of_accuracy_and_seconds(call: Call, project: Path) -> None:
+def test_search_pareto_reports_the_front(call: Call, project: Path) -> None:
     outcome = call("search", "tiny", *SMALL, "--pareto", "--json")
     output = json.loads(outcome.out)
     assert output["counts"]["complete"] == 4
@@ -293,14 +295,14 @@ def test_a_pareto_front_of_accuracy_and_seconds(call: Call, project: Path) -> No
     assert (project / "runs/tiny/study-tiny/plots/front.png").is_file()
 
 
-def test_the_best_by_loss_is_the_one_with_the_least(call: Call, project: Path) -> None:
+def test_search_by_loss_ranks_the_smallest_first(call: Call, project: Path) -> None:
     output = json.loads(call("search", "tiny", *SMALL, "--metric", "valid_loss", "--json").out)
     complete = [trial for trial in output["trials"] if trial["state"] == "complete"]
     assert output["best"]["value"] == min(trial["value"] for trial in complete)
     assert output["best"]["value"] > 0
 
 
-def test_no_trial_is_begun_that_would_not_end_in_time(call: Call, project: Path) -> None:
+def test_search_time_starts_no_trial_that_would_end_late(call: Call, project: Path) -> None:
     outcome = call("search", "tiny", "--trials", "50", "-s", "epochs=1", "--time", "1s", "--json")
     assert outcome.code == 0
     assert 1 <= len(json.loads(outcome.out)["trials"]) < 50
@@ -309,7 +311,7 @@ def test_no_trial_is_begun_that_would_not_end_in_time(call: Call, project: Path)
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are another matter there")
 @pytest.mark.slow
-def test_two_workers_share_a_study_and_ctrl_c_stops_both(project: Path, scenery: Path) -> None:
+def test_search_workers_share_a_study_and_stop_at_ctrl_c(project: Path, scenery: Path) -> None:
     write_experiment(project / "experiments/tiny.py", scenery, folds=3, epochs=2)
     command = [
         sys.executable,
@@ -356,7 +358,7 @@ def test_two_workers_share_a_study_and_ctrl_c_stops_both(project: Path, scenery:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are another matter there")
-def test_workers_end_when_the_one_that_started_them_is_killed(project: Path, scenery: Path) -> None:
+def test_search_workers_end_if_their_parent_is_killed(project: Path, scenery: Path) -> None:
     command = [sys.executable, "-m", "harness", "search", "tiny", "--trials", "500", "--workers", "2"]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True) as process:
         journal = project / "optuna.journal"
@@ -373,14 +375,14 @@ def test_workers_end_when_the_one_that_started_them_is_killed(project: Path, sce
     def states() -> set[str]:
         return {trial.state for trial in Study(str(journal), "tiny", ["maximize"], 0).trials()}
 
-    wait(lambda: "running" not in states(), 30)  # each frees its trial
+    wait(lambda: "running" not in states(), 30)  # each worker releases its trial
 
 
 def _is_zombie(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
 
 
-def test_a_search_keeps_copies_in_one_fold_and_counts_groups(call: Call, project: Path, scenery: Path) -> None:
+def test_search_keeps_copies_in_one_fold_and_counts_groups(call: Call, project: Path, scenery: Path) -> None:
     shutil.copytree(scenery, project / "twice")
     for path in [*(project / "twice").rglob("*.jpg")]:
         shutil.copy(path, path.with_name(f"copy of {path.name}"))

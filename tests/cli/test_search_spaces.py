@@ -1,4 +1,4 @@
-"""Search spaces as Optuna's manual and FAQ advise them, and odd ones, searched from the command line."""
+"""`harness search` with search spaces from Optuna's manual and FAQ, and with unusual ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Call = Callable[..., Outcome]
 
 @pytest.fixture
 def own(project: Path, scenery: Path) -> Callable[[str], None]:
-    """Writes `experiments/own.py`, which ends with that code."""
+    """Returns a function that writes `experiments/own.py`, which ends with the given code."""
 
     def write(code: str) -> None:
         path = write_experiment(project / "experiments/own.py", scenery, epochs=1)
@@ -58,7 +58,7 @@ def search_space(trial):
 """
 
 
-def test_search_goes_on_after_trials_that_the_space_prunes(
+def test_search_continues_after_trials_that_the_space_prunes(
     call: Call, project: Path, own: Callable[[str], None]
 ) -> None:
     own(DUPLICATES)
@@ -116,7 +116,7 @@ experiment = experiment.replace(callbacks=[Odd(torch.zeros(2))])
 """
 
 
-def test_search_reports_whatever_its_values_are(call: Call, project: Path, own: Callable[[str], None]) -> None:
+def test_search_reports_odd_values(call: Call, project: Path, own: Callable[[str], None]) -> None:
     own(ODD)
     outcome = call("search", "own", "--trials", "9", "--pruner", "none")
     assert outcome.code == 0, outcome.err
@@ -150,7 +150,7 @@ def test_search_reports_if_a_part_of_the_result_fails(
     assert plots == {"history.png", "parallel.png"}
 
 
-def test_search_leaves_mlflows_database_alone(call: Call, project: Path, new_database: Path) -> None:
+def test_search_does_not_change_the_database_of_mlflow(call: Call, project: Path, new_database: Path) -> None:
     shutil.copy(new_database, project / "mlflow.db")
     before = (project / "mlflow.db").read_bytes()
     for options in ((), ("--dry-run",)):
@@ -162,7 +162,7 @@ def test_search_leaves_mlflows_database_alone(call: Call, project: Path, new_dat
 
 
 def test_search_stops_if_the_space_stops_the_study(call: Call, own: Callable[[str], None]) -> None:
-    """Optuna's own `stop` fails outside of `study.optimize`: optuna#3154."""
+    """Optuna's `stop` fails outside of `study.optimize`: optuna#3154."""
     own("""
 def search_space(trial):
     if trial.number in (1, 3):
@@ -173,7 +173,7 @@ def search_space(trial):
     assert outcome.code == 0
     assert "own, study own: 2 complete of 20 trials" in outcome.out
     assert "search_space has stopped the search" in outcome.err
-    again = call("search", "own", "--trials", "20", "--pruner", "none")  # the same command goes on
+    again = call("search", "own", "--trials", "20", "--pruner", "none")  # the same command continues the study
     assert "own, study own: 4 complete of 20 trials" in again.out
 
 
@@ -190,7 +190,7 @@ def search_space(trial):
 def test_search_ranks_by_the_log_loss_if_the_loss_is_searched(
     call: Call, project: Path, own: Callable[[str], None]
 ) -> None:
-    """keras-tuner#440, keras-tuner#358: the objective was the loss that each trial had, so the smallest scale won."""
+    """If each trial were ranked by its own loss, the loss with the smallest scale would win: keras-tuner#440, #358."""
     own(LOSSES)
     outcome = call("search", "own", "--metric", "valid_loss", "--dry-run")
     assert (outcome.code, len(outcome.error_lines)) == (2, 3)
@@ -200,7 +200,7 @@ def test_search_ranks_by_the_log_loss_if_the_loss_is_searched(
     values = [trial["value"] for trial in json.loads(outcome.out)["trials"]]
     changes = [trial["changes"] for trial in json.loads(outcome.out)["trials"]]
     assert {"loss" in change for change in changes} == {True, False}
-    assert all(0.4 < value < 1.0 for value in values)  # a tenth of it would be below 0.1
+    assert all(0.4 < value < 1.0 for value in values)  # a loss scaled by a tenth would be below 0.1
     trials = Study("optuna.journal", "own", ["minimize"], 0).trials()
     for trial in trials:
         assert all(fold.losses is not None and fold.scores.mean() == pytest.approx(-fold.value) for fold in trial.folds)

@@ -1,4 +1,4 @@
-"""What a command does at a signal. The rules themselves are in tests/util/test_signals.py; here are whole commands."""
+"""Whole commands that receive a signal. The rules for signals are tested in tests/util/test_signals.py."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from harness.cli.stopped import WHAT_IS_KEPT, stop_text
 from harness.util import signals
 from tests.conftest import Outcome, Tracked, wait, write_experiment, write_tracked_experiment
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are another matter there")
-SECONDS = 7.0  # 4 to the end, less than one for what is said then, and the load of a test machine
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has other signals")
+SECONDS = 7.0  # 4 until the end, up to 1 for the message, and the rest for a busy test machine
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 
 
-def test_stop_text_names_commands_that_there_are() -> None:
+def test_what_is_kept_names_only_existing_commands() -> None:
     context = click.Context(harness)
     commands = {name: harness.get_command(context, name) for name in VERBS}
     groups = {name: list(each.commands) for name, each in commands.items() if isinstance(each, click.Group)}
@@ -41,18 +41,18 @@ def test_stop_text_names_commands_that_there_are() -> None:
     [
         (["compare", "a", "b"], ["nothing was changed", "harness compare a b"]),
         (["doctor"], ["nothing was changed", "harness doctor"]),
-        (["champion", "promote", "a"], ["the champion is the one that it was", "harness champion promote a"]),
-        (["data", "pull"], ["what was fetched is kept, and is not fetched again", "harness data pull"]),
+        (["champion", "promote", "a"], ["the champion has not changed", "harness champion promote a"]),
+        (["data", "pull"], ["fetched files are kept, and are not fetched again", "harness data pull"]),
         (["--debug", "run", "x", "-s", "lr=1"], ["nothing was trained yet", "harness --debug run x -s lr=1"]),
     ],
 )
 def test_stop_text_fits_the_command(typed: list[str], lines: list[str]) -> None:
-    signals.begin()  # what a workflow of another test has advised
+    signals.begin()  # forgets the advice that another test has set
     expected = ["error: ended by SIGHUP", f"  why: {lines[0]}", f"  try: {lines[1]}"]
     assert stop_text(signal.SIGHUP, typed).split("\n") == expected
 
 
-def test_stop_text_of_a_worker_is_none() -> None:
+def test_stop_text_of_a_worker_is_empty() -> None:
     assert stop_text(signal.SIGTERM, ["search", "x", "--workers", "2", "--worker"]) == ""
 
 
@@ -67,9 +67,9 @@ def test_run_command_returns_the_signals_code(name: str, call: Callable[..., Out
     assert not (project / "runs").exists()
 
 
-# pydantic turned a Ctrl-C while it built its validators into an error of its schema, and that was the message
+# A Ctrl-C while pydantic built its validators became a schema error, and the command printed that error
 @pytest.mark.parametrize("error", ["ValueError('built no validator')", "DataError('git has failed', 'a signal', 'x')"])
-def test_an_error_due_to_a_signal_is_told_as_the_signal(error: str, tmp_path: Path) -> None:
+def test_error_caused_by_a_signal_is_reported_as_the_signal(error: str, tmp_path: Path) -> None:
     (tmp_path / "x.py").write_text(f"""
 import os, signal
 from harness.errors import DataError
@@ -89,7 +89,7 @@ except KeyboardInterrupt as stop:
     ]
 
 
-def test_the_script_for_slurm_passes_the_signal_on_and_requeues(tmp_path: Path) -> None:
+def test_slurm_script_forwards_the_signal_and_requeues(tmp_path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs/stopping.md").read_text()
     (script,) = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
     (tmp_path / "job").write_text(script)
@@ -133,14 +133,14 @@ class Command:
         return (self.project / "err.txt").read_text(errors="replace")
 
     def records(self) -> list[dict[str, object]]:
-        """Of all runs, whole or not: a torn one fails."""
+        """The records of all runs. Fails if a record is incomplete."""
         return [json.loads(path.read_text()) for path in self.project.glob("runs/*/*/run.json")]
 
     def epochs(self) -> int:
         return sum(len(path.read_text().splitlines()) for path in self.project.glob("runs/*/**/metrics.jsonl"))
 
     def stop(self, *numbers: int) -> float:
-        """Sends signals, 0.7 s apart, to the group, as a terminal does; SIGTERM to the process. Seconds to its end."""
+        """Sends signals 0.7 s apart to the process group, but SIGTERM to the process. Returns seconds to its end."""
         began = time.monotonic()
         for number in numbers:
             if number == signal.SIGTERM:
@@ -153,14 +153,14 @@ class Command:
         return time.monotonic() - began
 
     def left(self) -> list[psutil.Process]:
-        """Processes of its group, and workers, that are still there; the process that sends to MLflow may be."""
-        found = []
+        """Processes of its group that still run, without the process that sends to MLflow."""
+        running = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
                 is_ours = process.environ().get("TEST_PROJECT") == str(self.project)
                 if is_ours and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(process)
-        return [process for process in found if "follow" not in " ".join(process.cmdline() or [])]
+                    running.append(process)
+        return [process for process in running if "follow" not in " ".join(process.cmdline() or [])]
 
 
 @contextlib.contextmanager
@@ -188,7 +188,7 @@ def started(project: Path, *arguments: str, before: tuple[str, ...] = ()) -> Ite
 
 @pytest.fixture
 def long(tmp_path: Path, new_database: Path, scenery: Path) -> Path:
-    """A project whose experiment `tiny` trains for long, with both trackers."""
+    """A project whose experiment `tiny` trains for a long time, with both trackers."""
     write_tracked_experiment(tmp_path, new_database, scenery, epochs=3000)
     return tmp_path
 
@@ -196,7 +196,7 @@ def long(tmp_path: Path, new_database: Path, scenery: Path) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize("numbers", [(signal.SIGTERM,), (signal.SIGHUP,), (signal.SIGINT,), (signal.SIGINT,) * 2])
 @pytest.mark.parametrize("loaders", [False, True])
-def test_a_run_ends_in_time_and_says_so_once(numbers: tuple[int, ...], loaders: bool, long: Path) -> None:
+def test_run_stops_in_time_and_prints_one_message(numbers: tuple[int, ...], loaders: bool, long: Path) -> None:
     with started(long, "run", "tiny", *(["-s", "workers=2", "-s", "augment=flip"] if loaders else [])) as command:
         wait(lambda: command.epochs() > 2, 60)
         seconds = command.stop(*numbers)
@@ -215,7 +215,7 @@ def test_a_run_ends_in_time_and_says_so_once(numbers: tuple[int, ...], loaders: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_workers_of_a_search_end_in_time_and_one_message_is_printed(number: int, long: Path) -> None:
+def test_search_workers_stop_in_time_and_print_one_message(number: int, long: Path) -> None:
     with started(long, "search", "tiny", "--trials", "4", "--workers", "2") as command:
         wait(lambda: command.epochs() > 4, 60)
         assert command.stop(number) < SECONDS
@@ -225,22 +225,22 @@ def test_workers_of_a_search_end_in_time_and_one_message_is_printed(number: int,
         wait(lambda: not command.left(), 6)
 
 
-# Lightning-AI/pytorch-lightning#11924: Ctrl-C ended only what was waiting, and the script went on
+# Lightning-AI/pytorch-lightning#11924: Ctrl-C ended only the waiting call, and the script continued
 @pytest.mark.slow
-def test_ctrl_c_ends_a_promotion_before_it_is_made(tmp_path: Path, tracked: Tracked, scenery: Path) -> None:
+def test_champion_promote_stopped_by_ctrl_c_changes_nothing(tmp_path: Path, tracked: Tracked, scenery: Path) -> None:
     project = shutil.copytree(tracked.project, tmp_path / "project")
     asked = ["champion", "promote", tracked.run.id, "--data", str(scenery), "--no-refit", "--force"]
     with started(project, *asked) as command:
         wait(lambda: len([each for each in command.records() if each["status"] == "finished"]) == 2, 60)
         assert command.stop(signal.SIGINT) < SECONDS
         assert command.process.returncode == 130
-        assert "  why: the champion is the one that it was\n" in command.err
+        assert "  why: the champion has not changed\n" in command.err
         assert not (project / "models").exists()
 
 
-# treeverse/dvc#2272, gem/oq-engine#4027: a handler of one's own undoes what nohup, or a shell for `command &`, has set
+# treeverse/dvc#2272, gem/oq-engine#4027: a new handler would replace the one that nohup, or `command &`, has set
 @pytest.mark.slow
-def test_a_run_under_nohup_outlives_its_terminal(tmp_path: Path, scenery: Path) -> None:
+def test_run_under_nohup_continues_after_sighup(tmp_path: Path, scenery: Path) -> None:
     (tmp_path / "experiments").mkdir()
     write_experiment(tmp_path / "experiments/tiny.py", scenery, epochs=30, trackers=["tensorboard"], workers=1)
     with started(tmp_path, "run", "tiny", before=("nohup",)) as command:

@@ -221,7 +221,7 @@ def test_a_check_that_raises_is_itself_a_finding_and_ends_no_other(monkeypatch: 
 def test_warnings_alone_are_no_failure(repo: Path, call: Call) -> None:
     outcome = call("doctor")
     assert (outcome.code, outcome.err) == (0, ""), outcome.out
-    assert outcome.out.splitlines()[-1].startswith("nothing is broken; ")
+    assert outcome.out.splitlines()[-1].startswith("no problems; ")
     subjects = [line[9:25].strip() for line in outcome.out.splitlines()[:-2] if line[:8].strip()]
     assert subjects == SUBJECTS
     fixes = [line for line in outcome.out.splitlines() if line.strip().startswith("try: ")]
@@ -231,13 +231,13 @@ def test_warnings_alone_are_no_failure(repo: Path, call: Call) -> None:
 def test_where_all_is_there_nothing_is_asked_for(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "CHECKS", (lambda: iter([Finding("one", OK, "fine", "not shown")]),))
     outcome = call("doctor")
-    assert (outcome.code, outcome.out) == (0, "ok       one              fine\n\neverything is there\n")
+    assert (outcome.code, outcome.out) == (0, "ok       one              fine\n\neverything works\n")
 
 
 @pytest.mark.parametrize(("count", "summary"), [(1, "1 warning"), (2, "2 warnings")])
 def test_warnings_are_counted(call: Call, monkeypatch: pytest.MonkeyPatch, count: int, summary: str) -> None:
     monkeypatch.setattr(checks, "CHECKS", (lambda: iter([Finding("one", WARNING, "odd", "mend it")]),) * count)
-    assert call("doctor").out.splitlines()[-1] == f"nothing is broken; {summary}"
+    assert call("doctor").out.splitlines()[-1] == f"no problems; {summary}"
 
 
 def test_the_findings_as_json(repo: Path, call: Call) -> None:
@@ -256,7 +256,7 @@ def test_a_problem_is_exit_code_5_in_three_lines_and_the_rest_is_shown_neverthel
     outcome = call("doctor")
     assert (outcome.code, len(outcome.error_lines)) == (5, 3)
     assert f"1 of {len(SUBJECTS)} findings are problems" in outcome.err
-    assert outcome.error_lines[1:] == ["  why: secrets", "  try: what stands below each"]
+    assert outcome.error_lines[1:] == ["  why: secrets", "  try: the command below each problem"]
     assert "nothing is broken" not in outcome.out
     assert TOKEN not in outcome.out + outcome.err
     as_json = call("doctor", "--json")

@@ -40,12 +40,12 @@ def test_the_hook_refuses_a_commit_with_a_key_and_lets_a_clean_one_pass(
 ) -> None:
     outcome = call("doctor", "--install-hook")
     assert outcome.code == 0
-    assert "a commit with a key or token in it is refused" in outcome.out
+    assert "the hook refuses commits that contain a key or a token" in outcome.out
     (repository / "key.txt").write_text(f"\n{SECRET}\n")
     git("add", "-A")
     refused = git("commit", "-m", "x")
     assert refused.returncode != 0
-    assert "this commit is refused: it holds a secret" in refused.stderr
+    assert "this commit is refused: it contains a secret" in refused.stderr
     assert "GitHub Token in key.txt, line 2" in refused.stderr
     assert "git rm --cached key.txt" in refused.stderr
     assert SECRET not in refused.stdout + refused.stderr

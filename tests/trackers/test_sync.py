@@ -33,7 +33,7 @@ def test_a_run_that_both_missed_is_in_both_afterwards_and_a_second_time_changes_
         file.unlink()
     outcome = call("sync", folder.id)
     assert outcome.code == 0
-    assert "all of it is in tensorboard and mlflow" in outcome.out
+    assert "complete in tensorboard and mlflow" in outcome.out
     (address,) = set(re.findall(r"runs:/[0-9a-f]{32}/model", outcome.out))
     assert RunFolder.open(folder.path).record.trackers == {"mlflow": "complete", "tensorboard": "complete"}
     assert len(event_files(folder.path)) == 5

@@ -24,7 +24,7 @@ def test_what_is_pushed_comes_back_to_the_byte(project: Path, call: Call) -> Non
     tracked = call("data", "track", "data")
     assert f"{len(FILES)} files" in tracked.out
     assert "git add data.dvc .gitignore; git commit" in tracked.out
-    assert call("data", "track", "data").out == f"{tracked.out.splitlines()[0]}, as before\n"
+    assert call("data", "track", "data").out == f"{tracked.out.splitlines()[0]}, unchanged\n"
     pushed = call("data", "push")
     assert (pushed.code, pushed.out) == (0, "data.dvc: 5 files sent\n")  # two are the same, and the list of all
     forget(project)

@@ -24,7 +24,7 @@ def test_the_status_says_clean_differs_or_absent_and_what_to_type(stored: Path, 
     assert f": 1 changed, 1 new: {fix}\n" in differs
     forget(stored, "data")
     absent = call("data", "status", "data/").out
-    assert absent == f"data  absent   no files  data.dvc stands for {md5} (5 files): harness data ready data\n"
+    assert absent == f"data  absent   no files  data.dvc names {md5} (5 files): harness data ready data\n"
 
 
 def test_the_status_as_json(stored: Path, call: Call) -> None:
@@ -68,7 +68,7 @@ def test_data_that_are_as_they_should_be_are_ready(stored: Path, call: Call) -> 
 @pytest.mark.parametrize("receipt", ["data.dvc", "data/new.json", ".", ""])
 def test_a_receipt_takes_nobodys_place(stored: Path, call: Call, receipt: str) -> None:
     before = (stored / "data.dvc").read_bytes()
-    assert_reported(call("data", "ready", "data", "--receipt", receipt), 2, "is no place for a receipt")
+    assert_reported(call("data", "ready", "data", "--receipt", receipt), 2, "cannot be the receipt")
     assert (stored / "data.dvc").read_bytes() == before
     assert content_of(stored / "data") == FILES
 
@@ -83,13 +83,13 @@ def test_data_that_are_absent_are_pulled_to_be_ready(stored: Path, call: Call) -
 def test_data_that_differ_are_not_ready_and_are_left_alone(stored: Path, call: Call) -> None:
     (stored / "data/empty").write_bytes(b"precious")
     outcome = call("data", "ready", "--receipt", "receipt.json")
-    assert_reported(outcome, 4, "data is not what data.dvc says", "1 changed", "harness data status data")
+    assert_reported(outcome, 4, "data does not match data.dvc", "1 changed", "harness data status data")
     assert (stored / "data/empty").read_bytes() == b"precious"
     assert not (stored / "receipt.json").exists()
 
 
 def test_another_version_than_the_wanted_one_is_not_ready(stored: Path, call: Call) -> None:
-    assert_reported(call("data", "ready", "--md5", "0.dir"), 4, "data.dvc stands for another version", "and not 0.dir")
+    assert_reported(call("data", "ready", "--md5", "0.dir"), 4, "data.dvc names another version", "not 0.dir")
 
 
 def test_absent_data_without_a_remote_are_not_ready(project: Path, call: Call) -> None:
