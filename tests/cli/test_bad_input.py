@@ -158,7 +158,7 @@ CASES = [
     Case("a size the model cannot take", 2, "cannot take images of 32 px", settings("model=inception_v3")),
     Case("fp16 on a CPU", 2, "fp16 does not train on cpu", settings("precision=fp16")),
     Case("no such device", 2, "device 'cuda:9' is not available", lambda p, d: ["tiny", "--device", "cuda:9"]),
-    Case("a device that is no device", 2, "device 'gpu' is not available", lambda p, d: ["tiny", "--device", "gpu"]),
+    Case("an unknown device", 2, "device 'gpu' is not available", lambda p, d: ["tiny", "--device", "gpu"]),
     Case("no such fold", 2, "there is no fold 3", lambda p, d: ["tiny", "--fold", "3"]),
     Case("missing weights", 2, "nowhere.pth does not exist", settings("weights=nowhere.pth")),
     Case("weights that are a folder", 2, "experiments cannot be read", settings("weights=experiments")),
@@ -382,7 +382,7 @@ AFTER = [
     Case("a checkpoint whose bytes have changed", 2, "damaged", checkpoint_of(flipped)),
     Case("an empty checkpoint", 2, "it is empty", checkpoint_of(lambda c, path: path.touch())),
     Case(
-        "a checkpoint that is a picture",
+        "a checkpoint that is an image",
         2,
         "is not a torch file",
         checkpoint_of(lambda c, p: p.write_bytes(b"\xff\xd8")),
@@ -434,7 +434,7 @@ AFTER = [
     Case("a single name of a class", 2, "is not a list of classes", judging(lambda d: None, "--classes", "sea")),
     Case("classes that the file does not have", 2, "has other classes", judging(lambda d: None, "--classes", "a,b")),
     Case("a gate of 95", 2, "95.0 is not in the range", judging(lambda d: None, "--min-accuracy", "95")),
-    Case("a gate that is no number", 2, "nan is not in the range", judging(lambda d: None, "--min-accuracy", "nan")),
+    Case("a gate of nan", 2, "nan is not in the range", judging(lambda d: None, "--min-accuracy", "nan")),
     Case(
         "no such device to test on",
         2,
