@@ -1,4 +1,4 @@
-"""One fit: the `Plan` and its rehearsal; a fold's model, batches or features, optimizer, and callbacks around the loop.
+"""One fit: the `Plan` and its rehearsal; a fold's model, batches or features, optimizer and callbacks.
 
-Which folds there are, and what becomes of their results, is in `workflows/`.
+`workflows/` decides which folds there are and what happens with their results.
 """

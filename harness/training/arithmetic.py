@@ -1,4 +1,4 @@
-"""What does the arithmetic of a run: the device, and the settings of torch by which its results may differ."""
+"""The device of a run, and the torch settings that can change its numerical results."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ CUDA = (
 
 
 def arithmetic_of(device: torch.device) -> dict[str, str]:
-    """The device, and each setting of torch that changes the arithmetic on it.
+    """Returns the device, and each torch setting that can change numerical results on it.
 
-    `torch.set_float32_matmul_precision("medium")` changes a product of fp32 matrices on a CPU that has bf16 as well.
+    On a CPU with bf16, for example, `torch.set_float32_matmul_precision("medium")` changes fp32 matrix products.
     """
-    found: dict[str, Callable[[], object]] = {"matmul": torch.get_float32_matmul_precision}
+    readers: dict[str, Callable[[], object]] = {"matmul": torch.get_float32_matmul_precision}
     names = {"cuda": CUDA, "cpu": CPU}.get(device.type, ())
     if device.type == "cuda":
-        found |= {
+        readers |= {
             "device": lambda: torch.cuda.get_device_name(device),
             "cudnn": torch.backends.cudnn.version,
             "cuda": lambda: torch.version.cuda or torch.version.hip,
@@ -36,20 +36,20 @@ def arithmetic_of(device: torch.device) -> dict[str, str]:
         }
     else:
         capability = torch.backends.cpu.get_cpu_capability() if device.type == "cpu" else ""
-        found |= {"device": lambda: f"{device.type} {capability}".strip()}
-    found |= {name: functools.partial(_setting, name) for name in names}
-    return {name: _read(ask) for name, ask in found.items()}
+        readers |= {"device": lambda: f"{device.type} {capability}".strip()}
+    readers |= {name: functools.partial(_setting, name) for name in names}
+    return {name: _read(reader) for name, reader in readers.items()}
 
 
 def _setting(name: str) -> object:
     return functools.reduce(getattr, name.split("."), torch.backends)
 
 
-def _read(ask: Callable[[], object]) -> str:
-    """What torch says; nothing for a setting that this version does not have, or names in its other way only."""
+def _read(reader: Callable[[], object]) -> str:
+    """Returns torch's value, or "" for a setting that this version does not have or cannot report."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return str(ask())
+            return str(reader())
         except (AttributeError, RuntimeError):
             return ""

@@ -1,4 +1,4 @@
-"""The batches of a fit: images, or the features that a frozen prefix computes from them."""
+"""The batches of a fit: images, or the features that a frozen prefix computes from images."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from harness.training.plan import Plan
 
 @dataclass(frozen=True)
 class FitBatches:
-    """The batches of one fit. Close them afterwards.
+    """The batches of one fit. Call `close` after the fit.
 
     Attributes:
-        training: Of (inputs, targets), shuffled.
-        validation: Of (inputs, targets), in the order of the listing; None without validation images.
-        inner: The same of the inner part; None if there is none.
-        images: Training images of the first epoch if `training` gives features of them; else empty.
-        guards: Callbacks that the fit needs because of what it is fed.
+        training: (inputs, targets), shuffled.
+        validation: (inputs, targets), in the order of the listing; None without a validation set.
+        inner: The same for the inner part; None without one.
+        images: Training images of the first epoch if `training` gives their features; else empty.
+        guards: Callbacks that these batches require.
     """
 
     training: Batches
@@ -42,15 +42,15 @@ class FitBatches:
 
 
 def fit_batches(plan: Plan, split: Split, model: nn.Module, trainer: Trainer, seed: int) -> FitBatches:
-    """The batches that `model` trains on and is validated on; `seed` gives their order and the augmentation.
+    """Returns the batches for the training and validation of `model`. `seed` decides their order and augmentation.
 
-    If the plan runs the frozen prefix once per image, the features are computed now, and `model` takes features from
-    now on. Raises DataError if an image is gone.
+    If the plan runs the frozen prefix once per image, this computes the features and changes `model` to take features.
+    Raises DataError if an image is missing.
     """
     experiment, pixels, transform = plan.experiment, plan.pixels, plan.model.transform
     augment = augmentation(experiment.augment, transform.preparation)
     images = ImageSource(pixels, transform, augment, seed, experiment.views)
-    needed = sorted({*split.train, *split.valid, *split.inner})  # of a fast dev run, a few
+    needed = sorted({*split.train, *split.valid, *split.inner})  # only a few images in a fast dev run
 
     def batches(source: Source, indices: tuple[int, ...], shuffle: bool, workers: int) -> Batches:
         sampler = EpochSampler(indices, experiment.batch_size, seed, shuffle)

@@ -1,4 +1,4 @@
-"""Checks before a run that the loss and the callbacks can be copied: each fold gets its own."""
+"""Checks before a run that the loss and the callbacks can be copied, because each fold gets a copy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.util.user_code import TRACEBACK, calling, frame_of, reason, title
 
 
 def copy_for_fold(part: str, value: Any) -> Any:
-    """A copy of a loss or a callback, as a fold makes one. Raises UserCodeError if it cannot be copied."""
+    """Copies a loss or a callback, as each fold does. Raises UserCodeError if it cannot be copied."""
     try:
         return copy.deepcopy(value)
     except (Exception, SystemExit) as error:
@@ -29,7 +29,7 @@ def copy_for_fold(part: str, value: Any) -> Any:
 
 
 def require_callbacks(callbacks: Sequence[Callback]) -> None:
-    """Raises UserCodeError for a callback that cannot be copied, or has a hook that does not take the state."""
+    """Raises UserCodeError for a callback that cannot be copied or whose hooks do not take the state."""
     for callback in callbacks:
         copy_for_fold("callback", callback)
         for event in EVENTS:

@@ -1,4 +1,4 @@
-"""Metrics of a whole validation set, at the end of each epoch: those that are no mean over examples."""
+"""Metrics of a whole validation set at the end of each epoch: those that are not a mean over examples."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from harness.engine.trainer import Callback, State
 from harness.evaluation.metrics import Metric, metric_named
 from harness.util.user_code import calling, returned
 
-EVERY_RUN = ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy")  # metrics that each epoch has anyway
+EVERY_RUN = ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy")  # metrics that every run computes
 SIDES = ("inner", "valid")
 
 
 def monitors(experiment: Experiment) -> list[str]:
-    """The metrics that `monitor` may name."""
+    """Returns the metrics that `monitor` may name."""
     own = [name for callback in experiment.callbacks for name in callback.metric_names]
     return [*EVERY_RUN, *(f"valid_{name}" for name in _names(experiment)), *own]
 
 
 def chosen_metrics(experiment: Experiment, classes: int) -> dict[str, Metric]:
-    """The experiment's metrics by name. Raises UsageError for an unknown one."""
+    """Returns the experiment's metrics; keys are names. Raises UsageError for an unknown metric."""
     functions = {name_of_metric(item): item for item in experiment.metrics if callable(item)}
     return {
         name: _users_metric(functions[name]) if name in functions else metric_named(name, classes)
@@ -34,20 +34,20 @@ def chosen_metrics(experiment: Experiment, classes: int) -> dict[str, Metric]:
 
 
 def name_of_metric(metric: Any) -> str:
-    """The name of a metric in the history, without its side."""
+    """Returns the name of a metric in the history, without the prefix of its split."""
     return metric if isinstance(metric, str) else getattr(metric, "__name__", type(metric).__name__)
 
 
 def epoch_metrics(experiment: Experiment, classes: Sequence[str]) -> list[Callback]:
-    """The callback that adds the experiment's metrics to the history; none if it has none."""
+    """Returns the callback that adds the experiment's metrics to the history; an empty list if there are none."""
     chosen = chosen_metrics(experiment, len(classes))
     return [EpochMetrics(chosen)] if chosen else []
 
 
 class EpochMetrics(Callback):
-    """Adds metrics of the inner part and the validation images to the history: `valid_macro_f1`.
+    """Adds metrics of the inner part and the validation set to the history, such as `valid_macro_f1`.
 
-    It comes before all other callbacks, so that they can read what it adds. A metric that is undefined is NaN.
+    It must be the first callback, so that all others can read these metrics. An undefined metric is NaN.
     """
 
     def __init__(self, metrics: dict[str, Metric]) -> None:
@@ -80,7 +80,7 @@ class EpochMetrics(Callback):
 
 
 def _names(experiment: Experiment) -> list[str]:
-    """The metrics of the experiment and the one that it monitors, without those that each epoch has anyway."""
+    """Returns the experiment's metrics and its monitor, without the metrics that every run computes."""
     own = {name for callback in experiment.callbacks for name in callback.metric_names}
     names = [name_of_metric(item) for item in experiment.metrics]
     monitor = experiment.monitor
@@ -90,7 +90,7 @@ def _names(experiment: Experiment) -> list[str]:
 
 
 def _users_metric(function: Callable[..., Any]) -> Metric:
-    """The function of an experiment. Raises UserCodeError if it fails, or returns no number."""
+    """Wraps a metric function of the experiment. Raises UserCodeError if it fails or does not return a number."""
 
     def metric(labels: Any, probabilities: Any) -> float | None:
         with calling("metrics", function):

@@ -1,4 +1,4 @@
-"""The frozen prefix of a model, run once per image and kept: what trains is the rest of the model, on its outputs."""
+"""Runs the frozen prefix of a model once per image, and caches its outputs. The rest of the model trains on them."""
 
 from __future__ import annotations
 
@@ -35,41 +35,41 @@ from harness.util.console import counted, print_line
 from harness.util.disk import bytes_text
 from harness.util.text import size_text
 
-BATCH_SIZE = 64  # images that the prefix takes at once
-VERSION = 2  # of how features are computed here
-SHARE = 0.5  # of the cache's limit that one entry may take
+BATCH_SIZE = 64  # images per batch of the prefix
+VERSION = 2  # change it if the computation of features changes
+SHARE = 0.5  # maximum share of the cache's limit for one entry
 
 
 class Features:
-    """What a frozen prefix makes of images; a `Source` of batches of it.
+    """The outputs of a frozen prefix for images: a `Source` of batches.
 
-    The key of a row is the MD5 of the image's file. The key of an augmented view is the MD5, the image's index in the
-    listing and the view's number. Four-dimensional features are kept with their channels last.
+    The key of a row is the MD5 of the image file. The key of an augmented view is the MD5, the image's index in the
+    listing and the view's number. Four-dimensional features are stored with channels last.
     """
 
     random = False
 
     def __init__(self, rows: Rows, items: Mapping[Key, str], half: torch.dtype, view: Views | None = None) -> None:
         self._rows = rows
-        self._positions = dict(zip(items, rows.positions(items.values()), strict=True))  # by view and index
-        self._half = half  # the type of what is 16 bits wide
+        self._positions = dict(zip(items, rows.positions(items.values()), strict=True))  # (view, index) -> row
+        self._half = half  # the 16-bit dtype of stored 16-bit values
         self._view = view
 
     def load(self, keys: Sequence[Key]) -> Tensor:
-        """(B, ...) in the precision in which they were computed."""
+        """Returns features (B, ...) in the precision in which they were computed."""
         viewed = [(1 if self._view is None else self._view(epoch, index), index) for epoch, index in keys]
         features = torch.from_numpy(self._rows.take([self._positions[key] for key in viewed]))
-        if features.dtype == torch.int16:  # numpy knows no bfloat16
+        if features.dtype == torch.int16:  # numpy has no bfloat16
             features = features.view(self._half)
         return features.permute(0, 3, 1, 2) if features.ndim == 4 else features
 
     def finish(self, loaded: Tensor) -> Tensor:
-        """As they are."""
+        """Returns the features unchanged."""
         return loaded
 
 
 class StillFrozen(Callback):
-    """Ends a fit if the frozen layers were changed after the features were computed.
+    """Ends a fit if the frozen layers changed after the features were computed.
 
     Raises TrainingError at the start or the end of an epoch.
     """
@@ -92,16 +92,16 @@ class StillFrozen(Callback):
     def on_epoch_start(self, state: State) -> None:
         if self._now(state.model) != self._before:
             raise TrainingError(
-                "the frozen part is not what it was",
-                f"in epoch {state.epoch} or before, something changed it; but it is no longer run",
-                "-s cache=false, with which it runs in every epoch",
+                "the frozen part has changed",
+                f"in epoch {state.epoch} or before, something changed it, but its cached features are used",
+                "-s cache=false, which runs the frozen part in every epoch",
             )
 
     def on_epoch_end(self, state: State) -> None:
         self.on_epoch_start(state)
 
     def _now(self, model: nn.Module) -> list[object]:
-        """For each layer: whether it is the same object, how many hooks it has, and the versions of its weights."""
+        """Returns for each layer: its identity, its number of hooks, and the versions of its weights."""
         state: list[object] = []
         for name, layer in self._prefix.named_modules():
             if name and not any(True for _ in layer.children()):
@@ -112,37 +112,36 @@ class StillFrozen(Callback):
 
 
 def why_live(experiment: Experiment) -> str:
-    """Why a frozen prefix must run in every epoch, with what to do about it; nothing where it need not.
+    """Returns why a frozen prefix must run in every epoch, and what to do about it; "" if it need not.
 
-    It may have to for reasons of the model, too: then `cut` raises.
+    The model may be another reason: then `cut` raises.
     """
     if not experiment.cache:
-        return "cache=false keeps nothing: -s cache=true"
+        return "cache=false stores nothing: -s cache=true"
     if experiment.augment is not None and experiment.views is None:
-        return "augmentation is random: -s views=4 keeps 4 views of each image, -s augment=none one"
+        return "augmentation is random: -s views=4 stores 4 views of each image, -s augment=none one"
     if experiment.augment is not None and _identity(experiment.augment) is None:
-        return "nothing tells whether the augmentation is still the same: give a function that stands in a file"
+        return "it is not known whether the augmentation has changed: use a function that is defined in a file"
     if any(overrides(callback, "on_batch_start") for callback in experiment.callbacks):
         return "a callback may replace the images of a batch"
     return ""
 
 
 def require_room(shape: tuple[int, ...], images: int, views: int | None, cache: Cache) -> None:
-    """Raises CannotCutError if features of that shape would take too much of the cache."""
+    """Raises CannotCutError if features of that shape need too much of the cache."""
     size = 4 * images * int(np.prod(shape)) * (1 + (views or 0))
     if size > SHARE * cache.limit:
         raise CannotCutError(
-            f"its output would take {bytes_text(size)}, of {bytes_text(cache.limit)} for the whole cache: "
+            f"its output needs {bytes_text(size)}, but the whole cache has {bytes_text(cache.limit)}: "
             f"HARNESS_CACHE_GB={2 * size // GB + 1}, or freeze more"
         )
 
 
 def feature_sources(plan: Plan, cut: Cut, indices: Sequence[int], trainer: Trainer, seed: int) -> tuple[Source, Source]:
-    """(of training, of validation): the features of the images at `indices`, computed now or found in the cache.
+    """Returns the features of the images at `indices` for (training, validation), from the cache or computed now.
 
-    `seed` is that of the augmentation.
-
-    The model whose prefix it is must be on the trainer's device. Raises DataError if an image is gone.
+    `seed` is the seed of the augmentation. The model with this prefix must be on the trainer's device. Raises DataError
+    if an image is missing.
     """
     experiment, pixels, transform = plan.experiment, plan.pixels, plan.model.transform
     parts = _parts(cut, experiment, transform, trainer)
@@ -177,9 +176,9 @@ def plain_features(
     trainer: Trainer,
     cache: Cache,
 ) -> Features:
-    """The features of all images of a listing, without augmentation. A run that freezes the same part uses them, too.
+    """Returns the features of all images of a listing, without augmentation. Runs with the same frozen part share them.
 
-    The arguments are as in a plan. Raises DataError if an image is gone.
+    The arguments are as in a plan. Raises DataError if an image is missing.
     """
     items: dict[str, Key] = {md5: (1, i) for i, md5 in enumerate(pixels.hashes)}
     source = ImageSource(pixels, transform, None, 0)
@@ -189,7 +188,7 @@ def plain_features(
 
 
 def _parts(cut: Cut, experiment: Experiment, transform: Transform, trainer: Trainer) -> dict[str, Any]:
-    """All that features are a function of, besides the image."""
+    """Returns everything that determines the features, except the image."""
     return {
         "prefix": digest(cut.prefix),
         "transform": transform.to_dict(),
@@ -211,7 +210,7 @@ def _about(experiment: Experiment, trainer: Trainer) -> str:
 def _compute(
     cut: Cut, source: ImageSource, items: Mapping[str, Key], missing: Sequence[str], trainer: Trainer
 ) -> Iterator[Array]:
-    """The features of the `missing` items, in their order, a batch at a time."""
+    """Yields the features of the `missing` items, in their order, one batch at a time."""
     started = time.perf_counter()
     keys = [items[item] for item in missing]
     batches = [keys[start : start + BATCH_SIZE] for start in range(0, len(keys), BATCH_SIZE)]
@@ -228,7 +227,7 @@ def _compute(
 
 
 def _libraries(experiment: Experiment) -> dict[str, str]:
-    """The versions of the libraries that models and augmentations come from."""
+    """Returns the versions of the libraries that models and augmentations come from."""
     names = ["torchvision", *(["timm"] if is_timm(experiment.model) else [])]
     return {name: metadata.version(name) for name in names}
 
@@ -238,9 +237,9 @@ def _until(experiment: Experiment) -> str:
 
 
 def _identity(augment: str | Callable[..., object] | None) -> str | None:
-    """What tells an augmentation from others: its name, or, of a function, its code and the file in which it stands.
+    """Returns what identifies an augmentation: its name, or a digest of the function's code and file.
 
-    None where that does not tell: a function made by another, or an object.
+    None if that does not identify it, as for a closure or an object.
     """
     if augment is None or isinstance(augment, str):
         return augment
@@ -257,7 +256,7 @@ def _identity(augment: str | Callable[..., object] | None) -> str | None:
 
 
 def _sample(augment: Augment, preparation: Preparation) -> str:
-    """SHA-256 of augmented noise: the result may depend on more than the code, on global variables for example."""
+    """Returns the SHA-256 of augmented noise: the result may depend on more than the code, such as global variables."""
     noise = torch.randint(0, 256, preparation.shape, generator=torch.Generator().manual_seed(0))
     sha256 = hashlib.sha256()
     for number in range(8):

@@ -9,14 +9,25 @@ from torch import Tensor
 from harness.engine.trainer import Callback, State
 from harness.util.console import only_a_picture
 
-MOST = 24  # images of a batch
+MOST = 24  # maximum number of images in the plot
 
 
 class FirstBatch(Callback):
-    """Draws the first training batch as the model sees it, augmented and resized, once the first epoch has ended.
+    """Plots the first training batch as the model gets it, augmented and resized, when the first epoch ends.
 
-    `picture` takes inputs (B, C, H, W) back to uint8 images, (B, C, H, W). Batches of another form are not drawn; where
-    the model is fed features, `images` are the batches that they were made of.
+    Batches that are not images, (B, 1 or 3, H, W), are not plotted.
+
+    Args:
+        path: The PNG file.
+        classes: The class names, in the order of the logits.
+        picture: Converts inputs (B, C, H, W) back to uint8 images (B, C, H, W).
+        images: Batches (inputs, targets) of images to plot if the model trains on features.
+
+    Example:
+        >>> import harness
+        >>> to_uint8 = lambda inputs: (255 * inputs).byte()
+        >>> plot = harness.FirstBatch("batch.png", classes=["forest", "sea"], picture=to_uint8)
+        >>> trainer = harness.Trainer(callbacks=[plot])
     """
 
     def __init__(
@@ -69,7 +80,7 @@ class FirstBatch(Callback):
 
         if targets.ndim == 2:
             targets = targets.argmax(1)
-        images = self._picture(inputs).expand(-1, 3, -1, -1).permute(0, 2, 3, 1).contiguous().numpy()  # grey as colour
+        images = self._picture(inputs).expand(-1, 3, -1, -1).permute(0, 2, 3, 1).contiguous().numpy()  # grey to RGB
         names = [self._classes[int(i)] if 0 <= i < len(self._classes) else "no class" for i in targets]
         tiles = [
             Tile(thumbnail(Image.fromarray(image)), ((short(name), "black"),))

@@ -1,4 +1,4 @@
-"""Trains one fold of a `Plan`: the one place that wires a fit together."""
+"""Trains one fold of a `Plan`. This is the only place that puts the parts of a fit together."""
 
 from __future__ import annotations
 
@@ -47,22 +47,22 @@ from harness.training.user_errors import blamed
 from harness.util.console import print_line
 from harness.util.memory import keep_freed_memory
 
-REFIT = 0  # the number of the fit on all images
+REFIT = 0  # the fold number of the fit on all images
 
 
 @dataclass(frozen=True)
 class FoldResult:
-    """One fit: the model that it kept, and what that model predicts for each validation image.
+    """The result of one fit: the saved model, and its predictions for the validation set.
 
     Attributes:
-        fold: 1-based. With repeats, the fold after the last one is the first one again.
-        history: One row per epoch.
-        epoch: 1-based; its weights are the checkpoint's, its numbers the ones reported. It is the last one, or the
-            best one on the inner part: nothing is chosen on the validation images.
+        fold: From 1. With repeats, the numbers continue: fold 1 of the second repeat follows the last fold.
+        history: One row of metrics per epoch.
+        epoch: From 1: the epoch of the checkpoint's weights and of the reported numbers. It is the last epoch, or the
+            best one on the inner part. The validation set never chooses it.
         stop_reason: Why the fit ended before its last epoch; None if it did not.
         checkpoint: The file of the model.
-        predictions: Of the validation images.
-        seconds: Training with validation, decoding included.
+        predictions: For the validation set.
+        seconds: Time of training and validation, with image decoding.
     """
 
     fold: int
@@ -79,12 +79,12 @@ class FoldResult:
 
     @property
     def loss(self) -> float:
-        """The experiment's own loss on the validation images, a mean over images."""
+        """The experiment's loss on the validation set, a mean over images."""
         return self.history[self.epoch - 1]["valid_loss"]
 
     @property
     def record(self) -> FoldRecord:
-        """The numbers, as `run.json` has them."""
+        """The numbers that `run.json` holds."""
         return FoldRecord(
             fold=self.fold,
             accuracy=self.accuracy.value,
@@ -100,14 +100,14 @@ class FoldResult:
 
 @dataclass(frozen=True)
 class Fit:
-    """A model that was trained, and its file.
+    """A trained model and its file.
 
     Attributes:
-        state: The fit as it ended.
-        epoch: 1-based; the epoch whose weights the file holds.
+        state: The final state of the fit.
+        epoch: The epoch of the weights in the file, from 1.
         checkpoint: The file.
-        kept: What the model of that epoch predicts of the validation images, if there are any.
-        seconds: Of the whole fit, decoding included.
+        kept: The predictions of that epoch for the validation set, if there is one.
+        seconds: Time of the whole fit, with image decoding.
     """
 
     state: State
@@ -124,32 +124,44 @@ def train(
     watchers: Sequence[Callback] = (),
     ends: Sequence[Callback] | None = None,
 ) -> FoldResult:
-    """Trains one model on a fold's training images, and judges it by the validation images.
+    """Trains one model on a fold's training set and evaluates it on the fold's validation set.
 
-    The model is that of the last epoch, or of the best one on the fold's inner part.
+    The model is that of the last epoch, or of the best epoch on the fold's inner part.
 
     Args:
-        plan: Every decision of the run.
-        fold: One of `plan.splits`.
-        folder: Where checkpoints and the picture of the first batch go.
+        plan: All decisions of the run.
+        fold: A key of `plan.splits`.
+        folder: Gets the checkpoints and the plot of the first batch.
         watchers: Callbacks that run after those of the experiment and before those that can end the fit.
         ends: The last callbacks; by default a progress bar.
 
+    Returns:
+        The metrics of each epoch, the checkpoint and the predictions.
+
     Raises:
-        TrainingError: No memory is left, the loss is not a number, or no epoch ended.
-        UserCodeError: A function of the user's failed.
-        UsageError: A callback steers the training by the validation images.
-        HarnessError: Anything else with a name.
+        TrainingError: The memory is full, the loss is NaN or infinite, or no epoch ended.
+        UserCodeError: A function of the experiment failed.
+        UsageError: A callback steers the training by the validation set.
+        HarnessError: Other errors of the data, the model or the disk.
+
+    Example:
+        >>> import pathlib, harness
+        >>> from harness.runs.run_folder import RunFolder
+        >>> from harness.workflows.new_record import record_of
+        >>> plan = harness.make_plan(harness.load("experiments/quickstart.py"))
+        >>> folder = RunFolder.create(pathlib.Path("runs"), record_of(plan))
+        >>> harness.train(plan, 1, folder).epoch
+        1
     """
-    made = fit(plan, fold, plan.splits[fold], folder, watchers, ends)
+    done = fit(plan, fold, plan.splits[fold], folder, watchers, ends)
     return FoldResult(
         fold=fold,
-        history=tuple(made.state.history),
-        epoch=made.epoch,
-        stop_reason=made.state.stop_reason,
-        checkpoint=made.checkpoint,
-        predictions=_predictions(plan, fold, made.kept),
-        seconds=made.seconds,
+        history=tuple(done.state.history),
+        epoch=done.epoch,
+        stop_reason=done.state.stop_reason,
+        checkpoint=done.checkpoint,
+        predictions=_predictions(plan, fold, done.kept),
+        seconds=done.seconds,
     )
 
 
@@ -161,20 +173,16 @@ def fit(
     watchers: Sequence[Callback] = (),
     ends: Sequence[Callback] | None = None,
 ) -> Fit:
-    """Trains a model on the training images of a split. The parameters and errors are those of `train`.
+    """Trains a model on the training set of a split. Parameters and errors are those of `train`.
 
-    `fold` seeds it and names its file; REFIT is the fit on all images, MODEL_FILE. If the folder holds the saved state
-    of this fold, the fit goes on from there; `RunFolder.end_fit` removes that state.
+    `fold` is the seed and names the file; REFIT is the fit on all images, in MODEL_FILE. If the folder holds a saved
+    state of this fold, the fit resumes there. `RunFolder.end_fit` removes that state.
     """
     saved = saved_fit(folder, fold)
     started = time.perf_counter() - (0.0 if saved is None else saved.seconds)
     experiment = plan.experiment
     model = new_model(experiment, plan.model.weights, plan.images.classes, fold)
-    arithmetic: Any = {
-        "precision": plan.precision,
-        "device": plan.device,
-        "channels_last": plan.model.channels_last,
-    }
+    arithmetic: Any = {"precision": plan.precision, "device": plan.device, "channels_last": plan.model.channels_last}
     if plan.device.type == "cpu":
         keep_freed_memory()
     naming = naming_torch_errors(f"fold {fold}" if fold else "the refit", experiment.batch_size, plan.device)
@@ -188,10 +196,10 @@ def fit(
             plan.kept_by,
             mode,
             content=_checkpoint_content(plan, fold),
-            shared=SharedWeights(folder.checkpoints) if fold else None,  # the refit's file needs no other one
+            shared=SharedWeights(folder.checkpoints) if fold else None,  # the refit's file must need no other file
         )
         trainer = Trainer(
-            copy.deepcopy(make_loss(experiment)),  # it may hold state: each fold begins anew
+            copy.deepcopy(make_loss(experiment)),  # it may have a state, and each fold starts with a new one
             [
                 *epoch_metrics(experiment, plan.images.classes),
                 *(watched(callback) for callback in copy.deepcopy(experiment.callbacks)),
@@ -213,19 +221,12 @@ def fit(
         optimizer = make_optimizer(experiment, model, trainer.loss)
         if plan.one_thread:
             stack.enter_context(_one_thread())
-        state = trainer.fit(
-            model,
-            optimizer,
-            fed.training,
-            fed.validation,
-            experiment.epochs,
-            fed.inner,
-            None if saved is None else saved.state,
-        )
+        resume = None if saved is None else saved.state
+        state = trainer.fit(model, optimizer, fed.training, fed.validation, experiment.epochs, fed.inner, resume)
     if saver.epoch == 0:
         raise TrainingError(
             f"{plan.title(fold)} has no model",
-            "no epoch ended, or the metric that chooses the epoch was never a number",
+            "no epoch ended, or the metric that chooses the epoch was always NaN",
             "remove the callback that stops the fit at once, or -s epoch=last",
         )
     return Fit(state, saver.epoch, saver.path, kept, time.perf_counter() - started)
@@ -233,8 +234,8 @@ def fit(
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    """Threads of OpenMP wait for each other in a loop: where another program has one of the cores, a step of
-    microseconds takes ten times as long.
+    """Uses one torch thread. OpenMP threads wait for each other in a busy loop, so short steps take 10 times as long
+    if another program uses one of the cores.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -245,7 +246,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def _checkpoint_content(plan: Plan, fold: int) -> dict[str, Any]:
-    """What a checkpoint holds besides the weights: all that it takes to build the model and feed it."""
+    """Returns what a checkpoint holds besides the weights: what is needed to build the model and prepare its images."""
     return {
         "is_refit": fold == REFIT,
         "architecture": json_value(plan.experiment.model),
@@ -282,14 +283,14 @@ def _predictions(plan: Plan, fold: int, kept: KeptPredictions) -> Predictions:
     labels = np.array([images.labels[i] for i in valid], np.int64)
     if not np.array_equal(kept.targets.numpy(), labels):
         raise TrainingError(
-            f"the validation of fold {fold} was not of its images",
-            "a callback replaced batches of the validation by others, so predictions cannot be told apart",
-            'in that callback: if state.phase == "train"',
+            f"the validation of fold {fold} did not use its images",
+            "a callback replaced validation batches, so predictions cannot be assigned to images",
+            'change batches in that callback only if state.phase == "train"',
         )
     paths = tuple(images.paths[i] for i in valid)
     probabilities = kept.logits.double().softmax(1).numpy()
     groups = None if plan.groups is None else plan.groups[list(valid)]
     if groups is None and plan.experiment.repeats > 1:
-        groups = np.array(valid, np.int64)  # the predictions of one image, by the models of all repeats
+        groups = np.array(valid, np.int64)  # one group per image: the models of all repeats predict it
     prints = plan.fingerprints[list(valid)]
     return Predictions(images.classes, paths, np.full(len(paths), fold), labels, probabilities, groups, prints)

@@ -1,4 +1,4 @@
-"""What a model's body gives for each image: features by which images are compared before anything is trained."""
+"""Features of images from a model's body. They compare images before any training."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from harness.training.model import prepared, start_weights, untrained_model
 from harness.util.memory import keep_freed_memory
 from harness.util.text import size_text
 
-SAMPLE = 200  # images that are mirrored
+SAMPLE = 200  # number of mirrored images
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class ImageFeatures:
 
     Attributes:
         values: (N, F) float32.
-        sample: (S,) positions of images that were also mirrored, spread evenly.
-        mirrored: (S, F) features of their mirror images.
-        about: The model, its weights and the image size, for people.
+        sample: (S,) evenly spaced positions of images that were also mirrored.
+        mirrored: (S, F) features of the mirrored images.
+        about: Description of the model, its weights and the image size.
     """
 
     values: NDArray[np.float32]
@@ -53,21 +53,21 @@ class ImageFeatures:
 def image_features(
     experiment: Experiment, pixels: Pixels, classes: Sequence[str], cache: Cache, device: str = "auto"
 ) -> ImageFeatures:
-    """Computes the features that a linear head on the experiment's frozen model would get, or finds them in the cache.
+    """Returns the features that a linear head on the experiment's frozen model gets, from the cache or computed now.
 
-    Maps (F, h, w) are averaged over their pixels, and tokens (T, F) over the tokens.
+    Maps (F, h, w) are averaged over pixels, and tokens (T, F) over tokens.
 
     Args:
-        experiment: Its `model` with its `weights`.
-        pixels: The images, as the experiment prepares them.
+        experiment: Defines the model and its weights.
+        pixels: The images, prepared as in the experiment.
         classes: Names of the classes.
-        cache: Keeps the features; a run with freeze=true uses the same ones.
-        device: "auto", or a device of torch.
+        cache: Stores the features; a run with freeze=true uses the same ones.
+        device: "auto", or a torch device.
 
     Raises:
-        ModelError: The model starts from scratch, or its body cannot be run alone.
+        ModelError: The model has no pretrained weights, or its body cannot run alone.
         RemoteError: The weights cannot be downloaded.
-        DataError: An image is gone.
+        DataError: An image is missing.
     """
     frozen = replace(experiment, freeze=True, augment=None, views=None, callbacks=())
     model = untrained_model(frozen, classes, fold=1)
@@ -75,8 +75,8 @@ def image_features(
     if weights is None:
         raise ModelError(
             f"{json_value(experiment.model)} has no features yet",
-            "it starts from scratch",
-            "-s model=resnet18 -s weights=imagenet, say",
+            "it has no pretrained weights",
+            "-s weights=imagenet for a model of torchvision or timm, for example -s model=resnet18",
         )
     inputs = choose_inputs(frozen, weights, model)
     model = prepared(frozen, model, weights)
@@ -91,7 +91,7 @@ def image_features(
         body = cut(model, preparation_of(frozen).shape)
     except CannotCutError as error:
         raise ModelError(
-            f"{json_value(experiment.model)} cannot give features", str(error), "another model for this check"
+            f"{json_value(experiment.model)} cannot give features", str(error), "use another model for this check"
         ) from error
     features = plain_features(frozen, pixels, transform, body, trainer, cache)
     count = len(pixels.hashes)
@@ -108,7 +108,7 @@ def image_features(
 
 
 def _of_all(features: Features, count: int) -> NDArray[np.float32]:
-    """(N, F): filled a batch at a time, so that maps are never in memory for all images."""
+    """Returns (N, F) features. Works in batches, so that the maps of all images are never in memory at once."""
     values: NDArray[np.float32] | None = None
     for start in range(0, count, BATCH_SIZE):
         part = pooled(features.load([(1, i) for i in range(start, min(start + BATCH_SIZE, count))]))

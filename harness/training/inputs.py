@@ -1,4 +1,4 @@
-"""What a model wants of its inputs: size, crop and interpolation, and by what they are normalised."""
+"""The inputs that a model expects: size, crop, interpolation and normalisation."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from harness.models.wanted import for_channels, normalisation_of, wishes
 from harness.models.weights import Weights
 from harness.training.plan import Inputs
 
-FIELDS = ("image_size", "resize", "center_crop", "interpolation")  # that a library's model has a wish for
+FIELDS = ("image_size", "resize", "center_crop", "interpolation")  # fields that a library's model can set
 
 
 def with_wanted(experiment: Experiment) -> Experiment:
-    """The experiment with the size, the crop and the interpolation that timm evaluates its model with.
+    """Returns the experiment with the size, crop and interpolation that timm uses to evaluate its model.
 
-    What the experiment says itself stays; so do the defaults for models that are not timm's. Raises ModelError for a
-    name that timm does not know.
+    Fields that the experiment sets itself do not change. For models that are not from timm, the defaults stay. Raises
+    ModelError for a name that timm does not know.
     """
     free = [name for name in FIELDS if experiment.origin(name) in ("default", WANTED)]
     if is_timm(experiment.model):
@@ -33,25 +33,25 @@ def with_wanted(experiment: Experiment) -> Experiment:
 
 
 def choose_inputs(experiment: Experiment, weights: Weights | None, model: nn.Module) -> Inputs:
-    """By what inputs are normalised: as the experiment says, else its weights, else its model, else ImageNet's.
+    """Returns the normalisation: of the experiment, or else of its weights, of its model, or of ImageNet.
 
-    A model says it as timm's do, in a `pretrained_cfg` or a `default_cfg` with a mean and a deviation.
+    A model can define it as timm models do: by a `pretrained_cfg` or `default_cfg` with a mean and a deviation.
     """
     if experiment.normalise == "imagenet":
-        return Inputs(IMAGENET_MEAN, IMAGENET_STD, "ImageNet's, as normalise says")
+        return Inputs(IMAGENET_MEAN, IMAGENET_STD, "ImageNet's, set by normalise")
     if isinstance(experiment.normalise, tuple):
         mean, std = ((part,) if isinstance(part, (int, float)) else part for part in experiment.normalise)
-        return Inputs(for_channels(mean), for_channels(std), "as normalise says")
+        return Inputs(for_channels(mean), for_channels(std), "set by normalise")
     if weights is not None and weights.mean is not None and weights.std is not None:
         usual = (weights.mean, weights.std) == (IMAGENET_MEAN, IMAGENET_STD)
-        return Inputs(weights.mean, weights.std, "" if usual else "as its weights were trained")
-    said = normalisation_of(model)
-    if said is not None:
-        return Inputs(*said, "as the model's own pretrained_cfg says")
+        return Inputs(weights.mean, weights.std, "" if usual else "as in the training of its weights")
+    models_own = normalisation_of(model)
+    if models_own is not None:
+        return Inputs(*models_own, "from the model's pretrained_cfg")
     named = isinstance(experiment.model, str)
     return Inputs(IMAGENET_MEAN, IMAGENET_STD, "" if named else "ImageNet's; -s normalise=MEAN,DEVIATION for others")
 
 
 def scratch_note(experiment: Experiment) -> str:
-    """One sentence about weights that are not loaded."""
-    return "from scratch" if isinstance(experiment.model, str) else "as the experiment's own function makes them"
+    """Returns one sentence for a model whose weights are not loaded."""
+    return "from scratch" if isinstance(experiment.model, str) else "as the experiment's function makes them"

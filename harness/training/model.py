@@ -1,4 +1,4 @@
-"""The model of one fold before its first step: seeded, built, with its weights, its prefix frozen."""
+"""Makes the model of one fold: seeded, built, with its weights loaded and its prefix frozen."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from harness.training.plan import Plan
 
 
 def start_weights(experiment: Experiment, model: nn.Module, classes: Sequence[str]) -> Weights | None:
-    """The weights that training starts from, fitted to `model`; None for a model that starts from scratch.
+    """Returns the initial weights, adapted to `model`; None for a model that is trained from scratch.
 
-    A function makes its own model: for it, the default "imagenet" means nothing.
+    A function makes its own model, so the default "imagenet" is ignored for it.
 
     Raises:
-        ModelError: The file is missing, damaged, or holds no weights for the model; or "imagenet" was typed for a
-            model that a function makes.
+        ModelError: The file is missing or damaged, or has no weights for the model; or the command line says
+            "imagenet" for a model that a function makes.
         RemoteError: A library's weights cannot be downloaded.
     """
-    means_nothing = callable(experiment.model) and experiment.weights == "imagenet"
-    if means_nothing and experiment.origin("weights") == "command line":
+    is_ignored = callable(experiment.model) and experiment.weights == "imagenet"
+    if is_ignored and experiment.origin("weights") == "command line":
         raise ModelError(
-            "weights=imagenet is for models that are named",
-            "the model is made by a function, which loads its own weights or none",
+            "weights=imagenet works only for models of torchvision and timm",
+            "a function makes this model, and loads its weights itself",
             "load them in that function; or -s weights=FILE, or -s weights=none",
         )
-    if experiment.weights is None or means_nothing:
+    if experiment.weights is None or is_ignored:
         return None
     architecture, shape = json_value(experiment.model), preparation_of(experiment).shape
     if experiment.weights == "imagenet":
@@ -50,23 +50,25 @@ def start_weights(experiment: Experiment, model: nn.Module, classes: Sequence[st
 def untrained_model(experiment: Experiment, classes: Sequence[str], fold: int, check: bool = False) -> nn.Module:
     """Builds the model of one fold, before its weights are loaded.
 
-    Global random generators are seeded first: what is random in the model, and in all that follows, is a function of
-    (seed, fold).
+    First seeds the global random generators, so that the model and all later random numbers depend only on (seed,
+    fold).
 
     Args:
         experiment: What to build, and the seed.
         classes: Names of the classes, one logit each.
-        fold: 1-based.
-        check: Whether to send blank images through the model first.
+        fold: From 1.
+        check: Whether to test the model on blank images.
 
-    Raises ModelError or UserCodeError if the model is not possible.
+    Raises:
+        ModelError: The model cannot be built.
+        UserCodeError: The experiment's function failed.
     """
     _seed_everything(experiment.seed, fold)
     return build(experiment.model, len(classes), preparation_of(experiment).shape, check)
 
 
 def prepared(experiment: Experiment, model: nn.Module, weights: Weights | None) -> nn.Module:
-    """The model with its weights loaded and its prefix frozen. Raises ModelError if that is not possible."""
+    """Loads the weights and freezes the prefix. Raises ModelError if that is not possible."""
     if weights is not None:
         weights.load_into(model, json_value(experiment.model))
     freeze(model, experiment.freeze, preparation_of(experiment).shape)
@@ -74,33 +76,33 @@ def prepared(experiment: Experiment, model: nn.Module, weights: Weights | None) 
 
 
 def new_model(experiment: Experiment, weights: Weights | None, classes: Sequence[str], fold: int) -> nn.Module:
-    """The model of one fold as it is trained: `untrained_model`, then `prepared`."""
+    """Returns the model of one fold, ready for training: `untrained_model`, then `prepared`."""
     return prepared(experiment, untrained_model(experiment, classes, fold), weights)
 
 
 def cut_again(plan: Plan, model: nn.Module) -> Cut:
     """Cuts a fold's model where the plan's model was cut.
 
-    Raises ModelError if it cannot be cut there: a function of the user's has returned another model than before.
+    Raises ModelError if that is not possible, because the experiment's function returned a different model.
     """
     try:
-        # the plan has shown that the parts are the whole; a function may return another model each time
+        # the plan checked that the parts equal the whole; but a function may return another model each time
         cut_made = cut(model, plan.model.transform.shape, plan.model.features if plan.named_model else None)
         why = "" if cut_made.shape == plan.model.features else f"its frozen part gives {cut_made.shape} now"
     except CannotCutError as error:
         why = str(error)
     if why:
         raise ModelError(
-            f"{json_value(plan.experiment.model)} returned another model than before the run",
+            f"{json_value(plan.experiment.model)} returned a different model than before the run",
             why,
-            "let it return the same layers each time, or -s cache=false",
+            "return the same layers each time, or -s cache=false",
         )
     return cut_made
 
 
 def _seed_everything(seed: int, fold: int) -> None:
-    """Every global generator that a model, a callback or a loss may draw from. Augmentations have their own."""
-    words = np.random.SeedSequence((seed, fold)).generate_state(3)
-    torch.manual_seed(int(words[0]))
-    np.random.seed(words[1])
-    random.seed(int(words[2]))
+    """Seeds each global generator that a model, a callback or a loss may use. Augmentations have their own."""
+    seeds = np.random.SeedSequence((seed, fold)).generate_state(3)
+    torch.manual_seed(int(seeds[0]))
+    np.random.seed(seeds[1])
+    random.seed(int(seeds[2]))

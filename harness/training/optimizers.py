@@ -1,4 +1,4 @@
-"""What the words `optimizer`, `scheduler` and `loss` of an experiment stand for."""
+"""Makes the optimizer, the scheduler and the loss that an experiment names."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from harness.util.user_code import calling, returned
 
 
 def make_optimizer(experiment: Experiment, model: nn.Module, loss: object) -> Optimizer:
-    """The experiment's optimizer over the trainable parameters of `model`, and of a loss that has such.
+    """Returns the experiment's optimizer over the trainable parameters of `model`, and of the loss if it has any.
 
-    A user's function is called as torch's classes are: with the parameters, `lr=` and `weight_decay=`.
+    A function of the user is called like torch's classes: with the parameters, `lr=` and `weight_decay=`.
 
-    Raises UserCodeError where that function fails, or returns no optimizer.
+    Raises UserCodeError if that function fails or does not return an optimizer.
     """
     modules = [model, loss] if isinstance(loss, nn.Module) else [model]
     parameters = [parameter for module in modules for parameter in module.parameters() if parameter.requires_grad]
@@ -42,9 +42,10 @@ def make_optimizer(experiment: Experiment, model: nn.Module, loss: object) -> Op
 
 
 def make_scheduler(experiment: Experiment) -> tuple[Callable[[Optimizer, int], Any] | None, Literal["epoch", "batch"]]:
-    """Returns (maker, unit): `maker(optimizer, steps)` builds the scheduler, or is None; the unit is a step's.
+    """Returns (make, unit): `make(optimizer, steps)` returns the scheduler, and `unit` says when it steps.
 
-    "plateau" divides the rate by 10 once the monitor has not improved for more than 2 epochs.
+    `make` is None without a scheduler. "plateau" divides the learning rate by 10 after more than 2 epochs without an
+    improvement of the monitor.
     """
     match experiment.scheduler:
         case "cosine":
@@ -58,7 +59,7 @@ def make_scheduler(experiment: Experiment) -> tuple[Callable[[Optimizer, int], A
 
 
 def _users_scheduler(function: Any, optimizer: Optimizer, epochs: int) -> Any:
-    """What a user's function makes. Raises UserCodeError where it fails, or returns no scheduler."""
+    """Returns the scheduler of a user's function. Raises UserCodeError if it fails or returns something else."""
     with calling("scheduler", function):
         scheduler = function(optimizer, epochs)
     if not callable(getattr(scheduler, "step", None)):
@@ -67,12 +68,12 @@ def _users_scheduler(function: Any, optimizer: Optimizer, epochs: int) -> Any:
 
 
 def _one_cycle(optimizer: Optimizer, total: int) -> OneCycleLR:
-    """Up to the learning rate and down again (L. N. Smith, 2018), the momentum against it where there is one."""
+    """Raises the learning rate and lowers it again (L. N. Smith, 2018). Momentum, if any, changes the other way."""
     has_momentum = "betas" in optimizer.defaults or "momentum" in optimizer.defaults
     highest = [group["lr"] for group in optimizer.param_groups]
     return OneCycleLR(optimizer, highest, total_steps=total, cycle_momentum=has_momentum)
 
 
 def make_loss(experiment: Experiment) -> Callable[[Tensor, Tensor], Tensor]:
-    """(logits, targets) -> the mean over the batch."""
+    """Returns the loss function: (logits, targets) -> the mean over the batch."""
     return F.cross_entropy if experiment.loss == "cross_entropy" else experiment.loss  # type: ignore[return-value]

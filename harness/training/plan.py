@@ -1,4 +1,4 @@
-"""`Plan`: every decision of a run, made once before its first step. What comes after reads it and decides nothing."""
+"""`Plan`: all decisions of a run, made once before its first step. Later code reads it and decides nothing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from harness.runs.record_parts import DvcRecord
 from harness.training.repeats import fold_and_repeat, repeat_seed
 from harness.util.text import size_text
 
-LIGHT = 1_000_000  # trainable parameters on features that are a vector
+LIGHT = 1_000_000  # maximum trainable parameters for one thread, if features are vectors
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,12 @@ class Workers:
 
 @dataclass(frozen=True)
 class Inputs:
-    """By what a model's inputs are normalised.
+    """The normalisation of a model's inputs.
 
     Attributes:
-        mean: Per channel, of values from 0 to 1.
+        mean: Per channel, for values from 0 to 1.
         std: Per channel.
-        source: Who says so, for people; empty for ImageNet's with a model of torchvision's or ours.
+        source: Where they come from, for display; empty if they are ImageNet's and the model is of a library.
     """
 
     mean: tuple[float, ...]
@@ -60,17 +60,17 @@ class Inputs:
 
 @dataclass(frozen=True)
 class ModelPlan:
-    """What was decided about the model, the same for each fold.
+    """The decisions about the model, the same for each fold.
 
     Attributes:
-        weights: To start from, read once; None from scratch.
-        weights_note: What was done about them, one sentence.
-        inputs: By what the inputs are normalised, and who says so.
+        weights: The initial weights, read once; None to train from scratch.
+        weights_note: What was done about them, in one sentence.
+        inputs: The normalisation of the inputs, and where it comes from.
         transform: From a decoded image to the model's input.
-        channels_last: Whether images and model are in that memory order.
+        channels_last: Whether images and model use that memory format.
         trainable: Number of parameters.
         frozen: Number of parameters.
-        features: Shape of one image's features if the frozen prefix runs once per image; None if it does not.
+        features: Shape of one image's features if the frozen prefix runs once per image; else None.
         why_live: Why a frozen prefix runs in every epoch; empty if it does not, or if nothing is frozen.
     """
 
@@ -87,31 +87,30 @@ class ModelPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will do. `make_plan` makes it: it reads every image and builds the model once, but trains nothing.
+    """What a run will do, from `make_plan`. Making a plan reads all images and builds the model, but trains nothing.
 
     Attributes:
-        experiment: The fields as written and overridden.
+        experiment: The fields, as written and overridden.
         images: Paths and labels.
-        pixels: The images as far as they are decoded.
-        fingerprints: (N,) int64, equal if the decoded pixels are.
-        cache: Where features and decoded images are kept.
-        digest: MD5 of the images' names and contents.
-        dvc: The `.dvc` file that tracks the images, and whether they are what it says; None if there is none.
-        splits: By fold, 1-based: indices of training, inner and validation images. With repeats, the fold after the
-            last one is the first one again.
+        pixels: The images, as far as they are decoded.
+        fingerprints: (N,) int64, equal for images whose decoded pixels are equal.
+        cache: Stores features and decoded images.
+        digest: MD5 of the names and contents of the images.
+        dvc: The `.dvc` file that tracks the images, and whether they match it; None without one.
+        splits: Fold, from 1 -> indices of training, inner and validation images. With repeats, the numbers continue.
         steered_by: What changes the training by metrics of the inner part; empty if nothing does.
         groups: (N,) images with the same number are not independent; None if all are.
         device: The device of the whole run.
         precision: Of training and validation, with the reason for it.
-        model: What was decided about the model.
+        model: The decisions about the model.
         workers: Processes that load batches.
-        skipped: Images that cannot be decoded and are left out: path -> why.
-        shrunk: How many images of each class these are, for people.
-        leaked: Validation images that are also trained on.
+        skipped: Images that cannot be decoded and are left out: path -> reason.
+        shrunk: The number of these images per class, for display.
+        leaked: Number of validation images that are also training images.
         notes: Warnings to show before the run starts.
-        near_copies: Indices of the validation images with a near copy in the training part of their fold.
-        lean: Whether this is one of many runs: no pictures.
-        fast_dev_run: Whether the run only tries everything once; its numbers mean nothing.
+        near_copies: Indices of validation images with a near copy in the training set of their fold.
+        lean: Whether this is one of many runs and draws no plots.
+        fast_dev_run: Whether the run only tries each part once; its numbers mean nothing.
     """
 
     experiment: Experiment
@@ -138,27 +137,27 @@ class Plan:
 
     @property
     def named_model(self) -> bool:
-        """Whether the model is one of a library's, by name, and not made by a function of the user's."""
+        """Whether the model is a library's model, given by name, and not made by a function of the user."""
         return isinstance(self.experiment.model, str)
 
     @property
     def once(self) -> bool:
-        """Whether the frozen prefix runs once per image, and not in every epoch."""
+        """Whether the frozen prefix runs once per image instead of in every epoch."""
         return self.model.features is not None
 
     @property
     def one_thread(self) -> bool:
-        """Whether a training step is so little work that a second thread only waits."""
+        """Whether a training step is so short that a second thread does not help."""
         is_vector = self.model.features is not None and len(self.model.features) == 1
         return self.device.type == "cpu" and is_vector and self.model.trainable < LIGHT
 
     @property
     def kept_by(self) -> str | None:
-        """The metric that chooses the epoch whose weights are kept; None for the last epoch."""
+        """The metric that chooses the epoch of the saved weights; None for the last epoch."""
         return self.experiment.monitor if self.experiment.epoch == "best" else None
 
     def title(self, fold: int) -> str:
-        """A fold's name for people: "fold 2/5"; 0 is the refit."""
+        """Returns the display name of a fold, for example "fold 2/5"; 0 is the refit."""
         experiment = self.experiment
         if fold == 0:
             return "refit"
@@ -167,11 +166,11 @@ class Plan:
         return name if experiment.repeats == 1 else f"{name}, repeat {repeat}/{experiment.repeats}"
 
     def seed_of(self, fold: int) -> int:
-        """The seed of a fold's order of samples and of its augmentation: another one in each repeat."""
+        """Returns the seed for a fold's sample order and augmentation. Each repeat has a different one."""
         return repeat_seed(self.experiment, fold)
 
     def lines(self) -> list[str]:
-        """The first lines of a run: what will happen, on what, and the warnings."""
+        """Returns the first lines of a run: what it will do, on which data, and the warnings."""
         experiment, first = self.experiment, next(iter(self.splits.values()))
         folds = (
             f"{len(self.splits) // experiment.repeats} of {experiment.folds} folds"
@@ -180,16 +179,16 @@ class Plan:
         )
         folds += f", {experiment.repeats} times with other seeds," if experiment.repeats > 1 else ""
         counts = ", ".join(f"{name} {count}" for name, count in self.images.counts().items())
-        steer = f", {len(first.inner)} to steer by ({', '.join(self.steered_by) or 'inner_fraction'})"
-        sides = f"{len(first.train)} to learn from{steer if first.inner else ''}, {len(first.valid)} to judge by"
+        inner = f", inner part {len(first.inner)} (for {', '.join(self.steered_by) or 'inner_fraction'})"
+        sizes = f"training set {len(first.train)}{inner if first.inner else ''}, validation set {len(first.valid)}"
         frozen = frozen_part(experiment.freeze)
         once = ", run once per image" if self.once else ""
         count = torch.get_num_threads()
         threads = f" ({count} thread{'s' if count > 1 else ''})" if self.device.type == "cpu" else ""
-        dev = ", two batches each: a fast dev run" if self.fast_dev_run else ""
+        dev = ", two batches each (fast dev run)" if self.fast_dev_run else ""
         return [
             f"{experiment.name}: {folds} of {experiment.epochs} epochs{dev}{self._left_out}",
-            f"  data       {self.images.root}: {len(self.images)} images ({counts}){self._in_groups}; {sides}",
+            f"  data       {self.images.root}: {len(self.images)} images ({counts}){self._in_groups}; {sizes}",
             f"  model      {_named(experiment.model)} at {self._size}; {frozen} frozen{once}: "
             f"{self.model.trainable:,} parameters to train, {self.model.frozen:,} frozen",
             f"  weights    {self.model.weights_note}",
@@ -199,12 +198,12 @@ class Plan:
             f"scheduler {_named(experiment.scheduler)}, augmentation {_named(experiment.augment)}, "
             f"loss {_named(experiment.loss)}",
             f"  device     {self.device}{threads}, {self.precision.name}: {self.precision.reason}",
-            *(f"  note       {note}" for note in self.notes),
+            *(f"  warning    {note}" for note in self.notes),
         ]
 
     @property
     def _size(self) -> str:
-        """The size of the images, and what is not as usual about them."""
+        """The size of the images, and each setting of them that is not the default."""
         experiment = self.experiment
         grey = ", grey" if experiment.channels == 1 else ""
         resized = "" if experiment.resize == "squash" else f", {experiment.resize}"
@@ -212,11 +211,11 @@ class Plan:
 
     @property
     def _inputs(self) -> list[str]:
-        """How images become inputs, if not as usual."""
+        """The preparation of inputs, if it is not the default."""
         model, cropped = self.model, self.experiment.center_crop
         parts = [str(model.inputs)] if model.inputs.source else []
         if cropped < 1:
-            parts.append(f"resized to 1/{cropped:g} and cut to the middle")
+            parts.append(f"resized to 1/{cropped:g}, then the centre is cropped")
         return [f"  inputs     {'; '.join(parts)}"] if parts else []
 
     @property
@@ -232,7 +231,7 @@ class Plan:
         return "" if self.groups is None else f" in {number_of(self.groups, range(len(self.groups)))} groups"
 
     def shortened(self) -> Plan:
-        """The same for one epoch of two batches a phase, spread over the classes: everything is gone through."""
+        """Returns a plan of one epoch with two batches per phase, spread over the classes, which runs all code."""
         most = 2 * self.experiment.batch_size
         splits = {
             fold: Split(*(_spread(part, most) for part in (split.train, split.valid, split.inner)))
@@ -243,20 +242,20 @@ class Plan:
 
 
 def frozen_part(freeze: bool | str) -> str:
-    """For people: what of a model is frozen."""
+    """Returns which part of a model is frozen, for display."""
     if isinstance(freeze, str):
         return f"all up to {freeze}"
     return "all but the head" if freeze else "nothing"
 
 
 def _spread(indices: Sequence[int], most: int) -> tuple[int, ...]:
-    """At most `most` of the indices, evenly spaced."""
+    """Returns at most `most` of the indices, evenly spaced."""
     count = min(most, len(indices))
     return tuple(indices[i * len(indices) // count] for i in range(count))
 
 
 def _numbers(values: Sequence[float]) -> str:
-    """For people: one number if all are the same."""
+    """Returns the values for display; only one number if all are equal."""
     return (
         ", ".join(f"{value:g}" for value in dict.fromkeys(values))
         if len({*values}) == 1
@@ -265,23 +264,24 @@ def _numbers(values: Sequence[float]) -> str:
 
 
 def _named(value: Any) -> str:
-    """A setting for people: of a function, its name alone; of an object, its class and arguments."""
+    """Returns a setting for display: the name of a function, or the class and arguments of an object."""
     return "none" if value is None else value if isinstance(value, str) else without_module(str(json_value(value)))
 
 
 def choose_workers(
     asked: int | str, augmented: bool, device: torch.device, batch: int = 0, free: int | None = None
 ) -> Workers:
-    """The loader processes for `asked`, which is a number or "auto".
+    """Returns the number of loader processes for `asked`, a number or "auto".
 
-    Without augmentation, loading is copying; and on a CPU, loader processes take cores from the training.
+    "auto" uses none without augmentation, because loading is then only copying, and none on a CPU, because they
+    would take cores from the training.
 
     Args:
         asked: The experiment's `workers`.
         augmented: Whether training images are augmented in each epoch.
         device: The device of the run.
-        batch: Bytes of a training batch as it is loaded.
-        free: Bytes of shared memory that are free; None if they are not known.
+        batch: Bytes of a training batch as loaded.
+        free: Bytes of free shared memory; None if unknown.
     """
     if isinstance(asked, int):
         return Workers(asked, asked)

@@ -1,4 +1,4 @@
-"""Warnings shown before a run starts: of the images and of the settings."""
+"""Warnings about the images and the settings, shown before a run starts."""
 
 from __future__ import annotations
 
@@ -16,57 +16,57 @@ from harness.util.packages import installed
 from harness.util.text import few
 
 PROBABILITIES = (
-    "the model's output looks like probabilities ({}); the loss and the predictions take logits: return what comes "
+    "the model's output looks like probabilities ({}), but the loss and the predictions need logits: return the output "
     "before the {}"
 )
 
 
 def copy_notes(images: Images, check: Check) -> list[str]:
-    """Which images are copies of others: equal files, or other files with equal pixels."""
+    """Warns about copies of images: equal files, or different files with equal pixels."""
     sets = [[*indices] for indices in sets_of(numbered(check.hashes, check.looks()))]
     torn = [indices for indices in sets if len({images.labels[i] for i in indices}) > 1]
     notes = []
     if torn:
         first = " and ".join(images.paths[i] for i in torn[0][:2])
         notes.append(
-            f"CONTRADICTION: {len(torn)} pictures are in two classes, so one of their labels is wrong: {first}"
+            f"CONTRADICTION: {len(torn)} images are in two classes, so one of their labels is wrong: {first}"
             + (", ..." if len(torn) > 1 else "")
         )
     if sets:
         extra = sum(len(indices) - 1 for indices in sets)
         first = ", ".join(images.paths[i] for i in sets[0][:3])
-        notes.append(f"{extra} images are copies of others, and stay in one fold with them: {first}")
+        notes.append(f"{extra} images are copies of others; all copies of an image are in one fold: {first}")
     return notes
 
 
 def data_notes(images: Images, skipped: dict[str, str]) -> list[str]:
-    """Which files are left out."""
+    """Warns about files that are left out."""
     notes = []
     if images.ignored:
-        files = f"{len(images.ignored)} files are no images by their name, or in no class"
-        notes.append(f"{files}, and left out: {_by_class(images)}")
+        files = f"{len(images.ignored)} files are left out, because they are not images by their name or have no class"
+        notes.append(f"{files}: {_by_class(images)}")
     if images.foreign:
         counted = f"{len(images.foreign)}, with {sum(images.foreign.values())} files"
         named = _first_paths(list(images.foreign))
-        notes.append(f"folders that other programs made are left out ({counted}): {named}")
+        notes.append(f"folders that other programs created are left out ({counted}): {named}")
     if skipped:
         notes.append(f"{len(skipped)} images cannot be decoded and are left out: {_first_paths(list(skipped))}")
-    alike: dict[str, list[str]] = {}
+    similar: dict[str, list[str]] = {}
     for name in images.classes:
-        alike.setdefault(" ".join(name.casefold().split()), []).append(name)
-    for names in alike.values():
+        similar.setdefault(" ".join(name.casefold().split()), []).append(name)
+    for names in similar.values():
         if len(names) > 1:
-            notes.append(f"the classes {' and '.join(map(repr, names))} differ in case or spaces only")
+            notes.append(f"the classes {' and '.join(map(repr, names))} differ only in case or spaces")
     return notes
 
 
 def depth_notes(check: Check, experiment: Experiment) -> list[str]:
-    """Which values of files with more than 8 bits become black and white."""
+    """Warns about the range of values in images with more than 8 bits."""
     if not check.deep or experiment.value_range is None:
         return []
     low, high = (f"{bound:g}" for bound in experiment.value_range)
-    found = " (found in all of them together; -s value_range=LOW,HIGH for another)"
-    source = found if experiment.origin("value_range") == FOUND else ""
+    whole_range = " (the range of all of them; -s value_range=LOW,HIGH for another)"
+    source = whole_range if experiment.origin("value_range") == FOUND else ""
     beyond = clipped_text(check.depth, experiment.value_range)
     return [
         f"{check.deep} images have more than 8 bits: {low} becomes black and {high} white{source}",
@@ -80,35 +80,33 @@ def setting_notes(experiment: Experiment) -> list[str]:
         notes.append(f"patience={experiment.patience} can never stop a fold of {experiment.epochs} epochs")
     if experiment.patience is not None and experiment.patience < experiment.epochs and experiment.epoch == "last":
         notes.append(
-            f"a fold that patience={experiment.patience} stops is judged where it stopped, after its best epoch: "
-            "-s epoch=best keeps the best one of the inner part"
+            f"a fold that patience={experiment.patience} stops is evaluated at its last epoch, not at its best one: "
+            "-s epoch=best uses the best epoch of the inner part"
         )
     if experiment.views is not None and experiment.augment is not None and experiment.freeze is False:
-        notes.append(f"views={experiment.views} shows each image in so few ways, and saves nothing: nothing is frozen")
+        notes.append(f"views={experiment.views} only limits the augmentation: nothing is frozen, so it saves no time")
     if experiment.views is not None and experiment.augment is None:
         notes.append(f"views={experiment.views} changes nothing: there is no augmentation")
     if callable(experiment.model) and experiment.weights == "imagenet" and experiment.origin("weights") != "default":
-        notes.append(
-            "weights=imagenet changes nothing: the function that makes the model loads its own weights, or none"
-        )
+        notes.append("weights=imagenet has no effect: the function that makes the model loads its own weights, or none")
     notes += _size_notes(experiment)
     for name in experiment.trackers:
         if not installed(name):
-            notes.append(f"{name} is not installed, and the run goes on without it (pip install {name})")
+            notes.append(f"{name} is not installed, so the run is not sent to it (pip install {name})")
     return notes
 
 
 def dropout_notes(experiment: Experiment, model: nn.Module) -> list[str]:
-    """Which dropout layers the freezing of all but the head has turned off."""
+    """Warns about dropout layers that freeze=true switches off."""
     off = silenced_dropout(model) if experiment.freeze is True else []
     if not off:
         return []
     named = few(off)
-    return [f"dropout is off in the frozen part ({named}): a frozen layer takes its output"]
+    return [f"dropout is off in the frozen part ({named}), because a frozen layer uses its output"]
 
 
 def _size_notes(experiment: Experiment) -> list[str]:
-    """That the weights were evaluated at another size than the default one, which nobody chose."""
+    """Warns if the weights were evaluated at another size than the default one, which the user did not choose."""
     name, size = experiment.model, experiment.image_size
     if not isinstance(name, str) or experiment.weights != "imagenet" or experiment.origin("image_size") != "default":
         return []
@@ -116,26 +114,27 @@ def _size_notes(experiment: Experiment) -> list[str]:
     if side is None or side == size:
         return []
     return [
-        f"the ImageNet weights of {name} were evaluated at {side} px, and images become {size}: -s image_size={side}"
+        f"the ImageNet weights of {name} were evaluated at {side} px, but images are resized to {size}: "
+        f"-s image_size={side}"
     ]
 
 
 def output_notes(output: Tensor) -> list[str]:
-    """Of a model's output in training, (B, classes): whether it is probabilities, or of float64."""
+    """Warns about a model's output (B, classes) in training that is probabilities or float64."""
     notes = []
     last = type(output.grad_fn).__name__
     sums = output.detach().float().sum(1)
     if bool((output >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-2):
         notes.append(PROBABILITIES.format("each row sums to 1", "softmax"))
     elif last.startswith("SigmoidBackward"):
-        notes.append(PROBABILITIES.format("a sigmoid gives them", "sigmoid"))
+        notes.append(PROBABILITIES.format("a sigmoid computes it", "sigmoid"))
     if output.dtype == torch.float64:
-        notes.append("the model computes in float64, which is slow; the loss is of float32: return model.float()")
+        notes.append("the model computes in float64, which is slow, but the loss in float32: return model.float()")
     return notes
 
 
 def _by_class(images: Images) -> str:
-    """The files that are left out, for people: "dog 9 (a.psd, b.psd, ...); no class 1 (README.md)"."""
+    """Returns the files that are left out, for display: "dog 9 (a.psd, b.psd, ...); no class 1 (README.md)"."""
     places: dict[str, list[str]] = {}
     for path in images.ignored:
         own = next((part for part in path.split("/")[:-1] if part in images.classes), "no class")

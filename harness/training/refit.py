@@ -1,4 +1,4 @@
-"""The model to use: one fit on all images of a plan, by the same recipe as each fold's."""
+"""The final model: one fit on all images of a plan, with the settings of each fold's fit."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from harness.training.plan import Plan
 from harness.training.saved_fit import saved_fit
 from harness.training.steering import inner_fraction
 
-EPOCHS = "refit.jsonl"  # a line per epoch, as in `metrics.jsonl`
+EPOCHS = "refit.jsonl"  # one line per epoch, as in `metrics.jsonl`
 
 
 def refit_split(plan: Plan) -> Split:
-    """All images of a plan to train on, less an inner part if something steers the training; none to judge by.
+    """Returns a split with all images in the training set, except an inner part if something steers the training.
 
-    Raises DataError if there are too few for an inner part.
+    There is no validation set. Raises DataError if there are too few images for an inner part.
     """
     indices = {i for split in plan.splits.values() for i in (*split.training_side, *split.valid)}
     split = Split(tuple(sorted(indices)), ())
@@ -35,35 +35,38 @@ def refit_split(plan: Plan) -> Split:
 def refit(plan: Plan, folder: RunFolder, watchers: Sequence[Callback] = ()) -> RefitRecord:
     """Trains one model on all images, with the epochs, the schedule and the callbacks of a fold, and records it.
 
-    There are no validation images. What steers the training has an inner part, as in a fold. A callback that reads
-    metrics of validation fails: `state.phases` says which phases there are. The model takes the run's temperature, so
-    that its probabilities are calibrated by predictions out of fold. Its file also holds the frozen weights that the
-    folds share, if they are the same. Until the fit has ended, the run has no such model.
+    There is no validation set, so a callback that reads validation metrics fails: `state.phases` lists the phases. As
+    in a fold, what steers the training uses an inner part. The model gets the run's temperature, so that out-of-fold
+    predictions calibrate its probabilities. Its file also stores the frozen weights that the folds share, if they are
+    the same. The run has no refit until the fit has ended.
 
     Args:
-        plan: Every decision of the run.
-        folder: Its folder; the model goes to its checkpoints.
+        plan: All decisions of the run.
+        folder: The run folder; the model is written to its checkpoints.
         watchers: Callbacks that run after those of the experiment.
 
+    Returns:
+        The record of the refit.
+
     Raises:
-        HarnessError: As `train` does.
+        HarnessError: The errors of `train`.
     """
     split, log = refit_split(plan), folder.inside(EPOCHS)
-    if folder.record.refit is not None:  # its file is written over, before this fit has ended
+    if folder.record.refit is not None:  # the new fit overwrites its file before it ends
         folder.update(refit=None)
     if saved_fit(folder, REFIT) is None:
         with storage_errors(log):
             log.unlink(missing_ok=True)
     give_back(folder.checkpoints)
-    made = fit(plan, REFIT, split, folder, [EpochLog(log), *watchers])
+    done = fit(plan, REFIT, split, folder, [EpochLog(log), *watchers])
     record = RefitRecord(
-        checkpoint=str(made.checkpoint),
+        checkpoint=str(done.checkpoint),
         images=len(split.train),
         inner=len(split.inner),
-        epoch=made.epoch,
-        epochs=len(made.state.history),
-        stop_reason=made.state.stop_reason,
-        seconds=round(made.seconds, 3),
+        epoch=done.epoch,
+        epochs=len(done.state.history),
+        stop_reason=done.state.stop_reason,
+        seconds=round(done.seconds, 3),
     )
     temperature = folder.record.temperature
     take_over(folder.checkpoints, **({} if temperature is None else {"temperature": temperature}))

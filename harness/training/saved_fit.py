@@ -1,4 +1,4 @@
-"""The saved state of the fold in work: `checkpoints/unfinished.pt` in a run folder, from which the run can go on."""
+"""The saved state of the running fold, `checkpoints/unfinished.pt` in a run folder. The run can resume from it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from harness.util.console import print_line
 
 @dataclass(frozen=True)
 class SavedFit:
-    """A fit that was cut off.
+    """A fit that was interrupted.
 
     Attributes:
         state: For `Trainer.fit(..., resume=...)`.
-        seconds: That it had taken.
+        seconds: Time of the fit before the interruption.
     """
 
     state: Mapping[str, Any]
@@ -32,21 +32,21 @@ class SavedFit:
 
 
 def saved_fit(folder: RunFolder, fold: int) -> SavedFit | None:
-    """The saved state of a fold; None if there is none, or if it cannot be read, which is said."""
+    """Returns the saved state of a fold, or None if there is none. Prints a warning if it cannot be read."""
     if not folder.unfinished.is_file():
         return None
     try:
         content = read_fit(folder.unfinished)
     except ModelError as error:
-        print_line(f"warning: the fold begins again: {error.what}: {error.why}")
+        print_line(f"warning: the fold starts again: {error.what}: {error.why}")
         return None
     return SavedFit(content["fit"], content["seconds"]) if content["fold"] == fold else None
 
 
 def saved_progress(folder: RunFolder) -> tuple[ProgressRecord | None, list[str]]:
-    """From where an unfinished run goes on: its saved state, or the beginning of a fold; None if all have ended.
+    """Returns where an unfinished run resumes: at a saved state or the beginning of a fold; None if all have ended.
 
-    Also the names of what that state could not save.
+    Also returns the names of attributes that the state does not include.
     """
     beginning = next_beginning(folder)
     if folder.unfinished.is_file():
@@ -59,12 +59,12 @@ def saved_progress(folder: RunFolder) -> tuple[ProgressRecord | None, list[str]]
 
 
 def fit_checkpoint(folder: RunFolder, fold: int, started: float) -> FitCheckpoint:
-    """The callback that saves the state of a fold, and notes in the run's record how far it is.
+    """Returns the callback that saves the state of a fold, and writes its progress to the run's record.
 
     Args:
         folder: The run folder.
-        fold: 1-based; 0 is the refit.
-        started: `time.perf_counter()` when the fold began, earlier if it goes on.
+        fold: From 1; 0 is the refit.
+        started: `time.perf_counter()` at the fold's start, minus the seconds before an interruption.
     """
     return FitCheckpoint(
         folder.unfinished,

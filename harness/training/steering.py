@@ -1,4 +1,4 @@
-"""What steers a training by metrics of validation, so that the fold that is judged may not give them."""
+"""Finds what steers a training by validation metrics. The validation set of the fold must not provide them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from harness.config.experiment import Experiment
 from harness.engine.callbacks import LearningRateSchedule
 from harness.engine.trainer import Callback
 
-FRACTION = 0.2  # of the training images, if the experiment does not say
+FRACTION = 0.2  # of the training set, if the experiment does not set inner_fraction
 
 
 def steered_by(experiment: Experiment) -> list[str]:
-    """Which fields of an experiment change its training by a metric of validation, as they are typed.
+    """Returns the fields of an experiment that change its training by a validation metric, as typed.
 
-    A callback says it by its attribute `steers`. Another one that does so is refused during the fit: `engine/watched`.
+    A callback declares this by its attribute `steers`. One that does not is refused during the fit: `engine/watched`.
     """
     fields = []
     if not experiment.monitor.startswith("train_"):
@@ -34,7 +34,7 @@ def steered_by(experiment: Experiment) -> list[str]:
 
 
 def inner_fraction(experiment: Experiment) -> float | None:
-    """The share of the training images that only steers the training; None for no inner part."""
+    """Returns the fraction of the training set that only steers the training; None for no inner part."""
     if experiment.inner_fraction is not None:
         return experiment.inner_fraction
     return FRACTION if steered_by(experiment) else None
@@ -47,7 +47,7 @@ def _steers(callback: Callback) -> bool:
 
 
 def _is_plateau(make: Callable[..., Any]) -> bool:
-    """Whether a function makes a schedule that waits for a plateau. One that fails is refused elsewhere."""
+    """Returns whether a function makes a `ReduceLROnPlateau`. If it fails, other code reports that."""
     with contextlib.suppress(Exception, SystemExit):
         return isinstance(make(SGD([torch.zeros(1, requires_grad=True)], lr=0.1), 2), ReduceLROnPlateau)
     return False

@@ -1,4 +1,4 @@
-"""Errors that torch raises where the settings are to blame, with the setting that helps."""
+"""Explains errors of torch that a setting can fix."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ import torch
 
 from harness.errors import ModelError, TrainingError
 
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # CUDA and Apple, Linux, Windows
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # CUDA and MPS, Linux, Windows
 ONE_VALUE = "Expected more than 1 value per channel"  # BatchNorm
 
 
 @contextlib.contextmanager
 def naming_torch_errors(what: str, batch_size: int, device: torch.device) -> Iterator[None]:
-    """Within, too little memory, and batches that are too small, are errors with three lines.
+    """Turns errors about too little memory or too small batches into errors with three lines.
 
     Args:
-        what: Runs on `device`, for people: "fold 1".
+        what: What runs on `device`, for the message: "fold 1".
         batch_size: The number of images in a batch.
         device: The device.
 
-    Raises TrainingError or ModelError.
+    Raises:
+        TrainingError: There is not enough memory.
+        ModelError: A batch has only one image, and the model cannot train on it.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Decides whether the user's code failed in a fit, and then names the function, or this package did."""
+"""Decides whether the user's code or this package failed in a fit. Names the user's function if it did."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from harness.engine.trainer import Callback, overrides
 from harness.errors import HarnessError, UserCodeError
 from harness.util.user_code import TRACEBACK, described, frame_of, is_ours, name_of, place_of, raised, reason
 
-BATCH = "state.batch must be (inputs, targets): two tensors with a row for each example"
+BATCH = "state.batch must be (inputs, targets): two tensors with one row per example"
 
 
 @contextlib.contextmanager
 def blamed(experiment: Experiment) -> Iterator[None]:
-    """Turns what a function of the experiment's raises in a fit into a `UserCodeError`.
+    """Turns an error of the experiment's functions in a fit into a `UserCodeError`.
 
-    Whose fault it is, is read from the traceback afterwards, so the loop pays nothing. An error passes unchanged if no
-    line and no function of the user's led to it: then it is a defect of this package.
+    It reads the traceback afterwards, so the loop needs no extra code. An error passes unchanged if no line or function
+    of the user led to it: then it is a bug in this package.
     """
     try:
         yield
@@ -36,23 +36,23 @@ def blamed(experiment: Experiment) -> Iterator[None]:
 
 
 def _fault(experiment: Experiment, failed: Failed, error: BaseException) -> UserCodeError | None:
-    """The error that names a function of the experiment's; None where none of them is to blame."""
-    if not frame_of(error):  # no line of the user's was running, so look at what their callbacks left behind
-        left = _left_behind(experiment, failed, error)
-        if left is not None:
-            return left
+    """Returns the error that names a function of the experiment; None if none of them failed."""
+    if not frame_of(error):  # no line of the user was running, so check what their callbacks changed before
+        state_error = _left_behind(experiment, failed, error)
+        if state_error is not None:
+            return state_error
     fault = _of_part(experiment, failed, error)
     replacing = _overriding(experiment, "on_batch_start")
     if fault is not None and replacing and failed.part in ("forward", "loss"):
         fault.why += f"; {_hooks(replacing, 'on_batch_start')} may have replaced the batch"
     frame = frame_of(error)
     if fault is None and frame:
-        return UserCodeError(f"code of yours failed at {frame}", reason(error), f"mend that line; {TRACEBACK}")
+        return UserCodeError(f"your code failed at {frame}", reason(error), f"fix that line; {TRACEBACK}")
     return fault
 
 
 def _of_part(experiment: Experiment, failed: Failed, error: BaseException) -> UserCodeError | None:
-    """The error for the function that the experiment brings for the part; None where it brings none."""
+    """Returns the error for the experiment's function for the failed part; None if it has no such function."""
     model, loss = callable(experiment.model), callable(experiment.loss)
     match failed.part:
         case "callback" if failed.function and (frame_of(error) or not is_ours(failed.function)):
@@ -75,7 +75,7 @@ def _of_part(experiment: Experiment, failed: Failed, error: BaseException) -> Us
 
 
 def _left_behind(experiment: Experiment, failed: Failed, error: BaseException) -> UserCodeError | None:
-    """The error for a batch or a history that a callback left, and that the rest of the fit cannot use."""
+    """Returns the error for a batch or a history that a callback changed so that the fit cannot use it."""
     state, ended = failed.state, failed.event == "on_epoch_end"
     if state is None:
         return None
@@ -87,14 +87,14 @@ def _left_behind(experiment: Experiment, failed: Failed, error: BaseException) -
         return UserCodeError(what, BATCH, f"assign a pair to state.batch; {TRACEBACK}")
     if replacing and failed.part in ("forward", "loss", "metric"):
         inputs, targets = state.batch
-        what = f"{_hooks(replacing, 'on_batch_start')} left a batch that the model or the loss cannot take"
+        what = f"{_hooks(replacing, 'on_batch_start')} left a batch that the model or the loss cannot use"
         why = f"{reason(error)}; inputs: {described(inputs)}; targets: {described(targets)}"
         return UserCodeError(what, why, f"{BATCH}; {TRACEBACK}")
     if not writing:
         return None
     hooks = _hooks(writing, "on_epoch_end")
     if not state.history:
-        why = "each epoch has a row in state.history, and other callbacks read it"
+        why = "state.history must have a row for each epoch, because other callbacks read it"
         return UserCodeError(f"{hooks} left an empty history", why, "keep the rows of state.history")
     row: dict[str, Any] = dict(state.history[-1])
     wrong = {name: value for name, value in row.items() if not isinstance(value, (int, float))}
@@ -106,12 +106,12 @@ def _left_behind(experiment: Experiment, failed: Failed, error: BaseException) -
 
 
 def _overriding(experiment: Experiment, event: str) -> list[Callback]:
-    """The experiment's callbacks that do something at an event."""
+    """Returns the experiment's callbacks that override the hook of an event."""
     return [c for c in experiment.callbacks if overrides(c, event)]
 
 
 def _hooks(callbacks: list[Callback], event: str) -> str:
-    """The hooks for an event, for people, with their places."""
+    """Returns the hooks for an event with their places, for display."""
     hooks = [(type(callback).__name__, place_of(getattr(callback, event))) for callback in callbacks]
     return "callback " + " or ".join(f"{name}.{event}{f' ({where})' if where else ''}" for name, where in hooks)
 

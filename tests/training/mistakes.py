@@ -1,4 +1,4 @@
-"""Mistakes in the functions of an experiment, a row each: the code, and what the error must say.
+"""Mistakes in the functions of an experiment, one per row: the code, and texts that the error must contain.
 
 `# here` marks the line that the error must name.
 """
@@ -33,19 +33,19 @@ VALUES = {
 
 @dataclass(frozen=True)
 class Mistake:
-    """A mistake in an experiment file. `says` are texts that the three lines must have."""
+    """A mistake in an experiment file. The three lines of the error must contain each text in `says`."""
 
     name: str
     code: str
     fields: str = ""  # of the experiment, as `name=value`, separated by ";"
     says: tuple[str, ...] = ()
     exit_code: int = 2
-    note: str = ""  # that the plan must have, with or without an error
+    note: str = ""  # a warning of the plan, with or without an error
     command: str = "run"
-    trains: bool = False  # whether it shows only in the training
+    trains: bool = False  # whether the error comes only in training
 
     def text(self, data: Path) -> str:
-        """The experiment file."""
+        """Returns the content of the experiment file."""
         given = {"data": repr(str(data)), **VALUES}
         given |= dict(field.split("=", 1) for field in self.fields.split(";") if field)
         values = ", ".join(f"{name}={value}" for name, value in given.items())
@@ -53,7 +53,7 @@ class Mistake:
 
     @property
     def line(self) -> int | None:
-        """The number of the marked line; None if there is none."""
+        """The number of the marked line; None without a mark."""
         lines = f"{IMPORTS}{dedent(self.code)}".splitlines()
         return next((number for number, line in enumerate(lines, start=1) if "# here" in line), None)
 
@@ -81,14 +81,14 @@ def callback(event: str, statement: str) -> str:
 
 
 def marked(code: str, begins: str) -> str:
-    """The code with its mark on the line that begins so."""
+    """Returns the code with the mark on the line that begins with `begins`."""
     lines = code.splitlines()
     index = next(i for i, line in enumerate(lines) if line.strip().startswith(begins))
     return "\n".join([*lines[:index], f"{lines[index]}  # here", *lines[index + 1 :]])
 
 
 def forward(name: str, output: str, *says: str, init: str = "pass", at: str = "def forward") -> Mistake:
-    """A model whose forward returns `output`, an expression of `self` and `images`."""
+    """Returns a model whose forward returns `output`, an expression of `self` and `images`."""
     return Mistake(name, marked(module(output, init), at), "model=Net", ("model Net.forward", *says))
 
 
@@ -119,13 +119,13 @@ def space(name: str, output: str, *says: str) -> Mistake:
 
 
 def left(name: str, event: str, statement: str, *says: str) -> Mistake:
-    """A callback that leaves something in the state which the rest of the fit cannot use."""
+    """Returns a callback that writes something to the state that the rest of the fit cannot use."""
     code = marked(callback(event, statement), "def on_")
     return Mistake(name, code, "callbacks=[Mine()]", (f"callback Mine.{event}", *says), trains=True)
 
 
 def raising(kind: str, statement: str, says: str) -> list[Mistake]:
-    """The same exception from each function."""
+    """Returns a mistake for each function: it raises the exception."""
     body = f"\n    {statement}  # here"
     rows = [
         Mistake("model function", f"def net(classes):{body}", "model=net", ("model net",)),
@@ -177,7 +177,7 @@ RAISED = [
         trains=True,
     ),
     Mistake(
-        "a callback raises an error of ours",
+        "a callback raises an error of the package",
         callback("on_epoch_end", "raise TrainingError('my what', 'my why', 'my fix')"),
         "callbacks=[Mine()]",
         ("error: my what", "why: my why", "try: my fix"),
@@ -464,6 +464,6 @@ PASSING = [
         "a scheduler of another optimizer",
         "def rates(optimizer, epochs):\n    return lr_scheduler.StepLR(SGD([torch.zeros(1)], 0.1), 1)",
         "scheduler=rates",
-        note="scheduler rates is one of another optimizer",
+        note="scheduler rates belongs to another optimizer",
     ),
 ]

@@ -8,7 +8,7 @@ from harness.training.arithmetic import arithmetic_of
 CPU = torch.device("cpu")
 
 
-def test_precision_of_products_is_a_part_of_the_arithmetic_of_a_cpu_too() -> None:
+def test_arithmetic_of_a_cpu_includes_the_matmul_precision() -> None:
     before, medium = arithmetic_of(CPU), torch.get_float32_matmul_precision()
     precision = torch.backends.mkldnn.matmul.fp32_precision
     torch.set_float32_matmul_precision("medium")
@@ -20,7 +20,7 @@ def test_precision_of_products_is_a_part_of_the_arithmetic_of_a_cpu_too() -> Non
     assert arithmetic_of(CPU) == before
 
 
-def test_each_setting_of_a_gpu_is_a_part_of_its_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arithmetic_of_a_gpu_includes_each_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "a GPU")
     cuda = torch.device("cuda")
     before = arithmetic_of(cuda)

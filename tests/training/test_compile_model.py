@@ -14,12 +14,12 @@ from harness.training.compile_model import BreakEven, compile_model
 from harness.workflows.crossval import cross_validate
 
 
-def test_what_it_says_of_its_break_even() -> None:
-    assert "pays after 40 steps" in str(BreakEven(before=0.5, after=0.25, compiling=10))
-    assert "never pays here" in str(BreakEven(before=0.5, after=0.5, compiling=10))
+def test_break_even_text() -> None:
+    assert "saves time after 40 steps" in str(BreakEven(before=0.5, after=0.25, compiling=10))
+    assert "saves no time here" in str(BreakEven(before=0.5, after=0.5, compiling=10))
 
 
-def test_what_cannot_be_compiled_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compile_model_refuses_a_model_that_cannot_be_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     class Stubborn(torch.nn.Linear):
         def compile(self, *args: object, **kwargs: object) -> None:
             def refuse(*_: object) -> None:
@@ -35,7 +35,7 @@ def test_what_cannot_be_compiled_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("gcc") is None and shutil.which("cl") is None, reason="there is no C++ compiler")
-def test_a_compiled_model_learns_the_same(scenery: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_compiled_model_learns_the_same(scenery: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     base = Experiment(
         data=str(scenery), model="small_cnn", weights=None, image_size=32, folds=0, epochs=2, batch_size=13,
         precision="fp32", trackers=(),

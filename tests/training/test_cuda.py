@@ -1,4 +1,4 @@
-"""On a GPU, where there is one: the everyday suite hides it, so these run in a process of their own."""
+"""Tests on a GPU, if there is one. They run in a separate process, because the test suite hides the GPU."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_training_on_a_gpu(precision: str) -> None:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
-def test_images_and_features_on_a_gpu(precision: str, scenery: Path) -> None:
+def test_experiments_on_a_gpu(precision: str, scenery: Path) -> None:
     if not _has_gpu():
         pytest.skip("there is no GPU")
     subprocess.run([sys.executable, "-c", EXPERIMENTS, precision, str(scenery)], env=_visible(), check=True)

@@ -24,7 +24,7 @@ def kappa(labels: Any, probabilities: Any) -> float:
     return float(cohen_kappa_score(labels, probabilities.argmax(1)))
 
 
-def test_metrics_of_the_experiment_are_in_each_epoch_and_in_the_result(scenery: Path, tmp_path: Path) -> None:
+def test_metrics_are_in_each_epoch_and_in_the_result(scenery: Path, tmp_path: Path) -> None:
     result = run(scenery, tmp_path, metrics=["macro_f1", kappa])
     (fold,) = result.results
     found = fold.predictions
@@ -38,7 +38,7 @@ def test_metrics_of_the_experiment_are_in_each_epoch_and_in_the_result(scenery: 
     assert "inner_kappa" not in fold.history[-1]
 
 
-def test_any_metric_can_be_the_monitor(scenery: Path, tmp_path: Path) -> None:
+def test_monitor_can_be_any_metric(scenery: Path, tmp_path: Path) -> None:
     result = run(scenery, tmp_path, monitor="valid_roc_auc", epoch="best")
     (fold,) = result.results
     areas = [row["inner_roc_auc"] for row in fold.history]
@@ -57,13 +57,13 @@ class Adds(Callback):
         row["valid_gain"], row["inner_gain"] = 1.0, [0.1, 0.9, 0.5][state.epoch - 1]
 
 
-def test_a_metric_that_a_callback_adds_can_be_the_monitor(scenery: Path, tmp_path: Path) -> None:
+def test_monitor_can_be_a_metric_of_a_callback(scenery: Path, tmp_path: Path) -> None:
     fields: dict[str, Any] = {"monitor": "valid_gain", "epoch": "best", "callbacks": [Adds()]}
     assert run(scenery, tmp_path, monitor_mode="max", **fields).results[0].epoch == 2
     assert run(scenery, tmp_path, monitor_mode="min", **fields).results[0].epoch == 1
 
 
-def test_a_metric_of_the_users_that_fails_is_named(scenery: Path, tmp_path: Path) -> None:
+def test_users_metric_that_fails_is_named(scenery: Path, tmp_path: Path) -> None:
     with pytest.raises(UserCodeError, match="metrics metric failed at") as caught:
         run(scenery, tmp_path, metrics=[_named("broken", fails=True)])
     assert "(labels (N,), probabilities (N, classes)) -> number" in caught.value.fix

@@ -28,14 +28,14 @@ from harness.workflows.test import evaluate
 
 @pytest.fixture
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache."""
+    """Returns an empty cache folder."""
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
 @pytest.fixture
 def body(tmp_path: Path) -> Path:
-    """Weights of a small network, as if somebody had trained it."""
+    """Returns a file with the weights of a small network."""
     torch.manual_seed(1)
     torch.save(build("small_cnn", 5, (3, 32, 32)).state_dict(), tmp_path / "body.pt")
     return tmp_path / "body.pt"
@@ -67,7 +67,7 @@ def numbers(result: CrossValidation) -> list[dict[str, float]]:
 
 
 def computed(err: str) -> list[int]:
-    """How many images went through the frozen part, each time that any did."""
+    """Returns the number of images for each run of the frozen part."""
     return [int(line.split()[2]) for line in err.splitlines() if line.startswith("frozen part: ")]
 
 
@@ -88,7 +88,7 @@ def computed(err: str) -> list[int]:
     ],
     ids=str,
 )
-def test_features_give_the_results_of_images(
+def test_features_give_the_same_results_as_images(
     run: Callable[..., CrossValidation], fields: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     precision = fields.get("precision", "fp32")
@@ -104,7 +104,7 @@ def test_features_give_the_results_of_images(
     assert ours == pytest.approx(theirs, abs=1e-5 if precision == "fp32" else 2e-2)
 
 
-def test_an_image_goes_through_the_frozen_part_once_for_all_epochs_folds_and_runs(
+def test_features_are_computed_once_for_all_epochs_folds_and_runs(
     run: Callable[..., CrossValidation], capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = run()
@@ -118,7 +118,7 @@ def test_an_image_goes_through_the_frozen_part_once_for_all_epochs_folds_and_run
     assert computed(capsys.readouterr().err) == [33, 33, 33]
 
 
-def test_other_weights_other_images_and_more_images_are_seen(
+def test_features_are_computed_again_for_other_weights_and_images(
     run: Callable[..., CrossValidation],
     scenery: Path,
     tmp_path: Path,
@@ -129,8 +129,8 @@ def test_other_weights_other_images_and_more_images_are_seen(
     shutil.copytree(scenery, copy)
     run(data=str(copy), folds=0, epochs=1)
     assert computed(capsys.readouterr().err) == [33]
-    (copy / "sea/sea00.jpg").write_bytes((copy / "sea/sea01.jpg").read_bytes() + b" ")  # as it looks, but not as it is
-    shutil.copy(copy / "forest/forest00.jpg", copy / "forest/more.jpg")  # a copy, and so nothing to compute
+    (copy / "sea/sea00.jpg").write_bytes((copy / "sea/sea01.jpg").read_bytes() + b" ")  # same pixels, different bytes
+    shutil.copy(copy / "forest/forest00.jpg", copy / "forest/more.jpg")  # a copy needs no computation
     (copy / "sea/sea02.jpg").rename(copy / "sea/renamed.jpg")
     run(data=str(copy), folds=0, epochs=1)
     assert computed(capsys.readouterr().err) == [1]
@@ -138,14 +138,14 @@ def test_other_weights_other_images_and_more_images_are_seen(
     state["blocks.block1.0.weight"][0, 0, 0, 0] += 1e-3
     torch.save(state, body)
     run(data=str(copy), folds=0, epochs=1)
-    assert computed(capsys.readouterr().err) == [33]  # of 34 two are equal to the byte
+    assert computed(capsys.readouterr().err) == [33]  # 34 images, of which two have equal bytes
     state["head.weight"] += 1
     torch.save(state, body)
     run(data=str(copy), folds=0, epochs=1)
-    assert computed(capsys.readouterr().err) == []  # the head is no part of it
+    assert computed(capsys.readouterr().err) == []  # the head does not matter for features
 
 
-def test_what_is_saved_is_the_whole_model_and_predicts_the_same(
+def test_checkpoint_holds_the_whole_model_if_features_are_cached(
     run: Callable[..., CrossValidation], scenery: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Looks.seen.clear()
@@ -164,7 +164,7 @@ def test_what_is_saved_is_the_whole_model_and_predicts_the_same(
 
 
 class Looks(Callback):
-    """What a callback of one's own may look at is there: all parts of the model, under their names."""
+    """Checks that a user's callback finds all parts of the model under their names."""
 
     seen: list[tuple[set[str], bool]] = []
 
@@ -178,8 +178,8 @@ class Thaws(Callback):
             parameter.requires_grad_(True)
 
 
-def test_who_thaws_what_the_features_were_made_by_is_told(run: Callable[..., CrossValidation]) -> None:
-    with pytest.raises(TrainingError, match="is not what it was") as caught:
+def test_still_frozen_refuses_unfreezing(run: Callable[..., CrossValidation]) -> None:
+    with pytest.raises(TrainingError, match="the frozen part has changed") as caught:
         run(freeze="blocks.block2", callbacks=[Thaws()], folds=0)
     assert "-s cache=false" in caught.value.fix
     run(freeze="blocks.block2", callbacks=[Thaws()], folds=0, cache=False)
@@ -202,10 +202,10 @@ class Listens(Callback):
 
 
 @pytest.mark.parametrize("changes", [Spoils, Replaces, Listens])
-def test_who_changes_what_the_features_were_made_by_is_told(
+def test_still_frozen_refuses_a_change_of_the_frozen_part(
     run: Callable[..., CrossValidation], changes: type[Callback]
 ) -> None:
-    with pytest.raises(TrainingError, match="is not what it was"):
+    with pytest.raises(TrainingError, match="the frozen part has changed"):
         run(freeze="blocks.block2", callbacks=[changes()], folds=0)
 
 
@@ -220,7 +220,7 @@ def times(factor: int) -> Callable[[Tensor], Tensor]:
     return lambda image, factor=factor: image // factor  # type: ignore[misc]
 
 
-def test_augmentations_that_only_look_alike_are_told_apart(
+def test_features_differ_for_augmentations_with_the_same_code(
     run: Callable[..., CrossValidation], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Asks.shapes.clear()
@@ -243,7 +243,7 @@ def darker(image: Tensor) -> Tensor:
 
 
 def viewing(classes: int) -> torch.nn.Module:
-    """A model that does not bear images in channels-last order."""
+    """Returns a model that fails with images in channels-last format."""
 
     class Viewing(torch.nn.Module):
         def __init__(self) -> None:
@@ -258,7 +258,7 @@ def viewing(classes: int) -> torch.nn.Module:
     return Viewing()
 
 
-def test_a_model_that_views_what_it_gets(run: Callable[..., CrossValidation]) -> None:
+def test_features_of_a_model_that_calls_view(run: Callable[..., CrossValidation]) -> None:
     fields: dict[str, Any] = {"model": viewing, "weights": None, "freeze": "body", "folds": 0}
     cached, live = run(**fields), run(cache=False, **fields)
     for ours, theirs in zip(numbers(cached), numbers(live), strict=True):
@@ -266,7 +266,7 @@ def test_a_model_that_views_what_it_gets(run: Callable[..., CrossValidation]) ->
 
 
 @pytest.mark.slow
-def test_features_of_another_torch_processor_decoder_or_order_in_memory_are_others(
+def test_features_key_depends_on_torch_cpu_decoder_and_memory_format(
     run: Callable[..., CrossValidation], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def count() -> list[int]:
@@ -289,16 +289,18 @@ def test_features_of_another_torch_processor_decoder_or_order_in_memory_are_othe
     assert count() == []
 
 
-def test_libraries_of_models_are_in_the_key_with_and_without_augmentation() -> None:
+def test_features_key_has_the_versions_of_the_libraries() -> None:
     assert _libraries(Experiment()) == {"torchvision": metadata.version("torchvision")}
     assert set(_libraries(Experiment(model="timm/resnet10t"))) == {"torchvision", "timm"}
 
 
 @pytest.mark.slow
-def test_views_of_another_seed_are_others(
-    run: Callable[..., CrossValidation], capsys: pytest.CaptureFixture[str]
-) -> None:
-    for seed, expected in ((1, [33, 66]), (1, []), (2, [66])):  # the images as they are do not depend on the seed
+def test_views_depend_on_the_seed(run: Callable[..., CrossValidation], capsys: pytest.CaptureFixture[str]) -> None:
+    for seed, expected in (
+        (1, [33, 66]),
+        (1, []),
+        (2, [66]),
+    ):  # features of unaugmented images do not depend on the seed
         run(augment="flip", views=2, seed=seed, folds=0, epochs=1)
         assert computed(capsys.readouterr().err) == expected
 
@@ -310,7 +312,7 @@ class Threads(Callback):
         self.seen.append(torch.get_num_threads())
 
 
-def test_a_head_on_features_of_a_vector_trains_on_one_thread(run: Callable[..., CrossValidation]) -> None:
+def test_head_on_vector_features_trains_on_one_thread(run: Callable[..., CrossValidation]) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
@@ -323,7 +325,7 @@ def test_a_head_on_features_of_a_vector_trains_on_one_thread(run: Callable[..., 
         torch.set_num_threads(before)
 
 
-def test_a_fast_dev_run_computes_only_what_it_needs(
+def test_fast_dev_run_computes_only_the_needed_features(
     run: Callable[..., CrossValidation],
     own_cache: Path,
     scenery: Path,
@@ -335,7 +337,7 @@ def test_a_fast_dev_run_computes_only_what_it_needs(
     cross_validate(few, runs=tmp_path / "runs")
     assert computed(capsys.readouterr().err) == [12]
     cross_validate(base.replace(folds=0, trackers=()), runs=tmp_path / "runs")
-    assert computed(capsys.readouterr().err) == [21]  # the others
+    assert computed(capsys.readouterr().err) == [21]  # the images that were not cached
 
 
 class Brighter(Callback):
@@ -351,7 +353,7 @@ def shaken(image: Tensor) -> Tensor:
     return torch.roll(image, int(torch.randint(0, 9, ())), 2)
 
 
-def test_where_the_frozen_part_cannot_be_run_once_the_plan_says_why_and_what_to_do(
+def test_plan_says_why_the_frozen_part_runs_in_every_epoch(
     run: Callable[..., CrossValidation], scenery: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def note(**fields: Any) -> str:
@@ -361,10 +363,10 @@ def test_where_the_frozen_part_cannot_be_run_once_the_plan_says_why_and_what_to_
     assert note() == ""
     assert make_plan(Experiment(data=str(scenery), model="small_cnn", weights=None, freeze=True)).once
     assert note(freeze=False, augment="flip") == ""
-    assert "-s views=4 keeps 4 views of each image" in note(augment="flip")
+    assert "-s views=4 stores 4 views of each image" in note(augment="flip")
     assert note(augment="flip", views=4) == ""
     assert note(augment=shaken, views=4) == ""
-    assert "give a function that stands in a file" in note(augment=torch.fliplr, views=4)
+    assert "use a function that is defined in a file" in note(augment=torch.fliplr, views=4)
     assert "a callback may replace the images" in note(callbacks=[Brighter()])
     assert "cache=false" in note(cache=False)
     assert "cannot be followed" in note(model=branching)
@@ -383,7 +385,7 @@ def branching(classes: int) -> torch.nn.Module:
     return Branching(classes)
 
 
-def test_features_that_would_take_too_much_room_are_not_kept(
+def test_require_room_refuses_features_that_are_too_large(
     scenery: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HARNESS_CACHE_GB", "0.00001")
@@ -391,7 +393,7 @@ def test_features_that_would_take_too_much_room_are_not_kept(
     assert any("HARNESS_CACHE_GB=1, or freeze more" in note for note in plan.notes)
 
 
-def test_images_that_were_decoded_before_are_not_decoded_again(
+def test_cached_images_are_not_decoded_again(
     run: Callable[..., CrossValidation], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from harness.data import check, prepare
@@ -407,7 +409,7 @@ def test_images_that_were_decoded_before_are_not_decoded_again(
     run(epochs=1)
     assert len(decoded) == 33
     run(epochs=5, folds=0)
-    assert len(decoded) <= 33 + 8  # the first batch, for its picture
+    assert len(decoded) <= 33 + 8  # the first batch, for its plot
     decoded.clear()
     run(freeze=False, epochs=3, augment="flip")
     assert len(decoded) == 33

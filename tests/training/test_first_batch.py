@@ -34,19 +34,19 @@ class TestFirstBatch:
     @pytest.mark.parametrize(
         "targets", [torch.tensor([0, 1]), torch.eye(2), torch.tensor([-100, 1])], ids=["indices", "shares", "ignored"]
     )
-    def test_the_pixels_are_those_that_were_loaded(self, targets: Tensor, tmp_path: Path) -> None:
+    def test_plot_shows_the_loaded_pixels(self, targets: Tensor, tmp_path: Path) -> None:
         self.draw(tmp_path / "batch.png", targets)
         with Image.open(tmp_path / "batch.png") as image:
             pixels = np.asarray(image.convert("RGB"))
         assert (pixels == (255, 0, 0)).all(2).sum() > 1000
         assert (pixels == (0, 255, 0)).all(2).sum() > 1000
 
-    def test_what_cannot_be_drawn_costs_a_warning(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_plot_failure_is_only_a_warning(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (tmp_path / "file").write_text("")
         self.draw(tmp_path / "file" / "batch.png", torch.tensor([0, 1]))
         assert "warning: plots are missing" in capsys.readouterr().err
 
-    def test_a_batch_of_grey_images_is_drawn(self, tmp_path: Path) -> None:
+    def test_grey_images_are_plotted(self, tmp_path: Path) -> None:
         grey = Transform(Preparation(8, channels=1))
         callback = FirstBatch(tmp_path / "batch.png", ["a", "b"], grey.picture)
         state = self.state(torch.tensor([0, 1]))

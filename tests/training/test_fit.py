@@ -21,7 +21,7 @@ from tests.toy import run_record
 SMALL = Experiment(model="small_cnn", weights=None, image_size=32, epochs=1, batch_size=8, precision="fp32")
 
 
-def test_workers_are_as_many_as_are_asked_for_or_as_augmentation_for_a_gpu_needs() -> None:
+def test_choose_workers_uses_loaders_for_augmentation_on_a_gpu() -> None:
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
     assert choose_workers(3, False, cpu) == Workers(3, 3)
     assert [choose_workers("auto", augmented, cpu) for augmented in (False, True)] == [Workers(0, 0)] * 2
@@ -32,7 +32,7 @@ def test_workers_are_as_many_as_are_asked_for_or_as_augmentation_for_a_gpu_needs
     assert choose_workers("auto", True, cuda, batch=10**6, free=2 * 10**6) == Workers(0, 0)  # a small /dev/shm
 
 
-def test_a_fresh_model_is_a_function_of_the_seed_and_the_fold() -> None:
+def test_new_model_depends_only_on_the_seed_and_the_fold() -> None:
     def head(seed: int, fold: int) -> list[float]:
         model = new_model(SMALL.replace(seed=seed), None, ["a", "b"], fold)
         return list(model.state_dict()["head.bias"].tolist())
@@ -42,7 +42,7 @@ def test_a_fresh_model_is_a_function_of_the_seed_and_the_fold() -> None:
 
 
 def trained(data: Path, runs: Path, **fields: Any) -> FoldResult:
-    """A hold-out of one epoch."""
+    """Trains one epoch with a hold-out split."""
     plan = make_plan(SMALL.replace(data=str(data), folds=0, **fields), device="cpu")
     return train(plan, 1, RunFolder.create(runs, run_record()))
 
@@ -60,7 +60,7 @@ def trained(data: Path, runs: Path, **fields: Any) -> FoldResult:
         ("scheduler", "onecycle", ("max_lr", 1e-3)),
     ],
 )
-def test_train_uses_the_optimizer_that_the_experiment_names(
+def test_train_uses_the_named_optimizer(
     field: str, value: Any, setting: tuple[str, Any], scenery: Path, tmp_path: Path
 ) -> None:
     groups: list[dict[str, Any]] = []
@@ -83,7 +83,7 @@ def test_train_uses_the_optimizer_that_the_experiment_names(
         ("augment", torch.flipud),
     ],
 )
-def test_train_uses_the_function_of_the_experiment(field: str, value: Any, scenery: Path, tmp_path: Path) -> None:
+def test_train_uses_functions_of_the_experiment(field: str, value: Any, scenery: Path, tmp_path: Path) -> None:
     plain, own = (trained(scenery, tmp_path, **fields) for fields in ({}, {field: value}))
     assert own.history[0]["train_loss"] != plain.history[0]["train_loss"]
 
@@ -101,7 +101,7 @@ def test_train_steps_a_named_schedule_after_each_batch(scheduler: str, scenery: 
 
 
 class Accuracies(Callback):
-    """Makes the accuracies of each epoch what the script says."""
+    """Sets the accuracies of each epoch to the given values."""
 
     def __init__(self, inner: list[float], valid: list[float]) -> None:
         self.inner, self.valid = inner, valid
@@ -114,27 +114,27 @@ class Accuracies(Callback):
 SCRIPT = Accuracies(inner=[0.6, 0.8, 0.7, 0.7, 0.9], valid=[0.1, 0.2, 0.9, 0.3, 0.4])
 
 
-def test_train_judges_where_patience_stopped_it_by_the_inner_part(scenery: Path, tmp_path: Path) -> None:
+def test_train_evaluates_the_epoch_at_which_patience_stopped(scenery: Path, tmp_path: Path) -> None:
     result = trained(scenery, tmp_path, epochs=5, patience=2, callbacks=[SCRIPT])
     assert (len(result.history), result.epoch) == (4, 4)
     assert result.stop_reason == "inner_accuracy has not improved for 2 epochs"
     assert checkpoint.load(result.checkpoint)["epoch"] == 4
 
 
-def test_train_keeps_the_best_epoch_of_the_inner_part(scenery: Path, tmp_path: Path) -> None:
+def test_train_saves_the_best_epoch_of_the_inner_part(scenery: Path, tmp_path: Path) -> None:
     result = trained(scenery, tmp_path, epochs=4, epoch="best", callbacks=[SCRIPT])
     assert (len(result.history), result.epoch) == (4, 2)
     assert checkpoint.load(result.checkpoint)["epoch"] == 2
 
 
-def test_train_keeps_the_last_epoch_whatever_the_validation_says(scenery: Path, tmp_path: Path) -> None:
+def test_train_saves_the_last_epoch_whatever_its_validation_metrics(scenery: Path, tmp_path: Path) -> None:
     result = trained(scenery, tmp_path, epochs=4, callbacks=[SCRIPT])
     assert result.epoch == 4
     assert result.checkpoint.name == "fold1.pt"
     assert "inner_loss" not in result.history[0]
 
 
-def test_no_memory_left_says_which_batch_size_to_try(scenery: Path, tmp_path: Path) -> None:
+def test_train_out_of_memory_suggests_a_batch_size(scenery: Path, tmp_path: Path) -> None:
     class Greedy(Callback):
         def on_batch_start(self, state: State) -> None:
             torch.empty(2**60)
@@ -144,4 +144,4 @@ def test_no_memory_left_says_which_batch_size_to_try(scenery: Path, tmp_path: Pa
     with pytest.raises(TrainingError, match="fold 1 ran out of memory on cpu") as caught:
         train(plan, 1, folder)
     assert caught.value.fix == "-s batch_size=4"
-    assert not (folder.checkpoints / "fold1.pt").exists()  # no step was taken
+    assert not (folder.checkpoints / "fold1.pt").exists()  # there was no step

@@ -31,7 +31,7 @@ def rehearsed(**fields: Any) -> list[str]:
 
 
 class Net(nn.Module):
-    """A model with all that a step changes: weights, statistics, chance."""
+    """A model with everything that a step changes: weights, running statistics, random numbers."""
 
     def __init__(self, classes: int) -> None:
         super().__init__()
@@ -45,17 +45,17 @@ class Net(nn.Module):
         return logits
 
 
-def test_nothing_is_changed_by_a_rehearsal() -> None:
-    shared = Net(2)  # which each fold is given again
+def test_rehearse_does_not_change_the_model() -> None:
+    shared = Net(2)  # each fold gets the same object
     weights = {name: value.clone() for name, value in shared.state_dict().items()}
     rehearsed(model=lambda classes: shared)
     assert all(torch.equal(value, weights[name]) for name, value in shared.state_dict().items())
     assert all(parameter.grad is None for parameter in shared.parameters())
     assert shared.training
-    assert shared.sizes == []  # a copy was tried
+    assert shared.sizes == []  # the rehearsal used a copy
 
 
-def test_a_rehearsal_draws_nothing_from_the_generators() -> None:
+def test_rehearse_does_not_change_random_states() -> None:
     experiment = Experiment(model=Net, weights=None, image_size=32, precision="fp32")
     model = new_model(experiment, None, ["a", "b"], 1)
     before = torch.get_rng_state(), repr(np.random.get_state()), random.getstate()
@@ -66,7 +66,7 @@ def test_a_rehearsal_draws_nothing_from_the_generators() -> None:
 
 
 class Recorder:
-    """What the copies of a model have seen: a copy of it is itself."""
+    """Records what the copies of a model get. It is not copied with the model."""
 
     def __init__(self) -> None:
         self.sizes: list[tuple[bool, int]] = []
@@ -82,7 +82,7 @@ def watched() -> tuple[Net, Recorder]:
     return model, recorder
 
 
-def test_a_rehearsal_trains_on_a_whole_batch_and_the_last_and_validates_on_several_images_and_on_one() -> None:
+def test_rehearse_uses_all_batch_sizes_of_the_run() -> None:
     (model, recorder), seen = watched(), []
 
     def loss(logits: Tensor, targets: Tensor) -> Tensor:
@@ -94,7 +94,7 @@ def test_a_rehearsal_trains_on_a_whole_batch_and_the_last_and_validates_on_sever
     assert seen == [(True, 19, [0, 1]), (True, 2, [0, 1]), (False, 19, [0, 1]), (False, 1, [0])]
 
 
-def test_batch_sizes_are_those_of_the_sampler() -> None:
+def test_batch_sizes_match_the_sampler() -> None:
     for length in range(2, 40):
         for batch_size in range(1, 12):
             sampler = EpochSampler(range(length), batch_size, 0, shuffle=True)
@@ -104,7 +104,7 @@ def test_batch_sizes_are_those_of_the_sampler() -> None:
             assert sizes.last == min(sizes.whole, lengths[-1])
 
 
-def test_a_model_that_drops_the_dimension_of_a_single_image_is_found() -> None:
+def test_rehearse_refuses_a_model_that_drops_the_batch_dimension() -> None:
     class Squeezed(Net):
         def forward(self, images: Tensor) -> Tensor:
             return super().forward(images).squeeze()
@@ -113,13 +113,13 @@ def test_a_model_that_drops_the_dimension_of_a_single_image_is_found() -> None:
         rehearsed(model=Squeezed)
 
 
-def test_a_constant_loss_is_found() -> None:
+def test_rehearse_refuses_a_constant_loss() -> None:
     with pytest.raises(UserCodeError, match="gives the weights no gradient") as caught:
         rehearsed(loss=lambda logits, targets: (logits * 0).sum() + 2)
-    assert caught.value.why == "it is 2 whatever the logits are"
+    assert caught.value.why == "it is 2 for all logits"
 
 
-def test_a_head_of_zeros_is_no_constant_loss() -> None:
+def test_rehearse_accepts_a_head_of_zeros() -> None:
     def zeros(classes: int) -> nn.Module:
         net = Net(classes)
         nn.init.zeros_(net.head.weight)
@@ -129,7 +129,7 @@ def test_a_head_of_zeros_is_no_constant_loss() -> None:
     assert rehearsed(model=zeros) == []
 
 
-def test_a_loss_that_is_a_module_goes_to_the_device_and_its_parameters_to_the_optimizer() -> None:
+def test_rehearse_trains_the_parameters_of_a_loss() -> None:
     class Scaled(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -146,8 +146,8 @@ def test_a_loss_that_is_a_module_goes_to_the_device_and_its_parameters_to_the_op
     assert loss.scale.grad is None
 
 
-def test_only_what_trains_is_tried_where_the_frozen_part_runs_once() -> None:
-    """A head on features takes batches that the whole model could not: BatchNorm of one value is in the frozen part."""
+def test_rehearse_tests_only_the_head_if_the_frozen_part_runs_once() -> None:
+    """The head accepts batches that the whole model refuses: its BatchNorm of one value is in the frozen part."""
     experiment = Experiment(model="resnet18", weights=None, image_size=32, batch_size=1, freeze=True, precision="fp32")
     model = new_model(experiment, None, ["a", "b"], 1)
     made = cut(model, (3, 32, 32))
@@ -155,13 +155,13 @@ def test_only_what_trains_is_tried_where_the_frozen_part_runs_once() -> None:
     assert rehearse(experiment, model, transform, LABELS, 2, {"device": "cpu"}, batch_sizes([40], 1), made) == []
 
 
-def test_a_batch_that_a_model_cannot_train_on_is_refused() -> None:
+def test_rehearse_refuses_a_batch_that_the_model_cannot_train_on() -> None:
     with pytest.raises(ModelError, match="resnet18 cannot take batches of 1 images of 32 px") as caught:
         rehearsed(model="resnet18", batch_size=1)
     assert "more than 1 value per channel" in caught.value.why
 
 
-def test_a_loss_and_a_callback_are_copied_before_they_are_used() -> None:
+def test_rehearse_copies_the_loss_and_callbacks() -> None:
     class Counting(nn.Module):
         calls = 0
 
@@ -175,7 +175,7 @@ def test_a_loss_and_a_callback_are_copied_before_they_are_used() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Lazy modules")
-def test_lazy_layers_are_a_function_of_the_seed() -> None:
+def test_lazy_layers_depend_only_on_the_seed() -> None:
     def net(classes: int) -> nn.Module:
         return nn.Sequential(nn.Flatten(), nn.LazyLinear(4), nn.ReLU(), nn.LazyLinear(classes))
 
@@ -187,7 +187,7 @@ def test_lazy_layers_are_a_function_of_the_seed() -> None:
     assert weights(0) != weights(1)
 
 
-def test_weights_that_are_no_float32_are_named_when_the_model_fails() -> None:
+def test_rehearse_names_weights_that_are_not_float32() -> None:
     with pytest.raises(UserCodeError) as caught:
         rehearsed(model=lambda classes: Net(classes).double())
     assert "its parameters are float64, and images are float32" in caught.value.why

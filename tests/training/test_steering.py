@@ -34,11 +34,11 @@ class Steers(Callback):
         ({"callbacks": [LearningRateSchedule(CosineAnnealingLR)]}, []),
     ],
 )
-def test_steered_by_names_what_looks_at_the_validation(fields: dict[str, Any], expected: list[str]) -> None:
+def test_steered_by_names_fields_that_use_the_validation(fields: dict[str, Any], expected: list[str]) -> None:
     experiment = Experiment(**fields)
     assert steered_by(experiment) == expected
     assert inner_fraction(experiment) == (0.2 if expected else None)
 
 
-def test_inner_fraction_is_as_the_experiment_says() -> None:
+def test_inner_fraction_of_the_experiment_is_used() -> None:
     assert inner_fraction(Experiment(inner_fraction=0.3)) == 0.3

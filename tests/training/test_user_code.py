@@ -1,4 +1,4 @@
-"""Each function a user can bring × what can be wrong with it: the error names the function and its line."""
+"""Each function of a user × each mistake in it: the error names the function and its line."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def require_blame(mistake: Mistake, code: int, err: str) -> None:
 
 
 def quick(mistakes: Sequence[Mistake]) -> list[Any]:
-    """The mistakes, those as slow whose training has to begin, except for one of each place."""
+    """Returns the mistakes. Those that need training are marked slow, except one for each function."""
     places: set[str] = set()
     marked = []
     for mistake in mistakes:
@@ -53,7 +53,7 @@ def quick(mistakes: Sequence[Mistake]) -> list[Any]:
 
 
 @pytest.mark.parametrize("mistake", quick(ERRORS))
-def test_a_mistake_is_named_with_its_function_and_line(
+def test_mistake_is_reported_with_its_function_and_line(
     mistake: Mistake, call: Call, project: Path, scenery: Path
 ) -> None:
     outcome = call(*arguments(mistake, project, scenery))
@@ -67,18 +67,18 @@ def test_a_mistake_is_named_with_its_function_and_line(
 
 
 @pytest.mark.parametrize("mistake", PASSING, ids=lambda mistake: mistake.name)
-def test_what_can_be_meant_is_trained_with_a_warning(
+def test_unusual_but_valid_code_trains_with_a_warning(
     mistake: Mistake, call: Call, project: Path, scenery: Path
 ) -> None:
     outcome = call(*arguments(mistake, project, scenery))
     assert outcome.code == 0, outcome.err
-    notes = [line for line in outcome.err.splitlines() if line.startswith("  note")]
+    notes = [line for line in outcome.err.splitlines() if line.startswith("  warning")]
     assert len(notes) == bool(mistake.note), notes
     assert mistake.note in "".join(notes)
 
 
 @pytest.mark.parametrize("name", ["on_batch_end raises BrokenPipeError", "a detached loss"])
-def test_a_mistake_on_the_command_line(name: str, project: Path, scenery: Path) -> None:
+def test_mistake_on_the_command_line(name: str, project: Path, scenery: Path) -> None:
     mistake = next(mistake for mistake in ERRORS if mistake.name == name)
     command = [sys.executable, "-m", "harness", *arguments(mistake, project, scenery)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=dict(os.environ))
@@ -86,7 +86,7 @@ def test_a_mistake_on_the_command_line(name: str, project: Path, scenery: Path) 
     require_blame(mistake, done.returncode, done.stderr)
 
 
-def test_a_failure_in_the_second_fold_keeps_the_first(call: Call, project: Path, scenery: Path) -> None:
+def test_failure_in_the_second_fold_keeps_the_first_fold(call: Call, project: Path, scenery: Path) -> None:
     path = write_experiment(project / "experiments/bad.py", scenery, epochs=1)
     text = path.read_text().rstrip().removesuffix(")")
     path.write_text(f"""from harness import Callback
@@ -109,7 +109,7 @@ class Mine(Callback):
     assert len(predictions.read_text().splitlines()) == 1 + 17
 
 
-def test_a_frozen_model_that_fails_in_training_is_named(call: Call, project: Path, scenery: Path) -> None:
+def test_frozen_model_that_fails_in_training_is_named(call: Call, project: Path, scenery: Path) -> None:
     mistake = next(mistake for mistake in ERRORS if mistake.name == "a tuple in training")
     call_with = [*arguments(mistake, project, scenery), "-s", "freeze=true"]
     (project / "experiments/bad.py").write_text(

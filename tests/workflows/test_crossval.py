@@ -163,7 +163,7 @@ def test_predictions_are_never_paired_with_other_images(scenery: Path, tmp_path:
             inputs, targets = state.batch
             state.batch = inputs.flip(0), targets.flip(0)
 
-    with pytest.raises(TrainingError, match="was not of its images"):
+    with pytest.raises(TrainingError, match="did not use its images"):
         run(scenery, tmp_path, callbacks=[Turn()])
 
 

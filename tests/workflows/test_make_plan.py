@@ -32,7 +32,7 @@ def copy(scenery: Path, tmp_path: Path) -> Path:
 
 def test_the_first_lines_say_what_will_happen(scenery: Path) -> None:
     text = "\n".join(plan(scenery, freeze=True).lines())
-    assert "33 images (forest 15, sea 18); 22 to learn from, 11 to judge by" in text
+    assert "33 images (forest 15, sea 18); training set 22, validation set 11" in text
     assert "258 parameters to train, 97,680 frozen" in text
     assert "all but the head frozen" in text
     assert "fp32: as requested" in text
@@ -44,7 +44,7 @@ def test_make_plan_counts_folders_of_other_programs_and_splits_as_without_them(c
     made, plain = plan(copy), plan(scenery)
     assert made.splits == plain.splits
     assert made.digest == plain.digest
-    assert "note       folders that other programs made are left out (2, with 33 files): forest/@eaDir" in "\n".join(
+    assert "warning    folders that other programs created are left out (2, with 33 files): forest/@eaDir" in "\n".join(
         made.lines()
     )
 
@@ -56,7 +56,8 @@ def test_the_size_that_weights_were_evaluated_at_is_said_where_nobody_chose_anot
         return setting_notes(Experiment(**{"trackers": (), **fields}))
 
     assert notes(model="efficientnet_b4") == [
-        "the ImageNet weights of efficientnet_b4 were evaluated at 380 px, and images become 224: -s image_size=380"
+        "the ImageNet weights of efficientnet_b4 were evaluated at 380 px, but images are resized to 224: "
+        "-s image_size=380"
     ]
     assert notes(model="inception_v3")[0].endswith("-s image_size=299")
     assert notes(model="efficientnet_b4", image_size=224) == []
@@ -106,9 +107,12 @@ def test_make_plan_names_the_same_picture_in_two_classes_first(copy: Path) -> No
     shutil.copy(copy / "sea/sea00.jpg", copy / "forest/again.jpg")
     (copy / "sea/notes.txt").touch()
     first, second, _ = plan(copy).notes
-    assert first.startswith("CONTRADICTION: 1 pictures are in two classes")
+    assert first.startswith("CONTRADICTION: 1 images are in two classes")
     assert first.endswith("forest/again.jpg and sea/sea00.jpg")
-    assert second == "1 images are copies of others, and stay in one fold with them: forest/again.jpg, sea/sea00.jpg"
+    assert (
+        second
+        == "1 images are copies of others; all copies of an image are in one fold: forest/again.jpg, sea/sea00.jpg"
+    )
 
 
 def test_make_plan_keeps_copies_in_one_fold(copy: Path) -> None:
@@ -144,7 +148,7 @@ def test_a_test_folder_that_will_be_refused_is_told_but_stops_nothing(scenery: P
 def test_patience_that_can_never_act_is_told(scenery: Path) -> None:
     assert plan(scenery, patience=10, epochs=2).notes == ("patience=10 can never stop a fold of 2 epochs",)
     (note,) = plan(scenery, patience=2, epochs=10).notes
-    assert "-s epoch=best keeps the best one of the inner part" in note
+    assert "-s epoch=best uses the best epoch of the inner part" in note
     assert plan(scenery, patience=2, epochs=10, epoch="best").notes == ()
 
 
@@ -161,7 +165,7 @@ def test_a_monitor_that_will_not_exist(tmp_path: Path) -> None:
 
 
 def test_weights_are_read_before_the_images_are(scenery: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is not there"):
+    with pytest.raises(UsageError, match="does not exist"):
         plan(scenery, weights=str(tmp_path / "w.pth"))
 
 
@@ -169,5 +173,5 @@ def test_make_plan_says_of_which_class_files_are_left_out(copy: Path) -> None:
     for name in ("sea/a.psd", "sea/b.psd", "forest/notes.txt", "README.md"):
         (copy / name).touch()
     (note,) = plan(copy).notes
-    assert note.startswith("4 files are no images by their name, or in no class, and left out: ")
+    assert note.startswith("4 files are left out, because they are not images by their name or have no class: ")
     assert note.endswith("no class 1 (README.md); forest 1 (forest/notes.txt); sea 2 (sea/a.psd, sea/b.psd)")

@@ -180,7 +180,8 @@ def test_the_range_of_deep_files_is_found_said_kept_and_used_in_the_test(
     made = plan(experiment)
     low, high = expected
     assert (
-        f"12 images have more than 8 bits: {low} becomes black and {high} white (found in all of them" in made.notes[0]
+        f"12 images have more than 8 bits: {low} becomes black and {high} white (the range of all of them"
+        in made.notes[0]
     )
     assert made.experiment.value_range == expected
     assert made.experiment.origin("value_range") == "found in data"
