@@ -1,4 +1,4 @@
-"""The event files are read back, and a real TensorBoard is asked over HTTP."""
+"""Reads event files back, and asks a real TensorBoard over HTTP."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def everything(folder: Path) -> dict[str, Any]:
     return content
 
 
-def test_rates_of_other_parameter_groups_have_their_own_charts(tracked: Tracked, tmp_path: Path) -> None:
+def test_epoch_writes_each_learning_rate_to_its_own_chart(tracked: Tracked, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run", tracked.run.record)
     board = TensorBoard(folder)
     board.epoch({"fold": 1, "time": 1.0, "step": 2, "epoch": 1, "lr": 0.5, "lr_2": 0.25})
@@ -66,7 +66,7 @@ def test_rates_of_other_parameter_groups_have_their_own_charts(tracked: Tracked,
     assert rates == {"learning_rate": [(1, 0.5)], "learning_rate_2": [(1, 0.25)]}
 
 
-def test_train_and_valid_of_one_quantity_have_one_name(tracked: Tracked) -> None:
+def test_epoch_uses_the_same_tag_for_train_and_valid(tracked: Tracked) -> None:
     rows = tracked.run.epochs()
     for fold in (1, 2):
         for side in ("train", "valid"):
@@ -80,7 +80,7 @@ def test_train_and_valid_of_one_quantity_have_one_name(tracked: Tracked) -> None
         assert lr == [(r["epoch"], np.float32(r["lr"])) for r in rows if r["fold"] == fold]
 
 
-def test_a_fold_has_its_first_batch_its_confusion_matrices_and_its_curves(tracked: Tracked) -> None:
+def test_a_fold_has_its_first_batch_confusion_matrices_and_curves(tracked: Tracked) -> None:
     for fold in (1, 2):
         train, valid = (read(tracked.run.path / f"fold{fold}/{side}") for side in ("train", "valid"))
         (batch,) = train.Images("first batch")
@@ -93,7 +93,7 @@ def test_a_fold_has_its_first_batch_its_confusion_matrices_and_its_curves(tracke
         assert sorted(curves) == ["precision_recall/forest", "precision_recall/sea"]
 
 
-def test_the_run_itself_has_its_numbers_and_its_pictures(tracked: Tracked) -> None:
+def test_a_run_has_its_results_and_its_plots(tracked: Tracked) -> None:
     root = read(tracked.run.path)
     for name, value in tracked.run.results().items():
         assert scalars(tracked.run.path, f"out_of_fold/{name}")[-1] == (2, np.float32(value))
@@ -110,7 +110,7 @@ def test_the_run_itself_has_its_numbers_and_its_pictures(tracked: Tracked) -> No
     assert "small_cnn" in str(root.Tensors("experiment/text_summary")[0].tensor_proto.string_val)
 
 
-def test_events_are_on_disk_by_the_end_of_each_epoch(tracked: Tracked, tmp_path: Path) -> None:
+def test_events_are_on_disk_at_the_end_of_each_epoch(tracked: Tracked, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path, tracked.run.record)
     board = TensorBoard(folder)
     board.start()
@@ -120,7 +120,7 @@ def test_events_are_on_disk_by_the_end_of_each_epoch(tracked: Tracked, tmp_path:
     board.end()
 
 
-def test_what_was_written_afterwards_is_what_was_written_as_it_went(tracked: Tracked, tmp_path: Path) -> None:
+def test_write_again_writes_the_same_events_as_during_the_run(tracked: Tracked, tmp_path: Path) -> None:
     copy = tmp_path / tracked.run.id
     shutil.copytree(tracked.run.path, copy)
     before = everything(copy)
@@ -130,10 +130,10 @@ def test_what_was_written_afterwards_is_what_was_written_as_it_went(tracked: Tra
     assert {tag: rows[-1] for tag, rows in again.items()} == {tag: rows[-1] for tag, rows in before.items()}
     write_again(RunFolder.open(copy))
     assert everything(copy) == again
-    assert len(event_files(copy)) == 5  # the run, and two sides of two folds: none twice
+    assert len(event_files(copy)) == 5  # the run, and two splits of two folds: none twice
 
 
-def test_what_fails_on_the_way_leaves_the_old_files(
+def test_write_again_keeps_the_old_files_if_it_fails(
     tracked: Tracked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy = tmp_path / tracked.run.id
@@ -151,7 +151,7 @@ def test_what_fails_on_the_way_leaves_the_old_files(
 
 @pytest.fixture(scope="module")
 def board(tracked: Tracked) -> Iterator[str]:
-    """A real TensorBoard over the runs of that project."""
+    """A real TensorBoard that shows the runs of that project."""
     server = servers.tensorboard(tracked.project / "runs", servers.free_port(None, 16006, "--port"))
     with servers.running([server]):
         yield server.address
@@ -165,7 +165,7 @@ def ask(address: str, path: str, body: object = None, **query: str) -> Any:
         return json.loads(answer.read())
 
 
-def test_a_real_tensorboard_has_the_run_and_no_other(board: str, tracked: Tracked) -> None:
+def test_a_real_tensorboard_shows_only_the_run(board: str, tracked: Tracked) -> None:
     run = f"tiny/{tracked.run.id}"
     sides = [f"{run}/fold{fold}/{side}" for fold in (1, 2) for side in ("train", "valid")]
     assert sorted(ask(board, "runs")) == [run, *sides]
@@ -177,7 +177,7 @@ def test_a_real_tensorboard_has_the_run_and_no_other(board: str, tracked: Tracke
     assert set(ask(board, "plugin/pr_curves/tags")) == {sides[1], sides[3]}
 
 
-def test_the_page_of_hyperparameters_has_one_row_a_run_with_its_numbers(board: str, tracked: Tracked) -> None:
+def test_the_hparams_page_has_one_row_per_run_with_its_results(board: str, tracked: Tracked) -> None:
     columns = ask(board, "plugin/hparams/experiment", {"experimentName": "", "hparamsLimit": 1000})
     hyperparameters = {info["name"]: info.get("differs", False) for info in columns["hparamInfos"]}
     assert set(hyperparameters) == {*FIRST, *OTHERS}
@@ -209,8 +209,8 @@ for step in range(1000):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limit of a file's size")
-def test_events_have_no_half_record_where_the_disk_takes_no_more(tmp_path: Path) -> None:
-    """A reader stops at a record that is cut short (googledatalab/pydatalab #710)."""
+def test_events_contain_no_half_record_on_a_full_disk(tmp_path: Path) -> None:
+    """A reader stops at an incomplete record (googledatalab/pydatalab #710)."""
     done = subprocess.run([sys.executable, "-c", LIMITED, tmp_path], capture_output=True, text=True, check=False)
     assert "File too large" in done.stderr
     (file,) = event_files(tmp_path)

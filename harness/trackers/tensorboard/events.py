@@ -1,4 +1,4 @@
-"""One event file, written record by record: what was added is in it when the call returns, with no thread between."""
+"""Writes one event file, record by record and without a thread: a record is in the file when the call returns."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from harness.util.files import add_whole
 
 
 class Events:
-    """A new event file in `folder`. Raises OSError.
+    """A new event file. Raises OSError.
 
-    With `again`, it replaces files of before: a TensorBoard that has read those forgets what they held.
+    Args:
+        folder: Where it is made.
+        again: Whether it replaces earlier files. Then a TensorBoard that has read those drops their content.
     """
 
     def __init__(self, folder: Path, again: bool = False) -> None:
@@ -37,7 +39,7 @@ class Events:
             raise
 
     def add(self, summary: Any, step: int = 0, at: float | None = None) -> None:
-        """A summary, at a step and at a moment in seconds since 1970, by default now."""
+        """Writes a summary at a step and a time in seconds since 1970, by default now."""
         self._write(self._event(wall_time=time.time() if at is None else at, step=step, summary=summary))
 
     def close(self) -> None:
@@ -46,4 +48,4 @@ class Events:
     def _write(self, event: Any) -> None:
         record = io.BytesIO()
         self._record_writer(record).write(event.SerializeToString())
-        add_whole(self._file, record.getvalue())  # half a record would hide all that comes after it
+        add_whole(self._file, record.getvalue())  # TensorBoard does not read past half a record

@@ -1,4 +1,4 @@
-"""One row of TensorBoard's page of hyperparameters for a whole run, by the run's own event file: no runs are added."""
+"""Writes a run's row on TensorBoard's HPARAMS page into the run's own event file, so that it adds no run."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from harness.runs.record_parts import Status
 from harness.runs.run_folder import RESULTS
 from harness.util.files import as_text
 
-# The page takes the names from whichever run it reads first, so every run has all of them. Those in the first line are
-# its first columns; of the others one has to tick a box.
+# The page takes the names from the run that it reads first, so each run has all of them. FIRST are the columns that the
+# page shows; the user must tick a box to see the others.
 FIRST = ("model", "freeze", "lr", "batch_size", "weight_decay")
 OTHERS = (
     *("data", "weights", "image_size", "augment", "optimizer", "scheduler", "epochs", "folds", "patience"),
@@ -21,11 +21,11 @@ ENDS = {
     Status.FINISHED: "STATUS_SUCCESS",
     Status.PRUNED: "STATUS_SUCCESS",
     Status.RUNNING: "STATUS_RUNNING",
-}  # all else is STATUS_FAILURE
+}  # any other status is STATUS_FAILURE
 
 
 def start(experiment: Mapping[str, Any], title: str, seconds: float) -> list[Any]:
-    """The summaries of a run that begins: what the columns are, and its values in them."""
+    """The summaries for the start of a run: the page's columns, and the run's values in them."""
     from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
     infos = []
@@ -52,7 +52,7 @@ def start(experiment: Mapping[str, Any], title: str, seconds: float) -> list[Any
 
 
 def end(status: Status, seconds: float) -> Any:
-    """The summary of a run that has ended so."""
+    """The summary for the end of a run."""
     from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
     how = api_pb2.Status.Value(ENDS.get(status, "STATUS_FAILURE"))
@@ -61,7 +61,7 @@ def end(status: Status, seconds: float) -> Any:
 
 
 def metric_tag(name: str) -> str:
-    """The tag of the scalar that holds a run's number."""
+    """The tag of the scalar that holds one of a run's results."""
     return f"out_of_fold/{name}"
 
 

@@ -1,6 +1,6 @@
-"""TensorBoard behind `local_only`: `python -m harness.trackers.tensorboard.server`, with TensorBoard's own options.
+"""Runs TensorBoard behind `local_only`: `python -m harness.trackers.tensorboard.server`, with TensorBoard's options.
 
-With `--listener` before them, its standard input is a socket that listens already.
+With `--listener` as the first option, its standard input is a socket that is already listening.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ class LocalServer(program.WerkzeugServer):  # type: ignore[misc]
 
 
 class ListeningServer(LocalServer):
-    """The same on the socket that is the standard input. TensorBoard knows none, and looks for no port if that is 0."""
+    """The same server on the socket that is its standard input. With port 0, TensorBoard does not search for a port."""
 
     def server_bind(self) -> None:
-        """Takes the socket in the place of one that would be bound."""
+        """Uses that socket instead of a new one."""
         self.socket.close()
         self.socket: socket.socket = socket.socket(fileno=os.dup(0))
         self.server_address = self.socket.getsockname()
@@ -35,7 +35,7 @@ class ListeningServer(LocalServer):
 
 
 def main(arguments: list[str]) -> int:
-    """Serves until a signal ends the process. Returns the exit code; `arguments` begin with the program's name."""
+    """Serves until a signal ends the process. Returns the exit code. `arguments` begin with the program's name."""
     main_lib.global_init()  # as tensorboard.main does: warnings only
     kind = program.with_port_scanning(LocalServer)
     if arguments[1:2] == ["--listener"]:
