@@ -102,7 +102,9 @@ def _print_missing(every: list[RunFolder]) -> None:
 
     count = sum(is_unsent(folder) and not is_being_sent(folder) for folder in every)
     if count:
-        echo("", f"not whole in MLflow: {count} of {len(every)} runs; the next run or harness ui sends what is missing")
+        echo(
+            "", f"incomplete in MLflow: {count} of {len(every)} runs; the next run or harness ui sends what is missing"
+        )
 
 
 def _run(folder: RunFolder) -> dict[str, Any]:

@@ -130,7 +130,7 @@ def _summary(
         *([("mlflow", model)] if model else []),
         *([("report", str(report))] if (report := crossval.run_dir / "report.html").is_file() else []),
         *(
-            ("missed by", f"{name}: harness sync {crossval.run_dir}")
+            ("not sent to", f"{name}: harness sync {crossval.run_dir}")
             for name, has in trackers.items()
             if has not in (COMPLETE, SENDING)
         ),

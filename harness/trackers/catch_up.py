@@ -1,7 +1,8 @@
-"""The process that sends what earlier runs and studies left unsent: `python -m harness.trackers.catch_up RUNS`.
+"""The process that sends earlier runs and studies that MLflow lacks: `python -m harness.trackers.catch_up RUNS`.
 
-Nobody waits for it: it is started by the process that follows a run, or by `harness ui`, goes on when that has ended,
-and ends after some minutes at the latest. What it cannot send it records and prints, and the next one tries.
+The process that follows a run starts it, or `harness ui` does. Nobody waits for it: it outlives the process that
+started it, and ends after a few minutes at the latest. It records and prints what it cannot send. The next such process
+tries that again.
 """
 
 from __future__ import annotations
@@ -20,19 +21,19 @@ from harness.util.escape import terminal
 from harness.util.locks import locked
 from harness.util.processes import python_module
 
-MOST_SECONDS = 300.0  # after which no other run is begun
+MOST_SECONDS = 300.0  # after this time, it starts to send no other run
 
 
 def start_catching_up(runs: Path, tell: Callable[[str], None] | None = None, left: Sequence[Any] | None = None) -> int:
-    """Starts the process if a run or a study under `runs` is unsent, or MLflow has one that was removed here.
+    """Starts the process if a run or a study under `runs` is unsent, or if MLflow has one that was removed here.
 
     Args:
         runs: The folder of all runs.
-        tell: Is called, in a thread, with each line that the process prints.
-        left: What `waiting` has returned a moment ago, if it was called.
+        tell: Called, in a thread, with each line that the process prints.
+        left: The result of `waiting`, if the caller has it already.
 
     Returns:
-        The number of runs and studies that it sends.
+        The number of runs and studies that the process will send.
     """
     from harness.runs.pending_removals import has_pending
     from harness.trackers.mlflow.unsent import waiting
@@ -42,7 +43,7 @@ def start_catching_up(runs: Path, tell: Callable[[str], None] | None = None, lef
         return 0
     command, nothing = python_module("harness.trackers.catch_up", str(runs)), subprocess.DEVNULL
     output = nothing if tell is None else subprocess.PIPE
-    try:  # in its own session, where no Ctrl-C arrives
+    try:  # in a new session, which Ctrl-C does not reach
         process = subprocess.Popen(
             command, stdin=nothing, stdout=output, stderr=nothing, start_new_session=os.name == "posix"
         )
@@ -54,11 +55,12 @@ def start_catching_up(runs: Path, tell: Callable[[str], None] | None = None, lef
 
 
 def catch_up(runs: Path, enough: Callable[[], bool]) -> list[str]:
-    """Sends what is unsent until nothing is, or there was `enough`; removes from MLflow what was removed here.
+    """Sends unsent runs and studies until none is left or `enough` returns True.
 
-    Does nothing at all if another process does so.
+    Also removes from MLflow what was removed here. Does nothing if another process is doing this.
 
-    Returns what could not be sent, a line each.
+    Returns:
+        One line for each run or study that could not be sent.
     """
     problems: list[str] = []
     with locked(runs / ".sending", required=False) as alone:
@@ -71,7 +73,7 @@ def catch_up(runs: Path, enough: Callable[[], bool]) -> list[str]:
         before: set[Path] = set()
         while not enough():
             left = {folder.path for folder in unsent_runs(runs)} | {folder.path for folder in unsent_studies(runs)}
-            if left <= before:  # what is left was tried
+            if left <= before:  # all of these have been tried
                 break
             problems = send_unsent(runs, enough) + send_unsent_studies(runs, enough)
             before |= left
@@ -87,10 +89,10 @@ def _pass_on(lines: IO[bytes], tell: Callable[[str], None]) -> None:
 def _main(runs: Path) -> None:
     if hasattr(os, "nice"):
         os.nice(19)
-    out, sys.stdout = sys.stdout, sys.stderr  # what MLflow prints is no word of ours
+    out, sys.stdout = sys.stdout, sys.stderr  # what MLflow prints is not for the user
     deadline = time.monotonic() + MOST_SECONDS
     problems = catch_up(runs, lambda: time.monotonic() > deadline)
-    with contextlib.suppress(OSError):  # nobody reads it any more
+    with contextlib.suppress(OSError):  # the reader may have ended
         for problem in problems:
             print(terminal(f"warning: {' '.join(problem.split())}"), file=out)
         if not problems:

@@ -1,11 +1,12 @@
 """The process that follows a run folder, or a study's, and sends it to MLflow: `python -m harness.trackers.follow`.
 
-A process of its own, so that a run waits for nothing that MLflow does: not its import, not its database, not a server
-that hangs. Its input is a pipe. It begins before the run does, and imports what it needs while the run does the same on
-another core. The first line that it reads is the run's folder; a second one comes only if the run was interrupted. The
-pipe closes when the run has ended, however it did, kill -9 included. What people should know it prints, a line each.
-Its exit code is 0 where MLflow has all. It records that in the folder, or why not, for `harness list`: the run may no
-longer be there to say so.
+It is a separate process so that a run never waits for MLflow: not for its import, its database or a server that hangs.
+It starts before the run, and imports what it needs on another core while the run does the same.
+
+Its standard input is a pipe. The first line is the run's folder. A second line comes only if the run was interrupted.
+The pipe closes when the run has ended for any reason, even `kill -9`. The process prints one line for each thing that
+the user should know. Its exit code is 0 if MLflow has the whole run. It records that in the folder, or why not, for
+`harness list`, because the run's own process may have ended.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ from harness.trackers.mlflow.study import MLflowStudy
 from harness.trackers.mlflow.unsent import waiting
 from harness.util.escape import terminal
 
-POLL_SECONDS = 3.0  # between two looks at the folder: each that finds something costs 25 ms of a core
-AGAIN_SECONDS = 15.0  # before MLflow is tried again, once it has failed
-SLOW_SECONDS = 2.0  # what took longer to fail than this, hung
-STOP_SECONDS = 1.0  # after an interruption: a store that is still being made then is given up
-LOCKED_SECONDS = 10.0  # after the end of a run: that another process may still send it, from before it was resumed
+POLL_SECONDS = 3.0  # between two checks of the folder: each check that finds something takes 25 ms of one core
+AGAIN_SECONDS = 15.0  # after a failure, before MLflow is tried again
+SLOW_SECONDS = 2.0  # a call that takes longer than this before it fails has hung
+STOP_SECONDS = 1.0  # after an interruption, until a store that is still being made is given up
+LOCKED_SECONDS = 10.0  # after the end of a run, to wait for another process that still sends it from before a resume
 
 
 def follow(
@@ -47,40 +48,47 @@ def follow(
     print_line: Callable[[str], None],
     stop: Callable[[], bool] = never,
 ) -> bool:
-    """Sends what is new until `ended`, then the rest. Returns whether MLflow has all. A problem is printed once.
+    """Sends what is new until `ended` is set, then the rest. Prints a problem once.
 
-    Once `stop` returns True, the making of a store is given up, and nothing else is begun.
+    Args:
+        folder: The run or study.
+        ended: Is set when the run has ended.
+        print_line: Prints one line for the user.
+        stop: Once it returns True, a store that is being made is given up, and nothing more is started.
+
+    Returns:
+        Whether MLflow has the whole run.
     """
     path = folder.path
-    given = os.environ.pop(RUN_ID, "")  # it is this run's alone: none that is sent later takes it
+    given = os.environ.pop(RUN_ID, "")  # only this run may use it: no run that is sent later takes it
     mirror: MLflow | MLflowStudy
     if isinstance(folder, StudyFolder):
         mirror = MLflowStudy(folder, given, stop=stop)
     else:
         mirror = MLflow(folder, given=given, stop=stop)
     began = folder.record.process
-    seen: tuple[int, ...] | None = None
-    trouble, rest_until, was_slow = "", 0.0, False
+    sent_stamp: tuple[int, ...] | None = None
+    problem, rest_until, was_slow = "", 0.0, False
 
-    def tried(send: Callable[[], None]) -> bool:
-        nonlocal trouble, rest_until, was_slow
+    def has_sent(send: Callable[[], None]) -> bool:
+        nonlocal problem, rest_until, was_slow
         started = time.monotonic()
         try:
             mirror.folder.reload()
             send()
         except Exception as error:
-            if not trouble:
+            if not problem:
                 print_line(f"{error_line(error)}; {GOES_ON}")
-            trouble = error_line(error)
+            problem = error_line(error)
             was_slow = time.monotonic() - started > SLOW_SECONDS
             rest_until = time.monotonic() + AGAIN_SECONDS
             return False
         finally:
-            while mirror.notes:
-                print_line(mirror.notes.pop(0))
-        if trouble:
+            while mirror.warnings:
+                print_line(mirror.warnings.pop(0))
+        if problem:
             print_line(f"{mirror.name} {IS_BACK}")
-        trouble, was_slow = "", False
+        problem, was_slow = "", False
         return True
 
     def is_resumed() -> bool:
@@ -88,43 +96,43 @@ def follow(
 
     while not ended.is_set():
         now = _stamp(path)
-        if now != seen and time.monotonic() >= rest_until and tried(mirror.send):
-            if seen is None and not ended.is_set():
+        if now != sent_stamp and time.monotonic() >= rest_until and has_sent(mirror.send):
+            if sent_stamp is None and not ended.is_set():
                 _catch_up(folder, print_line)
-            seen = now
+            sent_stamp = now
         ended.wait(POLL_SECONDS)
     with contextlib.suppress(UsageError):
         folder.reload()
-    if is_resumed():  # by a process that has a follower
+    if is_resumed():  # the process that resumed it has its own follower
         return False
-    if was_slow and time.monotonic() < rest_until:  # it hung a moment ago: nobody should wait for that again
-        record_state(folder, trouble)
+    if was_slow and time.monotonic() < rest_until:  # it has just hung: nobody should wait for that again
+        record_state(folder, problem)
         return False
-    sent = tried(mirror.finish)
-    if not sent and not was_slow and not stop():  # two processes that made the same thing at one moment, say
+    sent = has_sent(mirror.finish)
+    if not sent and not was_slow and not stop():  # for example, two processes made the same thing at the same time
         time.sleep(AGAIN_SECONDS / 10)
-        sent = tried(mirror.finish)
+        sent = has_sent(mirror.finish)
     if mirror.left_out:
         print_line(f"the model is {mirror.left_out}")
-    record_state(folder, COMPLETE if sent else trouble)
+    record_state(folder, COMPLETE if sent else problem)
     if sent and not stop():
         _catch_up(folder, print_line)
     return sent
 
 
 def _catch_up(folder: RunFolder | StudyFolder, print_line: Callable[[str], None]) -> None:
-    """Has another process send what earlier runs left unsent, and says what went wrong with the last of these."""
+    """Starts a process that sends earlier unsent runs, and prints why the latest of them had failed."""
     path = folder.path.resolve()
-    if not isinstance(folder, StudyFolder) and path.name != folder.id:  # it lies elsewhere than the other runs
+    if not isinstance(folder, StudyFolder) and path.name != folder.id:  # it is not in the folder of all runs
         return
     left = waiting(path.parents[1])
-    failed = [each for each in left if state_of(each) not in (None, SENDING)]
+    failed = [unsent for unsent in left if state_of(unsent) not in (None, SENDING)]
     if start_catching_up(path.parents[1], left=left) and failed:
-        print_line(f"{failed[0].path} is {missing_text(failed[0])}; it is sent again, in the background")
+        print_line(f"{failed[0].path} is {missing_text(failed[0])}; it is now sent again in the background")
 
 
 def _stamp(path: Path) -> tuple[int, ...]:
-    """Changes with every epoch and every change of the record."""
+    """Modification times, which change with each epoch and each change of the record."""
     files = [path / "study.json"] if (path / "study.json").exists() else []
     for run in [*sorted(path.glob("trial-*")), path]:
         files += [run / "metrics.jsonl", run / "run.json"]
@@ -136,22 +144,22 @@ def _opened(path: Path) -> RunFolder | StudyFolder:
 
 
 def _wait_for_end(ended: threading.Event, stopped: threading.Event) -> None:
-    said = ""
+    line = ""
     with contextlib.suppress(OSError, ValueError):
-        said = sys.stdin.buffer.read().decode("utf-8", "replace").strip()
+        line = sys.stdin.buffer.read().decode("utf-8", "replace").strip()
     ended.set()
-    if said == INTERRUPTED:
+    if line == INTERRUPTED:
         time.sleep(STOP_SECONDS)
         stopped.set()
 
 
 def _main() -> int:
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # they are the run's; this process ends when the run has
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # they are meant for the run; this process ends after the run
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     if hasattr(os, "nice"):
         os.nice(19)  # the training comes first
-    out, sys.stdout = sys.stdout, sys.stderr  # what MLflow prints is no word of ours
+    out, sys.stdout = sys.stdout, sys.stderr  # what MLflow prints is not for the user
     _warm_up()
     path = os.fsdecode(sys.stdin.buffer.readline().strip(b"\n"))
     if not path:  # there is no run: the plan was refused
@@ -167,16 +175,16 @@ def _main() -> int:
                     return 0 if follow(folder, ended, lambda text: _write_line(out, text), stopped.is_set) else 1
             time.sleep(POLL_SECONDS / 6)
             waited += POLL_SECONDS / 6 if ended.is_set() else 0
-        _write_line(out, "another process sends this run to MLflow")
+        _write_line(out, "another process is sending this run to MLflow")
     except Exception as error:
         _write_line(out, error_line(error))
     return 1
 
 
 def _warm_up() -> None:
-    """Imports what the end of a run needs: MLflow takes 2 seconds, torch 2, the models another 2."""
-    gc.disable()  # all that looking for garbage finds meanwhile is what has just been imported
-    with contextlib.suppress(Exception):  # what is missing is told where it is needed
+    """Imports what the end of a run needs: MLflow takes 2 seconds, torch 2 and torchvision 2."""
+    gc.disable()  # imports create many objects and no garbage, so collecting would only cost time
+    with contextlib.suppress(Exception):  # a missing package raises again where it is needed
         import torchvision  # noqa: F401
 
         import harness.trackers.mlflow.model  # noqa: F401

@@ -1,4 +1,4 @@
-"""The process that sends a run to MLflow, seen from the run's side. This imports nothing heavy: it is for the start."""
+"""Starts and stops the process that sends a run to MLflow. Imports nothing heavy, so that a run starts quickly."""
 
 from __future__ import annotations
 
@@ -21,58 +21,58 @@ if TYPE_CHECKING:
     from harness.runs.run_folder import RunFolder
     from harness.runs.study_folder import StudyFolder
 
-WAIT_SECONDS = 10.0  # at a command's end, for what MLflow still lacks: enough where nothing else has the cores
-PIPELINE_SECONDS = 300.0  # the same, if the run went to a folder of a pipeline
+WAIT_SECONDS = 10.0  # at the end of a command, for what MLflow still lacks: enough if no other program uses the cores
+PIPELINE_SECONDS = 300.0  # the same, if the run was written to a pipeline's folder
 INTERRUPTED = "interrupted"  # the line that a follower reads if a signal ended the run
-INTERRUPTED_SECONDS = 2.0  # that such a run waits
-GOES_ON = "the run goes on, and its folder has all"  # how a follower's line ends that says that MLflow has failed
-IS_BACK = "is there again"  # how the line ends that takes that back
-LOOK_SECONDS = 0.2  # between two looks at what it has told
-PATIENCE_SECONDS = 2.0  # before the command says what it waits for
+INTERRUPTED_SECONDS = 2.0  # how long an interrupted run waits
+GOES_ON = "the run continues, and its folder is complete"  # the end of a follower's line that says that MLflow failed
+IS_BACK = "works again"  # the end of a follower's line that says that MLflow no longer fails
+LOOK_SECONDS = 0.2  # between two checks of what it has printed
+PATIENCE_SECONDS = 2.0  # before the command prints what it waits for
 
 
 @dataclass(frozen=True)
 class _Rest:
-    """What a follower still sends of a run or a study that has ended."""
+    """A run or a study that has ended, and the follower that still sends the rest of it."""
 
     follower: Follower
     folder: RunFolder | StudyFolder
-    is_in_pipeline: bool  # which hashes the folder when the command has ended: nothing may be recorded later
+    is_in_pipeline: bool  # the pipeline hashes the folder when the command has ended: nothing may be written later
 
     @property
     def seconds(self) -> float:
         return PIPELINE_SECONDS if self.is_in_pipeline else WAIT_SECONDS
 
     def ends(self, seconds: float) -> bool:
-        """Waits up to `seconds`. Returns whether there is nothing more to wait for."""
+        """Waits up to `seconds`. Returns True if there is nothing more to wait for."""
         return self.follower.has_ended(seconds) if self.is_in_pipeline else self.follower.settles(seconds)
 
 
-_rests: list[_Rest] = []  # that this command has not waited for yet
+_rests: list[_Rest] = []  # the ones that this command has not waited for yet
 addressed: set[str] = set()  # ids of runs whose model's address in MLflow has been printed
-_left: list[Follower] = []  # that go on in the background; Python warns of a process that nobody refers to
+_left: list[Follower] = []  # still running in the background; Python warns about a process without a reference
 
 
 def start_early(trackers: Sequence[str]) -> Follower | None:
-    """A follower for a run that is still to be planned, so that it has imported all when there is a run.
+    """Starts a follower before the run is planned, so that its imports are done when the run starts.
 
-    None where none is needed, or where there is no second core to do it.
+    Returns None if no follower is needed, or if there is no second core.
     """
     if "mlflow" in trackers and installed("mlflow") and (os.cpu_count() or 1) > 1:
-        with contextlib.suppress(OSError):  # the run tries again, and says so
+        with contextlib.suppress(OSError):  # the run tries again, and prints the error
             return Follower()
     return None
 
 
 class Follower:
-    """The process that sends a run to MLflow, seen from the run's side. Started early, it is ready when there is a run.
+    """The run's handle of the process that sends it to MLflow. Started early, the process is ready when the run starts.
 
-    It ends by itself where there is none.
+    The process ends without output if this one ends before a run starts.
     """
 
     def __init__(self) -> None:
         command = python_module("harness.trackers.follow")
-        with _signals_blocked():  # they go to both; the follower must outlive the run
+        with _signals_blocked():  # signals go to both processes, but the follower must outlive the run
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
@@ -83,7 +83,7 @@ class Follower:
                 env={**os.environ, "PYTHONIOENCODING": "utf-8"},
             )
         self._last = ""
-        self.has_told = False  # that MLflow has failed; a person knows
+        self.has_told = False  # whether it has printed that MLflow has failed
         self._reader = threading.Thread(target=self._pass_on, daemon=True)
         self._reader.start()
 
@@ -92,16 +92,16 @@ class Follower:
         return self._process.pid
 
     def begin(self, folder: RunFolder | StudyFolder) -> None:
-        """From now on it follows that run, or study. Raises OSError where it has died already."""
+        """Follows that run or study from now on. Raises OSError if the process has died."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{folder.path}\n")
         self._process.stdin.flush()
 
     def end(self, interrupted: bool = False) -> None:
-        """Lets it send the rest of what has ended, and record whether MLflow has all.
+        """Lets it send the rest of the run that has ended, and record whether MLflow has the whole run.
 
         Args:
-            interrupted: A signal ended the run: a store that is still being made is given up.
+            interrupted: Whether a signal ended the run. Then a store that is still being made is given up.
         """
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):  # it may have died
@@ -110,7 +110,7 @@ class Follower:
             self._process.stdin.close()
 
     def has_ended(self, seconds: float) -> bool:
-        """Whether it has ended within `seconds`, and all that it said is printed."""
+        """Waits up to `seconds`. Returns whether it has ended; all its output is printed then."""
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -119,7 +119,7 @@ class Follower:
         return True
 
     def settles(self, seconds: float) -> bool:
-        """Waits up to `seconds`. Returns whether it has ended by then, or has told that MLflow has failed."""
+        """Waits up to `seconds`. Returns whether it has ended, or has printed that MLflow failed."""
         deadline = time.monotonic() + seconds
         while not self.has_told and (left := deadline - time.monotonic()) > 0:
             if self.has_ended(min(LOOK_SECONDS, left)):
@@ -128,7 +128,7 @@ class Follower:
 
     @property
     def problem(self) -> str:
-        """Of one that has ended: what it missed, in a sentence, or nothing."""
+        """Why a follower that has ended could not send all, in one sentence; empty if it sent all."""
         code = self._process.poll()
         ended = f"was killed by signal {-code}" if code and code < 0 else f"ended with exit code {code}"
         return (self._last or f"the process that sends to MLflow {ended}") if code else ""
@@ -143,9 +143,9 @@ class Follower:
 
 
 def leave_rest(follower: Follower, folder: RunFolder | StudyFolder, interrupted: bool = False) -> None:
-    """Has a follower send the rest of a run or a study that has ended, and returns: `wait_for_rest` waits.
+    """Tells a follower that its run or study has ended, and returns at once: `wait_for_rest` waits for it.
 
-    Until the follower has recorded how that went, the record says that it is still being sent.
+    Until the follower records the result, the record says that the run is still being sent.
     """
     from harness.runs.place import AGAIN
     from harness.trackers.mlflow.state import SENDING, record_state
@@ -160,9 +160,9 @@ def leave_rest(follower: Follower, folder: RunFolder | StudyFolder, interrupted:
 
 
 def wait_for_rest() -> None:
-    """Waits for what this command's followers still send, for seconds; a signal ends that. Says what MLflow lacks then.
+    """Waits a few seconds for this command's followers, or until a signal. Prints what MLflow lacks then.
 
-    The rest is sent in the background.
+    What is not sent by then is sent in the background.
     """
     while _rests:
         rest = _rests.pop()
@@ -171,18 +171,18 @@ def wait_for_rest() -> None:
             if rest.ends(PATIENCE_SECONDS):
                 _tell(rest)
                 continue
-            _print_line(f"sending the rest to MLflow, for {rest.seconds:.0f} s at most (Ctrl-C: in the background)")
+            _print_line(f"waiting for MLflow, {rest.seconds:.0f} s at most (Ctrl-C: send in the background)")
             if rest.ends(rest.seconds - PATIENCE_SECONDS):
                 _tell(rest)
                 continue
         _print_line(
-            "MLflow gets the rest in the background: harness list shows whether it has all, "
+            "the rest is sent to MLflow in the background: harness list shows when that is done, "
             f"harness sync {quote(str(rest.folder.path))} waits for it"
         )
 
 
 def _tell(rest: _Rest) -> None:
-    """Says how to send what MLflow lacks, and records why if the follower could not."""
+    """Prints how to send what MLflow lacks, and records why if the follower could not."""
     from harness.trackers.mlflow.state import SENDING, record_state, state_of
 
     problem = rest.follower.problem
@@ -194,11 +194,11 @@ def _tell(rest: _Rest) -> None:
         if problem and state_of(rest.folder) == SENDING:
             record_state(rest.folder, problem)
             _print_line(f"warning: {problem}")
-    _print_line(f"  missed by    mlflow: harness sync {quote(str(rest.folder.path))}")
+    _print_line(f"  not sent to  mlflow: harness sync {quote(str(rest.folder.path))}")
 
 
 def _tell_address(rest: _Rest) -> None:
-    """Prints the address of a run's model, unless the result did: the run may be so short that it was not there yet."""
+    """Prints the address of a run's model if the result could not: a short run ends before MLflow has it."""
     from harness.runs.run_folder import RunFolder
     from harness.trackers.mlflow.model_address import model_line
 
@@ -212,8 +212,8 @@ def _tell_address(rest: _Rest) -> None:
 
 @contextlib.contextmanager
 def _signals_blocked() -> Iterator[None]:
-    """A process that is started within gets no Ctrl-C, SIGTERM or SIGHUP; this one gets them afterwards."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows: only Ctrl-C goes to both
+    """A process started in this block gets no Ctrl-C, SIGTERM or SIGHUP; this process gets them after the block."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows: only Ctrl-C goes to both processes
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -231,6 +231,6 @@ def _signals_blocked() -> Iterator[None]:
 
 
 def _print_line(text: str) -> None:
-    from harness.util.console import print_line  # with torch, which a run has imported by now
+    from harness.util.console import print_line  # imports torch, which a run has imported by now
 
     print_line(text)

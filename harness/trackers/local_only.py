@@ -1,7 +1,7 @@
 """A WSGI middleware for a server on this machine: only the server's own pages get an answer.
 
-A server on 127.0.0.1 asks nobody for a password, and each page in the same browser can send requests to it. A page of
-another site cannot read the answers, unless its own name leads to 127.0.0.1 for a moment (DNS rebinding). Then the
+A server on 127.0.0.1 asks for no password, and each page in the same browser can send requests to it. A page of
+another site cannot read the answers unless that site's name points to 127.0.0.1 for a moment (DNS rebinding). Then the
 browser takes both for one site, and only the Host header shows the difference.
 """
 
@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-# Any port: with `ssh -L` the browser's port is another one than the server's.
+# Any port: with `ssh -L` the browser's port differs from the server's.
 LOCAL = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?", re.ASCII | re.IGNORECASE)
 
 
 def local_only(app: WSGIApplication) -> WSGIApplication:
-    """Returns `app` behind a check of each request; what `refusal` refuses gets 403 and one sentence."""
+    """Returns `app` behind a check of each request. A refused request gets HTTP 403 and the reason from `refusal`."""
 
     def checked(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         why = refusal(environ)
@@ -34,10 +34,10 @@ def local_only(app: WSGIApplication) -> WSGIApplication:
 
 
 def refusal(environ: WSGIEnvironment) -> str:
-    """Returns why a request is refused; an empty string if it is not.
+    """Returns why a request is refused; an empty string if it is allowed.
 
     A request is refused if its Host is not this machine, if its Origin is not that Host, or if another site's page sent
-    it. A link on another site may be followed, which is a GET in a new tab.
+    it. Following a link on another site is allowed: the browser sends a GET that opens a page in a tab.
     """
     host = environ.get("HTTP_HOST", "")
     if LOCAL.fullmatch(host) is None:
@@ -51,6 +51,6 @@ def refusal(environ: WSGIEnvironment) -> str:
 
 
 def _follows_link(environ: WSGIEnvironment) -> bool:
-    """Whether the page opens in a tab, and not in a frame of another site's page."""
+    """Whether the page opens in a tab, not in a frame of another site's page."""
     mode, destination = environ.get("HTTP_SEC_FETCH_MODE"), environ.get("HTTP_SEC_FETCH_DEST", "document")
     return bool(environ["REQUEST_METHOD"] == "GET" and mode == "navigate" and destination == "document")

@@ -1,4 +1,4 @@
-"""A run's plots and report, made from its folder into its folder. One that fails costs a warning, never the run."""
+"""Draws a run's plots and report from its folder, into its folder. A plot that fails only gives a warning."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 from harness.runs.run_folder import RunFolder
 from harness.util.console import only_a_picture
 
-CURVES, LAST = "curves.png", "abstention.png"  # the second is the last one that each run has
+CURVES, LAST = "curves.png", "abstention.png"  # LAST is the last plot that each run draws
 
 
 def draw_fold(folder: RunFolder, fold: int) -> None:
-    """The confusion matrix of one fold's validation."""
+    """Draws the confusion matrix of one fold's validation set."""
     with only_a_picture():
         from harness.plots.predictions import draw_confusions  # matplotlib takes half a second, and can wait
 
@@ -20,25 +20,25 @@ def draw_fold(folder: RunFolder, fold: int) -> None:
 
 
 def are_missing(folder: RunFolder) -> bool:
-    """Whether a run lacks plots of all its folds, since the disk was full when it ended, say."""
+    """Whether a run lacks plots of all its folds, for example because the disk was full."""
     names = {path.name for path in folder.pictures()}
     return bool(folder.epochs() and CURVES not in names) or bool(len(folder.predictions()) and LAST not in names)
 
 
 def draw_run(folder: RunFolder) -> None:
-    """Learning curves of all folds, all pictures of the predictions so far, and the report, which is one HTML file.
+    """Draws learning curves of all folds, all plots of the predictions so far, and the report, which is one HTML file.
 
-    Of a run from elsewhere no image is shown: where they lie is for its record to say, which could name any of ours.
+    A run that was made elsewhere gets no images: its record names their folder, and could name any folder here.
     """
     name, rows = folder.record.name, folder.epochs()
     if rows:
         with only_a_picture():
             from harness.plots.curves import draw_curves
 
-            judged = {entry.fold: entry.epoch for entry in folder.record.folds}
-            draw_curves(folder.plots / CURVES, name, rows, judged)
+            evaluated_epochs = {entry.fold: entry.epoch for entry in folder.record.folds}
+            draw_curves(folder.plots / CURVES, name, rows, evaluated_epochs)
     with only_a_picture():
-        from harness.report.write import write_run_report  # the template library can wait, too
+        from harness.report.write import write_run_report  # the template library can wait as well
 
         write_run_report(folder)
     with only_a_picture():

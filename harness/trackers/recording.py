@@ -1,4 +1,4 @@
-"""A run from its first moment to its last: however it ends, its folder says so, and the trackers get the rest."""
+"""Records a run from start to end: its folder says how it ended, and the trackers get the rest."""
 
 from __future__ import annotations
 
@@ -22,8 +22,11 @@ from harness.util.signals import advise, at_once
 def recording(
     folder: RunFolder, trackers: Sequence[str], follower: Follower | None = None, pictures: bool = True
 ) -> Iterator[Tracking]:
-    """The trackers of a run, within which it happens. At its end come its status, its plots, and the trackers' rest."""
-    started = time.perf_counter() - (folder.record.run_seconds or 0.0)  # of a run that goes on
+    """Yields the trackers of a run; the run happens in this block.
+
+    After the block it writes the run's status, draws its plots and lets the trackers finish.
+    """
+    started = time.perf_counter() - (folder.record.run_seconds or 0.0)  # a resumed run has seconds from before
     tracking: Tracking | None = None
     _advise(folder)
     try:
@@ -34,7 +37,7 @@ def recording(
     except BaseException as error:
         with contextlib.suppress(
             StorageError, UsageError
-        ):  # what ended the run matters more than that the disk is full, too
+        ):  # the error that ended the run matters more than a full disk
             folder.update(status=_status(error), error=_one_line(error), run_seconds=_since(started))
         with contextlib.suppress(StorageError, UsageError):
             _show(folder, tracking, pictures and not isinstance(error, StorageError))
@@ -45,12 +48,12 @@ def recording(
         advise(f"the run has ended, and is kept in {folder.path}", "harness list shows the latest runs")
     try:
         _show(folder, tracking, pictures)
-    except (StorageError, UsageError) as error:  # all that the run has found is written
-        print_line(f"warning: {error.what}, to say what the trackers have: {error.why}")
+    except (StorageError, UsageError) as error:  # all results of the run are written
+        print_line(f"warning: {error.what}, so it does not record what the trackers have: {error.why}")
 
 
 def _show(folder: RunFolder, tracking: Tracking | None, pictures: bool) -> None:
-    """Draws the plots and lets the trackers finish: within seconds if a signal ended the run, or comes now."""
+    """Draws the plots and lets the trackers finish; within seconds if a signal ended the run or arrives now."""
     interrupted = folder.record.status is Status.INTERRUPTED
     try:
         if pictures:
@@ -67,24 +70,22 @@ def _show(folder: RunFolder, tracking: Tracking | None, pictures: bool) -> None:
 
 
 def _advise(folder: RunFolder) -> None:
-    """Sets what a signal's message says while the run is recorded. Of tests and trials the command knows more."""
+    """Sets the message for a signal that arrives during the run. The commands of tests and searches set their own."""
     if not folder.is_test and folder.record.study is None:
         name = quote(folder.typed)
-        advise(
-            f"what was trained until then is kept in {folder.path}", f"harness resume {name}, which goes on from there"
-        )
+        advise(f"what was trained until then is kept in {folder.path}", f"harness resume {name}")
 
 
 def _mark_interrupted(folder: RunFolder, started: float) -> None:
-    """Where the process is ended while its main thread is held up, and cannot say so."""
+    """Records an interruption if the process must end while its main thread is blocked."""
     if folder.record.status is Status.RUNNING:
         folder.update(status=Status.INTERRUPTED, error="ended by a signal", run_seconds=_since(started))
 
 
 def _to_go_on(folder: RunFolder) -> str:
-    """The command that goes on with what a run has written."""
+    """The command that continues from what a run has written."""
     if folder.record.study is not None:
-        return "type the same command, which goes on"
+        return "type the same command again, which continues"
     if folder.is_test or not (folder.path / "experiment.py").is_file():
         return "run again"
     return f"harness resume {quote(folder.typed)}"

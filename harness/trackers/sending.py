@@ -1,4 +1,4 @@
-"""One process at a time sends a run to MLflow: another one waits for it."""
+"""Lets one process at a time send a run to MLflow; other processes wait."""
 
 from __future__ import annotations
 
@@ -17,27 +17,28 @@ LOOK_SECONDS = 0.2
 
 @contextlib.contextmanager
 def sending_alone(folder: RunFolder) -> Iterator[None]:
-    """Within, no other process sends the run. The record is read again, which the other one may have changed.
+    """In this block, no other process sends the run. Reads the record again: another process may have changed it.
 
-    Raises UsageError if another process still sends it after five minutes.
+    Raises:
+        UsageError: Another process still sends it after five minutes.
     """
-    if not os.access(folder.path, os.W_OK):  # no process could record there what it has sent
+    if not os.access(folder.path, os.W_OK):  # no process can record there what it has sent
         yield
         return
-    deadline, is_told = time.monotonic() + MOST_SECONDS, False
+    deadline, is_printed = time.monotonic() + MOST_SECONDS, False
     while True:
         with folder.sending() as alone:
             if alone:
                 folder.reload()
                 yield
                 return
-        if not is_told:
-            print_line(f"{folder.path}: another process sends it to MLflow at this moment; waiting for its end")
-            is_told = True
+        if not is_printed:
+            print_line(f"{folder.path}: another process is sending it to MLflow; waiting for that process to end")
+            is_printed = True
         if time.monotonic() > deadline:
             raise UsageError(
                 f"{folder.path} is being sent to MLflow",
-                f"another process still does so after {MOST_SECONDS:.0f} s",
+                f"another process is still sending it after {MOST_SECONDS:.0f} s",
                 "the same command again, once that process has ended",
             )
         time.sleep(LOOK_SECONDS)

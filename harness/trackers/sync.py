@@ -1,4 +1,4 @@
-"""Sending a run folder, afterwards, to trackers that missed it."""
+"""Sends a run folder to trackers that lack it, after the run has ended."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from harness.util.console import print_line
 
 
 def sync(folder: RunFolder, trackers: Sequence[str], force: bool = False) -> str:
-    """Gives each of `trackers` all that the run folder holds; what they have already stays as it is.
+    """Sends each of `trackers` all that the run folder holds; what they have already stays as it is.
 
-    Plots that could not be drawn are drawn first. Waits for another process that sends it to MLflow. A tracker that
-    has all is not asked, unless `force`.
+    Draws missing plots first. Waits if another process is sending the run to MLflow. Skips a tracker that has the whole
+    run, unless `force`.
 
     Returns:
-        The address of its model for MLflow's commands; empty if it has none there.
+        The address of its model for MLflow's commands; empty if MLflow has no model of it.
 
     Raises:
         UsageError: The run is still running, and `force` is not given.
         StorageError: Its folder cannot be written.
-        RemoteError: MLflow does not take it.
+        RemoteError: MLflow refuses the run or cannot be reached.
     """
     if not os.access(folder.path, os.W_OK):
         here = quote(str(folder.path))
-        fix = f"chmod u+w {here}, or cp -r {here} to a folder that can be written, then harness sync that"
-        raise StorageError(f"{folder.path} cannot be written", "what is sent is recorded there", fix)
+        fix = f"chmod u+w {here}, or cp -r {here} FOLDER, then harness sync FOLDER"
+        raise StorageError(f"{folder.path} cannot be written", "the run folder records what was sent", fix)
     if folder.status is Status.RUNNING and not force:
         raise UsageError(
             f"{folder.path} is still running",
-            f"its process {folder.record.pid} on {folder.record.host} sends it as it goes",
-            "wait for its end, or --force if you know that it has ended",
+            f"its process {folder.record.pid} on {folder.record.host} sends each epoch during the run",
+            "wait until it has ended, or use --force if you know that it has ended",
         )
     if folder.is_test and "tensorboard" in trackers:
         raise UsageError(f"{folder.path} is a test", "it has no epochs for TensorBoard to show", "--to mlflow")
@@ -69,21 +69,21 @@ def sync(folder: RunFolder, trackers: Sequence[str], force: bool = False) -> str
 
 
 def _has_all(tracker: str, folder: RunFolder) -> bool:
-    """Whether a tracker surely has all of the run: MLflow's store may be another one than when that was recorded."""
+    """Whether a tracker certainly has the whole run. MLflow's store may have changed since that was recorded."""
     if tracker == "mlflow":
         return has_all(tracking_uri(), folder)
     return folder.record.trackers.get("tensorboard") == COMPLETE and bool(event_files(folder.path))
 
 
 def _to_mlflow(folder: RunFolder) -> str:
-    """Sends all to MLflow. Returns the address of the model there; empty if it was left out, or if there is none."""
+    """Sends the run to MLflow. Returns its model's address there; empty if the model was left out or there is none."""
     with sending_alone(folder):
         mirror = MLflow(folder)
         try:
             mirror.finish()
         finally:
-            for note in mirror.notes:
-                print_line(f"warning: {note}")
+            for warning in mirror.warnings:
+                print_line(f"warning: {warning}")
     if mirror.left_out:
         print_line(f"note: the model is {mirror.left_out}")
     has_model = not mirror.left_out and not folder.is_test and folder.model_to_use() is not None

@@ -1,4 +1,4 @@
-"""A run's trackers: each mirrors the run folder, and whatever happens to one costs a warning, never the run."""
+"""A run's trackers. Each mirrors the run folder; a tracker that fails gives a warning and never stops the run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.engine.callbacks import EpochLog
 from harness.engine.trainer import Callback, State
 from harness.runs.record_parts import Status
 from harness.runs.run_folder import COMPLETE, RunFolder
-from harness.trackers.follower import Follower, leave_rest
+from harness.trackers.follower import GOES_ON, Follower, leave_rest
 from harness.trackers.mlflow.store import recorded, tracking_uri
 from harness.trackers.tensorboard.run import TensorBoard
 from harness.util.addresses import without_secrets
@@ -20,13 +20,16 @@ from harness.util.packages import installed
 
 
 class Tracking:
-    """The trackers of one run, by name. Those that are not installed are passed over: to say so is the caller's.
+    """The trackers of one run. Skips those that are not installed; the caller prints that.
 
-    `follower` is a process that was started for it before; else it is started now.
+    Args:
+        folder: The run folder.
+        trackers: Their names.
+        follower: The process that was started early for this run; None starts one now.
     """
 
     def __init__(self, folder: RunFolder, trackers: Sequence[str], follower: Follower | None = None) -> None:
-        self.status = Status.FINISHED  # what the run will have been, if nothing goes wrong
+        self.status = Status.FINISHED  # the run's status if no error ends it
         self._folder = folder
         self._board: TensorBoard | None = None
         self._follower: Follower | None = None
@@ -44,7 +47,7 @@ class Tracking:
                 self._board.remove_old()
 
     def callback(self, log: EpochLog) -> Callback:
-        """Shows each epoch that `log` has written. To come after it, and after `FirstBatch`."""
+        """A callback that sends each epoch that `log` has written. It must come after `log` and after `FirstBatch`."""
         return _EachEpoch(self, log)
 
     def epoch_ended(self, row: Mapping[str, Any]) -> None:
@@ -60,12 +63,12 @@ class Tracking:
 
     @property
     def states(self) -> dict[str, str]:
-        """What each tracker has of the run: COMPLETE, or what was the matter; of MLflow only what went wrong here."""
+        """COMPLETE or a problem for each tracker; for MLflow only a problem that happened in this process."""
         names = [name for name in self._names if name != "mlflow" or name in self._problems]
         return {name: self._problems.get(name, COMPLETE) for name in names}
 
     def close(self, interrupted: bool = False) -> None:
-        """Lets each tracker get the rest of the run that has ended, MLflow in the background: see `wait_for_rest`."""
+        """Sends each tracker the rest of the run that has ended; MLflow in the background, see `wait_for_rest`."""
         if self._board is not None:
             with self._warned("tensorboard"):
                 self._board.end()
@@ -78,12 +81,12 @@ class Tracking:
     def _warned(self, name: str) -> Iterator[None]:
         try:
             yield
-        except Exception as error:  # the disk is full, say
+        except Exception as error:  # for example, the disk is full
             if name == "tensorboard" and self._board is not None:
                 self._board.close()
                 self._board = None
             self._problems[name] = without_secrets(f"{type(error).__name__}: {error}", tracking_uri())
-            print_line(f"warning: {name} has failed ({self._problems[name]}); the run goes on, and its folder has all")
+            print_line(f"warning: {name} has failed ({self._problems[name]}); {GOES_ON}")
 
 
 class _EachEpoch(Stateless):

@@ -468,7 +468,7 @@ AFTER = [
         "it is damaged",
         with_store(STORE, and_then(lambda p: (p / "mlflow.db").write_bytes(GARBAGE)), *SYNC),
     ),
-    Case("a store that is locked", 5, "holds it locked", with_store(STORE, and_then(locked), *SYNC)),
+    Case("a store that is locked", 5, "has locked it", with_store(STORE, and_then(locked), *SYNC)),
     Case("a store of a newer version", 5, "a newer version of MLflow", with_store(STORE, and_then(newer), *SYNC)),
     Case("a store that is a folder", 5, "cannot be opened", with_store("sqlite:///{project}", a_run, *SYNC)),
     Case("a store of a kind that MLflow lacks", 5, "cannot be used", with_store("gopher://x", a_run, *SYNC)),

@@ -46,8 +46,8 @@ def test_list_says_what_mlflow_lacks_and_why(call: Call, project: Path) -> None:
             run["run_dir"]: run["mlflow"] for run in json.loads(call("list", "--json", "--runs", "runs").out)["runs"]
         }
         assert [listed[run.path.relative_to(project).as_posix()] for run in (failed, sent, complete)] == [
-            "not whole in MLflow: the disk is full",
+            "incomplete in MLflow: the disk is full",
             "being sent to MLflow",
             "",
         ]
-        assert "not whole in MLflow: 1 of 3 runs; the next run or harness ui sends" in call("list", "-n", "0").out
+        assert "incomplete in MLflow: 1 of 3 runs; the next run or harness ui sends" in call("list", "-n", "0").out

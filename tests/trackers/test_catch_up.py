@@ -11,7 +11,7 @@ from tests.conftest import Tracked
 from tests.trackers.test_mlflow import copy_of
 
 
-def test_catch_up_sends_all_unless_another_process_does(tracked: Tracked, store: Path) -> None:
+def test_catch_up_sends_all_unless_another_process_is_sending(tracked: Tracked, store: Path) -> None:
     folder, runs = copy_of(tracked, store, trackers={}), store / "runs"
     broken = runs / "tiny/20200101-000000-0000"
     shutil.copytree(folder.path, broken)
@@ -20,7 +20,7 @@ def test_catch_up_sends_all_unless_another_process_does(tracked: Tracked, store:
     with locked(runs / ".sending"):
         catch_up(runs, never)
     assert RunFolder.open(folder.path).record.trackers == {}
-    (problem,) = catch_up(runs, never)  # and ends, though one run cannot be sent
+    (problem,) = catch_up(runs, never)  # it ends, although one run cannot be sent
     assert RunFolder.open(folder.path).record.trackers == {"mlflow": "complete"}
     recorded = RunFolder.open(broken).record.trackers["mlflow"]
     assert "damaged: line 1" in recorded

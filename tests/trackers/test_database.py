@@ -1,4 +1,4 @@
-"""An SQLite store is made, mended and migrated beside, once, and one that holds something is never set aside."""
+"""An SQLite store is made, completed or migrated once, in another file. A store with runs is never renamed."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ UNFINISHED = ("UPDATE alembic_version SET version_num = '451aebb31d03'", "DROP T
 EARLIER = ("DROP TABLE alembic_version", "DROP TABLE trace_tags")
 ONE = "INSERT INTO experiments (experiment_id, name, workspace) VALUES (7, 'mine', 'default')"
 RUN = "INSERT INTO runs (run_uuid, experiment_id) VALUES ('a', 0)"
-OLD = "UPDATE alembic_version SET version_num = '75868b020152'"  # an earlier schema, or a migration that was cut off
+OLD = "UPDATE alembic_version SET version_num = '75868b020152'"  # an earlier schema, or an interrupted migration
 
 
 def changed(new_database: Path, path: Path, *statements: str) -> Path:
-    """A copy of a store after these statements, which nobody has touched for a minute."""
+    """A copy of a store after these statements, with a modification time one minute ago."""
     shutil.copy(new_database, path)
     with contextlib.closing(sqlite3.connect(path)) as opened:
         for statement in statements:
@@ -40,8 +40,8 @@ def changed(new_database: Path, path: Path, *statements: str) -> Path:
     return path
 
 
-def test_revisions_are_those_that_alembic_finds() -> None:
-    """`examine` reads MLflow's migrations without importing them; alembic is the slow way to the same."""
+def test_examine_knows_the_same_revisions_as_alembic() -> None:
+    """`examine` reads MLflow's migrations without importing them. Alembic gives the same, but slowly."""
     import mlflow
     from alembic.script import ScriptDirectory
 
@@ -56,7 +56,7 @@ def names(folder: Path) -> set[str]:
 
 @pytest.fixture
 def fast(monkeypatch: pytest.MonkeyPatch, new_database: Path) -> list[Path]:
-    """MLflow's command, which takes four seconds, copies a store, or sets its schema. The paths that it was given."""
+    """Replaces MLflow's command, which takes four seconds: copies a store or sets its schema. Yields its paths."""
     asked: list[Path] = []
 
     def upgrade(path: Path, _stop: Callable[[], bool]) -> None:
@@ -74,21 +74,21 @@ def fast(monkeypatch: pytest.MonkeyPatch, new_database: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("statements", [UNFINISHED, EARLIER], ids=["late", "early"])
-def test_make_whole_sets_a_half_made_store_aside(
+def test_make_whole_renames_an_incomplete_store(
     new_database: Path, tmp_path: Path, fast: list[Path], statements: tuple[str, ...]
 ) -> None:
     path = changed(new_database, tmp_path / "mlflow.db", *statements)
     content = path.read_bytes()
     assert examine(path).condition is Condition.HALF_MADE
-    assert "it is mlflow.db.unfinished now" in make_whole(path)
+    assert "it was renamed mlflow.db.unfinished;" in make_whole(path)
     assert (tmp_path / "mlflow.db.unfinished").read_bytes() == content
     assert examine(path).condition is Condition.WHOLE
-    notes: list[str] = []
-    client = connect(f"sqlite:///{path}", notes)
+    warnings: list[str] = []
+    client = connect(f"sqlite:///{path}", warnings)
     assert [experiment.name for experiment in client.search_experiments()] == ["Default"]
-    assert notes == []
+    assert warnings == []
     changed(new_database, path, *statements)
-    assert "it is mlflow.db.unfinished-1 now" in make_whole(path)
+    assert "it was renamed mlflow.db.unfinished-1;" in make_whole(path)
     assert names(tmp_path) == {"mlflow.db", "mlflow.db.unfinished", "mlflow.db.unfinished-1"}
 
 
@@ -98,10 +98,8 @@ def test_make_whole_copies_an_older_store_before_it_is_migrated(
 ) -> None:
     path = changed(new_database, tmp_path / "mlflow.db", OLD, filled)
     inode = path.stat().st_ino
-    note = make_whole(path)
-    assert note == (
-        "an older MLflow made mlflow.db: it was copied to mlflow.db.before-75868b020152, and then brought up to date"
-    )
+    warning = make_whole(path)
+    assert warning == "an older MLflow made mlflow.db: it was copied to mlflow.db.before-75868b020152, then migrated"
     assert names(tmp_path) == {"mlflow.db", "mlflow.db.before-75868b020152"}
     assert (examine(path).condition, path.stat().st_ino) == (Condition.WHOLE, inode)
     before = examine(tmp_path / "mlflow.db.before-75868b020152")
@@ -129,15 +127,15 @@ def test_make_whole_leaves_a_store_with_runs_that_cannot_be_migrated(
     assert path.read_bytes() == content
     assert names(tmp_path) == {"mlflow.db"}
     error = refused(f"sqlite:///{path}", caught.value)
-    assert "it holds runs, its tables are not complete" in error.why
-    assert error.fix == f"mv {path} {path}.damaged, then harness sync RUN for each run: its folder has all"
+    assert "it holds runs, its tables are incomplete" in error.why
+    assert error.fix == f"mv {path} {path}.damaged, then harness sync RUN for each run, which makes a new store"
     shutil.copy(new_database, tmp_path / "mlflow.db.before-0")
     with pytest.raises(UpgradeError) as caught:
         make_whole(path)
     assert f"cp {path}.before-0 {path}" in refused(f"sqlite:///{path}", caught.value).fix
 
 
-def test_make_whole_leaves_what_mlflow_can_open_or_nobody_can(
+def test_make_whole_does_not_change_complete_or_unusable_stores(
     new_database: Path, tmp_path: Path, fast: list[Path]
 ) -> None:
     newer = changed(new_database, tmp_path / "newer.db", "UPDATE alembic_version SET version_num = 'fedcba987654'")
@@ -147,12 +145,12 @@ def test_make_whole_leaves_what_mlflow_can_open_or_nobody_can(
     assert [make_whole(path) for path in (newer, foreign, new_database)] == ["", "", ""]
     assert fast == []
     assert (examine(newer).condition, examine(foreign).condition) == (Condition.NEWER, Condition.FOREIGN)
-    two = ("INSERT INTO alembic_version VALUES ('451aebb31d03')",)  # two processes made it at once, in the file itself
+    two = ("INSERT INTO alembic_version VALUES ('451aebb31d03')",)  # two processes made it at once in the same file
     assert examine(changed(new_database, tmp_path / "two.db", *two)).condition is Condition.HALF_MADE
     assert examine(changed(new_database, tmp_path / "two.db", *two, RUN)).condition is Condition.OLDER
 
 
-def test_make_whole_fills_an_empty_file(tmp_path: Path, fast: list[Path]) -> None:
+def test_make_whole_makes_a_store_in_an_empty_file(tmp_path: Path, fast: list[Path]) -> None:
     (tmp_path / "empty.db").touch()
     (tmp_path / "link.db").symlink_to("elsewhere.db")
     assert [make_whole(tmp_path / name) for name in ("empty.db", "link.db")] == ["", ""]
@@ -170,7 +168,7 @@ def test_make_whole_waits_for_a_program_that_is_making_it(
     assert path.read_bytes() == new_database.read_bytes()
 
 
-def test_make_whole_is_done_once_for_four_processes(
+def test_make_whole_makes_one_store_for_four_processes(
     new_database: Path, tmp_path: Path, fast: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upgrade = database._upgrade
@@ -207,7 +205,7 @@ def test_make_whole_keeps_the_store_that_another_process_made_first(
     assert (names(tmp_path), path.read_bytes()) == ({path.name}, theirs)
 
 
-def test_make_whole_that_is_stopped_leaves_nothing(tmp_path: Path) -> None:
+def test_make_whole_leaves_no_files_if_it_is_stopped(tmp_path: Path) -> None:
     started = time.monotonic()
     with pytest.raises(StoppedError):
         make_whole(tmp_path / "mlflow.db", lambda: time.monotonic() > started + 0.5)
@@ -216,19 +214,19 @@ def test_make_whole_that_is_stopped_leaves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow  # MLflow's command takes four seconds each time
-def test_make_whole_by_mlflow_itself(new_database: Path, tmp_path: Path) -> None:
-    """A migration that was cut off: its tables are there, and its number is not."""
+def test_make_whole_with_the_real_mlflow_command(new_database: Path, tmp_path: Path) -> None:
+    """An interrupted migration: the tables exist, but the store has the earlier schema's number."""
     path = changed(new_database, tmp_path / "mlflow.db", OLD, RUN)
     content = path.read_bytes()
-    with pytest.raises(RemoteError, match="it holds runs, its tables are not complete"):
+    with pytest.raises(RemoteError, match="it holds runs, its tables are incomplete"):
         require_usable(f"sqlite:///{path}")
     assert (path.read_bytes(), names(tmp_path)) == (content, {"mlflow.db"})
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="it has no limit of a file's size")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot limit the size of a file")
 @pytest.mark.parametrize("kilobytes", [4, 600])
-def test_make_whole_on_a_full_disk_leaves_nothing(tmp_path: Path, kilobytes: int) -> None:
+def test_make_whole_leaves_no_files_on_a_full_disk(tmp_path: Path, kilobytes: int) -> None:
     code = f"""
 import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, ({kilobytes} * 1024,) * 2)
@@ -245,8 +243,8 @@ except Exception as error:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="signals are another matter there")
-def test_make_whole_ends_with_the_process_that_is_killed(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other signals")
+def test_make_whole_ends_when_its_parent_process_is_killed(tmp_path: Path) -> None:
     code = "from pathlib import Path\nfrom harness.trackers.mlflow.database import make_whole\nmake_whole(Path('m.db'))"
     process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, start_new_session=True)
     wait(lambda: any(path.name.startswith(".m.db-") for path in tmp_path.iterdir()), 60)
@@ -267,8 +265,8 @@ def _is_left(group: int) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="signals are another matter there")
-def test_make_whole_after_mlflow_itself_was_killed(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other signals")
+def test_make_whole_completes_a_store_after_mlflow_was_killed(tmp_path: Path) -> None:
     code = "from mlflow import MlflowClient; MlflowClient('sqlite:///mlflow.db').search_experiments()"
     process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, start_new_session=True)
     path = tmp_path / "mlflow.db"
@@ -276,6 +274,6 @@ def test_make_whole_after_mlflow_itself_was_killed(tmp_path: Path) -> None:
         time.sleep(0.01)
     os.killpg(process.pid, 9)
     process.wait()
-    assert "mlflow.db was half made" in make_whole(path)
+    assert "mlflow.db was incomplete" in make_whole(path)
     assert connect(f"sqlite:///{path}").search_experiments()[0].name == "Default"
     assert names(tmp_path) - {"mlflow.db.unfinished-journal"} == {"mlflow.db", "mlflow.db.unfinished"}

@@ -1,4 +1,4 @@
-"""Which experiment and run of a real store a run folder becomes."""
+"""Finds the experiment and the run of a run folder in a real store."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def no_choice(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def folder(tracked: Tracked, store: Path) -> RunFolder:
-    """A run of one epoch, which has failed, in a project with an empty store."""
+    """A failed run of one epoch, in a project with an empty store."""
     return copy_of(tracked, store, rows=1, status=Status.FAILED, error="x")
 
 
@@ -55,21 +55,21 @@ def go_to(project: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.parametrize("copied", [False, True], ids=["moved", "copied"])
-def test_find_place_writes_nothing_to_where_a_project_was(
+def test_find_place_writes_nothing_to_the_old_folder_of_a_moved_project(
     folder: RunFolder, store: Path, monkeypatch: pytest.MonkeyPatch, copied: bool
 ) -> None:
-    assert sent(folder).notes == []
+    assert sent(folder).warnings == []
     there = store.parent / f"{store.name}-there"
     (shutil.copytree if copied else shutil.move)(store, there)
     before = files_below(store)
     client = go_to(there, monkeypatch)
     mirror = sent(RunFolder.open(there / "runs/tiny" / folder.id))
-    (note,) = mirror.notes
-    assert f"{store / 'mlruns/1'}, which is not in this folder: the project was moved or copied" in note
-    assert f"runs are logged to 'tiny in {there}' now" in note
+    (warning,) = mirror.warnings
+    assert f"{store / 'mlruns/1'}, which is not in this folder: the project was moved or copied" in warning
+    assert f"runs are now logged to 'tiny in {there}'" in warning
     assert files_below(store) == before
     assert (there / "mlruns/2" / mirror.run_id / "artifacts/run.json").is_file()
-    assert runs(client)[0].info.run_id != mirror.run_id  # what was there is as it was
+    assert runs(client)[0].info.run_id != mirror.run_id  # the earlier run still exists
     assert runs(client, f"tiny in {there}")[0].info.run_id == mirror.run_id
     again = sent(RunFolder.open(there / "runs/tiny" / folder.id))
     assert again.run_id == mirror.run_id
@@ -95,26 +95,26 @@ def test_own_location_keeps_files_in_a_folder_of_any_name(
     assert find_place(client, tracking_uri(), "tiny") == place
 
 
-def test_is_elsewhere_of_a_store_that_somebody_chose(store: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_is_elsewhere_with_a_store_chosen_by_the_user(store: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     other = tmp_path_factory.mktemp("other")
     own, shared, server = tracking_uri(), f"sqlite:///{other}/mlflow.db", "http://127.0.0.1:5000"
     for uri in (own, shared, server, "postgresql://db/mlflow"):
         assert not is_elsewhere(uri, str(store / "mlruns/1"))
         assert not is_elsewhere(uri, "s3://bucket/mlruns/1")
         assert not is_elsewhere(uri, "mlflow-artifacts:/1")
-        assert not is_elsewhere(uri, str(other / "files/1"))  # which somebody made an experiment with
+        assert not is_elsewhere(uri, str(other / "files/1"))  # an experiment that the user made may have it
         assert is_elsewhere(uri, "/gone/mlruns/1")
     assert is_elsewhere(own, str(other / "mlruns/1"))
     assert not is_elsewhere(shared, str(other / "mlruns/1"))
-    assert local_folder("/a%20b/1") == Path("/a b/1")  # where MLflow would write
+    assert local_folder("/a%20b/1") == Path("/a b/1")  # MLflow would write there
     with pytest.raises(RemoteError, match="is not this project's mlruns/"):
         require_own_place("postgresql://db/mlflow", "/gone/mlruns/1")
     require_own_place(server, "/gone/mlruns/1")
-    assert "files and model are left out" in left_out_files(server, "/gone/mlruns/1")
+    assert "files and model are not sent" in left_out_files(server, "/gone/mlruns/1")
     assert not left_out_files(server, "mlflow-artifacts:/1")
 
 
-def test_is_elsewhere_of_the_projects_own_store(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_is_elsewhere_with_the_default_store(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     assert not is_elsewhere(DEFAULT, str(store / "mlruns/1"))
     assert is_elsewhere(DEFAULT, str(store / "other/1"))
@@ -130,7 +130,7 @@ def test_find_place_leaves_a_deleted_experiment_deleted(folder: RunFolder) -> No
     client.create_experiment("other")
     place = find_place(client, tracking_uri(), "tiny")
     assert client.get_experiment(place.experiment).name == "tiny 2"
-    assert "mlflow experiments restore --experiment-id 1 brings it back" in place.note
+    assert "to restore it: mlflow experiments restore --experiment-id 1" in place.warning
     assert client.get_experiment("1").lifecycle_stage == "deleted"
     client.delete_experiment(place.experiment)
     assert client.get_experiment(find_place(client, tracking_uri(), "tiny").experiment).name == "tiny 3"
@@ -150,7 +150,7 @@ def test_find_run_leaves_a_deleted_run_deleted(folder: RunFolder) -> None:
     assert sent(folder).run_id == mirror.run_id
 
 
-def test_a_deleted_fold_stays_deleted(folder: RunFolder) -> None:
+def test_finish_leaves_a_deleted_fold_deleted(folder: RunFolder) -> None:
     client, mirror = connect(tracking_uri()), sent(folder)
     _, (child,) = runs(client)
     client.delete_run(child.info.run_id)
@@ -172,16 +172,18 @@ def test_chosen_is_the_experiment_of_the_environment(
     folder.update(**recorded(tracking_uri()))
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    sent(RunFolder.open(folder.path))  # by a later process, without the variables
+    sent(RunFolder.open(folder.path))  # as a later process does, without the variables
     assert runs(client, "new" if by == "new name" else "theirs")[0].info.status == "FAILED"
     assert client.get_experiment_by_name("tiny") is None
 
 
 @pytest.mark.parametrize(
     ("name", "number", "why"),
-    [("", "99", "it is not there"), ("", "x", "it is not there"), ("theirs", "0", "its id is")],
+    [("", "99", "it does not exist"), ("", "x", "it does not exist"), ("theirs", "0", "its id is")],
 )
-def test_find_place_refuses_what_does_not_fit(store: Path, name: str, number: str, why: str) -> None:
+def test_find_place_refuses_an_unknown_id_or_a_name_with_another_id(
+    store: Path, name: str, number: str, why: str
+) -> None:
     client = connect(tracking_uri())
     client.create_experiment("theirs")
     with pytest.raises(RemoteError) as caught:
@@ -190,13 +192,13 @@ def test_find_place_refuses_what_does_not_fit(store: Path, name: str, number: st
     assert "MLFLOW_EXPERIMENT_ID" in caught.value.why
 
 
-def test_chosen_of_a_record_without_a_store_is_the_environment_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chosen_of_a_record_without_a_store_is_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
     assert Chosen.of(run_record()) == Chosen("mine")
     assert Chosen.of(run_record(stores={"mlflow": "sqlite:///mlflow.db"})) == Chosen()
 
 
-def test_a_given_run_becomes_the_run_with_its_folds_below(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_finish_uses_a_given_run_as_the_parent_of_its_folds(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     client = connect(tracking_uri())
     theirs = client.create_experiment("theirs")
     given = client.create_run(theirs, tags={"owner": "scheduler", "mlflow.note.content": "mine"}).info.run_id
@@ -207,15 +209,15 @@ def test_a_given_run_becomes_the_run_with_its_folds_below(folder: RunFolder, mon
     assert mirror.run_id == given
     parent, (child,) = runs(client, "theirs")
     assert (parent.info.status, child.info.status) == ("FAILED", "FAILED")
-    assert parent.data.params["lr"] == "theirs"  # which cannot be changed
+    assert parent.data.params["lr"] == "theirs"  # MLflow does not change a parameter
     assert parent.data.params["model"] == "small_cnn"
     assert (parent.data.tags["owner"], parent.data.tags["mlflow.note.content"]) == ("scheduler", "mine")
     monkeypatch.delenv("MLFLOW_RUN_ID")
-    assert sent(RunFolder.open(folder.path)).run_id == given  # harness sync, later
+    assert sent(RunFolder.open(folder.path)).run_id == given  # as a later `harness sync` does
     assert client.get_run(given).data.tags["mlflow.note.content"] == "mine"
 
 
-def test_a_given_run_that_another_run_has_taken_gets_the_next_one_below(
+def test_finish_makes_a_child_of_a_given_run_that_another_run_uses(
     tracked: Tracked, folder: RunFolder, store: Path
 ) -> None:
     client = connect(tracking_uri())
@@ -230,46 +232,46 @@ def test_a_given_run_that_another_run_has_taken_gets_the_next_one_below(
 
 
 @pytest.mark.parametrize("deleted", [False, True])
-def test_given_run_refuses_what_is_not_there(folder: RunFolder, deleted: bool) -> None:
+def test_given_run_refuses_a_missing_or_deleted_run(folder: RunFolder, deleted: bool) -> None:
     client, given = connect(tracking_uri()), "0" * 32
     if deleted:
         given = client.create_run("0").info.run_id
         client.delete_run(given)
     with pytest.raises(RemoteError) as caught:
         sent(folder, given=given)
-    assert "was deleted" if deleted else "is not there" in caught.value.why
+    assert ("was deleted" if deleted else "does not exist") in caught.value.why
     assert "unset MLFLOW_RUN_ID" in caught.value.fix
     folder.update(store_ids={**folder.record.store_ids, "mlflow_run_id": given, "mlflow_experiment_id": "99"})
-    assert sent(folder).run_id not in ("", given)  # harness sync, once they are unset
+    assert sent(folder).run_id not in ("", given)  # as `harness sync` does after the variables are unset
     assert folder.record.trackers.get("mlflow") != COMPLETE
 
 
-def test_a_server_with_a_folder_of_its_own_machine_gets_the_numbers_without_files(
+def test_finish_sends_no_files_to_a_server_that_names_a_folder_of_its_machine(
     folder: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.trackers.mlflow.place.is_server", lambda uri: True)  # the store behind one
+    monkeypatch.setattr("harness.trackers.mlflow.place.is_server", lambda uri: True)  # as if a server kept the store
     monkeypatch.setattr("harness.trackers.mlflow.experiments.is_server", lambda uri: True)
     client = connect(tracking_uri())
     client.create_experiment("tiny", artifact_location="/gone/mlruns/1")
-    (note,) = sent(folder).notes
-    assert "keeps files in /gone/mlruns/1" in note or "/gone/mlruns" in note
+    (warning,) = sent(folder).warnings
+    assert "keeps files in /gone/mlruns/1" in warning or "/gone/mlruns" in warning
     parent, (child,) = runs(client)
     assert (parent.info.status, child.info.status) == ("FAILED", "FAILED")
     assert "train_loss" in child.data.metrics
     assert not Path("/gone").exists()
 
 
-def test_refused_says_that_a_run_was_deleted_meanwhile(folder: RunFolder) -> None:
+def test_refused_explains_that_the_run_was_deleted(folder: RunFolder) -> None:
     client, mirror = connect(tracking_uri()), MLflow(folder)
     mirror.send()
     client.delete_run(mirror.run_id)
     with pytest.raises(RemoteError) as caught:
         mirror.finish()
-    assert caught.value.why == "somebody deleted the run there"
+    assert caught.value.why == "the run was deleted there"
 
 
 @pytest.mark.slow
-def test_a_study_takes_a_given_run_and_leaves_deleted_trials_deleted(
+def test_study_uses_a_given_run_and_leaves_deleted_trials_deleted(
     studied: Tracked, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     there = shutil.copytree(studied.run.path.parent, store / "runs/tiny/study-tiny")
@@ -298,7 +300,7 @@ def test_a_study_takes_a_given_run_and_leaves_deleted_trials_deleted(
 
 
 class Late:
-    """A client that looks for an experiment a moment before another process makes it."""
+    """A client that searches for an experiment just before another process makes it."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -312,7 +314,7 @@ class Late:
         return getattr(self._client, name)
 
 
-def test_find_place_takes_the_experiment_that_another_process_makes_at_that_moment(store: Path) -> None:
+def test_find_place_returns_an_experiment_that_another_process_makes_at_the_same_time(store: Path) -> None:
     client = connect(tracking_uri())
     first = find_place(client, tracking_uri(), "tiny")
     assert find_place(Late(client), tracking_uri(), "tiny") == first

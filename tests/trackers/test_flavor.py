@@ -1,4 +1,4 @@
-"""What is written with a model: code that is complete, and requirements that can be installed."""
+"""The code that is written with a model is complete, and its requirements can be installed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.test_rooms import imports
 ROOT = Path(harness.__file__).parent
 
 
-def test_code_is_all_that_the_served_file_imports() -> None:
+def test_code_lists_all_files_that_served_imports() -> None:
     needed, seen = ["trackers/mlflow/served.py"], set()
     while needed:
         name = needed.pop()
@@ -25,7 +25,7 @@ def test_code_is_all_that_the_served_file_imports() -> None:
             if module.startswith("harness.") and path not in seen and (ROOT / path).is_file():
                 needed += [] if name == "data/prepare.py" and path == "config/experiment.py" else [path]
     assert seen == set(flavor.CODE)
-    assert "if TYPE_CHECKING:" in (ROOT / "data/prepare.py").read_text()  # that one is for type checkers only
+    assert "if TYPE_CHECKING:" in (ROOT / "data/prepare.py").read_text()  # that import is only for type checkers
 
 
 def test_write_code_writes_a_package_that_imports_nothing_of_harness(tmp_path: Path) -> None:

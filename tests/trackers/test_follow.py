@@ -29,7 +29,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def followed(path: Path) -> Iterator[tuple[list[str], Callable[[], bool]]]:
-    """(what it says, end it): `follow` in a thread, on the very folder."""
+    """Runs `follow` in a thread, on this folder. Yields its printed lines and a function that ends it."""
     lines: list[str] = []
     ended = threading.Event()
     answer: list[bool] = []
@@ -55,7 +55,7 @@ def children(uri: str) -> list[str]:
     return [run.info.status for run in all_runs if "mlflow.parentRunId" in run.data.tags]
 
 
-def test_epochs_arrive_as_they_are_written_and_the_end_when_it_comes(tracked: Tracked, store: Path) -> None:
+def test_follow_sends_each_epoch_and_then_the_end(tracked: Tracked, store: Path) -> None:
     folder = copy_of(tracked, store, rows=1, status=Status.RUNNING, error=None, **this_process())
     rows = tracked.run.metrics.read_text().splitlines(keepends=True)
     uri = stores.tracking_uri()
@@ -74,7 +74,7 @@ def test_epochs_arrive_as_they_are_written_and_the_end_when_it_comes(tracked: Tr
     assert RunFolder.open(folder.path).record.trackers == {"mlflow": "complete"}
 
 
-def test_a_run_that_another_process_goes_on_with_is_left_to_that(tracked: Tracked, store: Path) -> None:
+def test_follow_stops_if_another_process_resumed_the_run(tracked: Tracked, store: Path) -> None:
     folder = copy_of(tracked, store, rows=1, status=Status.RUNNING, error=None, **this_process())
     with followed(folder.path) as (lines, end):
         wait(lambda: children(stores.tracking_uri()) == ["RUNNING"])
@@ -104,7 +104,7 @@ def test_follower_of_an_interrupted_run_sends_and_records_the_rest_in_the_backgr
 
 
 @pytest.mark.slow
-def test_follower_does_not_wait_for_what_earlier_runs_left_unsent(tracked: Tracked, store: Path) -> None:
+def test_follow_does_not_wait_for_earlier_unsent_runs(tracked: Tracked, store: Path) -> None:
     last = copy_of(tracked, store, trackers={})
     earlier = [store / f"runs/tiny/20200101-000000-000{i}" for i in range(2)]
     for path in earlier:
@@ -120,7 +120,7 @@ def test_follower_does_not_wait_for_what_earlier_runs_left_unsent(tracked: Track
     wait(lambda: all(RunFolder.open(path).record.trackers == {"mlflow": "complete"} for path in earlier), 120)
 
 
-def test_a_store_that_is_locked_for_a_while_is_told_once_and_loses_nothing(tracked: Tracked, store: Path) -> None:
+def test_follow_warns_once_about_a_locked_store_and_then_sends_all(tracked: Tracked, store: Path) -> None:
     import sqlite3
 
     folder = copy_of(tracked, store, rows=2, status=Status.RUNNING, error=None, **this_process())
@@ -128,18 +128,18 @@ def test_a_store_that_is_locked_for_a_while_is_told_once_and_loses_nothing(track
     other.execute("BEGIN EXCLUSIVE")
     with followed(folder.path) as (lines, end):
         wait(lambda: lines)
-        threading.Event().wait(0.5)  # it tries again, and says nothing more
+        threading.Event().wait(0.5)  # it tries again, and prints nothing more
         other.rollback()
         other.close()
         wait(lambda: len(lines) == 2)
-        assert "another program holds it locked; the run goes on, and its folder has all" in lines[0]
-        assert lines[1].endswith("is there again")
+        assert "another program has locked it; the run continues, and its folder is complete" in lines[0]
+        assert lines[1].endswith("works again")
         folder.update(status=Status.FAILED, error="x")
         assert end() is True
     assert children(stores.tracking_uri()) == ["FAILED"]
 
 
-def test_a_server_that_is_not_there_is_told_once(
+def test_follow_warns_once_about_an_unreachable_server(
     tracked: Tracked, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", unused_address())
@@ -151,4 +151,5 @@ def test_a_server_that_is_not_there_is_told_once(
         assert end() is False
     assert len(lines) == 1
     assert "nothing answers there" in lines[0]
-    assert "nothing answers there" in RunFolder.open(folder.path).record.trackers["mlflow"]  # the run may be gone
+    # also in the record, because the run's own process may have ended
+    assert "nothing answers there" in RunFolder.open(folder.path).record.trackers["mlflow"]

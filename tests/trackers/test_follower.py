@@ -1,4 +1,4 @@
-"""What a command does at its end about the process that still sends a run to MLflow."""
+"""At its end, a command waits for the process that still sends a run to MLflow."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from tests.predicted import lay_run, predicted
 
 
 class Waiting(follower.Follower):
-    """A follower without a process, which ends once the command has waited for `seconds`."""
+    """A follower without a process. It ends after the command has waited for `seconds`."""
 
     def __init__(self, folder: RunFolder, seconds: float, problem: str = "", records: str = "") -> None:
-        self.recorded: list[str] = []  # what the record said when the run let go
+        self.recorded: list[str] = []  # the state in the record when `end` was called
         self.has_told = problem == "MLflow fails"
         self._folder, self._left, self._failed, self._records = folder, seconds, problem, records
 
@@ -54,14 +54,14 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
     ("seconds", "problem", "records", "state", "says"),
     [
         (1.0, "", "complete", "complete", []),
-        (5.0, "", "complete", "complete", ["sending the rest to MLflow, for 10 s at most"]),
-        (60.0, "", "complete", SENDING, ["sending the rest", "in the background: harness list", "harness sync {path}"]),
-        (1.0, "it hung", "it hung", "it hung", ["missed by    mlflow: harness sync {path}"]),
-        (60.0, "MLflow fails", "", SENDING, ["missed by    mlflow: harness sync {path}"]),
+        (5.0, "", "complete", "complete", ["waiting for MLflow, 10 s at most"]),
+        (60.0, "", "complete", SENDING, ["waiting for", "in the background: harness list", "harness sync {path}"]),
+        (1.0, "it hung", "it hung", "it hung", ["not sent to  mlflow: harness sync {path}"]),
+        (60.0, "MLflow fails", "", SENDING, ["not sent to  mlflow: harness sync {path}"]),
         (1.0, "it ended with -9", "", "it ended with -9", ["warning: it ended with -9", "harness sync {path}"]),
     ],
 )
-def test_wait_for_rest_takes_seconds_and_says_what_is_missing(
+def test_wait_for_rest_ends_within_seconds_and_prints_what_is_missing(
     run: RunFolder,
     capsys: pytest.CaptureFixture[str],
     seconds: float,
@@ -72,7 +72,7 @@ def test_wait_for_rest_takes_seconds_and_says_what_is_missing(
 ) -> None:
     process = Waiting(RunFolder.open(run.path), seconds, problem, records)
     follower.leave_rest(process, run)
-    assert process.recorded == [SENDING]  # before the follower records what is true
+    assert process.recorded == [SENDING]  # before the follower records the result
     follower.wait_for_rest()
     output = capsys.readouterr().err
     assert [text for text in says if text.format(path=run.path) not in output] == []
@@ -83,7 +83,7 @@ def test_wait_for_rest_takes_seconds_and_says_what_is_missing(
     assert capsys.readouterr().err == ""
 
 
-def test_wait_for_rest_prints_the_address_of_the_model_that_the_result_did_not_know(
+def test_wait_for_rest_prints_the_models_address_if_the_result_did_not(
     tracked: Tracked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -102,7 +102,7 @@ def test_wait_for_rest_prints_the_address_of_the_model_that_the_result_did_not_k
         )
 
 
-def test_wait_for_rest_waits_longer_in_a_folder_that_a_pipeline_looks_at(run: RunFolder) -> None:
+def test_wait_for_rest_waits_longer_in_a_pipelines_folder(run: RunFolder) -> None:
     (run.path / AGAIN).write_text("run\n")
     seconds = follower.PIPELINE_SECONDS - 1
     process = Waiting(RunFolder.open(run.path), seconds, "MLflow fails", records="it hung")
@@ -113,11 +113,13 @@ def test_wait_for_rest_waits_longer_in_a_folder_that_a_pipeline_looks_at(run: Ru
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), Terminated()])
-def test_a_signal_ends_the_wait_alone(run: RunFolder, capsys: pytest.CaptureFixture[str], error: BaseException) -> None:
+def test_wait_for_rest_ends_on_a_signal_and_raises_nothing(
+    run: RunFolder, capsys: pytest.CaptureFixture[str], error: BaseException
+) -> None:
     class Signalled(Waiting):
         def settles(self, seconds: float) -> bool:
             raise error
 
     follower.leave_rest(Signalled(RunFolder.open(run.path), 1), run)
     follower.wait_for_rest()
-    assert "MLflow gets the rest in the background" in capsys.readouterr().err
+    assert "the rest is sent to MLflow in the background" in capsys.readouterr().err

@@ -14,7 +14,7 @@ OTHER_SITE = {"Host": HERE, "Sec-Fetch-Site": "cross-site"}
 
 
 def ask(method: str, headers: dict[str, str]) -> tuple[str, str]:
-    """The status of a request, and what the answer says."""
+    """The status and the text of the answer to a request."""
     statuses: list[str] = []
 
     def app(_environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -46,7 +46,7 @@ def ask(method: str, headers: dict[str, str]) -> tuple[str, str]:
     ],
     ids=str,
 )
-def test_local_only_lets_own_pages_through(method: str, headers: dict[str, str]) -> None:
+def test_local_only_allows_requests_of_its_own_pages(method: str, headers: dict[str, str]) -> None:
     assert ask(method, headers) == ("200 OK", "the page")
 
 

@@ -1,4 +1,4 @@
-"""A real store is asked what it has: once after a run that was followed, and for runs in every other state."""
+"""Reads a real store, after a run that was followed and after runs in each other state."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.trackers.test_store import SECRET_ADDRESSES, TOKEN, unused_address
 
 
 def runs(client: Any, name: str = "tiny") -> tuple[Any, list[Any]]:
-    """(the parent, the folds in order) of the only run of an experiment."""
+    """(parent, folds in order) of the only run in an experiment."""
     experiment = client.get_experiment_by_name(name)
     all_runs = list(client.search_runs([experiment.experiment_id]))
     children = [run for run in all_runs if "mlflow.parentRunId" in run.data.tags]
@@ -37,7 +37,7 @@ def runs(client: Any, name: str = "tiny") -> tuple[Any, list[Any]]:
 
 
 def everything(client: Any) -> list[Any]:
-    """All that the store has of all runs, less the moments at which things were stored."""
+    """All that the store has of all runs, without the times at which it was stored."""
     content = []
     for run in client.search_runs([experiment.experiment_id for experiment in client.search_experiments()]):
         histories = {
@@ -54,7 +54,7 @@ def everything(client: Any) -> list[Any]:
 
 
 def copy_of(tracked: Tracked, project: Path, rows: int | None = None, **changes: Any) -> RunFolder:
-    """The tracked run in another project; with `rows`, as it was when the state of that epoch of fold 1 was saved."""
+    """A copy of the tracked run in another project; with `rows`, as it was after that epoch of fold 1."""
     path = project / "runs/tiny" / tracked.run.id
     shutil.copytree(tracked.run.path, path)
     folder = RunFolder.open(path)
@@ -71,7 +71,7 @@ def copy_of(tracked: Tracked, project: Path, rows: int | None = None, **changes:
     return folder
 
 
-def test_one_parent_and_a_child_a_fold_that_have_all_finished(tracked: Tracked) -> None:
+def test_a_run_has_one_parent_and_one_child_per_fold_all_finished(tracked: Tracked) -> None:
     parent, children = runs(tracked.client())
     assert parent.info.run_name == tracked.run.id
     assert [run.info.run_name for run in children] == ["fold 1", "fold 2"]
@@ -82,7 +82,7 @@ def test_one_parent_and_a_child_a_fold_that_have_all_finished(tracked: Tracked) 
     assert parent.info.end_time - parent.info.start_time == int(1000 * tracked.run.record.run_seconds)
 
 
-def test_every_field_and_every_number_is_there(tracked: Tracked) -> None:
+def test_a_run_has_all_parameters_tags_and_metrics(tracked: Tracked) -> None:
     client = tracked.client()
     parent, children = runs(client)
     record = tracked.run.record
@@ -105,7 +105,7 @@ def test_every_field_and_every_number_is_there(tracked: Tracked) -> None:
         assert child.data.metrics["train_images_per_second"] > 1
 
 
-def test_the_data_are_an_input_with_their_digest(tracked: Tracked) -> None:
+def test_a_run_has_its_data_set_as_input_with_its_digest(tracked: Tracked) -> None:
     parent, children = runs(tracked.client())
     for run in (parent, *children):
         (given,) = run.inputs.dataset_inputs
@@ -113,7 +113,7 @@ def test_the_data_are_an_input_with_their_digest(tracked: Tracked) -> None:
         assert {tag.key: tag.value for tag in given.tags} == {"mlflow.data.context": "training"}
 
 
-def test_the_files_of_the_run_are_its_artifacts(tracked: Tracked) -> None:
+def test_a_run_has_its_files_as_artifacts(tracked: Tracked) -> None:
     client = tracked.client()
     parent, _ = runs(client)
     files = {file.path for file in client.list_artifacts(parent.info.run_id)}
@@ -127,7 +127,7 @@ def test_the_files_of_the_run_are_its_artifacts(tracked: Tracked) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_the_best_folds_model_is_there_once_and_gives_the_same_logits(
+def test_a_run_has_one_model_of_the_best_fold_with_the_same_logits(
     tracked: Tracked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import mlflow
@@ -142,7 +142,7 @@ def test_the_best_folds_model_is_there_once_and_gives_the_same_logits(
     ours = load_model(tracked.run.checkpoint_of(best))
     address = f"runs:/{parent.info.run_id}/model"
     theirs = mlflow.pytorch.load_model(address)
-    inputs = torch.randn(5, 3, 32, 32, generator=torch.Generator().manual_seed(0))  # another number than the example's
+    inputs = torch.randn(5, 3, 32, 32, generator=torch.Generator().manual_seed(0))  # not as many as in the example
     with torch.inference_mode():
         assert torch.allclose(theirs(inputs), ours.model(inputs), atol=1e-5)
     about = mlflow.models.Model.load(address)
@@ -150,7 +150,7 @@ def test_the_best_folds_model_is_there_once_and_gives_the_same_logits(
     assert len(theirs(inputs[:1])) == 1
 
 
-def test_sending_all_again_changes_nothing(tracked: Tracked, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_finish_a_second_time_changes_nothing(tracked: Tracked, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (project / "shared").mkdir()
     shutil.copy(tracked.project / "mlflow.db", project / "shared/mlflow.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project / 'shared/mlflow.db'}")
@@ -166,7 +166,7 @@ def test_sending_all_again_changes_nothing(tracked: Tracked, project: Path, monk
 @pytest.mark.parametrize(
     ("ended", "there"), [("failed", "FAILED"), ("interrupted", "KILLED"), ("running", "FAILED")], ids=str
 )
-def test_a_run_that_did_not_finish_is_never_left_running(tracked: Tracked, store: Path, ended: str, there: str) -> None:
+def test_finish_leaves_no_unfinished_run_running(tracked: Tracked, store: Path, ended: str, there: str) -> None:
     folder = copy_of(tracked, store, rows=1, status=Status.RUNNING, error=None)
     mirror = MLflow(folder)
     mirror.send()
@@ -185,7 +185,7 @@ def steps(client: Any, run_id: str) -> list[int]:
 
 
 @pytest.mark.parametrize(("ended", "sent"), [("interrupted", [1]), ("running", [1]), ("failed", [1, 2])], ids=str)
-def test_an_epoch_that_would_be_trained_again_is_not_sent(
+def test_send_leaves_out_epochs_that_would_be_trained_again(
     tracked: Tracked, store: Path, ended: str, sent: list[int]
 ) -> None:
     changes = {"progress": ProgressRecord(fold=1, epoch=1), "error": None}
@@ -199,7 +199,7 @@ def test_an_epoch_that_would_be_trained_again_is_not_sent(
     assert steps(client, runs(client)[1][0].info.run_id) == sent
 
 
-def test_a_run_that_goes_on_is_one_run_that_is_running_and_then_finished(tracked: Tracked, store: Path) -> None:
+def test_a_resumed_run_stays_one_run_that_is_running_and_then_finished(tracked: Tracked, store: Path) -> None:
     saved = {"progress": ProgressRecord(fold=1, epoch=1)}
     folder = copy_of(tracked, store, rows=2, status=Status.INTERRUPTED, error="KeyboardInterrupt", **saved)
     MLflow(folder).finish()
@@ -226,7 +226,7 @@ def test_a_run_that_goes_on_is_one_run_that_is_running_and_then_finished(tracked
     assert parent.info.run_id == before[0].info.run_id
 
 
-def test_the_model_of_a_run_that_went_on_is_that_of_the_best_fold_of_all(tracked: Tracked, store: Path) -> None:
+def test_a_resumed_run_has_the_model_of_its_best_fold(tracked: Tracked, store: Path) -> None:
     folder = copy_of(tracked, store, trackers={})
     best = folder.best_fold()
     assert best is not None
@@ -240,7 +240,7 @@ def test_the_model_of_a_run_that_went_on_is_that_of_the_best_fold_of_all(tracked
     assert runs(client)[0].data.tags["harness.model"] == f"fold {best.fold}"
 
 
-def test_what_was_half_sent_is_found_again_and_completed(tracked: Tracked, store: Path) -> None:
+def test_finish_completes_a_run_that_was_sent_partly(tracked: Tracked, store: Path) -> None:
     folder = copy_of(tracked, store, rows=1, status=Status.RUNNING, error=None)
     MLflow(folder).send()
     shutil.rmtree(folder.path)
@@ -252,10 +252,10 @@ def test_what_was_half_sent_is_found_again_and_completed(tracked: Tracked, store
     assert [point.step for point in history] == [1, 2]
 
 
-def test_a_run_that_died_together_with_its_follower_is_settled(tracked: Tracked, store: Path) -> None:
+def test_send_unsent_ends_a_run_that_died_with_its_follower(tracked: Tracked, store: Path) -> None:
     folder = copy_of(tracked, store, rows=1, status=Status.RUNNING, error=None)
     MLflow(folder).send()
-    send_unsent(store / "runs")  # its process is not this one's, but gone
+    send_unsent(store / "runs")  # the run's process has ended
     parent, (child,) = runs(connect(tracking_uri()))
     assert (parent.info.status, child.info.status) == ("FAILED", "FAILED")
     assert parent.data.tags["harness.status"] == "died"
@@ -264,9 +264,7 @@ def test_a_run_that_died_together_with_its_follower_is_settled(tracked: Tracked,
     assert everything(connect(tracking_uri())) == again
 
 
-def test_what_ended_but_was_never_sent_is_sent_and_what_cannot_be_does_not_stand_in_the_way(
-    tracked: Tracked, store: Path
-) -> None:
+def test_send_unsent_sends_other_runs_if_one_cannot_be_sent(tracked: Tracked, store: Path) -> None:
     folder = copy_of(tracked, store, trackers={})
     broken = store / "runs/tiny/20990101-000000-0000"
     shutil.copytree(folder.path, broken)
@@ -280,7 +278,7 @@ def test_what_ended_but_was_never_sent_is_sent_and_what_cannot_be_does_not_stand
 
 
 @pytest.mark.parametrize(("uri", "short"), SECRET_ADDRESSES.items())
-def test_settle_prints_and_records_no_token_of_an_address(
+def test_send_unsent_prints_and_records_no_token_of_an_address(
     tracked: Tracked, store: Path, monkeypatch: pytest.MonkeyPatch, uri: str, short: str
 ) -> None:
     server = unused_address()
@@ -296,7 +294,7 @@ def test_settle_prints_and_records_no_token_of_an_address(
     assert send_unsent(store / "runs") == ([problem] if f"={TOKEN}" in uri else [])
 
 
-def test_another_process_that_is_sending_is_left_alone(tracked: Tracked, store: Path) -> None:
+def test_send_unsent_skips_a_run_that_another_process_is_sending(tracked: Tracked, store: Path) -> None:
     folder = copy_of(tracked, store, trackers={})
     with RunFolder.open(folder.path).sending() as alone:
         assert alone
@@ -304,7 +302,7 @@ def test_another_process_that_is_sending_is_left_alone(tracked: Tracked, store: 
     assert connect(tracking_uri()).get_experiment_by_name("tiny") is None
 
 
-def test_files_that_cannot_be_stored_leave_no_run_running(tracked: Tracked, store: Path) -> None:
+def test_finish_leaves_no_run_running_if_files_cannot_be_stored(tracked: Tracked, store: Path) -> None:
     folder = copy_of(tracked, store, trackers={})
     (store / "mlruns").write_text("")
     with pytest.raises(RemoteError):
@@ -313,7 +311,7 @@ def test_files_that_cannot_be_stored_leave_no_run_running(tracked: Tracked, stor
     assert [run.info.status for run in (parent, *children)] == ["FINISHED"] * 3
 
 
-def test_a_model_that_is_gone_costs_the_model_alone(tracked: Tracked, store: Path) -> None:
+def test_finish_sends_the_rest_if_the_checkpoint_is_missing(tracked: Tracked, store: Path) -> None:
     folder = copy_of(tracked, store, trackers={})
     shutil.rmtree(folder.checkpoints)
     MLflow(folder).finish()
@@ -322,7 +320,7 @@ def test_a_model_that_is_gone_costs_the_model_alone(tracked: Tracked, store: Pat
     assert "is not there" in parent.data.tags["harness.model"]
 
 
-def test_a_model_that_cannot_be_exported_goes_as_its_checkpoint(
+def test_finish_sends_the_checkpoint_of_a_model_that_cannot_be_exported(
     tracked: Tracked, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_export(*_: object, **__: object) -> None:
@@ -342,7 +340,7 @@ def test_a_model_that_cannot_be_exported_goes_as_its_checkpoint(
     assert client.search_logged_models([parent.info.experiment_id]) == []
 
 
-class TestWords:
+class TestConversion:
     RECORD = run_record(
         command=["harness", "run", "x", "-s", "weights=a/b.pth"], experiment={"lr": 0.1, "trackers": ["mlflow"]}
     )
@@ -352,29 +350,29 @@ class TestWords:
         fields["per_class"] = {name: ClassRecord(None, recall, None, 1) for name, recall in recalls.items()}
         return TestRecord(**fields, checkpoint=TestedFile("model.pt", "0" * 64))
 
-    def test_tags_say_where_a_run_comes_from(self) -> None:
+    def test_tags_name_the_command_the_data_and_the_machine(self) -> None:
         data = dataclasses.replace(self.RECORD.data, dvc=DvcRecord("data.dvc", "12.dir", True))
         tags = conversion.tags(dataclasses.replace(self.RECORD, git=GitRecord("abc", True), data=data, pid=5))
         assert tags["mlflow.source.git.commit"] == "abc"
         assert (tags["git.dirty"], tags["dvc.md5"], tags["dvc.file"]) == ("True", "12.dir", "data.dvc")
-        assert tags["mlflow.source.name"] == "harness run x"  # whose last path MLflow shows: not that of an option
-        assert "git.dirty" not in conversion.tags(self.RECORD)  # no repository is not a clean one
+        assert tags["mlflow.source.name"] == "harness run x"  # no options: MLflow shows only the last part of a path
+        assert "git.dirty" not in conversion.tags(self.RECORD)  # without a repository it is neither dirty nor clean
 
-    def test_numbers_of_a_class_whose_name_mlflow_would_refuse(self) -> None:
+    def test_numbers_replace_characters_that_mlflow_refuses(self) -> None:
         numbers = conversion.numbers(self.record_of_a_test(**{"ça+va": 0.5}))
         assert numbers == {"recall/ça_va": 0.5, "support/ça_va": 1.0}
 
-    def test_two_classes_that_mlflow_cannot_tell_apart_keep_their_numbers(self) -> None:
+    def test_numbers_keep_both_of_two_classes_with_the_same_allowed_characters(self) -> None:
         numbers = conversion.numbers(self.record_of_a_test(**{"a$": 0.5, "a+": 0.7}))
         assert sorted(value for name, value in numbers.items() if name.startswith("recall")) == [0.5, 0.7]
 
-    def test_a_user_without_a_name(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_tags_of_a_user_without_a_name(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def nobody() -> str:
             raise KeyError("getpwuid(): uid not found: 12345")
 
         monkeypatch.setattr("getpass.getuser", nobody)
         assert "mlflow.user" not in conversion.tags(self.RECORD)
 
-    def test_a_value_that_is_too_long_for_mlflow_is_cut(self) -> None:
+    def test_parameters_shorten_a_value_that_is_too_long_for_mlflow(self) -> None:
         record = dataclasses.replace(self.RECORD, experiment={"data": "x" * 9000})
         assert len(conversion.parameters(record)["data"]) == 6000

@@ -1,4 +1,4 @@
-"""The address of a run's model is read from a real store, and is one that MLflow knows."""
+"""The address of a run's model is read from a real store, and MLflow finds the model there."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def test_model_address_is_that_of_the_model_in_mlflow(tracked: Tracked, monkeypa
     monkeypatch.chdir(tracked.project)
     assert model_address(tracked.run) == f"runs:/{run.info.run_id}/model"
     (model,) = client.search_logged_models(["1"], filter_string=f"tags.`harness.run` = '{tracked.run.id}'")
-    assert model.source_run_id == run.info.run_id  # MLflow's pages and commands find it by our id
+    assert model.source_run_id == run.info.run_id  # MLflow's pages and commands find it by this id
 
 
-def test_model_address_is_empty_where_there_is_no_model(folder: RunFolder, tracked: Tracked) -> None:
-    assert model_address(folder) == ""  # there is no store
+def test_model_address_is_empty_without_a_model(folder: RunFolder, tracked: Tracked) -> None:
+    assert model_address(folder) == ""  # without a store
     assert not Path("mlflow.db").exists()
     Path("mlflow.db").write_bytes(b"no database")
     assert model_address(folder) == ""

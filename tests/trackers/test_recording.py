@@ -1,4 +1,4 @@
-"""A run whose folder takes no more files."""
+"""Runs whose folder cannot be written any more."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def fill(path: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_recording_says_how_a_run_goes_on_and_draws_nothing_on_a_full_disk(
+def test_recording_names_the_resume_command_and_draws_nothing_on_a_full_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -42,7 +42,7 @@ def test_recording_blames_the_disk_even_if_the_record_cannot_be_written(tmp_path
         fill(folder.path / "fold1.pt")
 
 
-def test_recording_of_a_finished_run_costs_a_warning_where_the_trackers_cannot_be_noted(
+def test_recording_warns_if_a_finished_run_cannot_record_its_trackers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = RunFolder.create(tmp_path, run_record())
@@ -54,7 +54,7 @@ def test_recording_of_a_finished_run_costs_a_warning_where_the_trackers_cannot_b
     monkeypatch.setattr(module, "draw_run", replace_record)
     with recording(folder, ["tensorboard"]):
         pass
-    assert "to say what the trackers have" in capsys.readouterr().err
+    assert "so it does not record what the trackers have" in capsys.readouterr().err
     assert '"finished"' in (folder.path / "kept.json").read_text()
 
 

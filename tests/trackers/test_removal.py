@@ -1,4 +1,4 @@
-"""A removed run is removed from a real store of MLflow, with its files; what others need stays."""
+"""A removed run is removed from a real MLflow store, with its files. What other runs or users need stays."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.trackers.test_store import unused_address
 
 
 def sent(folder: RunFolder) -> tuple[Any, str, Path, Path]:
-    """Sends a run, with a model of one file. Returns the client, the id of the run there, and two folders of files."""
+    """Sends a run with a model of one file. Returns the client, the run's id, its files' folder and its model's."""
     mirror = MLflow(folder)
     mirror.finish(model=False)
     client = connect(tracking_uri())
@@ -46,13 +46,13 @@ def sent(folder: RunFolder) -> tuple[Any, str, Path, Path]:
 
 
 def stages(client: Any) -> set[str]:
-    """Of all runs of the store, whether they are active or deleted."""
+    """The lifecycle stages (active, deleted) of all runs in the store."""
     numbers = [experiment.experiment_id for experiment in client.search_experiments()]
     return {run.info.lifecycle_stage for run in client.search_runs(numbers, "", ViewType.ALL)}
 
 
-def test_what_a_run_and_a_study_write_is_their_own(tracked: Tracked, studied: Tracked) -> None:
-    """Else `harness runs remove` would leave it where it is: a new file belongs in `runs/contents.py`."""
+def test_runs_and_studies_write_only_files_that_contents_lists(tracked: Tracked, studied: Tracked) -> None:
+    """`harness runs remove` does not remove other files. Add each new file to `runs/contents.py`."""
     for path in (tracked.run.path, studied.run.path.parent):
         assert strange_files(list(entries_below(path))) == []
 
@@ -75,24 +75,24 @@ def test_remove_pending_removes_runs_files_and_model(tracked: Tracked, store: Pa
     assert client.get_run(stranger).info.lifecycle_stage == "active"
     client.delete_run(stranger)
     assert stages(client) == {"deleted"}
-    with pytest.raises(DeletedRunError):  # a copy of its folder does not bring it back
+    with pytest.raises(DeletedRunError):  # a copy of its folder does not add it again
         MLflow(folder).finish()
 
 
-def test_remove_pending_leaves_what_the_registry_and_people_need(tracked: Tracked, store: Path) -> None:
+def test_remove_pending_keeps_registered_models_and_runs_of_users(tracked: Tracked, store: Path) -> None:
     folder = copy_of(tracked, store)
     trust.remember_run(folder.id, folder.record.data.folder)
     client, run_id, files, of_model = sent(folder)
     folder.update(store_ids={**folder.record.store_ids, "mlflow_run_id": run_id})
     add_removals(removals_of(folder))
-    assert "it was a run of yours" in remove_pending().notes[0]
+    assert "you made that run, MLFLOW_RUN_ID named it" in remove_pending().notes[0]
     folder.update(store_ids={"mlflow": folder.record.store_ids["mlflow"]})
     client.create_registered_model(NAME)
     client.create_model_version(NAME, f"models:/{of_model.parent.name}", model_id=of_model.parent.name)
     add_removals([*removals_of(folder), *model_removals_of(folder)])
     removed = remove_pending()
     assert removed.notes == [
-        f"run {folder.id} stays in MLflow: version 1 of '{NAME}' in its registry is this run's model"
+        f"run {folder.id} stays in MLflow: version 1 of '{NAME}' in its model registry is this run's model"
     ]
     assert (of_model / "weights.pt").exists()
     assert (files / "run.json").exists()
@@ -100,7 +100,7 @@ def test_remove_pending_leaves_what_the_registry_and_people_need(tracked: Tracke
     assert not has_pending()
 
 
-def test_remove_pending_waits_for_a_store_that_does_not_answer(
+def test_remove_pending_keeps_the_list_if_the_store_does_not_answer(
     tracked: Tracked, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = copy_of(tracked, store)
@@ -114,7 +114,9 @@ def test_remove_pending_waits_for_a_store_that_does_not_answer(
     assert has_pending()
 
 
-def test_remove_pending_makes_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tracked: Tracked) -> None:
+def test_remove_pending_does_not_make_a_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tracked: Tracked
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     folder = copy_of(tracked, tmp_path)
@@ -125,7 +127,7 @@ def test_remove_pending_makes_no_store(tmp_path: Path, monkeypatch: pytest.Monke
     assert not Path("mlflow.db").exists()
 
 
-def test_a_newer_model_takes_the_place_of_a_run_s_earlier_one(tracked: Tracked, store: Path) -> None:
+def test_send_model_replaces_a_runs_earlier_model(tracked: Tracked, store: Path) -> None:
     client, run_id, _, of_first = sent(copy_of(tracked, store))
     experiment = client.get_run(run_id).info.experiment_id
     places = [of_first]
@@ -135,7 +137,7 @@ def test_a_newer_model_takes_the_place_of_a_run_s_earlier_one(tracked: Tracked, 
         places.append(local_folder(model.artifact_location))
         places[-1].mkdir(parents=True)
         (places[-1] / "weights.pt").touch()
-        if step == 1:  # a person has registered this one
+        if step == 1:  # the user has registered this one
             client.create_registered_model("theirs")
             client.create_model_version("theirs", f"models:/{model.model_id}", run_id, model_id=model.model_id)
     remove_earlier_models(tracking_uri(), run_id)

@@ -1,4 +1,4 @@
-"""A logged model is asked with image files, in this process and over HTTP."""
+"""A logged model predicts image files, in this process and over HTTP."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from harness.util.processes import kill_tree
 from harness.workflows.test import evaluate
 from tests.conftest import Tracked, wait
 
-# In the place of an environment without harness: tests run where it is installed.
+# Replaces an environment without harness, because tests run where it is installed.
 WITHOUT_HARNESS = """import sys
 class Finder:
     def find_spec(self, name, path=None, target=None):
@@ -66,11 +66,11 @@ TEXT = base64.b64encode(JPEG).decode()
     ],
     ids=["bytes", "bytearray", "text", "encoded", "array", "url-safe", "lines", "indented", "data URL", "percent"],
 )
-def test_file_bytes_takes_a_file_as_people_send_it(value: Any) -> None:
+def test_file_bytes_accepts_bytes_and_all_forms_of_base64(value: Any) -> None:
     assert file_bytes(value) == JPEG
 
 
-def test_file_bytes_keeps_an_image_that_is_text() -> None:
+def test_file_bytes_does_not_decode_an_image_file_that_is_text() -> None:
     pixels = b"P1\n4 4\n" + b"0 1 0 1\n" * 4
     assert file_bytes(pixels) == pixels
 
@@ -87,13 +87,13 @@ def test_file_bytes_keeps_an_image_that_is_text() -> None:
         ("photo.jpg", "character 6 is '.'"),
         ("https://example.org/a.jpg", "character 6 is ':'"),
         ("\x1b[31m", "character 1 is '\\x1b'"),
-        (TEXT.replace("+", " "), "is a blank (a form makes one of '+'"),
+        (TEXT.replace("+", " "), "is a space (an HTML form turns '+' into one"),
         (TEXT.rstrip("=")[: len(TEXT) // 4 * 4 - 3], "its end is missing"),
         ("data:image/svg+xml,<svg/>", "a data URL without ;base64"),
     ],
     ids=repr,
 )
-def test_file_bytes_says_what_is_wrong(value: Any, why: str) -> None:
+def test_file_bytes_explains_what_is_wrong(value: Any, why: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - its text is asserted
         file_bytes(value)
     assert why in str(caught.value)
@@ -113,7 +113,7 @@ def bright(**changes: Any) -> ImageModel:
     return ImageModel(Mean(), about)
 
 
-def test_predict_gives_names_and_calibrated_probabilities() -> None:
+def test_predict_returns_names_and_calibrated_probabilities() -> None:
     white, grey = (encoded(Image.new("RGB", (20, 10), colour), "PNG") for colour in ("white", "#404040"))
     white_row, grey_row = bright().predict([white, base64.b64encode(grey).decode()]).to_dict("records")
     assert white_row["label"] == "bright"
@@ -122,7 +122,7 @@ def test_predict_gives_names_and_calibrated_probabilities() -> None:
     assert (grey_row["label"], grey_row["probability"]) == ("dark", grey_row["probabilities"]["dark"])
 
 
-def test_predict_shows_a_file_of_16_bits_by_its_own_range_if_the_model_has_none() -> None:
+def test_predict_scales_a_16_bit_file_by_its_own_range_if_the_model_has_none() -> None:
     content = encoded(Image.fromarray(np.full((8, 8), 4095, np.uint16)), "PNG")
     assert bright().predict([content]).label[0] == "bright"
     assert bright(value_range=(0.0, 65535.0)).predict([content]).label[0] == "dark"
@@ -163,7 +163,7 @@ def test_predict_names_the_images_that_cannot_be_read() -> None:
         bright().predict([""] * 10_000)
 
 
-def test_predict_refuses_too_many_pixels_by_the_header_alone() -> None:
+def test_predict_refuses_too_many_pixels_from_the_header() -> None:
     header = b"IHDR" + (60_000).to_bytes(4, "big") * 2 + bytes((8, 2, 0, 0, 0))
     content = b"\x89PNG\r\n\x1a\n" + (13).to_bytes(4, "big") + header + zlib.crc32(header).to_bytes(4, "big")
     content += bytes(4) + b"IDAT" + zlib.crc32(b"IDAT").to_bytes(4, "big")
@@ -171,7 +171,7 @@ def test_predict_refuses_too_many_pixels_by_the_header_alone() -> None:
         bright().predict([content])
 
 
-def test_an_error_for_a_server_has_its_own_words_only() -> None:
+def test_serialize_as_json_leaves_out_the_requests_data() -> None:
     error = UnreadableImagesError("image 1 of 1: it is empty")
     error.message = f"Failed to predict data '{TEXT}'. \nError: {error.message}"  # as MLflow's server does
     assert error.get_http_status_code() == 400
@@ -188,7 +188,7 @@ def address(tracked: Tracked) -> str:
 
 @pytest.fixture(scope="module")
 def judged(tracked: Tracked, scenery: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[bytes], Any]:
-    """(files, (N, 2) probabilities): what `harness test` says of the scenery, in fp32."""
+    """(files, (N, 2) probabilities) of the scenery from `harness test`, in fp32."""
     checkpoint = tracked.run.checkpoint_of(tracked.run.best_fold())  # type: ignore[arg-type]
     out = tmp_path_factory.mktemp("judged") / "test"
     saved = load_model(checkpoint)
@@ -207,14 +207,14 @@ def there(tracked: Tracked, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     mlflow.set_tracking_uri(tracked.uri)
     path, modules = list(sys.path), set(sys.modules)
     yield
-    sys.path[:] = path  # MLflow puts the code of a model there
+    sys.path[:] = path  # MLflow adds the code of a model to it
     for name in set(sys.modules) - modules:
         if name.startswith("harness_served_"):
             del sys.modules[name]
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_logged_model_says_what_a_test_says(address: str, judged: Any, there: None) -> None:
+def test_a_logged_model_predicts_the_same_as_harness_test(address: str, judged: Any, there: None) -> None:
     import mlflow
     import pandas as pd
 

@@ -1,4 +1,4 @@
-"""What MLflow lacks of a run, from the folder alone."""
+"""The folder shows what MLflow lacks of its run."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
     return lay_run(Path("runs"), predicted("+-"), status=Status.FINISHED, **recorded("sqlite:///mlflow.db"))
 
 
-def test_missing_text_says_what_is_known(run: RunFolder) -> None:
+def test_missing_text_explains_each_state(run: RunFolder) -> None:
     texts = {
-        None: "not whole in MLflow: sending was cut off",
-        state.SENDING: "not whole in MLflow: sending was cut off",
-        "it hung": "not whole in MLflow: it hung",
+        None: "incomplete in MLflow: sending was interrupted",
+        state.SENDING: "incomplete in MLflow: sending was interrupted",
+        "it hung": "incomplete in MLflow: it hung",
         "complete": "",
         "deleted there": "",
     }
@@ -33,11 +33,11 @@ def test_missing_text_says_what_is_known(run: RunFolder) -> None:
         run.update(trackers={} if known is None else {"mlflow": known})
         assert state.missing_text(run) == text
         assert state.is_unsent(run) == bool(text)
-    run.update(trackers={}, stores={}, store_ids={})  # it was not wanted there
+    run.update(trackers={}, stores={}, store_ids={})  # the run did not use MLflow
     assert state.missing_text(run) == ""
 
 
-def test_is_being_sent_looks_at_the_lock_and_writes_nothing(run: RunFolder) -> None:
+def test_is_being_sent_reads_the_lock_and_writes_nothing(run: RunFolder) -> None:
     before = set(run.path.iterdir())
     assert not state.is_being_sent(run)
     assert set(run.path.iterdir()) == before
@@ -46,7 +46,7 @@ def test_is_being_sent_looks_at_the_lock_and_writes_nothing(run: RunFolder) -> N
     assert not state.is_being_sent(run)
 
 
-def test_record_state_leaves_what_is_complete_and_what_has_gone_on(run: RunFolder) -> None:
+def test_record_state_changes_neither_complete_nor_resumed_runs(run: RunFolder) -> None:
     other = RunFolder.open(run.path)
     run.update(pid=1)  # it was resumed
     state.record_state(other, "it hung")

@@ -1,4 +1,4 @@
-"""What is wrong with a store, in a person's words, and within seconds."""
+"""Errors of a store are explained in plain words, within seconds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.toy import run_record
 
 @contextlib.contextmanager
 def silent_server() -> Iterator[str]:
-    """A server that takes a connection and says nothing, for ever."""
+    """A server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
@@ -37,7 +37,7 @@ def refusal(uri: str) -> RemoteError:
     return caught.value
 
 
-def test_the_default_is_a_file_here_and_the_environment_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tracking_uri_is_the_environments_or_a_file_in_this_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     assert store.tracking_uri() == "sqlite:///mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://box:5000")
@@ -88,21 +88,21 @@ def test_is_recorded_compares_ids_and_the_addresses_of_older_records() -> None:
     assert not store.is_recorded(run_record(), uri)
 
 
-def test_a_store_that_answers(new_database: Path) -> None:
+def test_require_usable_accepts_a_store_that_answers(new_database: Path) -> None:
     store.require_usable(f"sqlite:///{new_database}")
 
 
-def test_make_ready_imports_no_mlflow_for_a_store_that_is_whole(new_database: Path) -> None:
-    """It is for harness ui, which holds what it imports: 200 MB."""
+def test_make_ready_does_not_import_mlflow_for_a_complete_store(new_database: Path) -> None:
+    """`harness ui` uses it, and would keep the 200 MB of MLflow in memory."""
     code = "import sys; from harness.trackers.mlflow.store import make_ready; assert make_ready(sys.argv[1]) == []; "
     code += "assert not {'mlflow', 'sqlalchemy', 'torch'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code, f"sqlite:///{new_database}"], check=True)
 
 
-def test_a_damaged_store_is_named_with_what_to_type(new_database: Path, tmp_path: Path) -> None:
+def test_require_usable_names_a_damaged_store_and_the_command(new_database: Path, tmp_path: Path) -> None:
     path = tmp_path / "mlflow.db"
     path.write_bytes(b"this is no database, and never was" * 100)
-    assert refusal(f"sqlite:///{path}").why == "it is damaged, or no database"
+    assert refusal(f"sqlite:///{path}").why == "it is damaged, or not a database"
     assert f"mv {path}" in refusal(f"sqlite:///{path}").fix
     content = bytearray(new_database.read_bytes())
     content[4096 : len(content) // 2] = b"\xff" * (len(content) // 2 - 4096)
@@ -110,18 +110,20 @@ def test_a_damaged_store_is_named_with_what_to_type(new_database: Path, tmp_path
     assert "damaged" in refusal(f"sqlite:///{path}").why
 
 
-def test_a_locked_store(new_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_require_usable_refuses_a_locked_store(
+    new_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(store, "LOCK_SECONDS", 0.1)
     path = tmp_path / "mlflow.db"
     path.write_bytes(new_database.read_bytes())
     with contextlib.closing(sqlite3.connect(path)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        assert refusal(f"sqlite:///{path}").why == "another program holds it locked"
+        assert refusal(f"sqlite:///{path}").why == "another program has locked it"
         other.rollback()
     store.require_usable(f"sqlite:///{path}")
 
 
-def test_a_store_of_a_newer_version(new_database: Path, tmp_path: Path) -> None:
+def test_require_usable_refuses_a_store_of_a_newer_version(new_database: Path, tmp_path: Path) -> None:
     path = tmp_path / "mlflow.db"
     path.write_bytes(new_database.read_bytes())
     with contextlib.closing(sqlite3.connect(path)) as database:
@@ -132,24 +134,24 @@ def test_a_store_of_a_newer_version(new_database: Path, tmp_path: Path) -> None:
     assert "pip install --upgrade mlflow" in error.fix
 
 
-def test_a_folder_where_a_store_should_be(tmp_path: Path) -> None:
+def test_require_usable_refuses_a_folder(tmp_path: Path) -> None:
     assert refusal(f"sqlite:///{tmp_path}").why == "it cannot be opened"
 
 
-def test_a_server_that_is_not_there() -> None:
+def test_require_usable_refuses_an_unreachable_server() -> None:
     started = time.monotonic()
     assert refusal(unused_address()).why == "nothing answers there"
     assert time.monotonic() - started < 10
 
 
-def test_a_server_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_require_usable_refuses_a_server_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with silent_server() as uri:
         assert refusal(uri).why == "it does not answer"
 
 
-def test_a_database_that_is_not_there_or_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_require_answering_refuses_a_database_that_is_unreachable_or_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     """MLflow would try for 100 seconds."""
     pytest.importorskip("psycopg")
     monkeypatch.setattr(store, "require_answer", lambda uri: answer.require_answer(uri, 0.5))
@@ -160,7 +162,7 @@ def test_a_database_that_is_not_there_or_hangs(monkeypatch: pytest.MonkeyPatch) 
         assert refusal(uri.replace("http", "postgresql+psycopg")).why == "it does not answer"
 
 
-def test_a_server_that_is_no_mlflow() -> None:
+def test_require_usable_refuses_a_server_that_is_not_mlflow() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def answer() -> None:
@@ -184,22 +186,22 @@ def test_a_server_that_is_no_mlflow() -> None:
     [
         ("(sqlite3.OperationalError) database or disk is full", "the disk is full"),
         ("[Errno 28] No space left on device: 'mlruns'", "the disk is full"),
-        ("attempt to write a readonly database", "it may not be written"),
-        ("API request to endpoint failed with error code 401 != 200", "it wants a name and a password"),
+        ("attempt to write a readonly database", "it is read-only"),
+        ("API request to endpoint failed with error code 401 != 200", "it requires a user name and a password"),
         ("Detected out-of-date database schema (found version 12, but expected 34)", "another version of MLflow"),
         ("Max retries exceeded with url: /api (Caused by ResponseError('too many 503 error responses'))", "it answers"),
         ("Max retries exceeded with url: /api (Caused by ... Connection refused)", "nothing answers there"),
         ("[Errno -3] Temporary failure in name resolution", "there is no such host"),
         ("No module named 'psycopg2'", "its driver, psycopg2, is not installed"),
-        ("FATAL: password authentication failed for user", "it refuses that name or password"),
+        ("FATAL: password authentication failed for user", "it refuses the user name or the password"),
         ("something\nnew", "something"),
     ],
 )
-def test_errors_that_mlflow_wraps(text: str, why: str) -> None:
+def test_explained_recognises_errors_that_mlflow_wraps(text: str, why: str) -> None:
     assert store.refused("sqlite:///mlflow.db", RuntimeError(text)).why.startswith(why)
 
 
-def test_a_server_gets_more_time_while_files_are_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_to_store_gives_a_server_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
     import os
 
     name = "MLFLOW_HTTP_REQUEST_TIMEOUT"
@@ -214,7 +216,7 @@ def test_a_server_gets_more_time_while_files_are_stored(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(("uri", "file"), [("sqlite:////a/b%20c/m.db", "/a/b c/m.db"), ("sqlite:///m.db?x=1", "m.db")])
-def test_file_of_an_sqlite_store_is_the_one_that_mlflow_opens(uri: str, file: str) -> None:
+def test_sqlite_file_is_the_file_that_mlflow_opens(uri: str, file: str) -> None:
     sqlalchemy = pytest.importorskip("sqlalchemy")
     assert Path(file) == store.sqlite_file(uri)
     assert file == sqlalchemy.engine.make_url(uri).database

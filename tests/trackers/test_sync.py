@@ -25,7 +25,7 @@ from tests.trackers.test_mlflow import copy_of, everything, runs
 from tests.trackers.test_store import unused_address
 
 
-def test_a_run_that_both_missed_is_in_both_afterwards_and_a_second_time_changes_nothing(
+def test_sync_sends_a_run_to_both_trackers_and_a_second_sync_changes_nothing(
     tracked: Tracked, store: Path, call: Callable[..., Outcome]
 ) -> None:
     folder = copy_of(tracked, store, trackers={"mlflow": "it hung"})
@@ -49,17 +49,17 @@ def test_a_run_that_both_missed_is_in_both_afterwards_and_a_second_time_changes_
         assert everything(client) == before
     (model,) = client.search_logged_models([parent.info.experiment_id])
     shutil.rmtree(local_folder(model.artifact_location) or "")
-    assert call("sync", folder.path, "--to", "mlflow").code == 0  # it sends the model again, and nothing twice
+    assert call("sync", folder.path, "--to", "mlflow").code == 0  # sends the model again, and nothing twice
     (other,) = client.search_logged_models([parent.info.experiment_id])
     assert Path(local_folder(other.artifact_location) or "", "MLmodel").is_file()
-    client.delete_logged_model_tag(other.model_id, RUN_TAG)  # as of an earlier version, whose models take tensors
+    client.delete_logged_model_tag(other.model_id, RUN_TAG)  # as in an earlier version, whose models take tensors
     assert call("sync", folder.path, "--to", "mlflow").code == 0
     assert [each.model_id for each in client.search_logged_models([parent.info.experiment_id])] == [other.model_id]
     assert call("sync", folder.path, "--to", "mlflow", "--force").code == 0
     assert [each.tags[RUN_TAG] for each in client.search_logged_models([parent.info.experiment_id])] == [folder.id]
 
 
-def test_a_run_without_plots_gets_them(tracked: Tracked, project: Path) -> None:
+def test_sync_draws_missing_plots(tracked: Tracked, project: Path) -> None:
     folder = copy_of(tracked, project)
     names = {path.name for path in folder.plots.glob("*.png") if not path.name.startswith("fold")}
     for name in names:
@@ -69,10 +69,10 @@ def test_a_run_without_plots_gets_them(tracked: Tracked, project: Path) -> None:
     assert names <= {path.name for path in folder.plots.glob("*.png")}
 
 
-def test_a_run_that_another_process_sends_is_waited_for(
+def test_sync_waits_for_another_process_that_is_sending(
     tracked: Tracked, store: Path, call: Callable[..., Outcome]
 ) -> None:
-    """The process that followed the run may still do so: CI needs it sent."""
+    """The follower of the run may still be sending it. CI needs the run in MLflow when `sync` ends."""
     folder = copy_of(tracked, store, trackers={"tensorboard": "complete", "mlflow": "still being sent"})
     before = event_files(folder.path)
     with folder.sending() as alone:
@@ -86,12 +86,12 @@ def test_a_run_that_another_process_sends_is_waited_for(
         assert not outcomes
     thread.join(60)
     assert outcomes[0].code == 0
-    assert "waiting for its end" in outcomes[0].err
+    assert "waiting for that process to end" in outcomes[0].err
     assert RunFolder.open(folder.path).record.trackers["mlflow"] == "complete"
-    assert event_files(folder.path) == before  # TensorBoard had all
+    assert event_files(folder.path) == before  # TensorBoard had the whole run
 
 
-def test_a_run_that_is_still_running_is_left_to_itself(
+def test_sync_refuses_a_run_that_is_still_running(
     tracked: Tracked, project: Path, call: Callable[..., Outcome]
 ) -> None:
 
@@ -101,7 +101,7 @@ def test_a_run_that_is_still_running_is_left_to_itself(
     assert call("sync", folder.path, "--to", "tensorboard", "--force").code == 0
 
 
-def test_what_cannot_be_sent_is_said_and_can_be_sent_later(
+def test_sync_reports_an_error_and_can_be_repeated(
     tracked: Tracked, project: Path, call: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", unused_address())
@@ -113,12 +113,10 @@ def test_what_cannot_be_sent_is_said_and_can_be_sent_later(
     assert json.loads((folder.path / "run.json").read_text())["trackers"] == {"mlflow": "it hung"}
 
 
-def test_a_store_that_has_all_is_known_without_mlflow_and_one_that_lacks_something_is_asked(
-    tracked: Tracked, store: Path
-) -> None:
+def test_has_all_is_true_only_if_the_store_is_complete(tracked: Tracked, store: Path) -> None:
     folder = copy_of(tracked, store)
     uri = tracking_uri()
-    assert not has_all(uri, folder)  # there is no store yet
+    assert not has_all(uri, folder)  # the store does not exist yet
     sync(folder, ["mlflow"])
     assert has_all(uri, folder)
     client = connect(uri)
@@ -126,7 +124,7 @@ def test_a_store_that_has_all_is_known_without_mlflow_and_one_that_lacks_somethi
     client.update_run(fold.info.run_id, status="RUNNING")
     assert not has_all(uri, folder)
     client.set_terminated(fold.info.run_id)
-    client.set_tag(parent.info.run_id, FILE_TAG, "0" * 32)  # of the model before a refit
+    client.set_tag(parent.info.run_id, FILE_TAG, "0" * 32)  # as if the model was sent before a refit
     assert not has_all(uri, folder)
     sync(folder, ["mlflow"])
     assert has_all(uri, folder)

@@ -1,4 +1,4 @@
-"""Runs as people start them, killed as machines kill them: what stands in MLflow and in the folder afterwards."""
+"""Starts runs as a user does, and kills some. Then checks what MLflow and the run folder have."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def small(data: Path, *trackers: str, epochs: int = 2) -> Experiment:
     return Experiment(data=str(data), name="tiny", epochs=epochs, batch_size=8, trackers=trackers, **values)  # type: ignore[arg-type]
 
 
-# An epoch takes a while, so that the process that sends to MLflow has a core.
+# Each epoch takes some time, so that the process that sends to MLflow gets a core.
 SLOWLY = """
 import time
 from harness import Callback
@@ -44,7 +44,7 @@ experiment = experiment.replace(callbacks=[Slowly()])
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals are another matter there")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other signals")
 @pytest.mark.parametrize(
     ("sent", "status", "there"),
     [
@@ -52,7 +52,7 @@ experiment = experiment.replace(callbacks=[Slowly()])
         pytest.param("SIGKILL", "died", "FAILED", marks=pytest.mark.slow),
     ],
 )
-def test_however_a_run_is_ended_it_does_not_stay_running_there(
+def test_a_killed_run_does_not_stay_running_in_mlflow(
     store: Path, scenery: Path, request: pytest.FixtureRequest, sent: str, status: str, there: str
 ) -> None:
     file = write_experiment(store / "experiments/long.py", scenery, epochs=10_000, name="tiny", trackers=("mlflow",))
@@ -65,7 +65,7 @@ def test_however_a_run_is_ended_it_does_not_stay_running_there(
         request.addfinalizer(process.kill)
         wait(lambda: (tiny := client.get_experiment_by_name("tiny")) and client.search_runs([tiny.experiment_id]), 120)
         if sent == "SIGINT":
-            os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the run and to all that it started
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the run and all processes that it started
         else:
             os.kill(process.pid, signal.SIGKILL)
         assert process.wait(60) == (130 if sent == "SIGINT" else -signal.SIGKILL)
@@ -77,7 +77,7 @@ def test_however_a_run_is_ended_it_does_not_stay_running_there(
     assert RunFolder.open(path).status == status
 
 
-def test_neither_one_nor_both(scenery: Path, store: Path) -> None:
+def test_a_run_uses_the_trackers_that_were_chosen(scenery: Path, store: Path) -> None:
     result = cross_validate(small(scenery))
     assert RunFolder.open(result.run_dir).record.trackers == {}
     assert event_files(result.run_dir) == []
@@ -87,32 +87,32 @@ def test_neither_one_nor_both(scenery: Path, store: Path) -> None:
     assert connect(tracking_uri()).get_experiment_by_name("tiny") is None
 
 
-def test_a_tracker_changes_no_number(scenery: Path, store: Path) -> None:
+def test_trackers_do_not_change_the_result(scenery: Path, store: Path) -> None:
     plain, with_tracker = (cross_validate(small(scenery, *trackers)) for trackers in ((), ("tensorboard",)))
     assert plain.predictions == with_tracker.predictions
 
 
 def require_one_warning(outcome: Outcome, tracker: str, says: str) -> None:
-    """The run has ended well, said once what the matter is, and what to type: with its result, or afterwards."""
+    """The run finished, printed the problem once, and printed what to type: with its result or after it."""
     assert outcome.code == 0
     assert outcome.err.count("warning: ") == 1
     assert says in outcome.err
-    assert f"missed by    {tracker}: harness sync runs/tiny/" in outcome.out + outcome.err
+    assert f"not sent to  {tracker}: harness sync runs/tiny/" in outcome.out + outcome.err
 
 
-def test_an_mlflow_that_is_not_there_costs_one_warning_and_not_the_run(
+def test_a_run_warns_once_about_an_unreachable_mlflow_and_continues(
     call: Callable[..., Outcome], project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = unused_address()
     uri = f"{server}/{TOKEN}/path?sig={TOKEN}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    monkeypatch.setattr(follower, "PATIENCE_SECONDS", 60.0)  # for the record, which the follower writes last
+    monkeypatch.setattr(follower, "PATIENCE_SECONDS", 60.0)  # until the follower has written the record
     monkeypatch.setattr(follower, "WAIT_SECONDS", 60.0)
-    warning = f"MLflow at {server} cannot be used: nothing answers there; the run goes on, and its folder has all"
+    warning = f"MLflow at {server} cannot be used: nothing answers there; the run continues, and its folder is complete"
     outcome = call("run", "tiny", "-s", "trackers=mlflow")
     require_one_warning(outcome, "mlflow", warning)
     (path,) = (project / "runs/tiny").iterdir()
-    wait(lambda: state_of(RunFolder.open(path)) != SENDING)  # nobody waits for a follower that has told
+    wait(lambda: state_of(RunFolder.open(path)) != SENDING)  # the command does not wait for a follower that has failed
     record = RunFolder.open(path).record
     assert "nothing answers there" in record.trackers["mlflow"]
     assert record.stores == {"mlflow": server}
@@ -121,7 +121,7 @@ def test_an_mlflow_that_is_not_there_costs_one_warning_and_not_the_run(
     assert [file for file in path.rglob("*") if file.is_file() and TOKEN.encode() in file.read_bytes()] == []
 
 
-def test_a_disk_that_is_full_for_tensorboard_costs_one_warning_and_not_the_run(
+def test_a_run_warns_once_about_a_disk_full_for_tensorboard_and_continues(
     call: Callable[..., Outcome], project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
@@ -131,7 +131,7 @@ def test_a_disk_that_is_full_for_tensorboard_costs_one_warning_and_not_the_run(
     require_one_warning(call("run", "tiny", "-s", "trackers=tensorboard"), "tensorboard", "No space left on device")
 
 
-def test_a_process_that_cannot_be_started_costs_one_warning_and_not_the_run(
+def test_a_run_warns_once_about_a_follower_that_cannot_start_and_continues(
     call: Callable[..., Outcome], project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def none(*_: object, **__: object) -> None:
@@ -141,7 +141,7 @@ def test_a_process_that_cannot_be_started_costs_one_warning_and_not_the_run(
     require_one_warning(call("run", "tiny", "-s", "trackers=mlflow"), "mlflow", "warning: mlflow has failed")
 
 
-def test_a_package_that_is_not_installed_is_told_once_and_the_run_goes_on(
+def test_a_run_warns_once_about_a_missing_package_and_continues(
     call: Callable[..., Outcome], project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("mlflow", "tensorboard"):
@@ -151,12 +151,12 @@ def test_a_package_that_is_not_installed_is_told_once_and_the_run_goes_on(
     assert outcome.code == 0
     for name in ("mlflow", "tensorboard"):
         assert outcome.err.count(f"{name} is not installed") == 1
-    assert "missed by" not in outcome.out
+    assert "not sent to" not in outcome.out
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="signals are another matter there")
-def test_a_server_that_is_killed_in_mid_run_costs_one_warning_and_sync_sends_the_rest(
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other signals")
+def test_a_run_warns_once_about_a_server_killed_during_the_run_and_sync_sends_the_rest(
     call: Callable[..., Outcome], store: Path, scenery: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database, port = tracking_uri(), servers.free_port(None, 15000, "--port")
@@ -170,7 +170,7 @@ def test_a_server_that_is_killed_in_mid_run_costs_one_warning_and_sync_sends_the
     assert process.wait(120) == 0
     output = (store / "said.txt").read_text()
     assert output.count("warning: ") == 1
-    assert "missed by    mlflow: harness sync runs/tiny/" in output
+    assert "not sent to  mlflow: harness sync runs/tiny/" in output
     (path,) = (store / "runs/tiny").iterdir()
     with servers.running([servers.mlflow(database, port)]):
         assert runs(client)[0].info.status == "RUNNING"

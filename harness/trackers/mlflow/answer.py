@@ -1,6 +1,6 @@
-"""Whether a database server answers, asked before MLflow is.
+"""Checks that a database server answers, before MLflow connects to it.
 
-MLflow tries to connect ten times within 100 seconds, each time for as long as the driver waits, and says nothing.
+MLflow tries to connect ten times within 100 seconds, each time for as long as the driver waits, and prints nothing.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ ANSWER_SECONDS = 5.0
 
 
 def require_answer(uri: str, seconds: float = ANSWER_SECONDS) -> None:
-    """Connects once to the database at `uri`, which SQLAlchemy finds the driver for.
+    """Connects once to the database at `uri`. SQLAlchemy finds the driver.
 
     Raises:
-        TimeoutError: It did not answer within `seconds`.
-        Exception: Whatever SQLAlchemy or the driver raises: there is no driver, no such host, no permission.
+        TimeoutError: The database did not answer within `seconds`.
+        Exception: Any error of SQLAlchemy or the driver, for example: no driver, no such host, no permission.
     """
     errors: list[Exception] = []
 

@@ -1,4 +1,4 @@
-"""What an SQLite file is to MLflow: a store, half of one, an older or a newer one, or another program's database."""
+"""Finds out what an SQLite file is: an MLflow store (complete, incomplete, older or newer) or another program's."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-SEEDED = {"alembic_version", "experiments", "workspaces"}  # tables that a new store has rows in
+SEEDED = {"alembic_version", "experiments", "workspaces"}  # tables that have rows in a new store
 
 
 class Condition(Enum):
-    """What has to be done before MLflow may open the file."""
+    """The state of a file, which decides what must happen before MLflow opens it."""
 
-    ABSENT = "there is no file, or one without tables"
+    ABSENT = "there is no file, or it has no tables"
     WHOLE = "it has the schema of this MLflow"
-    HALF_MADE = "a step of making it is missing, and it holds nothing"
-    OLDER = "it holds something, and has an earlier schema"
+    HALF_MADE = "MLflow did not finish making it, and it holds no runs"
+    OLDER = "it holds runs, and has an earlier schema"
     NEWER = "it has a schema that this MLflow does not know"
     FOREIGN = "another program made it"
 
 
 @dataclass(frozen=True)
 class StoreState:
-    """A store's condition, and the schema that it has; `tables` are a few of the names in it."""
+    """A store's condition and schema; `tables` are up to three table names of another program's database."""
 
     condition: Condition
     revision: str = ""
@@ -36,16 +36,16 @@ class StoreState:
 
 
 def examine(path: Path) -> StoreState:
-    """Returns what the SQLite file at `path` is. Writes nothing, but SQLite undoes a transaction that was cut off.
+    """Returns what the SQLite file at `path` is. Writes nothing, except that SQLite rolls back a broken transaction.
 
     Raises:
-        sqlite3.Error: The file is damaged, locked or no database.
+        sqlite3.Error: The file is damaged, locked or not a database.
     """
     if not path.exists():
         return StoreState(Condition.ABSENT)
     with contextlib.closing(sqlite3.connect(path)) as database:
-        found = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        names = {name for name in found if not name.startswith("sqlite_")}
+        tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        names = {name for name in tables if not name.startswith("sqlite_")}
         if not names:
             return StoreState(Condition.ABSENT)
         if "experiments" not in names and names != {"alembic_version"}:
@@ -63,7 +63,7 @@ def examine(path: Path) -> StoreState:
 
 
 def _holds_something(database: sqlite3.Connection, names: set[str]) -> bool:
-    """Whether it has more than the rows of a new store."""
+    """Whether the store has more rows than a new one."""
     if "experiments" in names and len(database.execute("SELECT 1 FROM experiments LIMIT 2").fetchall()) > 1:
         return True
     return any(database.execute(f'SELECT 1 FROM "{name}" LIMIT 1').fetchone() for name in names - SEEDED)
@@ -71,9 +71,10 @@ def _holds_something(database: sqlite3.Connection, names: set[str]) -> bool:
 
 @functools.cache
 def _revisions() -> tuple[frozenset[str], str | None]:
-    """The schemas that this MLflow knows, and the last of them.
+    """The schemas that this MLflow knows, and the latest one.
 
-    Each of its migrations names its own and the one before. Alembic would import MLflow, for a second and 150 MB.
+    Each migration file names its own schema and the one before. They are parsed here, because Alembic would import
+    MLflow, which takes a second and 150 MB.
     """
     spec = importlib.util.find_spec("mlflow")
     assert spec is not None

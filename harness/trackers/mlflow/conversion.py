@@ -1,4 +1,4 @@
-"""Converts a record to what MLflow takes: tags, parameters, metrics, the data set, and a note for people."""
+"""Converts a record for MLflow: tags, parameters, metrics, the data set, and the run's description."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from harness.runs.records import RunRecord, StudyRecord, TestRecord
 from harness.util.escape import code, markdown
 
 Record = RunRecord | StudyRecord
-LEFT_OUT = "left out"  # how the reason begins for which a run has no model there
-LONGEST = 6000  # characters of a parameter's value, MLflow's own limit
+LEFT_OUT = "left out"  # the start of the reason why MLflow has no model of a run
+LONGEST = 6000  # characters of a parameter's value: MLflow's limit
 NUMBERS = (
     *("accuracy", "loss", "misclassification_rate", "baseline", "mean", "deviation", "n"),
     *("fit_seconds", "run_seconds"),
@@ -26,7 +26,7 @@ NO_METRIC = {"fold", "time", "step", "epoch"}
 
 
 def tags(record: Record) -> dict[str, str]:
-    """Where a run comes from: the code, the data, the person and the machine."""
+    """Tags that say where a run comes from: the code, the data, the user and the machine."""
     git, data = record.git or GitRecord(), record.data
     dvc = data.dvc if data else None
     values = {
@@ -45,20 +45,20 @@ def tags(record: Record) -> dict[str, str]:
         "harness.host": record.host,
         "harness.pid": record.pid,
         "harness.fast_dev_run": record.fast_dev_run or None,
-        "harness.judged": _judged(record),
+        "harness.judged": _evaluated(record),
     }
     return {name: str(value) for name, value in values.items() if value is not None}
 
 
-def _judged(record: Record) -> str | None:
-    """Which epoch of each fold is judged; of an earlier version, that its number is too good."""
+def _evaluated(record: Record) -> str | None:
+    """Which epoch of each fold is evaluated; for a run of an earlier version, why its accuracy is too high."""
     if not isinstance(record, RunRecord) or isinstance(record, TestRecord):
         return None
     return record.judged or record.caveat.removeprefix("; ") or None
 
 
 def parameters(record: Record, fold: int | None = None) -> dict[str, str]:
-    """Every field of the experiment, and what was found out about it; of a fold, also how many images it had."""
+    """All fields of the experiment and facts found during the run; for a fold, also its numbers of images."""
     values = dict(record.experiment)
     values |= {f"{name}_parameters": count for name, count in record.parameters.items()}
     values |= {"device": record.device, "weights_used": record.weights}
@@ -73,36 +73,37 @@ def parameters(record: Record, fold: int | None = None) -> dict[str, str]:
 
 
 def numbers(record: RunRecord) -> dict[str, float]:
-    """The numbers of a whole run or test, as far as there are any."""
+    """The results of a whole run or test, as far as there are any."""
     metrics: dict[str, float | None] = {name: getattr(record, name, None) for name in NUMBERS}
     if record.interval:
         metrics["interval_low"], metrics["interval_high"] = record.interval
     metrics |= {key(name): value for name, value in record.metrics.items()}
     metrics["temperature"] = record.temperature
     for part in ("uncalibrated", "calibrated"):
-        found = getattr(record, part)
-        metrics |= {} if found is None else {f"{part}_error": found.error, f"{part}_log_loss": found.log_loss}
+        calibration = getattr(record, part)
+        if calibration is not None:
+            metrics |= {f"{part}_error": calibration.error, f"{part}_log_loss": calibration.log_loss}
     if record.noise is not None:
         metrics["repeats_deviation"] = record.noise.deviation
     for name, scores in record.per_class.items():
         label = name
-        while key(f"recall/{label}") in metrics:  # another class whose name differs only in letters that MLflow refuses
+        while key(f"recall/{label}") in metrics:  # two class names may differ only in letters that MLflow refuses
             label += "_"
         metrics |= {key(f"{score}/{label}"): value for score, value in dataclasses.asdict(scores).items()}
     return {name: float(value) for name, value in metrics.items() if value is not None}
 
 
 def epoch_numbers(row: Mapping[str, Any]) -> dict[str, float]:
-    """The metrics of a row of `metrics.jsonl`, and the images per second on each side."""
+    """The metrics of a row of `metrics.jsonl`, and the images per second of each split."""
     metrics = {key(name): value for name, value in row.items() if name not in NO_METRIC and value is not None}
-    for side in ("train", "valid"):
-        if row.get(f"{side}_seconds") and row.get(f"{side}_examples"):
-            metrics[f"{side}_images_per_second"] = row[f"{side}_examples"] / row[f"{side}_seconds"]
+    for split in ("train", "valid"):
+        if row.get(f"{split}_seconds") and row.get(f"{split}_examples"):
+            metrics[f"{split}_images_per_second"] = row[f"{split}_examples"] / row[f"{split}_seconds"]
     return metrics
 
 
 def data_set(data: DataRecord, context: str) -> list[Any]:
-    """The images as an input of the run, by the digest that DVC gives to just these files."""
+    """The images as an input of the run, identified by the digest that DVC computes for these files."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     profile = json.dumps({"images": data.images, "classes": data.classes})
@@ -113,7 +114,7 @@ def data_set(data: DataRecord, context: str) -> list[Any]:
 
 
 def note(record: Record) -> str:
-    """A few lines in Markdown, which MLflow shows above everything else of a run."""
+    """The run's description: a few lines of Markdown, which MLflow shows at the top of its page."""
     lines = [code(" ".join(record.command)), *_result(record)]
     if isinstance(record, TestRecord) and record.gate:
         gate = record.gate
@@ -143,12 +144,12 @@ def _accuracy(value: float, interval: Sequence[float], n: int) -> str:
 
 
 def key(name: str) -> str:
-    """A name in the letters that MLflow takes for a metric."""
+    """A metric's name with only the characters that MLflow allows."""
     return re.sub(r"[^\w.\- :/]", "_", name)
 
 
 def _user() -> str | None:
-    """Who runs it; None in a container whose user has no name."""
+    """The name of the user; None in a container whose user has no name."""
     try:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):

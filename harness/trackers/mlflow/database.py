@@ -1,8 +1,8 @@
-"""Makes an SQLite store whole before MLflow opens it: a new one, one that was never finished, one of an older MLflow.
+"""Makes, completes or migrates an SQLite store before MLflow opens it.
 
 MLflow makes and migrates its tables in about fifty transactions, in the file itself. If it is killed between two of
-them, or if the disk is full, no MLflow can use the file. So this is done to another file, in a process that ends, under
-a lock; the store gets the result in one step.
+them, or if the disk is full, no MLflow can use the file. So a separate process works on another file under a lock, and
+the store gets the result in one step.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from pathlib import Path
 from harness.trackers.mlflow.condition import Condition, examine
 from harness.util.locks import locked
 
-QUIET_SECONDS = 3.0  # without a change to an unfinished store: nobody is making it now
+QUIET_SECONDS = 3.0  # an unfinished store that has not changed for this time is not being made by another program
 MOST_SECONDS = 60.0  # to wait for the program that makes it
-LOOK_SECONDS = 0.05  # between two looks at the process that makes a store
-BESIDE = ("-journal", "-wal", "-shm")  # what SQLite writes beside a database
+LOOK_SECONDS = 0.05  # between two checks of the process that makes a store
+BESIDE = ("-journal", "-wal", "-shm")  # suffixes of the files that SQLite writes beside a database
 TO_DO = (Condition.ABSENT, Condition.HALF_MADE, Condition.OLDER)
-# `mlflow db upgrade`, but it ends when its input does: with the process that started it. The current folder is no place
-# to import from.
+# `mlflow db upgrade`, but it ends when its standard input closes, so it ends with the process that started it.
+# It does not import modules from the current folder.
 UPGRADE = """
 import os, runpy, sys, threading
 def wait():
@@ -43,14 +43,14 @@ runpy.run_module("mlflow", None, "__main__", True)
 
 
 class StoreError(Exception):
-    """A store could not be made: what MLflow or the disk said."""
+    """A store could not be made. The text is the error of MLflow or the disk."""
 
 
 class UpgradeError(StoreError):
-    """A store that holds something could not be brought up to date. It is as it was.
+    """A store that holds runs could not be migrated. It is unchanged.
 
     Attributes:
-        earlier: The copy of an earlier version of it, if there is one.
+        earlier: A copy of the store from before an earlier migration, if there is one.
     """
 
     def __init__(self, why: str, earlier: Path | None) -> None:
@@ -59,7 +59,7 @@ class UpgradeError(StoreError):
 
 
 class StoppedError(StoreError):
-    """The making of a store was stopped, since the run had been ended."""
+    """The making of a store was stopped, because the run has ended."""
 
 
 def never() -> bool:
@@ -67,20 +67,20 @@ def never() -> bool:
 
 
 def make_whole(path: Path, stop: Callable[[], bool] = never) -> str:
-    """Makes the store at `path` if there is none, and mends or migrates the one that is there, if that is needed.
+    """Makes the store at `path` if there is none, or completes or migrates the existing one if that is needed.
 
-    A store that holds nothing and is half made is kept under another name. One of an older MLflow is copied first.
-    Other processes that want the same wait.
+    An incomplete store without runs is renamed. A store of an older MLflow is copied first. Other processes that need
+    the same store wait.
 
     Args:
-        path: The SQLite file, there or not.
-        stop: Is asked often; once it returns True, the work is given up and nothing of it is left.
+        path: The SQLite file, which need not exist.
+        stop: Called often. Once it returns True, the work is given up and its files are removed.
 
     Returns:
-        A note for people; an empty string if there is nothing to say.
+        A warning for the user; an empty string if there is none.
 
     Raises:
-        StoreError: It could not be made. What was there is as it was.
+        StoreError: It could not be made. An existing store is unchanged.
         sqlite3.Error: The file is damaged or locked.
         OSError: The folder cannot be written.
     """
@@ -96,25 +96,25 @@ def make_whole(path: Path, stop: Callable[[], bool] = never) -> str:
             _wait(stop)
             state = examine(path)
         if state.condition is Condition.OLDER:
-            return _bring_up_to_date(path, state.revision, stop)
+            return _migrate(path, state.revision, stop)
         if state.condition is Condition.HALF_MADE:
-            aside = _set_aside(path)
+            renamed = _rename_unfinished(path)
             _make(path, stop)
-            return f"{path.name} was half made and held no runs: it is {aside.name} now, and a new store was made"
+            return f"{path.name} was incomplete and held no runs: it was renamed {renamed.name}; a new store was made"
         if state.condition is Condition.ABSENT:
             _make(path, stop)
     return ""
 
 
 def earlier_copies(path: Path) -> list[Path]:
-    """The copies that were made of a store before MLflow migrated it, the last one first."""
+    """The copies of a store from before MLflow migrated it, newest first."""
     copies = path.parent.glob(f"{glob.escape(path.name)}.before-*")
     return sorted(copies, key=lambda copy: copy.stat().st_mtime, reverse=True)
 
 
 @contextlib.contextmanager
 def _alone(path: Path, stop: Callable[[], bool]) -> Iterator[None]:
-    """Within, no other process of ours makes this store. The lock's file is removed, so that nobody has to wonder."""
+    """In this block, no other process of harness makes this store. The lock file is removed afterwards."""
     lock = path.with_name(f".{path.name}.lock")
     while True:
         with locked(lock, required=False) as alone:
@@ -130,21 +130,21 @@ def _alone(path: Path, stop: Callable[[], bool]) -> Iterator[None]:
 
 def _wait(stop: Callable[[], bool]) -> None:
     if stop():
-        raise StoppedError("the run was ended while MLflow's store was made")
+        raise StoppedError("the run ended while MLflow's store was being made")
     time.sleep(LOOK_SECONDS)
 
 
 def _is_being_written(path: Path, deadline: float) -> bool:
-    """Whether another program may be making the store at this moment."""
+    """Whether another program may be making the store now."""
     return time.time() - path.stat().st_mtime < QUIET_SECONDS and time.monotonic() < deadline
 
 
 def _make(path: Path, stop: Callable[[], bool]) -> None:
-    """Makes a store beside `path`, and gives it that name unless there is one by then."""
+    """Makes a store beside `path`, then moves it to `path` unless there is a store by then."""
     with _beside(path) as made:
         _upgrade(made, stop)
         try:
-            os.link(made, path)  # which fails if the name is taken
+            os.link(made, path)  # fails if the name is taken
         except FileExistsError:
             if examine(path).condition is Condition.ABSENT:  # an empty file
                 made.replace(path)
@@ -153,11 +153,11 @@ def _make(path: Path, stop: Callable[[], bool]) -> None:
                 made.rename(path)
 
 
-def _bring_up_to_date(path: Path, revision: str, stop: Callable[[], bool]) -> str:
-    """Copies the store twice: one copy is kept, and the other is migrated and written back, in one transaction."""
-    kept = path.with_name(f"{path.name}.before-{revision or 'migration'}")
+def _migrate(path: Path, revision: str, stop: Callable[[], bool]) -> str:
+    """Copies the store twice: one copy is kept; the other one is migrated and written back in one transaction."""
+    backup = path.with_name(f"{path.name}.before-{revision or 'migration'}")
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as store, _beside(path) as work:
-        store.execute("BEGIN IMMEDIATE")  # what others would write now would be lost
+        store.execute("BEGIN IMMEDIATE")  # otherwise, what another program writes now would be lost
         _copy(path, work)
         try:
             _upgrade(work, stop)
@@ -165,20 +165,20 @@ def _bring_up_to_date(path: Path, revision: str, stop: Callable[[], bool]) -> st
             raise
         except StoreError as error:
             raise UpgradeError(str(error), next(iter(earlier_copies(path)), None)) from error
-        if not kept.exists():
+        if not backup.exists():
             with _beside(path) as copy:
                 _copy(path, copy)
-                copy.rename(kept)
+                copy.rename(backup)
         store.execute("ROLLBACK")
         deadline = time.monotonic() + MOST_SECONDS
 
         def check(*_: object) -> None:
             if stop() or time.monotonic() > deadline:
-                raise StoppedError("database is locked: another program reads it all the time")
+                raise StoppedError("database is locked: another program keeps reading it")
 
         with contextlib.closing(sqlite3.connect(work)) as migrated:
             migrated.backup(store, progress=check)
-    return f"an older MLflow made {path.name}: it was copied to {kept.name}, and then brought up to date"
+    return f"an older MLflow made {path.name}: it was copied to {backup.name}, then migrated"
 
 
 def _copy(path: Path, to: Path) -> None:
@@ -187,8 +187,8 @@ def _copy(path: Path, to: Path) -> None:
 
 
 def _upgrade(path: Path, stop: Callable[[], bool]) -> None:
-    """Has MLflow make, or migrate, the store at `path`. Raises StoreError if it does not become whole."""
-    # relative to its folder, whose path may hold a "?", where a database's address would end
+    """Lets MLflow make or migrate the store at `path`. Raises StoreError if the result is not complete."""
+    # relative to its folder, because a "?" in the folder's path would end the database's address
     command = [sys.executable, "-c", UPGRADE, f"sqlite:///{path.name}"]
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
@@ -210,7 +210,7 @@ def _upgrade(path: Path, stop: Callable[[], bool]) -> None:
 
 @contextlib.contextmanager
 def _beside(path: Path) -> Iterator[Path]:
-    """The path of a file beside `path`, which is removed afterwards if it is still there."""
+    """Yields the path of a new file beside `path`, and removes that file afterwards."""
     beside = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
     try:
         yield beside
@@ -220,17 +220,17 @@ def _beside(path: Path) -> Iterator[Path]:
 
 
 def _remove_leftovers(path: Path) -> None:
-    """Removes what a process left that was killed while it made the store."""
+    """Removes files of processes that were killed while they made the store."""
     for leftover in path.parent.glob(f".{glob.escape(path.name)}-*"):
         with contextlib.suppress(OSError):
             leftover.unlink()
 
 
-def _set_aside(path: Path) -> Path:
+def _rename_unfinished(path: Path) -> Path:
     names = (path.with_name(f"{path.name}.unfinished{f'-{i}' if i else ''}") for i in range(1000))
-    aside = next(name for name in names if not name.exists())
-    path.rename(aside)
-    for name in BESIDE:
+    renamed = next(name for name in names if not name.exists())
+    path.rename(renamed)
+    for suffix in BESIDE:
         with contextlib.suppress(FileNotFoundError):
-            Path(f"{path}{name}").rename(f"{aside}{name}")
-    return aside
+            Path(f"{path}{suffix}").rename(f"{renamed}{suffix}")
+    return renamed

@@ -1,6 +1,6 @@
-"""Which experiment and which run of MLflow a run folder belongs to.
+"""Finds the experiment and the run of MLflow that a run folder belongs to.
 
-`MLFLOW_EXPERIMENT_NAME`, `MLFLOW_EXPERIMENT_ID` and `MLFLOW_RUN_ID` mean what MLflow's manual says.
+`MLFLOW_EXPERIMENT_NAME`, `MLFLOW_EXPERIMENT_ID` and `MLFLOW_RUN_ID` mean the same as in MLflow's manual.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from harness.trackers.mlflow.place import is_elsewhere, own_location, require_ow
 from harness.trackers.mlflow.store import EXPERIMENT, EXPERIMENT_ID, RUN_ID, is_server
 from harness.util.addresses import short_address
 
-KIND = {"mlflow.experimentKind": "custom_model_development"}  # else the pages are those for language models
-LONGEST_NAME = 240  # of an experiment; the store's column takes 256 characters
+KIND = {"mlflow.experimentKind": "custom_model_development"}  # otherwise MLflow shows pages for language models
+LONGEST_NAME = 240  # characters of an experiment's name; the store's column takes 256
 MODEL_TAG = "harness.model"  # which model of a run was sent, or why there is none
-FILE_TAG = "harness.model_md5"  # of the checkpoint that this model was made from
-RUN_TAG = "harness.run"  # of a run, and of a model that takes images: the id of the run folder
-DELETED = "deleted there"  # what a record says of a tracker that somebody deleted the run in
-SENT = (COMPLETE, DELETED)  # what a record says where nothing is left to send
-OWNERS = (RUN_TAG, "harness.study")  # tags that say whose run it is
+FILE_TAG = "harness.model_md5"  # MD5 of the checkpoint that this model was made from
+RUN_TAG = "harness.run"  # the id of the run folder; set on runs, and on models that take images
+DELETED = "deleted there"  # a tracker's state in the record if somebody deleted the run in that tracker
+SENT = (COMPLETE, DELETED)  # a tracker's states in the record if nothing is left to send
+OWNERS = (RUN_TAG, "harness.study")  # tags that name the run folder or the study that a run belongs to
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,14 @@ class Chosen:
 
     @classmethod
     def of(cls, record: Origin) -> Chosen:
-        """Returns what a record says; of one that no store was recorded in, what the environment says now."""
+        """Returns the choice in a record; if the record names no store, the environment's choice now."""
         if "mlflow" in record.stores:
             return cls(record.stores.get(EXPERIMENT.lower(), ""), record.store_ids.get(EXPERIMENT_ID.lower(), ""))
         return cls.now()
 
     @classmethod
     def now(cls) -> Chosen:
-        """Returns what the environment says."""
+        """Returns the environment's choice now."""
         return cls(os.environ.get(EXPERIMENT, ""), os.environ.get(EXPERIMENT_ID, ""))
 
 
@@ -57,19 +57,19 @@ class Place:
 
     Attributes:
         experiment: Its id.
-        passed_over: Experiments that were deleted, or whose files go elsewhere, by which it was not chosen.
-        note: For people: why it is not the one of the expected name; empty if it is.
+        passed_over: Ids of experiments that could not be used: they were deleted, or their files go elsewhere.
+        warning: Why this experiment does not have the expected name; empty if it has.
     """
 
     experiment: str
     passed_over: tuple[str, ...] = ()
-    note: str = ""
+    warning: str = ""
 
 
 def place_of(client: Any, uri: str, name: str, record: Origin) -> Place:
-    """Finds or makes the experiment that a record chose; if it cannot be used, the one that the environment says now.
+    """Finds or makes the experiment in a record; if it cannot be used, the one that the environment names now.
 
-    Raises RemoteError as `find_place`.
+    Raises RemoteError, as `find_place` does.
     """
     chosen = Chosen.of(record)
     try:
@@ -83,13 +83,13 @@ def place_of(client: Any, uri: str, name: str, record: Origin) -> Place:
 def find_place(client: Any, uri: str, name: str, chosen: Chosen = NOTHING) -> Place:
     """Finds or makes the experiment for runs of the experiment `name`, or the one that was chosen.
 
-    A deleted experiment stays deleted, and one whose files go elsewhere is left as it is: another name is taken.
+    An experiment is not used, and another name is taken, if it was deleted or if its files go elsewhere.
 
     Args:
         client: MLflow's client.
         uri: The address of its store.
         name: Its name, unless another one was chosen.
-        chosen: By the environment. A name counts more than an id, and both must fit, as in MLflow.
+        chosen: The environment's choice. A name comes before an id, and both must match, as in MLflow.
 
     Raises:
         RemoteError: There is no such experiment, or its files go elsewhere.
@@ -97,19 +97,19 @@ def find_place(client: Any, uri: str, name: str, chosen: Chosen = NOTHING) -> Pl
     if chosen.number and not chosen.name:
         return Place(_by_id(client, uri, chosen.number))
     name = chosen.name or name
-    base, wanted, passed_over, notes = name, name, [], []
+    base, wanted, passed_over, reasons = name, name, [], []
     while (experiment := client.get_experiment_by_name(wanted)) is not None:
         if experiment.lifecycle_stage == "deleted":
-            notes.append(
+            reasons.append(
                 f"the experiment {wanted!r} was deleted in MLflow, and stays deleted "
-                f"(mlflow experiments restore --experiment-id {experiment.experiment_id} brings it back)"
+                f"(to restore it: mlflow experiments restore --experiment-id {experiment.experiment_id})"
             )
-            wanted = f"{base} {len(notes) + 1}"
+            wanted = f"{base} {len(reasons) + 1}"
         elif not is_server(uri) and base == name and is_elsewhere(uri, experiment.artifact_location):
-            notes.append(
+            reasons.append(
                 f"MLflow keeps the files of {wanted!r} in {short_address(experiment.artifact_location)}, which is not "
-                f"in this folder: the project was moved or copied, and no command of MLflow changes that place "
-                f"(harness sync RUN sends an earlier run again, with its files)"
+                f"in this folder: the project was moved or copied, and MLflow cannot change that location "
+                f"(to send an earlier run again, with its files: harness sync RUN)"
             )
             base = wanted = f"{name} in {str(Path.cwd())[len(name) - LONGEST_NAME :]}"
         else:
@@ -120,18 +120,19 @@ def find_place(client: Any, uri: str, name: str, chosen: Chosen = NOTHING) -> Pl
     if chosen.number and chosen.number != str(experiment.experiment_id):
         raise RemoteError(
             f"MLflow's experiment {name!r} cannot be used",
-            f"{EXPERIMENT} names it, and {EXPERIMENT_ID} says {chosen.number}: its id is {experiment.experiment_id}",
+            f"{EXPERIMENT} names it, but {EXPERIMENT_ID} is {chosen.number}, and its id is {experiment.experiment_id}",
             f"unset {EXPERIMENT_ID}, then harness sync RUN",
         )
     require_own_place(uri, experiment.artifact_location)
-    note = "; ".join([*notes, f"runs are logged to {wanted!r} now"]) if notes else ""
-    return Place(str(experiment.experiment_id), tuple(passed_over), note)
+    warning = "; ".join([*reasons, f"runs are now logged to {wanted!r}"]) if reasons else ""
+    return Place(str(experiment.experiment_id), tuple(passed_over), warning)
 
 
 def find_run(client: Any, place: Place, tags: str) -> Any:
-    """Returns the oldest run with these tags, in an experiment or one that was passed over; None if there is none.
+    """Returns the oldest run with these tags in a place's experiments; None if there is none.
 
-    Raises RemoteError if the only one was deleted: what a person deletes stays deleted.
+    Raises:
+        DeletedRunError: All such runs were deleted. A run that somebody deleted stays deleted.
     """
     from mlflow.entities import ViewType
 
@@ -145,36 +146,36 @@ def find_run(client: Any, place: Place, tags: str) -> Any:
 
 
 class DeletedRunError(RemoteError):
-    """A run was deleted in MLflow by a person, and is not sent again."""
+    """A user deleted the run in MLflow, so it is not sent again."""
 
     def __init__(self, run_id: str) -> None:
         super().__init__(
             "the run is not sent to MLflow",
-            "somebody deleted it there, so it stays deleted",
+            "it was deleted in MLflow, and stays deleted",
             f"mlflow runs restore --run-id {run_id}, then harness sync RUN",
         )
 
 
 def given_run(client: Any, run_id: str) -> Any:
-    """Returns the run that `MLFLOW_RUN_ID` names. Raises RemoteError if there is none, or if it was deleted."""
+    """Returns the run that `MLFLOW_RUN_ID` names. Raises RemoteError if it does not exist or was deleted."""
     run = _known(client.get_run, run_id)
     if run is None or run.info.lifecycle_stage != "active":
         raise RemoteError(
             f"MLflow's run {run_id} cannot be used",
-            f"{RUN_ID} names it, and it {'is not there' if run is None else 'was deleted'}",
-            f"unset {RUN_ID}, for a run that is made now, then harness sync RUN",
+            f"{RUN_ID} names it, but it {'does not exist' if run is None else 'was deleted'}",
+            f"unset {RUN_ID}, then harness sync RUN, which makes a new run",
         )
     return run
 
 
 def is_free(run: Any, own: Sequence[str]) -> bool:
-    """Returns whether a run of MLflow is nobody's yet, or one of `own`: ids of a run folder or a study."""
+    """Returns whether a run of MLflow has no owner yet, or its owner is in `own` (ids of a run folder or a study)."""
     owners = {run.data.tags[name] for name in OWNERS if name in run.data.tags}
     return owners <= set(own)
 
 
 def _make_experiment(client: Any, name: str) -> Any:
-    """Makes an experiment, or returns the one that another process has made since."""
+    """Makes an experiment, or returns the one that another process has just made."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -187,7 +188,7 @@ def _make_experiment(client: Any, name: str) -> Any:
 
 
 def _known(get: Callable[[str], Any], number: str) -> Any:
-    """Returns what `get` finds under an id; None if MLflow has nothing there, or if it is no id."""
+    """Returns what `get` finds under an id; None if MLflow has nothing there, or if the id is invalid."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -203,15 +204,15 @@ def _by_id(client: Any, uri: str, number: str) -> str:
     if experiment is None or experiment.lifecycle_stage == "deleted":
         raise RemoteError(
             f"MLflow's experiment {number} cannot be used",
-            f"{EXPERIMENT_ID} names it, and it {'is not there' if experiment is None else 'was deleted'}",
-            f"unset {EXPERIMENT_ID}, or mlflow experiments search, which lists the ids; then harness sync RUN",
+            f"{EXPERIMENT_ID} names it, but it {'does not exist' if experiment is None else 'was deleted'}",
+            f"unset {EXPERIMENT_ID}, then harness sync RUN; mlflow experiments search lists the ids",
         )
     require_own_place(uri, experiment.artifact_location)
     return str(experiment.experiment_id)
 
 
 def models_of(client: Any, run: Any) -> list[Any]:
-    """The models that a run has logged and that are there, the oldest first. MLflow lists them in any order."""
+    """The models that a run has logged and that still exist, oldest first. MLflow lists them in any order."""
     from mlflow.exceptions import MlflowException
 
     models = []

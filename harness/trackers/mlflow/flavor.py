@@ -1,11 +1,11 @@
-"""Writes a model as MLflow keeps it: a module for `mlflow.pytorch`, and a classifier of image files for all others.
+"""Writes a model in MLflow's format: a module for `mlflow.pytorch`, an image classifier for `mlflow.pyfunc`.
 
-The second needs code: how harness decodes, resizes and normalises images. A copy of those files is logged with each
-model: some 90 KB. harness is on no package index, so a requirement of it could not be installed elsewhere; and its
+The classifier needs code: how harness decodes, resizes and normalises images. A copy of those files, about 90 KB, is
+logged with each model. harness is on no package index, so a requirement on it could not be installed elsewhere. The
 whole package would be 20 times as large.
 
-The copy is a package whose name holds a digest of its content. So it hides no harness that is installed, and no copy of
-another version: Python imports one package of a name, and one process may load models of two versions.
+The copy is a package whose name holds a digest of its content, because Python imports only one package of each name.
+So the copy does not hide an installed harness, and one process can load models of two versions.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import torch
 
 from harness.errors import HarnessError
 
-CODE = (  # what `served.py` imports, and that in turn; a test compares
+CODE = (  # the files that `served.py` imports, and the files that these import; a test checks the list
     *("errors.py", "util/addresses.py", "util/user_code.py"),
     *(
         f"data/{name}.py"
@@ -34,9 +34,9 @@ CODE = (  # what `served.py` imports, and that in turn; a test compares
 LOADER = "trackers.mlflow.served"
 IMPORT = re.compile(r"^(\s*(?:from|import) )harness\b", re.MULTILINE)
 REQUIRED = ("torch", "torchvision", "numpy", "pillow")
-DECODERS = ("pillow-heif", "tifffile", "imagecodecs")  # that were installed may be needed for the images
+DECODERS = ("pillow-heif", "tifffile", "imagecodecs")  # required if they are installed: the images may need them
 COLUMN = "image"
-# A drawing of the sea, a PNG of 16 x 16 pixels. It is shown in MLflow as an example, where no photograph belongs.
+# A drawing of the sea, a PNG of 16 x 16 pixels. MLflow shows it as the example; a user's photograph may be private.
 EXAMPLE = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQAgMAAABinRfyAAAACVBMVEX/3FCWyPAURnjPpTWtAAAAMElEQVR42mMMZWBgYGJgYGBgYWD4f5CJgeHP"
     "ByYGiBiLABMDA6MDjMvAwAJXjJMAACYcBM+hFz17AAAAAElFTkSuQmCC"
@@ -48,22 +48,22 @@ class FixedBatchError(HarnessError):
 
 
 def traced_input(shape: tuple[int, int, int]) -> torch.Tensor:
-    """Normalised images to trace a model with, (2, C, H, W): noise, since the file that is written keeps them."""
+    """Normalised images to trace a model with, (2, C, H, W). They are noise, because the exported file keeps them."""
     return torch.rand((2, *shape), generator=torch.Generator().manual_seed(0)) * 4 - 2
 
 
 def require_exportable(model: torch.nn.Module, images: torch.Tensor) -> None:
-    """Exports a model as MLflow will, for any number of images.
+    """Checks that a model can be exported as MLflow will, for any number of images.
 
     Raises:
-        FixedBatchError: It works for one number of images only.
-        Exception: Whatever the tracer raises: it meets any code there is.
+        FixedBatchError: It works for only one number of images.
+        Exception: Any error of the tracer, which runs the user's code.
     """
     program = torch.export.export(model, (images,), dynamic_shapes=({0: torch.export.Dim.AUTO},), strict=False)
-    if not program.range_constraints:  # no size in it may vary
+    if not program.range_constraints:  # all sizes in it are fixed
         raise FixedBatchError(
             "the model cannot be exported for any number of images",
-            f"its forward pass works for {len(images)} images only",
+            f"its forward pass works only for {len(images)} images",
             "take the number of images from the batch: images.shape[0]",
         )
 
@@ -74,11 +74,11 @@ def save_model(
     """Writes a module in eval mode to the folder `path`. `mlflow.models.Model.log` calls this.
 
     Args:
-        path: An empty folder, or none yet.
-        mlflow_model: MLflow's description of the model; its metadata hold `classes`, `transform` and `temperature`.
-        module: (B, C, H, W) -> (B, classes) logits.
-        shape: (C, H, W).
-        **_options: What `Model.log` has read itself, and passes on.
+        path: An empty folder, or a folder that does not exist yet.
+        mlflow_model: MLflow's description of the model; its metadata has `classes`, `transform` and `temperature`.
+        module: (B, C, H, W) normalised images -> (B, classes) logits.
+        shape: (C, H, W) of an image.
+        **_options: Options that `Model.log` has used already, and passes on.
     """
     import mlflow
     from mlflow.models import ModelSignature
@@ -90,14 +90,14 @@ def save_model(
         module,
         path,
         mlflow_model=mlflow_model,
-        input_example=images,  # a tensor: MLflow would write an array as text, 15 MB of two images of 224 px
+        input_example=images,  # a tensor: MLflow would write an array as text, 15 MB for two images of 224 px
         signature=ModelSignature(Schema([TensorSpec(np.dtype("float32"), (-1, *shape))])),
         serialization_format="pt2",
         pip_requirements=_requirements(),
     )
     home = Path(path)
     package = write_code(home / "code")
-    # Without a name of the column: with one, MLflow refuses a list of images
+    # The column has no name: with a name, MLflow refuses a list of images
     inputs = Schema([ColSpec("string")])
     outputs = Schema(
         [ColSpec("string", "label"), ColSpec("double", "probability"), ColSpec(Map("double"), "probabilities")]
@@ -138,7 +138,7 @@ def write_code(folder: Path) -> str:
 
 
 def _requirements() -> list[str]:
-    """What pip installs to load the model. Of a version such as 2.9.0+cpu no index has the part after the plus."""
+    """What pip installs to load the model. The part after + is removed: package indexes have 2.9.0, not 2.9.0+cpu."""
     versions = {name: _version(name) for name in (*REQUIRED, *DECODERS)}
     return [f"{name}=={version.partition('+')[0]}" for name, version in versions.items() if version]
 

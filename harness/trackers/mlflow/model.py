@@ -1,4 +1,4 @@
-"""A run's model in MLflow: exported, with its signature and an example."""
+"""Logs a run's model to MLflow: exported, with its signature and an example."""
 
 from __future__ import annotations
 
@@ -17,12 +17,22 @@ from harness.trackers.mlflow.send_model import Function
 def log_model(
     uri: str, run_id: str, folder: RunFolder, entry: FoldRecord | RefitRecord, function: Function | None
 ) -> str:
-    """Logs a checkpoint of a run as its model: a fold's, or that on all images. Returns why it cannot be exported.
+    """Logs a checkpoint of a run as its model.
 
-    A model that a user's function made is left out unless `function` finds that: no code of a run folder is run. It is
-    a separate program (torch.export), so that loading it needs none of the user's code and runs no pickle. For
-    `mlflow.pytorch` it takes normalised images (B, C, H, W) and gives logits (B, classes); for `mlflow.pyfunc` and for
-    `mlflow models serve` it takes image files, and gives class names and probabilities: see `served.py`.
+    The model is exported by `torch.export`, so loading it needs no code of the user and runs no pickle. With
+    `mlflow.pytorch` it takes normalised images (B, C, H, W) and returns logits (B, classes). With `mlflow.pyfunc` and
+    `mlflow models serve` it takes image files and returns class names and probabilities: see `served.py`.
+
+    Args:
+        uri: The store's address.
+        run_id: The id of the run there.
+        folder: The run folder.
+        entry: Whose checkpoint: a fold's, or that of the refit on all images.
+        function: Finds a user's function that made the model. Without it such a model is left out, because code in a
+            run folder is never run.
+
+    Returns:
+        Why the model cannot be exported; an empty string if it was logged.
     """
     import mlflow
     from mlflow.models import Model
@@ -33,7 +43,7 @@ def log_model(
         flavor.require_exportable(saved.model, flavor.traced_input(saved.transform.shape))
     except HarnessError as error:
         return f"{LEFT_OUT}: {error.what}: {error.why} ({error.fix})"[:500]
-    except Exception as error:  # the tracer meets any code there is
+    except Exception as error:  # the tracer runs the user's code, which may raise anything
         first = (str(error).splitlines() or [""])[0]
         return f"not exported: {type(error).__name__}: {first}"[:500]
     fold = entry.fold if isinstance(entry, FoldRecord) else None
@@ -46,7 +56,7 @@ def log_model(
             tags={RUN_TAG: folder.id},
             module=saved.model,
             shape=saved.transform.shape,
-            validate_serving_input=False,  # it would load the model once more, to run it on the example
+            validate_serving_input=False,  # the check would load the model again and run it on the example
             metadata={
                 "classes": list(saved.classes),
                 "transform": saved.transform.to_dict(),

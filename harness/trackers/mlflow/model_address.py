@@ -1,7 +1,7 @@
-"""By which address MLflow's commands take the model of a run: `runs:/ID/model`.
+"""Finds the address that MLflow's commands use for a run's model: `runs:/ID/model`.
 
-MLflow chooses the ids of its runs, so the id of a run folder is no part of it. An SQLite store is asked without
-MLflow, whose import alone takes two seconds.
+ID is the id that MLflow gave to the run, not the id of the run folder. An SQLite store is read without MLflow, because
+importing MLflow takes two seconds.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ JOIN tags AS own ON runs.run_uuid = own.run_uuid AND own.key = 'harness.run' AND
 JOIN tags AS role ON runs.run_uuid = role.run_uuid AND role.key = 'harness.role' AND role.value = 'run'
 WHERE runs.lifecycle_stage = 'active' ORDER BY runs.start_time LIMIT 1
 """
-WAIT_SECONDS = 0.5  # for a store that somebody writes to: a result is not held up by a line of it
-SERVE = "mlflow models serve --env-manager local -m"  # answers over HTTP with the model at an address
+WAIT_SECONDS = 0.5  # for a locked store: printing a result must not wait long for this one line
+SERVE = "mlflow models serve --env-manager local -m"  # serves the model at an address over HTTP
 
 
 def model_line(folder: RunFolder) -> str:
-    """The address of a run's model, and how to serve it, for people; empty if it is not known."""
+    """A line with the address of a run's model and the command that serves it; empty if the address is not known."""
     address = model_address(folder)
     return f"{address}  ({SERVE} {address})" if address else ""
 
@@ -34,9 +34,9 @@ def address_of(run_id: str) -> str:
 
 
 def model_address(folder: RunFolder) -> str:
-    """Returns the address of a run's model in MLflow, which may still be on its way there.
+    """Returns the address of a run's model in MLflow. The model itself may still be being sent.
 
-    Empty if the run has no model, or if the store is no SQLite file, or has no such run.
+    Empty if the run has no model, if the store is not an SQLite file, or if the store does not have the run.
     """
     uri = tracking_uri()
     file = sqlite_file(uri)
@@ -47,6 +47,6 @@ def model_address(folder: RunFolder) -> str:
     with contextlib.suppress(sqlite3.Error):
         address = f"{file.absolute().as_uri()}?mode=ro"
         with contextlib.closing(sqlite3.connect(address, timeout=WAIT_SECONDS, uri=True)) as store:
-            found = store.execute(RUN, [folder.id]).fetchone()
-        return "" if found is None else address_of(found[0])
+            row = store.execute(RUN, [folder.id]).fetchone()
+        return "" if row is None else address_of(row[0])
     return ""

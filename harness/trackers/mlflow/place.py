@@ -1,7 +1,7 @@
-"""Where MLflow writes the files of a run: in this project, or somewhere that is not meant any more.
+"""Checks that MLflow writes a run's files into this project, and not to an outdated location.
 
-MLflow keeps the place in its store when an experiment is made, as an absolute path, and no command changes it. So the
-place is wrong after the project's folder was moved or copied.
+When MLflow makes an experiment, it stores the location as an absolute path, and no command changes it. So the location
+is wrong after the project's folder was moved or copied.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from harness.trackers.mlflow.store import DEFAULT, is_server, is_typed, sqlite_f
 from harness.util.addresses import short_address
 from harness.util.schema import is_inside
 
-OWN_FILES = "mlruns"  # in the current folder, where MLflow keeps files by default
+OWN_FILES = "mlruns"  # the folder, below the current one, where MLflow keeps files by default
 SCHEME = re.compile(r"[A-Za-z][\w+.-]+:")  # two letters at least: `C:\x` is a path
 
 
 def local_folder(location: str) -> Path | None:
     """Returns the folder that MLflow writes to for `location`; None if it is not on this machine.
 
-    MLflow takes a path for a part of an address: of `/a%20b` it writes to `/a b`.
+    MLflow decodes a path like a URL: for `/a%20b` it writes to `/a b`.
     """
     if location.startswith("file:"):
         parsed = urlparse(location)
@@ -33,17 +33,17 @@ def local_folder(location: str) -> Path | None:
 
 
 def is_elsewhere(uri: str, location: str) -> bool:
-    """Returns whether files at `location` would be written to where nobody expects them.
+    """Returns whether files at `location` would be written to an unexpected place.
 
     Args:
         uri: The address of the store that names the location.
-        location: Of an experiment or a run: an address or a path.
+        location: The location of an experiment or a run: an address or a path.
     """
     folder, file = local_folder(location), sqlite_file(uri)
     if folder is None:
         return not is_typed() and file is not None
     own = file is not None and os.path.realpath(file.parent) == os.path.realpath(Path.cwd())
-    if own and not is_typed():  # the file `mlflow.db` may have come along with the project, and name any place
+    if own and not is_typed():  # the file `mlflow.db` may have been copied with the project, and may name any folder
         return not is_inside(folder, Path(OWN_FILES))
     parts = [parent for parent in folder.parents if parent.name == OWN_FILES]
     if own and parts:
@@ -53,13 +53,13 @@ def is_elsewhere(uri: str, location: str) -> bool:
 
 
 def are_gone(uri: str, location: str) -> bool:
-    """Returns whether files at `location` would be on this machine, in this project's place, and are not."""
+    """Returns whether `location` is in this project on this machine, but its files do not exist."""
     folder = local_folder(location)
     return folder is not None and not is_server(uri) and not is_elsewhere(uri, location) and not folder.exists()
 
 
 def own_location() -> str | None:
-    """Returns a location in this project to make an experiment with; None where MLflow's own choice is right."""
+    """Returns a location in this project for a new experiment; None if MLflow's default is right."""
     here = Path.cwd()
     if url2pathname(str(here)) == str(here) or os.name == "nt":
         return None
@@ -69,16 +69,19 @@ def own_location() -> str | None:
 def require_own_place(uri: str, location: str) -> None:
     """Raises RemoteError if this machine would write files at `location` elsewhere: see `is_elsewhere`.
 
-    A server is asked by `left_out_files` instead: it chooses the place, and its numbers are worth having without files.
+    `left_out_files` does this for a server: it chooses the location, and gets the metrics even without the files.
     """
     if is_server(uri) or not is_elsewhere(uri, location):
         return
     fix = "export MLFLOW_EXPERIMENT_NAME=NAME, for another experiment"
     if uri == DEFAULT:
-        fix = f"mv mlflow.db mlflow.db.old, for a new one; or export MLFLOW_TRACKING_URI={DEFAULT}, if that is right"
+        fix = (
+            f"mv mlflow.db mlflow.db.old, for a new store; or export MLFLOW_TRACKING_URI={DEFAULT}, "
+            "if the location is right"
+        )
     raise RemoteError(
         f"MLflow at {short_address(uri)} is not used",
-        f"it says that its files go to {short_address(location)}, which is not this project's {OWN_FILES}/",
+        f"it would write its files to {short_address(location)}, which is not this project's {OWN_FILES}/",
         fix,
     )
 
@@ -86,11 +89,11 @@ def require_own_place(uri: str, location: str) -> None:
 def left_out_files(uri: str, location: str) -> str:
     """Returns why a server does not get a run's files; an empty string if it does.
 
-    A server that does not take files itself gives a path of its machine, which MLflow would make on this one.
+    A server that does not accept uploads names a folder on its machine. MLflow would make that folder on this one.
     """
     if not is_server(uri) or not is_elsewhere(uri, location):
         return ""
     return (
         f"{short_address(uri)} keeps files in {short_address(location)}, a folder that this machine does not have: "
-        f"files and model are left out (mlflow server with --artifacts-destination takes them itself)"
+        f"files and model are not sent (mlflow server --artifacts-destination FOLDER accepts uploads)"
     )

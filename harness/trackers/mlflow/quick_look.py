@@ -1,6 +1,6 @@
-"""Whether an SQLite store has all of a run, asked without MLflow, whose import alone takes two seconds.
+"""Checks whether an SQLite store has a whole run, without MLflow, whose import takes two seconds.
 
-It reads MLflow's tables, and is sure or is not: whatever it does not find there is for MLflow to say.
+It reads MLflow's tables. If it cannot be sure, it returns False, and MLflow is asked.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ TAGS = "SELECT key, value FROM tags WHERE run_uuid = ?"
 
 
 def has_all(uri: str, folder: RunFolder) -> bool:
-    """Whether the record says that the store at `uri` has all, and the store has its run, folds, files and model.
+    """Whether the record says that the store at `uri` is complete, and the store has the run, folds, files and model.
 
-    False if that cannot be known.
+    False if that is not known.
     """
     file, record = sqlite_file(uri), folder.record
     if file is None or not file.is_file() or state_of(folder) != COMPLETE or is_being_sent(folder):
@@ -38,12 +38,12 @@ def has_all(uri: str, folder: RunFolder) -> bool:
     try:
         with contextlib.closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as store:
             runs = store.execute(RUNS, [folder.id]).fetchall()
-            found = [(dict(store.execute(TAGS, [run])), *rest) for run, *rest in runs]
+            tagged = [(dict(store.execute(TAGS, [run])), *rest) for run, *rest in runs]
             places = [place for run, *_ in runs for (place,) in store.execute(MODELS, [run])]
     except sqlite3.Error:
         return False
-    parents = [each for each in found if each[0].get("harness.role") == "run"]
-    folds = {tags.get("harness.fold") for tags, status, _ in found if status == "FINISHED"}
+    parents = [run for run in tagged if run[0].get("harness.role") == "run"]
+    folds = {tags.get("harness.fold") for tags, status, _ in tagged if status == "FINISHED"}
     if len(parents) != 1 or not {str(entry.fold) for entry in record.folds} <= folds:
         return False
     ((tags, status, place),) = parents
@@ -59,7 +59,7 @@ def has_all(uri: str, folder: RunFolder) -> bool:
 
 
 def _has_model(tags: Mapping[str, str], folder: RunFolder) -> bool:
-    """Whether the model that was sent is of the checkpoint that is there now, or the run has none."""
+    """Whether the model that was sent belongs to the current checkpoint, or the run has no model."""
     model = folder.model_to_use()
     if folder.is_test or model is None or not folder.checkpoint_of(model).is_file():
         return True

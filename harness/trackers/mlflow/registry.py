@@ -1,4 +1,4 @@
-"""The champion in MLflow's registry: one version a model, and an alias that says which one counts."""
+"""Registers the champion in MLflow's model registry: a version for each champion, and an alias for the current one."""
 
 from __future__ import annotations
 
@@ -17,14 +17,20 @@ from harness.trackers.sending import sending_alone
 
 NAME = "harness"  # the registered model: models:/harness@champion
 ALIAS = "champion"
-RUN_ALIAS = re.compile(r"(?!v\d+$)[\w-]{5,255}", re.ASCII)  # MLflow refuses v1, as the name of a version
-SHA = "harness.checkpoint"  # of a version: the SHA-256 of the checkpoint that it is
+RUN_ALIAS = re.compile(r"(?!v\d+$)[\w-]{5,255}", re.ASCII)  # MLflow refuses v1, because it looks like a version
+SHA = "harness.checkpoint"  # a version's tag: the SHA-256 of its checkpoint
 
 
 def register(run: Path, champion: ChampionRecord, function: Any = None) -> str:
-    """The version that holds the champion, a run's model. It is made if there is none yet.
+    """Returns the registered version of the champion, a run's model; makes it if there is none.
 
-    `function` finds a user's function that made the model. Raises RemoteError.
+    Args:
+        run: The run folder.
+        champion: The champion's record.
+        function: Finds a user's function that made the model.
+
+    Raises:
+        RemoteError: MLflow cannot be used, or has no model of the run.
     """
     uri, folder, sha256 = tracking_uri(), RunFolder.open(run), champion.checkpoint.sha256
     require_usable(uri)
@@ -32,22 +38,22 @@ def register(run: Path, champion: ChampionRecord, function: Any = None) -> str:
     with answering(uri):
         import mlflow
 
-        mlflow.set_tracking_uri(uri)  # where the registry looks for a model that is named by its id
+        mlflow.set_tracking_uri(uri)  # the registry looks here for a model that is given by its id
         _require_registered_model(client)
         known = _version_of(client, uri, sha256)
         if known is not None:
             return known
-    with sending_alone(folder):  # the process that followed the run may still do so
+    with sending_alone(folder):  # the process that follows the run may still be sending it
         mirror = MLflow(folder)
-        mirror.finish(function=function)  # whatever of the run MLflow lacks, the model above all
+        mirror.finish(function=function)  # sends all that MLflow lacks, most importantly the model
     with answering(uri), time_to_store():
-        there = client.get_run(mirror.run_id)
-        models = models_of(client, there)
+        sent = client.get_run(mirror.run_id)
+        models = models_of(client, sent)
         if not models:
             raise RemoteError(
                 f"MLflow has no model of {folder.path}",
-                there.data.tags.get("harness.model", "it could not be exported"),
-                "nothing: models/champion.pt is the champion all the same",
+                sent.data.tags.get("harness.model", "it could not be exported"),
+                "nothing: models/champion.pt is the champion anyway",
             )
         made = client.create_model_version(
             NAME,
@@ -60,7 +66,7 @@ def register(run: Path, champion: ChampionRecord, function: Any = None) -> str:
 
 
 def set_alias(version: str, champion: ChampionRecord) -> None:
-    """Moves the aliases of a champion to that version. Raises RemoteError."""
+    """Moves the aliases of a champion to a version. Raises RemoteError."""
     uri = tracking_uri()
     require_usable(uri)
     with answering(uri):
@@ -70,9 +76,9 @@ def set_alias(version: str, champion: ChampionRecord) -> None:
 
 
 def aliases(champion: ChampionRecord) -> list[str]:
-    """The names of a champion's version: ALIAS, which the next champion takes over, and the id of its run, which stays.
+    """The aliases of a champion's version: ALIAS, which moves to the next champion, and the run's id, which stays.
 
-    An id is left out if MLflow takes no such alias.
+    The id is left out if MLflow does not allow it as an alias.
     """
     run = champion.run.id or ""
     return [ALIAS, *([run] if RUN_ALIAS.fullmatch(run) else [])]
@@ -88,7 +94,7 @@ def _require_registered_model(client: Any) -> None:
 
 
 def _version_of(client: Any, uri: str, sha256: str) -> str | None:
-    """The version of that checkpoint whose files are in this project; of a moved one they are not, or they are gone."""
+    """The version of a checkpoint whose files exist in this project; None if there is none, as in a moved project."""
     versions = client.search_model_versions(f"name = '{NAME}'")
     for number in (version.version for version in versions if version.tags.get(SHA) == sha256):
         place = client.get_model_version_download_uri(NAME, number)

@@ -1,9 +1,8 @@
 """Removes from MLflow what was removed here: the run with its folds, their files, and the model.
 
-MLflow's own interface marks a run as deleted and keeps its files; only `mlflow gc` deletes those, and with them each
-experiment that a person has deleted and may want back. So a run is marked here, and its files are deleted. What stays
-are rows of its database, a few kB: by them MLflow knows that the run was removed, and a copy of its folder does not
-bring it back.
+MLflow's own interface marks a run as deleted and keeps its files. Only `mlflow gc` deletes the files, but it also
+deletes each experiment that a user deleted and may want to restore. So this module marks the run and deletes its files.
+A few kB stay in MLflow's database. They show that the run was removed, so a copy of its folder does not add it again.
 """
 
 from __future__ import annotations
@@ -29,17 +28,17 @@ from harness.trackers.mlflow.store import (
     tracking_uri,
 )
 
-MOST = 1000  # rows that MLflow is asked for at once
+MOST = 1000  # rows in one request to MLflow
 
 
 @dataclasses.dataclass
 class Removed:
-    """What became of removals in MLflow.
+    """The result of removals in MLflow.
 
     Attributes:
         runs: Number of MLflow's runs that were removed, folds included.
-        notes: What a person should know, a line each: what stays there, and why.
-        left: Number of removed runs that MLflow still has, since it could not be reached.
+        notes: Lines for the user: what stays in MLflow, and why.
+        left: Number of removed runs that MLflow still has, because it could not be reached.
     """
 
     runs: int = 0
@@ -48,7 +47,7 @@ class Removed:
 
 
 def remove_pending() -> Removed:
-    """Removes from the store of now what is on the list of removed runs. What cannot be removed stays on the list."""
+    """Removes the runs on the list of removed runs from the current store. Those that cannot be removed stay listed."""
     uri, removed = tracking_uri(), Removed()
     left = pending_removals(uri)
     file = sqlite_file(uri)
@@ -60,52 +59,52 @@ def remove_pending() -> Removed:
         remover = _Remover(uri)
     except RemoteError as error:
         return Removed(notes=[error_line(error)], left=len(left))
-    for each in sorted(left, key=lambda each: each.kind):  # a study comes after its trials
+    for removal in sorted(left, key=lambda removal: removal.kind):  # a study comes after its trials
         try:
             with answering(uri), time_to_store():
-                removed.runs += remover.remove(each)
-            note_removed([each])
+                removed.runs += remover.remove(removal)
+            note_removed([removal])
         except RemoteError as error:
-            removed.notes.append(f"{each.kind} {each.id}: {error_line(error)}")
+            removed.notes.append(f"{removal.kind} {removal.id}: {error_line(error)}")
             removed.left += 1
     removed.notes += remover.notes
     if remover.outside:
         removed.notes.append(
-            f"files in {remover.outside} places stay: MLflow says that they lie outside of this project "
+            f"files in {remover.outside} places stay: in MLflow's store they are outside this project "
             "(was it moved or copied?)"
         )
     return removed
 
 
 def remove_earlier_models(uri: str, run_id: str) -> None:
-    """Removes the models of a run except for the last one, with their files. A registered model stays.
+    """Removes all models of a run except the last one, with their files. A registered model stays.
 
-    Raises what MLflow raises.
+    Raises any error of MLflow.
     """
     remover = _Remover(uri)
     remover.remove_earlier_models(run_id)
 
 
 class _Remover:
-    """One store of MLflow, and what its registry refers to. Raises RemoteError."""
+    """Removes runs and models from one store of MLflow. Raises RemoteError."""
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
         self._client = connect(uri)
         self.notes: list[str] = []
-        self.outside = 0  # places with files that are not this project's
+        self.outside = 0  # number of locations outside this project
         with answering(uri):
             import mlflow
             from mlflow.entities import ViewType
 
-            mlflow.set_tracking_uri(uri)  # where the registry looks for a model that is named by its id
+            mlflow.set_tracking_uri(uri)  # the registry looks here for a model that is given by its id
             self._all = ViewType.ALL
-            found = _paged(lambda token: self._client.search_experiments(ViewType.ALL, MOST, page_token=token))
-            self._experiments = [experiment.experiment_id for experiment in found]
+            experiments = _paged(lambda token: self._client.search_experiments(ViewType.ALL, MOST, page_token=token))
+            self._experiments = [experiment.experiment_id for experiment in experiments]
             self._versions = list(_paged(lambda token: self._client.search_model_versions(page_token=token)))
 
     def remove(self, removal: PendingRemoval) -> int:
-        """Removes one run with its folds, or a study's own run. Returns the number of MLflow's runs."""
+        """Removes one run with its folds, or a study's own run. Returns the number of removed runs of MLflow."""
         if removal.kind == "models":
             return self._remove_models(removal)
         own = self._own(removal)
@@ -122,7 +121,7 @@ class _Remover:
         return len(own)
 
     def _remove_models(self, removal: PendingRemoval) -> int:
-        """Removes the model of a run, and keeps its numbers. Returns 0: no run is removed."""
+        """Removes the model of a run, and keeps its metrics. Returns 0, because no run is removed."""
         for run in self._search("harness.run", removal.id):
             is_ours = _role(run) == "run" and run.info.run_id != removal.given
             if is_ours and not self._registered_version(run):
@@ -139,7 +138,7 @@ class _Remover:
                 self._remove_model(model)
 
     def _registered_version(self, run: Any) -> str:
-        """Which version of the registry is a run's model, for people; empty if none is."""
+        """The registered version of a run's model, as text for the user; empty if there is none."""
         models = {output.model_id for output in (run.outputs.model_outputs if run.outputs else [])}
         for version in self._versions:
             if version.run_id == run.info.run_id or _is_of_model(version, models):
@@ -148,24 +147,24 @@ class _Remover:
 
     def _why_it_stays(self, run: Any, removal: PendingRemoval) -> str:
         if run.info.run_id == removal.given:
-            return f"it was a run of yours, which MLFLOW_RUN_ID named (mlflow runs delete --run-id {removal.given})"
+            return f"you made that run, MLFLOW_RUN_ID named it (mlflow runs delete --run-id {removal.given})"
         version = self._registered_version(run)
         if version:
-            return f"{version} in its registry is this run's model"
+            return f"{version} in its model registry is this run's model"
         if removal.kind == "study":
             trials = [each for each in self._search("harness.study", removal.id) if _is_trial(each)]
             if any(not _is_of_this_machine(each) for each in trials):
-                return "trials of another machine are below it"
+                return "it has trials of another machine"
         return ""
 
     def _own(self, removal: PendingRemoval) -> list[Any]:
-        """The runs there of a run and its folds; of a study, also trials of this machine that began again later."""
+        """MLflow's runs of a run and its folds; for a study, its own run and this machine's trials that still exist."""
         if removal.kind == "run":
             return [run for run in self._search("harness.run", removal.id) if _role(run) in ("run", "fold")]
-        found = self._search("harness.study", removal.id)
-        trials = [run for run in found if _is_trial(run) and _is_of_this_machine(run)]
+        of_study = self._search("harness.study", removal.id)
+        trials = [run for run in of_study if _is_trial(run) and _is_of_this_machine(run)]
         folds = [fold for run in trials for fold in self._search("mlflow.parentRunId", run.info.run_id)]
-        return [*folds, *trials, *(run for run in found if _role(run) == "study")]
+        return [*folds, *trials, *(run for run in of_study if _role(run) == "study")]
 
     def _search(self, tag: str, value: str) -> list[Any]:
         where = f"tags.`{tag}` = '{value}'"
@@ -178,9 +177,12 @@ class _Remover:
         self._client.delete_logged_model(model.model_id)
 
     def _delete_files(self, location: str, owner: str, part: str | None = None) -> None:
-        """Deletes the files at a location that the store names, if it is a place for files of that run or model.
+        """Deletes the files at a location, if it is a location for files of that run or model.
 
-        With `part`, only the folder of that name in it.
+        Args:
+            location: The location in MLflow's store.
+            owner: The id of the run or model.
+            part: A folder in the location; None deletes all files.
         """
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
@@ -192,7 +194,7 @@ class _Remover:
         files: Any = get_artifact_repository(location, self._uri)
         files.delete_artifacts(part)
         if part is None and folder is not None and folder.parent.name == owner:
-            with contextlib.suppress(OSError):  # it is not empty, or was never made
+            with contextlib.suppress(OSError):  # it is not empty, or does not exist
                 Path(folder.parent).rmdir()
 
 
@@ -201,7 +203,7 @@ def _role(run: Any) -> str:
 
 
 def _is_trial(run: Any) -> bool:
-    """Whether it is a trial's run that is not marked as deleted."""
+    """Whether it is a trial's run, and not marked as deleted."""
     return _role(run) == "run" and run.info.lifecycle_stage == "active"
 
 
@@ -210,12 +212,12 @@ def _is_of_this_machine(run: Any) -> bool:
 
 
 def _is_of_model(version: Any, models: set[str]) -> bool:
-    """Whether a version of the registry is one of these models."""
+    """Whether a registered version is one of these models."""
     return bool(models & {getattr(version, "model_id", ""), *str(version.source).split("/")})
 
 
 def _paged(ask: Any) -> Iterable[Any]:
-    """All that a search of MLflow finds, page after page."""
+    """Yields all results of a search in MLflow, page by page."""
     token = None
     while True:
         page = ask(token)

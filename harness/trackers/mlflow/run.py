@@ -1,7 +1,7 @@
-"""One run's mirror in MLflow.
+"""Mirrors one run in MLflow.
 
-Everything is found again by its tags, and sent so that sending it twice changes nothing: the same calls follow a run
-as it goes, and send afterwards what was missed.
+Tags identify each run there, and sending something twice changes nothing. So the same calls send a run while it is
+running, and send afterwards what is missing.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ STATUS = {
     Status.FINISHED: "FINISHED",
     Status.PRUNED: "FINISHED",
     Status.INTERRUPTED: "KILLED",
-}  # all else is FAILED: a run that is gone has died
+}  # any other status is FAILED: a run without a process has died
 MAY_GO_ON = (Status.INTERRUPTED, Status.DIED, Status.RUNNING)
-THEIRS = {"harness.note": "theirs"}  # of a run that its owner described before it became a run of ours
-MOST_METRICS = 1000  # in one request, MLflow's own limit
+THEIRS = {"harness.note": "theirs"}  # tag of a run that the user made and described before harness used it
+MOST_METRICS = 1000  # in one request: MLflow's limit
 
 
 class MLflow:
-    """Sends one run folder. Raises RemoteError for whatever MLflow raises.
+    """Sends one run folder. Raises RemoteError for any error of MLflow.
 
     Args:
         folder: The run folder.
-        below: The id of the run there that it becomes a child of, if any.
-        given: The id of a run there that it becomes, if nobody else's run has: `MLFLOW_RUN_ID` names it.
-        stop: Gives up the making of a store once it returns True.
+        below: The id of the parent run in MLflow, if there is one.
+        given: The id of an existing run in MLflow to use (`MLFLOW_RUN_ID`), unless another run folder uses it already.
+        stop: Once it returns True, a store that is being made is given up.
     """
 
     def __init__(self, folder: RunFolder, below: str = "", given: str = "", stop: Callable[[], bool] = never) -> None:
         self.folder = folder
         self._stop = stop
-        self.notes: list[str] = []  # what a person should know, once
+        self.warnings: list[str] = []  # lines for the user, each once
         self._below = below
         self._given = given
         self._uri = tracking_uri()
@@ -58,27 +58,30 @@ class MLflow:
         self._client: Any = None
         self._experiment = self._parent = ""
         self._children: dict[int, str] = {}
-        self._sent: set[tuple[int, int]] = set()  # folds and epochs
+        self._sent: set[tuple[int, int]] = set()  # (fold, epoch)
         self._ended: set[int] = set()  # folds whose result has been sent
-        self._deleted: set[int] = set()  # folds whose run somebody deleted there
+        self._deleted: set[int] = set()  # folds whose run was deleted in MLflow
         self._left_out_files = ""  # why the store does not get the run's files
-        self._keeps_note = False  # whether the run was somebody's, who described it
+        self._keeps_note = False  # whether to keep the description that the user gave the run
         self.left_out = ""  # why the model was left out, if it was
 
     @property
     def run_id(self) -> str:
-        """Of the run there; empty before anything was sent."""
+        """The id of the run in MLflow; empty before the first call of `send`."""
         return self._parent
 
     def send(self) -> None:
-        """All that is new in the run folder, and final. The first call makes the run there, or finds it."""
+        """Sends what is new in the run folder and final. The first call finds or makes the run in MLflow."""
         self._send(self._final)
 
     def finish(self, model: bool = True, function: Any = None) -> None:
-        """Also the files, the model, and how the run ended; one that is still called running has died.
+        """Sends the rest: also the files, the model and the final status. A run that is still "running" has died.
 
-        Of a run that may go on, epochs that would be trained again are left out. `function` finds a user's function
-        that made the model; without it such a model is left out (`left_out`).
+        If the run may continue, epochs that would be trained again are not sent.
+
+        Args:
+            model: Whether to send the model.
+            function: Finds a user's function that made the model; without it such a model is left out (`left_out`).
         """
         self._send(self._final if self.folder.status in MAY_GO_ON else lambda _: True)
         with answering(self._uri), time_to_store():
@@ -91,7 +94,7 @@ class MLflow:
             self._client.set_tag(self._parent, "harness.status", self.folder.status)
             if not self._keeps_note:
                 self._client.set_tag(self._parent, "mlflow.note.content", conversion.note(record))
-            self._client.set_terminated(self._parent, status, end)  # whatever becomes of the files
+            self._client.set_terminated(self._parent, status, end)  # now, because sending the files may fail
             if self._left_out_files:
                 return
             self._send_files()
@@ -101,13 +104,15 @@ class MLflow:
 
                     problem = send_model(self._client, self._uri, self._parent, self.folder, function)
                     self.left_out = self.left_out if problem is None else problem
-            finally:  # MLflow sets a run to which a model is logged to RUNNING
+            finally:  # logging a model sets the run's status to RUNNING
                 self._client.set_terminated(self._parent, status, end)
 
     def _send(self, is_final: Callable[[Mapping[str, Any]], bool]) -> None:
         if not self._parent:
-            self._client = connect(self._uri, self.notes, self._stop)
-        rows = [row for row in self.folder.epochs() if is_final(row)]  # before anything is made: they may be damaged
+            self._client = connect(self._uri, self.warnings, self._stop)
+        rows = [
+            row for row in self.folder.epochs() if is_final(row)
+        ]  # a damaged file raises here, before a run is made
         unsent = [row for row in rows if (row["fold"], row["epoch"]) not in self._sent]
         with answering(self._uri):
             if not self._parent:
@@ -120,25 +125,24 @@ class MLflow:
                     self._send_result(entry, [row for row in rows if row["fold"] == entry.fold])
 
     def _final(self, row: Mapping[str, Any]) -> bool:
-        """Whether an epoch will not be trained again: its fold has ended, or the saved state covers it."""
+        """Whether an epoch will not be trained again: its fold has ended, or the saved state is of a later epoch."""
         record, progress = self.folder.record, self.folder.record.progress
         if any(entry.fold == row["fold"] for entry in record.folds):
             return True
         return progress is not None and row["fold"] == progress.fold and row["epoch"] <= progress.epoch
 
     def _find_or_make(self) -> None:
-        conversion.parameters(self.folder.record)  # of a record that somebody damaged: fails before anything is made
+        conversion.parameters(self.folder.record)  # a damaged record raises here, before a run is made
         parent = self._find() or self._take_given() or self._make_parent()
         run = self._client.get_run(parent)
         require_own_place(self._uri, run.info.artifact_uri)
         self._left_out_files = left_out_files(self._uri, run.info.artifact_uri)
-        self.notes += [self._left_out_files] if self._left_out_files and not self._below else []
+        self.warnings += [self._left_out_files] if self._left_out_files and not self._below else []
         self._keeps_note = THEIRS.items() <= run.data.tags.items()
-        self._describe(
-            parent, known=run.data.params
-        )  # also what was found: it may have been made a moment before something failed
-        going_on = self.folder.status is Status.RUNNING
-        if going_on and run.info.status != "RUNNING":
+        # also for an existing run: its process may have been killed before it described the run
+        self._describe(parent, known=run.data.params)
+        is_running = self.folder.status is Status.RUNNING
+        if is_running and run.info.status != "RUNNING":
             self._client.update_run(parent, status="RUNNING")
             self._client.set_tag(parent, "harness.status", Status.RUNNING)
         ended = {entry.fold for entry in self.folder.record.folds}
@@ -149,12 +153,12 @@ class MLflow:
                 continue
             self._children[fold] = child.info.run_id
             self._describe(child.info.run_id, fold, known=child.data.params)
-            if going_on and fold not in ended and child.info.status != "RUNNING":
+            if is_running and fold not in ended and child.info.status != "RUNNING":
                 self._client.update_run(child.info.run_id, status="RUNNING")
         self._parent = parent
 
     def _find(self) -> str:
-        """The id of the run that was made for this folder before, and the experiment; empty if there is none."""
+        """Sets the experiment. Returns the id of the run that exists for this folder; empty if there is none."""
         record, own = self.folder.record, f"tags.`harness.run` = '{self.folder.id}' and tags.`harness.role` = 'run'"
         before = record.store_ids.get(RUN_ID.lower(), "") if is_recorded(record, self._uri) else ""
         if self._below:
@@ -163,19 +167,19 @@ class MLflow:
             place = Place(given_run(self._client, self._given).info.experiment_id)
         else:
             place = self._beside(before) or place_of(self._client, self._uri, record.name, record)
-        self.notes += [place.note] if place.note else []
+        self.warnings += [place.warning] if place.warning else []
         self._experiment = place.experiment
         run = find_run(self._client, place, own)
         return str(run.info.run_id) if run is not None else ""
 
     def _beside(self, run_id: str) -> Place | None:
-        """The experiment of the run that the environment named when the run began; None if it cannot be used."""
+        """The experiment of the run that the environment named when this run began; None if it cannot be used."""
         with contextlib.suppress(RemoteError):
             return Place(given_run(self._client, run_id).info.experiment_id) if run_id else None
         return None
 
     def _take_given(self) -> str:
-        """The id of the run that the environment names, made this folder's; empty if it is another's already."""
+        """Makes the run that the environment names this folder's. Returns its id; empty if another folder has it."""
         if not self._given:
             return ""
         run = given_run(self._client, self._given)
@@ -195,7 +199,7 @@ class MLflow:
         return list(self._client.search_runs([self._experiment], filter_string, ViewType.ALL))
 
     def _tags(self) -> dict[str, str]:
-        """The tags of the run, by which it is found again, and what they say about it."""
+        """The run's tags: they identify and describe it."""
         record = self.folder.record
         own = {"harness.run": self.folder.id, "harness.role": "run", "harness.folder": str(self.folder.path)}
         if self._below:
@@ -209,11 +213,11 @@ class MLflow:
         return self._make(record.title or self.folder.id, self._tags(), conversion.milliseconds(record.started))
 
     def _child(self, fold: int, rows: Sequence[Mapping[str, Any]]) -> str:
-        """The run of a fold, which began before the first of its `rows` was written."""
+        """Returns the id of a fold's run; makes it if needed. It began before the first of its `rows` was written."""
         if fold not in self._children:
             own = {"harness.run": self.folder.id, "harness.role": "fold", "harness.fold": str(fold)}
             own = conversion.tags(self.folder.record) | own | {"mlflow.parentRunId": self._parent}
-            since = rows[0]["time"] - sum(rows[0].get(f"{side}_seconds", 0) for side in ("train", "valid"))
+            since = rows[0]["time"] - sum(rows[0].get(f"{split}_seconds", 0) for split in ("train", "valid"))
             self._children[fold] = self._make(f"fold {fold}", own, int(1000 * since))
             self._describe(self._children[fold], fold)
         return self._children[fold]
@@ -222,7 +226,7 @@ class MLflow:
         return str(self._client.create_run(self._experiment, since, tags, title).info.run_id)
 
     def _describe(self, run_id: str, fold: int | None = None, known: Collection[str] = ()) -> None:
-        """Logs parameters, less those that are `known` there, which cannot be changed; and the data set."""
+        """Logs the data set, and the parameters that are not `known` there: MLflow does not change a parameter."""
         from mlflow.entities import Param
 
         record = self.folder.record
@@ -233,7 +237,7 @@ class MLflow:
         )
 
     def _send_epochs(self, fold: int, rows: Sequence[Mapping[str, Any]]) -> None:
-        """A row that is sent twice is one row there, since its time is the row's own."""
+        """Sends epochs. A row that is sent twice is stored once, because its time stays the same."""
         from mlflow.entities import Metric
 
         metrics = [
@@ -260,14 +264,14 @@ class MLflow:
             self._client.log_batch(run_id, metrics=metrics[start : start + MOST_METRICS])
 
     def _send_files(self) -> None:
-        """The run folder less its checkpoints and event files: of the ones the best is the model, below."""
-        for path in self.folder.files():  # and nothing else, which may be anybody's
+        """Sends the run folder's files and plots, without checkpoints and event files. The model is sent separately."""
+        for path in self.folder.files():  # only known files: others in the folder may be private
             self._client.log_artifact(self._parent, str(path))
         for picture in self.folder.pictures():
             self._client.log_artifact(self._parent, str(picture), "plots")
 
     def _end(self) -> int:
-        """When the run ended, in milliseconds; of one that died, when its last epoch did."""
+        """When the run ended, in milliseconds since 1970; for a run that died, the end of its last epoch."""
         record = self.folder.record
         started = conversion.milliseconds(record.started)
         if record.run_seconds is not None:

@@ -1,4 +1,4 @@
-"""Which model of a run MLflow gets, and when. Imports torch only if it lacks one."""
+"""Decides which model of a run MLflow gets, and sends it. Imports torch only if MLflow lacks the model."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ from harness.trackers.mlflow.place import are_gone
 from harness.trackers.mlflow.removal import remove_earlier_models
 from harness.util.files import file_md5
 
-Function = Callable[[str], Callable[[int], Any]]  # the name of a user's function -> that function
+Function = Callable[[str], Callable[[int], Any]]  # finds a user's function by its name
 
 
 def send_model(client: Any, uri: str, run_id: str, folder: RunFolder, function: Function | None) -> str | None:
-    """Sends the model to use, once; what cannot be exported goes as its checkpoint. A refit replaces a fold's model.
+    """Sends the model to use, if MLflow lacks it. A refit replaces a fold's model.
 
-    Returns why the model is left out, an empty string if it was sent, None if it is there or if the run has none.
+    A model that cannot be exported is sent as its checkpoint.
+
+    Returns:
+        Why the model is left out; an empty string if it was sent; None if MLflow has it or if the run has no model.
     """
     model = folder.model_to_use()
     run = client.get_run(run_id)
@@ -33,12 +36,12 @@ def send_model(client: Any, uri: str, run_id: str, folder: RunFolder, function: 
     md5 = file_md5(path) if path.is_file() else ""
     name = f"fold {model.fold}" if isinstance(model, FoldRecord) else "refit"
     is_new = before is None or (name == "refit" and not before.endswith("refit"))
-    is_new = is_new or (str(before).startswith("fold ") and before != name)  # a better fold, since the run went on
-    is_new = is_new or (before == name and md5 not in ("", tags.get(FILE_TAG, md5)))  # refitted once more
+    is_new = is_new or (str(before).startswith("fold ") and before != name)  # the run continued: another fold is better
+    is_new = is_new or (before == name and md5 not in ("", tags.get(FILE_TAG, md5)))  # refitted again
     is_new = is_new or (before == name and _is_unusable(client, uri, run))
     if not is_new and not (function is not None and str(before).startswith(LEFT_OUT)):
         return None
-    from harness.trackers.mlflow.model import log_model  # with torch
+    from harness.trackers.mlflow.model import log_model  # imports torch
 
     problem = log_model(uri, run_id, folder, model, function)
     if problem and is_new and md5:
@@ -51,13 +54,13 @@ def send_model(client: Any, uri: str, run_id: str, folder: RunFolder, function: 
 
 
 def _is_unusable(client: Any, uri: str, run: Any) -> bool:
-    """Whether the model that a run has logged takes no images, as earlier versions logged it, or has lost its files."""
+    """Whether a run's logged model does not take images (an earlier version logged it), or has lost its files."""
     models = models_of(client, run)
     return bool(models) and (RUN_TAG not in models[-1].tags or are_gone(uri, models[-1].artifact_location))
 
 
 def _send_checkpoint(client: Any, run_id: str, path: Path) -> None:
-    """Sends one file, with the weights that it shares with the other folds."""
+    """Sends a checkpoint as one file, which includes the weights that folds share."""
     from harness.engine.checkpoint import whole
 
     with tempfile.TemporaryDirectory() as folder:

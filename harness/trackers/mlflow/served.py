@@ -1,8 +1,8 @@
-"""A model of MLflow that takes image files: what `mlflow models serve` and `mlflow.pyfunc.load_model` run.
+"""An MLflow model that takes image files. `mlflow models serve` and `mlflow.pyfunc.load_model` run it.
 
-A copy of this file, and of the files of harness that it imports, is logged with each model (`flavor.py`), so that a
-model is loaded where harness is not installed, and decodes images as harness did when the model was logged. So it
-imports nothing of harness but how images are decoded, resized and normalised.
+A copy of this file, and of the files of harness that it imports, is logged with each model (`flavor.py`). So a model
+can be loaded where harness is not installed, and decodes images as harness did when the model was logged. To keep the
+copy small, this file imports only the code that decodes, resizes and normalises images.
 """
 
 from __future__ import annotations
@@ -27,20 +27,21 @@ from harness.data.decode import problem, read
 from harness.data.prepare import Preparation, preparation_from
 from harness.data.transforms import Transform
 
-BATCH_SIZE = 32  # images that are decoded and predicted at once, however many a request has
-MOST_NAMED = 5  # images with a problem that an error names
+BATCH_SIZE = 32  # images that are decoded and predicted at once; a request may have more
+MOST_NAMED = 5  # unreadable images that an error names
 DATA_URL = re.compile(r"data:([^,;]*)((?:;[^,;]*)*),", re.IGNORECASE)
 NO_BASE64 = re.compile(r"[^A-Za-z0-9+/]")
-IS_BASE64 = re.compile(rb"(?!P[1-6]\s)[A-Za-z0-9+/_\-\s]{16,}={0,2}\s*")  # of image files only PNM may be such text
+# the only image files that consist of such text are PNM files, which begin with P1 to P6
+IS_BASE64 = re.compile(rb"(?!P[1-6]\s)[A-Za-z0-9+/_\-\s]{16,}={0,2}\s*")
 
 
 class UnreadableImagesError(MlflowException):
-    """Some images of a request cannot be read. A server answers with HTTP 400, and with `text` alone.
+    """Some images of a request cannot be read. A server answers with HTTP 400 and `text`.
 
-    MLflow puts the data of the request before an error's message; `serialize_as_json` leaves them out.
+    MLflow puts the request's data before an error's message; `serialize_as_json` leaves them out.
 
     Attributes:
-        text: Which images, and why.
+        text: Which images cannot be read, and why.
     """
 
     def __init__(self, text: str) -> None:
@@ -58,7 +59,7 @@ class ImageModel:
 
     Args:
         module: The model, (B, C, H, W) normalised images -> (B, classes) logits.
-        metadata: Of MLflow's model: `classes`, `transform` and `temperature`.
+        metadata: The metadata of MLflow's model: `classes`, `transform` and `temperature`.
     """
 
     def __init__(self, module: torch.nn.Module, metadata: Mapping[str, Any]) -> None:
@@ -72,16 +73,16 @@ class ImageModel:
         """Predicts images, BATCH_SIZE at a time.
 
         Args:
-            model_input: The first column of a pandas DataFrame, a Series or a list. Each value is a file
-                as base64 text (also url-safe, without padding, in lines, or as a data URL), or its bytes.
-            params: MLflow passes it; there are none.
+            model_input: A pandas DataFrame (its first column is used), a Series or a list. Each value is an image
+                file: its bytes, or base64 text (also url-safe, without padding, in lines, or as a data URL).
+            params: Not used; MLflow passes it.
 
         Returns:
-            A DataFrame with a row per image: `label`, `probability`, and `probabilities`, a dictionary with the
-            calibrated probability of each class.
+            A DataFrame with one row per image. `label` is the predicted class, `probability` is its calibrated
+            probability, and `probabilities` is a dictionary with the calibrated probability of each class.
 
         Raises:
-            UnreadableImagesError: Some images cannot be read. It names the first MOST_NAMED of them.
+            UnreadableImagesError: Some images cannot be read. The error names at most MOST_NAMED of them.
         """
         import pandas as pd  # type: ignore[import-untyped,unused-ignore]
 
@@ -89,40 +90,44 @@ class ImageModel:
         results: list[NDArray[np.float64]] = []
         problems: list[str] = []
         for start in range(0, len(values), BATCH_SIZE):
-            squares = []
+            images = []
             for number, value in enumerate(values[start : start + BATCH_SIZE], start + 1):
                 try:
-                    squares.append(_decoded(file_bytes(value), self.transform.preparation))
+                    images.append(_decoded(file_bytes(value), self.transform.preparation))
                 except ValueError as error:
                     problems.append(f"image {number} of {len(values)}: {error}")
             if len(problems) >= MOST_NAMED:
                 break
             if not problems:
-                results.append(self._probabilities(np.stack(squares)))
+                results.append(self._probabilities(np.stack(images)))
         if problems:
             more = "; there may be more" if len(problems) >= MOST_NAMED else ""
             raise UnreadableImagesError("; ".join(problems[:MOST_NAMED]) + more)
-        found = np.concatenate(results) if results else np.empty((0, len(self.classes)))
+        probabilities = np.concatenate(results) if results else np.empty((0, len(self.classes)))
         return pd.DataFrame(
             {
-                "label": [self.classes[index] for index in found.argmax(1)],
-                "probability": found.max(1, initial=0.0),
-                "probabilities": [dict(zip(self.classes, row, strict=True)) for row in found.tolist()],
+                "label": [self.classes[index] for index in probabilities.argmax(1)],
+                "probability": probabilities.max(1, initial=0.0),
+                "probabilities": [dict(zip(self.classes, row, strict=True)) for row in probabilities.tolist()],
             },
             index=model_input.index if hasattr(model_input, "iloc") and len(model_input) == len(values) else None,
         )
 
-    def _probabilities(self, squares: NDArray[np.uint8]) -> NDArray[np.float64]:
+    def _probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
         """(B, H, W, C) -> (B, classes)."""
-        images = torch.from_numpy(squares).permute(0, 3, 1, 2)
+        batch = torch.from_numpy(images).permute(0, 3, 1, 2)
         with torch.inference_mode():
-            logits = self.module(self.transform.normalise(images).contiguous())
+            logits = self.module(self.transform.normalise(batch).contiguous())
             result: NDArray[np.float64] = (logits.double() / self.temperature).softmax(1).numpy()
         return result
 
 
 def file_bytes(value: Any) -> bytes:
-    """The bytes of an image file that was sent as bytes or as text. Raises ValueError, whose text says why not."""
+    """Returns the bytes of an image file that was sent as bytes or as text.
+
+    Raises:
+        ValueError: The value is neither. The text says why.
+    """
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value.item()
     if isinstance(value, (bytes, bytearray, memoryview)):
@@ -145,11 +150,11 @@ def file_bytes(value: Any) -> bytes:
     odd = NO_BASE64.search(letters)
     if odd is not None and odd[0] == " ":
         raise ValueError(
-            f"it is not base64: character {odd.start() + 1} is a blank (a form makes one of '+': send JSON)"
+            f"it is not base64: character {odd.start() + 1} is a space (an HTML form turns '+' into one: send JSON)"
         )
     if odd is not None:
         why = f"character {odd.start() + 1} is {odd[0]!a}"
-        raise ValueError(f"it is not base64: {why} (no path or address is followed: send the file's content)")
+        raise ValueError(f"it is not base64: {why} (paths and URLs are not opened: send the file's content)")
     try:
         return base64.b64decode(letters + "=" * (-len(letters) % 4))
     except binascii.Error as error:
@@ -157,7 +162,7 @@ def file_bytes(value: Any) -> bytes:
 
 
 def _decoded(content: bytes, preparation: Preparation) -> NDArray[np.uint8]:
-    """(H, W, C), as a test of harness decodes it. Raises ValueError, whose text says why not."""
+    """(H, W, C) pixels, decoded as `harness test` does. Raises ValueError; its text says why."""
     made: list[NDArray[np.uint8]] = []
 
     def make(content: bytes) -> None:
@@ -172,7 +177,7 @@ def _decoded(content: bytes, preparation: Preparation) -> NDArray[np.uint8]:
 
 
 def _values(model_input: Any) -> list[Any]:
-    """The images of a request, in order."""
+    """The images of a request, in their order."""
     if hasattr(model_input, "iloc"):  # pandas
         column = model_input.iloc[:, 0] if model_input.ndim == 2 else model_input
         model_input = column.tolist()
@@ -185,12 +190,12 @@ def _values(model_input: Any) -> list[Any]:
 
 
 def _is_missing(value: Any) -> bool:
-    """Whether it is None or NaN, as pandas has it for an empty cell."""
+    """Whether it is None or NaN, which pandas uses for an empty cell."""
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def _load_pyfunc(path: str) -> ImageModel:
-    """MLflow calls this with the folder `data` of the model, to load its flavour `python_function`."""
+    """Loads a model. MLflow calls this with the model's folder `data`, for its flavour `python_function`."""
     import mlflow
 
     root = str(Path(path).parent)

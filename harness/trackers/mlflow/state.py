@@ -1,4 +1,4 @@
-"""What MLflow has of a run or a study, as its folder records it: all of it, or why not. This imports nothing heavy."""
+"""Reads and writes a folder's record of what MLflow has of its run or study. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from harness.trackers.mlflow.experiments import SENT
 from harness.trackers.mlflow.store import is_recorded, tracking_uri
 from harness.util.locks import locked
 
-SENDING = "still being sent"  # by a process that was there when this was recorded
+SENDING = "still being sent"  # by a process that was running when this was recorded
 
 
 def state_of(folder: RunFolder | StudyFolder) -> str | None:
-    """COMPLETE, "deleted there", SENDING, or why it is not there; None if nobody has said anything yet."""
+    """COMPLETE, "deleted there", SENDING, or why MLflow does not have it; None if nothing is recorded yet."""
     if isinstance(folder, StudyFolder):
         return folder.record.mlflow
     return folder.record.trackers.get("mlflow")
 
 
 def record_state(folder: RunFolder | StudyFolder, state: str) -> None:
-    """Records a state. Does nothing if the folder says COMPLETE, or if it has gone on since its record was read.
+    """Records a state. Does nothing if the folder says COMPLETE, or if it was resumed after its record was read.
 
-    A disk that is full costs the state alone: MLflow is asked again by the next run.
+    If the disk is full, only the state is lost: the next run asks MLflow again.
     """
     with contextlib.suppress(StorageError, UsageError):
         if isinstance(folder, RunFolder):
@@ -38,19 +38,19 @@ def record_state(folder: RunFolder | StudyFolder, state: str) -> None:
 
 
 def is_being_sent(folder: RunFolder | StudyFolder) -> bool:
-    """Whether a process sends it at this moment. Writes nothing."""
+    """Whether a process is sending it now. Writes nothing."""
     lock = folder.path / ".sending"
     if lock.is_symlink() or not lock.is_file():
         return False
     try:
         with locked(lock, required=False) as alone:
             return not alone
-    except OSError:  # another user's
+    except OSError:  # another user owns the lock file
         return False
 
 
 def is_unsent(folder: RunFolder | StudyFolder) -> bool:
-    """Whether it has ended, and the store of now, which it was meant for, lacks a part of it."""
+    """Whether it has ended, was meant for the current store, and that store lacks a part of it."""
     return (
         state_of(folder) not in SENT
         and folder.status is not Status.RUNNING
@@ -59,10 +59,10 @@ def is_unsent(folder: RunFolder | StudyFolder) -> bool:
 
 
 def missing_text(folder: RunFolder | StudyFolder) -> str:
-    """What MLflow lacks of what has ended, for people; an empty string if it has all, or was not wanted."""
+    """What MLflow lacks of a run that has ended, as text for the user; empty if it has all or was not used."""
     state = state_of(folder)
     if state in SENT or "mlflow" not in folder.record.stores or folder.status is Status.RUNNING:
         return ""
     if is_being_sent(folder):
         return "being sent to MLflow"
-    return f"not whole in MLflow: {'sending was cut off' if state in (None, SENDING) else state}"
+    return f"incomplete in MLflow: {'sending was interrupted' if state in (None, SENDING) else state}"

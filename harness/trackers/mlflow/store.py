@@ -1,4 +1,4 @@
-"""Where MLflow's store is, whether it can be used, and what is wrong with it in a person's words."""
+"""Finds MLflow's store, checks that it can be used, and turns its errors into plain words."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from harness.util.addresses import address_id, short_address, without_secrets
 DEFAULT = "sqlite:///mlflow.db"
 ADDRESS = "MLFLOW_TRACKING_URI"
 EXPERIMENT, EXPERIMENT_ID, RUN_ID = "MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID"
-PATIENCE = {  # what cannot be reached must cost seconds: MLflow's own patience is 4 minutes, and 20 with a hung server
+PATIENCE = {  # an unreachable store must cost only seconds: MLflow waits 4 minutes, and 20 for a server that hangs
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "4",
-    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",  # a page for maintenance asks for minutes
+    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",  # a maintenance page asks to wait for minutes
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
-DATABASES = ("postgresql", "mysql", "mssql")  # that MLflow takes, besides SQLite
+DATABASES = ("postgresql", "mysql", "mssql")  # that MLflow supports, besides SQLite
 UPLOAD_SECONDS = 120  # a server may take longer to store a model than to answer
 LOCK_SECONDS = 5
 
 
 def tracking_uri() -> str:
-    """`MLFLOW_TRACKING_URI`, or a database in this folder."""
+    """`MLFLOW_TRACKING_URI`, or by default a database in the current folder."""
     return os.environ.get(ADDRESS) or DEFAULT
 
 
 def is_typed() -> bool:
-    """Returns whether somebody chose the store, and with it where it keeps files."""
+    """Returns whether the user chose the store, and so where it keeps files."""
     return bool(os.environ.get(ADDRESS))
 
 
@@ -51,14 +51,14 @@ def is_server(uri: str) -> bool:
 
 
 def is_database(uri: str) -> bool:
-    """Returns whether it is the address of a database that a server keeps."""
+    """Returns whether it is the address of a database server."""
     return uri.partition("://")[0].partition("+")[0] in DATABASES
 
 
 def recorded(uri: str) -> dict[str, dict[str, str]]:
-    """Returns what a record says of the store at `uri`: its address for people, and an id without secrets.
+    """Returns what a record keeps about the store at `uri`: its address without secrets, and an id.
 
-    Also which experiment and run the environment chooses there, so that `harness sync` chooses the same.
+    Also the experiment and the run that the environment chooses, so that `harness sync` chooses the same.
     """
     stores, ids = {"mlflow": short_address(uri)}, {"mlflow": address_id(uri)}
     if os.environ.get(EXPERIMENT):
@@ -68,21 +68,23 @@ def recorded(uri: str) -> dict[str, dict[str, str]]:
 
 
 def is_recorded(record: Origin, uri: str) -> bool:
-    """Returns whether a record's store is the one at `uri`. Older records have no id, but a whole address."""
+    """Returns whether a record's store is the one at `uri`. Records of earlier versions have an address and no id."""
     known = record.store_ids.get("mlflow") or address_id(record.stores.get("mlflow", ""))
     return bool(known == address_id(uri))
 
 
 def sqlite_file(uri: str) -> Path | None:
-    """The file of an SQLite store, as MLflow finds it: of `%20` it makes a space. None for any other store."""
+    """The file of an SQLite store; None for any other store. `%20` in the address is a space, as in MLflow."""
     return Path(unquote(uri.removeprefix("sqlite:///").partition("?")[0])) if uri.startswith("sqlite:///") else None
 
 
 def require_store(uri: str) -> StoreState:
     """Returns the condition of an SQLite store; ABSENT for any other store.
 
-    Raises RemoteError if it is damaged, locked or read-only, of a newer MLflow, or another program's: within seconds,
-    where MLflow would try for minutes.
+    Takes seconds; MLflow would try for minutes.
+
+    Raises:
+        RemoteError: It is damaged, locked or read-only, or made by a newer MLflow or another program.
     """
     path = sqlite_file(uri)
     if path is None:
@@ -101,24 +103,24 @@ def require_store(uri: str) -> StoreState:
     if state.condition is Condition.FOREIGN:
         raise _unusable(
             uri,
-            f"it is the database of another program: it holds {', '.join(state.tables)}, and no experiments",
+            f"it is the database of another program: it has the tables {', '.join(state.tables)}, but no experiments",
             f"export {ADDRESS}=sqlite:///harness-mlflow.db, or another file",
         )
     if state.condition is Condition.NEWER:
         raise _unusable(
             uri,
-            f"a newer version of MLflow made it (schema {state.revision}), and this one is {mlflow_version()}",
+            f"a newer version of MLflow made it (schema {state.revision}); this one is {mlflow_version()}",
             f"pip install --upgrade mlflow; or export {ADDRESS}=sqlite:///harness-mlflow.db, for another store",
         )
     return state
 
 
 def _require_writable(uri: str, path: Path) -> None:
-    """Raises RemoteError if the file, or its folder, where SQLite keeps its journal, may not be written."""
+    """Raises RemoteError if the file or its folder is read-only. SQLite writes a journal beside the file."""
     for place in (path, path.parent):
         if place.exists() and not os.access(place, os.W_OK):
             fix = f"chmod u+w {quote(str(place))}, or export {ADDRESS}=sqlite:///FILE in a folder that can be written"
-            raise _unusable(uri, f"{place} may not be written", fix)
+            raise _unusable(uri, f"{place} is read-only", fix)
 
 
 def _unusable(uri: str, why: str, fix: str) -> RemoteError:
@@ -127,12 +129,12 @@ def _unusable(uri: str, why: str, fix: str) -> RemoteError:
 
 @contextlib.contextmanager
 def answering(uri: str) -> Iterator[None]:
-    """Whatever MLflow raises within becomes a RemoteError that says what is the matter; what it prints is dropped."""
+    """Turns each error of MLflow in this block into a RemoteError with an explanation, and drops MLflow's output."""
     try:
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # its own use of what is deprecated is its own business
+            warnings.simplefilter("ignore")  # MLflow's own uses of deprecated functions do not concern the user
             yield
-    except HarnessError:  # a record that is damaged, say: that is not MLflow's fault
+    except HarnessError:  # not an error of MLflow: a damaged record, for example
         raise
     except Exception as error:
         raise refused(uri, error) from error
@@ -140,7 +142,7 @@ def answering(uri: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def time_to_store() -> Iterator[None]:
-    """Within, a server that has answered so far may take its time with files."""
+    """In this block, a server gets more time to answer, because it stores files."""
     name = "MLFLOW_HTTP_REQUEST_TIMEOUT"
     before = os.environ.get(name)
     os.environ[name] = str(max(UPLOAD_SECONDS, int(before) if before and before.isdigit() else 0))
@@ -158,11 +160,11 @@ def refused(uri: str, error: Exception) -> RemoteError:
     why, fix = explained(uri, str(error) or type(error).__name__, sqlite_file(uri))
     if isinstance(error, UpgradeError) and fix.startswith("harness sync RUN --debug"):
         file = quote(str(sqlite_file(uri)))
-        why = f"it holds runs, its tables are not complete, and MLflow cannot complete them ({why}); it is as it was"
-        fix = f"mv {file} {file}.damaged, then harness sync RUN for each run: its folder has all"
+        why = f"it holds runs, its tables are incomplete, and MLflow cannot complete them ({why}); it is unchanged"
+        fix = f"mv {file} {file}.damaged, then harness sync RUN for each run, which makes a new store"
         if error.earlier is not None:
             earlier = quote(str(error.earlier))
-            fix = f"mv {file} {file}.damaged && cp {earlier} {file}, a copy from before; then harness sync RUN"
+            fix = f"mv {file} {file}.damaged && cp {earlier} {file}, an earlier copy; then harness sync RUN"
     return _unusable(uri, why, fix)
 
 
@@ -175,9 +177,9 @@ def error_line(error: Exception) -> str:
 
 
 def require_answering(uri: str) -> None:
-    """Raises RemoteError unless an SQLite store can be used, or made; or if a database does not answer.
+    """Raises RemoteError if an SQLite store can be neither used nor made, or if a database server does not answer.
 
-    Imports nothing of MLflow, and asks no server of MLflow.
+    Does not import MLflow, and does not ask an MLflow server.
     """
     with answering(uri):
         require_store(uri)
@@ -186,30 +188,33 @@ def require_answering(uri: str) -> None:
 
 
 def make_ready(uri: str, stop: Callable[[], bool] = never) -> list[str]:
-    """As `require_answering`; then an SQLite store is made, mended or migrated: see `make_whole`. Returns notes."""
+    """Does what `require_answering` does, then makes, completes or migrates an SQLite store: see `make_whole`.
+
+    Returns warnings for the user.
+    """
     require_answering(uri)
     file = sqlite_file(uri)
     with answering(uri):
-        note = "" if file is None else make_whole(file, stop)
-    return [note] if note else []
+        warning = "" if file is None else make_whole(file, stop)
+    return [warning] if warning else []
 
 
 def require_usable(uri: str) -> list[str]:
-    """Raises RemoteError unless the store answers; makes its tables where it is new. Returns notes for people."""
-    notes: list[str] = []
-    client = connect(uri, notes)
+    """Raises RemoteError if the store does not answer. Makes a new store's tables. Returns warnings for the user."""
+    lines: list[str] = []
+    client = connect(uri, lines)
     with answering(uri):
         client.search_experiments(max_results=1)
-    return notes
+    return lines
 
 
-def connect(uri: str, notes: list[str] | None = None, stop: Callable[[], bool] = never) -> Any:
-    """Returns a client of the store at `uri`. An SQLite file is made, mended or migrated before: see `make_whole`.
+def connect(uri: str, lines: list[str] | None = None, stop: Callable[[], bool] = never) -> Any:
+    """Returns a client of the store at `uri`. First makes, completes or migrates an SQLite file: see `make_whole`.
 
     Args:
         uri: The store's address.
-        notes: Gets what a person should know: that an unfinished store was set aside, say.
-        stop: Gives up the making of a store once it returns True.
+        lines: Gets warnings for the user, for example that an unfinished store was renamed.
+        stop: Once it returns True, a store that is being made is given up.
 
     Raises:
         RemoteError: The store cannot be used.
@@ -219,11 +224,11 @@ def connect(uri: str, notes: list[str] | None = None, stop: Callable[[], bool] =
     for name, value in PATIENCE.items():
         os.environ.setdefault(name, value)
     made = make_ready(uri, stop)
-    if notes is not None:
-        notes += made
+    if lines is not None:
+        lines += made
     with answering(uri):
         from mlflow import MlflowClient
 
         for name in ("alembic", "mlflow"):
-            logging.getLogger(name).setLevel(logging.ERROR)  # that a new store is made is no news
+            logging.getLogger(name).setLevel(logging.ERROR)  # otherwise they log each step of making a store
         return MlflowClient(uri)

@@ -1,4 +1,4 @@
-"""A study's mirror in MLflow: a run for the study, below it one for each trial, and below that one for each fold."""
+"""Mirrors a study in MLflow: a run for the study, below it a run for each trial, and below each trial its folds."""
 
 from __future__ import annotations
 
@@ -36,32 +36,32 @@ ENDED = (Status.FINISHED, Status.PRUNED, Status.FAILED, Status.INTERRUPTED)
 
 
 class MLflowStudy:
-    """Sends one study folder with all its trials. Raises RemoteError for whatever MLflow raises.
+    """Sends one study folder with all its trials. Raises RemoteError for any error of MLflow.
 
     Args:
         folder: The study folder.
-        given: The id of a run there that the study becomes, if nobody else's has: `MLFLOW_RUN_ID` names it.
-        stop: Gives up the making of a store once it returns True.
+        given: The id of an existing run in MLflow to use (`MLFLOW_RUN_ID`), unless another folder uses it already.
+        stop: Once it returns True, a store that is being made is given up.
     """
 
     def __init__(self, folder: StudyFolder, given: str = "", stop: Callable[[], bool] = never) -> None:
         self.folder = folder
         self._stop = stop
-        self.notes: list[str] = []  # what a person should know, once
+        self.warnings: list[str] = []  # lines for the user, each once
         self._given = given
         self._uri = tracking_uri()
         self.name = f"MLflow at {short_address(self._uri)}"
         self._client: Any = None
         self._run = ""
-        self._mirrors: dict[str, MLflow] = {}  # of the trials that have not ended
+        self._mirrors: dict[str, MLflow] = {}  # by trial id, for trials that have not ended
         self._best: tuple[float, int] | None = None
         self._left_out_files = ""  # why the store does not get the study's files
         self.left_out = ""  # why the best trial's model was left out, if it was
 
     def send(self) -> None:
-        """All that is new. The first call makes the study's run there, or finds it."""
+        """Sends what is new. The first call finds or makes the study's run in MLflow."""
         if not self._run:
-            self._client = connect(self._uri, self.notes, self._stop)
+            self._client = connect(self._uri, self.warnings, self._stop)
             with answering(self._uri):
                 self._run = self._find_or_make()
                 self._client.update_run(self._run, status="RUNNING")
@@ -71,7 +71,10 @@ class MLflowStudy:
         self._send_best()
 
     def finish(self) -> None:
-        """Also the study's files, the best trial's model, and how the study ended; no trial stays RUNNING."""
+        """Sends the rest: also the study's files, the best trial's model and the final status.
+
+        No trial stays RUNNING.
+        """
         self.send()
         for trial in self.folder.trials():
             if trial.record.trackers.get("mlflow") not in SENT:
@@ -93,7 +96,7 @@ class MLflowStudy:
             self.left_out = mirror.left_out
 
     def _send_result(self) -> None:
-        """The best value without its luck, and what mattered; of each trial in the table its p-value."""
+        """Sends the best trial's expected value, the parameters' importances and the p-values of the top trials."""
         from mlflow.entities import Metric
 
         record = self.folder.record
@@ -119,7 +122,7 @@ class MLflowStudy:
             self._client.log_artifact(self._run, str(picture), "plots")
 
     def _end_orphans(self) -> None:
-        """Ends what says that it is running on this machine, of trials whose folders are gone."""
+        """Ends runs that are RUNNING on this machine although the folder of their trial no longer exists."""
         experiment = self._client.get_run(self._run).info.experiment_id
         mine = f"tags.`harness.study` = '{self.folder.record.id}' and tags.`harness.role` = 'run'"
         host = f"tags.`harness.host` = '{self.folder.record.host}'"
@@ -140,14 +143,14 @@ class MLflowStudy:
         state = COMPLETE
         try:
             mirror.finish(model=False)
-        except DeletedRunError:  # the other trials are sent all the same
+        except DeletedRunError:  # the other trials are still sent
             state = DELETED
         del self._mirrors[trial.id]
-        if trial.status in ENDED:  # of one that died, another process may go on with the folder at any moment
+        if trial.status in ENDED:  # if it died, another process may resume it in the same folder at any time
             trial.record_trackers({"mlflow": state}, only=trial.record)
 
     def _send_best(self) -> None:
-        """The best accuracy so far, a step for each trial that is complete."""
+        """Sends the best accuracy so far; the step is the number of complete trials."""
         from mlflow.entities import Metric
 
         finished = [trial.record for trial in self.folder.trials() if trial.status is Status.FINISHED]
@@ -169,18 +172,18 @@ class MLflowStudy:
             place = Place(given_run(self._client, self._given).info.experiment_id)
         else:
             place = place_of(self._client, self._uri, record.experiment_name, record)
-        self.notes += [place.note] if place.note else []
+        self.warnings += [place.warning] if place.warning else []
         wanted = f"tags.`harness.study` = '{record.id}' and tags.`harness.role` = 'study'"
         if find_run(self._client, place, wanted) is None:
             self._make(place.experiment)
         first = find_run(self._client, place, wanted)
         require_own_place(self._uri, first.info.artifact_uri)
         self._left_out_files = left_out_files(self._uri, first.info.artifact_uri)
-        self.notes += [self._left_out_files] if self._left_out_files else []
+        self.warnings += [self._left_out_files] if self._left_out_files else []
         for other in self._client.search_runs([place.experiment], wanted):
-            if other.info.run_id not in (first.info.run_id, self._given):  # two machines made it at the same moment
+            if other.info.run_id not in (first.info.run_id, self._given):  # two machines made it at the same time
                 self._client.delete_run(other.info.run_id)
-        known = first.data.params  # which cannot be changed: of a device, say, that another machine has said
+        known = first.data.params  # MLflow does not change a parameter, such as the device of another machine
         values = {name: value for name, value in conversion.parameters(record).items() if name not in known}
         self._client.log_batch(first.info.run_id, params=[Param(name, value) for name, value in values.items()])
         self._client.set_tag(first.info.run_id, "harness.trials", str(record.trials))
@@ -189,7 +192,7 @@ class MLflowStudy:
         return str(first.info.run_id)
 
     def _make(self, experiment: str) -> None:
-        """Makes the study's run, or the run that the environment names becomes it."""
+        """Makes the study's run, or uses the run that the environment names."""
         record = self.folder.record
         own = {"harness.study": record.id, "harness.role": "study", "harness.folder": str(self.folder.path)}
         tags = conversion.tags(record) | own
@@ -204,7 +207,7 @@ class MLflowStudy:
 
 
 def result_numbers(result: StudyResultRecord) -> dict[str, float]:
-    """What a study has found, as metrics of its run: the best value without its luck, and what mattered."""
+    """A study's results as metrics of its run: the best trial's expected value, and the parameters' importances."""
     numbers: dict[str, float | None] = {}
     if result.expected is not None:
         expected = result.expected

@@ -1,4 +1,4 @@
-"""Sends what earlier runs and studies left unsent, since they were killed together with the process that sends."""
+"""Sends earlier runs and studies that MLflow lacks, for example because their sending process was killed."""
 
 from __future__ import annotations
 
@@ -17,26 +17,28 @@ from harness.trackers.mlflow.study import MLflowStudy
 
 
 def unsent_runs(runs: Path) -> list[RunFolder]:
-    """Returns the ended runs under `runs` that the store of now lacks, newest first."""
+    """Returns the ended runs under `runs` that the current store lacks, newest first."""
     return [folder for folder in latest_runs(runs) if is_unsent(folder)]
 
 
 def unsent_studies(runs: Path) -> list[StudyFolder]:
-    """Returns the ended studies under `runs` that the store of now lacks, newest first."""
+    """Returns the ended studies under `runs` that the current store lacks, newest first."""
     return [folder for folder in latest_studies(runs) if is_unsent(folder)]
 
 
 def waiting(runs: Path) -> list[RunFolder | StudyFolder]:
-    """Returns those of both that no process sends at this moment."""
+    """Returns the unsent runs and studies that no process is sending now."""
     folders: list[RunFolder | StudyFolder] = [*unsent_runs(runs), *unsent_studies(runs)]
     return [folder for folder in folders if not is_being_sent(folder)]
 
 
 def send_unsent(runs: Path, enough: Callable[[], bool] = lambda: False) -> list[str]:
-    """Sends what ended runs under `runs` left unsent, killed together with their follower, say: none stays RUNNING.
+    """Sends the ended runs under `runs` that the current store lacks. No run stays RUNNING there.
 
-    Only those whose store is the one of now, and none more once there was `enough`. Records and returns what could not
-    be sent, a line each.
+    Stops when `enough` returns True.
+
+    Returns:
+        One line for each run that could not be sent; the run's record gets the reason, too.
     """
     left, problems = unsent_runs(runs), []
     try:
@@ -53,16 +55,16 @@ def send_unsent(runs: Path, enough: Callable[[], bool] = lambda: False) -> list[
         try:
             with folder.sending() as alone:
                 folder.reload()
-                if alone and is_unsent(folder):  # no other process has sent it, or goes on with it
+                if alone and is_unsent(folder):  # no other process has sent it or resumed it
                     problems += _send(folder)
-        except Exception as error:  # one that cannot be sent must not keep the others from it
+        except Exception as error:  # one run that cannot be sent must not stop the others
             problems.append(f"{folder.path} could not be sent to MLflow: {error_line(error)}")
             record_state(folder, error_line(error))
     return problems
 
 
 def _send(folder: RunFolder) -> list[str]:
-    """Sends one run, and records that. Returns a line if its model was left out."""
+    """Sends one run and records that. Returns a line if its model was left out."""
     mirror, before = MLflow(folder), folder.record
     try:
         mirror.finish()
@@ -74,7 +76,7 @@ def _send(folder: RunFolder) -> list[str]:
 
 
 def send_unsent_studies(runs: Path, enough: Callable[[], bool] = lambda: False) -> list[str]:
-    """Sends what ended studies under `runs` left unsent, as `send_unsent` does for runs. Returns the same."""
+    """Does for studies what `send_unsent` does for runs."""
     problems = []
     for folder in unsent_studies(runs):
         if enough():
@@ -89,7 +91,7 @@ def send_unsent_studies(runs: Path, enough: Callable[[], bool] = lambda: False) 
                         state = DELETED
                     with folder.changing():
                         folder.update(mlflow=state)
-        except Exception as error:  # one that cannot be sent must not keep the others from it
+        except Exception as error:  # one study that cannot be sent must not stop the others
             problems.append(f"{folder.path} could not be sent to MLflow: {error_line(error)}")
             record_state(folder, error_line(error))
     return problems
