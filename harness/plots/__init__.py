@@ -1,4 +1,4 @@
-"""Pictures of a run or a study: one file per subject, drawn without a screen, in colours that all can distinguish.
+"""Plots of a run or a study: one file per subject, drawn without a screen, in colours for colour-blind readers.
 
-Which pictures a run gets, and when, is in `training/`, `trackers/` and `tuning/`.
+Which plots a run gets, and when, is decided in `training/`, `trackers/` and `tuning/`.
 """

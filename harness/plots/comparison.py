@@ -1,4 +1,4 @@
-"""Pictures of a comparison: each pair's difference with its interval, and the images that the sides disagree about."""
+"""Plots of a comparison: the difference of each pair with its interval, and the images that the results disagree on."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from harness.data.decode import read, to_image
 from harness.data.depth import Depth, Range, infer_range
 from harness.data.fingerprint import fingerprint
 from harness.data.images import file_of
-from harness.plots.figure import BLUE, GREY, ORANGE, legend, picture
+from harness.plots.figure import BLUE, GREY, ORANGE, legend, saved_figure
 from harness.plots.gallery import GREY as GREY_WORDS
 from harness.plots.gallery import SIDE, Pixels, Tile, draw_gallery, percent, thumbnail
 from harness.util.files import short
 
 WRONG = "#B34700"
-LINES = 12  # of answers below an image
+LINES = 12  # the most predictions below an image
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A pair: its difference and interval in points, and whether it is significant."""
+    """The difference of a pair in percentage points, its interval, and whether it is significant."""
 
     label: str
     points: float
@@ -35,13 +35,13 @@ class Difference:
 
 @dataclass(frozen=True)
 class Place:
-    """Where the file of an image may be.
+    """A possible place of an image's file.
 
     Attributes:
         root: The folder that `path` is relative to.
-        path: The image's path.
-        fingerprint: Of its pixels; None if that is not known.
-        value_range: Of images with more than 8 bits.
+        path: The path of the image.
+        fingerprint: The fingerprint of its pixels, or None if it is not known.
+        value_range: The value range of images with more than 8 bits.
     """
 
     root: Path
@@ -52,7 +52,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Disputed:
-    """An image, and what each side says of it: (label of the side, class, probability, whether that is right)."""
+    """An image and its predictions, each as (label of the result, class, probability, whether it is right)."""
 
     name: str
     true: str
@@ -61,9 +61,9 @@ class Disputed:
 
 
 def draw_differences(path: Path, title: str, about: str, rows: Sequence[Difference], key: Sequence[str]) -> None:
-    """Draws a row for each pair, with a line at zero; below them, what the sides are. Raises StorageError."""
+    """Draws a row for each pair, with a line at zero. `key` explains the labels below. Raises StorageError."""
     height = 1.9 + 0.34 * len(rows) + 0.19 * len(key)
-    with picture(path, 9.5, height, title, about) as figure:
+    with saved_figure(path, 9.5, height, title, about) as figure:
         axes = figure.subplots()
         places = np.arange(len(rows))[::-1]
         for y, row in zip(places, rows, strict=True):
@@ -78,29 +78,29 @@ def draw_differences(path: Path, title: str, about: str, rows: Sequence[Differen
         for side in (axes, beside):
             side.tick_params(axis="y", length=0)
         beside.spines["right"].set_visible(False)
-        axes.set_xlabel("first minus second, points; each with its 95 % interval")
+        axes.set_xlabel("first minus second (percentage points), with 95 % interval")
         _legend(axes, rows)
         figure.supxlabel("\n".join(short(line, 130) for line in key), fontsize=8.5, x=0.02, ha="left", color="#333333")
 
 
 def draw_disagreements(path: Path, title: str, about: str, images: Sequence[Disputed]) -> int:
-    """Draws the images with what each side says, in the order given. Raises StorageError.
+    """Draws the images with the prediction of each result, in the given order. Raises StorageError.
 
-    An image whose file is gone, or has other pixels than those that were predicted, is a grey square. Nothing is
-    drawn if all are.
+    An image is a grey square if its file is missing or has other pixels than the predicted image. Without any image,
+    no file is written.
 
     Returns:
         Number of images that were found.
     """
-    found = [_find(image) for image in images]
-    pixels = [each for each in found if each is not None]
-    if pixels:
-        draw_gallery(path, title, about, [_tile(image, each) for image, each in zip(images, found, strict=True)])
-    return len(pixels)
+    thumbnails = [_find(image) for image in images]
+    count = sum(pixels is not None for pixels in thumbnails)
+    if count:
+        draw_gallery(path, title, about, [_tile(*pair) for pair in zip(images, thumbnails, strict=True)])
+    return count
 
 
 def _find(image: Disputed) -> Pixels | None:
-    """The image in the first place that has it."""
+    """The thumbnail of the image from the first place that has it."""
     for place in image.places:
         try:
             raw = read(file_of(place.root, place.path).read_bytes())
@@ -110,7 +110,7 @@ def _find(image: Disputed) -> Pixels | None:
             if raw.needs_range and value_range is None:
                 value_range = infer_range(Depth.of(raw.colours))
             return thumbnail(to_image(raw, value_range))
-        except Exception:  # gone or damaged since; what was predicted is still known
+        except Exception:  # the file was removed or damaged later; its predictions are still known
             continue
     return None
 

@@ -6,21 +6,21 @@ from pathlib import Path
 import numpy as np
 
 from harness.evaluation.scores import Indices
-from harness.plots.figure import picture
+from harness.plots.figure import saved_figure
 from harness.util.files import short
 
-MOST_NUMBERS = 40  # classes: with more, the numbers in the cells could not be read
+MOST_NUMBERS = 40  # the most classes for which numbers in the cells are readable
 
 
 def draw_confusion(path: Path, title: str, counts: Indices, classes: Sequence[str], *, normalised: bool) -> None:
-    """A confusion matrix, (C, C) counts with a row for each true class: as counts, or as percentages of each row."""
+    """Draws a confusion matrix, as counts or as percentages of each row. `counts` is (C, C), one row per true class."""
     totals = counts.sum(1, keepdims=True)
     shares = 100 * counts / np.maximum(totals, 1)
     values = shares if normalised else counts
     size = len(classes)
     side = max(3.2, 0.42 * size)
     longest = max(len(short(name)) for name in classes)
-    with picture(path, side + 2.1 + 0.07 * longest, side + 0.7 + 0.03 * longest, title) as figure:
+    with saved_figure(path, side + 2.1 + 0.07 * longest, side + 0.7 + 0.03 * longest, title) as figure:
         axes = figure.subplots()
         image = axes.imshow(values, cmap="Blues", vmin=0, vmax=100 if normalised else max(1, counts.max()))
         figure.colorbar(image, ax=axes, shrink=0.8, label="% of the true class" if normalised else "images")

@@ -7,21 +7,21 @@ from typing import Any
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from harness.plots.figure import BLUE, GREEN, ORANGE, legend, picture
+from harness.plots.figure import BLUE, GREEN, ORANGE, legend, saved_figure
 
 SIDES: dict[str, tuple[str, Any]] = {"train": (ORANGE, "--"), "inner": (GREEN, ":"), "valid": (BLUE, "-")}
-NAMES = {"train": "training", "inner": "inner part", "valid": "validation"}
+NAMES = {"train": "training", "inner": "inner validation", "valid": "validation"}
 
 
 def draw_curves(path: Path, title: str, rows: Sequence[Mapping[str, Any]], judged: Mapping[int, int]) -> None:
-    """Loss and accuracy of every epoch and fold on one picture: a thin line a fold, a thick one for their mean.
+    """Draws loss and accuracy by epoch: a thin line for each fold, and a thick line for their mean.
 
-    `rows` are those of `metrics.jsonl`; `judged` maps the folds that have ended to the epoch that is judged.
+    `rows` are the rows of `metrics.jsonl`. `judged` maps each finished fold to its evaluated epoch.
     """
     folds = sorted({row["fold"] for row in rows})
     sides = {side: look for side, look in SIDES.items() if any(f"{side}_loss" in row for row in rows)}
-    about = f"{len(folds)} folds: thin; their mean: thick" if len(folds) > 1 else ""
-    with picture(path, 10.4, 4, title, about) as figure:
+    about = f"thin: {len(folds)} folds; thick: their mean" if len(folds) > 1 else ""
+    with saved_figure(path, 10.4, 4, title, about) as figure:
         for axes, quantity, factor in zip(figure.subplots(1, 2), ("loss", "accuracy"), (1, 100), strict=True):
             for side, (colour, style) in sides.items():
                 name = f"{side}_{quantity}"
@@ -46,19 +46,19 @@ def draw_curves(path: Path, title: str, rows: Sequence[Mapping[str, Any]], judge
         legend(
             axes,
             [*lines_of_sides, mark],
-            [*(NAMES[side] for side in sides), "the epoch that is judged"],
+            [*(NAMES[side] for side in sides), "evaluated epoch"],
             loc="center left",
             bbox_to_anchor=(1.0, 0.5),
         )
 
 
 def _line(rows: Sequence[Mapping[str, Any]], fold: int, name: str, factor: float) -> dict[int, float]:
-    """epoch -> value; an epoch without a finite one is left out."""
+    """The values by epoch, without epochs whose value is missing."""
     return {row["epoch"]: factor * row[name] for row in rows if row["fold"] == fold and row.get(name) is not None}
 
 
 def _mean(lines: Sequence[Mapping[int, float]]) -> dict[int, float]:
-    """Over the epochs that every fold has reached: a mean over fewer folds would jump where one of them stops."""
+    """The mean over the folds, for epochs that all folds have. A mean of fewer folds would jump where a fold stops."""
     shared = sorted(set.intersection(*(set(line) for line in lines)))
     return {epoch: sum(line[epoch] for line in lines) / len(lines) for epoch in shared}
 

@@ -1,4 +1,4 @@
-"""Many small images on one picture, each with a few words."""
+"""Many small images in one plot, each with a few words."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ from harness.evaluation.predictions import Predictions
 from harness.util.files import as_text, short, write_whole
 
 Pixels = NDArray[np.uint8]  # (side, side, 3)
-MOST = 24
+MOST = 24  # the most images
 COLUMNS = 6
 SIDE = 112  # pixels of a thumbnail
 LINE = 17  # pixels of a line of words
 TOP = 56  # pixels above the tiles
-NARROWEST = 480  # pixels, for the words above few tiles
+NARROWEST = 480  # smallest width in pixels, so that the title fits above a few tiles
 GREY = "#767676"
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One image and the lines below it, each a text with its colour."""
+    """An image and the lines below it, each as (text, colour)."""
 
     image: Pixels
     lines: tuple[tuple[str, str], ...]
 
 
 def draw_gallery(path: Path, title: str, about: str, tiles: Sequence[Tile]) -> None:
-    """The tiles in rows, in the order given; with none, the words alone. Raises StorageError.
+    """Draws the tiles in rows, in the given order. Without tiles, it draws only the title. Raises StorageError.
 
-    Drawn without matplotlib, which would take half a second to import in the middle of a training.
+    It does not use matplotlib, because importing it takes half a second in the middle of a training.
     """
     columns = max(1, min(COLUMNS, len(tiles)))
     rows = math.ceil(len(tiles) / columns)
@@ -70,7 +70,7 @@ def _one_line(text: str) -> str:
 
 @functools.cache
 def _font(size: int) -> Any:
-    """matplotlib's own letters, which all other pictures have; Pillow's where they are not."""
+    """The font of matplotlib, as in all other plots, or Pillow's font if matplotlib is not installed."""
     spec = importlib.util.find_spec("matplotlib")
     homes = spec.submodule_search_locations or [] if spec else []
     for home in homes:
@@ -80,12 +80,12 @@ def _font(size: int) -> Any:
 
 
 def draw_errors(path: Path, title: str, predictions: Predictions, root: Path, value_range: Range | None = None) -> None:
-    """Draws the wrong predictions, the least probable true class first, with both classes and a probability.
+    """Draws the wrong predictions with both classes and a probability, the least probable true class first.
 
-    `value_range` is that of images with more than 8 bits.
+    `value_range` is the value range of images with more than 8 bits.
     """
     wrong = np.flatnonzero(~predictions.right)
-    about = f"{len(wrong)} of {len(predictions)} are wrong" if len(wrong) else f"none of {len(predictions)} is wrong"
+    about = f"{len(wrong)} of {len(predictions)} predictions are wrong"
     if len(wrong) > MOST:
         about += f"; these are the {MOST} worst"
     worst = wrong[np.argsort(predictions.of_true_class[wrong], kind="stable")][:MOST]
@@ -93,10 +93,10 @@ def draw_errors(path: Path, title: str, predictions: Predictions, root: Path, va
 
 
 def thumbnail(image: Image.Image) -> Pixels:
-    """An image as a square of SIDE pixels, whole, on white."""
+    """The whole image on a white square of SIDE pixels."""
     image = image.copy()
     image.thumbnail((SIDE, SIDE))
-    if max(image.size) < SIDE:  # a small one is made larger, with its pixels to be seen
+    if max(image.size) < SIDE:  # a small image is enlarged without smoothing, so that its pixels stay visible
         factor = SIDE / max(image.size)
         size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
         image = image.resize(size, Image.Resampling.NEAREST)
@@ -109,7 +109,7 @@ def _error_tile(predictions: Predictions, i: int, root: Path, value_range: Range
     path, label, top = predictions.paths[i], predictions.labels[i], predictions.predicted[i]
     try:
         image = thumbnail(decode(file_of(root, path).read_bytes(), value_range))
-    except Exception:  # the image may have gone since; its prediction is still there
+    except Exception:  # the file may have been removed; its prediction is still known
         image = np.full((SIDE, SIDE, 3), 225, np.uint8)
     return Tile(
         image,
@@ -123,5 +123,5 @@ def _error_tile(predictions: Predictions, i: int, root: Path, value_range: Range
 
 
 def percent(share: float) -> str:
-    """A share for a tile, with a decimal place if it is nearly 1."""
+    """A share as text for a tile, with one decimal place if it is close to 1."""
     return f"{100 * share:.1f} %" if 0.995 <= share < 1 else f"{100 * share:.0f} %"

@@ -1,4 +1,4 @@
-"""An image with the parts that speak for its class in colour."""
+"""A heat map over an image: the colour shows which parts of the image the prediction depends on."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from harness.util.files import write_whole
 
 Bytes = NDArray[np.uint8]
 Map = NDArray[np.float64]  # (H, W), from 0 to 1
-STRENGTH = 0.5  # of the colours over the picture, where the map is 1
+STRENGTH = 0.5  # opacity of the colours where the map is 1
 
 
 def write_heat_map(path: Path, image: Bytes, heat: Map) -> None:
-    """Writes a JPEG with the image as the model sees it, and beside it the same under its heat map.
+    """Writes a JPEG with two halves: the image as the model sees it, and the image under its heat map.
 
     Raises StorageError.
     """
@@ -33,7 +33,7 @@ def write_heat_map(path: Path, image: Bytes, heat: Map) -> None:
 
 
 def _colours(heat: Map) -> NDArray[np.float64]:
-    """(H, W, 3) from blue by green to red, 0 to 255."""
+    """The colours (H, W, 3) from blue over green to red, 0 to 255."""
     import matplotlib
 
     colours: NDArray[np.float64] = matplotlib.colormaps["turbo"](heat)[..., :3] * 255.0

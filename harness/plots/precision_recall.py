@@ -4,21 +4,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.evaluation.scores import Floats, Indices, precision_recall
-from harness.plots.figure import COLOURS, GREY, STYLES, legend, picture
+from harness.plots.figure import COLOURS, GREY, STYLES, legend, saved_figure
 from harness.util.files import short
 
-MOST_COLOURS = 6  # curves that are told apart by colour; of more classes the hardest few are, the others are grey
+MOST_COLOURS = 6  # curves with a colour; if there are more classes, only the hardest have one, and the others are grey
 
 
 def draw_precision_recall(
     path: Path, title: str, labels: Indices, probabilities: Floats, classes: Sequence[str]
 ) -> None:
-    """Precision against recall of each class against the others, over all thresholds; the hardest class first."""
+    """Draws the precision-recall curve of each class against all others, the hardest class first."""
     present = [(i, name) for i, name in enumerate(classes) if (labels == i).any()]
     curves = sorted(((*precision_recall(labels, probabilities, i), name) for i, name in present), key=lambda c: c[2])
     named = curves if len(curves) <= MOST_COLOURS else curves[: MOST_COLOURS - 1]
     mean = sum(curve[2] for curve in curves) / len(curves)
-    with picture(path, 7.4, 4.4, title, f"mean average precision {mean:.3f}") as figure:
+    with saved_figure(path, 7.4, 4.4, title, f"mean average precision {mean:.3f}") as figure:
         axes = figure.subplots()
         handles, texts = [], []
         for precision, recall, _, _ in curves[len(named) :]:
@@ -29,8 +29,8 @@ def draw_precision_recall(
         if len(named) < len(curves):
             handles.append(other)
             texts.append(f"the {len(curves) - len(named)} others: {curves[len(named)][2]:.3f} or more")
-        axes.set_xlabel("recall: found, of those that there are")
-        axes.set_ylabel("precision: right, of those that are called so")
+        axes.set_xlabel("recall (share of the class that is found)")
+        axes.set_ylabel("precision (share of the predictions that are right)")
         axes.set_xlim(0, 1.01)
         axes.set_ylim(0, 1.01)
         axes.grid(alpha=0.25)

@@ -1,4 +1,4 @@
-"""All pictures of a set of predictions."""
+"""All plots of a set of predictions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.plots.reliability import draw_reliability
 
 
 def draw_confusions(folder: Path, title: str, predictions: Predictions, prefix: str = "") -> None:
-    """Draws `confusion.png` in images, and `confusion_normalised.png` in percent of each class."""
+    """Draws `confusion.png` with counts of images, and `confusion_normalised.png` with percentages of each class."""
     counts = confusion(predictions.labels, predictions.predicted, len(predictions.classes))
     classes = predictions.classes
     draw_confusion(folder / f"{prefix}confusion.png", title, counts, classes, normalised=False)
@@ -27,14 +27,14 @@ def draw_confusions(folder: Path, title: str, predictions: Predictions, prefix: 
 def draw_predictions(
     folder: Path, title: str, predictions: Predictions, root: Path | None, value_range: Range | None = None
 ) -> None:
-    """Draws confusion, precision-recall, reliability, abstention and the worst errors, as PNGs in `folder`.
+    """Draws the confusion matrix, precision-recall, reliability, abstention and the worst errors as PNG files.
 
     Args:
-        folder: Where the pictures go.
-        title: Of each picture, before what it shows.
-        predictions: At least one.
-        root: The folder in which the paths of the predictions begin; None for no gallery.
-        value_range: Of images with more than 8 bits.
+        folder: The folder to write to.
+        title: How the title of each plot begins.
+        predictions: At least one prediction.
+        root: The folder that the paths of the predictions are relative to. None: the errors are not drawn.
+        value_range: The value range of images with more than 8 bits.
     """
     labels, probabilities = predictions.labels, predictions.probabilities
     draw_confusions(folder, f"{title}: confusion", predictions)

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 
 from harness.evaluation.calibration import Calibration
-from harness.plots.figure import BLUE, GREY, ORANGE, legend, picture
+from harness.plots.figure import BLUE, GREY, ORANGE, legend, saved_figure
 
 
 def draw_reliability(path: Path, title: str, calibration: Calibration) -> None:
-    """Draws the accuracy per bin of confidence with 95 % intervals; below, the number of images by confidence.
+    """Draws the accuracy per confidence bin with 95 % intervals, and below it the number of images by confidence.
 
-    A horizontal line is the range of confidence of a bin.
+    A horizontal line is the confidence range of a bin.
     """
     confidence, edges = 100 * calibration.confidence, 100 * calibration.edges
     share = 100 * calibration.right / calibration.counts
@@ -20,16 +20,16 @@ def draw_reliability(path: Path, title: str, calibration: Calibration) -> None:
     low, high = (100 * limit for limit in calibration.interval)
     about = f"calibration error {100 * calibration.error:.1f} % (95 % interval {low:.1f} to {high:.1f} %)"
     chance = f"a calibrated model shows {100 * calibration.chance:.1f} % by chance"
-    with picture(path, 5.4, 5.8, title, about) as figure:
+    with saved_figure(path, 5.4, 5.8, title, about) as figure:
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
         (diagonal,) = above.plot([0, 100], [0, 100], "--", color=GREY, linewidth=1)
         above.errorbar(confidence, share, xerr=widths, fmt="none", ecolor=BLUE, alpha=0.35, linewidth=3)
         points = above.errorbar(confidence, share, heights, fmt="o-", color=BLUE, ecolor=BLUE, capsize=3, linewidth=1.4)
-        above.set_ylabel("predicted right (%)")
+        above.set_ylabel("accuracy (%)")
         above.set_ylim(-3, 103)
         above.grid(alpha=0.25)
         above.text(0.98, 0.02, chance, transform=above.transAxes, ha="right", va="bottom", fontsize=9, color=GREY)
-        handles, texts = [points, diagonal], ["the model, with 95 % interval", "as sure as it is right"]
+        handles, texts = [points, diagonal], ["the model, with 95 % interval", "perfect calibration"]
         legend(above, handles, texts, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2)
         width = 100 / len(calibration.histogram)
         starts = width * np.arange(len(calibration.histogram))

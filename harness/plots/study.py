@@ -1,4 +1,4 @@
-"""Pictures of a study: how it went, and what each parameter did. Pruned trials are there, hollow."""
+"""Plots of a study: the trials in order, and their values by parameter. Pruned trials are hollow."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from harness.plots.figure import BLUE, GREY, ORANGE, RED, legend, picture
+from harness.plots.figure import BLUE, GREY, ORANGE, RED, legend, saved_figure
 from harness.util.files import short
 
 SMALL: dict[str, Any] = {
@@ -23,12 +23,12 @@ SMALL: dict[str, Any] = {
     "bbox": {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.8},
 }
 LONGEST_NAME = 30  # characters of a parameter's name
-WORST_SHOWN = 0.8  # of the trials lie within the picture; the others are drawn at its edge
+WORST_SHOWN = 0.8  # share of the trials within the axes; the worse ones are drawn at the edge
 
 
 @dataclass(frozen=True)
 class Point:
-    """A trial: how good it was, as far as it went, and its parameters."""
+    """A trial with its parameters and its value, which is the mean of the finished folds if it was pruned."""
 
     trial: int
     value: float
@@ -40,7 +40,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Axis:
-    """A parameter: its choices, or its range."""
+    """A parameter with its choices or its range."""
 
     name: str
     choices: tuple[Any, ...] = ()
@@ -49,7 +49,7 @@ class Axis:
     log: bool = False
 
     def position(self, value: Any) -> float:
-        """Where a value lies, from 0 to 1."""
+        """The position of a value on the axis, from 0 to 1."""
         if self.choices:
             return self.choices.index(value) / max(1, len(self.choices) - 1) if len(self.choices) > 1 else 0.5
         scale: Callable[[float], float] = math.log if self.log else float
@@ -59,13 +59,13 @@ class Axis:
 
 @dataclass(frozen=True)
 class Study:
-    """All that is drawn."""
+    """The trials and the parameters of a study."""
 
     title: str
     metric: str
-    rising: bool  # whether more is better
-    points: Sequence[Point]  # by trial
-    failed: Sequence[int]  # trials
+    rising: bool  # whether a higher value is better
+    points: Sequence[Point]  # in the order of the trials
+    failed: Sequence[int]  # numbers of the failed trials
     axes: Sequence[Axis]
 
     @property
@@ -82,7 +82,7 @@ class Study:
         return max(complete, key=lambda point: point.value if self.rising else -point.value)
 
     def limits(self) -> tuple[float, float]:
-        """Of the values that are shown, in the label's unit: the worst would squeeze the good ones together."""
+        """The limits of the value axis, in the unit of the label. A few of the worst trials lie outside."""
         values = sorted((point.value * self.factor for point in self.points), reverse=self.rising)
         worst = values[max(1, math.ceil(WORST_SHOWN * len(values))) - 1]
         room = 0.12 * abs(values[0] - worst) or 1.0
@@ -92,23 +92,23 @@ class Study:
 
     @cached_property
     def edge(self) -> float:
-        """The limit on the side of the bad values."""
+        """The limit at the bad end."""
         return self.limits()[0 if self.rising else 1]
 
     @property
     def arrow(self) -> str:
-        """The mark of a trial that lies beyond it."""
+        """The mark of a trial that is worse than `edge`."""
         return "v" if self.rising else "^"
 
     def is_beyond(self, point: Point) -> bool:
-        """Whether a trial is too bad for the picture."""
+        """Whether a trial is worse than `edge`."""
         value = point.value * self.factor
         return value < self.edge if self.rising else value > self.edge
 
 
 def draw_history(path: Path, study: Study) -> None:
-    """Each trial's value with its interval, in order, and the best so far."""
-    with picture(path, 9, 4.6, f"{study.title}: how it went", _about(study)) as figure:
+    """Draws the value of each trial with its interval, in order, and the best value so far."""
+    with saved_figure(path, 9, 4.6, f"{study.title}: trials in order", _about(study)) as figure:
         axes = figure.subplots()
         low, high = study.limits()
         _dots(axes, study, lambda point: point.trial, intervals=True)
@@ -129,10 +129,10 @@ def draw_history(path: Path, study: Study) -> None:
 
 
 def draw_slices(path: Path, study: Study) -> None:
-    """Values by each parameter alone."""
+    """Draws the values against each parameter."""
     rng = np.random.default_rng(0)  # so that trials of the same choice do not hide each other
     count = len(study.axes)
-    with picture(path, max(5.0, 3.2 * count), 4, f"{study.title}: each parameter by itself", _about(study)) as figure:
+    with saved_figure(path, max(5.0, 3.2 * count), 4, f"{study.title}: each parameter", _about(study)) as figure:
         for axes, axis in zip(np.atleast_1d(figure.subplots(1, count, sharey=True)), study.axes, strict=True):
             shift = {point.trial: rng.uniform(-0.12, 0.12) for point in study.points}
             if axis.choices:
@@ -158,14 +158,14 @@ def draw_slices(path: Path, study: Study) -> None:
 
 
 def draw_parallel(path: Path, study: Study) -> None:
-    """A line for each trial through its parameters to its value: dark is good, dashed is pruned."""
+    """Draws a line for each trial through its parameters to its value: dark lines are good, dashed ones pruned."""
     from matplotlib import colormaps
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path as Curve
 
     low, high = study.limits()
     last = len(study.axes)
-    with picture(path, max(6.0, 2.2 * (last + 1)), 4.6, f"{study.title}: all parameters", _about(study)) as figure:
+    with saved_figure(path, max(6.0, 2.2 * (last + 1)), 4.6, f"{study.title}: all parameters", _about(study)) as figure:
         axes = figure.subplots()
         for point in sorted(study.points, key=lambda point: point.value, reverse=not study.rising):
             if any(axis.name not in point.parameters for axis in study.axes):
@@ -193,7 +193,7 @@ def draw_parallel(path: Path, study: Study) -> None:
             if low <= value <= high:
                 axes.text(last + 0.03, (value - low) / (high - low), f"{value:g}", **SMALL, ha="left")
         if bad := sum(map(study.is_beyond, study.points)):
-            text = f"{bad} beyond {study.edge:.3g}"
+            text = f"{bad} worse than {study.edge:.3g}"
             axes.text(last + 0.03, -0.06 if study.rising else 1.06, text, **SMALL, ha="left", color=GREY)
         axes.set_xticks(range(last + 1), [*(short(axis.name, LONGEST_NAME) for axis in study.axes), study.label])
         axes.set_yticks([])
@@ -205,8 +205,9 @@ def draw_parallel(path: Path, study: Study) -> None:
 
 
 def draw_front(path: Path, study: Study, front: Sequence[int]) -> None:
-    """Values by seconds of training; on the front, no other trial is both better and faster."""
-    with picture(path, 7.5, 4.6, f"{study.title}: what better costs", _about(study)) as figure:
+    """Draws the values against the training time. No trial is both better and faster than a trial on the front."""
+    metric = study.metric.replace("_", " ")
+    with saved_figure(path, 7.5, 4.6, f"{study.title}: {metric} and training time", _about(study)) as figure:
         axes = figure.subplots()
         _dots(axes, study, lambda point: point.seconds)
         on_it = sorted((point for point in study.points if point.trial in front), key=lambda point: point.seconds)
@@ -228,14 +229,14 @@ def draw_front(path: Path, study: Study, front: Sequence[int]) -> None:
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.xaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else "")
-        axes.set_xlabel("seconds of training")
+        axes.set_xlabel("training time (s)")
         axes.set_ylabel(study.label)
         axes.set_ylim(*study.limits())
         _key(axes, study, best_line=False)
 
 
 def _dots(axes: Any, study: Study, where: Callable[[Point], float | None], intervals: bool = False) -> None:
-    """A dot for each trial; one that is too bad for the picture is an arrow at its edge."""
+    """Draws a dot for each trial, or an arrow at the edge if the trial is worse than `study.edge`."""
     for point in study.points:
         x, y = where(point), point.value * study.factor
         if x is None:
@@ -259,9 +260,9 @@ def _key(axes: Any, study: Study, best_line: bool) -> None:
 
     rows = [(mark("o", color=BLUE), "complete"), (mark("o", color=ORANGE), "the best")]
     if any(not point.complete for point in study.points):
-        rows.append((mark("o", color=BLUE, markerfacecolor="white"), "pruned, by the folds it had"))
+        rows.append((mark("o", color=BLUE, markerfacecolor="white"), "pruned, mean of its folds"))
     if any(map(study.is_beyond, study.points)):
-        rows.append((mark(study.arrow, color=BLUE, markerfacecolor="white"), f"beyond {study.edge:.3g}"))
+        rows.append((mark(study.arrow, color=BLUE, markerfacecolor="white"), f"worse than {study.edge:.3g}"))
     if study.failed and best_line:
         rows.append((mark("x", color=RED), "failed"))
     if best_line:

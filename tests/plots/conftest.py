@@ -1,4 +1,4 @@
-"""Figures as they were drawn, and the words of pictures that are drawn without matplotlib."""
+"""Fixtures that record the drawn figures, and the texts of images that are drawn without matplotlib."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from PIL import ImageDraw
 
 @pytest.fixture(autouse=True)
 def always_rendered(rendered: None) -> None:
-    """What is drawn here is rendered."""
+    """Renders all figures of these tests."""
 
 
 @pytest.fixture
 def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """Each figure that is saved while the test runs, in order."""
+    """The figures that are saved during the test, in order."""
     saved: list[Figure] = []
     save = Figure.savefig
 
@@ -30,7 +30,7 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
 
 @pytest.fixture
 def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Each text that Pillow writes on an image while the test runs, in order."""
+    """The texts that Pillow writes on an image during the test, in order."""
     texts: list[str] = []
     write = ImageDraw.ImageDraw.text
 
@@ -43,12 +43,12 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def tick_labels(axis: Any) -> list[str]:
-    """The words at the ticks of `axes.xaxis` or `axes.yaxis`."""
+    """The tick labels of `axes.xaxis` or `axes.yaxis`."""
     return [label.get_text() for label in axis.get_ticklabels()]
 
 
 def texts(artist: Any) -> list[str]:
-    """The words of a legend, or those written on axes."""
+    """The texts of a legend, or the texts on axes."""
     return [text.get_text() for text in (artist.get_texts() if hasattr(artist, "get_texts") else artist.texts)]
 
 

@@ -36,14 +36,12 @@ def test_draw_abstention_has_a_point_per_share_with_its_threshold_and_interval(
     assert above.get_xticks().tolist() == pytest.approx([100, 60, 40])
     left, right = axes.get_xlim()
     assert left > 100 > 40 > right
-    assert texts(axes.get_legend()) == ["accuracy of the answered", "95 % interval"]
-    assert axes.get_xlabel() == "answered (% of all images)"
-    assert axes.get_ylabel() == "right, of the answered (%)"
+    assert texts(axes.get_legend()) == ["accuracy of the answers", "95 % interval"]
+    assert axes.get_xlabel() == "answered images (%)"
+    assert axes.get_ylabel() == "accuracy of the answers (%)"
 
 
-def test_draw_abstention_leaves_out_thresholds_that_would_lie_over_each_other(
-    tmp_path: Path, figures: list[Figure]
-) -> None:
+def test_draw_abstention_leaves_out_labels_that_would_overlap(tmp_path: Path, figures: list[Figure]) -> None:
     drawn([0.55] * 50 + [0.65] + [0.75] * 49, [1] * 100, tmp_path)
     (axes,) = figures[0].axes
     assert points(axes.lines[0]) == [(100, 100), (50, 100), (49, 100)]

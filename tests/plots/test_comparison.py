@@ -54,7 +54,7 @@ def place(folder: Path, name: str, colour: str) -> Place:
     return Place(folder, name, fingerprint(read((folder / name).read_bytes())), None)
 
 
-def test_draw_disagreements_says_what_each_side_says(tmp_path: Path, written: list[str]) -> None:
+def test_draw_disagreements_writes_each_prediction(tmp_path: Path, written: list[str]) -> None:
     here = place(tmp_path, "a.png", "blue")
     gone = Place(tmp_path, "nowhere.png", None, None)
     images = [
@@ -69,7 +69,7 @@ def test_draw_disagreements_says_what_each_side_says(tmp_path: Path, written: li
     ]
 
 
-def test_draw_disagreements_shows_no_other_picture_under_the_same_name(tmp_path: Path) -> None:
+def test_draw_disagreements_skips_a_file_with_other_pixels(tmp_path: Path) -> None:
     before = place(tmp_path, "a.png", "blue")
     place(tmp_path, "a.png", "red")
     image = Disputed("a.png", "sea", [before], [("A", "sea", 1.0, True)])
@@ -79,7 +79,7 @@ def test_draw_disagreements_shows_no_other_picture_under_the_same_name(tmp_path:
     assert draw_disagreements(tmp_path / "out.png", "title", "", [image]) == 0
 
 
-def test_draw_disagreements_of_many_sides_keeps_the_picture_short(tmp_path: Path, written: list[str]) -> None:
+def test_draw_disagreements_of_many_results_limits_the_lines(tmp_path: Path, written: list[str]) -> None:
     answers = [(f"S{i}", "sea", 0.5, True) for i in range(LINES + 5)]
     assert draw_disagreements(
         tmp_path / "out.png", "t", "", [Disputed("a", "sea", [place(tmp_path, "a.png", "red")], answers)]

@@ -39,7 +39,7 @@ def test_draw_confusion_normalised_is_percent_of_each_row(tmp_path: Path, figure
 
 
 @pytest.mark.parametrize(("classes", "numbers"), [(6, 6), (MOST_NUMBERS + 1, 0)])
-def test_draw_confusion_writes_no_number_that_could_not_be_read(
+def test_draw_confusion_leaves_out_unreadable_numbers(
     tmp_path: Path, figures: list[Figure], classes: int, numbers: int
 ) -> None:
     names = [f"c{i}" for i in range(classes)]

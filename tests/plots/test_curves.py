@@ -12,7 +12,7 @@ from tests.plots.conftest import points, texts
 
 
 def rows(fold: int, *losses: float | None) -> list[dict[str, Any]]:
-    """The rows of `metrics.jsonl` of one fold, whose validation loss is half its training loss."""
+    """Rows of `metrics.jsonl` for one fold. The validation loss is half the training loss."""
     return [
         {
             "fold": fold,
@@ -27,7 +27,7 @@ def rows(fold: int, *losses: float | None) -> list[dict[str, Any]]:
 
 
 def drawn(axes: Any, colour: str) -> list[list[tuple[float, float]]]:
-    """The points of each line of that colour."""
+    """The points of each line with this colour."""
     return [points(line) for line in axes.lines if to_hex(line.get_color()).upper() == colour.upper()]
 
 
@@ -43,7 +43,7 @@ def test_draw_curves_of_one_fold(tmp_path: Path, figures: list[Figure]) -> None:
     assert [axes.get_xlabel() for axes in figure.axes] == ["epoch", "epoch"]
     assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "accuracy (%)"]
     key = accuracy.get_legend()
-    assert texts(key) == ["training", "validation", "the epoch that is judged"]
+    assert texts(key) == ["training", "validation", "evaluated epoch"]
     assert [handle.get_color().upper() for handle in key.legend_handles] == [ORANGE, BLUE, BLUE]
     assert [handle.get_marker() for handle in key.legend_handles] == ["None", "None", "o"]
 
@@ -70,7 +70,7 @@ def test_draw_curves_adds_the_mean_over_epochs_that_all_folds_have_reached(
     assert thin < thick
 
 
-def test_draw_curves_leaves_out_what_is_no_number_or_missing(tmp_path: Path, figures: list[Figure]) -> None:
+def test_draw_curves_leaves_out_missing_values(tmp_path: Path, figures: list[Figure]) -> None:
     many = rows(1, 1.0, None, 0.5)
     del many[2]["valid_accuracy"]
     draw_curves(tmp_path / "x.png", "gaps", many, {1: 3})

@@ -13,7 +13,7 @@ from tests.plots.conftest import texts
 
 
 def scored(classes: int, count: int = 200) -> tuple[np.ndarray, np.ndarray]:
-    """(labels, probabilities), where classes of a higher index are easier."""
+    """Labels and probabilities. Classes with a higher index are easier."""
     rng = np.random.default_rng(0)
     labels = np.arange(count) % classes
     logits = rng.normal(size=(count, classes)) + np.eye(classes)[labels] * (1 + labels[:, None])

@@ -1,4 +1,4 @@
-"""All pictures of a set of predictions, of what is hard to draw; and the gallery."""
+"""All plots of a set of predictions, also with odd names and few images; and the gallery of errors."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def size(path: Path) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("classes", [("sea", "forest"), tuple(f"class{i}" for i in range(20)), ODD], ids=len)
-def test_every_picture_for_2_for_20_and_for_odd_names(
+def test_draw_predictions_of_2_of_20_and_of_oddly_named_classes(
     classes: tuple[str, ...], tmp_path: Path, figures: list[Figure], written: list[str]
 ) -> None:
     draw_predictions(tmp_path, "a $title_", predictions(classes, 300), tmp_path)
@@ -73,7 +73,9 @@ def test_every_picture_for_2_for_20_and_for_odd_names(
 
 
 @pytest.mark.parametrize("count", [1, 3], ids=["one image", "one class only"])
-def test_very_few_predictions(count: int, tmp_path: Path, figures: list[Figure], written: list[str]) -> None:
+def test_draw_predictions_of_very_few_images(
+    count: int, tmp_path: Path, figures: list[Figure], written: list[str]
+) -> None:
     probabilities = np.full((count, 2), (0.8, 0.2))
     paths = tuple(f"sea/{number}.jpg" for number in range(count))
     rows = Predictions(("sea", "forest"), paths, np.ones(count, int), np.zeros(count, int), probabilities)
@@ -83,10 +85,10 @@ def test_very_few_predictions(count: int, tmp_path: Path, figures: list[Figure],
     assert counts.axes[0].images[0].get_array().tolist() == [[count, 0], [0, 0]]
     assert texts(shares.axes[0]) == ["100.0 %", "0.0 %", "–", "–"]
     assert texts(curves.axes[0].get_legend()) == ["sea: 1.000"]
-    assert written[1] == f"none of {count} is wrong"
+    assert written[1] == f"0 of {count} predictions are wrong"
 
 
-def test_the_gallery_shows_the_surest_errors_first_with_their_own_pixels(tmp_path: Path, written: list[str]) -> None:
+def test_draw_errors_shows_the_worst_errors_first(tmp_path: Path, written: list[str]) -> None:
     colours = {"mild": (255, 0, 0), "bad": (0, 255, 0), "right": (0, 0, 255)}
     for name, colour in colours.items():
         Image.new("RGB", (64, 32), colour).save(tmp_path / f"{name}.png")
@@ -103,8 +105,8 @@ def test_the_gallery_shows_the_surest_errors_first_with_their_own_pixels(tmp_pat
     at = {name: np.argwhere((abs(pixels - colour) < 40).all(2)).mean(0) for name, colour in list(colours.items())[:2]}
     assert at["bad"][1] < at["mild"][1]  # from left to right
     assert not (abs(pixels - colours["right"]) < 40).all(2).any()
-    assert ((pixels == 225).all(2)).sum() > 1000  # a grey square, where the file has gone
-    assert written[:2] == ["errors", "3 of 4 are wrong"]
+    assert ((pixels == 225).all(2)).sum() > 1000  # a grey square for the missing file
+    assert written[:2] == ["errors", "3 of 4 predictions are wrong"]
     tiles = [tuple(written[start : start + 4]) for start in range(2, len(written), 4)]
     assert tiles == [
         ("is sea", "said forest", "with 90 %", "bad.png"),
@@ -113,25 +115,27 @@ def test_the_gallery_shows_the_surest_errors_first_with_their_own_pixels(tmp_pat
     ]
 
 
-def test_the_gallery_has_no_more_than_the_worst_errors_in_rows(tmp_path: Path, written: list[str]) -> None:
+def test_draw_errors_limits_the_number_of_images(tmp_path: Path, written: list[str]) -> None:
     def wrong(count: int) -> Predictions:
         paths = tuple(f"{i}.png" for i in range(count))
         shares = np.array([(0.5 + i / 1000, 0.5 - i / 1000) for i in range(count)])
         return Predictions(("forest", "sea"), paths, np.ones(count, int), np.ones(count, int), shares)
 
     draw_errors(tmp_path / "many.png", "errors", wrong(MOST + 3), tmp_path)
-    assert written[1] == f"{MOST + 3} of {MOST + 3} are wrong; these are the {MOST} worst"
+    assert written[1] == f"{MOST + 3} of {MOST + 3} predictions are wrong; these are the {MOST} worst"
     assert [text for text in written if text.endswith(".png")] == [f"{i}.png" for i in range(MOST + 2, 2, -1)]
     with Image.open(tmp_path / "many.png") as image:
         grey = (np.asarray(image.convert("RGB")) == 225).all(2).sum()
-    assert grey == pytest.approx(MOST * SIDE * SIDE, rel=0.02)  # no tile lies on another one
+    assert grey == pytest.approx(MOST * SIDE * SIDE, rel=0.02)  # no tile covers another one
     draw_errors(tmp_path / "row.png", "errors", wrong(COLUMNS), tmp_path)
     (width, height), (same, one_row) = size(tmp_path / "many.png"), size(tmp_path / "row.png")
     assert width == same
-    assert height - one_row == (MOST // COLUMNS - 1) * (one_row - 56)  # less the title, each row is as high
+    assert height - one_row == (MOST // COLUMNS - 1) * (
+        one_row - 56
+    )  # without the title, all rows have the same height
 
 
-def test_a_thumbnail_is_the_whole_image_on_white() -> None:
+def test_thumbnail_is_the_whole_image_on_white() -> None:
     wide = thumbnail(Image.new("RGB", (400, 100), "black"))
     assert wide.shape == (SIDE, SIDE, 3)
     assert (wide == 0).all(2).sum() == SIDE * SIDE // 4
@@ -139,7 +143,7 @@ def test_a_thumbnail_is_the_whole_image_on_white() -> None:
     assert (thumbnail(Image.new("RGB", (1, 1), "black")) == 0).all()
 
 
-def test_long_names_are_cut_in_the_middle() -> None:
+def test_short_shortens_long_names_in_the_middle() -> None:
     assert short("a_very_long_name_of_a_class_7") == "a_very_long_…ass_7"
     assert len(short("x" * 50)) == 18
     assert short("sea") == "sea"

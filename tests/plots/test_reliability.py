@@ -15,7 +15,7 @@ from tests.plots.conftest import points, texts
 def test_draw_reliability_shows_each_bin_with_its_interval_and_its_images(
     tmp_path: Path, figures: list[Figure]
 ) -> None:
-    """30 images at 80 %, 18 of them right, and 20 at 100 %, all of them right."""
+    """Predicts 30 images with 80 %, 18 of them right, and 20 images with 100 %, all of them right."""
     labels = np.array([1] * 18 + [0] * 12 + [1] * 20)
     probabilities = np.array([[0.2, 0.8]] * 30 + [[0.0, 1.0]] * 20)
     result = calibration(labels, probabilities)
@@ -36,6 +36,6 @@ def test_draw_reliability_shows_each_bin_with_its_interval_and_its_images(
     bars = {round(bar.get_x()): bar.get_height() for bar in below.patches if bar.get_height()}
     assert bars == {80: 30, 95: 20}
     assert [bar.get_width() for bar in below.patches] == pytest.approx([5] * 20)
-    assert above.get_ylabel() == "predicted right (%)"
+    assert above.get_ylabel() == "accuracy (%)"
     assert below.get_ylabel() == "images"
-    assert below.get_xlim()[0] == pytest.approx(75)  # most of what is empty on the left is not shown
+    assert below.get_xlim()[0] == pytest.approx(75)  # most of the empty range on the left is not shown

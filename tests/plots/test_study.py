@@ -48,7 +48,9 @@ def study(values: list[float], metric: str = "valid_accuracy", axes: list[Axis] 
         ("valid_loss", [0.0, 0.0]),
     ],
 )
-def test_every_study_can_be_drawn(values: list[float], metric: str, tmp_path: Path, figures: list[Figure]) -> None:
+def test_draw_functions_draw_every_study(
+    values: list[float], metric: str, tmp_path: Path, figures: list[Figure]
+) -> None:
     seen = study(values, metric)
     draw_history(tmp_path / "history.png", seen)
     draw_slices(tmp_path / "slices.png", seen)
@@ -69,17 +71,17 @@ def test_every_study_can_be_drawn(values: list[float], metric: str, tmp_path: Pa
 
 
 def dots(axes: Any) -> list[Any]:
-    """The mark of each trial: a dot, or an arrow at the edge for one that is too bad for the picture."""
+    """The mark of each trial: a dot, or an arrow at the edge if the trial is worse than `edge`."""
     return [line for line in axes.lines if line.get_marker() in ("o", "v", "^")]
 
 
 def test_draw_history_shows_each_trial_with_its_interval_and_the_best_so_far(
     tmp_path: Path, figures: list[Figure]
 ) -> None:
-    seen = study([0.95, 0.96, 0.99, 0.97, 0.5])  # the third is pruned, the last is beyond the picture
+    seen = study([0.95, 0.96, 0.99, 0.97, 0.5])  # the third is pruned, the last is outside the axes
     draw_history(tmp_path / "x.png", seen)
     (axes,) = figures[0].axes
-    assert figures[0].get_suptitle() == "x, study y: how it went\n4 complete, 1 pruned, 1 failed"
+    assert figures[0].get_suptitle() == "x, study y: trials in order\n4 complete, 1 pruned, 1 failed"
     assert [points(dot) for dot in dots(axes)[:4]] == [[(0, 95)], [(1, 96)], [(2, 99)], [(3, 97)]]
     beyond = dots(axes)[4]
     assert (points(beyond), beyond.get_marker()) == ([(4, pytest.approx(seen.edge))], "v")
@@ -96,7 +98,7 @@ def test_draw_history_shows_each_trial_with_its_interval_and_the_best_so_far(
     assert axes.get_ylim() == pytest.approx(seen.limits())
     legend = texts(axes.get_legend())
     assert legend[:2] == ["complete", "the best"]
-    assert [text.split(",")[0].split(" ")[0] for text in legend[2:]] == ["pruned", "beyond", "failed", "the"]
+    assert [text.split(",")[0].split(" ")[0] for text in legend[2:]] == ["pruned", "worse", "failed", "the"]
 
 
 def test_draw_slices_places_each_trial_by_its_parameter(tmp_path: Path, figures: list[Figure]) -> None:
@@ -108,7 +110,7 @@ def test_draw_slices_places_each_trial_by_its_parameter(tmp_path: Path, figures:
     assert tick_labels(rate.xaxis) == ["1e-05", "0.0001", "0.001", "0.01", "0.1"]
     assert [points(dot) for dot in dots(epochs)] == [[(4, 95)], [(4, 96)]]
     assert all(0.85 < dot.get_xdata()[0] < 1.15 for dot in dots(freeze))  # "layer3" is the second choice
-    assert len({dot.get_xdata()[0] for dot in dots(freeze)}) == 2  # not one on the other
+    assert len({dot.get_xdata()[0] for dot in dots(freeze)}) == 2  # the dots do not cover each other
 
 
 def test_draw_slices_leaves_out_a_trial_without_the_parameter(tmp_path: Path, figures: list[Figure]) -> None:
@@ -135,19 +137,19 @@ def test_draw_parallel_runs_each_trial_through_its_parameters_to_its_value(
     assert {"False", "layer3", "True", "1e-05", "0.1", "2", "8", "one"} <= {*texts(axes)}
 
 
-def test_draw_front_joins_the_trials_that_nothing_beats(tmp_path: Path, figures: list[Figure]) -> None:
+def test_draw_front_joins_the_trials_of_the_front(tmp_path: Path, figures: list[Figure]) -> None:
     seen = study([0.95, 0.94, 0.99, 0.97])
     draw_front(tmp_path / "x.png", seen, [3, 0])
     (axes,) = figures[0].axes
-    assert [points(dot) for dot in dots(axes)] == [[(1, 95)], [(2, 94)], [(3, 99)], [(4, 97)]]  # by its seconds
+    assert [points(dot) for dot in dots(axes)] == [[(1, 95)], [(2, 94)], [(3, 99)], [(4, 97)]]  # at its training time
     (front,) = (line for line in axes.lines if line.get_drawstyle() == "steps-post")
     assert points(front) == [(1, 95), (4, 97)]
     assert texts(axes) == ["trial 0", "trial 3"]
     assert axes.get_xscale() == "log"
-    assert axes.get_xlabel() == "seconds of training"
+    assert axes.get_xlabel() == "training time (s)"
 
 
-def test_few_bad_trials_do_not_squeeze_the_good_ones_together() -> None:
+def test_study_limits_leave_out_a_few_bad_trials() -> None:
     low, high = study([0.95, 0.96, 0.97, 0.955, 0.5]).limits()
     assert 94 < low < 95.5
     assert high > 97
@@ -156,7 +158,7 @@ def test_few_bad_trials_do_not_squeeze_the_good_ones_together() -> None:
     assert high < 1
 
 
-def test_a_value_has_its_place_on_an_axis() -> None:
+def test_axis_position_is_between_0_and_1() -> None:
     lr, freeze, epochs, only = AXES
     assert lr.position(1e-3) == pytest.approx(0.5)
     assert (lr.position(1e-5), lr.position(1e-1)) == (0, 1)
@@ -166,7 +168,7 @@ def test_a_value_has_its_place_on_an_axis() -> None:
     assert Axis("same", low=3, high=3).position(3) == 0.5
 
 
-def test_the_best_is_one_that_is_complete() -> None:
+def test_study_best_is_a_complete_trial() -> None:
     seen = study([0.9, 0.91, 0.99])  # the third is pruned
     assert seen.best.trial == 1
     assert math.isclose(seen.best.value, 0.91)

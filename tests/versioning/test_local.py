@@ -54,7 +54,7 @@ def test_a_clone_of_the_project_pulls_the_very_same(stored: Path, call: Call, mo
 
 
 def test_a_second_push_says_that_the_remote_has_it_all(stored: Path, call: Call) -> None:
-    assert call("data", "push").out == "data.dvc: the remote has it all\n"
+    assert call("data", "push").out == "data.dvc: the remote has all files\n"
     (stored / "data/new").write_bytes(b"new")
     assert call("data", "track", "data").code == 0
     assert call("data", "push", "data").out == "data.dvc: 2 files sent\n"

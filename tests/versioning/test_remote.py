@@ -86,7 +86,7 @@ def test_what_is_no_folder_id_is_refused(project: Path, call: Call, typed: str) 
 def test_a_remote_takes_what_belongs_to_it_alone(project: Path, call: Call) -> None:
     assert_reported(call("data", "remote", "gdrive"), 2, "the folder's id is missing")
     assert_reported(call("data", "remote", "folder", ID), 2, "takes no FOLDER_ID and no key")
-    assert_reported(call("data", "remote", "folder", "--service-account", "key.json"), 2, "belong to gdrive")
+    assert_reported(call("data", "remote", "folder", "--service-account", "key.json"), 2, "only gdrive takes these")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ pytest.importorskip("dvc")
 
 def test_the_status_says_clean_differs_or_absent_and_what_to_type(stored: Path, call: Call) -> None:
     md5 = json.loads(call("data", "status", "--json").out)["tracked"][0]["md5"]
-    assert call("data", "status").out == f"data  clean    5 files  as data.dvc says: {md5}\n"
+    assert call("data", "status").out == f"data  clean    5 files  matches data.dvc: {md5}\n"
     (stored / "data/new").write_bytes(b"new")
     (stored / "data/empty").write_bytes(b"not now")
     differs = call("data", "status", "data").out
