@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 import click
 
 from harness.cli.output import echo
-from harness.cli.stopped import say_from_outside, say_stopped
+from harness.cli.stopped import again, say_from_outside, say_stopped
 from harness.errors import (
     FULL,
     READ_ONLY,
@@ -33,6 +33,7 @@ from harness.errors import (
 )
 from harness.util import signals
 from harness.util.addresses import addresses, without_secrets
+from harness.util.console_log import copied_output
 from harness.util.user_code import OURS, TRACEBACK, frame_of, short_path
 from harness.version import __version__
 
@@ -60,6 +61,7 @@ VERBS = {
 }
 
 
+COPIED = ("refit", "reproduce", "resume", "run", "search", "test")  # their output is kept in a run's folder
 ADDRESSES = ("MLFLOW_TRACKING_URI", "HARNESS_STORAGE")  # environment variables
 
 
@@ -135,11 +137,12 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 def run_command(arguments: list[str], debug: bool = False) -> int:
     """Runs a command line and returns its exit code. Every failure ends as three lines on stderr."""
-    code = _run(arguments, debug)
-    follower = sys.modules.get("harness.trackers.follower")
-    if follower is not None and not signals.stopped_by():
-        follower.wait_for_rest()
-    return code
+    with copied_output(again(arguments)) if arguments[:1] and arguments[0] in COPIED else contextlib.nullcontext():
+        code = _run(arguments, debug)
+        follower = sys.modules.get("harness.trackers.follower")
+        if follower is not None and not signals.stopped_by():
+            follower.wait_for_rest()
+        return code
 
 
 def _run(arguments: list[str], debug: bool) -> int:

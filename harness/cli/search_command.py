@@ -20,6 +20,7 @@ from harness.cli.stopped import again
 from harness.errors import StoppedError, Terminated, UsageError
 from harness.trackers.follower import start_early
 from harness.util import signals
+from harness.util.console_log import keep_output_in
 from harness.util.processes import python_module
 from harness.util.schema import NAME
 
@@ -106,6 +107,8 @@ def command(experiment: str, settings: tuple[str, ...], limit: str | None, **opt
         begin: Begin = "never" if dry_run else "elsewhere" if worker else "now"
         asked = SearchOptions(study=name or "", **{**options, "runs": Path(options["runs"])})
         search, study = prepare_search(file, chosen, asked, begin=begin)
+        if not dry_run:
+            keep_output_in(search.folder.path)
         if not worker:
             with contextlib.suppress(OSError):  # the reader of stderr may have closed it
                 echo(*plan_lines(search, study, workers), err=True)

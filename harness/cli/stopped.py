@@ -12,6 +12,7 @@ from harness.cli.output import echo
 from harness.errors import HarnessError
 from harness.util import signals
 from harness.util.addresses import typed_without_secrets
+from harness.util.console_log import add_output
 from harness.util.escape import terminal
 
 NOTHING = "nothing was changed"
@@ -66,4 +67,6 @@ def say_from_outside(number: int, typed: Sequence[str]) -> None:
     """Prints the message from another thread. It writes to the file descriptor: the main thread may lock stderr."""
     text = stop_text(number, typed) if signals.is_first_to_tell() else ""
     if text:
-        os.write(2, "".join(f"{terminal(line)}\n" for line in text.split("\n")).encode("utf-8", "replace"))
+        printed = "".join(f"{terminal(line)}\n" for line in text.split("\n"))
+        os.write(2, printed.encode("utf-8", "replace"))
+        add_output(printed)

@@ -20,6 +20,7 @@ from harness.runs.predictions import CSV, FOLDER, PARQUET, read_array_file, read
 from harness.runs.record_file import read_record
 from harness.runs.record_parts import FoldRecord, RefitRecord, Status
 from harness.runs.records import Epoch, RunRecord, TestRecord
+from harness.util.console_log import keep_output_in
 from harness.util.files import write_whole
 from harness.util.processes import this_process
 from harness.util.schema import SchemaError, is_inside, quoted, require_inside, schema_of, validate
@@ -27,7 +28,7 @@ from harness.util.schema import SchemaError, is_inside, quoted, require_inside, 
 COMPLETE = "complete"  # of a tracker that has all of a run
 LEFT = (  # by a run
     *("plots/*.png", "checkpoints/*.pt", f"{FOLDER}/*.npz"),
-    *("events.out.tfevents.*", "fold*/*/events.out.tfevents.*"),
+    *("events.out.tfevents.*", "fold*/*/events.out.tfevents.*", "console*.log"),
 )
 RESULTS = ("accuracy", "interval_low", "interval_high", "loss", "fit_seconds")  # by which runs are compared
 
@@ -64,6 +65,7 @@ class RunFolder(Folder[RunRecord]):
                         old.unlink(missing_ok=True)
             folder = cls(path, dataclasses.replace(record, id=own, **this_process()))
             folder.update()
+        keep_output_in(path)  # of a trial, it is in the study's folder already
         trust.remember_run(own, record.data.folder)
         return folder
 

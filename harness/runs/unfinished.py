@@ -9,6 +9,7 @@ from typing import Any
 from harness.errors import UsageError
 from harness.runs.record_parts import ProgressRecord, ResumeRecord, Status
 from harness.runs.run_folder import RunFolder
+from harness.util.console_log import keep_output_in
 from harness.util.files import write_whole
 from harness.util.locks import lock_of
 from harness.util.processes import this_process
@@ -55,6 +56,7 @@ def claim(folder: RunFolder) -> None:
             why = f"another process went on with it meanwhile: its status is {folder.status}"
             raise UsageError(f"{folder.path} has nothing to go on with", why, "harness list")
         folder.update(status=Status.RUNNING, **this_process())
+    keep_output_in(folder.path)
 
 
 def begin_again(folder: RunFolder, resume: ResumeRecord) -> None:

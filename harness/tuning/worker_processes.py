@@ -20,6 +20,7 @@ from harness.tuning.progress import Progress
 from harness.tuning.study import Study
 from harness.tuning.trial import Paused
 from harness.util.console import print_line
+from harness.util.console_log import WORKER
 from harness.util.processes import kill_tree
 from harness.util.signals import at_once, interrupt_noted
 
@@ -98,6 +99,7 @@ def threads_per_worker(count: int) -> int:
 def _start(command: Sequence[str], number: int, count: int, storage: str) -> WorkerProcess:
     """A GPU of its own where there are several, a fair part of the cores where there is none."""
     environment = {**os.environ, "HARNESS_STORAGE": storage}  # in no list of processes, whatever password is in it
+    environment[WORKER] = str(number + 1)
     gpus = torch.cuda.device_count()
     if gpus > 1:
         seen = os.environ.get("CUDA_VISIBLE_DEVICES")

@@ -10,6 +10,7 @@ from harness.runs.record_parts import RefitRecord, Status
 from harness.runs.run_folder import RunFolder
 from harness.training.refit import refit
 from harness.util.console import print_line
+from harness.util.console_log import keep_output_in
 from harness.util.files import require_writable
 from harness.util.locks import lock_of
 from harness.workflows.reproduce import planned
@@ -53,6 +54,7 @@ def refitting(folder: RunFolder) -> Iterator[RefitRecord | None]:
                 f"{folder.path} is in work", "another process goes on with it or removes it", "wait for its end"
             )
         folder.reload()
+        keep_output_in(folder.path)
         yield folder.model_on_all_images() if waited else None
 
 
