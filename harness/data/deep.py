@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from harness.data.formats import UnreadableError, tiff_tags
+from harness.util.packages import install_command
 
 Values = NDArray[Any]  # (H, W) or (H, W, C); C is 2 (grey, alpha), 3 (RGB) or 4 (RGB, alpha)
 
@@ -90,7 +91,7 @@ def tiff(content: bytes, tags: Mapping[int, Any]) -> Values:
     try:
         import tifffile  # type: ignore[import-not-found,import-untyped,unused-ignore]
     except ImportError as error:
-        raise UnreadableError(f"{name} needs tifffile: pip install 'harness[tiff]'") from error
+        raise UnreadableError(f"{name} needs tifffile: {install_command('tiff')}") from error
     with tifffile.TiffFile(io.BytesIO(content)) as file:
         page = file.pages[0]
         values: Values = page.asarray()
@@ -112,7 +113,7 @@ def jpeg2000(content: bytes) -> Values:
     try:
         from imagecodecs import jpeg2k_decode  # type: ignore[import-not-found,import-untyped,unused-ignore]
     except ImportError as error:
-        raise UnreadableError("16-bit colour JPEG 2000 needs imagecodecs: pip install 'harness[tiff]'") from error
+        raise UnreadableError(f"16-bit colour JPEG 2000 needs imagecodecs: {install_command('tiff')}") from error
     values: Values = jpeg2k_decode(content)
     return values
 

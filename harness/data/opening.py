@@ -10,6 +10,7 @@ from functools import cache
 from PIL import Image, ImageFile, PngImagePlugin
 
 from harness.data.formats import UnreadableError, file_format, other_kind, pillow_formats
+from harness.util.packages import install_command
 
 # Pillow warns of damaged metadata, once per file. The pixels are sound, and `read` goes on without it.
 for _message in ("Corrupt EXIF data", "Possibly corrupt EXIF data", "Metadata Warning", "Tag data larger than file"):
@@ -46,7 +47,7 @@ def opened(content: bytes) -> ImageFile.ImageFile:
 def _unidentified(content: bytes, kind: str, message: str) -> UnreadableError:
     """The error for bytes that no plugin accepts; `message` is from the first plugin that tried."""
     if kind == "HEIF" and not _can_read_heif():
-        return UnreadableError("HEIC needs pillow-heif: pip install 'harness[heic]'")
+        return UnreadableError(f"HEIC needs pillow-heif: {install_command('heic')}")
     if kind and kind not in (*pillow_formats(), "HEIF"):
         return UnreadableError(f"{kind} needs a newer Pillow: pip install -U pillow")
     reason = f"damaged, or an unusual {kind}: {message}" if kind else other_kind(content)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from harness.data.transforms import seeded
 from harness.errors import ModelError, RemoteError, nearest
 from harness.models.torchvision_models import Published, Shape
+from harness.util.packages import install_command
 from harness.util.text import size_text
 
 PREFIX = "timm/"
@@ -117,7 +118,7 @@ def _timm() -> Any:
         import timm
     except ImportError as error:
         raise ModelError(
-            "models named timm/NAME need timm", "it is not installed in this environment", "pip install timm"
+            "models named timm/NAME need timm", "it is not installed in this environment", install_command("timm")
         ) from error
     logging.getLogger("timm").setLevel(logging.ERROR)
     return timm

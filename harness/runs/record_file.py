@@ -37,7 +37,7 @@ def read_record(kind: type[R], path: Path) -> R:
         raise SchemaError(f"it is a {type(content).__name__}: it must be an object with fields")
     schema = content.get("schema", 1)
     if type(schema) is int and schema > SCHEMA:
-        raise SchemaError(f"schema is {schema}, of a newer harness: this one reads up to {SCHEMA} (pip install -U)")
+        raise SchemaError(f"schema is {schema}, of a newer harness: this one reads up to {SCHEMA} (upgrade harness)")
     wanted: Any = TestRecord if kind is RunRecord and content.get("kind") == "test" else kind
     record: R = parse(schema_of(wanted), {"schema": 1, **content})
     return record

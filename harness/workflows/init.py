@@ -92,7 +92,7 @@ harness run NAME
 ```
 
 `experiments/` and this file belong to git. `.gitignore` keeps out what is made here: `data/`, `models/`, `runs/`,
-`mlflow.db`. To keep the version of data in git, too: `pip install "harness[dvc]"`, `git init`, `dvc init`, and then
+`mlflow.db`. To keep the version of data in git, too: `pip install "dvc[gdrive]"`, `git init`, `dvc init`, and then
 `harness data track data`.
 """
 FILES = {

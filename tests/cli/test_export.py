@@ -15,6 +15,7 @@ import torch
 from harness.engine import checkpoint
 from harness.models.export_record import json_beside
 from harness.models.portable import Portable
+from harness.util.packages import install_command
 from harness.workflows.export.load import load_exported
 from tests.conftest import Outcome, Tracked
 
@@ -199,7 +200,7 @@ def test_export_to_onnx_without_its_packages_says_what_to_install(
     done = call("export", model, "--to", "onnx")
     assert done.code == 2
     assert done.error_lines[0] == "error: ONNX needs onnxscript"
-    assert "pip install 'harness[onnx]'" in done.error_lines[2]
+    assert install_command("onnx") in done.error_lines[2]
 
 
 def test_export_that_cannot_be_compared_names_the_reason(

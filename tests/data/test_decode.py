@@ -13,6 +13,7 @@ from PIL import Image, PngImagePlugin
 
 from harness.data.decode import decode, problem, read, to_image
 from harness.data.formats import pillow_formats
+from harness.util.packages import install_command
 
 
 def file_of(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
@@ -156,7 +157,7 @@ def test_a_16_bit_colour_tiff_is_read_by_tifffile_or_named() -> None:
     content = (header + body + bits).ljust(130, b"\0") + values.tobytes()
     why = problem(content, read)
     if importlib.util.find_spec("tifffile") is None:
-        assert why == "16-bit colour TIFF needs tifffile: pip install 'harness[tiff]'"
+        assert why == f"16-bit colour TIFF needs tifffile: {install_command('tiff')}"
     else:
         assert np.array_equal(read(content).values, values)  # type: ignore[arg-type]
 
@@ -274,7 +275,7 @@ def test_why_a_file_cannot_be_decoded(content: bytes, why: str) -> None:
 
 def test_a_heic_names_the_package_that_reads_it() -> None:
     if importlib.util.find_spec("pillow_heif") is None:
-        assert problem(HEIC) == "HEIC needs pillow-heif: pip install 'harness[heic]'"
+        assert problem(HEIC) == f"HEIC needs pillow-heif: {install_command('heic')}"
     else:
         assert problem(HEIC).startswith(("damaged", "a HEIF"))
 

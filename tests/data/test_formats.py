@@ -12,6 +12,7 @@ from harness.data.decode import decode, problem
 from harness.data.formats import READABLE, SUFFIXES, UnreadableError, file_format, pillow_formats
 from harness.data.opening import _can_read_heif
 from harness.errors import DataError
+from harness.util.packages import install_command
 from tests.data.files import file_of, png, tiff
 
 GREY = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
@@ -69,12 +70,12 @@ def test_problem_of_what_needs_a_package(monkeypatch: pytest.MonkeyPatch) -> Non
     for package in ("pillow_heif", "tifffile", "imagecodecs"):
         monkeypatch.setitem(sys.modules, package, None)
     _can_read_heif.cache_clear()
-    assert problem(ftyp(b"heic", b"mif1")) == "HEIC needs pillow-heif: pip install 'harness[heic]'"
+    assert problem(ftyp(b"heic", b"mif1")) == f"HEIC needs pillow-heif: {install_command('heic')}"
     _can_read_heif.cache_clear()
     colour = np.stack([GREY.astype(np.uint16) * 16] * 3, axis=2)
-    assert problem(tiff(colour)) == "16-bit colour TIFF needs tifffile: pip install 'harness[tiff]'"
-    assert problem(tiff(GREY.astype(np.float64))) == "64-bit float TIFF needs tifffile: pip install 'harness[tiff]'"
-    assert problem(tiff(GREY.astype(np.int8))) == "8-bit signed TIFF needs tifffile: pip install 'harness[tiff]'"
+    assert problem(tiff(colour)) == f"16-bit colour TIFF needs tifffile: {install_command('tiff')}"
+    assert problem(tiff(GREY.astype(np.float64))) == f"64-bit float TIFF needs tifffile: {install_command('tiff')}"
+    assert problem(tiff(GREY.astype(np.int8))) == f"8-bit signed TIFF needs tifffile: {install_command('tiff')}"
     monkeypatch.setitem(Image.OPEN, "AVIF", Image.OPEN["PNG"])
     pillow_formats.cache_clear()
     monkeypatch.delitem(Image.OPEN, "AVIF")

@@ -104,7 +104,7 @@ def test_read_record_refuses_a_newer_schema(tmp_path: Path, call: Callable[..., 
         read_record(RunRecord, folder / "run.json")
     outcome = call("test", folder)
     assert (outcome.code, len(outcome.error_lines)) == (2, 3)
-    assert "pip install -U" in outcome.err
+    assert "upgrade harness" in outcome.err
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[str]:
     """The address of an empty database. PostgreSQL refuses to run as root: then it runs as `postgres`."""
-    pytest.importorskip("psycopg", reason="psycopg is not installed: pip install harness[postgresql]")
+    pytest.importorskip("psycopg", reason="psycopg is not installed: pip install -e .[postgresql]")
     programs = [Path(initdb).parent for initdb in [shutil.which("initdb")] if initdb]
     programs += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     if not programs or not (programs[0] / "postgres").exists():

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from harness.errors import ModelError, UsageError
 from harness.models.export_record import ExportRecord
+from harness.util.packages import install_command
 from harness.version import __version__
 from harness.workflows.export.torch_program import first_line, quietly
 
@@ -30,7 +31,7 @@ def require_packages(names: tuple[str, ...] = WRITING) -> None:
             importlib.import_module(name)
         except ImportError as error:
             raise UsageError(
-                f"ONNX needs {name}", f"it cannot be imported: {error}", "pip install 'harness[onnx]'"
+                f"ONNX needs {name}", f"it cannot be imported: {error}", install_command("onnx")
             ) from error
 
 

@@ -17,7 +17,7 @@ from harness.errors import DataError, ModelError, UsageError
 from harness.models.saved import SavedModel
 from harness.plots.heat_map import write_heat_map
 from harness.util.files import fitting_name
-from harness.util.packages import installed
+from harness.util.packages import install_command, installed
 from harness.workflows.predict.files import array_of, as_batch
 from harness.workflows.predict.prediction import Prediction
 
@@ -42,7 +42,7 @@ class HeatMaps:
 
     def __init__(self, saved: SavedModel, device: torch.device) -> None:
         if not installed("captum"):
-            raise UsageError("heat maps need captum", "it is not installed", "pip install 'harness[explain]'")
+            raise UsageError("heat maps need captum", "it is not installed", install_command("explain"))
         self._transform = saved.transform
         self._device = device
         self._model = copy.deepcopy(saved.model).to(device).eval()
