@@ -1,0 +1,67 @@
+"""Compares an output with the one of a page: numbers, ids, durations and words of the machine do not count."""
+
+from __future__ import annotations
+
+import re
+
+ELISION = "..."
+UNSTEADY = re.compile(  # lines that depend on how busy the machine is
+    r"^(sending |MLflow gets |MLflow has |process \d+ |.*(seconds|MB) so far)"
+)
+MASKS = (
+    (re.compile(r"^( *device +).*"), r"\1…"),
+    (re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}"), "ID"),
+    (re.compile(r"\b(?=[0-9a-f]*\d)[0-9a-f]{4,40}\b"), "#"),  # digests, and short ids
+    (re.compile(r"(?:\d[\d.,]* (?:ms|s|min|h)\b ?)+"), "# s "),
+    (re.compile(r"\d+(?:[.,]\d+)*(?:e[+-]?\d+)?"), "#"),
+    (re.compile(r"-{3,}"), "-"),
+    (re.compile(r"#(?: #)+"), "#"),
+    (re.compile(r"[-+](?=#)"), ""),
+    (re.compile(r"\s+"), " "),
+)
+
+
+def mask(line: str) -> str:
+    """The line without what may differ between two machines."""
+    for pattern, text in MASKS:
+        line = pattern.sub(text, line)
+    return line.strip()
+
+
+def steady(lines: list[str]) -> list[str]:
+    return [line for line in lines if not UNSTEADY.match(line)]
+
+
+def same_output(written: list[str], printed: list[str]) -> bool:
+    """Whether `printed` is what a page shows; a line `...` of the page stands for any lines."""
+    pattern = "".join(
+        r"(?:.*\n)*?" if line.strip() == ELISION else re.escape(mask(line)) + "\n" for line in steady(written)
+    )
+    text = "".join(f"{mask(line)}\n" for line in steady(printed))
+    return re.fullmatch(pattern, text) is not None
+
+
+def shorten(written: list[str], printed: list[str]) -> list[str]:
+    """`printed` with the lines left out that `written` leaves out with `...`: the alignment with the fewest changes."""
+    if ELISION not in [line.strip() for line in written]:
+        return printed
+    old, new = [mask(line) for line in written], [mask(line) for line in printed]
+    # best[j] is (cost, lines shown) of the present prefix of `old`, aligned with the first j lines of `new`
+    best: list[tuple[float, tuple[str, ...]]] = [(float(j), tuple(printed[:j])) for j in range(len(new) + 1)]
+    for i, line in enumerate(old):
+        above, best = best, []
+        for j in range(len(new) + 1):
+            cost, lines = above[j]
+            if line == ELISION:
+                ways = [(cost, (*lines, written[i]))]
+                if j:
+                    ways.append(best[j - 1])  # leaves one more line out
+            else:
+                ways = [(cost + 1.5, lines)]
+                if j:
+                    cost, lines = above[j - 1]
+                    ways.append((cost + (line != new[j - 1]), (*lines, printed[j - 1])))
+                    cost, lines = best[j - 1]
+                    ways.append((cost + 1, (*lines, printed[j - 1])))
+            best.append(min(ways, key=lambda way: way[0]))
+    return list(best[-1][1])

@@ -1,0 +1,139 @@
+"""Runs the commands and the Python blocks of one page in a project folder, as somebody at a terminal does."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from pages import ROOT
+
+RUN_ID = re.compile(r"\b\d{8}-\d{6}-([0-9a-f]{4})\b")
+SHOWN_IDS = [
+    f"20261128-{time}-{key}"
+    for time, key in zip(
+        ("093012", "093105", "094127", "095310", "100242", "101518", "102633", "103901"),
+        ("7f1b", "6aa5", "c20e", "91d4", "e8b7", "3c6f", "b05a", "d4e2"),
+        strict=True,
+    )
+]
+INTERPRETER = """
+import contextlib, io, json, sys, traceback
+names = {"__name__": "__main__"}
+answers = sys.stdout
+for line in sys.stdin:
+    printed, error = io.StringIO(), ""
+    with contextlib.redirect_stdout(printed):
+        try:
+            exec(compile(json.loads(line), "block", "exec"), names)
+        except BaseException:
+            error = traceback.format_exc()
+    print(json.dumps([printed.getvalue(), error]), file=answers, flush=True)
+"""
+
+
+class Shell:
+    """A shell in `folder` with `harness` on its path. The runs' ids are shown as SHOWN_IDS, the oldest run first."""
+
+    def __init__(self, folder: Path, scratch: Path) -> None:
+        self.home = self.folder = folder
+        self.scratch = scratch
+        self.ids: dict[str, str] = {}  # id -> shown id
+        self.interpreter: subprocess.Popen[str] | None = None
+        programs = scratch / "bin"
+        programs.mkdir(parents=True, exist_ok=True)
+        for name, module in {"harness": "-m harness", "python": "", "mlflow": "-m mlflow"}.items():
+            script = programs / name
+            script.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {module} "$@"\n')
+            script.chmod(0o755)
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "HARNESS_"))}
+        self.environment = kept | {
+            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),
+            "PYTHONUNBUFFERED": "1",
+            "HARNESS_CACHE": str(scratch / "cache"),
+            "HARNESS_STATE": str(scratch / "state"),
+            "CUDA_VISIBLE_DEVICES": "",
+            "COLUMNS": "100",
+        }
+
+    def __enter__(self) -> Shell:
+        return self
+
+    def __exit__(self, _kind: type[BaseException] | None, _error: object, _trace: TracebackType | None) -> None:
+        if self.interpreter is not None:
+            self.interpreter.communicate()  # its input ends, and so does it
+
+    def run(self, command: str, stop_after: float | None = None) -> tuple[list[str], int]:
+        """The lines that a command prints, and its exit code. Ctrl-C ends it after `stop_after` seconds."""
+        place = self.scratch / "folder"
+        script = f"{self.real(command)}\ncode=$?\npwd > {shlex.quote(str(place))}\nexit $code"
+        with tempfile.TemporaryFile("w+") as printed:
+            process = subprocess.Popen(
+                ["bash", "-c", script], cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL,
+                stdout=printed, stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+            try:
+                code = process.wait(stop_after or 600)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGINT if stop_after else signal.SIGKILL)
+                code = process.wait(60)
+            output = self.read(printed)
+        if place.exists():
+            self.folder = Path(place.read_text().strip())
+        return output, code
+
+    def execute(self, code: str) -> tuple[list[str], str]:
+        """The lines that Python code prints, and its traceback or "". Names stay for the next block of the page."""
+        if self.interpreter is None:
+            self.interpreter = subprocess.Popen(
+                [sys.executable, "-c", INTERPRETER], cwd=self.folder, env=self.environment, text=True,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+        assert self.interpreter.stdin is not None
+        assert self.interpreter.stdout is not None
+        print(json.dumps(self.real(code)), file=self.interpreter.stdin, flush=True)
+        printed, error = json.loads(self.interpreter.stdout.readline())
+        return self.shown(printed).splitlines(), error
+
+    def read(self, printed: IO[str]) -> list[str]:
+        printed.seek(0)
+        return [line.rstrip() for line in self.shown(printed.read()).strip("\n").splitlines()]
+
+    def shown(self, text: str) -> str:
+        """The text as a page shows it: with the page's ids, and without a path of this machine."""
+        self.find_ids()
+        for found in RUN_ID.finditer(text):
+            self.name_id(found[0])
+        for real, shown in self.ids.items():
+            text = text.replace(real, shown)
+            text = re.sub(rf"(?<![\w-]){real[-4:]}(?![\w-])", shown[-4:], text)
+        for path, name in ((self.home, "~/project"), (self.scratch / "cache", "~/.cache/harness"), (ROOT, "~/harness")):
+            text = text.replace(str(path.resolve()), name).replace(str(path), name)
+        return text
+
+    def real(self, text: str) -> str:
+        """The command with the ids that the runs of this project have."""
+        self.find_ids()
+        for real, shown in self.ids.items():
+            text = text.replace(shown, real)
+            text = re.sub(rf"(?<![\w-]){shown[-4:]}(?![\w-])", real[-4:], text)
+        return text
+
+    def find_ids(self) -> None:
+        """Names the runs of the project in the order of their making."""
+        folders = [path.name for path in self.home.glob("**/runs/*/*") if RUN_ID.fullmatch(path.name)]
+        for name in sorted(folders):
+            self.name_id(name)
+
+    def name_id(self, real: str) -> None:
+        if real not in self.ids and real not in self.ids.values():
+            self.ids[real] = SHOWN_IDS[len(self.ids)]
