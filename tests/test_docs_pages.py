@@ -28,7 +28,6 @@ PENDING: set[str] = {
     "docs/data-versioning.md",
     "docs/data.md",
     "docs/export.md",
-    "docs/models.md",
     "docs/numbers.md",
     "docs/predict.md",
     "docs/report.md",
