@@ -74,8 +74,13 @@ def test_the_loop_is_drawn_with_every_event() -> None:
     assert [event for event in EVENTS if event not in drawn] == []
 
 
+def test_the_table_of_events_has_every_event() -> None:
+    table = (ROOT / "docs/trainer.md").read_text().split("## Events")[1].split("\n## ")[0]
+    assert re.findall(r"^\| `(\w+)`", table, re.MULTILINE) == list(EVENTS)
+
+
 def test_every_module_has_its_place_in_the_house() -> None:
-    table = (ROOT / "docs/architecture.md").read_text().split("## Rooms")[1].split("## Randomness")[0]
+    table = (ROOT / "docs/architecture.md").read_text().split("## Rooms")[1].split("\n## ")[0]
     homes = {
         path.name for path in (ROOT / "harness").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
     }
