@@ -1,4 +1,4 @@
-"""From predictions to numbers: accuracy, intervals, metrics, calibration, paired tests.
+"""Computes numbers from predictions: accuracy, intervals, metrics, calibration, paired tests.
 
-Pure functions on values and arrays. Files are read and written in `runs/`.
+Pure functions of values and arrays. `runs/` reads and writes the files.
 """

@@ -1,4 +1,4 @@
-"""Abstention: how accurate a model is if it answers only where it is sure."""
+"""Abstention: the accuracy of a model that answers only if its confidence is high enough."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from harness.evaluation.accuracy import Accuracy
 from harness.evaluation.groups import accuracy_of
 from harness.evaluation.scores import Floats, Indices
 
-THRESHOLDS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)  # fixed: one chosen on these images would look too good
+THRESHOLDS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)  # fixed: a threshold chosen on these images is too optimistic
 
 
 @dataclass(frozen=True)
 class Abstention:
-    """What a model answers if its confidence, the probability of the predicted class, must reach a threshold.
+    """The answers of a model at one threshold of its confidence, which is the probability of the predicted class.
 
     Attributes:
-        threshold: The least confidence of an answer.
+        threshold: The minimum confidence of an answer.
         images: Number of images.
-        accuracy: Of the answered images, with its interval; None if no image is answered.
+        accuracy: Accuracy of the answered images, with its interval; None if no image is answered.
     """
 
     threshold: float
@@ -33,14 +33,14 @@ class Abstention:
 
     @property
     def share(self) -> float:
-        """Share of images that are answered."""
+        """Fraction of images that are answered."""
         return self.answered / self.images
 
 
 def abstention(labels: Indices, probabilities: Floats, groups: Indices | None = None) -> tuple[Abstention, ...]:
-    """Returns a row for each of THRESHOLDS.
+    """Returns one row for each of THRESHOLDS.
 
-    Each interval holds its accuracy in 95 % of cases. They share images, so they are not independent.
+    Each interval covers its accuracy in 95 % of cases. The rows share images, so they are not independent.
 
     Args:
         labels: (N,) true class indices; N is 1 or more.

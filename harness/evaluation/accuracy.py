@@ -6,19 +6,19 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-SIGNIFICANCE = 0.05  # level of a paired test: a smaller p is a significant difference
-Z95 = 1.959963984540054  # the normal distribution's 97.5 % point: a two-sided 95 % interval
+SIGNIFICANCE = 0.05  # level of a paired test: the difference is significant if p is smaller
+Z95 = 1.959963984540054  # the 97.5 % quantile of the normal distribution: for a two-sided 95 % interval
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """A share of right predictions with its 95 % interval.
+    """The fraction of right predictions, with its 95 % interval.
 
     Attributes:
-        right: Right predictions; with several predictions of each image, their mean number.
-        n: Images.
+        right: Number of right predictions; a mean if each image has several predictions.
+        n: Number of images.
         groups: Number of independent groups of images; None if all images are independent.
-        effective: Number of independent images that the groups are worth, for the interval; None without groups.
+        effective: Effective number of independent images, for the interval; None without groups.
     """
 
     right: float
@@ -43,7 +43,7 @@ class Accuracy:
 
 
 def wilson_interval(right: float, n: float, z: float = Z95) -> tuple[float, float]:
-    """Wilson's score interval for a share (E. B. Wilson, 1927): sound for small n and for shares near 0 and 1."""
+    """Returns Wilson's score interval for a proportion (1927). It works for small n and for proportions near 0 or 1."""
     share, z2 = right / n, z * z
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = z / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
@@ -51,7 +51,7 @@ def wilson_interval(right: float, n: float, z: float = Z95) -> tuple[float, floa
 
 
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
-    """The mean, and the sample standard deviation (n - 1), which is 0 for a single value."""
+    """Returns the mean and the sample standard deviation (n - 1). The deviation is 0 for a single value."""
     mean = sum(values) / len(values)
     if len(values) == 1:
         return mean, 0.0
@@ -59,14 +59,14 @@ def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
 
 
 def paired_exact_test(better: int, worse: int) -> float:
-    """McNemar's test in its exact form (1947): the probability of such a difference, or a larger one, by chance alone.
+    """Returns the two-sided p of McNemar's exact test (1947) for two models on the same images.
 
-    Two models have judged the same images: `better` is how many the first alone got right, `worse` how many the second
-    alone. Two-sided; below SIGNIFICANCE the difference is significant.
+    p is the probability of this difference, or a larger one, if both models are equally good. `better` is the number of
+    images that only the first model has right, `worse` the number that only the second has right.
     """
     n = better + worse
     tail = ways = 1
-    for k in range(min(better, worse)):  # from C(n, k) to C(n, k + 1); math.comb for each takes 20 s if n is 18,000
+    for k in range(min(better, worse)):  # from C(n, k) to C(n, k + 1): math.comb would take 20 s for n = 18,000
         ways = ways * (n - k) // (k + 1)
         tail += ways
     return min(1.0, tail / (1 << n) * 2)

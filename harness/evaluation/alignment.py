@@ -1,4 +1,4 @@
-"""The images that several models have all predicted, and what each model says of them: arrays, one row an image."""
+"""Finds the images that several models have all predicted. Each model's answers are arrays with one row per image."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from harness.evaluation.groups import Groups
 from harness.evaluation.predictions import Predictions
 from harness.evaluation.scores import Floats, Indices
 
-FINEST = 60  # largest `Answers.scale`; only odd numbers of copies and repeats need more
+FINEST = 60  # maximum `Answers.scale`; only unusual numbers of copies and repeats would need more
 
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What the model or the models of one run say of N different images. Several predictions of one are averaged.
+    """The answers of one run for N different images. Several predictions of one image are averaged.
 
     Attributes:
-        images: (N,) whole numbers that name the image; the same for all models.
+        images: (N,) integers that identify the image; the same for all models.
         labels: (N,) true class indices.
-        right: (N,) share of right predictions: 0 or 1, unless the image has several.
-        scale: `right` is a whole number after multiplication by it; nearly so if that would take more than FINEST.
-        said: (N,) the most probable class; the first of equal ones, in the model's own order of classes.
+        right: (N,) fraction of right predictions: 0 or 1, unless the image has several predictions.
+        scale: `right` times this is an integer; approximately, if that would need more than FINEST.
+        said: (N,) the most probable class; of equal ones, the first in the model's order of classes.
         confidence: (N,) its probability.
         of_true_class: (N,) the probability of the true class.
         groups: (N,) images with the same number are not independent; None if all are.
-        paths: (N,) of each image's first prediction.
-        most: Largest number of predictions of one image.
+        paths: (N,) the path of each image's first prediction.
+        most: Maximum number of predictions of one image.
     """
 
     images: Indices
@@ -50,13 +50,13 @@ class Answers:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Why images of one model are not compared: what another model lacks of them.
+    """Why images of one model are not compared with another model.
 
     Attributes:
         other: Position of the other model.
-        not_predicted: Images that it has not predicted.
-        other_pixels: Images that it has under the same path, with other pixels.
-        other_class: Images that have another true class there.
+        not_predicted: Number of images that the other model has not predicted.
+        other_pixels: Number of images that have the same path but different pixels there.
+        other_class: Number of images that have a different true class there.
     """
 
     other: int
@@ -70,10 +70,10 @@ class Alignment:
     """The n images that all models have predicted, with the same true class, in the order of the first model.
 
     Attributes:
-        rows: For each model, (n,) rows of its answers.
-        paths: (n,) of the first model's predictions.
-        groups: (n,) images with the same number are not independent, by what any of the models says; None if all are.
-        left_out: For each model, why its other images are left out.
+        rows: For each model, (n,) the rows of its answers.
+        paths: (n,) paths of the first model's predictions.
+        groups: (n,) images with the same number are not independent according to any model; None if all are.
+        left_out: For each model, the reasons why its other images are left out.
     """
 
     rows: tuple[Indices, ...]
@@ -88,12 +88,12 @@ class Alignment:
 def answers_of(
     predictions: Predictions, classes: Sequence[str] | None = None, images: Indices | None = None
 ) -> Answers:
-    """Returns one row for each image and true class, in the order of its first prediction.
+    """Returns one row for each image and true class, in the order of the first predictions.
 
     Args:
-        predictions: Of one model or one run; any number of predictions of an image.
+        predictions: Of one model or one run, with any number of predictions per image.
         classes: Names in the order of the result's class indices; by default those of the predictions.
-        images: (N,) whole numbers that name each prediction's image; by default the fingerprints, which must be there.
+        images: (N,) integers that identify each prediction's image. Default: the fingerprints, which must exist.
     """
     images = predictions.fingerprints if images is None else images
     assert images is not None
@@ -127,13 +127,13 @@ def answers_of(
 
 
 def named_by_path(sides: Sequence[Sequence[str]]) -> list[Indices]:
-    """Returns, for each side, whole numbers (N,) that are equal if and only if the paths are."""
+    """Returns for each input integers (N,) that are equal if and only if the paths are equal."""
     known: dict[str, int] = {}
     return [np.array([known.setdefault(path, len(known)) for path in paths], np.int64) for paths in sides]
 
 
 def align(models: Sequence[Answers]) -> Alignment:
-    """Finds the images that all models have predicted with the same true class; there must be one model at least."""
+    """Finds the images that all models have predicted with the same true class. `models` must not be empty."""
     named, classes = [model.images for model in models], 1 + max(int(m.labels.max(initial=0)) for m in models)
     dense = np.split(np.unique(np.concatenate(named), return_inverse=True)[1], np.cumsum([len(m) for m in models])[:-1])
     keys = [images * classes + model.labels for images, model in zip(dense, models, strict=True)]
@@ -150,12 +150,12 @@ def align(models: Sequence[Answers]) -> Alignment:
 
 
 def common_scale(*scales: int) -> int:
-    """The least common multiple of scales, at most FINEST."""
+    """Returns the least common multiple of the scales, but at most FINEST."""
     return min(FINEST, int(np.lcm.reduce(np.array(scales, np.int64))))
 
 
 def _scale(right: Indices, counts: Indices) -> int:
-    """The number by which all shares right / counts become whole numbers, at most FINEST."""
+    """Returns the factor that makes all fractions right / counts integers, but at most FINEST."""
     scale = 1
     for part in np.unique(counts // np.gcd(right, counts)).tolist():
         scale = common_scale(scale, min(part, FINEST))
@@ -163,13 +163,13 @@ def _scale(right: Indices, counts: Indices) -> int:
 
 
 def _pairs(images: Indices, labels: Indices, classes: int) -> Indices:
-    """(N,) equal if and only if both are."""
+    """Returns (N,) integers that are equal if and only if both the image and the label are equal."""
     dense: Indices = np.unique(images, return_inverse=True)[1].astype(np.int64)
     return dense * classes + labels
 
 
 def _numbered(keys: Indices) -> tuple[Indices, Indices]:
-    """(place of the first of each different key (K,), number of each key (N,)), numbered as they first appear."""
+    """Returns (position of the first of each different key (K,), number of each key (N,)), in order of appearance."""
     _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
     order = np.argsort(first)
     number = np.empty(len(order), np.int64)
@@ -178,7 +178,7 @@ def _numbered(keys: Indices) -> tuple[Indices, Indices]:
 
 
 def _joined(parts: Sequence[Groups | None]) -> Groups | None:
-    """Groups of images that any of the `parts` has in one group; None if each image is alone."""
+    """Returns groups in which two images are together if any of the `parts` puts them together; None without groups."""
     different: list[Groups] = []
     for part in parts:
         if part is None:
@@ -204,9 +204,9 @@ def _joined(parts: Sequence[Groups | None]) -> Groups | None:
 def _left_out(
     models: Sequence[Answers], dense: Sequence[Indices], keys: Sequence[Indices], n: int
 ) -> tuple[tuple[LeftOut, ...], ...]:
-    """For each model that has more than the n images, what each other one lacks of them."""
+    """Returns for each model the reasons why its images beyond the n common ones are left out, per other model."""
     paths = [{*model.paths} for model in models] if any(len(model) > n for model in models) else []
-    every = []
+    left_out = []
     for at, model in enumerate(models):
         reasons = []
         for other in range(len(models)) if len(model) > n else ():
@@ -216,5 +216,5 @@ def _left_out(
             changed = sum(model.paths[i] in paths[other] for i in gone)
             if lacks.any():
                 reasons.append(LeftOut(other, len(gone) - changed, changed, int(other_class.sum())))
-        every.append(tuple(reasons))
-    return tuple(every)
+        left_out.append(tuple(reasons))
+    return tuple(left_out)

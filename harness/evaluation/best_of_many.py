@@ -1,7 +1,7 @@
-"""The best of several trials: which others differ from it, and what it is worth without its luck.
+"""The best of several trials: which other trials differ from it, and its expected score without selection bias.
 
-Each trial is cross-validated on the same folds. `scores` (T, K) has the mean score of each trial in each fold; a larger
-score is better. `images` (K,) has the number of validation images of each fold.
+Each trial is cross-validated on the same folds. `scores` (T, K) has the mean score of each trial in each fold; higher
+is better. `images` (K,) has the number of validation images of each fold.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from harness.evaluation.accuracy import SIGNIFICANCE, Accuracy
 from harness.evaluation.groups import Groups
 from harness.evaluation.scores import Floats
 
-FEWEST_FREEDOM = 2  # by simulation: with 1, a difference of 10 points is found in 29 to 63 % of studies only
-MOST_NOISE = 4.0  # variance of a pair of trials, in units of that of the others
-NEAR = 6.0  # standard deviations; a trial that is further below the best says nothing about the best
-VALUES = 121  # true scores that the prior distribution has
-STEPS = 100  # of the EM algorithm
+FEWEST_FREEDOM = 2  # by simulation: with 1, a difference of 10 points is found in only 29 to 63 % of studies
+MOST_NOISE = 4.0  # maximum variance of a pair of trials, in units of the other trials' variance
+NEAR = 6.0  # standard deviations; a trial further below the best has no influence on the estimate
+VALUES = 121  # true scores in the prior distribution
+STEPS = 100  # iterations of the EM algorithm
 
 
 @dataclass(frozen=True)
 class Noise:
-    """Noise of a trial's score over all folds: the same settings trained again, and judged on other images.
+    """Noise of a trial's score over all folds: how much it changes with the seed and the choice of images.
 
     Attributes:
-        variance: Of one trial's score, without what is common to all trials: the difficulty of a fold's images.
+        variance: Of one trial's score, without what all trials have in common: the difficulty of a fold's images.
         freedom: Degrees of freedom of the estimate.
-        by_image: The part of it that comes from the images about which trials disagree, estimated from these images;
-            0 if it is not known.
+        by_image: The part that comes from images about which the trials disagree, estimated from these images; 0 if
+            unknown.
     """
 
     variance: float
@@ -40,16 +40,16 @@ class Noise:
 
     @property
     def at_least(self) -> float:
-        """The larger one of both variances: a part cannot be larger than the whole."""
+        """The larger of both variances, because the whole cannot be smaller than its part."""
         return max(self.variance, self.by_image)
 
 
 def noise_between(
     scores: Floats, images: NDArray[np.int64], by_image: Floats | None = None, groups: Groups | None = None
 ) -> Noise | None:
-    """Returns the noise of a trial's score, estimated from the trial × fold interaction; None if it is not known.
+    """Returns the noise of a trial's score, estimated from the trial × fold interaction; None if it is unknown.
 
-    In the model s_tk = μ + trial_t + fold_k + e_tk, the residuals hold the seed of a training and the images about
+    The model is s_tk = μ + trial_t + fold_k + e_tk. Its residuals contain the seed of the training and the images about
     which trials disagree. Folds are trained independently, so the residuals show both. The mean square of the
     interaction has (T - 1) (K - 1) degrees of freedom (Scheffé 1959, The Analysis of Variance, chapter 4).
 
@@ -57,15 +57,15 @@ def noise_between(
     S / (1 - S) Σ w_k r_tk² / (T - 1) with S = Σ w_k². It is unbiased if e_tk has the same variance in each fold. If the
     variance is proportional to 1 / w_k, it is a little too large. With equal folds both are the usual mean square.
 
-    Only the best half of the trials counts, see `trials_for_noise`. Residuals are independent of the trials' means, so
-    a choice by means leaves them as they are. Trials that failed to converge vary most between folds, and would hide
-    the differences between all others: in the simulation, a trial that is 6 points worse was then found in 54 to 70 %
-    of studies, and in 97 % without them.
+    Only the best half of the trials is used, see `trials_for_noise`. Residuals are independent of the trials' means, so
+    this selection by means does not bias them. Trials that failed to converge vary most between folds, and would hide
+    the differences between all others. In the simulation, a trial that is 6 points worse was then found in 54 to 70 %
+    of studies, and without them in 97 %.
 
     Args:
         scores: (T, K) of complete trials, best first; rows with infinite or missing values are left out.
         images: (K,).
-        by_image: (R, N) score of each image, of the first R trials at least; None if the metric is no mean over images.
+        by_image: (R, N) score of each image, of at least the first R trials; None if the metric is not a mean.
         groups: (N,) the group of each image; None if all images are independent.
     """
     scores = scores[: trials_for_noise(len(scores))]
@@ -86,7 +86,7 @@ def noise_between(
 
 
 def trials_for_noise(complete: int) -> int:
-    """Number of the best trials that show the noise: half of the complete ones, from 3 to 10."""
+    """Returns the number of the best trials that estimate the noise: half of the complete ones, from 3 to 10."""
     return min(10, max(3, math.ceil(complete / 2)))
 
 
@@ -98,25 +98,26 @@ def compare_with_best(
     by_image: Floats | None = None,
     groups: Groups | None = None,
 ) -> Floats:
-    """Returns the probability of each difference from the first trial, or a larger one, if all trials are equal.
+    """Returns the probability of each difference from the first trial, or a larger one, if all trials are equally good.
 
-    It is corrected for all pairs of `trials` trials, because the best one was found by looking at all of them: the
-    largest difference between equal trials has the distribution of the studentized range (Tukey 1953). Two tests are
-    made, and the larger p counts:
+    It is corrected for all pairs of `trials` trials, because the best trial was selected from all of them: the largest
+    difference between equally good trials has the distribution of the studentized range (Tukey 1953). There are two
+    tests, and the larger p is returned:
 
-    - With the noise between trials and folds. It holds the seed's part. If the two trials vary more from fold to fold
-      than the others, the mean of both variances is taken: some settings have noisier trainings than others. In the
-      simulation (0.3 and 2 points, 0.5 and 3), equal trials were called different in 9 to 15 % of studies without this
-      rule, and in 3 to 8 % with it. A pair's own variance counts as at most `MOST_NOISE` times that of the others: a
-      trial that failed to converge varies so much that nothing would differ from it.
-    - With the images of both trials, paired. It holds no seed, but a model of another kind disagrees about more images.
+    - With the noise between trials and folds, which includes the seed. If the two trials vary more between folds than
+      the others, the mean of both variances is used, because some settings have noisier trainings. In the simulation
+      (0.3 and 2 points, 0.5 and 3), equally good trials were called different in 9 to 15 % of studies without this
+      rule, and in 3 to 8 % with it. A pair's own variance is limited to `MOST_NOISE` times that of the others. Without
+      the limit, a trial that failed to converge varies so much that nothing would differ from it.
+    - With the images of both trials, paired. It does not include the seed. But it does include that a different kind of
+      model disagrees on more images.
 
     Args:
         scores: (R, K), the best trial first.
         images: (K,).
         noise: From `noise_between`.
-        trials: Number of trials that could have become the best; also those that were pruned.
-        by_image: (R, N) score of each image; None if the metric is no mean over images.
+        trials: Number of trials that could have become the best, including pruned ones.
+        by_image: (R, N) score of each image; None if the metric is not a mean over images.
         groups: (N,) the group of each image; None if all images are independent.
 
     Returns:
@@ -148,17 +149,17 @@ def least_difference(noise: Noise, trials: int) -> float:
 
 
 def score_without_luck(scores: Floats, images: NDArray[np.int64], noise: Noise) -> float:
-    """Returns the expected score of the best complete trial, if its settings are trained and judged again.
+    """Returns the expected score of the best complete trial, if its settings are trained and evaluated again.
 
-    The best of many trials is better than its settings by luck. Empirical Bayes takes the luck out: the distribution of
-    the trials' true scores is estimated from all trials, and with it the mean true score of one that looks like the
-    best (Efron 2011, Tweedie's formula and selection bias, JASA 106). The distribution has any form (Laird 1978, JASA
-    73, by the EM algorithm). So a few bad trials do not widen it, and a trial that is far better than all others keeps
-    its score. Trials that were pruned count with the folds that they had: without them, the first folds of the others
-    would look too good.
+    The best of many trials is partly the best by luck. Empirical Bayes removes this selection bias. It estimates the
+    distribution of the true scores from all trials, and from it the expected true score of the best trial (Efron 2011,
+    Tweedie's formula and selection bias, JASA 106). The distribution can have any form (Laird 1978, JASA 73, by the EM
+    algorithm). So a few bad trials do not widen it, and a trial that is far better than all others keeps its score.
+    Pruned trials are used with the folds that they have. Without them, the first folds of the other trials would look
+    too good.
 
     Args:
-        scores: (T, K); NaN where a trial has no such fold. One row at least is complete.
+        scores: (T, K); NaN for a missing fold. At least one row is complete.
         images: (K,).
         noise: From `noise_between`.
     """
@@ -170,20 +171,20 @@ def score_without_luck(scores: Floats, images: NDArray[np.int64], noise: Noise) 
     if noise.at_least == 0:
         return float(values[best])
     shares = ~np.isnan(scores) * weights
-    counts = shares.sum(1)  # (T,) share of all images that a trial was judged on
+    counts = shares.sum(1)  # (T,) fraction of all images that a trial was evaluated on
     means = _above_folds(scores, shares, scores[complete].mean(0))
     near = means >= means[best] - NEAR * np.sqrt(noise.at_least / counts)
     return float(values[best]) - _luck(scores[near], shares[near], noise.at_least, int(near[:best].sum()))
 
 
 def scores_on_equal_folds(scores: Floats, images: NDArray[np.int64]) -> Floats:
-    """Returns (T,) the mean score of each trial, less the difficulty of its folds, which may not be all of them.
+    """Returns (T,) the mean score of each trial minus the difficulty of its folds. Trials may lack folds.
 
     Trials and folds have additive effects, fitted by weighted least squares. A trial with an infinite score keeps the
-    infinity, and one without any score gets NaN.
+    infinity, and a trial without any score gets NaN.
 
     Args:
-        scores: (T, K); NaN where a trial has no such fold.
+        scores: (T, K); NaN for a missing fold.
         images: (K,).
     """
     finite = ~np.isinf(scores).any(1) & ~np.isnan(scores).all(1)
@@ -197,13 +198,13 @@ def scores_on_equal_folds(scores: Floats, images: NDArray[np.int64]) -> Floats:
 
 
 def accuracy_without_luck(best: Accuracy, value: float, noise: Noise) -> Accuracy:
-    """Returns the accuracy `value` of the best trial without its luck, with an interval that counts its noise.
+    """Returns the accuracy `value` of the best trial without selection bias. Its interval includes the noise.
 
-    The variance of a share of independent images is v (1 - v) / n. The noise of the trial is added, since its settings
-    will be trained with another seed. Wilson's interval gets the number of images that this variance is worth.
+    The variance of a proportion of independent images is v (1 - v) / n. The noise of the trial is added, because its
+    settings will be trained with another seed. Wilson's interval uses the number of images with this total variance.
 
     Args:
-        best: The best trial's accuracy as it was measured; its groups count as in its own interval.
+        best: The measured accuracy of the best trial; its groups count as in its own interval.
         value: From `score_without_luck`; 0 to 1.
         noise: From `noise_between`.
     """
@@ -215,13 +216,13 @@ def accuracy_without_luck(best: Accuracy, value: float, noise: Noise) -> Accurac
 
 
 def _concentration(weights: Floats) -> float:
-    """S / (1 - S) of the folds' weights, see `noise_between`."""
+    """Returns S / (1 - S) of the folds' weights, see `noise_between`."""
     total = float((weights**2).sum())
     return total / (1 - total)
 
 
 def _range_test(differences: Floats, variances: Floats, trials: int, freedom: float) -> Floats:
-    """(R,) chance that the range of `trials` equal scores with these variances exceeds the differences."""
+    """Returns (R,) the probability that the range of `trials` equal scores exceeds the differences."""
     from scipy.stats import studentized_range
 
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -246,13 +247,13 @@ def _paired_variance(differences: Floats, groups: Groups | None) -> float:
 
 
 def _above_folds(scores: Floats, shares: Floats, folds: Floats) -> Floats:
-    """(T,) weighted mean of each row above the effects of its columns (K,); NaN is left out, and 0 for an empty row."""
+    """Returns (T,) the weighted mean of each row minus the column effects (K,). Ignores NaN; 0 for an empty row."""
     means: Floats = (shares * np.nan_to_num(scores - folds)).sum(1) / np.maximum(shares.sum(1), 1e-9)
     return means
 
 
 def _luck(scores: Floats, shares: Floats, variance: float, best: int) -> float:
-    """By how much the trial in row `best` is better than its expected true score. `shares` (T, K) are of all images."""
+    """Returns how much the trial in row `best` exceeds its expected true score. `shares` (T, K) are of all images."""
     folds = scores[~np.isnan(scores).any(1)].mean(0)
     means = expected = _above_folds(scores, shares, folds)
     truths = np.linspace(means.min(), means.max(), VALUES)

@@ -1,4 +1,4 @@
-"""Calibration: whether a model is right as often as its confidence says, with an interval of the calibration error.
+"""Calibration: whether a model's accuracy matches its confidence, with an interval of the calibration error.
 
 The confidence of an image is the probability of its predicted class.
 """
@@ -15,24 +15,24 @@ from harness.evaluation.groups import accuracy_of
 from harness.evaluation.scores import Floats, Indices
 
 MOST_BINS = 10
-LEAST_IMAGES = 20  # per bin if there are several: fewer say little about an accuracy
+LEAST_IMAGES = 20  # minimum per bin if there are several bins: fewer images say little about an accuracy
 HISTOGRAM_BINS = 20
-Z_LOWER = 2.241402727604947  # the normal distribution's 98.75 % point: each of two lower limits errs in 1.25 % of cases
+Z_LOWER = 2.241402727604947  # the 98.75 % quantile of the normal distribution: each of two lower limits fails in 1.25 %
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Accuracy per bin of confidence; a bin holds one image or more.
+    """Accuracy per confidence bin. Each bin holds at least one image.
 
     Attributes:
-        edges: (B + 1,) the confidences between which each bin lies.
-        counts: (B,) images.
+        edges: (B + 1,) the confidences between the bins.
+        counts: (B,) number of images.
         confidence: (B,) mean confidence.
-        right: (B,) right predictions.
+        right: (B,) number of right predictions.
         intervals: (B, 2) 95 % interval of the accuracy.
         interval: 95 % interval of the calibration error.
-        chance: The error that a calibrated model with the same confidences has on average, by chance alone.
-        histogram: (HISTOGRAM_BINS,) images by confidence, in bins of equal width from 0 to 1.
+        chance: The mean error of a calibrated model with the same confidences.
+        histogram: (HISTOGRAM_BINS,) number of images by confidence, in bins of equal width from 0 to 1.
     """
 
     edges: Floats
@@ -51,30 +51,32 @@ class Calibration:
 
 
 def calibration(labels: Indices, probabilities: Floats, groups: Indices | None = None) -> Calibration:
-    """Returns the accuracy per bin of confidence, and the calibration error with a 95 % interval.
+    """Returns the accuracy per confidence bin, and the calibration error with a 95 % interval.
 
-    Bins hold equally many images, which has less bias than bins of equal width (Roelofs et al. 2022). Images of the
-    same confidence are in one bin. There are MOST_BINS bins, or fewer if there are less than LEAST_IMAGES per bin.
+    Bins have equal numbers of images, which has less bias than bins of equal width (Roelofs et al. 2022). Images with
+    the same confidence are in one bin. There are MOST_BINS bins, or fewer if a bin would have too few images.
 
-    The interval is for the population's error in these bins, θ = Σ w_b |δ_b|, where w_b is the share of bin b and δ_b
-    its accuracy less its mean confidence. The error without bins can be larger (Kumar et al. 2019). The measured error
-    T = Σ w_b |δ_b + ε_b| is too large on average (Bröcker 2012), so a percentile bootstrap of it never holds 0.
-    Sun et al. 2024 have an interval for the squared error. These limits hold for few images and need no bootstrap:
+    The interval is for the population's error in these bins, θ = Σ w_b |δ_b|: w_b is the fraction of images in bin b,
+    and δ_b its accuracy minus its mean confidence. The error without bins can be larger (Kumar et al. 2019). The
+    measured error T = Σ w_b |δ_b + ε_b| is too large on average (Bröcker 2012), so a percentile bootstrap of it never
+    contains 0. Sun et al. 2024 have an interval for the squared error. These limits work for few images and need no
+    bootstrap:
 
     - Upper: T is at least Σ w_b s_b (δ_b + ε_b), where s_b is the sign of δ_b. That sum is unbiased for θ. So the limit
       is T plus the half-width of the interval of the overall accuracy.
-    - First lower: T is at most θ + Σ w_b |ε_b|. So the limit is T less the 98.75 % point of Σ w_b |ε_b|.
-    - Second lower: θ is at least |Σ w_b δ_b|, the gap of all images (calibration in the large, Cox 1958). The limit is
-      that of the gap. It is the higher one if a model is too sure everywhere; the higher one counts.
+    - First lower: T is at most θ + Σ w_b |ε_b|. So the limit is T minus the 98.75 % quantile of Σ w_b |ε_b|.
+    - Second lower: θ is at least |Σ w_b δ_b|, the gap of all images (calibration in the large, Cox 1958). So the limit
+      is that of the gap. It is the higher one for an overconfident model. The higher lower limit is used.
 
-    Variances come from `accuracy_of`, so they count groups as independent.
+    Variances come from `accuracy_of`, so they treat groups, not images, as independent.
 
-    A simulation had 3 distributions of confidence (mean 75 to 98 %), a calibrated model and 5 that are too sure, not
-    sure enough, or both, and 100, 300 or 1,000 images: alone, in copies of 5, or in groups of 5 that share 60 % of
-    their chance. In 1,000 samples of each of these 162 settings, the interval holds θ in 95.3 to 99.8 % of cases, and
-    in 98.7 % on average. It is conservative for calibrated models: the upper limit, about twice T, never failed. With
-    35 images and an accuracy of 99 %, it is 93.7 %; with very unequal groups 97.4 % or more. Groups cost width: the
-    upper limit of a calibrated model is 0.11 on average with 100 single images, and 0.30 with 20 groups of 5 copies.
+    A simulation used 3 distributions of confidence (mean 75 to 98 %), a calibrated model and 5 that are overconfident,
+    underconfident, or both, and 100, 300 or 1,000 images: single, in copies of 5, or in groups of 5 with a correlation
+    of 60 %. In 1,000 samples of each of these 162 settings, the interval covers θ in 95.3 to 99.8 % of cases, and in
+    98.7 % on average. It is conservative for calibrated models: the upper limit, about twice T, never failed. With 35
+    images and an accuracy of 99 %, coverage is 93.7 %; with very unequal groups at least 97.4 %. Groups make it wider:
+    the upper limit of a calibrated model is 0.11 on average with 100 single images, and 0.30 with 20 groups of 5
+    copies.
 
     Args:
         labels: (N,) true class indices; N is 1 or more.
@@ -92,7 +94,7 @@ def calibration(labels: Indices, probabilities: Floats, groups: Indices | None =
     means = np.bincount(places, weights=confidence) / counts
     effective = np.array([_effective(accuracy) for accuracy in accuracies])
     variances = np.bincount(places, weights=confidence * (1 - confidence)) / counts
-    smooth = (hits / counts * effective + 2) / (effective + 4)  # 0 to 1 exclusively, by Agresti and Coull 1998
+    smooth = (hits / counts * effective + 2) / (effective + 4)  # never 0 or 1 (Agresti and Coull 1998)
     chance, _ = _sum_of_half_normals(counts / len(labels) * np.sqrt(variances / effective))
     variances = np.maximum(variances, smooth * (1 - smooth))
     _, noise = _sum_of_half_normals(counts / len(labels) * np.sqrt(variances / effective))
@@ -119,7 +121,7 @@ def _error(counts: Indices, confidence: Floats, right: Indices | Floats) -> floa
 
 
 def _interval(error: float, noise: float, accuracy: Accuracy, confidence: float) -> tuple[float, float]:
-    """The interval of `calibration`; `noise` is the 98.75 % point of Σ w_b |ε_b|."""
+    """Returns the interval of `calibration`; `noise` is the 98.75 % quantile of Σ w_b |ε_b|."""
     share, n = accuracy.value, _effective(accuracy)
     low, high = wilson_interval(share * n, n, Z_LOWER)
     lower = max(0.0, error - noise, low - confidence, confidence - high)
@@ -128,15 +130,15 @@ def _interval(error: float, noise: float, accuracy: Accuracy, confidence: float)
 
 
 def _effective(accuracy: Accuracy) -> float:
-    """The number of independent images that the interval is for."""
+    """Returns the effective number of independent images."""
     return accuracy.n if accuracy.effective is None else accuracy.effective
 
 
 def _bins(confidence: Floats) -> tuple[Indices, Floats]:
-    """The bin of each image (N,), and the edges (B + 1,); a cut is moved to the nearest change of confidence."""
+    """Returns the bin of each image (N,), and the edges (B + 1,). Cuts are only between different confidences."""
     values, inverse, numbers = np.unique(confidence, return_inverse=True, return_counts=True)
     wanted = min(MOST_BINS, max(1, len(confidence) // LEAST_IMAGES))
-    ends = np.cumsum(numbers)[:-1]  # images before each place where a cut can be
+    ends = np.cumsum(numbers)[:-1]  # number of images before each possible cut
     targets = len(confidence) * np.arange(1, wanted) / wanted
     cuts = np.unique([np.abs(ends - target).argmin() for target in targets if len(ends)]).astype(np.int64)
     edges = np.concatenate([values[:1], (values[cuts] + values[cuts + 1]) / 2, values[-1:]])
@@ -144,9 +146,9 @@ def _bins(confidence: Floats) -> tuple[Indices, Floats]:
 
 
 def _sum_of_half_normals(deviations: Floats) -> tuple[float, float]:
-    """Mean and 98.75 % point of Σ |ε|, where ε are independent, normal, of mean 0 and these standard deviations.
+    """Returns the mean and the 98.75 % quantile of Σ |ε|. The ε are independent and normal, with mean 0.
 
-    The point is by Cornish and Fisher 1938, up to the skewness.
+    The quantile is by Cornish and Fisher 1938, up to the skewness.
     """
     mean = math.sqrt(2 / math.pi) * float(deviations.sum())
     spread = math.sqrt((1 - 2 / math.pi) * float((deviations**2).sum()))

@@ -1,6 +1,6 @@
-"""Two models on the same images: their difference with its interval, an exact test, and the images that it takes.
+"""Compares two models on the same images: the difference with its interval, an exact test, the images needed.
 
-The models are taken as they are. The noise of training is not in these numbers: another seed gives another model.
+Each model is taken as it is. These numbers do not include the noise of training: another seed gives another model.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from harness.evaluation.groups import Groups, accuracy_of, effective_images, pai
 from harness.evaluation.predictions import Predictions
 from harness.evaluation.scores import Floats
 
-POWER = 0.8  # chance to see a difference, for the number of images that it takes (Cohen 1988)
+POWER = 0.8  # chance to detect the difference with the computed number of images (Cohen 1988)
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class Shared:
     """The images that two models have both predicted.
 
     Attributes:
-        paths: (n,) of the first model's predictions.
-        right: (n, 2) the share of right predictions of each image by each model: 0 or 1, unless several models of one
+        paths: (n,) paths of the first model's predictions.
+        right: (n, 2) fraction of right predictions of each image by each model: 0 or 1, unless several models of one
             run have predicted the image.
         groups: (n,) images with the same number are not independent; None if all are.
-        scale: (n, 2) is a whole number after multiplication by it.
+        scale: `right` times this is an integer.
     """
 
     paths: tuple[str, ...]
@@ -43,17 +43,17 @@ class Shared:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two models on n images; differences are those of the first minus the second.
+    """Two models on n images. Differences are first minus second.
 
     Attributes:
         first: Accuracy of the first model on these images.
-        second: Accuracy of the second one.
-        better: Images that the first model alone has right (more often, if an image has several predictions).
-        worse: Images that the second model alone has right.
+        second: Accuracy of the second model.
+        better: Images that only the first model has right (or more often, if an image has several predictions).
+        worse: Images that only the second model has right.
         interval: 95 % interval of the difference.
-        p: The probability of such a difference, or a larger one, by chance alone; two-sided.
-        squares: Mean square of an image's difference; the share of images that one model alone has right.
-        effective: Number of independent images that the n are worth.
+        p: Two-sided probability of this difference, or a larger one, if both models are equally good.
+        squares: Mean square of an image's difference: the fraction of images that only one model has right.
+        effective: Effective number of independent images.
     """
 
     first: Accuracy
@@ -75,10 +75,10 @@ class Comparison:
         return self.first.value - self.second.value
 
     def images_needed(self, level: float = SIGNIFICANCE) -> int | None:
-        """Returns about how many images, in all, would show a difference of this size; None if there is none.
+        """Returns about how many images in total would show a difference of this size; None without a difference.
 
-        It is the number with which McNemar's test at `level` finds it with a chance of 80 % (Connor 1987, Biometrics
-        43), times the design effect of groups.
+        With this number, McNemar's test at `level` finds the difference in 80 % of cases (Connor 1987, Biometrics 43).
+        It is multiplied by the design effect of groups.
         """
         difference = abs(self.difference)
         if difference < 1e-12:
@@ -90,7 +90,7 @@ class Comparison:
         return math.ceil((root / difference) ** 2 * self.n / self.effective)
 
     def more_images(self, level: float = SIGNIFICANCE) -> int | None:
-        """Returns `images_needed` without the images that are there, to two digits; 1 or more."""
+        """Returns `images_needed` minus the existing images, to two digits; at least 1."""
         needed = self.images_needed(level)
         return None if needed is None else int(float(f"{max(1, needed - self.n):.2g}"))
 
@@ -98,12 +98,12 @@ class Comparison:
         low, high = self.interval
         return (
             f"{100 * self.difference:+.1f} points (95 % interval {100 * low:+.1f} to {100 * high:+.1f}, n = {self.n}; "
-            f"p {self.p:.2g}): right where the other is wrong on {self.better}, wrong where it is right on {self.worse}"
+            f"p {self.p:.2g}): only this model is right on {self.better} images, only the other on {self.worse}"
         )
 
 
 def compare(first: Predictions, second: Predictions) -> Comparison:
-    """Compares two models on the images that both predict; there must be one at least.
+    """Compares two models on the images that both have predicted. There must be at least one.
 
     The p-value is McNemar's exact test; with groups, or several predictions of an image, its permutation form.
     """
@@ -111,10 +111,10 @@ def compare(first: Predictions, second: Predictions) -> Comparison:
 
 
 def shared_images(first: Predictions, second: Predictions) -> Shared:
-    """The images that both predict, with the same true class, in the order of the first.
+    """Returns the images that both have predicted, with the same true class, in the order of the first.
 
-    An image is known by its decoded pixels if both predictions have fingerprints, else by its path. Predictions of the
-    same image by one side are averaged. Images are in one group if either side says so.
+    Images are matched by their decoded pixels if both have fingerprints, else by their paths. Several predictions of
+    an image are averaged. Images are in one group if either of the two says so.
     """
     one = other = None
     if first.fingerprints is None or second.fingerprints is None:
@@ -124,7 +124,7 @@ def shared_images(first: Predictions, second: Predictions) -> Shared:
 
 
 def shared_answers(models: Sequence[Answers], found: Alignment, first: int, second: int) -> Shared:
-    """Two of the `models` on the images that all of them have predicted, as `align` has found them."""
+    """Returns two of the `models` on the images that all of them have predicted. `found` is from `align`."""
     columns = [models[i].right[found.rows[i]] for i in (first, second)]
     return Shared(
         found.paths,
@@ -135,11 +135,11 @@ def shared_answers(models: Sequence[Answers], found: Alignment, first: int, seco
 
 
 def compare_shared(shared: Shared) -> Comparison:
-    """Compares two models on images that both have predicted; there must be one at least.
+    """Compares two models on images that both have predicted. There must be at least one.
 
     The interval of the difference is that of Bonett and Price (2012, Journal of Educational and Behavioral Statistics
-    37) for paired proportions, with the number of independent images that groups are worth. In `tests` it covers the
-    true difference in 93 to 97 % of simulated cases.
+    37) for paired proportions, with the effective number of independent images. In `tests` it covers the true
+    difference in 93 to 97 % of simulated cases.
     """
     n, groups = len(shared), shared.groups
     gaps = shared.right[:, 0] - shared.right[:, 1]
@@ -165,26 +165,26 @@ def compare_shared(shared: Shared) -> Comparison:
 
 
 def mean_accuracy(right: Floats, groups: Groups | None, scale: int = 1) -> Accuracy:
-    """The accuracy of one model, or the mean of several models of one run.
+    """Returns the accuracy of one model, or the mean of several models of one run.
 
     Args:
-        right: (n,) the share of right predictions of each image.
+        right: (n,) fraction of right predictions of each image.
         groups: (n,) images with the same number are not independent; None if all are.
-        scale: `right` is a whole number after multiplication by it.
+        scale: `right` times this is an integer.
     """
     if scale == 1:
         return accuracy_of(right > 0.5, groups)
     n = len(right)
     numbers = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
-    counts = scale * np.bincount(numbers).astype(float)  # of predictions; those of an image depend on each other
+    counts = scale * np.bincount(numbers).astype(float)  # of predictions; those of one image are not independent
     effective = effective_images(np.asarray(scale * np.bincount(numbers, weights=right), float), counts)
     return Accuracy(float(right.sum()), n, len(counts) if len(counts) < n else None, effective)
 
 
 def _effective(gaps: Floats, groups: Groups) -> float:
-    """Number of independent images that give an interval of the same width.
+    """Returns the number of independent images that give an interval of the same width.
 
-    There is one such number for each of the two models being the better one; the smaller number counts.
+    There is one such number for each of the two models being the better one. The smaller number is returned.
     """
     numbers = np.unique(groups, return_inverse=True)[1]
     counts = np.bincount(numbers).astype(float)
@@ -193,7 +193,7 @@ def _effective(gaps: Floats, groups: Groups) -> float:
 
 
 def _interval(difference: float, squares: float, n: float) -> tuple[float, float]:
-    """Bonett and Price: one imaginary image for each of the two outcomes."""
+    """Returns the interval of Bonett and Price, who add one imaginary image for each of the two outcomes."""
     centre = difference * n / (n + 2)
     half = Z95 * math.sqrt(((squares * n + 2) / (n + 2) - centre**2) / (n + 2))
     return max(-1.0, centre - half), min(1.0, centre + half)

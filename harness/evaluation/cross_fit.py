@@ -1,7 +1,7 @@
-"""Cross-fitting: folds of whole groups, and a logistic regression that is fitted without the fold that it judges.
+"""Cross-fitting: folds of whole groups, and a logistic regression for each fold, fitted on the other folds.
 
-`features` have the shape (N, F), `labels` are class indices, (N,), and images with the same number in `groups`, (N,),
-stay in one fold; None if all images are independent.
+`features` have the shape (N, F), `labels` are class indices, (N,). Images with the same number in `groups`, (N,), stay
+in one fold; None if all images are independent.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from harness.evaluation.blocks import blocks
 from harness.evaluation.scores import Floats, Indices
 
 Features = NDArray[np.floating]
-STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # values of C, the inverse of the penalty's weight; the last is weak
-FALLBACK = 1e-2  # C if no image is left to choose it by
+STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # values of C, the inverse of the penalty's weight
+FALLBACK = 1e-2  # C if there are no images to choose it with
 CHOICE_IMAGES, CHOICE_FOLDS = 3000, 3  # C is chosen on a part of the images
-ITERATIONS = 200  # of L-BFGS; a fit that is stopped by it is penalised a little more
+ITERATIONS = 200  # of L-BFGS; a fit that reaches this limit is penalised slightly more
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +29,8 @@ class Head:
     """A fitted logistic regression on standardised features.
 
     Attributes:
-        mean: (F,) of the features that it was fitted on.
-        scale: (F,) their standard deviation; 1 for a constant feature.
+        mean: (F,) means of the features that it was fitted on.
+        scale: (F,) their standard deviations; 1 for a constant feature.
         model: The fitted estimator of scikit-learn.
         classes: (C,) the classes that it knows, sorted.
     """
@@ -41,14 +41,14 @@ class Head:
     classes: Indices
 
     def probabilities(self, features: Features, rows: Indices, classes: int) -> NDArray[np.float32]:
-        """(n, classes) probabilities of the images at `rows` (n,); 0 for a class that the model does not know."""
-        found = np.zeros((len(rows), classes), np.float32)
+        """Returns (n, classes) probabilities of the images at `rows` (n,); 0 for a class that the model lacks."""
+        probabilities = np.zeros((len(rows), classes), np.float32)
         for part in blocks(len(rows), max(features.shape[1], classes)):
-            found[part, self.classes] = self.model.predict_proba(self._standardised(features, rows[part]))
-        return found
+            probabilities[part, self.classes] = self.model.predict_proba(self._standardised(features, rows[part]))
+        return probabilities
 
     def scores(self, features: Features, rows: Indices) -> Floats:
-        """(n,) logits of the second class against the first. The model must know two classes."""
+        """Returns (n,) logits of the second class against the first. The model must know exactly two classes."""
         parts = blocks(len(rows), features.shape[1])
         return np.concatenate([self.model.decision_function(self._standardised(features, rows[p])) for p in parts])
 
@@ -59,8 +59,9 @@ class Head:
 def one_thread() -> Any:
     """Returns a context in which matrix products use one thread.
 
-    The products of a fit are small: two threads took ten times as long as one (100,000 x 512 features, 20 classes: 148
-    and 14 seconds, on a machine that others used too). The results also do not depend on the number of cores then.
+    The products of a fit are small, and two threads took ten times as long as one (100,000 x 512 features, 20 classes:
+    148 and 14 seconds, on a machine with other work). With one thread, results also do not depend on the number of
+    cores.
     """
     from threadpoolctl import threadpool_limits
 
@@ -68,14 +69,14 @@ def one_thread() -> Any:
 
 
 def fold_numbers(labels: Indices, groups: Indices | None, folds: int, seed: int) -> Indices:
-    """Returns the fold (N,) of each image, from 0, with each class spread over the folds as evenly as its groups allow.
+    """Returns the fold (N,) of each image, from 0. Each class is spread over the folds as evenly as its groups allow.
 
-    A group is counted as its most frequent class. Classes are dealt one after the other, their large groups first, each
-    group to the fold with the fewest images of its class, and among those to the one with the fewest images. So a class
-    with fewer images than folds needs no exception. `StratifiedGroupKFold` of scikit-learn warns of such a class, and
-    may leave a fold empty (scikit-learn issue 33085).
+    A group belongs to its most frequent class. Classes are assigned one after the other, large groups first. Each group
+    goes to the fold with the fewest images of its class, and of those to the fold with the fewest images. So a class
+    with fewer images than folds needs no exception. `StratifiedGroupKFold` of scikit-learn warns about such a class,
+    and may leave a fold empty (scikit-learn issue 33085).
 
-    A function of the arguments alone. A fold is empty only if there are fewer groups than folds.
+    The result depends only on the arguments. A fold is empty only if there are fewer groups than folds.
     """
     units, kinds, sizes = _units(labels, groups)
     random = np.random.default_rng(seed).permutation(len(kinds))
@@ -96,18 +97,18 @@ def fold_numbers(labels: Indices, groups: Indices | None, folds: int, seed: int)
 def cross_fit_sides(
     labels: Indices, groups: Indices | None, folds: int, seed: int
 ) -> Iterator[tuple[Indices, Indices]]:
-    """Yields (training, judged) positions of each fold that has both; all judged ones together are all images."""
+    """Yields (training, test) positions for each fold that has both. The test positions together are all images."""
     numbers = fold_numbers(labels, groups, folds, seed)
     for fold in range(folds):
-        training, judged = np.flatnonzero(numbers != fold), np.flatnonzero(numbers == fold)
-        if len(training) and len(judged):
-            yield training, judged
+        training, test = np.flatnonzero(numbers != fold), np.flatnonzero(numbers == fold)
+        if len(training) and len(test):
+            yield training, test
 
 
 def stratified_part(labels: Indices, rows: Indices, most: int, seed: int) -> Indices:
-    """Returns about `most` of the rows (n,), sorted, at random: the same share of each class, but two of it at least.
+    """Returns about `most` of the rows (n,), sorted: a random sample with the same fraction of each class.
 
-    All rows if there are no more than `most`.
+    It takes at least two images of each class, and all rows if there are at most `most`.
     """
     if len(rows) <= most:
         return rows
@@ -133,20 +134,20 @@ def fit_head(
 ) -> Head | None:
     """Fits a logistic regression on the images at `rows`, or on a stratified random part of them.
 
-    C is chosen by the log loss of an inner cross-validation on these images alone. Features are standardised.
+    C is chosen by the log loss of an inner cross-validation on only these images. Features are standardised.
 
     Args:
         features: (N, F).
         labels: (N,).
-        groups: (N,), which stay in one inner fold; None if all images are independent.
+        groups: (N,) images of a group stay in one inner fold; None if all images are independent.
         rows: (n,) positions.
         seed: Of the parts and folds.
-        most: Number of images to fit on.
-        is_balanced: Whether each class has the same weight.
+        most: Maximum number of images to fit on.
+        is_balanced: Whether all classes have the same weight.
         strengths: Values of C to choose from, ascending.
 
     Returns:
-        None if `rows` have one class only.
+        The model; None if `rows` have only one class.
     """
     rows = stratified_part(labels, rows, most, seed)
     if len(np.unique(labels[rows])) < 2:
@@ -157,7 +158,7 @@ def fit_head(
 
 
 def _units(labels: Indices, groups: Indices | None) -> tuple[Indices, Indices, Indices]:
-    """(unit of each image (N,), most frequent class of each unit (U,), its number of images (U,))."""
+    """Returns (unit of each image (N,), most frequent class of each unit (U,), its number of images (U,))."""
     if groups is None:
         return np.arange(len(labels)), labels, np.ones(len(labels), np.int64)
     unit = np.unique(groups, return_inverse=True)[1].reshape(-1).astype(np.int64)
@@ -176,20 +177,20 @@ def _best_strength(
     is_balanced: bool,
     strengths: Sequence[float],
 ) -> float:
-    """The C with the least log loss out of fold; from small to large, until the loss rises."""
+    """Returns the C with the lowest out-of-fold log loss. Tries ascending values until the loss rises."""
     own = None if groups is None else groups[rows]
     sides = [
-        (rows[training], rows[judged])
-        for training, judged in cross_fit_sides(labels[rows], own, CHOICE_FOLDS, seed)
+        (rows[training], rows[test])
+        for training, test in cross_fit_sides(labels[rows], own, CHOICE_FOLDS, seed)
         if len(np.unique(labels[rows[training]])) > 1
     ]
     models = [_model(strengths[0], is_balanced) for _ in sides]
     best, least = FALLBACK, np.inf
     for strength in strengths:
         pairs = []
-        for model, (training, judged) in zip(models, sides, strict=True):
-            model.set_params(C=strength)  # starts from the fit of the C before
-            pairs.append(_losses(_fit(features, labels, training, model), features, labels, judged, is_balanced))
+        for model, (training, test) in zip(models, sides, strict=True):
+            model.set_params(C=strength)  # continues from the fit with the previous C
+            pairs.append(_losses(_fit(features, labels, training, model), features, labels, test, is_balanced))
         losses, weights = np.concatenate(pairs, axis=1) if pairs else np.zeros((2, 0))
         if not len(losses) or np.average(losses, weights=weights) >= least:
             break
@@ -198,7 +199,7 @@ def _best_strength(
 
 
 def _losses(head: Head, features: Features, labels: Indices, rows: Indices, is_balanced: bool) -> Floats:
-    """(2, n) log loss and weight of each image whose class the model knows."""
+    """Returns (2, n): log loss and weight of each image whose class the model knows."""
     known = rows[np.isin(labels[rows], head.classes)]
     probabilities = head.probabilities(features, known, int(labels.max()) + 1)
     own = probabilities[np.arange(len(known)), labels[known]].astype(np.float64)
@@ -212,7 +213,7 @@ def _fit(features: Features, labels: Indices, rows: Indices, model: Any) -> Head
     chosen = features[rows]
     mean = chosen.mean(0, dtype=np.float64).astype(chosen.dtype)
     spread = chosen.std(0, dtype=np.float64)
-    is_constant = spread <= 1e-6 * np.abs(mean)  # rounding of 32-bit features is no information
+    is_constant = spread <= 1e-6 * np.abs(mean)  # rounding errors of 32-bit features are not information
     scale = np.where(is_constant, np.inf, spread).astype(chosen.dtype)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

@@ -1,4 +1,4 @@
-"""Values of facts that one class has far more or far less often than the others."""
+"""Finds values of file facts that are far more or far less frequent in one class than in the others."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import numpy as np
 from harness.evaluation.fact_values import FactValues
 from harness.evaluation.scores import Floats, Indices
 
-DIFFERENCE = 0.3  # least difference between the share in a class and in the others
+DIFFERENCE = 0.3  # minimum difference between the fraction in a class and in the others
 LEVEL = 0.01  # a smaller p, corrected for all comparisons, is significant
 LISTED = 20
-MOST_VALUES = 1000  # of a fact; the rarest are not compared
-FEWEST = 5  # images of a value, and of a class; fewer are not compared
+MOST_VALUES = 1000  # of a fact; rarer values are not compared
+FEWEST = 5  # minimum number of images of a value, and of a class
 
 
 @dataclass(frozen=True)
 class FactShare:
-    """A value that one class has far more or far less often than the others.
+    """A value that is far more or far less frequent in one class than in the others.
 
     Attributes:
         fact: Name of the fact.
-        value: Name of the value; of a number, its bin.
+        value: Name of the value; for a number, its bin.
         label: Index of the class.
         of_class: (images with that value, images) of the class; a group counts as one image.
-        of_others: The same of all other classes.
-        p: By Fisher's exact test, two-sided, corrected for all comparisons.
+        of_others: The same for all other classes.
+        p: Two-sided, by Fisher's exact test, corrected for all comparisons.
     """
 
     fact: str
@@ -39,25 +39,25 @@ class FactShare:
 
     @property
     def difference(self) -> float:
-        """Share in the class less share in the others."""
+        """Fraction in the class minus fraction in the others."""
         return self.of_class[0] / self.of_class[1] - self.of_others[0] / self.of_others[1]
 
 
 def fact_shares(columns: Sequence[FactValues], labels: Indices, groups: Indices | None = None) -> list[FactShare]:
-    """Returns the values that set a class apart, the largest difference first, and at most 20 of them.
+    """Returns the values that distinguish a class from the others, the largest difference first, at most 20.
 
-    A value is listed if its share in the class is at least 30 points above or below that in all others, and the
+    A value is listed if its fraction in the class is at least 30 points above or below that in all others, and the
     difference is significant: p < 0.01 by Fisher's exact test (1935), times the number of comparisons (Bonferroni). The
     two-sided p is twice the smaller tail (Agresti 2013, Categorical Data Analysis, 3.5). Every value is compared in
-    every class, if both have five images or more.
+    every class, if both have at least five images.
 
-    A share below that of the others is left out where another value of the fact says the same: with two classes, and if
-    a value that the class has more often is listed.
+    A fraction below that of the others is left out if it gives no new information: with two classes, or if another
+    value of the fact is listed as more frequent in the class.
 
     Args:
         columns: Facts.
         labels: (N,) class indices.
-        groups: (N,) of images of a class with the same number, only the first counts. None if all are independent.
+        groups: (N,) of the images of a class with the same number, only the first counts. None if all are independent.
     """
     rows = _first_of_each_group(labels, groups)
     kinds, own = np.unique(labels[rows], return_inverse=True)
@@ -82,7 +82,7 @@ def _first_of_each_group(labels: Indices, groups: Indices | None) -> Indices:
 
 
 def _compared(column: FactValues, own: Indices, kinds: Indices, codes: Indices) -> tuple[int, list[FactShare]]:
-    """(number of comparisons, those with a large difference; their p is not corrected).
+    """Returns (number of comparisons, those with a large difference). Their p is not corrected.
 
     Args:
         column: A fact.
@@ -103,7 +103,7 @@ def _compared(column: FactValues, own: Indices, kinds: Indices, codes: Indices) 
     gaps = table / sizes - (totals[:, None] - table) / np.maximum(others, 1)
     is_large = (np.abs(gaps) >= DIFFERENCE) & (sizes >= FEWEST) & ((gaps > 0) | (len(kinds) > 2))
     places = np.argwhere(is_large & (others > 0))
-    found = [
+    large = [
         FactShare(
             column.fact,
             column.names[int(values[v])],
@@ -114,11 +114,11 @@ def _compared(column: FactValues, own: Indices, kinds: Indices, codes: Indices) 
         )
         for (v, k), p in zip(places.tolist(), _fisher(table, sizes, totals, len(own), places).tolist(), strict=True)
     ]
-    return len(values) * int((sizes >= FEWEST).sum()), found
+    return len(values) * int((sizes >= FEWEST).sum()), large
 
 
 def _fisher(table: Indices, sizes: Indices, totals: Indices, number: int, places: Indices) -> Floats:
-    """(P,) two-sided p of Fisher's exact test at the places (P, 2) of a table of values and classes."""
+    """Returns (P,) the two-sided p of Fisher's exact test at the places (P, 2) of a table of values and classes."""
     from scipy.stats import hypergeom
 
     rows, columns = places.T

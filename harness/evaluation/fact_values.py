@@ -1,4 +1,4 @@
-"""Facts of files as numbered values: categories as they are, numbers in bins that have a name, such as "640 to 800"."""
+"""File facts as numbered values: categories, or bins of numbers with a name, such as "640 to 800"."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 
 from harness.evaluation.scores import Floats, Indices
 
-BINS = 10  # a bin of a number is closed when it holds this part of the images
-FREQUENT = 0.05  # a number that this share of the images has is a bin of one value, such as a common width
-UNKNOWN = "none"  # name of a value that is missing
+BINS = 10  # a bin of numbers ends when it holds 1 / BINS of the images
+FREQUENT = 0.05  # a number that at least this fraction of the images has gets its own bin, such as a common width
+UNKNOWN = "none"  # name of a missing value
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,8 +22,8 @@ class FactValues:
     Attributes:
         fact: Its name, such as "format".
         names: (V,) names of its values; numbers in ascending order.
-        codes: (N,) position in `names` of the value of each image.
-        is_number: Whether the order of the values has a meaning.
+        codes: (N,) position in `names` of each image's value.
+        is_number: Whether the values are ordered.
     """
 
     fact: str
@@ -35,9 +35,9 @@ class FactValues:
 def fact_values(fact: str, column: Sequence[object] | Floats | Indices) -> FactValues:
     """Returns the values of a fact.
 
-    Numbers are put into bins of about a tenth of the images each. A frequent number, such as the width of images from
-    one camera, has a bin for itself. A column is one of numbers if all its known values are numbers and none is a truth
-    value. None, NaN and the empty string are unknown.
+    Numbers are put into bins of about a tenth of the images each. A frequent number, such as the width of one camera's
+    images, has its own bin. A column is numeric if all its known values are numbers and none is a boolean. None, NaN
+    and the empty string are unknown.
 
     Args:
         fact: Its name.
@@ -57,7 +57,7 @@ def _is_unknown(value: object) -> bool:
 
 
 def _numbers(fact: str, column: Floats) -> FactValues:
-    """The bins of numbers; an unknown one is the last value."""
+    """Returns the bins of numbers; the unknown value is the last one."""
     numbers, places, counts = np.unique(column, return_inverse=True, return_counts=True)
     is_alone = (counts >= FREQUENT * len(column)) | np.isnan(numbers)
     bin_of, size = np.zeros(len(numbers), np.int64), 0

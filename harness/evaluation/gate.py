@@ -1,4 +1,4 @@
-"""The gate that a model must pass: a floor for its accuracy or balanced accuracy, and for the recall of classes."""
+"""The gate of a model: minimum values for its accuracy or balanced accuracy, and for the recall of classes."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Recall = tuple[float, tuple[float, float]]  # with its 95 % interval
 
 @dataclass(frozen=True)
 class Gate:
-    """What is asked of a model.
+    """The requirements for a model.
 
     Attributes:
-        least: The lowest value of the metric that passes; None: that of the experiment.
+        least: The minimum value of the metric; None for that of the experiment.
         metric: ACCURACY or BALANCED.
-        recalls: Class -> the lowest recall that passes.
-        confident: The lower end of each 95 % interval must pass, and not only the value.
+        recalls: Class -> minimum recall.
+        confident: Whether the lower end of each 95 % interval must pass, and not only the value.
     """
 
     least: float | None = None
@@ -33,7 +33,7 @@ class Gate:
     confident: bool = False
 
     def require_classes(self, known: Sequence[str]) -> None:
-        """Raises UsageError if the gate names a class that there is not."""
+        """Raises UsageError if the gate names an unknown class."""
         for name in self.recalls:
             if name not in known:
                 raise UsageError(
@@ -45,13 +45,13 @@ class Gate:
 
 @dataclass(frozen=True)
 class Floor:
-    """One number that must not be below a floor.
+    """One number with its minimum.
 
     Attributes:
         name: "accuracy", "balanced accuracy", or "recall of sea".
-        value: None if no image tells.
+        value: None if there is no image.
         interval: 95 %.
-        least: The floor.
+        least: The minimum.
         confident: Whether the lower end of the interval must pass.
     """
 
@@ -63,30 +63,30 @@ class Floor:
 
     @property
     def passed(self) -> bool:
-        """Whether the value, or the lower end of its interval, is not below the floor."""
+        """Whether the value, or the lower end of its interval, is at least the minimum."""
         return self.value is not None and (self.interval[0] if self.confident else self.value) >= self.least
 
     @property
     def is_sure(self) -> bool:
-        """Whether the whole interval is not below the floor."""
+        """Whether the whole interval is at least the minimum."""
         return self.value is not None and self.interval[0] >= self.least
 
     def __str__(self) -> str:
-        """Such as "accuracy 71.4 % is not below 70 % (95 % interval 54.9 to 83.7 %)"."""
+        """For example "accuracy 71.4 % >= 70 % (95 % interval 54.9 to 83.7 %)"."""
         if self.value is None:
-            return f"{self.name}: no image tells"
+            return f"{self.name}: no image of this class"
         low, high = (100 * bound for bound in self.interval)
         interval = f"95 % interval {low:.1f} to {high:.1f} %"
         compared = self.interval[0] if self.confident else self.value
         text, least = distinct_percents(compared, self.least)
-        verb = "is not below" if self.passed else "is below"
+        verb = ">=" if self.passed else "is below"
         if self.confident:
-            return f"{self.name} {100 * self.value:.1f} % ({interval}): the lower end, {text}, {verb} {least}"
+            return f"{self.name} {100 * self.value:.1f} % ({interval}): the lower end {text} {verb} {least}"
         return f"{self.name} {text} {verb} {least} ({interval})"
 
 
 def distinct_percents(value: float, least: float) -> tuple[str, str]:
-    """Both as percentages, with as many decimals as show that they differ, if they do."""
+    """Returns both as percentages, with enough decimals to show whether they differ."""
     for decimals in range(1, 12):
         texts = f"{100 * value:.{decimals}f} %", f"{100 * least:.{decimals}f} %"
         if texts[0] != texts[1] or value == least:
@@ -95,16 +95,16 @@ def distinct_percents(value: float, least: float) -> tuple[str, str]:
 
 
 def judge(predictions: Predictions, gate: Gate) -> tuple[Floor, ...]:
-    """Returns each floor of the gate with the value of these predictions, the metric's first; the gate needs all.
+    """Evaluates the gate, which must have a minimum. Returns each requirement with its value, the metric's first.
 
-    The gate must have its floor.
+    The model passes if all of them pass.
     """
     assert gate.least is not None
     known = predictions.classes
     recalls = _recalls(predictions)
-    found = predictions.accuracy
+    accuracy = predictions.accuracy
     value: float | None
-    value, interval = (found.value, found.interval) if gate.metric == ACCURACY else _balanced(recalls)
+    value, interval = (accuracy.value, accuracy.interval) if gate.metric == ACCURACY else _balanced(recalls)
     floors = [Floor(gate.metric.replace("_", " "), value, interval, gate.least, gate.confident)]
     for name, least in gate.recalls.items():
         recall = recalls[known.index(name)]
@@ -114,7 +114,7 @@ def judge(predictions: Predictions, gate: Gate) -> tuple[Floor, ...]:
 
 
 def _recalls(predictions: Predictions) -> list[Recall | None]:
-    """(recall, its interval) of each class; None for a class without images."""
+    """Returns (recall, its interval) of each class; None for a class without images."""
     recalls: list[Recall | None] = []
     for label in range(len(predictions.classes)):
         chosen = np.flatnonzero(predictions.labels == label)
@@ -122,16 +122,16 @@ def _recalls(predictions: Predictions) -> list[Recall | None]:
             recalls.append(None)
             continue
         groups = None if predictions.groups is None else predictions.groups[chosen]
-        found = accuracy_of(predictions.right[chosen], groups, len({predictions.paths[i] for i in chosen}))
-        recalls.append((found.value, found.interval))
+        recall = accuracy_of(predictions.right[chosen], groups, len({predictions.paths[i] for i in chosen}))
+        recalls.append((recall.value, recall.interval))
     return recalls
 
 
 def _balanced(recalls: list[Recall | None]) -> Recall:
-    """The mean recall of the classes that have images, with its interval.
+    """Returns the mean recall of the classes that have images, with its interval.
 
-    The interval is put together from those of the classes, which are independent (MOVER: Zou and Donner 2008,
-    Statistics in Medicine 27): the distance of each end from the mean is the root of the sum of their squares.
+    The interval combines those of the classes, which are independent (MOVER: Zou and Donner 2008, Statistics in
+    Medicine 27). The distance of each end from the mean is the root of the sum of the squared distances.
     """
     known = [recall for recall in recalls if recall is not None]
     count = len(known)

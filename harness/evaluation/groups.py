@@ -1,6 +1,6 @@
-"""Images that are not independent of each other: how many independent ones they are worth, and a paired test of groups.
+"""Images that are not independent: their effective number, and a paired test of groups.
 
-A group is a set of images that depend on each other: copies of one picture, or photographs of one patient or place.
+A group is a set of images that depend on each other: copies of one image, or photographs of one patient or place.
 `groups` are integers, shape (N,): images with the same number are one group.
 """
 
@@ -14,15 +14,15 @@ from harness.evaluation.accuracy import Z95, Accuracy, paired_exact_test
 Floats = NDArray[np.float64]
 Right = NDArray[np.bool_]
 Groups = NDArray[np.int64]
-PRIOR_GROUPS = 1  # by simulation: with 0.5, coverage is below 93 % in some settings in which it need not be
-NEGLIGIBLE = 1e-300  # chances below this are dropped: near the smallest float64, they would lose their precision
+PRIOR_GROUPS = 1  # by simulation: with 0.5, coverage falls below 93 % in some settings without need
+NEGLIGIBLE = 1e-300  # smaller probabilities are dropped: near the smallest float64, they lose their precision
 
 
 def accuracy_of(right: Right, groups: Groups | None = None, images: int | None = None) -> Accuracy:
-    """The accuracy of N predictions, with an interval that counts groups as independent.
+    """Returns the accuracy of N predictions, with an interval that treats groups, not images, as independent.
 
     Args:
-        right: (N,) whether a prediction is right; N is 1 or more.
+        right: (N,) whether a prediction is right; N is at least 1.
         groups: (N,) the group of each prediction; None if all are independent.
         images: Number of images, if several models have predicted each one. The predictions of an image must then be in
             one group.
@@ -41,29 +41,29 @@ def accuracy_of(right: Right, groups: Groups | None = None, images: int | None =
 def effective_images(right: Floats, counts: Floats) -> float:
     """Returns the number of independent images that give an interval of the same width, from 1 to N.
 
-    It is N over the design effect, times (z / t)² for few groups (Korn and Graubard 1998, Survey Methodology 24). Put
-    into Wilson's interval, as by Franco et al. 2019 (Journal of Survey Statistics and Methodology 7).
+    It is N over the design effect, times (z / t)² for few groups (Korn and Graubard 1998, Survey Methodology 24). It is
+    used in Wilson's interval, as by Franco et al. 2019 (Journal of Survey Statistics and Methodology 7).
 
-    Two estimates of the design effect are made, and the larger one counts:
+    There are two estimates of the design effect, and the larger one is used:
 
     - The variance of the accuracy as a ratio estimator of groups (Cochran 1977, Sampling Techniques, 6.3), over the
       variance for independent images.
     - 1 + (L - 1) ρ (Kish 1965, Survey Sampling), where ρ is the correlation within a group (Fleiss and Cuzick 1979,
       Applied Psychological Measurement 3) and L = Σ n_g² / N. L is the design effect if ρ is 1.
 
-    If few groups hold an error, both are often too small by chance. So the larger one is averaged with L, which has the
-    weight of `PRIOR_GROUPS` groups. Its own weight is the number of groups that hold evidence, see `_evidence`. N over
-    the average, less 1, is the number of degrees of freedom of t. If all predictions are right, or all are wrong,
-    nothing is known of the correlation, and the result is N / L.
+    If few groups have an error, both estimates are often too small by chance. So the larger one is averaged with L,
+    which has the weight of `PRIOR_GROUPS` groups. Its own weight is the number of groups with evidence, see
+    `_evidence`. N over the average, minus 1, is the number of degrees of freedom of t. If all predictions are right, or
+    all are wrong, the correlation is unknown, and the result is N / L.
 
-    A simulation had beta-binomial groups (2 to 903, of equal and very unequal sizes), correlations from 0 to 1, and
-    accuracies from 50 to 99 %. The interval holds the true accuracy in 98 % of cases on average. In the worst setting
-    it is 90 %, and 33 % with the ratio estimator and t alone. Settings below 93 % are those in which Wilson's interval
-    with the true design effect is below 93 % too, as with 10 independent groups and an accuracy of 99 %.
+    A simulation used beta-binomial groups (2 to 903, of equal and very unequal sizes), correlations from 0 to 1, and
+    accuracies from 50 to 99 %. The interval covers the true accuracy in 98 % of cases on average. In the worst setting
+    it is 90 %, and 33 % with the ratio estimator and t alone. In the settings below 93 %, Wilson's interval with the
+    true design effect is below 93 % too, for example with 10 independent groups and an accuracy of 99 %.
 
-    The price is width if there is no correlation: 1.1 to 1.5 times that of independent images with 100 groups of 10,
-    1.7 to 4.9 times with 5 groups of 10, and 3 to 11 times if 4 of 30 groups hold nearly all images. If every image is
-    there twice, the interval is 0.6 % wider than that of 300 single images, and 6 % wider than that of 30.
+    Without correlation, the interval is wider than that of independent images: 1.1 to 1.5 times with 100 groups of 10,
+    1.7 to 4.9 times with 5 groups of 10, and 3 to 11 times if 4 of 30 groups have nearly all images. If every image
+    occurs twice, the interval is 0.6 % wider than that of 300 single images, and 6 % wider than that of 30.
 
     Args:
         right: (G,) right predictions of each group.
@@ -85,11 +85,12 @@ def effective_images(right: Floats, counts: Floats) -> float:
 
 
 def paired_test(first: Right, second: Right, groups: Groups | None = None) -> float:
-    """The probability of such a difference between two models, or a larger one, by chance alone; two-sided and exact.
+    """Returns the two-sided, exact p of a difference between two models on the same images.
 
-    Without groups it is McNemar's exact test. With groups it is the permutation test that swaps the two models in
-    whole groups: under the null hypothesis the sign of each group's difference is a fair coin (Fisher 1935; Winkler et
-    al. 2014 on exchangeability within blocks).
+    p is the probability of this difference, or a larger one, if both models are equally good. Without groups it is
+    McNemar's exact test. With groups it is the permutation test that swaps the two models in whole groups: under the
+    null hypothesis, each group's difference is positive or negative with equal chance (Fisher 1935; Winkler et al. 2014
+    on exchangeability within blocks).
 
     Args:
         first: (N,) whether the first model is right.
@@ -102,10 +103,10 @@ def paired_test(first: Right, second: Right, groups: Groups | None = None) -> fl
 
 
 def sign_flip_test(gaps: Groups, groups: Groups) -> float:
-    """The two-sided permutation test that swaps two models in whole groups.
+    """Returns the two-sided p of the permutation test that swaps two models in whole groups.
 
     Args:
-        gaps: (N,) whole numbers: how much more the first model has right.
+        gaps: (N,) integers: how much more the first model has right.
         groups: (N,) the group of each image.
     """
     differences = np.rint(np.bincount(_numbered(groups), weights=gaps)).astype(np.int64)
@@ -121,26 +122,26 @@ def sign_flip_test(gaps: Groups, groups: Groups) -> float:
 
 
 def _per_group(right: Right, groups: Groups) -> tuple[Floats, Floats]:
-    """(images, right predictions) of each group, (G,) each."""
+    """Returns (images, right predictions) of each group, (G,) each."""
     numbers = _numbered(groups)
     counts: Floats = np.bincount(numbers).astype(float)
     return counts, np.asarray(np.bincount(numbers, weights=right), float)
 
 
 def _numbered(groups: Groups) -> Groups:
-    """(N,) the same groups, numbered from 0."""
+    """Returns (N,) the same groups, numbered from 0."""
     return np.unique(groups, return_inverse=True)[1].astype(np.int64)
 
 
 def _evidence(counts: Floats, chosen: Right) -> float:
-    """How many groups the chosen ones are worth as evidence of the correlation.
+    """Returns the effective number of the chosen groups, as evidence of the correlation.
 
-    It is their effective number (Σ n_g)² / Σ n_g² (Kish 1965). It is at most their share of Σ n_g² times the effective
-    number of all groups, because many small groups say little about a few large ones.
+    It is (Σ n_g)² / Σ n_g² of the chosen groups (Kish 1965). It is limited to their fraction of Σ n_g² times the
+    effective number of all groups, because many small groups say little about a few large ones.
 
     Args:
         counts: (G,) images of each group.
-        chosen: (G,) whether the group holds the outcome in question; one at least does.
+        chosen: (G,) whether the group has the outcome in question; at least one has.
     """
     sizes, squares = counts[chosen], counts**2
     own = float((sizes**2).sum())
@@ -148,23 +149,23 @@ def _evidence(counts: Floats, chosen: Right) -> float:
 
 
 def _student(freedom: float) -> float:
-    """Student's t for a two-sided 95 % interval."""
+    """Returns Student's t for a two-sided 95 % interval."""
     from scipy.special import stdtrit
 
     return float(stdtrit(freedom, 0.975))
 
 
 def _subset_sums(magnitudes: Groups, numbers: Groups) -> tuple[Floats, int]:
-    """Distribution of the sum of a random subset of all magnitudes; each is in it with a chance of one half.
+    """Returns the distribution of the sum of a random subset; each magnitude is in it with probability 1/2.
 
-    Only positive numbers are added and multiplied, so the relative error of small chances is that of large ones.
+    Only positive numbers are added and multiplied, so small probabilities are as precise as large ones.
 
     Args:
         magnitudes: (K,) different positive integers.
         numbers: (K,) how often each occurs.
 
     Returns:
-        The chances of consecutive sums, and the first of these sums.
+        The probabilities of consecutive sums, and the first of these sums.
     """
     chances, start = np.ones(1), 0
     for magnitude, number in zip(magnitudes.tolist(), numbers.tolist(), strict=True):
@@ -178,14 +179,14 @@ def _subset_sums(magnitudes: Groups, numbers: Groups) -> tuple[Floats, int]:
 
 
 def _fair_binomial(n: int) -> tuple[Floats, int]:
-    """Chances of consecutive numbers of heads in n tosses, and the first of these numbers."""
+    """Returns probabilities of consecutive numbers of heads in n coin tosses, and the first of these numbers."""
     heads = np.arange(n // 2, n)
-    upper = np.cumprod(np.concatenate([[1.0], (n - heads) / (heads + 1)]))  # of n // 2 heads and more, up to a factor
+    upper = np.cumprod(np.concatenate([[1.0], (n - heads) / (heads + 1)]))  # of at least n // 2 heads, up to a factor
     chances = np.concatenate([upper[::-1][: n // 2], upper])
     return _without_negligible(chances / chances.sum())
 
 
 def _without_negligible(chances: Floats) -> tuple[Floats, int]:
-    """The chances without negligible ones at either end, and how many were dropped at the start."""
+    """Returns the probabilities without negligible ones at both ends, and the number dropped at the start."""
     places = np.flatnonzero(chances > NEGLIGIBLE)
     return chances[places[0] : places[-1] + 1], int(places[0])

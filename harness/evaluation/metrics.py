@@ -1,7 +1,7 @@
-"""Metrics by name: one number for a set of predictions.
+"""Metrics by name. Each is one number for a set of predictions.
 
 A metric takes `labels` (N,), true class indices, and `probabilities` (N, C), softmax outputs. It returns None if it is
-undefined. Equal probabilities rank as in `argmax`: the class with the lower index comes first.
+undefined. Of equal probabilities, the class with the lower index comes first, as in `argmax`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from harness.evaluation.scores import Floats, Indices, log_loss
 
 Metric = Callable[[Indices, Floats], float | None]  # (labels (N,), probabilities (N, C)) -> a number
 TOP_K = re.compile(r"top([1-9]\d{0,8})_accuracy")
-HEADLINE_K = 5  # the K of ImageNet's top-5 error (Russakovsky et al. 2015), so the number can be compared
+HEADLINE_K = 5  # as in ImageNet's top-5 error (Russakovsky et al. 2015), so that numbers can be compared
 
 
 @dataclass(frozen=True)
@@ -29,14 +29,14 @@ class NamedMetric:
 
     Attributes:
         name: Its name, such as "macro_f1".
-        function: Computes it from one image or more.
+        function: Computes it; needs at least one image.
     """
 
     name: str
     function: Metric
 
     def __call__(self, labels: Indices, probabilities: Floats) -> float | None:
-        """Returns the metric, or None if it is undefined, as it always is without images."""
+        """Returns the metric, or None if it is undefined. It is always undefined without images."""
         return self.function(labels, probabilities) if len(labels) else None
 
 
@@ -52,34 +52,34 @@ def metric_named(name: str, classes: int) -> NamedMetric:
     if top is None:
         known = metric_names(classes)
         what = f"there is no metric {name!r}{nearest(name, known)}"
-        raise UsageError(what, f"with {classes} classes there are {', '.join(known)}", "-s metrics=macro_f1,log_loss")
+        raise UsageError(what, f"the metrics for {classes} classes: {', '.join(known)}", "-s metrics=macro_f1,log_loss")
     k = int(top[1])
     if not 2 <= k < classes:
-        certain = f"with {classes} classes, the true class is always among the {k} most probable ones"
+        always_right = f"with {classes} classes, the true class is always among the {k} most probable ones"
         fix = f"use a K from 2 to {classes - 1}, or accuracy" if classes > 2 else "use accuracy"
-        raise UsageError(f"{name!r} says nothing here", "it is the accuracy" if k == 1 else certain, fix)
+        raise UsageError(f"{name!r} is not useful here", "it is the accuracy" if k == 1 else always_right, fix)
     return NamedMetric(name, partial(top_k_accuracy, k=k))
 
 
 def metric_names(classes: int) -> tuple[str, ...]:
-    """Returns the names of metrics for a number of classes; of all K only 2, 3 and HEADLINE_K."""
+    """Returns the names of metrics for a number of classes; for top-K only K of 2, 3 and HEADLINE_K."""
     return (*METRICS, *(f"top{k}_accuracy" for k in (2, 3, HEADLINE_K) if k < classes))
 
 
 def headline_metrics(classes: int) -> tuple[str, ...]:
-    """Returns the names of the metrics that are shown beside the accuracy.
+    """Returns the names of the metrics that are shown with the accuracy.
 
-    Top-5 accuracy is one of them if there are more than five classes. With fewer, a top-K accuracy is near 1 for nearly
-    every model; it has to be asked for.
+    Top-5 accuracy is included if there are more than five classes. With fewer classes, a top-K accuracy is near 1 for
+    nearly every model; it is computed only on request.
     """
     ranking = (f"top{HEADLINE_K}_accuracy",) if classes > HEADLINE_K else ()
     return ("balanced_accuracy", "macro_f1", "log_loss", "brier", "roc_auc", *ranking, "calibration_error")
 
 
 def scores_of(labels: Indices, probabilities: Floats) -> dict[str, float | None]:
-    """Returns the headline metrics of a set of predictions by name; None for one that is undefined.
+    """Returns the headline metrics of a set of predictions; keys are names, and None is an undefined metric.
 
-    100,000 images of 1,000 classes take 4 seconds on one core, and 0.1 GB beside the probabilities.
+    100,000 images of 1,000 classes take 4 seconds on one core, and 0.1 GB in addition to the probabilities.
 
     Args:
         labels: (N,) true class indices.
@@ -90,12 +90,12 @@ def scores_of(labels: Indices, probabilities: Floats) -> dict[str, float | None]
 
 
 def accuracy(labels: Indices, probabilities: Floats) -> float:
-    """The share of images whose most probable class is the true one."""
+    """Returns the fraction of images whose most probable class is the true one."""
     return float((probabilities.argmax(1) == labels).mean())
 
 
 def balanced_accuracy(labels: Indices, probabilities: Floats) -> float:
-    """The mean recall of the classes that have images, as in scikit-learn; with one class, its recall."""
+    """Returns the mean recall of the classes that have images, as scikit-learn does; with one class, its recall."""
     from sklearn.metrics import recall_score
 
     present = np.unique(labels)  # balanced_accuracy_score warns if an absent class is predicted
@@ -103,9 +103,9 @@ def balanced_accuracy(labels: Indices, probabilities: Floats) -> float:
 
 
 def macro_f1(labels: Indices, probabilities: Floats) -> float:
-    """The mean F1 of the classes that have images or are predicted, as in scikit-learn.
+    """Returns the mean F1 of the classes that have images or are predicted, as scikit-learn does.
 
-    A class without images that is predicted has an F1 of 0. A class that is neither is left out.
+    A class that is predicted but has no images has an F1 of 0. A class that is neither is left out.
     """
     from sklearn.metrics import f1_score
 
@@ -113,10 +113,10 @@ def macro_f1(labels: Indices, probabilities: Floats) -> float:
 
 
 def brier(labels: Indices, probabilities: Floats) -> float:
-    """Brier's score in his own form (1950): the mean of Σ_c (p_c - y_c)², from 0 to 2.
+    """Returns Brier's score in its original form (1950): the mean of Σ_c (p_c - y_c)², from 0 to 2.
 
-    It is `brier_score_loss(..., scale_by_half=False)` of scikit-learn. With two classes it is twice the other usual
-    form, (p_1 - y_1)², which is the default of `brier_score_loss` there.
+    It is `brier_score_loss(..., scale_by_half=False)` of scikit-learn. With two classes it is twice the other common
+    form, (p_1 - y_1)², which is the default of `brier_score_loss`.
     """
     total = 0.0
     for rows in blocks(*probabilities.shape):
@@ -127,15 +127,15 @@ def brier(labels: Indices, probabilities: Floats) -> float:
 
 
 def roc_auc(labels: Indices, probabilities: Floats) -> float | None:
-    """Area under the ROC curve; with three classes or more, the mean of each class against the others.
+    """Returns the area under the ROC curve; for three classes or more, the mean of each class against the others.
 
     It is the probability that a random image of the class has a higher probability for it than a random image of
     another class, with half of the ties (Mann and Whitney 1947; Hanley and McNeil 1982). None if a class has no images:
-    its area is undefined, and the mean of the others would be another quantity.
+    then its area is undefined, and the mean of the others would be a different quantity.
 
-    `roc_auc_score` of scikit-learn is the same number. It refuses rows that do not sum to 1, and takes 30
-    seconds for 100,000 x 1,000, because it builds each curve. Here a column is sorted, and images of the class are
-    looked up in it: 2 seconds.
+    `roc_auc_score` of scikit-learn gives the same number. But it refuses rows that do not sum to 1, and takes 30
+    seconds for 100,000 x 1,000, because it builds each curve. This function sorts each column and looks up the images
+    of the class: 2 seconds.
     """
     count, classes = probabilities.shape
     numbers = np.bincount(labels, minlength=classes)
@@ -152,7 +152,7 @@ def roc_auc(labels: Indices, probabilities: Floats) -> float | None:
 
 
 def top_k_accuracy(labels: Indices, probabilities: Floats, k: int) -> float:
-    """The share of images whose true class is among the `k` most probable ones.
+    """Returns the fraction of images whose true class is among the `k` most probable ones.
 
     `top_k_accuracy_score` of scikit-learn prefers the last of equal probabilities, so its top 1 is not the accuracy.
     """

@@ -1,4 +1,4 @@
-"""Several tests at once: p-values corrected so that the chance of any false finding stays at the level of one test."""
+"""Corrects the p-values of several tests, so that the chance of any false finding is as small as in one test."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from harness.evaluation.scores import Floats
 def holm(p: Floats) -> Floats:
     """Returns p-values (M,) corrected by Holm's step-down method (1979, Scandinavian Journal of Statistics 6).
 
-    Compared with a level, they keep the chance of one false finding or more among the M tests below that level, however
-    the tests depend on each other.
+    Compare them with a level. Then the chance of at least one false finding among the M tests is at most that level,
+    even if the tests depend on each other.
     """
     order = np.argsort(p, kind="stable")
     steps = np.minimum(1.0, p[order] * np.arange(len(p), 0, -1))

@@ -1,7 +1,7 @@
-"""Noise of training: how much the accuracy changes if only the seed does.
+"""Noise of training: how much the accuracy changes if only the seed changes.
 
-It is a part of every difference between two models that were trained once each (Bouthillier et al. 2021, Accounting
-for Variance in Machine Learning Benchmarks).
+It is part of every difference between two models that were trained once each (Bouthillier et al. 2021, Accounting for
+Variance in Machine Learning Benchmarks).
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class Repeats:
 
 @dataclass(frozen=True)
 class SeedNoise:
-    """Standard deviation between models of one fold that differ in their seed alone.
+    """Standard deviation between models of one fold that differ only in their seed.
 
     Attributes:
         deviation: The standard deviation, pooled over folds.
-        interval: Its 95 % interval; None if the deviation is 0, for which the formula gives 0 to 0.
-        freedom: Degrees of freedom: models less folds.
+        interval: Its 95 % interval; None if the deviation is 0, because the formula then gives 0 to 0.
+        freedom: Degrees of freedom: number of models minus number of folds.
     """
 
     deviation: float
@@ -45,10 +45,10 @@ class SeedNoise:
 
 
 def between_repeats(accuracies: Floats) -> Repeats:
-    """Returns mean and standard deviation of the accuracies (R,) of R repeats on the same folds; R is 1 or more.
+    """Returns the mean and standard deviation of the accuracies (R,) of R repeats on the same folds; R is at least 1.
 
-    The deviation is that of the seed alone: all repeats share their images, so it does not contain the chance in the
-    choice of images. The interval of the accuracy does.
+    The deviation is only that of the seed. All repeats share their images, so it does not include the random choice of
+    images. The interval of the accuracy does include it.
     """
     deviation = float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else None
     return Repeats(float(np.mean(accuracies)), deviation, len(accuracies))
@@ -58,11 +58,11 @@ def seed_noise(accuracies: Floats) -> SeedNoise | None:
     """Returns the standard deviation between models of one fold, pooled over folds; None if no fold has two models.
 
     The variance is Σ_k Σ_r (a_kr - mean_k)² / Σ_k (R_k - 1). With ν degrees of freedom its 95 % interval is
-    ν s² / χ²(0.975, ν) to ν s² / χ²(0.025, ν) (Snedecor and Cochran 1989, Statistical Methods). It holds for accuracies
-    that are about normal with the same variance in every fold.
+    ν s² / χ²(0.975, ν) to ν s² / χ²(0.025, ν) (Snedecor and Cochran 1989, Statistical Methods). It assumes that
+    accuracies are approximately normal with the same variance in every fold.
 
     Args:
-        accuracies: (K, R) of K folds and R repeats; NaN for a model that is missing.
+        accuracies: (K, R) of K folds and R repeats; NaN for a missing model.
     """
     counts = (~np.isnan(accuracies)).sum(1)
     freedom = int(np.maximum(counts - 1, 0).sum())

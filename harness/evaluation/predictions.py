@@ -1,4 +1,4 @@
-"""`Predictions`: what models said of images that they were not trained on, as arrays."""
+"""`Predictions`: outputs of models for images that they were not trained on, as arrays."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from harness.evaluation.scores import Floats, Indices
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """The predictions of N images. Nothing here is a Python object per probability.
+    """The predictions of N images, stored as arrays.
 
     Attributes:
         classes: Names, in the order of the columns of `probabilities`.
-        paths: (N,) below the folder of the images.
-        folds: (N,) the fold, 1-based, in which the image was validated; 0 for a model of no fold.
+        paths: (N,) relative to the folder of the images.
+        folds: (N,) the fold, from 1, in which the image was validated; 0 for a model without a fold.
         labels: (N,) true class indices.
         probabilities: (N, classes) softmax of the logits, 64-bit.
         groups: (N,) images with the same number are not independent; None if all are.
-        fingerprints: (N,) equal if and only if the decoded pixels of two images are; None if that is not known.
+        fingerprints: (N,) equal if and only if the decoded pixels of two images are equal; None if unknown.
     """
 
     classes: tuple[str, ...]
@@ -39,20 +39,20 @@ class Predictions:
     def __post_init__(self) -> None:
         n = len(self.paths)
         if self.probabilities.shape != (n, len(self.classes)) or self.labels.shape != (n,) or self.folds.shape != (n,):
-            raise ValueError("paths, folds, labels and probabilities are not of the same images and classes")
+            raise ValueError("paths, folds, labels and probabilities are not for the same images and classes")
         for each in (self.groups, self.fingerprints):
             if each is not None and each.shape != (n,):
-                raise ValueError("paths, groups and fingerprints are not of the same images")
+                raise ValueError("paths, groups and fingerprints are not for the same images")
 
     @classmethod
     def none(cls, classes: Sequence[str]) -> Predictions:
-        """Predictions of no image."""
+        """Returns predictions of no images."""
         empty = np.zeros(0, np.int64)
         return cls(tuple(classes), (), empty, empty, np.zeros((0, len(classes))))
 
     @classmethod
     def join(cls, parts: Sequence[Predictions]) -> Predictions:
-        """All parts, one after the other. They must be of the same classes, and there must be one at least."""
+        """Concatenates predictions. They must have the same classes, and `parts` must not be empty."""
         if len(parts) == 1:
             return parts[0]
         return cls(
@@ -70,7 +70,7 @@ class Predictions:
 
     @cached_property
     def predicted(self) -> Indices:
-        """(N,) the most probable class of each image; the first of equal ones."""
+        """(N,) the most probable class of each image; of equal ones, the first."""
         classes: Indices = self.probabilities.argmax(1) if len(self) else np.zeros(0, np.int64)
         return classes
 
@@ -82,7 +82,7 @@ class Predictions:
 
     @property
     def accuracy(self) -> Accuracy:
-        """Pooled over all predictions. There must be one at least. Its n is the number of different images."""
+        """The accuracy of all predictions, of which there must be at least one. Its n counts different images."""
         return accuracy_of(self.right, self.groups, len({*self.paths}))
 
     @property
@@ -92,11 +92,11 @@ class Predictions:
         return probabilities
 
     def keys(self, with_fold: bool) -> list[tuple[str, int]]:
-        """(N,) what tells a prediction from others: its path, and its fold if that is asked for."""
+        """Returns (N,) a key for each prediction: its path, and its fold if `with_fold`, else 0."""
         return list(zip(self.paths, self.folds.tolist() if with_fold else [0] * len(self), strict=True))
 
     def of_fold(self, fold: int) -> Predictions:
-        """Those of one fold, in the same order."""
+        """Returns the predictions of one fold, in the same order."""
         chosen = np.flatnonzero(self.folds == fold)
         if len(chosen) == len(self):
             return self
@@ -113,7 +113,7 @@ class Predictions:
         )
 
     def __eq__(self, other: object) -> bool:
-        """Whether both are of the same images and classes, and equal to the bit."""
+        """Returns whether both have the same images and classes and bit-identical values."""
         return (
             isinstance(other, Predictions)
             and (self.classes, self.paths) == (other.classes, other.paths)

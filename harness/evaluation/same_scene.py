@@ -1,8 +1,8 @@
 """Pairs of images that probably show the same scene: their features are far closer than those of other neighbours.
 
-`features` are (N, F), one row for each image. The cosine of two images says little alone: what is close depends on the
-network and on the data. So their distance (1 - cosine of the centred features) is divided by the usual distance to a
-neighbour, the geometric mean over the two images of the mean distance to their 2nd to 6th nearest neighbours.
+`features` are (N, F), one row per image. The cosine of two images is not enough, because typical cosines depend on the
+network and on the data. So the distance (1 - cosine of the centred features) is divided by the typical distance to a
+neighbour: the geometric mean, over the two images, of the mean distance to their 2nd to 6th nearest neighbours.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from harness.evaluation.sampling import spread_evenly
 Features = NDArray[np.float32]
 Indices = NDArray[np.int64]
 
-RATIO = 0.42  # of 2,244 photographs, 14 pairs that are no copies are so close; looked at, 10 show the same scene
-MIRRORED = 0.12  # median ratio to the mirror image: 0.07 by a network of ImageNet, 0.2 to 0.3 by one of 4 classes
+RATIO = 0.42  # of 2,244 photographs, 14 pairs that are not copies are as close; 10 of them show the same scene
+MIRRORED = 0.12  # median ratio to the mirror image: 0.07 for a network of ImageNet, 0.2 to 0.3 for one of 4 classes
 NEIGHBOURS = 5  # after the nearest one
-FEWEST = 50  # images: among fewer, no distance is usual
-DIMENSIONS = 128  # that the features are reduced to (principal components), which keeps their distances
-SAMPLE = 5000  # images from which these are learned
+FEWEST = 50  # minimum number of images: with fewer, there is no typical distance
+DIMENSIONS = 128  # principal components of the features; they preserve the distances
+SAMPLE = 5000  # images to compute the principal components
 BLOCK = 1024  # images whose distances are computed at once
 
 
 @dataclass(frozen=True)
 class SameScene:
-    """Two images, by their positions, with the cosine of their features and the ratio of their distance."""
+    """Two images, given by their positions, with the cosine of their features and the ratio of their distance."""
 
     first: int
     second: int
@@ -40,13 +40,13 @@ class SameScene:
 def find_same_scenes(
     features: Features, sample: Indices, mirrored: Features, step: Callable[[], object] = lambda: None
 ) -> list[SameScene] | None:
-    """Returns the pairs, the closest first; None if the features cannot tell scenes apart.
+    """Returns the pairs, the closest first; None if the features cannot distinguish scenes.
 
-    They can if an image and its mirror image are much closer than an image and its neighbours. This holds for networks
-    trained on ImageNet. It does not for one that was trained to tell apart a few classes and nothing else.
+    They can if an image is much closer to its mirror image than to its neighbours. This is true for networks trained on
+    ImageNet. It is not true for a network that was trained only to distinguish a few classes.
 
     Args:
-        features: (N, F) of the images; copies should be there once.
+        features: (N, F) of the images; each copied image should occur once.
         sample: (S,) positions of the images whose mirror images are in `mirrored`.
         mirrored: (S, F) features of these mirror images.
         step: Called for each block of images.
@@ -79,11 +79,11 @@ def find_same_scenes(
         j = int(closest[i, place])
         pair = (min(i, j), max(i, j))
         pairs[pair] = SameScene(*pair, float(1 - values[i, place]), float(ratios[i, place]))
-    return sorted(pairs.values(), key=lambda found: (found.ratio, found.first, found.second))
+    return sorted(pairs.values(), key=lambda pair: (pair.ratio, pair.first, pair.second))
 
 
 def _axes(features: Features) -> tuple[Features, Features]:
-    """((F,) mean, (F, D) principal axes) of a sample."""
+    """Returns ((F,) mean, (F, D) principal axes) of a sample."""
     some = features[spread_evenly(len(features), SAMPLE)]
     mean = some.mean(0)
     centred = some - mean
@@ -92,7 +92,7 @@ def _axes(features: Features) -> tuple[Features, Features]:
 
 
 def _units(features: Features, mean: Features, axes: Features) -> Features:
-    """(N, D) rows of length 1."""
+    """Returns (N, D) rows of length 1."""
     parts = [(features[start : start + BLOCK] - mean) @ axes for start in range(0, len(features), BLOCK)]
     reduced = np.concatenate(parts)
     units: Features = reduced / np.maximum(np.linalg.norm(reduced, axis=1, keepdims=True), 1e-6)

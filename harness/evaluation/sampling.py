@@ -1,4 +1,4 @@
-"""A sample that depends on the number of items alone, so that the same data give the same sample."""
+"""A sample that depends only on the number of items, so that the same data give the same sample."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from harness.evaluation.scores import Indices
 
 
 def spread_evenly(count: int, most: int) -> Indices:
-    """Returns the positions of at most `most` of `count` items, spread evenly from the first to the last."""
+    """Returns at most `most` positions of `count` items, evenly spaced from the first to the last."""
     places: Indices = np.unique(np.linspace(0, count - 1, most).astype(np.int64))
     return places

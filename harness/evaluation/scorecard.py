@@ -1,4 +1,4 @@
-"""All numbers of a set of predictions besides the accuracy: metrics, classes, calibration, abstention."""
+"""All numbers of a set of predictions except the accuracy: metrics, classes, calibration, abstention."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.evaluation.scores import ClassScore, Floats, by_class, log_loss
 
 @dataclass(frozen=True)
 class Reliability:
-    """How well probabilities say how often a model is right.
+    """How well the probabilities match the accuracy.
 
     Attributes:
         error: Expected calibration error.
@@ -32,12 +32,12 @@ class Scorecard:
     """The numbers of N predictions.
 
     Attributes:
-        metrics: By name, of the probabilities as they are; None if a metric is undefined.
+        metrics: Name -> value, for probabilities without the temperature; None if a metric is undefined.
         per_class: Precision, recall, F1 and support of each class.
-        temperature: By which logits are divided.
+        temperature: The divisor of the logits.
         before: Without the temperature.
-        after: With it. Of a run, each fold has the temperature that the other folds give.
-        abstention: What is answered above each threshold of confidence, with the temperature.
+        after: With it. In a run, each fold uses a temperature that was fitted on the other folds.
+        abstention: The answers at each threshold of confidence, with the temperature.
     """
 
     metrics: dict[str, float | None]
@@ -51,14 +51,14 @@ class Scorecard:
 def scorecard(
     predictions: Predictions, before: Floats, after: Floats, temperature: float, own: Mapping[str, Metric] | None = None
 ) -> Scorecard:
-    """Returns the numbers of predictions. There must be one at least.
+    """Returns the numbers of predictions. There must be at least one.
 
     Args:
-        predictions: Whose probabilities the metrics are computed from.
+        predictions: The predictions whose metrics are computed.
         before: (N, classes) probabilities without a temperature.
-        after: (N, classes) with it.
-        temperature: What the model keeps.
-        own: More metrics, by name.
+        after: (N, classes) probabilities with it.
+        temperature: The temperature of the model.
+        own: More metrics: name -> function.
     """
     labels, probabilities, groups = predictions.labels, predictions.probabilities, predictions.groups
     metrics = scores_of(labels, probabilities)
@@ -74,5 +74,5 @@ def scorecard(
 
 
 def _reliability(predictions: Predictions, probabilities: Floats) -> Reliability:
-    found = calibration(predictions.labels, probabilities, predictions.groups)
-    return Reliability(found.error, found.interval, log_loss(predictions.labels, probabilities))
+    result = calibration(predictions.labels, probabilities, predictions.groups)
+    return Reliability(result.error, result.interval, log_loss(predictions.labels, probabilities))

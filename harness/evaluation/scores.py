@@ -1,6 +1,7 @@
-"""What a set of predictions says, class by class: plain arrays in, plain numbers out.
+"""Scores of each class: functions of arrays that return numbers.
 
-Everywhere, `labels` and `predicted` are class indices, shape (N,), and `probabilities` has the shape (N, classes).
+In all functions, `labels` and `predicted` are class indices, shape (N,), and `probabilities` has the shape
+(N, classes).
 """
 
 from __future__ import annotations
@@ -16,26 +17,26 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ClassScore:
-    """One class. What would be a share of nothing is None."""
+    """The scores of one class. A score is None if its denominator is 0."""
 
     name: str
-    precision: float | None  # of those that were called so, the share that are
-    recall: float | None  # of those that are, the share that were called so
+    precision: float | None  # fraction of the images predicted as this class that belong to it
+    recall: float | None  # fraction of the images of this class that are predicted as it
     f1: float | None  # the harmonic mean of the two
-    support: int  # how many there are
+    support: int  # number of images of this class
 
     def to_dict(self) -> dict[str, float | int | None]:
         return {"precision": self.precision, "recall": self.recall, "f1": self.f1, "support": self.support}
 
 
 def confusion(labels: Indices, predicted: Indices, classes: int) -> Indices:
-    """(classes, classes) counts: a row for each true class, a column for each predicted one."""
+    """Returns (classes, classes) counts: one row per true class, one column per predicted class."""
     counted: Indices = np.bincount(labels * classes + predicted, minlength=classes * classes)
     return counted.reshape(classes, classes)
 
 
 def by_class(labels: Indices, predicted: Indices, names: tuple[str, ...]) -> list[ClassScore]:
-    """Precision, recall, F1 and support of each class, in the order of `names`."""
+    """Returns precision, recall, F1 and support of each class, in the order of `names`."""
     from sklearn.metrics import precision_recall_fscore_support
 
     columns = precision_recall_fscore_support(
@@ -48,7 +49,7 @@ def by_class(labels: Indices, predicted: Indices, names: tuple[str, ...]) -> lis
 
 
 def precision_recall(labels: Indices, probabilities: Floats, of: int) -> tuple[Floats, Floats, float]:
-    """(precision, recall, average precision) of telling the class `of` from the others, over all thresholds.
+    """Returns (precision, recall, average precision) of the class `of` against the others, over all thresholds.
 
     There must be at least one image of that class.
     """
@@ -60,6 +61,6 @@ def precision_recall(labels: Indices, probabilities: Floats, of: int) -> tuple[F
 
 
 def log_loss(labels: Indices, probabilities: Floats) -> float:
-    """The mean cross-entropy, natural logarithm; of a probability that is 0 in 64 bits, that of the smallest number."""
+    """Returns the mean cross-entropy (natural logarithm). A probability of 0 counts as the smallest 64-bit number."""
     chosen = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     return float(-np.log(np.maximum(chosen, np.finfo(np.float64).tiny)).mean())

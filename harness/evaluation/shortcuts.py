@@ -1,6 +1,6 @@
-"""How well the class can be told from facts of the files alone, such as format and size: a shortcut for a model.
+"""Tests whether file facts alone, such as format and size, predict the class. They are then a shortcut for a model.
 
-A model can learn such a fact in place of what the images show (Geirhos et al. 2020, Shortcut Learning in Deep Neural
+A model can learn such a fact instead of what the images show (Geirhos et al. 2020, Shortcut Learning in Deep Neural
 Networks, Nature Machine Intelligence 2).
 """
 
@@ -20,26 +20,26 @@ from harness.evaluation.fact_values import FactValues, fact_values
 from harness.evaluation.groups import accuracy_of, paired_test
 from harness.evaluation.scores import Floats, Indices
 
-MOST = 20_000  # images that the classifier is fitted and judged on
+MOST = 20_000  # maximum number of images for the classifier
 FOLDS = 5
-LEAVES = (2, 8, 32, 256)  # greatest numbers of leaves of the decision tree, to choose from
-LEAF_IMAGES = 5  # least number of images in a leaf
+LEAVES = (2, 8, 32, 256)  # maximum numbers of leaves of the decision tree, to choose from
+LEAF_IMAGES = 5  # minimum number of images in a leaf
 CHOICE_IMAGES, CHOICE_FOLDS = 3000, 3  # the number of leaves is chosen on a part of the images
-COLUMNS = 50  # values of a category that the tree is given; the rarest are left out
-EFFECT = 0.02  # least difference between accuracy and baseline that counts
+COLUMNS = 50  # maximum number of values of a category for the tree; rarer ones are left out
+EFFECT = 0.02  # minimum difference between accuracy and baseline
 LEVEL = 0.01  # a smaller p is significant
 
 
 @dataclass(frozen=True)
 class Shortcut:
-    """How well facts of the files tell the classes.
+    """How well file facts predict the classes.
 
     Attributes:
-        facts: Names of the facts that were used; a fact with one value is not.
-        accuracy: Of a decision tree on the facts, out of fold, with its interval.
-        baseline: Accuracy of always naming the most frequent class, on the same images.
+        facts: Names of the facts that were used; a fact with only one value is not used.
+        accuracy: Out-of-fold accuracy of a decision tree on the facts, with its interval.
+        baseline: Accuracy of always predicting the most frequent class, on the same images.
         is_found: Whether there is a shortcut.
-        values: The values that set a class apart, the largest difference first.
+        values: The values that distinguish a class from the others, the largest difference first.
     """
 
     facts: tuple[str, ...]
@@ -55,33 +55,33 @@ def find_shortcut(
     groups: Indices | None = None,
     seed: int = 0,
 ) -> Shortcut | None:
-    """Returns how well the class can be told from facts of the files, by a decision tree and value by value.
+    """Tests how well file facts predict the class, by a decision tree and value by value.
 
-    A shortcut is found in one of two ways:
+    There is a shortcut if at least one of these is true:
 
-    - The tree is right at least 2 points more often than the baseline, the interval of its accuracy lies above the
-      baseline, and the difference is significant: p < 0.01 by McNemar's exact test (of groups: by the permutation test
-      of whole groups).
-    - A value sets a class apart, see `fact_shares`. So a small class is found too, although the accuracy hardly moves.
+    - The tree's accuracy is at least 2 points above the baseline, its interval is above the baseline, and the
+      difference is significant: p < 0.01 by McNemar's exact test (with groups: by the permutation test of whole
+      groups).
+    - A value distinguishes a class from the others, see `fact_shares`. This also finds a small class, which hardly
+      changes the accuracy.
 
-    The test takes folds for independent, which they are not: they share training images (Bengio and Grandvalet 2004,
-    Journal of Machine Learning Research 5). But the baseline is the most frequent class of the judged images
-    themselves, which no cross-fitted model knows. So false alarms are rare: none in 2,100
-    simulated data sets whose facts said nothing (`scripts/simulate shortcuts`: 40 to 949 images, two or six classes,
-    also unequal ones and copies).
+    The test treats folds as independent. They are not, because they share training images (Bengio and Grandvalet 2004,
+    Journal of Machine Learning Research 5). But the baseline is the most frequent class of the test images, which a
+    cross-fitted model does not know. So false alarms are rare: none in 2,100 simulated data sets with random facts
+    (`scripts/simulate shortcuts`: 40 to 949 images, two or six classes, also unequal ones and copies).
 
-    Only facts that do not depend on what the image shows tell of a shortcut. The number of bytes of a JPEG file is not
-    one: leaves need more than waves, and the bytes alone tell sea from forest in 86.8 % of 949 photographs.
+    Use only facts that do not depend on what the image shows. The number of bytes of a JPEG file does depend on it:
+    leaves need more bytes than waves. The bytes alone distinguish sea from forest in 86.8 % of 949 photographs.
 
     Args:
         facts: Name -> column (N,) of hashable values; numbers are put into bins, see `fact_values`.
         labels: (N,) class indices.
-        groups: (N,) images with the same number, such as copies, stay in one fold and do not count as independent; None
-            if all are independent.
-        seed: Of the folds and of the choice of images. At most 20,000 images are used for the tree.
+        groups: (N,) images with the same number, such as copies, stay in one fold and are not independent; None if all
+            are independent.
+        seed: Of the folds and of the random sample. At most 20,000 images are used for the tree.
 
     Returns:
-        None if there are fewer than two classes, or fewer than two images or groups.
+        The result; None if there are fewer than two classes, or fewer than two images or groups.
     """
     rows = stratified_part(labels, np.arange(len(labels)), MOST, seed)
     own = None if groups is None else groups[rows]
@@ -96,9 +96,9 @@ def find_shortcut(
     right = usual.copy()
     if columns:
         table = np.concatenate([_table(column, rows) for column in columns], axis=1)
-        for training, judged in sides:
+        for training, test in sides:
             tree = _fitted_tree(table[training], labels[rows[training]], None if own is None else own[training], seed)
-            right[judged] = tree.predict(table[judged]) == labels[rows[judged]]
+            right[test] = tree.predict(table[test]) == labels[rows[test]]
     accuracy, baseline = accuracy_of(right, own), float(usual.mean())
     is_clear = accuracy.value - baseline >= EFFECT and accuracy.interval[0] > baseline
     is_better = is_clear and paired_test(right, usual, own) < LEVEL
@@ -107,7 +107,7 @@ def find_shortcut(
 
 
 def _table(column: FactValues, rows: Indices) -> NDArray[np.float32]:
-    """(n, columns) a fact for the tree: a number as the position of its bin, a category as a column for each value."""
+    """Returns (n, columns) a fact for the tree: a number as its bin's position, a category as one column per value."""
     codes = column.codes[rows]
     if column.is_number:
         return codes[:, None].astype(np.float32)
@@ -117,15 +117,15 @@ def _table(column: FactValues, rows: Indices) -> NDArray[np.float32]:
 
 
 def _fitted_tree(table: NDArray[np.float32], labels: Indices, groups: Indices | None, seed: int) -> Any:
-    """A tree whose number of leaves is right most often in an inner cross-validation; the fewest of equal ones."""
+    """Returns a tree with the number of leaves that is best in an inner cross-validation; of equal ones, the fewest."""
     rows = stratified_part(labels, np.arange(len(labels)), CHOICE_IMAGES, seed)
     sides = list(cross_fit_sides(labels[rows], None if groups is None else groups[rows], CHOICE_FOLDS, seed))
     best, most = LEAVES[0], -1
     for leaves in LEAVES:
         trees = [_tree(leaves, seed).fit(table[rows[training]], labels[rows[training]]) for training, _ in sides]
         right = sum(
-            int((tree.predict(table[rows[judged]]) == labels[rows[judged]]).sum())
-            for tree, (_, judged) in zip(trees, sides, strict=True)
+            int((tree.predict(table[rows[test]]) == labels[rows[test]]).sum())
+            for tree, (_, test) in zip(trees, sides, strict=True)
         )
         if right > most:
             best, most = leaves, right

@@ -1,4 +1,4 @@
-"""Temperature scaling: one number makes a model less sure, or more sure, and changes none of its predictions.
+"""Temperature scaling: one number makes a model more or less confident, and does not change its predicted classes.
 
 C. Guo et al. 2017, On Calibration of Modern Neural Networks. It needs no logits, because softmax(log p / T) is
 softmax(logits / T). A probability of 0 counts as the smallest normal number, 2e-308.
@@ -13,8 +13,8 @@ import numpy as np
 from harness.evaluation.blocks import blocks
 from harness.evaluation.scores import Floats, Indices
 
-LEAST, MOST = 0.05, 20.0  # at 0.05 only ties are unsure: 0.6 to 0.4 becomes 0.9997; at 20, 0.999 to 0.001 becomes 0.59
-PRIOR_IMAGES = 1  # weight of T = 1 in images
+LEAST, MOST = 0.05, 20.0  # T = 0.05 changes 0.6 and 0.4 to 0.9997 and 0.0003; T = 20 changes 0.999 to 0.59
+PRIOR_IMAGES = 1  # weight of T = 1, in images
 PARTS = 5
 SEED = 0
 TINY = float(np.finfo(np.float64).tiny)
@@ -23,16 +23,16 @@ TINY = float(np.finfo(np.float64).tiny)
 def fit_temperature(labels: Indices, probabilities: Floats) -> float:
     """Returns the temperature that minimises the log loss of `scaled` probabilities, from LEAST to MOST.
 
-    The log loss is convex in 1 / T. Its minimum is where the mean log-probability that the scaled model expects is the
+    The log loss is convex in 1 / T. At its minimum, the mean log-probability that the scaled model expects equals the
     mean log-probability of the true classes.
 
-    One image is added that is as the model expects, for which T = 1 is best. It changes T by about 1 / N. Without it
-    there is no minimum if all predictions are right: T would be LEAST, and the first error on new images would cost
-    a log loss of 50 and more. With it:
+    One artificial image is added for which T = 1 is best. It changes T by about 1 / N. Without it there is no minimum
+    if all predictions are right: T would be LEAST, and the first error on new images would have a log loss of 50 or
+    more. With it:
 
-    - All predictions are right, or there is one image: T is between LEAST and 1, and falls as N grows.
+    - All predictions are right, or there is one image: T is between LEAST and 1, and decreases as N grows.
     - All predictions are wrong, or true classes have a probability of 0: T is high, up to MOST.
-    - No image, all probabilities equal, or all of them 0 and 1 and right: T is 1.
+    - No images, or all probabilities equal, or all of them 0 and 1 and right: T is 1.
 
     100,000 images of 1,000 classes take 9 to 12 seconds on one core.
 
@@ -54,15 +54,15 @@ def fit_temperature(labels: Indices, probabilities: Floats) -> float:
     if (_surplus(math.log(bound), probabilities, target) < 0) == (expected < target):
         return bound
     low, high = sorted((0.0, math.log(bound)))
-    # brentq's wrapper is a reference cycle: a closure in it would keep the probabilities in memory
+    # brentq's wrapper is a reference cycle: with a closure, it would keep the probabilities in memory
     return math.exp(brentq(_surplus, low, high, args=(probabilities, target), xtol=1e-9))
 
 
 def scaled(probabilities: Floats, temperature: float) -> Floats:
-    """Returns softmax(log p / T), (N, C); with T = 1 the same array. The predicted classes stay the same.
+    """Returns softmax(log p / T), (N, C), or the same array if T = 1. The predicted classes do not change.
 
-    A high temperature brings probabilities so near to each other that rounding could make another class the first one.
-    Then the most probable classes get the next larger number.
+    A high temperature makes probabilities nearly equal, and rounding could then change the predicted class. In this
+    case, the most probable classes get the next larger number.
     """
     if temperature == 1:
         return probabilities
@@ -80,11 +80,11 @@ def scaled(probabilities: Floats, temperature: float) -> Floats:
 
 
 def cross_fitted(labels: Indices, probabilities: Floats, folds: Indices, groups: Indices | None = None) -> Floats:
-    """Returns probabilities (N, C), those of each fold scaled by the temperature of the other folds.
+    """Returns probabilities (N, C). Each fold is scaled by the temperature of the other folds.
 
-    So no image has a part in its own temperature, and metrics of the result are those of new images. Images of a group
-    that reaches into a fold have no part in its temperature either. A single fold is divided into PARTS parts of whole
-    groups, at random with a fixed seed. One group stays as it is.
+    So no image influences its own temperature, and metrics of the result are like those of new images. If a group has
+    images in several folds, its other images do not influence the temperature either. A single fold is divided into
+    PARTS random parts of whole groups, with a fixed seed. A single group is not scaled.
 
     Args:
         labels: (N,) true class indices.
@@ -104,7 +104,7 @@ def cross_fitted(labels: Indices, probabilities: Floats, folds: Indices, groups:
 
 
 def _parts(groups: Indices) -> Indices:
-    """(N,) the part of each image: PARTS parts of whole groups, at random, of about equally many images."""
+    """Returns (N,) the part of each image: PARTS random parts of whole groups, with about equal numbers of images."""
     _, numbers, counts = np.unique(groups, return_inverse=True, return_counts=True)
     order = np.random.default_rng(SEED).permutation(len(counts))
     middles = np.cumsum(counts[order]) - counts[order] / 2
@@ -118,7 +118,7 @@ def _surplus(logarithm: float, probabilities: Floats, target: float) -> float:
 
 
 def _expected(probabilities: Floats, temperature: float) -> float:
-    """The mean of Σ_c q_c log p_c over images, where q are the scaled probabilities."""
+    """Returns the mean of Σ_c q_c log p_c over images, where q are the scaled probabilities."""
     total = 0.0
     for rows in blocks(*probabilities.shape):
         logarithms = _logarithms(probabilities[rows])
@@ -133,7 +133,7 @@ def _logarithms(probabilities: Floats) -> Floats:
 
 
 def _powers(logarithms: Floats, temperature: float) -> Floats:
-    """p^(1 / T), with the largest of each row at 1."""
+    """Returns p^(1 / T), divided by the largest value of each row."""
     powers: Floats = logarithms - logarithms.max(1, keepdims=True)
     powers /= temperature
     np.exp(powers, out=powers)

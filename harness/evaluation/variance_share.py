@@ -1,4 +1,4 @@
-"""Which share of the differences between trials one parameter explains, with an interval."""
+"""The fraction of the differences between trials that one parameter explains, with an interval."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import numpy as np
 
 from harness.evaluation.scores import Floats
 
-FEWEST_FREEDOM = 2  # degrees of freedom that the residuals must have
+FEWEST_FREEDOM = 2  # minimum degrees of freedom of the residuals
 
 
 @dataclass(frozen=True)
 class VarianceShare:
-    """Share of the variance of N values that a parameter explains beyond those that were counted before.
+    """Fraction of the variance of N values that a parameter explains in addition to earlier parameters.
 
     Attributes:
-        share: Adjusted for the number of columns (Ezekiel 1930); 0 or more.
+        share: Adjusted for the number of columns (Ezekiel 1930); at least 0.
         low: Lower end of its interval; 0 if the values are also explained without the parameter.
         high: Upper end of its interval.
-        p: The probability of such a share, or a larger one, if the parameter has no influence.
+        p: The probability of this fraction, or a larger one, if the parameter has no influence.
     """
 
     share: float
@@ -30,18 +30,19 @@ class VarianceShare:
 
 
 def variance_share(values: Floats, columns: Floats, before: Floats, tail: float) -> VarianceShare | None:
-    """Returns the share that `columns` explain beyond the columns in `before`; None if that is not known.
+    """Returns the fraction that `columns` explain in addition to the columns in `before`; None if it is unknown.
 
-    It is not known if too few values are left to estimate the residual variance, or if nothing varies. The F test of a
+    It is unknown if too few values are left to estimate the residual variance, or if nothing varies. The F test of a
     linear model gives p. The interval is the one of its noncentrality λ (Steiger 2004, Psychological Methods 9):
-    λ / (λ + N) is a share of what was left before. At each end, F with that λ has the chance `tail` to be as far away
-    as the F that was observed. It holds for values with normal errors; with ranks as values, approximately.
+    λ / (λ + N) is a fraction of the variance that was left before. At each end, F with that λ has the probability
+    `tail` to be at least as far away as the observed F. This is exact for values with normal errors, and approximate
+    for ranks.
 
     Args:
         values: (N,).
         columns: (N, D) of the parameter.
-        before: (N, B) of the parameters that were counted before; B may be 0.
-        tail: Chance of each end of the interval to be wrong: 0.025 for a single interval of 95 %.
+        before: (N, B) of the earlier parameters; B may be 0.
+        tail: Error probability at each end of the interval: 0.025 for a single interval of 95 %.
     """
     n = len(values)
     total = float(((values - values.mean()) ** 2).sum())
@@ -52,7 +53,7 @@ def variance_share(values: Floats, columns: Floats, before: Floats, tail: float)
         return None
     from scipy.special import fdtrc, ncfdtr
 
-    remaining = min(1.0, (left / (n - first)) / (total / (n - 1)))  # share of the variance that was left before
+    remaining = min(1.0, (left / (n - first)) / (total / (n - 1)))  # fraction of the variance that was left before
     statistic = max(0.0, left - rest) / added / max(rest / freedom, 1e-12 * total)
     share = max(0.0, remaining * (1 - (rest / freedom) / (left / (n - first))))
 
@@ -64,14 +65,14 @@ def variance_share(values: Floats, columns: Floats, before: Floats, tail: float)
 
 
 def _residuals(values: Floats, columns: Floats) -> tuple[float, int]:
-    """Sum of squares that the columns and a constant do not explain, and their rank."""
+    """Returns the sum of squares that the columns and a constant do not explain, and their rank."""
     design = np.column_stack([np.ones(len(values)), columns])
     solution, _, rank, _ = np.linalg.lstsq(design, values, rcond=None)
     return float(((values - design @ solution) ** 2).sum()), int(rank)
 
 
 def _root(falling: Callable[[float], float]) -> float:
-    """Where a falling function of a number from 0 to 10^9 is 0; the nearer end if it is nowhere."""
+    """Returns the zero of a falling function between 0 and 10^9, or the nearer end if there is none."""
     from scipy.optimize import brentq
 
     low, high = 0.0, 1.0

@@ -31,7 +31,7 @@ def test_abstention_counts_groups() -> None:
     assert by_threshold[0.99] is None
 
 
-def test_the_first_threshold_answers_every_image() -> None:
+def test_abstention_answers_every_image_at_threshold_0() -> None:
     probabilities = np.full((5, 1000), 1e-3)
     assert abstention(np.zeros(5, np.int64), probabilities)[0].share == 1
     assert abstention(np.zeros(5, np.int64), probabilities)[1].accuracy is None

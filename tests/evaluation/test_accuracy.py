@@ -12,24 +12,24 @@ from harness.evaluation.accuracy import (
 
 
 @pytest.mark.parametrize(("right", "n"), [(25, 35), (30, 35), (0, 10), (10, 10), (898, 949)])
-def test_the_interval_is_wilsons(right: int, n: int) -> None:
+def test_wilson_interval_equals_scipy(right: int, n: int) -> None:
     expected = binomtest(right, n).proportion_ci(method="wilson")
     assert wilson_interval(right, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
-def test_the_interval_of_all_or_none_ends_exactly_there() -> None:
+def test_wilson_interval_of_all_or_none_ends_at_1_or_0() -> None:
     assert all(wilson_interval(n, n)[1] == 1.0 and wilson_interval(0, n)[0] == 0.0 for n in range(1, 200))
 
 
-def test_25_of_35_may_be_anything_from_55_to_84_percent() -> None:
+def test_wilson_interval_of_25_of_35() -> None:
     assert wilson_interval(25, 35) == pytest.approx((0.55, 0.84), abs=0.005)
 
 
-def test_accuracy_says_its_interval_and_n() -> None:
+def test_accuracy_text_has_its_interval_and_n() -> None:
     assert str(Accuracy(1, 2)) == "50.0 % (95 % interval 9.5 to 90.5 %, n = 2)"
 
 
-def test_mean_and_deviation() -> None:
+def test_mean_and_deviation_of_samples() -> None:
     assert mean_and_deviation([1.0, 2.0, 3.0]) == (2.0, 1.0)
     assert mean_and_deviation([0.5]) == (0.5, 0.0)
 

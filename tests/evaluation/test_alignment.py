@@ -15,7 +15,7 @@ def said(
     classes: tuple[str, ...] = ("a", "b"),
     **optional: list[int],
 ) -> Predictions:
-    """Predictions of images that are known by those fingerprints, each with a path of its number."""
+    """Returns predictions of images with those fingerprints. The number in each path is the fingerprint."""
     n = len(images)
     groups = np.array(optional["groups"], np.int64) if "groups" in optional else None
     truth = np.array(labels if labels is not None else [0] * n, np.int64)
@@ -29,7 +29,7 @@ RIGHT, WRONG = (0.9, 0.1), (0.2, 0.8)
 
 
 def test_answers_of_averages_the_predictions_of_an_image() -> None:
-    """Of three repeats, the mean probability names the class, and the share of right ones counts."""
+    """With three repeats, the mean probability decides the class, and `right` is a fraction."""
     found = answers_of(said([7, 5, 7, 5, 7], [RIGHT, WRONG, RIGHT, WRONG, WRONG]))
     assert (found.images.tolist(), found.paths, found.most) == ([7, 5], ("7.jpg", "5.jpg"), 3)
     assert found.right.tolist() == pytest.approx([2 / 3, 0])
@@ -39,7 +39,7 @@ def test_answers_of_averages_the_predictions_of_an_image() -> None:
     assert found.of_true_class.tolist() == pytest.approx([2 / 3, 0.2])
 
 
-def test_answers_of_single_predictions_are_those() -> None:
+def test_answers_of_single_predictions_equals_them() -> None:
     found = answers_of(said([7, 5], [RIGHT, WRONG]))
     assert (found.right.tolist(), found.scale, found.most) == ([1, 0], 1, 1)
     assert (found.confidence.tolist(), found.of_true_class.tolist()) == ([0.9, 0.8], [0.9, 0.2])
@@ -48,8 +48,8 @@ def test_answers_of_single_predictions_are_those() -> None:
     assert len(align([none, found])) == 0
 
 
-def test_answers_of_takes_classes_by_their_names() -> None:
-    """Both have the same classes, in another order (deeplearning4j/DataVec#105, dotnet/machinelearning#3773)."""
+def test_answers_of_matches_classes_by_name() -> None:
+    """Both have the same classes in a different order (deeplearning4j/DataVec#105, dotnet/machinelearning#3773)."""
     one = answers_of(said([1, 2], [(0.7, 0.1, 0.2), (0.1, 0.3, 0.6)], [0, 2], ("cat", "dog", "newt")))
     other = said([1, 2], [(0.2, 0.7, 0.1), (0.6, 0.1, 0.3)], [1, 0], ("newt", "cat", "dog"))
     same = answers_of(other, ("cat", "dog", "newt"))
@@ -59,12 +59,12 @@ def test_answers_of_takes_classes_by_their_names() -> None:
     assert len(align([one, answers_of(other)])) == 0  # by position, no image would have the same class
 
 
-def test_answers_of_names_the_first_of_equal_classes_as_its_own_model_does() -> None:
+def test_answers_of_takes_the_first_of_equal_classes_of_the_model() -> None:
     tie = answers_of(said([1], [(0.5, 0.5)], [0], ("sea", "forest")), ("forest", "sea"))
     assert (tie.said.tolist(), tie.right.tolist()) == ([1], [1])
 
 
-def test_align_keeps_the_images_that_all_have_in_the_order_of_the_first() -> None:
+def test_align_keeps_common_images_in_the_order_of_the_first_model() -> None:
     one = answers_of(said([4, 3, 2, 1], [RIGHT, WRONG, RIGHT, WRONG]))
     other = answers_of(said([1, 2, 4, 9], [RIGHT] * 4))
     third = answers_of(said([2, 4, 1, 3], [WRONG] * 4, [0, 0, 1, 0]))
@@ -77,8 +77,8 @@ def test_align_keeps_the_images_that_all_have_in_the_order_of_the_first() -> Non
     assert found.left_out[2] == (LeftOut(0, 0, 0, 1), LeftOut(1, 1, 0, 1))
 
 
-def test_align_says_which_images_have_changed_under_their_path() -> None:
-    """One photograph was edited between two runs: it is no longer the same image, whatever its file is called."""
+def test_align_counts_images_that_changed_under_their_path() -> None:
+    """One photograph was edited between two runs: it is not the same image, although its path is the same."""
     before, after = said([1, 2, 3], [RIGHT] * 3), said([1, 5, 3], [RIGHT] * 3)
     after = Predictions(
         after.classes, before.paths, after.folds, after.labels, after.probabilities, None, after.fingerprints
@@ -89,7 +89,7 @@ def test_align_says_which_images_have_changed_under_their_path() -> None:
 
 
 def test_align_does_not_depend_on_the_order_of_predictions() -> None:
-    """Folds of another seed list the images in another order (CoSMoMVPA#189): matched by place, the table is noise."""
+    """Another seed gives another order of images (CoSMoMVPA#189): matched by position, the result is noise."""
     rng = np.random.default_rng(0)
     images, right = rng.permutation(300), rng.random((300, 2)) < 0.9
     sides = [said(images.tolist(), [RIGHT if r else WRONG for r in column]) for column in right.T]
@@ -100,7 +100,7 @@ def test_align_does_not_depend_on_the_order_of_predictions() -> None:
 
 
 def test_align_joins_the_groups_of_all_models() -> None:
-    """A test without groups, and one with others: images depend on each other if either says so."""
+    """One test has no groups, and another has some: images depend on each other if either says so."""
     plain = answers_of(said([1, 2, 3, 4, 5], [RIGHT] * 5))
     pairs = answers_of(said([1, 2, 3, 4, 5], [RIGHT] * 5, groups=[10, 10, 20, 30, 40]))
     places = answers_of(said([5, 4, 3, 2, 1], [RIGHT] * 5, groups=[1, 2, 3, 3, 4]))
@@ -121,7 +121,7 @@ def test_named_by_path_gives_equal_numbers_to_equal_paths() -> None:
     assert (one.tolist(), other.tolist()) == ([0, 1, 0], [2, 1])
 
 
-def test_align_is_what_sets_say_on_random_sides() -> None:
+def test_align_equals_set_intersection_on_random_input() -> None:
     rng = np.random.default_rng(1)
     for _ in range(30):
         sides = []
@@ -143,8 +143,8 @@ def test_align_is_what_sets_say_on_random_sides() -> None:
             assert max(missing, default=0) <= least <= sum(missing)
 
 
-def test_any_number_of_copies_takes_no_memory() -> None:
-    """Images with 1 to 20 copies: their common multiple is 232,792,560, and no array has such a length."""
+def test_answers_of_many_copies_needs_little_memory() -> None:
+    """Images have 1 to 20 copies. Their common multiple is 232,792,560, too long for an array."""
     images = [i for i in range(1, 21) for _ in range(i)]
     chances = [RIGHT if j % 2 else WRONG for i in range(1, 21) for j in range(i)]
     side = said(images, chances)
@@ -155,4 +155,4 @@ def test_any_number_of_copies_takes_no_memory() -> None:
     assert compared.n == 20
     assert compared.difference == pytest.approx(found.right.mean() - 1)
     same_copies = answers_of(said(images, [RIGHT] * len(images)))
-    assert same_copies.scale == 1  # copies that are all right need no fractions
+    assert same_copies.scale == 1  # right is 1 for all copies: no fractions

@@ -19,7 +19,7 @@ EQUAL = np.array([100, 100, 100])
 
 
 def test_noise_between_is_the_mean_square_of_the_interaction() -> None:
-    """By hand: effects of trials 0.02 and of folds 0.01 leave no noise, a deviation of ±0.03 in two cells does."""
+    """By hand: trial effects of 0.02 and fold effects of 0.01 are not noise. ±0.03 in two cells is noise."""
     trials, folds = np.array([0.90, 0.92, 0.94]), np.array([-0.01, 0.0, 0.01])
     additive = trials[:, None] + folds
     noise = noise_between(additive, EQUAL)
@@ -40,7 +40,7 @@ def test_noise_between_is_unbiased_for_folds_of_any_size(images: np.ndarray) -> 
     assert np.mean([each.variance for each in found if each]) == pytest.approx(truth, rel=0.03)
 
 
-def test_noise_between_leaves_out_what_is_not_finite_and_needs_two_degrees_of_freedom() -> None:
+def test_noise_between_ignores_infinite_scores_and_needs_two_degrees_of_freedom() -> None:
     scores = np.array([[0.9, 0.8, 0.7], [0.9, 0.9, 0.6], [0.8, 0.8, -np.inf], [0.8, np.nan, 0.7]])
     assert noise_between(scores, EQUAL) == noise_between(scores[:2], EQUAL) != None  # noqa: E711
     assert noise_between(scores[:1], EQUAL) is None
@@ -48,8 +48,8 @@ def test_noise_between_leaves_out_what_is_not_finite_and_needs_two_degrees_of_fr
     assert noise_between(scores[:2, :1], EQUAL[:1]) is None  # one fold
 
 
-def test_noise_is_at_least_what_the_images_cause() -> None:
-    """Two trials that differ by the same 0.01 in each fold show no noise between folds, but 12 images differ."""
+def test_noise_at_least_includes_the_noise_of_images() -> None:
+    """Two trials differ by 0.01 in each fold: there is no noise between folds, but 12 images differ."""
     by_image = np.ones((3, 300))
     by_image[0, [0, 1, 2, 100, 101, 102]] = 0
     by_image[1, [3, 4, 103, 104, 200, 201]] = 0
@@ -65,7 +65,7 @@ def test_noise_is_at_least_what_the_images_cause() -> None:
     assert noise_between(scores, EQUAL) == Noise(0.0, 4)
 
 
-def test_compare_with_best_is_the_paired_t_test_of_folds_if_there_are_two_trials() -> None:
+def test_compare_with_best_of_two_trials_is_the_paired_t_test_of_folds() -> None:
     scores = np.array([[0.95, 0.97, 0.93, 0.96], [0.94, 0.93, 0.92, 0.95]])
     images = np.array([50, 50, 50, 50])
     noise = noise_between(scores, images)
@@ -82,8 +82,8 @@ def test_compare_with_best_counts_all_trials_that_could_have_won() -> None:
     assert (few[1:] < many[1:]).all()
 
 
-def test_trials_that_failed_to_converge_do_not_hide_other_differences() -> None:
-    """Two of eight trials vary by ten points from fold to fold; the others by a tenth of a point."""
+def test_noise_between_ignores_trials_that_failed_to_converge() -> None:
+    """Two of eight trials vary by ten points between folds; the others by a tenth of a point."""
     rng = np.random.default_rng(5)
     good = np.array([0.95, 0.95, 0.95, 0.95, 0.90, 0.90])[:, None] + 0.001 * rng.standard_normal((6, 3))
     bad = 0.6 + 0.1 * rng.standard_normal((2, 3))
@@ -98,12 +98,12 @@ def test_trials_that_failed_to_converge_do_not_hide_other_differences() -> None:
     assert (p[4:] < 0.001).all()
 
 
-def test_compare_with_best_counts_the_noise_of_a_pair_that_is_noisier_than_others() -> None:
+def test_compare_with_best_uses_the_noise_of_a_noisier_pair() -> None:
     quiet, noisy = [0.94, 0.94, 0.94], [0.80, 0.94, 0.96]
     scores = np.array([[0.95, 0.95, 0.95], quiet, [0.90, 0.90, 0.90], [0.91, 0.89, 0.90], noisy])
     noise = Noise(1e-4, 8)
     p = compare_with_best(scores, EQUAL, noise, 5)
-    assert p[2] == pytest.approx(p[3], rel=1e-9)  # little noise of a pair makes nothing more certain
+    assert p[2] == pytest.approx(p[3], rel=1e-9)  # a pair with little noise does not get a smaller p
     most = studentized_range.sf(0.05 / np.sqrt(2.5e-4), 5, 8)  # (1 + 4) / 2 times the variance
     assert p[4] == pytest.approx(most, rel=1e-6)
 
@@ -111,24 +111,24 @@ def test_compare_with_best_counts_the_noise_of_a_pair_that_is_noisier_than_other
 def test_least_difference_is_on_the_edge_of_significance() -> None:
     noise = Noise(1e-4, 6)
     least = least_difference(noise, 8)
-    assert least < least_difference(Noise(1e-4, 6, 4e-4), 8)  # as much as its images need
+    assert least < least_difference(Noise(1e-4, 6, 4e-4), 8)  # the least difference for its images
     just = np.array([[0.95] * 3, [0.95 - 1.001 * least] * 3, [0.95 - 0.999 * least] * 3])
     p = compare_with_best(just, EQUAL, noise, 8)
     assert p[1] < 0.05 < p[2]
 
 
-def test_compare_with_best_also_needs_images_that_differ() -> None:
-    """Two trials that differ by the same 0.01 in each fold: without noise between folds, the images decide."""
+def test_compare_with_best_also_tests_the_images() -> None:
+    """Two trials differ by 0.01 in each fold: there is no noise between folds, so the images decide."""
     by_image = np.ones((2, 300))
     by_image[1, [0, 100, 200]] = 0
     scores = by_image.reshape(2, 3, 100).mean(2)
     p = compare_with_best(scores, EQUAL, Noise(1e-12, 2), 2, by_image)
     error = np.std(by_image[0] - by_image[1], ddof=1) / np.sqrt(300)
     assert p[1] == pytest.approx(2 * norm.sf(0.01 / error), rel=1e-6)
-    assert compare_with_best(scores, EQUAL, Noise(1e-12, 2), 2)[1] < 1e-4  # by folds alone
+    assert compare_with_best(scores, EQUAL, Noise(1e-12, 2), 2)[1] < 1e-4  # tested only by folds
 
 
-def test_compare_with_best_takes_a_group_for_one_image() -> None:
+def test_compare_with_best_counts_a_group_as_one_image() -> None:
     rng = np.random.default_rng(1)
     single = (rng.random((3, 90)) < [[0.95], [0.85], [0.7]]).astype(float)
     twice, groups = np.repeat(single, 2, axis=1), np.arange(180) // 2
@@ -139,15 +139,15 @@ def test_compare_with_best_takes_a_group_for_one_image() -> None:
     assert (compare_with_best(scores, images, noise, 3, twice)[1:] < alone[1:]).all()
 
 
-def test_compare_with_best_gives_1_for_equal_scores_and_nan_for_what_is_not_finite() -> None:
+def test_compare_with_best_is_1_for_equal_scores_and_nan_for_infinite_ones() -> None:
     scores = np.array([[0.9, 0.8, 0.7], [0.9, 0.8, 0.7], [-np.inf, 0.8, 0.7], [np.nan, 0.8, 0.7]])
-    noise = Noise(0.0, 4)  # also if nothing varies at all
+    noise = Noise(0.0, 4)  # nothing varies
     p = compare_with_best(scores, EQUAL, noise, 4, np.ones((4, 300)))
     assert p[:2].tolist() == [1, 1]
     assert np.isnan(p[2:]).all()
 
 
-def test_score_without_luck_is_nearer_to_the_truth_if_all_settings_are_equal() -> None:
+def test_score_without_luck_is_nearer_to_the_true_score_of_equal_settings() -> None:
     rng = np.random.default_rng(2)
     before, after = [], []
     for _ in range(60):
@@ -167,7 +167,7 @@ def test_score_without_luck_keeps_the_score_of_a_trial_that_is_far_better() -> N
     assert score_without_luck(scores, EQUAL, Noise(0.01**2 / 3, 18)) == pytest.approx(0.95, abs=1e-6)
 
 
-def test_score_without_luck_is_not_changed_by_trials_that_failed_to_converge() -> None:
+def test_score_without_luck_ignores_trials_that_failed_to_converge() -> None:
     rng = np.random.default_rng(3)
     good = 0.95 + 0.01 * rng.standard_normal((8, 3))
     noise = Noise(0.01**2 / 3, 14)
@@ -177,7 +177,7 @@ def test_score_without_luck_is_not_changed_by_trials_that_failed_to_converge() -
 
 
 def test_score_without_luck_counts_trials_that_were_pruned_after_a_bad_fold() -> None:
-    """Half of the equal trials were pruned for their first fold; the others' first folds are good by luck."""
+    """Half of the equal trials were pruned after a bad first fold; the other first folds are good by luck."""
     rng = np.random.default_rng(4)
     with_pruned, without = [], []
     for _ in range(20):
@@ -194,12 +194,12 @@ def test_score_without_luck_without_noise_is_the_best_score() -> None:
     assert score_without_luck(np.array([[0.9, 0.8], [0.9, 0.9]]), EQUAL[:2], Noise(0.0, 2)) == pytest.approx(0.9)
 
 
-def test_accuracy_without_luck_has_wilsons_interval_with_the_noise_on_top() -> None:
+def test_accuracy_without_luck_adds_the_noise_to_wilsons_interval() -> None:
     best = Accuracy(95, 100)
     without = accuracy_without_luck(best, 0.93, Noise(0.0, 4))
     assert without.interval == pytest.approx(wilson_interval(93, 100))
     spread = 0.93 * 0.07
-    doubled = accuracy_without_luck(best, 0.93, Noise(spread / 100, 4))  # as much noise as images give
+    doubled = accuracy_without_luck(best, 0.93, Noise(spread / 100, 4))  # the noise equals the variance of the images
     assert doubled.interval == pytest.approx(wilson_interval(46.5, 50))
     assert (doubled.n, doubled.value) == (100, pytest.approx(0.93))
     grouped = accuracy_without_luck(Accuracy(95, 100, 20, 40.0), 0.93, Noise(0.0, 4))

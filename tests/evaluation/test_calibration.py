@@ -18,16 +18,14 @@ from harness.evaluation.calibration import (
 Truth = Callable[[np.ndarray], np.ndarray]
 TRUTHS: dict[str, Truth] = {
     "calibrated": lambda confidence: confidence,
-    "too sure": lambda confidence: 1 / (1 + (1 / confidence - 1) ** (1 / 3)),
-    "not sure enough": lambda confidence: 1 / (1 + (1 / confidence - 1) ** 1.7),
-    "too sure here, not sure enough there": lambda confidence: np.clip(
-        confidence + 0.08 * np.sin(12 * confidence), 0, 1
-    ),
+    "overconfident": lambda confidence: 1 / (1 + (1 / confidence - 1) ** (1 / 3)),
+    "underconfident": lambda confidence: 1 / (1 + (1 / confidence - 1) ** 1.7),
+    "overconfident and underconfident": lambda confidence: np.clip(confidence + 0.08 * np.sin(12 * confidence), 0, 1),
 }
 
 
 def judged(confidence: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(labels, probabilities) of two classes with these confidences."""
+    """Returns (labels, probabilities) of two classes with these confidences."""
     return np.asarray(right, np.int64), np.stack([1 - confidence, confidence], 1)
 
 
@@ -91,7 +89,7 @@ def test_calibration_of_confidences_of_0_and_1_is_defined() -> None:
     assert calibration(np.tile([1, 0], 20), probabilities).error == 1
 
 
-def test_calibration_of_a_sure_and_wrong_model_is_bad() -> None:
+def test_calibration_error_of_a_confident_and_wrong_model_is_high() -> None:
     """https://github.com/Lightning-AI/torchmetrics/issues/1105: accuracy there is the share of class 1."""
     probabilities = np.array([[0.99, 0.01], [0.999, 0.001], [0.995, 0.005]])
     assert calibration_error(np.zeros(3, np.int64), probabilities) == pytest.approx(1 - 2.984 / 3)
@@ -115,14 +113,14 @@ def test_calibration_counts_groups_in_its_intervals() -> None:
     assert grouped.chance == pytest.approx(alone.chance * 10**0.5)
 
 
-def test_calibration_interval_tells_a_model_that_is_too_sure_from_a_calibrated_one() -> None:
+def test_calibration_interval_distinguishes_overconfident_from_calibrated() -> None:
     rng = np.random.default_rng(0)
     confidence, draws = 0.5 + 0.5 * rng.random(1000), rng.random(1000)
     assert calibration(*judged(confidence, draws < confidence)).interval[0] == 0
     assert calibration(*judged(confidence, draws < confidence - 0.1)).interval[0] > 0.05
 
 
-def test_chance_is_the_mean_error_of_calibrated_models() -> None:
+def test_calibration_chance_is_the_mean_error_of_calibrated_models() -> None:
     rng = np.random.default_rng(0)
     confidence = 0.5 + 0.5 * rng.random(300)
     errors = [calibration_error(*judged(confidence, rng.random(300) < confidence)) for _ in range(300)]
@@ -130,7 +128,7 @@ def test_chance_is_the_mean_error_of_calibrated_models() -> None:
 
 
 @pytest.mark.parametrize("deviations", [[1.0], [1.0] * 10, [1.0, 0.1, 0.3]], ids=len)
-def test_the_sum_of_half_normals_is_that_of_a_simulation(deviations: list[float]) -> None:
+def test_sum_of_half_normals_matches_a_simulation(deviations: list[float]) -> None:
     sums = np.abs(np.random.default_rng(0).normal(size=(100_000, len(deviations))) * deviations).sum(1)
     mean, most = _sum_of_half_normals(np.array(deviations))
     assert mean == pytest.approx(sums.mean(), rel=0.01)
@@ -138,7 +136,7 @@ def test_the_sum_of_half_normals_is_that_of_a_simulation(deviations: list[float]
 
 
 def held(truth: Truth, sharp: bool, images: int, size: int, copies: bool, times: int) -> float:
-    """How often the interval holds the error of a large population, in the bins of the sample."""
+    """Returns how often the interval covers the error of a large population, in the bins of the sample."""
 
     def confidences(rng: np.random.Generator, number: int) -> np.ndarray:
         wide = 0.5 + 0.5 * rng.random(number)
@@ -162,7 +160,7 @@ def held(truth: Truth, sharp: bool, images: int, size: int, copies: bool, times:
 
 
 @pytest.mark.parametrize("truth", TRUTHS)
-def test_the_interval_of_the_calibration_error_holds_the_true_one(truth: str) -> None:
+def test_calibration_interval_covers_the_true_error(truth: str) -> None:
     """A coverage of 95 % would fail in 1 of 1,000 such tests."""
     assert held(TRUTHS[truth], True, 300, 1, False, 100) >= 0.88
 
@@ -172,7 +170,7 @@ def test_the_interval_of_the_calibration_error_holds_the_true_one(truth: str) ->
 @pytest.mark.parametrize("sharp", [False, True], ids=["wide", "sharp"])
 @pytest.mark.parametrize("images", [100, 300, 1000])
 @pytest.mark.parametrize(("size", "copies"), [(1, False), (5, True), (5, False)], ids=["alone", "copies", "groups"])
-def test_the_interval_of_the_calibration_error_holds_the_true_one_in_93_percent(
+def test_calibration_interval_covers_the_true_error_in_93_percent(
     truth: str, sharp: bool, images: int, size: int, copies: bool
 ) -> None:
     assert held(TRUTHS[truth], sharp, images, size, copies, 500) >= 0.93

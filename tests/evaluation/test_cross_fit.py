@@ -28,7 +28,7 @@ def test_fold_numbers_keeps_groups_together_and_their_classes_spread() -> None:
 
 
 @pytest.mark.parametrize(("sizes", "folds"), [((10, 10), 5), ((7, 7), 8), ((3, 1, 1), 5), ((1,), 2), ((2, 2, 2, 2), 3)])
-def test_fold_numbers_leaves_no_fold_empty_that_could_have_a_group(sizes: tuple[int, ...], folds: int) -> None:
+def test_fold_numbers_leaves_no_fold_empty_if_there_are_enough_groups(sizes: tuple[int, ...], folds: int) -> None:
     labels = np.repeat(np.arange(len(sizes)), sizes)
     numbers = fold_numbers(labels, None, folds, 0)
     assert len(np.unique(numbers)) == min(folds, len(labels))
@@ -36,7 +36,7 @@ def test_fold_numbers_leaves_no_fold_empty_that_could_have_a_group(sizes: tuple[
 
 def test_fold_numbers_has_no_degenerate_fold_with_few_groups_of_several_classes() -> None:
     rng = np.random.default_rng(0)
-    for _ in range(200):  # the settings of scikit-learn's issue 33085, in which StratifiedGroupKFold has empty sides
+    for _ in range(200):  # settings of scikit-learn issue 33085, where StratifiedGroupKFold has empty splits
         labels = rng.integers(0, rng.integers(2, 20), 100)
         groups = rng.integers(0, rng.integers(2, 10), 100)
         units = len(np.unique(groups))
@@ -45,13 +45,13 @@ def test_fold_numbers_has_no_degenerate_fold_with_few_groups_of_several_classes(
         assert sorted(np.concatenate([judged for _, judged in sides])) == list(range(100))
 
 
-def test_fold_numbers_depends_on_the_seed_alone() -> None:
+def test_fold_numbers_depends_only_on_the_seed() -> None:
     labels = np.random.default_rng(0).integers(0, 3, 100)
     assert np.array_equal(fold_numbers(labels, None, 5, 1), fold_numbers(labels, np.arange(100), 5, 1))
     assert not np.array_equal(fold_numbers(labels, None, 5, 1), fold_numbers(labels, None, 5, 2))
 
 
-def test_cross_fit_sides_has_none_for_one_group() -> None:
+def test_cross_fit_sides_of_one_group_is_empty() -> None:
     assert list(cross_fit_sides(np.zeros(4, np.int64), np.zeros(4, np.int64), 5, 0)) == []
     assert list(cross_fit_sides(np.zeros(0, np.int64), None, 5, 0)) == []
 
@@ -72,7 +72,7 @@ def test_fit_head_of_one_class_is_none() -> None:
     assert fit_head(np.zeros((3, 2)), np.zeros(3, np.int64), None, np.arange(3), 0, most=10) is None
 
 
-def test_fit_head_takes_two_images_of_a_small_class_at_least() -> None:
+def test_fit_head_uses_at_least_two_images_of_a_small_class() -> None:
     labels = np.repeat([0, 1], [1000, 3])
     features = np.random.default_rng(0).normal(size=(1003, 2)) + 5 * labels[:, None]
     head = fit_head(features, labels, None, np.arange(1003), 0, most=100)

@@ -18,10 +18,10 @@ def test_fact_shares_lists_the_value_of_one_class_once() -> None:
     found = shares(np.where(labels == 1, "PNG", "JPEG"), labels)
     assert [(each.value, each.label) for each in found[:1]] == [("PNG", 1)]
     assert (found[0].of_class, found[0].of_others, found[0].difference) == ((50, 50), (0, 100), 1.0)
-    assert {(each.value, each.label) for each in found[1:]} == {("JPEG", 0), ("JPEG", 2)}  # 100 against 50 %
+    assert {(each.value, each.label) for each in found[1:]} == {("JPEG", 0), ("JPEG", 2)}  # 100 % and 50 %
 
 
-def test_fact_shares_of_two_classes_are_not_said_twice() -> None:
+def test_fact_shares_lists_a_value_of_two_classes_once() -> None:
     labels = np.repeat([0, 1], 50)
     found = shares(np.where(labels == 1, "PNG", "JPEG"), labels)
     assert [(each.value, each.label) for each in found] == [("JPEG", 0), ("PNG", 1)]
@@ -34,7 +34,7 @@ def test_fact_shares_have_the_p_of_fishers_test() -> None:
     assert found[0].p == pytest.approx(4 * fisher_exact([[18, 2], [2, 18]]).pvalue)  # two values, two classes
 
 
-def test_fact_shares_find_one_small_class_among_many() -> None:
+def test_fact_shares_finds_one_small_class_among_many() -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 1000, 100_000)
     widths = rng.integers(300, 1000, 100_000)
@@ -45,21 +45,21 @@ def test_fact_shares_find_one_small_class_among_many() -> None:
     assert low <= 512 <= high
 
 
-def test_fact_shares_leave_out_what_few_images_say() -> None:
+def test_fact_shares_ignores_values_of_few_images() -> None:
     assert shares(["PNG"] * 3 + ["JPEG"] * 3, np.repeat([1, 0], 3)) == []
 
 
-def test_fact_shares_leave_out_small_differences() -> None:
+def test_fact_shares_ignores_small_differences() -> None:
     labels = np.repeat([0, 1], 5000)
     column = np.where(np.arange(10_000) % 100 < np.where(labels, 60, 40), "PNG", "JPEG")
-    assert shares(column, labels) == []  # 20 points, far beyond chance
+    assert shares(column, labels) == []  # 20 points: significant, but too small
 
 
-def test_fact_shares_count_copies_once() -> None:
+def test_fact_shares_counts_copies_once() -> None:
     labels, groups = np.repeat([0, 1], [50, 50]), np.repeat(np.arange(10), 10)
     column = np.repeat(["PNG"] * 5 + ["JPEG"] * 5, 10)
     assert shares(column, labels)[0].of_class == (50, 50)
-    assert shares(column, labels, groups) == []  # 5 against 5: p = 0.008, with four comparisons 0.032
+    assert shares(column, labels, groups) == []  # 5 and 5: p = 0.008, and 0.032 after correction for four comparisons
     assert shares(np.repeat(column, 2), np.repeat(labels, 2), np.repeat(np.arange(100), 2))[0].of_class == (50, 50)
 
 
@@ -70,7 +70,7 @@ def test_fact_shares_are_limited_and_sorted() -> None:
     assert all(each.difference == 1 for each in found)
 
 
-def test_fact_shares_of_one_class_are_none() -> None:
+def test_fact_shares_of_one_class_is_empty() -> None:
     assert shares(["PNG"] * 20 + ["JPEG"] * 20, np.zeros(40, np.int64)) == []
 
 

@@ -27,7 +27,7 @@ def test_fact_values_puts_numbers_into_bins_of_about_a_tenth() -> None:
     assert low == sorted(low)
 
 
-def test_fact_values_gives_a_frequent_number_a_bin_for_itself() -> None:
+def test_fact_values_gives_a_frequent_number_its_own_bin() -> None:
     column = np.concatenate([np.arange(100, 180), np.full(20, 150)])
     values = fact_values("height", column)
     assert "150" in values.names
@@ -43,11 +43,11 @@ def test_fact_values_puts_unknown_numbers_last() -> None:
 
 
 @pytest.mark.parametrize("column", [[True, False], [1, "1"], ["", None], [(3, 4), (4, 4)]])
-def test_fact_values_takes_truth_values_and_mixtures_as_categories(column: list[object]) -> None:
+def test_fact_values_treats_booleans_and_mixtures_as_categories(column: list[object]) -> None:
     values = fact_values("fact", column)
     assert not values.is_number
     assert len(values.codes) == 2
 
 
-def test_fact_values_of_no_image_are_none() -> None:
+def test_fact_values_of_no_images_is_empty() -> None:
     assert fact_values("fact", []).names == ()

@@ -10,7 +10,7 @@ from harness.evaluation.predictions import Predictions
 
 
 def made(counts: dict[str, tuple[int, int]], groups: bool = False) -> Predictions:
-    """Predictions with (right, wrong) of each class; with `groups`, each two images are one group."""
+    """Returns predictions with (right, wrong) images of each class; with `groups`, two images form a group."""
     labels = [i for i, (right, wrong) in enumerate(counts.values()) for _ in range(right + wrong)]
     tops = [
         i if k < right else (i + 1) % len(counts)
@@ -31,21 +31,21 @@ def test_judge_compares_the_accuracy() -> None:
     (floor,) = judge(UNEQUAL, Gate(0.9))
     assert (floor.name, floor.value, floor.passed, floor.is_sure) == ("accuracy", 0.94, True, False)
     assert floor.interval == wilson_interval(94, 100)
-    assert str(floor) == "accuracy 94.0 % is not below 90.0 % (95 % interval 87.5 to 97.2 %)"
+    assert str(floor) == "accuracy 94.0 % >= 90.0 % (95 % interval 87.5 to 97.2 %)"
     assert not judge(UNEQUAL, Gate(0.9400001))[0].passed
     assert "accuracy 94.000 % is below 94.001 %" in str(judge(UNEQUAL, Gate(0.94001))[0])
 
 
-def test_judge_passes_confidently_only_by_the_lower_end() -> None:
+def test_judge_confident_gate_compares_the_lower_end() -> None:
     (floor,) = judge(UNEQUAL, Gate(0.9, confident=True))
     assert not floor.passed
-    text = "accuracy 94.0 % (95 % interval 87.5 to 97.2 %): the lower end, 87.5 %, is below 90.0 %"
+    text = "accuracy 94.0 % (95 % interval 87.5 to 97.2 %): the lower end 87.5 % is below 90.0 %"
     assert str(floor) == text
     assert judge(UNEQUAL, Gate(0.87, confident=True))[0].passed
 
 
-def test_judge_takes_balanced_accuracy_and_floors_of_classes() -> None:
-    """A model that calls nearly everything sea passes by its accuracy alone."""
+def test_judge_compares_balanced_accuracy_and_recalls() -> None:
+    """A model that predicts nearly always sea passes if only its accuracy is tested."""
     balanced, sea, forest = judge(UNEQUAL, Gate(0.7, "balanced_accuracy", {"sea": 0.9, "forest": 0.9}))
     assert (balanced.name, balanced.value, balanced.passed) == ("balanced accuracy", 0.7, True)
     assert (sea.name, sea.value, sea.passed) == ("recall of sea", 1.0, True)
@@ -55,20 +55,20 @@ def test_judge_takes_balanced_accuracy_and_floors_of_classes() -> None:
     assert judge(made({"sea": (9, 1), "forest": (8, 2)}, groups=True), Gate(0.7, recalls={"sea": 0.9}))[1].passed
 
 
-def test_judge_fails_a_class_that_no_image_tells_of() -> None:
+def test_judge_fails_a_class_without_images() -> None:
     floors = judge(made({"sea": (9, 1), "forest": (0, 0)}), Gate(0.7, "balanced_accuracy", {"forest": 0.0}))
     assert (floors[0].value, floors[1].value, floors[1].passed) == (0.9, None, False)
-    assert str(floors[1]) == "recall of forest: no image tells"
+    assert str(floors[1]) == "recall of forest: no image of this class"
 
 
-def test_a_gate_of_a_class_that_there_is_not_is_refused() -> None:
+def test_require_classes_refuses_an_unknown_class() -> None:
     with pytest.raises(UsageError, match="there is no class 'see'; did you mean 'sea'") as caught:
         Gate(0.7, recalls={"see": 0.9}).require_classes(["forest", "sea"])
     assert caught.value.why == "the classes are forest, sea"
 
 
 @pytest.mark.parametrize("recalls", [(0.95, 0.7), (0.99, 0.6), (0.85, 0.85)])
-def test_the_interval_of_balanced_accuracy_covers_it(recalls: tuple[float, float]) -> None:
+def test_judge_interval_of_balanced_accuracy_covers_it(recalls: tuple[float, float]) -> None:
     rng, hits = np.random.default_rng(0), 0
     for _ in range(400):
         right = rng.binomial([150, 30], recalls)

@@ -11,7 +11,7 @@ from harness.evaluation.groups import accuracy_of, effective_images, paired_test
 RNG = np.random.default_rng(0)
 
 
-def test_accuracy_of_independent_images_is_the_one_without_groups_to_the_bit() -> None:
+def test_accuracy_of_single_images_is_bit_identical_without_groups() -> None:
     right = RNG.random(50) < 0.8
     assert accuracy_of(right) == accuracy_of(right, np.arange(50)) == Accuracy(int(right.sum()), 50)
     assert accuracy_of(right).interval == wilson_interval(int(right.sum()), 50)
@@ -43,10 +43,10 @@ def test_accuracy_of_groups_that_are_all_right_or_all_wrong_counts_groups(right:
 
 @pytest.mark.parametrize("correlation", [0.0, 0.1, 0.5, 0.9])
 @pytest.mark.parametrize("sizes", [[10] * 10, [10] * 40, [1] * 36 + [50] * 4, np.geomspace(1, 80, 25)], ids=len)
-def test_the_interval_holds_the_true_accuracy_where_images_of_a_group_depend_on_each_other(
+def test_accuracy_of_interval_covers_the_true_accuracy_of_dependent_images(
     correlation: float, sizes: list[float]
 ) -> None:
-    """Beta-binomial groups; images alone would hold it in 60 % of cases or fewer where the correlation is 0.5."""
+    """Beta-binomial groups. Without groups, coverage would be at most 60 % for a correlation of 0.5."""
     rng, counts, hits, plain = np.random.default_rng(1), np.asarray(sizes).astype(int), [], []
     for truth in (0.6, 0.9, 0.97):
         spread = 1 / correlation - 1 if correlation else None
@@ -72,7 +72,7 @@ def test_paired_test_of_independent_images_is_mcnemars() -> None:
     assert doubled == pytest.approx(expected, rel=1e-9)
 
 
-def test_paired_test_is_the_share_of_all_signs() -> None:
+def test_paired_test_equals_the_fraction_of_all_signs() -> None:
     for seed in range(20):
         rng = np.random.default_rng(seed)
         groups = rng.integers(0, 9, 40)
@@ -84,8 +84,8 @@ def test_paired_test_is_the_share_of_all_signs() -> None:
         assert paired_test(first, second, groups) == pytest.approx(np.mean([each >= observed for each in sums]))
 
 
-def test_paired_test_of_groups_errs_as_seldom_as_it_says() -> None:
-    """Two equal models whose mistakes come in groups: McNemar's test of images finds a difference far too often."""
+def test_paired_test_of_groups_keeps_its_error_rate() -> None:
+    """Two equal models make mistakes in groups: McNemar's test of images finds a difference far too often."""
     rng, groups = np.random.default_rng(2), np.repeat(np.arange(30), 10)
     by_group, by_image = [], []
     for _ in range(1000):
@@ -107,10 +107,8 @@ def test_paired_test_of_one_group_and_of_many() -> None:
 
 @pytest.mark.parametrize("truth", [0.5, 0.8, 0.95])
 @pytest.mark.parametrize("sizes", [[10] * 5, [1] * 26 + [50] * 4, [1] * 90 + [50] * 10], ids=["5", "30", "100"])
-def test_effective_images_gives_intervals_that_hold_the_true_accuracy_if_groups_agree(
-    sizes: list[int], truth: float
-) -> None:
-    """All images of a group are right, or all are wrong. 0.91 is 0.94 less 2.5 standard errors."""
+def test_effective_images_intervals_cover_the_accuracy_if_groups_agree(sizes: list[int], truth: float) -> None:
+    """All images of a group are right, or all are wrong. 0.91 is 0.94 minus 2.5 standard errors."""
     rng, counts, held = np.random.default_rng(0), np.array(sizes, float), []
     for right in (rng.random((400, len(counts))) < truth) * counts:
         n = effective_images(right, counts)
@@ -120,7 +118,7 @@ def test_effective_images_gives_intervals_that_hold_the_true_accuracy_if_groups_
 
 
 def test_paired_test_keeps_the_precision_of_tiny_probabilities() -> None:
-    """All of 400 groups favour one model: only the observed signs and their opposites have such a difference."""
+    """All 400 groups favour one model: only the observed signs and their opposites have this difference."""
     groups = np.repeat(np.arange(400), np.resize([1, 2, 3], 400))
     p = paired_test(np.ones(len(groups), bool), np.zeros(len(groups), bool), groups)
     assert p == pytest.approx(2.0**-399, rel=1e-9)

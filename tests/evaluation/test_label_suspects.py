@@ -10,7 +10,7 @@ from harness.evaluation.scores import Floats, Indices
 
 
 def made(n: int, classes: int, flips: float, seed: int) -> tuple[Indices, Indices, Floats]:
-    """(true labels, given labels, probabilities) of N images, some of which have another label than their class."""
+    """Returns (true labels, given labels, probabilities) of N images. Some given labels are wrong."""
     rng = np.random.default_rng(seed)
     truth = rng.integers(0, classes, n)
     logits = rng.normal(size=(n, classes))
@@ -22,7 +22,7 @@ def made(n: int, classes: int, flips: float, seed: int) -> tuple[Indices, Indice
 
 
 def by_loops(labels: Indices, probabilities: Floats) -> list[tuple[int, int]]:
-    """The rule as it is written down: (image, likely class), the least probable label first."""
+    """Returns (image, likely class) by the published rule, in loops; the least probable label first."""
     classes = range(probabilities.shape[1])
     thresholds = {k: probabilities[labels == k, k].mean() for k in classes if (labels == k).any()}
     found = []
@@ -34,7 +34,7 @@ def by_loops(labels: Indices, probabilities: Floats) -> list[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("classes", [2, 3, 10, 100])
-def test_find_label_suspects_are_as_many_as_the_published_rule_names(classes: int) -> None:
+def test_find_label_suspects_returns_the_number_of_the_published_rule(classes: int) -> None:
     _, labels, probabilities = made(400, classes, 0.1, classes)
     suspects = find_label_suspects(labels, probabilities)
     assert len(suspects) == len(by_loops(labels, probabilities))
@@ -46,7 +46,7 @@ def test_find_label_suspects_are_as_many_as_the_published_rule_names(classes: in
     assert len(suspects) > 20
 
 
-def test_find_label_suspects_names_flipped_labels_and_their_class() -> None:
+def test_find_label_suspects_finds_flipped_labels_and_their_class() -> None:
     truth, labels, probabilities = made(2000, 5, 0.03, 0)
     suspects = find_label_suspects(labels, probabilities)
     flipped = np.flatnonzero(truth != labels)
@@ -55,9 +55,11 @@ def test_find_label_suspects_names_flipped_labels_and_their_class() -> None:
     assert (suspects.likely[np.isin(suspects.indices, right)] == truth[right]).mean() > 0.9
 
 
-def test_find_label_suspects_takes_into_account_that_a_model_is_less_sure_of_one_class() -> None:
+def test_find_label_suspects_allows_for_a_less_certain_class() -> None:
     labels = np.array([0, 0, 0, 1, 1, 1])
-    sure_of_1 = np.array([0.1, 0.2, 0.45, 0.6, 0.95, 0.95])  # 0.6 < 0.83 for class 1, but 0.55 >= 0.75 is not reached
+    sure_of_1 = np.array(
+        [0.1, 0.2, 0.45, 0.6, 0.95, 0.95]
+    )  # for class 1, 0.6 is below the mean 0.83; 0.55 does not reach 0.75
     probabilities = np.stack([1 - sure_of_1, sure_of_1], axis=1)
     assert len(find_label_suspects(labels, probabilities)) == 0
     probabilities[0] = [0.1, 0.9]
@@ -66,14 +68,14 @@ def test_find_label_suspects_takes_into_account_that_a_model_is_less_sure_of_one
     assert suspects.likely.tolist() == [1]
 
 
-def test_find_label_suspects_never_names_a_class_without_images() -> None:
+def test_find_label_suspects_ignores_a_class_without_images() -> None:
     labels = np.array([0, 0, 1, 1])
     probabilities = np.array([[0.1, 0.1, 0.8], [0.9, 0.1, 0.0], [0.1, 0.9, 0.0], [0.1, 0.9, 0.0]])
     assert len(find_label_suspects(labels, probabilities)) == 0
 
 
-def test_find_label_suspects_takes_fewer_classes_than_columns() -> None:
-    # cleanlab's issue 288: thresholds of two classes do not fit probabilities of three
+def test_find_label_suspects_accepts_fewer_classes_than_columns() -> None:
+    # cleanlab issue 288: thresholds of two classes failed with probabilities of three
     labels = np.array([0, 0, 1, 1])
     probabilities = np.array([[0.1, 0.7, 0.2], [0.1, 0.8, 0.1], [0.7, 0.2, 0.1], [0.8, 0.1, 0.1]])
     suspects = find_label_suspects(labels, probabilities)
@@ -83,7 +85,7 @@ def test_find_label_suspects_takes_fewer_classes_than_columns() -> None:
     assert len(one) == 0
 
 
-def test_find_label_suspects_judges_a_class_of_one_image() -> None:
+def test_find_label_suspects_works_for_a_class_of_one_image() -> None:
     labels = np.array([0, 0, 0, 1])
     probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.2, 0.8], [0.7, 0.3]])
     suspects = find_label_suspects(labels, probabilities)
@@ -98,7 +100,7 @@ def test_find_label_suspects_leaves_out_ties_and_rows_with_nan() -> None:
     assert find_label_suspects(labels, probabilities).indices.tolist() == [2]
 
 
-def test_find_label_suspects_keeps_the_order_of_equal_images_and_takes_the_first_class() -> None:
+def test_find_label_suspects_keeps_the_order_of_equal_images() -> None:
     labels = np.array([0, 0, 0, 0, 1, 2])
     probabilities = np.zeros((6, 3))
     probabilities[:2] = [1, 0, 0]
@@ -110,7 +112,7 @@ def test_find_label_suspects_keeps_the_order_of_equal_images_and_takes_the_first
     assert suspects.likely.tolist() == [1, 1]
 
 
-def test_find_label_suspects_takes_no_images() -> None:
+def test_find_label_suspects_accepts_no_images() -> None:
     assert len(find_label_suspects(np.zeros(0, np.int64), np.zeros((0, 3), np.float32))) == 0
 
 

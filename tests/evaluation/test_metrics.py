@@ -19,7 +19,7 @@ from harness.evaluation.metrics import (
 
 
 def predictions(classes: int, images: int = 300, seed: int = 0, digits: int = 17) -> tuple[np.ndarray, np.ndarray]:
-    """(labels, probabilities); few digits make ties."""
+    """Returns (labels, probabilities). Few digits make ties."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, classes, images)
     probabilities = np.exp(rng.normal(size=(images, classes)) + np.eye(classes)[labels])
@@ -29,7 +29,7 @@ def predictions(classes: int, images: int = 300, seed: int = 0, digits: int = 17
 
 @pytest.mark.parametrize("digits", [17, 1], ids=["plain", "ties"])
 @pytest.mark.parametrize("classes", [2, 3, 6])
-def test_metrics_are_those_of_scikit_learn(classes: int, digits: int) -> None:
+def test_metrics_equal_scikit_learn(classes: int, digits: int) -> None:
     labels, probabilities = predictions(classes, digits=digits)
     predicted = probabilities.argmax(1)
     expected = {
@@ -42,14 +42,14 @@ def test_metrics_are_those_of_scikit_learn(classes: int, digits: int) -> None:
         ),
         "calibration_error": calibration(labels, probabilities).error,
     }
-    if digits == 17:  # scikit-learn changes a probability of 0 to 2e-16, harness to 2e-308
+    if digits == 17:  # scikit-learn replaces a probability of 0 by 2e-16, harness by 2e-308
         expected["log_loss"] = reference.log_loss(labels, probabilities)
     for name, value in expected.items():
         assert metric_named(name, classes)(labels, probabilities) == pytest.approx(value, abs=1e-12), name
 
 
 @pytest.mark.parametrize("k", [2, 3, 5])
-def test_top_k_accuracy_is_that_of_scikit_learn_without_ties(k: int) -> None:
+def test_top_k_accuracy_equals_scikit_learn_without_ties(k: int) -> None:
     labels, probabilities = predictions(6)
     expected = reference.top_k_accuracy_score(labels, probabilities, k=k)
     assert metric_named(f"top{k}_accuracy", 6)(labels, probabilities) == pytest.approx(expected)
@@ -64,7 +64,7 @@ def test_top_k_accuracy_of_equal_probabilities_counts_the_first_k() -> None:
 
 
 @pytest.mark.parametrize(("name", "classes"), [("top5_accuracy", 2), ("top5_accuracy", 5), ("top1_accuracy", 6)])
-def test_top_k_accuracy_with_no_sensible_k_is_refused(name: str, classes: int) -> None:
+def test_metric_named_refuses_a_useless_k(name: str, classes: int) -> None:
     """https://github.com/open-mmlab/mmpretrain/issues/810: selected index k out of range; elsewhere it is 1."""
     with pytest.raises(UsageError, match=name) as error:
         metric_named(name, classes)
@@ -80,14 +80,14 @@ def test_metric_named_refuses_an_unknown_name(name: str) -> None:
         metric_named(name, 6)
 
 
-def test_metric_named_says_the_nearest_name() -> None:
+def test_metric_named_suggests_the_nearest_name() -> None:
     with pytest.raises(UsageError, match="did you mean 'macro_f1'"):
         metric_named("f1_macro", 3)
     assert metric_named("top3_accuracy", 6).name == "top3_accuracy"
 
 
-def test_metrics_say_whether_a_rise_is_better() -> None:
-    """A model that knows the classes against one that does not."""
+def test_metrics_rise_or_fall_for_a_better_model() -> None:
+    """Compares a model that knows the classes with one that does not."""
     labels, good = predictions(6, 2000)
     good, bad = np.exp(3 * np.log(good)), np.random.default_rng(1).dirichlet(np.full(6, 0.3), 2000)
     good /= good.sum(1, keepdims=True)
@@ -108,13 +108,13 @@ def test_headline_metrics_have_top_5_only_if_there_are_more_than_5_classes() -> 
         assert tuple(scores_of(*predictions(classes))) == headline_metrics(classes)
 
 
-def test_scores_of_no_image_are_none() -> None:
+def test_scores_of_no_images_are_none() -> None:
     scores = scores_of(np.zeros(0, np.int64), np.zeros((0, 6)))
     assert set(scores.values()) == {None}
 
 
 @pytest.mark.parametrize("classes", [2, 6])
-def test_scores_of_one_image_leave_out_what_is_undefined(classes: int) -> None:
+def test_scores_of_one_image_are_none_if_undefined(classes: int) -> None:
     probabilities = np.full((1, classes), 0.4 / (classes - 1))
     probabilities[0, 1] = 0.6
     scores = scores_of(np.ones(1, np.int64), probabilities)
@@ -169,14 +169,14 @@ def test_brier_is_twice_the_other_form_for_two_classes() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_metrics_take_rows_that_do_not_sum_to_1_exactly(dtype: type) -> None:
+def test_metrics_accept_rows_that_do_not_sum_to_1_exactly(dtype: type) -> None:
     labels, probabilities = predictions(6)
     rounded = (probabilities * (1 + 1e-6)).astype(dtype)
     for name, value in scores_of(labels, rounded).items():
         assert value == pytest.approx(scores_of(labels, probabilities)[name], abs=1e-5), name
 
 
-def test_metrics_of_several_blocks_are_those_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metrics_of_several_blocks_equal_those_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
     labels, probabilities = predictions(7)
     whole = scores_of(labels, probabilities)
     monkeypatch.setattr("harness.evaluation.blocks.BLOCK", 50)

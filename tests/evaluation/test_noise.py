@@ -45,7 +45,7 @@ def test_seed_noise_of_equal_accuracies_has_no_interval() -> None:
     assert seed_noise(np.array([[0.7, 0.7, 0.7], [0.1, 0.1, 0.1]])) == SeedNoise(0.0, None, 4)
 
 
-def test_the_interval_of_the_seed_noise_holds_the_true_deviation() -> None:
+def test_seed_noise_interval_covers_the_true_deviation() -> None:
     rng, hits = np.random.default_rng(0), 0
     for accuracies in 0.8 + rng.normal(size=(1000, 5, 1)) + 0.02 * rng.normal(size=(1000, 5, 3)):
         noise = seed_noise(accuracies)

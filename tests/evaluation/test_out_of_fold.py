@@ -20,7 +20,7 @@ def made(n: int, classes: int, seed: int, gap: float = 2.0) -> tuple[Floats, Ind
     return rng.normal(size=(n, 10)) + gap * rng.normal(size=(classes, 10))[labels], labels
 
 
-def test_out_of_fold_probabilities_judge_every_image() -> None:
+def test_out_of_fold_probabilities_cover_every_image() -> None:
     features, labels = made(500, 4, 0)
     probabilities = out_of_fold_probabilities(features, labels, classes=4)
     assert probabilities.shape == (500, 4)
@@ -29,12 +29,12 @@ def test_out_of_fold_probabilities_judge_every_image() -> None:
     assert np.array_equal(probabilities, out_of_fold_probabilities(features, labels, classes=4))
 
 
-def test_out_of_fold_probabilities_know_nothing_of_random_labels() -> None:
+def test_out_of_fold_probabilities_of_random_labels_are_near_half() -> None:
     rng = np.random.default_rng(0)
     features, labels = rng.normal(size=(400, 300)).astype(np.float32), rng.integers(0, 2, 400)
     probabilities = out_of_fold_probabilities(features, labels, classes=2)
     assert 0.42 < (probabilities.argmax(1) == labels).mean() < 0.58
-    assert np.abs(probabilities - 0.5).max() < 0.3  # the penalty is strong, as it should be
+    assert np.abs(probabilities - 0.5).max() < 0.3  # the penalty must be strong
 
 
 def test_out_of_fold_probabilities_keep_copies_together() -> None:
@@ -42,7 +42,7 @@ def test_out_of_fold_probabilities_keep_copies_together() -> None:
     features = np.repeat(rng.normal(size=(150, 300)), 2, axis=0)
     labels, groups = np.repeat(rng.integers(0, 2, 150), 2), np.repeat(np.arange(150), 2)
     apart, together = (out_of_fold_probabilities(features, labels, g, classes=2) for g in (None, groups))
-    assert (apart.argmax(1) == labels).mean() > 0.8  # by the copy of each image in the training part
+    assert (apart.argmax(1) == labels).mean() > 0.8  # the training set has a copy of each image
     assert 0.35 < (together.argmax(1) == labels).mean() < 0.65
 
 
@@ -68,7 +68,7 @@ def test_out_of_fold_probabilities_of_a_class_whose_images_are_copies_are_nan() 
 
 
 @pytest.mark.parametrize("sizes", [(2, 2), (3, 40), (2, 3, 4), (1, 1)])
-def test_out_of_fold_probabilities_take_classes_with_fewer_images_than_folds(sizes: tuple[int, ...]) -> None:
+def test_out_of_fold_probabilities_of_classes_with_fewer_images_than_folds(sizes: tuple[int, ...]) -> None:
     labels = np.repeat(np.arange(len(sizes)), sizes)
     features = np.random.default_rng(0).normal(size=(len(labels), 3)) + 9 * labels[:, None]
     probabilities = out_of_fold_probabilities(features, labels, classes=len(sizes))
@@ -81,7 +81,7 @@ def test_out_of_fold_probabilities_of_one_class_or_no_image_are_nan() -> None:
     assert out_of_fold_probabilities(np.ones((0, 2)), np.zeros(0, np.int64), classes=2).shape == (0, 2)
 
 
-def test_out_of_fold_probabilities_of_constant_features_are_the_shares_of_the_classes() -> None:
+def test_out_of_fold_probabilities_of_constant_features_are_class_frequencies() -> None:
     labels = np.repeat([0, 1], [30, 10])
     probabilities = out_of_fold_probabilities(np.full((40, 3), 7e4, np.float32), labels, classes=2)
     assert np.allclose(probabilities, [0.75, 0.25], atol=0.02)
@@ -95,10 +95,10 @@ def test_out_of_fold_probabilities_need_no_copy_of_the_features() -> None:
     out_of_fold_probabilities(features, labels, classes=2, folds=2)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 1.1 * features.nbytes  # 20,000 x 200 twice, and blocks
+    assert peak < 1.1 * features.nbytes  # two arrays of 20,000 x 200, and blocks
 
 
-def test_flipped_labels_of_photographs_come_first(scenes: Path, scenes_weights: Path) -> None:
+def test_rank_by_label_puts_flipped_labels_of_photographs_first(scenes: Path, scenes_weights: Path) -> None:
     files = [path for name in ("forest", "sea") for path in sorted((scenes / "train" / name).iterdir())[:200]]
     images = torch.stack([torch.from_numpy(np.array(Image.open(path).convert("RGB"))) for path in files])
     network = resnet18()

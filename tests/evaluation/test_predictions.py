@@ -16,7 +16,7 @@ def made(labels: list[int], tops: list[int], fold: int = 1, first: int = 0) -> P
     return Predictions(("a", "b", "c"), paths, np.full(len(labels), fold), np.array(labels), probabilities)
 
 
-def test_predictions_count_what_is_right() -> None:
+def test_predictions_right_and_accuracy() -> None:
     predictions = made([0, 1, 2, 2], [0, 2, 2, 1])
     assert predictions.predicted.tolist() == [0, 2, 2, 1]
     assert predictions.right.tolist() == [True, False, True, False]
@@ -24,7 +24,7 @@ def test_predictions_count_what_is_right() -> None:
     assert predictions.of_true_class.tolist() == [0.8, 0.1, 0.8, 0.1]
 
 
-def test_predictions_of_a_fold_are_those_that_were_joined() -> None:
+def test_of_fold_returns_the_joined_part() -> None:
     first, second = made([0, 1], [0, 0]), made([2], [2], fold=2, first=2)
     both = Predictions.join([first, second])
     assert both.paths == ("0.jpg", "1.jpg", "2.jpg")
@@ -35,17 +35,17 @@ def test_predictions_of_a_fold_are_those_that_were_joined() -> None:
     assert made([0], [0]) != made([1], [0])
 
 
-def test_predictions_refuse_arrays_of_other_images() -> None:
-    with pytest.raises(ValueError, match="not of the same images"):
+def test_predictions_refuse_arrays_of_different_lengths() -> None:
+    with pytest.raises(ValueError, match="not for the same images"):
         Predictions(("a", "b"), ("1.jpg",), np.ones(1, int), np.zeros(2, int), np.ones((1, 2)))
 
 
-def test_predictions_of_no_image_have_no_right_ones() -> None:
+def test_predictions_none_has_no_images() -> None:
     none = Predictions.none(("a", "b"))
     assert (len(none), none.right.tolist(), none.predicted.tolist()) == (0, [], [])
 
 
-def test_predictions_join_groups_and_fingerprints_that_all_parts_have() -> None:
+def test_join_keeps_groups_and_fingerprints_of_all_parts() -> None:
     plain = made([0, 1], [0, 0])
     groups, prints = np.array([0, 0]), np.array([5, 6])
     full = dataclasses.replace(plain, groups=groups, fingerprints=prints)

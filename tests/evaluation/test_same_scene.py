@@ -8,7 +8,7 @@ SAMPLE = np.arange(0, 300, 3)
 
 
 def features_of(count: int = 300, seed: int = 0) -> Features:
-    """Images of five kinds, as a network describes them: near to those of their kind."""
+    """Returns features of images of five kinds. Images of one kind are near each other."""
     rng = np.random.default_rng(seed)
     kinds = rng.normal(size=(5, 64))[rng.integers(0, 5, count)]
     features: Features = (kinds + 0.5 * rng.normal(size=(count, 64)) + 3).astype(np.float32)
@@ -37,13 +37,13 @@ def test_find_same_scenes_finds_none_among_images_of_one_kind() -> None:
     assert find_same_scenes(features, SAMPLE, moved(features, SAMPLE, by=0.1)) == []
 
 
-def test_find_same_scenes_does_not_judge_by_features_that_a_mirror_image_changes() -> None:
+def test_find_same_scenes_is_none_if_mirroring_changes_the_features() -> None:
     features = features_of()
     features[:10] = moved(features, slice(100, 110), by=0.15)
     assert find_same_scenes(features, SAMPLE, moved(features, SAMPLE, by=0.4)) is None
 
 
-def test_find_same_scenes_of_few_or_of_equal_images() -> None:
+def test_find_same_scenes_of_few_or_equal_images() -> None:
     features = features_of(49)
     assert find_same_scenes(features, np.arange(10), features[:10]) is None
     same = np.ones((60, 8), np.float32)

@@ -14,27 +14,27 @@ PROBABILITIES = np.exp(LOGITS) / np.exp(LOGITS).sum(1, keepdims=True)
 PREDICTED = PROBABILITIES.argmax(1)
 
 
-def test_a_row_of_the_confusion_matrix_is_a_true_class() -> None:
+def test_confusion_has_one_row_per_true_class() -> None:
     assert confusion(np.array([0, 0, 1]), np.array([1, 1, 1]), 3).tolist() == [[0, 2, 0], [0, 1, 0], [0, 0, 0]]
     assert (confusion(LABELS, PREDICTED, 4) == confusion_matrix(LABELS, PREDICTED)).all()
 
 
-def test_precision_recall_and_f1_by_hand() -> None:
+def test_by_class_of_a_small_example() -> None:
     labels, predicted = np.array([0, 0, 0, 1, 1]), np.array([0, 0, 1, 1, 0])
     sea, forest, lake = by_class(labels, predicted, ("sea", "forest", "lake"))
     assert (sea.precision, sea.recall, sea.support) == (2 / 3, 2 / 3, 3)
     assert sea.f1 == pytest.approx(2 / 3)
     assert (forest.precision, forest.recall, forest.f1, forest.support) == (0.5, 0.5, 0.5, 2)
-    assert (lake.recall, lake.support) == (None, 0)  # a share of nothing is not nought
+    assert (lake.recall, lake.support) == (None, 0)  # 0 / 0 is None, not 0
     assert lake.to_dict() == {"precision": None, "recall": None, "f1": None, "support": 0}
 
 
-def test_a_class_that_nobody_names_has_no_precision() -> None:
+def test_by_class_precision_is_none_if_never_predicted() -> None:
     _, never = by_class(np.array([0, 1]), np.array([0, 0]), ("sea", "forest"))
     assert (never.precision, never.recall) == (None, 0.0)
 
 
-def test_the_precision_recall_curve_ends_where_all_are_found() -> None:
+def test_precision_recall_curve_ends_at_full_recall() -> None:
     precision, recall, average = precision_recall(
         np.array([1, 0, 1]), np.array([[0.1, 0.9], [0.4, 0.6], [0.7, 0.3]]), 1
     )
@@ -42,7 +42,7 @@ def test_the_precision_recall_curve_ends_where_all_are_found() -> None:
     assert (recall[0], recall[-1], precision[-1]) == (1, 0, 1)
 
 
-def test_log_loss_is_the_cross_entropy_and_finite_where_a_probability_is_nought() -> None:
+def test_log_loss_is_the_cross_entropy_and_finite_for_probability_0() -> None:
     assert log_loss(LABELS, PROBABILITIES) == pytest.approx(reference_log_loss(LABELS, PROBABILITIES))
     assert 700 < log_loss(np.array([0]), np.array([[0.0, 1.0]])) < 720
 

@@ -31,7 +31,7 @@ def test_find_shortcut_finds_a_class_of_another_format() -> None:
     assert (found.values[0].fact, found.values[0].of_others[0]) == ("format", 0)
 
 
-def test_find_shortcut_finds_sizes_that_only_together_tell_the_class() -> None:
+def test_find_shortcut_finds_a_combination_of_sizes() -> None:
     rng = np.random.default_rng(0)
     labels, wide = rng.integers(0, 2, 600), rng.integers(0, 2, 600)
     facts = {"width": np.where(wide, 800, 600), "height": np.where(wide ^ labels, 800, 600)}
@@ -42,7 +42,7 @@ def test_find_shortcut_finds_sizes_that_only_together_tell_the_class() -> None:
     assert found.accuracy.value == 1
 
 
-def test_find_shortcut_finds_a_small_class_that_hardly_moves_the_accuracy() -> None:
+def test_find_shortcut_finds_a_small_class_with_little_effect_on_accuracy() -> None:
     rng = np.random.default_rng(0)
     labels = np.where(rng.random(3000) < 0.01, 2, rng.integers(0, 2, 3000))
     facts = random_facts(3000, rng) | {"format": np.where(labels == 2, "PNG", "JPEG")}
@@ -53,8 +53,8 @@ def test_find_shortcut_finds_a_small_class_that_hardly_moves_the_accuracy() -> N
     assert [(each.value, each.label) for each in found.values] == [("PNG", 2)]
 
 
-def test_find_shortcut_names_the_baseline_of_unequal_classes() -> None:
-    labels = np.repeat([0, 1], [900, 100])  # cleanlab's pull request 872 took the position of the class for its share
+def test_find_shortcut_baseline_of_unequal_classes() -> None:
+    labels = np.repeat([0, 1], [900, 100])  # cleanlab pull request 872 used the class index as the fraction
     found = find_shortcut(random_facts(1000, np.random.default_rng(0)), labels)
     assert found is not None
     assert not found.is_found
@@ -69,7 +69,7 @@ def test_find_shortcut_has_few_false_alarms(shares: list[float]) -> None:
         labels = rng.choice(len(shares), 150, p=shares)
         found = find_shortcut(random_facts(150, rng), labels, seed=seed)
         alarms += found is not None and found.is_found
-    assert alarms <= 2  # of 30, at a chance of 1 % or less
+    assert alarms <= 2  # of 30, if the chance is at most 1 %
 
 
 def test_find_shortcut_does_not_count_copies_as_independent() -> None:
@@ -99,7 +99,7 @@ def test_find_shortcut_of_one_class_is_none(labels: Indices) -> None:
     assert find_shortcut({"format": ["PNG", "JPEG"]}, np.array([0, 1]), np.array([3, 3])) is None
 
 
-def test_find_shortcut_takes_classes_of_one_image() -> None:
+def test_find_shortcut_accepts_classes_of_one_image() -> None:
     found = find_shortcut({"width": np.arange(6)}, np.arange(6))
     assert found is not None
     assert not found.is_found

@@ -14,7 +14,7 @@ from harness.evaluation.temperature import LEAST, MOST, PARTS, _parts, cross_fit
 
 
 def calibrated(images: int, classes: int = 4, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """(labels, logits) of a model whose probabilities are those of the labels."""
+    """Returns (labels, logits) of a calibrated model."""
     rng = np.random.default_rng(seed)
     logits = 1.5 * rng.normal(size=(images, classes))
     return (softmax(logits, 1).cumsum(1) > rng.random((images, 1))).argmax(1), logits
@@ -37,7 +37,7 @@ def test_scaled_by_the_fitted_temperature_has_a_lower_calibration_error() -> Non
 
 
 @pytest.mark.parametrize(("images", "classes", "factor"), [(50, 2, 1.0), (500, 6, 3.0), (20, 3, 0.5)])
-def test_fit_temperature_minimises_the_log_loss_with_one_image_as_expected(
+def test_fit_temperature_minimises_the_log_loss_with_one_artificial_image(
     images: int, classes: int, factor: float
 ) -> None:
     labels, logits = calibrated(images, classes)
@@ -52,11 +52,11 @@ def test_fit_temperature_minimises_the_log_loss_with_one_image_as_expected(
     assert fit_temperature(labels, probabilities) == pytest.approx(expected, rel=1e-5)
 
 
-def test_fit_temperature_of_predictions_that_are_all_right_falls_with_their_number() -> None:
+def test_fit_temperature_decreases_with_the_number_of_right_predictions() -> None:
     """Without a prior there is no minimum; T went below 0 in https://github.com/autogluon/autogluon/pull/4397."""
     fitted = [fit_temperature(np.zeros(n, np.int64), np.tile([0.8, 0.2], (n, 1))) for n in (1, 10, 100, 1000)]
     assert 1 > fitted[0] > fitted[1] > fitted[2] > fitted[3] > LEAST
-    # of n + 1 images, all but 0.2 are class 0
+    # of n + 1 images, all except 0.2 are class 0
     assert scaled(np.array([[0.8, 0.2]]), fitted[2])[0, 1] == pytest.approx(0.2 / 101)
 
 
@@ -67,7 +67,7 @@ def test_fit_temperature_of_wrong_predictions_is_the_bound() -> None:
     assert scaled(np.array([[1.0, 0.0]]), MOST)[0, 1] > 0
 
 
-def test_fit_temperature_is_1_if_the_images_say_nothing() -> None:
+def test_fit_temperature_is_1_without_information() -> None:
     assert fit_temperature(np.zeros(0, np.int64), np.zeros((0, 3))) == 1
     assert fit_temperature(np.array([0, 1, 2]), np.full((3, 7), 1 / 7)) == 1
     assert fit_temperature(np.array([0, 1]), np.eye(2)) == 1
@@ -103,7 +103,7 @@ def test_scaled_is_the_softmax_of_the_divided_logits() -> None:
         assert scaled(softmax(logits, 1), temperature) == pytest.approx(softmax(logits / temperature, 1), rel=1e-9)
 
 
-def test_scaled_by_1_is_the_same_to_the_bit() -> None:
+def test_scaled_by_1_is_bit_identical() -> None:
     probabilities = np.random.default_rng(0).random((5, 3))
     assert scaled(probabilities, 1.0) is probabilities
 
@@ -147,7 +147,9 @@ def test_cross_fitted_does_not_use_the_labels_of_a_fold_for_it() -> None:
 def test_cross_fitted_leaves_out_other_images_of_a_group() -> None:
     labels, logits = calibrated(40)
     probabilities, folds = softmax(2 * logits, 1), np.arange(40) % 2
-    groups = np.where(np.arange(40) < 30, np.arange(40) // 2, np.arange(40))  # of 30 images, each with a copy elsewhere
+    groups = np.where(
+        np.arange(40) < 30, np.arange(40) // 2, np.arange(40)
+    )  # 15 groups of two images in different folds
     result = cross_fitted(labels, probabilities, folds, groups)
     others = (folds == 1) & (np.arange(40) >= 30)
     expected = scaled(probabilities[folds == 0], fit_temperature(labels[others], probabilities[others]))
@@ -169,7 +171,7 @@ def test_cross_fitted_divides_a_single_fold_into_parts_of_whole_groups() -> None
 
 
 @pytest.mark.parametrize("images", [0, 1])
-def test_cross_fitted_leaves_alone_what_has_no_others(images: int) -> None:
+def test_cross_fitted_does_not_scale_a_single_group(images: int) -> None:
     probabilities = np.tile([0.9, 0.1], (images, 1))
     zeros = np.zeros(images, np.int64)
     assert (cross_fitted(zeros, probabilities, zeros) == probabilities).all()
@@ -177,8 +179,8 @@ def test_cross_fitted_leaves_alone_what_has_no_others(images: int) -> None:
     assert (cross_fitted(np.zeros(6, int), grouped, np.zeros(6, int), np.zeros(6, int)) == grouped).all()
 
 
-def test_cross_fitted_promises_nothing_for_labels_by_a_coin() -> None:
-    """On average, fitting on the same 20 images lowers their log loss below that of a coin; cross-fitting does not."""
+def test_cross_fitted_does_not_lower_the_log_loss_of_random_labels() -> None:
+    """The labels are random. Fitting on the same 20 images lowers their log loss on average; cross-fitting does not."""
     fitted, crossed = [], []
     for seed in range(60):
         rng = np.random.default_rng(seed)

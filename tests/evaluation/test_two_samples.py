@@ -20,13 +20,13 @@ def sides(n: int, m: int, shift: float, seed: int, features: int = 5) -> tuple[F
 def test_tell_apart_is_near_the_auc_of_the_best_classifier() -> None:
     auc = tell_apart(*sides(400, 300, 1.5, 0))
     assert auc is not None
-    best = 0.5 * (1 + math.erf(1.5 / 2))  # the chance that a normal variable is above another one, shifted by 1.5
+    best = 0.5 * (1 + math.erf(1.5 / 2))  # chance that a normal number plus 1.5 exceeds another one
     assert auc.value == pytest.approx(best, abs=0.03)
     assert auc.interval[0] < best < auc.interval[1]
     assert auc.n == (400, 300)
 
 
-def test_tell_apart_of_sides_that_differ_in_everything_is_one() -> None:
+def test_tell_apart_of_completely_different_sets_is_one() -> None:
     auc = tell_apart(*sides(15, 40, 60, 0))
     assert auc is not None
     assert auc.value == 1
@@ -34,19 +34,19 @@ def test_tell_apart_of_sides_that_differ_in_everything_is_one() -> None:
     assert auc.interval[1] == 1
 
 
-def test_tell_apart_of_equal_kinds_has_half_in_its_interval() -> None:
+def test_tell_apart_of_equal_sets_has_half_in_its_interval() -> None:
     aucs = [tell_apart(*sides(12, 24, 0, seed), seed) for seed in range(20)]
     held = [auc is not None and auc.interval[0] <= 0.5 <= auc.interval[1] for auc in aucs]
-    assert sum(held) >= 17  # of 20, at a chance of 95 %
-    assert np.mean([auc.value for auc in aucs if auc]) > 0.45  # pooled over folds, it would be lower
+    assert sum(held) >= 17  # of 20, if the coverage is 95 %
+    assert np.mean([auc.value for auc in aucs if auc]) > 0.45  # it would be lower if folds were pooled
 
 
 @pytest.mark.parametrize("counts", [(0, 0), (0, 9), (1, 9), (9, 1)])
-def test_tell_apart_needs_two_images_of_each_side(counts: tuple[int, int]) -> None:
+def test_tell_apart_needs_two_images_of_each_set(counts: tuple[int, int]) -> None:
     assert tell_apart(*sides(*counts, 0, 0)) is None
 
 
-def test_tell_apart_of_two_images_says_little() -> None:
+def test_tell_apart_of_two_images_has_a_wide_interval() -> None:
     auc = tell_apart(*sides(2, 20, 0, 0))
     assert auc is not None
     assert auc.interval[1] - auc.interval[0] > 0.5
@@ -58,7 +58,7 @@ def test_tell_apart_of_constant_features_is_half() -> None:
     assert auc.value == 0.5
 
 
-def test_tell_apart_keeps_copies_on_both_sides_in_one_fold() -> None:
+def test_tell_apart_keeps_copies_in_both_sets_in_one_fold() -> None:
     first, second = sides(40, 40, 0, 0)
     auc = tell_apart(first, second, groups=(np.arange(40), np.arange(40)))
     assert auc is not None
@@ -73,13 +73,13 @@ def test_tell_apart_does_not_count_copies_as_independent() -> None:
     assert apart is not None
     assert together is not None
     assert plain is not None
-    assert apart.interval[0] > 0.6  # each copy is known from training
+    assert apart.interval[0] > 0.6  # the training set contains each copy
     assert together.interval[0] < 0.5
     assert np.ptp(together.interval) > 0.8 * np.ptp(plain.interval)
     assert tell_apart(copied, second, groups=(np.zeros(60, np.int64), np.arange(1, 21))) is None
 
 
-def test_tell_apart_takes_some_of_many_images_and_leaves_the_features_alone() -> None:
+def test_tell_apart_samples_images_and_does_not_change_features() -> None:
     first, second = sides(6000, 30, 1, 0, 2)
     before = first.copy()
     auc = tell_apart(first, second)
@@ -99,13 +99,13 @@ def test_auc_interval_inverts_the_score_test() -> None:
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
-def test_auc_interval_holds_the_auc_and_stays_within_0_and_1(value: float) -> None:
+def test_auc_interval_contains_the_auc_and_stays_within_0_and_1(value: float) -> None:
     low, high = auc_interval(value, 3, 5)
     assert 0 <= low <= value <= high <= 1
     assert high - low > 0.3
 
 
-def test_auc_interval_of_independent_scores_covers() -> None:
+def test_auc_interval_covers_the_true_auc_of_independent_scores() -> None:
     rng, hits, truth = np.random.default_rng(0), 0, 0.5 * (1 + math.erf(1 / 2))
     labels = np.repeat([0, 1], [20, 60])
     for _ in range(500):

@@ -9,7 +9,7 @@ from harness.evaluation.variance_share import variance_share
 NONE = np.zeros((30, 0))
 
 
-def test_variance_share_is_the_analysis_of_variance_of_a_choice() -> None:
+def test_variance_share_of_a_choice_is_the_analysis_of_variance() -> None:
     rng = np.random.default_rng(0)
     places = np.arange(30) % 3
     values = np.array([0.0, 1.0, 3.0])[places] + rng.standard_normal(30)
@@ -23,7 +23,7 @@ def test_variance_share_is_the_analysis_of_variance_of_a_choice() -> None:
         assert ncf.cdf(test.statistic, 2, 27, 30 * end / (1 - end)) == pytest.approx(tail, abs=1e-6)
 
 
-def test_variance_share_is_of_what_others_have_not_explained() -> None:
+def test_variance_share_excludes_what_earlier_parameters_explain() -> None:
     rng = np.random.default_rng(1)
     first, second = rng.standard_normal((2, 30, 1))
     values = (2 * first + second).ravel() + 0.1 * rng.standard_normal(30)
@@ -32,11 +32,11 @@ def test_variance_share_is_of_what_others_have_not_explained() -> None:
     assert alone is not None
     assert beyond is not None
     assert alone.p > 0.001 > beyond.p
-    assert 0 < beyond.low < beyond.share < 0.5  # of all differences, although it is all that was left
-    assert again is None  # it adds nothing
+    assert 0 < beyond.low < beyond.share < 0.5  # a fraction of all differences, although it explains all of the rest
+    assert again is None  # it explains nothing in addition
 
 
-def test_variance_share_interval_holds_the_true_share() -> None:
+def test_variance_share_interval_covers_the_true_share() -> None:
     rng = np.random.default_rng(2)
     column = rng.standard_normal((20, 1))
     column = (column - column.mean()) / column.std()
@@ -48,7 +48,7 @@ def test_variance_share_interval_holds_the_true_share() -> None:
     assert 180 <= held <= 198
 
 
-def test_variance_share_is_not_known_without_variation_or_degrees_of_freedom() -> None:
+def test_variance_share_is_none_without_variation_or_degrees_of_freedom() -> None:
     rng = np.random.default_rng(3)
     values, columns = rng.standard_normal(5), rng.standard_normal((5, 2))
     assert variance_share(values, columns, NONE[:5], 0.025) is not None
