@@ -1,4 +1,4 @@
-"""Cross-validates a plan: one run that contains its folds, with one `FoldResult` each and out-of-fold predictions."""
+"""Cross-validates a plan: trains its folds in one run, and joins their out-of-fold predictions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from harness.config.experiment_file import ExperimentFile
 from harness.engine import checkpoint
 from harness.engine.callbacks import EpochLog
 from harness.engine.trainer import Callback
-from harness.errors import ModelError
 from harness.evaluation.accuracy import Accuracy, mean_and_deviation
 from harness.evaluation.noise import between_repeats, seed_noise
 from harness.evaluation.predictions import Predictions
@@ -38,6 +37,7 @@ from harness.training.refit import refit as train_on_all_images
 from harness.training.repeats import fold_and_repeat
 from harness.training.saved_fit import saved_progress
 from harness.util.console import print_line
+from harness.workflows.finished_folds import finished_folds
 from harness.workflows.make_plan import make_plan
 from harness.workflows.new_record import OF_THE_PLAN, record_of
 from harness.workflows.without_near_copies import without_near_copies
@@ -45,40 +45,47 @@ from harness.workflows.without_near_copies import without_near_copies
 
 @dataclass(frozen=True)
 class Resume:
-    """A run that was cut off, and how it goes on."""
+    """An interrupted run, and how it continues."""
 
     folder: RunFolder
     record: ResumeRecord
-    drops_state: bool = False  # whether the saved state is of other images, so that the fold begins again
-
-
-ADDED_BY_EPOCH_LOG = {"fold", "time", "step"}  # columns of `metrics.jsonl` that the history does not have
+    drops_state: bool = False  # the saved state is of other images, so the fold starts again
 
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """What a run found. Each image was predicted by a model that had not been trained on it."""
+    """The result of a run: each image is predicted by a model that was not trained on it.
+
+    Attributes:
+        experiment: The settings of the run.
+        run_dir: The run folder.
+        results: One result for each fold, and with `repeats` for each fold of each repeat.
+        classes: The class names; a label is an index into them.
+        leaked: Number of validation images that are also in the training set.
+        near_copies: Paths of the validation images with a near copy in the training set of their fold.
+
+    """
 
     experiment: Experiment
     run_dir: Path
     results: tuple[FoldResult, ...]
     classes: tuple[str, ...]
-    leaked: int = 0  # validation images that are also trained on
-    near_copies: frozenset[str] = frozenset()  # paths of validation images with a near copy in their training part
+    leaked: int = 0
+    near_copies: frozenset[str] = frozenset()
 
     @cached_property
     def predictions(self) -> Predictions:
-        """Every validation image once, out of fold."""
+        """The out-of-fold predictions: each validation image once, and with `repeats` once for each repeat."""
         return Predictions.join([result.predictions for result in self.results])
 
     @property
     def accuracy(self) -> Accuracy:
-        """Pooled over all out-of-fold predictions, so that folds of unequal size count by their images."""
+        """The accuracy over all out-of-fold predictions, so that each image counts the same in folds of any size."""
         return self.predictions.accuracy
 
     @property
     def by_repeat(self) -> list[float]:
-        """The accuracy of each repeat, over its folds."""
+        """The accuracy of each repeat, over all its folds."""
         folds = self.experiment.folds
         numbers = [fold_and_repeat(result.fold, folds)[1] for result in self.results]
         parts = [
@@ -88,32 +95,33 @@ class CrossValidation:
 
     @property
     def baseline(self) -> float:
-        """The accuracy of always naming the most frequent class."""
+        """The accuracy of always predicting the most frequent class."""
         counts = np.bincount(self.predictions.labels)
         return int(counts.max()) / int(counts.sum())
 
     @property
     def best_on_curves(self) -> float:
-        """The accuracy of the best epochs of the validation curves. It is too good, because it chooses them."""
+        """The mean accuracy of each fold's best epoch. It is too good, because validation images choose the epoch."""
         best = [max(row["valid_accuracy"] for row in result.history) * result.accuracy.n for result in self.results]
         return sum(best) / sum(result.accuracy.n for result in self.results)
 
     @property
     def fit_seconds(self) -> float:
+        """The training time of all folds, in seconds."""
         return sum(result.seconds for result in self.results)
 
     @cached_property
     def scores(self) -> Scorecard:
-        """All numbers but the accuracy. Each fold is scaled by the temperature that the other folds give."""
-        found = self.predictions
-        after = cross_fitted(found.labels, found.probabilities, found.folds, found.groups)
-        temperature = fit_temperature(found.labels, found.probabilities)
-        own = chosen_metrics(self.experiment, len(found.classes))
-        return scorecard(found, found.probabilities, after, temperature, own)
+        """All metrics except the accuracy. Each fold is calibrated with the temperature fitted on the other folds."""
+        pooled = self.predictions
+        after = cross_fitted(pooled.labels, pooled.probabilities, pooled.folds, pooled.groups)
+        temperature = fit_temperature(pooled.labels, pooled.probabilities)
+        own = chosen_metrics(self.experiment, len(pooled.classes))
+        return scorecard(pooled, pooled.probabilities, after, temperature, own)
 
     @property
     def noise(self) -> NoiseRecord | None:
-        """How much the accuracy varies with the seed; None if each fold was trained once."""
+        """The variation of the accuracy between seeds; None if each fold was trained once."""
         repeats = self.experiment.repeats
         if repeats == 1:
             return None
@@ -121,20 +129,20 @@ class CrossValidation:
         for result in self.results:
             fold, repeat = fold_and_repeat(result.fold, self.experiment.folds)
             table[fold - 1, repeat - 1] = result.accuracy.value
-        found = seed_noise(table)
+        between_seeds = seed_noise(table)
         return NoiseRecord(
             repeats=self.by_repeat,
             deviation=between_repeats(np.array(self.by_repeat)).deviation,
-            of_a_model=None if found is None else found.deviation,
-            interval=None if found is None else found.interval,
+            of_a_model=None if between_seeds is None else between_seeds.deviation,
+            interval=None if between_seeds is None else between_seeds.interval,
         )
 
     def all_numbers(self) -> dict[str, Any]:
-        """All numbers over all folds, by the fields of `RunRecord`."""
+        """All numbers over all folds, under the names of the fields of `RunRecord`."""
         return self.numbers() | scorecard_fields(self.scores) | {"noise": self.noise}
 
     def numbers(self) -> dict[str, Any]:
-        """The accuracy over all folds, and what belongs to it."""
+        """The accuracy over all folds, with its interval and related numbers."""
         accuracy = self.accuracy
         mean, deviation = mean_and_deviation([result.accuracy.value for result in self.results])
         return {
@@ -152,7 +160,7 @@ class CrossValidation:
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """The numbers over all folds and of each, for `--json` and `metrics.json`."""
+        """The numbers over all folds and of each fold, as plain values for `--json` and `metrics.json`."""
         plain: dict[str, Any] = to_plain(self.all_numbers())
         return plain | {"folds": [dataclasses.asdict(result.record) for result in self.results]}
 
@@ -167,13 +175,38 @@ def cross_validate(
     refit: bool = False,
     resume: Resume | None = None,
 ) -> CrossValidation:
-    """Trains each fold of the plan, one after the other, and writes the run folder as it goes.
+    """Trains and evaluates each fold of an experiment, one after the other, and writes the run folder.
 
-    Whatever ends the run early, the folder says so, and keeps what the finished folds gave. The folder gets a copy of
-    `source`, the experiment's file, because checkpoints do not contain the user's functions. `follower` is a process
-    for MLflow that was started while the plan was made. The run goes to the folder `out`, if one is given, in the place
-    of the run that is there; else to a new one. `refit` also trains one model on all images: the model to use. With
-    `resume`, a run that was cut off goes on in its own folder.
+    The run folder is updated after each epoch and fold. If the run ends early, the folder says why, and keeps the
+    results of the finished folds.
+
+    Args:
+        experiment: The experiment, or the plan that `make_plan` made of it.
+        runs: The folder in which the new run folder is created.
+        source: The experiment's file. The run folder gets a copy, because a checkpoint contains no functions.
+        follower: The process that sends the run to MLflow, if it is already started.
+        out: The run folder to write, instead of a new one in `runs`. It replaces a run that is there.
+        refit: Whether to train one more model, on all images: the model to use.
+        resume: An interrupted run, which continues in its own folder.
+
+    Returns:
+        The results of all folds.
+
+    Raises:
+        DataError: The images are missing, cannot be decoded, or leak from one split to another.
+        UsageError: A setting is wrong.
+        TrainingError: The loss is not finite, or the memory is full.
+        StorageError: The run folder cannot be written.
+
+    Example:
+        >>> import harness
+        >>> crossval = harness.cross_validate(harness.load("experiments/quickstart.py"))
+        >>> len(crossval.results)
+        2
+        >>> 0 <= crossval.accuracy.value <= 1
+        True
+        >>> (crossval.run_dir / "predictions.csv").is_file()
+        True
     """
     plan = experiment if isinstance(experiment, Plan) else make_plan(experiment)
     if resume is None:
@@ -181,7 +214,7 @@ def cross_validate(
     else:
         folder = resume.folder
         claim(folder)
-        if resume.drops_state:  # only now: until then, another process could go on from it
+        if resume.drops_state:  # only after `claim`: before it, another process could resume from this state
             folder.unfinished.unlink(missing_ok=True)
         go_on(plan, folder, resume.record)
     with recording(folder, plan.experiment.trackers, follower) as tracking:
@@ -198,28 +231,22 @@ def cross_validate(
     return result
 
 
-def _is_readable(path: Path) -> bool:
-    try:
-        checkpoint.load(path)
-    except ModelError:
-        return False
-    return True
-
-
 def _asked(refit: bool) -> dict[str, Any]:
-    """What was asked for on the command line, besides the experiment."""
+    """The options of the command line that are not fields of the experiment."""
     return {"refit": True} if refit else {}
 
 
 def go_on(plan: Plan, folder: RunFolder, record: ResumeRecord) -> None:
-    """Prepares the folder of a run that was cut off: folds that are not whole are trained again."""
+    """Prepares the folder of an interrupted run: incomplete folds are trained again."""
     if record.forced:
         new = record_of(plan)
         folder.update(**{name: getattr(new, name) for name in OF_THE_PLAN})
     whole = {result.fold: result for result in finished_folds(plan, folder)}
     for entry in folder.record.folds:
         if entry.fold not in whole:
-            print_line(f"warning: fold {entry.fold} is trained again: its checkpoint or predictions are not whole")
+            print_line(
+                f"warning: fold {entry.fold} is trained again, because its checkpoint or predictions are incomplete"
+            )
     folder.update(folds=[entry for entry in folder.record.folds if entry.fold in whole])
     begin_again(folder, dataclasses.replace(record, progress=saved_progress(folder)[0]))
     for result in whole.values():  # the table alone may have been left
@@ -232,9 +259,9 @@ def fold_by_fold(
     tracking: Tracking,
     ends: Callable[[int], Sequence[Callback]] | None = None,
 ) -> Iterator[CrossValidation]:
-    """Yields the result so far after each fold. A fold that the folder holds already is not trained again.
+    """Yields the result so far after each fold. A fold that is complete in the folder is not trained again.
 
-    `ends` gives the callbacks that come last in a fold, by default a progress bar.
+    `ends` returns the last callbacks of a fold; the default is a progress bar.
     """
     done = {result.fold: result for result in finished_folds(plan, folder)}
     results: list[FoldResult] = []
@@ -257,35 +284,3 @@ def fold_by_fold(
 def _result(plan: Plan, folder: RunFolder, results: Sequence[FoldResult]) -> CrossValidation:
     near = frozenset(plan.images.paths[i] for i in plan.near_copies)
     return CrossValidation(plan.experiment, folder.path, tuple(results), plan.images.classes, plan.leaked, near)
-
-
-def finished_folds(plan: Plan, folder: RunFolder) -> list[FoldResult]:
-    """The results of the folds that have ended in a run of this plan, read from its folder.
-
-    A fold is left out if anything of it is missing: an epoch, a prediction or its checkpoint.
-    """
-    rows, predictions = folder.epochs(), folder.predictions()
-    results = []
-    for entry in folder.record.folds:
-        own = predictions.of_fold(entry.fold)
-        history = [
-            {name: value for name, value in row.items() if name not in ADDED_BY_EPOCH_LOG}
-            for row in rows
-            if row["fold"] == entry.fold
-        ]
-        valid = plan.splits[entry.fold].valid if entry.fold in plan.splits else ()
-        whole = list(own.paths) == [plan.images.paths[i] for i in valid] and len(history) == entry.epochs
-        if not whole or not _is_readable(folder.checkpoint_of(entry)):
-            continue
-        results.append(
-            FoldResult(
-                fold=entry.fold,
-                history=tuple(history),
-                epoch=entry.epoch,
-                stop_reason=entry.stop_reason,
-                checkpoint=folder.checkpoint_of(entry),
-                predictions=own,
-                seconds=entry.seconds,
-            )
-        )
-    return results

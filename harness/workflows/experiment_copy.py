@@ -1,4 +1,4 @@
-"""The copy of an experiment's file in a run folder, or beside the champion: whether it may be run, and its model."""
+"""The copy of the experiment file in a run folder, or beside the champion: decides if it may be run, and runs it."""
 
 from __future__ import annotations
 
@@ -16,28 +16,30 @@ from harness.runs import champion, trust
 from harness.runs.run_folder import RunFolder
 
 COPY = "experiment.py"
-_of_notebook: dict[Path, Experiment] = {}  # by run folder: what cells of this process made, and no file holds
+_of_notebook: dict[
+    Path, Experiment
+] = {}  # by run folder: experiments made in a notebook of this process, without a file
 
 
 def keep_of_notebook(folder: Path, experiment: Experiment) -> None:
-    """Keeps the experiment of a run that has no file, so that this process can load and refit the run's models."""
+    """Keeps the experiment of a run without a file, so that this process can load and refit the models of that run."""
     _of_notebook[folder.resolve()] = experiment
 
 
 def of_notebook(folder: Path) -> Experiment | None:
-    """The experiment that this process made for a run without a file; None if it did not."""
+    """The experiment that this process kept for a run without a file, or None."""
     return _of_notebook.get(folder.resolve())
 
 
 class UntrustedError(UsageError):
-    """A file would have to be run that was not made in this project."""
+    """The command needs to run a file that was not made in this project."""
 
 
 def load_copy(copy: Path, trusted: bool = False) -> Experiment:
-    """Runs the copy of an experiment's file, and returns its experiment.
+    """Runs the copy of an experiment file, and returns its experiment.
 
     If a file in `experiments/` has the same content, that file is run instead, so that its imports work. A copy can
-    import what lies in `experiments/`, and nothing that came with it.
+    import modules from `experiments/`, but none from its run folder.
 
     Raises:
         UntrustedError: It was not made in this project, and is not `trusted`.
@@ -47,8 +49,8 @@ def load_copy(copy: Path, trusted: bool = False) -> Experiment:
     if file is None:
         raise UntrustedError(
             f"{copy} is not run",
-            "nothing shows that its run was made in this project, with this file, and code can do anything",
-            f"read {quote(str(copy))}; then the same command with --trust runs it, this once",
+            "its run may come from another project, and unknown code can do anything to your files",
+            f"read {quote(str(copy))}; if it is harmless, type the same command with --trust",
         )
     return ExperimentFile.run(file, code, beside=FOLDER).experiment
 
@@ -59,7 +61,7 @@ def may_run(copy: Path, trusted: bool = False) -> bool:
 
 
 def model_function(beside: Path, trusted: bool = False) -> Callable[[str], Callable[[int], Any]]:
-    """Returns a function that finds the user's model function by its name.
+    """Returns a function that takes a name and returns the user's model function.
 
     It looks for `experiment.py` next to the checkpoint `beside`, then one folder up, and then for an experiment that
     a notebook's cell made in this process. Raises UntrustedError as `load_copy` does.
@@ -74,24 +76,26 @@ def model_function(beside: Path, trusted: bool = False) -> Callable[[str], Calla
         except UntrustedError:
             raise
         except HarnessError as error:
-            raise ModelError(f"{beside} cannot be built again", f"{error.what}: {error.why}", f"mend {copy}") from error
+            raise ModelError(f"{beside} cannot be built", f"{error.what}: {error.why}", f"correct {copy}") from error
         if not callable(model) and named.startswith("__main__:") and not copy.is_file():
             raise ModelError(
-                f"{beside} cannot be built again",
-                f"its model is the function {named.removeprefix('__main__:')} of a notebook, which no file holds",
+                f"{beside} cannot be built",
+                f"its model is the function {named.removeprefix('__main__:')} of a notebook, which is not in a file",
                 "save the notebook's cell as experiments/NAME.py, then harness run NAME; or name another run",
             )
         if not callable(model):
             raise ModelError(
-                f"{beside} cannot be built again",
-                f"its model is a function of an experiment file ({named}), and {copy} is not there, or has another",
-                "keep the run folder together with its checkpoints",
+                f"{beside} cannot be built",
+                f"its model is a function of an experiment file ({named}), and {copy} is missing or sets another model",
+                "copy the whole run folder, not only its checkpoints",
             )
         if not is_same_function(named, object_text(model)):
             raise ModelError(
-                f"{beside} cannot be built again",
-                f"its model is {named}, and {copy} gives {object_text(model)}",
-                "harness run best.py of its study" if "study-" in str(copy) else "keep each run's own experiment.py",
+                f"{beside} cannot be built",
+                f"its model is {named}, but {copy} sets {object_text(model)}",
+                "harness run STUDY_FOLDER/best.py"
+                if "study-" in str(copy)
+                else "restore the experiment.py of that run",
             )
         return model
 
@@ -99,19 +103,19 @@ def model_function(beside: Path, trusted: bool = False) -> Callable[[str], Calla
 
 
 def _runnable(copy: Path, code: bytes, trusted: bool) -> Path | None:
-    """Which file to run for a copy with that content: the one in `experiments/` that is the same, or the copy itself.
+    """The file to run: one in `experiments/` with the same content, or else the copy.
 
-    None where it was not made in this project, and is not `trusted`.
+    None if it was not made in this project, and is not `trusted`.
     """
     for path in files():
-        with contextlib.suppress(OSError):  # a link that leads nowhere, say
+        with contextlib.suppress(OSError):  # such as a broken link
             if path.read_bytes() == code:
                 return path
     return copy if trusted or trust.made_code(_run_id(copy), code) else None
 
 
 def _run_id(copy: Path) -> str:
-    """Which run the copy says that it belongs to; nothing where it does not say."""
+    """The id of the run that the copy belongs to; empty if it cannot be read."""
     folder = copy.parent
     try:
         if (folder / champion.RECORD).is_file():

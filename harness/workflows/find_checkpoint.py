@@ -1,4 +1,4 @@
-"""Finds the file of a model that a person names."""
+"""Finds the checkpoint of the model that a command names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from harness.util.files import is_file
 
 
 def find_checkpoint(named: str, runs: Path) -> Path:
-    """The checkpoint that `named` means: a file, or a run's model on all images, else its best fold's.
+    """Returns the checkpoint that `named` means: a file, or the model of a run.
+
+    The model of a run is the one trained on all images, or the best fold's if there is none.
 
     Raises UsageError if there is none.
     """
@@ -19,11 +21,15 @@ def find_checkpoint(named: str, runs: Path) -> Path:
     folder = find_run(named, runs)
     model = folder.model_to_use()
     if model is None:
-        why = "it is itself a test" if folder.is_test else "none of its folds has ended"
-        raise UsageError(f"{folder.path} has no model to test", why, "harness list shows the latest runs")
+        why = "it is a test, not a training run" if folder.is_test else "none of its folds has ended"
+        raise UsageError(f"{folder.path} has no model to test", why, "harness list, which shows the latest runs")
     path = folder.checkpoint_of(model)
     if not path.is_file():
         removed = folder.record.models_removed
-        why = f"{path} is not there" if removed is None else f"harness runs has removed it at {removed[:16]}"
-        raise UsageError(f"the model of {folder.path} is gone", why, "harness refit trains one; or harness list")
+        why = f"{path} does not exist" if removed is None else f"harness runs removed it at {removed[:16]}"
+        raise UsageError(
+            f"the model of {folder.path} is missing",
+            why,
+            f"harness refit {folder.id}, which trains one; or harness list",
+        )
     return path

@@ -1,4 +1,4 @@
-"""Images that are on both sides: trained on, and judged by. Every number from them is too good."""
+"""Finds leaks: images that are both in the training set and in the hold-out or test set. They make scores too good."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.errors import DataError
 from harness.util.text import few
 from harness.workflows.plan_data import DataPlan, listed
 
-ALLOWED = "their copies or groups are trained on (--allow-leak), so the numbers are too good"
+ALLOWED = "are also in the training set, as copies or in the same groups (--allow-leak), so the accuracy is too good"
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class TestSide:
 @dataclass(frozen=True)
 class Leaks:
     """Attributes:
-    valid: Images of a separate hold-out that are trained on.
-    error: What ends the run if leaks are not allowed; None if there are none.
-    notes: What else is wrong with the images of the test, which stops nothing.
+    valid: Number of images of a separate hold-out that are also in the training set.
+    error: The error to raise if leaks are not allowed; None if there are none.
+    notes: Warnings about leaks that are allowed, and about test images, one line each.
     test: The test images; None if there are none, or if a test would refuse them.
     """
 
@@ -60,44 +60,44 @@ def find_leaks(experiment: Experiment, data: DataPlan, check: Check, cache: Cach
         if valid:
             count = len(data.split.valid)
             errors.append(_error(valid, count, Path(experiment.valid_data or "")))
-            notes.append(f"{len(valid)} of {count} validation images: {ALLOWED}")
+            notes.append(f"{len(valid)} of {count} validation images {ALLOWED}")
     test, test_notes, leaked = _of_test(experiment, data, cache, set().union(*keys))
     if leaked and test is not None:
         count, root = len(test.images), test.images.root
         errors.append(_error(leaked, count, root))
-        notes.append(f"{len(leaked)} of {count} test images in {root}: {ALLOWED}")
+        notes.append(f"{len(leaked)} of {count} test images in {root} {ALLOWED}")
     return Leaks(len(valid), errors[0] if errors else None, (*notes, *test_notes), test)
 
 
 def _of_test(
     experiment: Experiment, data: DataPlan, cache: Cache, known: set[object]
 ) -> tuple[TestSide | None, list[str], list[str]]:
-    """(the test, notes, its images that have one of the `known` keys)."""
+    """Returns the test images, warnings, and the paths of the test images with a key in `known`."""
     if experiment.test_data is None or experiment.tests_other_data:
         return None, [], []
     try:
         test = listed(experiment, experiment.test_data, Side.TEST, data.images.classes)
         names = group_names(test, experiment.groups, inner=experiment.class_folder == "inner")
     except DataError as error:
-        return None, [f"test_data will be refused: {error.what}; {error.why}"], []
+        return None, [f"harness test will refuse test_data: {error.what}; {error.why}"], []
     check = check_images(test, cache=cache if experiment.cache else None)
     notes = []
     if check.problems:
         bad = list(check.problems)
-        notes.append(f"{len(bad)} images of {test.root} cannot be decoded: {few(bad, 3)}")
+        notes.append(f"{len(bad)} test images in {test.root} cannot be decoded: {few(bad, 3)}")
     side = TestSide(test, check)
     return side, notes, [path for path, keys in zip(test.paths, _keys(check, names), strict=True) if keys & known]
 
 
 def _keys(check: Check, groups: Sequence[str | None]) -> list[set[object]]:
-    """(N,) what an image has in common with another one that it depends on: MD5, fingerprint or group."""
+    """(N,) keys of each image: MD5, fingerprint and group. Images that share a key are not independent."""
     columns = zip(check.hashes, check.looks(), groups, strict=True)
     return [{key for key in (md5, look, ("group", group) if group else None) if key} for md5, look, group in columns]
 
 
 def _error(paths: list[str], count: int, root: Path) -> DataError:
     return DataError(
-        f"{len(paths)} of {count} images in {root} are also trained on",
-        f"{few(paths)}: copies of training images, or of the same groups, so the numbers would be too good",
-        "remove them from one of the two; or --allow-leak, which is recorded",
+        f"{len(paths)} of {count} images in {root} are also in the training set",
+        f"{few(paths)}: copies of training images, or from the same groups, so the accuracy would be too good",
+        "remove them from one of the two folders; or --allow-leak, which is recorded",
     )

@@ -1,4 +1,4 @@
-"""The model that a person names, loaded, with where it came from."""
+"""Finds and loads the model that a command names."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class FoundModel:
     """A model that is ready to use.
 
     Attributes:
-        saved: The model, its classes and how its inputs are made.
+        saved: The model, its classes, and how its inputs are prepared.
         path: Its checkpoint.
-        source: What it is, for people: "champion 3" or "runs/sea_forest/20261127-…, trained on all images".
+        source: A description to print: "champion 3" or "runs/sea_forest/20261127-…, trained on all images".
     """
 
     saved: SavedModel
@@ -44,17 +44,17 @@ def find_model(
     """Loads the model that `named` means.
 
     Args:
-        named: A run, a checkpoint, or "champion"; None is the champion, or the latest finished run if there is none.
-        runs: The folder that run folders lie in.
-        trust: Whether an experiment's file that was not made in this project may be run.
-        classes: Of a bare state dict: see `load_model`, as for the next three.
-        architecture: Its model's name.
-        image_size: Pixels.
-        weights_key: Which part of the file to take.
+        named: A run, a checkpoint, or "champion". None means the champion, or else the latest finished run.
+        runs: The folder that contains the run folders.
+        trust: Whether to run an experiment file that was not made in this project.
+        classes: The class names, for a bare state dict. See `load_model`, also for the next three.
+        architecture: The name of the model.
+        image_size: In pixels.
+        weights_key: The part of the file that contains the weights.
 
     Raises:
         UsageError: There is no such model.
-        ModelError: Its file is damaged, or does not hold it.
+        ModelError: Its file is damaged, or contains no such model.
     """
     path, source = find_model_file(named, runs)
     saved = load_model(
@@ -69,7 +69,7 @@ def find_model(
 
 
 def find_model_file(named: str | None, runs: Path) -> tuple[Path, str]:
-    """(checkpoint of the model that `named` means, what that model is). Raises as `find_model` does."""
+    """Returns the checkpoint of the model that `named` means, and its description. Raises what `find_model` raises."""
     if named is None:
         return _default(runs)
     present = champion.named_so(named)
@@ -90,7 +90,7 @@ def _default(runs: Path) -> tuple[Path, str]:
     raise UsageError(
         "there is no model to use",
         f"there is no champion, and no finished run in {runs}",
-        "harness run EXPERIMENT trains one; or name a checkpoint",
+        "harness run EXPERIMENT, which trains one; or name a checkpoint",
     )
 
 

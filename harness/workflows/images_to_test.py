@@ -1,4 +1,4 @@
-"""The images of a test: listed, decoded, and compared with those that the model was trained on."""
+"""Lists and decodes the images of a test, and compares them with the training images of the model."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class TestImages:
     """Images that a model is tested on.
 
     Attributes:
-        images: Those that can be decoded.
+        images: The images that can be decoded.
         check: Of these images.
-        groups: (N,) images with the same number are not independent; None if all are.
-        seen: Paths of those that the model was trained on.
-        notes: For the report.
+        groups: (N,) group numbers: images with the same number are not independent. None if all are independent.
+        seen: Paths of the images that the model was trained on.
+        notes: Warnings, one line each.
     """
 
-    __test__ = False  # no class of tests
+    __test__ = False  # pytest must not collect it
 
     images: Images
     check: Check
@@ -46,25 +46,27 @@ class TestImages:
         if self.seen and not allow:
             raise DataError(
                 seen_text(self.seen, len(self.images)),
-                f"{few(self.seen)}: the same files or the same pixels, so the numbers would be too good",
-                "--data with images that it was never trained on; or --allow-leak, which is recorded",
+                f"{few(self.seen)}: the same files or the same pixels, so the accuracy would be too good",
+                "--data FOLDER, with images that it was never trained on; or --allow-leak, which is recorded",
             )
 
 
 def seen_text(seen: tuple[str, ...], count: int) -> str:
-    """How many of `count` images a model was trained on, for people."""
+    """Such as "the model was trained on 3 of these 35 images"."""
     return f"the model was trained on {'all' if len(seen) == count else len(seen)} of these {count} images"
 
 
 def images_to_test(model: SavedModel, data: Path | str | None, allow_missing: bool, skip_corrupt: bool) -> TestImages:
-    """The images under `data`, by default of the experiment's `test_data`.
+    """Returns the images under `data`, by default under the experiment's `test_data`.
 
-    Raises DataError if they are not what the model knows, UsageError if nothing names images.
+    Raises:
+        DataError: The images do not have the classes of the model, or cannot be decoded.
+        UsageError: Neither `data` nor the experiment names images on this machine.
     """
     named = model.experiment.get("test_data")
     root = data or (named if named and is_on_this_machine(named) else None)
     if not root:
-        why = f"the experiment names {named}, on another machine" if named else "the experiment names no test_data"
+        why = f"test_data={named} is on another machine" if named else "the experiment sets no test_data"
         raise UsageError("there are no images to test on", why, "--data FOLDER")
     columns, class_folder = model.experiment.get("columns", ()), model.experiment.get("class_folder")
     try:
@@ -80,14 +82,16 @@ def images_to_test(model: SavedModel, data: Path | str | None, allow_missing: bo
     try:
         check = check_images(images, preparation)
     except DataError as error:
-        error.fix = "a model that was trained with -s value_range=LOW,HIGH, which its checkpoint keeps"
+        error.fix = (
+            "harness run EXPERIMENT -s value_range=LOW,HIGH, whose checkpoint keeps the range; then test that model"
+        )
         raise
     notes += _depth_notes(check, preparation)
     if check.problems:
         if not skip_corrupt:
             raise undecodable_error(check, images)
         left_out = unreadable_by_class(images, check.problems)
-        notes.append(f"images that cannot be decoded are left out: {left_out}: {few(list(check.problems))}")
+        notes.append(f"images that cannot be decoded are left out ({left_out}): {few(list(check.problems))}")
         images, check = check.without(images)
         if not len(images):
             raise DataError(f"no image of {images.root} is left", "none of them can be decoded", "--data FOLDER")
@@ -95,44 +99,44 @@ def images_to_test(model: SavedModel, data: Path | str | None, allow_missing: bo
             require_every_class(images)
     absent = [name for name, count in images.counts().items() if not count]
     if absent:
-        notes.append(f"no image of {', '.join(absent)}: the numbers say nothing of that")
+        notes.append(f"no image of {', '.join(absent)}: the test cannot evaluate that class")
     names, group_notes = _groups(model, images)
     groups = numbered(names, check.looks(), check.hashes)
     seen, seen_notes = _seen(model, images, check)
     notes += [*group_notes, *seen_notes]
     if seen:
-        notes.insert(0, f"{seen_text(seen, len(images))} (--allow-leak): the numbers are too good")
+        notes.insert(0, f"{seen_text(seen, len(images))} (--allow-leak), so the accuracy is too good")
     return TestImages(images, check, groups, seen, notes)
 
 
 def _depth_notes(check: Check, preparation: Preparation) -> list[str]:
-    """What does not fit the range of values that the model was trained with."""
+    """A warning if values of the images lie outside the range that the model was trained with."""
     if not check.deep or check.pixels is None or check.pixels.preparation.value_range is None:
         return []
     if preparation.value_range is None:
         low, high = (f"{bound:g}" for bound in check.pixels.preparation.value_range)
-        text = f"{check.deep} images have more than 8 bits, and the model was trained on 8: "
-        return [f"{text}{low} becomes black and {high} white, as found in these images"]
+        text = f"{check.deep} images have more than 8 bits per channel, and the model was trained on 8-bit images: "
+        return [f"{text}{low} becomes black and {high} white, the range of these images"]
     beyond = clipped_text(check.depth, preparation.value_range)
     return [beyond] if beyond else []
 
 
 def _groups(model: SavedModel, images: Images) -> tuple[list[str | None], list[str]]:
-    """(group of each image by name, notes), as the experiment says."""
+    """Returns each image's group by name, as the experiment sets them, and warnings."""
     groups = model.experiment.get("groups")
     own = is_function(groups)
     if own and images.groups is None:
-        note = f"groups is a function of the experiment's file ({groups}), which is not run here: each image counts"
-        return [None] * len(images), [note]
+        why = f"groups is a function of the experiment file ({groups}), which is not run here"
+        return [None] * len(images), [f"{why}: each image is its own group"]
     inner = model.experiment.get("class_folder") == "inner"
     try:
         return group_names(images, None if images.groups is not None or own else groups, inner), []
     except DataError as error:
-        return [None] * len(images), [f"{error.what}, so each image counts: {error.why}"]
+        return [None] * len(images), [f"{error.what}, so each image is its own group: {error.why}"]
 
 
 def _seen(model: SavedModel, images: Images, check: Check) -> tuple[tuple[str, ...], list[str]]:
-    """(paths of the images that the model was trained on, notes)."""
+    """Returns the paths of the images that the model was trained on, and warnings."""
     if model.trained_on is not None:
         looks = check.fingerprints.tolist()
         return tuple(path for path, look in zip(images.paths, looks, strict=True) if look in model.trained_on), []
@@ -140,13 +144,13 @@ def _seen(model: SavedModel, images: Images, check: Check) -> tuple[tuple[str, .
         return images.paths, []
     training = images_at_hand(model, "data")
     if training is None:
-        return (), ["the checkpoint does not say which images it was trained on: look out for copies among these"]
+        return (), ["the checkpoint does not say which images it was trained on: these may contain some of them"]
     known = set(check_images(training, cache=cache_of(model)).fingerprints.tolist())
     return tuple(p for p, look in zip(images.paths, check.fingerprints.tolist(), strict=True) if look in known), []
 
 
 def cache_of(model: SavedModel) -> Cache | None:
-    """The cache; None if the model's experiment uses none."""
+    """The cache; None if the model's experiment does not use it."""
     return open_cache(print_line) if model.experiment.get("cache", True) else None
 
 

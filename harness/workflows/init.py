@@ -1,4 +1,4 @@
-"""Makes a project: the folder that commands are typed in, with an experiment that works."""
+"""Makes a project: the folder in which commands are typed, with an experiment that works."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ IGNORED = (
     "*service_account*.json",
 )
 GITIGNORE = """\
-# what is made here and never belongs to git: data, models, runs, stores, environments, keys
-# (data.dvc and models.dvc, which `harness data track` writes, do belong to git)
+# files that must not be committed: data, models, runs, databases, environments, keys
+# (commit data.dvc and models.dvc, which `harness data track` writes)
 """
 QUICKSTART = '''\
 """Sea or forest in half a minute: a small network, from scratch, on the demo data (`harness data demo`)."""
@@ -109,10 +109,10 @@ class Project:
     Attributes:
         folder: The project.
         written: Files that were written, relative to `folder`.
-        kept: Files that were there before and were not changed.
-        not_ignored: Lines that the `.gitignore` of before lacks.
-        has_git: Whether the folder lies in a git repository.
-        has_images: Whether folders of images lie directly in it.
+        kept: Files that already existed, which were not changed.
+        not_ignored: Lines that the existing `.gitignore` lacks.
+        has_git: Whether the folder is in a git repository.
+        has_images: Whether it directly contains folders of images.
     """
 
     folder: Path
@@ -124,11 +124,11 @@ class Project:
 
 
 def make_project(folder: Path) -> Project:
-    """Writes the files of a project into `folder`, which is made if it is not there. No file is overwritten.
+    """Writes the files of a project into `folder`, which is created if it does not exist. Overwrites no file.
 
     Raises:
-        UsageError: `folder` cannot be a project: a file, a home directory, or the root of a file system.
-        StorageError: A file cannot be written. Those that were written before are whole; a second call goes on.
+        UsageError: `folder` cannot be a project: it is a file, a home directory, or the root of a file system.
+        StorageError: A file cannot be written. The files written before are complete; a second call writes the rest.
     """
     _require_project(folder)
     kept = tuple(name for name in FILES if os.path.lexists(folder / name))
@@ -138,7 +138,7 @@ def make_project(folder: Path) -> Project:
             write_whole(folder / name, FILES[name].encode())
         except StorageError as error:
             error.then(f"harness init {quote(str(folder))}")
-            error.fix = error.fix if error.first else "harness init FOLDER, with a folder that you may write"
+            error.fix = error.fix if error.first else "harness init FOLDER, with a folder that you can write to"
             raise
     return Project(
         folder,
@@ -153,23 +153,23 @@ def make_project(folder: Path) -> Project:
 def _require_project(folder: Path) -> None:
     for name, path in (("", folder), ("experiments/", folder / "experiments")):
         if os.path.lexists(path) and not path.is_dir():
-            kind = "a link that leads nowhere" if path.is_symlink() and not path.exists() else "a file"
+            kind = "a broken link" if path.is_symlink() and not path.exists() else "a file"
             raise UsageError(
                 f"{path} is {kind}",
-                f"a project is a folder, with a folder {name or 'experiments/'} in it",
-                "harness init FOLDER, with a folder or a name that is not there yet",
+                f"a project is a folder that contains a folder {name or 'experiments/'}",
+                "harness init FOLDER, with an existing folder or a new name",
             )
     full = folder.resolve()
     if full in (Path.home().resolve(), Path(full.anchor)):
         raise UsageError(
             f"{full} is {'the root of a file system' if full == Path(full.anchor) else 'your home directory'}",
-            "a project's runs, data and .gitignore would lie among everything that is there",
+            "a project's runs, data and .gitignore would be mixed with all other files there",
             f"harness init {quote(str(folder / 'project'))}",
         )
 
 
 def _missing_lines(gitignore: Path) -> tuple[str, ...]:
-    """The lines that an existing .gitignore lacks; a slash at an end makes no other line of it."""
+    """The lines that an existing .gitignore lacks. Slashes at the ends of a line are not compared."""
     try:
         text = gitignore.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -179,7 +179,7 @@ def _missing_lines(gitignore: Path) -> tuple[str, ...]:
 
 
 def _has_images(folder: Path) -> bool:
-    """Whether a folder directly in it holds images directly."""
+    """Whether one of its direct subfolders directly contains images."""
     try:
         return any(is_image_name(entry.name) for inside in subfolders(folder) for entry in inside.iterdir())
     except OSError:

@@ -1,4 +1,4 @@
-"""Makes a run's `Plan`: checks data, model and machine, and takes every decision, before the first step."""
+"""Makes the `Plan` of a run: checks data, model and machine, and decides everything before the first step."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ from harness.workflows.find_leaks import find_leaks
 from harness.workflows.near_copies import find_near
 from harness.workflows.plan_data import DataPlan, plan_data
 
-FITTED = ("model", "weights", "weights_key", "image_size", "channels")  # what weights are fitted to
-LEAK = "the weights were trained on these very images, so the accuracy will be too good: start from others to judge"
+FITTED = ("model", "weights", "weights_key", "image_size", "channels")  # fields that decide how weights are loaded
+LEAK = "the weights were trained on these same images, so the accuracy will be too good: start from other weights"
 
 
 def make_plan(
@@ -54,22 +54,37 @@ def make_plan(
     allow_leak: bool = False,
     device: str = "auto",
 ) -> Plan:
-    """Checks the experiment against its data, its model and this machine, cheapest first. Raises HarnessError.
+    """Checks an experiment against its data, its model and this machine, and returns the plan of its run.
+
+    Nothing is trained, and no run folder is made. Cheap checks come first.
 
     Args:
-        experiment: What to do.
-        fold: The only fold to plan, 1-based; None for all.
-        skip_corrupt: Whether images that cannot be decoded are left out.
-        allow_leak: Whether to go on if images of the hold-out or the test are trained on.
-        device: "auto", or a device of torch.
+        experiment: The settings of the run.
+        fold: The only fold to plan, from 1; None for all folds.
+        skip_corrupt: Whether to leave out images that cannot be decoded.
+        allow_leak: Whether to continue if images of the hold-out or the test set are also in the training set.
+        device: "auto", or the name of a torch device such as "cpu" or "cuda:0".
+
+    Returns:
+        The plan, for `train` and `cross_validate`.
+
+    Raises:
+        DataError: The images are missing, cannot be decoded, are too few, or leak from one split to another.
+        UsageError: A setting is wrong, or the model cannot be loaded.
+
+    Example:
+        >>> import harness
+        >>> plan = harness.make_plan(harness.load("experiments/quickstart.py"), device="cpu")
+        >>> sorted(plan.splits)
+        [1, 2]
     """
     require_metric(experiment.monitor, monitors(experiment))
-    rises(experiment.monitor, experiment.monitor_mode)  # raises if that is not known
+    rises(experiment.monitor, experiment.monitor_mode)  # raises if the mode is unknown
     chosen = choose_device(device)
     precision = choose_precision(experiment.precision, chosen)
     data = plan_data(with_wanted(experiment))
     experiment, images = data.experiment, data.images
-    chosen_metrics(experiment, len(images.classes))  # raises for an unknown one
+    chosen_metrics(experiment, len(images.classes))  # raises for an unknown metric
     splits = _splits(data, fold)
     cache = open_cache(print_line)
     model, model_notes = _plan_model(experiment, images, splits, (chosen, precision), cache)
@@ -85,13 +100,13 @@ def make_plan(
         images = data.images
     groups = numbered(data.groups, check.looks(), check.hashes)
     splits = _splits(data, fold, groups)
-    unjudged = [] if data.split is None else require_learnable(images, data.split)
+    not_evaluated = [] if data.split is None else require_learnable(images, data.split)
     leaks = find_leaks(experiment, data, check, cache)
     leaks.require_none(allow_leak)
     near = find_near(experiment, data, check, leaks.test, splits, cache)
     assert check.pixels is not None
     digest = check.digest(images)
-    learned_here = model.weights is not None and model.weights.data_digest == digest
+    is_trained_here = model.weights is not None and model.weights.data_digest == digest
     return Plan(
         experiment=experiment,
         images=images,
@@ -116,13 +131,17 @@ def make_plan(
             *data.notes,
             *data_notes(images, skipped),
             *depth_notes(check, experiment),
-            *([f"the hold-out has no image of {', '.join(unjudged)}: it says nothing of that"] if unjudged else []),
+            *(
+                [f"the hold-out has no image of {', '.join(not_evaluated)}, so it cannot evaluate that class"]
+                if not_evaluated
+                else []
+            ),
             *leaks.notes,
             *near.notes,
             *setting_notes(experiment),
             *_live_note(model),
             *model_notes,
-            *([LEAK] if learned_here else []),
+            *([LEAK] if is_trained_here else []),
         ),
     )
 
@@ -165,10 +184,7 @@ def _plan_model(
     cache: Cache,
     base: Plan | None = None,
 ) -> tuple[ModelPlan, list[str]]:
-    """Builds the model once, and tries all that the experiment names. Weights that `base` has read are used again.
-
-    Returns what was decided about the model, and warnings.
-    """
+    """Builds the model, and tries all functions of the experiment. Reuses `base`'s weights if they are the same."""
     _require_sendable(experiment)
     (fold, split), (device, precision) = next(iter(splits.items())), arithmetic
     model = untrained_model(experiment, images.classes, fold, check=True)
@@ -199,7 +215,7 @@ def _plan_model(
 
 
 def _with_range(experiment: Experiment, model: ModelPlan, check: Check) -> tuple[Experiment, ModelPlan]:
-    """Both with the range of values that the check has found in the images, if it has."""
+    """Sets the range of values that the check has found in the images, if any, in both."""
     assert check.pixels is not None
     preparation = check.pixels.preparation
     if preparation.value_range == experiment.value_range:
@@ -213,7 +229,7 @@ def _same_weights(one: Experiment, other: Experiment) -> bool:
 
 
 def _prefix(experiment: Experiment, model: nn.Module, images: int, cache: Cache) -> tuple[Cut | None, str]:
-    """(the frozen prefix if it can run once per image, else why it cannot)."""
+    """Returns the frozen prefix if it can run once per image, or None and the reason."""
     if experiment.freeze is False:
         return None, ""
     why = why_live(experiment)
@@ -238,22 +254,22 @@ def _live_note(model: ModelPlan) -> list[str]:
 
 
 def _require_sendable(experiment: Experiment) -> None:
-    """Elsewhere than on Linux, loader processes start again, and cannot find a function of an experiment file."""
+    """Outside Linux, loader processes are new interpreters, which cannot import a function of an experiment file."""
     if sys.platform != "linux" and experiment.workers not in (0, "auto") and callable(experiment.augment):
         raise UsageError(
-            "an augmentation of your own cannot be sent to loader processes",
-            f"on {sys.platform} they start as new interpreters, which do not know the experiment file",
+            "your own augmentation cannot be sent to loader processes",
+            f"on {sys.platform} they are new interpreters, which cannot import the experiment file",
             "-s workers=0",
         )
 
 
 def _md5s(images: Images, check: Check) -> dict[Path, str]:
-    """By absolute path; of files that were read."""
+    """MD5 by absolute path, of the files that were read."""
     return {file.absolute(): md5 for file, md5 in zip(images.files(), check.hashes, strict=True) if md5}
 
 
 def _splits(data: DataPlan, fold: int | None, groups: Groups | None = None) -> dict[int, Split]:
-    """By fold, and then again for each repeat."""
+    """The splits by number: all folds of the first repeat, then those of the next one."""
     experiment = data.experiment
     uneven = any(name is not None for name in data.groups)
     if data.split is not None:
@@ -273,7 +289,7 @@ def _splits(data: DataPlan, fold: int | None, groups: Groups | None = None) -> d
 def _with_inner(
     experiment: Experiment, images: Images, splits: Mapping[int, Split], groups: Groups | None
 ) -> dict[int, Split]:
-    """The splits with the inner parts that the experiment needs; without those that it does not need."""
+    """The splits with an inner part if the experiment needs one, and without it otherwise."""
     fraction = inner_fraction(experiment)
     if fraction is None:
         return {fold: Split(split.training_side, split.valid) for fold, split in splits.items()}

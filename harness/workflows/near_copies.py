@@ -1,4 +1,4 @@
-"""Near copies of what a model is trained on among the images that judge it: they end no run, but the number says so."""
+"""Finds validation and test images with a near copy in the training set. They cause warnings, not errors."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from harness.util.console import bar_of
 from harness.workflows.find_leaks import TestSide
 from harness.workflows.plan_data import DataPlan
 
-MOST_COMPARED = 50_000  # images up to which all are compared with each other: 25 seconds of CPU time, once
-GROUPS = "-s 'groups=(clip[0-9]+)', an expression that finds the group in a path"
-SERIES = 0.1  # share of near copies from which the images are probably frames of videos, or series
+MOST_COMPARED = 50_000  # up to this number, all images are compared with each other: 25 seconds of CPU time, once
+GROUPS = "-s 'groups=(clip[0-9]+)', a regular expression that finds the group in a path"
+SERIES = 0.1  # above this share of near copies, images are probably frames of videos, or series
 
 Partners = dict[int, tuple[int, NearCopy]]  # image -> (its nearest copy, their pair)
 
@@ -30,7 +30,7 @@ Partners = dict[int, tuple[int, NearCopy]]  # image -> (its nearest copy, their 
 @dataclass(frozen=True)
 class NearFindings:
     """Attributes:
-    judged: Indices of the validation images with a near copy in the training part of their fold.
+    judged: Indices of the validation images with a near copy in the training set of their fold.
     notes: Warnings, a line each; empty if there are no near copies.
     """
 
@@ -46,22 +46,23 @@ def find_near(
     splits: Mapping[int, Split],
     cache: Cache,
 ) -> NearFindings:
-    """Looks for near copies of images that judge among those that are trained on, and for near copies in two classes.
+    """Looks for near copies between training and validation or test images, and for near copies in two classes.
 
-    The inner part of a fold counts as trained on, since it steers the training. Of the test, all other images do, since
-    the model to use is trained on them. Images with equal pixels on both sides are left out here: they are leaks.
+    The inner part of a fold counts as training images, because it steers the training. For the test images, all other
+    images count as training images, because the model to use is trained on them. Images with equal pixels in two
+    splits are leaks, which `find_leaks` reports: they are not reported here.
 
-    The time grows with the square of the number of images. So of more than `MOST_COMPARED`, only the hold-out and the
-    test are compared with the training images, and a note says that the folds are not. What was found is kept in the
-    cache, unless the experiment has none.
+    The time grows with the square of the number of images. So above `MOST_COMPARED` images, only the hold-out and the
+    test are compared with the training images, and a warning says that the folds are not. The result is kept in the
+    cache, unless the experiment does not use it.
 
     Args:
-        experiment: Of these images.
-        data: Its listing, of training and hold-out.
-        check: Of that listing.
-        test: Its test images, if it has any.
-        splits: Its folds. If there are none yet, images are compared that folds could separate.
-        cache: Where the result is kept.
+        experiment: The experiment with these images.
+        data: Its training images and hold-out.
+        check: The check of the images of `data`.
+        test: Its test images; None if there are none.
+        splits: Its folds. If empty, warns of near copies that folds may separate.
+        cache: The cache for the result.
     """
     show = f"{check_command(experiment)} shows them"
     count, images = len(data.images), data.images
@@ -72,8 +73,8 @@ def find_near(
     notes: list[str] = []
     if not is_whole and data.split is None:
         notes.append(
-            f"near copies in different folds are not looked for among more than {MOST_COMPARED:,} images; "
-            f"{check_command(experiment)} looks for them"
+            f"folds are not checked for near copies, because there are more than {MOST_COMPARED:,} images; "
+            f"{check_command(experiment)} checks them"
         )
         if test is None:
             return NearFindings((), tuple(notes))
@@ -88,8 +89,8 @@ def find_near(
         if partners:
             whole = [*map(str, images.files()), *names[count:]]
             notes.append(
-                f"{near_text(len(partners), total - count, 'test images', 'among the training images')}, so the test's "
-                f"accuracy can be too good: {example(partners, whole)}; {show}"
+                f"{near_text(len(partners), total - count, 'test images', 'among the training images')}, so the test "
+                f"accuracy may be too good: {example(partners, whole)}; {show}"
             )
     if data.split is not None:
         splits = splits or {1: data.split}
@@ -98,31 +99,31 @@ def find_near(
     partners = _between_sides(copies, splits)
     if partners:
         judged = len({i for split in splits.values() for i in split.valid})
-        place = "among the training images" if data.split is not None else "in the training part of their fold"
+        place = "among the training images" if data.split is not None else "in the training set of their fold"
         has_many = len(partners) > SERIES * judged and data.split is None and experiment.groups is None
-        series = f"; images of one video or series belong in one group ({GROUPS})"
+        series = f"; put the images of one video or series in one group ({GROUPS})"
         notes.append(
-            f"{near_text(len(partners), judged, 'validation images', place)}, so the accuracy can be too good, and is "
+            f"{near_text(len(partners), judged, 'validation images', place)}, so the accuracy may be too good, and is "
             f"also given without them: {example(partners, names)}; {show}{series if has_many else ''}"
         )
     return NearFindings(tuple(partners), tuple(notes))
 
 
 def search(checks: Sequence[Check], cache: Cache | None, across: int | None = None) -> Copies:
-    """The copies among the images of all `checks`, as `find_copies`, with a bar on a terminal."""
+    """Calls `find_copies` on the images of all `checks`, with a progress bar on a terminal."""
     with bar_of(STEPS, "looking for near copies", "%") as bar:
         return find_copies(checks, bar.update, cache, across)
 
 
 def copies_left_out(copies: Copies) -> list[str]:
-    """A note if not all images that look alike could be compared."""
+    """A warning if there were too many similar images to compare all of them."""
     if not copies.is_cut:
         return []
-    return ["too many images look alike for all to be compared: there may be more near copies than are found"]
+    return ["too many similar images to compare all of them: there may be more near copies than those found"]
 
 
 def across(copies: Copies, judged: Collection[int], trained_on: Collection[int]) -> Partners:
-    """The images of `judged` with a near copy in `trained_on`, and none there that has equal pixels."""
+    """The images of `judged` with a near copy in `trained_on`, without those that have an exact copy there."""
     partners = copies.partners_across(judged, trained_on)
     if not partners:
         return {}
@@ -131,12 +132,12 @@ def across(copies: Copies, judged: Collection[int], trained_on: Collection[int])
 
 
 def near_text(count: int, n: int, what: str, where: str) -> str:
-    """For people: "1 of 35 test images has a near copy among the training images"."""
+    """Such as "1 of 35 test images has a near copy among the training images"."""
     return f"{count} of {n} {what} {'has' if count == 1 else 'have'} a near copy {where}"
 
 
 def example(partners: Partners, names: Sequence[str]) -> str:
-    """For people: the first image with its near copy, by name, and how that was changed."""
+    """The names of the first image and its near copy, and how the copy was changed."""
     image, (other, pair) = next(iter(partners.items()))
     turn = f", {pair.turn}" if pair.turn else ""
     has_more = bool(partners.keys() - {image, other})
@@ -144,7 +145,7 @@ def example(partners: Partners, names: Sequence[str]) -> str:
 
 
 def check_command(experiment: Experiment) -> str:
-    """What to type to see everything that is found in the images of an experiment."""
+    """The command that shows everything found in the images of an experiment."""
     if experiment.name and experiment.origin("data") != "command line":
         with contextlib.suppress(ExperimentError):
             find(experiment.name)
@@ -153,7 +154,7 @@ def check_command(experiment: Experiment) -> str:
 
 
 def _between_sides(copies: Copies, splits: Mapping[int, Split]) -> Partners:
-    """The validation images of all folds with a near copy in the training part of the same fold."""
+    """The validation images of all folds with a near copy in the training set of the same fold."""
     having = {i for pair in copies.near for first in (pair.first, pair.second) for i in copies.members[first]}
     partners: Partners = {}
     for split in {split.valid: split for split in splits.values()}.values():  # repeats have the same folds
@@ -175,12 +176,12 @@ def _contradictions(copies: Copies, names: Sequence[str], labels: Sequence[int],
 
 
 def _separable(copies: Copies, names: Sequence[str], show: str) -> list[str]:
-    """The note on images that are near copies of others, and that folds could separate."""
+    """A warning about images that are near copies of each other, which folds may separate."""
     places = range(len(names))
     partners = copies.partners_across(places, places)
     if not partners:
         return []
     return [
-        f"{len(partners)} of {len(names)} images are near copies of others, which folds may separate: "
+        f"{len(partners)} of {len(names)} images are near copies of each other, and may be put in different folds: "
         f"{example(partners, names)}; {show}"
     ]

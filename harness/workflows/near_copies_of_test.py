@@ -1,4 +1,4 @@
-"""Near copies of test images among those that a model was trained on, if these are at hand."""
+"""Finds test images with a near copy among the model's training images, if these are on this machine."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from harness.workflows.near_copies import MOST_COMPARED, across, example, near_t
 @dataclass(frozen=True)
 class NearOfTest:
     """Attributes:
-    paths: Test images that have a near copy among those that the model was trained on, and are not of these.
-    notes: For people; empty if there are none, or if the training images are not at hand.
+    paths: Test images with a near copy among the model's training images. Excludes training images themselves.
+    notes: Warnings, one line each; empty if there are none, or if the training images are not on this machine.
     """
 
     paths: frozenset[str] = frozenset()
@@ -24,11 +24,11 @@ class NearOfTest:
 
 
 def near_copies_of_test(model: SavedModel, tested: TestImages) -> NearOfTest:
-    """Compares the test images with the training images on this machine that the model was trained on.
+    """Compares the test images with the model's training images on this machine.
 
-    These are the images of its experiment's `data` and `valid_data` whose pixels are those of an image that the
-    checkpoint names; of an older checkpoint, which names none, all of `data`. They are read again, and decoded unless
-    the cache knows them. More than `MOST_COMPARED` images are not read, and a note says so.
+    The training images are those of the experiment's `data` and `valid_data` whose fingerprint the checkpoint lists.
+    An older checkpoint lists none: then they are all images of `data`. They are read again, and decoded unless they
+    are in the cache. If there are more than `MOST_COMPARED`, they are not read, and a warning says so.
     """
     names = ("data",) if model.trained_on is None else ("data", "valid_data")
     sides = [side for side in (images_at_hand(model, name) for name in names) if side is not None]
@@ -38,15 +38,15 @@ def near_copies_of_test(model: SavedModel, tested: TestImages) -> NearOfTest:
     if count > MOST_COMPARED:
         return NearOfTest(
             notes=(
-                f"near copies of these images are not looked for among more than {MOST_COMPARED:,} training images; "
-                "harness data check EXPERIMENT looks for them",
+                f"not checked for near copies, because there are more than {MOST_COMPARED:,} training images; "
+                "harness data check EXPERIMENT checks them",
             )
         )
     cache = cache_of(model)
     checks = [check_images(side, cache=cache) for side in sides]
     prints = np.concatenate([check.fingerprints for check in checks])
     known = model.trained_on
-    trained_on = [i for i, look in enumerate(prints.tolist()) if look and (known is None or look in known)]
+    trained_on = [i for i, key in enumerate(prints.tolist()) if key and (known is None or key in known)]
     if not trained_on:
         return NearOfTest()
     copies = search([*checks, tested.check], cache)
@@ -55,5 +55,5 @@ def near_copies_of_test(model: SavedModel, tested: TestImages) -> NearOfTest:
         return NearOfTest()
     files = [str(file) for images in (*sides, tested.images) for file in images.files()]
     counted = near_text(len(partners), len(tested.images), "test images", "among the training images")
-    note = f"{counted}, so the accuracy can be too good: {example(partners, files)}; the gate counts all images"
+    note = f"{counted}, so the accuracy may be too good: {example(partners, files)}; the gate counts all images"
     return NearOfTest(frozenset(tested.images.paths[i - count] for i in partners), (note,))

@@ -1,4 +1,4 @@
-"""Decides which images are for training, for the hold-out and for the test, before anything of them is read."""
+"""Decides which images are for training, for the hold-out and for the test, before any image is read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.data.listing import list_images, sides_of
 from harness.data.splits import Split
 from harness.errors import UsageError
 
-RANKS = ("default", FOUND, "experiment file", "command line")  # what was said later wins
+RANKS = ("default", FOUND, "experiment file", "command line")  # of the origins of a field: a later one overrides
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,12 @@ class DataPlan:
     """The images of an experiment.
 
     Attributes:
-        experiment: With `valid_data`, `test_data` and `folds` as the layout of the images gives them.
-        images: Of training, and of the hold-out if it has its own.
-        training: Listing of the training images alone.
-        split: The hold-out, if it has its own images.
-        groups: (N,) the group of each image by name; None for an image that is independent of all others.
-        notes: What was decided, for people.
+        experiment: `valid_data`, `test_data` and `folds` are filled in from the layout of the images.
+        images: Training images, and those of the hold-out if it has separate images.
+        training: Listing of the training images only.
+        split: The hold-out, if it has separate images.
+        groups: (N,) name of each image's group; None for an image that is independent of all others.
+        notes: Printed lines about what was decided.
     """
 
     experiment: Experiment
@@ -37,14 +37,14 @@ class DataPlan:
     notes: tuple[str, ...]
 
     def without(self, check: Check) -> tuple[DataPlan, Check]:
-        """The same without the images that cannot be decoded, and the check of the others."""
+        """Returns the plan without the images that cannot be decoded, and the check of the other images."""
         images, rest = check.without(self.images)
-        sound = [path not in check.problems for path in self.images.paths]
-        groups = tuple(name for name, is_sound in zip(self.groups, sound, strict=True) if is_sound)
+        decodes = [path not in check.problems for path in self.images.paths]
+        groups = tuple(name for name, is_left in zip(self.groups, decodes, strict=True) if is_left)
         split = self.split
         if split is not None:
-            places = {old: new for new, old in enumerate(i for i, is_sound in enumerate(sound) if is_sound)}
-            split = Split(*(tuple(places[i] for i in side if sound[i]) for side in (split.train, split.valid)))
+            places = {old: new for new, old in enumerate(i for i, is_left in enumerate(decodes) if is_left)}
+            split = Split(*(tuple(places[i] for i in side if decodes[i]) for side in (split.train, split.valid)))
         return replace(self, images=images, groups=groups, split=split), rest
 
 
@@ -64,7 +64,7 @@ def plan_data(experiment: Experiment) -> DataPlan:
 
 
 def with_sides(experiment: Experiment) -> Experiment:
-    """The experiment with `valid_data`, `test_data` and `folds` as the layout of its images gives them.
+    """Returns the experiment with `valid_data`, `test_data` and `folds` filled in from the layout of its images.
 
     Raises DataError or UsageError.
     """
@@ -72,7 +72,7 @@ def with_sides(experiment: Experiment) -> Experiment:
 
 
 def listed(experiment: Experiment, data: str, side: Side, classes: Sequence[str] | None = None) -> Images:
-    """The images of one side of an experiment. Raises DataError."""
+    """Lists the images of one split of an experiment. Raises DataError."""
     return list_images(data, classes, side, columns=experiment.columns, class_folder=experiment.class_folder)
 
 
@@ -86,7 +86,9 @@ def _sides(experiment: Experiment) -> dict[Side, str]:
 
 def _with_sides(experiment: Experiment, sides: Mapping[Side, str]) -> Experiment:
     if experiment.origin("data") == "command line" and experiment.origin("valid_data") == "experiment file":
-        experiment = experiment.found({"valid_data": None})  # of other images than those that were typed
+        experiment = experiment.found(
+            {"valid_data": None}
+        )  # the file's valid_data belongs to the file's data, which the command line replaced
     experiment = _with_one_hold_out(experiment)
     is_open = experiment.valid_data is None and experiment.origin("valid_data") != "command line"
     if Side.VALID in sides and is_open and not _folds_win(experiment):
@@ -98,7 +100,7 @@ def _with_sides(experiment: Experiment, sides: Mapping[Side, str]) -> Experiment
 
 
 def _with_one_hold_out(experiment: Experiment) -> Experiment:
-    """Without folds if `valid_data` is the hold-out, or without `valid_data` if the folds were said later."""
+    """Removes the folds or `valid_data`, whichever was set earlier: an experiment has only one of them."""
     if experiment.valid_data is None or experiment.folds == 0:
         return experiment
     images, folds = _rank(experiment, "valid_data"), _rank(experiment, "folds")
@@ -112,19 +114,19 @@ def _with_one_hold_out(experiment: Experiment) -> Experiment:
 
 
 def _folds_win(experiment: Experiment) -> bool:
-    """Whether folds were asked for, and not before the data were named."""
+    """Whether `folds` was set, and not earlier than `data`."""
     asked = _rank(experiment, "folds")
     return experiment.folds > 0 and asked > 0 and asked >= _rank(experiment, "data")
 
 
 def _notes(experiment: Experiment, sides: Mapping[Side, str]) -> list[str]:
-    """What was decided about the sides that the data have, for people."""
+    """Lines about the validation and test images that the data folder contains."""
     notes = []
     valid, test = sides.get(Side.VALID), sides.get(Side.TEST)
     if valid is not None and experiment.valid_data is None:
         notes.append(
-            f"folds={experiment.folds} was asked for: the training images are cross-validated, and the validation "
-            f"images in {valid} are not used (-s folds=0 makes them the hold-out)"
+            f"folds={experiment.folds} is set: the training images are cross-validated, and the validation "
+            f"images in {valid} are not used (-s folds=0 uses them as the hold-out)"
         )
     elif experiment.valid_data is not None and experiment.origin("folds") == FOUND:
         notes.append(
@@ -138,7 +140,9 @@ def _notes(experiment: Experiment, sides: Mapping[Side, str]) -> list[str]:
 def _group_notes(experiment: Experiment, names: Sequence[str | None]) -> list[str]:
     if experiment.groups != FOLDER or any(names):
         return []
-    return ["groups=folder finds no folder between a class and its images, so each image counts alone"]
+    return [
+        "groups=folder has no effect: no folder lies between a class and its images, so each image is its own group"
+    ]
 
 
 def _rank(experiment: Experiment, field: str) -> int:

@@ -1,4 +1,4 @@
-"""How a run's model becomes the champion: tested, compared with the present one on the same images, and kept."""
+"""Promotes the model of a run: tests it, compares it with the present champion on the same images, and stores it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from harness.versioning.tracked import CLEAN, DIFFERS, read_tracked, state_of
 from harness.workflows.experiment_copy import model_function
 from harness.workflows.find_checkpoint import find_checkpoint
 from harness.workflows.refit import or_without_refit, refit_run
-from harness.workflows.rivals import Rival, comparison_record, judged_rivals
+from harness.workflows.rivals import Rival, comparison_record, evaluate_rivals
 from harness.workflows.test import Evaluation, evaluate
 
 FROM_RUN = ("name", "command", "experiment", "accuracy", "interval", "n", "git", "data", "versions", "device", "seed")
@@ -52,7 +52,7 @@ FROM_RUN = ("name", "command", "experiment", "accuracy", "interval", "n", "git",
 
 @dataclass(frozen=True)
 class Promotion:
-    """A new champion, its test, and how it compares with those before."""
+    """A new champion, its test, and its comparison with earlier champions."""
 
     champion: Champion
     run: RunFolder
@@ -75,20 +75,20 @@ def promote(
     folder: Path = FOLDER,
     publish: Publish = lambda _champion, _run: (),
 ) -> Promotion:
-    """Makes the model of a run the champion: the one on all images, or the best fold's.
+    """Makes the model of a run the champion: the model trained on all images, or the best fold's.
 
-    If there is none on all images and `refit` is set, it is trained now.
+    If no model was trained on all images and `refit` is set, it is trained now.
 
-    It is tested first, and so are the present champion and the best of its history, on the same images. What needs code
-    of a run from elsewhere is refused (UntrustedError) unless it is `trusted`. Nothing has changed after an error.
+    First the model, the present champion and the best champion of the history are tested on the same images. Code
+    from another project is run only if it is `trusted`; otherwise UntrustedError is raised. An error changes nothing.
 
-    Promotions are made one after the other. The next one begins to compare when `publish` has returned, which records
-    the new champion elsewhere: it then finds a champion that DVC has.
+    Promotions wait for each other. The next one starts its comparison when `publish` has returned, which records the
+    new champion in MLflow and DVC. So the next one compares with a champion that DVC has stored.
 
     Raises:
-        GateError: The run has not finished. Unless it is forced: the model is below its gate, has fewer images right
+        GateError: The run has not finished. Without `force` also: the model fails its gate, is right on fewer images
             than one of those champions, or was trained on some of the images.
-        UsageError: The model was trained again meanwhile. Unless it is forced: it is the champion already.
+        UsageError: The model was trained again during its test. Without `force` also: it is already the champion.
     """
     run = find_run(named, runs)
     _require_finished(run)
@@ -107,17 +107,17 @@ def promote(
         evaluation.require_passed()
     if whole(path) != checkpoint:
         raise UsageError(
-            f"{path} has changed", "another process trained the model again while it was tested", "the same command"
+            f"{path} has changed", "another process trained the model again during this test", "the same command again"
         )
     with alone(folder):
         _require_latest(folder)
         before = present(folder)
-        rivals = tuple(judged_rivals(before, evaluation, data, runs, folder, trusted))
+        rivals = tuple(evaluate_rivals(before, evaluation, data, runs, folder, trusted))
         why_not = _why_not(run, evaluation, rivals)
         if not force:
             _require_another(run, checkpoint, before)
             if why_not:
-                raise GateError(f"{run.id} is no candidate", *why_not)
+                raise GateError(f"{run.id} is not promoted", *why_not)
         record = dataclasses.replace(
             _record(run, checkpoint, evaluation, rivals),
             number=next_number(folder),
@@ -135,35 +135,38 @@ def promote(
 
 
 def _require_finished(run: RunFolder) -> None:
-    """Raises GateError for a run that was cut off: its numbers are of some folds, and nobody asked for that."""
+    """Raises GateError for an unfinished run: its numbers are of some folds only."""
     if run.status is not Status.FINISHED and not run.is_test:
         ended = f"{len(run.record.folds)} of {len(run.record.splits)} folds have ended"
         why = f"the run has not finished: its status is {run.status}, and {ended}"
-        raise GateError(f"{run.id} is no candidate", why, "harness run again, or a run that has finished")
+        raise GateError(f"{run.id} is not promoted", why, "harness run again, or name a run that has finished")
 
 
 def _why_not(run: RunFolder, evaluation: Evaluation, rivals: Sequence[Rival]) -> tuple[str, str] | None:
-    """Why it should not be the champion, however good its accuracy is, and what to type; None where it may."""
+    """Why it must not be the champion, whatever its accuracy, and what to type; None if it may be the champion."""
     if run.record.fast_dev_run:
-        return "it is a fast dev run, of two batches", "harness run, without --fast-dev-run"
+        return "it is a fast dev run, of two batches", "harness run without --fast-dev-run"
     if evaluation.seen_before:
-        return evaluation.seen_before, "--data with images that it was never trained on, or --force"
+        return (
+            evaluation.seen_before,
+            "--data FOLDER, with images that it was never trained on; or --force, which is recorded",
+        )
     better = [rival for rival in rivals if rival.is_better]
     if better:
-        return f"it is {better[0]}", "train a better one; or --force, which is recorded"
+        return f"it is {better[0]}", "train a better model; or --force, which is recorded"
     return None
 
 
 def _require_another(run: RunFolder, checkpoint: bytes, before: Champion | None) -> None:
-    """Raises UsageError where it is the champion already: it would replace itself, and a rollback change nothing."""
+    """Raises UsageError if it is already the champion: it would replace itself, and a rollback would change nothing."""
     if before is not None and before.record.checkpoint.md5 == md5_of(checkpoint):
         raise UsageError(
-            f"{run.id} is champion {before.number} already", "its checkpoint is the very same", "harness champion show"
+            f"{run.id} is already champion {before.number}", "their checkpoints are identical", "harness champion show"
         )
 
 
 def _require_latest(folder: Path) -> None:
-    """Raises DataError where `models/` is not what its `.dvc` file says: there may be a champion that is not here."""
+    """Raises DataError if `models/` differs from its `.dvc` file: a newer champion may not be on this machine."""
     file = folder.with_name(f"{folder.name}.dvc")
     if not file.is_file() or find_spec("dvc") is None:
         return
@@ -172,21 +175,23 @@ def _require_latest(folder: Path) -> None:
         return
     if state.word == DIFFERS and state.md5 and not state.tracked.is_cached(state.md5):
         here = present(folder)
-        what = f"champion {here.number}" if here else "what is here"
-        why = f"no version has {what}: its promotion was cut off, or {file} stands for another one"
-        fix = f"harness data track {quote(str(folder))}, which keeps {what}, unless git log {file} shows a newer one"
-        raise DataError(f"{folder} is not what {file} says", why, fix)
-    raise DataError(f"{folder} is not what {file} says", "the champion may be another one", state.fix)
+        what = f"champion {here.number}" if here else "the present files"
+        why = f"DVC has no version with {what}: its promotion was interrupted, or {file} names another version"
+        fix = (
+            f"harness data track {quote(str(folder))}, which stores {what}, unless git log {file} shows a newer version"
+        )
+        raise DataError(f"{folder} differs from {file}", why, fix)
+    raise DataError(f"{folder} differs from {file}", "there may be a newer champion", state.fix)
 
 
 def _of_test(evaluation: Evaluation) -> dict[str, Any]:
-    """The numbers of a test that `champion.json` has."""
+    """The numbers of a test that `champion.json` stores."""
     fields = {item.name for item in dataclasses.fields(ChampionTest)}
     return {name: value for name, value in evaluation.numbers().items() if name in fields}
 
 
 def _record(run: RunFolder, checkpoint: bytes, evaluation: Evaluation, rivals: Sequence[Rival]) -> ChampionRecord:
-    """What `champion.json` says of what it is worth, and where it came from; its number is given later."""
+    """The content of `champion.json`: its test, its comparisons and its run. Its number is set later."""
     return ChampionRecord(
         number=1,
         replaced=None,

@@ -1,4 +1,4 @@
-"""Trains the model to use: one fit on all images of a run that has been judged by cross-validation."""
+"""Trains the model to use: one fit on all images of a run, after its cross-validation."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from harness.workflows.reproduce import planned
 def refit_run(folder: RunFolder, *, device: str = "auto", trusted: bool = False) -> RefitRecord:
     """Trains the model of a run that has finished, from the experiment and the images that the run had.
 
-    If another process trains it at this moment, that is waited for, and its model is taken. The file of a run from
-    elsewhere is run only if it is `trusted`.
+    If another process trains it at this moment, waits for it and returns its model. An experiment file from another
+    project is run only if it is `trusted`.
 
     Raises:
-        UsageError: The run has not finished, is a test, or its experiment cannot be had again.
-        DataError: The images are others than those of the run.
-        HarnessError: Anything else that has a name.
+        UsageError: The run has not finished, is a test, or its experiment cannot be restored.
+        DataError: The images differ from those of the run.
+        HarnessError: Any other problem with a known cause.
     """
     _require_finished(folder)
     require_writable(folder.path)
@@ -35,23 +35,23 @@ def refit_run(folder: RunFolder, *, device: str = "auto", trusted: bool = False)
 
 @contextlib.contextmanager
 def refitting(folder: RunFolder) -> Iterator[RefitRecord | None]:
-    """Within, no other process refits the run. Yields the model that another one has made, if it was waited for.
+    """Locks the run, so that no other process refits it. Yields another process's model if this one waited for it.
 
-    Raises UsageError if a process removes the run.
+    Raises UsageError if another process resumes or removes the run.
     """
     waited: list[str] = []
 
     def tell(who: str) -> None:
         waited.append(who)
-        print_line(f"{who} trains this model: waiting for it")
+        print_line(f"waiting for {who}, which trains this model")
 
     with (
         lock_of(folder.path / ".refitting", wait=True, tell=tell, required=False),
-        lock_of(folder.path / ".resuming", required=False) as is_alone,  # which tells others that the run is in work
+        lock_of(folder.path / ".resuming", required=False) as is_alone,  # so that others see that the run is running
     ):
         if not is_alone:
             raise UsageError(
-                f"{folder.path} is in work", "another process goes on with it or removes it", "wait for its end"
+                f"{folder.path} is in use", "another process resumes or removes it", "wait until that process ends"
             )
         folder.reload()
         keep_output_in(folder.path)
@@ -63,12 +63,12 @@ def _require_finished(folder: RunFolder) -> None:
     record = folder.record
     if folder.status is not Status.FINISHED or not record.folds:
         why = f"its status is {folder.status}" if record.folds else "none of its folds has ended"
-        raise UsageError(f"{folder.path} cannot be refitted", why, "harness run again, or a run that has finished")
+        raise UsageError(f"{folder.path} cannot be refitted", why, "harness run again, or name a run that has finished")
 
 
 @contextlib.contextmanager
 def or_without_refit(option: str) -> Iterator[None]:
-    """Adds to an error of a refit that `option` goes without it."""
+    """Adds to the error of a refit that `option` avoids the refit."""
     try:
         yield
     except HarnessError as error:

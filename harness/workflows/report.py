@@ -1,4 +1,4 @@
-"""One HTML file about a run, a trial, a test, a study or the champion."""
+"""Writes one HTML file about a run, a trial, a test, a study or the champion."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def report(
     """Writes the report of a result as one HTML file, and returns its path.
 
     Args:
-        named: A run, a trial or a test (its folder, its id, or how the id ends), a study (its folder or its name), or
-            "champion".
-        runs: The folder that run folders lie in.
+        named: A run, a trial or a test (its folder, its id, or the end of its id), a study (its folder or its name),
+            or "champion".
+        runs: The folder that contains the run folders.
         out: The file; by default `report.html` in the folder of the result, and `champion-NUMBER.html` in the current
             folder for the champion.
-        force: Whether to replace a file that is no report.
-        images: Whether small copies of images are in it; without, errors are listed by name.
+        force: Whether to replace a file that is not a report.
+        images: Whether to include small copies of images. Without them, errors are listed by name.
 
     Raises:
-        UsageError: There is no such result, it has no predictions, they are damaged, or the file is something else.
+        UsageError: There is no such result, its predictions are missing or damaged, or `out` is not a report.
         StorageError: The file cannot be written.
     """
     champion = named_so(named)
@@ -71,7 +71,9 @@ def find_result(named: str, runs: Path) -> RunFolder | StudyFolder:
         if studies:
             which = ", ".join(str(study.path) for study in studies[:5])
             raise UsageError(
-                f"{len(studies)} studies are called {name}", f"they are {which}", "the path of one of them"
+                f"{len(studies)} studies are called {name}",
+                f"they are {which}",
+                "harness report PATH, with one of these paths",
             )
     try:
         return find_run(named, runs)
@@ -79,7 +81,9 @@ def find_result(named: str, runs: Path) -> RunFolder | StudyFolder:
         if (path / "run.json").exists():
             raise
         raise UsageError(
-            f"{named} is no run, test or study", error.why, "harness list shows the latest runs and the studies"
+            f"{named} is not a run, test or study",
+            error.why,
+            "harness list, which shows the latest runs and the studies",
         ) from error
 
 
@@ -95,7 +99,7 @@ def require_predictions(folder: RunFolder) -> None:
         why = f"{done} of {count(planned, 'fold')} {'has' if done == 1 else 'have'} ended, and the run {state}"
         fix = "wait for its first fold" if folder.status is Status.RUNNING else f"harness resume {folder.typed}"
         if done:
-            why, fix = "its files of predictions are gone", f"harness reproduce {folder.typed}"
+            why, fix = "its prediction files are missing", f"harness reproduce {folder.typed}"
     raise UsageError(f"{folder.path} has no predictions to report on", why, fix)
 
 
@@ -117,7 +121,7 @@ def champion_page(
             f"{record.run.name}, {record.run.id}: {percent(record.run.accuracy)} ({between(record.run.interval)})",
         )
     )
-    warnings = ["Forced: it was promoted although something spoke against it."] if record.forced else []
+    warnings = ["Forced: it was promoted with --force, although it did not pass all checks."] if record.forced else []
     title = f"Champion {champion.number}: {record.run.name}"
     for folder in latest_runs(runs):
         if folder.id == test.run and folder.is_test and answers_in(folder) is not None:
@@ -129,13 +133,13 @@ def champion_page(
     )
     passed = "passed" if test.gate.passed else "NOT passed"
     facts.append(("Its test", f"{tested}; gate {percent(test.gate.min_accuracy)}: {passed}"))
-    warnings.append("Of its run: the test that it passed is not on this machine, so all below is of its run.")
+    warnings.append("Its test is not on this machine, so everything below is about its run.")
     if test.leaked:
-        warnings.append(f"Leak: the champion was trained on {test.leaked:,} of the images of its test.")
+        warnings.append(f"Leak: the champion was trained on {test.leaked:,} of its test images.")
     return run_page(folder, title=title, facts=facts, warnings=warnings, step=step, images=images)
 
 
 def _counted(page: Callable[[Callable[[], object]], str]) -> str:
-    """The page, with a bar on a terminal while its images are read."""
+    """The page; a terminal shows a progress bar while its images are read."""
     with bar_of(FULL_IMAGES, "images", "images") as bar:
         return page(bar.update)

@@ -1,4 +1,4 @@
-"""A run made again: what differs from when it was made, and whether the same comes out. Nothing is checked out."""
+"""Repeats a run: lists what differs from the first time, and compares the results. Never checks out files."""
 
 from __future__ import annotations
 
@@ -27,18 +27,24 @@ from harness.workflows.experiment_copy import COPY, load_copy, may_run, of_noteb
 from harness.workflows.make_plan import make_plan
 
 IDENTICAL, SIMILAR, DIFFERENT = "bit-identical", "no significant difference", "different"
-OWN = ("groups", "model", "augment", "optimizer", "scheduler", "loss", "callbacks", "metrics")  # may be functions
-TIMES = {"time", "seconds", "train_seconds", "inner_seconds", "valid_seconds"}  # of a row of `metrics.jsonl`: no result
+MAY_BE_FUNCTIONS = ("groups", "model", "augment", "optimizer", "scheduler", "loss", "callbacks", "metrics")
+TIMES = {
+    "time",
+    "seconds",
+    "train_seconds",
+    "inner_seconds",
+    "valid_seconds",
+}  # columns of `metrics.jsonl` that are not results
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Something that is not as it was."""
+    """A condition that differs from the first run."""
 
     what: str
     then: str
     now: str
-    fix: str = ""  # what to type to have it as it was
+    fix: str = ""  # the command that restores it
 
     def __str__(self) -> str:
         return f"{self.what}: {self.then} then, {self.now} now" + (f" ({self.fix})" if self.fix else "")
@@ -46,38 +52,39 @@ class Difference:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came out the second time, beside the first."""
+    """The result of the second run, compared with the first."""
 
     word: str  # IDENTICAL, SIMILAR or DIFFERENT
     then: str
     now: str
-    changed: int  # images of which another class was predicted
+    changed: int  # number of images with a different predicted class
     difference: float  # in accuracy, now minus then
     interval: tuple[float, float]  # of the difference, 95 %
     p: float  # of the paired test on which images were right
 
     @property
     def evidence(self) -> str:
-        """The difference with its interval and p-value, for people."""
+        """The difference with its interval and p-value, as a line to print."""
         low, high = (100 * bound for bound in self.interval)
         return (
             f"{100 * self.difference:+.1f} points (95 % interval {low:+.1f} to {high:+.1f}; paired test p {self.p:.2g})"
         )
 
     def require_same(self) -> None:
-        """Raises GateError where the result is a different one."""
+        """Raises GateError if the results differ significantly."""
         if self.word == DIFFERENT:
             raise GateError(
-                "the result is a different one",
+                "the two results differ significantly",
                 f"{self.then} then, {self.now} now: {self.evidence}",
-                "look at what differs, above: the code, the versions or the device",
+                "restore what is listed above as different: the code, the versions or the device",
             )
 
 
 def planned(folder: RunFolder, device: str = "auto", trusted: bool = False) -> Plan:
-    """The plan of the same run, here and now. Raises HarnessError where not all that it takes is at hand.
+    """Makes the plan of a run again, on this machine. Raises HarnessError if something that it needs is missing.
 
-    The file of a run from elsewhere is run only if it is `trusted`. It is not needed if no field is a function.
+    The experiment file of a run from another project is run only if it is `trusted`. It is needed only if a field is
+    a function.
     """
     if not folder.is_test and not len(folder.predictions()):
         raise UsageError(f"{folder.path} has no result to compare with", "none of its folds has ended", "harness list")
@@ -85,15 +92,15 @@ def planned(folder: RunFolder, device: str = "auto", trusted: bool = False) -> P
 
 
 def plan_again(folder: RunFolder, device: str = "auto", trusted: bool = False, other_images: bool = False) -> Plan:
-    """The plan of a run, here and now, whether it has a result or not. Parameters and errors are those of `planned`.
+    """Makes the plan of a run again, even if it has no result. Arguments and errors are those of `planned`.
 
-    With `other_images`, those of the run need not be there.
+    With `other_images`, the images may differ from those of the run.
     """
     record = folder.record
     if folder.is_test:
-        raise UsageError(f"{folder.path} is a test, and no training", "it has no folds", "harness test MODEL again")
+        raise UsageError(f"{folder.path} is a test, not a training run", "it has no folds", "harness test MODEL")
     if not record.splits:
-        raise UsageError(f"{folder.path} cannot be made again", "its record names no folds", "harness list")
+        raise UsageError(f"{folder.path} cannot be repeated", "its record lists no folds", "harness list")
     experiment = _experiment(folder, trusted)
     folds = [int(fold) for fold in record.splits]
     whole = max(1, experiment.folds) * experiment.repeats
@@ -101,28 +108,28 @@ def plan_again(folder: RunFolder, device: str = "auto", trusted: bool = False, o
     plan = make_plan(experiment, fold=only, skip_corrupt=bool(record.data.skipped), allow_leak=True, device=device)
     if plan.digest != record.data.digest and not other_images:
         raise DataError(
-            f"{experiment.data} holds other images than the run had",
-            f"their digest is {plan.digest}, and was {record.data.digest}",
+            f"the images in {experiment.data} differ from those of the run",
+            f"their digest is {plan.digest}, but that of the run is {record.data.digest}",
             _way_back(record, plan),
         )
     return plan.shortened() if record.fast_dev_run else plan
 
 
 def differences(folder: RunFolder, plan: Plan) -> list[Difference]:
-    """What is not as it was: code, versions, device, arithmetic."""
+    """What differs from the first run: code, versions, weights, device, precision, machine."""
     then, now = folder.record, provenance.git_state()
     changes = []
     before = then.git or GitRecord()
     commit = now.commit if now else None
     if before.commit is None and commit is None:
-        changes.append(Difference("code", _short(before.commit), _short(commit), "it cannot be compared"))
+        changes.append(Difference("code", _short(before.commit), _short(commit), "cannot be compared"))
     elif before.commit != commit:
         checkout = f"git checkout {before.commit[:10]}" if before.commit else ""
         changes.append(Difference("code", _short(before.commit), _short(commit) + _files_since(before), checkout))
     if before.dirty:
-        changes.append(Difference("code", "changes in no commit", "whatever is here", "they cannot be had again"))
+        changes.append(Difference("code", "uncommitted changes", "the present files", "they cannot be restored"))
     elif now and now.dirty:
-        changes.append(Difference("code", "all in the commit", "changes in no commit", "git stash -u"))
+        changes.append(Difference("code", "all committed", "uncommitted changes", "git stash -u"))
     versions = provenance.versions()
     for name, version in then.versions.items():
         if versions.get(name) != version:
@@ -133,7 +140,7 @@ def differences(folder: RunFolder, plan: Plan) -> list[Difference]:
     pairs: dict[str, tuple[Any, Any]] = {
         "weights": (then.weights_md5 or weights, weights),
         "device": (then.device, str(plan.device)),
-        "arithmetic": (then.precision.name if then.precision else None, plan.precision.name),
+        "dtype": (then.precision.name if then.precision else None, plan.precision.name),
         **{key: (then.machine.get(key), value) for key, value in provenance.machine().items()},
     }
     changes += [Difference(what, str(a), str(b)) for what, (a, b) in pairs.items() if a != b]
@@ -141,28 +148,29 @@ def differences(folder: RunFolder, plan: Plan) -> list[Difference]:
 
 
 def compare(old: RunFolder, new: RunFolder) -> Outcome:
-    """The second result beside the first."""
+    """Compares the result of the second run with the first."""
     first, second = old.predictions(), new.predictions()
     then, now = first.accuracy, second.accuracy
-    called = {key: second.classes[top] for key, top in zip(second.keys(True), second.predicted, strict=True)}
+    after = {key: second.classes[top] for key, top in zip(second.keys(True), second.predicted, strict=True)}
     before = {key: first.classes[top] for key, top in zip(first.keys(True), first.predicted, strict=True)}
     same = first == second and _numbers(old) == _numbers(new)
-    found = compared(second, first)
+    comparison = compared(second, first)
     return Outcome(
-        word=IDENTICAL if same else SIMILAR if found.p >= SIGNIFICANCE else DIFFERENT,
+        word=IDENTICAL if same else SIMILAR if comparison.p >= SIGNIFICANCE else DIFFERENT,
         then=str(then),
         now=str(now),
-        changed=sum(called.get(key, name) != name for key, name in before.items()),
-        difference=found.difference,
-        interval=found.interval,
-        p=found.p,
+        changed=sum(after.get(key, name) != name for key, name in before.items()),
+        difference=comparison.difference,
+        interval=comparison.interval,
+        p=comparison.p,
     )
 
 
 def repeat(plan: Plan, old: RunFolder, runs: Path, trusted: bool = False) -> CrossValidation:
-    """Trains it again, in a run folder of its own. On a CPU with as many threads as then: sums depend on it.
+    """Trains a run again, in a new run folder.
 
-    The new folder gets a copy of the experiment's file only if that was run: the copy then counts as made here.
+    On a CPU it uses the same number of threads as the first run, because sums depend on it. The new folder gets a copy
+    of the experiment file only if that file may be run, because the copy then counts as made in this project.
     """
     if plan.device.type == "cpu":
         set_threads(old)
@@ -171,7 +179,7 @@ def repeat(plan: Plan, old: RunFolder, runs: Path, trusted: bool = False) -> Cro
 
 
 def set_threads(old: RunFolder) -> None:
-    """As many threads as a run had, as far as this machine can."""
+    """Sets the number of threads to that of a run, up to four for each core of this machine."""
     import torch
 
     if old.record.threads:
@@ -179,9 +187,9 @@ def set_threads(old: RunFolder) -> None:
 
 
 def _experiment(folder: RunFolder, trusted: bool) -> Experiment:
-    """The experiment as it was run: from its file's copy, with what was typed over it; or from its record alone."""
+    """The experiment as it was run: from the copy of its file and the recorded values, or from its record alone."""
     values = {"class_folder": "outer", **folder.record.experiment}  # as in 0.1.0
-    copy, functions = folder.path / COPY, [name for name in OWN if is_function(values.get(name))]
+    copy, functions = folder.path / COPY, [name for name in MAY_BE_FUNCTIONS if is_function(values.get(name))]
     if not copy.is_file():
         made = of_notebook(folder.path)
         if made is not None:
@@ -189,7 +197,7 @@ def _experiment(folder: RunFolder, trusted: bool) -> Experiment:
         if functions:
             raise UsageError(
                 f"{folder.path} has no {COPY}",
-                f"its {', '.join(functions)} came from functions of that file or of a notebook",
+                f"these fields were functions of that file or of a notebook: {', '.join(functions)}",
                 "save the functions in experiments/NAME.py, then harness run NAME",
             )
         return Experiment(**{**values, "name": folder.record.name})
@@ -201,7 +209,7 @@ def _experiment(folder: RunFolder, trusted: bool) -> Experiment:
 def _as_recorded(folder: RunFolder, experiment: Experiment) -> Experiment:
     """The experiment of a run's file with the values of its record; functions come from the file.
 
-    Raises UsageError if the file has another function than the run had: a trial's may be one that its search chose.
+    Raises UsageError if a function differs from the recorded one, such as one that a search chose for a trial.
     """
     now, then = experiment.to_dict(), {"class_folder": "outer", **folder.record.experiment}
     same = is_same_record if folder.record.study else is_same_name
@@ -212,9 +220,9 @@ def _as_recorded(folder: RunFolder, experiment: Experiment) -> Experiment:
     if other:
         name = other[0]
         raise UsageError(
-            f"{folder.path} cannot be made again",
-            f"its {name} was {then[name]}, and {folder.path / COPY} gives {now[name]}",
-            "harness run best.py of its study, or search again" if folder.record.study else "harness run again",
+            f"{folder.path} cannot be repeated",
+            f"its {name} was {then[name]}, but {folder.path / COPY} sets {now[name]}",
+            "harness run STUDY_FOLDER/best.py, or search again" if folder.record.study else "harness run again",
         )
     return experiment.replace(
         **{name: value for name, value in then.items() if name in now and name not in functions and value != now[name]}
@@ -222,15 +230,15 @@ def _as_recorded(folder: RunFolder, experiment: Experiment) -> Experiment:
 
 
 def _numbers(folder: RunFolder) -> list[dict[str, Any]]:
-    """The results of each epoch: learning rates are no results, and version 0.1.0 recorded an epoch's first one."""
+    """The results of each epoch. Excludes learning rates: version 0.1.0 recorded the first one of an epoch."""
     return [{name: v for name, v in row.items() if name not in TIMES and not is_rate(name)} for row in folder.epochs()]
 
 
 def _way_back(record: RunRecord, plan: Plan) -> str:
-    """What to type to have the run's images again."""
+    """The command that restores the images of the run."""
     commit, dvc = record.git.commit if record.git else None, record.data.dvc
     if not dvc:
-        return "put the images back that it had: they were not under DVC"
+        return "restore the images of the run by hand: they were not tracked by DVC"
     file = quote(dvc.file)
     if plan.dvc and plan.dvc.md5 == dvc.md5:
         return f"harness data status {file}, then harness data pull {file}"
@@ -238,9 +246,9 @@ def _way_back(record: RunRecord, plan: Plan) -> str:
 
 
 def _files_since(git: GitRecord) -> str:
-    """Which files have changed, where git still has that commit."""
+    """The files that changed since a commit; empty if git does not have that commit."""
     names = provenance.changed_files(git.commit) if git.commit else []
-    return f", which differ in {few(names)}" if names else ""
+    return f", with changes in {few(names)}" if names else ""
 
 
 def _short(commit: str | None) -> str:

@@ -1,4 +1,4 @@
-"""A run that was cut off goes on in its own folder, from the last state that it saved."""
+"""Resumes an interrupted run in its own folder, from the last state that it saved."""
 
 from __future__ import annotations
 
@@ -26,19 +26,27 @@ from harness.workflows.crossval import Resume
 from harness.workflows.experiment_copy import COPY
 from harness.workflows.reproduce import Difference, differences, set_threads
 
-NO_MATTER = ("name", "trackers", "workers", "data", "valid_data", "test_data", "min_accuracy")  # to what comes out
+NO_EFFECT = (
+    "name",
+    "trackers",
+    "workers",
+    "data",
+    "valid_data",
+    "test_data",
+    "min_accuracy",
+)  # fields that do not change the result
 
 
 @dataclass(frozen=True)
 class Unfinished:
-    """A run that was cut off, and what is not as it was.
+    """An interrupted run, and what has changed since it started.
 
     Attributes:
-        folder: Its folder.
-        changes: What belongs to the result: the experiment, its file, the images. They must be forced.
-        elsewhere: Machine, device and versions: the numbers then agree within noise.
-        progress: From where it goes on; None after all folds.
-        unsaved: What callbacks and losses remember that no checkpoint holds.
+        folder: The run folder.
+        changes: Changes of the experiment, its file or the images. The run continues only with `--force`.
+        elsewhere: Changes of machine, device or versions. The results then agree within noise.
+        progress: The state from which it continues; None after all folds.
+        unsaved: Attributes of callbacks and losses that could not be saved in a checkpoint.
     """
 
     folder: RunFolder
@@ -48,30 +56,30 @@ class Unfinished:
     unsaved: tuple[str, ...]
 
     def resume(self, force: bool = False) -> Resume:
-        """How it goes on. Raises UsageError if it is not the same run any more, unless `force`."""
+        """Returns how the run continues. Raises UsageError if the experiment or its images changed, unless `force`."""
         folder = self.folder
         classes = [each for each in self.changes if each.what == "classes"]
         if classes:
             raise UsageError(
-                f"{folder.path} cannot go on", f"{classes[0]}", "harness run without --resume, for a new run"
+                f"{folder.path} cannot be resumed", f"{classes[0]}", "harness run without --resume, for a new run"
             )
         if self.changes and not force:
             raise UsageError(
-                f"{folder.path} does not go on",
-                f"not as it was: {'; '.join(map(str, self.changes))}",
+                f"{folder.path} is not resumed",
+                f"changed since it started: {'; '.join(map(str, self.changes))}",
                 "harness run without --resume, for a new run; or --force, which is recorded",
             )
         differs = [str(each) for each in (*self.changes, *self.elsewhere)]
-        differs += [f"could not be saved, and begins again: {few(self.unsaved)}"] if self.unsaved else []
+        differs += [f"could not be saved, and is reset: {few(self.unsaved)}"] if self.unsaved else []
         record = ResumeRecord(now(), folder.status, None, differs, bool(self.changes))
         return Resume(folder, record, drops_state=_of_other_images(self.changes))
 
     def lines(self) -> list[str]:
-        """From where it goes on, and what that means for its numbers."""
+        """Lines to print: where the run continues, and what differs."""
         folder = self.folder
-        lines = [f"  goes on    {folder.path}, after {progress_text(folder, self.progress)}"]
+        lines = [f"  resumes    {folder.path}, after {progress_text(folder, self.progress)}"]
         lines += [f"  differs    {each}" for each in (*self.changes, *self.elsewhere)]
-        lines += [f"  differs    could not be saved, and begins again: {few(self.unsaved)}"] if self.unsaved else []
+        lines += [f"  differs    could not be saved, and is reset: {few(self.unsaved)}"] if self.unsaved else []
         return lines
 
 
@@ -82,29 +90,25 @@ def unfinished_run(named: str, runs: Path) -> RunFolder:
     if folder.is_test:
         raise UsageError(f"{folder.path} is a test", "it trains nothing", "harness test again")
     if record.study is not None:
-        raise UsageError(
-            f"{folder.path} is a trial", "its search goes on with it", f"the command of the search: {_search(folder)}"
-        )
+        raise UsageError(f"{folder.path} is a trial", "only its search can resume it", f"{_search(folder)}")
     if status is Status.RUNNING:
         raise UsageError(
             f"{folder.path} is still running",
-            f"its process {record.pid} on {record.host} has given a sign of life",
-            "wait for its end, or kill it",
+            f"its process {record.pid} on {record.host} is alive",
+            "wait until it ends, or stop that process",
         )
     if status not in UNFINISHED and record.progress is not None and record.progress.fold == 0:
-        why = f"its folds have ended, and {progress_text(folder, record.progress)} is saved"
-        raise UsageError(f"{folder.path} goes on with its refit", why, f"harness refit {folder.id}")
+        why = f"only its refit is unfinished, and {progress_text(folder, record.progress)} is saved"
+        raise UsageError(f"{folder.path} has no folds left to train", why, f"harness refit {folder.id}")
     if status not in UNFINISHED:
-        raise UsageError(
-            f"{folder.path} has nothing to go on with", f"its status is {status}", "harness run, for a new run"
-        )
+        raise UsageError(f"{folder.path} cannot be resumed", f"its status is {status}", "harness run, for a new run")
     return folder
 
 
 def latest_unfinished(experiment: Experiment, runs: Path, fold: int | None = None) -> RunFolder | None:
-    """The latest run of an experiment with the same settings on its command line if it was cut off; else None.
+    """The latest run with the same experiment and command-line settings if it was interrupted; None otherwise.
 
-    Runs of other settings are other runs: jobs of one array share a folder. Fast dev runs do not count.
+    Runs with other settings are ignored, because the jobs of an array share a folder. So are fast dev runs.
     """
     typed = _typed(experiment.to_dict(), {name: experiment.origin(name) for name in experiment.to_dict()})
     for folder in latest_runs(runs):
@@ -118,12 +122,12 @@ def latest_unfinished(experiment: Experiment, runs: Path, fold: int | None = Non
 
 
 def compare_with(folder: RunFolder, plan: Plan, file: ExperimentFile | None = None) -> Unfinished:
-    """What is not as it was when an unfinished run began.
+    """Compares an unfinished run with its plan on this machine.
 
     Args:
         folder: The run.
-        plan: Its plan, here and now.
-        file: The experiment's file as it is now; None if the run's own copy is used.
+        plan: Its plan, made again.
+        file: The present experiment file; None if the copy in the run folder is used.
     """
     if plan.device.type == "cpu":
         set_threads(folder)
@@ -132,7 +136,7 @@ def compare_with(folder: RunFolder, plan: Plan, file: ExperimentFile | None = No
     elsewhere = [each for each in differences(folder, plan) if each.what != "weights" and each.then != each.now]
     host, threads = this_process()["host"], torch.get_num_threads()
     if file is not None and not (folder.path / COPY).is_file():
-        elsewhere.append(Difference(str(file.path), f"no {COPY} in the run folder", "whatever it holds"))
+        elsewhere.append(Difference(str(file.path), f"no {COPY} in the run folder", "the present file"))
     pairs = {"host": (record.host, host), "threads": (record.threads, threads)}
     elsewhere += [
         Difference(what, str(then), str(now)) for what, (then, now) in pairs.items() if then not in (None, now)
@@ -141,7 +145,7 @@ def compare_with(folder: RunFolder, plan: Plan, file: ExperimentFile | None = No
 
 
 def _changes(folder: RunFolder, plan: Plan, file: ExperimentFile | None) -> list[Difference]:
-    """What belongs to the result and is not as it was."""
+    """Changes that affect the result: the experiment, its file, images, folds and weights."""
     record, copy = folder.record, folder.path / COPY
     then, now = {"class_folder": "outer", **record.experiment}, plan.experiment.to_dict()
     changes = []
@@ -150,7 +154,7 @@ def _changes(folder: RunFolder, plan: Plan, file: ExperimentFile | None) -> list
     for name in now:
         before = then.get(name)
         is_same = is_same_function(before, now[name]) if is_function(before) else before == now[name]
-        if name not in NO_MATTER and not is_same:
+        if name not in NO_EFFECT and not is_same:
             changes.append(Difference(name, str(before), str(now[name])))
     if plan.images.classes != folder.classes:
         changes.append(Difference("classes", few(folder.classes), few(plan.images.classes)))
@@ -164,12 +168,12 @@ def _changes(folder: RunFolder, plan: Plan, file: ExperimentFile | None) -> list
 
 
 def _of_other_images(changes: Sequence[Difference]) -> bool:
-    """Whether the images or the folds have changed, so that no saved state is of any use."""
+    """Whether the images or the folds have changed, so that no saved state can be used."""
     return bool({each.what for each in changes} & {"images", "folds"})
 
 
 def _first_difference(then: bytes, now: bytes) -> tuple[str, str]:
-    """The first line that is not the same, in both."""
+    """The first line that differs, in each text."""
     old, new = (text.decode("utf-8", "replace").splitlines() for text in (then, now))
     for tag, i, _, j, _ in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         if tag != "equal":
@@ -179,7 +183,7 @@ def _first_difference(then: bytes, now: bytes) -> tuple[str, str]:
             )
             first, second = lines
             return first, second
-    return "other line ends", "these"
+    return "other line endings", "the present line endings"
 
 
 def _typed(values: Mapping[str, Any], origins: Mapping[str, str]) -> dict[str, Any]:
@@ -188,7 +192,7 @@ def _typed(values: Mapping[str, Any], origins: Mapping[str, str]) -> dict[str, A
 
 
 def _has_fold(folder: RunFolder, fold: int | None) -> bool:
-    """Whether a run trains that fold alone, or all folds if `fold` is None."""
+    """Whether a run trains only that fold, or all folds if `fold` is None."""
     fields, splits = folder.record.experiment, [*folder.record.splits]
     is_whole = len(splits) == max(1, fields.get("folds") or 1) * fields.get("repeats", 1)
     return is_whole if fold is None else splits[:1] == [str(fold)] and (not is_whole or len(splits) == 1)

@@ -1,4 +1,4 @@
-"""The champions that a new model is compared with before it becomes one: the present one and the best of before."""
+"""Compares a new model with two champions before it is promoted: the present one, and the best of the history."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from harness.workflows.test import Evaluation, evaluate
 
 @dataclass(frozen=True)
 class Rival:
-    """A champion beside the new model, judged on the same images.
+    """A champion compared with the new model, on the same images.
 
     Attributes:
         number: Of the champion.
-        is_present: Whether it is the present one; else it is the best of the history.
-        comparison: The new model minus this one.
-        leaked: Number of these images that this one was trained on.
+        is_present: True for the present champion, False for the best of the history.
+        comparison: The new model minus this champion.
+        leaked: Number of these images that this champion was trained on.
     """
 
     number: int
@@ -34,30 +34,30 @@ class Rival:
 
     @property
     def is_better(self) -> bool:
-        """Whether it has more of the images right than the new model."""
+        """Whether it is right on more images than the new model."""
         return self.comparison.difference < 0
 
     def __str__(self) -> str:
-        """What the evidence is, and what would be needed."""
-        found, name = self.comparison, f"champion {self.number}"
+        """The difference with its evidence, and how many more images would make it significant."""
+        compared, name = self.comparison, f"champion {self.number}"
         name += "" if self.is_present else ", the best of the history"
         name += f" (trained on {self.leaked} of these images)" if self.leaked else ""
-        word = "worse than" if self.is_better else "better than" if found.difference > 0 else "equal to"
-        text = f"{word} {name}: {found}"
-        if found.p < SIGNIFICANCE:
+        word = "worse than" if self.is_better else "better than" if compared.difference > 0 else "equal to"
+        text = f"{word} {name}: {compared}"
+        if compared.p < SIGNIFICANCE:
             return text
-        more = found.more_images()
+        more = compared.more_images()
         if more is None:
             return f"{text}; no difference"
-        return f"{text}; no significant difference, about {more:,} more images would be needed to see one of this size"
+        return f"{text}; no significant difference: a difference of this size needs about {more:,} more images"
 
 
-def judged_rivals(
+def evaluate_rivals(
     before: Champion | None, evaluation: Evaluation, data: str | None, runs: Path, folder: Path, trusted: bool
 ) -> Iterator[Rival]:
-    """The present champion and the best of the history, judged now on the very images of `evaluation`.
+    """Evaluates the present champion and the best of the history on the images of `evaluation`.
 
-    One that knows other classes is left out.
+    A champion with other classes is left out.
     """
     best = None if before is None else _best_of_history(before, folder)
     for champion in (before, best):
@@ -76,42 +76,42 @@ def judged_rivals(
             allow_leak=True,
             runs=runs,
             pictures=False,
-            find_near_copies=False,  # it is compared image by image, and its accuracy is not shown
+            find_near_copies=False,  # only its predictions are used, and its accuracy is not printed
         )
-        found = compare(evaluation.predictions, other.predictions)
-        yield Rival(champion.number, champion is before, found, len(other.leaked))
+        compared = compare(evaluation.predictions, other.predictions)
+        yield Rival(champion.number, champion is before, compared, len(other.leaked))
 
 
 def _best_of_history(before: Champion, folder: Path) -> Champion | None:
-    """The champion with the highest accuracy in its test, of those whose checkpoint is kept; `before` does not count.
+    """The champion with the highest test accuracy, among those with a checkpoint. Excludes `before` and rollbacks.
 
-    Nor does one that was rolled back. Without this one, champions could become worse step by step.
+    Without it, each champion could be slightly worse than the last, and no comparison would show the sum.
     """
-    kept = [
+    candidates = [
         record
         for record in history(folder)
         if record.rolled_back is None
         and record.number != before.number
         and (champion_folder(record.number, folder) / CHECKPOINT).is_file()
     ]
-    best = max(kept, key=lambda record: (record.test.accuracy, record.number), default=None)
+    best = max(candidates, key=lambda record: (record.test.accuracy, record.number), default=None)
     return None if best is None else Champion(best, folder)
 
 
 def comparison_record(rivals: Sequence[Rival], *, is_present: bool) -> ComparisonRecord | None:
-    """How the new model compares with one of its rivals, as `champion.json` has it."""
+    """The comparison of the new model with one of its rivals, as `champion.json` stores it."""
     rival = next((rival for rival in rivals if rival.is_present == is_present), None)
     if rival is None:
         return None
-    found = rival.comparison
+    compared = rival.comparison
     return ComparisonRecord(
         says=str(rival),
         champion=rival.number,
-        better=found.better,
-        worse=found.worse,
-        p=found.p,
-        difference=found.difference,
-        interval=found.interval,
-        n=found.n,
-        needed=found.images_needed(),
+        better=compared.better,
+        worse=compared.worse,
+        p=compared.p,
+        difference=compared.difference,
+        interval=compared.interval,
+        n=compared.n,
+        needed=compared.images_needed(),
     )

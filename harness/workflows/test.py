@@ -1,26 +1,21 @@
-"""A saved model judged on images that it has never seen, against a gate."""
+"""Tests a saved model on images that it was not trained on, against a gate."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from harness.config.experiment_file import folder_name
-from harness.data.groups import number_of
 from harness.data.images import Images
 from harness.data.loading import Batches, EpochSampler, ImageSource
-from harness.engine.checkpoint import whole
 from harness.engine.device import choose_device
 from harness.engine.precision import precision_or_auto
 from harness.engine.trainer import Trainer
@@ -33,38 +28,33 @@ from harness.evaluation.scores import ClassScore, Floats, Indices, confusion
 from harness.evaluation.temperature import scaled
 from harness.models.build import supports_channels_last
 from harness.models.saved import SavedModel
-from harness.runs import provenance
 from harness.runs.looks import Looks, add_look
 from harness.runs.record_file import to_plain
 from harness.runs.record_parts import (
     ConfusionRecord,
-    DataRecord,
     NearCopiesRecord,
-    PrecisionRecord,
-    Status,
-    TestedFile,
 )
-from harness.runs.records import TestRecord
-from harness.runs.run_folder import RunFolder, now
+from harness.runs.run_folder import RunFolder
 from harness.runs.scores_record import gate_record, scorecard_fields
 from harness.trackers.recording import recording
 from harness.util.console import counted, print_line
 from harness.util.files import require_writable
 from harness.util.memory import keep_freed_memory
 from harness.util.packages import installed
-from harness.workflows.ensemble import Ensemble, judge_ensemble
+from harness.workflows.ensemble import Ensemble, evaluate_ensemble
 from harness.workflows.images_to_test import TestImages, images_to_test, seen_text
 from harness.workflows.near_copies_of_test import NearOfTest, near_copies_of_test
+from harness.workflows.new_record import record_of_test
 from harness.workflows.without_near_copies import without_near_copies
 
 BATCH_SIZE = 64
-MIN_ACCURACY = 0.7  # where the checkpoint knows no experiment
+MIN_ACCURACY = 0.7  # if the checkpoint contains no experiment
 EXPERIMENTS_GATE = Gate()
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a model says of images that it was never trained on, and whether that is enough."""
+    """The result of a test: predictions, metrics, and whether the model passes its gate."""
 
     run_dir: Path
     model: SavedModel
@@ -73,13 +63,15 @@ class Evaluation:
     gate: Gate
     notes: tuple[str, ...]
     leaked: tuple[str, ...]  # paths of images that the model was trained on
-    ensemble: Ensemble | None = None  # of the folds' models of its run, on the same images
-    near_copies: NearCopiesRecord | None = None  # of images that it was trained on; None if there are none
+    ensemble: Ensemble | None = None  # of the fold models of its run, on the same images
+    near_copies: NearCopiesRecord | None = (
+        None  # accuracy without near copies of training images; None if there are none
+    )
     looks: Looks | None = None  # how often these images have been tested on; None if that cannot be counted
 
     @property
     def seen_before(self) -> str:
-        """Which of the images the model was trained on, for people; empty if none."""
+        """Says how many of the images the model was trained on; empty if none."""
         return seen_text(self.leaked, len(self.images)) if self.leaked else ""
 
     @property
@@ -93,9 +85,8 @@ class Evaluation:
 
     @cached_property
     def scores(self) -> Scorecard:
-        """All numbers but the accuracy. The temperature is the model's own; nothing is fitted to these images."""
-        found = self.predictions
-        return scorecard(found, self.uncalibrated, found.probabilities, self.model.temperature)
+        """All metrics except the accuracy. The temperature comes from training; nothing is fitted to these images."""
+        return scorecard(self.predictions, self.uncalibrated, self.predictions.probabilities, self.model.temperature)
 
     @property
     def per_class(self) -> list[ClassScore]:
@@ -103,19 +94,19 @@ class Evaluation:
 
     @property
     def confusion(self) -> Indices:
-        """(classes, classes) counts, a row for each true class."""
+        """(classes, classes) counts, with one row for each true class."""
         return confusion(self.predictions.labels, self.predictions.predicted, len(self.model.classes))
 
     @property
     def near_copies_text(self) -> str:
-        """How many images have a near copy that was trained on, and the accuracy without them; empty if none."""
+        """The number of images with a near copy in the training set, and the accuracy without them; empty if none."""
         return "" if self.near_copies is None else self.near_copies.text(self.accuracy.n)
 
     @cached_property
     def floors(self) -> tuple[Floor, ...]:
-        """What the gate asks, and what the model gives; the floor of its metric first.
+        """Each threshold of the gate with the value of the model; that of the gate's metric comes first.
 
-        All images count, near copies too: else the gate would be another one for each training set.
+        All images count, near copies too. Without them, the gate would depend on the training set.
         """
         return judge(self.predictions, self.gate)
 
@@ -124,7 +115,7 @@ class Evaluation:
         return all(floor.passed for floor in self.floors)
 
     def require_passed(self) -> None:
-        """Raises GateError where the model is below its gate."""
+        """Raises GateError if the model does not pass its gate."""
         failed = next((floor for floor in self.floors if not floor.passed), None)
         if failed is None:
             return
@@ -133,11 +124,11 @@ class Evaluation:
         raise GateError(
             f"the gate is not met: {failed}",
             f"{accuracy.right} of {accuracy.n} are right (95 % interval {low:.1f} to {high:.1f} %)",
-            f"look at {self.run_dir}/plots/errors.png, and train a better model",
+            f"look at the errors in {self.run_dir}/plots/errors.png, and train a better model",
         )
 
     def numbers(self) -> dict[str, Any]:
-        """The numbers, by the fields of `TestRecord`."""
+        """All numbers, under the names of the fields of `TestRecord`."""
         accuracy = self.accuracy
         return {
             "accuracy": accuracy.value,
@@ -177,15 +168,28 @@ def evaluate(
     pictures: bool = True,
     find_near_copies: bool = True,
 ) -> Evaluation:
-    """Predicts every image under `data`, by default the experiment's `test_data`, and writes all of it down.
+    """Tests a model on images, writes a test folder, and adds the test to the list of all tests on these images.
 
-    It goes to a new folder under `runs`, or to `out`, or to a temporary folder if `runs` may only be read; to MLflow,
-    too, if the experiment names it. The floor of the gate is by default the experiment's. The mean of the models in
-    `ensemble` is compared with the model. The test is added to the list of all tests on its images. Without `pictures`
-    nothing is drawn, and without `find_near_copies` the test images are not compared with the training images.
+    Args:
+        model: The model.
+        checkpoint: Its file.
+        data: The test images; by default the experiment's `test_data`.
+        gate: The thresholds to pass. If it has no value for its metric, the experiment's `min_accuracy` is used.
+        allow_missing: Whether a class may have no image.
+        skip_corrupt: Whether to leave out images that cannot be decoded.
+        allow_leak: Whether the model may have been trained on some of the images.
+        ensemble: Models whose mean probabilities are compared with the model.
+        device: "auto", or the name of a torch device.
+        trackers: The trackers to use; by default those of the experiment. A test is sent to MLflow only.
+        runs: The folder for the new test folder. If it is read-only, a temporary folder is used.
+        out: The test folder, instead of a new one in `runs`.
+        pictures: Whether to draw plots.
+        find_near_copies: Whether to compare the test images with the training images.
 
-    Raises DataError if the images are not what the model knows, or if it was trained on some of them (unless
-    `allow_leak`); UsageError for options.
+    Raises:
+        DataError: The images do not have the classes of the model, or it was trained on some of them.
+        UsageError: An option is wrong.
+        ModelError: The model returns NaN or infinity.
     """
     gate.require_classes(model.classes)
     out = out or _instead_of(runs)
@@ -199,14 +203,14 @@ def evaluate(
     trainer = Trainer(precision=precision_or_auto(asked, chosen), device=chosen)
     if gate.least is None:
         gate = dataclasses.replace(gate, least=model.experiment.get("min_accuracy", MIN_ACCURACY))
-    record = dataclasses.replace(_record(model, checkpoint, tested, near, trainer), asked={"gate": gate.least})
+    record = dataclasses.replace(record_of_test(model, checkpoint, tested, near, trainer), asked={"gate": gate.least})
     folder = RunFolder.create(runs, record, out)
     with recording(folder, _mirrors(model, trackers), pictures=pictures):
         predict = functools.partial(_predict, trainer, tested)
         started = time.perf_counter()
         predictions = predict(model)
         seconds = time.perf_counter() - started
-        joint = judge_ensemble(ensemble, predict, predictions, seconds) if ensemble else None
+        joint = evaluate_ensemble(ensemble, predict, predictions, seconds) if ensemble else None
         looks = add_look(predictions, record.checkpoint.sha256, folder.id)
         if joint is not None:
             add_look(joint.predictions, f"ensemble of {record.checkpoint.sha256}", folder.id)
@@ -221,20 +225,20 @@ def evaluate(
 
 
 def _instead_of(runs: Path) -> Path | None:
-    """A new temporary folder if `runs` may only be read: the answer is worth having without a record. Else None."""
+    """A new temporary folder if `runs` is read-only, so that the test can run; None otherwise."""
     try:
         require_writable(runs)
     except StorageError as error:
         if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in READ_ONLY:
             raise
         out = Path(tempfile.mkdtemp(prefix="harness-test-"))
-        print_line(f"note: {error.what} ({error.__cause__.strerror}): the test is written to {out} alone")
+        print_line(f"warning: {error.what} ({error.__cause__.strerror}), so the test is written to {out}")
         return out
     return None
 
 
 def _predict(trainer: Trainer, tested: TestImages, model: SavedModel) -> Predictions:
-    """As the validation of a fold does: the same arithmetic, the same order of memory, no augmentation."""
+    """Predicts as the validation of a fold does: same precision, same memory format, no augmentation."""
     images, pixels = tested.images, tested.check.pixels
     assert pixels is not None
     trainer.channels_last = supports_channels_last(model.model, model.transform.shape, trainer.device)
@@ -245,9 +249,9 @@ def _predict(trainer: Trainer, tested: TestImages, model: SavedModel) -> Predict
     logits = trainer.predict(model.model, counted(batches, len(batches), "testing"))
     if not bool(logits.isfinite().all()):
         raise ModelError(
-            f"the model gives {int((~logits.isfinite().all(1)).sum())} images nan or inf",
-            "its weights are damaged, or not for it; or its numbers do not fit the precision",
-            "a run that has trained well, or -s precision=fp32 in training",
+            f"the model returns nan or inf for {int((~logits.isfinite().all(1)).sum())} images",
+            "its weights are damaged or belong to another model, or its values overflow in this precision",
+            "name another run; or harness run EXPERIMENT -s precision=fp32, and test that",
         )
     return Predictions(
         model.classes,
@@ -261,40 +265,8 @@ def _predict(trainer: Trainer, tested: TestImages, model: SavedModel) -> Predict
 
 
 def _mirrors(model: SavedModel, trackers: Sequence[str] | None) -> list[str]:
-    """A test has no epochs for TensorBoard to show."""
+    """The trackers for a test: MLflow only, because a test has no epochs for TensorBoard to show."""
     asked = model.experiment.get("trackers", ["mlflow"]) if trackers is None else trackers
     if "mlflow" in asked and not installed("mlflow"):
-        print_line("note: mlflow is not installed, and the test goes on without it (pip install mlflow)")
+        print_line("warning: mlflow is not installed, so the test is not sent to MLflow (pip install mlflow)")
     return [name for name in asked if name == "mlflow"]
-
-
-def _record(model: SavedModel, checkpoint: Path, tested: TestImages, near: NearOfTest, trainer: Trainer) -> TestRecord:
-    images, check = tested.images, tested.check
-    architecture = model.architecture.partition("(")[0].rpartition(":")[2]
-    freeze = model.experiment.get("freeze", "unknown")
-    return TestRecord(
-        kind="test",
-        name=str(model.experiment.get("name") or folder_name(checkpoint.stem)),
-        status=Status.RUNNING,
-        started=now(),
-        title=f"test_{architecture}_freeze_{freeze}_{datetime.now():%H%M%S}",
-        command=provenance.command(),
-        experiment={"model": architecture, "freeze": freeze, **model.experiment},
-        checkpoint=TestedFile(str(checkpoint), hashlib.sha256(whole(checkpoint)).hexdigest(), model.fold),
-        git=provenance.git_state(),
-        data=DataRecord(
-            folder=str(images.root),
-            images=len(images),
-            classes=images.counts(),
-            digest=check.digest(images),
-            dvc=provenance.dvc_state(images.root),
-            groups=None if tested.groups is None else number_of(tested.groups, range(len(images))),
-            leaked=len(tested.seen),
-            near_copies=len(near.paths),
-        ),
-        device=str(trainer.device),
-        precision=PrecisionRecord(trainer.precision.name, trainer.precision.reason),
-        versions=provenance.versions(),
-        machine=provenance.machine(),
-        notes=tested.notes,
-    )

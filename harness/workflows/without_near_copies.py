@@ -14,18 +14,18 @@ from harness.runs.record_parts import NearCopiesRecord
 def without_near_copies(predictions: Predictions, paths: Collection[str], leaked: bool) -> NearCopiesRecord | None:
     """Returns how many images have a near copy among the training images, and the accuracy on the others.
 
-    The number is honest because the images to leave out are chosen before any training: by their pixels and by the
-    side on which they and their copies are, never by a prediction. It is the accuracy on images of another kind, if
-    pictures that were taken once differ from those that were taken in series. The interval is that of the whole
-    accuracy: Wilson's, with groups counted as independent.
+    The images to leave out are chosen before any training, by their pixels and their splits. No prediction plays a
+    part, so the number is not biased by the choice. But photos taken once may differ from photos taken in series: then
+    this accuracy is about another kind of images. The interval is Wilson's, with groups counted as independent, as for
+    the accuracy on all images.
 
     Args:
-        predictions: Of all images that judge.
-        paths: Of those that have a near copy among the training images.
-        leaked: Whether some of the others were trained on. Their accuracy is then too good, and is not given.
+        predictions: Of all images that the model was evaluated on.
+        paths: Of the images that have a near copy among the training images.
+        leaked: Whether the model was trained on some of the others. Their accuracy is then too good, and is left out.
 
     Returns:
-        The record; None if no image that judges has a near copy.
+        The record; None if none of these images has a near copy.
     """
     is_left = np.array([path not in paths for path in predictions.paths])
     counted = len({*predictions.paths}.intersection(paths))

@@ -71,9 +71,9 @@ def test_run_with_a_model_function_of_a_notebook_works_only_in_this_process(
     assert done.model(device="cpu").predict(image).label in done.record.data.classes
     assert "trained on all images" in done.refit(device="cpu").source
     monkeypatch.setattr("harness.workflows.experiment_copy._of_notebook", {})  # as in another process
-    with pytest.raises(ModelError, match="the function tiny of a notebook, which no file holds"):
+    with pytest.raises(ModelError, match="the function tiny of a notebook, which is not in a file"):
         harness.load_model(done)
-    with pytest.raises(UsageError, match="came from functions of that file or of a notebook"):
+    with pytest.raises(UsageError, match="these fields were functions of that file or of a notebook: "):
         done.refit()
 
 

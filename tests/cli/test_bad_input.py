@@ -401,7 +401,10 @@ AFTER = [
     ),
     Case("a checkpoint of another model", 2, "do not fit resnet18", checkpoint_of(changed(architecture="resnet18"))),
     Case(
-        "a checkpoint of a function that is gone", 2, "built again", checkpoint_of(changed(architecture="mine:model"))
+        "a checkpoint of a function that is gone",
+        2,
+        "cannot be built",
+        checkpoint_of(changed(architecture="mine:model")),
     ),
     Case(
         "another program's checkpoint",

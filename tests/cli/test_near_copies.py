@@ -42,7 +42,7 @@ def test_run_shows_the_accuracy_without_near_copies(call: Call, near: Path) -> N
     assert outcome.code == 0
     notes = re.findall(r"note       (.*near cop.*)", outcome.err)
     assert notes == [
-        "1 of 9 test images has a near copy among the training images, so the test's accuracy can be too good: "
+        "1 of 9 test images has a near copy among the training images, so the test accuracy may be too good: "
         "near/test/sea/again.png (near/train/sea/3.png, mirrored); harness data check near shows them",
         notes[1],
     ]
@@ -83,7 +83,7 @@ def test_test_shows_the_accuracy_without_near_copies(call: Call, near: Path, mon
     text = "1 of 9 images has a near copy among the training images; without it "
     assert re.search(rf"\ncopies      {text}{NUMBER.format(8)}\n", outcome.out)
     note = (
-        "1 of 9 test images has a near copy among the training images, so the accuracy can be too good: "
+        "1 of 9 test images has a near copy among the training images, so the accuracy may be too good: "
         "near/test/sea/again.png (near/train/sea/3.png, mirrored); the gate counts all images"
     )
     assert f"note        {note}\n" in outcome.out
@@ -126,5 +126,6 @@ def test_new_reports_near_copies(call: Call, near: Path) -> None:
     text = outcome.out + outcome.err
     assert "1 of 9 test images has a near copy among the training images" in text
     assert (
-        "4 of 26 images are near copies of others, which folds may separate: forest/2.png (forest/2again.png)" in text
+        "4 of 26 images are near copies of each other, and may be put in different folds: "
+        "forest/2.png (forest/2again.png)" in text
     )

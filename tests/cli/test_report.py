@@ -84,7 +84,7 @@ def test_report_keeps_a_file_that_is_not_a_report(call: Call, home: Path) -> Non
     ("arguments", "code", "what"),
     [
         (("good", "--out", "images"), 2, "error: images is a folder"),
-        (("nothing",), 2, "error: nothing is no run, test or study"),
+        (("nothing",), 2, "error: nothing is not a run, test or study"),
         (("champion",), 2, "error: there is no champion"),
         (("good", "--out", "images/forest/000.jpg/x.html"), 1, "error: images/forest/000.jpg/x.html cannot be written"),
         (("begun",), 2, "error: runs/tiny/begun has no predictions to report on"),

@@ -140,7 +140,7 @@ def test_one_that_is_worse_beyond_chance_takes_nobodys_place_unless_forced(after
         content = checkpoint.load(path)
         content["experiment"]["min_accuracy"] = 0.1  # it would lower its own gate
         checkpoint.save(path, content)
-    with pytest.raises(GateError, match="is no candidate") as caught:
+    with pytest.raises(GateError, match="is not promoted") as caught:
         promote("poor", refit=False)
     assert "worse than champion 1" in caught.value.why
     assert present() is not None
@@ -149,7 +149,7 @@ def test_one_that_is_worse_beyond_chance_takes_nobodys_place_unless_forced(after
 
 
 def test_the_same_model_is_the_champion_already_and_cannot_be_told_from_itself(after: Champion) -> None:
-    with pytest.raises(UsageError, match="is champion 1 already"):
+    with pytest.raises(UsageError, match="is already champion 1"):
         promote("good")
     (rival,) = promote("good", force=True).rivals
     assert (rival.comparison.better, rival.comparison.worse, rival.comparison.p) == (0, 0, 1.0)
@@ -160,7 +160,7 @@ def test_a_run_that_has_not_finished_is_refused_also_by_force(home: Path) -> Non
     run = RunFolder.open(home / "runs/good/20260101-000000-good")
     run.update(status=Status.RUNNING, folds=run.record.folds[:1])  # its process is gone, as after kill -9
     for force in (False, True):
-        with pytest.raises(GateError, match="is no candidate") as caught:
+        with pytest.raises(GateError, match="is not promoted") as caught:
             promote_run("good", force=force)
         assert caught.value.why == "the run has not finished: its status is running, and 1 of 2 folds have ended"
     assert not (home / "models").exists()
@@ -171,10 +171,10 @@ def test_a_model_with_fewer_images_right_needs_force_whatever_p_says(home: Path)
     """One image of 24, p = 1: step by step, champions could become as bad as the gate allows."""
     found = promote("good").evaluation.predictions
     make_worse(home, found, 1)
-    with pytest.raises(GateError, match="is no candidate") as caught:
+    with pytest.raises(GateError, match="is not promoted") as caught:
         promote("poor")
     assert caught.value.why.startswith("it is worse than champion 1: -4.2 points (95 % interval -")
-    assert "no significant difference, about " in caught.value.why
+    assert "no significant difference: a difference of this size needs about " in caught.value.why
     assert "more images would be needed to see one of this size" in caught.value.why
     assert promote("poor", force=True).champion.record.forced
     make_worse(home, found, 2)
@@ -283,10 +283,10 @@ def test_a_damaged_record_is_told(after: Champion, change: dict[str, object], ca
 def test_where_another_champion_may_be_none_is_made(after: Champion) -> None:
     home = Path()
     (home / "models.dvc").write_text(f"outs:\n- md5: {'01' * 16}.dir\n  nfiles: 3\n  hash: md5\n  path: models\n")
-    with pytest.raises(DataError, match=r"models is not what models\.dvc says"):
+    with pytest.raises(DataError, match=r"models differs from models\.dvc"):
         promote("poor", force=True)
     shutil.rmtree(home / "models")
-    with pytest.raises(DataError, match=r"models is not what models\.dvc says"):
+    with pytest.raises(DataError, match=r"models differs from models\.dvc"):
         promote("good")
 
 

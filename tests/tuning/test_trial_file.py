@@ -70,12 +70,12 @@ def test_a_trial_whose_file_gives_another_function_is_refused(study: Path, call:
     """As in folders of before, which hold the file of the search."""
     trial = RunFolder.open(study / "trial-001")
     trial.keep_copy((study / "trial-000/experiment.py").read_bytes())
-    with pytest.raises(UsageError, match="cannot be made again") as caught:
+    with pytest.raises(UsageError, match="cannot be repeated") as caught:
         planned(trial)
     assert "ReLU" in caught.value.why
     assert "Tanh" in caught.value.why
     path = trial.checkpoint_of(trial.record.folds[0])
-    with pytest.raises(ModelError, match="cannot be built again"):
+    with pytest.raises(ModelError, match="cannot be built"):
         load_model(path, function=model_function(path))
 
 

@@ -94,7 +94,7 @@ def test_make_project_refuses_what_is_no_place(tmp_path: Path, monkeypatch: pyte
     before = sorted(tmp_path.rglob("*"))
     for folder, what in (
         (tmp_path / "file", "is a file"),
-        (tmp_path / "link", "a link that leads nowhere"),
+        (tmp_path / "link", "a broken link"),
         (tmp_path / "odd", "experiments is a file"),
         (tmp_path, "is your home directory"),
         (tmp_path / "odd/..", "is your home directory"),

@@ -74,7 +74,7 @@ def test_find_near_names_copies_of_test_images(train: Path, test: Path) -> None:
     put(saved(IMAGES[20], quality=40), test / "sea/saved.png")
     made = without_cache(train, test_data=str(test))
     assert made.notes == (
-        "2 of 10 test images have a near copy among the training images, so the test's accuracy can be too good: "
+        "2 of 10 test images have a near copy among the training images, so the test accuracy may be too good: "
         f"{test}/forest/again.png ({train}/forest/03.png, mirrored), ...; harness data check {train} shows them",
     )
     assert made.near_copies == ()
@@ -86,7 +86,9 @@ def test_find_near_leaves_out_images_that_are_leaks(train: Path, test: Path) -> 
     put(saved(IMAGES[20], quality=40), train / "sea/saved.png")
     made = without_cache(train, test_data=str(test), allow_leak=True, groups=r"(sea/20|sea/saved)|.*")
     (note,) = (note for note in made.notes if "test images" in note)
-    assert note.startswith(f"1 of 9 test images in {test}: their copies or groups are trained on (--allow-leak)")
+    assert note.startswith(
+        f"1 of 9 test images in {test} are also in the training set, as copies or in the same groups (--allow-leak)"
+    )
 
 
 def test_find_near_names_copies_between_the_sides_of_a_fold(train: Path) -> None:
@@ -100,8 +102,8 @@ def test_find_near_names_copies_between_the_sides_of_a_fold(train: Path) -> None
     assert 2 <= len(expected) <= 6
     (note,) = made.notes
     assert note.startswith(
-        f"{len(expected)} of 27 validation images have a near copy in the training part of their fold, so the accuracy "
-        f"can be too good, and is also given without them: {min(expected)} ("
+        f"{len(expected)} of 27 validation images have a near copy in the training set of their fold, so the accuracy "
+        f"may be too good, and is also given without them: {min(expected)} ("
     )
     assert "-s 'groups=" in note
     assert near(without_cache(train, epoch="best", repeats=2)) == expected
@@ -123,7 +125,7 @@ def test_find_near_names_copies_of_a_hold_out(train: Path, test: Path) -> None:
     made = without_cache(train, valid_data=str(test), folds=0)
     assert near(made) == {"test/forest/a.png"}
     assert made.notes == (
-        "1 of 9 validation images has a near copy among the training images, so the accuracy can be too good, and is "
+        "1 of 9 validation images has a near copy among the training images, so the accuracy may be too good, and is "
         "also given without them: test/forest/a.png (train/forest/04.png); "
         f"harness data check {train} shows them",
     )
@@ -151,7 +153,7 @@ def test_find_near_of_frames_of_videos_is_one_line(tmp_path: Path) -> None:
     assert len(made.near_copies) == 40
     (note,) = made.notes
     assert note.startswith("40 of 40 validation images have a near copy")
-    assert "; images of one video or series belong in one group (-s 'groups=" in note
+    assert "; put the images of one video or series in one group (-s 'groups=" in note
     assert len(note) < 500
 
 
@@ -182,8 +184,8 @@ def test_find_near_of_very_many_images_compares_the_test_alone(
     put(saved(IMAGES[2], quality=40), train / "forest/2a.png")
     put(saved(IMAGES[3], quality=40), train / "forest/3a.png")
     left_out = (
-        f"near copies in different folds are not looked for among more than 20 images; harness data check {train} "
-        "looks for them"
+        f"folds are not checked for near copies, because there are more than 20 images; harness data check {train} "
+        "checks them"
     )
     assert without_cache(train).notes == (left_out,)
     put(cropped(IMAGES[4]), test / "forest/a.png")
@@ -225,8 +227,8 @@ def test_look_counts_near_copies_that_folds_may_separate(train: Path, test: Path
     facts = look(SMALL.replace(data=str(train), test_data=str(test)))
     assert facts.notes[0].startswith("1 of 9 test images has a near copy among the training images")
     assert facts.notes[1] == (
-        f"2 of 25 images are near copies of others, which folds may separate: forest/02.png (forest/2a.png); "
-        f"harness data check {train} shows them"
+        f"2 of 25 images are near copies of each other, and may be put in different folds: "
+        f"forest/02.png (forest/2a.png); harness data check {train} shows them"
     )
     facts = look(SMALL.replace(data=str(train), valid_data=str(test), folds=0))
     assert facts.notes[-1].startswith("1 of 9 validation images has a near copy among the training images")

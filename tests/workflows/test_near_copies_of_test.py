@@ -74,7 +74,7 @@ def test_evaluate_gives_the_accuracy_without_near_copies(home: Path, tmp_path: P
     assert evaluation.accuracy.n == 10
     assert evaluation.floors[0].value == evaluation.accuracy.value
     assert evaluation.notes == (
-        "2 of 10 test images have a near copy among the training images, so the accuracy can be too good: "
+        "2 of 10 test images have a near copy among the training images, so the accuracy may be too good: "
         f"{home}/test/forest/03.png ({home}/train/forest/03.png, mirrored), ...; the gate counts all images",
     )
     text = f"{TEXT.format(10, 'have')}; without them {100 * right / 8:.1f} % (95 % interval"
@@ -165,4 +165,4 @@ def test_evaluate_does_not_read_very_many_training_images(
 ) -> None:
     monkeypatch.setattr(near_copies_of_test, "MOST_COMPARED", 23)
     (note,) = judge(home, home / "test", tmp_path).notes
-    assert note.startswith("near copies of these images are not looked for among more than 23 training images")
+    assert note.startswith("not checked for near copies, because there are more than 23 training images")

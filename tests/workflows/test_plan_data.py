@@ -74,7 +74,7 @@ def test_who_wins_where_folds_and_a_validation_folder_meet(
     data = plan_data(Experiment(data=str(split), **SMALL | written).override(typed))
     assert (data.experiment.valid_data is not None) is valid
     assert data.experiment.folds == (0 if valid else 3)
-    says = "the hold-out is" if valid else "folds=3 was asked for"
+    says = "the hold-out is" if valid else "folds=3 is set"
     assert any(note.startswith(says) for note in data.notes) or written.get("folds") == 0 or typed == {"folds": "0"}
 
 
@@ -100,7 +100,7 @@ def test_test_data_of_the_experiment_wins_over_a_test_folder_and_that_is_said(sp
 
 def test_images_of_the_hold_out_that_are_trained_on_are_refused(split: Path) -> None:
     Image.open(split / "train/sea/0.png").save(split / "val/sea/again.bmp")
-    with pytest.raises(DataError, match=r"1 of 7 images in .*val are also trained on") as caught:
+    with pytest.raises(DataError, match=r"1 of 7 images in .*val are also in the training set") as caught:
         plan(Experiment(data=str(split), **SMALL))
     assert "val/sea/again.bmp" in caught.value.why
     made = plan(Experiment(data=str(split), **SMALL), allow_leak=True)
@@ -235,7 +235,7 @@ def test_a_class_without_any_training_image_left_is_refused_and_without_a_valida
     for path in (split / "val/forest").iterdir():
         path.write_bytes(b"")
     made = plan(Experiment(data=str(split), **SMALL), skip_corrupt=True)
-    assert "the hold-out has no image of forest: it says nothing of that" in made.notes
+    assert "the hold-out has no image of forest, so it cannot evaluate that class" in made.notes
     for path in (split / "train/sea").iterdir():
         path.write_bytes(b"")
     with pytest.raises(DataError, match="no image of sea to learn from"):
@@ -254,5 +254,5 @@ def test_data_that_are_typed_leave_the_files_own_hold_out(split: Path) -> None:
 
 def test_plan_data_says_that_there_are_no_folders_to_group_by(split: Path) -> None:
     grouped = Experiment(data=str(split / "train"), groups="folder", **SMALL)
-    assert any("groups=folder finds no folder" in note for note in plan_data(grouped).notes)
+    assert any("groups=folder has no effect: no folder lies between" in note for note in plan_data(grouped).notes)
     assert not any("groups=folder" in note for note in plan_data(Experiment(data=str(split / "train"), **SMALL)).notes)

@@ -121,7 +121,7 @@ def test_a_run_that_has_not_finished_or_has_other_images_is_refused(scenery: Pat
         refit_run(folder)
     assert caught.value.why == "its status is interrupted"
     folder.update(status=Status.FINISHED, data=dataclasses.replace(folder.record.data, digest="0" * 32 + ".dir"))
-    with pytest.raises(DataError, match="other images"):
+    with pytest.raises(DataError, match="differ from those of the run"):
         refit_run(folder)
 
 
@@ -157,7 +157,7 @@ def test_refit_run_takes_the_model_that_another_process_trains(
             time.sleep(0.02)
         WaitsInRefit.go_on.set()
         assert taken.result() == made.result() == RunFolder.open(path).record.refit
-    assert f"process {os.getpid()} trains this model: waiting for it" in err
+    assert f"waiting for process {os.getpid()}, which trains this model" in err
     assert len((path / "refit.jsonl").read_text().splitlines()) == 2
 
 

@@ -60,7 +60,7 @@ def test_report_of_the_champion_is_of_the_test_that_it_passed(champion: Path) ->
     assert "90.0 % accuracy on test images" in text
     assert "number 1, promoted 2 January 2026, 03:04" in text
     assert "better than the champion before it" in text
-    assert "Forced: it was promoted although something spoke against it." in text
+    assert "Forced: it was promoted with --force, although it did not pass all checks." in text
     assert "91.7 % (82.0 to 96.0 %)" in text
 
 
@@ -68,7 +68,7 @@ def test_report_of_the_champion_is_of_its_run_where_that_test_is_not_here(champi
     shutil.rmtree(champion)
     text = Tags(report("champion").read_text(encoding="utf-8")).text
     assert "91.7 % out-of-fold accuracy" in text
-    assert "Of its run: the test that it passed is not on this machine" in text
+    assert "Its test is not on this machine, so everything below is about its run." in text
     assert "90.0 % (74.0 to 97.0 %) on 30 images of test images; gate 70.0 %: passed" in text
 
 
@@ -80,7 +80,7 @@ def test_find_result_knows_runs_trials_tests_and_studies(home: Path) -> None:
     assert find_result(str(run.path), Path("runs")).path == run.path
     assert find_result("study-tiny/trial-002", Path("runs")).path == trial.path
     assert find_result("tiny", Path("runs")).path == trial.path.parent
-    with pytest.raises(UsageError, match="nothing is no run, test or study"):
+    with pytest.raises(UsageError, match="nothing is not a run, test or study"):
         find_result("nothing", Path("runs"))
 
 

@@ -62,7 +62,7 @@ def test_what_is_not_as_it_was_is_told_with_the_way_back(run: RunFolder, call: C
     outcome = call("reproduce", run.id, "--dry-run")
     assert outcome.code == 0
     assert "git checkout aaaaaaaaaa" in outcome.out
-    assert "code: changes in no commit then" in outcome.out
+    assert "code: uncommitted changes then" in outcome.out
 
 
 def test_another_file_of_weights_is_told(run: RunFolder, call: Callable[..., Outcome], project: Path) -> None:
@@ -84,7 +84,7 @@ def test_the_copy_of_the_experiment_counts_and_not_what_became_of_its_file(run: 
 
 def test_other_images_end_it_before_anything_is_trained(run: RunFolder, project: Path) -> None:
     run.update(data=dataclasses.replace(run.record.data, digest="0" * 32 + ".dir"))
-    with pytest.raises(DataError, match="holds other images than the run had"):
+    with pytest.raises(DataError, match="differ from those of the run"):
         planned(run)
 
 
@@ -129,5 +129,5 @@ def test_another_result_is_judged_by_the_paired_test(run: RunFolder, tmp_path: P
     assert outcome.interval[0] > 0
     assert compare(then, far).word == DIFFERENT
     assert compare(then, far).p < 1e-20
-    with pytest.raises(GateError, match="different one"):
+    with pytest.raises(GateError, match="differ significantly"):
         compare(then, far).require_same()

@@ -184,11 +184,11 @@ def test_list_says_how_far_it_came_and_how_it_goes_on(cut_off: RunFolder, call: 
 def test_the_command_goes_on_and_says_what_that_means(cut_off: RunFolder, call: Callable[..., Outcome]) -> None:
     outcome = call("resume", cut_off.id)
     assert outcome.code == 0
-    assert f"goes on    {cut_off.path}, after fold 2 of 2, epoch 1 of 2" in outcome.err
+    assert f"resumes    {cut_off.path}, after fold 2 of 2, epoch 1 of 2" in outcome.err
     assert "fold 1/2" not in outcome.err
     assert "resumed      fold 2, after epoch 1, to the same bits as a run that is not cut off" in outcome.out
     assert call("resume", cut_off.id).error_lines == [
-        f"error: {cut_off.path} has nothing to go on with",
+        f"error: {cut_off.path} cannot be resumed",
         "  why: its status is finished",
         "  try: harness run, for a new run",
     ]
@@ -283,7 +283,7 @@ def test_only_one_process_goes_on(cut_off: RunFolder) -> None:
     with pytest.raises(UsageError, match="goes on already"):
         claim(other)
     cut_off.update(status=Status.FINISHED)
-    with pytest.raises(UsageError, match="nothing to go on with") as refused:
+    with pytest.raises(UsageError, match="cannot be resumed") as refused:
         claim(other)
     assert "another process went on with it" in refused.value.why
 
@@ -362,7 +362,7 @@ def test_what_a_callback_could_not_save_is_said(scenery: Path, project: Path) ->
     unfinished = compare_with(folder, make_plan(one))
     assert unfinished.unsaved == ("Opens.hook (RemovableHandle)",)
     (text,) = unfinished.resume().record.differs
-    assert text == "could not be saved, and begins again: Opens.hook (RemovableHandle)"
+    assert text == "could not be saved, and is reset: Opens.hook (RemovableHandle)"
 
 
 def test_the_experiment_is_compared_field_by_field(cut_off: RunFolder) -> None:

@@ -184,7 +184,7 @@ def test_a_model_of_the_users_own_is_built_from_the_copy_beside_it(scenery: Path
     saved = load_model(path, function=model_function(path))
     assert evaluate(saved, path, unseen, runs=tmp_path, trackers=[]).accuracy.n == 15
     (result.run_dir / "experiment.py").unlink()
-    with pytest.raises(ModelError, match="cannot be built again"):
+    with pytest.raises(ModelError, match="cannot be built"):
         load_model(path, function=model_function(path))
 
 
@@ -225,7 +225,7 @@ def test_groups_of_a_test_by_a_pattern_that_has_a_colon_or_does_not_match(
     assert evaluation.accuracy.groups == 2
     other = evaluate(load_model(path), path, unseen, runs=tmp_path, trackers=[])
     assert other.accuracy.groups is None
-    assert "finds no group of 15 images, so each image counts" in other.notes[0]
+    assert "finds no group of 15 images, so each image is its own group" in other.notes[0]
 
 
 def test_a_model_of_inner_class_folders_is_tested_on_a_folder_per_class(
