@@ -283,7 +283,7 @@ def test_only_one_process_goes_on(cut_off: RunFolder) -> None:
     with pytest.raises(UsageError, match="goes on already"):
         claim(other)
     cut_off.update(status=Status.FINISHED)
-    with pytest.raises(UsageError, match="cannot be resumed") as refused:
+    with pytest.raises(UsageError, match="nothing to go on with") as refused:
         claim(other)
     assert "another process went on with it" in refused.value.why
 
