@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,37 +20,80 @@ if TYPE_CHECKING:
     from harness.runs.study_folder import StudyFolder
 
 
+STATUSES = ("running", "finished", "failed", "interrupted", "died")
+SAVED = "saved: "  # in the result of a run that can be continued
+
+
 @click.command("list", short_help=cli.VERBS["list"])
 @click.option("--runs", default="runs", show_default=True, help="Folder that run folders lie in.")
-@click.option("-n", "count", type=click.IntRange(min=0), default=10, show_default=True, help="So many runs.")
+@click.option("-n", "count", type=click.IntRange(min=0), default=10, show_default=True, help="Number of runs to show.")
+@click.option("--experiment", metavar="NAME", help="Show this experiment only.")
+@click.option(
+    "--status", "statuses", type=click.Choice(STATUSES), multiple=True, help="Show this status only. May be repeated."
+)
+@click.option("--tests", is_flag=True, help="Show tests, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
-def command(runs: str, count: int, as_json: bool) -> None:
-    """Show the experiments in experiments/ and the latest runs."""
-    from harness.config.experiment_file import files
-    from harness.runs.find import latest_runs, latest_studies
+def command(
+    runs: str, count: int, experiment: str | None, statuses: tuple[str, ...], tests: bool, as_json: bool
+) -> None:
+    """Show the experiments in experiments/ and the latest runs.
 
-    experiments = [_experiment(path) for path in files()]
+    Every command that takes a run also takes its short id.
+    """
+    from harness.config.experiment_file import files, folder_name
+    from harness.runs.find import latest_runs, latest_studies
+    from harness.runs.short_ids import short_ids
+
+    name = None if experiment is None else folder_name(Path(experiment).stem)
     damaged: list[dict[str, Any]] = []
-    every = latest_runs(Path(runs), lambda path, error: damaged.append(_unreadable(path, error.why)))
-    latest = [_run(folder) for folder in every[:count]]
-    searched = [_study(folder) for folder in latest_studies(Path(runs))]
+    all_runs = latest_runs(Path(runs), lambda path, error: damaged.append(_unreadable(path, error.why)))
+    ids = short_ids({folder.path.as_posix(): folder.id for folder in all_runs})
+    chosen = [folder for folder in all_runs if _is_chosen(folder, name, statuses) and (tests or not folder.is_test)]
+    studies = [_study(folder) for folder in latest_studies(Path(runs)) if _is_chosen(folder, name, statuses)]
+    experiments = [_experiment(path) for path in files() if name in (None, folder_name(path.stem))]
+    latest = [_run(folder, ids[folder.path.as_posix()]) for folder in chosen[:count]]
     if as_json:
-        echo_json({"experiments": experiments, "studies": searched, "runs": latest, "unreadable": damaged})
+        echo_json({"experiments": experiments, "studies": studies, "runs": latest, "unreadable": damaged})
         return
-    echo("experiments" if experiments else "no experiments: there is no file in experiments/")
+    where = "" if name is None else f" named {name}"
+    echo("experiments" if experiments else f"no experiments: there is no file{where} in experiments/")
     _print_columns(experiments, ["file", "about"])
-    if searched:
+    if studies:
         echo("", "studies")
-        _print_columns(searched, ["study_dir", "status", "result", "mlflow"])
-    if not every:
-        echo("", f"no runs in {runs} yet: harness run EXPERIMENT")
-        _print_damaged(damaged)
-        return
-    more = f" ({count} of {len(every)}; -n {len(every)} shows all)" if len(every) > count else ""
-    echo("", f"latest runs{more}")
-    _print_columns(latest, ["run_dir", "status", "result", "differs", "mlflow"])
+        _print_columns(studies, ["study_dir", "status", "result", "mlflow"])
+    if latest:
+        more = f" ({count} of {len(chosen)}; -n {len(chosen)} shows all)" if len(chosen) > count else ""
+        echo("", f"latest runs{more}")
+        header = {"id": "id", "experiment": "experiment", "started": "started", "status": "status", "details": "result"}
+        _print_columns([header, *map(_row, latest)], [*header])
+        _print_resume(latest)
+    elif not chosen:
+        is_filtered = bool(len(all_runs) and (name or statuses or not tests))
+        echo("", f"no such runs in {runs}" if is_filtered else f"no runs in {runs} yet: harness run EXPERIMENT")
     _print_damaged(damaged)
-    _print_missing(every)
+    _print_missing(all_runs)
+
+
+def _is_chosen(folder: RunFolder | StudyFolder, name: str | None, statuses: tuple[str, ...]) -> bool:
+    from harness.runs.run_folder import RunFolder
+
+    own = folder.record.name if isinstance(folder, RunFolder) else folder.record.experiment_name
+    return name in (None, own) and (not statuses or folder.status.value in statuses)
+
+
+def _row(run: dict[str, Any]) -> dict[str, Any]:
+    """A run for the table: the time without seconds, and the rest in one column."""
+    details = [re.sub(r" \(harness (resume|refit) [^)]*\)$", "", run["result"]), run["differs"], run["mlflow"]]
+    started = run["started"][:16].replace("T", " ")
+    return {**run, "started": started, "details": "  ".join(text for text in details if text)}
+
+
+def _print_resume(latest: list[dict[str, Any]]) -> None:
+    """Which command continues the latest run that can be continued."""
+    run = next((run for run in latest if SAVED in run["result"]), None)
+    if run is not None:
+        verb = "refit" if "(harness refit " in run["result"] else "resume"
+        echo("", f"to continue {run['id']}: harness {verb} {run['id']}")
 
 
 def _experiment(path: Path) -> dict[str, Any]:
@@ -70,14 +116,14 @@ def _study(folder: StudyFolder) -> dict[str, Any]:
     from harness.runs.record_parts import Status
     from harness.trackers.mlflow.state import missing_text
 
-    trials = folder.trials()  # those of this machine, whether the study has ended or not
+    trials = folder.trials()  # of this machine
     done = sum(trial.status in (Status.FINISHED, Status.PRUNED, Status.FAILED) for trial in trials)
     finished = [trial.record for trial in trials if trial.status is Status.FINISHED]
     complete = [(record.accuracy, record.n) for record in finished if record.accuracy is not None]
     result = f"study {folder.record.name}: {done} of {folder.record.trials} trials"
     best = max(complete, key=lambda pair: pair[0], default=None)
     if best is not None:
-        result += f", the best {100 * best[0]:.1f} % of {best[1]}"
+        result += f", best {100 * best[0]:.1f} % of {best[1]}"
     return {
         "study_dir": folder.path.as_posix(),
         "status": folder.status,
@@ -96,18 +142,16 @@ def _print_damaged(damaged: list[dict[str, Any]]) -> None:
         _print_columns(damaged, ["run_dir", "result"])
 
 
-def _print_missing(every: list[RunFolder]) -> None:
-    """How many runs MLflow lacks that no process sends at this moment, those that are not shown, too."""
+def _print_missing(all_runs: list[RunFolder]) -> None:
+    """How many of all runs MLflow lacks, and no process sends at this moment."""
     from harness.trackers.mlflow.state import is_being_sent, is_unsent
 
-    count = sum(is_unsent(folder) and not is_being_sent(folder) for folder in every)
+    count = sum(is_unsent(folder) and not is_being_sent(folder) for folder in all_runs)
     if count:
-        echo(
-            "", f"incomplete in MLflow: {count} of {len(every)} runs; the next run or harness ui sends what is missing"
-        )
+        echo("", f"incomplete in MLflow: {count} of {len(all_runs)} runs; the next run or harness ui sends the rest")
 
 
-def _run(folder: RunFolder) -> dict[str, Any]:
+def _run(folder: RunFolder, short_id: str) -> dict[str, Any]:
     from harness.runs.unfinished import can_go_on, next_progress, progress_text
     from harness.trackers.mlflow.state import missing_text
 
@@ -120,10 +164,14 @@ def _run(folder: RunFolder) -> dict[str, Any]:
     if record.error:
         result += f"  {record.error}"
     if can_go_on(folder):
-        result += f"  saved: {progress_text(folder, next_progress(folder))} (harness resume {folder.id})"
+        result += f"  {SAVED}{progress_text(folder, next_progress(folder))} (harness resume {short_id})"
     elif record.progress is not None and record.progress.fold == 0:
-        result += f"  saved: {progress_text(folder, record.progress)} (harness refit {folder.id})"
+        result += f"  {SAVED}{progress_text(folder, record.progress)} (harness refit {short_id})"
     return {
+        "id": short_id,
+        "kind": record.kind,
+        "experiment": record.name,
+        "started": record.started,
         "run_dir": folder.path.as_posix(),
         "status": folder.status,
         "result": result.strip(),
@@ -135,7 +183,7 @@ def _run(folder: RunFolder) -> dict[str, Any]:
 
 
 def _differs(folder: RunFolder) -> str:
-    """What was typed over the experiment's file, and which folds were trained if not all; of a test, of what."""
+    """The settings from the command line, and the folds, if not all were trained; of a test, its model and data."""
     from harness.runs.record_parts import Status
     from harness.runs.records import TestRecord
 
@@ -154,12 +202,15 @@ def _differs(folder: RunFolder) -> str:
 
 
 def _typed(value: Any) -> str:
-    """As one types it."""
+    """A value as on the command line."""
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _print_columns(rows: list[dict[str, Any]], names: list[str]) -> None:
+    """Prints a table. On a terminal, a line that is too long ends with an ellipsis; --json has all of it."""
     widths = [max((len(str(row[name])) for row in rows), default=0) for name in names]
+    longest = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else sys.maxsize
     for row in rows:
         cells = (str(row[name]).ljust(width) for name, width in zip(names, widths, strict=True))
-        echo(("  " + "  ".join(cells)).rstrip())
+        line = ("  " + "  ".join(cells)).rstrip()
+        echo(line if len(line) <= longest else f"{line[: longest - 1]}…")

@@ -31,6 +31,7 @@ def test_what_is_printed_and_what_is_written(call: Call, project: Path, tracked:
     (folder,) = (project / "runs/tiny").iterdir()
     assert {path.name for path in folder.iterdir()} == {
         "run.json",
+        "console.log",
         "metrics.json",
         "predictions.csv",
         "predictions",
@@ -132,7 +133,8 @@ def test_the_tests_of_an_experiment_are_listed_as_such(
 ) -> None:
     shutil.copytree(tracked.project / "runs", project / "runs")
     call("test", tracked.run.id, "--data", scenery, "--allow-leak", "--tracker", "none", "--min-accuracy", "0")
-    lines = [line for line in call("list").out.splitlines() if "runs/tiny/" in line]
+    assert "test of" not in call("list").out
+    lines = [line for line in call("list", "--tests").out.splitlines() if "  tiny  " in line]
     assert len(lines) == 2
     assert "  test of " in lines[0]
     assert f" on {scenery}, gate passed" in lines[0]
@@ -173,7 +175,7 @@ def test_a_leak_is_shown_wherever_the_number_is(call: Call, store: Path, tracked
     leak = "LEAK: 33 of the 33 images were trained on, so it is too good"
     assert re.search(rf"^accuracy .*{leak}$", outcome.out, re.MULTILINE)
     assert leak in page.read_text()
-    assert leak in call("list").out
+    assert leak in call("list", "--tests").out
     client = connect(tracking_uri())
     (run,) = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
     assert run.data.tags["data.leaked"] == "33"

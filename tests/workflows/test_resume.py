@@ -178,7 +178,9 @@ def cut_off(scenery: Path, project: Path) -> RunFolder:
 
 
 def test_list_says_how_far_it_came_and_how_it_goes_on(cut_off: RunFolder, call: Callable[..., Outcome]) -> None:
-    assert f"saved: fold 2 of 2, epoch 1 of 2 (harness resume {cut_off.id})" in call("list").out
+    listed, short = call("list"), cut_off.id[-4:]
+    assert "saved: fold 2 of 2, epoch 1 of 2" in listed.out
+    assert f"to continue {short}: harness resume {short}\n" in listed.out
 
 
 def test_the_command_goes_on_and_says_what_that_means(cut_off: RunFolder, call: Callable[..., Outcome]) -> None:
