@@ -1,21 +1,28 @@
-"""A WSGI middleware for a server on this machine: only the server's own pages get an answer.
+"""A WSGI middleware for a server of `harness ui`: only the server's own pages get an answer.
 
-A server on 127.0.0.1 asks for no password, and each page in the same browser can send requests to it. A page of
-another site cannot read the answers unless that site's name points to 127.0.0.1 for a moment (DNS rebinding). Then the
-browser takes both for one site, and only the Host header shows the difference.
+The server asks for no password, and each page in the same browser can send requests to it. A page of another site
+cannot read the answers, unless its own name leads to 127.0.0.1 for a moment (DNS rebinding). Then the browser takes
+both for one site, and only the Host header shows the difference. So the Host must be a name of this machine, or, with
+`harness ui --host`, one of the names and addresses in `hosts.names_of`, or any IP address, which no DNS name can be.
 """
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
+import os
 import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
+
+from harness.trackers.hosts import NAMES
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 # Any port: with `ssh -L` the browser's port differs from the server's.
 LOCAL = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?", re.ASCII | re.IGNORECASE)
+WITH_PORT = re.compile(r"(\[[0-9a-f:.]+\]|[^:]+)(:[0-9]{1,5})?", re.ASCII | re.IGNORECASE)
 
 
 def local_only(app: WSGIApplication) -> WSGIApplication:
@@ -40,7 +47,7 @@ def refusal(environ: WSGIEnvironment) -> str:
     it. Following a link on another site is allowed: the browser sends a GET that opens a page in a tab.
     """
     host = environ.get("HTTP_HOST", "")
-    if LOCAL.fullmatch(host) is None:
+    if LOCAL.fullmatch(host) is None and not _is_own_name(host):
         return "This server answers only to the names 127.0.0.1 and localhost"
     origin = environ.get("HTTP_ORIGIN")
     own = {f"http://{host}".lower(), f"https://{host}".lower()}
@@ -48,6 +55,16 @@ def refusal(environ: WSGIEnvironment) -> str:
     if foreign or (environ.get("HTTP_SEC_FETCH_SITE") == "cross-site" and not _follows_link(environ)):
         return "This server answers only to its own pages, and another site's page sent this request"
     return ""
+
+
+def _is_own_name(host: str) -> bool:
+    """Whether a server that others can reach may be called so: by a name of this machine, or by an IP address."""
+    names, match = os.environ.get(NAMES, "").split(","), WITH_PORT.fullmatch(host)
+    if names == [""] or match is None:
+        return False
+    with contextlib.suppress(ValueError):
+        return bool(ipaddress.ip_address(match[1].strip("[]")))
+    return match[1].lower() in names
 
 
 def _follows_link(environ: WSGIEnvironment) -> bool:

@@ -1,7 +1,7 @@
 """TensorBoard, MLflow and optuna-dashboard as servers on this machine: started together, and stopped together.
 
-Each gets a socket that listens already, as its standard input. So no other program can take its port while it starts,
-and a page that is opened before its server is ready waits for it.
+Each receives a socket that listens already, as its standard input. So no other program can take its port while it
+starts, and a page that is opened before its server is ready waits for it.
 """
 
 from __future__ import annotations
@@ -23,43 +23,48 @@ from pathlib import Path
 from typing import IO
 
 from harness.errors import HarnessError, UsageError
+from harness.trackers.hosts import HOST, NAMES, names_of, own_url, url
+from harness.trackers.latest_pages import mlflow_page, tensorboard_page
 from harness.trackers.mlflow.store import sqlite_file
-from harness.util.addresses import without_secrets
+from harness.util.addresses import short_address, without_secrets
 from harness.util.processes import kill_tree, python_module
 from harness.util.signals import at_once
 
-HOST = "127.0.0.1"  # this machine alone: neither server asks who is there
 BACKLOG = 128  # connections that wait until a server is ready
 NEAREST = 20  # ports that are tried above one that is in use
 READY_SECONDS = 120.0  # a new MLflow store takes half a minute on a slow machine
 STOP_SECONDS = 1.5  # for all together, before they are killed
 LAST_LINES = 3
+PASSIVE = socket.AI_PASSIVE
+MLFLOW_HOSTS, MLFLOW_ORIGINS = "MLFLOW_SERVER_ALLOWED_HOSTS", "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"
 ODD = re.compile(r"[%?#]")  # in a path, where MLflow's server takes it for a part of an address
 LINK = "store.db"  # leads to a store whose path is odd
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy knows this machine's own servers
-TRAINING_PAGE = "/#/experiments?workflowType=machine_learning"  # MLflow opens on those for language models
 
 
 @dataclass
 class Server:
-    """One server process. Its output is kept, and shown only where it fails."""
+    """One server process. Its output is kept, and shown only if it fails."""
 
     name: str
     command: list[str]
     port: int
     health: str  # a path that answers once it is ready
-    page: str = "/"  # the one that people should open
+    page: str = "/"  # the one to open
+    about: str = ""  # what that page shows, for people
     environment: dict[str, str] = field(default_factory=dict)
     apart: bool = False  # in an empty folder: it starts further processes, which would look for modules in the project
     links: dict[str, Path] = field(default_factory=dict)  # what that folder has: a name -> where it leads
     listener: socket.socket | None = None  # on the port, for the process
+    host: str = HOST  # that it listens on
     process: subprocess.Popen[bytes] | None = None
     folder: tempfile.TemporaryDirectory[str] | None = None
     log: IO[bytes] | None = None
 
     @property
     def address(self) -> str:
-        return f"http://{HOST}:{self.port}"
+        """The address of its first page, from the machine that it runs on or from another one."""
+        return url(self.host, self.port)
 
     def start(self) -> None:
         self.log = tempfile.TemporaryFile()  # noqa: SIM115 - for the life of the process
@@ -73,21 +78,21 @@ class Server:
             stdin=subprocess.DEVNULL if self.listener is None else self.listener.fileno(),
             stdout=self.log,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **self.environment},
+            env={**os.environ, NAMES: ",".join(names_of(self.host)), **self.environment},
             start_new_session=os.name == "posix",  # Ctrl-C is ours to answer, for it and its workers
         )
         self.close()
 
     def close(self) -> None:
-        """Lets go of the port. The process, if it is there, has it."""
+        """Closes the socket of the port here. The process, if it runs, keeps it."""
         if self.listener is not None:
             self.listener.close()
 
     def ready(self) -> bool:
-        """Whether it answers. Raises HarnessError where it has ended instead."""
+        """Whether it answers. Raises HarnessError if it has ended instead."""
         self.require_alive()
         try:
-            with DIRECT.open(self.address + self.health, timeout=2):
+            with DIRECT.open(own_url(self.host, self.port) + self.health, timeout=2):
                 return True
         except urllib.error.HTTPError:
             return True
@@ -111,7 +116,7 @@ class Server:
                     kill_tree(self.process.pid)  # Windows has no groups of processes
 
     def stopped(self, seconds: float) -> bool:
-        """Whether it has ended within so many seconds."""
+        """Whether it ends within that time."""
         if self.process is not None:
             try:
                 self.process.wait(seconds)
@@ -130,19 +135,21 @@ class Server:
         return without_secrets(" | ".join(lines[-LAST_LINES:]), *self.environment.values()) or "it said nothing"
 
 
-def tensorboard(runs: Path, at: int | socket.socket) -> Server:
+def tensorboard(runs: Path, at: int | socket.socket, host: str = HOST) -> Server:
     """TensorBoard over all event files below `runs`, on a port or on a socket of `listen`."""
     port, listener = _place(at)
     own = ["--port", str(port)] if listener is None else []
     module = python_module("harness.trackers.tensorboard.server", *(["--listener"] if listener else []))
-    command = [*module, "--logdir", str(runs), "--reload_interval", "2", "--host", HOST, *own]
-    return Server("TensorBoard", command, port, "/data/environment", listener=listener)
+    command = [*module, "--logdir", str(runs), "--reload_interval", "2", "--host", host, *own]
+    page, name = tensorboard_page(runs)
+    about = f"{name}; clear the filter of runs to see all of {runs}" if name else f"all of {runs}"
+    return Server("TensorBoard", command, port, "/data/environment", page, about, listener=listener, host=host)
 
 
-def mlflow(uri: str, at: int | socket.socket) -> Server:
+def mlflow(uri: str, at: int | socket.socket, host: str = HOST) -> Server:
     """MLflow's pages over the store `uri`, on a port or on a socket of `listen`.
 
-    Its job workers, 2 GB of memory for what we do not use, stay off.
+    Its job workers, which use 2 GB of memory and which harness does not need, stay off.
     """
     port, listener = _place(at)
     module = python_module("mlflow", "server", "--workers", "1", *(["--uvicorn-opts", "--fd 0"] if listener else []))
@@ -155,68 +162,87 @@ def mlflow(uri: str, at: int | socket.socket) -> Server:
     environment = {"MLFLOW_BACKEND_STORE_URI": store}  # not among the arguments, which all on the machine can read
     environment |= {"MLFLOW_ARTIFACTS_DESTINATION": files.as_uri() if ODD.search(str(files)) else str(files)}
     environment |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    environment |= {"MLFLOW_SERVER_ALLOWED_HOSTS": "localhost,127.0.0.1,localhost:*,127.0.0.1:*"}
-    command = [*module, "--host", HOST, "--port", str(port)]
-    return Server("MLflow", command, port, "/health", TRAINING_PAGE, environment, True, links, listener)
+    names = names_of(host)
+    allowed = {MLFLOW_HOSTS: ["localhost", "127.0.0.1", *names], MLFLOW_ORIGINS: [f"http://{name}" for name in names]}
+    for variable, values in allowed.items():
+        given = [os.environ[variable]] if names and os.environ.get(variable) else []
+        environment[variable] = ",".join([*values, *(f"{value}:*" for value in values), *given])
+    command = [*module, "--host", host, "--port", str(port)]
+    page, name = mlflow_page(uri)
+    about = f"the runs of {name}, in {short_address(uri)}" if name else short_address(uri)
+    return Server("MLflow", command, port, "/health", page, about, environment, True, links, listener, host)
 
 
-def dashboard(storage: str, at: int | socket.socket) -> Server:
+def dashboard(storage: str, at: int | socket.socket, host: str = HOST) -> Server:
     """optuna-dashboard over all studies in a storage, on a port or on a socket of `listen`."""
     port, listener = _place(at)
-    command = python_module("harness.tuning.dashboard", *(["--listener"] if listener else [HOST, str(port)]))
-    environment = {"HARNESS_STORAGE": storage}  # not among the arguments, which everybody on the machine can read
-    return Server("optuna-dashboard", command, port, "/api/studies", "/dashboard/", environment, listener=listener)
+    command = python_module("harness.tuning.dashboard", *(["--listener"] if listener else [host, str(port)]))
+    environment = {"HARNESS_STORAGE": storage}  # not among the arguments, which all on the machine can read
+    about = short_address(storage)
+    return Server(
+        *("optuna-dashboard", command, port, "/api/studies", "/dashboard/", about, environment),
+        listener=listener,
+        host=host,
+    )
 
 
-def predict_page(checkpoint: Path, source: str, trusted: bool, at: int | socket.socket) -> Server:
+def predict_page(checkpoint: Path, source: str, trusted: bool, at: int | socket.socket, host: str = HOST) -> Server:
     """The page that predicts photographs with the model in a checkpoint, on a port or on a socket of `listen`."""
     port, listener = _place(at)
-    place = ["--listener"] if listener else [HOST, str(port)]
+    place = ["--listener"] if listener else [host, str(port)]
     own = [str(checkpoint), source, *place, *(["--trust"] if trusted else [])]
     command = python_module("harness.cli.predict_page", *own)
-    return Server("the page for photographs", command, port, "/about", listener=listener)
+    return Server("the page for photographs", command, port, "/about", "/", source, listener=listener, host=host)
 
 
 def _place(at: int | socket.socket) -> tuple[int, socket.socket | None]:
     return (at, None) if isinstance(at, int) else (at.getsockname()[1], at)
 
 
-def listen(wanted: int | None, default: int, option: str) -> int | socket.socket:
+def listen(wanted: int | None, default: int, option: str, host: str = HOST) -> int | socket.socket:
     """A socket that listens on the port `wanted`, or on the first free one from `default` up.
 
     On Windows, where a process cannot take one as its standard input, the number of the port. Raises UsageError if the
-    port that is wanted is in use.
+    port that is wanted is in use, or if this machine has no address `host`.
     """
-    found = _bound(wanted, default, option)
+    listener = _bound(wanted, default, option, host)
     if os.name == "posix":
-        return found
-    with found:
-        return int(found.getsockname()[1])
+        return listener
+    with listener:
+        return int(listener.getsockname()[1])
 
 
 def free_port(wanted: int | None, default: int, option: str) -> int:
     """The port of `listen`, which is free at this moment."""
-    with _bound(wanted, default, option) as found:
-        return int(found.getsockname()[1])
+    with _bound(wanted, default, option, HOST) as listener:
+        return int(listener.getsockname()[1])
 
 
-def _bound(wanted: int | None, default: int, option: str) -> socket.socket:
+def _bound(wanted: int | None, default: int, option: str, host: str) -> socket.socket:
+    try:
+        family, *_, (address, *_) = socket.getaddrinfo(host or None, None, type=socket.SOCK_STREAM, flags=PASSIVE)[0]
+        with socket.socket(family) as probe:
+            probe.bind((address, 0))
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        why = f"it is no address of this machine: {why}"
+        raise UsageError(f"--host {host} cannot be used", why, "harness ui, or harness ui --host 0.0.0.0") from error
     for port in [wanted] if wanted is not None else range(default, default + NEAREST):
-        found = socket.socket()
+        listener = socket.socket(family)
         if os.name == "posix":
-            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # which the connections inherit
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # which the connections inherit
         try:
-            found.bind((HOST, port))
-            found.listen(BACKLOG)
-            return found
+            listener.bind((address, port))
+            listener.listen(BACKLOG)
+            return listener
         except (OSError, OverflowError) as error:
             last = error
-            found.close()
+            listener.close()
     raise UsageError(
         f"port {default if wanted is None else wanted} cannot be used",
         f"{getattr(last, 'strerror', None) or last}",
-        f"{option} with another number, or without that option for the next free one",
+        f"harness ui {option} PORT, or without {option} for the next free port",
     )
 
 

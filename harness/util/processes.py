@@ -96,3 +96,10 @@ def _namespace() -> str:
         return f"{boot}-{Path('/proc/self/ns/pid').readlink().name[5:-1]}"
     except OSError:
         return ""
+
+
+def network_addresses() -> list[str]:
+    """The IP addresses of this machine, those of all its networks."""
+    kinds = (socket.AF_INET, socket.AF_INET6)
+    networks = psutil.net_if_addrs().values()
+    return [each.address.partition("%")[0] for network in networks for each in network if each.family in kinds]

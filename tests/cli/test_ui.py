@@ -20,7 +20,7 @@ Call = Callable[..., Outcome]
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are another matter there")
 def test_both_are_started_their_addresses_are_printed_and_ctrl_c_stops_both(tracked: Tracked) -> None:
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": tracked.uri}
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": tracked.uri, "SSH_CONNECTION": "a 1 b 22"}
     process = subprocess.Popen(
         [sys.executable, "-m", "harness", "ui"],
         cwd=tracked.project,
@@ -36,7 +36,7 @@ def test_both_are_started_their_addresses_are_printed_and_ctrl_c_stops_both(trac
         assert process.stdout is not None
         try:
             lines = iter(process.stdout.readline, "")
-            first_lines = [next(lines) for _ in range(2)]  # before the servers are ready; a page waits for them
+            first_lines = [next(lines) for _ in range(6)]  # before the servers are ready; a page waits for them
             addresses = re.findall(r"http://127\.0\.0\.1:(\d+)", "".join(first_lines))
             assert len(addresses) == 2, first_lines
             pages = [urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20) for port in addresses]
@@ -49,6 +49,9 @@ def test_both_are_started_their_addresses_are_printed_and_ctrl_c_stops_both(trac
         rest = process.stdout.read()
         assert process.wait(30) == 0
     too_late.cancel()
+    assert f"/?runFilter={tracked.run.path.name}#timeseries\n" in first_lines[0]
+    assert re.search(r"/#/experiments/\d+/runs\?workflowType=machine_learning\n", first_lines[2])
+    assert "  ssh -N -L " in first_lines[5]
     assert "stopped TensorBoard and MLflow" in rest
     assert "Traceback" not in rest
     for port in addresses:
@@ -62,7 +65,25 @@ def test_a_server_of_ones_own_is_named_and_not_started(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@box.example/mlflow/")
     outcome = call("ui", "--only", "mlflow")
     assert outcome.code == 0
-    assert "https://box.example  (as in MLFLOW_TRACKING_URI)" in outcome.out
+    assert re.search(r"https://box.example\n +\(as in MLFLOW_TRACKING_URI\)", outcome.out)
     assert "secret" not in outcome.out + outcome.err
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://box:5000/")
     assert "http://box:5000/#/experiments" in call("ui", "--only", "mlflow").out
+
+
+def test_ui_warns_of_a_host_that_others_reach(call: Call, tracked: Tracked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tracked.project)
+    monkeypatch.setattr("harness.cli.ui_command._serve", lambda *_: None)
+    outcome = call("ui", "--host", "0.0.0.0", "--only", "tensorboard")
+    assert outcome.code == 0, outcome.err
+    assert f"http://{socket.gethostname()}:" in outcome.out
+    assert "warning: --host 0.0.0.0 opens these pages to everyone" in outcome.err
+    assert "warning" not in call("ui", "--only", "tensorboard").err
+
+
+def test_ui_refuses_a_host_that_is_not_of_this_machine(
+    call: Call, tracked: Tracked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tracked.project)
+    outcome = call("ui", "--host", "192.0.2.1", "--only", "tensorboard")
+    assert (outcome.code, outcome.error_lines[0]) == (2, "error: --host 192.0.2.1 cannot be used")

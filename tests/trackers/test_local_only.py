@@ -117,3 +117,20 @@ def test_local_only_refuses_pages_of_another_site(method: str, headers: dict[str
     assert status == "403 Forbidden"
     assert text.startswith("This server answers only to its own pages")
     assert text.endswith("open http://127.0.0.1:6006/\n")
+
+
+@pytest.mark.parametrize("host", ["box.example", "BOX.example:6006", "192.0.2.7:6006", "[2001:db8::1]:6006", HERE])
+def test_local_only_follows_the_host_option(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`harness ui --host`: an IP address is no name of another site, so it is safe."""
+    monkeypatch.setenv("HARNESS_UI_HOSTS", "box,box.example")
+    assert ask("GET", {"Host": host})[0] == "200 OK"
+    assert ask("POST", {"Host": host, "Origin": f"http://{host}"})[0] == "200 OK"
+    assert ask("POST", {"Host": host, "Origin": "http://evil.example"})[0] == "403 Forbidden"
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "box.example.evil.example", "box.example:6006:1", "x@box.example", ""]
+)
+def test_local_only_refuses_other_names_with_the_host_option(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARNESS_UI_HOSTS", "box,box.example")
+    assert ask("GET", {"Host": host})[0] == "403 Forbidden"

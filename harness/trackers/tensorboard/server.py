@@ -31,7 +31,7 @@ class ListeningServer(LocalServer):
         self.socket.close()
         self.socket: socket.socket = socket.socket(fileno=os.dup(0))
         self.server_address = self.socket.getsockname()
-        self.server_name, self.server_port = self.server_address
+        self.server_name, self.server_port = self.server_address[:2]
 
 
 def main(arguments: list[str]) -> int:
