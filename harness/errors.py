@@ -30,6 +30,7 @@ from shlex import quote
 from types import TracebackType
 
 LONGEST = 4000  # characters of a line of an error
+LONGEST_REPR = 400  # characters
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 ELSEWHERE = "choose another folder with --runs, or make this one writable"
@@ -63,6 +64,9 @@ class HarnessError(Exception):
     def __init__(self, what: str, why: str, fix: str) -> None:
         super().__init__(what, why, fix)
         self.what, self.why, self.fix = (_line(text) for text in (what, why, fix))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.what[:LONGEST_REPR]!r})"
 
     def __str__(self) -> str:
         return f"error: {self.what}\n  why: {self.why}\n  try: {self.fix}"

@@ -15,7 +15,7 @@ from harness.api.predictions import PredictionList
 from harness.data.given import Given, is_one, raw_of
 from harness.data.prepare import Bytes
 from harness.errors import DataError, UsageError
-from harness.util.text import size_text
+from harness.util.text import short_repr, size_text
 from harness.workflows.predict.ask import Asked, ask, require_predictor
 from harness.workflows.predict.files import as_batch, is_on_cpu, prepared, rows_of
 from harness.workflows.predict.prediction import Prediction
@@ -206,10 +206,9 @@ class Model:
         return rows
 
     def __repr__(self) -> str:
-        return (
-            f"Model({self.source!r}, {len(self.classes)} classes: {', '.join(self.classes[:8])}"
-            f"{', …' if len(self.classes) > 8 else ''}; images of {size_text(self.image_size)})"
-        )
+        more = ", …" if len(self.classes) > 8 else ""
+        classes = f"{len(self.classes)} classes: {', '.join(self.classes[:8])}{more}"
+        return short_repr(self, f"{self.source!r}, {classes}; images of {size_text(self.image_size)}")
 
     def _repr_html_(self) -> str:
         from harness.report.cards import table

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from harness.report.cards import table
+from harness.util.text import short_repr
 from harness.workflows.predict.prediction import Prediction, as_row
 
 if TYPE_CHECKING:
     import pandas
 
 NOTEBOOK_ROWS = 20
+TEXT_ROWS = 5
 
 
 class PredictionList(list["Prediction | None"]):
@@ -46,6 +48,11 @@ class PredictionList(list["Prediction | None"]):
             else:
                 rows.append({"path": prediction.path, **as_row(prediction, top)})
         return pandas.DataFrame(rows)
+
+    def __repr__(self) -> str:
+        rows = [f"\n  {each!r}" for each in self[:TEXT_ROWS]]
+        rows += ["\n  …"] if len(self) > TEXT_ROWS else []
+        return short_repr(self, f"{len(self)} images:{','.join(rows)}" if self else "0 images")
 
     def _repr_html_(self) -> str:
         rows = [

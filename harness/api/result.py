@@ -15,6 +15,7 @@ from harness.evaluation.predictions import Predictions
 from harness.report.cards import table, text
 from harness.runs.records import TestRecord
 from harness.runs.run_folder import RunFolder
+from harness.util.text import short_repr
 
 if TYPE_CHECKING:
     import pandas
@@ -36,7 +37,7 @@ class Plots(Mapping[str, Path]):
         return len(self._files)
 
     def __repr__(self) -> str:
-        return f"Plots({', '.join(self._files)})"
+        return short_repr(self, ", ".join(self._files))
 
     def _repr_html_(self) -> str:
         return "".join(
@@ -128,7 +129,7 @@ class Run:
         return self.model(device=device)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({str(self.path)!r}: {self._headline()})"
+        return short_repr(self, f"{str(self.path)!r}: {self._headline()}")
 
     def _headline(self) -> str:
         if self.record.accuracy is None:

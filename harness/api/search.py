@@ -23,6 +23,7 @@ from harness.tuning.run_search import run_search
 from harness.tuning.trial_loop import run_trials
 from harness.util.console import print_line
 from harness.util.files import require_writable
+from harness.util.text import short_repr
 
 if TYPE_CHECKING:
     import pandas
@@ -83,7 +84,7 @@ class StudyRun:
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{self.result.count(state)} {state}" for state in ("complete", "pruned", "failed"))
-        return f"StudyRun({str(self.path)!r}: {counts})"
+        return short_repr(self, f"{str(self.path)!r}: {counts}")
 
     def _repr_html_(self) -> str:
         rows = [

@@ -13,6 +13,7 @@ from harness.config.fields import (
     as_tuples,
     boolean,
     choice,
+    fields_repr,
     json_value,
     number,
     parse,
@@ -245,6 +246,9 @@ class Experiment:
                 value = float(value)
             object.__setattr__(self, item.name, value)
             require_value(item, value)
+
+    def __repr__(self) -> str:
+        return fields_repr(self, [name for name, origin in self._origins.items() if origin != "default"])
 
     def replace(self, /, **changes: Any) -> Experiment:
         """Returns a copy with other values: `replace(lr=0.01)`. Raises ExperimentError, as the constructor does."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import dataclasses
 import math
-from collections.abc import Callable
+import reprlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from harness.config.object_text import object_text
 from harness.errors import ExperimentError, nearest, show_uncaught
+from harness.util.text import short_repr
 
 
 @dataclass(frozen=True)
@@ -132,3 +134,8 @@ def refused(what: str, why: str, fix: str) -> ExperimentError:
     """The error for an unknown field or an invalid value."""
     show_uncaught()  # in `python experiments/x.py`, no code of ours is there to catch the error
     return ExperimentError(what, why, fix)
+
+
+def fields_repr(value: object, names: Iterable[str]) -> str:
+    """The `repr` of an object with these fields, each cut if it is long."""
+    return short_repr(value, ", ".join(f"{name}={reprlib.repr(getattr(value, name))}" for name in names))

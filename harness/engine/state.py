@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from harness.engine.metrics import Means, require_metric
 from harness.engine.precision import Precision
+from harness.util.text import short_repr
 
 Phase = Literal["train", "inner", "valid"]
 T = TypeVar("T")
@@ -108,6 +109,11 @@ class State:
     generators: dict[str, Any] = field(default_factory=dict)  # random generator states at the start of the phase
     stop_reason: str | None = None
     error: BaseException | None = None
+
+    def __repr__(self) -> str:
+        last = ", ".join(f"{name} {value:.4g}" for name, value in dict.items(self.history[-1])) if self.history else ""
+        where = f"epoch {self.epoch} of {self.epochs}, step {self.step}, phase {self.phase}, {self.device}"
+        return short_repr(self, f"{where}; {last or 'no epoch has ended'}")
 
     def phases_left(self, phases: Mapping[Phase, T]) -> dict[Phase, T]:
         """Returns the phases of the epoch that have not ended."""

@@ -44,6 +44,9 @@ class Predictions:
             if each is not None and each.shape != (n,):
                 raise ValueError("paths, groups and fingerprints are not for the same images")
 
+    def __repr__(self) -> str:
+        return f"Predictions({len(self.paths)} images of {len(self.classes)} classes)"
+
     @classmethod
     def none(cls, classes: Sequence[str]) -> Predictions:
         """Returns predictions of no images."""

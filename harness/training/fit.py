@@ -46,6 +46,7 @@ from harness.training.torch_errors import naming_torch_errors
 from harness.training.user_errors import blamed
 from harness.util.console import print_line
 from harness.util.memory import keep_freed_memory
+from harness.util.text import short_repr
 
 REFIT = 0  # the fold number of the fit on all images
 
@@ -72,6 +73,9 @@ class FoldResult:
     checkpoint: Path
     predictions: Predictions
     seconds: float
+
+    def __repr__(self) -> str:
+        return short_repr(self, f"fold {self.fold}: accuracy {self.accuracy}; epoch {self.epoch}; {self.checkpoint}")
 
     @property
     def accuracy(self) -> Accuracy:

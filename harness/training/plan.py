@@ -26,7 +26,7 @@ from harness.engine.precision import Precision
 from harness.models.weights import Weights
 from harness.runs.record_parts import DvcRecord
 from harness.training.repeats import fold_and_repeat, repeat_seed
-from harness.util.text import size_text
+from harness.util.text import short_repr, size_text
 
 LIGHT = 1_000_000  # maximum trainable parameters for one thread, if features are vectors
 
@@ -134,6 +134,10 @@ class Plan:
     near_copies: tuple[int, ...] = ()
     lean: bool = False
     fast_dev_run: bool = False
+
+    def __repr__(self) -> str:
+        epochs = f"{len(self.splits)} folds of {self.experiment.epochs} epochs"
+        return short_repr(self, f"{self.experiment.name!r}: {epochs} on {len(self.images)} images, {self.device}")
 
     @property
     def named_model(self) -> bool:

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+LONGEST_REPR = 800  # characters
+
 
 def few(names: Sequence[str], most: int = 5) -> str:
     """The first of them."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def short_repr(value: object, text: str) -> str:
+    """The `repr` of an object: its class and a text, which is cut if it would not fit a screen."""
+    cut = text if len(text) <= LONGEST_REPR else f"{text[:LONGEST_REPR]}…"
+    return f"{type(value).__name__}({cut})"
 
 
 def size_text(image_size: int | Sequence[int]) -> str:

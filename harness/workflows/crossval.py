@@ -37,6 +37,7 @@ from harness.training.refit import refit as train_on_all_images
 from harness.training.repeats import fold_and_repeat
 from harness.training.saved_fit import saved_progress
 from harness.util.console import print_line
+from harness.util.text import short_repr
 from harness.workflows.finished_folds import finished_folds
 from harness.workflows.make_plan import make_plan
 from harness.workflows.new_record import OF_THE_PLAN, record_of
@@ -158,6 +159,9 @@ class CrossValidation:
             "deviation": deviation,
             "fit_seconds": round(self.fit_seconds, 3),
         }
+
+    def __repr__(self) -> str:
+        return short_repr(self, f"{str(self.run_dir)!r}: accuracy {self.accuracy}; {len(self.results)} folds")
 
     def to_dict(self) -> dict[str, Any]:
         """The numbers over all folds and of each fold, as plain values for `--json` and `metrics.json`."""

@@ -19,6 +19,7 @@ from harness.evaluation.comparison import compare_shared, shared_answers
 from harness.evaluation.multiple import holm
 from harness.evaluation.scores import Indices
 from harness.runs.records import TestRecord
+from harness.util.text import short_repr
 from harness.workflows.compare.notes import notes_of
 from harness.workflows.compare.pair import Pair
 from harness.workflows.compare.pair import as_dict as pair_dict
@@ -154,7 +155,7 @@ class RunComparison:
 
     def __repr__(self) -> str:
         rows = ", ".join(f"{name} {row['accuracy']}" for name, row in zip("ABCDEFGHIJ", self._rows(), strict=False))
-        return f"RunComparison({rows} on {self.n} shared images)"
+        return short_repr(self, f"{rows} on {self.n} shared images")
 
     def _repr_html_(self) -> str:
         from harness.report.cards import table

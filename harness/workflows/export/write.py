@@ -11,6 +11,7 @@ from harness.errors import UsageError, nearest, storage_errors
 from harness.models.export_record import SUFFIXES, ExportRecord, json_beside
 from harness.runs.exports import remember_export
 from harness.runs.record_file import to_json
+from harness.util.text import short_repr
 from harness.workflows.experiment_copy import model_function
 from harness.workflows.export import onnx_file
 from harness.workflows.export.check import Agreement, Run, check_export, compared, in_batches, model_logits
@@ -51,7 +52,7 @@ class Exported:
 
     def __repr__(self) -> str:
         same = f"{self.agreement.agree} of {self.agreement.n} predictions as the model's"
-        return f"Exported({str(self.path)!r}: {self.bytes:,} bytes, {same})"
+        return short_repr(self, f"{str(self.path)!r}: {self.bytes:,} bytes, {same}")
 
 
 def export(

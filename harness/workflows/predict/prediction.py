@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.util.text import short_repr
+
 Floats = NDArray[np.float64]
 
 
@@ -54,7 +56,7 @@ class Prediction:
     def __repr__(self) -> str:
         second = "".join(f", second={name!r} {value:.3g}" for name, value in self.top(2)[1:])
         path = "" if self.path is None else f", path={self.path!r}"
-        return f"Prediction(label={self.label!r}, probability={self.probability:.4g}{second}{path})"
+        return short_repr(self, f"label={self.label!r}, probability={self.probability:.4g}{second}{path}")
 
     def _repr_html_(self) -> str:
         from harness.report.cards import prediction_card
