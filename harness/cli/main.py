@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 import click
 
+from harness.cli.fitting_fix import fitting_fix
 from harness.cli.output import echo
 from harness.cli.stopped import again, say_from_outside, say_stopped
 from harness.errors import (
@@ -160,6 +161,7 @@ def _run(arguments: list[str], debug: bool) -> int:
             say_stopped(number, arguments)
             return 128 + number
         if isinstance(error, HarnessError):
+            error.fix = fitting_fix(error.fix, arguments)
             return _failed(error, debug, error.exit_code, known)
         if isinstance(error, click.ClickException):
             return _failed(_usage(error, known), debug, 2, known)

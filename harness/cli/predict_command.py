@@ -141,13 +141,13 @@ def _require_there(words: tuple[str, ...], typed: tuple[str, ...], runs: str) ->
         raise UsageError(
             f"{first} is neither a model nor an image",
             "a model is a run's folder or id, a checkpoint, an exported file, or champion",
-            "harness list shows the latest runs",
+            "harness list",
         )
     if first != "-" and not any(letter in first for letter in "*?[") and not os.path.lexists(first):
         raise UsageError(
             f"{first} is neither a model nor an image",
             f"no run id in {runs} ends with it, and no file or folder has this name",
-            "harness list shows the latest runs",
+            "harness list",
         )
 
 

@@ -30,7 +30,7 @@ def command(run: tuple[str, ...], to: tuple[str, ...], force: bool, runs: str) -
 
     if not run and not has_pending():
         why = "harness sync sends the named runs, and there are no removed runs to remove from MLflow"
-        raise UsageError("no run was named", why, "harness sync RUN; harness list shows the latest runs")
+        raise UsageError("no run was named", why, "harness sync RUN; harness list")
     folders = [find_run(named, Path(runs)) for named in run]
     for name in to:
         if not installed(name):

@@ -247,8 +247,7 @@ class Experiment:
             object.__setattr__(self, item.name, value)
             require_value(item, value)
 
-    def __repr__(self) -> str:
-        return fields_repr(self, [name for name, origin in self._origins.items() if origin != "default"])
+    __repr__ = fields_repr
 
     def replace(self, /, **changes: Any) -> Experiment:
         """Returns a copy with other values: `replace(lr=0.01)`. Raises ExperimentError, as the constructor does."""
@@ -296,6 +295,6 @@ def require_field(name: str) -> dataclasses.Field[Any]:
         raise refused(
             f"an experiment has no field {name!r}{nearest(name, known)}",
             f"its fields are {', '.join(known)}",
-            "harness run EXP --dry-run shows each with its value",
+            "harness run EXPERIMENT --dry-run, which shows each field",
         )
     return known[name]

@@ -6,7 +6,7 @@ import ast
 import dataclasses
 import math
 import reprlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,6 +136,7 @@ def refused(what: str, why: str, fix: str) -> ExperimentError:
     return ExperimentError(what, why, fix)
 
 
-def fields_repr(value: object, names: Iterable[str]) -> str:
-    """The `repr` of an object with these fields, each cut if it is long."""
-    return short_repr(value, ", ".join(f"{name}={reprlib.repr(getattr(value, name))}" for name in names))
+def fields_repr(experiment: Any) -> str:
+    """The `repr` of an experiment: the fields that are set, each cut if it is long."""
+    names = [name for name, origin in experiment._origins.items() if origin != "default"]
+    return short_repr(experiment, ", ".join(f"{name}={reprlib.repr(getattr(experiment, name))}" for name in names))

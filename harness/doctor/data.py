@@ -43,7 +43,7 @@ def remote() -> Iterator[Finding]:
         return
     if default.folder is not None and not default.folder.is_dir():
         text = f"{default.name}: there is no folder {default.folder}"
-        yield Finding("remote", WARNING, text, "harness data push makes it; if it is a disk of its own, mount it")
+        yield Finding("remote", WARNING, text, "harness data push, which makes it; or mount its disk")
         return
     yield Finding("remote", OK, f"{default.name}: {short_address(default.url)}")
     if default.has_service_account:
@@ -72,4 +72,4 @@ def _key(remote: Remote) -> Iterator[Finding]:
     yield Finding(
         "credentials", OK, f"service account {account.email}, from {account.source}: share the folder with it"
     )
-    yield Finding("push", WARNING, LIMITS, "harness data pull works; for push, one of the two ways in that page")
+    yield Finding("push", WARNING, LIMITS, "harness data pull, which works; for push, one of the two ways in that page")

@@ -96,7 +96,7 @@ def load_model(
         raise ModelError(
             f"{path.name} needs its experiment's file",
             f"its model is a function of that ({without_module(named)}), and only a command about the run runs it",
-            "harness champion promote RUN logs it to MLflow",
+            "harness champion promote RUN, which logs it to MLflow",
         )
     make = function(named) if ":" in named and function is not None else named
     model = build(make, len(known), transform.shape)

@@ -36,7 +36,7 @@ def find_run(named: str, runs: Path) -> RunFolder:
     """
     if is_file(named) and Path(named).name != "run.json":
         why = "it is a file, and what is asked for is the folder of a run with its records"
-        raise UsageError(f"{named} is no run folder", why, "harness list shows the latest runs")
+        raise UsageError(f"{named} is no run folder", why, "harness list")
     if not is_folder(named):
         matches = [folder for folder in latest_runs(runs) if folder.id.endswith(named)] or trials_named(named, runs)
         if len(matches) == 1:
@@ -47,7 +47,7 @@ def find_run(named: str, runs: Path) -> RunFolder:
                 if matches
                 else f"no run in {runs} ends so, and no file is there"
             )
-            raise UsageError(f"{named} is no run folder", why, "harness list shows the latest runs")
+            raise UsageError(f"{named} is no run folder", why, "harness list")
     return RunFolder.open(Path(named))
 
 

@@ -87,11 +87,9 @@ class RunFolder(Folder[RunRecord]):
             record = read_record(RunRecord, require_inside(path / cls.FILE, path))
         except FileNotFoundError as error:
             why = "it has no run.json" if path.is_dir() else f"looked for {path.absolute()}"
-            raise UsageError(f"{path} is no run folder", why, "harness list shows the latest runs") from error
+            raise UsageError(f"{path} is no run folder", why, "harness list") from error
         except (OSError, SchemaError) as error:
-            raise UsageError(
-                f"{path / cls.FILE} cannot be read", f"damaged: {error}", "harness list shows the latest runs"
-            ) from error
+            raise UsageError(f"{path / cls.FILE} cannot be read", f"damaged: {error}", "harness list") from error
         return cls(path, record)
 
     @property

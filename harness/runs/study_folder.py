@@ -44,7 +44,7 @@ class StudyFolder(Folder[StudyRecord]):
         try:
             record = read_record(StudyRecord, require_inside(path / cls.FILE, path))
         except (OSError, SchemaError) as error:
-            raise UsageError(f"{path} is no folder of a study", str(error), "harness list shows the studies") from error
+            raise UsageError(f"{path} is no folder of a study", str(error), "harness list") from error
         return cls(path, record)
 
     def begin(self) -> None:

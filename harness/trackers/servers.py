@@ -242,7 +242,7 @@ def _bound(wanted: int | None, default: int, option: str, host: str) -> socket.s
     raise UsageError(
         f"port {default if wanted is None else wanted} cannot be used",
         f"{getattr(last, 'strerror', None) or last}",
-        f"harness ui {option} PORT, or without {option} for the next free port",
+        f"another number for {option}, or leave {option} out for the next free port",
     )
 
 

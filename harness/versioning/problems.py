@@ -113,7 +113,7 @@ def explained(errors: Sequence[BaseException], remote: Remote | None) -> Harness
         return DataError(
             "files here would be lost",
             f"no version has {_unsaved(errors[0])}",
-            "harness data track PATH keeps them as a new version; harness data pull --force gives them up",
+            "harness data track PATH, to keep them as a new version; or harness data pull --force, to lose them",
         )
     if kind == "OutputAlreadyTrackedError":
         return UsageError("git has it already", "one file is kept by git, or by DVC", "git rm -r --cached PATH, first")

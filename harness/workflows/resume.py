@@ -88,7 +88,7 @@ def unfinished_run(named: str, runs: Path) -> RunFolder:
     folder = find_run(named, runs)
     record, status = folder.record, folder.status
     if folder.is_test:
-        raise UsageError(f"{folder.path} is a test", "it trains nothing", "harness test again")
+        raise UsageError(f"{folder.path} is a test", "it trains nothing", "harness test MODEL")
     if record.study is not None:
         raise UsageError(f"{folder.path} is a trial", "only its search can resume it", f"{_search(folder)}")
     if status is Status.RUNNING:

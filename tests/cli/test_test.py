@@ -182,3 +182,11 @@ def test_a_leak_is_shown_wherever_the_number_is(call: Call, store: Path, tracked
     assert leak in run.data.tags["mlflow.note.content"]
     (folder,) = (store / "runs/tiny").iterdir()
     assert json.loads((folder / "metrics.json").read_text())["leaked"] == 33
+
+
+def test_test_of_a_folder_without_classes_suggests_an_option_that_it_has(
+    call: Call, project: Path, tracked: Tracked, scenery: Path
+) -> None:
+    outcome = call("test", tracked.run.path, "--data", scenery / "sea")
+    assert outcome.code == 4
+    assert outcome.error_lines[2].startswith(f"  try: --data {scenery}, if 'sea' is one of the classes")

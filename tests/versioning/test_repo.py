@@ -151,7 +151,7 @@ def test_a_change_can_be_given_up(stored: Path, call: Call) -> None:
     (stored / "data/empty").write_bytes(b"a mistake")
     (stored / "data/new").write_bytes(b"another")
     refused = call("data", "pull")
-    assert_reported(refused, 4, "data/empty", "data/new", "harness data pull --force gives them up")
+    assert_reported(refused, 4, "data/empty", "data/new", "harness data pull --force, to lose them")
     assert call("data", "pull", "--force").code == 0
     assert content_of(stored / "data") == FILES
 

@@ -192,7 +192,7 @@ def test_the_command_goes_on_and_says_what_that_means(cut_off: RunFolder, call: 
     assert call("resume", cut_off.id).error_lines == [
         f"error: {cut_off.path} cannot be resumed",
         "  why: its status is finished",
-        "  try: harness run, for a new run",
+        "  try: harness run EXPERIMENT, for a new run",
     ]
 
 

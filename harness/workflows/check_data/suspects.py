@@ -52,7 +52,7 @@ def judge_of(data: Gathered, runs: Path, named: str | None) -> Judge | None:
             raise UsageError(
                 f"{folder.path} was trained on other images or labels",
                 "its predictions must be of these very images and labels, so that they can be judged",
-                "harness run of the same data; or leave --run out",
+                "harness run EXPERIMENT, on the same data; or leave --run out",
             )
         return judge
     fitting = [folder for folder in latest_runs(runs) if _fits(data, folder)]

@@ -245,7 +245,7 @@ def _require_unseen(answered: Sequence[Answered]) -> None:
             raise DataError(
                 f"{side.label} was trained on images that it is judged on",
                 f"{side.describe()}: {side.leak}",
-                f"harness test {side.testable()} --data FOLDER with images that no model was trained on; "
+                f"harness test {side.testable()} --data FOLDER, on images that no model was trained on; "
                 "or --allow-leak, which marks the numbers",
             )
 

@@ -228,7 +228,7 @@ def _predictions(side: Side) -> Predictions:
     predictions = RunFolder(side.folder.path, side.record).predictions()  # which keeps what it has read
     if not len(predictions):
         why = "its test has not ended" if side.kind == TEST else "none of its folds has ended"
-        raise UsageError(f"{side.folder.path} has no predictions to compare", why, "harness list shows the latest runs")
+        raise UsageError(f"{side.folder.path} has no predictions to compare", why, "harness list")
     return predictions
 
 

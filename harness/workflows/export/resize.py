@@ -23,7 +23,7 @@ def require_mode(preparation: Preparation) -> None:
         raise UsageError(
             f"ONNX cannot resize by {preparation.interpolation} interpolation{smooth}",
             "onnxruntime has nearest, bilinear and bicubic interpolation, the last one with antialias alone",
-            "harness export without --with-preprocessing: Pillow resizes, then the file takes the images",
+            "leave --with-preprocessing out: Pillow resizes, then the file takes the images",
         )
 
 

@@ -89,7 +89,7 @@ def write_new(name: str, data: str, typed: Mapping[str, str] | None = None, forc
         raise UsageError(
             f"{path} is there already",
             "no file is overwritten",
-            f"another NAME, or --force to replace it; harness run {name} --dry-run shows what it says",
+            f"another NAME, or --force to replace it; harness run {name} --dry-run, which shows what it says",
         )
     if FOLDER.exists() and not FOLDER.is_dir():
         raise UsageError(f"{FOLDER} is no folder", "experiments are files in it", "cd to the project; harness init")
