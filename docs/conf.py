@@ -20,6 +20,18 @@ ROOT_FILES = {
     "security": "SECURITY.md",
 }
 
+# The line of a page that becomes the tables of all fields of an experiment, and the first field below each heading.
+FIELD_TABLES = "<!-- the fields of an experiment -->"
+FIELD_GROUPS = {
+    "name": "Data",
+    "image_size": "Images",
+    "model": "Model",
+    "optimizer": "Training",
+    "folds": "Cross-validation and metrics",
+    "precision": "Machine and randomness",
+    "min_accuracy": "Test, own parts, trackers",
+}
+
 project = "harness"
 release = harness.__version__
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_click"]
@@ -57,6 +69,7 @@ nitpick_ignore_regex = [
 
 def setup(app: Any) -> None:
     app.connect("source-read", read_root_file)
+    app.connect("source-read", add_field_tables)
     app.connect("autodoc-process-docstring", describe_fields)
     app.connect("missing-reference", link_public_name)
 
@@ -71,6 +84,26 @@ def read_root_file(app: Any, page: str, source: list[str]) -> None:
     for name, file in ROOT_FILES.items():
         text = text.replace(f"](../{file}", f"]({name}.md")
     source[0] = text.replace("# harness\n", "# Guide\n", 1) if page == "guide" else text  # one page alone is "harness"
+
+
+def add_field_tables(_app: Any, _page: str, source: list[str]) -> None:
+    """Replaces FIELD_TABLES by a table for each group of fields: name, type, default and meaning, from the code."""
+    if FIELD_TABLES in source[0]:
+        source[0] = source[0].replace(FIELD_TABLES, field_tables())
+
+
+def field_tables() -> str:
+    """One Markdown table per group of FIELD_GROUPS, with all fields of an experiment."""
+    lines: list[str] = []
+    for field in dataclasses.fields(harness.Experiment):
+        if field.name in FIELD_GROUPS:
+            lines += ["", f"### {FIELD_GROUPS[field.name]}", ""]
+            lines += ["| field | type | default | meaning |", "|---|---|---|---|"]
+        kind = str(field.type).replace("Callable[..., Any]", "function").replace("Any", "object")
+        meaning = f"{field.metadata['about']}. Values: {field.metadata['rule'].takes}"
+        cells = (f"`{field.name}`", f"`{kind}`", f"`{field.default!r}`", meaning)
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines).strip()
 
 
 def describe_fields(_app: Any, _what: str, _name: str, thing: Any, _options: Any, lines: list[str]) -> None:

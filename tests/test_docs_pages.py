@@ -19,7 +19,7 @@ from story import tell
 ROOT = Path(__file__).parents[1]
 PAGES = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in find_pages()}
 FAST = {"docs/trainer.md"}  # pages without a run of an experiment
-CHECKS = re.compile(r"not run: .+|exit code \d+|stopped after \d+ s|file: \S+|output|drawing|")
+CHECKS = re.compile(r"not run: .+|exit code \d+|stopped after \d+ s|file: \S+|hidden: .+|output|drawing|")
 LANGUAGES = {"console", "python", "text", "{toctree}", "{eval-rst}", "{field-table}"}
 PENDING: set[str] = {
     "README.md",

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+from masks import UNSTEADY
 from pages import ROOT
 
 RUN_ID = re.compile(r"\b\d{8}-\d{6}-([0-9a-f]{4})\b")
@@ -106,7 +107,8 @@ class Shell:
 
     def read(self, printed: IO[str]) -> list[str]:
         printed.seek(0)
-        return [line.rstrip() for line in self.shown(printed.read()).strip("\n").splitlines()]
+        lines = [line.rstrip() for line in self.shown(printed.read()).strip("\n").splitlines()]
+        return [line for line in lines if not UNSTEADY.match(line)]
 
     def shown(self, text: str) -> str:
         """The text as a page shows it: with the page's ids, and without a path of this machine."""
