@@ -139,7 +139,7 @@ def _require_finished(run: RunFolder) -> None:
     if run.status is not Status.FINISHED and not run.is_test:
         ended = f"{len(run.record.folds)} of {len(run.record.splits)} folds have ended"
         why = f"the run has not finished: its status is {run.status}, and {ended}"
-        raise GateError(f"{run.id} is not promoted", why, "harness run again, or name a run that has finished")
+        raise GateError(f"{run.id} is not promoted", why, "harness run EXPERIMENT, or name a run that has finished")
 
 
 def _why_not(run: RunFolder, evaluation: Evaluation, rivals: Sequence[Rival]) -> tuple[str, str] | None:

@@ -63,7 +63,9 @@ def _require_finished(folder: RunFolder) -> None:
     record = folder.record
     if folder.status is not Status.FINISHED or not record.folds:
         why = f"its status is {folder.status}" if record.folds else "none of its folds has ended"
-        raise UsageError(f"{folder.path} cannot be refitted", why, "harness run again, or name a run that has finished")
+        raise UsageError(
+            f"{folder.path} cannot be refitted", why, "harness run EXPERIMENT, or name a run that has finished"
+        )
 
 
 @contextlib.contextmanager

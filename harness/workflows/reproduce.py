@@ -222,7 +222,7 @@ def _as_recorded(folder: RunFolder, experiment: Experiment) -> Experiment:
         raise UsageError(
             f"{folder.path} cannot be repeated",
             f"its {name} was {then[name]}, but {folder.path / COPY} sets {now[name]}",
-            "harness run STUDY_FOLDER/best.py, or search again" if folder.record.study else "harness run again",
+            "harness run STUDY_FOLDER/best.py, or search again" if folder.record.study else "harness run EXPERIMENT",
         )
     return experiment.replace(
         **{name: value for name, value in then.items() if name in now and name not in functions and value != now[name]}

@@ -61,13 +61,13 @@ class Unfinished:
         classes = [each for each in self.changes if each.what == "classes"]
         if classes:
             raise UsageError(
-                f"{folder.path} cannot be resumed", f"{classes[0]}", "harness run without --resume, for a new run"
+                f"{folder.path} cannot be resumed", f"{classes[0]}", "harness run EXPERIMENT, for a new run"
             )
         if self.changes and not force:
             raise UsageError(
                 f"{folder.path} is not resumed",
                 f"changed since it started: {'; '.join(map(str, self.changes))}",
-                "harness run without --resume, for a new run; or --force, which is recorded",
+                "harness run EXPERIMENT, for a new run; or --force, which is recorded",
             )
         differs = [str(each) for each in (*self.changes, *self.elsewhere)]
         differs += [f"could not be saved, and is reset: {few(self.unsaved)}"] if self.unsaved else []
@@ -101,7 +101,9 @@ def unfinished_run(named: str, runs: Path) -> RunFolder:
         why = f"only its refit is unfinished, and {progress_text(folder, record.progress)} is saved"
         raise UsageError(f"{folder.path} has no folds left to train", why, f"harness refit {folder.id}")
     if status not in UNFINISHED:
-        raise UsageError(f"{folder.path} cannot be resumed", f"its status is {status}", "harness run, for a new run")
+        raise UsageError(
+            f"{folder.path} cannot be resumed", f"its status is {status}", "harness run EXPERIMENT, for a new run"
+        )
     return folder
 
 
