@@ -1,4 +1,4 @@
-"""Classifiers: built by name, given weights, frozen in part, cut, and read from a checkpoint.
+"""Classifiers: how to build them, load weights, freeze a part, cut them in two, and read them from a checkpoint.
 
-How one is trained is in `training/`.
+`training/` trains them.
 """

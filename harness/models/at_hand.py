@@ -1,4 +1,4 @@
-"""Whether ImageNet's weights can be had here: on the disk, or from the network."""
+"""Checks whether ImageNet weights are available: on disk, or from the network."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 
 from harness.errors import ModelError
 
-SECONDS = 4.0  # until a server that does not answer counts as out of reach
+SECONDS = 4.0  # timeout for the server
 
 
 def imagenet_at_hand(name: str) -> str:
-    """Where torchvision's default weights of the model `name` are: "disk", "network", or "" if neither has them.
+    """Returns where torchvision's default weights of a model are: "disk", "network", or "" if neither has them.
 
-    The server is asked for the size of the file; nothing is downloaded. Raises ModelError if the model has none.
+    It asks the server for the file's size and downloads nothing. Raises ModelError if the model has no weights.
     """
     from harness.models.torchvision_models import default_weights_address
 
@@ -23,12 +23,12 @@ def imagenet_at_hand(name: str) -> str:
     try:
         with urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=SECONDS):
             return "network"
-    except (OSError, ValueError):  # no network, a proxy that refuses, a certificate that is not known
+    except (OSError, ValueError):  # no network, a proxy that refuses, an unknown certificate
         return ""
 
 
 def imagenet_on_disk(name: str) -> bool:
-    """Whether torchvision's default weights of the model `name` were downloaded before; False for other models."""
+    """Returns whether torchvision's default weights of a model were downloaded before; False for other models."""
     from harness.models.torchvision_models import default_weights_address
 
     try:

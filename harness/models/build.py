@@ -1,4 +1,4 @@
-"""Any classifier of torchvision or timm by its name, or `small_cnn`, or what a user's function makes."""
+"""Builds classifiers of torchvision or timm by name, `small_cnn`, or the model that a user's function makes."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ Architecture = str | Callable[[int], Any]
 
 
 def architectures() -> list[str]:
-    """Every name that `build` knows, except for timm's."""
+    """Returns all names that `build` knows, except timm's."""
     return sorted(["small_cnn", *torchvision_names()])
 
 
 def build(architecture: Architecture, classes: int, shape: Shape, check: bool = True) -> nn.Module:
-    """A model with random weights and a head of `classes` logits. Raises ModelError where that cannot be.
+    """Returns a model with random weights and a head of `classes` logits.
 
-    A function is called with `classes`. One forward pass of two blank images shows that the model takes images of
-    `shape`, (C, H, W), and gives (2, classes); without `check` that is taken to be known.
+    A function is called with `classes`. If `check` is true, two blank images test that the model accepts images of
+    `shape`, (C, H, W), and returns (2, classes). Raises ModelError or UserCodeError if it does not.
     """
     if callable(architecture):
         with calling("model", architecture):
             model: nn.Module = architecture(classes)
         if not isinstance(model, nn.Module):
             raise returned("model", architecture, model, "a torch.nn.Module")
-        model = copied(model)  # a function may return what it has returned before: each fold must start untrained
+        model = copied(model)  # a function may return the same object again, but each fold must start untrained
         initialise_lazy(model, shape)
     elif architecture == "small_cnn":
         model = SmallCNN(classes, shape[0])
@@ -63,7 +63,7 @@ def build(architecture: Architecture, classes: int, shape: Shape, check: bool = 
 
 
 def published_weights(architecture: str, classes: int, shape: Shape) -> Published:
-    """The weights that the library of a model offers. Raises ModelError for none, RemoteError for no network."""
+    """Returns a library's pretrained weights. Raises ModelError if it has none, RemoteError without a network."""
     if is_timm(architecture):
         return published_by_timm(architecture, classes, shape)
     return published_by_torchvision(architecture)
@@ -72,9 +72,9 @@ def published_weights(architecture: str, classes: int, shape: Shape) -> Publishe
 def as_library_reads(
     architecture: str, state: Mapping[str, Tensor], outputs: int, shape: Shape
 ) -> Mapping[str, Tensor] | None:
-    """A state dict as the library of a model translates published ones; None for a model of no library.
+    """Returns a state dict, translated as a library does for its published ones; None for a model of no library.
 
-    Raises whatever the library raises if the state dict is not for that model.
+    Raises any exception of the library if the state dict is not for that model.
     """
     if is_timm(architecture):
         return as_timm_reads(architecture, state, outputs, shape)
@@ -82,24 +82,25 @@ def as_library_reads(
 
 
 def copied(model: nn.Module) -> nn.Module:
-    """A copy of a model with separate weights; the model itself if it cannot be copied."""
+    """Returns a copy of a model with separate weights, or the model itself if it cannot be copied."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            made = copy.deepcopy(model)
-    except Exception:  # copying runs code of the user's
+            copy_of_model = copy.deepcopy(model)
+    except Exception:  # copying runs the user's code
         return model
-    # the copy of a TorchScript module has weights that cannot be trained
-    return made if all(parameter.is_leaf for parameter in made.parameters()) else model
+    # the weights of a copied TorchScript module cannot be trained
+    return copy_of_model if all(parameter.is_leaf for parameter in copy_of_model.parameters()) else model
 
 
 def head_names(model: nn.Module) -> tuple[str, ...]:
-    """The names of the layers that give the logits, as the model's `pretrained_cfg` says or else its last layer.
+    """Returns the names of the layers that compute the logits.
 
-    The last linear or convolutional layer counts. Raises ModelError if there is none.
+    They are the classifier in the model's `pretrained_cfg`, or else its last linear or convolutional layer. Raises
+    ModelError if there is none.
     """
-    said = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None) or {}
-    named = said.get("classifier") if isinstance(said, Mapping) else getattr(said, "classifier", None)
+    config = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None) or {}
+    named = config.get("classifier") if isinstance(config, Mapping) else getattr(config, "classifier", None)
     layers = {name for name, module in model.named_modules() if name}
     names = tuple(name for name in ((named,) if isinstance(named, str) else named or ()) if name in layers)
     if names:
@@ -111,12 +112,12 @@ def head_names(model: nn.Module) -> tuple[str, ...]:
 
 
 def is_head(name: str, heads: Sequence[str]) -> bool:
-    """Whether a layer, or a weight, is of one of these heads."""
+    """Returns whether a layer or a weight belongs to one of these heads."""
     return any(name == head or name.startswith(f"{head}.") for head in heads)
 
 
 def supports_channels_last(model: nn.Module, shape: Shape, device: torch.device) -> bool:
-    """Whether images can be in channels-last order on `device`: a user's model that calls `view` may fail."""
+    """Returns whether images can be channels-last on `device`. A user's model that calls `view` may fail with it."""
     if device.type == "mps" or not any(isinstance(module, nn.Conv2d) for module in model.modules()):
         return False
     try:
@@ -134,7 +135,7 @@ def _try(model: nn.Module, architecture: Architecture, classes: int, shape: Shap
         except UserCodeError as error:
             other = _shape_that_fits(model, classes, shape)
             if other is not None:
-                error.fix = f"{_settings(other, shape)}, with which it works; {error.fix}"
+                error.fix = f"{_settings(other, shape)}, which works; {error.fix}"
             raise
         return
     try:
@@ -144,19 +145,19 @@ def _try(model: nn.Module, architecture: Architecture, classes: int, shape: Shap
 
 
 def _shape_that_fits(model: nn.Module, classes: int, shape: Shape) -> Shape | None:
-    """The shape most like `shape` with which the model gives logits; None if none of the usual ones does."""
+    """Returns the shape nearest to `shape` for which the model returns logits; None if no usual shape works."""
     channels = [shape[0], 4 - shape[0]]  # 3 and 1
     sizes = sorted(USUAL_SIZES, key=lambda size: abs(math.log(size / shape[1])))
     likely = [(channels[1], *shape[1:]), *((count, size, size) for count in channels for size in sizes)]
     for other in likely:
-        with contextlib.suppress(Exception, SystemExit):  # a user's model raises anything
+        with contextlib.suppress(Exception, SystemExit):  # a user's model may raise anything
             pass_blank(model, other, torch.contiguous_format, classes)
             return other
     return None
 
 
 def _settings(wanted: Shape, shape: Shape) -> str:
-    """What to type for images of the shape `wanted`, where they have `shape` now."""
+    """Returns the options to type for images of the shape `wanted` instead of `shape`."""
     parts = [f"-s channels={wanted[0]}"] if wanted[0] != shape[0] else []
     if wanted[1:] != shape[1:]:
         parts.append(f"-s image_size={wanted[1]}")
@@ -164,9 +165,9 @@ def _settings(wanted: Shape, shape: Shape) -> str:
 
 
 def pass_blank(model: nn.Module, shape: Shape, order: torch.memory_format, classes: int | None = None) -> None:
-    """Passes two blank images through the model in eval mode; it is left in the mode that it was in.
+    """Passes two blank images through the model in eval mode, and restores its mode.
 
-    Raises UserCodeError unless the output is logits of `classes`, where these are given.
+    Raises UserCodeError if `classes` is given and the output is not logits of these classes.
     """
     was_training = model.training
     images = torch.zeros(2, *shape).to(memory_format=order)

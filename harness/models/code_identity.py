@@ -1,7 +1,8 @@
-"""What tells a function from an edited one: the code and the values that its result depends on.
+"""Identifies a function by the code and the values that its result depends on, to detect an edit.
 
-A function of an installed library is known by its name and the library's version. A function of the user's is known by
-its bytecode, constants, defaults and closure, and by the global values and functions that it reads, followed likewise.
+A function of an installed library is identified by its name and the library's version. A function of the user is
+identified by its bytecode, constants, defaults and closure, and by the global values and functions that it reads.
+These are identified in the same way.
 """
 
 from __future__ import annotations
@@ -32,19 +33,19 @@ from torch import Tensor, nn
 from harness.util.user_code import OURS, is_users
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...))
-NAMED = (torch.dtype, torch.device, torch.layout, torch.memory_format)  # their text says all
-OPERATORS = ("aten", "prims", "prim", "torchvision")  # namespaces of operators that a library defines
-Seen = dict[int, tuple[int, object]]  # by id: the place at which a value was met, and the value, which so keeps its id
+NAMED = (torch.dtype, torch.device, torch.layout, torch.memory_format)  # their text identifies them
+OPERATORS = ("aten", "prims", "prim", "torchvision")  # namespaces of operators of a library
+Seen = dict[int, tuple[int, object]]  # id -> (number of the value, the value); it is stored so that the id stays valid
 ATTRIBUTES = ("LOAD_ATTR", "LOAD_METHOD", "IMPORT_FROM")
 READS_GLOBAL = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
 
 
 class UnknownCodeError(Exception):
-    """Nothing tells a value from an edited one; the message names it."""
+    """A value cannot be identified, so an edit of it would not be detected; the message names it."""
 
 
 def identity_of(value: object) -> str:
-    """SHA-256 of a value's identity; for a function, of all that its result depends on.
+    """Returns the SHA-256 of a value's identity; for a function, of everything that its result depends on.
 
     Raises UnknownCodeError for an object, a compiled function, or anything else whose content cannot be read.
     """
@@ -56,7 +57,7 @@ def identity_of(value: object) -> str:
 
 
 def version_of(module: str) -> str | None:
-    """The library that a module belongs to, with its version; None for the user's modules and for ours."""
+    """Returns the library of a module with its version; None for modules of the user and of this package."""
     top = module.partition(".")[0]
     if top in sys.stdlib_module_names or top == "builtins":
         return "python {}.{}.{}".format(*sys.version_info[:3])
@@ -80,11 +81,11 @@ def _is_followed(file: str) -> bool:
 
 
 def _parts(value: object, seen: Seen) -> Iterator[str]:
-    """Texts that together tell a value from others."""
+    """Yields texts that together identify a value."""
     if isinstance(value, (*PLAIN, *NAMED)):
         yield f"{type(value).__name__} {value!r}"
         return
-    if id(value) in seen:  # a function that calls itself, say
+    if id(value) in seen:  # for example a function that calls itself
         yield f"again {seen[id(value)][0]}"
         return
     seen[id(value)] = len(seen), value
@@ -95,7 +96,7 @@ def _parts(value: object, seen: Seen) -> Iterator[str]:
 
 
 def _content(value: Any, seen: Seen) -> Iterator[str] | None:
-    """The parts of a value that has parts; None if they cannot be read."""
+    """Returns the parts of a value, or None if they cannot be read."""
     if isinstance(value, enum.Enum):
         return iter([f"{type(value).__qualname__} {value.name}", *_parts(value.value, seen)])
     if isinstance(value, Tensor):
@@ -123,7 +124,7 @@ def _content(value: Any, seen: Seen) -> Iterator[str] | None:
 
 
 def _defined(value: Any, seen: Seen) -> Iterator[str] | None:
-    """The parts of a function, a class, or a function that is wrapped by a cache."""
+    """Returns the parts of a function, a class, or a cached function."""
     if isinstance(value, FunctionType):
         file, module = value.__code__.co_filename, str(value.__globals__.get("__name__", ""))
         known = None if _is_followed(file) else version_of(module)
@@ -137,7 +138,7 @@ def _defined(value: Any, seen: Seen) -> Iterator[str] | None:
 
 
 def _wrapper(function: FunctionType, name: str, seen: Seen) -> Iterator[str]:
-    """A library's function; one that a decorator has made, such as `torch.no_grad`, holds the user's in its closure."""
+    """Yields the parts of a library's function. A decorator, such as `torch.no_grad`, has the user's in its closure."""
     yield name
     for cell in function.__closure__ or ():
         try:
@@ -155,13 +156,13 @@ def _function(function: FunctionType, seen: Seen) -> Iterator[str]:
     yield from _joined([function.__defaults__, function.__kwdefaults__], seen)
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         yield f"closure {name}"
-        with contextlib.suppress(ValueError):  # a cell that is empty
+        with contextlib.suppress(ValueError):  # an empty cell
             yield from _parts(cell.cell_contents, seen)
     yield from _code(function.__code__, function.__globals__, seen)
 
 
 def _code(code: CodeType, names: Mapping[str, Any], seen: Seen) -> Iterator[str]:
-    """A code object, and the values of the global names that it reads."""
+    """Yields the parts of a code object, and of the values of the global names that it reads."""
     table = getattr(code, "co_exceptiontable", b"")  # Python 3.11 and newer
     yield f"{code.co_code!r} {code.co_names} {code.co_varnames} {code.co_freevars} {table!r}"
     for constant in code.co_consts:
@@ -179,7 +180,7 @@ def _code(code: CodeType, names: Mapping[str, Any], seen: Seen) -> Iterator[str]
 
 
 def _global(value: object, attributes: list[str], seen: Seen) -> Iterator[str]:
-    """A global value; of a module of the user's, what the code may read of it."""
+    """Yields the parts of a global value; for a module of the user, those of the attributes that the code may read."""
     if not isinstance(value, ModuleType) or version_of(value.__name__) is not None:
         yield from _parts(value, seen)
         return
@@ -196,7 +197,7 @@ def _class(kind: type, seen: Seen) -> Iterator[str]:
         yield from _parts(base, seen)
     for name, value in sorted(vars(kind).items()):
         if name.startswith("__") and not callable(value):
-            continue  # its module, its annotations, where it begins
+            continue  # for example its module or its annotations
         yield f"member {name}"
         yield from _parts(getattr(value, "__func__", None) or getattr(value, "fget", None) or value, seen)
 
@@ -224,7 +225,7 @@ def _is_library(kind: type) -> bool:
 
 
 def _name(value: Any) -> str:
-    """A value for people, without an address."""
+    """Returns the display name of a value, without a memory address."""
     module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
     if isinstance(value, nn.Module) or name is None:
         return f"an object of {type(value).__module__}.{type(value).__qualname__}"

@@ -1,4 +1,4 @@
-"""What a frozen prefix computes from, in one number: the key of its features in the cache."""
+"""The digest of a frozen prefix, which is the key of its features in the cache."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from torch import fx, nn
 from harness.models.code_identity import UnknownCodeError, identity_of, version_of
 from harness.models.freezing import is_frozen_alone
 
-EVERY_MODULE = {*vars(nn.Module())}  # attributes that are no setting
+EVERY_MODULE = {*vars(nn.Module())}  # attributes that are not settings
 
 
 def digest(prefix: fx.GraphModule) -> str:
-    """SHA-256 of all that the prefix computes from: its steps and their code, its layers' settings, and its weights."""
+    """Returns the SHA-256 of everything that the prefix computes from: its steps, code, settings and weights."""
     sha256 = hashlib.sha256("\n".join([prefix.code, *code_of(prefix)]).encode())
-    kept = *prefix.named_parameters(remove_duplicate=False), *prefix.named_buffers(remove_duplicate=False)
-    for name, value in kept:  # buffers that no state dict has as well
+    tensors = *prefix.named_parameters(remove_duplicate=False), *prefix.named_buffers(remove_duplicate=False)
+    for name, value in tensors:  # these include buffers that are not in a state dict
         sha256.update(f"{name}: {value.dtype} {tuple(value.shape)}\n".encode())
         sha256.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return sha256.hexdigest()
 
 
 def code_of(prefix: fx.GraphModule) -> list[str]:
-    """The code of the functions that the prefix calls, and the kinds and settings of its layers.
+    """Returns the code of the functions that the prefix calls, and the classes and settings of its layers.
 
-    Raises UnknownCodeError if nothing tells one of them from an edited one.
+    Raises UnknownCodeError if one of them cannot be identified.
     """
     called = [node.target for node in prefix.graph.nodes if node.op == "call_function"]
     lines = [identity_of(function) for function in called]
@@ -42,11 +42,11 @@ def code_of(prefix: fx.GraphModule) -> list[str]:
 
 
 def _setting(value: object) -> str:
-    """What tells one value of a layer's attribute from another; of a library's objects, their class alone."""
+    """Returns the identity of an attribute of a layer; for a library's objects, only their class."""
     if isinstance(value, (tuple, list)):
         return str([_setting(item) for item in value])
     try:
-        # of a method that replaces one of the layer's, the layer itself is known already
+        # for a method that replaces one of the layer's methods, only its function matters: the layer is known
         return identity_of(value.__func__ if isinstance(value, MethodType) else value)
     except UnknownCodeError:
         kind = type(value)

@@ -1,4 +1,4 @@
-"""What an exported file says of its model: in its metadata, and in the `.json` beside it."""
+"""The description of an exported model, in the file's metadata and in the `.json` beside it."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ SUFFIXES: dict[str, str] = {"onnx": ".onnx", "pt2": ".pt2", "state_dict": ".pth"
 
 @dataclass(frozen=True)
 class ArrayRecord:
-    """An input or an output: its name, its type, its shape, and what its numbers are."""
+    """An input or an output: its name, dtype and shape, and the meaning of its values."""
 
     name: Text
     dtype: Literal["uint8", "float32"]
-    shape: list[Positive | Text]  # a text is a size that may differ
+    shape: list[Positive | Text]  # a text is a variable size
     meaning: Text
 
 
 @dataclass(frozen=True, kw_only=True)
 class OriginRecord:
-    """Where the model came from. `accuracy`, with its 95 % interval and n, is that of its run's cross-validation."""
+    """Where the model comes from. `accuracy`, its 95 % interval and n are those of the run's cross-validation."""
 
     run: RunId | None = None
     name: Text | None = None
@@ -69,7 +69,7 @@ class OriginRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class QuantisedRecord:
-    """How the weights and activations became 8-bit integers, and what that did on test images."""
+    """How weights and activations were quantised to 8-bit integers, and the effect on test images."""
 
     calibration: Count  # training images
     before: Share
@@ -87,14 +87,14 @@ class ExportRecord:
         kind: The format.
         architecture: The model's name.
         classes: In the order of the logits.
-        inputs: What goes in.
-        outputs: What comes out; none if the file holds weights alone.
+        inputs: The inputs.
+        outputs: The outputs; empty if the file has only weights.
         transform: Image size, resize rule, interpolation, background, channels, range of values, mean and deviation.
         normalisation_inside: Whether the file itself subtracts the mean and divides by the deviation.
         resize_inside: Whether the file itself resizes images of any size.
-        temperature: By which logits are divided before the softmax.
-        int8: If it was quantised.
-        origin: Where the model came from.
+        temperature: The divisor of the logits before the softmax.
+        int8: The quantisation; None without one.
+        origin: Where the model comes from.
         sha256: Of the file; only in the `.json` beside it.
     """
 
@@ -113,15 +113,15 @@ class ExportRecord:
     sha256: Sha256 | None = None
 
     def __post_init__(self) -> None:
-        """Raises ValueError if classes or temperature cannot be those of a model."""
+        """Raises ValueError if the classes or the temperature are not possible."""
         if not self.classes or len({*self.classes}) < len(self.classes) or len(self.classes) > MOST_CLASSES:
-            raise ValueError("classes must be names, each once")
+            raise ValueError("classes must be different names")
         if not 0 < self.temperature <= HOTTEST:
-            raise ValueError(f"temperature must be above 0, and {HOTTEST:g} at most")
+            raise ValueError(f"temperature must be above 0 and at most {HOTTEST:g}")
 
     @property
     def prepared(self) -> Transform:
-        """The transform that images go through. Raises SchemaError if it cannot be one."""
+        """The transform of the images. Raises SchemaError if it is not possible."""
         plain = self.transform
         mean, std = tuple(plain["mean"]), tuple(plain["std"])
         preparation = preparation_from(plain)
@@ -130,12 +130,12 @@ class ExportRecord:
         return Transform(preparation, mean, std)
 
     def to_plain(self) -> dict[str, Any]:
-        """Plain values, as JSON has them."""
+        """Returns the record as plain values for JSON."""
         plain: dict[str, Any] = to_plain(self)
         return plain
 
     def in_metadata(self) -> dict[str, str]:
-        """Texts by key, for formats whose metadata are such: the whole record, and the fields that are asked for most.
+        """Returns texts by key, for formats with such metadata: the whole record, and the most needed fields.
 
         Each value is JSON.
         """
@@ -145,18 +145,18 @@ class ExportRecord:
 
 
 def json_beside(path: Path) -> Path:
-    """`model.onnx.json` of `model.onnx`."""
+    """Returns `model.onnx.json` for `model.onnx`."""
     return path.with_name(f"{path.name}.json")
 
 
 def record_from(text: str) -> ExportRecord:
-    """The record in a JSON text. Raises SchemaError if it is none."""
+    """Returns the record in a JSON text. Raises SchemaError if there is none."""
     if len(text) > LARGEST_JSON:
         raise SchemaError(f"it is larger than {LARGEST_JSON // 2**20} MB")
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise SchemaError(f"it is no JSON: {error}") from None
+        raise SchemaError(f"it is not JSON: {error}") from None
     record: ExportRecord = parse(schema_of(ExportRecord), value)
     _ = record.prepared
     return record

@@ -1,4 +1,4 @@
-"""Tries the parts of a file on copies of a model: the model itself, or its library, says what a part gives it."""
+"""Finds which parts of a file fit a model. Each part is loaded into a copy, by the model itself or its library."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from harness.models.readings import Metadata, Reading
 from harness.models.torchvision_models import Shape
 
 StateDict = Mapping[str, Tensor]
-SHARE = 0.6  # of a model's tensors that a part of a file must have to be tried: old names may stand for more or fewer
+SHARE = 0.6  # minimum fraction of a model's tensors in a part of a file: old formats may have more or fewer
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A reading that gives a model all its weights, its head perhaps left out."""
+    """A reading that gives a model all its weights, possibly without its head."""
 
     reading: Reading
-    state: OrderedDict[str, Tensor]  # in the model's names
+    state: OrderedDict[str, Tensor]  # with the model's names
     head: bool
     used: list[str]  # names of the reading
     heads: tuple[str, ...]  # of the model
@@ -41,10 +41,10 @@ class Fit:
 
 
 class Fitting:
-    """Tries readings of a file on copies of a model."""
+    """Loads readings of a file into copies of a model."""
 
     def __init__(self, model: nn.Module, architecture: str, shape: Shape, heads: tuple[str, ...] = ()) -> None:
-        """`heads` are the names of the model's heads, if they are not to be found in the model."""
+        """`heads` are the names of the model's heads; by default they are found in the model."""
         self.architecture = architecture
         self.heads = heads or head_names(model)
         self._model = model
@@ -54,7 +54,7 @@ class Fitting:
         self.least = max(1, math.ceil(SHARE * len(self._body)))
 
     def direct(self, reading: Reading) -> Fit | None:
-        """The fit of a reading that the model itself can load; None if it is none."""
+        """Returns the fit of a reading that the model itself can load, or None."""
         state = dict(reading.state)
         _resize_positions(state, self._own, self._model)
         _sum_colours(state, self._own)
@@ -69,7 +69,7 @@ class Fitting:
             donor = copied(self._model)
             try:
                 with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # of parts that will not fit
+                    warnings.simplefilter("ignore")  # about parts that do not fit
                     loaded = donor.load_state_dict(plain.with_metadata(metadata), strict=False)
             except (RuntimeError, ValueError, KeyError, NotImplementedError):  # other shapes, or an unknown version
                 continue
@@ -81,27 +81,27 @@ class Fitting:
         return None
 
     def with_a_wider_head(self, reading: Reading) -> Fit | None:
-        """The fit of a reading for a model whose head is more than its last layer, such as `fc.3` of an `fc`."""
+        """Returns the fit for a model whose head is more than its last layer, such as `fc.3` of an `fc`, or None."""
         wider = tuple(dict.fromkeys(head.rpartition(".")[0] for head in self.heads))
         if not all(wider):
             return None
         return Fitting(self._model, self.architecture, self._shape, wider).direct(reading)
 
     def for_a_part(self, reading: Reading) -> Fit | None:
-        """The fit of a reading that holds one part of the model, such as its backbone, without the part's name."""
+        """Returns the fit of a reading of one part of the model, such as its backbone, without its prefix, or None."""
         counts = Counter(name.split(".")[0] for name in self._body)
         parts = [part for part, count in counts.items() if count >= self.least]
         fits = (self.direct(reading.put_under(part)) for part in parts)
         return next((fit for fit in fits if fit is not None), None)
 
     def by_library(self, reading: Reading) -> Fit | None:
-        """The fit of a reading that the library of the model translates; None if it is none."""
+        """Returns the fit of a reading that the model's library can translate, or None."""
         heads = [value for name, value in reading.state.items() if is_head(name, self.heads) and value.ndim > 1]
         outputs = len(heads[-1]) if heads else 0
         for metadata in self._versions(reading):
             try:
                 state = as_library_reads(self.architecture, reading.with_metadata(metadata), outputs, self._shape)
-            except Exception:  # a library meets whatever there is in a file
+            except Exception:  # a library may raise anything for an unknown file
                 continue
             if state is None:
                 return None
@@ -110,24 +110,24 @@ class Fitting:
         return None
 
     def _versions(self, reading: Reading) -> list[Metadata]:
-        """The versions of layers to load a reading by: the file's, and the model's if they are others."""
+        """Returns the layer versions to load a reading with: the file's, and the model's if they differ."""
         own: Metadata = getattr(self._own, "_metadata", {})
         return [reading.metadata] if reading.metadata == own else [reading.metadata, own]
 
     def _is_of_another_kind(self, name: str, value: Tensor) -> bool:
-        """Whether a weight is whole numbers, as quantised models have them, where the model has others."""
+        """Returns whether a weight is an integer, as in quantised models, but the model needs a float."""
         own = self._own.get(name)
         return isinstance(own, Tensor) and own.is_floating_point() and not value.is_floating_point()
 
     def difference(self, readings: Iterable[Reading]) -> str:
-        """What differs between the model and the reading that is most like it."""
+        """Returns the difference between the model and the most similar reading."""
 
-        def alike(reading: Reading) -> int:
+        def equal_shapes(reading: Reading) -> int:
             return sum(
                 name in reading.state and reading.state[name].shape == self._own[name].shape for name in self._body
             )
 
-        reading = max(readings, key=alike)
+        reading = max(readings, key=equal_shapes)
         state = {name: value for name, value in reading.state.items() if not is_head(name, self.heads)}
         wrong = [name for name in self._body if name not in state or state[name].shape != self._own[name].shape]
         wrong += [name for name, value in state.items() if self._is_of_another_kind(name, value)]
@@ -139,7 +139,7 @@ class Fitting:
     ) -> Fit | None:
         given = donor.state_dict()
         if any(value.shape != self._own[name].shape for name, value in given.items() if isinstance(value, Tensor)):
-            return None  # its hooks have changed its layers for an old version of the weights
+            return None  # its hooks changed its layers for an old version of the weights
         if not has_head:
             missing |= {name for name in given if is_head(name, self.heads)}
         state = OrderedDict((name, value) for name, value in given.items() if name not in missing)
@@ -148,9 +148,9 @@ class Fitting:
         return Fit(reading, state, has_head, used, self.heads)
 
     def _are_ours(self, unexpected: Iterable[str], within: str) -> bool:
-        """Whether names that the model does not know belong to one of its parts: then the file is of another model.
+        """Returns whether names that the model lacks belong to one of its parts: then the file is for another model.
 
-        Of a part alone, the file's own head is not looked for in the model.
+        If the file has only one part of the model, its own head is ignored.
         """
         parts = {name.split(".")[0] for name in self._own}
         others = [name for name in unexpected if name.split(".")[0] in parts and not is_head(name, self.heads)]
@@ -160,12 +160,12 @@ class Fitting:
 
 
 def _is_counter(name: str) -> bool:
-    """A counter that old files lack; it changes no output."""
+    """Returns whether a weight is a counter. Old files lack them, and they change no output."""
     return name.endswith("num_batches_tracked")
 
 
 def _resize_positions(state: dict[str, Tensor], own: StateDict, model: nn.Module) -> None:
-    """A vision transformer's position embedding, interpolated to this model's image size, as torchvision does."""
+    """Interpolates a vision transformer's position embedding to this model's image size, as torchvision does."""
     name = "encoder.pos_embedding"
     if name not in state or name not in own or state[name].shape == own[name].shape:
         return
@@ -174,12 +174,12 @@ def _resize_positions(state: dict[str, Tensor], own: StateDict, model: nn.Module
     try:
         resized = interpolate_embeddings(model.image_size, model.patch_size, OrderedDict(state))
     except (ValueError, RuntimeError):
-        return  # of another architecture: loading it says so
+        return  # another architecture: loading it reports that
     state.update(resized)
 
 
 def _sum_colours(state: dict[str, Tensor], own: StateDict) -> None:
-    """The first convolution of a model for colour, for grey images: the sum over the three channels gives the same."""
+    """Sums the first convolution over three channels, for grey images. This gives the same output as colour images."""
     for name, value in state.items():
         shape = own[name].shape if name in own else ()
         if value.ndim == 4 and len(shape) == 4 and shape[1] == 1 and value.shape == (shape[0], 3, *shape[2:]):
@@ -188,13 +188,13 @@ def _sum_colours(state: dict[str, Tensor], own: StateDict) -> None:
 
 
 def _first(state: StateDict, wrong: Sequence[str], extra: Sequence[str] = ()) -> str:
-    """The first names on one side of a misfit, with shapes."""
+    """Returns the first names that do not fit, with their shapes."""
     names = [name for name in (*wrong, *extra) if name in state][:3]
     return ", ".join(map(_described, names, (state[name] for name in names))) or "nothing of that kind"
 
 
 def _described(name: str, value: Tensor) -> str:
-    """A weight for people: its name and shape; its dtype if that is an unusual one."""
+    """Returns the display text of a weight: its name and shape, and its dtype if it is unusual."""
     usual = value.is_floating_point() and value.layout == torch.strided and not value.is_meta
     kind = "" if usual else f" {str(value.dtype).removeprefix('torch.')}{' on meta' if value.is_meta else ''}"
     return f"{name} {tuple(value.shape)}{kind}"

@@ -1,4 +1,4 @@
-"""Freezing the first part of a model, so that it is a pure function of the image."""
+"""Freezes the first part of a model, so that its output depends only on the image."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout
 
 
 def freeze(model: nn.Module, until: bool | str, shape: Shape | None = None) -> list[str]:
-    """Freezes all before the head (True), all up to and with the block named `until`, or nothing (False).
+    """Freezes everything before the head (True), everything up to the end of the block `until`, or nothing (False).
 
-    What comes before is told by the order in which the layers were defined. A frozen parameter gets no gradient; a
-    frozen module stays in eval mode whatever `model.train()` says, so that the statistics of its BatchNorm cannot
-    drift and its dropout is off.
+    The order of definition decides what comes first. A frozen parameter gets no gradient. A frozen module stays in eval
+    mode, even after `model.train()`. So the running statistics of its BatchNorm do not change, and its dropout is off.
 
     Args:
         model: Any classifier.
-        until: Where the frozen part ends.
+        until: The end of the frozen part.
         shape: Of an image, (C, H, W). With it and True, dropout that runs only after the last frozen weight belongs to
             the head, and stays active in training.
 
-    Returns the names of the modules that are frozen whole.
+    Returns:
+        The names of the modules that are completely frozen.
 
-    Raises ModelError where there is no such block, or nothing would be left to train.
+    Raises:
+        ModelError: There is no such block, or nothing would be left to train.
     """
     if until is False:
         return []
@@ -50,7 +51,7 @@ def freeze(model: nn.Module, until: bool | str, shape: Shape | None = None) -> l
     for parameters in own.values():
         for parameter in parameters:
             parameter.requires_grad_(False)
-    # a container that also holds a later layer must still be able to switch that one
+    # a container that also holds a later layer must still be able to set that layer's mode
     whole = [name for name in prefix if name and {*_names(model.get_submodule(name), name)} <= {*prefix}]
     for name in whole:
         module = model.get_submodule(name)
@@ -60,28 +61,28 @@ def freeze(model: nn.Module, until: bool | str, shape: Shape | None = None) -> l
 
 
 def is_frozen(module: nn.Module) -> bool:
-    """Whether `freeze` froze a module, and all within it, whole."""
+    """Returns whether `freeze` froze a module and everything in it."""
     return all(map(is_frozen_alone, module.modules()))
 
 
 def is_frozen_alone(module: nn.Module) -> bool:
-    """Whether `freeze` froze a module, whatever is within it."""
+    """Returns whether `freeze` froze a module, ignoring the modules in it."""
     return type(module) is _frozen_class(type(module).__base__)
 
 
 def silenced_dropout(model: nn.Module) -> list[str]:
-    """The names of the dropout layers that `freeze` has turned off."""
+    """Returns the names of the dropout layers that `freeze` switched off."""
     return [name for name, module in model.named_modules() if _is_dropout(module) and is_frozen(module)]
 
 
 def count_parameters(model: nn.Module) -> tuple[int, int]:
-    """(trainable, frozen) numbers of parameters."""
+    """Returns the numbers of (trainable, frozen) parameters."""
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return trainable, sum(p.numel() for p in model.parameters()) - trainable
 
 
 def blocks(model: nn.Module) -> list[str]:
-    """The names that `freeze` is likely to be given: the layers and blocks of the first two levels, less the head."""
+    """Returns the usual names for `freeze`: the layers and blocks of the first two levels, without the head."""
     heads = head_names(model)
     names = [name for name, _ in model.named_modules() if name and name.count(".") < 2]
     names = [name for name in names if not any(is_head(head, [name]) for head in heads)]
@@ -89,7 +90,7 @@ def blocks(model: nn.Module) -> list[str]:
 
 
 def _modules_until(model: nn.Module, until: bool | str) -> list[str]:
-    """The names, in order of definition, of all modules before the head, or up to the end of the block `until`."""
+    """Returns the names, in order of definition, of all modules before the head, or up to the end of `until`."""
     names = _names(model)
     if until is True:
         stop = min(names.index(head) for head in head_names(model))
@@ -107,9 +108,9 @@ def _modules_until(model: nn.Module, until: bool | str) -> list[str]:
 
 
 def _dropout_after(model: nn.Module, names: list[str], shape: Shape) -> set[str]:
-    """Of the modules with these names, the dropout layers that run only after all others that have weights.
+    """Returns those dropout layers among `names` that run only after all other layers with weights.
 
-    One blank image shows the order; layers may be defined in another one, and one dropout layer may run twice.
+    A blank image shows the order, because layers may be defined in another order, and a dropout layer may run twice.
     """
     modules = {name: model.get_submodule(name) for name in names if name}
     dropout = {name for name, module in modules.items() if _is_dropout(module)}
@@ -133,7 +134,7 @@ def _dropout_after(model: nn.Module, names: list[str], shape: Shape) -> set[str]
 
 
 def _is_dropout(module: nn.Module) -> bool:
-    """Whether a module is a layer of dropout that drops anything."""
+    """Returns whether a module is a dropout layer with a probability above 0."""
     return isinstance(module, DROPOUT) and module.p > 0
 
 
@@ -143,8 +144,8 @@ def _names(module: nn.Module, prefix: str = "") -> list[str]:
 
 @functools.cache
 def _frozen_class(kind: Any) -> Any:
-    """The same class, less its `train`. A class and not an attribute of the module, which would refer to itself and
-    keep a whole fold's model in memory until a garbage collection.
+    """Returns the same class with a `train` that does nothing. An attribute of the module would be a reference cycle,
+    and would keep a fold's model in memory until a garbage collection.
     """
 
     def stay_in_eval(self: nn.Module, mode: bool = True) -> nn.Module:  # noqa: ARG001 - the signature is torch's

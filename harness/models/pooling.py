@@ -1,4 +1,4 @@
-"""Features of any shape as one row of numbers per image."""
+"""Converts features of any shape to one row of numbers per image."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def pooled(features: Tensor) -> NDArray[np.float32]:
-    """Returns (B, F): maps (B, F, h, w) are averaged over their pixels, and tokens (B, T, F) over the tokens."""
+    """Returns (B, F): maps (B, F, h, w) are averaged over pixels, and tokens (B, T, F) over tokens."""
     values = features.float()
     if values.ndim == 4:
         values = values.mean((2, 3))

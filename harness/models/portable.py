@@ -1,4 +1,4 @@
-"""A model with its normalisation and its softmax inside: what an exported file computes."""
+"""A model that includes its normalisation and its softmax, for exported files."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from harness.models.saved import SavedModel
 class Portable(nn.Module):
     """A module from uint8 images to logits and calibrated probabilities.
 
-    (B, H, W, C) uint8, as Pillow and numpy have images -> logits (B, classes), and softmax(logits / temperature) of the
-    same shape. The images have the size that the model was trained with; their values are not scaled before.
+    Input: (B, H, W, C) uint8, the layout of Pillow and numpy, in the image size of the training, not scaled. Output:
+    logits (B, classes), and softmax(logits / temperature) of the same shape.
 
     Args:
         saved: The model, its normalisation and its temperature.
@@ -31,18 +31,18 @@ class Portable(nn.Module):
         self.eval()
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """`Transform.normalise`, the model, and a softmax."""
+        """Runs `Transform.normalise`, the model, and a softmax."""
         inputs = torch.addcmul(self.bias, images.permute(0, 3, 1, 2).float(), self.scale)
         logits = self.model(inputs).float()
         return logits, (logits / self.temperature).softmax(1)
 
 
 def without_compiling(model: nn.Module) -> nn.Module:
-    """The module that `torch.compile` has wrapped; the model itself if it has not. A wrapped one cannot be exported."""
+    """Returns the module inside a `torch.compile` wrapper, because the wrapper cannot be exported."""
     inner = getattr(model, "_orig_mod", model)
     return inner if isinstance(inner, nn.Module) else model
 
 
 def channels_last_arrays(images: Tensor) -> Tensor:
-    """(B, C, H, W) as the contiguous (B, H, W, C) that `Portable` takes."""
+    """Returns (B, C, H, W) images as the contiguous (B, H, W, C) that `Portable` needs."""
     return images.permute(0, 2, 3, 1).contiguous()

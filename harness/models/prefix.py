@@ -1,4 +1,4 @@
-"""The frozen prefix of a model as a module of its own, and the model as what comes after it."""
+"""Cuts a model in two: the frozen prefix as a separate module, and the rest of the model."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ from harness.models.digest import code_of
 from harness.models.freezing import is_frozen
 from harness.util.user_code import is_users
 
-# layers that do the same in training and in eval mode, and have nothing to train
+# layers that do the same in training and in eval mode, and have no parameters
 PLAIN = (
     *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.SiLU, nn.GELU, nn.Hardswish, nn.Hardsigmoid, nn.Sigmoid, nn.Tanh),
     *(nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveMaxPool2d, nn.AdaptiveAvgPool2d, nn.Flatten, nn.Identity),
 )
-# in the name of a function that may do something else in training
+# words in the names of functions that may behave differently in training
 MODAL = ("dropout", "rand", "bernoulli", "stochastic", "batch_norm", "multinomial", "normal_", "uniform_", "noise")
 
 
 class CannotCutError(Exception):
-    """No frozen prefix of the model can be run by itself; the message says why."""
+    """No frozen prefix of the model can run separately; the message says why."""
 
 
 @dataclass(frozen=True)
 class Cut:
-    """A model in two."""
+    """A model that is cut in two."""
 
     prefix: fx.GraphModule  # images -> features; it shares the layers of the model
-    shape: tuple[int, ...]  # of the features of one image
+    shape: tuple[int, ...]  # of one image's features
     forward: Callable[[nn.Module, Tensor], Any]  # (model, features) -> logits
 
     def apply(self, model: nn.Module) -> None:
-        """From now on the model takes features. All its parts, and its state dict, stay what they are.
+        """Makes the model accept features. Its parts and its state dict do not change.
 
-        Whoever calls it on images, as a callback may, gets what it gave before.
+        If a callback calls it on images, it still gives the same result as before.
         """
         kind, after, shape = type(model), self.forward, self.shape
 
@@ -55,18 +55,18 @@ class Cut:
 
 
 def cut(model: nn.Module, image: tuple[int, int, int], shape: tuple[int, ...] | None = None) -> Cut:
-    """Cuts `model` after the last step of its forward pass up to which all is frozen, and nothing is random.
+    """Cuts `model` after the last step of its forward pass before which everything is frozen and nothing is random.
 
-    It takes images of the shape `image`, (C, H, W).
+    The model takes images of the shape `image`, (C, H, W), and is left in eval mode. `shape` is that of one image's
+    features, if an earlier cut has already tested that the two parts equal the whole.
 
-    It is left in eval mode. Raises CannotCutError where there is no such step, where the forward pass cannot be
-    followed (torch.fx), or where two images show that the parts together are not the whole; where the `shape` of one
-    image's features is known, that has been shown before.
+    Raises CannotCutError if there is no such step, if torch.fx cannot trace the forward pass, or if the two parts give
+    a different result than the whole for two images.
     """
-    everywhere = nn.modules.module  # hooks for all modules of the process
+    everywhere = nn.modules.module  # has the hooks for all modules of the process
     shared = everywhere._global_forward_hooks or everywhere._global_forward_pre_hooks
     if shared or any(module._forward_hooks or module._forward_pre_hooks for module in model.modules()):
-        raise CannotCutError("a hook may change what a layer gives")
+        raise CannotCutError("a hook may change the output of a layer")
     try:
         return _cut(model, image, shape, fx.Tracer)
     except CannotCutError as error:
@@ -86,11 +86,11 @@ def _cut(model: nn.Module, image: tuple[int, int, int], shape: tuple[int, ...] |
     last = _last_cut(nodes, _moving(model, nodes))
     (prefix, in_training), (same, in_eval) = (_split(model, graph, last) for graph in graphs)
     if str(prefix.graph) != str(same.graph):
-        raise CannotCutError("its frozen part takes another way in training than in validation")
+        raise CannotCutError("its frozen part takes different steps in training and in validation")
     try:
         code_of(prefix)
     except UnknownCodeError as error:
-        raise CannotCutError(f"nothing tells whether its code is still the same: {error}") from error
+        raise CannotCutError(f"it is not known whether its code has changed: {error}") from error
 
     def forward(self: nn.Module, features: Tensor) -> Any:
         return (in_training if self.training else in_eval)(self, features)
@@ -99,7 +99,7 @@ def _cut(model: nn.Module, image: tuple[int, int, int], shape: tuple[int, ...] |
 
 
 def _split(model: nn.Module, graph: fx.Graph, last: int) -> tuple[fx.GraphModule, Callable[..., Any]]:
-    """(the first steps up to the one at `last`, the rest as a forward of `model` that takes the features)."""
+    """Returns (the steps up to the one at `last`, the rest as a forward of `model` that takes the features)."""
     nodes, prefix, rest = list(graph.nodes), fx.Graph(), fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
     for node in nodes[: last + 1]:
@@ -113,55 +113,55 @@ def _split(model: nn.Module, graph: fx.Graph, last: int) -> tuple[fx.GraphModule
 
 
 def _module(model: nn.Module, graph: fx.Graph) -> fx.GraphModule:
-    """The graph with the layers of `model`, less what it does not need."""
+    """Returns the graph as a module with the layers of `model`, without unused ones."""
     for node in graph.nodes:
         name = str(getattr(node.target, "__name__", node.target))
         in_place = (name.endswith("_") and not name.endswith("__")) or node.kwargs.get("inplace") is True
         if node.op in ("call_method", "call_function") and in_place and not node.users:
-            raise CannotCutError(f"its forward pass changes something in place, beside what it returns ({name})")
-    made = fx.GraphModule(model, graph)
-    made.graph.eliminate_dead_code()
-    made.recompile()
-    made.delete_all_unused_submodules()
-    return made
+            raise CannotCutError(f"its forward pass changes a tensor in place that it does not return ({name})")
+    module = fx.GraphModule(model, graph)
+    module.graph.eliminate_dead_code()
+    module.recompile()
+    module.delete_all_unused_submodules()
+    return module
 
 
 def _follow(model: nn.Module, tracer: Any) -> fx.Graph:
-    """The steps of its forward pass. Raises CannotCutError if following it draws at random, or changes the model.
+    """Traces the forward pass. Raises CannotCutError if tracing draws random numbers or changes the model.
 
-    A copy is followed: some models keep what they compute, and would keep symbols in its place.
+    It traces a copy, because some models store what they compute, and would then store symbols.
     """
     try:
-        followed = copy.deepcopy(model)
-    except Exception as error:  # copying runs code of the user's
+        traced = copy.deepcopy(model)
+    except Exception as error:  # copying runs the user's code
         raise CannotCutError(f"the model cannot be copied: {type(error).__name__}: {error}"[:300]) from error
-    before = [value._version for value in followed.buffers()]
-    chance = _chance()
+    before = [value._version for value in traced.buffers()]
+    states = _random_states()
     try:
-        graph: fx.Graph = tracer.trace(followed)
-    except Exception as error:  # the tracer meets any code there is
+        graph: fx.Graph = tracer.trace(traced)
+    except Exception as error:  # the tracer runs arbitrary code
         first = (str(error).splitlines() or [""])[0]
-        raise CannotCutError(f"its forward pass cannot be followed: {type(error).__name__}: {first}"[:300]) from error
-    if before != [value._version for value in followed.buffers()]:
+        raise CannotCutError(f"its forward pass cannot be traced: {type(error).__name__}: {first}"[:300]) from error
+    if before != [value._version for value in traced.buffers()]:
         raise CannotCutError("its forward pass changes its own buffers")
-    if _chance() != chance:
-        raise CannotCutError("its forward pass draws at random, beyond what its layers do")
+    if _random_states() != states:
+        raise CannotCutError("its forward pass draws random numbers outside of its layers")
     return graph
 
 
 def _keep_constants(model: nn.Module, *followed: nn.Module) -> None:
-    """Gives the model the tensors that its forward pass makes of numbers. Raises CannotCutError if they vary."""
+    """Stores tensors that the forward pass creates from numbers in the model. Raises CannotCutError if they vary."""
     one, other = ({n: v for n, v in vars(root).items() if n.startswith("_tensor_constant")} for root in followed)
     if one.keys() != other.keys() or not all(torch.equal(one[name], other[name]) for name in one):
-        raise CannotCutError("its forward pass makes other tensors in training than in validation")
+        raise CannotCutError("its forward pass creates different tensors in training and in validation")
     for name, value in one.items():
         setattr(model, name, value)
 
 
 class _FrozenWhole(fx.Tracer):
-    """Takes a frozen module of a library, and one with buffers, as one step: its inside need not be followed.
+    """Treats a frozen module of a library, or one with buffers, as one step, so its inside need not be traced.
 
-    What a user's module does inside is a part of the features' key in the cache, so that is followed.
+    A user's module is traced, because its code is part of the features' key in the cache.
     """
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
@@ -171,14 +171,14 @@ class _FrozenWhole(fx.Tracer):
         return (is_frozen(m) or bool(m._buffers)) and file is not None and not is_users(file)
 
 
-def _chance() -> tuple[bytes, ...]:
-    """Where the global generators stand."""
+def _random_states() -> tuple[bytes, ...]:
+    """Returns the states of the global random generators."""
     states = (torch.get_rng_state().numpy().tobytes(), repr(np.random.get_state()), repr(random.getstate()))
     return tuple(state if isinstance(state, bytes) else state.encode() for state in states)
 
 
 def _moving(model: nn.Module, nodes: list[fx.Node]) -> set[fx.Node]:
-    """The steps whose output is no function of the image alone."""
+    """Returns the steps whose output does not depend only on the image."""
     model.train()
     moving: set[fx.Node] = set()
     for node in nodes:
@@ -189,7 +189,7 @@ def _moving(model: nn.Module, nodes: list[fx.Node]) -> set[fx.Node]:
 
 
 def _is_fixed(model: nn.Module, node: fx.Node) -> bool:
-    """Whether a step of `model`, which is in training mode, does the same each time."""
+    """Returns whether a step of `model`, which is in training mode, is always the same function."""
     if node.op == "call_module":
         module = model.get_submodule(str(node.target))
         if any(parameter.requires_grad for parameter in module.parameters()):
@@ -206,9 +206,9 @@ def _is_fixed(model: nn.Module, node: fx.Node) -> bool:
 
 
 def _last_cut(nodes: list[fx.Node], moving: set[fx.Node]) -> int:
-    """The place of the last fixed step that is the only one before it on which what comes after depends."""
+    """Returns the position of the last fixed step that is the only one on which all later steps depend."""
     places = {node: position for position, node in enumerate(nodes)}
-    last, furthest = 0, 0  # `furthest`: up to here something before is still needed
+    last, furthest = 0, 0  # `furthest`: an earlier output is still needed up to this position
     for position, node in enumerate(nodes[:-1]):
         users = [places[user] for user in node.users]
         computes = node.op in ("call_module", "call_function", "call_method")
@@ -217,35 +217,35 @@ def _last_cut(nodes: list[fx.Node], moving: set[fx.Node]) -> int:
         if node.op != "get_attr":
             furthest = max([furthest, *users])
     if not last:
-        raise CannotCutError("nothing that is frozen comes before all that is trained")
+        raise CannotCutError("nothing frozen comes before all trained layers")
     return last
 
 
 def _require_whole(
     model: nn.Module, prefix: nn.Module, forward: Callable[..., Any], image: tuple[int, int, int]
 ) -> tuple[int, ...]:
-    """The shape of one image's features. Raises CannotCutError where the parts give something else than the whole."""
+    """Returns the shape of one image's features. Raises CannotCutError if the two parts do not equal the whole."""
     images = torch.randn(2, *image, generator=torch.Generator().manual_seed(0))
     buffers = {name: value.clone() for name, value in model.named_buffers()}
     with torch.no_grad():
         features: Any = prefix(images)
         if not isinstance(features, Tensor) or len(features) != 2 or not features.is_floating_point():
-            raise CannotCutError("what its frozen part gives is no tensor with a row for each image")
+            raise CannotCutError("the output of its frozen part is not a tensor with one row per image")
         if not _near(prefix(images[:1]), features[:1]):
-            raise CannotCutError("what its frozen part makes of an image depends on the others, or on chance")
+            raise CannotCutError("the output of its frozen part for an image depends on other images, or is random")
         try:
             for training in (False, True):
                 outputs = []
                 for cut_off in (False, True):
                     model.train(training)
-                    with seeded(0):  # in training the same chance for both, and afterwards as it was
+                    with seeded(0):  # the same random numbers for both, and the old state is restored
                         logits = forward(model, features.clone()) if cut_off else model(images)
                     outputs.append([logits, *(value.clone() for value in model.buffers())])
                     for name, value in model.named_buffers():
                         value.copy_(buffers[name])
                 if not all(_near(one, other) for one, other in zip(*outputs, strict=True)):
-                    raise CannotCutError("its parts, run one after the other, give something else than the whole")
-        except (ValueError, RuntimeError) as error:  # BatchNorm of two images of one pixel, say
+                    raise CannotCutError("its two parts together give a different result than the whole")
+        except (ValueError, RuntimeError) as error:  # for example BatchNorm with two images of one pixel
             raise CannotCutError(f"its forward pass fails on two images in training: {error}"[:300]) from error
         finally:
             model.eval()
@@ -253,6 +253,6 @@ def _require_whole(
 
 
 def _near(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors are equal up to rounding, which grows with the largest value: large ones cancel out."""
+    """Returns whether two tensors are equal up to rounding. The tolerance grows with the largest value."""
     scale = float(other.abs().max()) if other.numel() else 1.0
     return torch.allclose(one.float(), other.float(), rtol=1e-4, atol=1e-5 * max(1.0, scale))

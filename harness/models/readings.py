@@ -1,4 +1,4 @@
-"""The ways in which a file may hold the weights of a model: as they are, under keys, or under a wrapper's names."""
+"""The ways in which a file may store a model's weights: directly, under keys, or with a wrapper's prefixes."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from torch import Tensor
 
 from harness.engine.foreign_objects import is_not_read, kind_of
 
-# parts of a name that torch's wrappers add, at any depth: DataParallel, torch.compile, FSDP, activation checkpointing
+# name parts that torch's wrappers add at any depth: DataParallel, torch.compile, FSDP, activation checkpointing
 WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
-DEPTH = 8  # of keys within keys
-Metadata = dict[str, Any]  # module -> what its class says about the version of its weights
+DEPTH = 8  # of nested keys
+Metadata = dict[str, Any]  # module -> the version of its weights
 
 
 @dataclass(frozen=True)
 class Reading:
-    """A part of a file as the state dict of a model.
+    """A part of a file, as a state dict of a model.
 
     Attributes:
-        key: Where in the file: keys and parts of names, joined by dots; empty for the whole file.
+        key: The place in the file: keys and parts of names, joined by dots; empty for the whole file.
         state: Name below `key` -> tensor.
-        metadata: The state dict's `_metadata`, as far as the file has it.
+        metadata: The `_metadata` of the state dict, if the file has it.
         names: Name below `key` -> full name in the file.
-        within: The part of the model that the names are put under, if the file has that part alone.
+        within: The prefix that was added to the names, if the file has only this part of the model.
     """
 
     key: str
@@ -36,14 +36,14 @@ class Reading:
     within: str = ""
 
     def put_under(self, part: str) -> Reading:
-        """The same for a part of a model."""
+        """Returns the same reading with names for one part of a model."""
         state = {f"{part}.{name}": value for name, value in self.state.items()}
         names = {f"{part}.{name}": full for name, full in self.names.items()}
         metadata = {f"{part}.{name}".rstrip("."): version for name, version in self.metadata.items()}
         return Reading(self.key, state, metadata, names, part)
 
     def with_metadata(self, metadata: Mapping[str, Any] | None) -> OrderedDict[str, Tensor]:
-        """The state dict as `load_state_dict` takes it."""
+        """Returns the state dict for `load_state_dict`."""
         state = OrderedDict(self.state)
         if metadata:
             state._metadata = metadata  # type: ignore[attr-defined]
@@ -52,7 +52,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Contents:
-    """What a file holds, with its keys joined by dots.
+    """The content of a file, with keys joined by dots.
 
     Attributes:
         tensors: Full name -> tensor.
@@ -65,9 +65,9 @@ class Contents:
     metadata: Metadata
 
     def readings(self, least: int) -> Iterator[Reading]:
-        """Every part of the file with at least that number of tensors; the whole first.
+        """Yields all parts of the file with at least `least` tensors; the whole file first.
 
-        Then the same without the names of torch's wrappers.
+        Then it yields them again without the prefixes of torch's wrappers.
         """
         plain = {name: name for name in self.tensors}
         bare = {_unwrapped(name): name for name in self.tensors}
@@ -76,11 +76,11 @@ class Contents:
                 yield self._reading(key, full_names, _unwrapped if full_names is bare else str)
 
     def left_aside(self, used: Set[str]) -> list[str]:
-        """The parts of the file that hold none of the tensors `used`, each by the shortest name that tells it."""
-        kept = {part for name in used for part in _parents(name)}
+        """Returns the parts of the file without any of the tensors `used`, each by its shortest unique name."""
+        used_parts = {part for name in used for part in _parents(name)}
         aside: dict[str, None] = {}
         for name in (*self.tensors, *self.objects):
-            part = next((part for part in (*_parents(name), name) if part and part not in kept), "")
+            part = next((part for part in (*_parents(name), name) if part and part not in used_parts), "")
             if part and name not in used:
                 aside[f"{part} ({self.objects[part]})" if part in self.objects else part] = None
         return [*aside]
@@ -95,7 +95,7 @@ class Contents:
 
 
 def contents_of(content: Mapping[str, Any]) -> Contents:
-    """The tensors and the objects in a file's dictionary, at any depth."""
+    """Returns the tensors and the objects in a file's dictionary, at any depth."""
     contents = Contents({}, {}, {})
     _collect(contents, "", content, DEPTH)
     return contents
@@ -125,7 +125,7 @@ def _parents(name: str) -> list[str]:
 
 
 def _prefixes(names: Mapping[str, str], least: int) -> list[str]:
-    """The prefixes that at least `least` names share, the shortest first."""
+    """Returns the prefixes that at least `least` names share, the shortest first."""
     counts: dict[str, int] = {}
     for name in names:
         for parent in _parents(name):

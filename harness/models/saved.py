@@ -1,4 +1,4 @@
-"""A model from its checkpoint alone."""
+"""Loads a model from its checkpoint."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from harness.models.wanted import normalisation_of, wishes
 from harness.models.weights import WeightsFile, read_weights
 from harness.util.schema import schema_of, validate
 
-TRAINED_ON = "trained_on"  # in a checkpoint: (N,) int64, fingerprints of images
+TRAINED_ON = "trained_on"  # key in a checkpoint: (N,) int64, fingerprints of images
 LEGACY_NAME = re.compile(r"freeze_backbone_(True|False)")  # as in cnn_resnet18_freeze_backbone_False_fold_2.pth
 
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A model with all its weights, in eval mode, and what its inputs must go through."""
+    """A model with all its weights, in eval mode, and the preparation of its inputs."""
 
     model: nn.Module
     architecture: str  # its name
     classes: tuple[str, ...]  # in the order of the logits
     transform: Transform
-    experiment: Mapping[str, Any]  # as it was recorded; empty where the file does not say
+    experiment: Mapping[str, Any]  # as recorded; empty if the file does not have it
     fold: int | None
-    data_digest: str | None  # of the images that it was trained on
-    trained_on: frozenset[int] | None = None  # fingerprints of the images that it was trained on or judged by
-    temperature: float = 1.0  # by which its logits are divided, so that its probabilities mean what they say
+    data_digest: str | None  # of the training images
+    trained_on: frozenset[int] | None = None  # fingerprints of the training and validation images
+    temperature: float = 1.0  # the divisor of the logits that calibrates the probabilities
     is_refit: bool = False  # whether it was trained on all images of a run
-    note: str = ""  # which part of a foreign file its weights are, and by what its inputs are normalised
+    note: str = ""  # for a file of another program: which part was used, and how inputs are normalised
 
 
 def load_model(
@@ -53,19 +53,19 @@ def load_model(
     weights_key: str | None = None,
     function: Callable[[str], Callable[[int], Any]] | None = None,
 ) -> SavedModel:
-    """The model in a checkpoint of ours, or in weights of another program with what they do not say.
+    """Loads the model in a checkpoint of this package, or in weights of another program.
 
     Args:
         path: The file.
-        classes: Of such weights: the names of the outputs, in order.
-        architecture: Of such weights: the model's name; by default the one that the file's name holds.
-        image_size: Of such weights: pixels; by default what the model's library says, else 224.
-        weights_key: Of such weights: which part of the file to take, if several fit the model.
-        function: Finds the user's own function that made a model, by the name under which it was recorded.
+        classes: For such weights: the names of the outputs, in order.
+        architecture: For such weights: the model's name; by default it is taken from the file's name.
+        image_size: For such weights: pixels; by default that of the model's library, or else 224.
+        weights_key: For such weights: which part of the file to use, if several fit the model.
+        function: Returns the user's function that made a model, for its recorded name.
 
     Raises:
-        ModelError: The file is missing, damaged, or does not hold the model.
-        UsageError: Something must be said, or is said otherwise in the file.
+        ModelError: The file is missing or damaged, or does not hold the model.
+        UsageError: An argument is missing, or differs from the file.
     """
     content = checkpoint.load(path)
     weights = read_weights(path, content)
@@ -73,8 +73,8 @@ def load_model(
         if classes is None:
             raise UsageError(
                 f"{path} does not say its classes",
-                "it holds weights alone; its outputs have an order, but no names",
-                "--classes sea,forest  (in the order that it was trained with)",
+                "it holds only weights; its outputs have an order, but no names",
+                "--classes sea,forest  (in the order of the training)",
             )
         return _of_weights(weights, classes, architecture or _in_name(path), image_size, weights_key)
     try:
@@ -83,13 +83,13 @@ def load_model(
         )
         json.dumps(header["experiment"])
     except (ValueError, TypeError, RecursionError) as error:
-        raise ModelError(f"{path} is no whole checkpoint", str(error), "name another file") from error
+        raise ModelError(f"{path} is not a complete checkpoint", str(error), "name another file") from error
     _agree(path, "classes", header["classes"], None if classes is None else list(classes))
     _agree(path, "model", header["architecture"], architecture)
     _agree(path, "image size", header["transform"]["image_size"], image_size)
     preparation = preparation_from(header["transform"])
     named, known = header["architecture"], tuple(header["classes"])
-    assert weights.mean is not None  # `read_weights` requires both in a file of ours
+    assert weights.mean is not None  # `read_weights` requires both in a file of this package
     assert weights.std is not None
     transform = Transform(preparation, weights.mean, weights.std)
     if ":" in named and function is None:
@@ -117,23 +117,27 @@ def load_model(
 
 
 def _trained_on(path: Path, content: Mapping[str, Any]) -> frozenset[int] | None:
-    """The fingerprints of its training images; None if the file has none. Raises ModelError for anything else."""
+    """Returns the fingerprints of its training images; None if it has none. Raises ModelError for another type."""
     fingerprints = content.get(TRAINED_ON)
     if fingerprints is None:
         return None
     if not isinstance(fingerprints, torch.Tensor) or fingerprints.dtype != torch.int64 or fingerprints.ndim != 1:
-        raise ModelError(f"{path} is no whole checkpoint", f"{TRAINED_ON} is no list of numbers", "name another file")
+        raise ModelError(
+            f"{path} is not a complete checkpoint", f"{TRAINED_ON} is not a list of numbers", "name another file"
+        )
     return frozenset(fingerprints.tolist())
 
 
 def _of_weights(
     weights: WeightsFile, classes: Sequence[str], named: str | None, image_size: int | None, key: str | None
 ) -> SavedModel:
-    """The model in weights of another program."""
+    """Returns the model in weights of another program."""
     path = weights.path
     if named is None:
         raise UsageError(
-            f"{path} does not say which model it is", "it holds weights alone, and its name holds none", "--model NAME"
+            f"{path} does not say which model it is",
+            "it holds only weights, and its name does not contain a model's name",
+            "--model NAME",
         )
     wanted = wishes(named)
     if image_size is not None:
@@ -160,18 +164,18 @@ def _load_all(
     shape: tuple[int, int, int],
     key: str | None = None,
 ) -> str:
-    """Loads all weights, the head included. Returns which part of the file they are."""
+    """Loads all weights, including the head. Returns which part of the file was used."""
     try:
         weights = file.fit(model, named, classes, shape, key)
-    except ModelError as error:  # which says what to type after `harness run`
+    except ModelError as error:  # its fix is for `harness run`
         error.fix = error.fix.replace("-s weights_key=", "--weights-key ").replace("-s model=", "--model ")
         error.fix = error.fix.partition(", or -s ")[0]
         raise
     if not weights.head:
         raise ModelError(
-            f"{file.path} is no model for these {len(classes)} classes",
+            f"{file.path} is not a model for these {len(classes)} classes",
             f"{weights.note}; a random head would give random answers",
-            f"--classes with as many names as it has outputs (now {', '.join(classes)})",
+            f"--classes with one name per output of the model (now {', '.join(classes)})",
         )
     weights.load_into(model, named)
     return weights.note
@@ -181,8 +185,8 @@ def _agree(path: Path, what: str, recorded: Any, given: Any) -> None:
     if given is not None and given != recorded:
         raise UsageError(
             f"{path} has other {what}" if what == "classes" else f"{path} has another {what}",
-            f"it says {_quoted(recorded)}, and you say {_quoted(given)}",
-            f"leave out what the file knows: its {what}",
+            f"the file says {_quoted(recorded)}, and you said {_quoted(given)}",
+            f"leave out the {what}: the file knows it",
         )
 
 
@@ -191,6 +195,6 @@ def _quoted(value: Any) -> str:
 
 
 def _in_name(path: Path) -> str | None:
-    """The longest name of a model in the file's name: resnet18 in cnn_resnet18_freeze_backbone_False_fold_2.pth."""
+    """Returns the longest model name in a file's name: resnet18 for cnn_resnet18_freeze_backbone_False_fold_2.pth."""
     names = [name for name in architectures() if re.search(rf"(?<![a-z0-9]){name}(?![a-z0-9])", path.stem.lower())]
     return max(names, key=len, default=None)

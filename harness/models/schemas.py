@@ -1,4 +1,4 @@
-"""What a checkpoint says of its model, without the weights."""
+"""The description of a model in its checkpoint, without the weights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Side = Annotated[int, Field(ge=16, le=4096)]
 
 @record
 class Transform(TypedDict):
-    """From a picture to the model's input; of version 0.1.0 the first three alone."""
+    """From an image to the model's input; version 0.1.0 has only the first three fields."""
 
     image_size: Side | Annotated[list[Side], Field(min_length=2, max_length=2)]
     mean: Channels
@@ -34,7 +34,7 @@ class Transform(TypedDict):
 
 @record
 class Checkpoint(TypedDict):
-    """What a checkpoint says of its model; the weights (`model`) are checked elsewhere."""
+    """The description of a model in a checkpoint. Other code checks the weights (`model`)."""
 
     architecture: Text
     classes: Annotated[list[ClassName], Field(min_length=1, max_length=100_000)]

@@ -6,9 +6,10 @@ from torch import Tensor, nn
 
 
 class SmallCNN(nn.Module):
-    """Four blocks of convolution, BatchNorm, ReLU and halving, then a mean over the picture and a linear head.
+    """Four blocks of convolution, BatchNorm, ReLU and halving, then global average pooling and a linear head.
 
-    About 98,000 parameters: for tests, quick looks and laptops. (B, C, H, W), any H and W from 16 up -> (B, classes).
+    It has about 98,000 parameters, for tests, quick trials and laptops. (B, C, H, W) -> (B, classes), for any H and W
+    of at least 16.
     """
 
     def __init__(self, classes: int, channels: int = 3) -> None:

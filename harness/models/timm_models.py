@@ -1,4 +1,4 @@
-"""timm's models (`model="timm/NAME"`): built by name, with timm's weights, and what inputs they want."""
+"""timm's models (`model="timm/NAME"`): how to build them, load timm's weights, and prepare their inputs."""
 
 from __future__ import annotations
 
@@ -18,48 +18,48 @@ from harness.util.packages import install_command
 from harness.util.text import size_text
 
 PREFIX = "timm/"
-RESIZE = {"center": "crop", "squash": "squash", "border": "pad"}  # timm's crop_mode -> our resize
+RESIZE = {"center": "crop", "squash": "squash", "border": "pad"}  # timm's crop_mode -> resize of this package
 
 
 def is_timm(architecture: object) -> bool:
-    """Whether a model's name is one of timm's."""
+    """Returns whether a model's name is one of timm's."""
     return isinstance(architecture, str) and architecture.startswith(PREFIX)
 
 
 def build_timm(architecture: str, classes: int, shape: Shape, **weights: Any) -> nn.Module:
-    """A model with random weights, or with the `weights` that timm's `create_model` takes.
+    """Returns a model with random weights, or with the `weights` options of timm's `create_model`.
 
-    A model for one size is made for the size of `shape`.
+    A model with a fixed size is made for the size of `shape`.
 
-    Raises ModelError for a name that there is not, or without timm; ValueError, RuntimeError, TypeError or
-    AssertionError if the model cannot take images of that shape.
+    Raises ModelError for an unknown name or without timm. Raises ValueError, RuntimeError, TypeError or AssertionError
+    if the model does not accept images of that shape.
     """
     name, config = architecture.removeprefix(PREFIX), pretrained_config(architecture)
     options: dict[str, Any] = {"num_classes": classes, "in_chans": shape[0], **weights}
     if config.get("fixed_input_size") and tuple(config["input_size"][1:]) != shape[1:]:
         options["img_size"] = shape[1:]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of names that timm has changed
+        warnings.simplefilter("ignore")  # about names that timm has changed
         model: nn.Module = _timm().create_model(name, **options)
     return model
 
 
 def published_by_timm(architecture: str, classes: int, shape: Shape) -> Published:
-    """timm's default weights for a model, downloaded once, as timm fits them to images of `shape`.
+    """Returns timm's default weights for a model, adapted by timm to images of `shape`. Downloads them once.
 
-    Raises ModelError if there are none, RemoteError if there is no network.
+    Raises ModelError if there are none, RemoteError without a network.
     """
     config = pretrained_config(architecture)
     if not any(config.get(key) for key in ("hf_hub_id", "url", "file")):
         raise ModelError(
             f"{architecture} has no pretrained weights",
-            "timm offers none for it",
+            "timm has no weights for it",
             "-s weights=none, or -s weights=FILE",
         )
     try:
         with seeded(0):
             model = build_timm(architecture, classes, shape, pretrained=True)
-    except OSError as error:  # the hub's and urllib's errors are such
+    except OSError as error:  # includes the errors of the hub and of urllib
         raise _no_download(architecture, error) from error
     except RuntimeError as error:
         if "size mismatch" not in str(error):
@@ -68,7 +68,7 @@ def published_by_timm(architecture: str, classes: int, shape: Shape) -> Publishe
         raise ModelError(
             f"the weights of {architecture} do not fit images of {size_text(shape[1:])}",
             str(error).splitlines()[-1].strip(),
-            f"-s image_size={side}, for which they are; or -s weights=none",
+            f"-s image_size={side}, which fits these weights; or -s weights=none",
         ) from error
     mean, std = config["mean"], config["std"]
     source = f"timm's {config.get('architecture', '')}.{config.get('tag', '')}".rstrip(".")
@@ -76,10 +76,10 @@ def published_by_timm(architecture: str, classes: int, shape: Shape) -> Publishe
 
 
 def as_timm_reads(architecture: str, state: Mapping[str, Tensor], outputs: int, shape: Shape) -> Mapping[str, Tensor]:
-    """A state dict in the names of today's module, translated as timm does it for published files.
+    """Returns a state dict with the current module's names, translated as timm does for published files.
 
-    Raises whatever timm raises if the file is not for that model. With the file's number of `outputs`, timm leaves
-    nothing of the model as it was.
+    With the file's number of `outputs`, timm replaces all weights of the model. Raises any exception of timm if the
+    file is not for that model.
     """
     overlay = {"state_dict": dict(state), "num_classes": outputs, "label_offset": 0}
     with seeded(0):
@@ -89,7 +89,7 @@ def as_timm_reads(architecture: str, state: Mapping[str, Tensor], outputs: int, 
 
 @functools.cache
 def pretrained_config(architecture: str) -> dict[str, Any]:
-    """What timm knows about a model and the inputs that it wants. Raises ModelError for a name that there is not."""
+    """Returns timm's configuration of a model and its inputs. Raises ModelError for an unknown name."""
     timm = _timm()
     name = architecture.removeprefix(PREFIX)
     base, _, tag = name.partition(".")
@@ -109,7 +109,7 @@ def _no_download(architecture: str, error: Exception) -> RemoteError:
     return RemoteError(
         f"the weights of {architecture} cannot be downloaded",
         first,
-        "-s weights=FILE for a file that you have, or -s weights=none to train from scratch",
+        "-s weights=FILE for a file on this machine, or -s weights=none to train from scratch",
     )
 
 

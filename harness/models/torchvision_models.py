@@ -1,4 +1,4 @@
-"""torchvision's classifiers: built by name, with torchvision's weights, and how torchvision reads a file for them."""
+"""torchvision's classifiers: how to build them, load torchvision's weights, and read published files."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Shape = tuple[int, int, int]  # (C, H, W) of an image
 
 @dataclass(frozen=True)
 class Published:
-    """Weights that a library offers for a model.
+    """Weights that a library publishes for a model.
 
     Attributes:
         state: A state dict; its names may be those of an older version of the model.
-        source: Where they are from, for people.
-        mean: Per channel, that the inputs are normalised by.
+        source: Where they come from, for display.
+        mean: Per channel, for the normalisation of inputs.
         std: Per channel.
     """
 
@@ -36,17 +36,17 @@ class Published:
 
 @functools.cache
 def torchvision_names() -> tuple[str, ...]:
-    """The names of all classifiers."""
+    """Returns the names of all classifiers."""
     import torchvision
 
     return tuple(torchvision.models.list_models(module=torchvision.models))
 
 
 def build_torchvision(name: str, classes: int, shape: Shape) -> nn.Module:
-    """The classifier `name` with random weights.
+    """Returns the classifier `name` with random weights.
 
-    Raises ModelError for a name that there is not; ValueError, RuntimeError or AssertionError if the model cannot take
-    images of that shape.
+    Raises ModelError for an unknown name. Raises ValueError, RuntimeError or AssertionError if the model does not
+    accept images of that shape.
     """
     import torchvision
 
@@ -54,47 +54,47 @@ def build_torchvision(name: str, classes: int, shape: Shape) -> nn.Module:
     if name not in known:
         raise ModelError(
             f"there is no model {name!r}{nearest(name, known)}",
-            f"torchvision {torchvision.__version__} has {len(known) - 1} classifiers, small_cnn is ours, and timm/NAME "
-            "is one of timm's",
+            f"torchvision {torchvision.__version__} has {len(known) - 1} classifiers; small_cnn is in this package; "
+            "timm/NAME is a model of timm",
             "-s model=resnet18",
         )
     options: dict[str, Any] = {"num_classes": classes}
     if name in ("googlenet", "inception_v3"):
-        # no second heads, which return no single tensor; inputs as torchvision's weights for these two expect them
+        # no auxiliary heads, which return several tensors; inputs as torchvision's weights for these two expect them
         options |= {"aux_logits": False, "init_weights": False, "transform_input": True}
     if name.startswith("vit_"):
         if shape[1] != shape[2]:
-            raise ValueError("it takes squares alone")
+            raise ValueError("it accepts only square images")
         options["image_size"] = shape[1]
     model: nn.Module = torchvision.models.get_model(name, weights=None, **options)
     if shape[0] != COLOURS:
         if getattr(model, "transform_input", False):
-            raise ValueError("it scales the three colours before its first layer")
+            raise ValueError("it scales the three colour channels before its first layer")
         _take_grey(model)
     return model
 
 
 def published_by_torchvision(name: str) -> Published:
-    """torchvision's default weights, downloaded once.
+    """Returns torchvision's default weights. Downloads them once.
 
-    Raises ModelError if there are none, RemoteError if there is no network.
+    Raises ModelError if there are none, RemoteError without a network.
     """
     entry = _default_weights(name)
     preset = entry.transforms()
     try:
         state: Mapping[str, Tensor] = entry.get_state_dict(progress=True, check_hash=True)
-    except OSError as error:  # urllib's URLError is one
+    except OSError as error:  # includes urllib's URLError
         raise RemoteError(
             f"the ImageNet weights of {name} cannot be downloaded",
             f"{getattr(error, 'reason', error)}; looked in {torch.hub.get_dir()}/checkpoints first",
-            "-s weights=FILE for a file that you have, or -s weights=none to train from scratch",
+            "-s weights=FILE for a file on this machine, or -s weights=none to train from scratch",
         ) from error
     mean, std = (tuple(float(value) for value in values) for values in (preset.mean, preset.std))
     return Published(state, "imagenet", mean, std)
 
 
 def evaluated_at(name: str) -> int | None:
-    """The side in pixels at which torchvision evaluated the default weights of a model; None if it has none."""
+    """Returns the image side in pixels at which torchvision evaluated a model's default weights; None without any."""
     if name not in torchvision_names():
         return None
     try:
@@ -106,24 +106,24 @@ def evaluated_at(name: str) -> int | None:
 
 
 def default_weights_address(name: str) -> str:
-    """The address that torchvision downloads a model's default weights from. Raises ModelError if it has none."""
+    """Returns the download address of a model's default weights. Raises ModelError if it has none."""
     return str(_default_weights(name).url)
 
 
 def as_torchvision_reads(name: str, state: Mapping[str, Tensor], outputs: int) -> Mapping[str, Tensor]:
-    """A published state dict in the names of today's module: torchvision's builders translate some old names.
+    """Returns a state dict with the current module's names: torchvision's builders translate some old names.
 
     Args:
         name: The classifier.
-        state: As the file has it.
+        state: From the file.
         outputs: The number of outputs of the file's head.
 
-    Raises whatever the builder raises if the file is not for that classifier.
+    Raises any exception of the builder if the file is not for that classifier.
     """
     import torchvision
 
     entry = _default_weights(name)
-    # a member of the same enumeration, which gives this state dict instead of a download
+    # a member of the same enumeration, which returns this state dict instead of downloading one
     member = object.__new__(type(entry))
     member._name_ = "FILE"
     member._value_ = replace(entry.value, meta=entry.meta | {"categories": ["?"] * outputs})
@@ -134,19 +134,19 @@ def as_torchvision_reads(name: str, state: Mapping[str, Tensor], outputs: int) -
 
 
 def _default_weights(name: str) -> Any:
-    """torchvision's own record of the default weights of a model."""
+    """Returns torchvision's record of a model's default weights."""
     import torchvision
 
     try:
         return torchvision.models.get_model_weights(name).DEFAULT
     except (ValueError, AttributeError) as error:
         raise ModelError(
-            f"{name} has no ImageNet weights", "torchvision offers none for it", "-s weights=none, or -s weights=FILE"
+            f"{name} has no ImageNet weights", "torchvision has none for it", "-s weights=none, or -s weights=FILE"
         ) from error
 
 
 def _take_grey(model: nn.Module) -> None:
-    """Gives the model's first convolution one channel in place of three."""
+    """Gives the model's first convolution one input channel instead of three."""
     for name, layer in model.named_modules():
         if isinstance(layer, nn.Conv2d) and layer.in_channels == COLOURS:
             grey = nn.Conv2d(

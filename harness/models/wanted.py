@@ -1,4 +1,4 @@
-"""What a model says about its inputs: as timm's configuration has it, and by what they are normalised."""
+"""The inputs that a model expects: the preparation by timm's configuration, and the normalisation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.models.timm_models import RESIZE, is_timm, pretrained_config
 
 
 def wishes(architecture: str) -> dict[str, Any]:
-    """How timm prepares the images of one of its models, by the fields of `Preparation`; of other models nothing.
+    """Returns timm's preparation of images for its models, as fields of `Preparation`; empty for other models.
 
     Raises ModelError for a name that timm does not know.
     """
@@ -29,7 +29,7 @@ def wishes(architecture: str) -> dict[str, Any]:
 
 
 def normalisation_of(model: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-    """The mean and the deviation that a model says, or a part of it; None if it says none that can be used."""
+    """Returns the mean and the deviation that a model or a part of it defines; None without usable values."""
     names = ("pretrained_cfg", "default_cfg")
     for config in (getattr(part, name, None) for part in model.modules() for name in names):
         mean, std = (
@@ -45,6 +45,6 @@ def normalisation_of(model: nn.Module) -> tuple[tuple[float, ...], tuple[float, 
 
 
 def for_channels(values: Any) -> tuple[float, ...]:
-    """A value for each of three channels, from one or three."""
+    """Returns one value for each of three channels, from one or three values."""
     numbers = tuple(float(value) for value in values)
     return numbers * 3 if len(numbers) == 1 else numbers

@@ -394,8 +394,8 @@ AFTER = [
     Case(
         "a whole model as checkpoint", 2, "Python objects", checkpoint_of(lambda c, p: torch.save(torch.nn.ReLU(), p))
     ),
-    Case("a checkpoint without classes", 2, "no whole checkpoint", checkpoint_of(changed(classes=None))),
-    Case("a checkpoint without its size", 2, "no whole checkpoint", checkpoint_of(changed(transform={}))),
+    Case("a checkpoint without classes", 2, "not a complete checkpoint", checkpoint_of(changed(classes=None))),
+    Case("a checkpoint without its size", 2, "not a complete checkpoint", checkpoint_of(changed(transform={}))),
     Case(
         "a checkpoint of an unknown model", 2, "no model 'resnet999'", checkpoint_of(changed(architecture="resnet999"))
     ),

@@ -1,4 +1,4 @@
-"""Weights are looked for on the disk first, and the network is asked without a download."""
+"""Weights are searched on disk first. The network is asked without a download."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ HEADS = {
 
 
 @pytest.mark.parametrize("name", HEADS)
-def test_the_head_is_replaced_whatever_it_is_called(name: str) -> None:
+def test_build_replaces_heads_of_any_name(name: str) -> None:
     model = build(name, classes=3, shape=(3, 64, 64))
     assert head_names(model) == (HEADS[name],)
     assert supports_channels_last(model, (3, 64, 64), CPU)
@@ -34,13 +34,13 @@ def test_the_head_is_replaced_whatever_it_is_called(name: str) -> None:
         assert model.eval()(torch.zeros(2, 3, 64, 64)).shape == (2, 3)
 
 
-def test_every_name_is_one_of_torchvision_or_ours() -> None:
+def test_build_knows_torchvisions_names_and_small_cnn() -> None:
     assert {*HEADS} <= {*architectures()}
     with pytest.raises(ModelError, match=r"'resnet19'; did you mean 'resnet18'"):
         build("resnet19", 2, (3, 64, 64))
 
 
-def test_a_size_that_a_model_cannot_take() -> None:
+def test_build_refuses_an_image_size_that_the_model_cannot_take() -> None:
     with pytest.raises(ModelError, match="inception_v3 cannot take images of 32 px"):
         build("inception_v3", 2, (3, 32, 32))
     with pytest.raises(ModelError, match="vit_b_16 cannot take images of 60 px"):
@@ -48,7 +48,7 @@ def test_a_size_that_a_model_cannot_take() -> None:
 
 
 class Flat(nn.Module):
-    """A model as tutorials write it, whose `view` does not bear channels-last order."""
+    """A model as in tutorials, whose `view` fails with the channels-last format."""
 
     def __init__(self, classes: int) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class Flat(nn.Module):
         return logits
 
 
-def test_a_users_function() -> None:
+def test_build_calls_a_users_function() -> None:
     model = build(Flat, 4, (3, 32, 32))
     assert head_names(model) == ("fc",)
     assert model.training
@@ -77,12 +77,12 @@ def test_a_users_function() -> None:
         (lambda classes: nn.Conv2d(1, 1, 1), r"model Conv2d.forward .*failed"),
     ],
 )
-def test_a_users_function_that_makes_no_classifier(function: object, message: str) -> None:
+def test_build_refuses_a_function_that_makes_no_classifier(function: object, message: str) -> None:
     with pytest.raises(UserCodeError, match=message):
         build(function, 2, (3, 32, 32))  # type: ignore[arg-type]
 
 
-def test_a_model_that_cannot_take_such_images_is_refused_with_advice_that_can_work() -> None:
+def test_build_suggests_a_setting_that_works() -> None:
     with pytest.raises(ModelError, match="vit_b_16 cannot take images of 64 x 96 px") as caught:
         build("vit_b_16", 2, (3, 64, 96))
     assert caught.value.fix == "-s image_size=224"
@@ -92,8 +92,8 @@ def test_a_model_that_cannot_take_such_images_is_refused_with_advice_that_can_wo
     assert build("resnet18", 2, (3, 64, 96)).training
 
 
-def test_a_function_that_returns_the_same_module_each_time_gets_a_copy_each_time() -> None:
-    """Else the second fold would begin with what the first has learned, its validation images among it."""
+def test_build_copies_a_module_that_a_function_returns_again() -> None:
+    """Otherwise the second fold would start with the first fold's weights, trained on its validation set."""
     shared = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 2))
     first = build(lambda classes: shared, 2, (3, 16, 16))
     with torch.no_grad():
@@ -102,7 +102,7 @@ def test_a_function_that_returns_the_same_module_each_time_gets_a_copy_each_time
     assert bool(second[1].weight.any())  # type: ignore[index]
 
 
-def test_a_module_whose_train_returns_nothing_works() -> None:
+def test_build_accepts_a_module_whose_train_returns_nothing() -> None:
     class Careless(nn.Sequential):
         def train(self, mode: bool = True) -> Careless:
             super().train(mode)
@@ -112,7 +112,7 @@ def test_a_module_whose_train_returns_nothing_works() -> None:
     assert model.training
 
 
-def test_a_torchscript_module_keeps_weights_that_can_be_trained() -> None:
+def test_build_keeps_trainable_weights_of_a_torchscript_module() -> None:
     def scripted(classes: int) -> nn.Module:
         net: nn.Module = torch.jit.trace(nn.Sequential(nn.Flatten(), nn.Linear(48, classes)), torch.zeros(2, 3, 4, 4))
         return net

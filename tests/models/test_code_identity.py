@@ -1,4 +1,4 @@
-"""Whether an edit is seen. Re-enacts reports about caches that did not see one."""
+"""Whether an edit is detected. Reproduces reports about caches that did not detect one."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SOURCE = """
 
 
 def module_of(source: str) -> ModuleType:
-    """A module of the user's with that text."""
+    """Returns a user's module with that source."""
     module = ModuleType("users_own")
     exec(compile(textwrap.dedent(source), str(Path("users_own.py").absolute()), "exec"), module.__dict__)
     return module
@@ -64,7 +64,7 @@ def module_of(source: str) -> ModuleType:
         ("again", "x - 1", "x - 2"),
     ],
 )
-def test_an_edit_of_what_a_function_depends_on_is_seen(name: str, old: str, changed: str) -> None:
+def test_identity_of_changes_with_everything_a_function_depends_on(name: str, old: str, changed: str) -> None:
     """https://github.com/streamlit/streamlit/pull/2798, https://github.com/numba/numba/pull/8359"""
     assert old in SOURCE
     identity = identity_of(getattr(module_of(SOURCE), name))
@@ -72,7 +72,7 @@ def test_an_edit_of_what_a_function_depends_on_is_seen(name: str, old: str, chan
     assert identity != identity_of(getattr(module_of(SOURCE.replace(old, changed)), name))
 
 
-def test_what_cannot_be_read_is_refused_by_its_name() -> None:
+def test_identity_of_refuses_values_that_cannot_be_read() -> None:
     module = module_of("class Thing: pass\nthing = Thing()\ndef uses(x): return x * thing.size")
     with pytest.raises(UnknownCodeError, match=r"^an object of users_own.Thing$"):
         identity_of(module.uses)
@@ -91,7 +91,7 @@ def doubled(x: Tensor) -> Tensor:
 
 
 def wrapped(text: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A function that is followed as one step, as `torch.fx.wrap` makes it."""
+    """Returns a function that is traced as one step, because of `torch.fx.wrap`."""
     function = module_of(text).step
     monkeypatch.setattr(f"{__name__}.step", function)
     return function
@@ -125,7 +125,7 @@ def digest_of(**changes: Any) -> str:
     return digest(cut(model, (3, 16, 16)).prefix)
 
 
-def test_the_digest_sees_the_code_of_a_wrapped_function(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_digest_depends_on_the_code_of_a_wrapped_function(monkeypatch: pytest.MonkeyPatch) -> None:
     digests = []
     for text in ("def step(x): return x * 2", "def step(x): return x * 3", "def step(x): return x * 2  # same"):
         wrapped(text, monkeypatch)
@@ -133,12 +133,12 @@ def test_the_digest_sees_the_code_of_a_wrapped_function(monkeypatch: pytest.Monk
     assert digests[0] == digests[2] != digests[1]
     wrapped("class O: pass\no = O()\no.by = 2\ndef step(x): return x * o.by", monkeypatch)
     with pytest.raises(
-        CannotCutError, match=r"nothing tells whether its code is still the same: an object of users_own\.O"
+        CannotCutError, match=r"it is not known whether its code has changed: an object of users_own\.O"
     ):
         digest_of()
 
 
-def test_the_digest_sees_constants_and_attributes_of_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_digest_depends_on_constants_and_attributes_of_layers(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = digest_of()
     digests = {
         plain,
@@ -166,7 +166,7 @@ class Doubled(nn.Module):
         return 2 * weight
 
 
-def test_the_digest_sees_buffers_that_are_not_saved_and_the_code_of_parametrizations() -> None:
+def test_digest_depends_on_unsaved_buffers_and_parametrizations() -> None:
     def of(kind: type[nn.Module], value: float) -> str:
         torch.manual_seed(0)
         model = Wrapped()
@@ -182,7 +182,7 @@ def test_the_digest_sees_buffers_that_are_not_saved_and_the_code_of_parametrizat
     assert of(Doubled, 1) == of(Doubled, 1)
 
 
-def test_a_hook_for_all_modules_is_not_passed_by() -> None:
+def test_cut_refuses_a_hook_for_all_modules() -> None:
     handle = nn.modules.module.register_module_forward_hook(lambda *_: None)
     try:
         with pytest.raises(CannotCutError, match="a hook"):

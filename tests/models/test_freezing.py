@@ -16,16 +16,16 @@ from harness.models.freezing import blocks, count_parameters, freeze, silenced_d
 
 
 def train(model: nn.Module) -> None:
-    """A few steps at a rate that moves whatever can move."""
+    """Trains a few steps at a learning rate that changes everything that is not frozen."""
     images = torch.randn(12, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    targets = torch.tensor([0, 1, 1, 1, 0, 1])  # unequal, else the gradient of a bias can be exactly zero
+    targets = torch.tensor([0, 1, 1, 1, 0, 1])  # unequal: otherwise a bias gradient can be exactly zero
     batches = [(images[:6] * 5 + 3, targets), (images[6:], targets)]
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.1, weight_decay=0.5)
     Trainer(device="cpu", precision="fp32").fit(model, optimizer, batches, batches, epochs=2)
 
 
 def moved(before: dict[str, Tensor], model: nn.Module) -> set[str]:
-    """The names of parameters and buffers of which at least one bit has changed."""
+    """Returns the names of parameters and buffers with at least one changed bit."""
     return {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
 
 
@@ -44,9 +44,7 @@ def moved(before: dict[str, Tensor], model: nn.Module) -> set[str]:
         ("vit_b_16", True, ("heads.",)),
     ],
 )
-def test_what_is_frozen_does_not_move_by_a_bit_and_the_rest_does(
-    name: str, until: bool | str, free: tuple[str, ...]
-) -> None:
+def test_freeze_changes_no_bit_of_the_frozen_part_only(name: str, until: bool | str, free: tuple[str, ...]) -> None:
     model = build(name, 2, (3, 32, 32))
     freeze(model, until)
     before = copy.deepcopy(model.state_dict())
@@ -56,7 +54,7 @@ def test_what_is_frozen_does_not_move_by_a_bit_and_the_rest_does(
     assert free_names
 
 
-def test_without_freezing_all_parameters_and_statistics_move() -> None:
+def test_freeze_false_changes_all_parameters_and_statistics() -> None:
     model = build("resnet18", 2, (3, 32, 32))
     assert freeze(model, False) == []
     before = copy.deepcopy(model.state_dict())
@@ -64,7 +62,7 @@ def test_without_freezing_all_parameters_and_statistics_move() -> None:
     assert moved(before, model) == set(before)
 
 
-def test_frozen_modules_stay_in_eval_mode_whatever_is_said() -> None:
+def test_frozen_modules_stay_in_eval_mode() -> None:
     model = build("mobilenet_v3_small", 2, (3, 32, 32))
     frozen = freeze(model, "features.3")
     model.train()
@@ -77,7 +75,7 @@ def test_frozen_modules_stay_in_eval_mode_whatever_is_said() -> None:
 
 
 class Dropping(nn.Module):
-    """Its dropout is defined first and runs last, or also within the body."""
+    """Its dropout is defined first and runs last, or also in the body."""
 
     def __init__(self, twice: bool) -> None:
         super().__init__()
@@ -104,7 +102,7 @@ class Dropping(nn.Module):
         (lambda: Dropping(twice=True), [], ["drop", "body.2"]),
     ],
 )
-def test_dropout_between_the_frozen_layers_and_the_head_stays_active(
+def test_freeze_keeps_dropout_before_the_head_active(
     model: Callable[[], nn.Module], active: list[str], off: list[str]
 ) -> None:
     """https://github.com/chemprop/chemprop/pull/952, https://github.com/isht7/pytorch-deeplab-resnet/issues/39"""
@@ -118,13 +116,13 @@ def test_dropout_between_the_frozen_layers_and_the_head_stays_active(
     assert not any(module._forward_hooks for module in made.modules())
 
 
-def test_a_block_that_is_frozen_by_its_name_has_its_dropout_off() -> None:
+def test_freeze_of_a_named_block_switches_its_dropout_off() -> None:
     model = build("efficientnet_b0", 2, (3, 32, 32))
     freeze(model, "classifier.0", (3, 32, 32))
     assert silenced_dropout(model) == ["classifier.0"]
 
 
-def test_a_frozen_model_is_freed_as_soon_as_nobody_holds_it() -> None:
+def test_frozen_model_is_freed_without_garbage_collection() -> None:
     model = build("resnet18", 2, (3, 32, 32))
     freeze(model, True)
     watched = weakref.ref(model.layer1)
@@ -144,7 +142,7 @@ def test_frozen_parameters_get_no_gradient() -> None:
     assert count_parameters(model) == (258, 97_680)
 
 
-def test_blocks_that_are_not_there_or_leave_nothing_to_train() -> None:
+def test_freeze_refuses_unknown_blocks_and_nothing_to_train() -> None:
     model = build("resnet18", 2, (3, 32, 32))
     with pytest.raises(ModelError, match=r"no block 'layr3'; did you mean 'layer3'") as caught:
         freeze(model, "layr3")

@@ -21,17 +21,17 @@ from harness.models.prefix import CannotCutError, cut
         ("small_cnn", "blocks.block2", (32, 16, 16)),
         ("resnet18", True, (512,)),
         ("resnet18", "layer3", (256, 4, 4)),
-        ("resnet18", "layer4", (512,)),  # pooling has nothing to train either
-        ("resnet18", "layer3.0.conv1", (128, 8, 8)),  # what goes round that convolution is needed, too
+        ("resnet18", "layer4", (512,)),  # pooling has no parameters either
+        ("resnet18", "layer3.0.conv1", (128, 8, 8)),  # the skip connection around that convolution is needed too
         ("densenet121", "features.denseblock2", (512, 8, 8)),
         ("mobilenet_v3_small", True, (1024,)),  # dropout comes after the cut
-        ("efficientnet_b0", "features.4", (80, 4, 4)),  # what follows drops whole branches, in training alone
-        ("squeezenet1_1", True, (512, 3, 3)),  # after its head comes pooling
+        ("efficientnet_b0", "features.4", (80, 4, 4)),  # later blocks drop whole branches, but only in training
+        ("squeezenet1_1", True, (512, 3, 3)),  # pooling comes after its head
         pytest.param("vit_b_16", "encoder.layers.encoder_layer_5", (17, 768), marks=pytest.mark.slow),
         ("swin_t", True, (768,)),
     ],
 )
-def test_the_parts_one_after_the_other_are_the_whole(name: str, until: bool | str, shape: tuple[int, ...]) -> None:
+def test_cut_parts_together_equal_the_model(name: str, until: bool | str, shape: tuple[int, ...]) -> None:
     model = build(name, 2, (3, 64, 64))
     freeze(model, until, (3, 64, 64))
     images = torch.randn(3, 3, 64, 64)
@@ -54,7 +54,7 @@ def test_the_parts_one_after_the_other_are_the_whole(name: str, until: bool | st
 @pytest.mark.parametrize(
     ("name", "drop"), [("efficientnet_b0", "classifier.0"), ("mobilenet_v3_small", "classifier.2")]
 )
-def test_dropout_before_the_head_is_on_in_training_and_comes_after_the_cut(name: str, drop: str) -> None:
+def test_cut_is_before_the_dropout_of_the_head(name: str, drop: str) -> None:
     model = build(name, 2, (3, 64, 64))
     freeze(model, True, (3, 64, 64))
     images = torch.randn(4, 3, 64, 64)
@@ -65,12 +65,12 @@ def test_dropout_before_the_head_is_on_in_training_and_comes_after_the_cut(name:
     features = split.prefix(images)
     split.apply(model)
     with seeded(3):
-        assert torch.allclose(model.train()(features.clone()), live, atol=1e-5)  # the same outputs dropped
+        assert torch.allclose(model.train()(features.clone()), live, atol=1e-5)  # dropout drops the same outputs
     assert not torch.equal(model(features.clone()), model(features.clone()))
     assert torch.equal(model.eval()(features.clone()), model(features))
 
 
-def test_dropout_of_the_rest_is_on_in_training_and_off_in_validation() -> None:
+def test_cut_keeps_dropout_of_the_rest_active_only_in_training() -> None:
     model = build("efficientnet_b0", 2, (3, 64, 64))
     freeze(model, "features.4")
     split = cut(model, (3, 64, 64))
@@ -81,7 +81,7 @@ def test_dropout_of_the_rest_is_on_in_training_and_off_in_validation() -> None:
 
 
 class Parts(nn.Module):
-    """A frozen body and a head, and something between them."""
+    """A frozen body, a head, and a step between them."""
 
     def __init__(self, _: int = 2) -> None:
         super().__init__()
@@ -118,7 +118,7 @@ class Skipping(Parts):
 
 
 class Odd(Parts):
-    """Of a batch it makes one thing, in which the images are no more told apart."""
+    """Mixes the images of a batch into one output."""
 
     def between(self, features: Tensor) -> Tensor:
         return features - features.mean(0)
@@ -131,9 +131,9 @@ def frozen(kind: type[Parts]) -> nn.Module:
     return model
 
 
-def test_what_is_random_is_not_cut_off() -> None:
+def test_cut_is_before_random_steps() -> None:
     for kind in (Noisy, AlwaysNoisy):
-        assert cut(frozen(kind), (3, 16, 16)).shape == (4, 14, 14)  # before the noise, not after it
+        assert cut(frozen(kind), (3, 16, 16)).shape == (4, 14, 14)  # the cut is before the noise
 
 
 class DropsBranches(Parts):
@@ -149,7 +149,7 @@ class Shakes(Parts):
 
 
 class Averages(Parts):
-    """Keeps a mean of what it saw."""
+    """Keeps a mean of its inputs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -172,25 +172,25 @@ class Counts(Averages):
 @pytest.mark.parametrize(
     ("kind", "why"),
     [
-        (Branching, "cannot be followed"),
-        (Skipping, "nothing that is frozen comes before"),
-        (DropsBranches, "draws at random"),
+        (Branching, "cannot be traced"),
+        (Skipping, "nothing frozen comes before"),
+        (DropsBranches, "draws random numbers"),
         (Shakes, "in place"),
         (Averages, "changes its own buffers"),
         (Counts, "changes its own buffers"),
     ],
 )
-def test_what_cannot_be_cut_says_why(kind: type[Parts], why: str) -> None:
+def test_cut_says_why_a_model_cannot_be_cut(kind: type[Parts], why: str) -> None:
     model = frozen(kind)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     with pytest.raises(CannotCutError, match=why):
         cut(model, (3, 16, 16))
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    with pytest.raises(CannotCutError, match="nothing that is frozen"):
+    with pytest.raises(CannotCutError, match="nothing frozen"):
         cut(Parts(), (3, 16, 16))
 
 
-def test_a_hook_is_not_passed_by() -> None:
+def test_cut_refuses_a_model_with_a_hook() -> None:
     for where in ("", "body", "head"):
         model = frozen(Parts)
         model.get_submodule(where).register_forward_pre_hook(lambda _, inputs: (inputs[0] * 2,))
@@ -198,7 +198,7 @@ def test_a_hook_is_not_passed_by() -> None:
             cut(model, (3, 16, 16))
 
 
-def test_a_model_that_takes_features_still_takes_images() -> None:
+def test_apply_keeps_a_model_that_accepts_images() -> None:
     model, images = frozen(Parts).eval(), torch.randn(2, 3, 16, 16)
     expected = model(images)
     split = cut(model, (3, 16, 16))
@@ -215,7 +215,7 @@ class Pooled(Parts):
         self.body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AvgPool2d(3, 2, 1, **settings))
 
 
-def test_settings_that_no_text_shows_are_in_the_digest() -> None:
+def test_digest_depends_on_settings_that_extra_repr_omits() -> None:
     digests = set()
     for settings in ({}, {"count_include_pad": False}):
         torch.manual_seed(0)
@@ -225,12 +225,12 @@ def test_settings_that_no_text_shows_are_in_the_digest() -> None:
     assert len(digests) == 2
 
 
-def test_what_mixes_the_images_of_a_batch_is_not_cut_off() -> None:
-    with pytest.raises(CannotCutError, match="depends on the others"):
+def test_cut_refuses_a_prefix_that_mixes_images() -> None:
+    with pytest.raises(CannotCutError, match="depends on other images"):
         cut(frozen(Odd), (3, 16, 16))
 
 
-def test_the_digest_changes_with_weights_settings_and_steps() -> None:
+def test_digest_depends_on_weights_settings_and_steps() -> None:
     def of(model: nn.Module) -> str:
         freeze(model, True)
         return digest(cut(model, (3, 16, 16)).prefix)

@@ -1,4 +1,4 @@
-"""Forms in which programs save weights; each kind was met in a public bug report."""
+"""Forms in which programs save weights; each one is from a public bug report."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def holds(weights: Weights, expected: State) -> bool:
 
 
 def infix(name: str) -> str:
-    """As FSDP and torch.compile name the parts of a model, at any depth."""
+    """Returns the name that FSDP and torch.compile give a part of a model, at any depth."""
     first, _, rest = name.partition(".")
     return f"_fsdp_wrapped_module.{first}._orig_mod.{rest}"
 
@@ -66,14 +66,14 @@ def infix(name: str) -> str:
         (lambda s: under("ema_model.", s), " (ema_model)"),
     ],
 )
-def test_fit_takes_the_part_under_which_the_models_names_are_complete(saved: Any, part: str, tmp_path: Path) -> None:
+def test_fit_uses_the_part_with_all_names_of_the_model(saved: Any, part: str, tmp_path: Path) -> None:
     torch.save(saved(state()), tmp_path / "w.pth")
     weights = fitted(tmp_path / "w.pth")
     assert weights.note.startswith(f"from {tmp_path / 'w.pth'}{part}, head included")
     assert holds(weights, state())
 
 
-def test_fit_says_what_it_left_aside(tmp_path: Path) -> None:
+def test_fit_names_parts_that_are_not_used(tmp_path: Path) -> None:
     content = {
         "state_dict": under("model.", state()) | {"criterion.weight": torch.ones(2)},
         "optimizer_states": [{"state": {0: {"exp_avg": torch.ones(3)}}}],
@@ -85,20 +85,20 @@ def test_fit_says_what_it_left_aside(tmp_path: Path) -> None:
     torch.save(content, tmp_path / "lightning.ckpt")
     weights = fitted(tmp_path / "lightning.ckpt")
     aside = "state_dict.criterion, optimizer_states, hyper_parameters (argparse.Namespace), best (numpy"
-    assert f"(state_dict.model), head included; left aside: {aside}" in weights.note
+    assert f"(state_dict.model), head included; not used: {aside}" in weights.note
     assert holds(weights, state())
 
 
-def test_fit_takes_plain_weights_before_averaged_ones_and_weights_key_chooses(tmp_path: Path) -> None:
+def test_fit_prefers_plain_weights_unless_weights_key_chooses(tmp_path: Path) -> None:
     path = tmp_path / "w.pth"
     torch.save({"state_dict_ema": state(2), "state_dict": state(1)}, path)
     plain, averaged = fitted(path), fitted(path, key="state_dict_ema")
     assert holds(plain, state(1))
-    assert "state_dict_ema would fit as well (-s weights_key=state_dict_ema)" in plain.note
+    assert "also fits: state_dict_ema (-s weights_key=state_dict_ema)" in plain.note
     assert holds(averaged, state(2))
     with pytest.raises(ModelError, match="no weights for small_cnn under 'model'") as caught:
         fitted(path, key="model")
-    assert caught.value.why == "what fits is state_dict, state_dict_ema"
+    assert caught.value.why == "these parts fit: state_dict, state_dict_ema"
 
 
 def test_fit_prefers_a_part_with_the_head(tmp_path: Path) -> None:
@@ -107,24 +107,24 @@ def test_fit_prefers_a_part_with_the_head(tmp_path: Path) -> None:
     assert holds(fitted(tmp_path / "w.pth"), state(1))
 
 
-def test_fit_refuses_a_larger_model_that_has_all_the_names(tmp_path: Path) -> None:
-    """ResNet34 has all of ResNet18's layers, of the same shapes, and more."""
+def test_fit_refuses_weights_of_a_larger_model(tmp_path: Path) -> None:
+    """ResNet34 has all layers of ResNet18, with the same shapes, and more."""
     torch.save(build("resnet34", 2, SHAPE).state_dict(), tmp_path / "w.pth")
     with pytest.raises(ModelError, match="do not fit resnet18") as caught:
         read_weights(tmp_path / "w.pth").fit(build("resnet18", 2, SHAPE), "resnet18", CLASSES, SHAPE)
     assert "the file has layer1.2.conv1.weight" in caught.value.why
 
 
-def test_fit_drops_a_head_that_is_not_whole(tmp_path: Path) -> None:
+def test_fit_drops_an_incomplete_head(tmp_path: Path) -> None:
     names = {name: value for name, value in state().items() if name != "head.bias"}
     torch.save(names, tmp_path / "w.pth")
     weights = fitted(tmp_path / "w.pth")
     assert not weights.head
-    assert "its head is of another form" in weights.note
+    assert "its head has another structure" in weights.note
 
 
-def test_fit_refuses_a_file_of_which_nothing_fits(tmp_path: Path) -> None:
-    """With strict=False torch would load nothing of it, and say nothing (torchgeo 4036)."""
+def test_fit_refuses_a_file_without_a_fitting_part(tmp_path: Path) -> None:
+    """With strict=False torch would load nothing, without a message (torchgeo 4036)."""
     torch.save(under("model.encoder.", state()) | {"w": torch.ones(1)}, tmp_path / "w.pth")
     other = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
     with pytest.raises(ModelError, match="do not fit"):
@@ -132,7 +132,7 @@ def test_fit_refuses_a_file_of_which_nothing_fits(tmp_path: Path) -> None:
 
 
 class Wrapped(nn.Module):
-    """A backbone without its head, and a head: what many people write."""
+    """A backbone without its head, and a new head, as many people write it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -147,12 +147,12 @@ class Wrapped(nn.Module):
 
 
 def test_fit_finds_the_part_of_the_model_that_a_file_is_for(tmp_path: Path) -> None:
-    """With strict=False nothing of it would be loaded, in silence (torchgeo 4036)."""
+    """With strict=False torch would load nothing, without a message (torchgeo 4036)."""
     torch.save({"state_dict": state()}, tmp_path / "w.pth")
     model = Wrapped()
     weights = fitted(tmp_path / "w.pth", model)
     assert "(state_dict) for backbone; it has no head, so top starts from random weights" in weights.note
-    assert "left aside: state_dict.head" in weights.note
+    assert "not used: state_dict.head" in weights.note
     assert {name.removeprefix("backbone.") for name in weights.state} == {
         n for n in state() if not n.startswith("head")
     }
@@ -169,16 +169,16 @@ def test_fit_reads_safetensors(tmp_path: Path) -> None:
         read_weights(tmp_path / "half.safetensors")
 
 
-def test_fit_keeps_the_head_of_a_model_that_is_cut_in_two(tmp_path: Path) -> None:
-    """nn.Sequential(backbone, head), as many recipes wrap a model."""
+def test_fit_reads_the_backbone_of_a_sequential(tmp_path: Path) -> None:
+    """Many recipes wrap a model as nn.Sequential(backbone, head)."""
     body = {name: value for name, value in state().items() if not name.startswith("head.")}
     torch.save(under("0.", body) | {"1.weight": torch.ones(2, 128)}, tmp_path / "w.pth")
     weights = fitted(tmp_path / "w.pth")
     assert not weights.head
-    assert "it has no head, so head starts from random weights; left aside: 1" in weights.note
+    assert "it has no head, so head starts from random weights; not used: 1" in weights.note
 
 
-def test_read_weights_names_the_object_and_the_line_that_converts_it(tmp_path: Path) -> None:
+def test_read_weights_names_the_object_and_a_line_to_convert_it(tmp_path: Path) -> None:
     torch.save({"epoch": 3, "model": net()}, tmp_path / "w.pt")
     with pytest.raises(ModelError, match="holds no weights") as caught:
         read_weights(tmp_path / "w.pt")
@@ -187,7 +187,7 @@ def test_read_weights_names_the_object_and_the_line_that_converts_it(tmp_path: P
     assert line == "torch.save(torch.load('w.pt', weights_only=False)[\"model\"].state_dict(), 'w-weights.pth')"
 
 
-def test_the_line_that_converts_a_file_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_converting_returns_a_line_that_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({"epoch": 3, "model": net()}, "w.pt")
     torch.save(net(), "whole.pt")
@@ -204,17 +204,17 @@ def test_fit_leaves_out_a_head_of_several_layers(tmp_path: Path) -> None:
     model.head = nn.Sequential(nn.Dropout(0.1), nn.Linear(128, 16), nn.ReLU(), nn.Linear(16, 2))
     torch.save(state(), tmp_path / "w.pth")
     weights = fitted(tmp_path / "w.pth", model)
-    assert "its head is of another form, so head starts from random weights" in weights.note
+    assert "its head has another structure, so head starts from random weights" in weights.note
     assert {*weights.state} == {name for name in state() if not name.startswith("head.")}
 
 
-def test_fit_leaves_aside_what_a_profiler_counted_in_each_layer(tmp_path: Path) -> None:
+def test_fit_ignores_counters_of_a_profiler(tmp_path: Path) -> None:
     counted = {"total_ops": torch.zeros(1), "blocks.block1.0.total_params": torch.zeros(1)}
     torch.save(state() | counted, tmp_path / "w.pth")
     assert holds(fitted(tmp_path / "w.pth"), state())
 
 
-def test_fit_refuses_whole_numbers_where_the_model_has_others(tmp_path: Path) -> None:
+def test_fit_refuses_integers_for_float_weights(tmp_path: Path) -> None:
     torch.save({name: (100 * value).to(torch.int8) for name, value in state().items()}, tmp_path / "w.pth")
     with pytest.raises(ModelError, match="do not fit") as caught:
         fitted(tmp_path / "w.pth")
@@ -223,10 +223,10 @@ def test_fit_refuses_whole_numbers_where_the_model_has_others(tmp_path: Path) ->
 
 def test_fit_names_the_same_tensors_once(tmp_path: Path) -> None:
     torch.save(under("_fsdp_wrapped_module.", state()), tmp_path / "w.pth")
-    assert "would fit as well" not in fitted(tmp_path / "w.pth").note
+    assert "also fits" not in fitted(tmp_path / "w.pth").note
 
 
-def test_fit_takes_a_model_that_cannot_be_copied(tmp_path: Path) -> None:
+def test_fit_accepts_a_model_that_cannot_be_copied(tmp_path: Path) -> None:
     torch.save(under("module.", state()), tmp_path / "w.pth")
     model = net(9)
     model.lock = threading.Lock()  # type: ignore[assignment]

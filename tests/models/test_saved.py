@@ -19,14 +19,14 @@ def checkpoint(tracked: Tracked) -> Path:
 
 
 def legacy(folder: Path, name: str = LEGACY, classes: int = 2) -> Path:
-    """A bare state dict in the form of the earlier program: a ResNet18 in a module that calls it `resnet`."""
+    """Writes a state dict of the earlier program: a ResNet18 in a module under the name `resnet`."""
     torch.manual_seed(0)
     weights = build("resnet18", classes, (3, 64, 64)).state_dict()
     torch.save({f"resnet.{key}": value for key, value in weights.items()}, folder / name)
     return folder / name
 
 
-def test_a_checkpoint_alone_is_enough(tracked: Tracked, tmp_path: Path) -> None:
+def test_load_model_needs_only_the_checkpoint(tracked: Tracked, tmp_path: Path) -> None:
     alone = Path(shutil.copy(checkpoint(tracked), tmp_path / "renamed.bin"))
     loaded = load_model(alone)
     assert (loaded.architecture, loaded.classes) == ("small_cnn", ("forest", "sea"))
@@ -37,7 +37,7 @@ def test_a_checkpoint_alone_is_enough(tracked: Tracked, tmp_path: Path) -> None:
     assert loaded.model(torch.zeros(1, 3, 32, 32)).shape == (1, 2)
 
 
-def test_what_the_file_says_may_be_said_again_but_not_otherwise(tracked: Tracked) -> None:
+def test_load_model_refuses_arguments_that_differ_from_the_file(tracked: Tracked) -> None:
     path = checkpoint(tracked)
     assert load_model(path, classes=["forest", "sea"], architecture="small_cnn", image_size=32).fold
     with pytest.raises(UsageError, match="has other classes"):
@@ -48,7 +48,7 @@ def test_what_the_file_says_may_be_said_again_but_not_otherwise(tracked: Tracked
         load_model(path, image_size=64)
 
 
-def test_a_state_dict_of_the_earlier_program_gives_its_own_logits(tmp_path: Path) -> None:
+def test_load_model_reads_a_state_dict_of_the_earlier_program(tmp_path: Path) -> None:
     path = legacy(tmp_path)
     loaded = load_model(path, classes=["sea", "forest"], image_size=64)
     assert (loaded.architecture, loaded.classes, loaded.transform.image_size) == ("resnet18", ("sea", "forest"), 64)
@@ -60,18 +60,18 @@ def test_a_state_dict_of_the_earlier_program_gives_its_own_logits(tmp_path: Path
         assert torch.equal(loaded.model(inputs), original(inputs))
 
 
-def test_a_frozen_one_says_so_in_its_name_too(tmp_path: Path) -> None:
+def test_load_model_reads_freezing_from_the_file_name(tmp_path: Path) -> None:
     path = legacy(tmp_path, "cnn_resnet18_freeze_backbone_True_fold_0.pth")
     assert load_model(path, classes=["sea", "forest"]).experiment == {"freeze": True}
     assert load_model(path, classes=["sea", "forest"]).transform.image_size == 224
 
 
-def test_a_bare_state_dict_needs_what_it_does_not_say(tmp_path: Path) -> None:
+def test_load_model_of_a_state_dict_needs_classes_and_model(tmp_path: Path) -> None:
     path = legacy(tmp_path)
     with pytest.raises(UsageError, match="does not say its classes") as caught:
         load_model(path)
     assert caught.value.fix.startswith("--classes sea,forest")
-    with pytest.raises(ModelError, match="is no model for these 3 classes"):
+    with pytest.raises(ModelError, match="is not a model for these 3 classes"):
         load_model(path, classes=["sea", "forest", "lake"])
     unnamed = path.rename(tmp_path / "best.pth")
     with pytest.raises(UsageError, match="does not say which model it is"):
@@ -79,13 +79,13 @@ def test_a_bare_state_dict_needs_what_it_does_not_say(tmp_path: Path) -> None:
     assert load_model(unnamed, classes=["sea", "forest"], architecture="resnet18").architecture == "resnet18"
 
 
-def test_the_longest_name_of_a_model_in_a_files_name_is_meant(tmp_path: Path) -> None:
+def test_load_model_uses_the_longest_model_name_in_the_file_name(tmp_path: Path) -> None:
     torch.save(build("resnet50", 2, (3, 64, 64)).state_dict(), tmp_path / "my_wide_resnet50_2_no.pth")
     with pytest.raises(ModelError, match="do not fit wide_resnet50_2"):
         load_model(tmp_path / "my_wide_resnet50_2_no.pth", classes=["a", "b"])
 
 
-def test_a_checkpoint_that_lacks_a_part(tmp_path: Path) -> None:
+def test_load_model_refuses_an_incomplete_checkpoint(tmp_path: Path) -> None:
     torch.save({"format": "harness-checkpoint-1", "model": {}, "classes": ["a"]}, tmp_path / "x.pt")
-    with pytest.raises(ModelError, match="is no whole checkpoint"):
+    with pytest.raises(ModelError, match="is not a complete checkpoint"):
         load_model(tmp_path / "x.pt")

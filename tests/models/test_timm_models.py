@@ -1,4 +1,4 @@
-"""Models of timm: their names, their weights, their inputs, and the cut of their frozen part."""
+"""Models of timm: names, weights, inputs, and the cut of the frozen part."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SMALL = {
     "timm/tf_efficientnet_lite0": 64,  # paddings that depend on the image
     "timm/vit_tiny_patch16_224": 32,
     "timm/deit_tiny_distilled_patch16_224": 32,  # two heads
-    "timm/levit_128s": 224,  # a cache of attention within the model
+    "timm/levit_128s": 224,  # caches attention in the model
     "timm/convnext_atto": 32,
 }
 
@@ -43,7 +43,7 @@ SLOW = ("timm/levit_128s", "timm/deit_tiny_distilled_patch16_224")
     ("name", "size"),
     [pytest.param(*item, marks=pytest.mark.slow if item[0] in SLOW else ()) for item in SMALL.items()],
 )
-def test_a_model_of_timm_is_built_frozen_cut_and_read_from_its_checkpoint(name: str, size: int, tmp_path: Path) -> None:
+def test_timm_model_is_built_frozen_cut_and_loaded(name: str, size: int, tmp_path: Path) -> None:
     shape = (3, size, size)
     source = timm.create_model(
         name.removeprefix("timm/"), num_classes=7, **({"img_size": size} if "it_" in name else {})
@@ -64,7 +64,7 @@ def test_a_model_of_timm_is_built_frozen_cut_and_read_from_its_checkpoint(name: 
     made = cut(model, shape)
     with torch.inference_mode():
         assert torch.allclose(made.forward(model, made.prefix(images)), before, atol=1e-4)
-        assert torch.equal(model(images), before)  # following it has left no trace
+        assert torch.equal(model(images), before)  # tracing did not change it
     transform = Transform(Preparation(size), (0.5,) * 3, (0.5,) * 3).to_dict()
     content = {"architecture": name, "classes": CLASSES, "transform": transform, "experiment": {}}
     checkpoint.save(tmp_path / "x.pt", {**content, "model": model.state_dict()})
@@ -73,11 +73,11 @@ def test_a_model_of_timm_is_built_frozen_cut_and_read_from_its_checkpoint(name: 
 
 
 @pytest.mark.parametrize(("name", "active"), [("convnext_atto", ["head.drop"]), ("tf_efficientnet_lite0", [])])
-def test_dropout_before_the_head_of_timm_stays_active(name: str, active: list[str]) -> None:
+def test_freeze_keeps_dropout_before_the_head_of_timm_models_active(name: str, active: list[str]) -> None:
     model = timm.create_model(name, num_classes=2, drop_rate=0.3)
     freeze(model, True, (3, 64, 64))
     dropping = {n: m for n, m in model.train().named_modules() if isinstance(m, torch.nn.Dropout) and m.p > 0}
-    assert [n for n, module in dropping.items() if module.training] == active  # the other one calls a function
+    assert [n for n, module in dropping.items() if module.training] == active  # the other model calls a function
     made, images = cut(model, (3, 64, 64)), torch.randn(2, 3, 64, 64)
     features = made.prefix(images)
     model.train()
@@ -88,8 +88,8 @@ def test_dropout_before_the_head_of_timm_stays_active(name: str, active: list[st
     assert not torch.equal(made.forward(model, features.clone()), made.forward(model, features.clone()))
 
 
-def test_real_weights_give_the_logits_of_timm(lite_weights: Path, tmp_path: Path) -> None:
-    """From a photograph's file to the logits of ImageNet's classes, by timm's own transform and by ours."""
+def test_library_weights_give_the_logits_of_timm(lite_weights: Path, tmp_path: Path) -> None:
+    """From a photograph to the logits of ImageNet's classes, with timm's transform and with this package's."""
     reference = timm.create_model(LITE.removeprefix("timm/")).eval()
     reference.load_state_dict(torch.load(lite_weights, weights_only=True))
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 61, 3), np.uint8)).resize((400, 300))
@@ -104,16 +104,16 @@ def test_real_weights_give_the_logits_of_timm(lite_weights: Path, tmp_path: Path
     assert torch.allclose(ours, theirs, atol=1e-3)
 
 
-def test_with_wanted_takes_timms_settings_except_for_those_that_are_written() -> None:
+def test_with_wanted_uses_timms_settings_for_unset_fields() -> None:
     experiment = with_wanted(Experiment(model="timm/resnet18", interpolation="nearest"))
     assert (experiment.image_size, experiment.resize, experiment.center_crop) == (224, "crop", 0.95)
     assert experiment.interpolation == "nearest"
     assert experiment.origin("center_crop") == "found in model"
-    again = with_wanted(experiment.replace(model="resnet18"))  # as a trial of a search may say
+    again = with_wanted(experiment.replace(model="resnet18"))  # a trial of a search may do this
     assert (again.resize, again.center_crop, again.interpolation) == ("squash", 1.0, "nearest")
 
 
-def test_choose_inputs_takes_what_the_experiment_says_then_the_weights_then_the_model() -> None:
+def test_choose_inputs_prefers_experiment_then_weights_then_model() -> None:
     lite = build(LITE, 2, (3, 64, 64))
     experiment = Experiment(model=LITE)
     assert normalisation_of(lite) == ((0.5,) * 3, (0.5,) * 3)
@@ -126,7 +126,7 @@ def test_choose_inputs_takes_what_the_experiment_says_then_the_weights_then_the_
     assert "-s normalise=" in plain.source
 
 
-def test_wishes_of_other_models_are_none() -> None:
+def test_wishes_of_other_models_are_empty() -> None:
     assert wishes("resnet18") == {}
 
 
@@ -134,13 +134,13 @@ def test_wishes_of_other_models_are_none() -> None:
     ("name", "says"),
     [("timm/resnet8", "did you mean 'timm/resnet18'"), ("timm/resnet18.a9", "did you mean 'timm/resnet18.a")],
 )
-def test_a_name_that_timm_does_not_know_is_refused(name: str, says: str) -> None:
+def test_build_timm_refuses_an_unknown_name(name: str, says: str) -> None:
     with pytest.raises(ModelError, match="there is no model") as caught:
         build(name, 2, (3, 32, 32))
     assert says.split("'")[1] in caught.value.what
 
 
-def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
+def test_fit_refuses_weights_of_another_timm_model(tmp_path: Path) -> None:
     torch.save(timm.create_model("resnet18").state_dict(), tmp_path / "w.pth")
     with pytest.raises(ModelError, match="do not fit timm/resnet10t"):
         read_weights(tmp_path / "w.pth").fit(
@@ -148,8 +148,8 @@ def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
         )
 
 
-def test_positions_are_stretched_to_another_size_as_timm_does(tmp_path: Path) -> None:
-    """Of a file, under a wrapper's names, without its head (solo-learn 218)."""
+def test_fit_interpolates_positions_as_timm_does(tmp_path: Path) -> None:
+    """The file has a wrapper's names and no head (solo-learn 218)."""
     state = timm.create_model("vit_tiny_patch16_224").state_dict()
     body = {f"backbone.{key}": value for key, value in state.items() if not key.startswith("head.")}
     torch.save({"state_dict": body}, tmp_path / "w.ckpt")
@@ -160,8 +160,8 @@ def test_positions_are_stretched_to_another_size_as_timm_does(tmp_path: Path) ->
     assert torch.equal(weights.state["pos_embed"], theirs.state_dict()["pos_embed"])
 
 
-def test_published_weights_for_another_size_alone_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some models of timm cannot stretch them (pytorch-image-models 1637)."""
+def test_published_by_timm_refuses_weights_for_another_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some models of timm cannot interpolate them (pytorch-image-models 1637)."""
 
     def create(*names: object, **options: object) -> None:
         raise RuntimeError("Error(s) in loading state_dict:\n\tsize mismatch for levels.0: (7) from the checkpoint")

@@ -1,4 +1,4 @@
-"""Every classifier of torchvision: published names of weights, training, the cut, the checkpoint."""
+"""Every classifier of torchvision: published weight names, training, the cut, the checkpoint."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def size_of(name: str) -> int:
 
 
 def published_names(name: str, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """As the files on torchvision's server have them, which older versions wrote."""
+    """Returns the names in the files on torchvision's server, which older versions wrote."""
     if name.startswith("vit_"):
         layers = {".mlp.0.": ".mlp.linear_1.", ".mlp.3.": ".mlp.linear_2."}
         return {re.sub(r"\.mlp\.[03]\.", lambda found: layers[found[0]], key): value for key, value in state.items()}
@@ -48,14 +48,14 @@ def published_names(name: str, state: Mapping[str, Tensor]) -> Mapping[str, Tens
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where torchvision looks for a file before it downloads it."""
+    """Returns the folder where torchvision looks before a download."""
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     (tmp_path / "checkpoints").mkdir()
     return tmp_path / "checkpoints"
 
 
-def judged(name: str, hub: Path) -> tuple[Path, nn.Module]:
-    """(a file like the published one, the model into which torchvision's own builder has loaded it)."""
+def reference_of(name: str, hub: Path) -> tuple[Path, nn.Module]:
+    """Returns (a file like the published one, a model into which torchvision's builder has loaded it)."""
     entry = torchvision.models.get_model_weights(name).DEFAULT
     options: dict[str, Any] = {"image_size": entry.meta["min_size"][0]} if name.startswith("vit_") else {}
     if name in ("googlenet", "inception_v3"):
@@ -65,30 +65,30 @@ def judged(name: str, hub: Path) -> tuple[Path, nn.Module]:
     return path, torchvision.models.get_model(name, weights=entry)
 
 
-def require_equal(weights: Weights, model: nn.Module, judge: nn.Module) -> None:
-    """The whole body of `model` is in the weights, and it is the judge's."""
-    heads, expected = head_names(model), judge.state_dict()
+def require_equal(weights: Weights, model: nn.Module, reference: nn.Module) -> None:
+    """Requires that the weights have the whole body of `model`, equal to that of `reference`."""
+    heads, expected = head_names(model), reference.state_dict()
     body = {name for name in model.state_dict() if not is_head(name, heads)}
     assert body <= {*weights.state}
     for name in body:
-        if name != "encoder.pos_embedding":  # which is stretched to another size
+        if name != "encoder.pos_embedding":  # it is interpolated to another size
             assert torch.equal(weights.state[name], expected[name]), name
 
 
 def published(experiment: Experiment, hub: Path) -> Weights:
-    """Weights of a file like the published one, found by torchvision and named by its path: the judge's."""
-    path, judge = judged(str(experiment.model), hub)
+    """Returns the weights of a file like the published one, found by torchvision and also named by its path."""
+    path, reference = reference_of(str(experiment.model), hub)
     model = build(experiment.model, 2, preparation_of(experiment).shape)
     for source in ("imagenet", str(path)):
         weights = start_weights(experiment.replace(weights=source), model, CLASSES)
         assert weights is not None
-        require_equal(weights, model, judge)
+        require_equal(weights, model, reference)
     path.unlink()
     return weights
 
 
 def require_trainable(experiment: Experiment, weights: Weights) -> nn.Module:
-    """The model takes a step, on images or on features. Returns it."""
+    """Trains one step on images or features. Returns the model."""
     preparation = preparation_of(experiment)
     model = new_model(experiment, weights, CLASSES, 1)
     made = cut(model, preparation.shape) if experiment.freeze else None
@@ -115,11 +115,11 @@ def test_every_classifier(name: str, hub: Path, tmp_path: Path) -> None:
     (tmp_path / "x.pt").unlink()
     with torch.inference_mode():
         assert torch.equal(loaded(images), expected)
-    exported = torch.export.export(loaded, (images,), strict=False)  # as MLflow logs it
+    exported = torch.export.export(loaded, (images,), strict=False)  # MLflow logs this
     assert torch.allclose(exported.module()(images), expected, atol=1e-4)
 
 
-def test_old_names_of_a_vision_transformer_are_translated_by_its_own_hooks(tmp_path: Path) -> None:
+def test_fit_translates_old_names_with_the_models_hooks(tmp_path: Path) -> None:
     def small(classes: int) -> nn.Module:
         return torchvision.models.VisionTransformer(32, 16, 2, 2, 16, 16, num_classes=classes)
 
@@ -130,8 +130,8 @@ def test_old_names_of_a_vision_transformer_are_translated_by_its_own_hooks(tmp_p
     require_equal(weights, model, source)
 
 
-def test_a_state_dict_without_versions_fits_a_model_that_asks_for_one(tmp_path: Path) -> None:
-    """MNASNet refuses a state dict whose `_metadata` is lost, as it is by many a program that copies it."""
+def test_fit_accepts_a_state_dict_without_metadata(tmp_path: Path) -> None:
+    """MNASNet refuses a state dict without `_metadata`, but many programs lose it when they copy one."""
     source, model = build("mnasnet0_5", 2, (3, 32, 32)), build("mnasnet0_5", 2, (3, 32, 32))
     torch.save(dict(source.state_dict()), tmp_path / "w.pth")
     weights = read_weights(tmp_path / "w.pth").fit(model, "mnasnet0_5", CLASSES, (3, 32, 32))
@@ -139,11 +139,11 @@ def test_a_state_dict_without_versions_fits_a_model_that_asks_for_one(tmp_path: 
     assert weights.head
 
 
-def test_as_library_reads_is_for_models_of_a_library() -> None:
+def test_as_library_reads_is_none_for_other_models() -> None:
     assert as_library_reads("small_cnn", {}, 2, (3, 32, 32)) is None
 
 
-def test_a_frozen_block_keeps_still_after_weights_are_loaded(tmp_path: Path) -> None:
+def test_frozen_block_does_not_change_after_weights_are_loaded(tmp_path: Path) -> None:
     torch.save(build("resnet18", 5, (3, 32, 32)).state_dict(), tmp_path / "w.pth")
     experiment = Experiment(model="resnet18", weights=str(tmp_path / "w.pth"), freeze="layer3", image_size=32)
     model = build("resnet18", 2, (3, 32, 32))

@@ -41,7 +41,7 @@ def same(one: nn.Module, other: nn.Module, but: str = "head.") -> bool:
     return all(torch.equal(states[0][name], states[1][name]) for name in states[0] if not name.startswith(but))
 
 
-def test_a_head_that_does_not_fit_is_dropped_and_that_is_said(tmp_path: Path) -> None:
+def test_fit_drops_a_head_of_another_size_and_says_so(tmp_path: Path) -> None:
     source, model = small(4), small()
     own_head = model.state_dict()["head.weight"].clone()
     note = load_weights(model, "small_cnn", saved(tmp_path / "w.pth", source.state_dict()), CLASSES)
@@ -52,7 +52,7 @@ def test_a_head_that_does_not_fit_is_dropped_and_that_is_said(tmp_path: Path) ->
 
 @pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"state_dict": s}, lambda s: {"model": s, "epoch": 3}])
 @pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.module.", "resnet."])
-def test_the_forms_in_which_weights_are_saved(wrap: Any, prefix: str, tmp_path: Path) -> None:
+def test_fit_reads_common_forms_of_saved_weights(wrap: Any, prefix: str, tmp_path: Path) -> None:
     source, model = small(), small()
     state = {prefix + name: value for name, value in source.state_dict().items()}
     note = load_weights(model, "small_cnn", saved(tmp_path / "w.pth", wrap(state)), CLASSES)
@@ -65,24 +65,24 @@ def ours(path: Path, **content: Any) -> None:
     checkpoint.save(path, {"model": small().state_dict(), "transform": transform, **content})
 
 
-def test_a_head_of_another_form_is_dropped_whole(tmp_path: Path) -> None:
+def test_fit_drops_a_head_of_another_structure(tmp_path: Path) -> None:
     source = small()
     source.head = nn.Sequential(nn.Dropout(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 2))
     model = small()
     note = load_weights(model, "small_cnn", saved(tmp_path / "w.pth", source.state_dict()), CLASSES)
-    assert "its head is of another form" in note
+    assert "its head has another structure" in note
     assert same(source, model)
     body = {name: value for name, value in source.state_dict().items() if not name.startswith("head.")}
     assert "it has no head" in load_weights(model, "small_cnn", saved(tmp_path / "b.pth", body), CLASSES)
 
 
-def test_a_head_for_other_classes_of_the_same_number_is_dropped(tmp_path: Path) -> None:
+def test_fit_drops_a_head_for_other_classes(tmp_path: Path) -> None:
     ours(tmp_path / "c.pt", classes=["sea", "forest"])
     assert "is for other classes" in load_weights(small(), "small_cnn", str(tmp_path / "c.pt"), CLASSES)
     assert "head included" in load_weights(small(), "small_cnn", str(tmp_path / "c.pt"), ["sea", "forest"])
 
 
-def test_weights_of_another_model_are_refused_with_the_first_names_of_both(tmp_path: Path) -> None:
+def test_fit_refuses_weights_of_another_model(tmp_path: Path) -> None:
     path = saved(tmp_path / "w.pth", build("resnet18", 2, (3, 32, 32)).state_dict())
     with pytest.raises(ModelError, match="do not fit small_cnn") as caught:
         load_weights(small(), "small_cnn", path, CLASSES)
@@ -92,7 +92,7 @@ def test_weights_of_another_model_are_refused_with_the_first_names_of_both(tmp_p
         load_weights(build("resnet50", 2, (3, 32, 32)), "resnet50", path, CLASSES)
 
 
-def test_files_that_hold_no_weights(tmp_path: Path) -> None:
+def test_read_weights_refuses_files_without_weights(tmp_path: Path) -> None:
     for state in ({"epoch": 3}, {}):
         with pytest.raises(ModelError, match="holds no weights"):
             load_weights(small(), "small_cnn", saved(tmp_path / "w.pth", state), CLASSES)
@@ -100,7 +100,7 @@ def test_files_that_hold_no_weights(tmp_path: Path) -> None:
         load_weights(small(), "small_cnn", str(tmp_path / "nowhere.pth"), CLASSES)
 
 
-def test_real_weights_reach_a_resnet18(scenes_weights: Path) -> None:
+def test_fit_loads_published_weights_into_a_resnet18(scenes_weights: Path) -> None:
     model = build("resnet18", 2, (3, 64, 64))
     assert "its head has 4 outputs" in load_weights(model, "resnet18", str(scenes_weights), CLASSES)
     state = torch.load(scenes_weights, weights_only=True)
@@ -108,7 +108,7 @@ def test_real_weights_reach_a_resnet18(scenes_weights: Path) -> None:
 
 
 def imagenet_file(name: str, monkeypatch: pytest.MonkeyPatch, hub: Path) -> nn.Module:
-    """A file of random weights where torchvision looks before it downloads."""
+    """Writes a file of random weights to the place where torchvision looks before a download."""
     import torchvision
 
     model: nn.Module = torchvision.models.get_model(name)
@@ -119,7 +119,7 @@ def imagenet_file(name: str, monkeypatch: pytest.MonkeyPatch, hub: Path) -> nn.M
     return model
 
 
-def test_imagenet_weights_are_read_by_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_library_weights_loads_imagenet_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = imagenet_file("resnet18", monkeypatch, tmp_path)
     model = build("resnet18", 2, (3, 64, 64))
     note = load_weights(model, "resnet18", "imagenet", CLASSES)
@@ -127,7 +127,7 @@ def test_imagenet_weights_are_read_by_torchvision(tmp_path: Path, monkeypatch: p
     assert same(source, model, but="fc.")
 
 
-def test_a_vision_transformers_positions_are_stretched_to_another_size(
+def test_library_weights_interpolates_positions_of_a_vision_transformer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = imagenet_file("vit_b_16", monkeypatch, tmp_path)
@@ -137,7 +137,9 @@ def test_a_vision_transformers_positions_are_stretched_to_another_size(
     assert torch.equal(model.state_dict()["conv_proj.weight"], source.state_dict()["conv_proj.weight"])
 
 
-def test_no_network_is_an_error_that_names_the_two_ways_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_published_by_torchvision_without_network_suggests_two_ways(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def offline(*arguments: object, **options: object) -> None:
         raise urllib.error.URLError("Name or service not known")
 
@@ -151,7 +153,7 @@ def test_no_network_is_an_error_that_names_the_two_ways_on(tmp_path: Path, monke
         load_weights(small(), "small_cnn", "imagenet", CLASSES)
 
 
-def test_normalisation_is_what_the_weights_expect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_have_their_normalisation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     imagenet_file("resnet18", monkeypatch, tmp_path)
     weights = published_weights("resnet18", 2, (3, *SIZE))
     assert (weights.mean, weights.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -162,7 +164,7 @@ def test_normalisation_is_what_the_weights_expect(tmp_path: Path, monkeypatch: p
     assert (own.mean, own.std, own.data_digest) == ((0.5,) * 3, (0.25,) * 3, "abc.dir")
 
 
-def test_a_layer_of_ones_own_may_be_called_auxiliary(tmp_path: Path) -> None:
+def test_fit_accepts_a_layer_named_like_an_auxiliary_head(tmp_path: Path) -> None:
     class Own(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -175,13 +177,13 @@ def test_a_layer_of_ones_own_may_be_called_auxiliary(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
-def test_two_models_transform_their_inputs_for_torchvisions_weights(name: str) -> None:
+def test_build_torchvision_sets_transform_input_for_two_models(name: str) -> None:
     assert build(name, 2, (3, 96, 96)).transform_input is True
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "densenet121", "small_cnn"])
-def test_weights_for_colour_give_the_same_of_a_grey_image(name: str, tmp_path: Path) -> None:
-    """The sum over the channels, and not their mean (segmentation_models.pytorch 341)."""
+def test_fit_colour_weights_give_the_same_result_for_grey_images(name: str, tmp_path: Path) -> None:
+    """The channels are summed, not averaged (segmentation_models.pytorch 341)."""
     colour = build(name, 2, (3, 64, 64)).eval()
     grey = build(name, 2, (1, 64, 64)).eval()
     note = load_weights(grey, name, saved(tmp_path / "w.pth", colour.state_dict()), CLASSES)

@@ -369,7 +369,7 @@ def test_plan_says_why_the_frozen_part_runs_in_every_epoch(
     assert "use a function that is defined in a file" in note(augment=torch.fliplr, views=4)
     assert "a callback may replace the images" in note(callbacks=[Brighter()])
     assert "cache=false" in note(cache=False)
-    assert "cannot be followed" in note(model=branching)
+    assert "cannot be traced" in note(model=branching)
     Brighter.shapes.clear()
     run(callbacks=[Brighter()], folds=0, epochs=1)
     assert Brighter.shapes == {(3, 32, 32)}
