@@ -1,7 +1,7 @@
-"""Arrays that are computed once and kept on disk: a row per item, found again by content, shared by processes.
+"""Arrays that are computed once and stored on disk: one row per item, identified by content, shared by processes.
 
-What is computed (features, decoded images) and why is not known here: `training/` and `data/` say so. An entry is two
-files: `KEY.rows`, the bare numbers, and `KEY.json`, written last, which says what they are, with their checksum. KEY is
-a digest of the items and of all that a row is a function of; so nothing is ever out of date. What is half written has
-no `KEY.json`, what is damaged has another checksum: both are made again.
+`training/` and `data/` decide what is computed (features, decoded images). An entry has two files. `KEY.rows` has only
+the numbers. `KEY.json` is written last, and has their description and checksum. KEY is a digest of the items and of
+everything that determines a row, so no entry is ever outdated. A half-written entry has no `KEY.json`, and a damaged
+one has a wrong checksum: both are computed again.
 """

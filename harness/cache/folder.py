@@ -14,7 +14,7 @@ import platformdirs
 def cache_folder() -> Path:
     """Returns $HARNESS_CACHE, or the system's folder for caches.
 
-    On macOS and Windows, version 0.1.0 used another folder; that one stays in use while it has entries.
+    On macOS and Windows, version 0.1.0 used another folder. It is still used as long as it has entries.
     """
     if named := os.environ.get("HARNESS_CACHE"):
         return Path(named)
@@ -23,7 +23,7 @@ def cache_folder() -> Path:
         if any(earlier.glob("*.rows")):
             return earlier
         folder = platformdirs.user_cache_path("harness", appauthor=False)
-        if folder.is_absolute():  # older versions of platformdirs return "~/.cache/harness" without a home
+        if folder.is_absolute():  # without a home, older versions of platformdirs return "~/.cache/harness"
             return folder
     return Path(tempfile.gettempdir(), "harness")
 

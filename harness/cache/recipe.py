@@ -1,4 +1,4 @@
-"""What a row of an entry is a function of."""
+"""What determines the rows of an entry."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ FORMAT = "harness-rows-1"
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that a row is a function of, besides its item."""
+    """Everything that determines a row, except its item."""
 
     kind: str  # "features", "images", "checks" or "copies"
-    about: str  # for people, and no part of the key
+    about: str  # for display; not part of the key
     parts: Mapping[str, Any]  # plain values
 
     @property
     def digest(self) -> str:
-        """16 hexadecimal digits, with which the keys of all its entries begin."""
+        """16 hexadecimal digits at the beginning of all keys of its entries."""
         return _digest([FORMAT, self.kind, dict(self.parts)])
 
     def key(self, items: Sequence[str]) -> str:
-        """Of the entry with these items, in whatever order."""
+        """Returns the key of the entry with these items, in any order."""
         return self.digest + _digest(sorted(items))
 
 

@@ -15,46 +15,46 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-MAPPED = 64 * 2**20  # bytes of a file that is mapped whole; of a larger one, rows are read as they are wanted
+MAPPED = 64 * 2**20  # maximum bytes of a file that is memory-mapped; rows of larger files are read when needed
 CHUNK = 1024  # rows that are copied at once
 
 
 class Rows:
-    """Rows by item: of an array in memory, or of a file."""
+    """Rows by item, of an array in memory or of a file."""
 
     def __init__(self, items: Sequence[str], take: Callable[[Array], Array]) -> None:
         self._positions = {item: position for position, item in enumerate(items)}
         self._take = take
 
     def positions(self, items: Iterable[str]) -> list[int]:
-        """Where the rows of `items` lie."""
+        """Returns the positions of the rows of `items`."""
         return [self._positions[item] for item in items]
 
     def take(self, places: Sequence[int] | Array) -> Array:
-        """A copy of the rows that lie there, in that order. Raises OSError where the disk does not give them."""
+        """Returns a copy of the rows at these positions, in that order. Raises OSError if the disk fails."""
         return self._take(np.asarray(places))
 
     def by_item(self) -> dict[str, Array]:
-        """All rows, in memory."""
+        """Returns all rows, in memory."""
         rows = self.take(list(self._positions.values()))
         return dict(zip(self._positions, rows, strict=True))
 
     def chunks(self, items: Sequence[str]) -> Iterator[Array]:
-        """The rows of `items`, some at a time."""
+        """Yields the rows of `items` in chunks."""
         for start in range(0, len(items), CHUNK):
             yield self.take(self.positions(items[start : start + CHUNK]))
 
 
 def in_memory(array: Array) -> Callable[[Array], Array]:
-    """Rows of an array."""
+    """Returns a function that takes rows of an array."""
     return lambda places: array[places]
 
 
 def in_file(file: BinaryIO, shape: Sequence[int], dtype: np.dtype[Any]) -> Callable[[Array], Array]:
-    """Rows of a file that holds an array of that shape. It may be closed, renamed or removed afterwards.
+    """Returns a function that takes rows of a file with an array of that shape.
 
-    A small file is mapped. Of a large one the system would count every page that was touched as this process's, with
-    whatever lies around it: its rows are read into place, which takes no longer.
+    The file may be closed, renamed or removed afterwards. A small file is memory-mapped. For a large file, the system
+    would count every touched page as memory of this process. So its rows are read, which is as fast.
     """
     size = int(np.prod(shape)) * dtype.itemsize
     if size <= MAPPED or not hasattr(os, "preadv"):
@@ -66,7 +66,7 @@ def in_file(file: BinaryIO, shape: Sequence[int], dtype: np.dtype[Any]) -> Calla
         content = taken.reshape(-1).view(np.uint8).data
         for number, place in enumerate(places.tolist()):
             if os.preadv(own, [content[number * row : (number + 1) * row]], place * row) != row:
-                raise OSError("a file of the cache is shorter than it was")
+                raise OSError("a file of the cache has become shorter")
         return taken
 
     weakref.finalize(read, os.close, own)
@@ -74,12 +74,12 @@ def in_file(file: BinaryIO, shape: Sequence[int], dtype: np.dtype[Any]) -> Calla
 
 
 def crc_of_kind(items: Sequence[str], dtype: np.dtype[Any], shape: Sequence[int]) -> int:
-    """CRC-32 of what the rows are, with which theirs begins."""
+    """Returns the CRC-32 of the rows' description. The checksum of an entry begins with it."""
     return zlib.crc32(json.dumps([list(items), dtype.str, list(shape)]).encode())
 
 
 def crc_of_rest(file: BinaryIO, checksum: int) -> int:
-    """CRC-32 of the rest of a file, going on from `checksum`."""
+    """Returns the CRC-32 of the rest of a file, continued from `checksum`."""
     while content := file.read(2**20):
         checksum = zlib.crc32(content, checksum)
     return checksum

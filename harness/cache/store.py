@@ -1,4 +1,4 @@
-"""The entries of a cache: found, made, checked, removed."""
+"""The entries of a cache: finds, computes, checks and removes them."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ Make = Callable[[Sequence[str]], Iterator[Array]]  # items -> chunks of their ro
 GB = 10**9
 LIMIT = 20 * GB  # of all entries together
 ROOM = GB // 2  # that stays free on the disk
-OPENED = 4  # entries that stay open
+OPENED = 4  # maximum number of open entries
 BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What is kept, for people."""
+    """The description of an entry, for display."""
 
     key: str
     kind: str
@@ -46,21 +46,21 @@ class Entry:
 
 
 class Cache:
-    """Entries in a folder, `limit` bytes of them; beyond that, those that were not used for longest go."""
+    """Entries in a folder, at most `limit` bytes. Beyond that, the least recently used ones are removed."""
 
     def __init__(self, folder: Path, limit: int = LIMIT, print_line: Callable[[str], None] = lambda _: None) -> None:
         self.folder = folder
         self.limit = limit
         self._print_line = print_line
-        self._unkept: set[str] = set()  # kinds of rows for which a note said so
+        self._not_stored: set[str] = set()  # kinds of rows for which a warning was printed
         self._noted: set[str] = set()
         self._opened: dict[str, Rows] = {}  # the last few, so that each fold need not check them again
 
     def rows(self, recipe: Recipe, items: Sequence[str], make: Make, quiet: bool = False) -> Rows:
-        """A row for each of `items`, which `make` computes; it is asked for those alone that are not kept.
+        """Returns a row for each of `items`. `make` computes only the missing rows.
 
-        Whoever wants the same entry at the same time waits for it. Where nothing can be kept, the rows are in memory,
-        and a note says why. With `quiet` nothing is printed, except of a damaged entry.
+        A process that needs the same entry at the same time waits. If the rows cannot be stored, they are in memory,
+        and a warning says why. With `quiet`, only warnings about damaged entries are printed.
         """
         items = list(dict.fromkeys(items))
         key = recipe.key(items)
@@ -74,7 +74,7 @@ class Cache:
         return rows
 
     def known(self, recipe: Recipe) -> dict[str, Array]:
-        """The rows by item of the entries of `recipe`: of the last few that were used."""
+        """Returns the rows by item of the last few used entries of `recipe`."""
         rows: dict[str, Array] = {}
         for key, _ in itertools.islice(self._records(recipe.digest), OPENED):
             entry = self._read(key)
@@ -83,26 +83,27 @@ class Cache:
         return rows
 
     def entries(self) -> list[Entry]:
-        """What is kept, the latest used first."""
+        """Returns all entries, the most recently used first."""
         entries = []
         for key, record in self._records():
-            with contextlib.suppress(OSError):  # another process has just removed it
+            with contextlib.suppress(OSError):  # another process may have just removed it
                 sizes = [(self.folder / f"{key}{suffix}").stat() for suffix in (".json", ".rows")]
                 size, used = sum(size.st_size for size in sizes), sizes[0].st_mtime
                 entries.append(Entry(key, record["kind"], record["about"], len(record["items"]), size, used))
         return entries
 
     def clear(self, begins: Sequence[str] = ()) -> int:
-        """Removes the entries whose keys begin so, or all and whatever was left unfinished. Returns how many entries.
+        """Removes entries and returns their number.
 
-        What another process computes or reads at this moment stays, and a line says so. Raises UsageError for a
-        beginning that no entry has, StorageError where the folder cannot be written.
+        Removes those whose keys begin with one of `begins`; by default all, and also unfinished files. An entry that
+        another process computes or reads now is not removed, and a line says so. Raises UsageError if no entry begins
+        like that, StorageError if the folder cannot be written.
         """
         keys = [entry.key for entry in self.entries()]
         for begin in begins:
             if not begin or not any(key.startswith(begin) for key in keys):
                 raise UsageError(
-                    f"no entry begins with {begin!r}", f"looked in {self.folder}", "harness cache, for those there are"
+                    f"no entry begins with {begin!r}", f"looked in {self.folder}", "harness cache, to list the entries"
                 )
         chosen = [key for key in keys if not begins or key.startswith(tuple(begins))]
         gone = 0
@@ -113,11 +114,11 @@ class Cache:
                 if remove(paths, self._lock(key)):
                     gone += key in chosen
                 else:
-                    self._print_line(f"{key[:8]} stays: {holder(self._lock(key))} is at work on it")
+                    self._print_line(f"{key[:8]} is not removed: {holder(self._lock(key))} is using it")
         return gone
 
     def _made(self, key: str, recipe: Recipe, items: list[str], make: Make, quiet: bool) -> Rows:
-        """The entry, made by this process or by another one; or its rows, where nothing can be kept."""
+        """Returns the entry, computed by this process or another one; or only its rows if they cannot be stored."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
 
@@ -125,28 +126,28 @@ class Cache:
                 if not quiet:
                     self._print_line(f"{who} computes the {recipe.kind} of {recipe.about}: waiting for it")
 
-            # Entries are whole without a lock, too: it saves computing them twice.
+            # Entries are complete without a lock, too: the lock only avoids computing them twice.
             with locked(self._lock(key), wait=True, required=False, tell=tell):
                 return self._read(key) or self._write(key, recipe, items, make)
         except (OSError, StorageError) as error:
             cause = error.__cause__ if isinstance(error, StorageError) else error
             why = getattr(cause, "strerror", None) or cause
-            if not quiet and recipe.kind not in self._unkept:
-                self._unkept.add(recipe.kind)
+            if not quiet and recipe.kind not in self._not_stored:
+                self._not_stored.add(recipe.kind)
                 self._print_line(
-                    f"note: {recipe.kind} cannot be kept in {self.folder} ({why}): they are for this run alone"
+                    f"warning: {recipe.kind} cannot be stored in {self.folder} ({why}), so only this run uses them"
                 )
             return Rows(items, in_memory(np.concatenate(list(make(items)))))
 
     def _read(self, key: str) -> Rows | None:
-        """The entry, if it is there and whole."""
+        """Returns the entry, or None if it does not exist or is incomplete."""
         path, record = self.folder / f"{key}.rows", self.folder / f"{key}.json"
         try:
             content = json.loads(record.read_text())
             items, kind = content["items"], np.dtype(content["dtype"])
             shape = (len(items), *content["shape"])
             if Recipe(content["kind"], "", content["parts"]).key(items) != key:
-                raise ValueError("its record is another's")
+                raise ValueError("its record belongs to another entry")
             with path.open("rb") as file:
                 checksum = crc_of_rest(file, crc_of_kind(items, kind, content["shape"]))
                 if checksum != content["checksum"] or file.tell() != int(np.prod(shape)) * kind.itemsize:
@@ -158,21 +159,21 @@ class Cache:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except PermissionError as error:
-            self._note(f"note: {error.filename} cannot be read ({error.strerror}), and is made again")
+            self._note(f"warning: {error.filename} cannot be read ({error.strerror}), and is computed again")
             return None
         except BROKEN as error:
-            self._note(f"note: {path} is damaged ({error}), and is made again")
+            self._note(f"warning: {path} is damaged ({error}), and is computed again")
             return None
 
     def _write(self, key: str, recipe: Recipe, items: Sequence[str], make: Make) -> Rows:
-        """Makes the entry: from the rows of a relative, as far as it has them, and the rest by `make`."""
+        """Writes the entry. Copies rows from the entry that shares the most, and computes the rest with `make`."""
         relative, shared = self._relative(recipe, items)
         missing = [item for item in items if item not in shared]
         order = [*shared, *missing]
         chunks = itertools.chain(relative.chunks(list(shared)) if relative else (), make(missing) if missing else ())
         part = self.folder / f"{key}-{secrets.token_hex(4)}.part"
         with storage_errors(part):
-            if is_signed_here(self._lock(key)):  # what a process left that was killed would take its room
+            if is_signed_here(self._lock(key)):  # remove what a killed process left, because it takes space
                 for left in self.folder.glob(f"{key}-*.part"):
                     left.unlink(missing_ok=True)
             try:
@@ -203,16 +204,16 @@ class Cache:
         try:
             write_whole(self.folder / f"{key}.json", json.dumps(record).encode())
         except BaseException:
-            (self.folder / f"{key}.rows").unlink(missing_ok=True)  # nobody would find them
+            (self.folder / f"{key}.rows").unlink(missing_ok=True)  # without a record it is useless
             raise
         self._prune(key)
         rows = self._read(key)
         if rows is None:
-            raise OSError("what was written cannot be read")
+            raise OSError("the written entry cannot be read")
         return rows
 
     def _relative(self, recipe: Recipe, items: Sequence[str]) -> tuple[Rows | None, dict[str, None]]:
-        """The entry of the same recipe that has most of `items`, and those that it has."""
+        """Returns the entry of the same recipe with the most of `items`, and these items."""
         wanted = set(items)
         shared = {key: wanted.intersection(record["items"]) for key, record in self._records(recipe.digest)}
         best = max(shared, key=lambda key: len(shared[key]), default=None)
@@ -222,18 +223,18 @@ class Cache:
         return rows, dict.fromkeys(item for item in items if item in shared[best])
 
     def _make_room(self, file: int, size: int) -> None:
-        """Claims the room for an entry before work goes into it. Raises OSError where there is not enough."""
+        """Reserves the space for an entry before it is computed. Raises OSError if there is not enough."""
         free = shutil.disk_usage(self.folder).free
         if size + ROOM > free:
-            beside = f"{size / GB:.1f} GB beside the {ROOM / GB:.1f} GB that stay free"
-            raise OSError(f"it takes {beside}, and {free / GB:.1f} GB are free")
+            beside = f"{size / GB:.1f} GB in addition to the {ROOM / GB:.1f} GB that stay free"
+            raise OSError(f"it needs {beside}, but only {free / GB:.1f} GB are free")
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(file, 0, size)
 
     def _prune(self, keep: str) -> None:
-        """Removes what was not used for longest, until all fits the limit; never the entry `keep`.
+        """Removes the least recently used entries until all fit the limit, but never the entry `keep`.
 
-        With it goes what a process that died a day ago or more left unfinished. What another process computes stays.
+        Also removes unfinished files that are older than a day, if no process is writing them.
         """
         with contextlib.suppress(OSError):
             for key, paths in files_by_key(self.folder).items():
@@ -250,7 +251,7 @@ class Cache:
                     total -= entry.bytes if remove(files, self._lock(entry.key)) else 0
 
     def _note(self, text: str) -> None:
-        """Prints a line once: an entry is read again once this process has its lock."""
+        """Prints a line once. Without this, it would be printed again when an entry is read a second time."""
         if text not in self._noted:
             self._noted.add(text)
             self._print_line(text)
@@ -259,12 +260,12 @@ class Cache:
         return self.folder / f"{key}.lock"
 
     def _records(self, begin: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-        """(key, record) of each entry whose key begins so, the latest used first."""
+        """Yields (key, record) of each entry whose key begins with `begin`, the most recently used first."""
         paths: list[Path] = []
-        with contextlib.suppress(OSError):  # there is no such folder, and there cannot be
+        with contextlib.suppress(OSError):  # the folder does not exist or cannot exist
             paths = sorted(self.folder.glob(f"{begin}*.json"), key=_changed, reverse=True)
         for path in paths:
-            with contextlib.suppress(*BROKEN):  # somebody has removed it, or written into it
+            with contextlib.suppress(*BROKEN):  # another program may have removed or changed it
                 record = json.loads(path.read_text()) if OURS.fullmatch(path.name) and path.is_file() else {}
                 kinds = {"format": str, "kind": str, "about": str, "items": list, "parts": dict}
                 whole = all(isinstance(record.get(name), kind) for name, kind in kinds.items())
@@ -273,9 +274,9 @@ class Cache:
 
 
 def open_cache(print_line: Callable[[str], None] = lambda _: None) -> Cache:
-    """This user's cache, in `cache_folder()`, of $HARNESS_CACHE_GB, or 20.
+    """Returns this user's cache in `cache_folder()`. Its limit is $HARNESS_CACHE_GB, by default 20.
 
-    Raises UsageError where that is no number.
+    Raises UsageError if the variable is not a number.
     """
     folder = cache_folder()
     limit = os.environ.get("HARNESS_CACHE_GB") or str(LIMIT / GB)
@@ -285,7 +286,7 @@ def open_cache(print_line: Callable[[str], None] = lambda _: None) -> Cache:
             raise ValueError
     except (ValueError, OverflowError) as error:
         raise UsageError(
-            f"HARNESS_CACHE_GB={limit} is no size", "it takes a number from 0 up", "HARNESS_CACHE_GB=20"
+            f"HARNESS_CACHE_GB={limit} is not a size", "it must be a number of at least 0", "HARNESS_CACHE_GB=20"
         ) from error
     return Cache(folder, size, print_line)
 

@@ -26,7 +26,7 @@ ITEMS = [f"image{i}" for i in range(10)]
 
 
 class Making:
-    """Rows of three numbers, a function of the item; remembers which it was asked for."""
+    """Computes rows of three numbers from items; records the requested items."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -42,21 +42,21 @@ def expected(items: Sequence[str]) -> np.ndarray[Any, Any]:
 
 
 def rows(cache: Cache, items: Sequence[str] = ITEMS, recipe: Recipe = RECIPE) -> list[str]:
-    """Asks for them, checks what comes, and returns those that had to be made."""
+    """Requests and checks rows, and returns the items that were computed."""
     making = Making()
     cached = cache.rows(recipe, items, making)
     assert np.array_equal(cached.take(cached.positions(items)), expected(items))
     return making.asked
 
 
-def test_what_was_made_is_found_again_in_any_order_and_from_elsewhere(tmp_path: Path) -> None:
+def test_rows_are_found_again_in_any_order(tmp_path: Path) -> None:
     assert rows(Cache(tmp_path)) == ITEMS
     assert rows(Cache(tmp_path)) == []
     assert rows(Cache(tmp_path), ITEMS[::-1]) == []
     assert rows(Cache(tmp_path), [*ITEMS, ITEMS[3]]) == []  # a copy of an image is the same item
 
 
-def test_any_change_makes_another_key(tmp_path: Path) -> None:
+def test_key_depends_on_every_part(tmp_path: Path) -> None:
     rows(Cache(tmp_path))
     for other in (
         Recipe("images", "numbers", RECIPE.parts),
@@ -68,14 +68,14 @@ def test_any_change_makes_another_key(tmp_path: Path) -> None:
     assert rows(Cache(tmp_path), recipe=Recipe("features", "otherwise called", RECIPE.parts)) == []
 
 
-def test_of_more_items_only_those_that_are_missing_are_made(tmp_path: Path) -> None:
+def test_rows_computes_only_missing_items(tmp_path: Path) -> None:
     rows(Cache(tmp_path), ITEMS[:7])
     assert rows(Cache(tmp_path)) == ITEMS[7:]
-    assert rows(Cache(tmp_path), ITEMS[2:9]) == []  # a part of a larger one is copied
+    assert rows(Cache(tmp_path), ITEMS[2:9]) == []  # copied from a larger entry
 
 
 @pytest.mark.parametrize("harm", ["flipped", "short", "long", "record", "half"])
-def test_a_damaged_entry_is_told_and_made_again(tmp_path: Path, harm: str) -> None:
+def test_rows_warns_about_a_damaged_entry_and_computes_it_again(tmp_path: Path, harm: str) -> None:
     rows(Cache(tmp_path))
     (data,), (record,) = tmp_path.glob("*.rows"), tmp_path.glob("*.json")
     content = data.read_bytes()
@@ -89,7 +89,7 @@ def test_a_damaged_entry_is_told_and_made_again(tmp_path: Path, harm: str) -> No
         case "record":
             record.write_text(record.read_text()[:-20])
         case "half":
-            record.unlink()  # it is written last
+            record.unlink()  # the record is written last
     lines: list[str] = []
     assert rows(Cache(tmp_path, print_line=lines.append)) == ITEMS
     assert [line for line in lines if "is damaged" not in line] == []
@@ -97,12 +97,12 @@ def test_a_damaged_entry_is_told_and_made_again(tmp_path: Path, harm: str) -> No
     assert rows(Cache(tmp_path)) == []
 
 
-def test_the_oldest_goes_first_and_never_the_one_that_is_wanted(tmp_path: Path) -> None:
+def test_rows_removes_the_least_recently_used_entry(tmp_path: Path) -> None:
     recipes = [Recipe("features", str(i), {"number": i}) for i in range(4)]
     for age, recipe in enumerate(recipes[:3]):
         rows(Cache(tmp_path), recipe=recipe)
         os.utime(tmp_path / f"{recipe.key(ITEMS)}.json", (1000 + age, 1000 + age))
-    rows(Cache(tmp_path), recipe=recipes[0])  # used now
+    rows(Cache(tmp_path), recipe=recipes[0])  # the most recently used
     size = max(entry.bytes for entry in Cache(tmp_path).entries())
     rows(Cache(tmp_path, limit=3 * size), recipe=recipes[3])
     assert {entry.about for entry in Cache(tmp_path).entries()} == {"0", "2", "3"}
@@ -111,19 +111,17 @@ def test_the_oldest_goes_first_and_never_the_one_that_is_wanted(tmp_path: Path) 
     assert len(list(tmp_path.glob("*.rows"))) == 1
 
 
-def test_where_nothing_can_be_kept_the_rows_are_there_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rows_are_in_memory_if_they_cannot_be_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("x")
     lines: list[str] = []
     assert rows(Cache(tmp_path / "file/below", print_line=lines.append)) == ITEMS
-    assert "cannot be kept" in lines[0]
+    assert "cannot be stored" in lines[0]
     monkeypatch.setattr(store.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
     assert rows(Cache(tmp_path / "full", print_line=lines.append)) == [
         *ITEMS[:4],
         *ITEMS,
-    ]  # the first tell how much it takes
-    assert "0.0 GB are free" in lines[1]
+    ]  # the first lines say how much it needs
+    assert "only 0.0 GB are free" in lines[1]
     assert list((tmp_path / "full").glob("*.part")) == []
 
 
@@ -150,12 +148,12 @@ assert rows.take(rows.positions("37")).tolist() == [[3, 1, 2], [7, 1, 2]]
 
 
 def start(folder: Path) -> subprocess.Popen[str]:
-    """A process that makes an entry, and does not go beyond its first row before the file `go` is there."""
+    """Starts a process that computes an entry, and waits after the first row until the file `go` exists."""
     command = [sys.executable, "-c", SCRIPT, str(folder), str(folder.parent / "mark"), str(folder.parent / "go")]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
-def test_of_processes_that_want_the_same_one_computes_and_the_others_wait(tmp_path: Path) -> None:
+def test_rows_are_computed_by_one_process_while_others_wait(tmp_path: Path) -> None:
     first = start(tmp_path / "cache")
     wait(lambda: list((tmp_path / "cache").glob("*.part")))
     others = [start(tmp_path / "cache") for _ in range(2)]
@@ -168,8 +166,8 @@ def test_of_processes_that_want_the_same_one_computes_and_the_others_wait(tmp_pa
     assert (tmp_path / "mark").read_text() == "made\n"
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals are another matter there")
-def test_rows_are_made_by_the_one_who_waits_if_the_other_is_killed(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="signals differ on Windows")
+def test_rows_are_computed_by_a_waiting_process_if_the_other_is_killed(tmp_path: Path) -> None:
     folder = tmp_path / "cache"
     process = start(folder)
     wait(lambda: list(folder.glob("*.part")))
@@ -189,7 +187,7 @@ def test_rows_are_made_by_the_one_who_waits_if_the_other_is_killed(tmp_path: Pat
     assert sorted(path.suffix for path in folder.iterdir()) == [".json", ".lock", ".rows"]
 
 
-def test_rows_remove_what_others_left_unfinished_a_day_ago(tmp_path: Path) -> None:
+def test_rows_removes_unfinished_files_after_a_day(tmp_path: Path) -> None:
     old, young = (tmp_path / f"{digit * 32}-00000000.part" for digit in "01")
     for part in (old, young):
         part.write_text("x")
@@ -198,14 +196,14 @@ def test_rows_remove_what_others_left_unfinished_a_day_ago(tmp_path: Path) -> No
     assert (old.exists(), young.exists()) == (False, True)
 
 
-def test_clear_leaves_what_another_process_makes(tmp_path: Path) -> None:
+def test_clear_does_not_remove_an_entry_in_use(tmp_path: Path) -> None:
     rows(Cache(tmp_path / "cache"))
     process = start(tmp_path / "cache")
     wait(lambda: list((tmp_path / "cache").glob("*.part")))
     lines: list[str] = []
     assert Cache(tmp_path / "cache", print_line=lines.append).clear() == 1
-    assert [line.partition(" ")[2] for line in lines] == [f"stays: process {process.pid} is at work on it"]
-    assert rows(Cache(tmp_path / "cache", limit=1)) == ITEMS  # which removes what does not fit
+    assert [line.partition(" ")[2] for line in lines] == [f"is not removed: process {process.pid} is using it"]
+    assert rows(Cache(tmp_path / "cache", limit=1)) == ITEMS  # this removes entries beyond the limit
     (tmp_path / "go").touch()
     assert process.communicate(timeout=60)[0] == ""
     assert process.returncode == 0
@@ -213,9 +211,9 @@ def test_clear_leaves_what_another_process_makes(tmp_path: Path) -> None:
     assert len(Cache(tmp_path / "cache").entries()) == 2
 
 
-@pytest.mark.skipif(os.name != "posix", reason="rights are another matter on Windows")
+@pytest.mark.skipif(os.name != "posix", reason="file permissions differ on Windows")
 @pytest.mark.parametrize(("rights", "of_lock"), [(0o700, 0o600), (0o775, 0o664), (0o777, 0o666)])
-def test_rows_lock_for_all_who_may_write_to_the_folder(tmp_path: Path, rights: int, of_lock: int) -> None:
+def test_rows_lock_has_the_permissions_of_the_folder(tmp_path: Path, rights: int, of_lock: int) -> None:
     folder = tmp_path / "cache"
     folder.mkdir()
     folder.chmod(rights)
@@ -228,7 +226,7 @@ def test_rows_lock_for_all_who_may_write_to_the_folder(tmp_path: Path, rights: i
     assert lock.stat().st_mode & 0o777 == of_lock
 
 
-def test_clearing_takes_some_or_all(tmp_path: Path) -> None:
+def test_clear_removes_some_or_all(tmp_path: Path) -> None:
     keys = []
     for number in range(3):
         recipe = Recipe("features", str(number), {"number": number})
@@ -250,7 +248,7 @@ def test_clearing_takes_some_or_all(tmp_path: Path) -> None:
     assert Cache(tmp_path / "nowhere").clear() == 0
 
 
-def test_known_gives_the_rows_of_all_entries_of_a_recipe(tmp_path: Path) -> None:
+def test_known_returns_the_rows_of_all_entries_of_a_recipe(tmp_path: Path) -> None:
     for items in (ITEMS[:2], ITEMS[5:7]):
         rows(Cache(tmp_path), items)
     rows(Cache(tmp_path), ITEMS[8:], Recipe("images", "x", {"weights": "b", "size": 32}))
@@ -260,19 +258,17 @@ def test_known_gives_the_rows_of_all_entries_of_a_recipe(tmp_path: Path) -> None
     assert np.array_equal([known[item] for item in sorted(known)], expected(sorted(known)))
 
 
-def test_its_limit_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_open_cache_reads_the_limit_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARNESS_CACHE_GB", "1.5")
     assert open_cache().limit == 1_500_000_000
     for wrong in ("much", "-1", "nan"):
         monkeypatch.setenv("HARNESS_CACHE_GB", wrong)
-        with pytest.raises(UsageError, match="is no size"):
+        with pytest.raises(UsageError, match="is not a size"):
             open_cache()
 
 
-@pytest.mark.skipif(not hasattr(os, "preadv"), reason="this system cannot read so")
-def test_rows_of_a_large_file_are_the_same_and_no_part_of_this_processs_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.skipif(not hasattr(os, "preadv"), reason="this system has no preadv")
+def test_rows_of_a_large_file_are_equal_and_not_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     items = [str(i) for i in range(64)]
 
     def make(wanted: Sequence[str]) -> Iterator[np.ndarray[Any, Any]]:
@@ -289,15 +285,15 @@ def test_rows_of_a_large_file_are_the_same_and_no_part_of_this_processs_memory(
     maps = Path("/proc/self/maps")
     assert not maps.exists() or sum(str(tmp_path) in line for line in maps.read_text().splitlines()) == 1
     Cache(tmp_path).clear()
-    assert np.array_equal(mapped.take(places), read.take(places))  # who has it open keeps it
+    assert np.array_equal(mapped.take(places), read.take(places))  # an open file stays readable
 
 
-def test_what_cannot_be_kept_costs_one_note_and_leaves_no_rows(tmp_path: Path) -> None:
-    """The record has no room after the rows: a folder is in its place."""
+def test_rows_that_cannot_be_stored_cause_one_warning_and_leave_no_file(tmp_path: Path) -> None:
+    """The rows are written, but the record cannot be: a folder has its name."""
     lines: list[str] = []
     cache = Cache(tmp_path, print_line=lines.append)
     for items in (ITEMS[:5], ITEMS[5:]):
         (tmp_path / f"{RECIPE.key(items)}.json").mkdir()
         rows(cache, items)
-    assert sum("cannot be kept" in line for line in lines) == 1
+    assert sum("cannot be stored" in line for line in lines) == 1
     assert not [*tmp_path.glob("*.rows"), *tmp_path.glob("*.part")]

@@ -16,7 +16,7 @@ from tests.cache.test_cache_store import rows
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A user's home, with no variable that names another folder."""
+    """Returns a user's home, without variables that name another folder."""
     for name in ("HARNESS_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -25,13 +25,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, system: type) -> None:
-    """platformdirs answers as on another system."""
+    """Makes platformdirs return the paths of another system."""
     monkeypatch.setattr(platformdirs, "PlatformDirs", system)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="paths of POSIX")
 @pytest.mark.parametrize(("system", "folder"), [(Unix, ".cache/harness"), (MacOS, "Library/Caches/harness")])
-def test_cache_folder_is_where_the_system_keeps_caches(
+def test_cache_folder_is_the_systems_folder_for_caches(
     home: Path, monkeypatch: pytest.MonkeyPatch, system: type, folder: str
 ) -> None:
     pretend(monkeypatch, system)
@@ -44,7 +44,7 @@ def test_cache_folder_is_where_the_system_keeps_caches(
 @pytest.mark.parametrize(
     ("system", "earlier"), [(MacOS, ".cache/harness"), (Windows, "AppData/Local/harness"), (Unix, ".cache/harness")]
 )
-def test_cache_folder_of_0_1_0_stays_in_use_while_it_has_entries(
+def test_cache_folder_of_0_1_0_is_used_while_it_has_entries(
     home: Path, monkeypatch: pytest.MonkeyPatch, system: type, earlier: str
 ) -> None:
     pretend(monkeypatch, system)
@@ -57,16 +57,16 @@ def test_cache_folder_of_0_1_0_stays_in_use_while_it_has_entries(
         later = home / ("Library/Caches/harness" if system is MacOS else ".cache/harness")
     assert cache_folder() == later
     (home / earlier).mkdir(parents=True, exist_ok=True)
-    assert cache_folder() == later  # it is empty
+    assert cache_folder() == later  # the earlier folder is empty
     rows(Cache(home / earlier))
     assert cache_folder() == home / earlier
     Cache(home / earlier).clear()
     assert cache_folder() == later
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="a user has a home there")
+@pytest.mark.skipif(sys.platform == "win32", reason="every user has a home on Windows")
 def test_cache_folder_of_a_user_without_a_home_is_temporary(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
-    """Such as in a container that runs under a number: "~" must become no folder of that name."""
+    """A container may run under a numeric user: there must be no folder named "~"."""
     monkeypatch.delenv("HOME")
     monkeypatch.setattr("os.getuid", lambda: 2**31 - 2)
     monkeypatch.setenv("TMPDIR", str(home))
