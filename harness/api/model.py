@@ -113,7 +113,7 @@ class Model:
 
     @property
     def image_size(self) -> int | tuple[int, int]:
-        """The size in pixels that images are resized to: the side of a square, or (height, width)."""
+        """The size in pixels that images are resized to, as the side of a square or (height, width)."""
         return self._classifier.transform.preparation.image_size
 
     @property

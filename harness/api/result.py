@@ -94,7 +94,7 @@ class Run:
 
     @property
     def predictions(self) -> pandas.DataFrame:
-        """A table with one row per evaluated image: path, true, label, probability, right, fold, `p_NAME` per class."""
+        """A table with a row per evaluated image; columns path, true, label, probability, right, fold, `p_CLASS`."""
         return _frame(self._folder.predictions())
 
     @property

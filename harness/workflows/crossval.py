@@ -76,7 +76,7 @@ class CrossValidation:
 
     @cached_property
     def predictions(self) -> Predictions:
-        """The out-of-fold predictions: each validation image once, and with `repeats` once for each repeat."""
+        """The out-of-fold predictions, one for each validation image (with `repeats`, one for each repeat)."""
         return Predictions.join([result.predictions for result in self.results])
 
     @property

@@ -7,8 +7,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+from cells import run_notebook
 from pages import ROOT, find_pages
 from story import rewrite, tell
+
+NOTEBOOK = ROOT / "docs/notebook.ipynb"
 
 
 def update(path: Path, scratch: Path) -> bool:
@@ -35,6 +38,8 @@ def main() -> int:
         scratch = (arguments.scratch or Path(temporary)).resolve()
         scratch.mkdir(parents=True, exist_ok=True)
         failed = [path for path in pages if not update(path, scratch)]
+        if not arguments.pages or NOTEBOOK.stem in arguments.pages:
+            run_notebook(NOTEBOOK, scratch)
     return 1 if failed else 0
 
 
