@@ -1,4 +1,4 @@
-"""The run folder and its records, the champion, and where a result came from.
+"""The run folder and its records, the champion, and the origin of a result.
 
-What trains is in `training/`; what shows a run elsewhere is in `trackers/`.
+Training is in `training/`. Sending runs to TensorBoard and MLflow is in `trackers/`.
 """

@@ -1,10 +1,11 @@
-"""The champion: the one model that counts, in `models/`, with what it is worth and where it came from.
+"""The champion: the best model of the project, in `models/`, with its test result and its origin.
 
-    models/champion.pt, champion.json    the present one; experiment.py beside them where it needs a function of one
-    models/history/NNN/                  each there was: the same files, of the last few with the checkpoint, and what
-                                         of its run is small, by which `harness reproduce champion` works anywhere
+    models/champion.pt, champion.json    the present champion, with experiment.py if its model needs code from that file
+    models/history/NNN/                  all champions: the same files and the small files of the run, which
+                                         `harness reproduce champion` needs. Only the last few have their checkpoint.
 
-The history is written first and `champion.json` last, so that whatever ends a change, one whole champion is there.
+A change writes the history first and `champion.json` last. So a complete champion exists even if the change is
+interrupted.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ FOLDER = Path("models")
 RUNS = Path("runs")
 RECORD, CHECKPOINT, EXPERIMENT = "champion.json", "champion.pt", "experiment.py"
 OF_RUN = ("run.json", "metrics.jsonl", "predictions.csv", EXPERIMENT)  # kept with a champion
-HALF_WRITTEN = re.compile(  # as `write_whole` names what it has not finished
+HALF_WRITTEN = re.compile(  # the names of unfinished files of `write_whole`
     rf"\.({'|'.join(map(re.escape, {*OF_RUN, RECORD, CHECKPOINT}))}|fold[0-9]+\.npz)-[0-9a-f]{{8}}"
 )
-CHECKPOINTS_KEPT = 5  # champions whose checkpoint stays in the history
-LOOK_SECONDS = 0.05  # between two looks at a champion that is being installed
+CHECKPOINTS_KEPT = 5  # number of champions whose checkpoint stays in the history
+LOOK_SECONDS = 0.05  # between two checks while another process installs a champion
 
 _held = threading.local()  # the folders in which this thread may change the champion
 
@@ -61,20 +62,20 @@ class Champion:
 
     @property
     def run(self) -> Path:
-        """What the history keeps of its run, as a run folder."""
+        """The folder in the history with the small files of its run, which can be opened as a run folder."""
         return champion_folder(self.number, self.folder)
 
 
 def champion_folder(number: int, folder: Path = FOLDER) -> Path:
-    """Where the history has a champion."""
+    """The folder of a champion in the history."""
     return folder / "history" / f"{number:03d}"
 
 
 def present(folder: Path = FOLDER) -> Champion | None:
-    """The champion in `models/`; None where there is none.
+    """Returns the champion in `models/`, or None if there is none.
 
-    `champion.json` says which it is: what a change that was cut off left beside it is put right from the history.
-    Raises ModelError where that cannot be.
+    `champion.json` decides which one it is. If an interrupted change has left another checkpoint beside it, the
+    checkpoint is restored from the history. Raises ModelError if the history does not have it.
     """
     path = folder / RECORD
     if not path.is_file():
@@ -83,7 +84,7 @@ def present(folder: Path = FOLDER) -> Champion | None:
         with alone(folder, wait=False) as mine:
             if mine:
                 return _mended(folder)
-        time.sleep(LOOK_SECONDS)  # another process installs a champion, which takes no time
+        time.sleep(LOOK_SECONDS)  # another process is installing a champion, which is fast
     return champion
 
 
@@ -92,13 +93,13 @@ def _is_whole(champion: Champion) -> bool:
 
 
 def _mended(folder: Path) -> Champion:
-    """The champion, after what a change that was cut off has left is put right from the history."""
+    """The champion, with its checkpoint restored from the history if an interrupted change has left another one."""
     champion = Champion(_read(folder / RECORD), folder)
     if not _is_whole(champion):
         if not _is(champion.run / CHECKPOINT, champion.record.checkpoint.md5):
             raise ModelError(
                 f"{champion.checkpoint} is not champion {champion.number}",
-                f"its content is not what {RECORD} says, and the history has it no more",
+                f"its content does not match {RECORD}, and the history does not have the checkpoint",
                 "harness data pull models",
             )
         install(champion.number, folder)
@@ -106,39 +107,39 @@ def _mended(folder: Path) -> Champion:
 
 
 def required(folder: Path = FOLDER) -> Champion:
-    """The champion. Raises UsageError where there is none."""
+    """Returns the champion. Raises UsageError if there is none."""
     champion = present(folder)
     if champion is not None:
         return champion
     tracked = folder.with_name(folder.name + ".dvc").is_file()
     fix = "harness champion promote RUN" + (", or harness data pull models" if tracked else "")
-    raise UsageError("there is no champion", f"{folder / RECORD} is not there", fix)
+    raise UsageError("there is no champion", f"{folder / RECORD} does not exist", fix)
 
 
 def named_so(typed: str) -> Champion | None:
-    """The champion, where that is what was typed and no file has that name. Raises UsageError where there is none."""
+    """Returns the champion if "champion" was typed and no file has this name. Raises UsageError if there is none."""
     return required() if typed == "champion" and not Path(typed).exists() else None
 
 
 def history(folder: Path = FOLDER) -> list[ChampionRecord]:
-    """Every champion there was, oldest first."""
+    """Returns the records of all champions, oldest first."""
     files = (folder / "history").glob(f"*/{RECORD}")
     return sorted((_read(path) for path in files if path.parent.name.isdecimal()), key=lambda record: record.number)
 
 
 def run_id(folder: Path) -> str:
-    """The id of the run that the champion in `folder` came from. Raises ModelError for a damaged record."""
+    """Returns the id of the run that the champion in `folder` came from. Raises ModelError for a damaged record."""
     return _read(folder / RECORD).run.id
 
 
 def next_number(folder: Path = FOLDER) -> int:
-    """The number of the champion that comes next."""
+    """Returns the number of the next champion."""
     names = [path.parent.name for path in (folder / "history").glob(f"*/{RECORD}")]
     return 1 + max((int(name) for name in names if name.isdecimal() and len(name) < 7), default=0)
 
 
 def keep(record: ChampionRecord, files: Mapping[str, bytes], folder: Path = FOLDER) -> None:
-    """Adds a champion to the history: the files of its run, by name, and last its record."""
+    """Adds a champion to the history: first the files of its run, given as name -> content, and then its record."""
     where = _own_place(record.number, folder)
     for name, content in files.items():
         write_whole(where / name, content)
@@ -146,13 +147,16 @@ def keep(record: ChampionRecord, files: Mapping[str, bytes], folder: Path = FOLD
 
 
 def install(number: int, folder: Path = FOLDER) -> ChampionRecord:
-    """Makes a champion of the history the present one, and returns its record. Raises UsageError where it is gone."""
+    """Makes a champion of the history the present one. Returns its record.
+
+    Raises UsageError if the history does not have its checkpoint.
+    """
     where = _own_place(number, folder)
     record = _read(where / RECORD)
     if not _is(where / CHECKPOINT, record.checkpoint.md5):
         raise UsageError(
-            f"the checkpoint of champion {number} is not there any more, or is damaged",
-            f"the history keeps {CHECKPOINTS_KEPT} of them; the others are in earlier versions of models.dvc",
+            f"the checkpoint of champion {number} is missing or damaged",
+            f"the history keeps only {CHECKPOINTS_KEPT} checkpoints; the others are in earlier versions of models.dvc",
             "git checkout COMMIT models.dvc, then harness data pull models",
         )
     for name in (CHECKPOINT, EXPERIMENT, RECORD):
@@ -165,9 +169,9 @@ def install(number: int, folder: Path = FOLDER) -> ChampionRecord:
 
 
 def _prune(record: ChampionRecord, folder: Path) -> None:
-    """Removes all but CHECKPOINTS_KEPT checkpoints of the history: first of all those stay to which one can roll back.
+    """Removes all but CHECKPOINTS_KEPT checkpoints of the history, and unfinished files of killed processes.
 
-    And what a process that was killed has left half written, which would else become part of the version.
+    The checkpoints of champions that a rollback can reach are kept first. DVC would track the unfinished files, too.
     """
     numbers, line = [], {each.number: each.replaced for each in history(folder)}
     number: int | None = record.number
@@ -178,18 +182,18 @@ def _prune(record: ChampionRecord, folder: Path) -> None:
     old = [champion_folder(number, folder) / CHECKPOINT for number in numbers[CHECKPOINTS_KEPT:]]
     half = [path for path in folder.rglob(".*-*") if HALF_WRITTEN.fullmatch(path.name)]
     for path in (*old, *half):
-        if is_inside(path.parent / "-", folder):  # what lies behind a link is not ours
+        if is_inside(path.parent / "-", folder):  # harness does not own files behind a link
             path.unlink(missing_ok=True)
 
 
 def rollback(*, folder: Path = FOLDER) -> Champion:
-    """Makes the champion that the present one replaced the champion again. Raises UsageError where there is none."""
+    """Makes the previous champion the champion again, and returns it. Raises UsageError if there is none."""
     with alone(folder):
         now = required(folder)
         replaced = now.record.replaced
         if replaced is None:
             raise UsageError(
-                f"champion {now.number} is the first", "there is none before it", "harness champion history"
+                f"champion {now.number} is the first", "no champion was before it", "harness champion history"
             )
         left = dataclasses.replace(now.record, rolled_back=datetime.now().astimezone().isoformat(timespec="seconds"))
         with in_one_piece():
@@ -199,20 +203,21 @@ def rollback(*, folder: Path = FOLDER) -> Champion:
 
 
 def note_version(record: ChampionRecord, version: str, *, folder: Path = FOLDER) -> None:
-    """Writes down which version of MLflow's registry a champion is."""
+    """Records the version that a champion has in MLflow's registry."""
     record = dataclasses.replace(record, registry=RegistryRecord(version))
     with alone(folder):
         _write_record(record, _own_place(record.number, folder))
         now = present(folder)
-        if now is not None and now.number == record.number:  # else another one was promoted meanwhile
+        if now is not None and now.number == record.number:  # another champion may have been promoted meanwhile
             _write_record(record, folder)
 
 
 @contextlib.contextmanager
 def alone(folder: Path = FOLDER, wait: bool = True) -> Iterator[bool]:
-    """Within, no other process changes the champion in `folder`, and none finds it before DVC has it. May be nested.
+    """Locks the champion in `folder`, so that no other process changes it before DVC has it. May be nested.
 
-    Yields False if another process does so; with `wait`, its end is waited for, and a line says so.
+    Yields True with the lock. If another process has the lock, it prints a line and waits, or yields False without
+    `wait`.
     """
     place, held = os.path.realpath(folder), _held.__dict__.setdefault("places", set())
     if place in held:
@@ -223,7 +228,7 @@ def alone(folder: Path = FOLDER, wait: bool = True) -> Iterator[bool]:
         trust.make_folder(lock)
 
     def tell(who: str) -> None:
-        print_line(f"{who} changes the champion: waiting for it")
+        print_line(f"{who} is changing the champion: waiting for it")
 
     with lock_of(lock, wait, "a project folder on a disk that can lock files", tell) as mine:
         if mine:
@@ -235,18 +240,20 @@ def alone(folder: Path = FOLDER, wait: bool = True) -> Iterator[bool]:
 
 
 def _own_place(number: int, folder: Path) -> Path:
-    """Where the history has a champion, to write there. Raises ModelError for a link that leads out of the project."""
+    """The folder of a champion in the history, for writing. Raises ModelError if a link points outside the project."""
     where = champion_folder(number, folder)
     for path, home in ((folder, folder.absolute().parent), (where, folder)):
         if not is_inside(path / "-", home):
-            raise ModelError(f"{path} is not used", f"it is a link that leads out of {home}", f"rm {quote(str(path))}")
+            raise ModelError(
+                f"{path} is not used", f"it is a link that points outside {home}", f"rm {quote(str(path))}"
+            )
     return where
 
 
 def _is_own(path: Path, folder: Path) -> bool:
-    """Whether it is there. Raises ModelError for a link that leads neither into the folder nor into DVC's cache."""
+    """Whether the file exists. Raises ModelError for a link that points outside the folder and DVC's cache."""
     if path.is_symlink() and not is_inside(path, folder) and not is_inside(path, folder.absolute().parent / ".dvc"):
-        raise ModelError(f"{path} is not used", "it is a link that leads elsewhere", f"rm {quote(str(path))}")
+        raise ModelError(f"{path} is not used", "it is a link that points outside", f"rm {quote(str(path))}")
     return path.is_file()
 
 

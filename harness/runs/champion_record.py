@@ -1,4 +1,4 @@
-"""`champion.json`: the champion, its test, and where it came from."""
+"""`champion.json`: the champion, its test, and its origin."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class ChampionTest:
 
     @property
     def caveat(self) -> str:
-        """What belongs to the accuracy wherever it is shown: images that were trained on."""
+        """A warning to show with the accuracy, if the model was trained on some of the test images."""
         return leak_text(self.leaked, self.n)
 
 
@@ -90,9 +90,10 @@ class ChampionRun:
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonRecord:
-    """How a champion compares with one before, on the same images; differences are the new one minus that.
+    """A comparison of a new champion with an earlier one on the same images.
 
-    `needed` is about how many images, in all, would show such a difference.
+    Differences are the new one minus the earlier one. `needed` is about how many images in total would show a
+    difference of this size.
     """
 
     says: Text
@@ -116,7 +117,7 @@ class PromotedAt:
 
 @dataclass(frozen=True)
 class RegistryRecord:
-    """The version of MLflow's registry that a champion is."""
+    """The version of a champion in MLflow's registry."""
 
     version: Digits | None = None
 
@@ -133,7 +134,9 @@ class ChampionRecord:
     test: ChampionTest
     run: ChampionRun
     comparison: ComparisonRecord | None = None
-    best_before: ComparisonRecord | None = None  # with the best of the history, if that is not the one before
+    best_before: ComparisonRecord | None = (
+        None  # with the best champion of the history, if this is not the previous one
+    )
     registry: RegistryRecord = RegistryRecord()
     promoted_at: PromotedAt | None = None
     rolled_back: Moment | None = None

@@ -1,4 +1,4 @@
-"""What a run folder is made of, by the names of its files: what the run wrote, and what a person has put beside it."""
+"""The files in a run folder by kind, and which of them the run wrote. Other files belong to the user."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ KINDS = (MODELS, PREDICTIONS, PLOTS, EVENTS, RECORDS)
 BY_FOLDER = {"checkpoints": MODELS, FOLDER: PREDICTIONS, "plots": PLOTS, "report.html": PLOTS}
 LOCKS = {BEGINNING, ".sending", ".changing", ".resuming", ".refitting", ".concluding"}
 NAMES = {*RunFolder.FILES, *StudyFolder.FILES, *LOCKS, "error.txt", AGAIN, ".alive"}
-OF_SYSTEMS = {".DS_Store", "Thumbs.db", "desktop.ini"}  # which a file manager leaves wherever somebody looks
-HALF_WRITTEN = re.compile(r"\..+-[0-9a-f]{8}")  # as `write_whole` names what it has not finished
-OWN_MODEL = re.compile(r"(fold[0-9]+|model|shared|unfinished)\.pt")  # any other one is a person's export
+OF_SYSTEMS = {".DS_Store", "Thumbs.db", "desktop.ini"}  # written by file managers in every folder that they show
+HALF_WRITTEN = re.compile(r"\..+-[0-9a-f]{8}")  # the names of unfinished files of `write_whole`
+OWN_MODEL = re.compile(r"(fold[0-9]+|model|shared|unfinished)\.pt")  # other .pt files are exports of the user
 TRIAL = re.compile(r"trial-[0-9]+")
 
 
 def kind_of(path: PurePath) -> str:
-    """Returns the kind of what lies at `path`, relative to the folder of a run or a study: one of KINDS."""
+    """Returns the kind of a file, one of KINDS. `path` is relative to the folder of a run or a study."""
     parts = _within_run(path).parts
     if not parts:
         return RECORDS
@@ -35,7 +35,7 @@ def kind_of(path: PurePath) -> str:
 
 
 def is_own(entry: Entry) -> bool:
-    """Returns whether a run or a study wrote that file, or nobody did. A link is a person's: harness makes none."""
+    """Returns whether a run, a study or a file manager wrote the file. A link is the user's: harness makes no links."""
     path = _within_run(entry.path)
     if entry.is_link:
         return False
@@ -47,10 +47,10 @@ def is_own(entry: Entry) -> bool:
 
 
 def strange_files(entries: list[Entry]) -> list[Path]:
-    """Returns the paths of files and links that no run wrote: notes of a person, say."""
+    """Returns the paths of files and links that no run wrote, such as notes of the user."""
     return [entry.path for entry in entries if not entry.is_folder and not is_own(entry)]
 
 
 def _within_run(path: PurePath) -> PurePath:
-    """The path within the run's folder, for one within a study's."""
+    """The path relative to the run's folder, for a path in a study's folder."""
     return PurePath(*path.parts[1:]) if path.parts and TRIAL.fullmatch(path.parts[0]) else path

@@ -1,4 +1,4 @@
-"""What `harness data apply` has done to a data set, so that it can be undone."""
+"""The log of `harness data apply`, which `harness data undo` reads."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from harness.util.schema import AnyPath, Count, FileDigest, Moment, PathBelowAny
 
 
 class ChangesStatus(str, Enum):
-    """How far the changes are."""
+    """The state of the changes."""
 
-    APPLYING = "applying"  # also where it was cut off
+    APPLYING = "applying"  # also after an interruption
     APPLIED = "applied"
     UNDONE = "undone"
 
@@ -24,14 +24,14 @@ class ChangesStatus(str, Enum):
 
 @dataclass(frozen=True)
 class Move:
-    """A file that goes from `source` to `target`: paths below the folder that holds the folder of changes.
+    """A file that is moved. Paths are relative to the parent of the folder of changes.
 
     Attributes:
-        source: Where it was.
-        target: Where it goes.
-        md5: Its MD5; None if it cannot be read.
-        link: What it says, if it is a symbolic link.
-        moved_link: What it says at `target`, so that it leads to the same file.
+        source: The old path.
+        target: The new path.
+        md5: The MD5 of its content, or None if it cannot be read.
+        link: The target of a symbolic link; None for a file.
+        moved_link: The target that the link gets at its new path, so that it points to the same file.
     """
 
     source: PathBelowAnywhere
@@ -43,7 +43,7 @@ class Move:
 
 @dataclass(frozen=True)
 class TableChange:
-    """A table that is rewritten: the MD5s of `path` before and after, and `copy`, which is as it was before."""
+    """A table that is rewritten: its MD5 before and after, and `copy`, a copy of the old table."""
 
     path: PathBelowAnywhere
     copy: PathBelowAnywhere
@@ -56,12 +56,12 @@ class DataChangesRecord:
     """The log of one call. It is written before the first file is moved.
 
     Attributes:
-        at: When.
-        fixes: The table of fixes, as it was named.
-        status: How far it is.
-        moves: In the order in which they are made.
-        tables: Tables that are rewritten after that.
-        folders: Folders that are made for the moves, each before those in it.
+        at: The time of the call.
+        fixes: The table of fixes, as typed.
+        status: The state of the changes.
+        moves: The moves, in the order in which they are made.
+        tables: Tables that are rewritten after the moves.
+        folders: New folders for the moves, parents first.
     """
 
     at: Moment

@@ -1,4 +1,4 @@
-"""What `harness data check` found in a data set."""
+"""The result of `harness data check`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from harness.util.schema import (
 
 
 class CopyKind(str, Enum):
-    """How alike two images are."""
+    """In which way two images are copies."""
 
     SAME_FILE = "same file"
     SAME_PIXELS = "same pixels"
@@ -54,7 +54,7 @@ class OddKind(str, Enum):
 
 @dataclass(frozen=True)
 class CheckedImage:
-    """An image that a finding names: its path below the data's folder, its side (train, valid, test) and its class."""
+    """An image of a finding: its path below the folder of the data, its split (train, valid, test) and its class."""
 
     path: AnyPath
     side: Word
@@ -64,11 +64,11 @@ class CheckedImage:
 
 @dataclass(frozen=True)
 class CopyLink:
-    """Two images of a `CopySet`, by their positions in it, that are copies of each other.
+    """Two images of a `CopySet` that are copies of each other, given by their positions in the set.
 
-    Of near copies, `bits` is the number of the perceptual hash's 63 bits in which they differ, `similarity` the
-    correlation of their fine detail, and `transform` what was done to one of them, as "mirrored". Of the same scene,
-    `similarity` is the cosine of their features. Each is None or empty if it is not known.
+    For near copies, `bits` is the number of different bits among the 63 bits of the perceptual hash, `similarity` is
+    the correlation of their fine detail, and `transform` is how one was changed, such as "mirrored". For images of the
+    same scene, `similarity` is the cosine of their features. Unknown values are None or empty.
     """
 
     first: Count
@@ -81,23 +81,23 @@ class CopyLink:
 
 @dataclass(frozen=True)
 class CopySet:
-    """Images that are copies of each other, directly or by way of a third."""
+    """Images that are copies of each other, directly or through other images of the set."""
 
-    images: list[CheckedImage]  # at most some thousands
+    images: list[CheckedImage]  # at most a few thousand
     links: list[CopyLink]
-    is_contradiction: bool  # whether the images have several labels
-    between_sides: bool  # whether some of them are of training, and others of validation or of the test
-    between_folds: bool  # whether a fold trains on one of them and is judged by another
-    count: Count = 0  # of all its images; 0 if `images` has all
+    is_contradiction: bool  # whether the images have different labels
+    between_sides: bool  # whether some are training images, and others validation or test images
+    between_folds: bool  # whether a fold trains on one of them and is evaluated on another
+    count: Count = 0  # number of all its images; 0 if `images` has all
 
     @property
     def size(self) -> int:
-        """Number of its images, also of those that are not listed."""
+        """The number of its images, including those that are not listed."""
         return self.count or len(self.images)
 
     @property
     def is_scene(self) -> bool:
-        """Whether its images are no copies, but show the same scene."""
+        """Whether its images show the same scene without being copies."""
         return all(link.kind == CopyKind.SAME_SCENE for link in self.links)
 
     @property
@@ -108,10 +108,10 @@ class CopySet:
 
 @dataclass(frozen=True)
 class LabelSuspect:
-    """An image whose label is probably wrong, by confident learning on out-of-fold probabilities."""
+    """An image whose label is probably wrong, found by confident learning on out-of-fold probabilities."""
 
     image: CheckedImage
-    likely: ClassName
+    likely: ClassName  # the more probable class
     given_probability: Share  # of the given label
     likely_probability: Share
     reason: Text
@@ -119,7 +119,7 @@ class LabelSuspect:
 
 @dataclass(frozen=True)
 class OddImage:
-    """An image that is blank, dark, blurred, of an unusual size, or cannot be decoded."""
+    """An image that is blank, dark, blurred or of an unusual size, or that cannot be decoded."""
 
     image: CheckedImage
     kind: Annotated[OddKind, Field(strict=False)]
@@ -128,10 +128,10 @@ class OddImage:
 
 @dataclass(frozen=True)
 class FactShare:
-    """A value of a fact of the file, as format PNG, that one class has far more or far less often than the others.
+    """A property of files, such as format PNG, that is far more or far less frequent in one class than in the others.
 
-    `of_class` is (number of images with that value, number of images) of the class, `of_others` that of all other
-    classes. `p` is that of Fisher's exact test, corrected for all values and classes that were compared.
+    `of_class` is (number of images with this value, number of images) in the class, and `of_others` in all other
+    classes. `p` is the p-value of Fisher's exact test, corrected for all compared values and classes.
     """
 
     fact: Text
@@ -144,20 +144,20 @@ class FactShare:
 
 @dataclass(frozen=True)
 class ShortcutRecord:
-    """How well the class can be told from facts of the file alone, without any pixel."""
+    """How well properties of the files predict the class, without any pixel."""
 
     facts: list[Text]
     accuracy: Share
     interval: Interval
     n: Count
-    baseline: Share  # of always naming the most frequent class
-    is_found: bool  # whether the accuracy is above the baseline by more than chance
+    baseline: Share  # accuracy of always predicting the most frequent class
+    is_found: bool  # whether the accuracy is significantly above the baseline
     values: list[FactShare] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class SidesRecord:
-    """How well a classifier on features tells two sides apart: an AUC of 0.5 means that they look alike."""
+    """How well a classifier on features distinguishes two splits. An AUC of 0.5 means that they look the same."""
 
     first: Word
     second: Word
@@ -168,37 +168,37 @@ class SidesRecord:
 
 @dataclass(frozen=True)
 class DataCheckRecord:
-    """A whole check of a data set.
+    """The complete result of a data check.
 
     Attributes:
-        name: Experiment, or the folder as it was named.
+        name: The experiment, or the folder as typed.
         data: The images as the experiment names them: a folder or a table.
-        folder: Folder that all paths are below.
+        folder: The folder that all paths are relative to.
         digest: One MD5 of the paths and contents of all images.
-        counts: Side -> class -> number of images.
-        features: Where the features come from, for people; empty if there are none.
-        probabilities: Where the out-of-fold probabilities come from; empty if there are none.
-        right: Share of the given labels that they agree with; None if there are none.
-        arguments: What was typed after `harness data check`, without options of the output; empty if nothing was.
-        pairs: Number of pairs of copies, exact ones included.
-        copies: Sets of copies: contradictions first, then those between sides, between folds, and the others.
+        counts: Split -> class -> number of images.
+        features: Text about the model that computed the features; empty if there are no features.
+        probabilities: Text about the origin of the out-of-fold probabilities; empty if there are none.
+        right: Share of the given labels that the probabilities agree with; None if there are none.
+        arguments: The typed arguments of `harness data check` that select the data; empty if there were none.
+        pairs: Number of pairs of copies, including exact copies.
+        copies: Sets of copies: first contradictions, then copies between splits, between folds, and others.
         more_copies: Number of sets that are not listed.
-        copied: Side -> number of its images that are copies of a training image, not by way of a third one.
-        is_cut: Whether too many images look alike for all of them to be compared: there may be more copies.
-        unchecked: Why sides were not checked that the experiment names; empty if all were.
-        scenes: Sets of images that probably show the same scene and are no copies.
-        suspects: The least probable label first.
+        copied: Split -> number of its images that are direct copies of a training image.
+        is_cut: Whether too many images look alike to compare all of them. There may be more copies.
+        unchecked: Reasons why splits of the experiment were not checked; empty if all were checked.
+        scenes: Sets of images that probably show the same scene without being copies.
+        suspects: Images with a probably wrong label, the least probable label first.
         odd: Unusual images.
-        shortcut: None if there are too few images.
-        sides: Comparisons of training images with those of the other sides.
-        notes: What else was found or left out, for people.
-        folds: Number of folds whose two sides were compared; 0 if the images are not divided into folds.
-        methods: How copies, labels, odd images and so on were looked for, with the thresholds, for people.
-        valid_data: Images of the hold-out, as the experiment names them; None if they are part of `data`, or unused.
-        test_data: The same of the test images.
-        class_folder: "outer" or "inner" as in the experiment; empty if it says neither.
-        columns: Names of a table's columns, each as "path=filename", as in the experiment.
-        value_range: Values shown as black and as white, of images with more than 8 bits; None if there are none.
+        shortcut: How well properties of the files predict the class; None if there are too few images.
+        sides: Comparisons of the training images with each other split.
+        notes: Other findings, and what was left out.
+        folds: Number of folds that were searched for copies; 0 if the images are not divided into folds.
+        methods: Text about the methods and thresholds of the check.
+        valid_data: The hold-out images as the experiment names them; None if they are part of `data`, or unused.
+        test_data: The test images as the experiment names them; None if they are part of `data`, or unused.
+        class_folder: "outer" or "inner" as in the experiment; empty if it is not set.
+        columns: The column names of a table, each as "path=filename", as in the experiment.
+        value_range: The values shown as black and as white, for images with more than 8 bits; None for 8 bits.
     """
 
     name: Text
@@ -240,5 +240,5 @@ class DataCheckRecord:
 
     @property
     def n(self) -> int:
-        """Number of images that were checked."""
+        """The number of checked images."""
         return sum(count for classes in self.counts.values() for count in classes.values())

@@ -1,6 +1,6 @@
-"""Which exported programs were made in this project: loading one from elsewhere could run code.
+"""A list of the programs that were exported in this project. Loading a program from elsewhere could run code.
 
-`torch.export.load` unpickles what an archive asks it to, and evaluates the expressions of its shapes.
+`torch.export.load` unpickles objects that the archive names, and evaluates the expressions of its shapes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ FILE = trust.FOLDER / "exports.jsonl"  # a line for each exported file, with thi
 
 
 def remember_export(sha256: str) -> None:
-    """Notes that a file with this SHA-256 was made here. Where that cannot be written, it counts as a stranger's."""
+    """Adds the SHA-256 of an exported file to the list. If the list cannot be written, the file counts as foreign."""
     with contextlib.suppress(OSError):
         line = trust.marked_line({"export": sha256})
         trust.make_folder(FILE)
@@ -24,5 +24,5 @@ def remember_export(sha256: str) -> None:
 
 
 def made_export(sha256: str) -> bool:
-    """Whether a file with this SHA-256 was made in this project, by this user."""
+    """Returns whether this user exported a file with this SHA-256 in this project."""
     return any(entry.get("export") == sha256 for entry in trust.marked_entries(FILE))

@@ -17,7 +17,7 @@ from harness.util.schema import is_inside
 def latest_runs(
     runs: Path, unreadable: Callable[[Path, UsageError], None] = lambda _path, _why: None
 ) -> list[RunFolder]:
-    """Each run under `runs`, newest first; `unreadable` is called for a folder whose `run.json` cannot be read."""
+    """Returns the runs under `runs`, newest first. Calls `unreadable` for a folder whose `run.json` cannot be read."""
     folders = []
     for path in runs.glob("*/*/run.json"):
         try:
@@ -28,33 +28,38 @@ def latest_runs(
 
 
 def find_run(named: str, runs: Path) -> RunFolder:
-    """The run that `named` means: a folder, or the id of one under `runs`, or how one id there ends.
+    """Returns a run by its folder, by its id, or by the last characters of its id.
 
-    A trial is also known by how its folder's path ends, such as `study-sea_forest/trial-003`.
+    A trial can also be named by the end of its path, such as `study-sea_forest/trial-003`.
 
-    Raises UsageError for none.
+    Args:
+        named: The typed name.
+        runs: The folder of all runs, where ids are looked up.
+
+    Raises:
+        UsageError: No run, or more than one, has this name.
     """
     if is_file(named) and Path(named).name != "run.json":
-        why = "it is a file, and what is asked for is the folder of a run with its records"
-        raise UsageError(f"{named} is no run folder", why, "harness list")
+        why = "it is a file, and a run is a folder with records"
+        raise UsageError(f"{named} is not a run folder", why, "harness list")
     if not is_folder(named):
         matches = [folder for folder in latest_runs(runs) if folder.id.endswith(named)] or trials_named(named, runs)
         if len(matches) == 1:
             return matches[0]
         if not is_file(Path(named, "run.json")):
             why = (
-                f"{len(matches)} runs in {runs} end so"
+                f"the ids of {len(matches)} runs in {runs} end with it"
                 if matches
-                else f"no run in {runs} ends so, and no file is there"
+                else f"no run id in {runs} ends with it, and there is no such folder"
             )
-            raise UsageError(f"{named} is no run folder", why, "harness list")
+            raise UsageError(f"{named} is not a run folder", why, "harness list")
     return RunFolder.open(Path(named))
 
 
 def trials_named(named: str, runs: Path) -> list[RunFolder]:
-    """The trials of all studies under `runs` whose folder's path ends with the parts of `named`, or whose id so ends.
+    """Returns the trials under `runs` whose path ends with the parts of `named`, or whose id ends with `named`.
 
-    A folder that cannot be read, or that is a link which leads out of `runs`, is left out.
+    Leaves out folders that cannot be read, and links that point outside `runs`.
     """
     parts = Path(named).parts
     paths = [path.parent for path in runs.glob(f"*/{PREFIX}*/trial-*/run.json") if is_inside(path.parent, runs)]
@@ -67,7 +72,7 @@ def trials_named(named: str, runs: Path) -> list[RunFolder]:
 
 
 def latest_studies(runs: Path) -> list[StudyFolder]:
-    """Each study under `runs`, the one that began last first."""
+    """Returns the studies under `runs`, newest first."""
     folders = []
     for path in runs.glob(f"*/{PREFIX}*/study.json"):
         with contextlib.suppress(UsageError):

@@ -1,4 +1,4 @@
-"""`Folder`: what the folders of runs and studies have in common. No link that leads out of one is followed."""
+"""`Folder`: the base class of run and study folders. It follows no link that points outside the folder."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from harness.util.processes import has_ended
 from harness.util.schema import SchemaError, is_inside, require_inside
 
 R = TypeVar("R", bound=Origin)
-ALIVE = ".alive"  # a file whose time is the last sign of life
+ALIVE = ".alive"  # a file that a running process touches regularly
 
 
 class Folder(Generic[R]):
-    """A folder with a record, plain files and `plots/`. It may come from anybody."""
+    """A folder with a record, plain files and `plots/`. Its content is not trusted: it may come from elsewhere."""
 
-    FILE: ClassVar[str]  # of the record
-    FILES: ClassVar[tuple[str, ...]]  # that may be shown to others
+    FILE: ClassVar[str]  # name of the record's file
+    FILES: ClassVar[tuple[str, ...]]  # names of files that may be sent to trackers
 
     def __init__(self, path: Path, record: R) -> None:
         self.path = path
@@ -37,9 +37,9 @@ class Folder(Generic[R]):
 
     @property
     def status(self) -> Status:
-        """The record's status; DIED if that is RUNNING and its process is gone.
+        """The status in the record, or DIED if the record says RUNNING and its process has ended.
 
-        Of a process on another machine, that is so if it has given no sign of life for too long.
+        A process on another machine counts as ended if it has not touched the file `.alive` for too long.
         """
         if self.record.status is not Status.RUNNING:
             return self.record.status
@@ -48,7 +48,7 @@ class Folder(Generic[R]):
 
     @contextlib.contextmanager
     def beating(self) -> Iterator[None]:
-        """Within, a file in the folder is touched every half minute, for machines that do not see this process."""
+        """Within, the file `.alive` is touched every half minute, for machines that cannot see this process."""
         sign = self.path / ALIVE
 
         def beat() -> None:
@@ -70,7 +70,7 @@ class Folder(Generic[R]):
             return False
 
     def update(self, **changes: Any) -> None:
-        """Changes fields of the record, and writes its file in one step. Raises StorageError."""
+        """Changes fields of the record, and writes its file atomically. Raises StorageError."""
         record = dataclasses.replace(self.record, **changes)
         content = to_json(record)
         self.record = record
@@ -78,42 +78,48 @@ class Folder(Generic[R]):
 
     @contextlib.contextmanager
     def sending(self) -> Iterator[bool]:
-        """Locks the folder for sending it to MLflow: True if no other process does. The lock ends with the process."""
+        """Locks the folder while it is sent to MLflow. Yields False if another process has the lock.
+
+        The lock ends with the process.
+        """
         with lock_of(self.path / ".sending") as alone:
             yield alone
 
     @contextlib.contextmanager
     def changing(self) -> Iterator[None]:
-        """Locks the record and reads it again, so that a change within does not undo another process's."""
+        """Locks the record and reads it again, so that a change within keeps the changes of other processes."""
         with lock_of(self.path / ".changing", wait=True):
             self.reload()
             yield
 
     def reload(self) -> None:
-        """Reads the record again, which another process may have changed."""
+        """Reads the record again, because another process may have changed it."""
         raise NotImplementedError
 
     @property
     def plots(self) -> Path:
-        """The folder of its pictures. Raises UsageError if that is a link that leads elsewhere."""
+        """The folder of its plots. Raises UsageError if this is a link that points outside."""
         return self.inside("plots")
 
     def pictures(self) -> list[Path]:
-        """Its plots, sorted; of links only those that stay in the folder."""
+        """The paths of its plots, sorted, without links that point outside."""
         return [path for path in sorted(self.plots.glob("*.png")) if is_inside(path, self.path)]
 
     def files(self) -> list[Path]:
-        """Those of FILES that are there; of links only those that stay in the folder."""
+        """The paths of existing FILES, without links that point outside."""
         paths = (self.path / name for name in self.FILES)
         return [path for path in paths if path.is_file() and is_inside(path, self.path)]
 
     def inside(self, name: str | Path) -> Path:
-        """The path of a file or folder in it, there or not. Raises UsageError for a link that leads elsewhere."""
+        """Returns the path of a file or folder in it, which need not exist.
+
+        Raises UsageError for a link that points outside.
+        """
         path = self.path / name
         try:
             return require_inside(path, self.path)
         except SchemaError as error:
             link = next((part for part in reversed((path, *path.parents)) if part.is_symlink()), path)
             there, here = quote(os.path.realpath(link)), quote(str(link))
-            fix = f"rm {here}, the link alone, then cp -r {there} {here}"
+            fix = f"rm {here}, which removes only the link, then cp -r {there} {here}"
             raise UsageError(f"{path} is not used", str(error), fix) from error

@@ -1,7 +1,7 @@
-"""Every look at test images: a list in `.harness/` that only grows, and says of each image which models it has judged.
+"""A list in `.harness/` of all tests: which models were tested on which images.
 
-A test set that many models were judged on is used up: the best of them is lucky. Images are known by their pixels, so
-another folder, another name, or one image more changes nothing.
+The more models are tested on the same images, the more the accuracy of the best one is too good by chance. Images are
+identified by their pixels, so a new folder, a new name, or one more image does not make a new test set.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class Look:
     """A test in the list.
 
     Attributes:
-        model: What was judged, such as the SHA-256 of a checkpoint.
+        model: The tested model, such as the SHA-256 of a checkpoint.
         images: (n,) fingerprints, in ascending order.
-        right: (n,) whether the model had them right.
+        right: (n,) whether the model was right.
     """
 
     model: str
@@ -49,14 +49,14 @@ class Look:
 
 @dataclass(frozen=True)
 class Looks:
-    """How often the images of a test have been looked at, this test included.
+    """How often the images of a test were used for tests, including this test.
 
     Attributes:
-        tests: Number of tests that at least half of the images have been in.
-        images: Number of images that have; with one test, of those that have been in no other.
-        n: Images of this test.
-        models: Number of different models that at least half of the images have judged.
-        luck: By how much the best of these models looks too good if all are equally good, in accuracy.
+        tests: The number of tests that at least half of the images were used in.
+        images: The number of images that were used in at least `tests` tests. If `tests` is 1: in this test only.
+        n: The number of images in this test.
+        models: The number of different models that were tested on at least half of the images.
+        luck: How much too high the accuracy of the best model is expected to be if all models are equally good.
     """
 
     tests: Ordinal
@@ -69,21 +69,22 @@ class Looks:
         which = f"these {self.n}" if self.images == self.n else f"{self.images} of these {self.n}"
         if self.tests == 1:
             return f"the first test on {which} images"
-        text = f"test number {self.tests} on {which} images, of {self.models} model{'s' * (self.models > 1)}"
+        text = f"test number {self.tests} on {which} images, with {self.models} model{'s' * (self.models > 1)} so far"
         if self.models == 1:
             return text
-        return f"{text}; if all were equally good, the best would look {100 * self.luck:.1f} points too good"
+        return f"{text}; if all were equally good, the best would look {100 * self.luck:.1f} points too good by chance"
 
 
 def add_look(predictions: Predictions, model: str, test: str) -> Looks | None:
-    """Adds a test to the list, and returns what the list says of its images.
-
-    None if the images have no fingerprints, or if the list cannot be written.
+    """Adds a test to the list, and returns how often its images were used.
 
     Args:
-        predictions: Of the test.
-        model: What was judged, such as the SHA-256 of its checkpoint. A model that is judged twice counts once.
-        test: Id of the test's run.
+        predictions: The predictions of the test.
+        model: The tested model, such as the SHA-256 of its checkpoint. A model that is tested twice counts once.
+        test: The id of the test's run.
+
+    Returns:
+        None if the images have no fingerprints, or if the list cannot be written.
     """
     if predictions.fingerprints is None or not len(predictions):
         return None
@@ -105,7 +106,7 @@ def add_look(predictions: Predictions, model: str, test: str) -> Looks | None:
 
 
 def _counted(look: Look, known: list[Look], n: float) -> Looks:
-    """What the tests so far say of the images of another one."""
+    """How often the images of `look` were used, by the tests in the list and by `look`."""
     tests, models = np.ones(len(look.images), np.int64), {look.model: np.ones(len(look.images), bool)}
     disagreements: list[float] = []
     for other in known:
@@ -132,14 +133,14 @@ def _of_images(images: Prints) -> dict[str, Any]:
 
 
 def _of_test(look: Look, test: str) -> dict[str, Any]:
-    """A line of a test. It holds which images were right, so that later ones can be compared."""
+    """The line of a test. It stores which images were right, so that later tests can be compared with it."""
     moment = datetime.now().astimezone().isoformat(timespec="seconds")
     right = _text(zlib.compress(np.packbits(look.right).tobytes(), 9))
     return {"test": test, "time": moment, "model": look.model, "set": _digest(look.images), "right": right}
 
 
 def _read() -> Iterator[Look]:
-    """The tests of the list, less lines that are cut short or damaged."""
+    """The tests of the list, without lines that are incomplete or damaged."""
     if FILE.is_symlink() or not FILE.is_file():
         return
     sets: dict[str, Prints] = {}

@@ -1,6 +1,6 @@
-"""Removed runs that MLflow still has: a list in `.harness/`, from which each is taken once MLflow has forgotten it.
+"""A list in `.harness/` of removed runs that are still in MLflow. Each is taken off once it is removed from MLflow.
 
-Each line carries this user's mark (see `trust`): a list that came along with a project must not delete anything.
+Each line has this user's mark (see `trust`), because a list from elsewhere must not delete anything.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ FILE = trust.FOLDER / "removed.jsonl"
 
 @dataclass(frozen=True)
 class PendingRemoval:
-    """A removed run, or a removed study, that a store of MLflow may still have.
+    """A removed run or study that an MLflow store may still have.
 
     Attributes:
-        id: Of the run or the study.
-        kind: "run" or "study"; "models" if only its models were removed.
-        store: What `address_id` makes of the store's address.
-        given: The id of a run there that it became, as the environment said: a person's run, which stays.
+        id: The id of the run or the study.
+        kind: "run" or "study", or "models" if only its models were removed.
+        store: The `address_id` of the store.
+        given: The id of the MLflow run that the environment named for it. The user made this run, so it stays.
     """
 
     id: RunId
@@ -40,14 +40,14 @@ class PendingRemoval:
 
 
 def was_sent(folder: RunFolder | StudyFolder) -> bool:
-    """Returns whether a store of MLflow may have it, or its trials."""
+    """Returns whether an MLflow store may have the run, or the study and its trials."""
     return bool(_store(folder))
 
 
 def removals_of(folder: RunFolder | StudyFolder) -> list[PendingRemoval]:
-    """Returns what MLflow may have of a folder: a run, or a study with its trials.
+    """Returns the entries that MLflow may have for a folder: a run, or a study with its trials.
 
-    Nothing of a run that was not made in this project: its folder can name any run.
+    There are none for a run that was not made in this project, because its folder could name any run.
     """
     if isinstance(folder, RunFolder):
         return _of_run(folder)
@@ -59,12 +59,12 @@ def removals_of(folder: RunFolder | StudyFolder) -> list[PendingRemoval]:
 
 
 def model_removals_of(folder: RunFolder | StudyFolder) -> list[PendingRemoval]:
-    """Returns the models that MLflow may have of a run, or of a study's trials."""
+    """Returns the entries for the models that MLflow may have of a run, or of the trials of a study."""
     return [dataclasses.replace(each, kind="models") for each in removals_of(folder) if each.kind == "run"]
 
 
 def add_removals(removals: Iterable[PendingRemoval]) -> None:
-    """Adds to the list. Where it cannot be written, nothing is noted."""
+    """Adds entries to the list. Does nothing if the list cannot be written."""
     with contextlib.suppress(OSError):
         lines = [trust.marked_line(dataclasses.asdict(each)) for each in removals]
         if lines:
@@ -74,17 +74,17 @@ def add_removals(removals: Iterable[PendingRemoval]) -> None:
 
 
 def has_pending() -> bool:
-    """Returns whether the list has an entry, for any store. It is asked often: no mark is checked."""
+    """Returns whether the list has an entry for any store. It checks no marks, because it is called often."""
     return FILE.is_file() and not FILE.is_symlink()
 
 
 def pending_removals(store: str) -> list[PendingRemoval]:
-    """Returns what the store at that address may still have, each once."""
+    """Returns the entries for the store at this address, each once."""
     return [each for each in dict.fromkeys(_read()) if each.store == address_id(store)]
 
 
 def note_removed(done: Iterable[PendingRemoval]) -> None:
-    """Takes from the list what MLflow has forgotten. Where it cannot be written, that is tried again next time."""
+    """Takes entries that are removed from MLflow off the list. If it cannot be written, a later call does so."""
     gone = {*done}
     if not gone or not FILE.is_file():
         return
@@ -97,11 +97,11 @@ def note_removed(done: Iterable[PendingRemoval]) -> None:
 
 
 def _read() -> list[PendingRemoval]:
-    found = []
+    removals = []
     for entry in trust.marked_entries(FILE):
         with contextlib.suppress(SchemaError):
-            found.append(parse(schema_of(PendingRemoval), entry))
-    return found
+            removals.append(parse(schema_of(PendingRemoval), entry))
+    return removals
 
 
 def _of_run(folder: RunFolder, default: str = "") -> list[PendingRemoval]:
@@ -112,6 +112,6 @@ def _of_run(folder: RunFolder, default: str = "") -> list[PendingRemoval]:
 
 
 def _store(folder: RunFolder | StudyFolder) -> str:
-    """The id of the store that the folder was sent to; empty if it was sent to none. Older records have an address."""
+    """The id of the store that the folder was sent to, or "". Older records have the address of the store."""
     ids, stores = folder.record.store_ids, folder.record.stores
     return ids.get("mlflow") or (address_id(stores["mlflow"]) if "mlflow" in stores else "")

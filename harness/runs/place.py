@@ -1,4 +1,4 @@
-"""Where a run folder may be made: below the folder of all runs, or where --out says."""
+"""Makes run folders, below the folder of all runs or at --out."""
 
 from __future__ import annotations
 
@@ -12,42 +12,42 @@ from harness.errors import UsageError, storage_errors
 from harness.util.locks import lock_of
 from harness.util.schema import is_inside
 
-AGAIN = ".again"  # in a folder that was named by --out, and may be written again: by what
-BEGINNING = ".beginning"  # the lock of those who take such a folder
+AGAIN = ".again"  # file in a folder of --out: the kind of run that may write to the folder again
+BEGINNING = ".beginning"  # lock file for taking such a folder
 
 
 def require_inside_runs(path: Path, runs: Path) -> None:
-    """Raises UsageError if a link below `runs` leads out of it: what lies there was not made by a run."""
+    """Raises UsageError if `path` is behind a link that points outside `runs`."""
     if not is_inside(path, runs):
         raise UsageError(
-            f"{path.parent} is not used", f"it is a link that leads out of {runs}", "--runs with another folder"
+            f"{path.parent} is not used", f"it is a link that points outside {runs}", "--runs with another folder"
         )
 
 
 def require_replaceable(path: Path, kind: str) -> None:
-    """Raises UsageError if `path` holds anything but what this kind of run was told to put there before."""
+    """Raises UsageError if `path` has other files than those of an earlier run of this kind."""
     if not path.exists() or (path.is_dir() and {each.name for each in path.iterdir()} <= {BEGINNING}):
         return
-    own = (path / AGAIN).is_file()  # empty, if the process was killed while it wrote
+    own = (path / AGAIN).is_file()  # it is empty if the process was killed while writing it
     marked = (path / AGAIN).read_text(encoding="utf-8", errors="replace").strip() if own else ""
     if not own or marked not in (kind, ""):
-        why = f"it is where a {marked} goes" if marked else "it holds something else, which would be lost"
-        raise UsageError(f"{path} is no place for a {kind}", why, "--out with a new folder")
+        why = f"it is the folder of a {marked}" if marked else "it contains other files, which would be lost"
+        raise UsageError(f"{path} cannot be the folder of a {kind}", why, "--out with a new folder")
 
 
 def new_id() -> str:
-    """The id of a run that begins now."""
+    """Returns the id of a run that starts now."""
     return f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
 def new_folder(runs: Path, name: str) -> tuple[str, Path]:
-    """Makes the folder of a run that begins now; no other run has it, not even one of a hundred in one second.
+    """Makes the folder of a run that starts now. It is unique, even if many runs start in the same second.
 
     Returns:
         (id, path).
 
     Raises:
-        UsageError: A link below `runs` leads out of it.
+        UsageError: A link below `runs` points outside.
         StorageError: The folder cannot be made.
     """
     while True:
@@ -63,15 +63,15 @@ def new_folder(runs: Path, name: str) -> tuple[str, Path]:
 
 @contextlib.contextmanager
 def replacing(path: Path, kind: str) -> Iterator[None]:
-    """Makes a folder for this kind of run, or takes one that may be written again. Within, no other process does so.
+    """Makes a folder for this kind of run, or takes the folder of an earlier one. Within, the folder is locked.
 
-    Raises UsageError if it holds something else, StorageError if it cannot be written.
+    Raises UsageError if the folder has other files, and StorageError if it cannot be written.
     """
     require_replaceable(path, kind)
     with storage_errors(path):
         path.mkdir(parents=True, exist_ok=True)
     with lock_of(path / BEGINNING, wait=True, fix="--out with another folder", required=False):
         require_replaceable(path, kind)
-        with storage_errors(path):  # first: a run that is killed from here on may be made again
+        with storage_errors(path):  # written first, so that a later run can take the folder if this one is killed
             (path / AGAIN).write_text(f"{kind}\n", encoding="utf-8")
         yield

@@ -1,7 +1,8 @@
-"""Predictions on disk: an array file per fold, which is the truth, and a table derived from them for people.
+"""Predictions on disk: one array file per fold, which harness reads, and a table of them for users.
 
-predictions/fold1.npz     paths, labels, probabilities, … of one fold, written whole once it has ended
-predictions.csv           a line per image of all folds so far; above CELLS probabilities, predictions.parquet
+predictions/fold1.npz     paths, labels, probabilities and more of one fold, written when the fold has ended
+predictions.csv           one line per image of all folds so far; predictions.parquet if there are more than CELLS
+                          probabilities
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from harness.util.schema import SchemaError, path_below
 FOLDER = "predictions"
 CSV, PARQUET = "predictions.csv", "predictions.parquet"
 COLUMNS = ["path", "fold", "label", "predicted"]
-CELLS = 2_000_000  # probabilities in a CSV file, about 40 MB: above this, a table for people is no longer read as text
-ROWS = 10_000  # of a table that are turned into Python objects at a time
+CELLS = 2_000_000  # the most probabilities in a CSV file, about 40 MB; a larger table is written as Parquet
+ROWS = 10_000  # rows of a table that are turned into Python objects at a time
 ARRAYS = ("classes", "paths", "labels", "probabilities")
 OPTIONAL = (
     "groups",
@@ -34,7 +35,7 @@ OPTIONAL = (
 
 
 def write_array_file(path: Path, predictions: Predictions) -> None:
-    """Writes the predictions of one fold as a `.npz` file in one step. Raises StorageError."""
+    """Writes the predictions of one fold as a `.npz` file, atomically. Raises StorageError."""
     content = io.BytesIO()
     np.savez(
         content,
@@ -48,24 +49,24 @@ def write_array_file(path: Path, predictions: Predictions) -> None:
 
 
 def read_array_file(path: Path, fold: int) -> Predictions:
-    """What `write_array_file` wrote. The file may come from anywhere: nothing in it is run.
+    """Reads a file of `write_array_file`. The file is not trusted, so no code in it is executed.
 
     Raises:
-        SchemaError: It holds something else.
-        OSError: It cannot be read.
+        SchemaError: The file has other contents.
+        OSError: The file cannot be read.
     """
     try:
         arrays = _arrays(path)
     except (ValueError, KeyError, zipfile.BadZipFile, EOFError, MemoryError) as error:
-        raise SchemaError(f"it is no array file of predictions: {error}") from error
+        raise SchemaError(f"it is not an array file of predictions: {error}") from error
     classes, paths = _parted(arrays["classes"]), tuple(map(path_below, _parted(arrays["paths"])))
     labels, probabilities = arrays["labels"], arrays["probabilities"]
     optional = {name: arrays[name] for name in OPTIONAL if name in arrays}
     if labels.dtype != np.int64 or probabilities.dtype != np.float64 or probabilities.ndim != 2:
-        raise SchemaError("labels or probabilities are of another type")
+        raise SchemaError("labels or probabilities have another dtype")
     for name, values in optional.items():
         if values.dtype != np.int64:
-            raise SchemaError(f"{name} are of another type")
+            raise SchemaError(f"{name} have another dtype")
     try:
         predictions = Predictions(classes, paths, np.full(len(paths), fold), labels, probabilities, **optional)
     except ValueError as error:
@@ -74,20 +75,20 @@ def read_array_file(path: Path, fold: int) -> Predictions:
 
 
 def write_table(folder: Path, parts: Sequence[Predictions]) -> None:
-    """Writes the table of all `parts`: CSV, or Parquet if there are more than CELLS probabilities.
+    """Writes the table of all `parts` as CSV, or as Parquet if there are more than CELLS probabilities.
 
-    Columns: path, fold, label, predicted, groups if images are not independent, fingerprints, and `p_<class>` for each
-    class. Raises StorageError.
+    The columns are path, fold, label, predicted, groups (if images are not independent), fingerprints, and `p_<class>`
+    for each class. Raises StorageError.
     """
     if sum(part.probabilities.size for part in parts) <= CELLS:
         write_whole(folder / CSV, predictions_csv(parts))
         return
     write_whole(folder / PARQUET, _parquet(parts))
-    (folder / CSV).unlink(missing_ok=True)  # of the first folds alone
+    (folder / CSV).unlink(missing_ok=True)  # it has only the first folds
 
 
 def predictions_csv(parts: Sequence[Predictions]) -> bytes:
-    """The table in UTF-8, a line per image."""
+    """Returns the table in UTF-8, one line per image."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     optional = [*_optional(parts)]
@@ -106,7 +107,7 @@ def predictions_csv(parts: Sequence[Predictions]) -> bytes:
 
 
 def read_csv(content: bytes) -> Predictions:
-    """What `predictions_csv` wrote, as runs of version 0.1.0 have it alone. Raises SchemaError for anything else."""
+    """Reads a table of `predictions_csv`. Runs of version 0.1.0 have no array files. Raises SchemaError for others."""
     try:
         rows = [*csv.reader(io.StringIO(content.decode("utf-8", "surrogateescape"), newline=""))]
         header = rows.pop(0) if rows else []
@@ -118,7 +119,7 @@ def read_csv(content: bytes) -> Predictions:
         position = {name: i for i, name in enumerate(classes)}
         odd = next((row for row in rows if len(row) != len(header)), None)
         if odd is not None:
-            raise SchemaError(f"a line has {len(odd) - first} probabilities, and the first one names {len(classes)}")
+            raise SchemaError(f"a line has {len(odd) - first} probabilities, but the first line names {len(classes)}")
         predictions = Predictions(
             classes,
             tuple(_path(from_cell(row[0])) for row in rows),
@@ -127,44 +128,45 @@ def read_csv(content: bytes) -> Predictions:
             np.array([[float(share) for share in row[first:]] for row in rows]).reshape(len(rows), len(classes)),
             **{name: _numbers([row[header.index(name)] for row in rows]) for name in optional},
         )
-        called = [position[from_cell(row[3])] for row in rows]
+        predicted = [position[from_cell(row[3])] for row in rows]
     except KeyError as error:
-        raise SchemaError(f"a line names the class {str(error.args[0])[:80]!a}, and the first one does not") from error
+        name = str(error.args[0])[:80]
+        raise SchemaError(f"a line names the class {name!a}, but the first line does not") from error
     except (ValueError, IndexError, OverflowError, csv.Error) as error:
         raise SchemaError(str(error)) from error
     _checked(predictions)
-    if called != predictions.predicted.tolist():
+    if predicted != predictions.predicted.tolist():
         raise SchemaError("a predicted class is not the most probable one")
     return predictions
 
 
 def _numbers(cells: Sequence[str]) -> NDArray[np.int64]:
-    """Whole numbers as `predictions_csv` writes them: without a sign, which a spreadsheet may take for a formula."""
+    """Reads integers as `predictions_csv` writes them: unsigned, because a spreadsheet may read a sign as a formula."""
     return np.array([int(text) for text in cells], np.uint64).view(np.int64)
 
 
 def _checked(predictions: Predictions) -> Predictions:
-    """The same. Raises SchemaError if a label is no class, or a probability is not between 0 and 1."""
+    """Returns the predictions. Raises SchemaError if a label is not a class, or a probability is not in [0, 1]."""
     if len(predictions) and not 0 <= predictions.labels.min() <= predictions.labels.max() < len(predictions.classes):
-        raise SchemaError("a label is no class")
+        raise SchemaError("a label is not a class")
     if not ((predictions.probabilities >= 0) & (predictions.probabilities <= 1)).all():
         raise SchemaError("a probability is not between 0 and 1")
     return predictions
 
 
 def _arrays(path: Path) -> dict[str, Any]:
-    """The arrays by name; stored and not compressed, so they cannot be larger than the file."""
+    """The arrays by name. They must be uncompressed, so that they cannot be larger than the file."""
     with zipfile.ZipFile(path) as archive:
         parts = archive.infolist()
         names = {part.filename.removesuffix(".npy") for part in parts}
         if names - {*OPTIONAL} != set(ARRAYS):
-            raise ValueError("it has other arrays")
+            raise ValueError("it has other or missing arrays")
         if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
             raise ValueError("it is compressed")
         for part in parts:
             with archive.open(part) as file:
                 if np.lib.format.read_magic(file) != (1, 0):
-                    raise ValueError("an array is of another version")
+                    raise ValueError("an array has another version of the format")
                 shape, _, kind = np.lib.format.read_array_header_1_0(file)
                 if np.prod(shape, dtype=float) * kind.itemsize > part.file_size:
                     raise ValueError("an array is larger than its file")
@@ -173,7 +175,7 @@ def _arrays(path: Path) -> dict[str, Any]:
 
 
 def _parquet(parts: Sequence[Predictions]) -> memoryview:
-    """The table as a Parquet file, some rows at a time."""
+    """The table as a Parquet file, written ROWS rows at a time."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -199,7 +201,7 @@ def _parquet(parts: Sequence[Predictions]) -> memoryview:
 
 
 def _optional(parts: Sequence[Predictions]) -> dict[str, Any]:
-    """The optional arrays of the first part that all parts have, by name."""
+    """The optional arrays that all parts have, by name, with the values of the first part."""
     return {
         name: getattr(parts[0], name) for name in OPTIONAL if all(getattr(part, name) is not None for part in parts)
     }
@@ -210,18 +212,18 @@ def _slices(count: int) -> Iterator[slice]:
 
 
 def _joined(texts: Sequence[str]) -> Any:
-    """(bytes,) uint8: the texts in UTF-8, a zero byte between them; no file's name has one."""
+    """(bytes,) uint8: the texts in UTF-8, separated by zero bytes, which file names cannot contain."""
     return np.frombuffer("\0".join(texts).encode("utf-8", "surrogateescape"), np.uint8)
 
 
 def _parted(content: Any) -> tuple[str, ...]:
     if content.dtype != np.uint8 or content.ndim != 1:
-        raise SchemaError("paths or classes are of another type")
+        raise SchemaError("paths or classes have another dtype")
     return tuple(content.tobytes().decode("utf-8", "surrogateescape").split("\0")) if len(content) else ()
 
 
 def _utf8(text: str) -> str:
-    """Parquet takes no bytes that are no UTF-8, as a file's name may have."""
+    """The text with replaced characters where it is not UTF-8: file names may have such bytes, but Parquet may not."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 

@@ -1,4 +1,4 @@
-"""What a result came from: code, data, versions and machine, as plain values for `run.json`."""
+"""The origin of a result: code, data, versions and machine, as plain values for `run.json`."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-learn")
 
 
 def git_state(folder: Path | str = ".") -> GitRecord | None:
-    """The commit of the repository around `folder`; None if there is none, or no git."""
+    """Returns the commit of the git repository that `folder` is in, or None without a repository or without git."""
     commit = _git(folder, "rev-parse", "HEAD")
     if commit is None:
         return None
     status = _git(folder, "status", "--porcelain", "--untracked-files=all")
-    return GitRecord(commit, status is None or bool(status))  # of what git cannot read, the worst
+    return GitRecord(commit, status is None or bool(status))  # if git fails, files may differ
 
 
 def changed_files(since: str | None = None, folder: Path | str = ".") -> list[str]:
-    """Files that differ from the commit `since`; by default from the last one, with files that git does not know."""
+    """Returns files that differ from the commit `since`. The default is the last commit, with untracked files."""
     if since is not None:
         return [
             name
@@ -43,65 +43,65 @@ def changed_files(since: str | None = None, folder: Path | str = ".") -> list[st
             ).splitlines()
             if name
         ]
-    status = _git(folder, "status", "--porcelain", "--untracked-files=all") or "what git cannot read"
+    status = _git(folder, "status", "--porcelain", "--untracked-files=all") or "M files that git cannot read"
     return [line.strip().partition(" ")[2].strip() for line in status.splitlines()]
 
 
 def dvc_state(data: Path | str, known: Mapping[Path, str] | None = None) -> DvcRecord | None:
-    """The `.dvc` file that tracks `data`; None if there is none. Files whose MD5 is `known` are not read again."""
+    """Returns the `.dvc` file that tracks `data`, or None. Files whose MD5 is `known` are not read again."""
     file = tracking_file(data)
     if file is None:
         return None
     try:
         tracked = read_tracked(file)
         matches = state_of(tracked, known).word == CLEAN
-    except DataError:  # a damaged .dvc file is no reason not to train
+    except DataError:  # training does not need a valid .dvc file
         return None
     return DvcRecord(file.as_posix(), tracked.md5, matches)
 
 
 def require_clean(git: GitRecord | None, dvc: DvcRecord | None, data: Path | str, source: Path | None = None) -> None:
-    """Raises UsageError or DataError where a result could not be traced to a commit and a version of the data.
+    """Raises UsageError or DataError if a result could not be traced to a commit and a version of the data.
 
-    `source` is the experiment's file, which must be in the commit, too.
+    `source` is the experiment's file, which must also be in the commit.
     """
     if git is None:
-        raise UsageError("the code is in no commit", "this is no git repository", "git init, git add, git commit")
+        raise UsageError(
+            "the code is not in a commit", "the folder is not a git repository", "git init, git add, git commit"
+        )
     if git.dirty:
         raise UsageError(
-            "the project is not what its commit says",
-            f"it differs in {few(changed_files())}",
+            "the project has uncommitted changes",
+            f"these files differ from the commit: {few(changed_files())}",
             "git add and git commit, or git stash -u",
         )
     marked = [line for line in (_git(".", "ls-files", "-v", "-z") or "").split("\0") if line]
     hidden = [line[2:] for line in marked if line[0].islower() or line[0] == "S"]
     if hidden:
         raise UsageError(
-            "git was told to overlook changes",
-            f"of {few(hidden)}",
+            "git ignores changes of tracked files",
+            f"a flag hides changes of {few(hidden)}",
             "git update-index --no-assume-unchanged --no-skip-worktree FILE",
         )
     if dvc is None:
-        raise DataError(
-            f"{data} is not tracked", "no .dvc file stands for it", f"harness data track {quote(str(data))}"
-        )
+        raise DataError(f"{data} is not tracked", "it has no .dvc file", f"harness data track {quote(str(data))}")
     named = [*([] if source is None else [source]), Path(dvc.file)]
     unknown = [str(path) for path in named if _git(".", "ls-files", "--error-unmatch", str(path)) is None]
     unknown += sorted(_own_modules() - {line[2:] for line in marked})
     if unknown:
         raise UsageError(
-            f"{few(unknown)} {'are' if len(unknown) > 1 else 'is'} in no commit",
-            "git does not know it, and the run takes it",
+            f"{few(unknown)} {'are' if len(unknown) > 1 else 'is'} not in a commit",
+            "the run uses the code, and git does not track it",
             f"git add {' '.join(map(quote, unknown))}, and git commit",
         )
     if not dvc.matches:
         raise DataError(
-            f"{data} is not what {dvc.file} says", "files were changed, added or removed", "harness data status"
+            f"{data} does not match {dvc.file}", "files were changed, added or removed", "harness data status"
         )
 
 
 def _own_modules() -> set[str]:
-    """Python files below the current folder, less installed packages, that have been imported."""
+    """The imported Python files below the current folder, without installed packages."""
     here = Path.cwd().resolve()
     files = {str(getattr(module, "__file__", "")) for module in [*sys.modules.values()]}
     paths = [Path(file).resolve() for file in files if Path(file).is_absolute() and file.endswith(".py")]
@@ -110,7 +110,7 @@ def _own_modules() -> set[str]:
 
 
 def weights_md5(weights: str | None) -> str | None:
-    """Which file of weights it was; None of torchvision's, whose name is their version, and where there are none."""
+    """Returns the MD5 of a file of weights. None without weights, and for torchvision's, whose name has a version."""
     path = Path(weights) if weights is not None else None
     return _md5_as_of(path, path.stat().st_mtime_ns) if path is not None and path.is_file() else None
 
@@ -121,7 +121,7 @@ def _md5_as_of(path: Path, _changed: int) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, of `harness`, and of the packages that a number can depend on."""
+    """Returns the versions of Python, of `harness`, and of the packages that results can depend on."""
     versions = {"python": platform.python_version(), "harness": __version__}
     for package in PACKAGES:
         try:
@@ -132,12 +132,12 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """The system and its cores."""
+    """Returns the operating system and the number of cores."""
     return {"system": platform.platform(), "cores": os.cpu_count()}
 
 
 def command() -> list[str]:
-    """The command line as it was typed, with short addresses; of a program somewhere else, its name alone."""
+    """Returns the typed command line without passwords. A program with an absolute path loses its folder."""
     program, typed = Path(sys.argv[0]), typed_without_secrets(sys.argv[1:])
     if program.name in ("__main__.py", "harness"):
         return ["harness", *typed]
@@ -145,7 +145,7 @@ def command() -> list[str]:
 
 
 def _git(folder: Path | str, *arguments: str) -> str | None:
-    """None where git cannot say."""
+    """The output of git, or None if git fails."""
     try:
         return ask_git(folder, *arguments, seconds=30).decode("utf-8", "replace").strip()
     except HarnessError:

@@ -1,4 +1,4 @@
-"""Reads a record from its JSON file, and writes it: the one reader and the one writer."""
+"""Reads and writes the JSON files of all records."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ R = TypeVar("R")
 
 
 def read_record(kind: type[R], path: Path) -> R:
-    """The record in the file at `path`.
+    """Returns the record in the file at `path`.
 
     Raises:
-        SchemaError: It is no JSON, has a newer schema, lacks a field, or a field holds something else.
+        SchemaError: The file is not JSON, has a newer schema, lacks a field, or a field has a wrong value.
         OSError: The file cannot be read.
     """
     try:
@@ -37,14 +37,15 @@ def read_record(kind: type[R], path: Path) -> R:
         raise SchemaError(f"it is a {type(content).__name__}: it must be an object with fields")
     schema = content.get("schema", 1)
     if type(schema) is int and schema > SCHEMA:
-        raise SchemaError(f"schema is {schema}, of a newer harness: this one reads up to {SCHEMA} (upgrade harness)")
+        newer = f"schema is {schema}, from a newer version of harness; this version reads up to {SCHEMA}"
+        raise SchemaError(f"{newer} (upgrade harness)")
     wanted: Any = TestRecord if kind is RunRecord and content.get("kind") == "test" else kind
     record: R = parse(schema_of(wanted), {"schema": 1, **content})
     return record
 
 
 def to_plain(value: Any) -> Any:
-    """A record as plain values, for JSON. A field that is None by default is left out if it is None."""
+    """Returns a record as plain values for JSON. Leaves out fields that are None by default and have no value."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = ((item, getattr(value, item.name)) for item in dataclasses.fields(value))
         return {item.name: to_plain(each) for item, each in fields if each is not None or item.default is not None}
@@ -56,6 +57,6 @@ def to_plain(value: Any) -> Any:
 
 
 def to_json(value: Any) -> bytes:
-    """A record as the content of a file."""
+    """Returns a record as the content of a file."""
     plain = to_plain(value) | ({"schema": SCHEMA} if hasattr(value, "schema") else {})
     return f"{json.dumps(plain, indent=2, default=str)}\n".encode()

@@ -1,4 +1,4 @@
-"""What the records of runs, tests, studies and champions are made of."""
+"""The parts of the records of runs, tests, studies and champions."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ SmallCount = Annotated[int, Field(strict=True, ge=0, le=10_000)]
 
 
 class Status(str, Enum):
-    """How far a run or a study is."""
+    """The status of a run or a study."""
 
     RUNNING = "running"
     FINISHED = "finished"
     FAILED = "failed"
     INTERRUPTED = "interrupted"
     PRUNED = "pruned"
-    DIED = "died"  # never written: the file says running, and its process is gone
+    DIED = "died"  # never in a file: the file says running, but the process has ended
 
     __str__ = str.__str__
 
@@ -57,7 +57,7 @@ AnyStatus = Annotated[Status, Field(strict=False)]
 
 @record
 class Fields(TypedDict, total=False):
-    """An experiment's fields, as far as they are used without being fields of an `Experiment` again."""
+    """The fields of an experiment that are read from a record directly, and not through an `Experiment`."""
 
     name: NameOrNone
     data: AnyPath
@@ -82,13 +82,13 @@ class Fields(TypedDict, total=False):
     trackers: list[Word]
 
 
-# the dictionary itself: its fields keep their order, and those of other versions stay
+# It stays a dictionary, so that fields keep their order and fields of other versions are not lost
 ExperimentFields = Annotated[dict[str, Any], AfterValidator(lambda value: validate(schema_of(Fields), value))]
 
 
 @dataclass(frozen=True)
 class GitRecord:
-    """The commit of the project, and whether files differ from it."""
+    """The commit of the project. `dirty`: whether files differ from it."""
 
     commit: Commit | None = None
     dirty: Flag = False
@@ -96,7 +96,7 @@ class GitRecord:
 
 @dataclass(frozen=True)
 class DvcRecord:
-    """The `.dvc` file that tracks the images, and whether all of them are on the disk as it says."""
+    """The `.dvc` file that tracks the images, and whether the images on the disk match it."""
 
     file: AnyPath
     md5: Digest
@@ -105,7 +105,7 @@ class DvcRecord:
 
 @dataclass(frozen=True)
 class DataRecord:
-    """The images of a run: `classes` has their number per class, in the order of the logits."""
+    """The images of a run. `classes` has the number of images per class, in the order of the logits."""
 
     folder: AnyPath
     images: Count
@@ -113,27 +113,27 @@ class DataRecord:
     digest: Digest
     dvc: DvcRecord | None = None
     ignored: Count = 0
-    skipped: dict[Text, Text] = field(default_factory=dict)  # images that cannot be decoded, and why
-    groups: Count | None = None  # of images that are not independent of each other; None if all are
-    leaked: Count = 0  # images that are judged and were trained on
-    near_copies: Count = 0  # images that judge, and have a near copy that was trained on
+    skipped: dict[Text, Text] = field(default_factory=dict)  # images that cannot be decoded -> reason
+    groups: Count | None = None  # number of groups of dependent images; None if all images are independent
+    leaked: Count = 0  # evaluated images that are also training images
+    near_copies: Count = 0  # evaluated images with a near copy among the training images
 
 
 def leak_text(leaked: int, n: int | None) -> str:
-    """For people, after an accuracy: how many of the images were trained on; empty if none."""
+    """Returns a warning to show after an accuracy, if the model was trained on some of the images; else ""."""
     return f"; LEAK: {leaked} of the {n} images were trained on, so it is too good" if leaked else ""
 
 
 @dataclass(frozen=True)
 class NearCopiesRecord:
-    """The images that judge a model and have a near copy among those that it was trained on.
+    """The evaluated images that have a near copy among the training images.
 
     Attributes:
-        images: Their number.
-        accuracy: Of the other images; None if there are none, or if some of them were trained on themselves.
-        interval: Its 95 % interval.
-        n: Number of the other images.
-        groups: Number of groups of these; None if they are independent.
+        images: The number of these images.
+        accuracy: The accuracy on the other images; None without other images, or if some are training images.
+        interval: The 95 % interval of this accuracy.
+        n: The number of the other images.
+        groups: The number of groups of the other images; None if they are independent.
     """
 
     images: Positive
@@ -143,7 +143,7 @@ class NearCopiesRecord:
     groups: Count | None = None
 
     def text(self, n: int | None, where: str = "among the training images") -> str:
-        """For people: how many of the `n` images that judge, and the accuracy without them."""
+        """Returns how many of the `n` evaluated images these are, and the accuracy without them, as text."""
         text = f"{self.images} of {n} images {'has' if self.images == 1 else 'have'} a near copy {where}"
         if not self.n:
             return f"{text}, so nothing is known of new images"
@@ -157,7 +157,7 @@ class NearCopiesRecord:
 
 @dataclass(frozen=True)
 class RefitRecord:
-    """The model that was trained on all images of a run: the model to use."""
+    """The final model of a run, which was trained on all its images."""
 
     checkpoint: AnyPath
     images: Positive
@@ -168,12 +168,12 @@ class RefitRecord:
     seconds: Seconds
 
 
-OPTIMISTIC = "; optimistic: each fold's best epoch was chosen on the images that judge it"
+OPTIMISTIC = "; optimistic: the best epoch of each fold was chosen on the images that evaluate it"
 
 
 @dataclass(frozen=True)
 class PrecisionRecord:
-    """Dtype of the arithmetic, and why it was chosen."""
+    """The dtype of the arithmetic, and why it was chosen."""
 
     name: Text
     reason: Text = ""
@@ -181,7 +181,7 @@ class PrecisionRecord:
 
 @dataclass(frozen=True)
 class SplitSizes:
-    """Number of training and validation images of a fold, and of those that only steer its training."""
+    """The numbers of training, validation and inner validation images of a fold."""
 
     train: Count
     valid: Count
@@ -190,7 +190,7 @@ class SplitSizes:
 
 @dataclass(frozen=True)
 class FoldRecord:
-    """A fold that has ended: the numbers of the epoch whose weights were kept."""
+    """A finished fold, with the numbers of the epoch whose weights were kept."""
 
     fold: Ordinal
     accuracy: Share
@@ -205,12 +205,12 @@ class FoldRecord:
 
 @dataclass(frozen=True)
 class ProgressRecord:
-    """How far the fold in work is saved, so that the run can go on from there.
+    """The saved state of the running fold, from which the run can resume.
 
     Attributes:
-        fold: 1-based; 0 is the refit.
-        epoch: The last whole epoch that is saved; 0 before the first one has ended.
-        step: Batches trained on in this fold.
+        fold: The fold, from 1; 0 is the refit.
+        epoch: The last complete epoch in the saved state; 0 before the first one has ended.
+        step: The number of batches that this fold has trained on.
     """
 
     fold: SmallCount
@@ -220,14 +220,14 @@ class ProgressRecord:
 
 @dataclass(frozen=True)
 class ResumeRecord:
-    """The moment at which a run went on that had been cut off.
+    """One resumption of an interrupted run.
 
     Attributes:
-        at: When.
-        status: How it had ended.
-        progress: From where it went on; None after all folds.
-        differs: What was not as before: the machine, a version, with `forced` also the experiment or the images.
-        forced: Whether it went on although the experiment or the images were others.
+        at: The time at which the run was resumed.
+        status: The status of the run before.
+        progress: The saved state that it resumed from; None if all folds had ended.
+        differs: What had changed: the machine or a version; with `forced` also the experiment or the images.
+        forced: Whether it was resumed with another experiment or other images.
     """
 
     at: Moment
@@ -248,7 +248,7 @@ class TrialOf:
 
 @dataclass(frozen=True)
 class FloorRecord:
-    """One number that must not be below a floor; `value` is None if no image tells."""
+    """A number that must be at least `least`. `value` is None if no image determines it."""
 
     name: Text
     value: Share | None
@@ -259,18 +259,18 @@ class FloorRecord:
 
 @dataclass(frozen=True)
 class GateRecord:
-    """Whether a model passed its gate: `min_accuracy` is the floor of its metric, `floors` are all."""
+    """Whether a model passed its gate. `min_accuracy` is the threshold of `metric`; `floors` has all thresholds."""
 
     passed: Flag
     min_accuracy: Share
     metric: Text = "accuracy"
-    confident: Flag = False  # the lower end of each interval had to pass
+    confident: Flag = False  # whether the lower end of each interval had to pass
     floors: list[FloorRecord] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class ClassRecord:
-    """Precision, recall and F1 of one class; None where they would be a share of nothing."""
+    """Precision, recall and F1 of one class. A value is None if its denominator is 0."""
 
     precision: Share | None
     recall: Share | None
@@ -280,7 +280,7 @@ class ClassRecord:
 
 @dataclass(frozen=True)
 class ConfusionRecord:
-    """Counts of images: a row for each true class, a column for each predicted one."""
+    """A confusion matrix of counts, with a row for each true class and a column for each predicted class."""
 
     classes: list[ClassName]
     counts: list[list[Count]]
@@ -290,7 +290,7 @@ class ConfusionRecord:
 class TestedFile:
     """The checkpoint that was tested."""
 
-    __test__ = False  # no class of tests
+    __test__ = False  # pytest must not collect it
 
     file: AnyPath
     sha256: Sha256

@@ -1,10 +1,10 @@
-"""The records of runs, tests and studies: what their JSON files hold.
+"""The records of runs, tests and studies, which are stored as JSON files.
 
-    run.json         RunRecord, or TestRecord of a test     read and written by `RunFolder`
+    run.json         RunRecord, or TestRecord for a test    read and written by `RunFolder`
     study.json       StudyRecord                            read and written by `StudyFolder`
     champion.json    ChampionRecord                         in `champion_record.py`
 
-Files of version 0.1.0 have no schema and are read as they are. A file of a newer schema than SCHEMA is refused.
+Files of version 0.1.0 have no field `schema`, and can be read. Files with a newer schema than SCHEMA are refused.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ from harness.util.schema import (
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """What a run, a test or a study came from: code, data, machine; and which process wrote the record."""
+    """The origin of a run, a test or a study: code, data, machine, and the process that wrote the record."""
 
     name: Name
     status: AnyStatus
@@ -96,7 +96,7 @@ class Origin:
 
     @property
     def process(self) -> dict[str, Any]:
-        """The process that wrote the record, as `util.processes` names one."""
+        """The process that wrote the record, in the form of `util.processes`."""
         return {"host": self.host, "pid": self.pid, "since": self.since}
 
 
@@ -108,48 +108,48 @@ class RunRecord(Origin):
     data: DataRecord
     kind: Literal["run", "test"] = "run"
     title: Text | None = None
-    study: TrialOf | None = None  # of a trial
-    pruned: Text | None = None  # of a trial: why
+    study: TrialOf | None = None  # only for a trial
+    pruned: Text | None = None  # only for a trial: why it was pruned
     reproduces: RunId | None = None
     trackers: dict[Word, Text] = field(default_factory=dict)
-    judged: Text | None = None  # which epoch of each fold; None: the best one on the images that judge it
+    judged: Text | None = None  # which epoch of a fold is evaluated; None: the best one on its validation images
     accuracy: Share | None = None
     interval: Interval | None = None
     n: Positive | None = None
-    groups: Count | None = None  # of the n images, if they are not independent
-    leaked: Count = 0  # of the n images that were trained on
-    near_copies: NearCopiesRecord | None = None  # of images that were trained on; None if there are none
+    groups: Count | None = None  # number of groups of the n images; None if they are independent
+    leaked: Count = 0  # how many of the n images are training images
+    near_copies: NearCopiesRecord | None = None  # images with a near copy among the training images; None without any
     loss: Number | None = None
     baseline: Share | None = None
     mean: Share | None = None
     deviation: Number | None = None
     folds: list[FoldRecord] = field(default_factory=list)
     refit: RefitRecord | None = None
-    metrics: dict[Text, Number | None] = field(default_factory=dict)  # of all images; None if undefined
+    metrics: dict[Text, Number | None] = field(default_factory=dict)  # over all images; None if undefined
     per_class: dict[ClassName, ClassRecord] = field(default_factory=dict)
-    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None  # that its models keep
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None  # stored with its models
     uncalibrated: ReliabilityRecord | None = None  # without the temperature
     calibrated: ReliabilityRecord | None = None
     abstention: list[AnswersRecord] = field(default_factory=list)
     noise: NoiseRecord | None = None
     fit_seconds: Seconds | None = None
     run_seconds: Seconds | None = None
-    progress: ProgressRecord | None = None  # of the fold in work
-    models_removed: Moment | None = None  # when `harness runs` removed its checkpoints, and nothing else
+    progress: ProgressRecord | None = None  # of the running fold
+    models_removed: Moment | None = None  # when `harness runs` removed only its checkpoints
     resumes: list[ResumeRecord] = field(default_factory=list)
 
     @property
     def caveat(self) -> str:
-        """What belongs to the accuracy wherever it is shown: images that were trained on, or that chose the epoch.
+        """A warning to show with the accuracy, if evaluated images were used for training or to choose the epoch.
 
-        Versions before schema 3 judged a fold at its best epoch. If that was its last one, nothing differs.
+        Versions before schema 3 evaluated a fold at its best epoch. If this was the last epoch, there is no warning.
         """
         chosen = self.judged is None and any(entry.epoch < entry.epochs for entry in self.folds)
         return leak_text(self.leaked, self.n) + (OPTIMISTIC if chosen else "")
 
     @property
     def near_copies_text(self) -> str:
-        """For people: how many of its images have a near copy that was trained on, and the accuracy without these."""
+        """How many evaluated images have a near copy among the training images, and the accuracy without them."""
         if self.near_copies is None:
             return ""
         if self.kind == "run" and self.experiment.get("folds"):
@@ -157,7 +157,7 @@ class RunRecord(Origin):
         return self.near_copies.text(self.n)
 
     def __post_init__(self) -> None:
-        """Raises ValueError if a part of it lacks another one that belongs to it."""
+        """Raises ValueError if fields that belong together are not all set."""
         if self.folds:
             for name in ("accuracy", "interval", "fit_seconds"):
                 if getattr(self, name) is None:
@@ -168,19 +168,19 @@ class RunRecord(Origin):
             raise ValueError("n or interval is missing")
         for entry in self.folds:
             if str(entry.fold) not in self.splits:
-                raise ValueError(f"folds has fold {entry.fold}, and splits has none")
+                raise ValueError(f"folds has fold {entry.fold}, but splits does not")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TestRecord(RunRecord):
     """`run.json` of a test of one checkpoint."""
 
-    __test__ = False  # no class of tests
+    __test__ = False  # pytest must not collect it
 
     checkpoint: TestedFile
     misclassification_rate: Share | None = None
     gate: GateRecord | None = None
-    looks: Looks | None = None  # at its images, this test included
+    looks: Looks | None = None  # how often its images were used for tests, including this test
     ensemble: EnsembleRecord | None = None
     confusion: ConfusionRecord | None = None
 
@@ -201,7 +201,7 @@ class StudyRecord(Origin):
 
 @dataclass(frozen=True)
 class Epoch:
-    """What a line of `metrics.jsonl` must have; its other fields are numbers."""
+    """The required fields of a line in `metrics.jsonl`. All other fields are numbers."""
 
     fold: Ordinal
     epoch: Ordinal

@@ -1,9 +1,9 @@
-"""Removes the folder of a run: in one step out of every command's sight, and then file by file.
+"""Removes the folder of a run: first it is moved where no command looks, and then it is deleted file by file.
 
-    runs/.removed/<digits>/from      where the folder was, relative to `runs`
+    runs/.removed/<digits>/from      the old path of the folder, relative to `runs`
     runs/.removed/<digits>/folder    the folder
 
-A removal that was cut off is finished by the next one.
+The next removal finishes an interrupted one.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from harness.util.disk import entries_below
 from harness.util.files import write_whole
 from harness.util.schema import SchemaError, is_inside, path_below, read_text
 
-REMOVED = ".removed"  # in the folder of all runs; no command looks for runs that deep
+REMOVED = ".removed"  # in the folder of all runs; commands do not look for runs so deep
 FROM, FOLDER = "from", "folder"
 
 
 def take_away(path: Path, runs: Path) -> Path:
-    """Moves a folder below `runs` out of every command's sight, in one step. Returns where it is now.
+    """Moves a folder below `runs` to where no command looks, in one step. Returns the new path.
 
-    On a full disk its models and plots are deleted first: without a block for one more folder nothing can be moved.
-    Raises StorageError if it cannot be moved.
+    On a full disk, its models and plots are deleted first, because the new folder needs a free block. Raises
+    StorageError if the folder cannot be moved.
     """
     try:
         return _take_away(path, runs)
@@ -56,17 +56,20 @@ def _take_away(path: Path, runs: Path) -> Path:
 
 
 def taken_away(runs: Path) -> list[Path]:
-    """Returns where `take_away` has moved folders that are still to be deleted, or was about to move one."""
+    """Returns the paths of folders that `take_away` has moved, or was about to move, and that must be deleted."""
     return [place / FOLDER for place in sorted((runs / REMOVED).glob("*")) if not place.is_symlink()]
 
 
 def delete(staged: Path, runs: Path, problem: Callable[[Path, OSError], None]) -> list[Path]:
-    """Deletes a folder that was taken away; what no run wrote goes back to its place. Returns where that is.
+    """Deletes a folder that `take_away` has moved. Files that no run wrote are moved back.
 
     Args:
-        staged: The folder, as `take_away` returns it.
+        staged: The folder, as returned by `take_away`.
         runs: The folder of all runs.
-        problem: Is called for what cannot be deleted or put back; the rest goes on.
+        problem: Called for each file that cannot be deleted or moved back. The removal then continues.
+
+    Returns:
+        The new paths of the files that were moved back.
     """
     home, back = _home(staged, runs), []
     entries = list(entries_below(staged))
@@ -93,7 +96,7 @@ def delete(staged: Path, runs: Path, problem: Callable[[Path, OSError], None]) -
 
 
 def _delete_one(path: Path) -> None:
-    """Deletes a file or an empty folder; a folder that is not empty stays, since what is in it could not be deleted."""
+    """Deletes a file or an empty folder. A folder stays if a file in it could not be deleted."""
     if path.is_dir() and not path.is_symlink():
         if not any(path.iterdir()):
             path.rmdir()
@@ -102,7 +105,7 @@ def _delete_one(path: Path) -> None:
 
 
 def _home(staged: Path, runs: Path) -> Path:
-    """Where the folder was; a folder of another name if that cannot be read, or leads out of `runs`."""
+    """The old path of the folder, or a new name in `runs` if the old path cannot be read or points outside."""
     with contextlib.suppress(OSError, SchemaError, UnicodeDecodeError):
         home = runs / path_below(read_text(staged.parent / FROM))
         if is_inside(home, runs):
@@ -111,7 +114,7 @@ def _home(staged: Path, runs: Path) -> Path:
 
 
 def _free(path: Path) -> Path:
-    """The path, or one beside it if something has that name by now."""
+    """The path, or a similar one if it exists."""
     free, number = path, 1
     while os.path.lexists(free):
         number += 1

@@ -1,4 +1,4 @@
-"""The scorecard in the records of runs and tests."""
+"""Records of the scores of a run or a test."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ReliabilityRecord:
 
 @dataclass(frozen=True)
 class AnswersRecord:
-    """What is answered if the confidence must reach a threshold, and how many of the answers are right."""
+    """The answers of a model that abstains below a confidence threshold, and their accuracy."""
 
     threshold: Share
     answered: Count
@@ -35,10 +35,10 @@ class AnswersRecord:
 
 @dataclass(frozen=True)
 class NoiseRecord:
-    """How much the accuracy varies with the seed alone.
+    """How much the accuracy varies if only the seed changes.
 
-    `repeats` are the accuracies of each repeat over all folds, `deviation` is theirs. `of_a_model` is the standard
-    deviation between models of one fold, with its 95 % interval.
+    `repeats` has the accuracy of each repeat over all folds, and `deviation` is their standard deviation. `of_a_model`
+    is the standard deviation between models of the same fold, with its 95 % interval.
     """
 
     repeats: list[Share]
@@ -49,7 +49,11 @@ class NoiseRecord:
 
 @dataclass(frozen=True)
 class EnsembleRecord:
-    """The mean of several models beside one model: how many images each alone got right, and the cost in its units."""
+    """An ensemble (the mean of several models), compared with a single model.
+
+    `better` is the number of images that only the ensemble gets right, `worse` the number that only the single model
+    gets right. `cost` is the time of the ensemble divided by the time of the single model.
+    """
 
     models: SmallCount
     accuracy: Share
@@ -62,7 +66,7 @@ class EnsembleRecord:
 
 
 def scorecard_fields(scores: Scorecard) -> dict[str, Any]:
-    """The numbers by the fields of `RunRecord`."""
+    """Returns the scores as fields of `RunRecord`."""
     return {
         "metrics": scores.metrics,
         "per_class": {s.name: ClassRecord(s.precision, s.recall, s.f1, s.support) for s in scores.per_class},
@@ -74,14 +78,14 @@ def scorecard_fields(scores: Scorecard) -> dict[str, Any]:
 
 
 def gate_record(gate: Gate, floors: Sequence[Floor]) -> GateRecord:
-    """A gate and what a model gave, as `run.json` has them."""
+    """Returns the record of a gate and its results."""
     assert gate.least is not None
     rows = [FloorRecord(each.name, each.value, list(each.interval), each.least, each.passed) for each in floors]
     return GateRecord(all(each.passed for each in floors), gate.least, gate.metric, gate.confident, rows)
 
 
-def _reliability(found: Reliability) -> ReliabilityRecord:
-    return ReliabilityRecord(found.error, list(found.interval), found.log_loss)
+def _reliability(reliability: Reliability) -> ReliabilityRecord:
+    return ReliabilityRecord(reliability.error, list(reliability.interval), reliability.log_loss)
 
 
 def _answers(row: Abstention) -> AnswersRecord:

@@ -1,4 +1,4 @@
-"""`runs/<experiment>/study-<name>/`: what a study leaves on this machine; a run folder for each of its trials."""
+"""`runs/<experiment>/study-<name>/`: the files of a study on this machine, with a run folder for each trial."""
 
 from __future__ import annotations
 
@@ -18,37 +18,37 @@ from harness.util.processes import this_process
 from harness.util.schema import SchemaError, is_inside, require_inside
 
 PREFIX = "study-"
-Stamp = tuple[int, ...]  # another one if a file was written, or replaced
+Stamp = tuple[int, ...]  # changes if a file is written or replaced
 
 
 class StudyFolder(Folder[StudyRecord]):
-    """One study's folder: `study.json`, `trial-000/` and so on. Writing raises StorageError."""
+    """The folder of a study: `study.json`, `trial-000/` and so on. Writing raises StorageError."""
 
     FILE = "study.json"
     FILES = ("study.json", "trials.csv", "best.py", "experiment.py", "report.html")
 
     def __init__(self, path: Path, record: StudyRecord) -> None:
         super().__init__(path, record)
-        self._trials: dict[Path, tuple[Stamp, RunFolder]] = {}  # as they were when they were last asked for
+        self._trials: dict[Path, tuple[Stamp, RunFolder]] = {}  # from the last call of `trials`
 
     @classmethod
     def at(cls, runs: Path, record: StudyRecord) -> StudyFolder:
-        """The folder of that study, new or not."""
+        """Returns the folder of a study, which need not exist."""
         path = runs / record.experiment_name / f"{PREFIX}{record.name}"
         require_inside_runs(path, runs)
         return cls(path, record)
 
     @classmethod
     def open(cls, path: Path) -> StudyFolder:
-        """One that is there. Raises UsageError if it is none."""
+        """Opens the folder of a study. Raises UsageError if it is not a study folder, or is damaged."""
         try:
             record = read_record(StudyRecord, require_inside(path / cls.FILE, path))
         except (OSError, SchemaError) as error:
-            raise UsageError(f"{path} is no folder of a study", str(error), "harness list") from error
+            raise UsageError(f"{path} is not a study folder", str(error), "harness list") from error
         return cls(path, record)
 
     def begin(self) -> None:
-        """The study begins, or goes on, in this process. Raises UsageError if another study's files lie there."""
+        """Starts or resumes the study in this process. Raises UsageError if the folder belongs to another study."""
         with storage_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         started = self.record.started
@@ -56,27 +56,27 @@ class StudyFolder(Folder[StudyRecord]):
             before = StudyFolder.open(self.path).record
             if before.id != self.record.id:
                 raise UsageError(
-                    f"{self.path} holds another study of this name",
-                    f"one that is kept in {before.storage}, and this one in {self.record.storage}",
-                    f"--study with another name, or rm -r {self.path} to give up what it holds",
+                    f"{self.path} belongs to another study of this name",
+                    f"that study is stored in {before.storage}, and this one in {self.record.storage}",
+                    f"--study with another name, or rm -r {self.path} to delete the other study",
                 )
             started = before.started
         self.update(**this_process(), started=started, status=Status.RUNNING, error=None)
 
     def write(self, name: str, content: bytes) -> None:
-        """A file of it, in one step."""
+        """Writes a file in the folder, atomically."""
         write_whole(self.path / name, content)
 
     def reload(self) -> None:
-        """Reads `study.json` again, which another process may have changed."""
+        """Reads `study.json` again, because another process may have changed it."""
         self.record = StudyFolder.open(self.path).record
 
     def trial(self, index: int) -> Path:
-        """The folder of that trial. Raises UsageError if it is a link that leads elsewhere."""
+        """The folder of a trial. Raises UsageError if it is a link that points outside."""
         return self.inside(f"trial-{index:03d}")
 
     def trials(self) -> list[RunFolder]:
-        """Those on this machine, by index. Records that have not changed since the last call are not read again."""
+        """The trials on this machine, by index. Reads only records that have changed since the last call."""
         before, self._trials = self._trials, {}
         for path in sorted(self.path.glob("trial-*/run.json")):
             with contextlib.suppress(UsageError, OSError):
@@ -88,7 +88,7 @@ class StudyFolder(Folder[StudyRecord]):
         return [trial for _, trial in self._trials.values()]
 
     def remove_weights(self, indices: Iterable[int]) -> None:
-        """Removes the checkpoints of those trials, and nothing else that somebody has put beside them."""
+        """Removes the checkpoints of these trials, but no other file beside them."""
         for index in indices:
             folder = self.trial(index) / "checkpoints"
             with contextlib.suppress(OSError):

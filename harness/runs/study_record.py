@@ -1,4 +1,4 @@
-"""What `study.json` says of a study's result: its trials, which differ, what the best is worth, and what mattered."""
+"""The result of a study in `study.json`: trials, significant differences, expected value, importance of parameters."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from harness.util.schema import Count, Flag, Number, Positive, Seconds, Share, T
 
 @dataclass(frozen=True, kw_only=True)
 class StudyTrial:
-    """A trial of a study, with its interval as far as it has folds."""
+    """A trial of a study. Its accuracy and interval are of the finished folds."""
 
     trial: SmallCount
     state: Word | None
-    number: Count | None  # Optuna's own
+    number: Count | None  # the number in Optuna
     value: Number | None
     accuracy: Share | None
     low: Share | None
@@ -33,7 +33,7 @@ class StudyTrial:
 
 @dataclass(frozen=True)
 class ComparedTrial:
-    """A trial beside the best one: the p-value of their difference, and whether it is significant; None: not known."""
+    """A trial compared with the best: the p-value of the difference, and whether it is significant. None: unknown."""
 
     trial: SmallCount
     p: Share | None
@@ -42,7 +42,7 @@ class ComparedTrial:
 
 @dataclass(frozen=True)
 class ExpectedRecord:
-    """The value of the best trial without its luck; with an interval if the metric is the accuracy."""
+    """The value of the best trial, corrected for the luck of being the best. Accuracies have an interval."""
 
     value: Number
     low: Share | None
@@ -52,7 +52,7 @@ class ExpectedRecord:
 
 @dataclass(frozen=True)
 class ShareRecord:
-    """What a parameter explains of the differences between the trials that have it; None if it may be nothing."""
+    """The share of the differences between trials that a parameter explains. None if it may be nothing; then `why`."""
 
     parameter: Text
     trials: Count
@@ -64,12 +64,12 @@ class ShareRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyResultRecord:
-    """What a study has found so far. An older file has no `shares`, and p-values that are not corrected."""
+    """The result of a study so far. Older files have no `shares`, and their p-values are not corrected."""
 
     best: StudyTrial | None = None
     expected: ExpectedRecord | None = None
-    least_difference: Number | None = None  # from the best that is significant, in units of the metric
-    unknown: Text | None = None  # why these three are not known: `expected`, `least_difference`, p-values
+    least_difference: Number | None = None  # smallest significant difference from the best, in units of the metric
+    unknown: Text | None = None  # why `expected`, `least_difference` and the p-values are unknown
     trials: list[StudyTrial] = field(default_factory=list)
     counts: dict[Word, Count] = field(default_factory=dict)
     folds_trained: Count = 0
@@ -77,4 +77,4 @@ class StudyResultRecord:
     cheapest: SmallCount | None = None
     front: list[SmallCount] = field(default_factory=list)
     shares: list[ShareRecord] = field(default_factory=list)
-    importances: dict[Text, Number] = field(default_factory=dict)  # of older files, where they mean little
+    importances: dict[Text, Number] = field(default_factory=dict)  # only in older files, where they are not reliable

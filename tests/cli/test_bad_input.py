@@ -432,7 +432,7 @@ AFTER = [
             name="resnet18.pth",
         ),
     ),
-    Case("a checkpoint that is not there", 2, "is no run folder", words("test", "nothing.pt")),
+    Case("a checkpoint that is not there", 2, "is not a run folder", words("test", "nothing.pt")),
     Case("a folder that is not a run", 2, "it has no run.json", words("test", "experiments")),
     Case("a single name of a class", 2, "is not a list of classes", judging(lambda d: None, "--classes", "sea")),
     Case("classes that the file does not have", 2, "has other classes", judging(lambda d: None, "--classes", "a,b")),
@@ -457,7 +457,7 @@ AFTER = [
     ),
     Case("a truncated test image", 4, "sea/sea00.jpg", judging(lambda data: truncate(data / "sea/sea00.jpg"))),
     Case("a file as output folder", 2, "tiny.py", judging(lambda d: None, "--out", "experiments/tiny.py")),
-    Case("a run to send that is not there", 2, "is no run folder", words("sync", "nothing")),
+    Case("a run to send that is not there", 2, "is not a run folder", words("sync", "nothing")),
     Case("an unknown tracker", 2, "wandb", words("sync", "x", "--to", "wandb")),
     Case(
         "a run whose record is damaged",

@@ -117,11 +117,11 @@ def test_compare_accepts_the_short_name_of_a_trial(call: Call, home: Path) -> No
         (("good",), 2, "there is nothing to compare with"),
         (("good", "good"), 2, "good and good are the same run"),
         (("good", "20260101-000000-good"), 2, "are the same run"),
-        (("good", "nothing"), 2, "nothing is no run folder"),
-        (("good", "study-wide/trial-009"), 2, "is no run folder"),
+        (("good", "nothing"), 2, "nothing is not a run folder"),
+        (("good", "study-wide/trial-009"), 2, "is not a run folder"),
         (("good", "champion"), 2, "there is no champion"),
-        (("good", "poor", "--out", "runs"), 2, "is no place for a comparison"),
-        (("good", "poor", "--out", "runs/tiny/x/y/../../../../file"), 2, "is no place for a comparison"),
+        (("good", "poor", "--out", "runs"), 2, "cannot be the folder of a comparison"),
+        (("good", "poor", "--out", "runs/tiny/x/y/../../../../file"), 2, "cannot be the folder of a comparison"),
     ],
 )
 def test_compare_refuses_bad_input_in_three_lines(

@@ -279,7 +279,7 @@ def test_search_never_changes_another_study_of_the_same_name(call: Call, project
     before = {path: path.read_bytes() for path in (project / "runs").rglob("*") if path.is_file()}
     outcome = call("search", "tiny", *SMALL, "--storage", "other.journal")
     assert outcome.code == 2
-    assert "holds another study of this name" in outcome.error_lines[0]
+    assert "belongs to another study of this name" in outcome.error_lines[0]
     assert {path: path.read_bytes() for path in (project / "runs").rglob("*") if path.is_file()} == before
 
 

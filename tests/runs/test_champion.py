@@ -36,7 +36,7 @@ pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 def promote(named: str, data: str | None = None, refit: bool = False, **options: Any) -> Promotion:
-    """As `harness champion promote --no-refit`: most of what is tested here is the same for either model."""
+    """Promotes as `harness champion promote --no-refit`, which is faster than with a refit."""
     return promote_run(named, data, refit=refit, **options)
 
 
@@ -69,7 +69,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def home(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it, which is the current folder."""
+    """A copy of the project in the current folder."""
     copy = Path(shutil.copytree(trained, tmp_path / "home"))
     monkeypatch.chdir(copy)
     return copy
@@ -77,7 +77,7 @@ def home(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 @pytest.fixture(scope="module")
 def promoted(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project after a first promotion, of the run `good`."""
+    """The project after the promotion of the run `good`."""
     copy = Path(shutil.copytree(trained, tmp_path_factory.mktemp("promoted") / "home"))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(copy)
@@ -87,7 +87,7 @@ def promoted(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def after(promoted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Champion:
-    """The champion in a copy of it, which is the current folder."""
+    """The champion in a copy of the promoted project, which is the current folder."""
     monkeypatch.chdir(shutil.copytree(promoted, tmp_path / "after"))
     champion = present()
     assert champion is not None
@@ -95,7 +95,7 @@ def after(promoted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ch
 
 
 @pytest.mark.parametrize("refit", [True, False])
-def test_the_first_champion_is_the_model_to_use_or_the_best_folds(home: Path, refit: bool) -> None:
+def test_promote_uses_the_refit_or_the_best_fold(home: Path, refit: bool) -> None:
     made = promote("good", refit=refit)
     run = made.run
     model = run.record.refit if refit else run.best_fold()
@@ -112,7 +112,7 @@ def test_the_first_champion_is_the_model_to_use_or_the_best_folds(home: Path, re
     assert made.rivals == ()
 
 
-def test_a_model_below_its_gate_is_refused_and_changes_nothing(after: Champion) -> None:
+def test_promote_below_the_gate_changes_nothing(after: Champion) -> None:
     home = Path()
     before = {path: path.read_bytes() for path in (home / "models").rglob("*") if path.is_file()}
     with pytest.raises(GateError, match="the gate is not met"):
@@ -120,7 +120,7 @@ def test_a_model_below_its_gate_is_refused_and_changes_nothing(after: Champion) 
     assert {path: path.read_bytes() for path in (home / "models").rglob("*") if path.is_file()} == before
 
 
-def test_what_is_forced_says_so_for_ever(after: Champion) -> None:
+def test_promote_forced_is_recorded(after: Champion) -> None:
     made = promote("poor", force=True)
     assert made.champion.record.forced
     (rival,) = made.rivals
@@ -134,11 +134,11 @@ def test_what_is_forced_says_so_for_ever(after: Champion) -> None:
     assert not promote("good", force=True).champion.record.forced  # it passed
 
 
-def test_one_that_is_worse_beyond_chance_takes_nobodys_place_unless_forced(after: Champion) -> None:
+def test_promote_refuses_a_significantly_worse_model(after: Champion) -> None:
     file = Path() / "runs/poor/20260101-000000-poor/checkpoints"
     for path in file.glob("*.pt"):
         content = checkpoint.load(path)
-        content["experiment"]["min_accuracy"] = 0.1  # it would lower its own gate
+        content["experiment"]["min_accuracy"] = 0.1  # a model must not lower its own gate
         checkpoint.save(path, content)
     with pytest.raises(GateError, match="is not promoted") as caught:
         promote("poor", refit=False)
@@ -148,7 +148,7 @@ def test_one_that_is_worse_beyond_chance_takes_nobodys_place_unless_forced(after
     assert promote("poor", force=True).champion.record.forced
 
 
-def test_the_same_model_is_the_champion_already_and_cannot_be_told_from_itself(after: Champion) -> None:
+def test_promote_of_the_champion_itself_finds_no_difference(after: Champion) -> None:
     with pytest.raises(UsageError, match="is already champion 1"):
         promote("good")
     (rival,) = promote("good", force=True).rivals
@@ -156,9 +156,9 @@ def test_the_same_model_is_the_champion_already_and_cannot_be_told_from_itself(a
     assert str(rival).startswith("equal to champion 1: +0.0 points")
 
 
-def test_a_run_that_has_not_finished_is_refused_also_by_force(home: Path) -> None:
+def test_promote_refuses_an_unfinished_run_even_with_force(home: Path) -> None:
     run = RunFolder.open(home / "runs/good/20260101-000000-good")
-    run.update(status=Status.RUNNING, folds=run.record.folds[:1])  # its process is gone, as after kill -9
+    run.update(status=Status.RUNNING, folds=run.record.folds[:1])  # its process has ended, as after kill -9
     for force in (False, True):
         with pytest.raises(GateError, match="is not promoted") as caught:
             promote_run("good", force=force)
@@ -167,17 +167,17 @@ def test_a_run_that_has_not_finished_is_refused_also_by_force(home: Path) -> Non
     assert run.record.refit is None
 
 
-def test_a_model_with_fewer_images_right_needs_force_whatever_p_says(home: Path) -> None:
-    """One image of 24, p = 1: step by step, champions could become as bad as the gate allows."""
-    found = promote("good").evaluation.predictions
-    make_worse(home, found, 1)
+def test_promote_needs_force_for_a_slightly_worse_model(home: Path) -> None:
+    """Without this rule, many small steps down, each not significant, could make the champion as bad as the gate."""
+    predictions = promote("good").evaluation.predictions
+    make_worse(home, predictions, 1)
     with pytest.raises(GateError, match="is not promoted") as caught:
         promote("poor")
     assert caught.value.why.startswith("it is worse than champion 1: -4.2 points (95 % interval -")
     assert "no significant difference: a difference of this size needs about " in caught.value.why
     assert caught.value.why.endswith(" more images")
     assert promote("poor", force=True).champion.record.forced
-    make_worse(home, found, 2)
+    make_worse(home, predictions, 2)
     made = promote("poor", force=True)
     assert [(rival.number, rival.is_better) for rival in made.rivals] == [(2, True), (1, True)]
     recorded = made.champion.record.best_before
@@ -189,24 +189,25 @@ def test_a_model_with_fewer_images_right_needs_force_whatever_p_says(home: Path)
     assert [rival.number for rival in promote("poor", force=True).rivals] == [1]
 
 
-def make_worse(home: Path, found: Predictions, images: int) -> None:
-    """Makes the run `poor` the model of `good`, whose predictions are `found`, with that many images fewer right."""
+def make_worse(home: Path, predictions: Predictions, images: int) -> None:
+    """Gives `poor` the model of `good`, changed so that `images` fewer of its `predictions` are right."""
     good = RunFolder.open(home / "runs/good/20260101-000000-good")
     poor = RunFolder.open(home / "runs/poor/20260101-000000-poor")
     model, other = good.best_fold(), poor.best_fold()
     assert model is not None
     assert other is not None
     content = checkpoint.load(good.checkpoint_of(model))
-    gaps, signs = np.log(found.probabilities[:, 0] / found.probabilities[:, 1]), np.where(found.labels == 0, 1, -1)
-    biases = np.sort(gaps)[np.sort(gaps) > 0] + 1e-3  # each calls one image more the second class
-    wanted = int(found.right.sum()) - images
+    gaps = np.log(predictions.probabilities[:, 0] / predictions.probabilities[:, 1])
+    signs = np.where(predictions.labels == 0, 1, -1)
+    biases = np.sort(gaps)[np.sort(gaps) > 0] + 1e-3  # each moves one more image to the second class
+    wanted = int(predictions.right.sum()) - images
     bias = next(float(bias) for bias in biases if int((signs * (gaps - bias) > 0).sum()) == wanted)
     head = [name for name in content["model"] if name.endswith("bias")][-1]
     content["model"][head][1] += bias * content.get("temperature", 1.0)
     checkpoint.save(poor.checkpoint_of(other), content)
 
 
-def test_rolling_back_goes_to_the_one_that_was_replaced(home: Path) -> None:
+def test_rollback_restores_the_replaced_champion(home: Path) -> None:
     first = promote("good").champion.record
     promote("poor", force=True)
     assert rollback().record == first
@@ -218,7 +219,7 @@ def test_rolling_back_goes_to_the_one_that_was_replaced(home: Path) -> None:
         rollback()
 
 
-def test_a_version_of_the_registry_that_comes_late_takes_no_champion_back(after: Champion) -> None:
+def test_note_version_of_an_earlier_champion_keeps_the_present_one(after: Champion) -> None:
     first = after.record
     note_version(first, "7")
     assert present() == Champion(dataclasses.replace(first, registry=RegistryRecord("7")))
@@ -228,7 +229,7 @@ def test_a_version_of_the_registry_that_comes_late_takes_no_champion_back(after:
     assert [record.registry.version for record in history()] == ["8", None]
 
 
-def test_the_history_keeps_the_last_checkpoints_and_every_record(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_history_keeps_the_last_checkpoints_and_all_records(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.runs.champion.CHECKPOINTS_KEPT", 2)
     for _ in range(3):
         promote("good", force=True)
@@ -238,17 +239,17 @@ def test_the_history_keeps_the_last_checkpoints_and_every_record(home: Path, mon
 
 
 @pytest.mark.slow
-def test_those_one_can_roll_back_to_keep_their_checkpoint_first(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_history_keeps_checkpoints_for_rollback_first(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.runs.champion.CHECKPOINTS_KEPT", 2)
     for _ in range(3):
         promote("good", force=True)
     rollback()  # to 2
-    promote("poor", force=True)  # 4, in the place of 2
+    promote("poor", force=True)  # champion 4 replaces champion 2
     assert [path.parent.name for path in sorted((home / "models/history").glob("*/*.pt"))] == ["002", "004"]
     assert rollback().number == 2
 
 
-def test_what_a_killed_process_left_half_written_does_not_stay(home: Path) -> None:
+def test_install_removes_unfinished_files_of_killed_processes(home: Path) -> None:
     for name in ("models/.champion.pt-0123abcd", "models/history/001/.champion.json-0123abcd", "models/.mine-x"):
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         (home / name).write_text("half")
@@ -269,18 +270,20 @@ def test_what_a_killed_process_left_half_written_does_not_stay(home: Path) -> No
         {"checkpoint": []},
     ],
 )
-def test_a_damaged_record_is_told(after: Champion, change: dict[str, object], call: Callable[..., Outcome]) -> None:
+def test_champion_commands_report_a_damaged_record(
+    after: Champion, change: dict[str, object], call: Callable[..., Outcome]
+) -> None:
     record, home = after.record, Path()
     (home / "models/champion.json").write_text(json.dumps({**to_plain(record), **change}))
     for verb in ("show", "rollback"):
         outcome = call("champion", verb)
         assert (outcome.code, len(outcome.error_lines)) == (2, 3)
         assert "champion.json cannot be read" in outcome.err
-    (home / "models/history/001 (1)").mkdir()  # as of a program that keeps folders the same
+    (home / "models/history/001 (1)").mkdir()  # the name that a file synchroniser gives to a copy
     assert next_number() == 2
 
 
-def test_where_another_champion_may_be_none_is_made(after: Champion) -> None:
+def test_promote_refuses_if_models_does_not_match_dvc(after: Champion) -> None:
     home = Path()
     (home / "models.dvc").write_text(f"outs:\n- md5: {'01' * 16}.dir\n  nfiles: 3\n  hash: md5\n  path: models\n")
     with pytest.raises(DataError, match=r"models differs from models\.dvc"):
@@ -290,7 +293,7 @@ def test_where_another_champion_may_be_none_is_made(after: Champion) -> None:
         promote("good")
 
 
-def test_a_promotion_that_was_cut_off_leaves_the_champion_that_there_was(after: Champion) -> None:
+def test_present_restores_the_champion_after_an_interrupted_promotion(after: Champion) -> None:
     before, home = after, Path()
     whole = before.checkpoint.read_bytes()
     before.checkpoint.write_bytes(b"of another, whose champion.json was never written")
@@ -323,18 +326,18 @@ def test_promote_waits_until_another_champion_is_published(home: Path, capsys: p
             assert not second.done()
             err += capsys.readouterr().err
             time.sleep(0.02)
-        now = present()  # which waits for nobody
+        now = present()  # does not wait
         assert now is not None
         assert now.record.run.id.endswith("good")
         go_on.set()
         assert first.result().notes == ("published",)
         record = second.result().champion.record
-    assert f"process {os.getpid()} changes the champion: waiting for it" in err
+    assert f"process {os.getpid()} is changing the champion: waiting for it" in err
     assert (record.number, record.replaced) == (2, 1)
     assert record.comparison is not None
 
 
-def test_present_takes_no_champion_back_that_is_being_installed(after: Champion) -> None:
+def test_present_waits_for_a_champion_that_is_being_installed(after: Champion) -> None:
     whole = after.checkpoint.read_bytes()
     with ThreadPoolExecutor() as pool, alone():
         after.checkpoint.write_bytes(b"of another, whose champion.json is not written yet")
@@ -346,7 +349,7 @@ def test_present_takes_no_champion_back_that_is_being_installed(after: Champion)
         assert found.result(30) == after
 
 
-def test_from_the_command_line_dvc_keeps_the_version_and_the_test_takes_the_name(
+def test_champion_commands_with_dvc_and_test(
     home: Path, call: Callable[..., Outcome], new_database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copy(new_database, home / "mlflow.db")
@@ -367,7 +370,7 @@ def test_from_the_command_line_dvc_keeps_the_version_and_the_test_takes_the_name
     assert call("test", "champion").code == 3
     assert call("champion", "rollback").code == 0
     assert call("data", "status", "models").out.split()[1] == "clean"
-    shutil.rmtree(home / "runs/good")  # as where somebody else has pulled it
+    shutil.rmtree(home / "runs/good")  # as on a machine that has only pulled the champion
     again = json.loads(call("reproduce", "champion", "--json").out)
     assert again["outcome"] == "bit-identical"
     rows = json.loads(call("champion", "history", "--json").out)
@@ -375,7 +378,7 @@ def test_from_the_command_line_dvc_keeps_the_version_and_the_test_takes_the_name
 
 
 @pytest.mark.slow
-def test_mlflows_registry_has_the_very_weights_once(
+def test_mlflow_registry_has_the_champion_weights_once(
     tracked: Tracked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scenery: Path
 ) -> None:
     import mlflow

@@ -14,12 +14,12 @@ ONE = predicted("+-")
 
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of runs of an empty project, which is the current folder."""
+    """The folder of all runs in an empty project. The project is the current folder."""
     monkeypatch.chdir(tmp_path)
     return tmp_path / "runs"
 
 
-def test_find_run_takes_a_folder_an_id_and_the_end_of_an_id(runs: Path) -> None:
+def test_find_run_accepts_a_folder_an_id_and_the_end_of_an_id(runs: Path) -> None:
     run, _ = lay_run(runs, ONE), lay_run(runs, ONE)
     assert find_run(str(run.path), runs).path == run.path
     assert find_run(run.id, runs).id == run.id
@@ -28,17 +28,17 @@ def test_find_run_takes_a_folder_an_id_and_the_end_of_an_id(runs: Path) -> None:
         lay_run(runs, ONE).update(id=f"{number}-same")
     with pytest.raises(UsageError) as caught:
         find_run("same", runs)
-    assert caught.value.why == f"2 runs in {runs} end so"
+    assert caught.value.why == f"the ids of 2 runs in {runs} end with it"
 
 
-def test_find_run_takes_the_short_name_of_a_trial(runs: Path) -> None:
+def test_find_run_accepts_the_short_name_of_a_trial(runs: Path) -> None:
     first, second = (lay_trial(runs, "wide", number, ONE) for number in (0, 1))
     other = lay_trial(runs, "deep", 1, ONE)
     assert find_run("study-wide/trial-001", runs).id == second.id
     assert find_run("study-wide/trial-001/", runs).id == second.id
     assert find_run("tiny/study-deep/trial-001", runs).id == other.id
     assert find_run("trial-000", runs).id == first.id
-    assert find_run(first.id[-4:], runs).id == first.id  # by its id, as a run
+    assert find_run(first.id[-4:], runs).id == first.id  # by its id, like a run
     for named, why in {
         "trial-001": "2 runs",
         "study-wide/trial-009": "no run",
@@ -50,7 +50,7 @@ def test_find_run_takes_the_short_name_of_a_trial(runs: Path) -> None:
         assert why in caught.value.why, named
 
 
-def test_find_run_prefers_a_run_to_a_trial_whose_id_ends_so(runs: Path) -> None:
+def test_find_run_prefers_a_run_to_a_trial_with_the_same_end_of_the_id(runs: Path) -> None:
     lay_trial(runs, "wide", 0, ONE).update(id="1-abcd")
     run = lay_run(runs, ONE)
     run.update(id="2-abcd")
@@ -58,7 +58,7 @@ def test_find_run_prefers_a_run_to_a_trial_whose_id_ends_so(runs: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a link takes a privilege there")
-def test_trials_named_follows_no_link_out_of_the_runs_and_reads_no_damaged_trial(runs: Path) -> None:
+def test_trials_named_skips_links_to_the_outside_and_damaged_trials(runs: Path) -> None:
     trial = lay_trial(runs, "wide", 0, ONE)
     elsewhere = lay_trial(runs.parent / "elsewhere", "wide", 1, ONE)
     trial.path.with_name("trial-001").symlink_to(elsewhere.path)

@@ -15,7 +15,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def made(images: range, wrong: tuple[int, ...] = ()) -> Predictions:
-    """Predictions of images with these fingerprints; those in `wrong` are wrong."""
+    """Predictions of images with these fingerprints. The predictions of the images in `wrong` are wrong."""
     right = np.array([image not in wrong for image in images])
     zeros = np.zeros(len(images), np.int64)
     probabilities = np.where(right[:, None], [0.9, 0.1], [0.1, 0.9])
@@ -33,15 +33,16 @@ def test_add_look_counts_tests_and_models() -> None:
     assert str(look(range(35), "a")) == "the first test on these 35 images"
     again = look(range(35), "a")
     assert (again.tests, again.models, again.luck) == (2, 1, 0.0)
-    assert str(again) == "test number 2 on these 35 images, of 1 model"
+    assert str(again) == "test number 2 on these 35 images, with 1 model so far"
     third = look(range(35), "b", wrong=(1, 2, 3, 4))
     assert (third.tests, third.models) == (3, 2)
     assert third.luck == pytest.approx(0.56419 * np.sqrt(4 / 35 / 70), rel=1e-4)
-    assert str(third).endswith("of 2 models; if all were equally good, the best would look 2.3 points too good")
+    rest = "with 2 models so far; if all were equally good, the best would look 2.3 points too good by chance"
+    assert str(third).endswith(rest)
 
 
-def test_add_look_knows_images_by_their_pixels() -> None:
-    """One image more, another order or another folder is no new test set; other images are."""
+def test_add_look_identifies_images_by_their_pixels() -> None:
+    """One more image, another order or another folder do not make a new test set. Other images do."""
     for model in "abc":
         look(range(35), model)
     more = look(range(36), "d")
@@ -53,7 +54,7 @@ def test_add_look_knows_images_by_their_pixels() -> None:
     assert str(look(range(200, 210), "f")) == "the first test on these 10 images"
 
 
-def test_add_look_survives_a_line_that_was_cut_short() -> None:
+def test_add_look_skips_incomplete_lines() -> None:
     look(range(35), "a")
     with FILE.open("a") as file:
         file.write('{"test": "run-b", "time": "2026')
@@ -62,14 +63,14 @@ def test_add_look_survives_a_line_that_was_cut_short() -> None:
     assert look(range(35), "c").tests == 3
 
 
-def test_add_look_says_nothing_where_nothing_can_be_written(tmp_path: Path) -> None:
+def test_add_look_returns_none_if_the_list_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     Path(".harness").symlink_to(tmp_path / "elsewhere")
     assert add_look(made(range(3)), "a", "run") is None
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
-def test_a_list_of_many_tests_stays_small() -> None:
+def test_add_look_keeps_the_list_small() -> None:
     for model in range(20):
         look(range(5000), str(model), wrong=tuple(range(model)))
     assert FILE.stat().st_size < 5000 * 8 * 4 / 3 + 20 * 1100

@@ -25,7 +25,7 @@ from tests.toy import run_record
 STORE = "sqlite:///mlflow.db"
 
 
-def test_a_removal_stays_on_the_list_until_it_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pending_removals_lists_a_removal_until_it_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     folder = RunFolder.create(Path("runs"), run_record("tiny", stores={"mlflow": STORE}))
     pending = removals_of(folder)
@@ -42,7 +42,7 @@ def test_a_removal_stays_on_the_list_until_it_is_done(tmp_path: Path, monkeypatc
     assert not has_pending()
 
 
-def test_a_run_from_elsewhere_removes_nothing_in_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_removals_of_a_foreign_run_is_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     folder = RunFolder.create(Path("runs"), run_record("tiny", stores={"mlflow": STORE}))
     trust.RUNS.unlink()

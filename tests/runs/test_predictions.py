@@ -32,14 +32,14 @@ def some(n: int, classes: int, fold: int = 1) -> Predictions:
     return Predictions(names, paths, np.full(n, fold), rng.integers(0, classes, n), probabilities)
 
 
-def test_predictions_csv_has_a_line_per_image() -> None:
+def test_predictions_csv_has_one_line_per_image() -> None:
     shares = np.array([[0.25, 0.75]])
     row = Predictions(("forest", "sea"), ('sea/a, "b".jpg',), np.array([2]), np.array([1]), shares)
     table = predictions_csv([row]).decode()
     assert table == 'path,fold,label,predicted,p_forest,p_sea\n"sea/a, ""b"".jpg",2,sea,sea,0.25,0.75\n'
 
 
-def test_read_csv_gives_what_predictions_csv_was_given() -> None:
+def test_read_csv_returns_what_predictions_csv_has_written() -> None:
     assert read_csv(predictions_csv([ODD])) == ODD
     for optional in ({"fingerprints": FINGERPRINTS}, {"groups": GROUPS, "fingerprints": FINGERPRINTS}):
         whole = dataclasses.replace(ODD, **optional)
@@ -70,7 +70,7 @@ def test_read_csv_refuses_a_damaged_table(damaged: bytes) -> None:
         read_csv(damaged)
 
 
-def test_read_array_file_gives_what_write_array_file_was_given(tmp_path: Path) -> None:
+def test_read_array_file_returns_what_write_array_file_has_written(tmp_path: Path) -> None:
     write_array_file(tmp_path / "fold12.npz", ODD)
     assert read_array_file(tmp_path / "fold12.npz", 12) == ODD
     none = Predictions.none(ODD.classes)
@@ -111,7 +111,7 @@ def test_read_array_file_refuses_a_crafted_file(changes: dict[str, object], tmp_
         read_array_file(crafted(tmp_path / "fold1.npz", **changes), 1)
 
 
-def test_read_array_file_refuses_what_could_fill_the_memory(tmp_path: Path) -> None:
+def test_read_array_file_refuses_files_that_could_fill_the_memory(tmp_path: Path) -> None:
     path = tmp_path / "fold1.npz"
     np.savez_compressed(path, classes=np.zeros(1, np.uint8), paths=np.zeros(1, np.uint8), labels=0, probabilities=0)
     with pytest.raises(SchemaError, match="compressed"):
@@ -126,7 +126,7 @@ def test_read_array_file_refuses_what_could_fill_the_memory(tmp_path: Path) -> N
     with pytest.raises(SchemaError, match="larger than its file"):
         read_array_file(path, 1)
     path.write_bytes(b"PK\x03\x04 no archive")
-    with pytest.raises(SchemaError, match="no array file"):
+    with pytest.raises(SchemaError, match="not an array file"):
         read_array_file(path, 1)
 
 
@@ -147,13 +147,13 @@ def test_write_table_is_parquet_above_a_size(tmp_path: Path, monkeypatch: pytest
     assert np.array_equal(np.array([table[f"p_c{i}"] for i in range(5)]).T, both.probabilities)
 
 
-def test_write_table_takes_names_that_are_no_utf8(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_write_table_accepts_names_that_are_not_utf8(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stored, "CELLS", 0)
     write_table(tmp_path, [ODD])
     assert pq.read_table(tmp_path / "predictions.parquet")["path"][0].as_py() == "ça/?,1.jpg".replace("?", "\ufffd")
 
 
-def test_groups_are_written_and_read(tmp_path: Path) -> None:
+def test_predictions_with_groups_are_written_and_read(tmp_path: Path) -> None:
     plain = some(5, 2)
     grouped = dataclasses.replace(plain, groups=np.array([0, 0, 3, 3, 4]))
     write_array_file(tmp_path / "fold1.npz", grouped)
@@ -166,11 +166,11 @@ def test_groups_are_written_and_read(tmp_path: Path) -> None:
     assert read_csv((tmp_path / "predictions.csv").read_bytes()) == many
     odd = dataclasses.replace(plain, groups=np.zeros(5, np.float32))
     write_array_file(tmp_path / "fold2.npz", odd)
-    with pytest.raises(SchemaError, match="groups are of another type"):
+    with pytest.raises(SchemaError, match="groups have another dtype"):
         read_array_file(tmp_path / "fold2.npz", 1)
 
 
-def test_groups_are_in_the_parquet_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_write_table_writes_groups_to_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stored, "CELLS", 3)
     grouped = dataclasses.replace(some(5, 2), groups=np.array([0, 0, 3, 3, 4]))
     write_table(tmp_path, [grouped])

@@ -14,7 +14,7 @@ from harness.util.files import folder_md5, md5_of
 from tests.conftest import git
 
 
-def test_the_commit_and_whether_anything_differs_from_it(tmp_path: Path) -> None:
+def test_git_state_has_the_commit_and_whether_files_differ(tmp_path: Path) -> None:
     assert git_state(tmp_path) is None
     git(tmp_path, "init", "-q")
     assert git_state(tmp_path) is None  # no commit yet
@@ -29,7 +29,7 @@ def test_the_commit_and_whether_anything_differs_from_it(tmp_path: Path) -> None
     assert (git_state(tmp_path) or GitRecord()).dirty is True
 
 
-def test_the_hash_in_the_dvc_file_that_tracks_the_data(tmp_path: Path) -> None:
+def test_dvc_state_has_the_hash_of_the_dvc_file(tmp_path: Path) -> None:
     assert dvc_state(tmp_path / "data/train") is None
     file = tmp_path / "data.dvc"
     file.write_text(f"outs:\n- md5: {'01' * 16}.dir\n  size: 5\n  hash: md5\n  path: data\n")
@@ -39,11 +39,11 @@ def test_the_hash_in_the_dvc_file_that_tracks_the_data(tmp_path: Path) -> None:
     assert dvc_state(tmp_path / "data") is None
 
 
-def test_the_versions_that_a_number_can_depend_on() -> None:
+def test_versions_names_the_important_packages() -> None:
     assert {"python", "harness", "torch", "torchvision", "numpy"} <= set(versions())
 
 
-def test_whether_the_data_are_what_the_dvc_file_says_without_reading_known_files_again(tmp_path: Path) -> None:
+def test_dvc_state_compares_the_data_without_reading_known_files(tmp_path: Path) -> None:
     (tmp_path / "data/train").mkdir(parents=True)
     (tmp_path / "data/train/a.jpg").write_bytes(b"a")
     (tmp_path / "data/test.jpg").write_bytes(b"b")
@@ -58,7 +58,7 @@ def test_whether_the_data_are_what_the_dvc_file_says_without_reading_known_files
 
 @pytest.fixture
 def committed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository, which is the current folder, with an experiment and a `data.dvc` in its commit."""
+    """A repository in the current folder, with an experiment and a `data.dvc` in its commit."""
     monkeypatch.chdir(tmp_path)
     for name in ("x.py", "data.dvc"):
         (tmp_path / name).write_text(name)
@@ -71,7 +71,7 @@ def committed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 DVC = DvcRecord("data.dvc", "b", True)
 
 
-def test_clean_is_a_commit_and_data_that_a_dvc_file_stands_for(committed: Path) -> None:
+def test_require_clean_needs_a_commit_and_tracked_data(committed: Path) -> None:
     now = git_state()
     require_clean(now, DVC, "data", Path("x.py"))
     assert now is not None
@@ -84,26 +84,26 @@ def test_clean_is_a_commit_and_data_that_a_dvc_file_stands_for(committed: Path) 
 
 
 @pytest.mark.parametrize("flag", ["--assume-unchanged", "--skip-worktree"])
-def test_what_git_was_told_to_overlook_is_not_clean(committed: Path, flag: str) -> None:
+def test_require_clean_refuses_files_that_git_ignores_by_a_flag(committed: Path, flag: str) -> None:
     git(committed, "update-index", flag, "x.py")
     (committed / "x.py").write_text("changed")
     assert git_state() is not None
-    with pytest.raises(UsageError, match=r"overlook changes(.|\n)*x\.py"):
+    with pytest.raises(UsageError, match=r"ignores changes(.|\n)*x\.py"):
         require_clean(git_state(), DVC, "data")
 
 
-def test_what_the_run_takes_and_no_commit_has_is_not_clean(committed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_require_clean_refuses_code_that_is_not_in_a_commit(committed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (committed / ".git/info").mkdir(exist_ok=True)
     (committed / ".git/info/exclude").write_text("hidden*\n")
     for name in ("hidden.py", "hidden.dvc"):
         (committed / name).write_text("")
     for file in ("hidden.dvc", "../elsewhere/data.dvc"):
-        with pytest.raises(UsageError, match=r"dvc is in no commit"):
+        with pytest.raises(UsageError, match=r"dvc is not in a commit"):
             require_clean(git_state(), dataclasses.replace(DVC, file=file), "data")
-    with pytest.raises(UsageError, match=r"hidden\.py is in no commit"):
+    with pytest.raises(UsageError, match=r"hidden\.py is not in a commit"):
         require_clean(git_state(), DVC, "data", Path("hidden.py"))
     module = types.ModuleType("hidden")
     module.__file__ = str(committed / "hidden.py")
     monkeypatch.setitem(sys.modules, "hidden", module)
-    with pytest.raises(UsageError, match=r"hidden\.py is in no commit"):
+    with pytest.raises(UsageError, match=r"hidden\.py is not in a commit"):
         require_clean(git_state(), DVC, "data", Path("x.py"))

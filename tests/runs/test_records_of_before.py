@@ -1,4 +1,4 @@
-"""Numbers of earlier versions, which judged each fold at its best epoch, are marked wherever they are shown."""
+"""Earlier versions evaluated each fold at its best epoch. Their numbers are always shown with a warning."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OLD = Path(__file__).parents[1] / "samples/0.1.0/runs/tiny/20261125-231800-b7e6"
 
 
 def old_run(runs: Path, best: int) -> RunFolder:
-    """A run of version 0.1.0 whose folds were judged at epoch `best`."""
+    """A run of version 0.1.0 whose folds were evaluated at epoch `best` of 2."""
     path = runs / "tiny" / OLD.name
     shutil.copytree(OLD, path)
     record = json.loads((path / "run.json").read_text())
@@ -29,9 +29,9 @@ def old_run(runs: Path, best: int) -> RunFolder:
     return RunFolder.open(path)
 
 
-def test_a_best_epoch_that_was_chosen_is_said(tmp_path: Path, call: Callable[..., Any]) -> None:
+def test_caveat_warns_of_a_chosen_best_epoch(tmp_path: Path, call: Callable[..., Any]) -> None:
     folder = old_run(tmp_path, best=1)
-    assert "optimistic: each fold's best epoch was chosen on the images that judge it" in folder.record.caveat
+    assert "optimistic: the best epoch of each fold was chosen on the images that evaluate it" in folder.record.caveat
     assert "optimistic" in note(folder.record)
     assert tags(folder.record)["harness.judged"].startswith("optimistic")
     assert "optimistic" in call("list", "--runs", tmp_path).out
@@ -39,16 +39,16 @@ def test_a_best_epoch_that_was_chosen_is_said(tmp_path: Path, call: Callable[...
     assert "optimistic" in RunFolder.open(folder.path).record.caveat
 
 
-def test_a_best_epoch_that_was_the_last_is_what_is_reported_now(tmp_path: Path) -> None:
+def test_caveat_is_empty_if_the_best_epoch_was_the_last(tmp_path: Path) -> None:
     assert old_run(tmp_path, best=2).record.caveat == ""
 
 
 @pytest.mark.parametrize("field", ["judged", "metrics"])
-def test_a_run_of_now_has_no_such_mark(field: str) -> None:
+def test_old_run_has_no_values_for_new_fields(field: str) -> None:
     assert getattr(RunFolder.open(OLD).record, field) in (None, {})
 
 
-def test_a_study_with_optunas_importances_and_uncorrected_p_values_is_read(tmp_path: Path) -> None:
+def test_study_folder_reads_importances_and_uncorrected_p_values(tmp_path: Path) -> None:
     path = tmp_path / "study-tiny"
     path.mkdir()
     record = json.loads((OLD.parent / "study-tiny/study.json").read_text())

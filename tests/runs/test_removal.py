@@ -1,4 +1,4 @@
-"""A removal goes on where it was cut off, and what no run wrote stays."""
+"""An interrupted removal continues, and files that no run wrote stay."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.toy import run_record
 
 
 def made(runs: Path, name: str = "tiny") -> RunFolder:
-    """A run that has finished, with a file of each kind, and two of a person."""
+    """A finished run with a file of each kind, and two files of the user."""
     folder = RunFolder.create(runs, run_record(name))
     files = ("checkpoints/fold1.pt", "predictions/fold1.npz", "plots/curves.png", "fold1/train/events.out.tfevents.1")
     for file in (*files, "metrics.jsonl", ".sending", ".run.json-0123abcd", "notes.md", "plots/mine/map.txt"):
@@ -28,7 +28,7 @@ def made(runs: Path, name: str = "tiny") -> RunFolder:
     return folder
 
 
-def test_strange_files_are_those_that_no_run_wrote(tmp_path: Path) -> None:
+def test_strange_files_returns_files_that_no_run_wrote(tmp_path: Path) -> None:
     path = made(tmp_path).path
     (path / "plots/link.png").symlink_to(tmp_path)
     (path / "checkpoints/for-the-phone.pt").touch()
@@ -40,7 +40,7 @@ def test_strange_files_are_those_that_no_run_wrote(tmp_path: Path) -> None:
     assert kind_of(Path("fold12/valid/events.out.tfevents.1")) == "events"
 
 
-def test_delete_finishes_what_was_cut_off_and_puts_back_what_no_run_wrote(tmp_path: Path) -> None:
+def test_delete_finishes_a_removal_and_moves_foreign_files_back(tmp_path: Path) -> None:
     path = made(tmp_path).path
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious/file").touch()
@@ -48,7 +48,7 @@ def test_delete_finishes_what_was_cut_off_and_puts_back_what_no_run_wrote(tmp_pa
     staged = take_away(path, tmp_path)
     assert latest_runs(tmp_path) == []
     assert not path.exists()
-    (staged / "run.json").unlink()  # kill -9 came here
+    (staged / "run.json").unlink()  # as after a kill -9
     assert taken_away(tmp_path) == [staged]
     problems: list[object] = []
     back = delete(staged, tmp_path, lambda *problem: problems.append(problem))
@@ -59,7 +59,7 @@ def test_delete_finishes_what_was_cut_off_and_puts_back_what_no_run_wrote(tmp_pa
     assert not (tmp_path / REMOVED).exists()
 
 
-def test_a_removal_cannot_be_sent_out_of_the_folder_of_runs(tmp_path: Path) -> None:
+def test_delete_moves_no_file_outside_the_folder_of_runs(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     staged = take_away(made(runs).path, runs)
     (staged.parent / "from").write_text("../elsewhere")
@@ -68,8 +68,8 @@ def test_a_removal_cannot_be_sent_out_of_the_folder_of_runs(tmp_path: Path) -> N
     assert not (tmp_path / "elsewhere").exists()
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root, to be somebody else")
-def test_delete_names_what_cannot_be_deleted_and_goes_on() -> None:
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root, to change the user")
+def test_delete_reports_problems_and_continues() -> None:
     with tempfile.TemporaryDirectory() as home:
         runs = Path(home)
         staged = take_away(made(runs).path, runs)

@@ -1,4 +1,4 @@
-"""Runs, a test, a study and a champion of version 0.1.0, kept as it wrote them, are read as they always were."""
+"""Runs, a test, a study and a champion that version 0.1.0 has written can still be read."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def kind_of(path: Path) -> type[RunRecord] | type[StudyRecord] | type[ChampionRe
     return kinds[path.name]  # type: ignore[return-value]
 
 
-RENAMED = {"best_epoch": "epoch", "found": "result"}  # fields of version 0.1.0 that have another name now
+RENAMED = {"best_epoch": "epoch", "found": "result"}  # fields of version 0.1.0 that have new names
 
 
 def missing(before: Any, after: Any, where: str = "") -> list[str]:
-    """Fields whose value is not written again. A field that was null may be left out."""
+    """The fields of `before` that are missing or different in `after`. A field that was null may be left out."""
     if isinstance(before, dict) and isinstance(after, dict):
         parts = [
             missing(value, after.get(RENAMED.get(name, name)), f"{where}.{name}") for name, value in before.items()
@@ -47,7 +47,7 @@ def missing(before: Any, after: Any, where: str = "") -> list[str]:
 
 
 @pytest.mark.parametrize("path", RECORDS, ids=lambda path: str(path.relative_to(SAMPLE)))
-def test_read_record_reads_every_field_of_version_0_1_0_and_writes_it_again(path: Path, tmp_path: Path) -> None:
+def test_read_record_keeps_every_field_of_version_0_1_0(path: Path, tmp_path: Path) -> None:
     before = json.loads(path.read_text())
     record = read_record(kind_of(path), path)
     assert record.schema == 1
@@ -59,7 +59,7 @@ def test_read_record_reads_every_field_of_version_0_1_0_and_writes_it_again(path
     assert to_json(again) == to_json(record)
 
 
-def test_runs_of_version_0_1_0_are_found_with_their_numbers() -> None:
+def test_latest_runs_finds_runs_of_version_0_1_0() -> None:
     assert len(RECORDS) == 9
     runs = latest_runs(SAMPLE / "runs")
     assert [folder.is_test for folder in runs] == [True, True, False]
@@ -81,7 +81,7 @@ def test_runs_of_version_0_1_0_are_found_with_their_numbers() -> None:
     assert study.record.result.best is not None
 
 
-def test_commands_take_a_project_of_version_0_1_0(
+def test_commands_accept_a_project_of_version_0_1_0(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Callable[..., Outcome]
 ) -> None:
     shutil.copytree(SAMPLE, tmp_path / "project")
@@ -100,7 +100,7 @@ def test_read_record_refuses_a_newer_schema(tmp_path: Path, call: Callable[..., 
     shutil.copytree(RUN, folder)
     record = json.loads((folder / "run.json").read_text()) | {"schema": SCHEMA + 1}
     (folder / "run.json").write_text(json.dumps(record))
-    with pytest.raises(SchemaError, match=f"schema is {SCHEMA + 1}, of a newer harness"):
+    with pytest.raises(SchemaError, match=f"schema is {SCHEMA + 1}, from a newer version of harness"):
         read_record(RunRecord, folder / "run.json")
     outcome = call("test", folder)
     assert (outcome.code, len(outcome.error_lines)) == (2, 3)
@@ -117,7 +117,7 @@ def test_read_record_refuses_a_newer_schema(tmp_path: Path, call: Callable[..., 
         ("data", [], "data is a list"),
     ],
 )
-def test_a_record_that_was_edited_by_hand_names_the_field(
+def test_commands_name_the_wrong_field_of_a_record(
     field: str, value: object, message: str, tmp_path: Path, call: Callable[..., Outcome]
 ) -> None:
     folder = tmp_path / "runs/tiny/one"

@@ -8,7 +8,7 @@ from harness.runs.study_folder import StudyFolder
 from tests.predicted import lay_trial, predicted
 
 
-def test_trials_reads_again_only_what_has_changed(tmp_path: Path) -> None:
+def test_trials_reads_only_changed_records_again(tmp_path: Path) -> None:
     trials = [lay_trial(tmp_path, "wide", number, predicted("+-")) for number in range(3)]
     values = {"name": "wide", "status": "finished", "started": trials[0].record.started}
     study = StudyFolder(trials[0].path.parent, StudyRecord(**values, experiment_name="tiny"))

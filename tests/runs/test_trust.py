@@ -11,7 +11,7 @@ from harness.runs import trust
 
 
 def test_remember_run_makes_one_key_for_all_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Threads stand for them: whatever makes a second key, or reads half of one, loses a run."""
+    """Threads play the role of processes. A thread that makes a second key, or reads half a key, loses a run."""
     monkeypatch.setenv("HARNESS_STATE", str(tmp_path / "state"))
     monkeypatch.chdir(tmp_path)
     begin = threading.Barrier(8)
@@ -28,9 +28,9 @@ def test_remember_run_makes_one_key_for_all_processes(tmp_path: Path, monkeypatc
         assert (tmp_path / "state/key").stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="a user has a home there")
-def test_a_user_without_a_home_has_made_no_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Such as in a container that runs under a number; platformdirs raises RuntimeError, or leaves a "~"."""
+@pytest.mark.skipif(sys.platform == "win32", reason="every user has a home on Windows")
+def test_made_run_is_false_for_a_user_without_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user without a home is common in containers. platformdirs then raises RuntimeError or returns a "~"."""
     for name in ("HOME", "HARNESS_STATE", "XDG_STATE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("os.getuid", lambda: 2**31 - 2)

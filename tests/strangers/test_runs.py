@@ -92,7 +92,7 @@ UNFIT: list[tuple[str, Callable[[dict[str, Any]], object]]] = [
     ("splits", lambda record: record.pop("splits")),
     ("folds has one of them twice", change_folds),
     ("n or interval", lambda record: record.pop("n")),
-    ("it is about 2 classes", lambda record: record["data"]["classes"].update(third=1)),
+    ("it has 2 classes", lambda record: record["data"]["classes"].update(third=1)),
     ("weights", lambda record: record["experiment"].update(weights="\ud800")),
     ("experiment has no field", lambda record: record["experiment"].update(cls=1)),
     ("experiment has no field", lambda record: record["experiment"].update(self=1)),

@@ -207,7 +207,7 @@ def test_caveats_stand_beside_the_accuracy(runs: Path) -> None:
     assert caveats_of(runs, part, fast_dev_run=True) == ("FAST DEV RUN: trained on two batches",)
     early = [FoldRecord(1, 0.9, 60, 0.5, 1, 2, None, "fold.pt", 1.0)]
     (optimistic,) = caveats_of(runs, part, judged=None, folds=early)
-    assert optimistic.startswith("optimistic: each fold's best epoch was chosen")
+    assert optimistic.startswith("optimistic: the best epoch of each fold was chosen")
     test = lay_test(runs, part, status=Status.INTERRUPTED)
     assert compared(runs, test, lay_run(runs, part)).sides[0].caveats == ("UNFINISHED: interrupted",)
 

@@ -68,7 +68,7 @@ def test_write_files_loses_nothing_that_is_there(home: Path) -> None:
     (home / "mine").mkdir()
     (home / "mine/comparison.csv").write_text("mine")
     found = compared(predicted("++"), predicted("+-"))
-    with pytest.raises(UsageError, match="is no place for a comparison"):
+    with pytest.raises(UsageError, match="cannot be the folder of a comparison"):
         write_files(found, home / "mine")
     assert (home / "mine/comparison.csv").read_text() == "mine"
 

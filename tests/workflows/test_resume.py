@@ -282,12 +282,12 @@ def test_a_run_on_another_machine_has_died_once_it_is_silent(cut_off: RunFolder)
 def test_only_one_process_goes_on(cut_off: RunFolder) -> None:
     other = RunFolder.open(cut_off.path)
     claim(cut_off)
-    with pytest.raises(UsageError, match="goes on already"):
+    with pytest.raises(UsageError, match="is already running"):
         claim(other)
     cut_off.update(status=Status.FINISHED)
-    with pytest.raises(UsageError, match="nothing to go on with") as refused:
+    with pytest.raises(UsageError, match="cannot be resumed") as refused:
         claim(other)
-    assert "another process went on with it" in refused.value.why
+    assert "another process resumed it" in refused.value.why
 
 
 def test_trials_and_tests_are_refused(cut_off: RunFolder) -> None:

@@ -157,7 +157,7 @@ def test_the_same_folder_each_time(tracked: Tracked, unseen: Path, tmp_path: Pat
 
 def test_nothing_is_written_over_a_run(tracked: Tracked, unseen: Path, tmp_path: Path) -> None:
     before = (tracked.run.path / "run.json").read_bytes()
-    with pytest.raises(UsageError, match="is no place for a test"):
+    with pytest.raises(UsageError, match="cannot be the folder of a test"):
         evaluate_run(tracked, unseen, tmp_path, out=tracked.run.path)
     assert (tracked.run.path / "run.json").read_bytes() == before
 
@@ -166,7 +166,7 @@ def test_what_has_no_model(tracked: Tracked, unseen: Path, tmp_path: Path) -> No
     test = evaluate_run(tracked, unseen, tmp_path)
     with pytest.raises(UsageError, match="has no model to test"):
         find_checkpoint(str(test.run_dir), tmp_path)
-    with pytest.raises(UsageError, match="is no run folder"):
+    with pytest.raises(UsageError, match="is not a run folder"):
         find_checkpoint("nothing", tmp_path)
 
 
