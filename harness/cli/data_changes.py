@@ -72,8 +72,8 @@ def apply(fixes: Path, dry_run: bool, as_json: bool) -> None:
 def undo(changes: Path | None, dry_run: bool, as_json: bool) -> None:
     """Undo the latest harness data apply, also one that was interrupted.
 
-    CHANGES is the folder that harness data apply has printed. Without CHANGES, the latest folder NAME-changes is used
-    that lies in the current folder, in its subfolders, or beside it. The next call undoes the apply before that.
+    CHANGES is the folder that harness data apply has printed. By default it is the latest folder NAME-changes in the
+    current folder, in its subfolders, or beside it. A second call undoes the apply before that one.
     """
     from harness.report.texts import count
     from harness.workflows.fixes.undo import undo_changes

@@ -183,7 +183,7 @@ def remote(where: str | None, folder_id: str | None, service_account: str | None
     made = remotes.set_gdrive(folder_id, key)
     echo(_described(made))
     if key is not None and key.resolve().is_relative_to(Path.cwd().resolve()):
-        echo(f"warning: {key} lies in the project, so it could be committed: keep it outside the project")
+        echo(f"warning: {key} is in the project, so it could be committed: keep it outside the project")
     if account is not None:
         echo(f'next: share the folder with {account.email}; git commit .dvc/config -m "..."; harness doctor')
     else:

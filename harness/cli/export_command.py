@@ -26,7 +26,7 @@ FORMATS = ("onnx", "pt2", "state_dict", "safetensors")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="File to write. By default it has the experiment's name and lies in the current folder.",
+    help="File to write. By default it is in the current folder and has the name of the experiment.",
 )
 @click.option("--with-preprocessing", is_flag=True, help="ONNX only: the exported model also resizes images.")
 @click.option("--int8", is_flag=True, help="ONNX only: use 8-bit integers. Both models are tested on the test images.")

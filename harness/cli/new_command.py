@@ -45,10 +45,10 @@ def _facts(facts: Facts) -> list[tuple[str, str]]:
     counts = few([f"{name} {count}" for name, count in facts.counts.items()], 6)
     kind = "grey" if facts.grey else "colour"
     depth = "" if facts.value_range is None else ", more than 8 bits, {:g} to {:g}".format(*facts.value_range)
-    looked = "" if len(facts.sizes) == facts.images else f" (of {len(facts.sizes)} images)"
+    sample = "" if len(facts.sizes) == facts.images else f" (of {len(facts.sizes)} images)"
     rows = [
         ("images", f"{facts.images:,} for training in {facts.experiment.data}: {counts}"),
-        ("size", f"{sides_text(facts.sizes)}, {kind}{depth}{looked}"),
+        ("size", f"{sides_text(facts.sizes)}, {kind}{depth}{sample}"),
         ("baseline", f"{100 * facts.guessing:.1f} % by always predicting the most frequent class"),
     ]
     if facts.valid:

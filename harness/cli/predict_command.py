@@ -152,12 +152,12 @@ def _require_there(words: tuple[str, ...], typed: tuple[str, ...], runs: str) ->
 
 
 def _require_outside(typed: tuple[str, ...], output_folders: list[Path]) -> None:
-    """Raises UsageError if an input folder lies in an output folder: the next call would read the outputs."""
+    """Raises UsageError if an input folder is in an output folder: the next call would read the outputs."""
     for text in typed:
         for folder in output_folders:
             if is_folder(text) and Path(os.path.realpath(text)).is_relative_to(os.path.realpath(folder)):
                 raise UsageError(
-                    f"the images in {text} lie in the output folder {folder}",
+                    f"the images in {text} are in the output folder {folder}",
                     "the next call would read the files written there as images",
                     "another output folder; it may lie inside the folder of the images",
                 )

@@ -1,4 +1,4 @@
-"""One HTML file about a run, a study or a test: its template, and what goes into it.
+"""HTML reports of a run, a study, a test or a data check: one file each, with its templates and its content.
 
-Not here: pictures that are files of a run folder (`plots`), and which result a person means (`workflows`).
+The plots of a run folder are in `plots/`. Finding the result that the user has named is in `workflows/`.
 """

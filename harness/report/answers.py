@@ -1,4 +1,4 @@
-"""What a report needs of predictions: a few numbers an image, whatever the number of classes."""
+"""Predictions in the compact form of a report: a few numbers per image, also if there are many classes."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class Answers:
     """N predictions without their table of probabilities.
 
     Attributes:
-        classes: Names.
-        paths: (N,) below the folder of the images.
-        folds: (N,) fold of the model; 0 for a model of no fold.
+        classes: Names of the classes.
+        paths: (N,) paths relative to the folder of the images.
+        folds: (N,) fold of the model; 0 for a model that belongs to no fold.
         labels: (N,) true class indices.
         said: (N,) predicted class indices.
         confidence: (N,) probability of the predicted class.
         of_true: (N,) probability of the true class.
-        groups: (N,) images with the same number are not independent; None if all are.
+        groups: (N,) group numbers; images of a group are not independent. None if all images are independent.
     """
 
     classes: tuple[str, ...]
@@ -38,18 +38,23 @@ class Answers:
     groups: Indices | None
 
     @classmethod
-    def of(cls, found: Predictions) -> Answers:
-        """Those of `found`, in the same order."""
-        rows = np.arange(len(found))
-        said = found.predicted
-        confidence = found.probabilities[rows, said]
+    def of(cls, predictions: Predictions) -> Answers:
+        """Returns `predictions` in this form, in the same order."""
+        predicted = predictions.predicted
         return cls(
-            found.classes, found.paths, found.folds, found.labels, said, confidence, found.of_true_class, found.groups
+            predictions.classes,
+            predictions.paths,
+            predictions.folds,
+            predictions.labels,
+            predicted,
+            predictions.probabilities[np.arange(len(predictions)), predicted],
+            predictions.of_true_class,
+            predictions.groups,
         )
 
     @classmethod
     def join(cls, parts: Sequence[Answers]) -> Answers:
-        """All parts, one after the other. They must be of the same classes, and there must be one at least."""
+        """Returns all parts as one. There must be at least one part, and all must have the same classes."""
         known = [part.groups for part in parts if part.groups is not None]
         return cls(
             parts[0].classes,
@@ -73,20 +78,20 @@ class Answers:
 
     @property
     def cells(self) -> Indices:
-        """(N,) number of the cell of the confusion matrix: true class times the number of classes, plus predicted."""
+        """(N,) cell numbers in the confusion matrix: true class times the number of classes, plus predicted class."""
         cells: Indices = self.labels * len(self.classes) + self.said
         return cells
 
     @property
     def images(self) -> int:
-        """Number of different images: with repeats, each has several predictions."""
+        """The number of different images. With repeats, an image has several predictions."""
         return len({*self.paths})
 
 
 def answers_in(folder: RunFolder) -> Answers | None:
-    """Those of the folds that the record counts, fold by fold, so that no table is copied; None if there are none.
+    """Returns the predictions of the folds in the record, or None if there are none.
 
-    Raises UsageError if a file of predictions is damaged.
+    Reads one fold at a time, to save memory. Raises UsageError if a file of predictions is damaged.
     """
     folds = [entry.fold for entry in folder.record.folds]
     tables = (folder.predictions(fold) for fold in folds) if folds else iter([folder.predictions()])

@@ -1,4 +1,4 @@
-"""The last part of a report: the images, the settings, and where a result came from."""
+"""The last part of a report: the images, the settings, and the origin of the result."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from harness.runs.records import Origin, RunRecord
 from harness.util.text import few
 
 Rows = list[tuple[str, str]]
-MOST_CLASSES = 60  # whose number of images is listed
-MOST_SKIPPED = 20
+MOST_CLASSES = 60  # the most classes in the table of image counts
+MOST_SKIPPED = 20  # the most images in the list of images that were left out
 
 
 def data_rows(data: DataRecord) -> Rows:
@@ -25,7 +25,7 @@ def data_rows(data: DataRecord) -> Rows:
         rows.append(
             (
                 "Balance",
-                f"from {min(counts):,} to {max(counts):,} images a class ({max(counts) / min(counts):.1f} to 1)",
+                f"{min(counts):,} to {max(counts):,} images per class (ratio {max(counts) / min(counts):.1f})",
             )
         )
     if data.groups is not None:
@@ -36,33 +36,34 @@ def data_rows(data: DataRecord) -> Rows:
             )
         )
     if data.leaked:
-        rows.append(("Leaked", f"{count(data.leaked, 'image')} that judge were trained on"))
+        rows.append(("Leak", f"{count(data.leaked, 'image')} used for both training and evaluation"))
     if data.near_copies:
-        rows.append(("Near copies", f"{count(data.near_copies, 'image')} that judge have one among those trained on"))
+        near = count(data.near_copies, "evaluated image")
+        rows.append(("Near copies", f"{near} with a near copy among the training images"))
     if data.skipped:
         rows.append(("Left out", f"{count(len(data.skipped), 'image')} that cannot be decoded"))
     if data.ignored:
-        rows.append(("Ignored", f"{count(data.ignored, 'file')} that are no images by their name"))
+        rows.append(("Ignored", f"{count(data.ignored, 'file')} without the name of an image file"))
     rows.append(("Digest", data.digest))
     if data.dvc is not None:
-        state = "all files are as it says" if data.dvc.matches else "files differ from it"
+        state = "all files match it" if data.dvc.matches else "files differ from it"
         rows.append(("Version", f"{folder_text(data.dvc.file)}, {data.dvc.md5}: {state}"))
     return rows
 
 
 def class_counts(data: DataRecord) -> list[tuple[str, int, str]]:
-    """(class, images, share) of the first classes."""
+    """(class, number of images, share) for the first classes."""
     total = max(1, sum(data.classes.values()))
     return [(name, n, percent(n / total)) for name, n in list(data.classes.items())[:MOST_CLASSES]]
 
 
 def skipped_rows(data: DataRecord) -> Rows:
-    """Images that were left out, and why."""
+    """(image, reason) for images that were left out."""
     return list(data.skipped.items())[:MOST_SKIPPED]
 
 
 def setting_rows(record: Origin, fields: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """(name, value, where it came from) of each field of the experiment."""
+    """(name, value, origin of the value) for each field of the experiment."""
     rows = []
     for name, value in fields.items():
         text = folder_text(value) if isinstance(value, str) and ("/" in value or "\\" in value) else value_text(value)
@@ -71,32 +72,32 @@ def setting_rows(record: Origin, fields: dict[str, Any]) -> list[tuple[str, str,
 
 
 def folders_of(record: Origin, data: DataRecord | None) -> list[object]:
-    """Paths that a result names, and that notes and commands may repeat."""
+    """The paths in a record, which notes and commands may contain, too."""
     fields = getattr(record, "experiment", {})
     own = [fields.get(name) for name in ("data", "valid_data", "test_data", "weights")]
     return [*own, None if data is None else data.folder, record.weights]
 
 
 def notes_of(record: Origin, data: DataRecord | None) -> list[str]:
-    """The notes, with short paths."""
+    """The notes of the record, with short paths."""
     return [without_folders(text, folders_of(record, data)) for text in record.notes]
 
 
 def command_text(record: Origin, data: DataRecord | None) -> str:
-    """What was typed, with short paths."""
+    """The typed command, with short paths."""
     return " ".join(without_folders(word, folders_of(record, data)) for word in record.command)
 
 
 def provenance_rows(record: Origin, data: DataRecord | None, own_id: str) -> Rows:
-    """Where a result came from, without the machine's name, its user, and the addresses of trackers."""
+    """The origin of a result, without the names of the machine and its user and without addresses of trackers."""
     rows = [("Id", own_id), ("Started", moment(record.started))]
     if isinstance(record, RunRecord) and record.run_seconds is not None:
-        rows.append(("Took", duration(record.run_seconds)))
+        rows.append(("Time", duration(record.run_seconds)))
     if record.git is not None:
-        dirty = ", with changes that are in no commit" if record.git.dirty else ""
+        dirty = ", with uncommitted changes" if record.git.dirty else ""
         rows.append(("Commit", f"{record.git.commit or 'unknown'}{dirty}"))
     else:
-        rows.append(("Commit", "none: the code was in no repository"))
+        rows.append(("Commit", "none: the code was not in a git repository"))
     if record.seed is not None:
         rows.append(("Seed", str(record.seed)))
     if record.command:
@@ -114,6 +115,6 @@ def provenance_rows(record: Origin, data: DataRecord | None, own_id: str) -> Row
 
 
 def _resumed(differs: list[str]) -> str:
-    """What a run says of the moment at which it went on; another machine is not named."""
+    """A line about a resumption, without the names of machines."""
     others = ["another machine" if text.startswith("host: ") else text for text in differs]
-    return f"the run was cut off and went on{'; what differed: ' if others else ''}{few(others)}"
+    return f"the run was interrupted and resumed{'; what differed: ' if others else ''}{few(others)}"

@@ -1,4 +1,4 @@
-"""Small pieces of HTML for a notebook: a prediction, a table. All text in them is escaped."""
+"""Small pieces of HTML for a notebook: a prediction and a table. All text in them is escaped."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BAR = (
 
 
 def prediction_card(top: Sequence[tuple[str, float]], path: str | None) -> str:
-    """A prediction as HTML: the image, if its file is there, and a bar for each of the most probable classes."""
+    """Returns a prediction as HTML: the image, if its file exists, and a bar for each of the most probable classes."""
     rows = "".join(
         f"<tr><th scope='row' style='text-align:left'>{text(name)}</th><td>{BAR.format(width=100 * value)}</td>"
         f"<td style='text-align:right'>{100 * value:.1f} %</td></tr>"
@@ -28,7 +28,7 @@ def prediction_card(top: Sequence[tuple[str, float]], path: str | None) -> str:
 
 
 def table(rows: Sequence[Mapping[str, object]], caption: str = "") -> str:
-    """Rows with the same keys as a table."""
+    """Returns rows with the same keys as an HTML table."""
     if not rows:
         return f"<p>{text(caption)}</p>"
     head = "".join(f"<th scope='col'>{text(name)}</th>" for name in rows[0])
@@ -37,11 +37,11 @@ def table(rows: Sequence[Mapping[str, object]], caption: str = "") -> str:
 
 
 def text(value: object) -> str:
-    """Any value as text in HTML: none of it is markup, and control characters are written out."""
+    """Returns any value as escaped HTML text, with visible codes for control characters."""
     return escape(terminal(str(value)))
 
 
 def _picture(path: str | None) -> str:
-    """A small copy of an image's pixels, without its metadata; empty if there is no file that can be read."""
-    made = None if path is None else next(thumbnails(Path(path).parent, [Path(path).name], side=SIDE))
-    return "" if made is None else f"<img alt='' width='{made.width}' height='{made.height}' src='{made.address}'>"
+    """A small copy of an image without metadata, or "" if its file cannot be read."""
+    small = None if path is None else next(thumbnails(Path(path).parent, [Path(path).name], side=SIDE))
+    return "" if small is None else f"<img alt='' width='{small.width}' height='{small.height}' src='{small.address}'>"

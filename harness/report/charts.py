@@ -1,4 +1,4 @@
-"""Charts as geometry: where lines, dots and words lie in a small drawing. The template makes SVG of it."""
+"""Charts as geometry: the positions of lines, dots and texts. The template turns them into SVG."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-WIDTH, HEIGHT = 360.0, 250.0  # in the drawing's units, which are pixels on a telephone
+WIDTH, HEIGHT = 360.0, 250.0  # in units of the drawing, which are pixels on a phone
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 10.0, 10.0, 40.0
-MOST_POINTS = 240  # of a line: more could not be seen
+MOST_POINTS = 240  # the most points of a line; more would not be visible
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Scale:
     log: bool = False
 
     def at(self, value: float) -> float:
-        """The position of a value; one beyond the scale lies at its end."""
+        """The position of a value. A value outside the scale is at its end."""
         low, high = (math.log10(self.low), math.log10(self.high)) if self.log else (self.low, self.high)
         value = math.log10(max(value, self.low)) if self.log else value
         share = (value - low) / (high - low) if high > low else 0.5
@@ -32,16 +32,16 @@ class Scale:
 
 @dataclass
 class Chart:
-    """One chart: two scales with their ticks, and what is drawn between them, in order.
+    """One chart: two scales with their ticks, and the marks between them in the order of drawing.
 
     Attributes:
-        title: Said by a screen reader, and shown above it.
-        about: One sentence that says what the chart shows.
+        title: The title above the chart, also for screen readers.
+        about: One sentence that describes what the chart shows.
         x: The horizontal scale.
         y: The vertical scale.
-        x_ticks: (value, text).
-        y_ticks: (value, text).
-        marks: Each a dictionary with `kind`: line, dot, bar, rule or text.
+        x_ticks: Pairs (value, text).
+        y_ticks: Pairs (value, text).
+        marks: Dictionaries with `kind`: line, dot, bar, rule or text.
     """
 
     title: str
@@ -55,25 +55,25 @@ class Chart:
     width: float = WIDTH
     height: float = HEIGHT
     marks: list[dict[str, Any]] = field(default_factory=list)
-    key: list[tuple[str, str]] = field(default_factory=list)  # (class of a mark, what it stands for)
+    key: list[tuple[str, str]] = field(default_factory=list)  # pairs (CSS class of a mark, its meaning)
 
     def line(self, points: Sequence[tuple[float, float]], look: str) -> None:
-        """A line through points, in order; far more than can be seen are thinned out."""
+        """Adds a line through points, in order. Leaves out points if there are more than MOST_POINTS."""
         step = max(1, math.ceil(len(points) / MOST_POINTS))
-        kept = [*points[::step], *(points[-1:] if (len(points) - 1) % step else [])]
-        if len(kept) == 1:
-            self.dot(*kept[0], look)
+        visible = [*points[::step], *(points[-1:] if (len(points) - 1) % step else [])]
+        if len(visible) == 1:
+            self.dot(*visible[0], look)
             return
-        text = " ".join(f"{self.x.at(x)},{self.y.at(y)}" for x, y in kept)
+        text = " ".join(f"{self.x.at(x)},{self.y.at(y)}" for x, y in visible)
         self.marks.append({"kind": "line", "points": text, "look": look})
 
     def dot(self, x: float, y: float, look: str, radius: float = 3.5, says: str = "") -> None:
-        """A dot; `says` is shown while the pointer is on it."""
+        """Adds a dot. `says` is its tooltip."""
         place = {"x": self.x.at(x), "y": self.y.at(y)}
         self.marks.append({"kind": "dot", "look": look, "r": radius, "says": says, **place})
 
     def rule(self, start: tuple[float, float], end: tuple[float, float], look: str) -> None:
-        """A straight line between two points."""
+        """Adds a straight line between two points."""
         places = {
             "x1": self.x.at(start[0]),
             "y1": self.y.at(start[1]),
@@ -83,35 +83,35 @@ class Chart:
         self.marks.append({"kind": "rule", "look": look, **places})
 
     def bar(self, x: tuple[float, float], y: tuple[float, float], look: str) -> None:
-        """A box from one corner to the other."""
+        """Adds a box between two corners."""
         left, right = sorted(self.x.at(value) for value in x)
         top, bottom = sorted(self.y.at(value) for value in y)
         box = {"x": left, "y": top, "w": round(right - left, 1), "h": round(bottom - top, 1)}
         self.marks.append({"kind": "bar", "look": look, **box})
 
     def text(self, x: float, y: float, text: str, anchor: str = "middle", dy: float = 0.0) -> None:
-        """Words at a point."""
+        """Adds a text at a point."""
         place = {"x": self.x.at(x), "y": round(self.y.at(y) + dy, 1), "anchor": anchor}
         self.marks.append({"kind": "text", "text": text, **place})
 
     @property
     def frame(self) -> dict[str, float]:
-        """The edges of the space between the scales."""
+        """The edges of the drawing area."""
         return {"left": self.x.start, "right": self.x.end, "top": self.y.end, "bottom": self.y.start}
 
 
 def horizontal(low: float, high: float, width: float = WIDTH, left: float = LEFT, log: bool = False) -> Scale:
-    """The scale along the bottom of a chart."""
+    """Returns the scale along the bottom of a chart."""
     return Scale(low, high, left, width - RIGHT, log)
 
 
 def vertical(low: float, high: float, height: float = HEIGHT) -> Scale:
-    """The scale along the left of a chart, upwards."""
+    """Returns the scale along the left of a chart, upwards."""
     return Scale(low, high, height - BOTTOM, TOP)
 
 
 def ticks(low: float, high: float, most: int = 5, whole: bool = False) -> list[float]:
-    """At most about `most` round values from `low` to `high`: multiples of 1, 2 or 5 times a power of ten."""
+    """Returns about `most` round values from `low` to `high`: multiples of 1, 2 or 5 times a power of ten."""
     if not high > low:
         return [low]
     step = 10.0 ** math.floor(math.log10((high - low) / most))
@@ -125,7 +125,7 @@ def ticks(low: float, high: float, most: int = 5, whole: bool = False) -> list[f
 
 
 def power_ticks(low: float, high: float) -> list[float]:
-    """Powers of ten from `low` to `high`; both ends if there are fewer than two."""
+    """Returns the powers of ten from `low` to `high`, or both ends if there are fewer than two powers."""
     powers = [10.0**i for i in range(math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9) + 1)]
     if len(powers) > 5:
         powers = powers[:: math.ceil(len(powers) / 5)]
@@ -133,5 +133,5 @@ def power_ticks(low: float, high: float) -> list[float]:
 
 
 def short_number(value: float) -> str:
-    """A value beside a scale."""
+    """Returns the text of a value beside a scale."""
     return f"{value:.3g}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")

@@ -1,4 +1,4 @@
-"""The confusion matrix of a report: a table if a person can read it, else the most frequent confusions."""
+"""The confusion matrix of a report: a table for few classes, or the most frequent confusions for many classes."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from harness.evaluation.scores import Indices
 from harness.report.answers import Answers
 from harness.report.gallery import cell_id
 
-MOST_CLASSES = 40  # of a table: with more, nobody finds a cell
-MOST_PAIRS = 50  # of a list
-OVERVIEW_SIDE = 250  # squares of an overview: more classes share them
-TINT = (29, 78, 216)  # of the overview; what is behind shows through, light or dark
+MOST_CLASSES = 40  # the most classes of a readable table
+MOST_PAIRS = 50  # the most confusions in the list
+OVERVIEW_SIDE = 250  # squares per side of the overview; several classes share a square if there are more
+TINT = (29, 78, 216)  # colour of the overview, which is transparent for a light or dark background
 
 
 def confusion_context(answers: Answers, linked: Collection[int]) -> dict[str, Any]:
-    """What the template shows of the matrix.
+    """Returns the fields for the template.
 
     Args:
-        answers: There must be one at least.
-        linked: Numbers of the cells whose images can be shown.
+        answers: At least one prediction.
+        linked: Numbers of the cells whose images are on the page.
 
     Returns:
-        `rows` of the table, or None for many classes; `pairs`, the most frequent confusions; `overview`, a picture of
+        `rows` of the table, or None for many classes; `pairs`, the most frequent confusions; `overview`, an image of
         the whole matrix for many classes, as a `data:` address.
     """
     size = len(answers.classes)
@@ -73,7 +73,7 @@ def _cell(answers: Answers, cell: int, n: int, total: int, linked: Collection[in
 
 
 def _overview(cells: Indices, counts: Indices, totals: Indices, size: int) -> str:
-    """The matrix as a small picture: the darker a square, the larger its share of the true class."""
+    """The matrix as a small image: the darker a square, the larger its share of the true class."""
     side = min(size, OVERVIEW_SIDE)
     rows, columns = cells // size * side // size, cells % size * side // size
     shares = np.zeros((side, side))

@@ -1,4 +1,4 @@
-"""Sets of copies on a page: which of them and of their images are shown, and how their links read."""
+"""Sets of copies on a page: which sets and images are shown, and the text of their links."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from harness.report.finding import CopyGroup
 from harness.runs.data_check_record import CopyKind, CopyLink, CopySet, DataCheckRecord
 from harness.util.text import few
 
-MOST_IN_SET = 8  # pictures
-ROOM = {  # pictures of copies; many finds of one kind leave room for the others
+MOST_IN_SET = 8  # the most images of a set
+ROOM = {  # the most images of each group, so that a group with many sets leaves room for the others
     CopyGroup.CONTRADICTION: 240,
     CopyGroup.SIDES: 240,
     CopyGroup.FOLDS: 120,
@@ -21,19 +21,19 @@ HASH_BITS = 63
 
 
 def sets_shown(record: DataCheckRecord, group: CopyGroup) -> list[CopySet]:
-    """The sets of a group that the page has room for."""
-    sets, pictures = [], 0
+    """Returns the sets of a group that the page has room for."""
+    sets, images = [], 0
     for each in record.sets:
         if CopyGroup.of(each) is group:
-            pictures += min(len(each.images), MOST_IN_SET)
-            if pictures > ROOM[group]:
+            images += min(len(each.images), MOST_IN_SET)
+            if images > ROOM[group]:
                 break
             sets.append(each)
     return sets
 
 
 def chosen(found: CopySet) -> list[int]:
-    """Positions of the images of a set to show: one of each class and side first, then the second of each."""
+    """Returns positions of the images to show: first one of each class and split, then a second one of each."""
     seen: dict[tuple[str, str], int] = {}
     ranked = []
     for position, image in enumerate(found.images):
@@ -44,7 +44,7 @@ def chosen(found: CopySet) -> list[int]:
 
 
 def link_texts(links: Iterable[CopyLink], places: dict[int, int], images: int) -> list[str]:
-    """How the shown images of a set are linked: `1 and 2, 1 and 3: same pixels`. Of two images, without numbers."""
+    """Returns texts such as `1 and 2, 1 and 3: same pixels`. For a set of two images, without the numbers."""
     pairs: dict[str, list[str]] = {}
     for link in links:
         if link.first in places and link.second in places:

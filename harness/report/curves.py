@@ -8,16 +8,16 @@ from typing import Any
 
 from harness.report.charts import Chart, horizontal, short_number, ticks, vertical
 
-SIDES = {"train": ("training", "train"), "inner": ("inner part", "inner"), "valid": ("validation", "valid")}
+SIDES = {"train": ("training", "train"), "inner": ("inner validation", "inner"), "valid": ("validation", "valid")}
 Rows = Sequence[Mapping[str, Any]]
 
 
 def curve_charts(rows: Rows, judged: Mapping[int, int]) -> list[Chart]:
-    """Loss and accuracy by epoch: a thin line a fold, a thick one for their mean, a dot at the epoch that is judged.
+    """Returns charts of loss and accuracy by epoch: thin lines for folds, a thick one for their mean.
 
     Args:
-        rows: Of `metrics.jsonl`.
-        judged: Fold -> the epoch that is judged, of the folds that have ended.
+        rows: The rows of `metrics.jsonl`.
+        judged: Fold -> its evaluated epoch, which gets a dot; only for finished folds.
     """
     return [] if not rows else [_chart(rows, judged, "loss"), _chart(rows, judged, "accuracy")]
 
@@ -58,7 +58,7 @@ def _chart(rows: Rows, judged: Mapping[int, int], quantity: str) -> Chart:
 
 
 def _about(lines: Mapping[str, Sequence[Mapping[int, float]]], is_share: bool) -> str:
-    """The same in words: where the mean of each side begins and ends."""
+    """The chart in words: the first and the last value of the mean of each split."""
     parts = []
     for side, each in lines.items():
         mean = _mean([line for line in each if line])
@@ -71,13 +71,13 @@ def _about(lines: Mapping[str, Sequence[Mapping[int, float]]], is_share: bool) -
 
 
 def _line(rows: Rows, fold: int, name: str) -> dict[int, float]:
-    """epoch -> value; an epoch without a finite one is left out."""
+    """The finite values by epoch."""
     own = {row["epoch"]: row.get(name) for row in rows if row["fold"] == fold}
     return {epoch: float(value) for epoch, value in own.items() if value is not None and math.isfinite(value)}
 
 
 def _mean(lines: Sequence[Mapping[int, float]]) -> dict[int, float]:
-    """Over the epochs that each of the folds has reached."""
+    """The mean over the folds, for epochs that all folds have."""
     if not lines:
         return {}
     shared = sorted(set.intersection(*(set(line) for line in lines)))
@@ -85,7 +85,7 @@ def _mean(lines: Sequence[Mapping[int, float]]) -> dict[int, float]:
 
 
 def _limits(values: Sequence[float], is_share: bool) -> tuple[float, float]:
-    """Of the values; a loss that once was huge does not squeeze the others."""
+    """The limits of the axis. A few huge losses are outside, so that the others stay readable."""
     low, high = min(values), max(values)
     if not is_share:
         usual = sorted(values)[math.ceil(0.9 * len(values)) - 1]

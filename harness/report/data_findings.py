@@ -1,4 +1,4 @@
-"""What a check of the data found, by gravity: the first screen of its page."""
+"""The findings of a data check, the most serious first: the first screen of its page."""
 
 from __future__ import annotations
 
@@ -8,64 +8,60 @@ from harness.report.texts import between, count, percent
 from harness.runs.data_check_record import DataCheckRecord, OddKind, SidesRecord
 from harness.util.text import few
 
-UNCLEAR = 0.15  # of accuracy above guessing, which an interval must exclude for "nothing found"
+UNCLEAR = 0.15  # accuracy above the baseline that the interval must exclude for "nothing found"
 
 
 def findings_of(record: DataCheckRecord) -> list[Finding]:
-    """All lines, in the order of their gravity."""
+    """Returns all findings, the most serious first."""
     return [*copy_findings(record), label_finding(record), shortcut_finding(record), likeness(record), odd(record)]
 
 
 def label_finding(record: DataCheckRecord) -> Finding:
-    """The line of labels that are probably wrong."""
-    title, found = "Labels to look at", len(record.suspects)
-    if found:
+    """Returns the finding about labels that are probably wrong."""
+    title, suspects = "Labels to check", len(record.suspects)
+    if suspects:
         agrees = f"; it agrees with {percent(record.right)} of all labels" if record.right else ""
-        text = f"{count(found, 'label')} that a model disagrees with{agrees}"
-        return Finding("labels", title, State.FOUND, f"{found:,}", text)
+        text = f"{count(suspects, 'label')} that a model disagrees with{agrees}"
+        return Finding("labels", title, State.FOUND, f"{suspects:,}", text)
     if not record.probabilities:
-        return Finding("labels", title, State.UNKNOWN, "", "not looked for: there are no out-of-fold probabilities")
+        return Finding("labels", title, State.UNKNOWN, "", "not checked: there are no out-of-fold probabilities")
     return Finding("labels", title, State.CLEAR, "", "nothing found")
 
 
 def shortcut_finding(record: DataCheckRecord) -> Finding:
-    """The line of what the files betray without any pixel."""
-    title, found = "A shortcut in the files", record.shortcut
-    if found is None:
-        return Finding("shortcut", title, State.UNKNOWN, "", "not looked for: there are too few images")
-    if not found.is_found and not found.values:
-        verb = "does" if len(found.facts) == 1 else "do"
-        text = f"nothing found: {few(found.facts)} {verb} not tell the class"
-        if not found.facts:
-            text = "nothing found: the files are alike in all that was compared"
-        if found.facts and found.interval[1] - found.baseline > UNCLEAR:
-            text = (
-                f"not known: {few(found.facts)} tell the class of {percent(found.accuracy)} of the images "
-                f"({between(found.interval)}), guessing of {percent(found.baseline)}; these are too few images to say"
-            )
-            return Finding("shortcut", title, State.UNKNOWN, "", text)
+    """Returns the finding about properties of the files that predict the class."""
+    title, shortcut = "A shortcut in the files", record.shortcut
+    if shortcut is None:
+        return Finding("shortcut", title, State.UNKNOWN, "", "not checked: there are too few images")
+    facts, values = few(shortcut.facts), shortcut.values
+    predicted = f"the class of {percent(shortcut.accuracy)} of the images ({between(shortcut.interval)})"
+    if not shortcut.is_found and not values:
+        verb = "does" if len(shortcut.facts) == 1 else "do"
+        text = f"nothing found: {facts} {verb} not predict the class"
+        if not shortcut.facts:
+            text = "nothing found: all compared properties of the files are the same"
+        if shortcut.facts and shortcut.interval[1] - shortcut.baseline > UNCLEAR:
+            text = f"not known: {facts} predict {predicted}, and the baseline is {percent(shortcut.baseline)}"
+            return Finding("shortcut", title, State.UNKNOWN, "", f"{text}; there are too few images to decide")
         return Finding("shortcut", title, State.CLEAR, "", text)
-    if found.is_found and found.interval[0] > found.baseline:
-        text = (
-            f"{few(found.facts)} alone tell the class of {percent(found.accuracy)} of the images "
-            f"({between(found.interval)}); guessing tells {percent(found.baseline)}"
-        )
-        return Finding("shortcut", title, State.BAD, percent(found.accuracy, 0), text)
-    text = f"{count(len(found.values), 'value')} that one class has far more or far less often than the others"
-    return Finding("shortcut", title, State.BAD if found.is_found else State.FOUND, f"{len(found.values):,}", text)
+    if shortcut.is_found and shortcut.interval[0] > shortcut.baseline:
+        text = f"{facts} alone predict {predicted}; the baseline is {percent(shortcut.baseline)}"
+        return Finding("shortcut", title, State.BAD, percent(shortcut.accuracy, 0), text)
+    text = f"{count(len(values), 'value')} with a very different frequency in one class than in the others"
+    return Finding("shortcut", title, State.BAD if shortcut.is_found else State.FOUND, f"{len(values):,}", text)
 
 
 def likeness(record: DataCheckRecord) -> Finding:
-    """The line of how alike the training images and the others look; that of the sides that differ most."""
+    """Returns the finding about differences between the training images and the split that differs most from them."""
     names = few([name for side, name in sides_of(record) if side != "train"]) or "test"
-    title = f"How alike training and {names} images look"
+    title = f"Differences between training and {names} images"
     if not record.sides:
         why = "there are too few images"
         if len(sides_of(record)) < 2:
             why = "only one set of images was checked"
         elif not record.features:
             why = "there are no features of a model"
-        return Finding("likeness", title, State.UNKNOWN, "", f"not looked for: {why}")
+        return Finding("likeness", title, State.UNKNOWN, "", f"not checked: {why}")
     worst = max(record.sides, key=lambda each: each.interval[0])
     if worst.interval[0] <= 0.5:
         text = f"no difference found: AUC {worst.auc:.2f}, 95 % interval {numbers_between(worst.interval)}"
@@ -77,21 +73,24 @@ def likeness(record: DataCheckRecord) -> Finding:
     return Finding("likeness", title, State.FOUND, f"{worst.auc:.2f}", text)
 
 
-def strength(found: SidesRecord) -> str:
-    """One word for an AUC, by the steps of Hosmer, Lemeshow and Sturdivant, "Applied Logistic Regression", 5.2.4."""
+def strength(sides: SidesRecord) -> str:
+    """Returns a word for an AUC, by the steps of Hosmer, Lemeshow and Sturdivant, "Applied Logistic Regression", 5.2.4.
+
+    The word has its article: "a small".
+    """
     steps = ((0.7, "a small"), (0.8, "a clear"), (0.9, "a large"))
-    return next((word for most, word in steps if found.auc < most), "a very large")
+    return next((word for most, word in steps if sides.auc < most), "a very large")
 
 
 def numbers_between(interval: list[float]) -> str:
-    """`0.90 to 0.95`."""
+    """Returns a text such as `0.90 to 0.95`."""
     return f"{interval[0]:.2f} to {interval[1]:.2f}"
 
 
 def odd(record: DataCheckRecord) -> Finding:
-    """The line of unreadable and unusual images."""
-    title = "Unreadable and odd images"
-    common = [note for note in record.notes if note.partition(":")[0] in {*OddKind}]  # too many to list one by one
+    """Returns the finding about unreadable and unusual images."""
+    title = "Unreadable and unusual images"
+    common = [note for note in record.notes if note.partition(":")[0] in {*OddKind}]  # kinds with too many to list
     if not record.odd and common:
         return Finding("odd", title, State.FOUND, "many", "; ".join(common))
     if not record.odd:

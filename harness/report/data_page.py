@@ -1,4 +1,4 @@
-"""The page of `harness data check`: what was found, with the pictures beside each other."""
+"""The page of `harness data check`: the findings with their images."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from harness.report.page import render
 from harness.report.texts import count, duration, folder_text, moment, percent, shown
 from harness.runs.data_check_record import DataCheckRecord
 
-MOST_CLASSES = 60  # whose images are counted
+MOST_CLASSES = 60  # the most classes in the table of image counts
 CONTENTS = {
     CopyGroup.CONTRADICTION.value: "Contradictions",
-    CopyGroup.SIDES.value: "Copies between sides",
+    CopyGroup.SIDES.value: "Copies between splits",
     CopyGroup.FOLDS.value: "Copies between folds",
     CopyGroup.OTHER.value: "Other copies",
     CopyGroup.SCENE.value: "Same scene",
     "labels": "Labels",
     "shortcut": "Shortcut",
-    "likeness": "Likeness",
-    "odd": "Odd images",
+    "likeness": "Differences of splits",
+    "odd": "Unusual images",
 }
 LIMITS = (
-    "Copies: the same object or scene in two photographs is no copy, but a model may know it again. Strong crops, "
-    "turned pictures and heavy edits can be missed.",
-    "Labels: a suspect is an image where a model and its label disagree. Images that are wrong in the same way many "
-    "times look right, and rare or difficult images look wrong.",
-    "Shortcuts: only facts of the files are compared. A shortcut in the picture itself, such as a watermark, a ruler "
-    "or the background, is not seen.",
-    "Nothing found does not mean that there is nothing.",
+    "Copies: two photographs of the same object or scene are not copies, but a model may recognise the object. Strong "
+    "crops, rotated images and heavy edits can be missed.",
+    "Labels: a suspect is an image where the model and the label disagree. If many similar images have the same wrong "
+    "label, they are not found. Rare or difficult images can be suspects although their labels are right.",
+    "Shortcuts: only properties of the files are compared. A shortcut in the pixels, such as a watermark, a ruler or "
+    "the background, is not found.",
+    "“Nothing found” does not prove that there is no problem.",
 )
 
 
@@ -44,25 +44,25 @@ def data_page(
     images: bool = True,
     value_range: Range | None = None,
 ) -> str:
-    """Returns the HTML of a data check's page.
+    """Returns the page of a data check as HTML.
 
-    The pictures are read from `record.folder`, from paths below it. Pass `images=False` for a record that comes from
-    elsewhere: it could name any folder.
+    The images are read from `record.folder`. Pass `images=False` for a record from elsewhere, because it could name
+    any folder.
 
     Args:
-        record: What was found.
+        record: The result of the check.
         step: Called after each image that is read.
-        images: Whether to show images; without, findings are listed by name.
-        value_range: Of images with more than 8 bits, as the check has it; without, each image is shown in its own
-            range, in which a dark image looks bright.
+        images: Whether to show images. If not, findings are listed by name.
+        value_range: The value range of images with more than 8 bits. Without it, each image is shown in its own range,
+            and a dark image looks bright.
     """
     pictures = Pictures(record, images, step, value_range)
     suspects = suspect_items(record.suspects, pictures)
     sides = [side for side, classes in record.counts.items() if classes]
     context = {
-        "title": f"{_name(record)}: check of the data",
+        "title": f"{_name(record)}: data check",
         "heading": _name(record),
-        "kind": "Check of the data",
+        "kind": "Data check",
         "date": moment(record.started),
         "warnings": [],
         "notes": [pictures.text(text) for text in record.notes],
@@ -92,7 +92,7 @@ def data_page(
 
 
 def _sections(record: DataCheckRecord) -> dict[str, str]:
-    """The sections that this page has -> their name among the contents."""
+    """The id of each section of this page -> its name in the table of contents."""
     there = {CopyGroup.of(each).value for each in record.sets}
     others = (
         ("labels", record.suspects),
@@ -100,7 +100,7 @@ def _sections(record: DataCheckRecord) -> dict[str, str]:
         ("likeness", record.sides),
         ("odd", record.odd),
     )
-    there |= {name for name, found in others if found}
+    there |= {name for name, content in others if content}
     return {name: title for name, title in CONTENTS.items() if name in there}
 
 
@@ -109,7 +109,7 @@ def _name(record: DataCheckRecord) -> str:
 
 
 def _checked(record: DataCheckRecord, sides: list[str]) -> list[tuple[str, str]]:
-    """What was checked, for the first screen."""
+    """The checked images and classes, for the first screen."""
     classes = _classes(record)
     rows = [("Images", folder_text(record.data))]
     for side in sides:
@@ -125,45 +125,45 @@ def _checked(record: DataCheckRecord, sides: list[str]) -> list[tuple[str, str]]
 
 
 def _remarks(pictures: Pictures, images: bool) -> list[str]:
-    """What is missing among the pictures, and why."""
+    """Which images are not shown, and why."""
     remarks = [] if images else [LEFT_OUT]
     if pictures.is_gone:
-        remarks.append("The images are not shown: their folder is not there any more.")
+        remarks.append("The images are not shown, because their folder does not exist any more.")
     if pictures.unread:
-        verb = "has" if pictures.unread == 1 else "have"
-        remarks.append(f"{count(pictures.unread, 'image')} could not be read any more and {verb} no picture.")
+        verb = "is" if pictures.unread == 1 else "are"
+        remarks.append(f"{count(pictures.unread, 'image')} could not be read and {verb} not shown.")
     return remarks
 
 
 def _class_counts(record: DataCheckRecord, sides: list[str]) -> list[tuple[str, list[int]]]:
-    """(class, number of images on each side)."""
+    """(class, number of images in each split)."""
     return [(name, [record.counts[side].get(name, 0) for side in sides]) for name in _classes(record)[:MOST_CLASSES]]
 
 
 def _classes(record: DataCheckRecord) -> list[str]:
-    """All classes, in the order in which the sides name them."""
+    """All classes, in the order of the splits."""
     return list(dict.fromkeys(name for classes in record.counts.values() for name in classes))
 
 
 def _done(record: DataCheckRecord, pictures: Pictures) -> list[tuple[str, str]]:
-    """What was done, and with what."""
-    none = "none: near copies were found by the hash alone, and the sides could not be compared"
+    """How the check was done."""
+    none = "none: near copies were found by the hash only, and the splits could not be compared"
     return [
         ("Features", pictures.text(record.features) or none),
         ("Labels", pictures.text(record.probabilities) or "not checked: there are no out-of-fold probabilities"),
         ("Pairs of copies", f"{record.pairs:,}"),
         ("Digest", record.digest),
-        ("Took", duration(record.seconds)),
+        ("Time", duration(record.seconds)),
     ]
 
 
 def _commands(record: DataCheckRecord) -> list[tuple[str, str]]:
-    """(command, what it does)."""
+    """(command, description)."""
     typed = record.arguments or shlex.quote(record.name)
     is_typed = shown(typed) == typed == folder_text(typed) and not typed.startswith("-")
     word = typed if is_typed else "FOLDER"
     return [
-        (f"harness data check {word} --write fixes.csv", "writes a table with a row for each image that is named here"),
-        ("harness data apply fixes.csv", "does what its column “action” says: keep, move to another class, or remove"),
-        ("harness data undo", "takes that back: removed files are kept in a folder beside the images"),
+        (f"harness data check {word} --write fixes.csv", "writes a table with one row for each image of a finding"),
+        ("harness data apply fixes.csv", "applies its column “action”: keep, move to another class, or remove"),
+        ("harness data undo", "undoes this: removed files are kept in a folder beside the images"),
     ]

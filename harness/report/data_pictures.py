@@ -1,4 +1,4 @@
-"""The pictures of a data check's page: which of them are shown, and what stands below each."""
+"""The images on the page of a data check: which ones are shown, and the text below each."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from harness.runs.data_check_record import (
 from harness.util.files import as_text, is_folder
 from harness.util.schema import SchemaError, path_below
 
-MOST_LINKS = 4  # kinds of link that are named below a set
-MOST_SUSPECTS = 240  # with a picture
-MOST_ROWS = 1000  # of the table of suspects
-MOST_ODD = 60  # of each kind
+MOST_LINKS = 4  # the most kinds of link in the text of a set
+MOST_SUSPECTS = 240  # the most suspects with an image
+MOST_ROWS = 1000  # the most rows of the table of suspects
+MOST_ODD = 60  # the most images of each kind
 KINDS = {
     OddKind.UNREADABLE: "Cannot be decoded",
     OddKind.BLANK: "Blank",
@@ -42,17 +42,17 @@ KINDS = {
 
 
 class Pictures:
-    """Small copies of the images that a page may show, read once each.
+    """Small copies of the images on a page. Each image is read once.
 
     Attributes:
-        may_show: Whether there are any.
-        is_gone: Whether there are none because the folder of the images is not there any more.
+        may_show: Whether the page shows images.
+        is_gone: Whether it shows none because the folder of the images does not exist any more.
 
     Args:
-        record: What was found.
-        may_show: Whether any may be shown.
+        record: The result of the check.
+        may_show: Whether images may be shown.
         step: Called after each image.
-        value_range: Of images with more than 8 bits.
+        value_range: The value range of images with more than 8 bits.
     """
 
     def __init__(
@@ -73,16 +73,16 @@ class Pictures:
 
     @property
     def unread(self) -> int:
-        """Number of images that could not be read, though the check did not say so."""
+        """The number of images that could not be read, although the check has read them."""
         return sum(small is None for small in self._known.values())
 
     def text(self, text: str) -> str:
-        """A text of the record, in which the folders of the images are shortened."""
+        """Returns a text of the record with short names for the folders of the images."""
         return without_folders(text, self._places)
 
     def item(self, image: CheckedImage) -> dict[str, Any]:
-        """What the template needs of an image."""
-        # a path below the folder of the images may be shown whole; any other text loses what says whose machine it was
+        """Returns the fields of an image for the template."""
+        # a path below the folder of the images is shown whole; in other texts, parts that identify the machine are cut
         path = Markup.escape(as_text(image.path)) if _is_below(image.path) else image.path
         return {
             "path": path,
@@ -94,7 +94,7 @@ class Pictures:
 
 
 def _is_below(path: str) -> bool:
-    """Whether a path stays in the folder of the images: no picture from anywhere else is copied into a page."""
+    """Whether a path stays in the folder of the images. The page must not show other files."""
     try:
         return bool(path_below(path))
     except SchemaError:
@@ -102,7 +102,7 @@ def _is_below(path: str) -> bool:
 
 
 def _wanted(record: DataCheckRecord) -> list[str]:
-    """Paths of the pictures to show, the gravest finding first."""
+    """The paths of the images to show, the most serious finding first."""
     paths: list[str] = []
     for group in CopyGroup:
         paths += [each.images[i].path for each in sets_shown(record, group) for i in chosen(each)]
@@ -114,18 +114,18 @@ def _wanted(record: DataCheckRecord) -> list[str]:
 
 
 def copy_cards(sets: Sequence[CopySet], pictures: Pictures) -> list[dict[str, Any]]:
-    """A card for each set of copies: its images beside each other, and how they are linked."""
+    """Returns a card for each set of copies, with its images and the text of their links."""
     cards = []
-    for found in sets:
-        places = {position: number for number, position in enumerate(chosen(found), 1)}
-        links = link_texts(found.links, places, len(found.images))
+    for each in sets:
+        places = {position: number for number, position in enumerate(chosen(each), 1)}
+        links = link_texts(each.links, places, len(each.images))
         cards.append(
             {
                 "images": [
-                    {**pictures.item(found.images[position]), "number": n if len(found.images) > 2 else 0}
+                    {**pictures.item(each.images[position]), "number": n if len(each.images) > 2 else 0}
                     for position, n in places.items()
                 ],
-                "left": len(found.images) - len(places),
+                "left": len(each.images) - len(places),
                 "links": links[:MOST_LINKS],
                 "links_left": max(0, len(links) - MOST_LINKS),
             }
@@ -134,7 +134,7 @@ def copy_cards(sets: Sequence[CopySet], pictures: Pictures) -> list[dict[str, An
 
 
 def suspect_items(suspects: Sequence[LabelSuspect], pictures: Pictures) -> list[dict[str, Any]]:
-    """The rows of the table of suspects; the first ones are also the gallery."""
+    """Returns the rows of the table of suspects. The first rows are also shown as a gallery."""
     return [
         {
             **pictures.item(each.image),
@@ -150,18 +150,18 @@ def suspect_items(suspects: Sequence[LabelSuspect], pictures: Pictures) -> list[
 
 
 def odd_groups(odd: Sequence[OddImage], pictures: Pictures) -> list[dict[str, Any]]:
-    """The odd images by kind, those that cannot be decoded first."""
+    """Returns the unusual images by kind, first those that cannot be decoded."""
     groups = []
     for kind, title in KINDS.items():
-        found = [each for each in odd if each.kind == kind]
-        if found:
-            items = [{**pictures.item(each.image), "reason": pictures.text(each.reason)} for each in found[:MOST_ODD]]
+        of_kind = [each for each in odd if each.kind == kind]
+        if of_kind:
+            items = [{**pictures.item(each.image), "reason": pictures.text(each.reason)} for each in of_kind[:MOST_ODD]]
             groups.append(
                 {
                     "title": title,
-                    "n": len(found),
+                    "n": len(of_kind),
                     "items": items,
-                    "left": len(found) - len(items),
+                    "left": len(of_kind) - len(items),
                     "flat": kind is OddKind.NARROW,
                     "readable": kind is not OddKind.UNREADABLE,
                 }

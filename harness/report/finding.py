@@ -1,4 +1,4 @@
-"""A line of a data check's first screen, and the names of sides and of groups of copies that all its parts share."""
+"""A finding on the first screen of a data check, and the names of splits and groups of copies on its page."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ SIDE_NAMES = {"train": "training", "valid": "validation", "test": "test"}
 
 
 class CopyGroup(str, Enum):
-    """What a set of copies does to a result, the worst first; its value is the section of the page."""
+    """Groups of copies by their effect on a result, the worst first. The value is the id of the page's section."""
 
     CONTRADICTION = "contradictions"
     SIDES = "sides"
     FOLDS = "folds"
     OTHER = "copies"
-    SCENE = "scenes"  # no copies: photographs of the same scene
+    SCENE = "scenes"  # not copies, but photographs of the same scene
 
     @classmethod
-    def of(cls, found: CopySet) -> CopyGroup:
-        """The worst that is true of a set."""
-        if found.is_scene:
+    def of(cls, copies: CopySet) -> CopyGroup:
+        """Returns the worst group that a set belongs to."""
+        if copies.is_scene:
             return cls.SCENE
-        if found.is_contradiction:
+        if copies.is_contradiction:
             return cls.CONTRADICTION
-        if found.between_sides:
+        if copies.between_sides:
             return cls.SIDES
-        return cls.FOLDS if found.between_folds else cls.OTHER
+        return cls.FOLDS if copies.between_folds else cls.OTHER
 
 
 class State(str, Enum):
-    """Whether something was found; its value is the class of the line."""
+    """Whether a problem was found. The value is the CSS class of the line."""
 
-    BAD = "bad"  # found, and it makes a result wrong
+    BAD = "bad"  # a problem that makes a result wrong
     FOUND = "found"
     CLEAR = "clear"
-    UNKNOWN = "unknown"  # not looked for
+    UNKNOWN = "unknown"  # not checked
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ class Finding:
     """One line of the first screen.
 
     Attributes:
-        section: The page's section about it.
-        title: What was looked for.
+        section: The id of the section about it.
+        title: The problem that was looked for.
         state: Whether it was found.
-        figure: How many, or another number; empty if nothing was found.
-        text: What that means, or why it was not looked for.
+        figure: The number of cases, or another number; empty if nothing was found.
+        text: What the number means, or why this was not checked.
     """
 
     section: str
@@ -60,6 +60,6 @@ class Finding:
 
 
 def sides_of(record: DataCheckRecord) -> list[tuple[str, str]]:
-    """(side, its name) of those that have images, training first."""
+    """Returns (split, its name) for splits with images, training first."""
     sides = [side for side, classes in record.counts.items() if sum(classes.values())]
     return [(side, SIDE_NAMES.get(side, side)) for side in sorted(sides, key=lambda side: side != "train")]

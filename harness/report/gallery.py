@@ -1,4 +1,4 @@
-"""The images of a report: all errors first, then examples of what was right, as far as the page has room."""
+"""The images of a report: first the errors, then examples of right predictions, until the page is full."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from harness.report.texts import percent
 from harness.report.thumbnails import Thumbnail, thumbnails_within
 from harness.util.files import as_text
 
-MOST_BYTES = 3_300_000  # of all pictures in a page
+MOST_BYTES = 3_300_000  # the most bytes of all images on a page
 
 
 @dataclass(frozen=True)
 class Room:
-    """How much a page may show.
+    """The most images that a page may show.
 
     Attributes:
-        errors: Wrong predictions.
-        examples: Right ones.
-        images: Both together.
-        suspects: Images whose label is probably wrong.
+        errors: The number of wrong predictions.
+        examples: The number of right predictions.
+        images: The number of both together.
+        suspects: The number of images whose label is probably wrong.
     """
 
     errors: int
@@ -41,20 +41,20 @@ class Room:
 NOT_MADE_HERE = (
     "The images are not shown: this result was not made in this project, and its record could name any folder."
 )
-LEFT_OUT = "The images are left out of this file, as --no-images asks."
+LEFT_OUT = "The images are left out of this file because of --no-images."
 FULL = Room(900, 1000, 1000, 200)
-QUICK = Room(100, 40, 140, 24)  # what a run can afford at its end
+QUICK = Room(100, 40, 140, 24)  # for the report at the end of a run, which must be fast
 
 
 @dataclass
 class Gallery:
-    """What is shown of the images.
+    """The images to show.
 
     Attributes:
-        items: For the template, errors first.
-        cells: Cells of the confusion matrix that at least one item belongs to, by number.
-        gone: Images that could not be read any more.
-        notes: What is left out, for people.
+        items: Fields for the template, errors first.
+        cells: Numbers of the cells of the confusion matrix that have at least one item.
+        gone: The number of images that could not be read.
+        notes: Sentences about what is left out.
     """
 
     items: list[dict[str, Any]] = field(default_factory=list)
@@ -75,36 +75,36 @@ def gallery(
     """Returns the images to show, with thumbnails.
 
     Args:
-        answers: What was predicted.
-        root: The folder that the paths begin in; None: no image may be shown, and errors are listed by name.
-        value_range: Of images with more than 8 bits.
-        room: How much may be shown.
+        answers: The predictions.
+        root: The folder that the paths are relative to. None: no image may be shown, and errors are listed by name.
+        value_range: The value range of images with more than 8 bits.
+        room: The most images to show.
         step: Called after each image.
-        why: The reason why no image may be shown, if none may.
-        used: Bytes of other pictures in the page.
+        why: The reason why no image may be shown.
+        used: Bytes of other images on the page.
     """
     chosen = choose(answers, room if root is not None else dataclasses.replace(room, examples=0))
-    found = Gallery()
+    images = Gallery()
     known: dict[str, Thumbnail | None] = {}
     if root is not None:
         known = thumbnails_within(MOST_BYTES - used, root, [answers.paths[i] for i in chosen], value_range, step)
-        found.gone = sum(small is None for small in known.values())
+        images.gone = sum(small is None for small in known.values())
         chosen = [i for i in chosen if answers.paths[i] in known or not answers.right[i]]
     for order, i in enumerate(chosen):
         cell = int(answers.cells[i])
-        first = cell not in found.cells
-        found.cells.add(cell)
+        first = cell not in images.cells
+        images.cells.add(cell)
         path = answers.paths[i]
-        found.items.append(_item(answers, i, order, known.get(path), path in known and known[path] is None, first))
-    found.notes = [*([] if root is not None else [why]), *_notes(answers, chosen, found, root is not None)]
-    return found
+        images.items.append(_item(answers, i, order, known.get(path), path in known and known[path] is None, first))
+    images.notes = [*([] if root is not None else [why]), *_notes(answers, chosen, images, root is not None)]
+    return images
 
 
 def choose(answers: Answers, room: Room) -> list[int]:
-    """Positions of the predictions to list: errors, the least probable true class first, then right ones.
+    """Returns positions of the predictions to list: errors, the least probable true class first, then right ones.
 
-    If there are too many errors, half of the room is for the worst, and each cell of the matrix gets its share of the
-    rest. Right predictions are taken cell by cell, the least sure first.
+    If there are too many errors, half of the room is for the worst errors. The cells of the matrix share the rest.
+    Right predictions are taken from each cell in turn, the least confident first.
     """
     wrong, right = np.flatnonzero(~answers.right), np.flatnonzero(answers.right)
     worst = wrong[np.argsort(answers.of_true[wrong], kind="stable")]
@@ -142,7 +142,7 @@ def _item(answers: Answers, i: int, order: int, small: Thumbnail | None, gone: b
         "share": round(float(answers.confidence[i]), 6),
         "sure": percent(float(answers.confidence[i])),
         "of_true": percent(float(answers.of_true[i])),
-        "path": Markup.escape(as_text(answers.paths[i])),  # below the folder of the images: all of it may be shown
+        "path": Markup.escape(as_text(answers.paths[i])),  # relative to the folder of the images, so shown whole
         "fold": int(answers.folds[i]),
         "picture": small,
         "gone": gone,
@@ -150,22 +150,22 @@ def _item(answers: Answers, i: int, order: int, small: Thumbnail | None, gone: b
 
 
 def cell_id(label: int, said: int) -> str:
-    """The fragment of the page's address that shows the images of a cell."""
+    """Returns the fragment of the page's address that shows the images of a cell."""
     return f"cell-{label}-{said}"
 
 
-def _notes(answers: Answers, chosen: Sequence[int], found: Gallery, may_show: bool) -> list[str]:
-    """What is left out."""
+def _notes(answers: Answers, chosen: Sequence[int], images: Gallery, may_show: bool) -> list[str]:
+    """Sentences about what is left out."""
     wrong, right = int((~answers.right).sum()), int(answers.right.sum())
     listed = sum(not answers.right[i] for i in chosen)
     examples = len(chosen) - listed
     notes = []
-    if found.gone:
-        notes.append(f"{found.gone} of the {len(chosen)} images could not be read any more; they have no picture.")
+    if images.gone:
+        notes.append(f"{images.gone} of the {len(chosen)} images could not be read and are not shown.")
     if listed < wrong:
         notes.append(f"{listed:,} of the {wrong:,} errors are listed, to keep this file small.")
     if may_show and examples < right:
         verb = "is" if examples == 1 else "are"
-        which = f"{examples:,} of the {right:,} right predictions {verb} listed, the least sure of each class"
+        which = f"{examples:,} of the {right:,} right predictions {verb} listed, the least confident of each class"
         notes.append(f"{which}." if examples else "No right prediction is listed, to keep this file small.")
     return notes

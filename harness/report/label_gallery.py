@@ -1,4 +1,4 @@
-"""Images of a run whose label is probably wrong, by its out-of-fold predictions."""
+"""Images of a run whose label is probably wrong, according to its out-of-fold predictions."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from harness.report.thumbnails import thumbnails_within
 from harness.runs.run_folder import RunFolder
 from harness.util.files import as_text
 
-MOST_BYTES = 500_000  # of the pictures
+MOST_BYTES = 500_000  # the most bytes of the images
 
 
 @dataclass(frozen=True)
 class LabelGallery:
-    """What is shown of the label suspects.
+    """The label suspects to show.
 
     Attributes:
-        items: For the template, the most suspicious first.
-        suspects: Number of all suspects.
-        images: Number of images that were looked at.
-        repeats: The largest number of predictions of an image, whose mean is used.
-        size: Characters of the pictures.
+        items: Fields for the template, the most suspicious first.
+        suspects: The number of all suspects.
+        images: The number of checked images.
+        repeats: The largest number of predictions of an image. Their mean is used.
+        size: The size of the images in characters.
     """
 
     items: list[dict[str, Any]]
@@ -47,16 +47,15 @@ def label_gallery(
     most: int = 200,
     step: Callable[[], object] = lambda: None,
 ) -> LabelGallery | None:
-    """Returns the suspects to show; None if there are none, and for a test.
+    """Returns the suspects to show, or None if there are none or the folder is of a test.
 
-    Labels of test images are left alone: if they were changed where this model disagrees, the test would favour the
-    model that it judges.
+    A test has no suspects. If test labels were changed where this model disagrees, the test would favour this model.
 
     Args:
-        folder: Of the run.
-        root: The folder that the paths begin in; None: no image may be shown, and suspects are listed by name.
-        value_range: Of images with more than 8 bits.
-        most: Number of suspects to show.
+        folder: The folder of the run.
+        root: The folder that the paths are relative to. None: no image may be shown, and suspects are listed by name.
+        value_range: The value range of images with more than 8 bits.
+        most: The most suspects to show.
         step: Called after each image.
 
     Raises:
@@ -65,35 +64,35 @@ def label_gallery(
     if folder.is_test:
         return None
     paths, labels, means, repeats = mean_predictions(folder)
-    found = find_label_suspects(labels, means)
-    if not len(found):
+    suspects = find_label_suspects(labels, means)
+    if not len(suspects):
         return None
-    chosen = [int(i) for i in found.indices[:most]]
+    chosen = [int(i) for i in suspects.indices[:most]]
     known = {}
     if root is not None:
         known = thumbnails_within(MOST_BYTES, root, [paths[i] for i in chosen], value_range, step)
     items = [
         {
             "label": folder.classes[int(labels[i])],
-            "likely": folder.classes[int(found.likely[rank])],
-            "given": percent(float(found.given_probability[rank])),
-            "sure": percent(float(found.likely_probability[rank])),
-            "path": Markup.escape(as_text(paths[i])),  # below the folder of the images: all of it may be shown
+            "likely": folder.classes[int(suspects.likely[rank])],
+            "given": percent(float(suspects.given_probability[rank])),
+            "sure": percent(float(suspects.likely_probability[rank])),
+            "path": Markup.escape(as_text(paths[i])),  # relative to the folder of the images, so shown whole
             "picture": known.get(paths[i]),
             "gone": paths[i] in known and known[paths[i]] is None,
         }
         for rank, i in enumerate(chosen)
     ]
     size = sum(len(small.address) for small in known.values() if small is not None)
-    return LabelGallery(items, len(found), len(paths), repeats, size)
+    return LabelGallery(items, len(suspects), len(paths), repeats, size)
 
 
 def mean_predictions(folder: RunFolder) -> tuple[list[str], Indices, np.ndarray[Any, np.dtype[np.float32]], int]:
-    """The out-of-fold predictions of the folds that the record counts, one row an image.
+    """Returns the out-of-fold predictions of the folds in the record, one row per image.
 
     Returns:
         The N paths, (N,) labels, (N, K) mean probabilities over the repeats, and the largest number of repeats. The
-        probabilities have 32 bits: with 100,000 images of 1,000 classes they take 0.4 GB.
+        probabilities are float32, to save memory: 100,000 images of 1,000 classes take 0.4 GB.
 
     Raises:
         UsageError: A file of the run is damaged.

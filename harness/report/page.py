@@ -1,4 +1,4 @@
-"""The template library: a context becomes one HTML file, which loads nothing and runs one script of ours."""
+"""Renders a template to one HTML file. The file loads nothing, and runs only the script of this package."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from harness.report.texts import shown
 from harness.version import __version__
 
 TEMPLATES = Path(__file__).parent / "templates"
-GENERATOR = "harness report"  # in the page's head, by which a report is known to be one
-UNIT = re.compile(r"(?<=\d) %")  # stays on the line of its number
-HEAD = 4096  # bytes of a file in which that is looked for
+GENERATOR = "harness report"  # in the head of the page, to recognise a report
+UNIT = re.compile(r"(?<=\d) %")  # a space that must not become a line break
+HEAD = 4096  # number of bytes that are searched for GENERATOR
 
 
 def render(template: str, context: Mapping[str, Any]) -> str:
-    """Returns the page. Every text in `context` is escaped, and a name that it lacks is an error.
+    """Returns the page. All texts in `context` are escaped. A missing name is an error.
 
     Args:
-        template: File name in the folder of templates.
-        context: What the template shows.
+        template: The file name in the folder of templates.
+        context: The values for the template.
     """
     script = _source("report.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
@@ -46,7 +46,7 @@ def render(template: str, context: Mapping[str, Any]) -> str:
 
 
 def is_report(path: Path) -> bool:
-    """Whether the file at `path` is a report that harness wrote. Raises OSError if it cannot be read."""
+    """Returns whether harness wrote the report at `path`. Raises OSError if the file cannot be read."""
     with path.open("rb") as file:
         return f'<meta name="generator" content="{GENERATOR} '.encode() in file.read(HEAD)
 
@@ -65,7 +65,7 @@ def _environment() -> Environment:
 
 
 def _final(value: Any) -> Any:
-    """What an expression of a template shows: of a text, control characters and places of this machine are changed."""
+    """The text of a template's expression, without control characters and without paths of this machine."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
     return UNIT.sub("\u00a0%", shown(value))

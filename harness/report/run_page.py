@@ -28,7 +28,7 @@ from harness.runs.record_parts import ClassRecord
 from harness.runs.records import RunRecord, TestRecord
 from harness.runs.run_folder import RunFolder
 
-MOST_CLASSES = 100  # of the table by class; of more, those with the lowest F1
+MOST_CLASSES = 100  # the most classes in the table of scores; if there are more, those with the lowest F1
 
 
 def run_page(
@@ -40,16 +40,16 @@ def run_page(
     step: Callable[[], object] = lambda: None,
     images: bool = True,
 ) -> str:
-    """Returns the HTML of a run's or a test's report. It must have predictions.
+    """Returns the report of a run or a test as HTML. The run must have predictions.
 
     Args:
-        folder: Of the run.
-        room: How many images may be shown.
-        title: Instead of the run's name.
-        facts: For the first screen, before those of the run.
-        warnings: The same.
+        folder: The folder of the run.
+        room: The most images to show.
+        title: A title in place of the run's name.
+        facts: Rows for the first screen, before those of the run.
+        warnings: Warnings for the first screen, before those of the run.
         step: Called after each image.
-        images: Whether to show images; without, errors are listed by name.
+        images: Whether to show images. If not, errors are listed by name.
 
     Raises:
         UsageError: A file of the run is damaged.
@@ -96,7 +96,7 @@ def run_page(
 
 
 def background(record: RunRecord, own_id: str) -> dict[str, Any]:
-    """Data, settings and provenance."""
+    """Returns the fields for data, settings and provenance."""
     return {
         "data": data_rows(record.data),
         "class_counts": class_counts(record.data),
@@ -108,7 +108,7 @@ def background(record: RunRecord, own_id: str) -> dict[str, Any]:
 
 
 def per_class(record: RunRecord) -> list[dict[str, Any]]:
-    """A row for each class, in the order of the classes; of very many, those with the lowest F1, the lowest first."""
+    """Returns a row of scores for each class. If there are too many classes, those with the lowest F1, lowest first."""
     rows = list(record.per_class.items())
     if len(rows) > MOST_CLASSES:
         rows = sorted(rows, key=lambda item: _f1(item[1]))[:MOST_CLASSES]
@@ -131,17 +131,18 @@ def _share(value: float | None) -> str:
 
 
 def calibration_rows(record: RunRecord) -> list[tuple[str, str, str, str]]:
-    """(which probabilities, calibration error, its interval, log loss), as the record has them."""
-    rows = []
-    for name, found in (("as they are", record.uncalibrated), ("with the temperature", record.calibrated)):
-        if found is not None:
-            label = f"{name} {record.temperature:.2f}" if name.startswith("with") and record.temperature else name
-            rows.append((label, percent(found.error), between(found.interval), number(found.log_loss)))
-    return rows
+    """Returns rows (which probabilities, calibration error, its interval, log loss) from the record."""
+    temperature = f", temperature {record.temperature:.2f}" if record.temperature else ""
+    scores = (("uncalibrated", record.uncalibrated), (f"calibrated{temperature}", record.calibrated))
+    return [
+        (label, percent(each.error), between(each.interval), number(each.log_loss))
+        for label, each in scores
+        if each is not None
+    ]
 
 
 def abstention_rows(record: RunRecord) -> list[tuple[str, str, str, str]]:
-    """(least confidence, share answered, accuracy of the answers, interval); rows that change nothing are left out."""
+    """Returns rows (smallest confidence, share answered, accuracy of the answers, interval), without equal rows."""
     rows, before = [], -1
     for row in record.abstention:
         if row.answered != before:
@@ -151,7 +152,7 @@ def abstention_rows(record: RunRecord) -> list[tuple[str, str, str, str]]:
 
 
 def reproduce(folder: RunFolder) -> list[tuple[str, str]]:
-    """(command, what it does)."""
+    """Returns (command, description)."""
     record = folder.record
     if isinstance(record, TestRecord):
         return (
@@ -160,6 +161,6 @@ def reproduce(folder: RunFolder) -> list[tuple[str, str]]:
             else []
         )
     return [
-        (f"harness reproduce {folder.id}", "trains the run again, and says whether the same comes out"),
+        (f"harness reproduce {folder.id}", "trains the run again, and compares the results"),
         (f"harness report {folder.id}", "writes this file again"),
     ]

@@ -1,4 +1,4 @@
-"""A study as charts: accuracy against training time, and against each parameter."""
+"""Charts of a study: accuracy against training time, and against each parameter."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from harness.report.texts import between, duration, percent, shown
 from harness.runs.study_record import StudyTrial
 from harness.util.files import short
 
-MOST_CHOICES = 12  # of a parameter without numbers
-SHOWN = 0.8  # of the trials are within a chart; the others lie at its edge
+MOST_CHOICES = 12  # the most choices of a parameter without numbers
+SHOWN = 0.8  # share of the trials inside a chart; the worse ones are at its edge
 
 
 def time_chart(trials: Sequence[StudyTrial], best: int | None) -> Chart:
-    """Accuracy against the seconds of training, of trials that have at least one fold."""
+    """Returns a chart of accuracy against training time, for trials with at least one finished fold."""
     seconds = [max(trial.loop_seconds, 0.001) for trial in trials]
     log = max(seconds) > 20 * min(seconds)
     low, high = (min(seconds), max(seconds)) if log else (0.0, max(seconds) * 1.05)
@@ -34,7 +34,7 @@ def time_chart(trials: Sequence[StudyTrial], best: int | None) -> Chart:
 
 
 def parameter_charts(trials: Sequence[StudyTrial], names: Sequence[str], best: int | None) -> list[Chart]:
-    """Accuracy against each parameter, of the trials that changed it."""
+    """Returns charts of accuracy against each parameter, for the trials that changed it."""
     return [chart for name in names if (chart := _parameter_chart(trials, name, best)) is not None]
 
 
@@ -82,7 +82,7 @@ def _scatter(
         y_label="accuracy (%)",
         x_ticks=x_ticks,
         y_ticks=[(value, short_number(100 * value)) for value in ticks(low, high)],
-        key=[("valid", "a trial, with its 95 % interval"), ("pruned", "ended early"), ("best", "the best")],
+        key=[("valid", "a trial, with its 95 % interval"), ("pruned", "pruned"), ("best", "the best")],
     )
     order = sorted(range(len(trials)), key=lambda i: (trials[i].trial == best, trials[i].state == "complete"))
     for i in order:
@@ -97,7 +97,7 @@ def _scatter(
 
 
 def _limits(trials: Sequence[StudyTrial]) -> tuple[float, float]:
-    """Of the accuracies that are shown: the worst would press the good ones together."""
+    """The limits of the accuracy axis. The worst trials are outside, so that good trials do not overlap."""
     values = sorted((trial.accuracy or 0.0 for trial in trials), reverse=True)
     worst = values[max(1, math.ceil(SHOWN * len(values))) - 1]
     ends = [trial.low for trial in trials if trial.low is not None and (trial.accuracy or 0.0) >= worst]

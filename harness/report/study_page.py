@@ -1,4 +1,4 @@
-"""The report of a study: all its numbers come from `study.json`, where the search has put them."""
+"""The report of a study. All its numbers are from `study.json`."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from harness.runs.study_folder import StudyFolder
 from harness.runs.study_record import ComparedTrial, ExpectedRecord, ShareRecord, StudyResultRecord, StudyTrial
 from harness.util.text import few, size_text
 
-MOST_TRIALS = 500  # of the table; the best
-MOST_PARAMETERS = 12  # with a chart
+MOST_TRIALS = 500  # the most trials in the table, the best first
+MOST_PARAMETERS = 12  # the most parameters with a chart
 ACCURACY = ("accuracy", "valid_accuracy")
 
 
 def study_page(folder: StudyFolder) -> str:
-    """Returns the HTML of a study's report. Raises UsageError if no trial has ended a fold."""
+    """Returns the report of a study as HTML. Raises UsageError if no trial has finished a fold."""
     record, result = folder.record, folder.record.result
     judged = [trial for trial in result.trials if trial.accuracy is not None] if result is not None else []
     if result is None or not judged:
         raise UsageError(
             f"{folder.path} has nothing to report",
-            "no trial of this study has ended a fold",
-            f"harness search {record.experiment_name} --study {record.name}, which goes on",
+            "no trial of this study has finished a fold",
+            f"harness search {record.experiment_name} --study {record.name}   continues the study",
         )
     best = None if result.best is None else result.best.trial
     metric = str(record.asked.get("metric", ACCURACY[0]))
@@ -82,22 +82,23 @@ def _background(record: StudyRecord, folder: StudyFolder) -> dict[str, Any]:
 def _warnings(folder: StudyFolder, result: StudyResultRecord) -> list[str]:
     record, texts = folder.record, []
     if record.data is not None and record.data.leaked:
-        texts.append(f"Leak: {record.data.leaked:,} images that judge were trained on, so all accuracies are too good.")
+        leaked = count(record.data.leaked, "validation image")
+        texts.append(f"Leak: {leaked} used for training, too. So all accuracies are too good.")
     if record.data is not None and record.data.near_copies:
-        near = count(record.data.near_copies, "image")
-        texts.append(f"Near copies: {near} that judge have one among those trained on, so all accuracies are too good.")
+        near = count(record.data.near_copies, "validation image")
+        texts.append(f"Near copies: {near} with a near copy in the training set. So all accuracies are too good.")
     if record.fast_dev_run:
-        texts.append("Fast dev run: trained on two batches to see that all works. Its numbers mean nothing.")
+        texts.append("Fast dev run: trained on two batches to check that everything works. Its numbers mean nothing.")
     if result.expected is None and result.best is not None and len(result.trials) > 1:
         why = f" ({result.unknown})" if result.unknown else ""
-        texts.append(f"Optimistic: the best of several trials is lucky, and by how much is not known{why}.")
+        texts.append(f"Optimistic: the best of several trials is too good by chance. By how much is not known{why}.")
     status = folder.status
     if status is Status.RUNNING:
-        texts.append("The study is not over: this is what it has found so far.")
+        texts.append("The study is not finished: these are the results so far.")
     elif status is not Status.FINISHED:
         texts.append(f"Unfinished: the study was {status}{f' ({record.error})' if record.error else ''}.")
     if result.best is None:
-        texts.append("No trial is complete: all accuracies are of a part of the folds.")
+        texts.append("No trial is complete: each accuracy is of only some of the folds.")
     return texts
 
 
@@ -138,7 +139,7 @@ def _facts(record: StudyRecord, result: StudyResultRecord, metric: str) -> Facts
         metric_text = "" if metric in ACCURACY else f", {metric.replace('_', ' ')} {number(best.value)}"
         interval = "–" if best.low is None or best.high is None else between((best.low, best.high))
         facts.append(("Best trial", f"trial {best.trial}: {percent(best.accuracy)} ({interval}){metric_text}"))
-        facts.append(("Its settings", changes_text(best.changes) or "as written"))
+        facts.append(("Its settings", changes_text(best.changes) or "those of the experiment"))
     if result.cheapest is not None:
         row = next((trial for trial in result.trials if trial.trial == result.cheapest), None)
         if row is not None:
@@ -146,7 +147,7 @@ def _facts(record: StudyRecord, result: StudyResultRecord, metric: str) -> Facts
             facts.append(("Cheapest", f"trial {row.trial}, with {duration(row.loop_seconds)} of training: {why}"))
     folds = fields.get("folds")
     facts.append(
-        ("Judged by", f"{folds}-fold cross-validation, the same folds for all trials" if folds else "a hold-out")
+        ("Evaluation", f"{folds}-fold cross-validation, the same folds for all trials" if folds else "a hold-out")
     )
     size = f" at {size_text(fields['image_size'])}" if "image_size" in fields else ""
     facts.append(("Model", f"{value_text(fields.get('model', 'unknown'))}{size}"))
@@ -158,7 +159,7 @@ def _facts(record: StudyRecord, result: StudyResultRecord, metric: str) -> Facts
 
 
 def _rows(result: StudyResultRecord) -> list[dict[str, Any]]:
-    """All trials, the complete ones first, the best at the top."""
+    """All trials, complete ones first, the best at the top."""
     compared = {row.trial: row for row in result.top}
     rank = {row.trial: place for place, row in enumerate(result.top)}
     ordered = sorted(
@@ -173,7 +174,7 @@ def _row(trial: StudyTrial, row: ComparedTrial | None, best: int | None, cheapes
     if trial.trial == best:
         differs = "the best"
     elif row is None:
-        differs = "ended early" if trial.state == "pruned" else "not compared" if trial.state == "complete" else ""
+        differs = "pruned" if trial.state == "pruned" else "not compared" if trial.state == "complete" else ""
     elif row.p is None:
         differs = "not known"
     else:
@@ -192,7 +193,7 @@ def _row(trial: StudyTrial, row: ComparedTrial | None, best: int | None, cheapes
         "seconds_text": duration(trial.loop_seconds) if trial.folds else "",
         "differs": differs + (", the cheapest" if trial.trial == cheapest and trial.trial != best else ""),
         "why": trial.why or "",
-        "changes": changes_text(trial.changes) or "as written",
+        "changes": changes_text(trial.changes) or "none",
         "best": trial.trial == best,
     }
 
@@ -211,14 +212,14 @@ def _share(each: ShareRecord) -> dict[str, Any]:
 
 
 def _names(result: StudyResultRecord, judged: Sequence[StudyTrial]) -> list[str]:
-    """Parameters, those that mattered most first."""
-    mattered = [each.parameter for each in result.shares if each.share is not None]
-    others = sorted({name for trial in judged for name in trial.changes} - {*mattered})
-    return [*mattered, *others]
+    """The parameters, the most important first."""
+    important = [each.parameter for each in result.shares if each.share is not None]
+    others = sorted({name for trial in judged for name in trial.changes} - {*important})
+    return [*important, *others]
 
 
 def changes_text(changes: dict[str, Any]) -> str:
-    """`lr 0.0012, freeze yes`."""
+    """Returns a text such as `lr 0.0012, freeze yes`."""
     return ", ".join(
         f"{name} {f'{value:.3g}' if isinstance(value, float) else value_text(value)}" for name, value in changes.items()
     )
@@ -229,5 +230,5 @@ def _reproduce(folder: StudyFolder) -> list[tuple[str, str]]:
     if (folder.path / "best.py").is_file():
         rows.append((f"harness run {folder.path / 'best.py'}", "trains the best trial again, as a separate run"))
     if record.command:
-        rows.append((command_text(record, record.data), "searches again, or goes on"))
+        rows.append((command_text(record, record.data), "continues this study, or searches again"))
     return rows

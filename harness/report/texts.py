@@ -1,4 +1,4 @@
-"""Numbers and names as a report shows them. No text that passes here names a person or a place of the machine."""
+"""Numbers and names as a report shows them, without the names of users and folders of this machine."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ HOMES = re.compile(r"(?<![\w.~\\/-])(?:/(?:home|Users)/|[A-Za-z]:[\\/]Users[\\/]
 ABSOLUTE = re.compile(
     r"(?<![\w.~…\\/:-])(?:/|[A-Za-z]:[\\/])(?:[^\\/\s'\":,;]+[\\/])+(?=[^\\/\s'\":,;]+[\\/][^\\/\s'\":,;]+)"
 )
-SHOWN_PARTS = 2  # of an absolute path
+SHOWN_PARTS = 2  # last parts of an absolute path that are shown
 
 
 def shown(text: str) -> str:
-    """A text for a page: control characters are written out, and absolute paths lose their first folders."""
+    """Returns a text for a page, with visible control characters and short absolute paths."""
     return private(as_text(text))
 
 
 def private(text: str) -> str:
-    """The same text, without the folders that say whose machine it was: a home, the current folder, the first parts."""
+    """Returns the text without folders that identify the user: the home, the current folder, and first parts."""
     if "/" not in text and "\\" not in text:
         return text
     for folder, instead in _own_folders():
@@ -32,7 +32,7 @@ def private(text: str) -> str:
 
 
 def folder_text(path: str) -> str:
-    """A folder's path; of an absolute one, outside of the current folder, the last two parts."""
+    """Returns the path of a folder. An absolute path outside of the current folder keeps only its last two parts."""
     whole: PurePath = PureWindowsPath(path) if "\\" in path or path[1:2] == ":" else PurePosixPath(path)
     if not whole.is_absolute():
         return as_text(path)
@@ -43,7 +43,7 @@ def folder_text(path: str) -> str:
 
 
 def without_folders(text: str, paths: Iterable[object]) -> str:
-    """The text, with each of `paths` in it shortened: such a path may have spaces, where nobody can see its end."""
+    """Returns the text with short forms of `paths`. They are given, because paths with spaces have no clear end."""
     for path in sorted({path for path in paths if isinstance(path, str)}, key=len, reverse=True):
         if len(path) > 1 and folder_text(path) != path:
             text = text.replace(path, folder_text(path))
@@ -51,7 +51,7 @@ def without_folders(text: str, paths: Iterable[object]) -> str:
 
 
 def _own_folders() -> tuple[tuple[str, str], ...]:
-    """(folder, what is shown in its place), the longest first."""
+    """(folder, its replacement), the longest folder first."""
     folders = {str(Path.home()): "~"} if _has_home() else {}
     folders[str(Path.cwd())] = "."
     return tuple(sorted(((key, to) for key, to in folders.items() if len(key) > 1), key=lambda item: -len(item[0])))
@@ -65,12 +65,12 @@ def _has_home() -> bool:
 
 
 def percent(share: float | None, places: int = 1) -> str:
-    """`98.4 %`; "–" if it is undefined."""
+    """Returns a text such as `98.4 %`, or "–" for None."""
     return "–" if share is None else f"{100 * share:.{places}f} %"
 
 
 def between(interval: Sequence[float] | None, places: int = 1) -> str:
-    """`97.4 to 99.0 %`; "–" if it is not known."""
+    """Returns a text such as `97.4 to 99.0 %`, or "–" for None."""
     if interval is None:
         return "–"
     low, high = interval
@@ -78,18 +78,18 @@ def between(interval: Sequence[float] | None, places: int = 1) -> str:
 
 
 def number(value: float | None, places: int = 4) -> str:
-    """A number, or "undefined"."""
+    """Returns the number as text, or "undefined" for None."""
     return "undefined" if value is None else f"{value:.{places}f}"
 
 
 def count(value: int, thing: str = "", several: str = "") -> str:
-    """`1,200 images`: `thing` is one of them, `several` more, if that is not the same with an "s"."""
+    """Returns a text such as `1,200 images`. `several` is the plural of `thing`, if it does not only need an "s"."""
     text = f"{value:,}"
     return f"{text} {thing if value == 1 else several or thing + 's'}" if thing else text
 
 
 def duration(seconds: float) -> str:
-    """`8 s`, `12 min` or `3.5 h`."""
+    """Returns a text such as `8 s`, `12 min` or `3.5 h`."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     if seconds < 120:
@@ -98,13 +98,13 @@ def duration(seconds: float) -> str:
 
 
 def moment(text: str) -> str:
-    """`27 November 2026, 16:59`, of a moment as records have it; without the time zone, which says where it was."""
+    """Returns a time of a record as `27 November 2026, 16:59`. The time zone is left out for privacy."""
     at = datetime.fromisoformat(text)
     return f"{at.day} {at:%B %Y}, {at:%H:%M}"
 
 
 def value_text(value: object) -> str:
-    """The value of a setting."""
+    """Returns the value of a setting as text."""
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "none"}[value]
     if isinstance(value, float):

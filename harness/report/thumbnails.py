@@ -1,4 +1,4 @@
-"""Small copies of images, made from their pixels alone: nothing else of a photograph's file is in them."""
+"""Small copies of images. They are made from the pixels only, so they have no metadata."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from harness.data.depth import Range
 from harness.data.images import file_of
 from harness.util.parallel import in_threads
 
-FEW = 160  # images: so few may be larger
+FEW = 160  # up to this number of images, LARGE_SIDE is used
 SIDE, LARGE_SIDE = 112, 176  # pixels of the longer side
 QUALITY = 72
 
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A small image as a `data:` address, with its size in pixels."""
+    """A small image as a `data:` address, and its size in pixels."""
 
     address: str
     width: int
@@ -36,13 +36,13 @@ class Thumbnail:
 def thumbnails(
     root: Path, paths: Sequence[str], value_range: Range | None = None, side: int | None = None
 ) -> Iterator[Thumbnail | None]:
-    """Yields a small copy of each image, in order; None for one that is gone or cannot be read.
+    """Yields a small copy of each image, in order, or None if the image cannot be read.
 
     Args:
         root: The folder that `paths` are relative to.
-        paths: Of the images.
-        value_range: Of images with more than 8 bits.
-        side: Pixels of the longer side; by default fewer for many images.
+        paths: The paths of the images.
+        value_range: The value range of images with more than 8 bits.
+        side: Pixels of the longer side. By default it is smaller if there are many images.
     """
     longest = side or (LARGE_SIDE if len(paths) <= FEW else SIDE)
 
@@ -50,7 +50,7 @@ def thumbnails(
         try:
             content = file_of(root, path).read_bytes()
             return thumbnail(_quickly(content, longest) or decode(content, value_range), longest)
-        except Exception:  # whatever a decoder raises: the prediction is still there
+        except Exception:  # a decoder may raise anything, and the report still shows the prediction
             return None
 
     return in_threads(small, paths)
@@ -63,18 +63,18 @@ def thumbnails_within(
     value_range: Range | None = None,
     step: Callable[[], object] = lambda: None,
 ) -> dict[str, Thumbnail | None]:
-    """Returns a small copy of each image, until a page with all of them would be longer than `most` characters.
+    """Returns small copies of the first images, until their total length is above `most` characters.
 
     Args:
-        most: Characters of all addresses.
+        most: The largest total length of all addresses, in characters.
         root: The folder that `paths` are relative to.
-        paths: Of the images; the first ones are the most important. One that the page shows twice is in it twice, as
-            an address is a whole picture.
-        value_range: Of images with more than 8 bits.
+        paths: The paths of the images, the most important first. An image that the page shows twice must be in it
+            twice, because each address contains the whole image.
+        value_range: The value range of images with more than 8 bits.
         step: Called after each image.
 
     Returns:
-        Path -> its copy, or None for one that is gone or cannot be read. A path that there is no room for is missing.
+        Path -> its copy, or None if the image cannot be read. Paths without room are missing.
     """
     known: dict[str, Thumbnail | None] = {}
     uses, size = Counter(paths), 0
@@ -88,10 +88,10 @@ def thumbnails_within(
 
 
 def _quickly(content: bytes, side: int) -> Image.Image | None:
-    """A JPEG decoded at an eighth of its size or so, at least twice `side`; None for anything else."""
+    """A JPEG decoded quickly at a reduced size, at least twice `side`. None for other formats and damaged files."""
     if not content.startswith(b"\xff\xd8\xff"):
         return None
-    with contextlib.suppress(Exception), JpegImageFile(io.BytesIO(content)) as file:  # else `decode` says what is wrong
+    with contextlib.suppress(Exception), JpegImageFile(io.BytesIO(content)) as file:  # `decode` reports errors
         file.draft(None, (2 * side, 2 * side))
         file.load()
         return ImageOps.exif_transpose(file)
@@ -99,10 +99,10 @@ def _quickly(content: bytes, side: int) -> Image.Image | None:
 
 
 def thumbnail(image: Image.Image, side: int = SIDE) -> Thumbnail:
-    """A copy of `image` as JPEG, at most `side` pixels long. It has no EXIF, comment, profile or other text."""
+    """Returns a copy of `image` as JPEG, at most `side` pixels long, without EXIF, comments or colour profile."""
     small = image.convert("RGB")
     small.thumbnail((side, side))
-    bare = Image.fromarray(np.asarray(small))  # an image made of an array has nothing but pixels
+    bare = Image.fromarray(np.asarray(small))  # an image from an array has only pixels
     content = io.BytesIO()
     bare.save(content, "jpeg", quality=QUALITY, optimize=True)
     address = "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode("ascii")

@@ -1,4 +1,4 @@
-"""The file of a report: which run gets one, and where it is written."""
+"""Writes the file of a report, and decides which runs get one."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ FILE = "report.html"  # in the folder of a run, a test or a study
 
 
 def write_run_report(folder: RunFolder) -> bool:
-    """Writes the report of a run that has ended into its folder, with the few images that it can afford.
+    """Writes the report of a finished run to its folder, with only a few images, to be fast.
 
     Returns:
-        Whether there is one: trials, fast dev runs and runs without predictions have none.
+        Whether a report was written. Trials, fast dev runs and runs without predictions have none.
 
     Raises:
         UsageError: A file of the run is damaged.
@@ -39,7 +39,7 @@ def write_run_report(folder: RunFolder) -> bool:
 
 
 def write_study_report(folder: StudyFolder) -> bool:
-    """Writes the report of a study into its folder; returns whether any of its trials has ended a fold.
+    """Writes the report of a study to its folder. Returns False if no trial has finished a fold.
 
     Raises StorageError.
     """
@@ -61,22 +61,22 @@ def write_data_report(
     """Writes the page of a data check; see `data_page`.
 
     Raises:
-        UsageError: `path` is a folder, or a file that is no report of ours, as in `require_own`.
+        UsageError: `path` is a folder, or a file that is not a report of harness, as in `require_own`.
         StorageError: It cannot be written.
     """
-    require_own(path, force)  # before the images are read
+    require_own(path, force)  # checked first, because reading the images takes time
     write_page(path, data_page(record, step, images, value_range), force)
 
 
 def require_own(path: Path, force: bool) -> None:
-    """Raises UsageError if a report cannot be written to `path`: it is a folder, or a file that is no report of ours.
+    """Raises UsageError if `path` is a folder, or a file that is not a report of harness.
 
     With `force`, any file may be replaced.
     """
     if path.is_dir():
         raise UsageError(f"{path} is a folder", "a report is one file", f"--out {path / FILE}")
-    if path.exists() and not path.is_file():  # to look into a pipe may never end
-        raise UsageError(f"{path} is no file", "it is a pipe or a device", "--out with another file")
+    if path.exists() and not path.is_file():  # reading a pipe may block
+        raise UsageError(f"{path} is not a regular file", "it is a pipe or a device", "--out with another file")
     with storage_errors(path, "--out with another file"):
         if force or not path.exists() or is_report(path):
             return
@@ -88,6 +88,6 @@ def require_own(path: Path, force: bool) -> None:
 
 
 def write_page(path: Path, page: str, force: bool = False) -> None:
-    """Writes a page in one step. Raises UsageError as `require_own` does, and StorageError."""
+    """Writes a page atomically. Raises UsageError like `require_own`, and StorageError."""
     require_own(path, force)
     write_whole(path, page.encode("utf-8", "replace"))

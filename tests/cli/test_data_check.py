@@ -33,8 +33,8 @@ def test_data_check_writes_a_page_and_prints_findings(call: Callable[..., Outcom
     assert outcome.code == 0
     assert outcome.out.startswith("photos: 32 images (train 32)\n")
     lines = {line.strip().split("  ")[0]: line for line in outcome.out.splitlines()}
-    assert "1 set of copies" in lines["The same picture in several classes"]
-    assert "nothing found" in lines["Unreadable and odd images"]
+    assert "1 set of copies" in lines["The same image in several classes"]
+    assert "nothing found" in lines["Unreadable and unusual images"]
     page = Path("runs/data_check/photos.html")
     assert f"  page  {page}\n" in outcome.out
     assert page.read_text().count("data:image/jpeg") >= 4

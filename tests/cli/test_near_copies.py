@@ -117,7 +117,7 @@ def test_search_looks_for_near_copies_once(call: Call, near: Path, monkeypatch: 
     count = json.loads((study / "study.json").read_text())["data"]["near_copies"]
     assert count in (2, 4)
     page = (study / "report.html").read_text()
-    assert re.search(rf"{count}\simages that judge have one among those trained on, so all accuracies", page)
+    assert re.search(rf"{count}\svalidation images with a near copy in the training set. So all accuracies", page)
 
 
 def test_new_reports_near_copies(call: Call, near: Path) -> None:

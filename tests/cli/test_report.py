@@ -56,7 +56,7 @@ def test_report_no_images_lists_errors_by_name(call: Call, home: Path) -> None:
     page = Tags((home / "a.html").read_text(encoding="utf-8"))
     assert not page.all("img")
     assert "sea/020.jpg" in page.text
-    assert "The images are left out of this file, as --no-images asks." in page.text
+    assert "The images are left out of this file because of --no-images." in page.text
 
 
 @pytest.mark.parametrize("named", ["tiny", "study-tiny", "runs/tiny/study-tiny"])

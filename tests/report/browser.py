@@ -1,4 +1,4 @@
-"""Chromium without a screen, driven over a pipe by its own protocol: a page is opened, clicked, typed to, and asked."""
+"""Drives Chromium without a screen, through a pipe and the DevTools protocol."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SECONDS = 60.0
 
 
 class Page:
-    """One page. What its script logs or raises, and each address that it asks for, are kept."""
+    """A page. It records the logs and errors of the page's script in `said`, and all requested addresses in `asked`."""
 
     def __init__(self, into: int, out: int) -> None:
         self._into, self._out, self._number, self._session, self._rest = into, out, 0, "", b""
@@ -33,17 +33,17 @@ class Page:
             self._send(f"{domain}.enable")
 
     def open(self, address: str) -> None:
-        """Opens an address, and waits until the page is loaded."""
+        """Opens an address, and waits until it is loaded."""
         self.asked, self.said = [], []
         self._send("Page.navigate", url="about:blank")
         self._send("Page.navigate", url=address)
         self.wait("document.readyState === 'complete' && location.href !== 'about:blank'")
 
     def ask(self, expression: str) -> Any:
-        """The value of a JavaScript expression in the page."""
-        found = self._send("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
-        assert "exceptionDetails" not in found, found
-        return found["result"].get("value")
+        """Returns the value of a JavaScript expression in the page."""
+        answer = self._send("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
 
     def wait(self, expression: str) -> None:
         deadline = time.monotonic() + SECONDS
@@ -52,14 +52,14 @@ class Page:
             time.sleep(0.01)
 
     def press(self, key: str) -> None:
-        """Presses a key on the keyboard."""
+        """Presses and releases a key."""
         text = {"Enter": "\r"}.get(key, "")
         code = {"Enter": 13, "Tab": 9}[key]
         for kind in ("keyDown", "keyUp"):
             self._send("Input.dispatchKeyEvent", type=kind, key=key, code=key, text=text, windowsVirtualKeyCode=code)
 
     def look(self, width: int, height: int = 800, dark: bool = False, media: str = "screen") -> None:
-        """Sets the size of the window, the colour scheme, and whether it is a screen or paper."""
+        """Sets the size of the window, the colour scheme and the medium: screen or print."""
         self._send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self._send("Emulation.setEmulatedMedia", media=media, features=scheme)
@@ -89,11 +89,11 @@ class Page:
         self._around = page_session
 
     def leave_frame(self) -> None:
-        """`ask` asks the page itself again."""
+        """Makes `ask` evaluate in the outer page again."""
         self._session = self._around
 
     def send(self, method: str, **values: Any) -> dict[str, Any]:
-        """Any other call of the protocol."""
+        """Sends any command of the protocol, and returns its result."""
         return self._send(method, **values)
 
     def _send(self, method: str, **values: Any) -> dict[str, Any]:
@@ -127,15 +127,15 @@ class Page:
 
 @contextlib.contextmanager
 def browser(home: Path) -> Iterator[Page]:
-    """A page of a new browser, whose profile lies in `home`. Skips the test where there is none."""
-    program = next((found for name in PROGRAMS if (found := shutil.which(name))), None)
-    if program is None or os.name == "nt":  # where a process gets no descriptors
+    """Yields a page of a new browser with its profile in `home`. Skips the test if there is no browser."""
+    program = next((path for name in PROGRAMS if (path := shutil.which(name))), None)
+    if program is None or os.name == "nt":  # on Windows, a process cannot inherit the descriptors
         pytest.skip("no Chromium on this machine")
     (their_in, into), (out, their_out) = os.pipe(), os.pipe()
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
     command = [program, *options, "--remote-debugging-pipe", f"--user-data-dir={home}"]
 
-    def pipes() -> None:  # the protocol's descriptors are 3 and 4
+    def pipes() -> None:  # Chromium reads descriptor 3 and writes 4
         first, second = os.dup(their_in), os.dup(their_out)
         os.dup2(first, 3)
         os.dup2(second, 4)

@@ -1,4 +1,4 @@
-"""Records of data checks, with small images on the disk that they name."""
+"""Records of data checks, and small images on the disk for them."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from harness.runs.data_check_record import (
 )
 from tests.report.laid import HOSTILE, NAMES, TAG, picture
 
-SURROGATE = b"caf\xe9.jpg".decode("utf-8", "surrogateescape")  # a name that is no UTF-8
+SURROGATE = b"caf\xe9.jpg".decode("utf-8", "surrogateescape")  # a name that is not UTF-8
 
 
 def checked(**changes: Any) -> DataCheckRecord:
-    """A check of 200 training and 40 test images in the folder `images` that looked for all and found nothing."""
+    """A complete check of 200 training and 40 test images in the folder `images`, without findings."""
     record = DataCheckRecord(
         name="ponds",
         data="images/train",
@@ -45,7 +45,7 @@ def checked(**changes: Any) -> DataCheckRecord:
 
 
 def image(path: str, label: str = "newt", side: str = "train", laid: bool = True) -> CheckedImage:
-    """An image that a finding names, and with `laid` its file in the folder `images` of the current one."""
+    """An image of a finding. If `laid`, its file is written to the folder `images`."""
     if laid:
         file = Path("images", path)
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -54,7 +54,7 @@ def image(path: str, label: str = "newt", side: str = "train", laid: bool = True
 
 
 def copies(images: Sequence[CheckedImage], folds: bool = False, **link: Any) -> CopySet:
-    """A set in which all are linked to the first; `link` is what the links say."""
+    """A set of copies in which all images are linked to the first. `link` has the fields of the links."""
     links = [CopyLink(0, i, **{"kind": CopyKind.SAME_FILE, **link}) for i in range(1, len(images))]
     sides = {each.side for each in images}
     return CopySet([*images], links, len({each.label for each in images}) > 1, len(sides) > 1, folds)
@@ -69,7 +69,7 @@ def odd(found: CheckedImage, kind: OddKind = OddKind.DARK, reason: str = "mean b
 
 
 def everything() -> DataCheckRecord:
-    """A check that found something of each kind; its images lie in the current folder."""
+    """A check with findings of every kind. Its images are written to the current folder."""
     return checked(
         copies=[
             copies([image("train/newt/1.jpg"), image("train/toad/1.jpg", "toad")]),
@@ -102,7 +102,7 @@ def everything() -> DataCheckRecord:
 
 
 def hostile_record() -> DataCheckRecord:
-    """Findings about files and classes whose names want to be more than names."""
+    """A check whose files and classes have names that try to inject code."""
     names = [*NAMES, "two\nlines.jpg", "=1+1.jpg"]
     images = [image(f"train/{number}/{name}", HOSTILE[number % 4]) for number, name in enumerate(names)]
     return checked(

@@ -1,4 +1,4 @@
-"""Runs with real images, known predictions and names that want to be more than names, laid down in milliseconds."""
+"""Writes runs with images, known predictions and hostile names within milliseconds, without training."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tests.predicted import lay_run
 
 TAG = "<img src=x onerror=document.title='run'>"
 TEMPLATE = "{{ 7*7 }}{% raw %}\" onmouseover=\"document.title='run'"
-SCRIPT = "<"  # with a file of NAMES, a path is "</script><script>…"
+SCRIPT = "<"  # together with a file of NAMES, the path is "</script><script>…"
 TURNED = "sea\u202egpj.exe"
 HOSTILE = (TAG, TEMPLATE, SCRIPT, TURNED)
 NAMES = ("a'b\"c&amp;.jpg", "script><script>document.title='run'<!--.jpg", "--><svg onload=document.title=1>.jpg")
 
 
 def picture(number: int) -> bytes:
-    """A small JPEG of one colour, another one for each number."""
+    """A small JPEG of one colour, which depends on the number."""
     content = io.BytesIO()
     Image.new("RGB", (24, 18), (number * 37 % 256, number * 91 % 256, 120)).save(content, "jpeg")
     return content.getvalue()
@@ -34,13 +34,13 @@ def picture(number: int) -> bytes:
 def lay_pictures(
     home: Path, classes: Sequence[str], said: Sequence[tuple[int, int, float]], names: Sequence[str] = ()
 ) -> RunFolder:
-    """A finished run in `home`, the current folder, with an image for each of `said`.
+    """Writes a finished run to `home`, the current folder, with an image for each of `said`.
 
     Args:
         home: The project.
-        classes: Names, which are folders.
-        said: (true class, predicted class, its probability) of each image.
-        names: Of the files; after these come numbers.
+        classes: Names of the classes, which become folders.
+        said: (true class, predicted class, its probability) for each image.
+        names: Names of the first files. The others get numbers.
     """
     paths = []
     for number, (label, _, _) in enumerate(said):
@@ -85,5 +85,5 @@ class Tags(HTMLParser):
 
     @property
     def text(self) -> str:
-        """What a person can read, with ordinary spaces."""
+        """The visible text, with normal spaces."""
         return " ".join("".join(self.texts).split())

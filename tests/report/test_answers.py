@@ -14,7 +14,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_answers_in_a_run_are_those_of_all_its_folds() -> None:
+def test_answers_in_a_run_joins_all_folds() -> None:
     parts = predicted("+-+", fold=1, groups=[1, 1, 2]), predicted("-+", fold=2, first=3, groups=[3, 4])
     found = answers_in(lay_run(Path("runs"), *parts))
     assert found is not None
@@ -27,15 +27,15 @@ def test_answers_in_a_run_are_those_of_all_its_folds() -> None:
     assert found.groups.tolist() == [1, 1, 2, 3, 4]
 
 
-def test_answers_in_a_run_leave_out_a_fold_that_the_record_does_not_count() -> None:
+def test_answers_in_leaves_out_folds_that_are_not_in_the_record() -> None:
     folder = lay_run(Path("runs"), predicted("+++"), predicted("--", fold=2, first=3))
-    folder.update(folds=folder.record.folds[:1])  # it was killed between the two
+    folder.update(folds=folder.record.folds[:1])  # killed after writing the predictions of the second fold
     found = answers_in(folder)
     assert found is not None
     assert found.right.all()
 
 
-def test_answers_in_a_test_and_in_a_run_that_has_just_begun() -> None:
+def test_answers_in_a_test_and_in_a_run_without_predictions() -> None:
     found = answers_in(lay_test(Path("runs"), predicted("++-")))
     assert found is not None
     assert len(found) == 3
@@ -43,7 +43,7 @@ def test_answers_in_a_test_and_in_a_run_that_has_just_begun() -> None:
 
 
 def test_answers_number_the_cells_of_the_confusion_matrix() -> None:
-    answers = Answers.of(predicted("+-+-"))  # of forest and sea in turn
+    answers = Answers.of(predicted("+-+-"))  # the true classes alternate between forest and sea
     assert answers.cells.tolist() == [0, 2, 0, 2]
     assert answers.images == 4
     twice = Answers.join([answers, answers])

@@ -1,4 +1,4 @@
-"""What the first screen of a data check says about copies."""
+"""The findings about copies on the first screen of a data check."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FOLDS = copies([of(4), of(5)], folds=True)
 OTHER = copies([of(6), of(7)])
 
 
-def test_copy_group_of_a_set_is_the_worst_that_is_true() -> None:
+def test_copy_group_of_returns_the_worst_group() -> None:
     groups = [CopyGroup.of(each) for each in (CONTRADICTION, SIDES, FOLDS, OTHER)]
     assert groups == [CopyGroup.CONTRADICTION, CopyGroup.SIDES, CopyGroup.FOLDS, CopyGroup.OTHER]
 
@@ -42,8 +42,8 @@ def test_copy_findings_count_a_set_in_each_group_that_it_belongs_to() -> None:
     assert [each.state for each in found.values()] == [State.BAD] * 3 + [State.FOUND, State.CLEAR]
 
 
-def test_copy_findings_say_how_many_test_images_have_a_copy_however_many_are_listed() -> None:
-    # pairs were counted as images in visual-layer/fastdup#306, which then named 171 % of the data set
+def test_copy_findings_count_copied_test_images_and_not_pairs() -> None:
+    # visual-layer/fastdup#306 counted pairs as images, and reported 171 % of the data set
     test = [of(number, side="test") for number in range(40)]
     sets: list[CopySet] = [copies([of(number), each]) for number, each in enumerate(test)]
     sets[0] = dataclasses.replace(sets[0], count=700)
@@ -55,24 +55,24 @@ def test_copy_findings_say_how_many_test_images_have_a_copy_however_many_are_lis
     assert "1 of 40 test images has a copy" in text
 
 
-def test_copy_findings_count_no_test_image_whose_copies_are_of_the_test_only() -> None:
+def test_copy_findings_ignore_copies_within_the_test_images() -> None:
     among_tests = CopySet([of(1, side="valid"), of(1, side="test")], [], False, True, False)
     text = lines(checked(copies=[among_tests]))["sides"].text
     assert "have a copy among" not in text
     assert "has a copy among" not in text
 
 
-def test_copy_findings_of_a_list_that_was_cut_are_lower_bounds() -> None:
+def test_copy_findings_of_an_incomplete_list_are_lower_bounds() -> None:
     found = lines(checked(copies=[CONTRADICTION, FOLDS], more_copies=3))
     assert found["contradictions"].figure == "1"
     assert found["folds"].figure == "2+"
-    assert "3 more sets did not fit the list" in found["folds"].text
+    assert "3 more sets not listed" in found["folds"].text
     assert found["copies"].state is State.UNKNOWN
-    assert found["copies"].text == "not known: 3 more sets of copies did not fit the list"
+    assert found["copies"].text == "not known: 3 more sets of copies are not listed"
 
 
-def test_copy_findings_say_where_nothing_was_found_and_where_nobody_looked() -> None:
+def test_copy_findings_distinguish_not_found_and_not_checked() -> None:
     found = lines(checked(folds=0))
-    assert found["folds"].text == "not looked for: these images are not divided into folds"
+    assert found["folds"].text == "not checked: these images are not divided into folds"
     assert found["folds"].state is State.UNKNOWN
     assert found["sides"].state is State.CLEAR

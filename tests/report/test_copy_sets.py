@@ -1,4 +1,4 @@
-"""Which images of a set of copies are shown, and how their links read."""
+"""The shown images of a set of copies, and the text of their links."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NEAR = CopyKind.NEAR_COPY
         (CopyLink(0, 1, NEAR, None, math.nan), "near copy"),
     ],
 )
-def test_link_text_says_the_kind_and_how_alike(link: CopyLink, says: str) -> None:
+def test_link_text_has_the_kind_and_the_similarity(link: CopyLink, says: str) -> None:
     assert link_text(link) == says
 
 
@@ -39,7 +39,7 @@ def test_link_texts_name_the_pairs_of_more_than_two_images() -> None:
     assert link_texts(links[:1], {0: 1, 1: 2}, 2) == ["same file"]
 
 
-def test_chosen_images_of_a_large_set_are_of_each_class_and_side() -> None:
+def test_chosen_images_of_a_large_set_cover_each_class_and_split() -> None:
     images = [image(f"{i}.jpg", laid=False) for i in range(50)]
     images += [image("t.jpg", side="test", laid=False), image("l.jpg", "toad", laid=False)]
     positions = chosen(copies(images))
@@ -48,7 +48,7 @@ def test_chosen_images_of_a_large_set_are_of_each_class_and_side() -> None:
     assert positions[:3] == [0, 1, 2]
 
 
-def test_sets_shown_have_room_for_their_pictures() -> None:
+def test_sets_shown_fit_the_room_of_the_page() -> None:
     large = copies([image(f"{i}.jpg", laid=False) for i in range(100)])
     most = ROOM[CopyGroup.OTHER]
     shown = sets_shown(checked(copies=[large] * 50), CopyGroup.OTHER)

@@ -1,4 +1,4 @@
-"""The page of a data check: what it says of each kind of finding, and what no name in it can do."""
+"""The page of a data check: its text for each kind of finding, and its safety against hostile names."""
 
 from __future__ import annotations
 
@@ -34,31 +34,31 @@ def page_of(record: DataCheckRecord) -> Tags:
 
 
 def section(record: DataCheckRecord, name: str) -> Tags:
-    """One section of the page."""
+    """One section of the page of `record`."""
     return Tags(data_page(record).partition(f'<section id="{name}"')[2].partition("</section>")[0])
 
 
-def test_data_page_says_what_was_checked_and_that_nothing_was_found(home: Path) -> None:
+def test_data_page_lists_the_checked_images_and_no_findings(home: Path) -> None:
     page = page_of(checked())
     assert "240 images were checked" in page.text
     assert "Training 200 images in 2 classes, from 100 to 100 each" in page.text
     assert "Test 40 images in 2 classes, from 20 to 20 each" in page.text
     assert page.text.count("nothing found") == 8
     assert page.text.count("no difference found") == 1
-    assert "Nothing found does not mean that there is nothing." in page.text
+    assert "“Nothing found” does not prove that there is no problem." in page.text
     assert not page.all("img")
 
 
-def test_data_page_names_each_finding_with_its_number_and_a_link(home: Path) -> None:
+def test_data_page_links_each_finding_to_its_section(home: Path) -> None:
     page = page_of(everything())
     ids = {values["id"] for _, values in page.tags if "id" in values}
     links = [link["href"][1:] for link in page.all("a") if link["href"] != "#main"]
     assert links[:8] == SECTIONS
     assert {*links} <= ids
-    assert len(page.all("img")) == 11  # all but the one that cannot be decoded
+    assert len(page.all("img")) == 11  # all except the image that cannot be decoded
 
 
-def test_data_page_shows_the_images_of_a_set_beside_each_other(home: Path) -> None:
+def test_data_page_shows_the_images_of_a_set_together(home: Path) -> None:
     found = section(everything(), "sides")
     assert len(found.all("img")) == 2
     assert "near copy, mirrored: 3 of 63 bits of the hash differ, agreement of detail 0.981" in found.text
@@ -73,7 +73,7 @@ def test_data_page_shows_a_file_that_a_table_lists_with_two_labels(home: Path) -
     assert "toad, training train/1.jpg" in found.text
 
 
-def test_data_page_shows_one_scale_of_the_likeness_with_its_interval(home: Path) -> None:
+def test_data_page_shows_the_auc_with_its_interval(home: Path) -> None:
     record = everything()
     assert "a very large difference: AUC 0.93, 95 % interval 0.88 to 0.96" in page_of(record).text
     found = section(record, "likeness")
@@ -88,19 +88,20 @@ def test_data_page_shows_one_scale_of_the_likeness_with_its_interval(home: Path)
     [
         (0.52, [0.42, 0.62], "No difference was found: the interval includes 0.5"),
         (0.44, [0.31, 0.57], "No difference was found: the interval includes 0.5"),
-        (0.62, [0.55, 0.69], "a small difference. Of one training and one test image, a classifier says in 62 of 100"),
-        (0.999, [0.99, 1.0], "in nearly all pairs which of the two is the test image"),
+        (0.62, [0.55, 0.69], "a small difference. Given one training and one test image, a classifier finds the test"),
+        (0.62, [0.55, 0.69], "finds the test image in 62 of 100 pairs"),
+        (0.999, [0.99, 1.0], "finds the test image in nearly all pairs"),
     ],
 )
-def test_data_page_says_in_words_what_an_auc_means(home: Path, auc: float, interval: list[float], says: str) -> None:
+def test_data_page_explains_an_auc_in_words(home: Path, auc: float, interval: list[float], says: str) -> None:
     record = checked(sides=[SidesRecord("train", "test", auc, interval, (200, 40))])
     assert says in section(record, "likeness").text
 
 
-def test_data_page_shows_the_facts_that_betray_a_class(home: Path) -> None:
+def test_data_page_shows_file_properties_that_predict_a_class(home: Path) -> None:
     found = section(everything(), "shortcut")
     assert "98.0 % of the images (95 % interval 95.0 to 99.0 %, n = 200 images)" in found.text
-    assert "Always naming the most frequent class gives 50.0 %" in found.text
+    assert "Always predicting the most frequent class gives 50.0 %" in found.text
     assert "newt format PNG 99 of 100 (99.0 %) 3 of 840 (0.4 %) < 0.001" in found.text
 
 
@@ -110,7 +111,7 @@ def test_data_page_lists_suspects_in_a_table_with_their_reason(home: Path) -> No
     assert "label newt, 3.0 %likely toad, 97.0 %" in found.text
 
 
-def test_data_page_says_which_images_are_odd_and_why(home: Path) -> None:
+def test_data_page_lists_unusual_images_with_the_reason(home: Path) -> None:
     record = everything()
     assert "1 cannot be decoded, 1 dark" in page_of(record).text
     found = section(record, "odd")
@@ -119,14 +120,14 @@ def test_data_page_says_which_images_are_odd_and_why(home: Path) -> None:
     assert "mean brightness 4 of 255" in found.text
 
 
-def test_data_page_says_that_too_many_images_are_odd_to_be_listed(home: Path) -> None:
+def test_data_page_reports_too_many_unusual_images(home: Path) -> None:
     note = "dark: 90 of 240 images, too many to be exceptions, and not listed one by one"
     text = page_of(checked(notes=[note])).text
-    assert f"many Unreadable and odd images{note}" in " ".join(text.split())
+    assert f"many Unreadable and unusual images{note}" in " ".join(text.split())
     assert text.count("nothing found") == 7
 
 
-def test_data_page_shows_images_of_many_bits_in_the_range_of_the_data_set(home: Path) -> None:
+def test_data_page_shows_deep_images_in_the_range_of_the_data_set(home: Path) -> None:
     found = image("train/newt/1.png")
     Image.fromarray(np.full((40, 40), 200, np.uint16)).save("images/train/newt/1.png")  # of 4095
     record = checked(odd=[odd(found)])
@@ -139,23 +140,23 @@ def test_data_page_shows_images_of_many_bits_in_the_range_of_the_data_set(home: 
     assert brightness[1] == pytest.approx(200 / 4095 * 255, abs=2)
 
 
-def test_data_page_says_what_was_not_looked_for_and_why(home: Path) -> None:
+def test_data_page_says_what_was_not_checked_and_why(home: Path) -> None:
     bare = checked(counts={"train": {"newt": 3}}, features="", probabilities="", shortcut=None, sides=[], folds=0)
     text = page_of(bare).text
     for why in (
-        "not looked for: there is only one class",
-        "not looked for: these images are not divided into folds",
-        "not looked for: there are no out-of-fold probabilities",
-        "not looked for: there are too few images",
+        "not checked: there is only one class",
+        "not checked: these images are not divided into folds",
+        "not checked: there are no out-of-fold probabilities",
+        "not checked: there are too few images",
     ):
         assert why in text, why
-    assert text.count("not looked for: only one set of images was checked") == 2
+    assert text.count("not checked: only one set of images was checked") == 2
     assert text.count("nothing found") == 2
     without_model = page_of(dataclasses.replace(checked(), features="", sides=[])).text
-    assert "not looked for: there are no features of a model" in without_model
+    assert "not checked: there are no features of a model" in without_model
 
 
-def test_data_page_of_no_image_is_a_page(home: Path) -> None:
+def test_data_page_without_images_in_the_data_is_valid(home: Path) -> None:
     empty = checked(counts={}, features="", probabilities="", shortcut=None, sides=[], folds=0, seconds=0.0)
     assert "0 images were checked" in page_of(empty).text
 
@@ -172,7 +173,7 @@ def test_data_page_escapes_every_name(home: Path) -> None:
     assert "two\\x0alines.jpg" in page.text
     assert "caf?.jpg" in page.text
     assert "\u202e" not in source
-    assert "harness data check FOLDER" not in page.text  # it can be typed, in quotes
+    assert "harness data check FOLDER" not in page.text  # the name can be typed in quotes
     assert "harness data check '<img src=x onerror=document.title='\"'\"'run'\"'\"'>' --write" in page.text
 
 
@@ -188,16 +189,16 @@ def test_data_page_can_be_read_by_a_screen_reader(home: Path) -> None:
     assert len(ids) == len({*ids})
 
 
-def test_data_page_reads_no_image_outside_of_its_folder(home: Path) -> None:
+def test_data_page_reads_no_image_outside_its_folder(home: Path) -> None:
     (home / "secret.jpg").write_bytes(picture(1))
     (home / "images/train").mkdir(parents=True)
     paths = ["../secret.jpg", str(home / "secret.jpg"), "train/../../secret.jpg"]
     page = page_of(checked(odd=[odd(image(path, laid=False)) for path in paths]))
     assert not page.all("img")
-    assert page.text.count("no picture") == 3
+    assert page.text.count("no image") == 3
 
 
-def test_data_page_names_nobody_and_no_place(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_page_contains_no_user_and_no_private_path(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/anna.smith")
     folder = "/data/anna.smith/secret place/lab/photos"
     page = data_page(
@@ -220,24 +221,24 @@ def test_data_page_names_nobody_and_no_place(home: Path, monkeypatch: pytest.Mon
     assert "harness data check FOLDER --write fixes.csv" in text
 
 
-def test_data_page_of_a_folder_that_is_gone_names_the_findings(home: Path) -> None:
+def test_data_page_of_a_missing_folder_lists_the_findings(home: Path) -> None:
     record = dataclasses.replace(everything(), folder="elsewhere")
     page = page_of(record)
     assert not page.all("img")
-    assert "The images are not shown: their folder is not there any more." in page.text
+    assert "The images are not shown, because their folder does not exist any more." in page.text
     assert "train/newt/1.jpg" in page.text
-    assert "no picture" not in page.text
+    assert "no image" not in page.text
 
 
-def test_data_page_counts_images_that_are_gone(home: Path) -> None:
+def test_data_page_counts_missing_images(home: Path) -> None:
     record = everything()
     (home / "images/train/newt/1.jpg").unlink()
     page = page_of(record)
     assert len(page.all("img")) == 10
-    assert "1 image could not be read any more and has no picture." in page.text
+    assert "1 image could not be read and is not shown." in page.text
 
 
-def test_data_page_without_images_names_the_findings(home: Path) -> None:
+def test_data_page_without_images_lists_the_findings(home: Path) -> None:
     page = Tags(data_page(everything(), images=False))
     assert not page.all("img")
     assert "The images are left out of this file" in page.text
@@ -266,8 +267,8 @@ def test_data_page_of_10_000_findings_is_a_small_file(home: Path) -> None:
     assert "1,940 more are not shown" in text
 
 
-def test_data_page_of_many_large_pictures_is_a_small_file(home: Path) -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (150, 150, 3), dtype=np.uint8)  # what JPEG can make least of
+def test_data_page_of_many_large_images_is_a_small_file(home: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (150, 150, 3), dtype=np.uint8)  # JPEG cannot compress noise well
     images = [image(f"train/newt/{i}.jpg") for i in range(900)]
     for each in images:
         if each is images[0]:
@@ -276,17 +277,19 @@ def test_data_page_of_many_large_pictures_is_a_small_file(home: Path) -> None:
         (home / "images" / each.path).write_bytes(content)
     record = checked(
         copies=[copies([a, b]) for a, b in zip(images[:300], images[300:600], strict=True)],
-        suspects=[suspect(each) for each in images],  # the same images again: each address is a whole picture
+        suspects=[
+            suspect(each) for each in images
+        ],  # the same images again, because each address contains the whole image
         odd=[odd(each, kind) for kind in OddKind for each in images[:100]],
     )
     assert len(data_page(record).encode()) < 5_000_000
 
 
-def test_write_data_report_replaces_only_what_harness_wrote(home: Path) -> None:
+def test_write_data_report_replaces_only_reports_of_harness(home: Path) -> None:
     path = home / "check.html"
     write_data_report(checked(), path)
     write_data_report(everything(), path)
-    assert "The same picture in several classes" in path.read_text(encoding="utf-8")
+    assert "The same image in several classes" in path.read_text(encoding="utf-8")
     path.write_text("a letter")
     with pytest.raises(UsageError, match=r"check\.html is there already"):
         write_data_report(checked(), path)

@@ -1,4 +1,4 @@
-"""The page of a data check in a real browser: nothing in it runs or is loaded, and it fits its window and paper."""
+"""The page of a data check in a real browser: no name runs as code, nothing is loaded, and it fits window and paper."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.report.test_run_page import LOW_CONTRAST
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The pages of a check with hostile names, and of one that found something of each kind."""
+    """The pages of a check with hostile names, and of a check with findings of every kind."""
     home = tmp_path_factory.mktemp("pages")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
@@ -31,10 +31,10 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
         yield page
 
 
-def test_the_data_page_in_a_browser_runs_no_name_and_asks_for_nothing(pages: dict[str, Path], chromium: Page) -> None:
+def test_data_page_in_a_browser_runs_no_name_and_loads_nothing(pages: dict[str, Path], chromium: Page) -> None:
     chromium.look(1280)
     chromium.open(pages["hostile"].as_uri())
-    assert chromium.ask("document.title") == f"{TAG}: check of the data"
+    assert chromium.ask("document.title") == f"{TAG}: data check"
     assert chromium.said == []
     assert [address for address in chromium.asked if not address.startswith("data:")] == [pages["hostile"].as_uri()]
     assert chromium.ask("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
@@ -43,7 +43,7 @@ def test_the_data_page_in_a_browser_runs_no_name_and_asks_for_nothing(pages: dic
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [360, 768, 1280])
 @pytest.mark.parametrize("name", ["hostile", "everything"])
-def test_the_data_page_in_a_browser_fits_its_window_and_can_be_read(
+def test_data_page_in_a_browser_fits_its_window_and_has_enough_contrast(
     pages: dict[str, Path], chromium: Page, name: str, width: int, dark: bool
 ) -> None:
     chromium.look(width, dark=dark)
@@ -52,7 +52,7 @@ def test_the_data_page_in_a_browser_fits_its_window_and_can_be_read(
     assert chromium.ask(LOW_CONTRAST) == []
 
 
-def test_the_data_page_fits_on_paper(pages: dict[str, Path], chromium: Page) -> None:
+def test_data_page_fits_on_paper(pages: dict[str, Path], chromium: Page) -> None:
     chromium.look(690, media="print")
     chromium.open(pages["everything"].as_uri())
     assert chromium.ask("document.documentElement.scrollWidth") <= 690
@@ -61,7 +61,7 @@ def test_the_data_page_fits_on_paper(pages: dict[str, Path], chromium: Page) -> 
     chromium.look(1280)
 
 
-def test_the_data_page_in_a_browser_sorts_its_table(pages: dict[str, Path], chromium: Page) -> None:
+def test_data_page_in_a_browser_sorts_its_table(pages: dict[str, Path], chromium: Page) -> None:
     chromium.look(1280)
     chromium.open(pages["everything"].as_uri())
     images = "[...document.querySelectorAll('#done tbody td:last-child')].map(c => c.textContent)"

@@ -1,4 +1,4 @@
-"""The report of a run: what it says, and what no name in it can do. The second part asks a real browser."""
+"""The report of a run: its text, and its safety against hostile names. The second part uses a real browser."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def page_of(folder: RunFolder) -> Tags:
 
 
 def warnings_in(folder: RunFolder) -> str:
-    """What stands in the box above the number."""
+    """The text of the warnings above the accuracy."""
     page = run_page(folder)
     return Tags(page.partition('<div class="warnings"')[2].partition("</div>")[0]).text
 
@@ -106,15 +106,15 @@ def test_run_page_can_be_read_by_a_screen_reader(hostile: tuple[RunFolder, Path]
     assert page.all("a")[0] == {"class": "skip", "href": "#main"}
 
 
-def test_run_page_says_what_was_asked_and_found(home: Path) -> None:
+def test_run_page_shows_the_question_and_the_accuracy(home: Path) -> None:
     folder = lay_pictures(home, ("forest", "sea"), [(0, 0, 0.9)] * 30 + [(1, 1, 0.9)] * 28 + [(1, 0, 0.8)] * 2)
     fields = {"model": "small_cnn", "image_size": 64, "freeze": "layer3", "epochs": 8, "folds": 5, "optimizer": "adam"}
     folder.update(experiment=fields, device="cpu", threads=2, weights="ImageNet")
     text = page_of(folder).text
     low, high = folder.record.interval or (0, 0)
     assert f"96.7 % out-of-fold accuracy 95 % interval {100 * low:.1f} to {100 * high:.1f} %, n = 60 images" in text
-    assert "Which of 2 classes is on an image: “forest”, “sea”?" in text
-    assert "50.0 % by always naming the most frequent class" in text
+    assert "Which of 2 classes does an image show: “forest”, “sea”?" in text
+    assert "50.0 % by always predicting the most frequent class" in text
     assert "small_cnn at 64 px; weights ImageNet, frozen up to layer3" in text
     assert "8 epochs, adam with lr" in text
     assert "cpu with 2 threads" in text
@@ -126,13 +126,13 @@ def test_run_page_shows_the_same_numbers_as_the_record(home: Path) -> None:
     folder = lay_pictures(home, ("forest", "sea"), [(0, 0, 0.9)] * 30 + [(1, 1, 0.7)] * 28 + [(1, 0, 0.8)] * 2)
     record, text = folder.record, page_of(folder).text
     assert record.uncalibrated is not None
-    assert f"as they are {100 * record.uncalibrated.error:.1f} %" in text
+    assert f"uncalibrated {100 * record.uncalibrated.error:.1f} %" in text
     sea = record.per_class["sea"]
     assert f"sea {sea.precision:.3f} {sea.recall:.3f} {sea.f1:.3f} 30" in text
     assert f"brier {record.metrics['brier']:.4f}" in text
 
 
-def test_run_page_of_a_whole_run_warns_of_nothing(home: Path) -> None:
+def test_run_page_of_a_complete_run_has_no_warnings(home: Path) -> None:
     assert warnings_in(lay_run(Path("runs"), predicted("+" * 59 + "-"))) == ""
 
 
@@ -141,29 +141,32 @@ def test_run_page_of_a_whole_run_warns_of_nothing(home: Path) -> None:
     [
         (
             {"leaked": 12},
-            "Leak: the model was trained on 12 of the 60 images that judge it, so the accuracy is too good.",
+            "Leak: the model was trained on 12 of the 60 images that it was evaluated on, so the accuracy is too good.",
         ),
         (
             {"near_copies": NearCopiesRecord(2, 0.5, [0.4, 0.6], 58), "experiment": {"folds": 3}},
             "Near copies: 2 of 60 images have a near copy in the training part of their fold; without them 50.0 % "
             "(95 % interval 40.0 to 60.0 %, n = 58).",
         ),
-        ({"fast_dev_run": True}, "Fast dev run: trained on two batches to see that all works."),
+        ({"fast_dev_run": True}, "Fast dev run: trained on two batches to check that everything works."),
         (
             {"status": Status.INTERRUPTED, "error": "KeyboardInterrupt"},
             "Unfinished: the run was interrupted (KeyboardInterrupt), and 1 of 3 folds has ended.",
         ),
-        ({"judged": None, "epoch": 1}, "Optimistic: each fold's best epoch was chosen on the images that judge it."),
-        ({"baseline": 0.99}, "Not clearly better than guessing: the interval does not lie above"),
+        (
+            {"judged": None, "epoch": 1},
+            "Optimistic: the best epoch of each fold was chosen on the images that evaluate it.",
+        ),
+        ({"baseline": 0.99}, "Not clearly better than the baseline: the 95 % interval is not completely above"),
         (
             {"resumes": [ResumeRecord("2026-01-01T00:00:00+00:00", Status.INTERRUPTED, forced=True)]},
-            "Forced to go on with another experiment or other images",
+            "Forced to resume with another experiment or other images",
         ),
-        ({"experiment": {"folds": 4, "repeats": 1}}, "Folds are missing: only fold 1 of 4 was asked for."),
+        ({"experiment": {"folds": 4, "repeats": 1}}, "Folds are missing: only fold 1 of 4 was selected."),
     ],
-    ids=["leaked", "near copies", "fast dev run", "unfinished", "best epoch", "guessing", "forced", "one fold"],
+    ids=["leaked", "near copies", "fast dev run", "unfinished", "best epoch", "baseline", "forced", "one fold"],
 )
-def test_run_page_says_beside_the_number_what_makes_it_doubtful(home: Path, changes: dict[str, Any], says: str) -> None:
+def test_run_page_warns_beside_the_accuracy(home: Path, changes: dict[str, Any], says: str) -> None:
     folder = lay_run(Path("runs"), predicted("+" * 59 + "-"), planned=3 if "error" in changes else None)
     epoch = changes.pop("epoch", None)
     folds = [dataclasses.replace(entry, epoch=epoch or entry.epoch) for entry in folder.record.folds]
@@ -172,7 +175,7 @@ def test_run_page_says_beside_the_number_what_makes_it_doubtful(home: Path, chan
 
 
 @pytest.mark.parametrize("passed", [True, False])
-def test_run_page_of_a_test_says_whether_the_gate_is_passed(home: Path, passed: bool) -> None:
+def test_run_page_of_a_test_shows_whether_the_gate_is_passed(home: Path, passed: bool) -> None:
     floor = FloorRecord("recall of sea", 0.95, [0.8, 0.99], 0.9 if passed else 0.97, passed)
     looks = Looks(tests=4, images=60, n=60, models=3, luck=0.012)
     folder = lay_test(
@@ -181,11 +184,11 @@ def test_run_page_of_a_test_says_whether_the_gate_is_passed(home: Path, passed: 
     text = page_of(folder).text
     assert ("✓ gate passed" if passed else "✗ gate not passed") in text
     least = "90.0" if passed else "97.0"
-    assert f"recall of sea of {least} % or more: {'passed' if passed else 'NOT passed'}, with 95.0 %" in text
-    assert "Not the first look: this is test number 4 on these 60 images, of 3 models" in text
+    assert f"recall of sea >= {least} %: {'passed' if passed else 'NOT passed'}, with 95.0 %" in text
+    assert "Not the first test: this is test number 4 on these 60 images, with 3 models so far" in text
 
 
-def test_run_page_of_a_run_from_elsewhere_shows_no_image(home: Path) -> None:
+def test_run_page_of_a_foreign_run_shows_no_image(home: Path) -> None:
     folder = lay_pictures(home, ("forest", "sea"), [(0, 0, 0.9)] * 5 + [(1, 0, 0.9)])
     assert page_of(folder).all("img")
     (home / ".harness/runs.jsonl").unlink()
@@ -195,17 +198,17 @@ def test_run_page_of_a_run_from_elsewhere_shows_no_image(home: Path) -> None:
     assert "sea/005.jpg" in page.text
 
 
-def test_run_page_counts_images_that_are_gone(home: Path) -> None:
+def test_run_page_counts_missing_images(home: Path) -> None:
     folder = lay_pictures(home, ("forest", "sea"), [(0, 0, 0.9)] * 5 + [(1, 0, 0.9)] * 2)
     (home / "images/sea/005.jpg").unlink()
     (home / "images/sea/006.jpg").write_bytes(b"\xff\xd8\xff no more")
     page = page_of(folder)
     assert len(page.all("img")) == 5
-    assert page.text.count("image cannot be read any more") == 2
-    assert "2 of the 7 images could not be read any more" in page.text
+    assert page.text.count("image cannot be read") == 2
+    assert "2 of the 7 images could not be read" in page.text
 
 
-def test_run_page_names_nobody_and_no_place(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_page_contains_no_user_and_no_private_path(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/anna.smith")
     folder = lay_run(
         Path("runs"),
@@ -242,13 +245,13 @@ def test_run_page_of_many_classes_lists_the_most_frequent_confusions(home: Path)
     assert len([image for image in page.all("img") if image["src"].startswith("data:image/png")]) == 1
 
 
-def test_run_page_of_1000_photographs_is_below_5_mb(home: Path) -> None:
+def test_run_page_of_1000_images_is_below_5_mb(home: Path) -> None:
     random = np.random.default_rng(0)
     folder = lay_pictures(home, ("forest", "sea"), [(i % 2, i % 2 if i % 9 else 1 - i % 2, 0.8) for i in range(1000)])
     from PIL import Image
 
     for number, path in enumerate(sorted((home / "images").rglob("*.jpg"))):
-        if number < 40:  # noise is what JPEG can make least of
+        if number < 40:  # JPEG cannot compress noise well
             noise = Image.fromarray(random.integers(0, 256, (150, 150, 3), dtype=np.uint8))
             noise.save(path.with_suffix(".jpg"), quality=95)
             worst = path.read_bytes()
@@ -257,7 +260,7 @@ def test_run_page_of_1000_photographs_is_below_5_mb(home: Path) -> None:
     page = run_page(folder)
     assert len(page.encode()) < 5_000_000
     shown = len(Tags(page.partition('id="gallery"')[2].partition("</ul>")[0]).all("img"))
-    assert 112 < shown < 1000  # all errors, and as many more as there is room for
+    assert 112 < shown < 1000  # all errors, and right predictions until the page is full
     assert "112 of 1,000 predictions are wrong" in Tags(page).text
     assert f"{shown - 112:,} of the 888 right predictions are listed" in Tags(page).text
 
@@ -271,9 +274,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 VISIBLE = "[...document.querySelectorAll('#gallery > li')].filter(i => i.checkVisibility())"
 
 
-def test_the_page_in_a_browser_runs_no_name_and_asks_for_nothing(
-    hostile: tuple[RunFolder, Path], chromium: Page
-) -> None:
+def test_run_page_in_a_browser_runs_no_name_and_loads_nothing(hostile: tuple[RunFolder, Path], chromium: Page) -> None:
     chromium.look(1280)
     chromium.open(hostile[1].as_uri())
     assert chromium.ask("document.title") == "tiny: report of a run"
@@ -283,7 +284,7 @@ def test_the_page_in_a_browser_runs_no_name_and_asks_for_nothing(
     assert chromium.ask("document.querySelector('.matrix tbody th').textContent") == TAG
 
 
-def test_the_page_in_a_browser_shows_the_images_of_a_cell_by_its_address(
+def test_run_page_in_a_browser_shows_the_images_of_a_cell_by_address(
     hostile: tuple[RunFolder, Path], chromium: Page
 ) -> None:
     chromium.open(f"{hostile[1].as_uri()}#cell-0-1")
@@ -291,7 +292,7 @@ def test_the_page_in_a_browser_shows_the_images_of_a_cell_by_its_address(
     assert chromium.ask("document.getElementById('status').textContent").startswith("2 images are listed: class <img")
 
 
-def test_the_page_in_a_browser_shows_the_images_of_a_cell_by_keyboard(
+def test_run_page_in_a_browser_shows_the_images_of_a_cell_by_keyboard(
     hostile: tuple[RunFolder, Path], chromium: Page
 ) -> None:
     chromium.open(hostile[1].as_uri())
@@ -305,7 +306,7 @@ def test_the_page_in_a_browser_shows_the_images_of_a_cell_by_keyboard(
     assert chromium.ask("document.activeElement.id") == "h-images"
 
 
-def test_the_page_in_a_browser_sorts_images_and_tables(hostile: tuple[RunFolder, Path], chromium: Page) -> None:
+def test_run_page_in_a_browser_sorts_images_and_tables(hostile: tuple[RunFolder, Path], chromium: Page) -> None:
     chromium.open(hostile[1].as_uri())
     shares = f"{VISIBLE}.map(i => Number(i.dataset.share))"
     assert chromium.ask(shares) == [0.95, 0.7, 0.6, 0.5]
@@ -321,7 +322,7 @@ def test_the_page_in_a_browser_sorts_images_and_tables(hostile: tuple[RunFolder,
 
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [360, 768, 1280])
-def test_the_page_in_a_browser_fits_its_window_and_can_be_read(
+def test_run_page_in_a_browser_fits_its_window_and_has_enough_contrast(
     hostile: tuple[RunFolder, Path], chromium: Page, width: int, dark: bool
 ) -> None:
     chromium.look(width, dark=dark)
@@ -330,7 +331,7 @@ def test_the_page_in_a_browser_fits_its_window_and_can_be_read(
     assert chromium.ask(LOW_CONTRAST) == []
 
 
-def test_the_page_in_a_browser_is_whole_without_scripts(hostile: tuple[RunFolder, Path], chromium: Page) -> None:
+def test_run_page_in_a_browser_works_without_scripts(hostile: tuple[RunFolder, Path], chromium: Page) -> None:
     chromium.send("Emulation.setScriptExecutionDisabled", value=True)
     chromium.open(f"{hostile[1].as_uri()}#cell-0-1")
     assert chromium.ask(f"{VISIBLE}.length") == 8
@@ -339,7 +340,7 @@ def test_the_page_in_a_browser_is_whole_without_scripts(hostile: tuple[RunFolder
     chromium.send("Emulation.setScriptExecutionDisabled", value=False)
 
 
-def test_the_page_in_mlflows_frame_shows_the_images_of_a_cell(
+def test_run_page_in_a_frame_of_mlflow_shows_the_images_of_a_cell(
     hostile: tuple[RunFolder, Path], chromium: Page, tmp_path: Path
 ) -> None:
     chromium.look(1280)
@@ -353,7 +354,7 @@ def test_the_page_in_mlflows_frame_shows_the_images_of_a_cell(
     chromium.leave_frame()
 
 
-# Texts whose contrast with what is behind them is below 4.5, or below 3 if they are large: WCAG 2, AA
+# Finds texts with a contrast to their background below 4.5, or below 3 if they are large: WCAG 2, level AA
 LOW_CONTRAST = """(() => {
   const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
   const paint = colours => {
@@ -384,5 +385,5 @@ LOW_CONTRAST = """(() => {
 
 def test_require_own_does_not_wait_for_a_pipe(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.html")
-    with pytest.raises(UsageError, match="is no file"):
+    with pytest.raises(UsageError, match="is not a regular file"):
         require_own(tmp_path / "pipe.html", force=False)

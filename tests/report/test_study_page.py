@@ -1,4 +1,4 @@
-"""The report of a study: its numbers are those of `study.json`."""
+"""The report of a study shows the numbers of `study.json`."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def lay_study(home: Path, result: StudyResultRecord | None = RESULT, **fields: A
     return folder
 
 
-def test_study_page_says_what_the_best_is_expected_to_reach(tmp_path: Path) -> None:
+def test_study_page_shows_the_expected_accuracy_of_the_best(tmp_path: Path) -> None:
     page = Tags(study_page(lay_study(tmp_path)))
     assert (
         "94.5 % expected if the best settings are trained again 95 % interval 91.0 to 97.0 %, n = 100 images"
@@ -77,10 +77,10 @@ def test_study_page_says_what_the_best_is_expected_to_reach(tmp_path: Path) -> N
     assert "lr 0.001, batch_size 16" in page.text
     assert "3 complete, 1 pruned, 1 failed of 5 trials; 10 folds trained" in page.text
     assert "trial 2, with 2.0 s of training: the fastest without a significant difference" in page.text
-    assert "it hides differences below 3.1 points" in page.text
+    assert "This noise hides differences below 3.1 points." in page.text
 
 
-def test_study_page_lists_the_trials_the_best_first(tmp_path: Path) -> None:
+def test_study_page_lists_the_best_trials_first(tmp_path: Path) -> None:
     source = study_page(lay_study(tmp_path))
     table = source.partition('<section id="trials"')[2].partition("</section>")[0]
     rows = [Tags(row).text for row in table.split("<tr")[2:]]
@@ -88,17 +88,17 @@ def test_study_page_lists_the_trials_the_best_first(tmp_path: Path) -> None:
     assert "the best" in rows[0]
     assert "no significant difference (p 0.8), the cheapest" in rows[1]
     assert "differs (p 0.012)" in rows[2]
-    assert "ended early after fold 1: its chance is 1 %" in rows[3]
+    assert "pruned after fold 1: its chance is 1 %" in rows[3]
     assert "failed" in rows[4]
 
 
-def test_study_page_shows_what_mattered_and_what_is_not_known(tmp_path: Path) -> None:
+def test_study_page_shows_importances_and_unknown_ones(tmp_path: Path) -> None:
     page = Tags(study_page(lay_study(tmp_path)))
     assert "lr 60 % 20 to 80 %" in page.text
     assert "optimizer is not shown: 2 trials have it" in page.text
 
 
-def test_study_page_escapes_values_and_names_no_machine(tmp_path: Path) -> None:
+def test_study_page_escapes_values_and_hides_the_machine(tmp_path: Path) -> None:
     source = study_page(lay_study(tmp_path))
     page = Tags(source)
     assert TAG in page.text
@@ -106,15 +106,15 @@ def test_study_page_escapes_values_and_names_no_machine(tmp_path: Path) -> None:
     assert "annas-laptop" not in source
 
 
-def test_study_page_warns_where_the_luck_of_the_best_is_not_known(tmp_path: Path) -> None:
+def test_study_page_warns_if_the_luck_of_the_best_is_unknown(tmp_path: Path) -> None:
     result = dataclasses.replace(RESULT, expected=None, unknown="one fold does not show the noise of training")
     page = Tags(study_page(lay_study(tmp_path, result)))
     assert "95.0 % accuracy of the best trial, 1" in page.text
-    assert "Optimistic: the best of several trials is lucky, and by how much is not known (one fold" in page.text
+    assert "the best of several trials is too good by chance. By how much is not known (one fold" in page.text
     assert "Whether trials differ is not known" in page.text
 
 
-def test_study_page_of_a_study_that_was_cut_off_says_so(tmp_path: Path) -> None:
+def test_study_page_warns_of_an_interrupted_study(tmp_path: Path) -> None:
     assert (
         "Unfinished: the study was interrupted."
         in Tags(study_page(lay_study(tmp_path, status=Status.INTERRUPTED))).text
@@ -122,7 +122,7 @@ def test_study_page_of_a_study_that_was_cut_off_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("result", [None, dataclasses.replace(RESULT, trials=[TRIALS[4]], best=None)])
-def test_study_page_of_no_judged_trial_is_refused(tmp_path: Path, result: StudyResultRecord | None) -> None:
+def test_study_page_needs_a_trial_with_a_finished_fold(tmp_path: Path, result: StudyResultRecord | None) -> None:
     with pytest.raises(UsageError, match="nothing to report"):
         study_page(lay_study(tmp_path, result))
 

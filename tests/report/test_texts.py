@@ -21,7 +21,7 @@ from harness.report.texts import between, count, duration, folder_text, moment, 
         ("/tmp/x", "/tmp/x"),
     ],
 )
-def test_private_leaves_out_whose_machine_it_was(text: str, says: str) -> None:
+def test_private_removes_the_names_of_users(text: str, says: str) -> None:
     assert private(text) == says
 
 
@@ -39,11 +39,11 @@ def test_folder_text_shows_the_last_two_parts(tmp_path: Path, monkeypatch: pytes
     assert folder_text("/home/anna") == "~"
 
 
-def test_shown_writes_control_characters_out() -> None:
+def test_shown_makes_control_characters_visible() -> None:
     assert shown("a\u202eb\x1b[2J\udcff") == r"a\u202eb\x1b[2J?"
 
 
-def test_numbers_are_written_for_people() -> None:
+def test_number_functions_return_readable_texts() -> None:
     assert (percent(0.98765), percent(None), percent(0.7, 0)) == ("98.8 %", "–", "70 %")
     assert (between((0.5, 0.75)), between(None)) == ("50.0 to 75.0 %", "–")
     assert (count(1, "image"), count(1200, "image"), count(2, "class", "classes")) == (

@@ -1,4 +1,4 @@
-"""Thumbnails have the pixels of a photograph, and nothing else of its file."""
+"""Thumbnails have the pixels of a photograph, but no metadata of its file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SECRETS = (b"Anna Smith", b"secret comment", b"secret xmp", b"CANON OF ANNA", b"
 
 
 def photograph(orientation: int = 1) -> bytes:
-    """A JPEG as a telephone writes one: where and when it was taken, by whom, and with what; left half red."""
+    """A JPEG like that of a phone, with place, time, author and camera in its metadata. Its left half is red."""
     pixels = np.zeros((40, 60, 3), np.uint8)
     pixels[:, :30] = (220, 20, 20)
     exif = Image.Exif()
@@ -55,7 +55,7 @@ def test_thumbnails_have_no_metadata(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("orientation", "size", "red"), [(1, (60, 40), (5, 20)), (6, (40, 60), (20, 5)), (3, (60, 40), (55, 20))]
 )
-def test_thumbnails_are_turned_as_the_camera_says(
+def test_thumbnails_are_rotated_by_exif(
     tmp_path: Path, orientation: int, size: tuple[int, int], red: tuple[int, int]
 ) -> None:
     (tmp_path / "a.jpg").write_bytes(photograph(orientation))
@@ -65,7 +65,7 @@ def test_thumbnails_are_turned_as_the_camera_says(
     assert opened.getpixel(red)[0] > 180  # type: ignore[index]
 
 
-def test_thumbnails_of_what_is_gone_or_damaged_are_none(tmp_path: Path) -> None:
+def test_thumbnails_of_missing_or_damaged_images_are_none(tmp_path: Path) -> None:
     (tmp_path / "cut.jpg").write_bytes(photograph()[:-400])
     (tmp_path / "text.png").write_bytes(b"a letter")
     (tmp_path / "good.jpg").write_bytes(picture(1))
@@ -74,26 +74,26 @@ def test_thumbnails_of_what_is_gone_or_damaged_are_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "CMYK", "1", "I;16"])
-def test_thumbnails_show_each_kind_of_image(tmp_path: Path, mode: str) -> None:
+def test_thumbnails_support_all_image_modes(tmp_path: Path, mode: str) -> None:
     path = tmp_path / ("a.tif" if mode in ("CMYK", "I;16") else "a.png")
     Image.new(mode, (300, 200)).save(path)
     (small,) = thumbnails(tmp_path, [path.name], side=100)
     assert Image.open(io.BytesIO(bytes_of(small))).size == (100, 67)
 
 
-def test_thumbnail_is_no_larger_than_its_image() -> None:
+def test_thumbnail_is_not_larger_than_its_image() -> None:
     small = thumbnail(Image.new("RGB", (28, 28)))
     assert (small.width, small.height) == (28, 28)
 
 
-def test_thumbnails_within_count_an_image_as_often_as_the_page_shows_it(tmp_path: Path) -> None:
+def test_thumbnails_within_counts_repeated_images_each_time(tmp_path: Path) -> None:
     for number in range(3):
         (tmp_path / f"{number}.jpg").write_bytes(picture(number))
     once = thumbnails_within(10_000, tmp_path, ["0.jpg", "1.jpg", "2.jpg", "gone.jpg"])
     assert list(once) == ["0.jpg", "1.jpg", "2.jpg", "gone.jpg"]
     assert once["gone.jpg"] is None
     sizes = [len(small.address) for small in once.values() if small is not None]
-    # a page that shows the second image three times has no room for the third
+    # the page shows the second image three times, so there is no room for the third
     assert list(thumbnails_within(sum(sizes), tmp_path, ["0.jpg", *["1.jpg"] * 3, "2.jpg"])) == ["0.jpg"]
     most = sizes[0] + 3 * sizes[1]
     assert list(thumbnails_within(most, tmp_path, ["0.jpg", *["1.jpg"] * 3, "2.jpg"])) == ["0.jpg", "1.jpg"]

@@ -1,6 +1,6 @@
 "use strict";
 (function () {
-  // The page is whole without this script, which only filters and sorts what is there. It makes no HTML of any text.
+  // The page works without this script, which only filters and sorts its content. It never makes HTML from text.
   var find = function (id) { return document.getElementById(id); };
   var list = find("gallery"), filter = find("filter"), sort = find("sort"), status = find("status");
   var items = list ? Array.prototype.slice.call(list.children) : [];
@@ -81,7 +81,7 @@
       event.preventDefault();
       remember("#" + name);
       go(find("h-images"));
-    } else if (location.protocol !== "file:" && find(name)) { // in a frame, a fragment may be one of the page around it
+    } else if (location.protocol !== "file:" && find(name)) { // in a frame, the browser may look for the fragment in the outer page
       event.preventDefault();
       go(find(name));
     }
