@@ -34,27 +34,27 @@ GITIGNORE = """\
 # (commit data.dvc and models.dvc, which `harness data track` writes)
 """
 QUICKSTART = '''\
-"""Sea or forest in half a minute: a small network, from scratch, on the demo data (`harness data demo`)."""
+"""Sea or forest in half a minute: a small network, trained from scratch on the demo data (`harness data demo`)."""
 
 from harness import Experiment, run_file
 
-# what is not said here has a default: `harness run quickstart --dry-run` shows every field and what it means
+# other fields use their defaults: `harness run quickstart --dry-run` shows each field and its meaning
 experiment = Experiment(
-    data="data/train",  # a folder per class; folders train, val and test of such; or a table of path,label
-    test_data="data/test",  # for `harness test`, never trained on
-    model="small_cnn",  # or any classifier of torchvision, timm/NAME, or a function: number of classes -> module
-    weights=None,  # from scratch; "imagenet" for a model of torchvision, or a file
-    image_size=64,  # pixels: every image becomes a square of this side
-    augment="flip",  # mirrors training images at random; None where left and right matter, as in text
+    data="data/train",  # one folder per class; train, val and test folders of these; or a table of path,label
+    test_data="data/test",  # for `harness test`; never used in training
+    model="small_cnn",  # or a classifier of torchvision, timm/NAME, or a function: number of classes -> module
+    weights=None,  # from scratch; or "imagenet" for a model of torchvision, or a file
+    image_size=64,  # pixels: each image is resized to a square of this side
+    augment="flip",  # mirrors training images at random; None if left and right matter, as in text
     scheduler="onecycle",  # the learning rate rises to lr, and then falls
     lr=1e-2,
     epochs=8,
-    folds=3,  # of the cross-validation; 0 is one hold-out of a fifth
+    folds=3,  # of the cross-validation; 0: one hold-out with a fifth of the images
 )
 
 
 def search_space(trial):
-    """What `harness search quickstart` tries: a dictionary of fields."""
+    """The settings that `harness search quickstart` varies, as a dictionary of fields."""
     return {
         "lr": trial.suggest_float("lr", 1e-4, 1e-1, log=True),
         "batch_size": trial.suggest_categorical("batch_size", [16, 32, 64]),
@@ -66,34 +66,34 @@ if __name__ == "__main__":
     run_file(__file__)
 '''
 README = """\
-# A project of harness
+# A harness project
 
 Type all commands in this folder.
 
 ```
 harness data demo                    draws the demo data, sea or forest, into data/
 harness run quickstart               trains experiments/quickstart.py, in half a minute
-harness list                         the experiments and the latest runs
-harness test RUN                     the run's model on data/test; RUN is the id that `harness list` shows
-harness champion promote RUN         trains it on all images, tests it, and keeps it in models/
-harness predict champion PHOTO...    what the champion says of photographs: files, folders, globs
+harness list                         shows the experiments and the latest runs
+harness test RUN                     tests the run's model on data/test; `harness list` shows the id RUN
+harness champion promote RUN         trains a model on all images, tests it, and stores it in models/
+harness predict champion PHOTO...    predicts photographs with the champion: files, folders, globs
 harness search quickstart --trials 5 searches learning rate, batch size and weight decay
-harness ui                           all runs in the browser, until Ctrl-C
-harness doctor                       whether all that is needed is there, and what to type if not
+harness ui                           shows all runs in the browser, until Ctrl-C
+harness doctor                       checks the installation, and says how to fix it
 ```
 
-Your own images, in a folder with a folder for each class:
+With your own images, in a folder that contains one folder for each class:
 
 ```
-harness new NAME --data FOLDER       looks at them, and writes experiments/NAME.py
-harness data check NAME              copies, doubtful labels, shortcuts and odd images, as a page
-harness run NAME --dry-run           what would happen, and what is wrong
-harness run NAME
+harness new NAME --data FOLDER       checks the images, and writes experiments/NAME.py
+harness data check NAME              shows copies, doubtful labels, shortcuts and odd images, as a page
+harness run NAME --dry-run           shows the plan and all warnings
+harness run NAME                     trains and evaluates NAME
 ```
 
-`experiments/` and this file belong to git. `.gitignore` keeps out what is made here: `data/`, `models/`, `runs/`,
-`mlflow.db`. To keep the version of data in git, too: `pip install "dvc[gdrive]"`, `git init`, `dvc init`, and then
-`harness data track data`.
+Commit `experiments/` and this file. `.gitignore` lists what must not be committed: `data/`, `models/`, `runs/`,
+`mlflow.db`. To track the version of the data in git as well: `pip install "dvc[gdrive]"`, `git init`, `dvc init`, and
+then `harness data track data`.
 """
 FILES = {
     "experiments/quickstart.py": QUICKSTART,

@@ -1,4 +1,4 @@
-"""A project is made once, and nothing that is there is changed."""
+"""Tests of `harness init`: it writes a project, and changes no existing file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.conftest import git
 ROOT = Path(__file__).parents[2]
 
 
-def test_make_project_writes_all_files_and_then_none(tmp_path: Path) -> None:
+def test_make_project_writes_all_files_only_once(tmp_path: Path) -> None:
     folder = tmp_path / "My project é"
     made = make_project(folder)
     assert made.written == tuple(FILES)
@@ -31,8 +31,8 @@ def test_make_project_writes_all_files_and_then_none(tmp_path: Path) -> None:
     assert all(b"\r" not in content for content in contents.values())
 
 
-def test_make_project_keeps_what_is_there_and_names_what_it_lacks(tmp_path: Path) -> None:
-    (tmp_path / ".gitignore").write_text("data\n/runs\n*.pt\n# models")  # without a line end
+def test_make_project_keeps_existing_files_and_lists_missing_gitignore_lines(tmp_path: Path) -> None:
+    (tmp_path / ".gitignore").write_text("data\n/runs\n*.pt\n# models")  # without a final line ending
     (tmp_path / "experiments").mkdir()
     (tmp_path / "experiments/quickstart.py").write_text("mine")
     (tmp_path / "README.md").symlink_to("nowhere")
@@ -45,7 +45,7 @@ def test_make_project_keeps_what_is_there_and_names_what_it_lacks(tmp_path: Path
     assert made.not_ignored == tuple(line for line in IGNORED if line not in ("/data/", "/runs/", "*.pt"))
 
 
-def test_make_project_ignores_what_is_made_there(tmp_path: Path) -> None:
+def test_make_project_writes_a_gitignore_for_all_outputs(tmp_path: Path) -> None:
     git(tmp_path, "init", "-q")
     assert make_project(tmp_path / "below").has_git
     made = make_project(tmp_path)
@@ -69,7 +69,7 @@ def test_make_project_writes_the_quickstart_of_the_repository(tmp_path: Path) ->
     assert spaces[0] == spaces[1]
 
 
-def test_make_project_names_only_commands_that_there_are() -> None:
+def test_make_project_readme_has_only_existing_commands() -> None:
     from harness.cli.main import VERBS
 
     commands = [line.split()[1] for line in README.splitlines() if line.startswith("harness ")]
@@ -77,14 +77,14 @@ def test_make_project_names_only_commands_that_there_are() -> None:
     assert {*commands} <= {*VERBS}
 
 
-def test_make_project_sees_images(tmp_path: Path) -> None:
+def test_make_project_detects_folders_of_images(tmp_path: Path) -> None:
     for name in ("cat/1.JPEG", "dog/2.png"):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_bytes(b"")
     assert make_project(tmp_path).has_images
 
 
-def test_make_project_refuses_what_is_no_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_make_project_refuses_files_and_home_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     (tmp_path / "link").symlink_to("nowhere")
     (tmp_path / "odd").mkdir()
@@ -105,7 +105,7 @@ def test_make_project_refuses_what_is_no_place(tmp_path: Path, monkeypatch: pyte
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_make_project_says_what_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_make_project_names_the_command_after_a_storage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> int:
         raise PermissionError(13, "Permission denied")
 

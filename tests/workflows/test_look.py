@@ -1,4 +1,4 @@
-"""What images there are, as facts."""
+"""Tests of the facts that `harness new` collects about images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.workflows.new.look import look
 
 
 def draw_into(folder: Path, *names: str, size: tuple[int, int] = (20, 20), seed: int = 0) -> Path:
-    """Noise, a picture for each name: no two are alike."""
+    """Writes an image of noise for each name; no two are similar."""
     random = np.random.default_rng(seed)
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -49,10 +49,10 @@ def test_look_counts_copies_as_one_image(tmp_path: Path) -> None:
     facts = look(Experiment(data=str(tmp_path)))
     assert (facts.copies, facts.in_two_classes) == (5, 1)
     assert facts.rarest == ("dog", 4)
-    assert facts.folds == 3  # one of the four is in the other class, too
+    assert facts.folds == 3  # one of the four is also in the other class
 
 
-def test_look_uses_the_folders_beside_the_training_images(tmp_path: Path) -> None:
+def test_look_uses_the_validation_and_test_folders_beside_train(tmp_path: Path) -> None:
     draw_into(tmp_path, *numbered("train/cat", "train/dog", "val/cat", "val/dog", "test/cat", "test/dog", count=3))
     facts = look(Experiment(data=str(tmp_path / "train")))
     assert (facts.images, facts.valid, facts.test, facts.folds) == (6, 6, 6, 0)
@@ -63,14 +63,14 @@ def test_look_uses_the_folders_beside_the_training_images(tmp_path: Path) -> Non
     assert (typed.valid, typed.folds, typed.test) == (0, 3, 6)
 
 
-def test_look_names_a_leak(tmp_path: Path) -> None:
+def test_look_reports_a_leak(tmp_path: Path) -> None:
     draw_into(tmp_path, *numbered("train/cat", "train/dog", "test/cat", "test/dog", count=3))
     shutil.copy(tmp_path / "train/cat/0.png", tmp_path / "test/cat/copy.png")
     facts = look(Experiment(data=str(tmp_path)))
     assert facts.leak.startswith(f"1 of 7 images in {tmp_path / 'test'} are also in the training set: cat/copy.png")
 
 
-def test_look_leaves_out_what_cannot_be_decoded(tmp_path: Path) -> None:
+def test_look_leaves_out_images_that_cannot_be_decoded(tmp_path: Path) -> None:
     draw_into(tmp_path, *numbered("cat", "dog"))
     (tmp_path / "cat/0.png").write_bytes(b"<html>")
     facts = look(Experiment(data=str(tmp_path)))
@@ -99,7 +99,7 @@ def test_look_finds_the_range_of_deep_files(tmp_path: Path) -> None:
         (("0.png",), "has no classes"),
     ],
 )
-def test_look_refuses_what_no_run_can_use(tmp_path: Path, names: tuple[str, ...], message: str) -> None:
+def test_look_refuses_images_that_no_run_can_use(tmp_path: Path, names: tuple[str, ...], message: str) -> None:
     draw_into(tmp_path, *names)
     with pytest.raises(DataError, match=message):
         look(Experiment(data=str(tmp_path)))

@@ -1,4 +1,4 @@
-"""The file that `harness new` writes is Python, whatever the names of files are."""
+"""Tests of the file that `harness new` writes, also with hostile file names."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HOSTILE = ['"""\nimport os\nos.system("touch broken")\n#', "it's {} %s \\U", "\x
 
 
 @pytest.mark.parametrize("name", ["photos", "sea-forest", "a_1", "x" * 100])
-def test_require_name_takes(name: str) -> None:
+def test_require_name_accepts_valid_names(name: str) -> None:
     assert require_name(name) == name
 
 
@@ -38,7 +38,7 @@ def test_require_name_takes(name: str) -> None:
         ("-x", "begins with a letter", "x"),
         ("x" * 101, "at most 100", "x" * 60),
         ("a\nb", "begins with a letter", "a-b"),
-        ("class", "a word of Python", "my-class"),
+        ("class", "a keyword of Python", "my-class"),
         ("json", "`import json`", "my-json"),
         ("torch", "`import torch`", "my-torch"),
         ("harness", "this program", "my-harness"),
@@ -47,7 +47,7 @@ def test_require_name_takes(name: str) -> None:
         ("pipeline", "dvc.yaml", "my-pipeline"),
     ],
 )
-def test_require_name_refuses_and_suggests(name: str, why: str, better: str) -> None:
+def test_require_name_refuses_invalid_names_and_suggests_one(name: str, why: str, better: str) -> None:
     with pytest.raises(UsageError) as caught:
         require_name(name)
     assert why in caught.value.why
@@ -59,7 +59,7 @@ def test_require_name_refuses_and_suggests(name: str, why: str, better: str) -> 
     "value",
     [*HOSTILE, "C:\\Users\\new", "end\\", 'a"b', "it's", r"(\d+)", "\udcff", ("a", 1.5), ("x",), None, True, 1e-4],
 )
-def test_literal_is_one_line_that_means_the_value(value: Any) -> None:
+def test_literal_is_one_line_that_evaluates_to_the_value(value: Any) -> None:
     text = literal(value)
     assert ast.literal_eval(text) == value
     assert text.encode().decode().isprintable()
@@ -72,7 +72,7 @@ def test_comment_is_one_line(text: str) -> None:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_file_text_runs_nothing_that_a_name_holds(name: str) -> None:
+def test_file_text_runs_no_code_in_a_name(name: str) -> None:
     facts = dataclasses.replace(FACTS, counts={name: 5, "dog": 50}, rarest=(name, 3), folds=3)
     facts = dataclasses.replace(facts, experiment=facts.experiment.replace(data=name))
     text = file_text("photos", facts, suggest(facts, "disk"))
@@ -84,12 +84,12 @@ def test_file_text_runs_nothing_that_a_name_holds(name: str) -> None:
     assert values["experiment"].data == name
 
 
-def test_file_text_refuses_a_value_that_is_not_one() -> None:
+def test_file_text_refuses_an_invalid_value() -> None:
     with pytest.raises(ExperimentError, match="resize"):
         file_text("photos", FACTS, [Field("resize", "stretch", "why not")])
 
 
-def test_write_new_writes_what_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_write_new_writes_a_file_that_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     names = [f"{folder}/person{i // 2}{folder}_{i}.png" for folder in ("cat", "dog") for i in range(8)]
     draw_into(tmp_path / "my photos", *names)
@@ -104,7 +104,7 @@ def test_write_new_writes_what_loads(tmp_path: Path, monkeypatch: pytest.MonkeyP
     plan = make_plan(load(written.path).replace(folds=written.facts.grouping.folds))
     assert len({*plan.groups.tolist()}) == 4
     written.path.write_text("mine")
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already exists"):
         write_new("pets", "my photos")
     assert written.path.read_text() == "mine"
     write_new("pets", "my photos", force=True)
@@ -122,7 +122,7 @@ def test_write_new_without_network_needs_no_weights(tmp_path: Path, monkeypatch:
     assert (written.weights, load(written.path).weights) == (None, "mine.pth")
 
 
-def test_write_new_leaves_what_is_there_if_it_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_write_new_changes_nothing_if_it_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "experiments/pets.py").mkdir(parents=True)
     (tmp_path / "photos").mkdir()
@@ -136,12 +136,12 @@ def test_write_new_leaves_what_is_there_if_it_refuses(tmp_path: Path, monkeypatc
     (tmp_path / "experiments/pets.py").rmdir()
     (tmp_path / "experiments").rmdir()
     (tmp_path / "experiments").write_text("")
-    with pytest.raises(UsageError, match="experiments is no folder"):
+    with pytest.raises(UsageError, match="experiments is not a folder"):
         write_new("own", "photos")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["experiments", "photos"]
 
 
-def test_write_new_says_what_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_write_new_names_the_command_after_a_storage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 

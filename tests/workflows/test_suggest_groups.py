@@ -1,4 +1,4 @@
-"""Names and folders suggest groups, with their evidence."""
+"""Tests of the groups that names of folders and files suggest."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def listing(*paths: str) -> Images:
         ([f"{c}/{c}{p}x/{i}.jpg" for c in ("cat", "dog") for p in range(1) for i in range(3)], None),  # as the classes
     ],
 )
-def test_suggested_grouping_is_what_names_say(paths: list[str], value: str | None) -> None:
+def test_suggested_grouping_finds_groups_in_names(paths: list[str], value: str | None) -> None:
     found = suggested_grouping(listing(*sorted(paths)))
     assert (found.value if found else None) == value
     if found is not None:

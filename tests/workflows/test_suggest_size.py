@@ -1,4 +1,4 @@
-"""The input size and the way of resizing suit the pictures."""
+"""Tests of the suggested input size and way of resizing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from harness.workflows.new.size import image_size, resize, sides_text
         ([(480, 640)], False, 96),
     ],
 )
-def test_image_size_suits_the_pictures(sizes: list[tuple[int, int]], pretrained: bool, size: object) -> None:
+def test_image_size_depends_on_the_image_sizes(sizes: list[tuple[int, int]], pretrained: bool, size: object) -> None:
     assert image_size(sizes, pretrained)[0] == size
 
 
@@ -36,7 +36,7 @@ def test_image_size_suits_the_pictures(sizes: list[tuple[int, int]], pretrained:
         ([(100, 100)] * 99 + [(10, 1000)], 96, None),
     ],
 )
-def test_resize_keeps_proportions_that_differ(sizes: list[tuple[int, int]], chosen: Any, how: str | None) -> None:
+def test_resize_keeps_aspect_ratios_that_differ(sizes: list[tuple[int, int]], chosen: Any, how: str | None) -> None:
     found = resize(sizes, chosen)
     assert (found[0] if found else None) == how
 

@@ -1,1 +1,1 @@
-"""An experiment that suits a folder of images: look at it, decide with reasons, write the file."""
+"""`harness new`: looks at a folder of images, suggests an experiment with reasons, and writes its file."""

@@ -1,4 +1,4 @@
-"""What keeps dependent images together in one fold, as far as folders and names say: a suggestion with its evidence."""
+"""Suggests `groups` from the names of folders and files, so that dependent images are in one fold."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.data.splits import stratified_splits
 from harness.errors import DataError
 
 FOLDS = 5
-WORDS = (  # that stand before the number of what an image is of
+WORDS = (  # words that stand before the number of a subject, as in patient12
     *("patient", "subject", "case", "person", "animal", "specimen", "slide", "plate", "well"),
     *("video", "clip", "scene", "sequence", "burst", "session", "site", "camera", "plot", "tree"),
 )
@@ -27,8 +27,8 @@ class Grouping:
 
     Attributes:
         value: "folder" or a regular expression.
-        evidence: What suggests it, for people.
-        folds: The most folds, up to FOLDS, that the groups leave.
+        evidence: What suggests it, as a text to print.
+        folds: The largest number of folds, up to FOLDS, that is possible with these groups.
     """
 
     value: str
@@ -37,9 +37,9 @@ class Grouping:
 
 
 def suggested_grouping(images: Images, inner: bool = False) -> Grouping | None:
-    """What keeps dependent images together, as far as folders and names say; None if they say nothing.
+    """Returns the grouping that the names of folders and files suggest; None if they suggest none.
 
-    Each suggestion finds a group for every image, and leaves enough groups of each class for two folds.
+    A suggestion finds a group for every image, and leaves enough groups of each class for two folds.
     """
     for value in (FOLDER, *_numbered_words(images.paths[0]), BEFORE_LAST):
         if value != FOLDER and not all(re.search(value, path) for path in images.paths):
@@ -52,16 +52,16 @@ def suggested_grouping(images: Images, inner: bool = False) -> Grouping | None:
         if not folds:
             continue
         first = next(path for path, name in zip(images.paths, names, strict=True) if distinct[name] > 1)
-        where = "folders between class and image" if value == FOLDER else "groups by their names"
+        where = "folders between class and image" if value == FOLDER else "groups, by their names"
         of_first = names[images.paths.index(first)]
         return Grouping(
-            value, f"{len(names)} images are in {len(distinct)} {where}: {first!r} is of {of_first!r}", folds
+            value, f"{len(names)} images are in {len(distinct)} {where}: {first!r} is in group {of_first!r}", folds
         )
     return None
 
 
 def _folds_of_groups(images: Images, groups: Groups | None) -> int:
-    """The most folds, up to FOLDS, that leave images of every class to learn from; 0 if there are none."""
+    """The largest number of folds, up to FOLDS, with training images of every class; 0 if none is possible."""
     for folds in range(FOLDS, 1, -1):
         with contextlib.suppress(DataError, ValueError), warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
@@ -71,6 +71,6 @@ def _folds_of_groups(images: Images, groups: Groups | None) -> int:
 
 
 def _numbered_words(path: str) -> list[str]:
-    """A regular expression for each of WORDS that is in a path with a number behind it, as in "Patient_7"."""
-    found = [re.search(rf"(?i)({word})[-_ ]?\d+", path) for word in WORDS]
-    return [rf"({match[1]}[-_ ]?\d+)" for match in found if match is not None]
+    """A regular expression for each of WORDS that is in the path with a number after it, as in "Patient_7"."""
+    matches = [re.search(rf"(?i)({word})[-_ ]?\d+", path) for word in WORDS]
+    return [rf"({match[1]}[-_ ]?\d+)" for match in matches if match is not None]

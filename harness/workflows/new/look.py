@@ -1,4 +1,4 @@
-"""Looks at a folder of images, or a table, for `harness new`: what is there, as plain facts."""
+"""Collects facts about a folder or table of images, for `harness new`."""
 
 from __future__ import annotations
 
@@ -29,31 +29,31 @@ from harness.workflows.near_copies import find_near
 from harness.workflows.new.groups import FOLDS, Grouping, suggested_grouping
 from harness.workflows.plan_data import DataPlan, listed, plan_data
 
-SAMPLE = 200  # images whose size and colours are looked at, spread evenly over the listing
-MANY, VERY_MANY = 5_000, 50_000  # images from which three folds, and one hold-out, are precise enough
+SAMPLE = 200  # number of images whose size and colours are read, spread evenly over the listing
+MANY, VERY_MANY = 5_000, 50_000  # above these numbers of images, three folds and one hold-out are precise enough
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What images there are.
+    """Facts about the images of an experiment.
 
     Attributes:
-        experiment: With what was typed and what the layout gives: data, valid_data, test_data.
-        counts: Class -> training images that can be decoded.
-        valid: Images of a separate hold-out.
-        test: Images of the test; 0 if there are none.
-        folds: Folds that the images can be split into; 0 for one hold-out.
-        rarest: (class, number of its independent images) of the class that has fewest.
-        copies: Images that are copies of others.
-        in_two_classes: Number of pictures that are in two classes.
-        unreadable: Images that cannot be decoded, by class, for people; "" if there are none.
-        leak: Why a run would refuse, if images that are judged are also trained on; "" if none are.
-        sizes: (height, width) of the images that were looked at.
-        grey: Whether all of these are grey.
-        value_range: Of files with more than 8 bits; None if there are none.
-        grouping: What keeps dependent images together, if names suggest it.
-        has_groups: Whether a table or the command line says the groups.
-        notes: How the images were found, for people.
+        experiment: Its fields `data`, `valid_data` and `test_data`, as typed or as the layout gives them.
+        counts: Class -> number of training images that can be decoded.
+        valid: Number of images of a separate hold-out.
+        test: Number of test images.
+        folds: Number of folds that the images can be split into; 0 for one hold-out.
+        rarest: The class with the fewest independent images, and their number.
+        copies: Number of images that are copies of others.
+        in_two_classes: Number of images that are in two classes.
+        unreadable: Which images cannot be decoded, by class, as a text to print; empty if there are none.
+        leak: Why a run would refuse these images; empty if none is in two splits.
+        sizes: (height, width) of a sample of the images, in pixels.
+        grey: Whether all images of the sample are grey.
+        value_range: Of files with more than 8 bits per channel; None if there are none.
+        grouping: The groups that names suggest, if any.
+        has_groups: Whether a table or the command line sets the groups.
+        notes: Warnings, one line each.
     """
 
     experiment: Experiment
@@ -75,20 +75,20 @@ class Facts:
 
     @property
     def images(self) -> int:
-        """Training images."""
+        """Number of training images."""
         return sum(self.counts.values())
 
     @property
     def guessing(self) -> float:
-        """The accuracy of naming the most frequent class always."""
+        """The accuracy of always predicting the most frequent class."""
         return max(self.counts.values()) / self.images
 
 
 def look(experiment: Experiment) -> Facts:
-    """Lists, reads and decodes every image of an experiment, as a run would before its first epoch.
+    """Lists, reads and decodes all images of an experiment, as a run does before its first epoch.
 
     Raises:
-        DataError: The images cannot be used: no classes, a class of one image, none that can be decoded.
+        DataError: The images cannot be used: there are no classes, a class has one image, or none can be decoded.
     """
     cache = open_cache(print_line)
     data = plan_data(_with_neighbours(experiment))
@@ -133,12 +133,12 @@ def look(experiment: Experiment) -> Facts:
 
 
 def _with_neighbours(experiment: Experiment) -> Experiment:
-    """Of `photos/train`, the folders `photos/val` and `photos/test` beside it are for validation and test."""
+    """If `data` is `photos/train`, uses `photos/val` and `photos/test` beside it for validation and test."""
     data = Path(experiment.data)
     if is_table(data) or side_of(data.name)[0] is not Side.TRAIN or not data.is_dir():
         return experiment
     sides: dict[Side, str] = {}
-    with contextlib.suppress(DataError):  # then the folder above is no data set
+    with contextlib.suppress(DataError):  # then the parent folder is not a data set
         sides = sides_of(data.parent, class_folder=experiment.class_folder)
     if Side.TRAIN not in sides or Path(sides[Side.TRAIN]).resolve() != data.resolve():
         return experiment
@@ -155,7 +155,7 @@ def _training(data: DataPlan) -> list[int]:
 
 
 def _folds(data: DataPlan, groups: Groups | None) -> int:
-    """The number of folds: as typed, or the largest that leaves every class in each. Raises DataError for none."""
+    """The number of folds: as typed, or the largest with every class in each fold. Raises DataError if none fits."""
     if data.split is not None:
         require_learnable(data.images, data.split)
         return 0
@@ -165,7 +165,7 @@ def _folds(data: DataPlan, groups: Groups | None) -> int:
     most = data.experiment.folds if typed else 0 if count > VERY_MANY else 3 if count > MANY else FOLDS
     for folds in range(most, 1, -1) if not typed else ():
         with contextlib.suppress(DataError, UserWarning), warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)  # scikit-learn's, of a class that is not in every fold
+            warnings.simplefilter("error", UserWarning)  # scikit-learn warns of a class that is not in every fold
             stratified_splits(data.images, folds, data.experiment.seed, groups, uneven)
             return folds
     stratified_splits(data.images, min(most, 2) if not typed else most, data.experiment.seed, groups, uneven)
@@ -182,7 +182,7 @@ def _rarest(images: Images, groups: Groups | None) -> tuple[str, int]:
 
 
 def _copies(images: Images, check: Check) -> tuple[int, int]:
-    """(images that are copies of others, pictures that are in two classes)."""
+    """Returns the number of images that are copies of others, and the number of images in two classes."""
     sets = numbered(check.hashes, check.looks())
     if sets is None:
         return 0, 0
@@ -197,14 +197,14 @@ def _test_images(data: DataPlan) -> int:
 
 
 def _sample(images: Images) -> tuple[tuple[tuple[int, int], ...], bool]:
-    """((height, width) of some images, whether all of these are grey)."""
+    """Returns (height, width) of a sample of images, and whether all of these are grey."""
     places = spread_evenly(len(images), SAMPLE).tolist()
-    looks = [each for each in in_threads(_size, [images.file(images.paths[i]) for i in places]) if each is not None]
-    return tuple((height, width) for height, width, _ in looks), bool(looks) and all(grey for _, _, grey in looks)
+    sizes = [each for each in in_threads(_size, [images.file(images.paths[i]) for i in places]) if each is not None]
+    return tuple((height, width) for height, width, _ in sizes), bool(sizes) and all(grey for _, _, grey in sizes)
 
 
 def _size(file: Path) -> tuple[int, int, bool] | None:
-    """(height, width, whether it is grey) of one image; None if it has gone since it was checked."""
+    """(height, width, whether it is grey) of one image; None if it was removed after its check."""
     try:
         raw = read(file.read_bytes())
     except Exception:  # Pillow's decoders raise many types

@@ -1,4 +1,4 @@
-"""Writes an experiment that suits a folder of images: each line with its reason."""
+"""Writes the experiment file for a folder of images, with a reason for each line."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from harness.workflows.new.look import Facts, look
 from harness.workflows.new.size import large_enough
 from harness.workflows.new.suggest import Field, suggest
 
-WIDTH = 110  # of a line of the file
+WIDTH = 110  # of a line of the file, in characters
 TAKEN = {
     "harness": "it is the name of this program",
-    "champion": "commands take it for the champion",
-    "pipeline": "runs/pipeline/ belongs to dvc.yaml",
+    "champion": "commands use this word for the champion",
+    "pipeline": "dvc.yaml writes to runs/pipeline/",
 }
 WINDOWS = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
 HEAD = '''\
 """{name}: an experiment for {count:,} images of {classes} classes, written by `harness new`.
 
-Each line has its reason, so change what you know better. `harness run {name} --dry-run` shows all other fields.
+Each line has its reason. Change any of them; `harness run {name} --dry-run` shows all other fields.
 """
 
 from harness import Experiment, run_file
@@ -55,10 +55,10 @@ class Written:
 
     Attributes:
         path: The file.
-        facts: What the images are.
-        fields: What the file says, in its order.
-        weights: Where ImageNet's weights are: "disk", "network" or "" for neither; None if they are not needed.
-        named: What to type after `harness run`.
+        facts: Facts about the images.
+        fields: The fields in the file, in order.
+        weights: Where the ImageNet weights are: "disk", "network" or "" for neither; None if they are not needed.
+        named: The name or path to type after `harness run`.
     """
 
     path: Path
@@ -74,27 +74,37 @@ def write_new(name: str, data: str, typed: Mapping[str, str] | None = None, forc
     Args:
         name: Of the experiment: lower-case letters, digits, '-' and '_'.
         data: A folder of images, or a table.
-        typed: Fields that are decided already, as they are typed after `-s`.
-        force: Whether a file of that name is replaced.
+        typed: Fields set on the command line, as typed after `-s`.
+        force: Whether to replace an existing file.
 
     Raises:
         UsageError: The name cannot be used, or its file exists.
         DataError: The images cannot be used.
-        StorageError: The file cannot be written; one of that name is then as it was.
+        StorageError: The file cannot be written. An existing file is then unchanged.
     """
     path = FOLDER / f"{require_name(name)}.py"
     if path.is_dir():
-        raise UsageError(f"{path} is a folder", "the experiment would be a file of that name", "another NAME")
+        raise UsageError(
+            f"{path} is a folder",
+            "the experiment would be a file of that name",
+            f"harness new NAME --data {quote(data)}, with another NAME",
+        )
     if path.exists() and not force:
         raise UsageError(
-            f"{path} is there already",
-            "no file is overwritten",
-            f"another NAME, or --force to replace it; harness run {name} --dry-run, which shows what it says",
+            f"{path} already exists",
+            "it is overwritten only with --force",
+            f"harness new NAME --data {quote(data)}, with another NAME; or --force to replace the file",
         )
     if FOLDER.exists() and not FOLDER.is_dir():
-        raise UsageError(f"{FOLDER} is no folder", "experiments are files in it", "cd to the project; harness init")
+        raise UsageError(
+            f"{FOLDER} is not a folder",
+            "it must be the folder of the experiment files",
+            "cd PROJECT, then harness init",
+        )
     if "data" in (typed or {}):
-        raise UsageError("-s data= is not for harness new", "it looks at one place", "--data FOLDER")
+        raise UsageError(
+            "harness new does not take -s data=", "--data names the images", f"harness new {name} --data FOLDER"
+        )
     again = f"harness new {name} --data {quote(data)}"
     with _advising(again):
         require_writable(FOLDER)  # before every image is read
@@ -120,13 +130,13 @@ def require_name(name: str) -> str:
     elif name in TAKEN:
         why = TAKEN[name]
     elif name in WINDOWS:
-        why = "Windows has no file of that name"
+        why = "Windows does not allow a file of that name"
     elif keyword.iskeyword(name):
-        why = "it is a word of Python's, so no other file could import it"
+        why = "it is a keyword of Python, so no other file could import it"
     elif _is_module(name):
-        why = f"`import {name}` in a file of experiments/ would find it in place of the module of that name"
+        why = f"`import {name}` in a file of experiments/ would import it instead of the module of that name"
     if why:
-        # short, since what was typed may be anything
+        # shortened, because the typed name may be of any length
         better = folder_name(name.removesuffix(".py")[:60]).replace(".", "-").lstrip("0123456789-_") or "photos"
         better = f"my-{better}" if better == name else better
         raise UsageError(
@@ -136,9 +146,9 @@ def require_name(name: str) -> str:
 
 
 def file_text(name: str, facts: Facts, fields: Sequence[Field]) -> str:
-    """The Python file of an experiment. What comes from names of files is in literals and comments, escaped.
+    """Returns the Python file of an experiment. Text from file names is escaped, in literals and comments only.
 
-    Raises ExperimentError if a value is not one that its field takes.
+    Raises ExperimentError if a field does not take its value.
     """
     active = {item.name: item.value for item in fields if not item.is_suggestion}
     Experiment(**active)  # raises before anything is written
@@ -150,7 +160,7 @@ def file_text(name: str, facts: Facts, fields: Sequence[Field]) -> str:
 
 
 def literal(value: Any) -> str:
-    """A plain value as Python code on one line; a text in double quotes, or raw if it is a path or a pattern."""
+    """A plain value as Python code on one line. Text is in double quotes, or raw if it has backslashes."""
     if isinstance(value, tuple):
         return f"({', '.join(map(literal, value))}{',' if len(value) == 1 else ''})"
     if not isinstance(value, str):
@@ -162,23 +172,23 @@ def literal(value: Any) -> str:
 
 
 def comment(text: str) -> str:
-    """A text for a comment: on one line, with every character that cannot be printed escaped."""
+    """A text for a comment: on one line, with unprintable characters escaped."""
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 @contextlib.contextmanager
 def _advising(command: str) -> Iterator[None]:
-    """Within, an error of the disk says what to type once it is mended."""
+    """Adds the command to repeat to a StorageError."""
     try:
         yield
     except StorageError as error:
         error.then(command)
-        error.fix = error.fix if error.first else f"cd to a folder that you may write, then {command}"
+        error.fix = error.fix if error.first else f"cd FOLDER, with a folder that you can write to, then {command}"
         raise
 
 
 def _lines(field: Field) -> list[str]:
-    """A field with its reason: behind it if there is room, else above it."""
+    """A field with its reason: on the same line if there is room, otherwise above."""
     code = f"    {'# ' if field.is_suggestion else ''}{field.name}={literal(field.value)},"
     reason = comment(field.reason)
     if len(code) + len(reason) + 4 <= WIDTH and not field.is_suggestion:
@@ -187,17 +197,17 @@ def _lines(field: Field) -> list[str]:
 
 
 def _weights(experiment: Experiment) -> str | None:
-    """Where ImageNet's weights of the model are: "disk", "network", or ""; None if they are not asked for."""
+    """Where the ImageNet weights of the model are: "disk", "network", or ""; None if they are not used."""
     if experiment.origin("weights") == "command line" or experiment.model == "small_cnn":
         return None
     try:
         return imagenet_at_hand(str(experiment.model))
-    except ModelError:  # timm's models have their own
+    except ModelError:  # models of timm have other weights
         return None
 
 
 def _require_same(text: str, fields: Mapping[str, Any]) -> None:
-    """That the file says these fields and nothing else: names of files can hold any text, code as well."""
+    """Asserts that the file sets these fields and runs nothing else: a file name can contain code."""
     calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
     given = {word.arg: ast.literal_eval(word.value) for call in calls for word in call.keywords}
     assert len(calls) == 2  # Experiment(...) and run_file(...)
@@ -205,15 +215,15 @@ def _require_same(text: str, fields: Mapping[str, Any]) -> None:
 
 
 def _is_module(name: str) -> bool:
-    """Whether Python or an installed package has a module of that name; not one of the project's own files."""
+    """Whether Python or an installed package has a module of that name. Ignores files of the project."""
     if name in sys.stdlib_module_names or not name.isidentifier():
         return name in sys.stdlib_module_names
-    # experiments that were run in this process have put their folders on the path
+    # an experiment that ran in this process has added its folder to the path
     installed = [entry for entry in sys.path if Path(entry).resolve() not in (Path.cwd(), FOLDER.resolve())]
     spec = PathFinder.find_spec(name, [entry for entry in installed if Path(entry).name != FOLDER.name])
     return spec is not None and spec.origin is not None  # a folder without __init__.py has no origin
 
 
 def _typed_name(name: str, path: Path) -> str:
-    """What means the file after `harness run`: the name, unless another file of that name lies in this folder."""
+    """The argument for `harness run`: the name, or the path if the name means another file."""
     return name if find(name) == path else quote(str(path))
