@@ -1,4 +1,4 @@
-"""A check of a data set into which faults were planted, and of one without any."""
+"""Tests of `harness data check` on a valid data set, and on data sets with planted problems."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HOME = Path("photos")
 
 @pytest.fixture
 def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Pictures of two classes: 30 of each for training, and 10 for the test."""
+    """Images of two classes: 30 of each for training, and 10 of each for the test."""
     monkeypatch.chdir(tmp_path)
     images = iter(textures(80, seed=1))
     for side, count in (("train", 30), ("test", 10)):
@@ -54,7 +54,7 @@ def change(source: str, target: str, how: Callable[[Image.Image], Image.Image]) 
     how(Image.open(HOME / source).convert("RGB")).save(HOME / target, quality=90)
 
 
-def test_check_data_finds_nothing_in_sound_images(photos: Path) -> None:
+def test_check_data_finds_nothing_in_valid_images(photos: Path) -> None:
     record = checked()
     assert record.counts == {"train": {"a": 30, "b": 30}, "test": {"a": 10, "b": 10}}
     assert (record.copies, record.scenes, record.suspects, record.odd, record.pairs) == ([], [], [], [], 0)
@@ -66,7 +66,7 @@ def test_check_data_finds_nothing_in_sound_images(photos: Path) -> None:
     assert any("labels" in note for note in record.notes)
 
 
-def test_check_data_names_what_was_planted(photos: Path) -> None:
+def test_check_data_finds_planted_copies_and_odd_images(photos: Path) -> None:
     shutil.copy(HOME / "train/a/03.jpg", HOME / "train/a/again.jpg")
     Image.open(HOME / "train/b/05.jpg").save(HOME / "train/b/as.png")
     change("train/a/07.jpg", "train/b/wrong.jpg", lambda image: saved(image, 50))
@@ -89,7 +89,7 @@ def test_check_data_names_what_was_planted(photos: Path) -> None:
     assert record.pairs == 4
 
 
-def test_check_data_names_near_copies_on_two_sides_of_a_fold(photos: Path) -> None:
+def test_check_data_finds_near_copies_in_different_folds(photos: Path) -> None:
     for number in range(12):
         change(f"train/a/{number:02d}.jpg", f"train/a/copy{number:02d}.jpg", CHANGES["cropped"])
     record = checked()
@@ -98,7 +98,7 @@ def test_check_data_names_near_copies_on_two_sides_of_a_fold(photos: Path) -> No
     assert not any(found.between_sides or found.is_contradiction for found in record.copies)
 
 
-def test_check_data_finds_a_class_by_its_files_format(photos: Path) -> None:
+def test_check_data_finds_the_file_format_as_a_shortcut(photos: Path) -> None:
     for path in (HOME / "train/a").glob("*.jpg"):
         Image.open(path).save(path.with_suffix(".png"))
         path.unlink()
@@ -112,7 +112,7 @@ def test_check_data_finds_a_class_by_its_files_format(photos: Path) -> None:
     ]
 
 
-def test_check_data_sees_that_the_test_looks_otherwise(photos: Path) -> None:
+def test_check_data_distinguishes_darker_test_images(photos: Path) -> None:
     for path in (HOME / "test").rglob("*.jpg"):
         image = Image.open(path).convert("RGB")
         image.point(lambda value: value // 2).save(path)
@@ -120,8 +120,8 @@ def test_check_data_sees_that_the_test_looks_otherwise(photos: Path) -> None:
     assert record.sides[0].interval[0] > 0.8
 
 
-def test_check_data_judges_labels_by_the_latest_run_on_these_images(photos: Path) -> None:
-    """Class a is bright and class b is dark, but for one image of each, whose label is wrong."""
+def test_check_data_finds_wrong_labels_with_a_run_on_the_same_images(photos: Path) -> None:
+    """Class a is bright and class b is dark, except one image of each, whose label is wrong."""
     for path in sorted((HOME / "train").rglob("*.jpg")):
         is_bright = (path.parent.name == "a") != (path.name == "11.jpg")
         image = Image.open(path).convert("RGB")
@@ -140,8 +140,8 @@ def test_check_data_judges_labels_by_the_latest_run_on_these_images(photos: Path
         check_data(experiment, CheckOptions(run=RunFolder.open(result.run_dir).id))
 
 
-def test_check_data_judges_no_labels_by_a_run_on_other_labels(photos: Path) -> None:
-    """The images are the same, but their table has been edited since the run."""
+def test_check_data_ignores_a_run_on_other_labels(photos: Path) -> None:
+    """The images are the same, but their table was edited after the run."""
     rows = [f"photos/train/{label}/{number:02d}.jpg" for label in "ab" for number in range(30)]
 
     def write(labels: list[str]) -> None:
@@ -159,8 +159,8 @@ def test_check_data_judges_no_labels_by_a_run_on_other_labels(photos: Path) -> N
     assert check_data(experiment).probabilities == ""
 
 
-def test_check_data_counts_the_copies_of_a_large_set_by_direct_links(photos: Path) -> None:
-    """Crops that drift: the last ones are copies of the first by way of others only."""
+def test_check_data_counts_only_direct_copies_of_training_images(photos: Path) -> None:
+    """Crops that move step by step: the last is linked to the first only through others."""
     wide = textures(1, seed=7)[0].resize((500, 500))
     for number in range(30):
         side = "train" if number < 3 else "test"
@@ -174,7 +174,7 @@ def test_check_data_counts_the_copies_of_a_large_set_by_direct_links(photos: Pat
     assert 30 < record.copied["test"] < 30 + 27
 
 
-def test_check_data_goes_on_without_a_test_that_is_refused(photos: Path) -> None:
+def test_check_data_leaves_out_test_images_that_a_test_would_refuse(photos: Path) -> None:
     (HOME / "test/c").mkdir()
     shutil.copy(HOME / "test/b/00.jpg", HOME / "test/c/00.jpg")
     record = checked(test_data=str(HOME / "test"))
@@ -183,15 +183,15 @@ def test_check_data_goes_on_without_a_test_that_is_refused(photos: Path) -> None
     assert len(record.unchecked) == 1
 
 
-def test_check_data_of_classes_that_are_too_small_for_folds(photos: Path) -> None:
+def test_check_data_warns_of_classes_too_small_for_folds(photos: Path) -> None:
     for path in sorted((HOME / "train/a").glob("*.jpg"))[1:]:
         path.unlink()
     record = checked()
     assert record.counts["train"] == {"a": 1, "b": 30}
-    assert any(note.startswith("a run will be refused") for note in record.notes)
+    assert any(note.startswith("harness run will refuse these images") for note in record.notes)
 
 
-def test_check_data_of_no_readable_image(photos: Path) -> None:
+def test_check_data_without_a_readable_image(photos: Path) -> None:
     for path in HOME.rglob("*.jpg"):
         path.write_bytes(b"no image")
     record = checked()
@@ -212,13 +212,15 @@ def test_check_data_of_a_table(photos: Path) -> None:
     assert record.data == "labels.csv"
 
 
-def test_check_data_of_a_folder_that_is_not_there(photos: Path) -> None:
+def test_check_data_refuses_a_missing_folder(photos: Path) -> None:
     with pytest.raises(DataError, match="is not there"):
         check_data(dataclasses.replace(SMALL, data="nowhere"))
 
 
-def test_check_data_uses_features_of_weights_that_are_given(photos: Path, scenes: Path, scenes_weights: Path) -> None:
-    """Of real photographs, some labels are flipped; a run with freeze=true finds the features in the cache."""
+def test_check_data_finds_wrong_labels_with_features_of_given_weights(
+    photos: Path, scenes: Path, scenes_weights: Path
+) -> None:
+    """Some labels of real photographs are flipped."""
     shutil.rmtree(HOME)
     rng = np.random.default_rng(0)
     for label in ("forest", "sea"):
@@ -236,19 +238,19 @@ def test_check_data_uses_features_of_weights_that_are_given(photos: Path, scenes
     assert len(found & flipped) >= 0.6 * len(flipped)
 
 
-def test_check_data_refuses_weights_that_were_typed_and_are_not_there(photos: Path) -> None:
-    with pytest.raises(ModelError, match="is not there"):
+def test_check_data_refuses_missing_weights_only_if_typed(photos: Path) -> None:
+    with pytest.raises(ModelError, match="does not exist"):
         checked(model="resnet18", weights="nowhere.pth")
     record = check_data(dataclasses.replace(SMALL, data=str(HOME), model="resnet18", weights="nowhere.pth"))
-    assert any("nowhere.pth is not there" in note for note in record.notes)
+    assert any("nowhere.pth does not exist" in note for note in record.notes)
 
 
-def test_check_data_names_a_class_that_was_copied(photos: Path) -> None:
+def test_check_data_warns_of_a_copied_class(photos: Path) -> None:
     shutil.copytree(HOME / "train/a", HOME / "train/a backup")
     (HOME / "test/a backup").mkdir()
     shutil.copy(HOME / "test/b/00.jpg", HOME / "test/a backup/00.jpg")
     notes = [note for note in checked().notes if "was the folder copied" in note]
-    assert notes == ["30 of 31 images of the class a backup are copies of images of a: was the folder copied?"]
+    assert notes == ["30 of 31 images of class a backup are copies of images of class a: was the folder copied?"]
 
 
 def test_check_data_says_that_small_images_are_not_compared(photos: Path) -> None:
@@ -256,10 +258,10 @@ def test_check_data_says_that_small_images_are_not_compared(photos: Path) -> Non
         Image.open(path).resize((12, 12)).save(path)
     record = checked()
     assert record.pairs == 0
-    assert "not looked for: near copies among 80 images with a side below 16 pixels" in record.notes
+    assert "not checked: near copies among 80 images with a side below 16 pixels" in record.notes
 
 
-def test_check_data_keeps_nothing_if_the_experiment_keeps_nothing(
+def test_check_data_writes_no_cache_if_cache_is_off(
     photos: Path, scenes_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
@@ -268,8 +270,8 @@ def test_check_data_keeps_nothing_if_the_experiment_keeps_nothing(
     assert not (tmp_path / "cache").exists()
 
 
-def test_check_data_of_a_class_whose_images_are_nearly_all_in_another_one_too(photos: Path) -> None:
-    """Of each pair the first class counts, so that the other has one image left for three folds."""
+def test_check_data_of_a_class_that_is_nearly_all_copied_to_another(photos: Path) -> None:
+    """Each copy counts for its first class, so the second class has one image left for three folds."""
     for path in sorted((HOME / "train/a").glob("*.jpg"))[1:]:
         shutil.copy(path, HOME / "train/b" / f"too{path.name}")
     for path in sorted((HOME / "train/b").glob("[0-9]*.jpg"))[1:]:
@@ -278,7 +280,7 @@ def test_check_data_of_a_class_whose_images_are_nearly_all_in_another_one_too(ph
     assert sum(found.is_contradiction for found in record.copies) == 29
 
 
-def test_check_data_of_16_bits_has_one_range_for_all(photos: Path) -> None:
+def test_check_data_uses_one_value_range_for_all_16_bit_images(photos: Path) -> None:
     for path in HOME.rglob("*.jpg"):
         values = np.asarray(Image.open(path).convert("L")).astype(np.uint16) * 16
         Image.fromarray(values).save(path.with_suffix(".png"))

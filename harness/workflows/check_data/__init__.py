@@ -1,4 +1,4 @@
-"""A check of the data: copies, doubtful labels, shortcuts and odd images, looked for in all sides of a data set.
+"""`harness data check`: looks for copies, doubtful labels, shortcuts and odd images in all splits of a data set.
 
-What is measured on arrays alone belongs in `evaluation`, what is read of one file in `data`, the page in `report`.
+Statistics on arrays are in `evaluation`, facts of one file in `data`, and the page is in `report`.
 """

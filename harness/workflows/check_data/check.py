@@ -1,4 +1,4 @@
-"""The whole check of a data set."""
+"""Runs all checks of a data set."""
 
 from __future__ import annotations
 
@@ -49,18 +49,18 @@ from harness.workflows.check_data.likeness import likeness_of_sides
 from harness.workflows.check_data.suspects import Judge, judge_of, suspects_by_features, suspects_of_run
 from harness.workflows.near_copies import copies_left_out, search
 
-MOST_FEATURES = 20_000  # images whose features are computed on a CPU without being asked for
+MOST_FEATURES = 20_000  # above this number of images, a CPU computes features only with --features
 
 
 @dataclass(frozen=True)
 class CheckOptions:
-    """What a check of the data is asked for.
+    """Options of a data check.
 
     Attributes:
-        run: The run whose out-of-fold predictions tell of labels; None for the best on the same images.
+        run: The run whose out-of-fold predictions find wrong labels; None for the best run on the same images.
         runs: The folder of all runs.
-        features: Whether a model's features are computed; None: unless it takes too long, or weights would be fetched.
-        device: "auto", or a device of torch.
+        features: Whether to compute features of a model. None: only if that is fast and needs no download.
+        device: "auto", or the name of a torch device.
     """
 
     run: str | None = None
@@ -70,14 +70,14 @@ class CheckOptions:
 
 
 def check_data(experiment: Experiment, options: CheckOptions | None = None) -> DataCheckRecord:
-    """Looks for copies, doubtful labels, shortcuts and odd images in all sides of an experiment's data.
+    """Looks for copies, doubtful labels, shortcuts and odd images in all splits of an experiment's data.
 
-    Images that cannot be decoded are named, and left out of what needs their pixels. What cannot be looked for, as
-    labels without a model, is named in the record's notes.
+    Images that cannot be decoded are listed, and left out of the checks that need pixels. The notes of the record say
+    which checks were left out, and why.
 
     Raises:
-        DataError: The data cannot be listed: no folder, no classes, or more than one reading.
-        UsageError: `options.run` is of other images, or there is no such device.
+        DataError: The data cannot be listed: there is no folder, no class, or more than one possible layout.
+        UsageError: `options.run` has other images, or there is no such device.
     """
     options = options or CheckOptions()
     started, clock = datetime.now().astimezone(), time.perf_counter()
@@ -139,7 +139,7 @@ def check_data(experiment: Experiment, options: CheckOptions | None = None) -> D
 
 @contextmanager
 def _progress(title: str) -> Iterator[Callable[[], object]]:
-    """A bar on a terminal whose length is not known before."""
+    """A progress bar of unknown length, on a terminal."""
     bar = bar_of(0, title, "step")
     try:
         yield lambda: bar.update()
@@ -148,16 +148,22 @@ def _progress(title: str) -> Iterator[Callable[[], object]]:
 
 
 def _features(data: Gathered, options: CheckOptions, device: str, has_run: bool) -> tuple[ImageFeatures | None, str]:
-    """(features of the images that can be decoded, why there are none)."""
+    """Returns the features of the images that can be decoded, or None and the reason."""
     experiment, sound = data.experiment, data.sound
-    without = f"not looked for: {'' if has_run else 'wrong labels, and '}images of the same scene"
+    without = f"not checked: {'' if has_run else 'wrong labels, and '}images of the same scene"
     if options.features is False:
         return None, f"{without} (--no-features)"
     if options.features is None:
         if experiment.weights == "imagenet" and experiment.origin("weights") == "default" and not _on_disk(experiment):
-            return None, f"{without}: this takes a model's features (--features fetches {experiment.model}'s weights)"
+            return (
+                None,
+                f"{without}: this needs features of a model (--features downloads the weights of {experiment.model})",
+            )
         if device == "cpu" and len(sound) > MOST_FEATURES:
-            return None, f"{without}: features of {len(sound):,} images take long on a CPU (--features computes them)"
+            return (
+                None,
+                f"{without}: features of {len(sound):,} images take a long time on a CPU (--features computes them)",
+            )
     images, check = data.check.without(data.images)
     assert check.pixels is not None
     try:
@@ -172,7 +178,7 @@ def _features(data: Gathered, options: CheckOptions, device: str, has_run: bool)
 
 @contextmanager
 def _cache_of(data: Gathered) -> Iterator[Cache]:
-    """The experiment's cache; one that is gone afterwards if the experiment keeps nothing."""
+    """The experiment's cache; a temporary one if the experiment does not use the cache."""
     if data.cache is not None:
         yield data.cache
         return
@@ -191,8 +197,8 @@ def _scenes(data: Gathered, features: ImageFeatures | None, sets: NDArray[np.int
         links = scene_links(data, features, sets, step)
     if links is None:
         notes.append(
-            "not looked for: images of the same scene, because the features of this model do not tell scenes apart, or "
-            "there are fewer than 50 images"
+            "not checked: images of the same scene, because there are fewer than 50 images, or the features of this "
+            "model do not distinguish scenes"
         )
     return links or []
 
@@ -200,32 +206,37 @@ def _scenes(data: Gathered, features: ImageFeatures | None, sets: NDArray[np.int
 def _suspects(
     data: Gathered, judge: Judge | None, features: ImageFeatures | None, groups: Groups | None
 ) -> tuple[list[LabelSuspect], float | None, str, list[str]]:
-    """(suspects, share of labels that the model agrees with, where the probabilities come from, notes)."""
+    """Returns suspects, the share of labels that the model agrees with, the source of the probabilities, and notes."""
     if judge is not None:
         suspects, right = suspects_of_run(data, judge)
         return suspects, right, f"out-of-fold predictions of {judge.folder.path}", []
     if features is None:
         name = data.experiment.name or "EXPERIMENT"
-        return [], None, "", [f"after harness run {name} on these images, this check judges labels by its predictions"]
+        return (
+            [],
+            None,
+            "",
+            [f"labels are not checked: first type harness run {name}, whose predictions this check uses"],
+        )
     suspects, right, unjudged = suspects_by_features(data, features, groups)
-    notes = [] if not unjudged else [f"labels that cannot be judged, as their class has no other image: {unjudged}"]
+    notes = [] if not unjudged else [f"{unjudged} labels are not checked, because their class has no other image"]
     how = "a logistic regression on the features, out of fold (5 folds; copies in one fold)"
     return suspects, right, how, notes
 
 
 def _shortcut(data: Gathered, facts: list[FileFacts], groups: Groups | None) -> ShortcutRecord | None:
-    """Of the images of training and validation: the test judges, and is often stored in another way."""
+    """Checks training and validation images only, because test images are often stored in another way."""
     own = [i for i in range(data.judged) if facts[i].format]
     columns = shortcut_facts([facts[i] for i in own])
     labels = np.array([data.images.labels[i] for i in own], np.int64)
-    found = find_shortcut(columns, labels, None if groups is None else groups[own], seed=data.experiment.seed)
-    if found is None:
+    shortcut = find_shortcut(columns, labels, None if groups is None else groups[own], seed=data.experiment.seed)
+    if shortcut is None:
         return None
     classes = data.images.classes
     values = [
         FactShare(each.fact, each.value, classes[each.label], each.of_class, each.of_others, each.p)
-        for each in found.values
+        for each in shortcut.values
     ]
-    accuracy = found.accuracy
-    numbers = (accuracy.value, list(accuracy.interval), accuracy.n, found.baseline, found.is_found)
-    return ShortcutRecord(list(found.facts), *numbers, values)
+    accuracy = shortcut.accuracy
+    numbers = (accuracy.value, list(accuracy.interval), accuracy.n, shortcut.baseline, shortcut.is_found)
+    return ShortcutRecord(list(shortcut.facts), *numbers, values)

@@ -1,4 +1,4 @@
-"""Sets of copies, and of images of the same scene, with what they do to a result."""
+"""Collects sets of copies and of images of the same scene, and says how they affect a result."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from harness.runs.data_check_record import CopyKind, CopyLink, CopySet
 from harness.training.image_features import ImageFeatures
 from harness.workflows.check_data.gather import Gathered
 
-Link = tuple[int, int, CopyLink]  # two images by their positions, and the link without them
+Link = tuple[int, int, CopyLink]  # positions of two images, and their link with the places 0 and 1
 
-MOST_SETS = 5000  # that are listed
-MOST_IMAGES = 5000  # of one set that are listed
-COPIED_CLASS = 0.8  # share of a class's images
+MOST_SETS = 5000  # largest number of sets that are listed
+MOST_IMAGES = 5000  # largest number of images of a set that are listed
+COPIED_CLASS = 0.8  # a class is copied if at least this share of its images is
 
 
 def copy_links(data: Gathered, copies: Copies) -> list[Link]:
@@ -40,26 +40,26 @@ def copy_links(data: Gathered, copies: Copies) -> list[Link]:
 def scene_links(
     data: Gathered, features: ImageFeatures, sets: NDArray[np.int64], step: Callable[[], object]
 ) -> list[Link] | None:
-    """Pairs that probably show the same scene and are no copies; None if the features cannot tell.
+    """Pairs that probably show the same scene and are not copies; None if the features cannot distinguish scenes.
 
     Args:
         data: All images.
         features: Of the images that can be decoded, in their order.
         sets: (N,) the number of the set of copies that each image is in.
-        step: Called on the way.
+        step: Called after each step, for a progress bar.
     """
     sound = np.array(data.sound)
     _, firsts = np.unique(sets[sound], return_index=True)  # one image of each set
     firsts = np.sort(firsts)
     places = {int(place): new for new, place in enumerate(firsts)}
-    kept = [i for i, place in enumerate(features.sample.tolist()) if place in places]
-    sample = np.array([places[int(features.sample[i])] for i in kept], np.int64)
+    sampled = [i for i, place in enumerate(features.sample.tolist()) if place in places]
+    sample = np.array([places[int(features.sample[i])] for i in sampled], np.int64)
     if not len(sample):
         return None
-    found = find_same_scenes(features.values[firsts], sample, features.mirrored[kept], step)
-    if found is None:
+    scenes = find_same_scenes(features.values[firsts], sample, features.mirrored[sampled], step)
+    if scenes is None:
         return None
-    return [_scene_link(pair, sound[firsts]) for pair in found]
+    return [_scene_link(pair, sound[firsts]) for pair in scenes]
 
 
 def _scene_link(pair: SameScene, images: NDArray[np.int64]) -> Link:
@@ -68,7 +68,7 @@ def _scene_link(pair: SameScene, images: NDArray[np.int64]) -> Link:
 
 
 def numbers_of_sets(count: int, links: Iterable[Link]) -> NDArray[np.int64]:
-    """(N,) a number for each set of images that are linked, directly or by way of others."""
+    """(N,) the number of each image's set. Images of a set are linked, directly or through others."""
     pairs = np.array([(first, second) for first, second, _ in links], np.int64).reshape(-1, 2)
     graph = coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
     numbers: NDArray[np.int64] = connected_components(graph, directed=False)[1].astype(np.int64)
@@ -76,7 +76,7 @@ def numbers_of_sets(count: int, links: Iterable[Link]) -> NDArray[np.int64]:
 
 
 def sets_of_links(data: Gathered, links: Sequence[Link]) -> tuple[list[CopySet], int]:
-    """(the sets, the worst first; number of sets that are left out)."""
+    """Returns the sets, the most serious first, and the number of sets that are left out."""
     numbers = numbers_of_sets(len(data.images), links)
     by_set: dict[int, list[Link]] = {}
     for link in links:
@@ -90,19 +90,19 @@ def _set(data: Gathered, links: Sequence[Link]) -> CopySet:
     labels = {data.images.labels[i] for i in images}
     sides = {data.sides[i] for i in images}
     folds = {int(data.folds[i]) for i in images} - {-1}
-    shown = _most_telling(data, images)
-    places = {image: place for place, image in enumerate(shown)}
+    listed = _listed(data, images)
+    places = {image: place for place, image in enumerate(listed)}
     own = [
         CopyLink(places[first], places[second], link.kind, link.bits, link.similarity, link.transform)
         for first, second, link in links
         if first in places and second in places
     ]
     several = (len(labels) > 1, len(sides) > 1, len(folds) > 1)
-    return CopySet([data.image(i) for i in shown], own, *several, count=len(images))
+    return CopySet([data.image(i) for i in listed], own, *several, count=len(images))
 
 
 def copied_images(data: Gathered, copies: Copies) -> dict[str, int]:
-    """Side -> number of its images that have equal pixels with a training image, or are a near copy of one."""
+    """Split -> number of its images that are exact or near copies of a training image."""
     training = data.of_side(Side.TRAIN)
     firsts = {int(copies.first[i]) for i in training} - {-1}
     counts = {}
@@ -115,21 +115,21 @@ def copied_images(data: Gathered, copies: Copies) -> dict[str, int]:
 
 
 def copied_classes(data: Gathered, sets: Sequence[CopySet]) -> list[str]:
-    """Notes of classes whose images are nearly all copies of another class: a folder that was copied."""
+    """Warnings about classes whose images are nearly all copies of another class."""
     counts = data.images.counts()
     shared: Counter[tuple[str, str]] = Counter()
     for found in sets:
         labels = Counter(image.label for image in found.images)
         shared.update({(one, other): n for one, n in labels.items() for other in labels if one != other})
     return [
-        f"{n} of {counts[one]} images of the class {one} are copies of images of {other}: was the folder copied?"
+        f"{n} of {counts[one]} images of class {one} are copies of images of class {other}: was the folder copied?"
         for (one, other), n in shared.items()
         if n >= COPIED_CLASS * counts[one] and (counts[one], one) <= (counts[other], other)
     ]
 
 
-def _most_telling(data: Gathered, images: list[int]) -> list[int]:
-    """At most `MOST_IMAGES` of them: of each side and class in turn."""
+def _listed(data: Gathered, images: list[int]) -> list[int]:
+    """At most `MOST_IMAGES` of them, taken in turn from each split and class."""
     if len(images) <= MOST_IMAGES:
         return images
     turns: dict[tuple[Side, int], list[int]] = {}

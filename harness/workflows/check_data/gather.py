@@ -1,4 +1,4 @@
-"""The images of all sides of a data set as one listing, each of them read once."""
+"""Collects the images of all splits of a data set in one listing, and reads each of them once."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from harness.workflows.plan_data import DataPlan, listed, plan_data
 
 @dataclass(frozen=True)
 class Gathered:
-    """The N images of all sides.
+    """The N images of all splits.
 
     Attributes:
-        experiment: With `valid_data`, `test_data` and `folds` as the layout of the images gives them.
-        images: All of them, training first, also those that cannot be decoded.
-        sides: (N,) the side of each.
+        experiment: `valid_data`, `test_data` and `folds` are filled in from the layout of the images.
+        images: All images, training images first. Includes those that cannot be decoded.
+        sides: (N,) the split of each image.
         check: Of all images.
-        groups: (N,) the group of each by name; None for an image that is independent of all others.
-        folds: (N,) the fold that each training image is judged in; -1 for other images.
-        names: Paths of the images of training and validation, which come first, as a run on these images has them.
-        digest: Of these, as a run records it.
-        cache: None if the experiment keeps nothing.
-        notes: What was decided or cannot be done, for people.
-        unchecked: Why the images of the test are not here, although the experiment names them.
+        groups: (N,) name of each image's group; None for an image that is independent of all others.
+        folds: (N,) the fold in which each training image is held out; -1 for other images.
+        names: Paths of the training and validation images, which come first, as in a run on these images.
+        digest: Of these images, as a run records it.
+        cache: None if the experiment does not use the cache.
+        notes: Printed lines about decisions, and about checks that are left out.
+        unchecked: Why the test images are not included, although the experiment names them.
     """
 
     experiment: Experiment
@@ -56,7 +56,7 @@ class Gathered:
 
     @property
     def judged(self) -> int:
-        """Number of images of training and validation."""
+        """Number of training and validation images."""
         return len(self.names)
 
     @property
@@ -65,22 +65,22 @@ class Gathered:
         return [i for i, path in enumerate(self.images.paths) if path not in self.check.problems]
 
     def image(self, index: int) -> CheckedImage:
-        """The image at that position, as the record names it."""
+        """The image at that position, for the record."""
         images = self.images
         label = images.classes[images.labels[index]]
         return CheckedImage(images.paths[index], self.sides[index].value, label, self.check.hashes[index] or None)
 
     def of_side(self, side: Side) -> list[int]:
-        """Positions of the images of a side."""
+        """Positions of the images of a split."""
         return [i for i, each in enumerate(self.sides) if each is side]
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Side -> class -> number of images, of the sides that there are."""
+        """Split -> class -> number of images, of the splits that have images."""
         return {side.value: self.images.take(places).counts() for side in Side if (places := self.of_side(side))}
 
 
 def gather(experiment: Experiment) -> Gathered:
-    """Lists and reads the images of training, validation and test. Raises DataError or UsageError."""
+    """Lists and reads the training, validation and test images. Raises DataError or UsageError."""
     data = plan_data(with_wanted(experiment))
     experiment, images = data.experiment, data.images
     hold_out = set() if data.split is None else set(data.split.valid)
@@ -100,7 +100,7 @@ def gather(experiment: Experiment) -> Gathered:
     folds, fold_notes = _folds(data, check, groups, judged)
     small = int((check.sizes[: len(images)].min(1) < LEAST_SIDE).sum() - len(check.problems)) if len(images) else 0
     if small > 0:
-        fold_notes.append(f"not looked for: near copies among {small} images with a side below {LEAST_SIDE} pixels")
+        fold_notes.append(f"not checked: near copies among {small} images with a side below {LEAST_SIDE} pixels")
     return Gathered(
         experiment,
         images,
@@ -117,19 +117,19 @@ def gather(experiment: Experiment) -> Gathered:
 
 
 def _test(experiment: Experiment, images: Images) -> tuple[Images | None, list[str], list[str]]:
-    """(images of the test, notes, why they are not here although the experiment names them)."""
+    """Returns the test images, notes, and why test images that the experiment names are left out."""
     if experiment.test_data is None:
         return None, [], []
     if experiment.tests_other_data:
         return (
             None,
-            [f"test_data={experiment.test_data} is not checked: it may not belong to the images that were named"],
+            [f"test_data={experiment.test_data} is not checked: it may belong to other images than those given"],
             [],
         )
     try:
         return listed(experiment, experiment.test_data, Side.TEST, images.classes), [], []
     except DataError as error:
-        return None, [], [f"the images of the test are not checked: {error.what}; {error.why}"]
+        return None, [], [f"the test images are not checked: {error.what}; {error.why}"]
 
 
 def _groups(experiment: Experiment, images: Images) -> tuple[str | None, ...]:
@@ -140,7 +140,7 @@ def _groups(experiment: Experiment, images: Images) -> tuple[str | None, ...]:
 
 
 def _digest(data: DataPlan, images: Images, check: Check, judged: int) -> str:
-    """The digest that a run on these images has, which leaves out those that cannot be decoded."""
+    """The digest that a run on these images records. Excludes images that cannot be decoded."""
     sound = [i for i, path in enumerate(images.paths[:judged]) if path not in check.problems]
     hashes = tuple(check.hashes[i] for i in sound)
     own = data.images.take(sound)
@@ -150,27 +150,27 @@ def _digest(data: DataPlan, images: Images, check: Check, judged: int) -> str:
 def _folds(
     data: DataPlan, check: Check, groups: Sequence[str | None], judged: int
 ) -> tuple[NDArray[np.int64], list[str]]:
-    """((N,) the fold that judges each image, notes), by the folds that a run would make."""
+    """Returns the (N,) fold in which each image is held out, as a run would split them, and notes."""
     experiment = data.experiment
     folds = np.full(len(check.hashes), -1, np.int64)
     if data.split is not None or experiment.folds < 2:
         return folds, []
-    looks = check.looks()
-    sound = [i for i in range(judged) if looks[i] is not None]
-    columns = ([groups[i] for i in sound], [looks[i] for i in sound], [check.hashes[i] for i in sound])
+    prints = check.looks()
+    sound = [i for i in range(judged) if prints[i] is not None]
+    columns = ([groups[i] for i in sound], [prints[i] for i in sound], [check.hashes[i] for i in sound])
     seed = experiment.seed if experiment.split_seed is None else experiment.split_seed
     uneven = any(name is not None for name in data.groups)
     try:
-        with warnings.catch_warnings():  # of copies in two classes, the first says the class: the other may lack images
+        with warnings.catch_warnings():  # a copy in two classes counts for the first one, so the second may lack images
             warnings.filterwarnings("ignore", message="The least populated class in y", category=UserWarning)
             splits = stratified_splits(data.images.take(sound), experiment.folds, seed, numbered(*columns), uneven)
     except (DataError, UsageError) as error:
-        return folds, [f"a run will be refused: {error.what}; {error.why}"]
+        return folds, [f"harness run will refuse these images: {error.what}; {error.why}"]
     for number, split in enumerate(splits):
         folds[[sound[i] for i in split.valid]] = number
     return folds, []
 
 
 def note_of(error: HarnessError) -> str:
-    """An error as a note: what, why and what helps."""
+    """An error on one line: what, why and what to type."""
     return f"{error.what}: {error.why} ({error.fix})"

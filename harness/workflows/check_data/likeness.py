@@ -1,4 +1,4 @@
-"""How alike training images look to those that judge."""
+"""Measures how similar training images are to validation and test images."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from harness.runs.data_check_record import SidesRecord
 from harness.training.image_features import ImageFeatures
 from harness.workflows.check_data.gather import Gathered
 
-COARSE = 8  # rows and columns of the grey values by which sides are compared if there are no features
+COARSE = 8  # rows and columns of the grey values that are compared if there are no features
 
 
 def likeness_of_sides(
     data: Gathered, features: ImageFeatures | None, appearance: Appearance, groups: Groups | None
 ) -> list[SidesRecord]:
-    """Compares training images with those of validation and of the test, by features or else by plain numbers."""
+    """Compares training images with validation and test images, by features or otherwise by simple numbers."""
     sound = np.array(data.sound, np.int64)
     values = _plain_numbers(data, appearance)[sound] if features is None else features.values
     places = {int(image): row for row, image in enumerate(sound)}
@@ -39,7 +39,7 @@ def likeness_of_sides(
 
 
 def _plain_numbers(data: Gathered, appearance: Appearance) -> NDArray[np.float32]:
-    """(N, F) numbers of each image that need no model: its appearance, and COARSE × COARSE grey values."""
+    """(N, F) numbers that need no model: the appearance of each image, and COARSE × COARSE grey values."""
     sketches = data.check.sketches
     step = SIDE // COARSE
     coarse = sketches.reshape(-1, COARSE, step, COARSE, step).mean((2, 4)).reshape(len(sketches), -1)

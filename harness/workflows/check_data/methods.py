@@ -1,4 +1,4 @@
-"""How each thing was looked for, for people."""
+"""Describes the method of each check, for the page."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ def texts(features: ImageFeatures | None, has_probabilities: bool) -> list[str]:
     compared = "features of the model" if features is not None else "brightness, contrast, blur and coarse grey values"
     methods = [
         "Exact copies have the same bytes or the same decoded pixels.",
-        f"Near copies: perceptual hashes differ in at most {MOST_BITS} of {BITS} bits (fewer in a large data set). "
-        f"Then one image is aligned with the other, and the fine detail of {SIDE} × {SIDE} grey values is correlated. "
-        "They are copies from a correlation of 0.55, plus 0.015 for each bit. What most images share, such as a frame, "
-        f"is removed before. Images with a side below {LEAST_SIDE} pixels are not compared.",
+        f"Near copies: their perceptual hashes differ in at most {MOST_BITS} of {BITS} bits (fewer in a large data "
+        f"set). One image is then aligned with the other, and the fine detail of {SIDE} × {SIDE} grey values is "
+        "correlated. A pair is a near copy if the correlation is at least 0.55, plus 0.015 for each differing bit. "
+        "Parts that most images share, such as a frame, are removed first. "
+        f"Images with a side below {LEAST_SIDE} pixels are not compared.",
     ]
     if features is not None:
         methods.append(
@@ -25,12 +26,12 @@ def texts(features: ImageFeatures | None, has_probabilities: bool) -> list[str]:
         )
     if has_probabilities:
         methods.append(
-            "Labels: confident learning (Northcutt, Jiang and Chuang 2021). Test images are not judged: to change "
-            "their labels after seeing a model's answers would make the test too good."
+            "Labels: confident learning (Northcutt, Jiang and Chuang 2021). Test labels are not checked: corrections "
+            "guided by a model would make its test accuracy too good."
         )
     return [
         *methods,
-        "Shortcut: a decision tree on facts of the files of training and validation images, cross-validated.",
-        f"Likeness: a logistic regression on {compared} tells the sides apart, cross-validated.",
-        "Odd images are beyond a fixed limit and unlike most images of the data set.",
+        "Shortcut: a cross-validated decision tree predicts the class from facts of the files, without test images.",
+        f"Likeness: a cross-validated logistic regression on {compared} predicts the split.",
+        "Odd images exceed a fixed limit, and differ from most images of the data set.",
     ]

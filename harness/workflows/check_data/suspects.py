@@ -1,4 +1,4 @@
-"""Labels that are probably wrong, by the out-of-fold probabilities of a run or of a head on the features."""
+"""Finds labels that are probably wrong, from out-of-fold probabilities of a run or of a regression on features."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from harness.workflows.check_data.gather import Gathered
 
 @dataclass(frozen=True, eq=False)
 class Judge:
-    """A run whose out-of-fold predictions tell of labels.
+    """The out-of-fold predictions of a run, with which labels are checked.
 
     Attributes:
         folder: Of the run.
-        paths: (N,) of the images that it predicted.
+        paths: (N,) paths of the predicted images.
         labels: (N,) class indices, in the order of the run's classes.
         means: (N, K) probabilities, the mean over the run's repeats.
     """
@@ -39,11 +39,11 @@ class Judge:
 
 
 def judge_of(data: Gathered, runs: Path, named: str | None) -> Judge | None:
-    """The run that is `named`, else the best on the same images with the same labels; None if there is none.
+    """The run that is `named`, or the most accurate run on the same images and labels; None if there is none.
 
-    The best is the most accurate one, since a model that is often wrong finds fault with right labels.
+    It must be accurate, because a model that is often wrong suspects correct labels.
 
-    Raises UsageError if the named run was trained on other images or labels, or has no predictions of all of them.
+    Raises UsageError if the named run had other images or labels, or lacks predictions of some of them.
     """
     if named is not None:
         folder = find_run(named, runs)
@@ -51,8 +51,8 @@ def judge_of(data: Gathered, runs: Path, named: str | None) -> Judge | None:
         if judge is None:
             raise UsageError(
                 f"{folder.path} was trained on other images or labels",
-                "its predictions must be of these very images and labels, so that they can be judged",
-                "harness run EXPERIMENT, on the same data; or leave --run out",
+                "labels can only be checked with predictions of the same images and labels",
+                "harness run EXPERIMENT, on the same data; or the same command without --run",
             )
         return judge
     fitting = [folder for folder in latest_runs(runs) if _fits(data, folder)]
@@ -68,7 +68,7 @@ def _fits(data: Gathered, folder: RunFolder) -> bool:
 
 
 def _judge(data: Gathered, folder: RunFolder) -> Judge | None:
-    """The run's predictions; None if its labels are not those of now, as a table of images may have been edited."""
+    """The run's predictions; None if the labels have changed since, for example in an edited table."""
     images = data.images
     now = {name: images.classes[images.labels[i]] for i, name in enumerate(data.names)}
     try:
@@ -83,7 +83,7 @@ def _judge(data: Gathered, folder: RunFolder) -> Judge | None:
 
 
 def suspects_of_run(data: Gathered, judge: Judge) -> tuple[list[LabelSuspect], float]:
-    """(the suspects by a run's predictions, the share of labels that these agree with)."""
+    """Returns the suspects of a run's predictions, and the share of labels that the predictions agree with."""
     found = find_label_suspects(judge.labels, judge.means)
     places = {name: i for i, name in enumerate(data.names)}
     classes = judge.folder.classes
@@ -98,14 +98,17 @@ def suspects_of_run(data: Gathered, judge: Judge) -> tuple[list[LabelSuspect], f
 def suspects_by_features(
     data: Gathered, features: ImageFeatures, groups: Groups | None
 ) -> tuple[list[LabelSuspect], float, int]:
-    """(suspects by a logistic regression on the features, share of labels that it agrees with, number of unjudged).
+    """Finds suspects with a logistic regression on the features.
 
-    Images of the test are not judged: to change their labels after a model's answers would make its test too good.
+    Labels of test images are not checked: a correction guided by a model would make its test too good.
 
     Args:
         data: All images.
         features: Of the images that can be decoded, in their order.
-        groups: (N,) images with the same number, as copies, are in one fold.
+        groups: (N,) group numbers: images with the same number, such as copies, are in one fold.
+
+    Returns:
+        The suspects, the share of labels that the regression agrees with, and the number of labels not checked.
     """
     sound = data.sound
     rows = np.array([row for row, i in enumerate(sound) if i < data.judged], np.int64)
@@ -129,5 +132,5 @@ def suspects_by_features(
 
 def _suspect(data: Gathered, index: int, likely: str, given: float, probability: float) -> LabelSuspect:
     image = data.image(index)
-    reason = f"models that have not seen it say {likely} rather than {image.label}"
+    reason = f"models not trained on it predict {likely} rather than {image.label}"
     return LabelSuspect(image, likely, given, probability, reason)
