@@ -39,7 +39,7 @@ def test_apply_prints_the_changes_and_the_undo_command(home: Path, call: Call) -
         f"undo: harness data undo 'my data-changes/{folder.name}'",
         "next: harness data check 'my data'   checks again",
     ]
-    assert outcome.err == "note: moved under another name, since a file has theirs: forest/1.jpg as 1-2.jpg\n"
+    assert outcome.err == "note: renamed, because another file has that name: forest/1.jpg as 1-2.jpg\n"
     outcome = call("data", "undo", f"my data-changes/{folder.name}")
     assert outcome.out.splitlines()[-1] == f"my data-changes/{folder.name}: 2 images moved back"
     assert (outcome.code, outcome.err) == (0, "")
@@ -91,7 +91,7 @@ def test_undo_names_files_that_are_gone(home: Path, call: Call) -> None:
 
 
 def test_apply_and_undo_report_errors_in_three_lines(home: Path, call: Call) -> None:
-    assert_reported(call("data", "apply", "none.csv"), 2, "none.csv is not there")
+    assert_reported(call("data", "apply", "none.csv"), 2, "none.csv does not exist")
     assert_reported(call("data", "apply", "my data"), 2, "is no table of fixes")
     assert_reported(call("data", "undo"), 2, "nothing to undo")
     assert_reported(call("data", "undo", "my data"), 2, "nothing to undo in my data")

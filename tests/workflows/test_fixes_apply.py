@@ -1,4 +1,4 @@
-"""A table of fixes that is written, edited, applied and undone, on folders."""
+"""Tests of a table of fixes for images in folders: written, edited, applied and undone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_apply_moves_to_the_other_class_and_undo_brings_all_back(home: Path) -> None:
+def test_apply_moves_images_and_undo_moves_them_back(home: Path) -> None:
     before = contents(home / "data")
     actions = {"forest/1.jpg": "move to sea", "forest/2.jpg": "remove", "sea/3.jpg": "move to forest"}
     table = table_of(home / "fixes.csv", actions, checked("data"), "data")
@@ -43,7 +43,7 @@ def test_apply_moves_to_the_other_class_and_undo_brings_all_back(home: Path) -> 
     assert (home / "data-changes/.gitignore").read_text() == "*\n"
     assert applied.plan.fixes.kept == 3
     assert applied.plan.notes == [
-        "moved under another name, since a file has theirs: forest/1.jpg as 1-2.jpg, sea/3.jpg as 3-2.jpg"
+        "renamed, because another file has that name: forest/1.jpg as 1-2.jpg, sea/3.jpg as 3-2.jpg"
     ]
     undone = undo_changes()
     assert contents(home / "data") == before
@@ -53,7 +53,7 @@ def test_apply_moves_to_the_other_class_and_undo_brings_all_back(home: Path) -> 
         undo_changes()
 
 
-def test_apply_keeps_the_folders_in_between(home: Path) -> None:
+def test_apply_keeps_subfolders_of_a_class(home: Path) -> None:
     write_files(home / "data", {"forest/place A/x.jpg": b"x", "forest/place A/deep/y.jpg": b"y"})
     before = contents(home / "data")
     actions = {"forest/place A/x.jpg": "move to sea", "forest/place A/deep/y.jpg": "move to sea"}
@@ -64,8 +64,8 @@ def test_apply_keeps_the_folders_in_between(home: Path) -> None:
     assert not (home / "data/sea/place A").exists()  # apply had made it
 
 
-def test_apply_says_so_if_a_second_level_of_folders_could_name_the_class_then(home: Path) -> None:
-    """The same places are in both classes afterwards, as in site/class: only a person knows which is the class."""
+def test_apply_warns_if_the_class_folder_becomes_ambiguous(home: Path) -> None:
+    """Afterwards both classes have the same subfolders, as in site/class: either level could be the class."""
     write_files(
         home / "places",
         {
@@ -103,7 +103,7 @@ def test_apply_finds_the_class_in_the_inner_folder(home: Path) -> None:
 
 
 @pytest.mark.parametrize("named", ["data", "data/train"])
-def test_apply_stays_on_the_side_of_the_image(home: Path, named: str) -> None:
+def test_apply_moves_an_image_within_its_split(home: Path, named: str) -> None:
     write_files(home / "data2/train", SIX)
     write_files(home / "data2/test", {"forest/a.jpg": b"a", "forest/b.jpg": b"b"})  # no folder for sea
     (home / "data").rename(home / "old")
@@ -121,7 +121,7 @@ def test_apply_stays_on_the_side_of_the_image(home: Path, named: str) -> None:
     assert (home / "data/train/forest/1.jpg").exists()
 
 
-def test_apply_changes_images_in_two_places_and_says_what_undoes_each(home: Path, tmp_path: Path) -> None:
+def test_apply_changes_images_in_two_places_and_prints_how_to_undo_each(home: Path, tmp_path: Path) -> None:
     write_files(home / "a/train", SIX)
     write_files(home / "b/test", SIX)
     images = checked("a/train", sides={Side.TEST: "b/test"})
@@ -134,7 +134,7 @@ def test_apply_changes_images_in_two_places_and_says_what_undoes_each(home: Path
     assert contents(home / "a/train") == contents(home / "b/test") == SIX
 
 
-def test_apply_does_nothing_in_a_dry_run_and_for_rows_that_say_keep(home: Path) -> None:
+def test_apply_changes_nothing_in_a_dry_run_or_for_keep(home: Path) -> None:
     table = table_of(home / "fixes.csv", {"sea/1.jpg": "remove"}, checked("data"), "data")
     applied = apply_fixes(table, dry_run=True)
     assert [one.fix.row.file for one in applied.plan.changed] == ["sea/1.jpg"]
@@ -153,7 +153,7 @@ def test_apply_refuses_to_leave_a_class_without_training_images(home: Path) -> N
     assert contents(home / "data") == SIX
 
 
-def test_apply_names_every_row_that_cannot_be_applied_and_changes_nothing(home: Path) -> None:
+def test_apply_lists_all_wrong_rows_and_changes_nothing(home: Path) -> None:
     actions = {
         "forest/1.jpg": "move to see",
         "forest/2.jpg": "burn",
@@ -169,34 +169,34 @@ def test_apply_names_every_row_that_cannot_be_applied_and_changes_nothing(home: 
     assert "4 rows of" in error
     assert "line 2: there is no class 'see'; did you mean 'sea'?" in error
     assert "line 3: there is no action 'burn'" in error
-    assert "line 4: there is no class 'mountain', but forest, sea; for a new class" in error
+    assert "line 4: there is no class 'mountain'; the classes are forest, sea. For a new class" in error
     assert "and 1 more" in error
     assert len(error.splitlines()) == 3
     assert (home / "data/sea/1.jpg").exists()
 
 
-def test_apply_refuses_an_image_that_is_another_one_now(home: Path) -> None:
+def test_apply_refuses_an_image_that_has_changed(home: Path) -> None:
     table = table_of(home / "fixes.csv", {"sea/2.jpg": "remove"}, checked("data"), "data")
     (home / "data/sea/2.jpg").write_bytes(b"other")
-    with pytest.raises(DataError, match=r"line 6: sea/2.jpg is another image than the one that was checked"):
+    with pytest.raises(DataError, match=r"line 6: sea/2.jpg has changed since the check"):
         apply_fixes(table)
 
 
-def test_apply_refuses_rows_for_one_file_that_disagree(home: Path) -> None:
+def test_apply_refuses_contradicting_rows(home: Path) -> None:
     table = table_of(home / "fixes.csv", {"sea/1.jpg": "remove"}, checked("data"), "data")
     rows = read_table(table)
     twice = [row for row in rows if row["file"] == "sea/1.jpg"]
     save(table, [*rows, *twice])
     assert len(apply_fixes(table, dry_run=True).plan.changed) == 1  # the same, twice
     save(table, [*rows, *[row | {"action": "move to forest"} for row in twice]])
-    with pytest.raises(DataError, match=r"line 8: sea/1.jpg: move to forest, and remove in line 5"):
+    with pytest.raises(DataError, match=r"line 8: sea/1.jpg: move to forest, but remove in line 5"):
         apply_fixes(table)
     save(table, [*[row | {"action": "move to sea"} for row in twice], *rows])
-    with pytest.raises(DataError, match=r"line 6: sea/1.jpg: remove, and move to sea in line 2"):
+    with pytest.raises(DataError, match=r"line 6: sea/1.jpg: remove, but move to sea in line 2"):
         apply_fixes(table)
 
 
-def test_apply_tells_two_files_apart_whose_names_look_the_same(home: Path) -> None:
+def test_apply_distinguishes_files_whose_names_differ_in_unicode_form(home: Path) -> None:
     write_files(home / "data", {"sea/\u00e9.jpg": b"NFC", "sea/e\u0301.jpg": b"NFD"})
     if len(list((home / "data/sea").iterdir())) < 5:
         pytest.skip("this disk takes the two names for one")
@@ -208,7 +208,7 @@ def test_apply_tells_two_files_apart_whose_names_look_the_same(home: Path) -> No
     assert (home / "data/sea/e\u0301.jpg").read_bytes() == b"NFD"
 
 
-def test_apply_puts_all_back_if_a_file_cannot_be_moved(home: Path) -> None:
+def test_apply_undoes_all_moves_if_one_fails(home: Path) -> None:
     name = "x" * 200 + ".jpg"
     room = 4090 - len(str(home / "data/sea")) - len(name) - 2
     deep = "/".join(["d" * 200] * 20)[:room].rstrip("/")
@@ -222,14 +222,14 @@ def test_apply_puts_all_back_if_a_file_cannot_be_moved(home: Path) -> None:
         undo_changes()
 
 
-def test_apply_goes_on_with_a_table_of_which_some_rows_were_applied_before(home: Path) -> None:
+def test_apply_skips_rows_that_were_already_applied(home: Path) -> None:
     images = checked("data")
     actions = {"sea/1.jpg": "remove", "forest/2.jpg": "move to sea"}
     apply_fixes(table_of(home / "fixes.csv", actions, images, "data"))
     more = actions | {"sea/2.jpg": "move to forest"}
     applied = apply_fixes(table_of(home / "fixes.csv", more, images, "data"))
     assert [one.fix.row.file for one in applied.plan.changed] == ["sea/2.jpg"]
-    assert "2 rows were applied before" in applied.plan.notes
+    assert "2 rows were already applied" in applied.plan.notes
     undo_changes()
     undo_changes()
     assert contents(home / "data") == SIX
@@ -237,7 +237,7 @@ def test_apply_goes_on_with_a_table_of_which_some_rows_were_applied_before(home:
 
 
 def test_apply_removes_an_image_that_cannot_be_read(home: Path) -> None:
-    """A link that leads nowhere has no MD5."""
+    """A broken link has no MD5."""
     (home / "data/sea/lost.jpg").symlink_to("nowhere.jpg")
     images = [CheckedImage("sea/lost.jpg", "train", "sea", None)]
     (changes,) = apply_fixes(table_of(home / "fixes.csv", {"sea/lost.jpg": "remove"}, images, "data")).changes
@@ -246,10 +246,10 @@ def test_apply_removes_an_image_that_cannot_be_read(home: Path) -> None:
     assert (home / "data/sea/lost.jpg").readlink() == Path("nowhere.jpg")
 
 
-def test_apply_refuses_images_that_are_on_two_sides(home: Path) -> None:
+def test_apply_refuses_images_in_two_splits(home: Path) -> None:
     images = checked("data", sides={Side.TEST: "data/../data"})
     table = table_of(home / "fixes.csv", {"sea/1.jpg": "remove"}, images, "data", test_data="data/../data")
-    with pytest.raises(DataError, match="and they are test images, too"):
+    with pytest.raises(DataError, match="are also test images"):
         apply_fixes(table)
     assert contents(home / "data") == SIX
 
@@ -272,17 +272,17 @@ def test_apply_warns_if_a_class_has_no_test_image_left(home: Path) -> None:
         apply_fixes(table_of(home / "fixes.csv", actions, images, "both"))
 
 
-def test_apply_says_where_an_earlier_call_has_moved_an_image(home: Path) -> None:
+def test_apply_reports_where_an_earlier_call_moved_an_image(home: Path) -> None:
     images = checked("data")
     apply_fixes(table_of(home / "fixes.csv", {"sea/1.jpg": "move to forest"}, images, "data"))
     table = table_of(home / "fixes.csv", {"sea/1.jpg": "remove"}, images, "data")
     with pytest.raises(
-        DataError, match=r"line 5: 'sea/1.jpg' is no train image of data: it was moved to data/forest/1-2"
+        DataError, match=r"line 5: 'sea/1.jpg' is not a train image of data: it was moved to data/forest/1-2"
     ):
         apply_fixes(table)
 
 
-def test_the_folder_of_changes_is_no_class_and_no_side(home: Path) -> None:
+def test_folder_of_changes_is_not_listed_as_a_class_or_split(home: Path) -> None:
     write_files(home / "pictures/train", SIX)
     table = table_of(home / "fixes.csv", {"sea/1.jpg": "remove"}, checked("pictures/train"), "pictures/train")
     apply_fixes(table)
@@ -292,7 +292,7 @@ def test_the_folder_of_changes_is_no_class_and_no_side(home: Path) -> None:
     assert len(list_images("pictures", side=Side.TEST)) == 6
 
 
-def test_apply_does_not_care_for_case_spaces_and_the_form_of_an_accent(home: Path) -> None:
+def test_apply_ignores_case_spaces_and_unicode_form_of_a_class(home: Path) -> None:
     write_files(home / "data", {"été bleu/1.jpg": b"1", "été bleu/2.jpg": b"2"})  # NFC on the disk
     images = checked("data")
     table = table_of(home / "fixes.csv", {"sea/1.jpg": " MOVE  to\u00a0 E\u0301te\u0301  Bleu "}, images, "data")
@@ -305,13 +305,15 @@ def test_apply_does_not_care_for_case_spaces_and_the_form_of_an_accent(home: Pat
     assert (home / "data/été bleu/1-2.jpg").read_bytes() == b"sea 1"
 
 
-def test_apply_says_that_no_copy_of_a_picture_stays(home: Path) -> None:
+def test_apply_warns_if_no_copy_of_an_image_is_left(home: Path) -> None:
     table = table_of(home / "fixes.csv", {"forest/1.jpg": "remove", "forest/2.jpg": "remove"}, checked("data"), "data")
     rows = read_table(table)
     for row, other in zip(rows, ("forest/2.jpg", "forest/1.jpg", "", "sea/2.jpg", "", ""), strict=True):
         row["copy_of"] = other
     save(table, rows)
     notes = apply_fixes(table, dry_run=True).plan.notes
-    assert notes == ["no copy of these pictures stays, as all are removed or gone: forest/1.jpg, forest/2.jpg"]
+    assert notes == [
+        "no copy of these images is left, because all copies are removed or missing: forest/1.jpg, forest/2.jpg"
+    ]
     edit(table, lambda row: row.update(action="keep") if row["file"] == "forest/2.jpg" else None)
     assert apply_fixes(table, dry_run=True).plan.notes == []

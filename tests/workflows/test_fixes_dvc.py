@@ -1,4 +1,4 @@
-"""A table of fixes for data under DVC."""
+"""Tests of a table of fixes for data that DVC tracks."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return home
 
 
-def test_apply_and_undo_keep_a_version_each(home: Path) -> None:
+def test_apply_and_undo_each_add_a_version(home: Path) -> None:
     first = read_tracked(Path("data.dvc")).md5
     (kept,) = apply_fixes(table_of(home / "fixes.csv", ACTIONS, checked("data"), "data")).kept
     tracked = read_tracked(Path("data.dvc"))
@@ -48,10 +48,10 @@ def test_apply_and_undo_keep_a_version_each(home: Path) -> None:
     assert contents(home / "data") == SIX
 
 
-def test_apply_says_that_the_data_differed_before(home: Path) -> None:
+def test_apply_warns_of_earlier_differences(home: Path) -> None:
     write_files(home / "data", {"sea/new.jpg": b"new"})
     (kept,) = apply_fixes(table_of(home / "fixes.csv", ACTIONS, checked("data"), "data")).kept
-    assert kept.note == "data differed from data.dvc before (1 new): its new version holds that, too"
+    assert kept.note == "data already differed from data.dvc (1 new): the new version includes these differences"
     assert kept.files == 6
 
 
@@ -68,18 +68,18 @@ def test_apply_finds_the_tracked_folder_above_the_data_and_from_below(
     assert contents(home / "data") == SIX
 
 
-def test_apply_keeps_the_moves_and_says_what_to_type_if_dvc_fails(home: Path) -> None:
+def test_apply_keeps_the_moves_if_dvc_fails(home: Path) -> None:
     (home / ".dvc/config").write_text("[core]\n    nonsense = 1\n")
     applied = apply_fixes(table_of(home / "fixes.csv", ACTIONS, checked("data"), "data"))
     (kept,) = applied.kept
-    assert "data.dvc stands for the data as they were" in kept.problem
-    assert kept.problem.endswith("harness data track data keeps the new version")
+    assert "data.dvc still names the old version" in kept.problem
+    assert kept.problem.endswith("then type harness data track data")
     assert (home / "data/sea/1-2.jpg").exists()
     undo_changes()
     assert contents(home / "data") == SIX
 
 
-def test_apply_without_dvc_says_what_to_install(home: Path) -> None:
+def test_apply_without_dvc_names_the_package_to_install(home: Path) -> None:
     table_of(home / "fixes.csv", ACTIONS, checked("data"), "data")
     script = (
         "import sys; sys.modules['dvc'] = None\nfrom harness.cli.main import main; main(['data', 'apply', 'fixes.csv'])"
@@ -87,12 +87,12 @@ def test_apply_without_dvc_says_what_to_install(home: Path) -> None:
     done = subprocess.run([sys.executable, "-c", script], cwd=home, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     line = done.stderr.splitlines()[-1]
-    assert line.startswith("warning: data.dvc tracks the data, and DVC is not installed: pip install")
-    assert line.endswith("harness data track data keeps the new version")
+    assert line.startswith("warning: data.dvc tracks the data, but DVC is not installed: type pip install")
+    assert line.endswith("then type harness data track data")
 
 
 @pytest.mark.parametrize("kind", ["symlink", "hardlink", "copy"])
-def test_apply_moves_the_links_of_a_cache(home: Path, kind: str) -> None:
+def test_apply_moves_links_to_the_dvc_cache(home: Path, kind: str) -> None:
     """With cache.type=symlink each image is a read-only link into DVC's cache, whose content must not be touched."""
     subprocess.run([sys.executable, "-m", "dvc", "config", "cache.type", kind], check=True, capture_output=True)
     subprocess.run([sys.executable, "-m", "dvc", "checkout", "--relink", "-q"], check=True, capture_output=True)
@@ -108,7 +108,7 @@ def test_apply_moves_the_links_of_a_cache(home: Path, kind: str) -> None:
     assert state_of(read_tracked(Path("data.dvc"))).word == CLEAN
 
 
-def test_apply_keeps_a_version_of_each_tracked_side(home: Path) -> None:
+def test_apply_adds_a_version_of_each_tracked_split(home: Path) -> None:
     for side in ("train", "test"):
         write_files(home / "both" / side, SIX)
     subprocess.run(
@@ -125,7 +125,7 @@ def test_apply_keeps_a_version_of_each_tracked_side(home: Path) -> None:
     assert contents(home / "both/train") == contents(home / "both/test") == SIX
 
 
-def test_apply_keeps_the_version_of_a_table(home: Path) -> None:
+def test_apply_adds_a_version_of_a_table(home: Path) -> None:
     write_files(home, {"labels.csv": b"path,label\ndata/sea/1.jpg,sea\ndata/sea/2.jpg,sea\ndata/forest/1.jpg,forest\n"})
     subprocess.run([sys.executable, "-m", "dvc", "add", "-q", "labels.csv"], check=True, capture_output=True)
     images = checked("labels.csv")

@@ -1,4 +1,4 @@
-"""A table of fixes for images that are symbolic links."""
+"""Tests of a table of fixes for images that are symbolic links."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ main(["data", "apply", "fixes.csv"])
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A current folder with six files in `data`; the folder above is the test's own, too."""
+    """A current folder with six files in `data`; the parent folder is also temporary."""
     home = tmp_path / "home"
     write_files(home / "data", SIX)
     monkeypatch.chdir(home)
@@ -51,13 +51,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def everything(folder: Path) -> dict[str, object]:
-    """Every file and link below a folder: its content, or what the link says."""
+    """Each file and link below a folder, with its content or the text of the link."""
     links = {path.relative_to(folder).as_posix(): os.readlink(path) for path in folder.rglob("*") if path.is_symlink()}  # noqa: PTH115
     return contents(folder) | links
 
 
 def linked(home: Path, text: str, name: str = "data/sea/zlink.jpg") -> Path:
-    """An image of the data that is a link and says `text`."""
+    """Makes an image that is a link with that text."""
     (home / name).symlink_to(text.format(home=home))
     return home / name
 
@@ -75,9 +75,7 @@ TEXTS = [
 
 @pytest.mark.parametrize("action", ["remove", "move to forest"])
 @pytest.mark.parametrize("text", TEXTS)
-def test_apply_moves_a_link_that_leads_to_the_same_file_and_undo_brings_the_very_link_back(
-    home: Path, text: str, action: str
-) -> None:
+def test_apply_moves_a_link_and_undo_restores_the_same_link(home: Path, text: str, action: str) -> None:
     write_files(home / "shots", {"9.jpg": b"nine"})
     link = linked(home, text)
     content = link.read_bytes() if link.exists() else None
@@ -104,7 +102,7 @@ def md5_or_none(file: Path) -> str | None:
 
 
 @pytest.mark.parametrize("text", ["1.jpg", "{home}/data/sea/1.jpg"])
-def test_undo_brings_back_a_link_and_the_file_that_it_leads_to(home: Path, text: str) -> None:
+def test_undo_moves_back_a_link_and_its_target(home: Path, text: str) -> None:
     linked(home, text)
     linked(home, "zlink.jpg", "data/sea/zz.jpg")
     before = everything(home / "data")
@@ -119,20 +117,18 @@ def test_undo_brings_back_a_link_and_the_file_that_it_leads_to(home: Path, text:
 @pytest.mark.parametrize("action", ["remove", "move to forest"])
 @pytest.mark.parametrize("other", ["keep", "move to forest"])
 @pytest.mark.parametrize("text", ["1.jpg", "{home}/data/sea/1.jpg", "middle"])
-def test_apply_refuses_to_move_a_file_that_an_image_is_a_link_to(
-    home: Path, text: str, action: str, other: str
-) -> None:
-    (home / "data/sea/middle").symlink_to("../sea/1.jpg")  # no image by its name
+def test_apply_refuses_to_move_the_target_of_a_link(home: Path, text: str, action: str, other: str) -> None:
+    (home / "data/sea/middle").symlink_to("../sea/1.jpg")  # not the name of an image
     linked(home, text)
     before = everything(home / "data")
     table = table_of(home / "fixes.csv", {"sea/1.jpg": action, "sea/zlink.jpg": other}, checked("data"), "data")
-    with pytest.raises(DataError, match=r"line 5: sea/1.jpg: data/sea/zlink.jpg is a link to it, and would lead nowh"):
+    with pytest.raises(DataError, match=r"line 5: sea/1.jpg: data/sea/zlink.jpg is a link to it, and would be broken"):
         apply_fixes(table)
     assert everything(home / "data") == before
 
 
-def test_apply_refuses_to_remove_a_training_image_that_a_test_image_is_a_link_to(home: Path) -> None:
-    """The two are copies across sides, and the one of the test is to stay (as geeqie 782)."""
+def test_apply_refuses_to_remove_the_target_of_a_test_image(home: Path) -> None:
+    """The two are copies in different splits, and the test image must stay (as in geeqie 782)."""
     write_files(home / "test", SIX)
     linked(home, "../../data/sea/1.jpg", "test/sea/9.jpg")
     images = checked("data", sides={Side.TEST: "test"})
@@ -143,18 +139,18 @@ def test_apply_refuses_to_remove_a_training_image_that_a_test_image_is_a_link_to
     assert len(apply_fixes(table).plan.changed) == 1
 
 
-def test_undo_refuses_a_link_that_says_something_else_now(home: Path) -> None:
+def test_undo_refuses_a_link_whose_text_has_changed(home: Path) -> None:
     linked(home, "1.jpg")
     apply_fixes(table_of(home / "fixes.csv", {"sea/zlink.jpg": "move to forest"}, checked("data"), "data"))
     assert link_text(home / "data/forest/zlink.jpg") == "../sea/1.jpg"
     (home / "data/forest/zlink.jpg").unlink()
     linked(home, "../sea/2.jpg", "data/forest/zlink.jpg")
-    with pytest.raises(DataError, match=r"zlink.jpg was changed since"):
+    with pytest.raises(DataError, match=r"zlink.jpg has changed"):
         undo_changes()
 
 
-def test_undo_of_a_link_whose_move_was_cut_off(home: Path) -> None:
-    """The link is at both places: the second one is put aside."""
+def test_undo_of_a_link_whose_move_was_interrupted(home: Path) -> None:
+    """The link is at both places: the second one is moved away."""
     linked(home, "1.jpg")
     before = everything(home / "data")
     apply_fixes(table_of(home / "fixes.csv", {"sea/zlink.jpg": "move to forest"}, checked("data"), "data"))
@@ -163,24 +159,24 @@ def test_undo_of_a_link_whose_move_was_cut_off(home: Path) -> None:
     assert everything(home / "data") == before
 
 
-def test_apply_that_fails_says_what_stays_moved_if_it_cannot_be_taken_back(home: Path) -> None:
+def test_apply_lists_moved_files_if_it_fails_and_cannot_be_undone(home: Path) -> None:
     actions = {"forest/1.jpg": "move to sea", "forest/2.jpg": "remove"}
     table_of(home / "fixes.csv", actions, checked("data"), "data")
     done = subprocess.run([sys.executable, "-c", TAKEN], cwd=home, capture_output=True, text=True, check=False)
     what, why, fix = done.stderr.splitlines()[-3:]
     assert done.returncode == 4
     moved = "1 image is moved (data/forest/1.jpg -> data/sea/1-2.jpg)"
-    assert what == f"error: the changes were cut off, and could not be taken back: {moved}"
+    assert what == f"error: the changes were interrupted, and could not be undone: {moved}"
     assert "Permission denied" in why
-    assert "forest/1.jpg is another file now" in why
+    assert "forest/1.jpg is now a different file" in why
     (folder,) = (home / "data-changes").glob("2*")
-    assert fix == f"  try: mend that, then harness data undo data-changes/{folder.name}"
+    assert fix == f"  try: correct the cause, then harness data undo data-changes/{folder.name}"
     (home / "data/forest/1.jpg").unlink()
     undo_changes(folder)
     assert contents(home / "data") == SIX
 
 
-def test_apply_that_fails_takes_links_back(home: Path) -> None:
+def test_apply_that_fails_moves_links_back(home: Path) -> None:
     """Moved before the failure: the file and both links to it."""
     links = {f"sea/{name}.jpg" for name in ("a", "b")}
     linked(home, "1.jpg", "data/sea/a.jpg")
@@ -198,7 +194,7 @@ def test_apply_that_fails_takes_links_back(home: Path) -> None:
         undo_changes()
 
 
-def test_text_elsewhere_leads_to_the_same_file_by_way_of_links_to_folders(tmp_path: Path) -> None:
+def test_text_elsewhere_points_to_the_same_file_through_linked_folders(tmp_path: Path) -> None:
     write_files(tmp_path, {"far/away/b/1.jpg": b"1", "d/c/2.jpg": b""})
     (tmp_path / "b").symlink_to("far/away/b")
     text = text_elsewhere("../b/1.jpg", tmp_path / "b/link.jpg", tmp_path / "d/c/link.jpg")
@@ -206,7 +202,7 @@ def test_text_elsewhere_leads_to_the_same_file_by_way_of_links_to_folders(tmp_pa
     assert text_elsewhere("/x/1.jpg", tmp_path / "b/link.jpg", tmp_path / "d/link.jpg") == "/x/1.jpg"
 
 
-def test_links_to_ends_where_links_go_in_a_circle(tmp_path: Path) -> None:
+def test_links_to_ends_if_links_form_a_circle(tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")
     (tmp_path / "c").write_bytes(b"")

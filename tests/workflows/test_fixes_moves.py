@@ -1,4 +1,4 @@
-"""Moves that replace nothing, also to another disk."""
+"""Tests of moves that replace no file, also to another disk."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_move_new_replaces_nothing(tmp_path: Path) -> None:
     assert contents(tmp_path) == {"b": b"b", "c": b"a"}
 
 
-def test_move_new_moves_a_link_and_not_what_it_leads_to(tmp_path: Path) -> None:
+def test_move_new_moves_a_link_and_not_its_target(tmp_path: Path) -> None:
     write_files(tmp_path, {"a": b"a"})
     (tmp_path / "link").symlink_to(tmp_path / "a")
     (tmp_path / "lost").symlink_to(tmp_path / "none")
@@ -70,7 +70,7 @@ def test_move_new_copies_to_another_disk(tmp_path: Path, other_disk: Path) -> No
 def test_apply_and_undo_with_data_on_another_disk(
     tmp_path: Path, other_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The data are a link to a larger disk; what is removed lies beside the link."""
+    """The data folder is a link to another disk. Removed images are stored beside the link."""
     write_files(other_disk / "images", SIX)
     (tmp_path / "data").symlink_to(other_disk / "images")
     monkeypatch.chdir(tmp_path)
@@ -85,7 +85,7 @@ def test_apply_and_undo_with_data_on_another_disk(
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has none")
 def test_apply_removes_a_pipe_with_the_name_of_an_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has no MD5: to read it would never end."""
+    """It has no MD5, because reading a pipe never ends."""
     write_files(tmp_path / "data", SIX)
     monkeypatch.chdir(tmp_path)
     os.mkfifo(tmp_path / "data/sea/pipe.jpg")
@@ -100,7 +100,7 @@ def test_apply_removes_a_pipe_with_the_name_of_an_image(tmp_path: Path, monkeypa
         apply_fixes(table)
 
 
-def test_free_names_gives_no_name_twice_and_none_that_is_too_long(tmp_path: Path) -> None:
+def test_free_names_are_unique_and_not_too_long(tmp_path: Path) -> None:
     write_files(tmp_path, {"a.jpg": b"", "a-2.jpg": b""})
     names = FreeNames()
     assert [names.near(tmp_path / "a.jpg").name for _ in range(3)] == ["a-3.jpg", "a-4.jpg", "a-5.jpg"]
@@ -144,7 +144,7 @@ def test_apply_changes_nothing_if_a_folder_is_read_only(
     assert contents(tmp_path / "data") == SIX
 
 
-def test_undo_of_a_read_only_folder_goes_on_later(tmp_path: Path, locked_up: Callable[[str], None]) -> None:
+def test_undo_of_a_read_only_folder_continues_later(tmp_path: Path, locked_up: Callable[[str], None]) -> None:
     actions = {"sea/1.jpg": "remove", "forest/1.jpg": "move to sea"}
     apply_fixes(table_of(tmp_path / "fixes.csv", actions, checked("data"), "data"))
     locked_up("data/forest")

@@ -1,4 +1,4 @@
-"""Tables of fixes as spreadsheets save them, and as somebody hostile writes them."""
+"""Tests of reading tables of fixes: as spreadsheet programs save them, and hostile ones."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def written(rows: list[Row], delimiter: str = ",", quoting: int = csv.QUOTE_MINI
 
 
 def one_column(rows: list[Row]) -> str:
-    """As Excel saves a CSV whose commas it did not know, where a semicolon parts cells: a cell is quoted if need be."""
+    """The table as Excel saves it if its separator is a semicolon: each row is one cell, quoted if necessary."""
     lines = written(rows).splitlines()
     quoted = [f'"{line.replace(chr(34), chr(34) * 2)}"' if '"' in line else line for line in lines]
     return "\r\n".join(quoted) + "\r\n"
@@ -67,7 +67,7 @@ SAVED: dict[str, Callable[[list[Row]], bytes]] = {
 
 
 @pytest.mark.parametrize("saved", SAVED.values(), ids=SAVED)
-def test_read_fixes_takes_what_spreadsheets_save(home: Path, saved: Callable[[list[Row]], bytes]) -> None:
+def test_read_fixes_accepts_all_forms_of_spreadsheets(home: Path, saved: Callable[[list[Row]], bytes]) -> None:
     table = table_of(home / "fixes.csv", ACTIONS, checked("data"), "data")
     rows = read_table(table)
     rows.sort(key=lambda row: row["action"] != "keep")  # one that says keep is the first
@@ -99,14 +99,14 @@ def test_read_fixes_counts_lines_as_an_editor_does(home: Path) -> None:
         ("move\tto sea  side ", "move to sea  side "),
     ],
 )
-def test_read_fixes_knows_actions_however_they_are_typed(home: Path, word: str, action: str) -> None:
+def test_read_fixes_accepts_variants_of_an_action(home: Path, word: str, action: str) -> None:
     table = table_of(home / "fixes.csv", {"sea/3.jpg": word}, checked("data"), "data")
     fixes = read_fixes(table)
     assert [row.action for row in fixes.rows] == ([] if action == "keep" else [action])
     assert fixes.kept == 4 - len(fixes.rows)
 
 
-def test_a_class_is_named_exactly_where_two_differ_in_case_alone(home: Path) -> None:
+def test_read_fixes_needs_the_exact_class_if_two_differ_only_in_case(home: Path) -> None:
     write_files(home / "data", {"Sea/5.jpg": b"5"})
     images = checked("data")
     table = table_of(home / "fixes.csv", {"sea/3.jpg": "move to Sea"}, images, "data")
@@ -136,7 +136,7 @@ HOSTILE: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE)
-def test_read_fixes_refuses_what_is_no_table_of_fixes(home: Path, content: bytes) -> None:
+def test_read_fixes_refuses_other_files(home: Path, content: bytes) -> None:
     (home / "fixes.csv").write_bytes(content)
     with pytest.raises(DataError) as caught:
         apply_fixes(home / "fixes.csv")
@@ -144,9 +144,13 @@ def test_read_fixes_refuses_what_is_no_table_of_fixes(home: Path, content: bytes
     assert len(str(caught.value)) < 2000
 
 
-def test_read_fixes_refuses_what_is_no_file(home: Path) -> None:
+def test_read_fixes_refuses_folders_and_missing_files(home: Path) -> None:
     os.mkfifo(home / "pipe.csv")
-    for name, why in (("none.csv", "is not there"), ("data", "is no table of fixes"), ("pipe.csv", "is no table")):
+    for name, why in (
+        ("none.csv", "does not exist"),
+        ("data", "is not a table of fixes"),
+        ("pipe.csv", "is not a table"),
+    ):
         with pytest.raises(UsageError, match=why):
             apply_fixes(name)
 
@@ -176,7 +180,7 @@ def test_read_fixes_refuses_what_is_no_file(home: Path) -> None:
         "sea/" + "x" * 300 + ".jpg",
     ],
 )
-def test_apply_takes_no_file_that_the_listing_of_the_data_does_not_show(home: Path, file: str) -> None:
+def test_apply_refuses_files_that_are_not_images_of_the_data(home: Path, file: str) -> None:
     write_files(
         home, {"secret.jpg": b"3", "elsewhere/3.jpg": b"3", "data/sea/note.txt": b"3", "data/sea/.hidden.jpg": b"3"}
     )
@@ -197,30 +201,30 @@ def test_apply_takes_no_file_that_the_listing_of_the_data_does_not_show(home: Pa
 @pytest.mark.parametrize(
     ("column", "value", "why"),
     [
-        ("side", "everything", "there are no images of a side 'everything' in data"),
-        ("side", "test", "there are no images of a side 'test' in data"),
-        ("md5", "", "its cell md5 is empty"),
-        ("md5", "md5:0", "is another image"),
+        ("side", "everything", "data has no 'everything' images"),
+        ("side", "test", "data has no 'test' images"),
+        ("md5", "", "its md5 cell is empty"),
+        ("md5", "md5:0", "has changed since the check"),
         ("action", "move to ../../elsewhere", "there is no class"),
         ("action", "move to .git", "there is no class"),
         ("action", "remove; rm -rf /", "there is no action"),
         ("action", "move to ", "there is no action"),
         ("data", "", "does not say where the images are"),
-        ("data", "none", "is not there"),
+        ("data", "none", "does not exist"),
         ("data", "//host/share", "does not say where"),
         ("data", "https://example.org", "does not say where"),
-        ("data", "a\x00b", "no text"),
+        ("data", "a\x00b", "not a text file"),
         ("settings", "{", "settings that cannot be read"),
         ("settings", "[" * 100_000, "settings that cannot be read"),
         ("settings", '{"class_folder": 5}', "settings that cannot be read"),
         ("settings", '{"folder": "//host/share"}', "another machine"),
-        ("settings", '{"folder": "/"}', "no train image"),
-        ("settings", '{"folder": "elsewhere"}', "no train image"),
+        ("settings", '{"folder": "/"}', "is not a train image"),
+        ("settings", '{"folder": "elsewhere"}', "is not a train image"),
         ("settings", '{"columns": ["path"]}', "settings that cannot be read"),
         ("settings", '{"class_folder": "both"}', "settings that cannot be read"),
     ],
 )
-def test_apply_refuses_a_row_that_does_not_fit(home: Path, column: str, value: str, why: str) -> None:
+def test_apply_refuses_a_row_that_does_not_match_the_data(home: Path, column: str, value: str, why: str) -> None:
     table = table_of(home / "fixes.csv", {"sea/3.jpg": "remove"}, checked("data"), "data")
     edit(
         table,
@@ -234,8 +238,8 @@ def test_apply_refuses_a_row_that_does_not_fit(home: Path, column: str, value: s
     assert contents(home / "data") == NAMES
 
 
-def test_apply_knows_a_class_that_a_spreadsheet_takes_for_a_date(home: Path) -> None:
-    """The path has the class in it, whatever Excel has made of the cell `label`."""
+def test_apply_accepts_a_class_that_a_spreadsheet_changed_to_a_date(home: Path) -> None:
+    """The path contains the class, so the cell `label` does not matter."""
     write_files(
         home / "ages",
         {f"{age}/{number}.jpg": f"{age}{number}".encode() for age in ("0-5", "6-12") for number in (1, 2)},
@@ -250,7 +254,7 @@ def test_apply_refuses_rows_of_two_data_sets(home: Path) -> None:
     write_files(home / "other", NAMES)
     table = table_of(home / "fixes.csv", ACTIONS, checked("data"), "data")
     edit(table, lambda row: row.update(data="other") if row["file"] == "sea/4.jpg" else None)
-    with pytest.raises(DataError, match="it is of the data 'other', and the first row of 'data'"):
+    with pytest.raises(DataError, match="its data are 'other', but those of the first row are 'data'"):
         apply_fixes(table)
 
 
@@ -272,7 +276,7 @@ ODD = [
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_apply_moves_files_whatever_their_names_are(home: Path, name: str) -> None:
+def test_apply_moves_files_with_odd_names(home: Path, name: str) -> None:
     file = home / "data/sea" / name
     file.write_bytes(b"odd")
     (home / "data/forêt, été" / name).write_bytes(b"there")
@@ -293,7 +297,7 @@ def test_apply_moves_files_whatever_their_names_are(home: Path, name: str) -> No
     "name",
     ["-sea", "=sea", "se a", " sea", "sea ", "se\na", "@sea", "e\u0301te\u0301", "1", "001", "move to sea", "keep"],
 )
-def test_apply_moves_to_a_class_whatever_its_name_is(home: Path, name: str) -> None:
+def test_apply_moves_to_a_class_with_an_odd_name(home: Path, name: str) -> None:
     write_files(home / "data", {f"{name}/5.jpg": b"5", f"{name}/6.jpg": b"6"})
     table = table_of(home / "fixes.csv", {}, checked("data"), "data")
 
@@ -311,7 +315,7 @@ def test_apply_moves_to_a_class_whatever_its_name_is(home: Path, name: str) -> N
     assert (home / "data/sea/5.jpg").read_bytes() == b"5"
 
 
-def test_a_table_of_one_hundred_thousand_rows_is_read_in_seconds(home: Path) -> None:
+def test_read_fixes_reads_one_hundred_thousand_rows_in_seconds(home: Path) -> None:
     rows = read_table(table_of(home / "fixes.csv", {}, checked("data"), "data"))
     table = save(home / "fixes.csv", rows * 25_000)
     fixes = read_fixes(table)

@@ -1,4 +1,4 @@
-"""A table of fixes for images whose labels are in a table."""
+"""Tests of a table of fixes for images whose labels are in a table."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_apply_rewrites_the_table_and_leaves_the_images_where_they_are(home: Path) -> None:
+def test_apply_rewrites_the_table_and_moves_no_image(home: Path) -> None:
     images = checked("labels.csv", columns=COLUMNS)
     table = table_of(
         home / "fixes.csv",
@@ -51,7 +51,7 @@ def test_apply_rewrites_the_table_and_leaves_the_images_where_they_are(home: Pat
     assert (home / "labels.csv").read_bytes() == LABELS
 
 
-def test_apply_goes_on_with_a_table_of_which_some_rows_were_applied_before(home: Path) -> None:
+def test_apply_skips_rows_of_a_table_that_were_already_applied(home: Path) -> None:
     images, fields = checked("labels.csv", columns=COLUMNS), {"folder": ".", "columns": list(COLUMNS)}
     actions = {"1.jpg": "move to mel", "4.jpg": "remove"}
     apply_fixes(table_of(home / "fixes.csv", actions, images, "labels.csv", **fields))
@@ -61,27 +61,27 @@ def test_apply_goes_on_with_a_table_of_which_some_rows_were_applied_before(home:
     assert (home / "labels.csv").read_bytes() == once
 
 
-def test_undo_keeps_a_table_that_was_edited_since(home: Path) -> None:
+def test_undo_refuses_a_table_that_was_edited(home: Path) -> None:
     images = checked("labels.csv", columns=COLUMNS)
     table = table_of(home / "fixes.csv", {"4.jpg": "remove"}, images, "labels.csv", folder=".", columns=list(COLUMNS))
     apply_fixes(table)
     edited = (home / "labels.csv").read_bytes() + b"2;mel;\r\n"
     (home / "labels.csv").write_bytes(edited)
-    with pytest.raises(DataError, match=r"labels.csv was changed since"):
+    with pytest.raises(DataError, match=r"labels.csv has changed"):
         undo_changes()
     assert (home / "labels.csv").read_bytes() == edited
 
 
-def test_apply_refuses_a_label_that_has_changed_since(home: Path) -> None:
+def test_apply_refuses_a_label_that_has_changed(home: Path) -> None:
     images = checked("labels.csv", columns=COLUMNS)
     table = table_of(home / "fixes.csv", {"1.jpg": "remove"}, images, "labels.csv", folder=".", columns=list(COLUMNS))
     (home / "labels.csv").write_bytes(LABELS.replace(b"1;nv", b"1;mel"))
-    with pytest.raises(DataError, match=r"line \d: 1.jpg has the label mel now, and 'nv' in the table"):
+    with pytest.raises(DataError, match=r"line \d: 1.jpg now has the label mel, but 'nv' in the table"):
         apply_fixes(table)
 
 
-def test_apply_changes_an_image_on_one_side_of_a_table(home: Path) -> None:
-    """The same file is trained on and tested on: it is taken out of the training images alone."""
+def test_apply_changes_an_image_in_one_split_of_a_table(home: Path) -> None:
+    """The same file is a training and a test image: it is removed only from the training images."""
     rows = b"path,label,split\n1.jpg,a,train\n2.jpg,a,train\n3.jpg,b,train\n1.jpg,a,test\n4.jpg,b,test\n"
     (home / "split.csv").write_bytes(rows)
     images = checked("split.csv", sides={Side.TEST: "split.csv"})
@@ -109,7 +109,7 @@ def test_apply_changes_a_table_and_a_folder_in_one_call(home: Path) -> None:
 
 @pytest.mark.parametrize("number", [4, 5])
 def test_undo_restores_a_table_after_a_kill(home: Path, number: int) -> None:
-    """Synced are: the rule for git, the copy of the table, the log, the table, and the log again."""
+    """The order of syncs: the rule for git, the copy of the table, the log, the table, the log again."""
     images, fields = checked("labels.csv", columns=COLUMNS), {"folder": ".", "columns": list(COLUMNS)}
     table_of(home / "fixes.csv", {"1.jpg": "move to mel"}, images, "labels.csv", **fields)
     script = CUT_OFF.format(call="fsync", number=number, signal=9)
@@ -131,7 +131,7 @@ def test_apply_rewrites_a_parquet_file(home: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such limit")
-def test_apply_puts_moved_images_back_if_the_table_cannot_be_written(home: Path) -> None:
+def test_apply_moves_images_back_if_the_table_cannot_be_written(home: Path) -> None:
     """The copy of the table is as large as a file may be, and the new table is larger."""
     label = "m" * 200
     rows = b"path,label\n" + b"1.jpg,a\n" * 2000 + b"2.jpg,a\n3.jpg," + label.encode() + b"\n"
@@ -153,7 +153,7 @@ def test_apply_puts_moved_images_back_if_the_table_cannot_be_written(home: Path)
         undo_changes()
 
 
-def test_the_same_label_survives_a_spreadsheet_that_takes_it_for_a_number(home: Path) -> None:
+def test_apply_accepts_a_label_that_a_spreadsheet_changed_to_a_number(home: Path) -> None:
     (home / "n.csv").write_bytes(b"path,label\n1.jpg,001\n2.jpg,001\n3.jpg,002\n4.jpg,002\n")
     table = table_of(home / "fixes.csv", {"1.jpg": "move to 002"}, checked("n.csv"), "n.csv", folder=".")
     table.write_bytes(table.read_bytes().replace(b",001,", b",1,").replace(b",002,", b",2,"))
@@ -164,8 +164,8 @@ def test_the_same_label_survives_a_spreadsheet_that_takes_it_for_a_number(home: 
 
 @pytest.mark.parametrize("label", ["NA", "nan", "None", "null", "1e5", "TRUE", "0123", "2-3"])
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_apply_takes_no_label_for_a_missing_value_a_number_or_a_date(home: Path, label: str, suffix: str) -> None:
-    """As programs do that read a table with pandas and write it back."""
+def test_apply_keeps_labels_that_look_like_missing_values_or_dates(home: Path, label: str, suffix: str) -> None:
+    """The table as programs write it that read it with pandas."""
     labels = [label, label, "other", "other"]
     if suffix == "csv":
         lines = [f"{number},{each},007,1.50,NA" for number, each in enumerate(labels, start=1)]

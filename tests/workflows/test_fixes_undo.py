@@ -1,4 +1,4 @@
-"""Undo: after a kill at any moment, twice, with something in the way, and of a log that somebody else wrote."""
+"""Tests of undo: after a kill at any moment, twice, with conflicts, and with a hostile log."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ACTIONS = {"forest/1.jpg": "move to sea", "forest/2.jpg": "remove", "sea/2.jpg":
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A current folder with six files in `data`; the folder above is the test's own, too."""
+    """A current folder with six files in `data`; the parent folder is also temporary."""
     home = tmp_path / "home"
     write_files(home / "data", SIX)
     monkeypatch.chdir(home)
@@ -33,7 +33,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def applied(home: Path, actions: dict[str, str] | None = None) -> Path:
-    """The folder of the changes of a table of fixes that was applied."""
+    """Applies a table of fixes, and returns its folder of changes."""
     table = table_of(home / "fixes.csv", ACTIONS if actions is None else actions, checked("data"), "data")
     return apply_fixes(table).changes[0].folder
 
@@ -42,7 +42,7 @@ def applied(home: Path, actions: dict[str, str] | None = None) -> Path:
     ("call", "number"),
     [("link", 1), ("link", 2), ("link", 3), ("unlink", 1), ("unlink", 3), ("fsync", 3)],
 )
-def test_undo_takes_back_what_was_killed(home: Path, call: str, number: int) -> None:
+def test_undo_after_a_kill_at_any_sync(home: Path, call: str, number: int) -> None:
     """A move is a link and an unlink; the log is synced before the first, and after the last."""
     table_of(home / "fixes.csv", ACTIONS, checked("data"), "data")
     done = subprocess.run(
@@ -59,7 +59,7 @@ def test_undo_takes_back_what_was_killed(home: Path, call: str, number: int) -> 
 
 
 @pytest.mark.parametrize(("signal_", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_apply_that_is_stopped_puts_all_back(home: Path, signal_: int, code: int) -> None:
+def test_apply_undoes_its_moves_after_a_signal(home: Path, signal_: int, code: int) -> None:
     table_of(home / "fixes.csv", ACTIONS, checked("data"), "data")
     script = CUT_OFF.format(call="link", number=2, signal=int(signal_))
     done = subprocess.run([sys.executable, "-c", script], cwd=home, capture_output=True, text=True, check=False)
@@ -69,7 +69,7 @@ def test_apply_that_is_stopped_puts_all_back(home: Path, signal_: int, code: int
     assert json.loads(log.read_text())["status"] == "undone"
 
 
-def test_apply_that_was_killed_before_its_log_was_written_has_moved_nothing(home: Path) -> None:
+def test_apply_moves_nothing_before_its_log_is_written(home: Path) -> None:
     table = table_of(home / "fixes.csv", ACTIONS, checked("data"), "data")
     subprocess.run([sys.executable, "-c", CUT_OFF.format(call="fsync", number=2, signal=9)], cwd=home, check=False)
     assert not list(home.glob("data-changes/*/log.json"))
@@ -80,7 +80,7 @@ def test_apply_that_was_killed_before_its_log_was_written_has_moved_nothing(home
     assert contents(home / "data") == SIX
 
 
-def test_undo_that_is_cut_off_goes_on(home: Path) -> None:
+def test_undo_continues_after_an_interruption(home: Path) -> None:
     folder = applied(home)
     moved = read_changes(folder).record.moves[1]
     (home / moved.target).rename(home / moved.source)  # the first step of an undo
@@ -88,7 +88,7 @@ def test_undo_that_is_cut_off_goes_on(home: Path) -> None:
     assert contents(home / "data") == SIX
 
 
-def test_undo_twice_takes_back_the_call_before(home: Path) -> None:
+def test_undo_twice_undoes_two_calls(home: Path) -> None:
     applied(home, {"forest/1.jpg": "move to sea"})
     middle = contents(home / "data")
     second = applied(home, {"sea/1-2.jpg": "remove"})
@@ -101,37 +101,37 @@ def test_undo_twice_takes_back_the_call_before(home: Path) -> None:
         undo_changes("data-changes")
 
 
-def test_undo_refuses_a_call_while_a_later_one_stands(home: Path) -> None:
+def test_undo_refuses_a_call_before_later_ones_are_undone(home: Path) -> None:
     first = applied(home, {"forest/1.jpg": "move to sea"})
     second = applied(home, {"sea/1-2.jpg": "remove"})
-    with pytest.raises(UsageError, match=f"{second.name} came later"):
+    with pytest.raises(UsageError, match=f"{second.name} is later"):
         undo_changes(first)
     undo_changes(second)
-    with pytest.raises(UsageError, match="is undone already"):
+    with pytest.raises(UsageError, match="is already undone"):
         undo_changes(second)
     undo_changes(first)
     assert contents(home / "data") == SIX
 
 
-def test_undo_names_everything_that_is_in_the_way_and_moves_nothing(home: Path) -> None:
+def test_undo_lists_all_conflicts_and_moves_nothing(home: Path) -> None:
     applied(home)
     write_files(home / "data", {"forest/1.jpg": b"another", "forest/2.jpg": b"another, too"})
     before = contents(home)
     with pytest.raises(DataError) as caught:
         undo_changes()
-    assert "forest/1.jpg is another file now" in caught.value.why
-    assert "forest/2.jpg is another file now" in caught.value.why
+    assert "forest/1.jpg is now a different file" in caught.value.why
+    assert "forest/2.jpg is now a different file" in caught.value.why
     assert contents(home) == before
 
 
-def test_undo_refuses_a_file_that_was_changed_since(home: Path) -> None:
+def test_undo_refuses_a_file_that_has_changed(home: Path) -> None:
     applied(home)
     (home / "data/sea/1-2.jpg").write_bytes(b"edited")
-    with pytest.raises(DataError, match=r"sea/1-2.jpg was changed since"):
+    with pytest.raises(DataError, match=r"sea/1-2.jpg has changed"):
         undo_changes()
 
 
-def test_undo_brings_the_others_back_if_a_file_is_gone(home: Path) -> None:
+def test_undo_moves_the_other_files_back_if_one_is_missing(home: Path) -> None:
     applied(home)
     (home / "data/sea/1-2.jpg").unlink()
     undone = undo_changes()
@@ -139,8 +139,8 @@ def test_undo_brings_the_others_back_if_a_file_is_gone(home: Path) -> None:
     assert contents(home / "data") == {name: content for name, content in SIX.items() if name != "forest/1.jpg"}
 
 
-def test_undo_puts_a_second_copy_aside(home: Path) -> None:
-    """On two disks a move is a copy and a deletion: cut off in between, the file is at both places."""
+def test_undo_moves_a_second_copy_away(home: Path) -> None:
+    """A move to another disk is a copy and a deletion. If interrupted between them, the file is at both places."""
     folder = applied(home)
     write_files(home / "data", {"forest/1.jpg": b"forest 1", "forest/2.jpg": b"forest 2"})
     undo_changes()
@@ -149,7 +149,7 @@ def test_undo_puts_a_second_copy_aside(home: Path) -> None:
     assert (folder / "removed/data/forest/2.jpg").read_bytes() == b"forest 2"
 
 
-def test_undo_finds_the_changes_below_and_beside(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_undo_finds_changes_in_subfolders_and_beside(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     applied(home)
     monkeypatch.chdir(home / "data")
     undo_changes()
@@ -168,7 +168,7 @@ def test_undo_in_a_dry_run_changes_nothing(home: Path) -> None:
     assert contents(home) == before
 
 
-def test_apply_and_undo_wait_for_nobody(home: Path) -> None:
+def test_apply_and_undo_refuse_while_another_process_holds_the_lock(home: Path) -> None:
     applied(home)
     table = table_of(home / "fixes.csv", {"sea/1.jpg": "remove"}, checked("data"), "data")
     with locked(home / "data-changes/.lock"):
@@ -176,11 +176,11 @@ def test_apply_and_undo_wait_for_nobody(home: Path) -> None:
         for arguments in (["undo"], ["apply", str(table)]):
             done = subprocess.run([*command, *arguments], cwd=home, capture_output=True, text=True, check=False)
             assert done.returncode == 2, done.stderr
-            assert "another process is at work" in done.stderr
+            assert "another process is changing them" in done.stderr
 
 
 def forged(home: Path, **moves: str) -> Path:
-    """A folder of changes that came with the data; `moves` are source and target."""
+    """Writes a folder of changes as a hostile data set may contain it; `moves` are source and target."""
     write_files(home, {"secret/key.jpg": b"key", "data-changes/20260101-000000/removed/x.jpg": b"x"})
     digest = {"secret/key.jpg": md5_of(b"key")}
     source, target = moves["source"], moves["target"]
@@ -214,7 +214,7 @@ INSIDE = "data-changes/20260101-000000/removed/x.jpg"
         ("data/sea/x.jpg", "../secret/key.jpg"),
     ],
 )
-def test_undo_moves_nothing_out_of_the_folder_whatever_a_log_says(home: Path, source: str, target: str) -> None:
+def test_undo_moves_nothing_outside_the_folder_with_a_hostile_log(home: Path, source: str, target: str) -> None:
     (home / "elsewhere").mkdir()
     (home / "data/link").symlink_to(home / "elsewhere")
     folder = forged(home, source=source, target=target)
@@ -225,22 +225,22 @@ def test_undo_moves_nothing_out_of_the_folder_whatever_a_log_says(home: Path, so
 
 
 @pytest.mark.parametrize("log", [b"", b"{}", b"[1]", b"\xff", b"null", b'{"at": 1}', b"[" * 100_000])
-def test_undo_names_a_log_that_is_damaged(home: Path, log: bytes) -> None:
+def test_undo_refuses_a_damaged_log(home: Path, log: bytes) -> None:
     write_files(home, {"data-changes/20260101-000000/log.json": log})
     with pytest.raises(DataError, match="cannot be read"):
         undo_changes()
 
 
-def test_apply_takes_no_folder_of_somebody_else(home: Path) -> None:
+def test_apply_refuses_a_folder_with_other_files(home: Path) -> None:
     write_files(home, {"data-changes/mine.txt": b""})
     table = table_of(home / "fixes.csv", ACTIONS, checked("data"), "data")
-    with pytest.raises(UsageError, match="no folder of changes"):
+    with pytest.raises(UsageError, match="not a folder of changes"):
         apply_fixes(table)
     (home / "data-changes/mine.txt").unlink()
     (home / "data-changes").rmdir()
     (home / "elsewhere").mkdir()
     (home / "data-changes").symlink_to(home / "elsewhere")
-    with pytest.raises(UsageError, match="no folder of changes"):
+    with pytest.raises(UsageError, match="not a folder of changes"):
         apply_fixes(table)
     assert not list((home / "elsewhere").iterdir())
     assert contents(home / "data") == SIX

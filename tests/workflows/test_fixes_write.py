@@ -1,4 +1,4 @@
-"""The table of fixes as it is written, and what it suggests."""
+"""Tests of the table of fixes that is written, and of its suggestions."""
 
 from __future__ import annotations
 
@@ -55,15 +55,15 @@ def test_findings_keep_one_image_of_a_set() -> None:
     }
 
 
-def test_findings_remove_only_copies_of_what_stays() -> None:
-    """A is like B and B like C, but A is not like C: of A and C none is a copy of the other."""
+def test_findings_remove_only_copies_of_images_that_stay() -> None:
+    """B is a copy of A and of C, but A and C are not copies of each other."""
     chain = [image(f"sea/{name}.jpg") for name in "abcd"]
     suggested = found(copies=[copies(chain, (0, 1), (1, 2), (2, 3))])
     assert [path for path, (what, _) in suggested.items() if what != "remove"] == ["sea/b.jpg", "sea/d.jpg"]
     assert suggested["sea/c.jpg"] == ("remove", "sea/b.jpg")
 
 
-def test_findings_never_remove_an_image_of_the_test() -> None:
+def test_findings_never_remove_a_test_image() -> None:
     four = [image("a/sea/1.jpg", label="sea"), image("b/sea/1.jpg", "valid", "sea")]
     four += [image(f"c/sea/{number}.jpg", "test", "sea") for number in (1, 2)]
     every = [(one, other) for one in range(4) for other in range(one)]
@@ -72,19 +72,19 @@ def test_findings_never_remove_an_image_of_the_test() -> None:
     assert suggested["a/sea/1.jpg"][1] == "c/sea/1.jpg"
 
 
-def test_findings_suggest_nothing_for_a_contradiction_but_say_so() -> None:
+def test_findings_report_a_contradiction_without_a_suggestion() -> None:
     two = [image("sea/1.jpg"), image("forest/12.jpg")]
     suspect = LabelSuspect(two[0], "forest", 0.01, 0.98, "")
     record = record_of([], "data", copies=[copies(two, (0, 1), transform="mirrored")], suspects=[suspect])
     sea, forest = findings_of(record)
     assert (sea.suggestion, forest.suggestion) == ("", "")
     assert "; ".join(sea.reasons) == (
-        "near copy of forest/12.jpg (mirrored); contradiction: copies with the labels forest and sea, and nobody but "
-        "you can say which is right; label suspect: forest 0.98, sea 0.01"
+        "near copy of forest/12.jpg (mirrored); contradiction: copies with the labels forest and sea; decide "
+        "yourself which is right; label suspect: forest 0.98, sea 0.01"
     )
 
 
-def test_findings_prefer_to_keep_an_image_that_nothing_else_is_wrong_with() -> None:
+def test_findings_keep_the_copy_without_other_problems() -> None:
     two = [image("sea/1.jpg"), image("sea/2.jpg")]
     bad = OddImage(two[0], OddKind.UNREADABLE, "it ends too soon")
     assert found(copies=[copies(two, (0, 1))], odd=[bad])["sea/1.jpg"][0] == "remove"
@@ -103,7 +103,7 @@ def test_findings_of_suspects_and_odd_images() -> None:
     assert set(suggested.values()) == {("", "")}
 
 
-def test_findings_suggest_no_label_by_a_model_that_is_often_wrong_or_unsure() -> None:
+def test_findings_suggest_no_label_of_an_inaccurate_or_unsure_model() -> None:
     sure, unsure = (LabelSuspect(image("forest/1.jpg"), "sea", 0.01, share, "") for share in (0.98, 0.6))
     for suspect, right, size in ((unsure, 0.99, 99), (sure, 0.74, 99), (sure, 0.99, 3)):
         record = record_of([], "data", suspects=[suspect])
@@ -112,7 +112,7 @@ def test_findings_suggest_no_label_by_a_model_that_is_often_wrong_or_unsure() ->
         assert (finding.suggestion, finding.likely) == ("", "sea")
 
 
-def test_findings_suggest_to_remove_a_blank_image_and_no_label_for_it() -> None:
+def test_findings_remove_a_blank_image_and_suggest_no_label() -> None:
     blank = image("forest/1.jpg")
     odd, suspect = OddImage(blank, OddKind.BLANK, ""), LabelSuspect(blank, "sea", 0.01, 0.98, "")
     assert found(odd=[odd], suspects=[suspect])["forest/1.jpg"][0] == "remove"
@@ -126,7 +126,7 @@ def test_findings_keep_the_original_and_not_its_numbered_copy() -> None:
 
 
 def test_findings_keep_the_file_and_not_a_link_to_it(tmp_path: Path) -> None:
-    """As geeqie 782, whose finder of duplicates removed the file: the link sorts first."""
+    """The link sorts first, and geeqie removed the file in such a case (geeqie 782)."""
     write_files(tmp_path, {"sea/b.jpg": b"b"})
     (tmp_path / "sea/a.jpg").symlink_to("b.jpg")
     two = [image("sea/a.jpg"), image("sea/b.jpg")]
@@ -134,20 +134,20 @@ def test_findings_keep_the_file_and_not_a_link_to_it(tmp_path: Path) -> None:
     assert [finding.suggestion for finding in findings_of(record)] == ["remove", ""]
 
 
-def test_findings_leave_no_near_copy_of_a_test_image_by_way_of_its_twin() -> None:
-    """The twin of the test image has the link to the near copy; once the twin is gone, the leak would stay."""
+def test_findings_remove_a_near_copy_of_a_test_image_linked_to_its_twin() -> None:
+    """Only the twin of the test image is linked to the near copy. Without the twin, the leak would remain."""
     three = [image("a/sea/1.jpg", label="sea"), image("b/sea/1.jpg", "test", "sea"), image("a/sea/2.jpg", label="sea")]
     links = [CopyLink(0, 1, SAME), CopyLink(0, 2, NEAR)]
     suggested = found(copies=[CopySet(three, links, False, True, False)])
     assert [what for what, _ in suggested.values()] == ["remove", "", "remove"]
 
 
-def test_findings_change_no_label_of_the_test() -> None:
+def test_findings_suggest_no_label_for_a_test_image() -> None:
     """Test labels that follow a model's predictions would make its accuracy too good."""
     suspect = LabelSuspect(image("test/forest/1.jpg", "test", "forest"), "sea", 0.01, 0.98, "")
     (finding,) = findings_of(record_of([], "data", suspects=[suspect]))
     assert (finding.suggestion, finding.likely) == ("", "sea")
-    assert finding.reasons[-1].startswith("look yourself")
+    assert finding.reasons[-1].startswith("decide yourself")
 
 
 def test_findings_of_a_large_set_are_quick() -> None:
@@ -181,11 +181,11 @@ def test_write_fixes_has_a_row_per_image_and_keeps_all(tmp_path: Path) -> None:
     }
 
 
-def test_write_fixes_replaces_no_file_unless_asked_to(tmp_path: Path) -> None:
+def test_write_fixes_replaces_a_file_only_with_force(tmp_path: Path) -> None:
     record = record_of([image("sea/1.jpg")], "data")
     path = tmp_path / "fixes.csv"
     path.write_text("mine")
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already exists"):
         write_fixes(record, path)
     assert path.read_text() == "mine"
     assert write_fixes(record, path, force=True) == 1
@@ -196,7 +196,7 @@ def test_write_fixes_replaces_no_file_unless_asked_to(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("side", ["data", "valid_data", "test_data"])
 def test_write_fixes_never_replaces_a_table_of_the_data(tmp_path: Path, side: str) -> None:
-    """Neither by its name, nor by that of a link."""
+    """Neither under its name, nor under the name of a link."""
     table = tmp_path / "labels.csv"
     table.write_text("path,label\n1.jpg,sea\n")
     (tmp_path / "x").mkdir()

@@ -1,4 +1,4 @@
-"""The table of fixes: written for what a check of the data found, edited by a person, applied to the data, undone.
+"""The table of fixes: a data check writes it, a person edits it, and it is applied to the data or undone.
 
-Not here: the check itself, and how a table of images is rewritten (`data/rewrite_table.py`).
+The check is in `check_data/`. A table of images is rewritten by `data/rewrite_table.py`.
 """

@@ -1,4 +1,4 @@
-"""Carries out a table of fixes: files are moved, never deleted, and each move is in a log before it is made."""
+"""Applies a table of fixes. Files are moved, never deleted, and a log lists each move before it is made."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ MOVABLE = "make it writable, then apply the same table again"
 
 @dataclass(frozen=True)
 class Applied:
-    """What was done, or with a dry run, would be.
+    """The applied changes, or those that a dry run would apply.
 
     Attributes:
-        plan: What the table says.
-        changes: One folder of changes each; empty after a dry run, or if nothing is to be changed.
-        kept: What DVC tracks of the data.
-        notes: For people.
+        plan: The planned changes.
+        changes: One entry for each folder of changes; empty after a dry run, or if nothing changes.
+        kept: The new versions in DVC, if it tracks the data.
+        notes: Warnings, one line each.
     """
 
     plan: Plan
@@ -46,19 +46,19 @@ class Applied:
 def apply_fixes(path: Path | str, dry_run: bool = False) -> Applied:
     """Applies a table of fixes that `write_fixes` wrote and a person edited.
 
-    An image that gets another class is moved to the folder of that class, or its label in the table of images is
-    rewritten. A removed one is moved to a folder of changes beside the data, or its line is taken out of the table. If
-    anything fails, all is put back. `undo_changes` takes it back later.
+    An image with a new class is moved to the folder of that class, or its label in the table of images is rewritten.
+    A removed image is moved to a folder of changes beside the data, or its line is removed from the table. If
+    anything fails, all changes are undone. `undo_changes` undoes them later.
 
     Args:
         path: The table.
-        dry_run: Change nothing.
+        dry_run: Whether to change nothing.
 
     Raises:
-        UsageError: There is no such table, or the data are being changed by another process.
-        DataError: A row cannot be applied, or a class would lose all its training images: nothing was changed. Or a
-            failure could not be taken back: the error says what is moved.
-        StorageError: A file cannot be moved. All is as before.
+        UsageError: There is no such table, or another process is changing the data.
+        DataError: A row cannot be applied, or a class would lose all its training images: nothing was changed. Or the
+            changes failed and could not be undone: the error lists the moved files.
+        StorageError: A file cannot be moved. All changes were undone.
     """
     plan = plan_fixes(path)
     if dry_run or not plan.changed:
@@ -80,7 +80,7 @@ def apply_fixes(path: Path | str, dry_run: bool = False) -> Applied:
 
 
 def _take_back(done: Sequence[Changes], error: BaseException) -> None:
-    """Puts back what was moved before an error. Raises DataError if that fails: how many are moved, what to type."""
+    """Moves files back after an error. Raises DataError if that fails, with the moved files and what to type."""
     problems: list[tuple[Changes, str]] = []
     for changes in reversed(done):
         try:
@@ -94,23 +94,25 @@ def _take_back(done: Sequence[Changes], error: BaseException) -> None:
     moves = [(changes, move) for changes, _ in problems for move in changes.record.moves]
     moved = [move for changes, move in moves if os.path.lexists(changes.root / move.target)]
     what = {0: "no image is", 1: "1 image is"}.get(len(moved), f"{len(moved)} images are")
-    first = f"{error.what}: {error.why}" if isinstance(error, HarnessError) else str(error) or "it was stopped"
+    first = (
+        f"{error.what}: {error.why}" if isinstance(error, HarnessError) else str(error) or "the command was interrupted"
+    )
     where = f" ({few([f'{move.source} -> {move.target}' for move in moved], 3)})" if moved else ""
     commands = "; ".join(f"harness data undo {quote(os.path.relpath(changes.folder))}" for changes, _ in problems)
     raise DataError(
-        f"the changes were cut off, and could not be taken back: {what} moved{where}",
+        f"the changes were interrupted, and could not be undone: {what} moved{where}",
         f"{first}; then, {'; '.join(text for _, text in problems)}",
-        f"mend that, then {commands}",
+        f"correct the cause, then {commands}",
     ) from error
 
 
 def _carry_out(part: Part, plan: Plan, begun: Callable[[Changes], object]) -> None:
-    """Makes the changes of one place. `begun` is called once the log is written, before anything is moved."""
+    """Makes the changes of one place. Calls `begun` after the log is written, before anything is moved."""
     folder = begin(part.folder)
     try:
         changes = _logged(folder, part, plan)
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)  # nothing was moved: it holds copies of tables
+        shutil.rmtree(folder, ignore_errors=True)  # nothing was moved: it contains only copies of tables
         raise
     begun(changes)
     for path in changes.record.folders:
@@ -125,7 +127,7 @@ def _carry_out(part: Part, plan: Plan, begun: Callable[[Changes], object]) -> No
 
 
 def _logged(folder: Path, part: Part, plan: Plan) -> Changes:
-    """Copies the tables that will be rewritten, and writes the log of all that will be done."""
+    """Copies the tables that will be rewritten, and writes the log of all planned changes."""
     changes = Changes(folder, DataChangesRecord("", "", ChangesStatus.APPLYING))
     moves = []
     for one in part.moved:
@@ -153,7 +155,7 @@ def _logged(folder: Path, part: Part, plan: Plan) -> Changes:
 
 
 def _new_folders(changes: Changes, moves: Sequence[Move]) -> list[str]:
-    """The folders that the moves need and that are not there, each before those in it."""
+    """The missing folders that the moves need, each before its subfolders."""
     missing: dict[Path, None] = {}
     for folder in dict.fromkeys((changes.root / move.target).parent for move in moves):
         above = [folder, *folder.parents]

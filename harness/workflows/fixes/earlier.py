@@ -1,4 +1,4 @@
-"""What earlier calls have done with an image, so that a person can go on with the same table of fixes."""
+"""The changes of earlier calls, so that a person can apply the same table of fixes again."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from harness.workflows.fixes.rows import REMOVE, FixRow
 
 
 class Earlier:
-    """The moves of the calls in folders of changes that are not undone."""
+    """The moves of all calls in folders of changes that are not undone."""
 
     def __init__(self, folders: Iterable[Path]) -> None:
-        self._moved: dict[tuple[Path, str], tuple[Path, bool]] = {}  # (file, MD5) -> (where it went, if as removed)
+        self._moved: dict[tuple[Path, str], tuple[Path, bool]] = {}  # (file, MD5) -> (new place, whether removed)
         for folder in folders:
             for call in reversed(calls_in(folder)):
                 try:
                     changes = read_changes(call)
                 except DataError:
-                    continue  # harness data undo says so
+                    continue  # harness data undo reports it
                 if changes.record.status is ChangesStatus.UNDONE:
                     continue
                 for move in changes.record.moves:
@@ -32,8 +32,8 @@ class Earlier:
                     self._moved[key] = target, target.is_relative_to(changes.folder / REMOVED)
 
     def has_done(self, row: FixRow, file: Path, label: str | None, is_table: bool) -> bool:
-        """Whether the change that a row asks for has been made; `file` is that of the row, which may have gone."""
-        if is_table:  # its line is taken out, and the file is where it was
+        """Whether the change of a row was already made. `file` is the file of the row, which may no longer exist."""
+        if is_table:  # removal deletes the line, and leaves the file in place
             return row.action == REMOVE and row.md5 != "" and _md5(file) == row.md5
         target, removed = self._moved.get((composed_path(file), row.md5), (None, False))
         if target is None:
@@ -41,7 +41,7 @@ class Earlier:
         return removed if label is None else not removed and label in map(composed, target.parts)
 
     def where(self, row: FixRow, file: Path) -> Path | None:
-        """Where an earlier call has moved the file of a row; None if none has."""
+        """Where an earlier call moved the file of a row; None if no call moved it."""
         return self._moved.get((composed_path(file), row.md5), (None, False))[0]
 
 

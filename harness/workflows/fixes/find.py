@@ -1,4 +1,4 @@
-"""Finds the images that the rows of a table of fixes name, and refuses rows that the data contradict."""
+"""Finds the images of the rows in a table of fixes, and refuses rows that do not match the data."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from harness.workflows.fixes.sources import Source
 
 @dataclass(frozen=True)
 class Fix:
-    """A change of one image: `label` is its new class, None if it is removed."""
+    """A change of one image: `label` is its new class, or None if it is removed."""
 
     row: FixRow
     source: Source
@@ -45,23 +45,23 @@ class Fix:
 
 
 def find_fixes(fixes: Fixes, sources: dict[Side, Source], earlier: Earlier) -> tuple[list[Fix], int]:
-    """(what the rows ask for, in their order; the number of rows that an earlier call has carried out).
+    """Returns the changes that the rows ask for, in order, and the number of rows that earlier calls applied.
 
-    A row that names the class that the image has asks for nothing.
+    A row that names the present class of its image changes nothing.
 
-    What is wrong with a row is added to the `problems` of the table: no such image, another label or content than in
-    the row, a link that leads out of the data, no such class, or another row that says something else.
+    A wrong row is added to the `problems` of the table: there is no such image or class, its label or content differs
+    from the row, a link points outside the data, or another row contradicts it.
     """
     places = {side: _places(source, fixes.folder) for side, source in sources.items()}
-    found: list[Fix] = []
+    fixed: list[Fix] = []
     done = 0
-    said: dict[tuple[str, int], Fix] = {}
+    by_image: dict[tuple[str, int], Fix] = {}
     classes = sources[Side.TRAIN].images.classes
     inside = cache(is_inside)
     for row in fixes.rows:
         side = next((side for side in sources if side == row.side), None)
         if side is None:
-            fixes.problems.add(row.line, f"there are no images of a side {row.side[:80]!r} in {fixes.data}")
+            fixes.problems.add(row.line, f"{fixes.data} has no {row.side[:80]!r} images")
             continue
         source = sources[side]
         indices = places[side].get(row.file, [])
@@ -76,30 +76,34 @@ def find_fixes(fixes: Fixes, sources: dict[Side, Source], earlier: Earlier) -> t
                 continue
             where = earlier.where(row, file)
             moved = "" if where is None else f": it was moved to {os.path.relpath(where)}"
-            fixes.problems.add(row.line, f"{row.file!r} is no {side} image of {source.data}{moved}")
+            fixes.problems.add(row.line, f"{row.file!r} is not a {side} image of {source.data}{moved}")
             continue
-        if len(indices) > 1:  # the names of the files differ in their Unicode form alone
+        if len(indices) > 1:  # names of files that differ only in their Unicode form
             indices = [index for index in indices if _md5(source.file(index)) == row.md5]
         if len(indices) != 1:
-            fixes.problems.add(row.line, f"{row.file} is the name of several files, in two Unicode forms")
+            fixes.problems.add(
+                row.line, f"{row.file} is the name of several files, which differ only in their Unicode form"
+            )
             continue
         fix = Fix(row, source, indices[0], label)
-        before = said.setdefault((row.side, fix.index), fix)
+        before = by_image.setdefault((row.side, fix.index), fix)
         if before.label != label:
-            what = f"{row.file}: {row.action}, and {before.row.action} in line {before.row.line}"
+            what = f"{row.file}: {row.action}, but {before.row.action} in line {before.row.line}"
             fixes.problems.add(row.line, what)
         elif before is not fix:
             continue  # the same row twice
         elif label == fix.given:
             done += source.is_table and not same_label(row.label, fix.given)
         elif source.is_table and not same_label(row.label, fix.given):  # a path in folders has the label in it
-            fixes.problems.add(row.line, f"{row.file} has the label {fix.given} now, and {row.label!r} in the table")
+            fixes.problems.add(row.line, f"{row.file} now has the label {fix.given}, but {row.label!r} in the table")
         elif not source.is_table and not inside(fix.file.parent / "-", source.images.root):
-            fixes.problems.add(row.line, f"{row.file} lies elsewhere, behind a link: move it there, by hand")
+            fixes.problems.add(
+                row.line, f"a link in the path of {row.file} points outside the data: move that image by hand"
+            )
         else:
-            found.append(fix)
-    _require_same_content(fixes, found)
-    return found, done
+            fixed.append(fix)
+    _require_same_content(fixes, fixed)
+    return fixed, done
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,9 @@ def _label(row: FixRow, classes: Sequence[str]) -> str | _Refused | None:
         return known
     hint = nearest(word, classes)
     if not hint:
-        hint = f", but {few(list(classes))}; for a new class, make it and its first image by hand"
+        hint = (
+            f"; the classes are {few(list(classes))}. For a new class, make its folder and move its first image by hand"
+        )
     return _Refused(f"there is no class {word[:80]!r}{hint}")
 
 
@@ -134,13 +140,13 @@ def _places(source: Source, folder: Path) -> dict[str, list[int]]:
 
 
 def _require_same_content(fixes: Fixes, found: Sequence[Fix]) -> None:
-    """Notes the rows whose image is another one than when the table was written."""
+    """Adds a problem for each row whose image has changed since the table was written."""
     for fix, md5 in zip(found, in_threads(_md5, [fix.file for fix in found]), strict=True):
         if fix.row.md5 and md5 != fix.row.md5:
-            why = "cannot be read" if md5 is None else "is another image than the one that was checked"
+            why = "cannot be read" if md5 is None else "has changed since the check"
             fixes.problems.add(fix.row.line, f"{fix.row.file} {why}")
         elif md5 is not None and not fix.row.md5:
-            fixes.problems.add(fix.row.line, f"{fix.row.file}: its cell md5 is empty")
+            fixes.problems.add(fix.row.line, f"{fix.row.file}: its md5 cell is empty")
 
 
 def _md5(file: Path) -> str | None:
@@ -151,7 +157,7 @@ def _md5(file: Path) -> str | None:
 
 
 def require_no_dead_links(fixes: Fixes, sources: Sequence[Source], found: Sequence[Fix]) -> None:
-    """Notes the rows that move a file to which an image is a link, unless that image is removed, too."""
+    """Adds a problem for each row that would break a link. A link that is also removed is no problem."""
     moved = {absolute(fix.file): fix for fix in found if not fix.source.is_table}
     removed = {(fix.source.side, fix.index) for fix in found if fix.label is None}
     links = [
@@ -162,12 +168,12 @@ def require_no_dead_links(fixes: Fixes, sources: Sequence[Source], found: Sequen
     ]
     for file, link in links_to(moved, links).items():
         row = moved[file].row
-        why = f"{row.file}: {os.path.relpath(link)} is a link to it, and would lead nowhere"
-        fixes.problems.add(row.line, f"{why}: remove that, too, or put a copy of the file there")
+        why = f"{row.file}: {os.path.relpath(link)} is a link to it, and would be broken"
+        fixes.problems.add(row.line, f"{why}: also remove that link, or replace it with a copy of the file")
 
 
 def counts_after(source: Source, found: Sequence[Fix]) -> dict[str, int]:
-    """Images per class of a side once the changes are made."""
+    """Number of images per class of a split after the changes."""
     left = source.images.counts()
     for fix in found:
         if fix.source is source:
@@ -178,9 +184,9 @@ def counts_after(source: Source, found: Sequence[Fix]) -> dict[str, int]:
 
 
 def require_images_left(fixes: Fixes, sources: dict[Side, Source], found: Sequence[Fix]) -> list[str]:
-    """Raises DataError if a class would have no training image left, or a side no image.
+    """Raises DataError if a class would have no training image left, or a split no image.
 
-    Returns the classes that other sides lose, for people.
+    Returns a warning for each class that another split loses.
     """
     notes = []
     for side, source in sources.items():
@@ -191,7 +197,7 @@ def require_images_left(fixes: Fixes, sources: dict[Side, Source], found: Sequen
             raise DataError(
                 f"{fixes.path} would leave {few(emptied)} without any {side} image, and nothing was changed",
                 f"it moves or removes {count} of {emptied[0]} in {source.data}",
-                f"keep some of them; to give up the class, move the images of {emptied[0]} by hand",
+                f"set the action of some of them to keep; or, to delete the class, move all of {emptied[0]} by hand",
             )
         notes += [f"no {side} image of {name} is left in {source.data}" for name in emptied]
     return notes

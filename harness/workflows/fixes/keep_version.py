@@ -1,4 +1,4 @@
-"""Puts the new version of changed data under DVC, if DVC tracks them."""
+"""Adds the new version of changed data to DVC, if DVC tracks them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Kept:
     """A tracked folder or file after a change.
 
     Attributes:
-        path: What is tracked.
+        path: The tracked folder or file.
         md5: Its new version; empty if there is a problem.
         files: Number of its files.
         add: The files for `git add`.
-        note: What was so before the change, for people; empty if nothing is to be said.
+        note: A warning about differences before the change; empty if there were none.
         problem: Why there is no new version, and what to type; empty if there is one.
     """
 
@@ -36,12 +36,12 @@ class Kept:
     problem: str = ""
 
     def fields(self) -> dict[str, Any]:
-        """The same for JSON."""
+        """The fields as a dictionary, for JSON."""
         return asdict(self)
 
 
 def notes_before(places: Iterable[Path]) -> dict[Path, str]:
-    """The `.dvc` files that track `places` -> what differs from them already, for people; empty if nothing does."""
+    """`.dvc` files that track `places` -> how the data already differ from them, as a warning; empty if they do not."""
     notes: dict[Path, str] = {}
     for file in dict.fromkeys(file for place in places if (file := tracking_file(place)) is not None):
         try:
@@ -50,35 +50,37 @@ def notes_before(places: Iterable[Path]) -> dict[Path, str]:
             notes[file] = f"{error.what}: {error.why}"
             continue
         counts = state.changes() if state.word == DIFFERS else None
-        told = "" if counts is None else ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+        summary = "" if counts is None else ", ".join(f"{count} {word}" for word, count in counts.items() if count)
         if state.word == DIFFERS:
-            differs = f"{_near(state.tracked.path)} differed from {_near(file)} before{f' ({told})' if told else ''}"
-            notes[file] = f"{differs}: its new version holds that, too"
+            differs = (
+                f"{_near(state.tracked.path)} already differed from {_near(file)}{f' ({summary})' if summary else ''}"
+            )
+            notes[file] = f"{differs}: the new version includes these differences"
         else:
             notes[file] = ""
     return notes
 
 
 def keep_versions(notes: dict[Path, str]) -> Iterator[Kept]:
-    """Puts what these `.dvc` files track under DVC as it is now. What fails is a problem, and raises nothing."""
+    """Adds the present data of these `.dvc` files to DVC. A failure is returned as a problem, and not raised."""
     from harness.versioning.repo import track
 
     for file, note in notes.items():
         path = file.with_suffix("")
         near = _near(path)
-        advice = f"harness data track {quote(near)} keeps the new version"
+        advice = f"then type harness data track {quote(near)}"
         if find_spec("dvc") is None:
-            why = f'{_near(file)} tracks the data, and DVC is not installed: pip install "dvc[gdrive]"; {advice}'
+            why = f'{_near(file)} tracks the data, but DVC is not installed: type pip install "dvc[gdrive]"; {advice}'
             yield Kept(near, note=note, problem=why)
             continue
         try:
             track(str(path), project_of(file))
             tracked = read_tracked(file)
         except HarnessError as error:
-            why = f"{_near(file)} stands for the data as they were: {error.what}: {error.why} ({error.fix}); {advice}"
+            why = f"{_near(file)} still names the old version: {error.what}: {error.why} ({error.fix}); {advice}"
             yield Kept(near, note=note, problem=why)
             continue
-        rule = file.with_name(".gitignore")  # into which DVC has written, unless git ignored it already
+        rule = file.with_name(".gitignore")  # DVC writes a rule into it, unless git already ignores the data
         add = " ".join(quote(_near(each)) for each in (file, rule) if each.is_file())
         yield Kept(near, tracked.md5, tracked.files or 1, add, note)
 

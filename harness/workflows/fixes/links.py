@@ -1,4 +1,4 @@
-"""Images that are symbolic links: what they say, and which files must stay so that they lead somewhere."""
+"""Reads symbolic links among images, moves them, and finds the files that they point to."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 
-MOST_HOPS = 40  # as Linux follows
+MOST_HOPS = 40  # the limit of Linux
 
 
 def link_text(path: Path) -> str | None:
-    """Where a symbolic link leads, exactly as it is written in it; None of anything else."""
+    """The target text of a symbolic link, exactly as written; None if it is not a link."""
     try:
         return os.readlink(path)  # noqa: PTH115 - Path.readlink makes "a.jpg" of "./a.jpg"
     except (OSError, ValueError):
@@ -19,10 +19,10 @@ def link_text(path: Path) -> str | None:
 
 
 def text_elsewhere(text: str, source: Path, target: Path) -> str:
-    """What a link at `source` that says `text` must say at `target` to lead to the same file.
+    """The text with which a link moved from `source` to `target` still points to the same file.
 
-    An absolute text stays, as those of DVC's cache. A relative one counts from the folder of the link, once the links
-    to that folder are resolved. The file need not be there.
+    An absolute text stays the same, such as a link into the DVC cache. A relative one starts at the real folder of the
+    link. The file need not exist.
     """
     if Path(text).is_absolute():
         return text
@@ -34,10 +34,10 @@ def text_elsewhere(text: str, source: Path, target: Path) -> str:
 
 
 def links_to(moved: Iterable[Path], images: Iterable[Path]) -> dict[Path, Path]:
-    """Those of `moved` that one of `images` leads to by a link, also by way of others -> the first such image."""
+    """Files of `moved` -> the first of `images` that links to it, directly or through other links."""
     real = cache(_real)
     moved_of = {_place(path.parent, path.name, real): path for path in moved}
-    found: dict[Path, Path] = {}
+    linked: dict[Path, Path] = {}
     for image in images:
         file = image
         for _ in range(MOST_HOPS):
@@ -46,8 +46,8 @@ def links_to(moved: Iterable[Path], images: Iterable[Path]) -> dict[Path, Path]:
                 break
             file = _place(file.parent, text, real)
             if file in moved_of:
-                found.setdefault(moved_of[file], image)
-    return found
+                linked.setdefault(moved_of[file], image)
+    return linked
 
 
 def _real(folder: Path) -> Path:
@@ -55,6 +55,6 @@ def _real(folder: Path) -> Path:
 
 
 def _place(folder: Path, text: str, real: Callable[[Path], Path] = _real) -> Path:
-    """The path that `text` means in a folder; links to folders are resolved, and the file itself may be one."""
+    """The path that `text` means in a folder. Links in the folder part are resolved, but not the file itself."""
     path = folder / text
     return real(path.parent) / path.name

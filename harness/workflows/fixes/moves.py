@@ -1,4 +1,4 @@
-"""Moves files without ever replacing one."""
+"""Moves files, and never replaces one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.util.files import fitting_name
 
 
 class FreeNames:
-    """Finds names for files that are to be moved: names that no file has, and that are given out once."""
+    """Finds free names for moved files, and gives out each name only once."""
 
     def __init__(self) -> None:
         self._given: set[str] = set()
@@ -34,14 +34,14 @@ def _as_a_disk_sees(path: Path) -> str:
 
 
 def move_new(source: Path, target: Path, link: str | None = None) -> None:
-    """Moves a file or a link to a name that is free, on another disk too; cut off, the file is at one of both or both.
+    """Moves a file or a link to a free name, also on another disk. If interrupted, the file is at one or both names.
 
-    `link` is what a symbolic link is to say at its new place; None if that is the same, or if it is a file.
+    `link` is the new target text of a symbolic link; None if the text stays, or for a file.
 
-    Raises FileExistsError if the name is taken, and OSError if the system refuses; nothing is moved then.
+    Raises FileExistsError if the name is taken, and OSError if the system refuses. Then nothing is moved.
     """
     if link is not None:
-        target.symlink_to(link)  # replaces nothing
+        target.symlink_to(link)  # raises if the name is taken
     elif _moved_at_once(source, target):
         return
     try:
@@ -53,12 +53,12 @@ def move_new(source: Path, target: Path, link: str | None = None) -> None:
 
 
 def _moved_at_once(source: Path, target: Path) -> bool:
-    """Gives a file its new name, too. True if the old one is gone with that."""
+    """Adds the new name to a file. Returns True if the old name is already removed."""
     try:
-        os.link(source, target, follow_symlinks=False)  # unlike a renaming, it never replaces a file
+        os.link(source, target, follow_symlinks=False)  # unlike rename, it never replaces a file
     except (FileExistsError, FileNotFoundError):
         raise
-    except (OSError, NotImplementedError) as error:  # another disk, or one without hard links, such as a USB stick's
+    except (OSError, NotImplementedError) as error:  # another disk, or one without hard links, such as a USB stick
         if os.path.lexists(target):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from error
         if _renamed(source, target):
@@ -68,7 +68,7 @@ def _moved_at_once(source: Path, target: Path) -> bool:
 
 
 def _renamed(source: Path, target: Path) -> bool:
-    """Renames a file. False if the two are on different disks."""
+    """Renames a file. Returns False if the two names are on different disks."""
     try:
         source.rename(target)
     except OSError as error:
@@ -79,14 +79,14 @@ def _renamed(source: Path, target: Path) -> bool:
 
 
 def _copy_new(source: Path, target: Path) -> None:
-    """Copies a file or a link to another disk, whole or not at all."""
+    """Copies a file or a link to another disk, completely or not at all."""
     part = target.with_name(f".{secrets.token_hex(8)}.part")
     try:
         shutil.copyfile(source, part, follow_symlinks=False)
         if not part.is_symlink():
             with part.open("rb+") as file:
                 os.fsync(file.fileno())
-        with contextlib.suppress(OSError):  # a disk that keeps no permissions
+        with contextlib.suppress(OSError):  # a disk that stores no permissions
             shutil.copystat(source, part, follow_symlinks=False)
         move_new(part, target)
     finally:

@@ -1,11 +1,11 @@
-"""The folder of changes: beside the data, with a log and the removed files of each call.
+"""The folder of changes beside the data, with the log and the removed files of each call.
 
 data/                             the data
-data-changes/.gitignore           git keeps none of it
-data-changes/.lock                held by the one process that changes the data
-data-changes/<when>/log.json      what is moved, written before the first move
-data-changes/<when>/removed/      removed files, each at its path below the folder that holds `data`
-data-changes/<when>/tables/       tables as they were before
+data-changes/.gitignore           git ignores this folder
+data-changes/.lock                locked by the process that changes the data
+data-changes/<when>/log.json      all moves, written before the first one
+data-changes/<when>/removed/      removed files, each at its path relative to the parent of `data`
+data-changes/<when>/tables/       copies of tables before the change
 """
 
 from __future__ import annotations
@@ -32,26 +32,28 @@ from harness.versioning.tracked import tracking_file
 
 LOCK, IGNORE, REMOVED, TABLES = ".lock", ".gitignore", "removed", "tables"
 NAME, NAMED = "%Y%m%d-%H%M%S", re.compile(r"\d{8}-\d{6}")
-WRITABLE = "make it writable: what is removed from the data is kept there"
+WRITABLE = "make it writable, because removed images are stored there"
 
 
 @dataclass(frozen=True)
 class Changes:
-    """What one call has done, with its folder in a folder of changes."""
+    """The changes of one call, and its folder in a folder of changes."""
 
     folder: Path
     record: DataChangesRecord
 
     @property
     def root(self) -> Path:
-        """The folder that the paths of the record count from: the one that holds the data."""
+        """The folder that the paths of the record are relative to: the parent of the data."""
         return self.folder.parents[1]
 
     def file(self, path: str) -> Path:
-        """The file of a path of the record. Raises DataError if it leads elsewhere, by a link."""
+        """The file of a path of the record. Raises DataError if a link in it points outside the data."""
         file, parts = self.root / path, Path(path).parts
         if len(parts) > 1 and not is_inside(file.parent / "-", self.root / parts[0]):
-            raise DataError(f"{file} is not touched", "it leads elsewhere, behind a link", f"ls -l {quote(str(file))}")
+            raise DataError(
+                f"{file} is not changed", "a link in its path points outside the data", f"ls -l {quote(str(file))}"
+            )
         return file
 
     def path(self, file: Path) -> str:
@@ -59,7 +61,7 @@ class Changes:
         return file.relative_to(self.root).as_posix()
 
     def marked(self, status: ChangesStatus) -> Changes:
-        """The same with another status, which is written to the log. Raises StorageError."""
+        """Returns a copy with another status, and writes it to the log. Raises StorageError."""
         changes = replace(self, record=replace(self.record, status=status))
         write_whole(self.folder / LOG, to_json(changes.record), WRITABLE)
         return changes
@@ -68,8 +70,8 @@ class Changes:
 def folder_beside(data: Path, folder: Path) -> Path:
     """The folder of changes for a folder or table of images; it need not exist.
 
-    It lies beside what DVC tracks, or else beside the data as they are named; beside `folder`, which holds all sides,
-    if that is a folder below the current one.
+    It is beside the folder that DVC tracks, if any. Otherwise it is beside `folder`, which contains all splits, if
+    that is a folder below the current one, or else beside the data.
     """
     named, home = absolute(data), Path.cwd()
     above = absolute(folder)
@@ -78,7 +80,7 @@ def folder_beside(data: Path, folder: Path) -> Path:
     tracked = tracking_file(named)
     place = named if tracked is None else tracked.with_suffix("")
     if not place.name:
-        raise UsageError(f"{data} cannot be changed", "it is a whole disk", "a folder of images on it")
+        raise UsageError(f"{data} cannot be changed", "it is a whole disk", "move the images to a folder on that disk")
     return place.with_name(place.name + CHANGES)
 
 
@@ -89,7 +91,9 @@ def only_one(folder: Path) -> Iterator[None]:
         ours = folder.is_dir() and not folder.is_symlink()
         if not ours or not all(is_ours(entry) for entry in folder.iterdir()):
             raise UsageError(
-                f"{folder} is not used", "it is there already, and no folder of changes", "give it another name"
+                f"{folder} is not used",
+                "it exists, and is not a folder of changes",
+                f"mv {quote(str(folder))} ANOTHER_NAME",
             )
     with storage_errors(folder, WRITABLE):
         folder.mkdir(exist_ok=True)
@@ -98,18 +102,18 @@ def only_one(folder: Path) -> Iterator[None]:
     with lock_of(folder / LOCK, fix=WRITABLE, required=False) as alone:
         if not alone:
             raise UsageError(
-                f"the data beside {folder} are being changed", "another process is at work", "the same later"
+                f"the data beside {folder} are in use", "another process is changing them", "the same command later"
             )
         yield
 
 
 def is_ours(entry: Path) -> bool:
-    """Whether an entry of a folder of changes is one that this program makes."""
+    """Whether harness made this entry of a folder of changes."""
     return entry.name in (LOCK, IGNORE) or NAMED.fullmatch(entry.name) is not None or entry.name.startswith(".")
 
 
 def begin(folder: Path) -> Path:
-    """Makes the folder of a new call, whose name is later than all others'. Raises StorageError."""
+    """Makes the folder of a new call, whose name sorts after all others. Raises StorageError."""
     names = [entry.name for entry in folder.iterdir() if NAMED.fullmatch(entry.name)]
     now = datetime.now()
     with contextlib.suppress(ValueError):
@@ -122,7 +126,7 @@ def begin(folder: Path) -> Path:
 
 
 def read_changes(folder: Path) -> Changes:
-    """What the log of one call says. Raises DataError if it is damaged, or names what no call moves."""
+    """Reads the log of one call. Raises DataError if it is damaged, or lists files that no call moves."""
     try:
         record = read_record(DataChangesRecord, folder / LOG)
         odd = [path for move in record.moves for path in (move.source, move.target) if not is_image_name(path)]
@@ -130,7 +134,7 @@ def read_changes(folder: Path) -> Changes:
         if odd:
             raise SchemaError(f"{odd[0][:80]!r} is neither an image nor a table")
     except (OSError, SchemaError) as error:
-        fix = f"move the files back by hand; {quote(str(folder / REMOVED))} has those that were removed"
+        fix = f"move the files back by hand; the removed ones are in {quote(str(folder / REMOVED))}"
         raise DataError(f"{folder / LOG} cannot be read", str(error), fix) from error
     return Changes(absolute(folder), record)
 
@@ -142,5 +146,5 @@ def calls_in(folder: Path) -> list[Path]:
 
 
 def absolute(path: Path) -> Path:
-    """The whole path, without "..", with links as they are."""
+    """The absolute path without "..". Links are not resolved."""
     return Path(os.path.normpath(path.absolute()))

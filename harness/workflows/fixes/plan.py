@@ -1,4 +1,4 @@
-"""Decides what a table of fixes changes: which file goes where, and which labels of a table are others."""
+"""Plans the changes of a table of fixes: new places of files, and new labels in tables."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from harness.workflows.fixes.sources import Source, list_all, list_sources
 
 @dataclass(frozen=True)
 class Planned:
-    """One image that is changed.
+    """The change of one image.
 
     Attributes:
-        fix: What is done, and why.
+        fix: The row and the new class.
         source: The file.
-        target: Where it goes; None if it is removed, or if its label is in a table.
+        target: Its new path; None if it is removed, or if its label is in a table.
     """
 
     fix: Fix
@@ -37,18 +37,18 @@ class Planned:
     target: Path | None
 
     def paths(self) -> list[Path]:
-        """Where it is, and where it goes unless it is removed."""
+        """Its path, and its new path if there is one."""
         return [self.source] if self.target is None else [self.source, self.target]
 
 
 @dataclass(frozen=True)
 class Part:
-    """What is changed in one place, with one log.
+    """The changes of one place, with one log.
 
     Attributes:
         folder: The folder of changes.
         moved: Images in folders.
-        labels: Table -> side -> file -> its label, None if its line is taken out.
+        labels: Table -> split -> file -> its new label, or None if its line is removed.
         tables: Table -> its new content.
     """
 
@@ -60,15 +60,15 @@ class Part:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a table of fixes changes.
+    """The changes of a table of fixes.
 
     Attributes:
         fixes: The table.
-        parts: Mostly one.
+        parts: The changes by place; mostly one.
         changed: All images that are changed, in the order of the rows.
-        notes: For people.
-        sources: The images of each side before the changes.
-        expected: Side -> class -> number of images after them.
+        notes: Warnings, one line each.
+        sources: The images of each split before the changes.
+        expected: Split -> class -> number of images after the changes.
     """
 
     fixes: Fixes
@@ -85,11 +85,11 @@ class Plan:
 
 
 def plan_fixes(path: Path | str) -> Plan:
-    """What the table of fixes at `path` changes. Nothing is changed yet.
+    """Plans the changes of the table of fixes at `path`, and changes nothing.
 
     Raises:
         UsageError: There is no such table.
-        DataError: It is no table of fixes, a row of it cannot be applied, or a class would lose all training images.
+        DataError: It is not a table of fixes, a row cannot be applied, or a class would lose all training images.
     """
     fixes = read_fixes(path)
     if not fixes.rows:
@@ -101,7 +101,7 @@ def plan_fixes(path: Path | str) -> Plan:
     found, done = find_fixes(fixes, sources, Earlier(folders))
     if any(not fix.source.is_table for fix in found):
         require_no_dead_links(fixes, list_all(fixes, sources), found)
-    fixes.problems.require_none(f"mend these rows, or make their action keep; {WRITE_AGAIN}")
+    fixes.problems.require_none(f"correct these rows, or set their action to keep; or {WRITE_AGAIN}")
     notes = require_images_left(fixes, sources, found)
     names, folder_of = FreeNames(), cache(_folder_of)
     changed = []
@@ -111,13 +111,13 @@ def plan_fixes(path: Path | str) -> Plan:
         changed.append(Planned(fix, absolute(fix.file), target))
     notes += [*_renamed(changed), *_last_copies(fixes, found)]
     if done:
-        notes.append("1 row was applied before" if done == 1 else f"{done} rows were applied before")
+        notes.append("1 row was already applied" if done == 1 else f"{done} rows were already applied")
     expected = {side: counts_after(source, found) for side, source in sources.items()}
     return Plan(fixes, _parts(fixes, changed), changed, notes, sources, expected)
 
 
 def _target(fix: Fix, folder_of: Callable[[Path, str], Path]) -> Path:
-    """The file in the folder of another class of the same side, below the same folders in between."""
+    """The new path in the folder of another class of the same split, with the same subfolders."""
     label = fix.label or ""
     images = fix.source.images
     parts = Path(images.on_disk.get(images.paths[fix.index], images.paths[fix.index])).parts
@@ -126,15 +126,15 @@ def _target(fix: Fix, folder_of: Callable[[Path, str], Path]) -> Path:
     target = folder_of(above, label).joinpath(*parts[level + 1 :])
     if is_hidden(label) or not is_inside(target.parent / "-", images.root):
         raise DataError(
-            f"{target} is no place for an image of {label}",
-            "the folder is hidden, or a link that leads out of the data",
-            f"move {fix.row.file} by hand, and make the action of line {fix.row.line} keep",
+            f"an image of {label} cannot be moved to {target}",
+            "the folder is hidden, or a link that points outside the data",
+            f"move {fix.row.file} by hand, and set the action of line {fix.row.line} to keep",
         )
     return target
 
 
 def _folder_of(above: Path, label: str) -> Path:
-    """The folder of a class, in the Unicode form that it has on the disk."""
+    """The folder of a class, in the Unicode form of its name on the disk."""
     there = [entry for entry in above.iterdir() if composed(entry.name) == label and entry.is_dir()]
     return there[0] if there else above / label
 
@@ -145,11 +145,11 @@ def _renamed(changed: Sequence[Planned]) -> list[str]:
         for one in changed
         if one.target is not None and one.target.name != one.source.name
     ]
-    return [f"moved under another name, since a file has theirs: {few(names)}"] if names else []
+    return [f"renamed, because another file has that name: {few(names)}"] if names else []
 
 
 def _last_copies(fixes: Fixes, found: Sequence[Fix]) -> list[str]:
-    """A note if all copies of a picture are removed, or are gone already."""
+    """A warning if no copy of an image is left."""
     removed = {fix.row.file for fix in found if fix.label is None}
     last = []
     for fix in found:
@@ -157,11 +157,11 @@ def _last_copies(fixes: Fixes, found: Sequence[Fix]) -> list[str]:
         gone = [path in removed or not (fixes.folder / path).exists() for path in others]
         if fix.label is None and others and all(gone):
             last.append(fix.row.file)
-    return [f"no copy of these pictures stays, as all are removed or gone: {few(last)}"] if last else []
+    return [f"no copy of these images is left, because all copies are removed or missing: {few(last)}"] if last else []
 
 
 def _parts(fixes: Fixes, changed: Sequence[Planned]) -> list[Part]:
-    """The changes by place. What lies below the folder that holds the first place shares its log."""
+    """The changes by place. Data below the parent of an earlier place share its log."""
     parts: list[Part] = []
     by_source: dict[int, list[Planned]] = defaultdict(list)
     for one in changed:

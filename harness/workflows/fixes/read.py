@@ -18,31 +18,31 @@ from harness.util.text import few
 from harness.workflows.fixes.rows import HEADER, KEEP, MD5, MOVE, NEEDED, REMOVE, FixRow, Settings
 from harness.workflows.fixes.spreadsheet import read_lines
 
-STRIPPED = ("side", "md5", "settings")  # a file and a class may have spaces at their ends
+STRIPPED = ("side", "md5", "settings")  # not stripped: names of files and classes may start or end with spaces
 TO_CLASS = re.compile(r"\s*move\s+to\s(.*\S.*)", re.IGNORECASE | re.DOTALL)
-SHOWN = 3  # errors of a table
-WRITE_AGAIN = "harness data check --write writes a new table"
+MOST_SHOWN = 3  # number of errors in a message
+WRITE_AGAIN = "harness data check NAME --write FILE, for a new table"
 
 
 class Problems:
-    """The errors of a table: all are collected before anything is done."""
+    """Collects all errors of a table, before anything is changed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._found: list[tuple[int, str]] = []
 
     def add(self, line: int, text: str) -> None:
-        """Notes what is wrong with a line."""
+        """Adds an error of a line."""
         self._found.append((line, text))
 
     def require_none(self, fix: str) -> None:
-        """Raises DataError for all that were added, with the lines of the first."""
+        """Raises DataError if there are errors. Its message shows the first ones, with their lines."""
         if not self._found:
             return
         found = sorted(self._found)
         count = len({line for line, _ in found})
-        shown = "; ".join(f"line {line}: {text}" for line, text in found[:SHOWN])
-        more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+        shown = "; ".join(f"line {line}: {text}" for line, text in found[:MOST_SHOWN])
+        more = f"; and {len(found) - MOST_SHOWN} more" if len(found) > MOST_SHOWN else ""
         rows = "one row" if count == 1 else f"{count} rows"
         raise DataError(f"{rows} of {self._path} cannot be applied, and nothing was changed", f"{shown}{more}", fix)
 
@@ -55,7 +55,7 @@ class Fixes:
         path: The table.
         data: The training images: a folder or a table.
         settings: How the images were listed.
-        rows: Those whose action is not "keep".
+        rows: Rows whose action is not "keep".
         kept: Number of rows whose action is "keep".
         problems: Rows that cannot be applied.
     """
@@ -69,18 +69,18 @@ class Fixes:
 
     @property
     def folder(self) -> Path:
-        """The folder that the paths of the rows count from."""
+        """The folder that the paths of the rows are relative to."""
         return Path(self.data if self.settings.folder is None else self.settings.folder)
 
 
 def read_fixes(path: Path | str) -> Fixes:
-    """The table of fixes at `path`. What is wrong with single rows is in its `problems`.
+    """Reads the table of fixes at `path`. Errors of single rows are in its `problems`.
 
-    Rows may be in any order, and be missing; other columns are passed over.
+    Rows may be missing or in another order. Other columns are ignored.
 
     Raises:
         UsageError: There is no such file.
-        DataError: It is no table of fixes.
+        DataError: It is not a table of fixes.
     """
     path = Path(path)
     lines = read_lines(path)
@@ -95,7 +95,9 @@ def read_fixes(path: Path | str) -> Fixes:
         row |= {name: row[name].strip() for name in STRIPPED}
         first = first or row
         if (row["data"], row["settings"]) != (first["data"], first["settings"]):
-            problems.add(number, f"it is of the data {row['data'][:80]!r}, and the first row of {first['data'][:80]!r}")
+            problems.add(
+                number, f"its data are {row['data'][:80]!r}, but those of the first row are {first['data'][:80]!r}"
+            )
         action = _action(row["action"])
         if action == KEEP:
             kept += 1
@@ -105,25 +107,25 @@ def read_fixes(path: Path | str) -> Fixes:
             typed = f"{row['action'].strip()[:80]!r}{nearest(word, actions)}"
             problems.add(number, f"there is no action {typed} (keep, remove, or move to CLASS)")
         elif not _is_below(row["file"]):
-            problems.add(number, f"{row['file'][:80]!r} is no path below the folder of the data")
+            problems.add(number, f"{row['file'][:80]!r} is not a path inside the data folder")
         else:
             md5 = row["md5"].removeprefix(MD5).lower()
             file, label = composed(row["file"]), composed(row["label"])
             rows.append(FixRow(number, file, row["side"], label, action, md5, composed(row["copy_of"])))
     if first is None:
-        raise DataError(f"{path} has no rows", "it holds a header alone", WRITE_AGAIN)
+        raise DataError(f"{path} has no rows", "it contains only a header", WRITE_AGAIN)
     return Fixes(path, _data(path, first["data"]), _settings(path, first["settings"]), rows, kept, problems)
 
 
 def _places(path: Path, header: Sequence[str]) -> dict[str, int]:
-    """Column -> its place; of two with one name the first."""
+    """Column -> its position; the first one if a name is repeated."""
     names = [_plain(name) for name in header]
     missing = [name for name in NEEDED if name not in names]
     if missing:
         raise DataError(
-            f"{path} is no table of fixes: it has no column {missing[0]}",
+            f"{path} is not a table of fixes: it has no column {missing[0]}",
             f"its first line has {few([name[:40] for name in header], 5) or 'nothing'}; it must be {', '.join(HEADER)}",
-            f"keep the first line as it was; or {WRITE_AGAIN}",
+            f"restore the first line; or {WRITE_AGAIN}",
         )
     return {name: names.index(name) if name in names else len(names) for name in HEADER}
 
@@ -133,12 +135,12 @@ def _value(cells: Sequence[str], place: int) -> str:
 
 
 def _plain(text: str) -> str:
-    """Without differences that a person does not mean: in case, in spaces, in the form of an accent."""
+    """Removes differences of case, of spaces and of Unicode form."""
     return " ".join(unicodedata.normalize("NFC", text).casefold().split())
 
 
 def _action(text: str) -> str | None:
-    """An action in its normal form, the class as it is written, with its spaces; None for what is none."""
+    """An action in its normal form, with the class exactly as written; None if it is not an action."""
     plain = _plain(text)
     if plain in ("", KEEP):
         return KEEP
@@ -149,7 +151,7 @@ def _action(text: str) -> str | None:
 
 
 def _is_below(path: str) -> bool:
-    """Whether it is a path that does not leave its folder."""
+    """Whether a path stays inside its folder."""
     try:
         path_below(path)
     except (SchemaError, UnicodeEncodeError):
@@ -159,7 +161,7 @@ def _is_below(path: str) -> bool:
 
 def _data(path: Path, data: str) -> str:
     if not data or "\0" in data or not is_on_this_machine(data):
-        raise DataError(f"{path} does not say where the images are", f"its column data has {data[:80]!r}", WRITE_AGAIN)
+        raise DataError(f"{path} does not say where the images are", f"its data column has {data[:80]!r}", WRITE_AGAIN)
     return data
 
 
@@ -167,7 +169,7 @@ def _settings(path: Path, text: str) -> Settings:
     try:
         settings: Settings = parse(schema_of(Settings), json.loads(text or "{}"))
         if settings.class_folder not in ("", "outer", "inner") or not all(map(is_column, settings.columns)):
-            raise SchemaError("class_folder is outer or inner, and columns are as path=filename")
+            raise SchemaError("class_folder must be outer or inner, and columns must look like path=filename")
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} has settings that cannot be read", str(error)[:200], WRITE_AGAIN) from error
     for named in (settings.folder, settings.valid_data, settings.test_data):
@@ -177,9 +179,9 @@ def _settings(path: Path, text: str) -> Settings:
 
 
 def match_class(word: str, classes: Iterable[str]) -> str | None:
-    """The class that a person means by `word`; None if there is none, or if it could be several."""
+    """The class that `word` means; None if there is none, or more than one."""
     classes = list(classes)
-    for exact in (word, word.strip()):  # a class may have spaces at its ends
+    for exact in (word, word.strip()):  # a class may start or end with spaces
         if exact in classes:
             return exact
     near = [name for name in classes if _plain(name) == _plain(word)]
@@ -187,7 +189,7 @@ def match_class(word: str, classes: Iterable[str]) -> str | None:
 
 
 def same_label(one: str, other: str) -> bool:
-    """Whether two labels are the same, also after a spreadsheet has made a number of one: 001 becomes 1."""
+    """Whether two labels are the same. A spreadsheet may have read one as a number: 001 becomes 1."""
     if one.strip() == other.strip():
         return True
     try:

@@ -1,4 +1,4 @@
-"""Puts back what one call has moved, wherever it was cut off."""
+"""Moves the files of one call back, even if the call was interrupted."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from harness.workflows.fixes.links import link_text
 from harness.workflows.fixes.moves import move_new
 from harness.workflows.fixes.place import REMOVED, Changes
 
-BACK = "make it writable, then harness data undo again: it goes on from there"
+BACK = "make it writable, then harness data undo again, which continues from there"
 
 
 @dataclass(frozen=True)
 class Reverted:
-    """What was put back, or would be.
+    """The files that were moved back, or that a dry run would move back.
 
     Attributes:
         changes: The call.
-        moves: Files that went back to their `source`.
+        moves: Files that were moved back to their `source`.
         tables: Tables that were restored.
-        gone: Files that are at neither place, as somebody has deleted or moved them since.
+        gone: Files that are at neither place: they were deleted or moved after the call.
     """
 
     changes: Changes
@@ -39,11 +39,11 @@ class Reverted:
 def revert(changes: Changes, dry_run: bool = False) -> Reverted:
     """Moves each file back, and restores each table.
 
-    A file that is back already, or was never moved, stays. Nothing is deleted or replaced.
+    A file that is already back, or was never moved, stays. Nothing is deleted or replaced.
 
     Raises:
-        DataError: A place is taken by something else, or a file or a table was changed since. Nothing is moved.
-        StorageError: A file cannot be moved. The next call goes on from there.
+        DataError: Another file is in the way, or a file or table was changed after the call. Nothing is moved.
+        StorageError: A file cannot be moved. The next call continues from there.
     """
     conflicts: list[str] = []
     back: list[Move] = []
@@ -58,22 +58,22 @@ def revert(changes: Changes, dry_run: bool = False) -> Reverted:
             if _is_at(target, move.md5, move.moved_link):
                 back.append(move)
             else:
-                conflicts.append(f"{target} was changed since")
+                conflicts.append(f"{target} has changed")
         elif _is_at(source, move.md5, move.link):
             doubled.append(move)
         else:
-            conflicts.append(f"{source} is another file now")
+            conflicts.append(f"{source} is now a different file")
     tables = [table for table in changes.record.tables if not _is(changes.file(table.path), table.before)]
     for table in tables:
         if not _is(changes.file(table.path), table.after):
-            conflicts.append(f"{changes.file(table.path)} was changed since")
+            conflicts.append(f"{changes.file(table.path)} has changed")
         elif not _is(changes.file(table.copy), table.before):
-            conflicts.append(f"{changes.file(table.copy)}, its copy, was changed or is gone")
+            conflicts.append(f"the saved copy {changes.file(table.copy)} has changed or is missing")
     if conflicts:
         raise DataError(
             f"the changes in {changes.folder} cannot be undone, and nothing was moved",
             few(conflicts, 10),
-            f"move these away, then harness data undo {quote(os.path.relpath(changes.folder))}",
+            f"move these files away, then harness data undo {quote(os.path.relpath(changes.folder))}",
         )
     if not dry_run:
         for move in reversed([*back, *doubled]):
@@ -82,7 +82,7 @@ def revert(changes: Changes, dry_run: bool = False) -> Reverted:
         for table in tables:
             write_whole(changes.file(table.path), changes.file(table.copy).read_bytes(), BACK)
         for folder in reversed(changes.record.folders):
-            with contextlib.suppress(OSError):  # it is not empty: something has come into it
+            with contextlib.suppress(OSError):  # it is not empty, because other files were added
                 changes.file(folder).rmdir()
         changes.marked(ChangesStatus.UNDONE)
     return Reverted(changes, back, tables, gone)
@@ -94,8 +94,8 @@ def _put_back(changes: Changes, move: Move) -> None:
         source.parent.mkdir(parents=True, exist_ok=True)
         move_new(target, source, None if move.link == move.moved_link else move.link)
     elif _is_same(source, target):
-        target.unlink()  # the second name of a file whose move was cut off
-    elif not target.is_relative_to(changes.folder):  # a copy, as on another disk
+        target.unlink()  # the second name of a file whose move was interrupted
+    elif not target.is_relative_to(changes.folder):  # a complete copy, made on another disk
         aside = changes.folder / REMOVED / target.relative_to(changes.root)
         if not os.path.lexists(aside):
             aside.parent.mkdir(parents=True, exist_ok=True)
@@ -109,12 +109,12 @@ def _is_same(source: Path, target: Path) -> bool:
 
 
 def _is_at(file: Path, md5: str | None, link: str | None) -> bool:
-    """Whether a file has that MD5; a link, whether it says that: what it leads to may be gone."""
+    """Whether a file has that MD5, or a link that text, because its target may be missing."""
     return _is(file, md5) if link is None else link_text(file) == link
 
 
 def _is(file: Path, md5: str | None) -> bool:
-    """Whether a file has that MD5; True of any file if that is not known."""
+    """Whether a file has that MD5; True if the MD5 is unknown."""
     try:
         return md5 is None or file_md5(file) == md5
     except OSError:

@@ -1,4 +1,4 @@
-"""What a row of a table of fixes holds."""
+"""The rows and settings of a table of fixes."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from pathlib import Path
 from harness.data.images import Side
 from harness.util.schema import AnyPath, Text, Word
 
-# of the table, in this order; a person edits `action`
+# columns in this order; a person edits `action`
 HEADER = (
     *("file", "side", "label", "likely", "reason", "copy_of", "suggestion", "action"),
     *("md5", "data", "settings"),
 )
 NEEDED = ("file", "side", "label", "action", "md5", "data")
 KEEP, REMOVE, MOVE = "keep", "remove", "move to"
-MD5 = "md5:"  # before the digits: no spreadsheet takes them for a number, as it does with 12345e67
+MD5 = "md5:"  # prefix, so that no spreadsheet reads digits such as 12345e67 as a number
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How the images were listed, where that is not the default: the column `settings`, as JSON.
+    """How the images were listed, if not by default: the column `settings`, as JSON.
 
     Attributes:
-        folder: The folder that the column `file` counts from; None if that is `data`.
+        folder: The folder that the column `file` is relative to; None if it is `data`.
         valid_data: Images of the hold-out; None if they are part of `data`.
-        test_data: Images of the test; None if they are part of `data`.
+        test_data: Test images; None if they are part of `data`.
         class_folder: "outer", "inner" or empty, as in an experiment.
         columns: Names of a table's columns, each as "path=filename".
     """
@@ -37,7 +37,7 @@ class Settings:
     columns: list[Text] = field(default_factory=list)
 
     def source(self, side: Side, data: str) -> Path:
-        """The folder or table that names the images of a side."""
+        """The folder or table that names the images of a split."""
         named = {Side.VALID: self.valid_data, Side.TEST: self.test_data}.get(side)
         return Path(data if named is None else named)
 
@@ -48,12 +48,12 @@ class FixRow:
 
     Attributes:
         line: Number of its first line in the file, from 1.
-        file: Path of the image below the folder of the settings, in NFC.
+        file: Path of the image relative to the folder of the settings, in NFC.
         side: "train", "valid" or "test".
         label: Its label when the data were checked.
         action: "keep", "remove", or "move to" and a class, with single spaces.
         md5: Of the image when the data were checked; empty if it could not be read.
-        copy_of: Paths of images that it is a copy of, with "; " between them; empty if it is none.
+        copy_of: Paths of the images that it is a copy of, separated by "; "; empty if there are none.
     """
 
     line: int

@@ -1,4 +1,4 @@
-"""The images that a table of fixes is about, as the data are now."""
+"""Lists the images that a table of fixes is about, as they are now."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from harness.workflows.fixes.read import Fixes
 
 @dataclass(frozen=True)
 class Source:
-    """The images of one side.
+    """The images of one split.
 
     Attributes:
         data: The folder or table that names them.
-        side: Their side.
+        side: Their split.
         images: The images.
-        class_folder: "outer" or "inner" if that had to be said; else None.
+        class_folder: "outer" or "inner" if it had to be set, otherwise None.
     """
 
     data: Path
@@ -44,38 +44,42 @@ class Source:
 
     @property
     def level(self) -> int:
-        """Which folder of a path is the class, from 0."""
+        """The position of the class folder in a path, from 0."""
         return int(self.class_folder == "inner")
 
 
 def list_sources(fixes: Fixes, sides: Collection[Side]) -> dict[Side, Source]:
-    """The images of those of `sides` that the data have.
+    """Lists the images of those `sides` that the data have.
 
-    Moves may have made a second level of folders that could name the class: then it is the outer one, as before.
+    Moves may have made a second level of folders, so that the class folder is ambiguous. Then it is the outer one, as
+    before the moves.
 
     Raises DataError as `list_images` does.
     """
-    said = fixes.settings.class_folder or None
+    class_folder = fixes.settings.class_folder or None
     for data in {fixes.settings.source(side, fixes.data) for side in sides}:
         if not data.exists() and tracking_file(data) is None:
-            why, fix = f"{fixes.path} names it; looked for {data.absolute()}", "cd to the folder that it was written in"
-            raise DataError(f"{data} is not there", why, fix)
+            why, fix = (
+                f"{fixes.path} names it; looked for {data.absolute()}",
+                "cd FOLDER, to where the table was written",
+            )
+            raise DataError(f"{data} does not exist", why, fix)
     try:
-        return _listed(fixes, sides, said)
+        return _listed(fixes, sides, class_folder)
     except DataError:
-        if said is None:
+        if class_folder is None:
             with contextlib.suppress(DataError):
                 return _listed(fixes, sides, "outer")
         raise
 
 
 def list_all(fixes: Fixes, listed: Mapping[Side, Source]) -> list[Source]:
-    """`listed`, and the other sides that the data have and that can be listed."""
-    found = list(listed.values())
+    """Returns `listed`, and the other splits that can be listed."""
+    sources = list(listed.values())
     for side in [side for side in Side if side not in listed]:
         with contextlib.suppress(DataError):
-            found += [source for source in list_sources(fixes, {Side.TRAIN, side}).values() if source.side is side]
-    return found
+            sources += [source for source in list_sources(fixes, {Side.TRAIN, side}).values() if source.side is side]
+    return sources
 
 
 def _listed(fixes: Fixes, sides: Collection[Side], class_folder: str | None) -> dict[Side, Source]:
@@ -95,18 +99,18 @@ def _listed(fixes: Fixes, sides: Collection[Side], class_folder: str | None) -> 
 
 
 def _require_apart(sources: Sequence[Source]) -> None:
-    """Raises DataError if one folder holds the images of two sides: to remove one would remove the other."""
+    """Raises DataError if two splits share a folder: removing an image from one would remove it from the other."""
     for one, other in permutations(sources, 2):
         if is_inside(one.images.root / "-", other.images.root):
             raise DataError(
-                f"{one.data} has {one.side} images, and they are {other.side} images, too",
-                f"{other.data} holds the same folder",
-                "a folder for each side in the experiment; then harness data check --write again",
+                f"the {one.side} images in {one.data} are also {other.side} images",
+                f"{other.data} contains the same folder",
+                "set a separate folder for each split in the experiment, then harness data check --write again",
             )
 
 
 def notes_after(fixes: Fixes, before: Mapping[Side, Source], expected: Mapping[Side, Mapping[str, int]]) -> list[str]:
-    """Notes on the data after the changes, for people.
+    """Returns warnings about the data after the changes.
 
     Raises DataError if the data cannot be listed any more, or have other images per class than `expected`.
     """
@@ -115,13 +119,13 @@ def notes_after(fixes: Fixes, before: Mapping[Side, Source], expected: Mapping[S
         counts = source.images.counts()
         if counts != dict(expected[side]):
             raise DataError(
-                f"the changes of {fixes.path} did not have the effect that was planned, and were taken back",
-                f"{source.data} has {counts} {side} images then, and not {dict(expected[side])}",
-                "the same again, while nothing else changes the data",
+                f"the changes of {fixes.path} did not have the planned effect, and were undone",
+                f"{source.data} had {counts} {side} images after them, but {dict(expected[side])} were planned",
+                "the same command again, while no other program changes the data",
             )
     ambiguous = [str(source.data) for side, source in now.items() if source.class_folder != before[side].class_folder]
     return [
-        f'{data} has two levels of folders now, and either may name the class: class_folder="outer" in the '
+        f'{data} now has two levels of folders, and each could be the class: set class_folder="outer" in the '
         "experiment, or -s class_folder=outer"
         for data in dict.fromkeys(ambiguous)
     ]

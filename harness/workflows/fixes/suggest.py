@@ -1,4 +1,4 @@
-"""What a check of the data found, image by image, and what to do about it."""
+"""Lists the findings of a data check by image, and suggests an action for each."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from harness.runs.data_check_record import (
 from harness.workflows.fixes.links import link_text
 from harness.workflows.fixes.rows import MOVE, REMOVE
 
-RANK = {"test": 0, "valid": 1}  # of two copies, the one of the test stays, since its result must stay comparable
-NAMED = 5  # copies that a cell names
-LEAST_RIGHT = 0.8  # share of the labels that a model must agree with before its word suggests another label
-SURE = 0.9  # probability that a likely label must have for that
-SMALL_CLASS = 10  # images: from a smaller class nothing is suggested to be moved
+RANK = {"test": 0, "valid": 1}  # of two copies, the test image stays, so that test results remain comparable
+NAMED = 5  # number of copies listed in a cell
+LEAST_RIGHT = 0.8  # share of labels that a model must agree with, so that its predictions suggest other labels
+SURE = 0.9  # probability of the likely label from which it is suggested
+SMALL_CLASS = 10  # number of images; no image of a smaller class is suggested to be moved
 NUMBERED = re.compile(
     r"(\(\d+\)|[ _-](copy|kopie|copie)( ?\d+)?)\.[^.]+$", re.IGNORECASE
 )  # "a (1).jpg", "a - copy.jpg"
 
-Key = tuple[str, str]  # side and path: one file may be on two sides of a table
-Links = dict[int, dict[int, CopyLink]]  # position in a set -> position of a copy -> how the two are alike
+Key = tuple[str, str]  # split and path: a table may have one file in two splits
+Links = dict[int, dict[int, CopyLink]]  # position in a set -> position of a copy -> their link
 
 
 @dataclass
 class Finding:
-    """All that was found about one image; `suggestion` is empty if only a person can say what to do."""
+    """All findings about one image. `suggestion` is empty if a person must decide."""
 
     image: CheckedImage
     likely: str = ""
@@ -45,14 +45,14 @@ class Finding:
 
 
 def findings_of(record: DataCheckRecord) -> list[Finding]:
-    """The images that the check names, each once: copies first, then label suspects, then odd images."""
-    found: dict[Key, Finding] = {}
+    """One finding for each image that the check names: copies first, then label suspects, then odd images."""
+    findings: dict[Key, Finding] = {}
 
     def about(image: CheckedImage) -> Finding:
-        return found.setdefault(_key(image), Finding(image))
+        return findings.setdefault(_key(image), Finding(image))
 
     doubtful = {_key(suspect.image) for suspect in record.suspects}
-    doubtful |= {_key(odd.image) for odd in record.odd}  # of two copies the sharp one stays, and the large one
+    doubtful |= {_key(odd.image) for odd in record.odd}  # of two copies, a blurred or small one does not stay
     links = {_key(image) for copies in record.copies for image in copies.images if _is_link(record, image)}
     contradicted: set[Key] = set()
     for copies in record.copies:
@@ -75,8 +75,10 @@ def findings_of(record: DataCheckRecord) -> list[Finding]:
         given, likely = suspect.given_probability, suspect.likely_probability
         finding.reasons.append(f"label suspect: {suspect.likely} {likely:.2f}, {suspect.image.label} {given:.2f}")
         if suspect.image.side == "test":
-            finding.reasons.append("look yourself: test labels that are changed to what a model says flatter the model")
-        elif _is_worth_a_word(record, suspect):
+            finding.reasons.append(
+                "decide yourself: test labels that are changed to a model's predictions make its test too good"
+            )
+        elif _is_confident(record, suspect):
             finding.suggestion = finding.suggestion or f"{MOVE} {suspect.likely}"
     for odd in record.odd:
         finding = about(odd.image)
@@ -84,13 +86,13 @@ def findings_of(record: DataCheckRecord) -> list[Finding]:
         if odd.kind is OddKind.UNREADABLE or (odd.kind is OddKind.BLANK and odd.image.side != "test"):
             finding.suggestion = REMOVE
     for key in contradicted:
-        if found[key].suggestion != REMOVE:
-            found[key].suggestion = ""
-    return list(found.values())
+        if findings[key].suggestion != REMOVE:
+            findings[key].suggestion = ""
+    return list(findings.values())
 
 
-def _is_worth_a_word(record: DataCheckRecord, suspect: LabelSuspect) -> bool:
-    """Whether a model that is mostly right is sure of another label, and the class does not lose much by it."""
+def _is_confident(record: DataCheckRecord, suspect: LabelSuspect) -> bool:
+    """Whether an accurate model is confident of another label, and the class has enough images to lose one."""
     size = record.counts.get(suspect.image.side, {}).get(suspect.image.label, SMALL_CLASS)
     is_sure = suspect.likely_probability >= SURE and (record.right is None or record.right >= LEAST_RIGHT)
     return is_sure and size >= SMALL_CLASS
@@ -105,9 +107,10 @@ def _is_link(record: DataCheckRecord, image: CheckedImage) -> bool:
 
 
 def _kept(copies: CopySet, linked: Links, doubtful: Collection[Key], links: Collection[Key]) -> set[int]:
-    """The positions of a set's images that stay: all of the test, and of the others none that is a copy of one that
-    stays. An image with many copies is chosen before one with few, so that few stay; a file before a link, which may
-    lead to it.
+    """Returns the positions of the images of a set that stay.
+
+    All test images stay. Another image stays if it is not a copy of one that stays. Images with many copies are
+    chosen first, so that few stay, and files before links, which may point to them.
     """
 
     def order(position: int) -> tuple[int, bool, bool, bool, int, str]:
@@ -123,7 +126,7 @@ def _kept(copies: CopySet, linked: Links, doubtful: Collection[Key], links: Coll
 
 
 def _linked(copies: CopySet) -> Links:
-    """The links of each image. One with the same pixels as another has its links, too."""
+    """The links of each image. Images with equal pixels share their links."""
     linked: Links = defaultdict(dict)
     same: dict[int, set[int]] = defaultdict(set)
     for link in copies.links:
@@ -140,19 +143,19 @@ def _linked(copies: CopySet) -> Links:
 
 
 def _reasons(copies: CopySet, position: int, linked: Mapping[int, CopyLink]) -> Iterator[str]:
-    """Which images it is a copy of, and if labels differ, which."""
+    """Says which images it is a copy of, and which labels differ."""
     own = copies.images[position]
     links = sorted(linked.items())
     for other, link in links[:NAMED]:
         image = copies.images[other]
         transform = f" ({link.transform})" if link.transform else ""
-        side = f", on the side {image.side}" if image.side != own.side else ""
+        side = f", in the {image.side} split" if image.side != own.side else ""
         yield f"{_kind_text(link)} of {image.path}{transform}{side}"
     if len(links) > NAMED:
         yield f"and of {len(links) - NAMED} more"
     if copies.is_contradiction:
         labels = sorted({image.label for image in copies.images})
-        yield f"contradiction: copies with the labels {' and '.join(labels)}, and nobody but you can say which is right"
+        yield f"contradiction: copies with the labels {' and '.join(labels)}; decide yourself which is right"
 
 
 def _kind_text(link: CopyLink) -> str:

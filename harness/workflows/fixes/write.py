@@ -1,4 +1,4 @@
-"""Writes the table of fixes of a check, for a spreadsheet."""
+"""Writes the table of fixes of a data check, for a spreadsheet program."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from harness.util.files import write_whole
 from harness.workflows.fixes.rows import HEADER, KEEP, MD5, Settings
 from harness.workflows.fixes.suggest import findings_of
 
-ELSEWHERE = "--write with another file"
+ELSEWHERE = "--write FILE, with another file"
 
 
 def write_fixes(record: DataCheckRecord, path: Path | str, force: bool = False) -> int:
-    """Writes a CSV with a row for each image that the check names. Returns the number of rows.
+    """Writes a CSV file with a row for each image that the check names. Returns the number of rows.
 
-    The column `action` says "keep" in every row, for a person to change: see `apply_fixes`. The file begins with the
-    byte order mark of UTF-8, without which Excel takes "ü" for two letters; no cell is a formula.
+    The column `action` is "keep" in all rows, for a person to change: see `apply_fixes`. The file starts with the
+    byte order mark of UTF-8, because Excel shows "ü" as two letters without it. No cell is a formula.
 
     Raises:
-        UsageError: `path` is no name of a CSV file, belongs to the data, or is there and `force` is off.
+        UsageError: `path` is not a name of a CSV file, belongs to the data, or exists and `force` is off.
         StorageError: It cannot be written.
     """
     path = Path(path)
@@ -53,28 +53,28 @@ def write_fixes(record: DataCheckRecord, path: Path | str, force: bool = False) 
 def require_free(
     path: Path, force: bool = False, sources: Iterable[str | None] = (), columns: Sequence[str] = ()
 ) -> None:
-    """Raises UsageError if no table of fixes can be written to `path`: for a check to find out before it begins.
+    """Raises UsageError if no table of fixes can be written to `path`, so that a check can fail before it starts.
 
-    `sources` are the folders and tables of the images, and `columns` the names of columns in them, as in
-    `list_table`: no file of theirs is replaced, also with `force`.
+    `sources` are the folders and tables of the images, and `columns` the names of their columns, as in `list_table`.
+    None of their files is replaced, even with `force`.
     """
     if path.suffix.lower() != ".csv":
-        raise UsageError(f"--write {path} is no CSV file", "its name does not end so", "--write fixes.csv")
+        raise UsageError(f"--write {path} is not a CSV file", "its name must end in .csv", "--write fixes.csv")
     if path.is_dir():
         raise UsageError(f"{path} cannot be written", "it is a folder", "--write fixes.csv")
     belongs = source_of(path, sources, columns)
     if belongs:
         raise UsageError(f"{path} is not replaced", f"{belongs}, and would be lost", ELSEWHERE)
     if os.path.lexists(path) and not force:
-        why = "it is not overwritten, since somebody may have edited it"
-        raise UsageError(f"{path} is there already", why, f"{ELSEWHERE}, or --force")
+        why = "it may have been edited, so it is not overwritten"
+        raise UsageError(f"{path} already exists", why, f"{ELSEWHERE}; or --force")
     if not path.parent.is_dir():
-        why, fix = "the file would be written to it", f"mkdir -p {quote(str(path.parent))}"
-        raise UsageError(f"the folder {path.parent} is not there", why, fix)
+        why, fix = "the file would be written in it", f"mkdir -p {quote(str(path.parent))}"
+        raise UsageError(f"the folder {path.parent} does not exist", why, fix)
 
 
 def _settings_cell(record: DataCheckRecord) -> str:
-    """The settings that are not the default, as JSON; empty if there are none."""
+    """The settings that are not defaults, as JSON; empty if there are none."""
     settings = Settings(
         None if record.folder == record.data else record.folder,
         record.valid_data,
