@@ -213,5 +213,5 @@ def test_export_that_cannot_be_compared_names_the_reason(
     monkeypatch.setattr(Portable, "forward", forward)
     done = call("export", model, "--to", "pt2")
     assert done.code == 3
-    assert "does not compute what its model does, and is not written" in done.error_lines[0]
+    assert "does not compute the same as its model, and is not written" in done.error_lines[0]
     assert not list(Path().iterdir())

@@ -157,7 +157,7 @@ def test_predict_features_writes_both_files_once(call: Call, tracked: Tracked, p
         (("MODEL", "photos", "--explain", "a.txt"), 2, "a.txt is no folder"),
         (("MODEL", "photos", "--sort", "photos"), 2, "are in the output folder photos"),
         (("MODEL", "photos", "--sort", "/proc/none"), 1, "cannot be written"),
-        (("MODEL", "photos", "--features", "f.txt"), 2, "is no NumPy file"),
+        (("MODEL", "photos", "--features", "f.txt"), 2, "is not a NumPy file"),
         (("MODEL", "photos", "--features", "none/f.npy"), 1, "cannot be written"),
         (("MODEL", "a.txt", "--watch"), 2, "--watch needs a folder"),
         (("MODEL", "photos", "--watch", "--features", "f.npy"), 2, "--watch and --features exclude each other"),

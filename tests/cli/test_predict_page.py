@@ -111,7 +111,7 @@ def test_predict_page_hides_paths_if_the_model_fails(
 def test_predict_page_reports_nan_probabilities(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Halves, "forward", lambda _, images: torch.full((len(images), 3), torch.nan))
     answer = sent(client, photograph())
-    assert (answer.status_code, answer.get_json()) == (500, {"error": "the model gives 1 of 1 images nan or inf"})
+    assert (answer.status_code, answer.get_json()) == (500, {"error": "the model returns nan or inf for 1 of 1 images"})
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def test_load_exported_gives_the_probabilities_of_the_model_for_any_batch(
         probabilities = loaded.probabilities(images)
         assert probabilities.dtype == np.float64
         np.testing.assert_allclose(probabilities, probabilities_of(found.saved, images), atol=1e-6)
-    with pytest.raises(ModelError, match="takes other images"):
+    with pytest.raises(ModelError, match="does not accept these images"):
         loaded.probabilities(torch.zeros(1, 3, 31, 32, dtype=torch.uint8))
 
 
@@ -180,7 +180,7 @@ def test_load_exported_checks_an_onnx_file_whose_description_is_gone(there: Path
     entry = weight.external_data.add()
     entry.key, entry.value = "location", "../../etc/passwd"
     path.write_bytes(model.SerializeToString())
-    with pytest.raises(ModelError, match="takes weights from other files"):
+    with pytest.raises(ModelError, match="reads weights from other files"):
         load_exported(path)
 
     model = onnx.load("model.onnx")
@@ -296,7 +296,7 @@ def test_export_writes_nothing_if_the_file_disagrees(
         return buffer.getvalue()
 
     monkeypatch.setattr("harness.workflows.export.write.make_content", other)
-    with pytest.raises(GateError, match="does not compute what its model does"):
+    with pytest.raises(GateError, match="does not compute the same as its model"):
         export(found_model(tracked), "state_dict", tmp_path / "x.pth")
     assert list(tmp_path.iterdir()) == []
 
@@ -336,7 +336,7 @@ def test_export_refuses_a_model_that_gives_nan(tmp_path: Path) -> None:
     model = build("small_cnn", 2, (3, 32, 32))
     with torch.no_grad():
         next(model.parameters()).fill_(float("nan"))
-    with pytest.raises(ModelError, match="gives 64 of 64 images nan or inf"):
+    with pytest.raises(ModelError, match="returns nan or inf for 64 of 64 images"):
         export(of_module(model, tmp_path, architecture="small_cnn"), "safetensors", tmp_path / "x.safetensors")
     assert not list(tmp_path.glob("x*"))
 
@@ -379,7 +379,7 @@ def test_calibration_images_leaves_out_what_is_tested(tracked: Tracked, scenery:
     everything = int8.calibration_images(found.saved, None)
     assert len(everything) == 33
     tested = images_to_test(found.saved, scenery, False, False)
-    with pytest.raises(HarnessError, match="can calibrate"):
+    with pytest.raises(HarnessError, match="can be used for calibration"):
         int8.calibration_images(found.saved, tested)
 
 

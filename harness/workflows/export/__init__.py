@@ -1,4 +1,4 @@
-"""One model as a file for other programs: made, compared with the model, written, loaded again.
+"""Exports a model to a file for other programs, compares the file with the model, and loads it again.
 
-Which model a person means is in `find_model.py`.
+`find_model.py` finds the model that a command names.
 """

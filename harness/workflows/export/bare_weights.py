@@ -1,4 +1,4 @@
-"""Weights alone, as a state dict of torch or in a safetensors file: what another program of PyTorch loads."""
+"""Exports only the weights, as a torch state dict or a safetensors file, for other PyTorch programs."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ Function = Callable[[str], Callable[[int], Any]]
 
 
 def weights_content(model: nn.Module, record: ExportRecord) -> bytes:
-    """The file with the model's weights under the names of its module. Raises ModelError if they are not tensors alone.
+    """The file with the model's weights, under the names of its modules. Raises ModelError if one is not a tensor.
 
-    A safetensors file has the record in its metadata. A state dict holds tensors and nothing besides, as
-    `load_state_dict` takes it.
+    A safetensors file has the record in its metadata. A state dict contains only tensors, as `load_state_dict` needs
+    it.
     """
     state = without_compiling(model).state_dict()
     for name, value in state.items():
         if not isinstance(value, Tensor) or value.layout != torch.strided:
             raise ModelError(
                 f"{record.architecture} cannot be exported to {record.kind}",
-                f"its state has {name}, which is no plain tensor",
+                f"its state contains {name}, which is not a plain tensor",
                 "--to onnx, or --to pt2",
             )
     copies = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
@@ -53,26 +53,27 @@ def weights_metadata(content: bytes) -> dict[str, Any]:
         header = json.loads(content[8 : 8 + length]) if length < len(content) else {}
     except (ValueError, RecursionError):
         return {}
-    said = header.get("__metadata__") if isinstance(header, dict) else None
-    return said if isinstance(said, dict) else {}
+    metadata = header.get("__metadata__") if isinstance(header, dict) else None
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def module_with_weights(path: Path, record: ExportRecord, function: Function | None = None) -> nn.Module:
-    """A module of the recorded architecture, built here, with the weights in the file; in eval mode.
+    """Builds a module of the recorded architecture with the weights in the file, in eval mode.
 
     Raises:
-        ModelError: The file is damaged, its weights are not for that model, or the model is a function of an experiment
-            file that `function` does not find.
+        ModelError: The file is damaged, its weights belong to another model, or the model is a function of an
+            experiment file that `function` does not find.
     """
     state = checkpoint.read(path)
     odd = next((str(name) for name, value in state.items() if not isinstance(value, Tensor)), None)
     if odd is not None:
-        raise ModelError(f"{path} cannot be read", f"{odd[:80]} is no tensor", "export the model again")
+        raise ModelError(f"{path} cannot be read", f"{odd[:80]} is not a tensor", "export the model again")
     own = ":" in record.architecture
     if own and function is None:
         raise ModelError(
-            f"{path.name} needs its experiment's file",
-            f"it holds weights alone, and its model is a function of that ({without_module(record.architecture)})",
+            f"{path.name} needs its experiment file",
+            f"it contains only weights, and its model is a function of that file "
+            f"({without_module(record.architecture)})",
             "harness export MODEL --to onnx, which needs no code",
         )
     make = function(record.architecture) if own and function is not None else record.architecture
@@ -82,7 +83,9 @@ def module_with_weights(path: Path, record: ExportRecord, function: Function | N
         model.load_state_dict(state, strict=True)
     except (RuntimeError, ValueError) as error:
         why = " ".join(str(error).split())
-        raise ModelError(f"{path} holds no {record.architecture}", why[:300], "export the model again") from error
+        raise ModelError(
+            f"{path} does not contain a {record.architecture}", why[:300], "export the model again"
+        ) from error
     if not all(bool(value.isfinite().all()) for value in model.state_dict().values() if value.is_floating_point()):
         raise ModelError(f"the weights in {path} are not all finite", "some are nan or inf", "export the model again")
     return model.eval()

@@ -1,4 +1,4 @@
-"""Size and speed of each format, side by side on this machine."""
+"""Measures size and speed of each export format on this machine."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ from harness.workflows.find_model import FoundModel
 
 BATCH = 16
 ROUNDS = 7
-LEAST = 0.05  # seconds that one measurement takes at least
+LEAST = 0.05  # seconds; minimum duration of one measurement
 Run = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class FormatRow:
-    """One format.
+    """The measurements of one format.
 
     Attributes:
-        name: For people.
+        name: To print.
         bytes: Size of the file.
-        speed: Images a second, the median of the rounds; None if it cannot be measured.
-        ratio: Speed in units of the model's own in PyTorch.
-        agreement: With the model.
-        problem: Why there are no numbers; empty if there are.
+        speed: Images per second, the median of the rounds; None if it cannot be measured.
+        ratio: Speed as a multiple of that of the model in PyTorch.
+        agreement: Comparison with the model.
+        problem: Why there are no measurements; empty otherwise.
     """
 
     name: str
@@ -58,13 +58,13 @@ class FormatRow:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """The formats of one model: the first row is PyTorch itself."""
+    """The measurements of all formats of a model. The first row is PyTorch."""
 
     rows: tuple[FormatRow, ...]
     batch: int
     threads: int
     rounds: int
-    load: float | None  # processes that wanted a core meanwhile, on average
+    load: float | None  # mean number of running processes during the measurement
 
     def to_plain(self) -> dict[str, object]:
         """Plain values, for JSON."""
@@ -85,10 +85,10 @@ class Benchmark:
 
 
 def benchmark(found: FoundModel, sample: Sample, trust: bool = False) -> Benchmark:
-    """Measures each format on this machine's CPU: the same images, the same batch, the same threads, round by round.
+    """Measures each format on this machine's CPU, with the same images, batch size and threads.
 
-    A round measures every format once, so that what else the machine does touches all of them. A format that cannot be
-    made has its reason in place of numbers. No test image is looked at: int8 has no accuracy here.
+    Each round measures all formats once, so that other load affects all of them. A format that cannot be made has a
+    reason instead of measurements. No test images are used, so there is no accuracy of int8.
     """
     saved = found.saved
     ours = model_logits(saved, sample.images)
@@ -134,7 +134,7 @@ def _opened(found: FoundModel, kind: str, int8: bool, folder: Path, trust: bool)
 
 
 def _torch(saved: SavedModel) -> Run:
-    """The model as a test runs it, in 32 bits: channels last in memory where the model takes that."""
+    """The model as a test runs it, in fp32: channels last in memory if the model supports it."""
     model = without_compiling(saved.model)
     last = supports_channels_last(model, saved.transform.shape, torch.device("cpu"))
     order = torch.channels_last if last else torch.contiguous_format
@@ -147,16 +147,16 @@ def _torch(saved: SavedModel) -> Run:
 
 
 def _measured(runs: list[Run], images: Tensor) -> list[float]:
-    """Images a second of each, the median of rounds in which each is measured once."""
+    """Images per second of each, the median of rounds that measure each once."""
     speeds: list[list[float]] = [[] for _ in runs]
     with torch.inference_mode():
         for run in runs:
             run(images)  # the first pass allocates, and chooses algorithms
         for _ in range(ROUNDS):
-            for run, found in zip(runs, speeds, strict=True):
+            for run, own in zip(runs, speeds, strict=True):
                 passes, started = 0, time.perf_counter()
                 while passes == 0 or time.perf_counter() - started < LEAST:
                     run(images)
                     passes += 1
-                found.append(passes * len(images) / (time.perf_counter() - started))
-    return [statistics.median(found) for found in speeds]
+                own.append(passes * len(images) / (time.perf_counter() - started))
+    return [statistics.median(own) for own in speeds]

@@ -1,4 +1,4 @@
-"""Whether an exported file computes what its model does: on real images, in batches of several sizes."""
+"""Checks that an exported file computes the same as its model, on real images and in batches of several sizes."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from harness.models.saved import SavedModel
 from harness.workflows.export.images import Sample
 
 BATCHES = (1, 2, 5)
-AT_ONCE = 16
-LARGEST = 1e-3  # difference in probabilities that rounding explains
+AT_ONCE = 16  # images per batch
+LARGEST = 1e-3  # largest difference in probabilities that rounding can cause
 Run = Callable[[Tensor], Tensor]  # (B, C, H, W) uint8 -> (B, classes) logits
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """An exported file beside its model, on the same images.
+    """An exported file compared with its model, on the same images.
 
     Attributes:
-        images: What they are, for people.
+        images: A description of the images, to print.
         n: Number of images.
-        agree: On how many both predict the same class.
+        agree: Number of images for which both predict the same class.
         probabilities: The largest difference of a probability.
         logits: The largest difference of a logit.
-        is_noise: Whether the images were noise, since no real ones were at hand.
+        is_noise: Whether the images are noise, because no real images are on this machine.
     """
 
     images: str
@@ -47,7 +47,7 @@ class Agreement:
 
 
 def model_logits(saved: SavedModel, images: Tensor) -> Tensor:
-    """(N, classes) float32 logits of the model itself, on the CPU, not compiled. Raises ModelError for nan or inf."""
+    """(N, classes) float32 logits of the model, on the CPU, not compiled. Raises ModelError for NaN or infinity."""
     model = without_compiling(saved.model)
 
     def run(part: Tensor) -> Tensor:
@@ -57,15 +57,15 @@ def model_logits(saved: SavedModel, images: Tensor) -> Tensor:
     logits = in_batches(run, images)
     if not bool(logits.isfinite().all()):
         raise ModelError(
-            f"the model gives {int((~logits.isfinite().all(1)).sum())} of {len(logits)} images nan or inf",
-            "its weights are damaged, or not for it",
-            "a run that has trained well",
+            f"the model returns nan or inf for {int((~logits.isfinite().all(1)).sum())} of {len(logits)} images",
+            "its weights are damaged, or belong to another model",
+            "harness export MODEL, with another run or checkpoint",
         )
     return logits
 
 
 def in_batches(run: Run, images: Tensor, size: int = AT_ONCE) -> Tensor:
-    """(N, classes) logits, a batch after the other."""
+    """(N, classes) logits, computed batch by batch."""
     with torch.inference_mode():
         return torch.cat([run(images[start : start + size]) for start in range(0, len(images), size)])
 
@@ -74,7 +74,7 @@ def compared(theirs: Tensor, ours: Tensor, temperature: float, sample: Sample) -
     """Compares logits (N, classes) of an exported file with those of its model."""
     after, before = ((logits.double() / temperature).softmax(1) for logits in (theirs, ours))
     gap = (after - before).abs()
-    # of classes that are as probable as each other to rounding, either may come first
+    # if two classes are equally probable up to rounding, either may come first
     first = before.gather(1, after.argmax(1, keepdim=True)).squeeze(1)
     agree = (after.argmax(1) == before.argmax(1)) | (before.max(1).values - first < 2 * gap.amax(1).clamp(max=1e-5))
     return Agreement(
@@ -98,7 +98,7 @@ def check_export(run: Run, ours: Tensor, temperature: float, sample: Sample, nam
         named: The file, for errors.
 
     Raises:
-        GateError: They do not agree, or the file does not take batches of every size.
+        GateError: They do not agree, or the file does not accept batches of all sizes.
     """
     agreement = compared(in_batches(run, sample.images), ours, temperature, sample)
     require_agreement(agreement, named, LARGEST)
@@ -108,7 +108,9 @@ def check_export(run: Run, ours: Tensor, temperature: float, sample: Sample, nam
             logits = in_batches(run, images, size)
         except (HarnessError, RuntimeError, ValueError, AssertionError) as error:
             raise GateError(
-                f"{named} does not take a batch of {size}", str(error), "a forward pass that takes any batch size"
+                f"{named} does not accept a batch of {size}",
+                str(error),
+                "change the forward pass to accept any batch size",
             ) from error
         expected = ours[torch.arange(size) % len(ours)]
         require_agreement(compared(logits, expected, temperature, sample), f"{named}, in batches of {size},", LARGEST)
@@ -119,7 +121,7 @@ def require_agreement(agreement: Agreement, named: str, most: float) -> None:
     """Raises GateError unless all predictions agree, and no probability differs by more than `most`."""
     if agreement.agree < agreement.n or not agreement.probabilities <= most:
         raise GateError(
-            f"{named} does not compute what its model does, and is not written",
+            f"{named} does not compute the same as its model, and is not written",
             f"{agreement}; at most {most:g} is accepted",
-            "another format; report it on the project's page, under Issues, if the model is a library's",
+            "--to FORMAT, with another format; if the model is from a library, please report it under Issues",
         )

@@ -1,4 +1,4 @@
-"""The images on which an exported file is compared with its model."""
+"""Chooses the images on which an exported file is compared with its model."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Sample:
 
     Attributes:
         images: (N, C, H, W) uint8, prepared as for the model.
-        source: What they are, for people.
-        files: (N,) the photographs; none if the images are noise.
-        preparation: How `images` were made of `files`.
+        source: A description of the images, to print.
+        files: (N,) the image files; empty if the images are noise.
+        preparation: How `images` were made from `files`.
     """
 
     images: Tensor
@@ -44,7 +44,7 @@ class Sample:
         return not self.files
 
     def pictures(self) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
-        """Pairs of a picture (h, w, C) of any size and the same prepared, (H, W, C)."""
+        """Yields pairs: an image (h, w, C) of any size, and the same image prepared, (H, W, C)."""
         channels, preparation = self.preparation.channels, self.preparation
         if self.is_noise:
             yield from noise_pictures(preparation)
@@ -55,14 +55,14 @@ class Sample:
 
 
 def sample_images(saved: SavedModel, data: Path | str | None = None, count: int = COUNT) -> Sample:
-    """Up to `count` images, evenly from all classes: of `data`, or else of the model's own experiment.
+    """Up to `count` images, evenly from all classes of `data`, or otherwise of the model's experiment.
 
-    If the experiment's images are not on this machine, they are images of noise. Raises DataError if `data` has none
-    that can be decoded.
+    If the images of the experiment are not on this machine, returns images of noise. Raises DataError if no image of
+    `data` can be decoded.
     """
     preparation = saved.transform.preparation
     images = _listed(saved, data)
-    found: list[NDArray[np.uint8]] = []
+    arrays: list[NDArray[np.uint8]] = []
     files: list[Path] = []
     for file in spread(images, count) if images is not None else ():
         decoded: list[NDArray[np.uint8]] = []
@@ -71,20 +71,24 @@ def sample_images(saved: SavedModel, data: Path | str | None = None, count: int 
             decoded.append(preparation.decode(content))
 
         if file.is_file() and not problem(file.read_bytes(), decode):
-            found += decoded
+            arrays += decoded
             files.append(file)
-    if found:
+    if arrays:
         assert images is not None
-        tensor = torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2)
-        return Sample(tensor, f"{len(found)} images of {images.root}", tuple(files), preparation)
+        tensor = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2)
+        return Sample(tensor, f"{len(arrays)} images of {images.root}", tuple(files), preparation)
     if data is not None:
-        raise DataError(f"no image of {data} can be decoded", "the export is compared with the model on them", "--data")
+        raise DataError(
+            f"no image of {data} can be decoded",
+            "the exported file is compared with the model on these images",
+            "--data FOLDER, with other images",
+        )
     noise = torch.from_numpy(noise_images(preparation, count))
-    return Sample(noise, f"{count} images of noise, since no real ones are at hand", (), preparation)
+    return Sample(noise, f"{count} images of noise, because no real images are on this machine", (), preparation)
 
 
 def spread(images: Images, count: int) -> list[Path]:
-    """Up to `count` of the files, evenly over the listing, and so over its classes."""
+    """Up to `count` of the files, evenly over the listing, and so over the classes."""
     picked = np.unique(np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int))
     return [images.file(images.paths[i]) for i in picked]
 

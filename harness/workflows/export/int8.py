@@ -1,4 +1,4 @@
-"""An ONNX model in 8-bit integers: calibrated on training images, judged on test images beside the model itself."""
+"""Quantises an ONNX model to int8: calibrates it on training images, and compares it with the model on test images."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ from harness.workflows.export.images import spread, training_images
 from harness.workflows.export.torch_program import first_line, quietly
 from harness.workflows.images_to_test import TestImages
 
-CALIBRATION = 128  # images
-# What follows a convolution is quantised with it: before a Clip, the range would be many times that after it. Sums, the
-# normalisation and the softmax stay in floating point.
+CALIBRATION = 128  # number of images
+# Activations are quantised together with their convolution, because the range before a Clip is many times larger than
+# after it. Sums, the normalisation and the softmax stay in floating point.
 OPERATORS = ["Conv", "Gemm", "MatMul", "Relu", "Clip", "MaxPool", "AveragePool", "GlobalAveragePool"]
-LEAST_AGREEMENT = 0.95  # of the predictions on images without a label
+LEAST_AGREEMENT = 0.95  # smallest share of equal predictions, on images without labels
 Run = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class Quantised:
-    """What 8-bit integers did to a model.
+    """The effect of int8 on a model.
 
     Attributes:
-        calibration: Number of training images that the ranges of the activations come from.
-        comparison: The integers beside the model itself, on the same test images.
-        looks: How often the test images have been looked at, this one included; None if that cannot be counted.
+        calibration: Number of training images from which the ranges of the activations come.
+        comparison: The int8 model compared with the model, on the same test images.
+        looks: How often the test images were tested, including this test; None if that cannot be counted.
     """
 
     calibration: int
@@ -58,23 +58,23 @@ class Quantised:
 
     @property
     def record(self) -> QuantisedRecord:
-        found = self.comparison
+        compared = self.comparison
         return QuantisedRecord(
             calibration=self.calibration,
-            before=found.second.value,
-            after=found.first.value,
-            n=found.n,
-            interval=found.interval,
-            p=found.p,
+            before=compared.second.value,
+            after=compared.first.value,
+            n=compared.n,
+            interval=compared.interval,
+            p=compared.p,
         )
 
     def __str__(self) -> str:
-        found = self.comparison
-        return f"accuracy {100 * found.second.value:.1f} % before, {100 * found.first.value:.1f} % after: {found}"
+        before, after = (100 * accuracy.value for accuracy in (self.comparison.second, self.comparison.first))
+        return f"accuracy {before:.1f} % before, {after:.1f} % after: {self.comparison}"
 
 
 def calibration_images(saved: SavedModel, tested: TestImages | None) -> NDArray[np.uint8]:
-    """(N, H, W, C) up to 128 training images, evenly from all classes; none of them is among the test images.
+    """(N, H, W, C) up to 128 training images, evenly from all classes, without test images.
 
     Raises DataError if the training images are not on this machine.
     """
@@ -83,19 +83,21 @@ def calibration_images(saved: SavedModel, tested: TestImages | None) -> NDArray[
         named = saved.experiment.get("data")
         raise DataError(
             "int8 needs training images",
-            f"{named} is not on this machine" if named else "the model does not say which images it was trained on",
-            "export without --int8; or put the images where the experiment names them",
+            f"data={named} is not on this machine"
+            if named
+            else "the model does not say which images it was trained on",
+            "export without --int8; or copy the images to the folder that the experiment names",
         )
     test = set() if tested is None else set(tested.check.fingerprints.tolist())
     return _decoded(images, saved, test)
 
 
 def quantised_model(model: Any, images: NDArray[np.uint8]) -> Any:
-    """The ModelProto with convolutions and matrix products in 8-bit integers, per channel.
+    """Returns the ModelProto with convolutions and matrix products in int8, per channel.
 
     Args:
         model: A ModelProto with one input of uint8 images.
-        images: (N, H, W, C), by which the ranges of the activations are found.
+        images: (N, H, W, C) images for the ranges of the activations.
 
     Raises:
         ModelError: onnxruntime cannot quantise the model.
@@ -107,7 +109,7 @@ def quantised_model(model: Any, images: NDArray[np.uint8]) -> Any:
             with quietly(), contextlib.redirect_stdout(io.StringIO()):
                 quantization: Any = importlib.import_module("onnxruntime.quantization")
                 inference: Any = importlib.import_module("onnxruntime.quantization.shape_inference")
-                onnx.save(model, str(given))  # of a ModelProto it would lose the weights
+                onnx.save(model, str(given))  # a file, because quant_pre_process loses the weights of a ModelProto
                 inference.quant_pre_process(str(given), str(ready), skip_symbolic_shape=True)
                 quantization.quantize_static(
                     str(ready),
@@ -121,21 +123,21 @@ def quantised_model(model: Any, images: NDArray[np.uint8]) -> Any:
                 )
                 return onnx.load(str(written))
         except OSError as error:
-            raise storage_error(error, folder, "TMPDIR=FOLDER with more room") from error
-        except Exception as error:  # whatever onnxruntime's tools raise
+            raise storage_error(error, folder, "export TMPDIR=FOLDER, with a folder that has more space") from error
+        except Exception as error:  # the tools of onnxruntime may raise anything
             raise ModelError("the model cannot be quantised", first_line(error), "export without --int8") from error
 
 
-def judge_int8(
+def evaluate_int8(
     saved: SavedModel, checkpoint: str, tested: TestImages, before: Run, after: Run, images: int
 ) -> Quantised:
-    """Compares the accuracy of an int8 model with that of the model itself, and counts two looks at the test images.
+    """Compares the accuracies of an int8 model and its model, and counts two tests on the test images.
 
     Args:
         saved: The model.
-        checkpoint: Its SHA-256, by which looks know a model.
+        checkpoint: Its SHA-256, which identifies the model in the list of tests.
         tested: The test images.
-        before: The model itself.
+        before: The model.
         after: The int8 model.
         images: Number of calibration images.
 
@@ -147,16 +149,18 @@ def judge_int8(
     add_look(other, checkpoint, test)
     looks = add_look(one, hashlib.sha256(f"int8 of {checkpoint}".encode()).hexdigest(), test)
     quantised = Quantised(images, compare(one, other), looks)
-    found = quantised.comparison
-    if found.difference < 0 and found.p < SIGNIFICANCE:
+    compared = quantised.comparison
+    if compared.difference < 0 and compared.p < SIGNIFICANCE:
         raise GateError(
-            "the int8 model is worse than the model, and is not written", str(quantised), "export without --int8"
+            "the int8 model is significantly worse than the model, and is not written",
+            str(quantised),
+            "export without --int8",
         )
     return quantised
 
 
 def require_similar(agreement: Agreement, named: str) -> None:
-    """Raises GateError if an int8 model predicts other classes than the model: few test images would not show that."""
+    """Raises GateError if an int8 model predicts other classes. A comparison on few test images may not show that."""
     if agreement.agree < LEAST_AGREEMENT * agreement.n:
         raise GateError(
             f"{named} in int8 predicts other classes than the model, and is not written",
@@ -189,27 +193,27 @@ def _predictions(saved: SavedModel, tested: TestImages, run: Run) -> Predictions
 
 def _decoded(images: Images, saved: SavedModel, test: set[int]) -> NDArray[np.uint8]:
     preparation = saved.transform.preparation
-    found: list[NDArray[np.uint8]] = []
+    arrays: list[NDArray[np.uint8]] = []
 
     def add(content: bytes) -> None:
         raw = read(content)
         if fingerprint(raw) not in test:
-            found.append(preparation.array(preparation.picture(raw)))
+            arrays.append(preparation.array(preparation.picture(raw)))
 
     for file in spread(images, CALIBRATION):
         if file.is_file():
             problem(file.read_bytes(), add)
-    if not found:
+    if not arrays:
         raise DataError(
-            f"no image of {images.root} can calibrate",
-            "none can be decoded, or all are among the test images",
+            f"no image of {images.root} can be used for calibration",
+            "none can be decoded, or all are also test images",
             "export without --int8",
         )
-    return np.stack(found)
+    return np.stack(arrays)
 
 
 class _Reader:
-    """Gives onnxruntime the calibration images, a batch at a time, as its CalibrationDataReader does."""
+    """Gives onnxruntime the calibration images batch by batch, like its CalibrationDataReader."""
 
     def __init__(self, name: str, images: NDArray[np.uint8]) -> None:
         self._name, self._images, self._next = name, images, 0

@@ -1,4 +1,4 @@
-"""Loads an exported file again: classes, transform, and the probabilities of images."""
+"""Loads an exported file, with its classes, its transform and the probabilities of images."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class ExportedModel:
 
     Attributes:
         path: The file.
-        record: What it says of itself, checked.
-        transform: How a picture becomes an input; `transform.preparation.decode` gives one image.
+        record: Its checked description.
+        transform: How an image becomes an input; `transform.preparation.decode` returns one image.
     """
 
     path: Path
@@ -42,7 +42,7 @@ class ExportedModel:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names, in the order of the probabilities' columns."""
+        """Class names, in the order of the columns of the probabilities."""
         return tuple(self.record.classes)
 
     @property
@@ -58,9 +58,9 @@ class ExportedModel:
         if images.dtype != torch.uint8 or images.ndim != 4 or tuple(images.shape[1:]) != self.transform.shape:
             wanted = f"(B, {', '.join(map(str, self.transform.shape))})"
             raise ModelError(
-                f"{self.path} takes other images",
+                f"{self.path} does not accept these images",
                 f"it takes uint8 {wanted}, not {str(images.dtype).removeprefix('torch.')} {tuple(images.shape)}",
-                "images as model.transform.preparation.decode makes them",
+                "prepare the images with model.transform.preparation.decode",
             )
         with torch.inference_mode():
             return self.run(images.cpu())
@@ -76,28 +76,28 @@ class ExportedModel:
 
 
 def is_exported(path: Path) -> bool:
-    """Whether `load_exported` is what loads this file: an ONNX or `.pt2` file, or weights with their `.json` beside."""
+    """Whether `load_exported` loads this file: an ONNX or `.pt2` file, or weights with a `.json` file beside them."""
     return path.suffix.lower() in (SUFFIXES["onnx"], SUFFIXES["pt2"]) or json_beside(path).is_file()
 
 
 def load_exported(
     path: Path | str, *, trust: bool = False, function: bare_weights.Function | None = None
 ) -> ExportedModel:
-    """Loads a file that `harness export` wrote, in its own runtime, on the CPU.
+    """Loads a file that `harness export` wrote, in the runtime of its format, on the CPU.
 
-    The result has `classes` (names), `transform` (how a picture becomes an input) and `probabilities(images)`: a uint8
+    The result has `classes` (names), `transform` (how an image becomes an input) and `probabilities(images)`: a uint8
     tensor (B, C, H, W) -> an array (B, classes) of float64.
 
-    No code in the file is run. A `.pt2` file could hold some, so one that was not made in this project is refused. The
-    `.json` beside the file has its SHA-256: a file that was changed is refused.
+    No code in the file is run. A `.pt2` file may contain code, so it is refused if it was not made in this project.
+    The `.json` file beside it contains its SHA-256, so a changed file is refused.
 
     Args:
-        path: A file of one of the four formats. Weights alone need the `.json` beside them.
-        trust: Whether to load a `.pt2` file from elsewhere.
-        function: Finds the user's function that made a model of weights alone, as `load_model` takes it.
+        path: A file of one of the four formats. A file of weights needs the `.json` file beside it.
+        trust: Whether to load a `.pt2` file from another project.
+        function: Returns the user's model function for a file of weights, as for `load_model`.
 
     Raises:
-        ModelError: The file is missing, damaged, was changed, or is of another program.
+        ModelError: The file is missing, damaged or changed, or another program made it.
         UntrustedError: It is a `.pt2` file that was not made here.
         UsageError: A package is missing.
     """
@@ -115,7 +115,7 @@ def open_exported(
     trust: bool = False,
     function: bare_weights.Function | None = None,
 ) -> ExportedModel:
-    """As `load_exported`, of a file whose content and record are known. Weights alone are read from `path`."""
+    """Like `load_exported`, for known content and record. Only weights are read from `path`."""
     run: Any
     if record.kind == "onnx":
         session = onnx_file.open_onnx(content, path.name, record)
@@ -126,8 +126,8 @@ def open_exported(
         if not trust and not made_export(hashlib.sha256(content).hexdigest()):
             raise UntrustedError(
                 f"{path} is not loaded",
-                "nothing shows that it was made in this project, and loading a .pt2 file can run code",
-                "--trust if you trust the person who made it; or an ONNX file, which holds no code",
+                "it may come from another project, and loading a .pt2 file can run code",
+                "--trust, if you trust the person who made it; or use an ONNX file, which contains no code",
             )
         module = torch_program.program_module(content, str(path))
 
@@ -145,53 +145,55 @@ def open_exported(
 
 
 def read_content(path: Path) -> bytes:
-    """The file's bytes. Raises ModelError if it is no file that can be read."""
+    """The content of a file. Raises ModelError if it cannot be read."""
     if path.exists() and not path.is_file():
         raise ModelError(f"{path} cannot be read", "it is a folder, a pipe or a device", "name an exported file")
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise ModelError(f"{path} is not there", f"looked in {path.parent.absolute()}", "harness export") from error
+        raise ModelError(
+            f"{path} does not exist", f"looked in {path.parent.absolute()}", "harness export MODEL"
+        ) from error
     except OSError as error:
         raise ModelError(f"{path} cannot be read", str(error.strerror), "name an exported file") from error
 
 
 def _record(path: Path, content: bytes) -> ExportRecord:
-    """The record of a file: what its metadata and the `.json` beside it say, which must be the same."""
+    """The record of a file, from its metadata and from the `.json` file beside it, which must be equal."""
     beside = json_beside(path)
-    inside = _said_inside(path, content)
-    said = None
+    inside = _record_inside(path, content)
+    outside = None
     if beside.is_file():
         try:
-            said = record_from(read_text(beside))
+            outside = record_from(read_text(beside))
         except (SchemaError, OSError, UnicodeDecodeError) as error:
             raise ModelError(f"{beside} cannot be read", f"damaged: {error}", "export the model again") from error
-        if said.sha256 is not None and said.sha256 != hashlib.sha256(content).hexdigest():
+        if outside.sha256 is not None and outside.sha256 != hashlib.sha256(content).hexdigest():
             raise ModelError(
                 f"{path} was changed after its export",
                 f"its SHA-256 is not the one in {beside.name}",
-                "export the model again; or take both files from where they came from",
+                "export the model again; or copy both files again from their source",
             )
-    if inside is not None and said is not None and replace(said, sha256=None) != inside:
+    if inside is not None and outside is not None and replace(outside, sha256=None) != inside:
         raise ModelError(
             f"{beside} is not about {path.name}",
-            f"the metadata in {path.name} say something else",
-            f"rm {beside}, if {path.name} is what you want; or export the model again",
+            f"the metadata in {path.name} differ from it",
+            f"rm {beside}, if {path.name} is the right file; or export the model again",
         )
-    record = said or inside
+    record = outside or inside
     if record is None:
         raise ModelError(
-            f"{path} does not say its classes",
+            f"the classes of {path} are unknown",
             f"it has no metadata of harness, and {beside.name} is not beside it",
-            "a file that harness export wrote; for weights of another program --classes and --model",
+            "name a file that harness export wrote; or, for weights of another program, add --classes and --model",
         )
     if path.suffix.lower() in (".onnx", ".pt2") and SUFFIXES[record.kind] != path.suffix.lower():
         raise ModelError(f"{beside} is not about {path.name}", f"it is about {record.kind}", "export the model again")
     return record
 
 
-def _said_inside(path: Path, content: bytes) -> ExportRecord | None:
-    """The record in the file's metadata; None if there is none. Raises ModelError if it is no whole record."""
+def _record_inside(path: Path, content: bytes) -> ExportRecord | None:
+    """The record in the metadata of the file; None if there is none. Raises ModelError if it is incomplete."""
     if path.suffix.lower() == SUFFIXES["onnx"]:
         onnx_file.require_packages(onnx_file.RUNNING)
         text = onnx_file.metadata_of(onnx_file.read_onnx(content, str(path))).get(METADATA, "")

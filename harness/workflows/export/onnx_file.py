@@ -1,4 +1,4 @@
-"""ONNX files: written from a program of torch.export, and opened with onnxruntime, without trust in what they hold."""
+"""Writes ONNX files from a program of torch.export, and opens untrusted ones with onnxruntime."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from harness.util.packages import install_command
 from harness.version import __version__
 from harness.workflows.export.torch_program import first_line, quietly
 
-PREPARED = "prepared"  # the tensor of resized images, in a file that resizes
+PREPARED = "prepared"  # name of the tensor of resized images, in a file that resizes
 LOGITS, PROBABILITIES = "logits", "probabilities"
-LARGEST = 2**31 - 2**20  # bytes: protobuf takes no more in one file
+LARGEST = 2**31 - 2**20  # bytes; the limit of protobuf for one file
 Arrays = NDArray[Any]
 Session = Callable[[Arrays], tuple[Arrays, Arrays]]  # (B, H, W, C) uint8 -> logits, probabilities
 WRITING, RUNNING = ("onnx", "onnxscript", "onnxruntime"), ("onnx", "onnxruntime")
@@ -61,7 +61,7 @@ def onnx_model(program: Any, record: ExportRecord) -> Any:
 
 
 def describe(model: Any, record: ExportRecord) -> None:
-    """Puts the record into the metadata of a ModelProto, in place of what they say now."""
+    """Replaces the metadata of a ModelProto by the record."""
     del model.metadata_props[:]
     for name, text in record.in_metadata().items():
         entry = model.metadata_props.add()
@@ -69,9 +69,9 @@ def describe(model: Any, record: ExportRecord) -> None:
 
 
 def onnx_content(model: Any, named: str) -> bytes:
-    """The file. Raises ModelError if it is too large for one."""
+    """The content of the file. Raises ModelError if it is too large."""
     if model.ByteSize() > LARGEST:
-        raise ModelError(f"{named} is too large for an ONNX file", "one holds at most 2 GB", "--to pt2")
+        raise ModelError(f"{named} is too large for an ONNX file", "the limit is 2 GB", "--to pt2")
     content: bytes = model.SerializeToString()
     return content
 
@@ -91,8 +91,8 @@ def read_onnx(content: bytes, named: str) -> Any:
     if outside:
         raise ModelError(
             f"{named} is not loaded",
-            "it takes weights from other files, which may lie anywhere",
-            "an ONNX file that holds all of its weights",
+            "it reads weights from other files, which may be anywhere on the disk",
+            "name an ONNX file that contains all its weights",
         )
     return model
 
@@ -103,9 +103,9 @@ def metadata_of(model: Any) -> dict[str, str]:
 
 
 def open_onnx(content: bytes, named: str, record: ExportRecord, whole: bool = False) -> Session:
-    """A session of onnxruntime on this machine's CPU, with as many threads as torch has.
+    """A session of onnxruntime on this machine's CPU, with the same number of threads as torch.
 
-    It takes images that are resized already, also of a file that resizes them, unless `whole`.
+    It takes images that are already resized, even if the file can resize them, unless `whole` is set.
 
     Raises:
         ModelError: onnxruntime refuses the model, or its inputs or outputs are not what the record says.
@@ -119,8 +119,8 @@ def open_onnx(content: bytes, named: str, record: ExportRecord, whole: bool = Fa
     found = [(each.type, [size if isinstance(size, int) else None for size in each.shape]) for each in takes]
     if found != [("tensor(uint8)", [None, *sizes, channels])] or gives != [LOGITS, PROBABILITIES]:
         raise ModelError(
-            f"{named} is not what its description says",
-            f"it takes {', '.join(f'{kind} {shape}' for kind, shape in found)[:200]} and gives {gives}"[:400],
+            f"{named} does not match its description",
+            f"it takes {', '.join(f'{kind} {shape}' for kind, shape in found)[:200]} and returns {gives}"[:400],
             "export the model again",
         )
 
@@ -134,8 +134,8 @@ def open_onnx(content: bytes, named: str, record: ExportRecord, whole: bool = Fa
     logits, probabilities = run(np.zeros((1, height, width, channels), np.uint8))
     if logits.shape != (1, len(record.classes)) or probabilities.shape != logits.shape:
         raise ModelError(
-            f"{named} is not what its description says",
-            f"it gives logits of shape {list(logits.shape)}, and its description has {len(record.classes)} classes",
+            f"{named} does not match its description",
+            f"it returns logits of shape {list(logits.shape)}, but its description has {len(record.classes)} classes",
             "export the model again",
         )
     return run
@@ -145,7 +145,7 @@ def session(content: bytes, named: str) -> Any:
     """An InferenceSession on the CPU that prints nothing. Raises ModelError if onnxruntime refuses the model."""
     onnxruntime: Any = importlib.import_module("onnxruntime")
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what it cannot do, it raises
+    options.log_severity_level = 4  # it raises if it fails
     options.intra_op_num_threads = torch.get_num_threads()
     options.inter_op_num_threads = 1
     try:
@@ -155,7 +155,7 @@ def session(content: bytes, named: str) -> Any:
 
 
 def _after(model: Any, tensor: str, named: str) -> Any:
-    """The part of a model that begins with `tensor`."""
+    """The part of a model that starts at `tensor`."""
     utilities: Any = importlib.import_module("onnx.utils")
     try:
         return utilities.Extractor(model).extract_model([tensor], [LOGITS, PROBABILITIES])
@@ -164,7 +164,7 @@ def _after(model: Any, tensor: str, named: str) -> Any:
 
 
 def _name_batch(model: Any) -> None:
-    """Calls the first dimension of the input "batch" wherever it appears. The exporter numbers it."""
+    """Names the batch dimension "batch" everywhere, because the exporter gives it a number."""
     symbol = model.graph.input[0].type.tensor_type.shape.dim[0].dim_param
     for dimension in _messages(model, "Dimension") if symbol else ():
         if dimension.dim_param == symbol:
@@ -180,5 +180,5 @@ def _messages(message: Any, kind: str) -> Iterator[Any]:
             yield current
         for field, value in current.ListFields():
             if field.message_type is not None:
-                # protobuf's own name for "a list" differs between its versions
+                # the type of a list differs between versions of protobuf
                 waiting.extend([value] if hasattr(value, "ListFields") else value)

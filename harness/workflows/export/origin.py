@@ -1,4 +1,4 @@
-"""Where a model came from, for the metadata of an exported file: no path of this machine is in it."""
+"""The origin of a model, for the metadata of an exported file. Contains no path of this machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.workflows.predict.worth import champion_at, run_at
 
 
 def origin_of(found: FoundModel) -> OriginRecord:
-    """The run, the commit, the data and the accuracy of a model, as far as they are known."""
+    """The run, commit, data and accuracy of a model. Unknown ones are left out."""
     digest = hashlib.sha256(whole(found.path)).hexdigest()
     present = champion_at(found.path)
     run = present.run if present is not None else run_at(found.path)

@@ -1,4 +1,4 @@
-"""Where an exported file is written, and how: whole, with its description, and over nothing that is there."""
+"""Writes an exported file and its description completely, and replaces no file without `force`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from harness.util.files import require_writable, write_whole
 
 
 def free_path(name: str, to: str, out: Path | str | None, force: bool) -> Path:
-    """Where the file is written. Raises UsageError if that is taken or has no folder, StorageError if read-only."""
+    """The path to write. Raises UsageError if it exists or has no folder, StorageError if the folder is read-only."""
     path = Path(out) if out is not None else Path(name + SUFFIXES[to])
     wanted = SUFFIXES[to]
     if to != "state_dict" and path.suffix != wanted:
         raise UsageError(
-            f"{path} does not end in {wanted}", "programs know the format by it", f"--out {path.stem}{wanted}"
+            f"{path} does not end in {wanted}",
+            "programs recognise the format by its ending",
+            f"--out {path.stem}{wanted}",
         )
     if path.is_dir():
         raise UsageError(f"{path} cannot be written", "it is a folder", f"--out {path / name}{wanted}")
@@ -26,11 +28,13 @@ def free_path(name: str, to: str, out: Path | str | None, force: bool) -> Path:
             raise UsageError(f"{taken} cannot be written", "it is a folder, a pipe or a device", f"--out NAME{wanted}")
         if taken.exists() and not force:
             raise UsageError(
-                f"{taken} is there already", "an export replaces no file unless asked to", "--force; or --out"
+                f"{taken} already exists",
+                "an export replaces a file only with --force",
+                "--out FILE, with another file; or --force",
             )
     if not path.parent.is_dir():
-        why, fix = "the file would be written to it", f"mkdir -p {quote(str(path.parent))}"
-        raise UsageError(f"the folder {path.parent} is not there", why, fix)
+        why, fix = "the file would be written in it", f"mkdir -p {quote(str(path.parent))}"
+        raise UsageError(f"the folder {path.parent} does not exist", why, fix)
     require_writable(path.parent)
     return path
 

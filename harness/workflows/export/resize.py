@@ -1,4 +1,4 @@
-"""The resizing of images of any size as a part of an ONNX graph, the way `Preparation` does it with Pillow."""
+"""Adds the resizing of images to an ONNX graph, as `Preparation` does it with Pillow."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ def require_mode(preparation: Preparation) -> None:
     if preparation.interpolation not in MODES or (smooth and preparation.interpolation == "bicubic"):
         raise UsageError(
             f"ONNX cannot resize by {preparation.interpolation} interpolation{smooth}",
-            "onnxruntime has nearest, bilinear and bicubic interpolation, the last one with antialias alone",
-            "leave --with-preprocessing out: Pillow resizes, then the file takes the images",
+            "onnxruntime has nearest and bilinear interpolation, and bicubic interpolation with antialias",
+            "leave --with-preprocessing out, for a file that takes images resized by Pillow",
         )
 
 
 def with_resize(model: Any, preparation: Preparation) -> Any:
-    """A ModelProto that takes uint8 images (B, height, width, C) of any size, all of one size in a batch.
+    """A ModelProto that takes uint8 images (B, height, width, C) of any size; images of a batch have one size.
 
-    It computes the sizes as `Preparation` does, with the same rounding. The pixels are those of the Resize operator,
-    which smooths as Pillow does but sums in another order.
+    It computes sizes with the same rounding as `Preparation`. Pixels come from the Resize operator, which smooths as
+    Pillow does, but sums in another order.
     """
     graph = _Graph(preparation)
     onnx: Any = importlib.import_module("onnx")
@@ -58,7 +58,7 @@ def with_resize(model: Any, preparation: Preparation) -> Any:
 
 
 def resize_model(preparation: Preparation) -> Any:
-    """A ModelProto of the resizing alone: uint8 images (B, height, width, C) -> (B, H, W, C) uint8."""
+    """A ModelProto of the resizing only: uint8 images (B, height, width, C) -> (B, H, W, C) uint8."""
     onnx: Any = importlib.import_module("onnx")
     helper = onnx.helper
     graph = _Graph(preparation)
@@ -73,7 +73,7 @@ def resize_model(preparation: Preparation) -> Any:
 
 
 class _Graph:
-    """The nodes and constants of one graph, with names that no other part of a model has."""
+    """The nodes and constants of one graph, with unique names."""
 
     def __init__(self, preparation: Preparation) -> None:
         self.preparation = preparation
@@ -90,7 +90,7 @@ class _Graph:
         sides = self.add("Shape", images, start=2, end=4)  # (2,) height and width
         target = self.whole(larger)
         if wanted.resize == "crop":
-            # the shorter side becomes as wanted; the longer one rounds down, as torchvision's Resize does
+            # the shorter side gets its target size; the longer one is rounded down, as in torchvision's Resize
             swapped = self.add("Gather", sides, self.whole((1, 0)), axis=0)
             across = self.add("Gather", target, self.whole((1, 0)), axis=0)
             scaled = self.add("Div", self.add("Mul", across, sides), swapped)
@@ -109,7 +109,7 @@ class _Graph:
         return self.nodes
 
     def _inside(self, sides: str, target: str) -> str:
-        """The largest size of the picture's own proportions that fits, in 64-bit arithmetic as Python's."""
+        """The largest size with the image's aspect ratio that fits, in float64 as in Python."""
         double = self._onnx.TensorProto.DOUBLE
         ratios = self.add("Div", self.cast(target, double), self.cast(sides, double))
         scale = self.add("ReduceMin", ratios, keepdims=1)
@@ -125,7 +125,7 @@ class _Graph:
         sizes = self.add("Concat", self.add("Shape", images, start=0, end=2), target, axis=0)
         options: dict[str, Any] = {"mode": MODES[wanted.interpolation], "coordinate_transformation_mode": "half_pixel"}
         if wanted.antialias:
-            # without the pixels outside, and with the cubic polynomial, that Pillow has
+            # as in Pillow: ignore pixels outside the image, and use its cubic polynomial
             options |= {"antialias": 1, "exclude_outside": 1, "cubic_coeff_a": -0.5}
             return self.add("Resize", images, "", "", sizes, **options)
         floats = self.add("Round", self.add("Resize", self.cast(images, types.FLOAT), "", "", sizes, **options))
@@ -133,7 +133,7 @@ class _Graph:
         return self.cast(self.add("Clip", floats, *limits), types.UINT8)
 
     def _nearest(self, images: str, target: str, side: int) -> str:
-        """One side at its target size, by the pixels that Pillow takes: it adds up the step, with its rounding."""
+        """Resizes one side with the pixels that Pillow chooses: it sums the steps, with their rounding errors."""
         double, whole = self._onnx.TensorProto.DOUBLE, self._onnx.TensorProto.INT64
         now = self.add("Shape", images, start=2 + side, end=3 + side)
         wanted = self.add("Gather", target, self.whole((side,)), axis=0)
@@ -144,7 +144,7 @@ class _Graph:
         return self.add("Gather", images, self.cast(places, whole), axis=2 + side)
 
     def _padded(self, images: str, inside: str, target: str) -> str:
-        """Images in the middle of a background of the size `target`."""
+        """Pads images with a background to the size `target`, centred."""
         types = self._onnx.TensorProto
         free = self.add("Sub", target, inside)
         before = self.add("Div", free, self.whole((2, 2)))
@@ -158,7 +158,7 @@ class _Graph:
         return self.add("Concat", *parts, axis=1)
 
     def halved(self, sizes: str) -> str:
-        """Half of whole numbers, rounded as Python's `round` does: of two as near, the even one."""
+        """Half of integers, rounded as by Python's `round`: ties go to the even number."""
         double = self._onnx.TensorProto.DOUBLE
         half = self.add("Mul", self.cast(sizes, double), self.constant(double, (1,), [0.5]))
         return self.cast(self.add("Round", half), self._onnx.TensorProto.INT64)

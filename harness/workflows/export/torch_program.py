@@ -1,4 +1,4 @@
-"""Programs of torch.export: the model's graph, with a batch of any size. They become a `.pt2` file, or ONNX."""
+"""Makes programs of torch.export: the graph of a model with any batch size, for a `.pt2` file or ONNX."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LARGEST_METADATA = 64 * 2**20  # bytes
 def program_of(portable: Portable, shape: tuple[int, int, int], named: str) -> Any:
     """The exported program of a model: (B, H, W, C) uint8 images to logits and probabilities, with any B.
 
-    Nothing in it says where the source code lies on this machine.
+    It contains no paths of source code on this machine.
 
     Args:
         portable: The model.
@@ -35,7 +35,7 @@ def program_of(portable: Portable, shape: tuple[int, int, int], named: str) -> A
         named: The model's name, for errors.
 
     Raises:
-        ModelError: The model cannot be exported, or takes batches of one size alone.
+        ModelError: The model cannot be exported, or accepts only one batch size.
     """
     channels, height, width = shape
     images = torch.zeros(3, height, width, channels, dtype=torch.uint8)
@@ -43,7 +43,7 @@ def program_of(portable: Portable, shape: tuple[int, int, int], named: str) -> A
     try:
         with quietly(), torch.no_grad():
             program = torch.export.export(portable, (images,), dynamic_shapes=sizes)
-    except Exception as error:  # whatever the exporter, and the model's code, raise
+    except Exception as error:  # the exporter and the model's code may raise anything
         raise _not_exported(named, error) from error
     for module in program.graph_module.modules():
         for node in module.graph.nodes if isinstance(module, torch.fx.GraphModule) else ():
@@ -61,7 +61,7 @@ def program_content(program: Any, record: ExportRecord) -> bytes:
 
 
 def program_metadata(content: bytes) -> str:
-    """The record's text in a `.pt2` file; empty if there is none. Runs nothing."""
+    """The text of the record in a `.pt2` file; empty if there is none. Runs no code."""
     damaged = (zipfile.BadZipFile, zlib.error, KeyError, OSError, ValueError, NotImplementedError, EOFError)
     with contextlib.suppress(*damaged), zipfile.ZipFile(io.BytesIO(content)) as archive:
         for part in archive.infolist():
@@ -73,7 +73,7 @@ def program_metadata(content: bytes) -> str:
 def program_module(content: bytes, named: str) -> nn.Module:
     """The module in a `.pt2` file, from (B, H, W, C) uint8 images to logits and probabilities.
 
-    Loading one can run code: only call this for a file that was made here, or that a person trusts. Raises ModelError
+    Loading it can run code: call this only for a file that was made here, or that a person trusts. Raises ModelError
     if it is damaged.
     """
     try:
@@ -88,7 +88,7 @@ def program_module(content: bytes, named: str) -> nn.Module:
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
-    """Within, exporters neither warn nor log: what they cannot do, they raise."""
+    """Suppresses warnings and logs of exporters, because they raise if they fail."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
@@ -100,28 +100,28 @@ def quietly() -> Iterator[None]:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of a message that says something, without the colours of a terminal."""
+    """The first line of a message that is not empty, without terminal colours."""
     lines = (line.strip(" -*") for line in str(error).splitlines())
     return next((line for line in lines if line), type(error).__name__)
 
 
 def _not_exported(named: str, error: Exception) -> ModelError:
-    """What to do about a model that torch.export refuses."""
+    """The error for a model that torch.export refuses."""
     text, line = str(error), first_line(error)
     if "batch" in text and any(word in text for word in ("specialized", "Constraints violated", "not an int")):
         return ModelError(
             f"{named} cannot be exported for batches of any size",
-            "its forward pass fixes the batch size, as x.view(32, -1), len(x) or a buffer of that size do",
-            "x.flatten(1), or x.shape[0] in place of len(x)",
+            "its forward pass fixes the batch size, for example by x.view(32, -1), len(x) or a buffer of that size",
+            "use x.flatten(1), or x.shape[0] instead of len(x)",
         )
     if any(word in text for word in ("data-dependent", "data dependent", "Could not guard")):
         return ModelError(
             f"{named} cannot be exported",
-            f"what its forward pass does depends on the values of its input: {line}",
-            "torch.where in place of an if on a tensor's values; or --to state_dict, which needs the code",
+            f"its forward pass depends on the values of its input: {line}",
+            "use torch.where instead of an if on tensor values; or --to state_dict, which needs the code",
         )
     return ModelError(
         f"{named} cannot be exported",
         f"torch.export cannot follow its forward pass: {type(error).__name__}: {line}",
-        "plain tensor operations in its forward pass; or --to state_dict, which needs the code",
+        "use plain tensor operations in its forward pass; or --to state_dict, which needs the code",
     )

@@ -1,4 +1,4 @@
-"""By how much the resizing inside an exported file differs from Pillow's, on pictures of any size."""
+"""Compares the resizing inside an exported file with Pillow's, on images of any size."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from harness.workflows.export.check import Agreement, Run, compared
 from harness.workflows.export.images import Sample
 from harness.workflows.export.resize import resize_model
 
-LARGEST = 0.05  # difference in probabilities
+LARGEST = 0.05  # largest accepted difference in probabilities
 
 
 @dataclass(frozen=True)
 class Resized:
-    """A file that resizes pictures itself, beside the same file on pictures that Pillow resized.
+    """A file that resizes images, compared with the same file on images that Pillow resized.
 
     Attributes:
         agreement: Of the predictions.
-        largest: Difference of a pixel's value, from 0 to 255.
-        mean: The mean absolute difference of a pixel's value.
+        largest: The largest difference of a pixel value, from 0 to 255.
+        mean: The mean absolute difference of a pixel value.
     """
 
     agreement: Agreement
@@ -32,17 +32,17 @@ class Resized:
     mean: float
 
     def __str__(self) -> str:
-        found = self.agreement
+        compared = self.agreement
         return (
             f"differs from Pillow's by at most {self.largest} of 255 in a pixel ({self.mean:.2g} on average), and by "
-            f"{found.probabilities:.1e} in probabilities; {found.agree} of {found.n} predictions stay"
+            f"{compared.probabilities:.1e} in probabilities; {compared.agree} of {compared.n} predictions are the same"
         )
 
 
 def check_resize(content: bytes, record: ExportRecord, run: Run, sample: Sample, named: str) -> Resized:
-    """Compares the file on whole pictures with `run` on the same pictures as Pillow resizes them.
+    """Compares the file on images of any size with `run` on the same images, resized by Pillow.
 
-    Raises GateError if a probability differs by more than 0.05 on a real picture.
+    Raises GateError if a probability differs by more than 0.05 on a real image.
     """
     whole = onnx_file.open_onnx(content, named, record, whole=True)
     resize = onnx_file.session(resize_model(sample.preparation).SerializeToString(), named)
@@ -59,7 +59,7 @@ def check_resize(content: bytes, record: ExportRecord, run: Run, sample: Sample,
     resized_by = Resized(agreement, largest, float(np.mean(means)))
     if not sample.is_noise and not agreement.probabilities <= LARGEST:
         raise GateError(
-            f"the resizing in {named} is not Pillow's, and the file is not written",
+            f"the resizing in {named} differs too much from Pillow's, and the file is not written",
             f"it {resized_by}; at most {LARGEST:g} is accepted",
             "export without --with-preprocessing",
         )

@@ -1,4 +1,4 @@
-"""Writes a model to one file that other programs run, once that file has been loaded again and compared with it."""
+"""Exports a model to a file for other programs, after it was loaded again and compared with the model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.workflows.experiment_copy import model_function
 from harness.workflows.export import onnx_file
 from harness.workflows.export.check import Agreement, Run, check_export, compared, in_batches, model_logits
 from harness.workflows.export.images import sample_images
-from harness.workflows.export.int8 import Quantised, calibration_images, judge_int8, quantised_model, require_similar
+from harness.workflows.export.int8 import Quantised, calibration_images, evaluate_int8, quantised_model, require_similar
 from harness.workflows.export.load import open_exported
 from harness.workflows.export.parts import any_size, make_content, new_record
 from harness.workflows.export.place import free_path, write_both
@@ -28,17 +28,17 @@ from harness.workflows.images_to_test import images_to_test
 
 @dataclass(frozen=True, repr=False)
 class Exported:
-    """An exported file that was written, and how it compares with its model.
+    """An exported file, and its comparison with the model.
 
     Attributes:
         path: The file.
         json_path: The description beside it.
         format: "onnx", "pt2", "state_dict" or "safetensors".
         bytes: Its size.
-        agreement: With the model, in the file's own runtime, on images that Pillow resized.
+        agreement: Comparison with the model, in the runtime of the format, on images that Pillow resized.
         record: The description.
-        resized: If the file resizes: by how much that differs from Pillow.
-        int8: If it was quantised: its accuracy beside the model's.
+        resized: If the file resizes images: the difference from Pillow.
+        int8: If it was quantised: its accuracy compared with the model's.
     """
 
     path: Path
@@ -51,7 +51,7 @@ class Exported:
     int8: Quantised | None = None
 
     def __repr__(self) -> str:
-        same = f"{self.agreement.agree} of {self.agreement.n} predictions as the model's"
+        same = f"{self.agreement.agree} of {self.agreement.n} predictions equal to the model's"
         return short_repr(self, f"{str(self.path)!r}: {self.bytes:,} bytes, {same}")
 
 
@@ -66,28 +66,28 @@ def export(
     force: bool = False,
     trust: bool = False,
 ) -> Exported:
-    """Writes a model to one file that takes batches of any size, with a `.json` beside it that describes it.
+    """Writes a model to a file that accepts any batch size, and a `.json` file with its description.
 
-    The file is loaded again in its own runtime and compared with the model on 64 images, before it is written.
+    Before it is written, the file is loaded again in its runtime and compared with the model on 64 images.
 
     Args:
         found: The model.
         to: "onnx", "pt2", "state_dict" or "safetensors".
         out: The file; by default the experiment's name in the current folder.
-        with_preprocessing: Of ONNX: whether the file itself resizes images of any size.
-        int8: Of ONNX: whether weights and activations become 8-bit integers. The accuracy before and after is measured
-            on the test images, which counts as a look at them, as `harness test` does.
-        data: Images to compare on; by default the run's own, or noise if they are not on this machine. With `int8` also
-            the test images; by default the experiment's `test_data`.
-        force: Whether to replace a file that is there.
-        trust: Whether an experiment's file that was not made in this project may be run.
+        with_preprocessing: For ONNX: whether the file resizes images of any size.
+        int8: For ONNX: whether weights and activations become 8-bit integers. The accuracies before and after are
+            measured on the test images, which counts as a test, as with `harness test`.
+        data: Images for the comparison; by default those of the run, or noise if they are not on this machine. With
+            `int8` also the test images; by default the experiment's `test_data`.
+        force: Whether to replace an existing file.
+        trust: Whether to run an experiment file that was not made in this project.
 
     Raises:
-        UsageError: The format is unknown, a package is missing, the file is there already, or its folder is not.
+        UsageError: The format is unknown, a package is missing, the file exists, or its folder does not.
         ModelError: The model cannot be exported.
-        GateError: The file does not compute what the model does, or int8 is significantly worse.
+        GateError: The file does not compute the same as the model, or int8 is significantly worse.
         DataError: `data` has no images of the model's classes, or the model was trained on the test images.
-        StorageError: The disk refuses.
+        StorageError: The file cannot be written.
     """
     saved = found.saved
     _require_possible(to, with_preprocessing, int8)
@@ -110,7 +110,7 @@ def export(
         run = checked.run(content, record)
         agreement = compared(in_batches(run, sample.images), ours, record.temperature, sample)
         require_similar(agreement, path.name)
-        quantised = judge_int8(
+        quantised = evaluate_int8(
             saved, record.origin.checkpoint or "", tested, lambda part: model_logits(saved, part), run, len(images)
         )
         record = replace(record, int8=quantised.record)
@@ -130,7 +130,7 @@ def export(
 
 @dataclass(frozen=True)
 class _Checked:
-    """Loads a file from a temporary folder, as anybody would."""
+    """Loads a file from a temporary folder, as its users do."""
 
     found: FoundModel
     path: Path
@@ -139,7 +139,7 @@ class _Checked:
     def run(self, content: bytes, record: ExportRecord) -> Run:
         with tempfile.TemporaryDirectory(prefix="harness-export-") as folder:
             written = Path(folder, self.path.name)
-            with storage_errors(written, "TMPDIR=FOLDER with more room"):
+            with storage_errors(written, "export TMPDIR=FOLDER, with a folder that has more space"):
                 written.write_bytes(content)
             function = model_function(self.found.path, self.trust)
             return open_exported(written, content, record, trust=True, function=function).run
@@ -151,12 +151,12 @@ def _described(model: object, record: ExportRecord) -> bytes:
 
 
 def _require_possible(to: str, with_preprocessing: bool, int8: bool) -> None:
-    """Raises UsageError for a format that there is not, for what only ONNX can, or if its packages are missing."""
+    """Raises UsageError for an unknown format, for options that only ONNX has, or if its packages are missing."""
     if to not in SUFFIXES:
         formats = ", ".join(SUFFIXES)
         raise UsageError(f"there is no format {to!r}{nearest(to, SUFFIXES)}", f"formats: {formats}", "--to onnx")
     for option, asked in (("--with-preprocessing", with_preprocessing), ("--int8", int8)):
         if asked and to != "onnx":
-            raise UsageError(f"{option} is not possible with --to {to}", "only an ONNX file has that", "--to onnx")
+            raise UsageError(f"{option} is not possible with --to {to}", "only ONNX supports it", "--to onnx")
     if to == "onnx":
         onnx_file.require_packages()

@@ -1,4 +1,4 @@
-"""Finds the model that is asked, predicts images, and copies, explains or writes what came out.
+"""Finds a model, predicts images with it, and sorts the images, explains predictions or writes features.
 
-Not here: tests, which know the true classes (`test.py`), and exported files (`export/`).
+Tests, which know the true classes, are in `test.py`, and exported files in `export/`.
 """

@@ -1,4 +1,4 @@
-"""The model, or the models of all folds, that a prediction is asked of; and what an ensemble costs and gains."""
+"""Loads the model for predictions, or the ensemble of a run's fold models with its cost and gain."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ SUFFIXES = (".onnx", ".pt2", ".safetensors", ".pt", ".pth", ".ckpt")
 
 @dataclass(frozen=True)
 class Asked:
-    """What is asked for predictions.
+    """A model that is ready for predictions.
 
     Attributes:
-        classifier: Gives the probabilities.
-        source: What it is, for people.
-        notes: What a person should know before the first prediction.
-        path: Its file; of an ensemble, the run folder.
-        worth: The accuracy of its run, with its interval, for people; empty if that is not known.
+        classifier: Computes the probabilities.
+        source: A description of the model, to print.
+        notes: Warnings shown before the first prediction.
+        path: Its file; the run folder for an ensemble.
+        worth: The accuracy of its run with its interval, to print; empty if it is unknown.
     """
 
     classifier: Classifier
@@ -51,7 +51,7 @@ class Asked:
 
 
 def names_model(text: str, runs: Path) -> bool:
-    """Whether a word on the command line means a model, and not images."""
+    """Whether a word on the command line names a model, and not images."""
     path = Path(text)
     if is_file(path):
         return path.suffix.lower() in SUFFIXES
@@ -67,7 +67,7 @@ def names_model(text: str, runs: Path) -> bool:
 
 
 def looks_like_a_model(text: str) -> bool:
-    """Whether a word that names no model was meant to: a file that is no image, or a folder of runs."""
+    """Whether a word was probably meant as a model: it is a file but not an image, or a folder of runs."""
     path = Path(text)
     if is_folder(path):
         return any(is_file(found) for pattern in ("*/run.json", "*/*/run.json") for found in path.glob(pattern))
@@ -89,24 +89,28 @@ def ask(
     trust: bool = False,
     **of_weights: Any,
 ) -> Asked:
-    """Loads what predictions are asked of.
+    """Loads a model for predictions.
 
     Args:
         named: As for `find_model`, or an exported file.
-        runs: The folder that run folders lie in.
-        ensemble: Whether to ask the models of all folds of the run, and to take the mean of their probabilities.
+        runs: The folder that contains the run folders.
+        ensemble: Whether to use the mean probabilities of all fold models of the run.
         device: See `Predictor`.
-        trust: See `find_model`, as for `of_weights`.
-        of_weights: What a bare state dict does not say.
+        trust: See `find_model`.
+        of_weights: Settings of a bare state dict; see `find_model`.
 
     Raises:
         UsageError: There is no such model or device, or no ensemble.
-        ModelError: The file does not hold the model.
+        ModelError: The file does not contain a model.
     """
     path = Path(named or "")
     if is_file(path) and path.suffix.lower() in SUFFIXES and is_exported(path):
         if ensemble:
-            raise UsageError(f"{named} is one model", "--ensemble takes the models of a run's folds", "leave it out")
+            raise UsageError(
+                f"{named} is one model",
+                "--ensemble needs the fold models of a run",
+                "the same command without --ensemble",
+            )
         exported = load_exported(path, trust=trust, function=model_function(path, trust))
         notes = (*_without_record(path, exported.record.sha256), *_without_temperature(exported.temperature))
         return Asked(exported, f"{path} ({exported.record.kind})", notes, path, worth_text(exported.record.origin))
@@ -119,22 +123,22 @@ def ask(
     models = fold_models(str(run.path), runs, trust)
     predictor = Predictor(models, device)
     gone = len(run.record.folds) - len(models)
-    lacks = (f"{gone} of the {gone + len(models)} folds' models are not there",) if gone else ()
+    lacks = (f"{gone} of the {gone + len(models)} fold models are missing",) if gone else ()
     notes = (*lacks, *_notes(models[0]), _price(predictor, run))
     worth = worth_text(run.record)
-    one = f"{worth}, of one model" if worth else ""
+    one = f"{worth}, for a single model" if worth else ""
     return Asked(predictor, f"the mean of {len(models)} models of {run.path}", notes, run.path, one)
 
 
 def run_of_model(named: str | None, runs: Path) -> RunFolder:
-    """The run that a model came from, whose folds' models are an ensemble. Raises UsageError for a single file."""
+    """The run that a model came from, whose fold models are an ensemble. Raises UsageError for a single file."""
     path, _ = find_model_file(named, runs)
     present = champion.present()
     if present is not None and path == present.checkpoint:
         return find_run(present.record.run.id, runs)
     home = path.absolute().parents[1]
     if not (home / "run.json").is_file():
-        raise UsageError(f"{path} is one model", "--ensemble takes the models of a run's folds", "name the run")
+        raise UsageError(f"{path} is one model", "--ensemble needs the fold models of a run", "name the run instead")
     return RunFolder.open(path.parents[1] if len(path.parents) > 1 else home)
 
 
@@ -145,21 +149,21 @@ def _notes(model: SavedModel) -> tuple[str, ...]:
 def _without_record(path: Path, known: str | None) -> tuple[str, ...]:
     if known is not None or made_export(hashlib.sha256(path.read_bytes()).hexdigest()):
         return ()
-    return (f"nothing shows that this file is as it was exported: {json_beside(path).name} is not beside it",)
+    return (f"this file may have changed since its export, because {json_beside(path).name} is not beside it",)
 
 
 def _without_temperature(temperature: float) -> tuple[str, ...]:
     if temperature != 1:
         return ()
-    return ("the probabilities are not calibrated: this file has no temperature from a cross-validation",)
+    return ("the probabilities are not calibrated, because this file has no temperature from a cross-validation",)
 
 
 def _price(predictor: Predictor, run: RunFolder) -> str:
-    """The cost of an ensemble, measured now on 16 blank images, and its gain, if a test has measured it."""
+    """The cost of an ensemble, measured now on 16 blank images, and its gain, if a test measured it."""
     models = predictor.models
     blank = torch.zeros(16, *predictor.preparation.shape, dtype=torch.uint8)
     seconds = []
-    for some in (models[:1], models[:1], models):  # the first time counts for nothing: it makes the kernels
+    for some in (models[:1], models[:1], models):  # the first pass is not counted, because it compiles kernels
         one = predictor.with_models(some)
         start = time.perf_counter()
         one.probabilities(blank)
@@ -169,24 +173,24 @@ def _price(predictor: Predictor, run: RunFolder) -> str:
 
 
 def _gain(models: Sequence[SavedModel], run: RunFolder) -> str:
-    """What a test of this run with --ensemble has found; the latest one counts."""
+    """The result of the latest test of this run with --ensemble."""
     for folder in latest_runs(run.path.parents[1]):
         record = folder.record
         if not isinstance(record, TestRecord) or record.ensemble is None or record.ensemble.models != len(models):
             continue
         if Path(record.checkpoint.file).absolute().parents[1].name == run.path.name:
-            found = record.ensemble
+            tested = record.ensemble
             return (
-                f"in test {folder.id} they were right where the one model was wrong on {found.better} of {record.n} "
-                f"images, and wrong where it was right on {found.worse} (p {found.p:.2g})"
+                f"of {record.n} images in test {folder.id}, only the ensemble was right on {tested.better}, and "
+                f"only the single model on {tested.worse} (p {tested.p:.2g})"
             )
-    return f"what they gain is not known: harness test {run.id} --ensemble --data FOLDER measures it"
+    return f"their gain is unknown: harness test {run.id} --ensemble --data FOLDER measures it"
 
 
 def require_predictor(classifier: Classifier, what: str) -> Predictor:
     """The classifier, if it is a model of torch. Raises ModelError for an exported file."""
     if not isinstance(classifier, Predictor):
         raise ModelError(
-            f"an exported file has no {what}", "its layers cannot be reached", "name a run or a checkpoint"
+            f"an exported file has no {what}", "its layers are not accessible", "name a run or a checkpoint"
         )
     return classifier

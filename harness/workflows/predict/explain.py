@@ -1,4 +1,4 @@
-"""Heat maps: which parts of an image speak for the predicted class. Computed by captum."""
+"""Heat maps: the parts of an image that support the predicted class. Computed with captum."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from harness.workflows.predict.files import array_of, as_batch
 from harness.workflows.predict.prediction import Prediction
 
 Map = NDArray[np.float64]  # (H, W), from 0 to 1
-LONGEST = 200  # bytes of an image's name in that of its heat map
-GRID = 7  # patches a side, where a model has no maps of features
+LONGEST = 200  # bytes of the image's name in the name of its heat map
+GRID = 7  # patches per side, for a model without feature maps
 
 
 class HeatMaps:
     """Heat maps of a model's predictions.
 
-    Of a convolutional network it is Grad-CAM (Selvaraju et al., 2017) at the last layer that gives maps of more than
-    one pixel. Of any other, such as a vision transformer, it is occlusion (Zeiler and Fergus, 2014): how much the
-    class loses if a patch is hidden, on a grid of 7 by 7.
+    For a convolutional network the method is Grad-CAM (Selvaraju et al., 2017), at the last layer whose feature maps
+    have more than one pixel. For other models, such as a vision transformer, it is occlusion (Zeiler and Fergus, 2014):
+    the decrease of the class's logit if a patch of a 7 by 7 grid is hidden.
 
     Attributes:
-        method: "Grad-CAM at layer4" or "occlusion", for people.
+        method: "Grad-CAM at layer4" or "occlusion", to print.
 
     Raises:
         UsageError: captum is not installed.
@@ -47,21 +47,23 @@ class HeatMaps:
         self._device = device
         self._model = copy.deepcopy(saved.model).to(device).eval()
         for module in self._model.modules():
-            if getattr(module, "inplace", False):  # it would change what Grad-CAM has kept
+            if getattr(module, "inplace", False):  # it would change the activations that Grad-CAM keeps
                 setattr(module, "inplace", False)  # noqa: B010 - mypy takes it for a parameter
         layer = _last_maps(self._model, saved.transform.shape, device)
         self.method = "occlusion" if layer is None else f"Grad-CAM at {layer}"
         self._layer = None if layer is None else _with_tap(self._model, layer)
 
     def of(self, image: Bytes, label: int) -> Map:
-        """The map for class number `label` of an image (H, W, C) uint8: 1 where it speaks for the class most."""
+        """The map for class number `label` of an image (H, W, C) uint8: 1 at the part that supports the class most."""
         inputs = self._transform.normalise(as_batch([image]).to(self._device))
         try:
-            found = self._occlusion(inputs, label) if self._layer is None else self._grad_cam(inputs, label)
+            heat = self._occlusion(inputs, label) if self._layer is None else self._grad_cam(inputs, label)
         except RuntimeError as error:
             why = (str(error).splitlines() or [""])[0]
-            raise ModelError("this model has no heat maps", why, "leave out --explain") from error
-        values: Map = found.detach().double().cpu().numpy()
+            raise ModelError(
+                "this model cannot be explained with heat maps", why, "the same command without --explain"
+            ) from error
+        values: Map = heat.detach().double().cpu().numpy()
         span = values.max() - values.min()
         return np.zeros_like(values) if not span > 0 else (values - values.min()) / span
 
@@ -90,9 +92,9 @@ class HeatMaps:
 
 
 def _last_maps(model: nn.Module, shape: tuple[int, int, int], device: torch.device) -> str | None:
-    """The name of the last module that gives one tensor (1, F, h, w) of more than one pixel; None if it comes early.
+    """The name of the last module that returns one tensor (1, F, h, w) of more than one pixel; None if it is early.
 
-    A vision transformer only cuts the image by a convolution, which knows nothing of classes.
+    The only convolution of a vision transformer is early: it cuts the image into patches, and learns no classes.
     """
     ends: list[tuple[str, bool]] = []
     _, height, width = shape
@@ -101,7 +103,7 @@ def _last_maps(model: nn.Module, shape: tuple[int, int, int], device: torch.devi
     def note(name: str) -> Any:
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
             maps = isinstance(output, Tensor) and output.ndim == 4 and output.shape[2] > 1 and output.shape[3] > 1
-            # Swin has (1, h, w, F), whose last two sides are not in the proportions of the image
+            # Swin returns (1, h, w, F), whose last two sides do not have the aspect ratio of the image
             ends.append((name, bool(maps and abs(output.shape[2] * width - output.shape[3] * height) <= larger)))
 
         return hook
@@ -125,9 +127,9 @@ class _Copy(nn.Module):
 
 
 def _with_tap(model: nn.Module, name: str) -> nn.Module:
-    """Puts a layer behind the module `name`, and returns it.
+    """Adds a layer after the module `name`, and returns it.
 
-    What a model does with the module's output in place, as DenseNet does, it then does with a copy.
+    The model gets a copy of its output, because some models, such as DenseNet, change it in place.
     """
     parent, _, last = name.rpartition(".")
     tap = nn.Identity()
@@ -144,20 +146,22 @@ class HeatMapFolder:
 
     def __init__(self, folder: Path, saved: SavedModel, device: torch.device) -> None:
         if folder.exists() and not folder.is_dir():
-            raise UsageError(f"{folder} is no folder", "it is a file", "--explain with a new folder")
+            raise UsageError(f"{folder} is not a folder", "it is a file", "--explain FOLDER, with another folder")
         self._folder, self._saved = folder, saved
         self._maps = HeatMaps(saved, device)
         self.method = self._maps.method
         self._count: dict[str, int] = {}
 
     def write(self, prediction: Prediction) -> Path:
-        """Writes the map for the predicted class, and returns its path. A map of an earlier command is replaced.
+        """Writes the map for the predicted class, and returns its path. Replaces a map of an earlier command.
 
-        Raises DataError if the image has gone, StorageError if the map cannot be written.
+        Raises DataError if the image is missing, StorageError if the map cannot be written.
         """
         image = array_of(Path(str(prediction.path)), self._saved.transform.preparation)
         if isinstance(image, str):
-            raise DataError(f"{prediction.path} is gone", image, "leave the images alone")
+            raise DataError(
+                f"{prediction.path} is missing", image, "the same command again, without changing the images"
+            )
         stem = fitting_name(Path(str(prediction.path)).stem, most=LONGEST)
         number = self._count[stem] = self._count.get(stem, 0) + 1
         path = self._folder / fitting_name(stem, f"{'' if number == 1 else f'-{number}'}.heatmap.jpg")

@@ -1,4 +1,4 @@
-"""Features of any number of images in a NumPy file, with a table of the images beside it."""
+"""Writes features of any number of images to a NumPy file, with a table of the images beside it."""
 
 from __future__ import annotations
 
@@ -19,29 +19,31 @@ from harness.workflows.predict.files import features_of_files
 from harness.workflows.predict.prediction import Unreadable
 from harness.workflows.predict.predictor import Predictor
 
-ELSEWHERE = "--features with another file"
+ELSEWHERE = "--features FILE.npy, with another file"
 
 
 def table_of(path: Path) -> Path:
-    """The table beside a file of features: which row is which image."""
+    """The table beside a file of features, which lists the image of each row."""
     return path.with_suffix(".csv")
 
 
 def write_features(predictor: Predictor, files: Iterable[Path], path: Path, force: bool = False) -> Iterator[Any]:
     """Writes (N, F) float32 to `path` and the N paths to the table beside it; yields each path or `Unreadable`.
 
-    Both files are there, whole, when the iteration has ended, and neither if it was cut off. Memory does not grow with
-    the number of images.
+    Both files are complete when the iteration ends. If it is interrupted, neither is written. The memory use does not
+    depend on the number of images.
 
     Raises:
-        UsageError: `path` does not end in .npy, or one of the files is there and `force` is off.
+        UsageError: `path` does not end in .npy, or one of the files exists and `force` is off.
         StorageError: They cannot be written.
     """
     if path.suffix != ".npy":
-        raise UsageError(f"--features {path} is no NumPy file", "its name does not end so", "--features FILE.npy")
+        raise UsageError(f"--features {path} is not a NumPy file", "its name must end in .npy", "--features FILE.npy")
     for place in (path, table_of(path)):
         if os.path.lexists(place) and not force:
-            raise UsageError(f"{place} is there already", "it is not overwritten", f"{ELSEWHERE}, or --force")
+            raise UsageError(
+                f"{place} already exists", "it is overwritten only with --force", f"{ELSEWHERE}; or --force"
+            )
     return _written(predictor, files, path)
 
 
@@ -75,7 +77,7 @@ def _table(path: Path) -> TextIO:
 
 
 def _finish(values: Path, shape: tuple[int, int], path: Path) -> None:
-    """Puts the header before the values, whose number is known only now."""
+    """Writes the header and then the values, because only now their number is known."""
     part = values.with_suffix(".npy-part")
     with contextlib.ExitStack() as stack:
         stack.callback(part.unlink, missing_ok=True)

@@ -1,4 +1,4 @@
-"""Predictions of any number of images, in their order and in constant memory."""
+"""Predicts any number of images, in order and in constant memory."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from harness.util.parallel import in_threads
 from harness.workflows.predict.prediction import Answer, Prediction, Unreadable
 from harness.workflows.predict.predictor import GPU_BATCH, Classifier, Predictor
 
-BATCH = 16  # images that a thread decodes and predicts at once on a CPU
+BATCH = 16  # images per batch of a thread, on a CPU
 T = TypeVar("T")
 Compute = Callable[[Tensor], NDArray[Any]]  # (B, C, H, W) uint8 -> (B, …)
 
 
 class _Threads:
-    """Within, threads may set torch's number of threads; after the last of several uses at once it is as before."""
+    """Restores torch's number of threads when the last of several concurrent uses ends."""
 
     def __init__(self) -> None:
         self._lock, self._uses, self._before = threading.Lock(), 0, 1
@@ -52,8 +52,8 @@ _one_core_each = _Threads()
 def predict_files(classifier: Classifier, files: Iterable[Path]) -> Iterator[Answer]:
     """Yields a `Prediction` for each file, or an `Unreadable`, in the order of the files.
 
-    On a CPU each thread decodes a batch of images and passes it through the model, on one core: that is faster than to
-    decode on one core and compute on another. For a GPU the threads only decode.
+    On a CPU each thread decodes a batch and computes its predictions on one core. That is faster than decoding on one
+    core and computing on another. For a GPU the threads only decode.
     """
     make = functools.partial(array_of, preparation=classifier.transform.preparation)
     for path, row in rows_of(files, make, classifier.probabilities, is_on_cpu(classifier)):
@@ -69,13 +69,13 @@ def features_of_files(predictor: Predictor, files: Iterable[Path]) -> Iterator[t
 def rows_of(
     items: Iterable[T], make: Callable[[T], Bytes | str], compute: Compute, on_cpu: bool = True
 ) -> Iterator[tuple[T, Any]]:
-    """Yields (item, its row of what `compute` gives, or why it cannot be read), in the order of the items.
+    """Yields (item, its row of the result of `compute`, or why it cannot be read), in the order of the items.
 
     Args:
-        items: Of any number; a few hundred are held at once.
-        make: Gives an item's image (H, W, C) uint8, or why it cannot be read. Called in threads.
+        items: Any number of items; a few hundred are in memory at once.
+        make: Returns an item's image (H, W, C) uint8, or why it cannot be read. Called in threads.
         compute: Called in threads if `on_cpu`.
-        on_cpu: Whether `compute` runs on this machine's cores.
+        on_cpu: Whether `compute` runs on the CPU.
     """
     if on_cpu:
         with _one_core_each:
@@ -97,7 +97,7 @@ def array_of(path: Path, preparation: Preparation) -> Bytes | str:
 
 
 def prepared(raw: Raw, preparation: Preparation) -> Bytes:
-    """An image as (H, W, C) uint8; one of more than 8 bits has its own range if the model knows none."""
+    """An image as (H, W, C) uint8. With more than 8 bits, it uses its own value range if the model has none."""
     preparation = preparation.alone(raw)
     return preparation.array(preparation.picture(raw))
 
@@ -108,7 +108,7 @@ def as_batch(arrays: Sequence[Bytes]) -> Tensor:
 
 
 def is_on_cpu(classifier: Classifier) -> bool:
-    """Whether a model runs on this machine's cores; an exported file does."""
+    """Whether a model runs on the CPU; an exported file always does."""
     device = getattr(classifier, "device", None)
     return device is None or torch.device(device).type == "cpu"
 
@@ -124,7 +124,9 @@ def _computed(decoded: Sequence[tuple[T, Bytes | str]], compute: Compute) -> Ite
         rows = iter(compute(as_batch(arrays))) if arrays else iter(())
     except torch.OutOfMemoryError as error:
         raise ModelError(
-            "the device has no memory left", f"for {len(arrays)} images at once", "--device cpu, or free some of it"
+            "the device has no memory left",
+            f"it is too small for {len(arrays)} images at once",
+            "--device cpu; or end other programs on the device",
         ) from error
     for item, array in decoded:
         yield item, array if isinstance(array, str) else next(rows)

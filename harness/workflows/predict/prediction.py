@@ -1,4 +1,4 @@
-"""What a model says of one image."""
+"""The prediction of one image."""
 
 from __future__ import annotations
 
@@ -17,12 +17,20 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, repr=False)
 class Prediction:
-    """The probability of each class for one image.
+    """The predicted probability of each class for one image.
 
     Attributes:
-        classes: Names, in the order of the model's outputs.
-        values: (classes,) probabilities, calibrated by the model's temperature.
-        path: The image's file; None for an image that was in memory.
+        classes: Class names, in the order of the model's outputs.
+        values: (classes,) float64 probabilities, calibrated with the model's temperature. They sum to 1.
+        path: The path of the image; None for an image in memory.
+
+    Example:
+        >>> import harness, numpy
+        >>> prediction = harness.Prediction(("forest", "sea"), numpy.array([0.25, 0.75]))
+        >>> prediction
+        Prediction(label='sea', probability=0.75, second='forest' 0.25)
+        >>> prediction.is_sure(0.9)
+        False
     """
 
     classes: tuple[str, ...]
@@ -36,7 +44,7 @@ class Prediction:
 
     @property
     def probability(self) -> float:
-        """Of that class."""
+        """The probability of the most probable class, from 0 to 1."""
         return float(self.values.max())
 
     @cached_property
@@ -45,12 +53,12 @@ class Prediction:
         return dict(zip(self.classes, self.values.tolist(), strict=True))
 
     def top(self, count: int) -> list[tuple[str, float]]:
-        """The `count` most probable classes with their probabilities, the most probable one first."""
+        """Returns up to `count` pairs of class and probability, the most probable first."""
         order = np.argsort(-self.values, kind="stable")[:count]
         return [(self.classes[i], float(self.values[i])) for i in order]
 
     def is_sure(self, least: float) -> bool:
-        """Whether the probability is `least` or more."""
+        """Whether the probability of the most probable class is at least `least`."""
         return self.probability >= least
 
     def __repr__(self) -> str:
@@ -66,7 +74,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """An image that there is no prediction for, and why."""
+    """An image that cannot be read, and why."""
 
     path: str
     why: str

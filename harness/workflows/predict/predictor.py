@@ -1,4 +1,4 @@
-"""Probabilities and features of images, by one model or by several. The same arithmetic as in `harness test`."""
+"""Probabilities and features of images, from one model or several. Computes the same as `harness test`."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from harness.models.pooling import pooled
 from harness.models.saved import SavedModel
 from harness.util.memory import keep_freed_memory
 
-GPU_BATCH = 64  # every batch is filled up to it there, since a GPU's sums depend on the size of a batch
+GPU_BATCH = 64  # on a GPU each batch is filled to this size, because its sums depend on the batch size
 
 
 class Classifier(Protocol):
-    """What a prediction needs of a model: a checkpoint's, an exported file's, or the mean of several."""
+    """The interface for predictions: a checkpoint, an exported file, or the mean of several models."""
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names, in the order of the probabilities."""
+        """Class names, in the order of the probabilities."""
 
     @property
     def transform(self) -> Transform:
-        """How a picture becomes an array, by `transform.preparation`."""
+        """How an image becomes an input; `transform.preparation` makes an array."""
 
     def probabilities(self, images: Tensor) -> NDArray[np.float64]:
-        """(B, classes) for images (B, C, H, W) uint8 as `transform.preparation` makes them."""
+        """(B, classes) probabilities of images (B, C, H, W) uint8, prepared by `transform.preparation`."""
 
 
 class Predictor:
@@ -106,7 +106,7 @@ class Predictor:
         """Calibrated probabilities.
 
         Args:
-            images: (B, C, H, W) uint8, as `preparation` makes them.
+            images: (B, C, H, W) uint8, prepared by `preparation`.
 
         Returns:
             (B, classes); each row's sum is 1. What one image gives does not depend on the others.
@@ -122,34 +122,36 @@ class Predictor:
         mean: NDArray[np.float64] = np.mean(parts, axis=0)
         if not np.isfinite(mean).all():
             raise ModelError(
-                f"the model gives {int((~np.isfinite(mean)).any(1).sum())} of {count} images nan or inf",
-                "its weights are damaged, or its numbers do not fit the precision",
-                "another checkpoint, or a model that was trained with -s precision=fp32",
+                f"the model returns nan or inf for {int((~np.isfinite(mean)).any(1).sum())} of {count} images",
+                "its weights are damaged, or its values overflow in this precision",
+                "name another checkpoint, or a model that was trained with -s precision=fp32",
             )
         return mean
 
     def features(self, images: Tensor) -> NDArray[np.float32]:
-        """What the first model's head gets: embeddings for search and clustering.
+        """The inputs of the first model's head: embeddings for search and clustering.
 
         Args:
-            images: (B, C, H, W) uint8, as `preparation` makes them.
+            images: (B, C, H, W) uint8, prepared by `preparation`.
 
         Returns:
-            (B, F). Maps (B, F, h, w) are averaged over their pixels, and tokens (B, T, F) over the tokens.
+            (B, F) float32. Maps (B, F, h, w) are averaged over their pixels, and tokens (B, T, F) over the tokens.
 
         Raises:
-            ModelError: The model has no head that its output comes from.
+            ModelError: The model has no linear or convolutional head.
         """
         model = self.models[0]
-        with self._alone, _head_input(model.model, model.architecture) as found:
+        with self._alone, _head_input(model.model, model.architecture) as inputs:
             self._one(model, images)
-        if not found:
+        if not inputs:
             raise _no_features(model.architecture)
-        return pooled(found[-1])
+        return pooled(inputs[-1])
 
     def _one(self, model: SavedModel, images: Tensor) -> NDArray[np.float64]:
         trainer = self._trainer
-        if any(module.training for module in model.model.modules()):  # `module` is handed out, and may be trained
+        if any(
+            module.training for module in model.model.modules()
+        ):  # users get `module`, and may have set it to training mode
             model.model.eval()
         with torch.inference_mode():
             inputs = model.transform.normalise(trainer.to_device(images))
@@ -160,23 +162,23 @@ class Predictor:
 
 @contextlib.contextmanager
 def _head_input(model: nn.Module, architecture: str) -> Iterator[list[Tensor]]:
-    """Within, the input of the model's head is added to the list that it yields, each time that it runs."""
-    found: list[Tensor] = []
+    """Yields a list, to which each forward pass adds the input of the model's head."""
+    head_inputs: list[Tensor] = []
     names = [name for name in head_names(model) if name]
     heads = [model.get_submodule(name) for name in names]
     layers = [layer for head in heads for layer in head.modules() if isinstance(layer, (nn.Linear, nn.Conv2d))]
     if not layers:
         raise _no_features(architecture)
-    hook = layers[-1].register_forward_pre_hook(lambda _, inputs: found.append(inputs[0].detach().clone()))
+    hook = layers[-1].register_forward_pre_hook(lambda _, inputs: head_inputs.append(inputs[0].detach().clone()))
     try:
-        yield found
+        yield head_inputs
     finally:
         hook.remove()
 
 
 def _no_features(architecture: str) -> ModelError:
     return ModelError(
-        f"{architecture.rpartition(':')[2]} has no features to give",
-        "its last layer is no linear layer and no convolution, so nothing says what comes before its answer",
+        f"{architecture.rpartition(':')[2]} has no features",
+        "its last layer is not a linear layer or a convolution, so its features are unknown",
         "end the model with torch.nn.Linear(features, classes)",
     )

@@ -1,4 +1,4 @@
-"""Copies of images in a folder per class. No file is ever overwritten, and none is written outside of the folder."""
+"""Copies images to one folder per class. Overwrites no file, and writes none outside the folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.util.files import file_md5, fitting_name
 from harness.util.schema import is_inside
 
 UNSURE = "unsure"
-UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')  # what no system, or not Windows, has in a name
+UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')  # characters that Windows or all systems forbid in names
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # devices on Windows
 LONGEST = 120  # bytes of a folder's name
 
@@ -27,7 +27,7 @@ class SortedImages:
 
     Attributes:
         copied: Number of files that were copied.
-        already_there: Number of files whose copy was there, with the same bytes.
+        already_there: Number of files that were already copied, with the same bytes.
     """
 
     def __init__(self, folder: Path, classes: Sequence[str]) -> None:
@@ -37,28 +37,34 @@ class SortedImages:
         self._unsure = self._names.pop()
         self._by_class = dict(zip(classes, self._names, strict=True))
         if folder.exists() and not folder.is_dir():
-            raise UsageError(f"{folder} is no folder", "it is a file", "--sort with a new folder, or an old one")
-        with storage_errors(folder, "--sort with a folder that can be written"):
+            raise UsageError(f"{folder} is not a folder", "it is a file", "--sort FOLDER, with another folder")
+        with storage_errors(folder, "--sort FOLDER, with a folder that you can write to"):
             folder.mkdir(parents=True, exist_ok=True)
 
     def copy(self, image: Path, label: str | None) -> Path:
-        """Copies an image to the folder of its class, or to that of unsure ones if `label` is None.
+        """Copies an image to the folder of its class, or to the folder `unsure` if `label` is None.
 
-        Of two images with one name the second gets a number: `photo-2.jpg`. Returns the copy's path.
+        The second of two images with the same name gets a number: `photo-2.jpg`. Returns the path of the copy.
 
         Raises:
-            DataError: The image has gone since it was read.
-            StorageError: It cannot be written. What was copied before is whole.
-            UsageError: The folder of the class is a link that leads elsewhere.
+            DataError: The image was removed after it was read.
+            StorageError: It cannot be written. Earlier copies are complete.
+            UsageError: The folder of the class is a link that points outside `folder`.
         """
         home = self.folder / (self._unsure if label is None else self._by_class[label])
         if not is_inside(home / "-", self.folder):
-            raise UsageError(f"{home} is not used", "it is a link that leads elsewhere", f"rm {quote(str(home))}")
+            raise UsageError(
+                f"{home} is not used", "it is a link that points outside the folder", f"rm {quote(str(home))}"
+            )
         if not image.is_file():
-            raise DataError(f"{image} is gone", "it was there when it was predicted", "leave the images alone")
+            raise DataError(
+                f"{image} is missing",
+                "it was removed after its prediction",
+                "the same command again, without changing the images",
+            )
         md5: str | None = None
         number = 1
-        with storage_errors(home, "--sort with a folder that can be written"):
+        with storage_errors(home, "--sort FOLDER, with a folder that you can write to"):
             home.mkdir(exist_ok=True)
             while True:
                 name = image.name if number == 1 else fitting_name(image.stem, f"-{number}{image.suffix}")
@@ -79,15 +85,15 @@ class SortedImages:
 
 
 def _copy_new(image: Path, place: Path) -> bool:
-    """Copies a file whole, or not at all. False if another process has just made a file of that name."""
+    """Copies a file completely or not at all. Returns False if another process just made a file of that name."""
     part = place.with_name(f".{secrets.token_hex(8)}.part")
     try:
         shutil.copy2(image, part)
         try:
-            os.link(part, place)  # unlike a renaming, it never replaces a file
+            os.link(part, place)  # unlike rename, it never replaces a file
         except FileExistsError:
             return False
-        except OSError:  # a disk without hard links, such as a USB stick's
+        except OSError:  # a disk without hard links, such as a USB stick
             if os.path.lexists(place):
                 return False
             part.replace(place)
@@ -98,7 +104,7 @@ def _copy_new(image: Path, place: Path) -> bool:
 
 
 def _folder_names(classes: Sequence[str]) -> list[str]:
-    """A safe folder name for each class, all different, also where upper and lower case count as the same."""
+    """A safe and unique folder name for each class, even on disks that ignore upper and lower case."""
     names: list[str] = []
     taken: set[str] = set()
     for name in classes:

@@ -1,4 +1,4 @@
-"""Images that appear in folders while a process looks."""
+"""Watches folders for new images."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from pathlib import Path
 
 from harness.data.named_images import NamedImages
 
-SECONDS = 1.0  # between two looks; looking also works on network folders, where the system announces nothing
+SECONDS = 1.0  # between two scans; scanning also works on network folders, which send no events
 Stamp = tuple[int, int]  # (size, time of the last change)
 
 
 def new_images(
     images: NamedImages, wait: Callable[[float], object] = time.sleep, seconds: float = SECONDS
 ) -> Iterator[list[Path]]:
-    """Yields the images that are there, then those that appear or change, without end.
+    """Yields existing images, then images that appear or change, without end.
 
-    A file counts when its size and time have stayed the same between two looks, so that none is read half written.
+    A file is yielded when its size and time are the same in two scans, so that no incomplete file is read.
 
     Args:
-        images: Where to look.
+        images: The folders to scan.
         wait: Waits for a number of seconds.
-        seconds: Between two looks.
+        seconds: Between two scans.
     """
     done: dict[str, Stamp] = {}
     pending: dict[str, Stamp] = {}
@@ -45,7 +45,7 @@ def new_images(
 
 
 def _stamp(path: Path) -> Stamp | None:
-    """None for a file that has gone."""
+    """Size and time of a file; None if it no longer exists."""
     try:
         status = path.stat()
     except OSError:
