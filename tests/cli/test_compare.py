@@ -68,7 +68,7 @@ def test_compare_of_equal_runs_finds_no_difference(call: Call, home: Path) -> No
     lay_run(Path("runs"), predicted("+" * 60), experiment={"lr": 0.0}).update(id="2026-same")
     outcome = call("compare", "good", "same")
     assert outcome.code == 0
-    assert "no difference at all: there is no image that one alone has right" in outcome.out
+    assert "no difference at all: both are right on the same images" in outcome.out
     assert "all settings are the same" in outcome.out
     assert "all predict the same class for every image" in outcome.out
 

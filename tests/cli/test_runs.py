@@ -47,7 +47,7 @@ def test_runs_prune_shows_asks_and_removes(call: Call, project: Path) -> None:
     shown = call("runs", "prune", "--keep-best", "1", "--older-than", "0m", "--dry-run").out
     conditions, going = shown.splitlines()[:2]
     assert conditions == (
-        "removing each run that is not the best of its experiment and images, and began more than 0 minutes ago"
+        "removing each run that is not the best of its experiment and images, and started more than 0 minutes ago"
     )
     assert going.startswith("to remove: 1 run (3 in total), which frees")
     refused = call("runs", "prune", "--keep-best", "1")
@@ -62,7 +62,7 @@ def test_runs_prune_shows_asks_and_removes(call: Call, project: Path) -> None:
     assert "nothing to remove (2 in total)" in call("runs", "prune", "--keep-best", "1", "--yes").out
     with locked(best.path / ".resuming"):
         late = call("runs", "remove", best.id, "--yes")
-    assert (late.code, late.error_lines[1]) == (2, "  why: it goes on in another process at this moment")
+    assert (late.code, late.error_lines[1]) == (2, "  why: another process resumes it now")
     done = json.loads(call("runs", "remove", best.id, "--yes", "--json").out)
     assert done["removed"] == [best.path.as_posix()]
     assert {path.parent for path in Path("runs").glob("*/*/run.json")} == {running.path}

@@ -30,7 +30,7 @@ def test_runs_from_elsewhere_are_compared_without_their_images(sandbox: Sandbox)
     """Where the images lie is for a record to say, which could name any of ours."""
     outcome = sandbox.runs("compare", sandbox.run, another(sandbox), "--out", "out")
     assert outcome.code == 0
-    assert "no picture of images: those of runs from elsewhere are not shown" in outcome.out
+    assert "no plot of images: images of runs from another project are not shown" in outcome.out
     assert {path.name for path in Path("out").iterdir()} == {
         ".again",
         "comparison.csv",

@@ -43,7 +43,7 @@ def notes(found: RunComparison) -> str:
     return "\n".join(found.notes)
 
 
-def test_compare_runs_is_what_compare_says_of_each_pair(runs: Path) -> None:
+def test_compare_runs_equals_compare_for_each_pair(runs: Path) -> None:
     sides = [predicted(right) for right in (GOOD, FAIR, POOR)]
     found = compared(runs, *(lay_run(runs, side) for side in sides))
     alone = [compare(sides[i], sides[j]) for i, j in ((0, 1), (0, 2), (1, 2))]
@@ -61,12 +61,12 @@ def test_compare_runs_is_what_compare_says_of_each_pair(runs: Path) -> None:
     assert needed is not None
     assert third.images_needed == needed
     assert third.more_images == int(float(f"{needed - 60:.2g}"))
-    assert third.verdict().endswith(f"about {third.more_images:,} more images would be needed to see one of this size")
-    assert "corrected for 3 pairs (Holm); each interval is at 95 %, not all of them together" in notes(found)
+    assert third.verdict().endswith(f"a difference of this size needs about {third.more_images:,} more images")
+    assert "corrected for 3 pairs (Holm); 95 % intervals, each on its own" in notes(found)
 
 
-def test_compare_runs_uses_the_images_that_all_have_predicted(runs: Path) -> None:
-    """Three test sets that overlap: each accuracy is on the shared part, so that the rows can be compared."""
+def test_compare_runs_uses_the_shared_images(runs: Path) -> None:
+    """Three overlapping test sets: each accuracy is on the shared images, so that the sides can be compared."""
     found = compared(
         runs, *(lay_run(runs, predicted("+" * 30 + "-" * 10 + "+" * 10, first=first)) for first in (0, 10, 20))
     )
@@ -76,7 +76,7 @@ def test_compare_runs_uses_the_images_that_all_have_predicted(runs: Path) -> Non
     assert [len(side["left_out"]) for side in found.to_dict()["sides"]] == [2, 2, 2]
 
 
-def test_compare_runs_names_the_side_that_costs_the_others_images(runs: Path) -> None:
+def test_compare_runs_names_the_side_that_reduces_the_shared_images(runs: Path) -> None:
     one, other = (lay_run(runs, predicted(right)) for right in (GOOD, FAIR))
     killed = lay_run(runs, predicted(GOOD[:20]), planned=3, status=Status.INTERRUPTED)
     found = compared(runs, one, other, killed)
@@ -86,21 +86,21 @@ def test_compare_runs_names_the_side_that_costs_the_others_images(runs: Path) ->
     assert found.sides[2].caveats == ("UNFINISHED: 1 of 3 folds, interrupted",)
 
 
-def test_compare_runs_of_equal_models_says_that_there_is_no_difference(runs: Path) -> None:
-    """Not an error, not a ranking: equal models are equal (huggingface/evaluate#795, agoragames/leaderboard#25)."""
+def test_compare_runs_of_equal_models_finds_no_difference(runs: Path) -> None:
+    """Equal models cause no error and no ranking (huggingface/evaluate#795, agoragames/leaderboard#25)."""
     one, same, mixed = (lay_run(runs, predicted(right)) for right in ("++-+", "++-+", "+-++"))
     found = compared(runs, one, same, mixed)
     assert [pair.verdict() for pair in found.pairs] == [
-        "no difference at all: there is no image that one alone has right",
-        "no difference: each alone is right on 1 image",
-        "no difference: each alone is right on 1 image",
+        "no difference at all: both are right on the same images",
+        "no difference: each is right on 1 image where the other is wrong",
+        "no difference: each is right on 1 image where the other is wrong",
     ]
     assert [pair.more_images for pair in found.pairs] == [None] * 3
     assert len(list(found.disagreements())) == 2
 
 
-def test_compare_runs_knows_an_edited_image_and_a_moved_one(runs: Path) -> None:
-    """One image was edited under its name, and the whole folder was renamed: pixels decide."""
+def test_compare_runs_matches_images_by_pixels(runs: Path) -> None:
+    """One image was edited and kept its name, and the whole folder was renamed. Images are matched by their pixels."""
     before = predicted("+" * 10)
     prints = before.fingerprints
     assert prints is not None
@@ -114,7 +114,7 @@ def test_compare_runs_knows_an_edited_image_and_a_moved_one(runs: Path) -> None:
     assert "left out: 1 image of A: not predicted by B" in notes(found)
 
 
-def test_compare_runs_takes_classes_by_their_names(runs: Path) -> None:
+def test_compare_runs_matches_classes_by_their_names(runs: Path) -> None:
     one, swapped = predicted("+-+-+"), predicted("++--+", classes=("sea", "forest"))
     found = compared(runs, lay_run(runs, one), lay_run(runs, swapped))
     assert found.pairs[0].comparison.better == found.pairs[0].comparison.worse == 1
@@ -130,7 +130,10 @@ def test_compare_runs_averages_repeats(runs: Path) -> None:
     assert found.n == 4
     assert found.accuracies[0].value == pytest.approx((1 + 1 / 3 + 2 / 3 + 1 / 3) / 4)
     assert "A has up to 3 predictions of an image, by its repeats: they are averaged" in notes(found)
-    assert "the seed alone moves A's accuracy by 14.43 points (standard deviation of its 3 repeats)" in notes(found)
+    assert (
+        "another seed changes the accuracy of A by about 14.43 points (standard deviation of its 3 repeats)"
+        in notes(found)
+    )
     rows = {each.path: each for each in found.disagreements()}
     assert rows["sea/1.jpg"].right == pytest.approx((1 / 3, 1.0))
     assert rows["sea/1.jpg"].said == ("forest", "sea")
@@ -149,11 +152,11 @@ def test_compare_runs_counts_copies_once_and_groups_as_one(runs: Path) -> None:
     found = compared(runs, plain, grouped)
     assert [accuracy.groups for accuracy in found.accuracies] == [10, 10]
     assert found.pairs[0].p == compare(places, predicted(POOR)).p > compare(predicted(GOOD), predicted(POOR)).p
-    assert "by swapping whole groups of images" in notes(found)
-    assert "A may have parted the groups that B kept in one fold" in notes(found)
+    assert "with permutations of whole groups" in notes(found)
+    assert "A may have split groups that B kept in one fold" in notes(found)
 
 
-def test_compare_runs_takes_the_champion_a_trial_and_a_test(runs: Path) -> None:
+def test_compare_runs_accepts_the_champion_a_trial_and_a_test(runs: Path) -> None:
     run = lay_run(runs, predicted(GOOD))
     kept = read_record(ChampionRecord, SAMPLE / "models/champion.json")
     checkpoint = ChampionFile(md5_of(b"x"), hashlib.sha256(b"x").hexdigest(), None)
@@ -176,7 +179,7 @@ def test_compare_runs_takes_the_champion_a_trial_and_a_test(runs: Path) -> None:
 
 
 def test_compare_runs_shows_the_settings_of_each_side(runs: Path) -> None:
-    """Each has its own, and equal names do not mix them up (mlflow/mlflow#48, automl/DeepCAVE#138)."""
+    """Sides with equal names keep separate settings (mlflow/mlflow#48, automl/DeepCAVE#138)."""
     folders = [
         lay_run(runs, predicted(GOOD), experiment={"lr": lr, "name": "x", "callbacks": [], **more})
         for lr, more in ((0.5, {}), (0.4, {"seed": 3}))
@@ -194,7 +197,7 @@ def caveats_of(runs: Path, *parts: Predictions, **fields: object) -> tuple[str, 
     return compared(runs, folder, lay_run(runs, predicted(GOOD))).sides[0].caveats
 
 
-def test_caveats_stand_beside_the_accuracy(runs: Path) -> None:
+def test_caveats_are_shown_beside_the_accuracy(runs: Path) -> None:
     part, two = predicted(GOOD), {str(fold): SplitSizes(1, 1) for fold in (1, 4)}  # fold 1 of 3, and its repeat
     assert caveats_of(runs, part) == ()
     assert caveats_of(runs, part, planned=3, status=Status.PRUNED) == ("PRUNED after 1 of 3 folds",)
@@ -212,7 +215,7 @@ def test_caveats_stand_beside_the_accuracy(runs: Path) -> None:
     assert compared(runs, test, lay_run(runs, part)).sides[0].caveats == ("UNFINISHED: interrupted",)
 
 
-def test_a_comparison_with_an_optimistic_accuracy_is_not_fair(runs: Path) -> None:
+def test_compare_runs_with_one_optimistic_accuracy_is_not_fair(runs: Path) -> None:
     early = {"judged": None, "folds": [FoldRecord(1, 0.9, 60, 0.5, 1, 2, None, "fold.pt", 1.0)]}
     old, new = lay_run(runs, predicted(GOOD), **early), lay_run(runs, predicted(POOR))
     (pair,) = compared(runs, old, new).pairs
@@ -221,7 +224,7 @@ def test_a_comparison_with_an_optimistic_accuracy_is_not_fair(runs: Path) -> Non
     assert both.unfair == ""
 
 
-def test_a_model_that_was_trained_on_the_images_is_refused_or_marked(runs: Path) -> None:
+def test_compare_runs_refuses_or_marks_a_leak(runs: Path) -> None:
     run, test = lay_run(runs, predicted(FAIR)), lay_test(runs, predicted(GOOD), leaked=60)
     with pytest.raises(DataError, match="B was trained on images that it is judged on") as caught:
         compared(runs, run, test)
@@ -231,8 +234,8 @@ def test_a_model_that_was_trained_on_the_images_is_refused_or_marked(runs: Path)
     assert "not a fair comparison, because B was trained on its images" in found.pairs[0].verdict()
 
 
-def test_a_test_of_an_earlier_version_on_its_training_images_is_a_leak(runs: Path) -> None:
-    """Version 0.1.0 did not look for leaks; the test's own settings say what its model was trained on."""
+def test_compare_runs_finds_a_leak_in_a_test_of_an_earlier_version(runs: Path) -> None:
+    """Version 0.1.0 did not look for leaks. The settings of the test say what its model was trained on."""
     run = lay_run(runs, predicted(FAIR, known=False), experiment={"data": "photos"}, data={"folder": "photos"})
     test = lay_test(runs, predicted(GOOD, known=False), experiment={"data": "photos"}, data={"folder": "photos"})
     with pytest.raises(DataError, match="B was trained on images that it is judged on"):
@@ -243,17 +246,22 @@ def test_a_test_of_an_earlier_version_on_its_training_images_is_a_leak(runs: Pat
     assert compared(runs, run, other).pairs[0].unfair == ""
 
 
-def test_paths_count_where_pixels_are_not_known_and_the_data_are_the_same(runs: Path) -> None:
+def test_compare_runs_matches_by_paths_without_fingerprints(runs: Path) -> None:
     old, older = (lay_run(runs, predicted(right, known=False)) for right in (GOOD, FAIR))
     found = compared(runs, old, older)
     assert (found.n, found.to_dict()["matched_by"]) == (60, "paths")
-    assert "the pixels of A and B's images are not known, so paths count: the data have the same digest" in notes(found)
+    assert (
+        "images of A and B have no fingerprints, so they are matched by their paths: their data have the same digest"
+        in notes(found)
+    )
     changed = lay_run(runs, predicted(FAIR, known=False), data={"digest": "1" * 32 + ".dir"})
     found = compared(runs, old, changed)
-    assert "paths count: the folder is the same; an image that was edited between the two counts as" in notes(found)
+    assert "by their paths: their folder is the same (an image that was edited between the runs counts as" in notes(
+        found
+    )
 
 
-def test_an_older_run_gets_the_pixels_of_the_paths_of_one_with_the_same_data(runs: Path) -> None:
+def test_compare_runs_takes_fingerprints_from_a_run_with_the_same_data(runs: Path) -> None:
     """A, whose folder was renamed, and B share pixels; C shares B's folder. So C can be compared with A."""
     moved = dataclasses.replace(predicted(GOOD), paths=tuple(f"x/{i}.jpg" for i in range(60)))
     one = lay_run(runs, moved, data={"digest": "1" * 32 + ".dir", "folder": "renamed"})
@@ -263,7 +271,7 @@ def test_an_older_run_gets_the_pixels_of_the_paths_of_one_with_the_same_data(run
     assert (found.n, found.pairs[0].comparison.better, found.accuracies[2].right) == (60, 0, 48)
     assert "left out: 1 image of C" in notes(found)
     for sides, which in (((one, old), "B"), ((old, one), "A")):
-        with pytest.raises(DataError, match="nothing shows which images of A and B are the same") as caught:
+        with pytest.raises(DataError, match="the images of A and B cannot be matched") as caught:
             compared(runs, *sides)
         assert caught.value.why.startswith(f"{which} does not know the pixels")
 
@@ -302,7 +310,7 @@ REFUSED: list[tuple[Callable[[Path], list[RunFolder]], type[HarnessError], str, 
         "the same FOLDER, then harness",
     ),
     (re_encoded, DataError, "no image in common", "60 have the same path and other pixels", "--data FOLDER"),
-    (other_classes, DataError, "A and B know different classes", "forest, sea, lake", "runs of the same classes"),
+    (other_classes, DataError, "A and B have different classes", "forest, sea, lake", "runs of the same classes"),
     (nothing_known, DataError, "which images of A and B are", "images, not elsewhere", "harness test model"),
     (twice, UsageError, "are the same run", "both are run", "harness list"),
     (no_fold, UsageError, "has no predictions to compare", "none of its folds has ended", "harness list"),
@@ -310,7 +318,7 @@ REFUSED: list[tuple[Callable[[Path], list[RunFolder]], type[HarnessError], str, 
 
 
 @pytest.mark.parametrize(("lay", "kind", "what", "why", "fix"), REFUSED, ids=[row[0].__name__ for row in REFUSED])
-def test_compare_runs_refuses_what_cannot_be_compared(
+def test_compare_runs_refuses_sides_that_cannot_be_compared(
     runs: Path, lay: Callable[[Path], list[RunFolder]], kind: type[HarnessError], what: str, why: str, fix: str
 ) -> None:
     with pytest.raises(kind) as caught:
@@ -320,23 +328,23 @@ def test_compare_runs_refuses_what_cannot_be_compared(
     assert fix.replace("test model", "test 2") in caught.value.fix
 
 
-def test_compare_runs_takes_two_or_more(runs: Path) -> None:
+def test_compare_runs_needs_two_sides(runs: Path) -> None:
     with pytest.raises(UsageError, match="nothing to compare with"):
         compared(runs, lay_run(runs, predicted(GOOD)))
 
 
-def test_compare_runs_takes_a_project_of_version_0_1_0(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compare_runs_reads_a_project_of_version_0_1_0(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(SAMPLE)
     found = compare_runs(["b7e6", "study-tiny/trial-000", "trial-001"], Path("runs"))
     assert (found.n, found.sides[1].kind) == (12, "trial")
     tests = compare_runs(["1df0", "2a50"], Path("runs"))
     assert (tests.n, tests.to_dict()["matched_by"]) == (6, "paths")
     assert "A and B are tests of the same model" in notes(tests)
-    with pytest.raises(DataError, match="nothing shows which images of A and B are the same"):
+    with pytest.raises(DataError, match="the images of A and B cannot be matched"):
         compare_runs(["b7e6", "1df0"], Path("runs"))
 
 
-def test_disagreements_begin_where_the_true_class_is_rated_most_unlike(runs: Path) -> None:
+def test_disagreements_are_sorted_by_the_probability_of_the_true_class(runs: Path) -> None:
     sure, unsure = predicted("+-", sure=0.99), predicted("--++", first=2, sure=0.6)
     one = Predictions.join([sure, dataclasses.replace(unsure, folds=sure.folds.repeat(2))])
     found = compared(runs, lay_run(runs, one), lay_run(runs, predicted("-+++++")))
@@ -345,7 +353,7 @@ def test_disagreements_begin_where_the_true_class_is_rated_most_unlike(runs: Pat
     assert len(list(found.disagreements(2))) == 2
 
 
-def test_both_wrong_in_different_ways_is_a_disagreement_without_a_difference(runs: Path) -> None:
+def test_disagreements_include_images_where_both_are_wrong(runs: Path) -> None:
     classes = ("forest", "sea", "lake")
     one = predicted("--", classes=classes)
     other = dataclasses.replace(one, probabilities=one.probabilities[:, [0, 1, 2]] * 0 + [[0, 0, 1], [0, 0, 1]])
@@ -354,11 +362,11 @@ def test_both_wrong_in_different_ways_is_a_disagreement_without_a_difference(run
     assert [each.said for each in found.disagreements()] == [("sea", "lake")]
 
 
-def test_p_text_never_rounds_to_the_other_side_of_the_level() -> None:
+def test_p_text_does_not_round_across_the_level() -> None:
     assert [p_text(p) for p in (1.0, 0.0123, 0.05, 0.0499, 0.04999, 0.0)] == [
         *("p 1", "p 0.012", "p 0.05", "p 0.0499", "p 0.04999", "p below 1e-300"),
     ]
 
 
-def test_label_of_goes_on_after_z() -> None:
+def test_label_of_continues_after_z() -> None:
     assert [label_of(number) for number in (0, 25, 26, 27, 51, 52)] == ["A", "Z", "AA", "AB", "AZ", "BA"]

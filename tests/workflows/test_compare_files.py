@@ -52,7 +52,7 @@ def rows_of(content: bytes) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(content.decode("utf-8", "surrogateescape"), newline="")))
 
 
-def test_write_files_writes_two_tables_and_two_pictures(home: Path) -> None:
+def test_write_files_writes_two_tables_and_two_plots(home: Path) -> None:
     side = with_pictures(home)
     found = compared(side, wrong(side), side)
     assert write_files(found, home / "out") == (WRITTEN, [])
@@ -60,11 +60,11 @@ def test_write_files_writes_two_tables_and_two_pictures(home: Path) -> None:
     (home / "images").rename(home / "elsewhere")
     names, notes = write_files(found, home / "out")  # again: the picture of before must not stay
     assert names == WRITTEN[:3]
-    assert notes == ["no picture of images: they are not in images any more; images.csv has the list"]
+    assert notes == ["no plot of images: they are no longer in images; images.csv lists them"]
     assert {path.name for path in (home / "out").iterdir()} == {*WRITTEN[:3], ".again"}
 
 
-def test_write_files_loses_nothing_that_is_there(home: Path) -> None:
+def test_write_files_keeps_other_files(home: Path) -> None:
     (home / "mine").mkdir()
     (home / "mine/comparison.csv").write_text("mine")
     found = compared(predicted("++"), predicted("+-"))
@@ -73,8 +73,8 @@ def test_write_files_loses_nothing_that_is_there(home: Path) -> None:
     assert (home / "mine/comparison.csv").read_text() == "mine"
 
 
-def test_write_files_shows_an_image_that_one_of_the_runs_still_has(home: Path) -> None:
-    """The first run's folder is gone; one image of the second one was edited since, and one is gone."""
+def test_write_files_shows_an_image_of_any_run(home: Path) -> None:
+    """The images of the first run are missing. Of the second run, one was edited and one is missing."""
     side = with_pictures(home, 4)
     one = lay_run(Path("runs"), side, data={"folder": "gone"})
     other = lay_run(Path("runs"), wrong(side))
@@ -82,7 +82,7 @@ def test_write_files_shows_an_image_that_one_of_the_runs_still_has(home: Path) -
     (home / "images" / side.paths[2]).unlink()
     names, notes = write_files(compare_runs([one.id, other.id]), home / "out")
     assert names == WRITTEN
-    assert notes == ["2 of the 4 images are grey squares: the files are gone or were changed"]
+    assert notes == ["2 of the 4 images are grey squares, because their files are missing or have changed"]
     with Image.open(home / "out/disagreements.png") as image:
         pixels = np.asarray(image.convert("RGB")).astype(int)
     assert ((pixels == 225).all(2)).sum() == pytest.approx(2 * 112 * 112, rel=0.02)
@@ -90,19 +90,19 @@ def test_write_files_shows_an_image_that_one_of_the_runs_still_has(home: Path) -
     assert not (abs(pixels - (255, 0, 0)) < 40).all(2).any()
 
 
-def test_write_files_shows_no_image_of_a_run_from_elsewhere(home: Path) -> None:
+def test_write_files_shows_no_image_of_a_foreign_run(home: Path) -> None:
     side = with_pictures(home)
     found = compared(side, wrong(side))
     (home / ".harness/runs.jsonl").unlink()
     names, notes = write_files(found, home / "out")
     assert names == WRITTEN[:3]
-    assert notes == ["no picture of images: those of runs from elsewhere are not shown; images.csv has the list"]
+    assert notes == ["no plot of images: images of runs from another project are not shown; images.csv lists them"]
 
 
 def test_write_files_of_equal_models(home: Path) -> None:
     names, notes = write_files(compared(predicted("+-"), predicted("+-")), home / "out")
     assert names == WRITTEN[:3]
-    assert notes == ["no picture of images: there is none that they disagree about"]
+    assert notes == ["no plot of images: their predictions do not differ"]
     assert rows_of((home / "out/images.csv").read_bytes()) == []
 
 
@@ -121,7 +121,7 @@ def test_pairs_csv_has_a_line_for_each_pair(home: Path) -> None:
     assert rows[1]["more_images"] == str(found.pairs[1].more_images)
 
 
-def test_images_csv_is_harmless_in_a_spreadsheet(home: Path) -> None:
+def test_images_csv_has_no_formulas(home: Path) -> None:
     side = predicted("++++")
     odd = ("=cmd()", "a\nb.jpg", "-x;=1", "\udcff.jpg")
     found = compared(dataclasses.replace(side, paths=odd), wrong(dataclasses.replace(side, paths=odd)))

@@ -1,4 +1,4 @@
-"""Which runs are pruned, and which never."""
+"""Tests of the choice of runs to prune, and of protected runs."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_to_prune_keeps_the_best_of_each_experiment_on_the_same_images(runs: Pat
     assert {item.path for item in luck}.isdisjoint(doubtful)
 
 
-def test_to_prune_counts_a_link_or_a_copy_as_the_run_that_it_is(runs: Path) -> None:
+def test_to_prune_counts_links_and_copies_as_one_run(runs: Path) -> None:
     best, second, third = add(runs, 0.95), add(runs, 0.94), add(runs, 0.93)
     for number in range(3):  # whatever order a folder is read in
         (best.path.parent / f"{number}best").symlink_to(best.path.name)
@@ -86,15 +86,15 @@ def test_seconds_of_reads_a_number_and_a_unit(age: str, seconds: float) -> None:
     assert seconds_of(age) == seconds
 
 
-def test_what_says_nothing_is_refused() -> None:
+def test_conditions_and_ages_that_are_empty_are_refused() -> None:
     for age in ("30", "d", "-3d", "3 years", "nan"):
-        with pytest.raises(UsageError, match="is no age"):
+        with pytest.raises(UsageError, match="is not an age"):
             seconds_of(age)
     with pytest.raises(UsageError, match="without a condition"):
         Conditions()
 
 
-def test_protection_keeps_what_is_in_work_or_needed(runs: Path) -> None:
+def test_protection_keeps_running_and_needed_runs(runs: Path) -> None:
     champion, test, base, named = add(runs), add(runs), add(runs), add(runs)
     fine_tuned = add(runs, experiment={"weights": str(base.path / "checkpoints/fold1.pt")})
     running, source = add(runs, status=Status.RUNNING), add(runs)
@@ -113,7 +113,7 @@ def test_protection_keeps_what_is_in_work_or_needed(runs: Path) -> None:
         test.path: "it is the test of champion 1",
         running.path: "it is running",
         named.path: "experiments/next.py names it",
-        runs / "tiny/linked": "its folder is a link, or lies behind one",
+        runs / "tiny/linked": "its folder is a link, or inside a linked folder",
     }
     chosen = [item for item in every if item.path in (base.path, source.path)]
     going, kept = without_needed(chosen, every, Protection(runs))
@@ -124,9 +124,7 @@ def test_protection_keeps_what_is_in_work_or_needed(runs: Path) -> None:
     ]
 
 
-def test_protection_knows_the_champion_of_the_project_that_the_runs_lie_in(
-    runs: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_protection_finds_the_champion_of_the_project_of_the_runs(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     champion, named, set_by, base = (add(runs) for _ in range(4))
     tuned = add(runs, experiment={"weights": str(base.path / "checkpoints/fold1.pt")})
     add_champion(champion.id, "none")
@@ -144,12 +142,12 @@ def test_protection_knows_the_champion_of_the_project_that_the_runs_lie_in(
             assert without_needed(chosen, every, Protection(typed))[0] == []
 
 
-def test_protection_refuses_if_nobody_here_can_know_the_champion(runs: Path) -> None:
+def test_protection_refuses_if_the_champion_is_unknown(runs: Path) -> None:
     empty = "outs:\n- {{md5: d751713988987e9331980363e24189ce.dir, size: 0, nfiles: {}, hash: md5, path: models}}\n"
     Path("models.dvc").write_text(empty.format(0))  # as in a fresh clone, before the first champion
     Protection(runs)
     Path("models.dvc").write_text(empty.format(3))
-    with pytest.raises(DataError, match="nobody here knows the champion"):
+    with pytest.raises(DataError, match="the champion is unknown"):
         Protection(runs)
 
 

@@ -1,4 +1,4 @@
-"""Runs are removed whole, and nothing else is."""
+"""Tests of removal: runs are removed completely, and nothing else."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return Path("runs")
 
 
-def test_remove_leaves_what_began_meanwhile_and_finishes_what_was_cut_off(runs: Path) -> None:
+def test_remove_keeps_runs_in_use_and_finishes_interrupted_removals(runs: Path) -> None:
     gone, resumed, sent, cut_off = (add(runs, stores=STORE) for _ in range(4))
     take_away(cut_off.path, runs)
     plan = plan_pruning(Conditions(keep_best=0), runs)
@@ -45,14 +45,14 @@ def test_remove_leaves_what_began_meanwhile_and_finishes_what_was_cut_off(runs: 
     assert outcome.finished == 1
     assert outcome.kept == {
         resumed.path: "it is running",
-        sent.path: "it is being sent in another process at this moment",
+        sent.path: "another process sends it now",
     }
     assert {each.id for each in pending_removals(STORE["mlflow"])} == {gone.id, cut_off.id}
     assert {path.name for path in runs.rglob("run.json")} == {"run.json"}
     assert len(list(runs.rglob("run.json"))) == 2
 
 
-def test_remove_leaves_a_run_that_was_made_in_the_folder_since_it_was_shown(runs: Path) -> None:
+def test_remove_keeps_a_run_that_replaced_the_planned_one(runs: Path) -> None:
     record = run_record("tiny", status=Status.FINISHED)
     out = RunFolder.create(runs, record, runs / "tiny/out")
     plan = plan_removal(["runs/tiny/out"], runs)
@@ -69,10 +69,10 @@ def test_remove_of_a_copy_leaves_the_run_in_mlflow(runs: Path) -> None:
     assert pending_removals(STORE["mlflow"]) == []
     trust.RUNS.unlink()
     outcome = remove(plan_removal([folder.id], runs), runs)
-    assert outcome.notes == [f"MLflow keeps {folder.path}: it was not made in this project"]
+    assert outcome.notes == [f"{folder.path} stays in MLflow, because it was not made in this project"]
 
 
-def test_remove_takes_a_study_with_its_trials_and_no_trial_alone(runs: Path) -> None:
+def test_remove_removes_a_study_but_no_single_trial(runs: Path) -> None:
     record = StudyRecord(
         name="wide", experiment_name="tiny", id="abc", status=Status.FINISHED, started=now(), stores=STORE
     )
@@ -88,7 +88,7 @@ def test_remove_takes_a_study_with_its_trials_and_no_trial_alone(runs: Path) -> 
     assert {(each.id, each.kind) for each in pending_removals(STORE["mlflow"])} == {(trial.id, "run"), ("abc", "study")}
 
 
-def test_remove_of_models_alone_keeps_the_numbers_and_says_so(runs: Path) -> None:
+def test_remove_of_models_keeps_the_numbers_and_records_it(runs: Path) -> None:
     folder, unfinished = add(runs), add(runs, None, status=Status.FAILED)
     for each in (folder, unfinished):
         (each.path / "checkpoints").mkdir()
@@ -104,29 +104,27 @@ def test_remove_of_models_alone_keeps_the_numbers_and_says_so(runs: Path) -> Non
     assert plan_pruning(Conditions(older_than=0), runs, models_only=True).going == ()
 
 
-def test_plan_removal_refuses_what_must_stay(runs: Path) -> None:
+def test_plan_removal_refuses_protected_runs(runs: Path) -> None:
     running = add(runs, status=Status.RUNNING)
     outside = add(Path("elsewhere"))
-    named = {running.id: "it is running", str(outside.path): "it lies outside of runs"}
+    named = {running.id: "it is running", str(outside.path): "it is outside runs"}
     home = RunFolder.create(runs, run_record("tiny", status=Status.FINISHED), runs / "tiny/home")
     (home.path / "20260101").mkdir()
     shutil.copy(home.path / "run.json", home.path / "20260101/run.json")
-    for name, why in (named | {str(home.path): "other runs lie in its folder"}).items():
+    for name, why in (named | {str(home.path): "its folder contains other runs"}).items():
         with pytest.raises(UsageError, match=why):
             plan_removal([name], runs)
 
 
-def test_nobody_refits_a_run_that_is_being_removed(runs: Path) -> None:
+def test_refit_run_refuses_a_run_that_is_being_removed(runs: Path) -> None:
     folder = add(runs)
-    with locked(folder.path / ".resuming"), pytest.raises(UsageError, match="is in work"):
+    with locked(folder.path / ".resuming"), pytest.raises(UsageError, match="is in use"):
         refit_run(folder)
     with locked(folder.path / ".resuming"):
-        assert remove(plan_removal([folder.id], runs), runs).kept == {
-            folder.path: "it goes on in another process at this moment"
-        }
+        assert remove(plan_removal([folder.id], runs), runs).kept == {folder.path: "another process resumes it now"}
 
 
-def test_a_look_at_test_images_stays_counted_if_its_test_is_removed(runs: Path) -> None:
+def test_remove_of_a_test_keeps_it_counted_in_the_list_of_tests(runs: Path) -> None:
     test = add(runs)
     predictions = images_judged(range(35))
     assert add_look(predictions, "a", test.id) is not None

@@ -1,1 +1,1 @@
-"""Results compared on the images that all of them have predicted."""
+"""Compares results on the images that all of them predicted."""

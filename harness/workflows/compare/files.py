@@ -1,4 +1,4 @@
-"""The files of a comparison: two tables and two pictures."""
+"""Writes the files of a comparison: two tables and two plots."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ KIND = "comparison"
 PAIRS, IMAGES = "comparison.csv", "images.csv"
 DIFFERENCES, DISAGREEMENTS = "differences.png", "disagreements.png"
 FILES = (PAIRS, IMAGES, DIFFERENCES, DISAGREEMENTS)
-ELSEWHERE = "--out with another folder"
+ELSEWHERE = "--out FOLDER, with another folder"
 
 
 def write_files(found: RunComparison, folder: Path) -> tuple[list[str], list[str]]:
-    """Writes FILES to a new folder, or to one that an earlier comparison was written to.
+    """Writes FILES to a new folder, or to the folder of an earlier comparison.
 
     Returns:
-        (names of the files that were written, notes on those that were not).
+        The names of the written files, and warnings about plots that were not drawn.
 
     Raises:
-        UsageError: The folder holds something else.
-        StorageError: It cannot be written.
+        UsageError: The folder contains other files.
+        StorageError: The folder cannot be written.
     """
     require_replaceable(folder, KIND)
     with storage_errors(folder, ELSEWHERE):
@@ -45,7 +45,7 @@ def write_files(found: RunComparison, folder: Path) -> tuple[list[str], list[str
 
 
 def pairs_csv(found: RunComparison) -> bytes:
-    """A line for each pair, in UTF-8. Shares are from 0 to 1."""
+    """A CSV with one line per pair, in UTF-8. Shares are from 0 to 1."""
     about = {side.label: (side, accuracy) for side, accuracy in zip(found.sides, found.accuracies, strict=True)}
     rows = []
     for pair in found.pairs:
@@ -63,7 +63,7 @@ def pairs_csv(found: RunComparison) -> bytes:
 
 
 def images_csv(found: RunComparison) -> bytes:
-    """A line for each image that the sides disagree about, in UTF-8."""
+    """A CSV with one line per image for which the sides disagree, in UTF-8."""
     labels = [side.label for side in found.sides]
     header = ["path", "true", *(f"{label}_{what}" for label in labels for what in ("said", "confidence", "right"))]
     rows = []
@@ -89,7 +89,7 @@ def _cell(value: Any) -> str:
 
 
 def _draw(found: RunComparison, folder: Path) -> list[str]:
-    """Draws the pictures; returns why one is not there."""
+    """Draws the plots, and returns warnings about plots that were not drawn."""
     notes: list[str] = []
     with only_a_picture():
         from harness.plots.comparison import Difference, draw_differences
@@ -100,7 +100,7 @@ def _draw(found: RunComparison, folder: Path) -> list[str]:
                 100 * pair.comparison.difference,
                 (100 * pair.comparison.interval[0], 100 * pair.comparison.interval[1]),
                 pair.better is not None,
-                _words(pair),
+                _verdict_text(pair),
             )
             for pair in found.pairs
         ]
@@ -109,18 +109,18 @@ def _draw(found: RunComparison, folder: Path) -> list[str]:
             for side, accuracy in zip(found.sides, found.accuracies, strict=True)
         ]
         count = len(found.pairs)
-        about = f"on the {found.n:,} images that all of them have predicted"
+        about = f"on the {found.n:,} images that all of them predicted"
         about += f"; p is corrected for {count} pairs" if count > 1 else ""
         draw_differences(folder / DIFFERENCES, "differences in accuracy", about, rows, key)
     count = len(found.disputed)
     if not count:
-        return ["no picture of images: there is none that they disagree about"]
+        return ["no plot of images: their predictions do not differ"]
     with only_a_picture():
         notes += _draw_images(found, folder / DISAGREEMENTS, count)
     return notes
 
 
-def _words(pair: Pair) -> str:
+def _verdict_text(pair: Pair) -> str:
     more = "" if pair.more_images is None else f"; about {pair.more_images:,} more images"
     return f"{pair.short_verdict}{', unfair' if pair.unfair else more}"
 
@@ -130,8 +130,8 @@ def _draw_images(found: RunComparison, path: Path, count: int) -> list[str]:
     from harness.plots.gallery import MOST
 
     here = [i for i, side in enumerate(found.sides) if side.folder.was_made_here]
-    if not here:  # where its images lie is for a record to say, which could name any of ours
-        return ["no picture of images: those of runs from elsewhere are not shown; images.csv has the list"]
+    if not here:  # the record of a foreign run could name any file of this machine
+        return ["no plot of images: images of runs from another project are not shown; images.csv lists them"]
     chosen = list(found.disagreements(MOST))
     images = []
     for each in chosen:
@@ -141,16 +141,20 @@ def _draw_images(found: RunComparison, path: Path, count: int) -> list[str]:
         ]
         images.append(Disputed(each.path, each.true, _places(found, each, here), answers))
     about = f"{count:,} of {found.n:,}" + (f"; these are the first {len(chosen)}" if count > len(chosen) else "")
-    shown = draw_disagreements(path, "images that they disagree about", about, images)
-    if not shown:
+    drawn = draw_disagreements(path, "images with different predictions", about, images)
+    if not drawn:
         folders = " or ".join(dict.fromkeys(found.sides[i].record.data.folder for i in here))
-        return [f"no picture of images: they are not in {folders} any more; images.csv has the list"]
-    gone = len(images) - shown
-    return [f"{gone} of the {len(images)} images are grey squares: the files are gone or were changed"] if gone else []
+        return [f"no plot of images: they are no longer in {folders}; images.csv lists them"]
+    gone = len(images) - drawn
+    return (
+        [f"{gone} of the {len(images)} images are grey squares, because their files are missing or have changed"]
+        if gone
+        else []
+    )
 
 
 def _places(found: RunComparison, each: Disagreement, here: list[int]) -> list[Any]:
-    """Where the file may be, by the records of runs that were made here."""
+    """The possible places of the file, from the records of runs that were made in this project."""
     from harness.plots.comparison import Place
 
     places = []

@@ -1,4 +1,4 @@
-"""What a reader of a comparison must know: which images were left out and why, what the numbers hold and what not."""
+"""Remarks on a comparison: which images were left out and why, and how to read the numbers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.workflows.compare.sides import TEST, TRIAL, Answered, Side
 
 
 def notes_of(answered: Sequence[Answered], found: Alignment, pairs: Sequence[Pair]) -> tuple[str, ...]:
-    """All notes, for people."""
+    """Returns all remarks, one line each."""
     sides = [each.side for each in answered]
     return (
         *(dict.fromkeys(pair.unfair for pair in pairs if pair.unfair) if len(pairs) > 1 else ()),
@@ -31,7 +31,7 @@ def notes_of(answered: Sequence[Answered], found: Alignment, pairs: Sequence[Pai
 
 
 def _left_out(answered: Sequence[Answered], found: Alignment) -> list[str]:
-    """One note for all sides whose images are left out for the same reasons."""
+    """One remark for all sides whose images are left out for the same reasons."""
     same: dict[tuple[int, str], list[str]] = {}
     causes: set[int] = set()
     for each, reasons in zip(answered, found.left_out, strict=True):
@@ -67,21 +67,22 @@ def _matched(answered: Sequence[Answered]) -> list[str]:
         if each.by_path:
             same.setdefault(each.by_path, []).append(each.side.label)
     return [
-        f"the pixels of {_listed(labels)}'s images are not known, so paths count: {why}" for why, labels in same.items()
+        f"images of {_listed(labels)} have no fingerprints, so they are matched by their paths: {why}"
+        for why, labels in same.items()
     ]
 
 
 def _repeats(answered: Sequence[Answered]) -> list[str]:
-    """Copies of an image in one data set count once, too."""
+    """Remarks on images with several predictions, and on copies of an image in a data set."""
     notes = []
     for each in answered:
         most = each.answers.most
         if most > 1 and (each.side.record.experiment.get("repeats") or 1) != 1:
             notes.append(
-                f"{each.side.label} has up to {most} predictions of an image, by its repeats: they are averaged"
+                f"{each.side.label} has up to {most} predictions per image, because of its repeats: they are averaged"
             )
         elif most > 1:
-            notes.append(f"{each.side.label} has copies of images: the same pixels count once")
+            notes.append(f"{each.side.label} has copies of images: images with the same pixels count once")
     return notes
 
 
@@ -90,9 +91,7 @@ def _kinds(sides: Sequence[Side]) -> list[str]:
     others = [side.label for side in sides if side.kind != TEST]
     notes = []
     if tests and others:
-        notes = [
-            f"{_listed(tests)} tested one model; in {_listed(others)}, each fold's model predicts the fold's images"
-        ]
+        notes = [f"{_listed(tests)} tested one model; in {_listed(others)}, the images of each fold have another model"]
     same: dict[str, list[str]] = {}
     for side in sides:
         if isinstance(side.record, TestRecord):
@@ -101,26 +100,26 @@ def _kinds(sides: Sequence[Side]) -> list[str]:
 
 
 def _looks(sides: Sequence[Side]) -> list[str]:
-    """How often the images of a test had been looked at; the best of many looks is lucky."""
+    """How often the images were tested: the best of many tested models is partly lucky."""
     records = {side.label: side.record for side in sides}
     looks = {label: record.looks for label, record in records.items() if isinstance(record, TestRecord)}
     return [f"{label} was {each}" for label, each in looks.items() if each is not None and each.models > 1]
 
 
 def _split_groups(sides: Sequence[Side]) -> list[str]:
-    """A run that parts a group has trained on its other images."""
+    """A run that splits a group is evaluated on images similar to its training images."""
     runs = [side for side in sides if side.kind != TEST]
     whole = [side.label for side in runs if side.record.experiment.get("groups") is not None]
-    parted = [side.label for side in runs if side.record.experiment.get("groups") is None]
-    if not whole or not parted:
+    split = [side.label for side in runs if side.record.experiment.get("groups") is None]
+    if not whole or not split:
         return []
     return [
-        f"{_listed(parted)} may have parted the groups that {_listed(whole)} kept in one fold, and then is too good"
+        f"{_listed(split)} may have split groups that {_listed(whole)} kept in one fold: then its accuracy is too good"
     ]
 
 
 def _chosen_trials(sides: Sequence[Side]) -> list[str]:
-    """The best of many trials is lucky on the very images that chose it."""
+    """The best of many trials is partly lucky on the images with which it was chosen."""
     trials = [side for side in sides if side.kind == TRIAL]
     if not trials:
         return []
@@ -130,23 +129,23 @@ def _chosen_trials(sides: Sequence[Side]) -> list[str]:
     count = str(max(numbers)) if numbers and max(numbers) > 1 else "many"
     labels = _listed([side.label for side in trials], "or")
     chosen = f"if {labels} was chosen as the best of {count} trials, its accuracy on these images is too good"
-    return [f"{chosen}, and p does not count that"]
+    return [f"{chosen}, and p ignores that"]
 
 
 def _meaning(found: Alignment, pairs: int) -> list[str]:
-    way = "McNemar" if found.groups is None else "McNemar, by swapping whole groups of images"
+    way = "McNemar" if found.groups is None else "McNemar, with permutations of whole groups"
     test = f"p is exact ({way})" + (f", corrected for {pairs} pairs (Holm)" if pairs > 1 else "")
-    each = "; each interval is at 95 %, not all of them together" if pairs > 1 else "; intervals are at 95 %"
+    each = "; 95 % intervals, each on its own" if pairs > 1 else "; 95 % intervals"
     return [
         f"{test}{each}",
-        "these models on images of this kind: another seed gives other models, and that noise is not in the numbers",
+        "the results are about these models on similar images: they do not include the variation between seeds",
     ]
 
 
 def _noise(sides: Sequence[Side]) -> list[str]:
     noises = {side.label: side.record.noise for side in sides}
     return [
-        f"the seed alone moves {label}'s accuracy by {100 * noise.deviation:.2f} points "
+        f"another seed changes the accuracy of {label} by about {100 * noise.deviation:.2f} points "
         f"(standard deviation of its {len(noise.repeats)} repeats)"
         for label, noise in noises.items()
         if noise is not None and noise.deviation is not None

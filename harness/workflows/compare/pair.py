@@ -1,4 +1,4 @@
-"""Two sides of a comparison: their difference, and what it says in words."""
+"""Two sides of a comparison, with their difference and the verdict."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.workflows.compare.sides import Side
 
 @dataclass(frozen=True)
 class Pair:
-    """Two sides on the shared images.
+    """Two sides, compared on the shared images.
 
     Attributes:
         first: The first side.
@@ -42,12 +42,12 @@ class Pair:
 
     @property
     def more_images(self) -> int | None:
-        """The same without the images that are there, to two digits."""
+        """`images_needed` without the shared images, rounded to two digits."""
         return None if self.better else self.comparison.more_images(SIGNIFICANCE / self.pairs)
 
     @property
     def unfair(self) -> str:
-        """Why the verdict does not count: one side's accuracy is too good. Empty if nothing is known against it."""
+        """Why the verdict is not valid: the accuracy of one side is too good. Empty if no reason is known."""
         sides = self.first, self.second
         leaked = [side.label for side in sides if side.leak]
         if leaked:
@@ -61,15 +61,15 @@ class Pair:
         return f"not a fair comparison, because only {optimistic[0]} is optimistic" if len(optimistic) == 1 else ""
 
     def verdict(self) -> str:
-        """In one sentence."""
+        """The verdict in one sentence."""
         text = self.short_verdict
         if self.more_images is not None:
-            text += f"; about {self.more_images:,} more images would be needed to see one of this size"
+            text += f"; a difference of this size needs about {self.more_images:,} more images"
         elif self.better is None and self.comparison.better:
             count = self.comparison.better
-            text += f": each alone is right on {count:,} image{'s' * (count != 1)}"
+            text += f": each is right on {count:,} image{'s' * (count != 1)} where the other is wrong"
         elif self.better is None:
-            text += ": there is no image that one alone has right"
+            text += ": both are right on the same images"
         return f"{text}; {self.unfair}" if self.unfair else text
 
     @property
@@ -84,15 +84,15 @@ class Pair:
 
 def as_dict(pair: Pair) -> dict[str, Any]:
     """A pair as plain values."""
-    found, better = pair.comparison, pair.better
+    comparison, better = pair.comparison, pair.better
     return {
         "first": pair.first.label,
         "second": pair.second.label,
-        "difference": found.difference,
-        "interval": list(found.interval),
-        "first_alone": found.better,
-        "second_alone": found.worse,
-        "p": found.p,
+        "difference": comparison.difference,
+        "interval": list(comparison.interval),
+        "first_alone": comparison.better,
+        "second_alone": comparison.worse,
+        "p": comparison.p,
         "p_corrected": pair.p,
         "better": None if better is None else better.label,
         "images_needed": pair.images_needed,
@@ -103,7 +103,7 @@ def as_dict(pair: Pair) -> dict[str, Any]:
 
 
 def p_text(p: float) -> str:
-    """A p-value with two digits, or as many as show on which side of the level it is."""
+    """A p-value with two digits, or with enough digits to show whether it is below the level."""
     if p < 1e-300:
         return "p below 1e-300"
     for digits in range(2, 12):

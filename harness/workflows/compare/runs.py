@@ -1,4 +1,4 @@
-"""Compares runs, trials, tests and the champion with each other, on the images that all of them have predicted."""
+"""Compares runs, trials, tests and the champion on the images that all of them predicted."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ from harness.workflows.compare.sides import as_dict as side_dict
 
 @dataclass(frozen=True, eq=False)
 class Disagreement:
-    """An image for which the sides name different classes, or are not equally often right.
+    """An image for which the sides predict different classes, or differ in their share of right predictions.
 
     Attributes:
-        path: As the first side has it.
+        path: Its path in the first side.
         true: Its class.
-        said: The class that each side says.
-        confidence: The probability that each side gives to the class it says.
+        said: The class that each side predicts.
+        confidence: The probability of the class that each side predicts.
         right: The share of right predictions of each side.
-        row: Position among the shared images.
+        row: Its position among the shared images.
     """
 
     path: str
@@ -57,7 +57,7 @@ class Disagreement:
 
 @dataclass(frozen=True, repr=False)
 class RunComparison:
-    """All sides, on the images that all of them have predicted."""
+    """The comparison of all sides, on the images that all of them predicted."""
 
     answered: tuple[Answered, ...]
     found: Alignment
@@ -77,14 +77,14 @@ class RunComparison:
 
     @cached_property
     def accuracies(self) -> tuple[Accuracy, ...]:
-        """Of each side, on the shared images."""
+        """The accuracy of each side, on the shared images."""
         return tuple(
             e.accuracy_on(rows, self.found.groups) for e, rows in zip(self.answered, self.found.rows, strict=True)
         )
 
     @cached_property
     def pairs(self) -> tuple[Pair, ...]:
-        """Every pair of sides. The p-values are corrected for their number by Holm's method."""
+        """All pairs of sides. Their p-values are corrected for the number of pairs (Holm)."""
         models = [each.answers for each in self.answered]
         places = [*combinations(range(len(models)), 2)]
         compared = [compare_shared(shared_answers(models, self.found, i, j)) for i, j in places]
@@ -99,14 +99,14 @@ class RunComparison:
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
-        """What a reader of the numbers must know, for people."""
+        """Remarks on the numbers, one line each."""
         return notes_of(self.answered, self.found, self.pairs)
 
     @cached_property
     def disputed(self) -> Indices:
-        """Positions of the images that the sides disagree about.
+        """Positions of the images for which the sides disagree.
 
-        They begin with those whose true class gets the most unlike probabilities.
+        They are sorted by the difference between the probabilities of the true class, the largest first.
         """
         right, said = self._columns("right"), self._columns("said")
         differs = (right != right[:, :1]).any(1) | (said != said[:, :1]).any(1)
@@ -117,7 +117,7 @@ class RunComparison:
         return order
 
     def disagreements(self, most: int | None = None) -> Iterator[Disagreement]:
-        """The images that the sides disagree about, in the order of `disputed`."""
+        """The images for which the sides disagree, in the order of `disputed`."""
         chosen, models = self.disputed[:most], [each.answers for each in self.answered]
         columns = [
             [getattr(m, name)[rows[chosen]].tolist() for m, rows in zip(models, self.found.rows, strict=True)]
@@ -131,7 +131,7 @@ class RunComparison:
             yield Disagreement(first.paths[row], true, names, confidence[k], right[k], int(chosen[k]))
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain values, for `--json`; docs/numbers.md describes the fields."""
+        """All results as plain values, for `--json`; docs/numbers.md describes the fields."""
         return {
             "n": self.n,
             "groups": self.accuracies[0].groups,
@@ -200,20 +200,20 @@ class RunComparison:
         }
 
     def _columns(self, name: str) -> Any:
-        """(n, sides) of the answers' arrays."""
+        """(n, sides) values of one array of the answers."""
         return np.stack([getattr(e.answers, name)[r] for e, r in zip(self.answered, self.found.rows, strict=True)], 1)
 
 
 def compare_runs(named: Sequence[str], runs: Path = Path("runs"), *, allow_leak: bool = False) -> RunComparison:
-    """Compares all that are named, on the images that all of them have predicted. Nothing is trained or written.
+    """Compares two or more results on the images that all of them predicted. Trains and writes nothing.
 
     Args:
-        named: Two or more: folders, ids or ends of ids of runs, trials and tests; short names of trials; "champion".
+        named: Folders, ids or ends of ids of runs, trials and tests; short names of trials; "champion".
         runs: The folder of all runs.
-        allow_leak: Go on if a side was trained on images that it is judged on.
+        allow_leak: Whether to continue if a side was evaluated on its training images.
 
     Raises:
-        UsageError: One is not there, has no predictions, or is named twice.
+        UsageError: One does not exist, has no predictions, or is named twice.
         DataError: The classes differ, no image is shared, or a side was trained on its images.
     """
     sides = find_sides(named, runs)
@@ -227,7 +227,7 @@ def compare_runs(named: Sequence[str], runs: Path = Path("runs"), *, allow_leak:
 
 
 def _with_leak(each: Answered, sides: Sequence[Side]) -> Answered:
-    """The same; marked if it is a test of an earlier version, which did not look for leaks, and has one."""
+    """Marks a test of an earlier version that has a leak, because that version did not look for leaks."""
     side, record = each.side, each.side.record
     trained_on = record.experiment.get("data")
     if side.leak or not each.by_path or not isinstance(record, TestRecord) or trained_on is None:
@@ -235,7 +235,7 @@ def _with_leak(each: Answered, sides: Sequence[Side]) -> Answered:
     runs = [other for other in sides if not isinstance(other.record, TestRecord)]
     if not any(trained_on == other.record.experiment.get("data") for other in runs):
         return each
-    leak = f"LEAK: its model was trained on {trained_on}, so it is too good"
+    leak = f"LEAK: its model was trained on {trained_on}, so its accuracy is too good"
     return dataclasses.replace(each, side=dataclasses.replace(side, leak=leak))
 
 
@@ -243,7 +243,7 @@ def _require_unseen(answered: Sequence[Answered]) -> None:
     for side in (each.side for each in answered):
         if side.leak:
             raise DataError(
-                f"{side.label} was trained on images that it is judged on",
+                f"{side.label} was evaluated on images that it was trained on",
                 f"{side.describe()}: {side.leak}",
                 f"harness test {side.testable()} --data FOLDER, on images that no model was trained on; "
                 "or --allow-leak, which marks the numbers",
@@ -254,6 +254,6 @@ def _nothing_shared(answered: Sequence[Answered], found: Alignment) -> DataError
     changed = sum(reason.other_pixels for reason in found.left_out[0])
     parts = [f"{e.side.label} has {len(e.answers)} images of {e.side.record.data.folder}" for e in answered]
     if changed:
-        parts.append(f"{changed} have the same path and other pixels, so the files were changed in between")
+        parts.append(f"{changed} have the same path but other pixels, so the files were changed between the runs")
     who = " and ".join(e.side.label for e in answered) if len(answered) == 2 else f"these {len(answered)}"
     return DataError(f"{who} have no image in common", "; ".join(parts), common_test([each.side for each in answered]))

@@ -1,4 +1,4 @@
-"""What is compared: runs, trials, tests or the champion, found by name, with what each said of its images."""
+"""The sides of a comparison: runs, trials, tests or the champion, with their predictions."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ RUN, TRIAL, TEST, CHAMPION = "run", "trial", "test", "champion"
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """One of those that are compared.
+    """One side of a comparison.
 
     Attributes:
-        label: "A", "B", … in the order in which they were named.
+        label: "A", "B", … in the order of the command line.
         kind: RUN, TRIAL, TEST or CHAMPION.
-        name: For people.
+        name: To print.
         folder: Its run folder.
-        status: When it was read.
-        leak: Why its accuracy is too good: it was trained on images that it is judged on. Empty if that is not known.
+        status: Its status when it was read.
+        leak: Says that it was evaluated on training images, so its accuracy is too good. Empty if no leak is known.
     """
 
     label: str
@@ -55,7 +55,7 @@ class Side:
 
     @cached_property
     def caveats(self) -> tuple[str, ...]:
-        """What must stand beside its accuracy wherever that is shown."""
+        """Remarks that must be shown beside its accuracy."""
         fast = "FAST DEV RUN: trained on two batches" if self.record.fast_dev_run else ""
         optimistic = OPTIMISTIC.removeprefix("; ") if self.is_optimistic else ""
         near = self.record.near_copies_text
@@ -63,7 +63,7 @@ class Side:
 
     @property
     def progress(self) -> str:
-        """What is missing of it; empty for a whole run."""
+        """Says which part of the run is missing; empty for a complete run."""
         record, status = self.record, self.status
         if isinstance(record, TestRecord):
             return "" if status is Status.FINISHED else f"UNFINISHED: {status}"
@@ -83,7 +83,7 @@ class Side:
 
     @property
     def is_optimistic(self) -> bool:
-        """Whether each fold's epoch was chosen on the images that judge it."""
+        """Whether each fold's epoch was chosen on its validation images."""
         return OPTIMISTIC in self.record.caveat
 
     def describe(self) -> str:
@@ -96,7 +96,7 @@ class Side:
         return text if self.kind == TRIAL else f"{text} of {self.record.name}"
 
     def testable(self) -> str:
-        """What `harness test` takes for its model."""
+        """The argument of `harness test` for its model."""
         if isinstance(self.record, TestRecord):
             return self.record.checkpoint.file
         return CHAMPION if self.kind == CHAMPION else self.name
@@ -104,12 +104,12 @@ class Side:
 
 @dataclass(frozen=True, eq=False)
 class Answered:
-    """A side with what it said of its images.
+    """A side with its predictions.
 
     Attributes:
         side: The side.
-        answers: One row an image.
-        by_path: Why its images are known by their paths; empty if they are known by their pixels.
+        answers: One row per image.
+        by_path: Why its images are matched by their paths; empty if they are matched by their pixels.
     """
 
     side: Side
@@ -122,12 +122,14 @@ class Answered:
 
 
 def find_sides(named: Sequence[str], runs: Path) -> list[Side]:
-    """Finds each by its folder, its id, how its id ends, a trial's short name, or "champion".
+    """Finds each by its folder, its id, the end of its id, the short name of a trial, or "champion".
 
-    Raises UsageError if one is not there, is named twice, or if there are fewer than two.
+    Raises UsageError if one does not exist or is named twice, or if there are fewer than two.
     """
     if len(named) < 2:
-        raise UsageError("there is nothing to compare with", f"{len(named)} was named", "harness compare A B")
+        raise UsageError(
+            "there is nothing to compare with", f"{len(named)} was named, but two are needed", "harness compare A B"
+        )
     sides: list[Side] = []
     for number, typed in enumerate(named):
         side = _find(typed, runs, label_of(number))
@@ -149,14 +151,14 @@ def label_of(number: int) -> str:
 
 
 def answers_of_sides(sides: Sequence[Side]) -> list[Answered]:
-    """Reads what each side said, one side after the other; class indices are those of the first side.
+    """Reads the predictions of each side. Class indices are those of the first side.
 
-    An image is known by its pixels. Where a side does not know those, its paths are taken for those of a side with the
-    same data.
+    Images are matched by their pixels. If a side has no fingerprints of its images, they are matched by their paths
+    with a side that has the same data.
 
     Raises:
         UsageError: A side has no predictions.
-        DataError: The classes differ, or nothing shows that equal paths are the same images.
+        DataError: The classes differ, or images of equal paths may differ.
     """
     _require_same_classes(sides)
     classes = sides[0].folder.classes
@@ -179,7 +181,7 @@ def answers_of_sides(sides: Sequence[Side]) -> list[Answered]:
             done.append(part)
             continue
         partner, images = same[i]
-        other = 1 if i == partner else partner  # all are matched with the first, and that with the second
+        other = 1 if i == partner else partner  # all are matched with the first, and the first with the second
         why = _same_data(sides[i], sides[other])
         if not why:
             raise _unmatched(sides[i], sides[other])
@@ -188,23 +190,23 @@ def answers_of_sides(sides: Sequence[Side]) -> list[Answered]:
 
 
 def differing_settings(sides: Sequence[Side]) -> dict[str, list[Any]]:
-    """Fields of the experiments that differ between sides -> the value of each side, None where it has none."""
-    own = {"name", "trackers", "workers", "cache", "min_accuracy", "test_data"}  # that change no prediction
+    """Fields of the experiments that differ between sides -> the value of each side; None for a missing field."""
+    own = {"name", "trackers", "workers", "cache", "min_accuracy", "test_data"}  # fields that do not change predictions
     names = dict.fromkeys(name for side in sides for name in side.record.experiment if name not in own)
     missing = object()
-    found: dict[str, list[Any]] = {}
+    differing: dict[str, list[Any]] = {}
     for name in names:
         values = [side.record.experiment.get(name, missing) for side in sides]
         known = [value for value in values if value is not missing]
         if any(value != known[0] for value in known):
-            found[name] = [None if value is missing else value for value in values]
-    return found
+            differing[name] = [None if value is missing else value for value in values]
+    return differing
 
 
 def common_test(sides: Sequence[Side]) -> str:
-    """What to type to have two sides on the same images."""
+    """The commands that test two sides on the same images."""
     commands = [f"harness test {side.testable()} --data FOLDER" for side in sides[:2]]
-    return f"{' and '.join(commands)}, the same FOLDER, then harness compare of these tests"
+    return f"{' and '.join(commands)}, with the same FOLDER, then harness compare TEST_A TEST_B"
 
 
 def _find(typed: str, runs: Path, label: str) -> Side:
@@ -225,7 +227,9 @@ def _is_same(one: RunFolder, other: RunFolder) -> bool:
 
 
 def _predictions(side: Side) -> Predictions:
-    predictions = RunFolder(side.folder.path, side.record).predictions()  # which keeps what it has read
+    predictions = RunFolder(
+        side.folder.path, side.record
+    ).predictions()  # a new RunFolder, because a RunFolder keeps its predictions in memory
     if not len(predictions):
         why = "its test has not ended" if side.kind == TEST else "none of its folds has ended"
         raise UsageError(f"{side.folder.path} has no predictions to compare", why, "harness list")
@@ -233,12 +237,12 @@ def _predictions(side: Side) -> Predictions:
 
 
 def _require_same_classes(sides: Sequence[Side]) -> None:
-    """By name: their order may differ."""
+    """Raises DataError if the names of the classes differ. Their order may differ."""
     first = sides[0]
     for side in sides[1:]:
         if {*side.folder.classes} != {*first.folder.classes}:
             raise DataError(
-                f"{first.label} and {side.label} know different classes",
+                f"{first.label} and {side.label} have different classes",
                 f"{first.label} is {first.describe()}: {few(first.folder.classes, 6)}; "
                 f"{side.label} is {side.describe()}: {few(side.folder.classes, 6)}",
                 "harness list, for runs of the same classes",
@@ -248,7 +252,7 @@ def _require_same_classes(sides: Sequence[Side]) -> None:
 def _named_by_partner(
     at: int, predictions: Predictions, sides: Sequence[Side], without: set[int]
 ) -> tuple[int, Indices]:
-    """(position of a side with fingerprints and the same data, its fingerprints by the paths of `predictions`)."""
+    """Returns the position of a side with fingerprints and the same data, and its fingerprints for `predictions`."""
     partners = [i for i in range(len(sides)) if i not in without]
     partner = next((i for i in partners if _same_data(sides[at], sides[i])), partners[0])
     whole = _predictions(sides[partner])
@@ -259,28 +263,28 @@ def _named_by_partner(
 
 
 def _same_data(one: Side, other: Side) -> str:
-    """Why equal paths of the two are the same images, for people; empty if nothing shows it."""
+    """Why equal paths of the two are the same images, as a text; empty if they may differ."""
     if one.record.data.digest == other.record.data.digest:
-        return "the data have the same digest"
+        return "their data have the same digest"
     same_folder = one.record.data.folder == other.record.data.folder
     if same_folder and [*one.record.data.classes] == [*other.record.data.classes]:
-        return "the folder is the same; an image that was edited between the two counts as the same image"
+        return "their folder is the same (an image that was edited between the runs counts as the same image)"
     return ""
 
 
 def _unmatched(older: Side, other: Side) -> DataError:
-    """The error for a side that does not know the pixels of its images."""
+    """The error for a side without fingerprints of its images."""
     labels = " and ".join(sorted([older.label, other.label]))
     return DataError(
-        f"nothing shows which images of {labels} are the same",
-        f"{older.label} does not know the pixels of its images, as runs of earlier versions, and its data are others "
-        f"than {other.label}'s, by digest and by folder: {older.record.data.folder}, not {other.record.data.folder}",
+        f"the images of {labels} cannot be matched",
+        f"{older.label} has no fingerprints of its images, like all runs of earlier versions, and its data differ from "
+        f"{other.label}'s in digest and folder: {older.record.data.folder}, not {other.record.data.folder}",
         common_test([older, other]),
     )
 
 
 def as_dict(side: Side) -> dict[str, Any]:
-    """What a side is, as plain values."""
+    """A side as plain values, for JSON."""
     record = side.record
     return {
         "label": side.label,

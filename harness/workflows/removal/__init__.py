@@ -1,1 +1,1 @@
-"""Which runs take room, which must stay, and the removal of others."""
+"""Disk use of runs, protection of needed runs, and removal of others."""

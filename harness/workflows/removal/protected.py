@@ -1,4 +1,4 @@
-"""Which runs are never removed, and why: they are in work, the champion came from them, or another run needs them."""
+"""Protects runs from removal: they are running, a champion came from them, or another run needs them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from harness.workflows.removal.stored import STUDY, StoredRun
 
 
 class Protection:
-    """Why runs stay. It is read once: the champions and the experiments of this project, and of the one with the runs.
+    """The reasons why runs stay. Reads champions and experiments once, of this project and the project of `runs`.
 
-    Raises ModelError or DataError if it cannot be known which run is the champion's.
+    Raises ModelError or DataError if the run of the champion is unknown.
     """
 
     def __init__(self, runs: Path) -> None:
@@ -32,9 +32,9 @@ class Protection:
         self._experiments = {path: _text(path) for project in self.projects for path in _settings(project)}
 
     def reason(self, item: StoredRun) -> str:
-        """Why this one stays whatever else is removed; empty if nothing is against it."""
+        """Why this run stays in any case; empty if it may be removed."""
         if item.folder is None:
-            return "its record cannot be read, so nobody can say whose it is"
+            return "its record cannot be read, so it may belong to another program"
         lies = _lies_wrong(item, self._runs)
         if lies:
             return lies
@@ -48,7 +48,7 @@ class Protection:
 
 @contextlib.contextmanager
 def no_promotion(runs: Path) -> Iterator[None]:
-    """Within, no run becomes the champion of this project, or of the one with the runs."""
+    """Locks promotions in this project, and in the project of `runs`."""
     places = {os.path.realpath(project / champion.FOLDER) for project in _projects(runs)}
     own = os.path.realpath(champion.FOLDER)
     with contextlib.ExitStack() as stack:
@@ -59,7 +59,7 @@ def no_promotion(runs: Path) -> Iterator[None]:
 
 
 def champions(items: Sequence[StoredRun], runs: Path) -> dict[StoredRun, str]:
-    """A remark for each run and test that a champion came from; nothing if that cannot be known."""
+    """A remark for each run and test of a champion; empty if the champions cannot be read."""
     try:
         known = _champions_of(_projects(runs))
     except HarnessError:
@@ -68,27 +68,27 @@ def champions(items: Sequence[StoredRun], runs: Path) -> dict[StoredRun, str]:
 
 
 def _champions_of(projects: Sequence[Path]) -> dict[str, str]:
-    """As `champions_by_run`, of several projects."""
+    """Like `champions_by_run`, for several projects."""
     return {run: why for project in projects for run, why in champions_by_run(project / champion.FOLDER).items()}
 
 
 def _projects(runs: Path) -> list[Path]:
-    """This folder, and those that `runs` lies in as typed, and behind a link."""
+    """The current folder, and the parents of `runs`, as typed and with links resolved."""
     folders = [Path(), *(path.parent for path in (runs.absolute(), runs.resolve()))]
     return list({os.path.realpath(folder): folder for folder in reversed(folders)}.values())
 
 
 def _settings(project: Path) -> list[Path]:
-    """The files of a project that may name a run's weights: experiments, and settings such as `params.yaml`.
+    """The files of a project that may name the weights of a run: experiments, and settings such as `params.yaml`.
 
-    `dvc.yaml` names the runs of its stages, which DVC makes again.
+    Excludes `dvc.yaml`, which names the runs of its stages, because DVC can repeat these.
     """
     settings = {*project.glob("*.yaml")} - {project / "dvc.yaml"}
     return [*sorted((project / FOLDER).rglob("*.py")), *sorted(settings)]
 
 
 def champions_by_run(models: Path = champion.FOLDER) -> dict[str, str]:
-    """The ids of the runs and the tests that each champion came from -> which champion, for people.
+    """Ids of the runs and tests of champions -> a text that names the champion.
 
     Raises:
         ModelError: A champion's record is damaged.
@@ -97,25 +97,27 @@ def champions_by_run(models: Path = champion.FOLDER) -> dict[str, str]:
     records = champion.history(models)
     now = models / champion.RECORD
     tracked = models.with_name(f"{models.name}.dvc")
-    if not records and not now.is_file() and tracked.is_file() and read_tracked(tracked).files != 0:  # not as empty
+    if (
+        not records and not now.is_file() and tracked.is_file() and read_tracked(tracked).files != 0
+    ):  # the tracked version is not empty
         raise DataError(
-            "nobody here knows the champion",
-            f"{models}.dvc names a version of it that is not here",
+            "the champion is unknown",
+            f"{models}.dvc names a version that is not on this machine",
             "harness data pull models",
         )
-    found = {record.test.run: f"it is the test of champion {record.number}" for record in records if record.test.run}
-    found |= {record.run.id: f"champion {record.number} came from it" for record in records}
+    by_run = {record.test.run: f"it is the test of champion {record.number}" for record in records if record.test.run}
+    by_run |= {record.run.id: f"champion {record.number} came from it" for record in records}
     if now.is_file():
-        found.setdefault(champion.run_id(models), "the champion came from it")
-    return found
+        by_run.setdefault(champion.run_id(models), "the champion came from it")
+    return by_run
 
 
 def without_needed(
     chosen: Sequence[StoredRun], every: Sequence[StoredRun], protection: Protection
 ) -> tuple[list[StoredRun], dict[StoredRun, str]]:
-    """Splits `chosen` into those that may be removed and those that stay, with the reason.
+    """Splits `chosen` into runs that may be removed, and runs that stay with the reason.
 
-    A run that another one needs stays only if that one stays, too.
+    A run that another run needs stays only if the other run also stays.
     """
     kept = {item: reason for item in chosen if (reason := protection.reason(item))}
     going = [item for item in chosen if item not in kept]
@@ -132,7 +134,7 @@ def without_needed(
 
 @dataclass(frozen=True)
 class _Need:
-    """That one run cannot be trained, on or again, without another one: the one that holds a file, or has an id."""
+    """The run `by` cannot be resumed or repeated without another run: the one with this file or id."""
 
     by: StoredRun
     why: str
@@ -156,18 +158,18 @@ def _needs(item: StoredRun, projects: Sequence[Path]) -> Iterator[_Need]:
 
 
 def _lies_wrong(item: StoredRun, runs: Path) -> str:
-    """Why a folder is not removed where it lies; empty if it lies right."""
+    """Why a folder is not removed because of its place; empty if its place is right."""
     home, path = os.path.realpath(runs), os.path.realpath(item.path)
     typed_home, typed = (os.path.normpath(path.absolute()) for path in (runs, item.path))
     is_below = typed.startswith(typed_home + os.sep)
     if item.path.is_symlink() or (is_below and home + typed.removeprefix(typed_home) != path):
-        return "its folder is a link, or lies behind one"
+        return "its folder is a link, or inside a linked folder"
     if not is_inside(item.path, runs):
-        return f"it lies outside of {runs}"
+        return f"it is outside {runs}"
     names = {"run.json", "study.json"}
     below = [entry.path for entry in item.entries if entry.path.name in names and len(entry.path.parts) > 1]
     trials = {path for path in below if item.kind == STUDY and TRIAL.fullmatch(path.parts[0]) and len(path.parts) == 2}
-    return "other runs lie in its folder" if {*below} - trials else ""
+    return "its folder contains other runs" if {*below} - trials else ""
 
 
 def _folders(item: StoredRun) -> Collection[RunFolder]:

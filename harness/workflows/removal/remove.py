@@ -1,4 +1,4 @@
-"""Removes runs, tests and studies: their folders, and what MLflow has of them."""
+"""Removes runs, tests and studies: their folders, and their entries in MLflow."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from harness.workflows.removal.stored import STUDY, StoredRun, find_stored, stor
 
 @dataclass(frozen=True)
 class Removal:
-    """The runs that a removal takes.
+    """A planned removal.
 
     Attributes:
-        going: What is removed.
-        kept: What was chosen and stays, with the reason.
-        lucky: Those of `going` whose accuracy may differ from the best one's by luck alone.
-        total: Number of all runs, tests and studies there.
+        going: The runs to remove.
+        kept: Chosen runs that stay, with the reason.
+        lucky: Those of `going` whose accuracy is within the 95 % interval of the best run.
+        total: Number of all runs, tests and studies in the folder.
         models_only: Whether only models are removed, and the numbers stay.
     """
 
@@ -45,7 +45,7 @@ class Removal:
 
     @property
     def bytes(self) -> int:
-        """The room that is free afterwards, without what MLflow has."""
+        """The disk space that is freed, in bytes, without MLflow."""
         return room_freed(entry for each in self.going for entry in each.entries if self._goes(entry))
 
     def _goes(self, entry: Entry) -> bool:
@@ -56,15 +56,15 @@ class Removal:
 
 @dataclass
 class Outcome:
-    """What became of a removal.
+    """The result of a removal.
 
     Attributes:
-        removed: Folders that are gone.
-        kept: Folders that stay, since something has begun in them meanwhile.
-        back: Files that no run wrote: they are where they were.
-        problems: What could not be deleted, a line each.
-        notes: What else a person should know, a line each.
-        finished: Number of earlier removals that had been cut off and are finished now.
+        removed: Removed folders.
+        kept: Folders that stay, with the reason: they were used after the removal was planned.
+        back: Files that no run wrote, which were moved back.
+        problems: Files that could not be deleted, one line each.
+        notes: Warnings, one line each.
+        finished: Number of earlier removals that were interrupted and are now finished.
     """
 
     removed: list[Path] = field(default_factory=list)
@@ -82,7 +82,7 @@ class Outcome:
 
 
 def plan_removal(named: Sequence[str], runs: Path, models_only: bool = False) -> Removal:
-    """What removing these would do. Raises UsageError if one is not there, or must stay."""
+    """Plans the removal of the named runs. Raises UsageError if one does not exist, or must stay."""
     every = stored_runs(runs)
     chosen = list(dict.fromkeys(find_stored(name, runs, every) for name in named))
     going, kept = without_needed(chosen, every, Protection(runs))
@@ -93,7 +93,7 @@ def plan_removal(named: Sequence[str], runs: Path, models_only: bool = False) ->
 
 
 def plan_pruning(conditions: Conditions, runs: Path, models_only: bool = False) -> Removal:
-    """What pruning would do: all that meets `conditions`, less what must stay."""
+    """Plans the removal of all runs that meet `conditions`, except those that must stay."""
     every = stored_runs(runs)
     chosen = to_prune(every, conditions, time.time())
     going, kept = without_needed(chosen, every, Protection(runs))
@@ -102,19 +102,19 @@ def plan_pruning(conditions: Conditions, runs: Path, models_only: bool = False) 
 
 
 def _of_models(removal: Removal) -> Removal:
-    """The same for models alone: of those that have some, and that nobody goes on with."""
+    """Limits a removal to models: of runs that have models and are not interrupted."""
     having = [item for item in removal.going if any(map(_is_model, item.entries))]
     going = [item for item in having if item.kind == STUDY or item.status not in UNFINISHED]
-    kept = {item: "its saved state is needed to go on with it: harness resume" for item in having if item not in going}
+    kept = {item: "harness resume needs its saved state" for item in having if item not in going}
     lucky = tuple(item for item in removal.lucky if item in going)
     kept |= {item: why for item, why in removal.kept.items() if any(map(_is_model, item.entries))}
     return Removal(tuple(going), kept, lucky, removal.total, models_only=True)
 
 
 def remove(removal: Removal, runs: Path) -> Outcome:
-    """Removes what was planned, less what has begun to run or became the champion's since; the rest goes on.
+    """Removes the planned runs, except those that started to run or became the champion meanwhile.
 
-    What MLflow has of it is put on the list of pending removals: see `trackers.mlflow.removal`.
+    Their entries in MLflow are added to the list of pending removals: see `trackers.mlflow.removal`.
     """
     outcome, staged = finish_removals(runs), []
     with lock_of(runs / ".removing", wait=True):
@@ -136,7 +136,7 @@ def remove(removal: Removal, runs: Path) -> Outcome:
 
 
 def finish_removals(runs: Path) -> Outcome:
-    """Finishes removals that were cut off."""
+    """Finishes interrupted removals."""
     outcome = Outcome()
     if not taken_away(runs):
         return outcome
@@ -150,9 +150,9 @@ def finish_removals(runs: Path) -> Outcome:
 
 
 def _remove_one(item: StoredRun, runs: Path, twins: Counter[str], outcome: Outcome, models_only: bool) -> list[Path]:
-    """Takes one folder away, under its locks, or deletes its models. Returns folders that are to be deleted."""
+    """Moves one folder away, under its locks, or deletes its models. Returns the folders to delete."""
     folder = item.folder
-    if folder is None or not (item.path / folder.FILE).exists():  # another process has removed it
+    if folder is None or not (item.path / folder.FILE).exists():  # another process removed it
         return []
     with _alone_in(folder) as reason:
         if reason:
@@ -160,8 +160,8 @@ def _remove_one(item: StoredRun, runs: Path, twins: Counter[str], outcome: Outco
             return []
         pending = model_removals_of(folder) if models_only else removals_of(folder)
         if was_sent(folder) and not pending:
-            outcome.notes.append(f"MLflow keeps {item.path}: it was not made in this project")
-        pending = [each for each in pending if twins[each.id] <= 1]  # of two copies of a folder, one stays
+            outcome.notes.append(f"{item.path} stays in MLflow, because it was not made in this project")
+        pending = [each for each in pending if twins[each.id] <= 1]  # if a folder has a copy, the run stays in MLflow
         if models_only:
             _remove_models(folder, outcome)
             staged = []
@@ -173,7 +173,7 @@ def _remove_one(item: StoredRun, runs: Path, twins: Counter[str], outcome: Outco
 
 
 def _remove_models(folder: RunFolder | StudyFolder, outcome: Outcome) -> None:
-    """Deletes the checkpoints of a run, or of a study's trials. The record says so first, unless the disk is full."""
+    """Deletes the checkpoints of a run, or of a study's trials. First notes it in the record, if the disk has space."""
     for run in folder.trials() if isinstance(folder, StudyFolder) else [folder]:
         own = [entry for entry in entries_below(run.path) if _is_model(entry)]
         if not own or run.status in UNFINISHED:
@@ -220,12 +220,12 @@ def _alone_in(folder: RunFolder | StudyFolder) -> Iterator[str]:
     with contextlib.ExitStack() as stack:
         for part in parts:
             for name, what in {
-                ".resuming": "it goes on",
-                ".sending": "it is being sent",
-                ".changing": "it changes",
+                ".resuming": "resumes it now",
+                ".sending": "sends it now",
+                ".changing": "changes it now",
             }.items():
                 if not stack.enter_context(lock_of(part.path / name)):
-                    yield f"{what} in another process at this moment"
+                    yield f"another process {what}"
                     return
             planned = _which(part)
             part.reload()
@@ -233,11 +233,11 @@ def _alone_in(folder: RunFolder | StudyFolder) -> Iterator[str]:
                 yield "it is running"
                 return
             if _which(part) != planned:
-                yield "it is another run than a moment ago, or it has gone on"
+                yield "it was replaced or resumed at this moment"
                 return
         yield ""
 
 
 def _which(folder: RunFolder | StudyFolder) -> tuple[object, ...]:
-    """What stays the same while nobody makes another run in a folder, as with --out, or goes on with it."""
+    """Values that change if a run is replaced, as with --out, or resumed."""
     return folder.record.id, folder.record.started, folder.record.status

@@ -1,4 +1,4 @@
-"""What lies in the folder of all runs: each run, test and study, with the room that it takes and what it is made of."""
+"""Lists the runs, tests and studies in the folder of all runs, with their contents and disk use."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ UNREADABLE = "unreadable"
 
 @dataclass(frozen=True, eq=False)
 class StoredRun:
-    """A run, a test or a study on the disk; None as `folder` if its record cannot be read.
+    """A run, a test or a study on the disk.
 
     Attributes:
         path: Of its folder.
-        folder: Its folder, with the record.
-        entries: All that lies in it.
-        trials: Of a study: those on this machine.
+        folder: Its folder, with the record; None if the record cannot be read.
+        entries: All files and folders in it.
+        trials: The trials of a study on this machine.
     """
 
     path: Path
@@ -46,14 +46,14 @@ class StoredRun:
 
     @cached_property
     def status(self) -> str:
-        """The status; of a study, RUNNING also while one of its trials is."""
+        """The status. A study is also RUNNING while one of its trials is running."""
         if self.folder is None:
             return UNREADABLE
         return Status.RUNNING if any(trial.status is Status.RUNNING for trial in self.trials) else self.folder.status
 
     @property
     def ids(self) -> set[str]:
-        """Its own id, and those of its trials."""
+        """Its id, and the ids of its trials."""
         ids = {self.path.name, *(trial.id for trial in self.trials)}
         if self.folder is not None and self.folder.record.id is not None:
             ids.add(self.folder.record.id)
@@ -61,7 +61,7 @@ class StoredRun:
 
     @property
     def accuracy(self) -> float | None:
-        """Of a study, that of its best trial."""
+        """The accuracy; for a study, that of its best trial."""
         if isinstance(self.folder, StudyFolder):
             result = self.folder.record.result
             return result.best.accuracy if result and result.best else None
@@ -69,7 +69,7 @@ class StoredRun:
 
     @property
     def began(self) -> float:
-        """When it began, in seconds since 1970; of an unreadable one, when its folder last changed."""
+        """Its start time, in seconds since 1970; for an unreadable record, the last change of its folder."""
         if self.folder is None:
             with contextlib.suppress(OSError):
                 return self.path.stat().st_mtime
@@ -82,40 +82,40 @@ class StoredRun:
 
     @cached_property
     def bytes_by_kind(self) -> dict[str, int]:
-        """Bytes of each of KINDS that it has."""
+        """Disk use of each of KINDS, in bytes."""
         parts = {kind: room_of(entry for entry in self.entries if kind_of(entry.path) == kind) for kind in KINDS}
         return {kind: count for kind, count in parts.items() if count}
 
     @cached_property
     def has_models(self) -> bool:
-        """Whether a model of it is there, such as that of a refit after the others were removed."""
+        """Whether it contains a model, such as the refit after the fold models were removed."""
         return any(kind_of(entry.path) == MODELS and not entry.is_folder for entry in self.entries)
 
     @cached_property
     def strange(self) -> list[Path]:
-        """Files in it that no run wrote."""
+        """Files in it that harness did not write."""
         return strange_files(list(self.entries))
 
 
 def stored_runs(runs: Path) -> list[StoredRun]:
-    """Returns each run, test and study in `runs`, the one that began last first. Trials belong to their study."""
-    found: list[StoredRun] = []
-    folders = latest_runs(runs, lambda path, _why: found.append(stored(path, None)))
-    found += [stored(folder.path, folder) for folder in folders]
-    found += [stored(study.path, study) for study in latest_studies(runs)]
-    return sorted(found, key=lambda each: each.began, reverse=True)
+    """Returns all runs, tests and studies in `runs`, the latest first. Trials are part of their study."""
+    runs_there: list[StoredRun] = []
+    folders = latest_runs(runs, lambda path, _why: runs_there.append(stored(path, None)))
+    runs_there += [stored(folder.path, folder) for folder in folders]
+    runs_there += [stored(study.path, study) for study in latest_studies(runs)]
+    return sorted(runs_there, key=lambda each: each.began, reverse=True)
 
 
 def stored(path: Path, folder: RunFolder | StudyFolder | None) -> StoredRun:
-    """Reads what lies in one folder."""
+    """Reads the contents of one folder."""
     trials = tuple(folder.trials()) if isinstance(folder, StudyFolder) else ()
     return StoredRun(path, folder, tuple(entries_below(path)), trials)
 
 
 def find_stored(named: str, runs: Path, known: Iterable[StoredRun]) -> StoredRun:
-    """The run, test or study that `named` means: a folder, an id, how one ends, or a study's name.
+    """The run, test or study that `named` means: a folder, an id, the end of an id, or the name of a study.
 
-    Raises UsageError for none, and for a trial: it is a part of its study.
+    Raises UsageError if there is none, or if it is a trial, which is part of its study.
     """
     path = Path(named)
     studies = [each for each in known if each.kind == STUDY]
@@ -125,15 +125,19 @@ def find_stored(named: str, runs: Path, known: Iterable[StoredRun]) -> StoredRun
         return same[0]
     if same:
         what = ", ".join(each.path.as_posix() for each in same)
-        raise UsageError(f"{named} is {len(same)} studies", what, f"the folder of one: {same[0].path.as_posix()}")
+        raise UsageError(
+            f"{len(same)} studies are called {named}",
+            f"they are {what}",
+            f"name the folder of one: {same[0].path.as_posix()}",
+        )
     folder = find_run(named, runs)
     if folder.record.study is not None:
         study = folder.path.parent
-        why = "the study counts it, and its numbers would be missing there"
+        why = "the results of the study include this trial"
         raise UsageError(f"{folder.path} is a trial of a study", why, f"harness runs remove {study}, the whole study")
     return next((each for each in known if each.path.resolve() == folder.path.resolve()), stored(folder.path, folder))
 
 
 def room_of_all(found: Iterable[StoredRun]) -> int:
-    """The bytes that they take together."""
+    """Their total disk use, in bytes."""
     return room_of(entry for each in found for entry in each.entries)
