@@ -43,7 +43,7 @@ def table(result: CrossValidation) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_one_run_holds_its_folds_and_its_folder_says_all(scenery: Path, tmp_path: Path) -> None:
+def test_cross_validate_writes_one_run_with_all_folds(scenery: Path, tmp_path: Path) -> None:
     result = run(scenery, tmp_path, epochs=6, augment="flip")
     assert result.accuracy.value > 0.7  # it learns
     assert result.run_dir.parent == tmp_path / "x"
@@ -69,7 +69,7 @@ def test_one_run_holds_its_folds_and_its_folder_says_all(scenery: Path, tmp_path
     assert names == ["fold1.pt", "fold2.pt", "fold3.pt"]
 
 
-def test_the_numbers_reported_are_those_of_the_saved_weights(scenery: Path, tmp_path: Path) -> None:
+def test_cross_validate_reports_numbers_of_the_saved_weights(scenery: Path, tmp_path: Path) -> None:
     result = run(scenery, tmp_path, precision="bf16")
     for fold in result.results:
         saved = checkpoint.load(fold.checkpoint)
@@ -90,7 +90,7 @@ def test_the_numbers_reported_are_those_of_the_saved_weights(scenery: Path, tmp_
         assert torch.equal(again, torch.from_numpy(fold.predictions.probabilities))
 
 
-def test_the_same_command_gives_the_same_numbers_whatever_the_workers(scenery: Path, tmp_path: Path) -> None:
+def test_cross_validate_gives_the_same_numbers_with_any_workers(scenery: Path, tmp_path: Path) -> None:
     fields: dict[str, Any] = {"augment": "standard", "epochs": 2, "folds": 0, "model": with_dropout}
     fields["callbacks"] = [Chance()]
     first, second, helped = (run(scenery, tmp_path, workers=workers, **fields) for workers in (0, 0, 2))
@@ -107,7 +107,7 @@ def with_dropout(classes: int) -> torch.nn.Module:
 
 
 class Chance(Callback):
-    """Draws from all three global generators, as mixing images does."""
+    """Draws from all three global random generators, as mixing of images does."""
 
     def on_batch_start(self, state: State) -> None:
         inputs, targets = state.batch
@@ -120,7 +120,7 @@ def _numbers(history: tuple[dict[str, float], ...]) -> list[dict[str, float]]:
     return [{name: value for name, value in row.items() if "seconds" not in name} for row in history]
 
 
-def test_a_fold_by_itself_gives_what_it_gives_among_the_others(scenery: Path, tmp_path: Path) -> None:
+def test_cross_validate_of_one_fold_equals_that_fold_of_a_whole_run(scenery: Path, tmp_path: Path) -> None:
     from harness.workflows.make_plan import make_plan
 
     whole = run(scenery, tmp_path)
@@ -128,7 +128,7 @@ def test_a_fold_by_itself_gives_what_it_gives_among_the_others(scenery: Path, tm
     assert alone.predictions == whole.results[1].predictions
 
 
-def test_weights_that_were_trained_on_the_same_images_are_told(scenery: Path, tmp_path: Path) -> None:
+def test_cross_validate_warns_of_weights_trained_on_the_same_images(scenery: Path, tmp_path: Path) -> None:
     from harness.workflows.make_plan import LEAK, make_plan
 
     result = run(scenery, tmp_path)
@@ -140,7 +140,7 @@ def test_weights_that_were_trained_on_the_same_images_are_told(scenery: Path, tm
 
 
 class Counting(torch.nn.Module):
-    """A loss that changes as it is used."""
+    """A loss that changes when it is used."""
 
     calls = 0
 
@@ -149,7 +149,7 @@ class Counting(torch.nn.Module):
         return torch.nn.functional.cross_entropy(logits, targets) * (1 + self.calls / 10)
 
 
-def test_a_loss_with_state_begins_anew_in_each_fold(scenery: Path, tmp_path: Path) -> None:
+def test_cross_validate_resets_the_state_of_a_loss_in_each_fold(scenery: Path, tmp_path: Path) -> None:
     from harness.workflows.make_plan import make_plan
 
     whole = run(scenery, tmp_path, loss=Counting(), monitor="valid_loss")
@@ -157,7 +157,7 @@ def test_a_loss_with_state_begins_anew_in_each_fold(scenery: Path, tmp_path: Pat
     assert alone.results[0].loss == whole.results[1].loss
 
 
-def test_predictions_are_never_paired_with_other_images(scenery: Path, tmp_path: Path) -> None:
+def test_cross_validate_matches_predictions_with_their_images(scenery: Path, tmp_path: Path) -> None:
     class Turn(Callback):
         def on_batch_start(self, state: State) -> None:
             inputs, targets = state.batch
@@ -167,7 +167,7 @@ def test_predictions_are_never_paired_with_other_images(scenery: Path, tmp_path:
         run(scenery, tmp_path, callbacks=[Turn()])
 
 
-def test_a_model_that_diverges_in_its_last_step_is_no_result(scenery: Path, tmp_path: Path) -> None:
+def test_cross_validate_refuses_a_model_that_diverges_in_its_last_step(scenery: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="the valid loss is nan"):
         run(scenery, tmp_path, optimizer="sgd", lr=1e30, batch_size=100, epochs=1)
     (folder,) = (tmp_path / "x").iterdir()
@@ -175,7 +175,7 @@ def test_a_model_that_diverges_in_its_last_step_is_no_result(scenery: Path, tmp_
     assert line["valid_loss"] is None
 
 
-def test_a_strange_reason_to_stop_is_a_text(scenery: Path, tmp_path: Path) -> None:
+def test_cross_validate_records_any_stop_reason_as_text(scenery: Path, tmp_path: Path) -> None:
     class Strange(Callback):
         def on_epoch_end(self, state: State) -> None:
             state.stop(ValueError("enough"))  # type: ignore[arg-type]
@@ -183,7 +183,7 @@ def test_a_strange_reason_to_stop_is_a_text(scenery: Path, tmp_path: Path) -> No
     assert record(run(scenery, tmp_path, callbacks=[Strange()]))["folds"][0]["stop_reason"] == "enough"
 
 
-def test_a_hold_out(scenery: Path, tmp_path: Path) -> None:
+def test_cross_validate_with_a_hold_out(scenery: Path, tmp_path: Path) -> None:
     result = run(scenery, tmp_path, folds=0)
     assert len(result.results) == 1
     assert result.accuracy.n == 7
@@ -203,7 +203,7 @@ class Fails(Callback):
     ("error", "kind", "status"),
     [(ValueError("mine"), UserCodeError, "failed"), (KeyboardInterrupt(), KeyboardInterrupt, "interrupted")],
 )
-def test_whatever_ends_a_run_its_folder_says_so(
+def test_cross_validate_records_why_a_run_ended(
     error: BaseException, kind: type[BaseException], status: str, scenery: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(kind):
@@ -216,7 +216,7 @@ def test_whatever_ends_a_run_its_folder_says_so(
     assert {path.name for path in (folder / "checkpoints").iterdir()} == {"fold1.pt", "unfinished.pt"}
 
 
-def test_callbacks_of_the_experiment_are_copied_for_each_fold(scenery: Path, tmp_path: Path) -> None:
+def test_cross_validate_copies_callbacks_for_each_fold(scenery: Path, tmp_path: Path) -> None:
     seen: list[int] = []
 
     class Counts(Callback):
@@ -232,7 +232,7 @@ def test_callbacks_of_the_experiment_are_copied_for_each_fold(scenery: Path, tmp
     assert counts.fits == 0
 
 
-def test_what_a_callback_of_the_experiment_adds_to_the_history_is_logged(scenery: Path, tmp_path: Path) -> None:
+def test_cross_validate_logs_history_values_of_callbacks(scenery: Path, tmp_path: Path) -> None:
     class Adds(Callback):
         def on_epoch_end(self, state: State) -> None:
             state.history[-1]["mine"] = 10.0 * state.epoch
@@ -242,7 +242,7 @@ def test_what_a_callback_of_the_experiment_adds_to_the_history_is_logged(scenery
     assert [line["mine"] for line in lines] == [10.0, 20.0]
 
 
-def test_folds_of_unequal_size_count_by_their_images(scenery: Path, tmp_path: Path) -> None:
+def test_accuracy_weights_folds_by_their_images(scenery: Path, tmp_path: Path) -> None:
     result = run(scenery, tmp_path, folds=2, epochs=1)
     sizes = [fold.accuracy.n for fold in result.results]
     assert sorted(sizes) == [16, 17]
@@ -267,13 +267,13 @@ def test_folds_of_unequal_size_count_by_their_images(scenery: Path, tmp_path: Pa
         {"augment": torch.flipud},
     ],
 )
-def test_each_part_may_be_named_or_be_a_function(fields: dict[str, Any], scenery: Path, tmp_path: Path) -> None:
+def test_cross_validate_accepts_names_and_functions(fields: dict[str, Any], scenery: Path, tmp_path: Path) -> None:
     result = run(scenery, tmp_path, **{"folds": 0, "epochs": 2, **fields})
     assert result.accuracy.n == 7
     assert record(result)["status"] == "finished"
 
 
-def test_frozen_weights_of_a_run_are_those_it_started_from(scenes: Path, scenes_weights: Path, tmp_path: Path) -> None:
+def test_cross_validate_does_not_change_frozen_weights(scenes: Path, scenes_weights: Path, tmp_path: Path) -> None:
     fields = {"model": "resnet18", "weights": str(scenes_weights), "freeze": True, "folds": 0, "epochs": 1}
     (tmp_path / "few").mkdir()
     for name in ("sea", "forest"):
@@ -287,7 +287,7 @@ def test_frozen_weights_of_a_run_are_those_it_started_from(scenes: Path, scenes_
 
 
 @pytest.mark.slow
-def test_repeats_train_the_same_folds_with_other_seeds(scenery: Path, tmp_path: Path) -> None:
+def test_cross_validate_repeats_the_same_folds_with_other_seeds(scenery: Path, tmp_path: Path) -> None:
     once = run(scenery, tmp_path, epochs=2)
     result = run(scenery, tmp_path, epochs=2, repeats=2)
     first, second = result.results[:3], result.results[3:]
@@ -311,7 +311,7 @@ def test_repeats_train_the_same_folds_with_other_seeds(scenery: Path, tmp_path: 
 
 
 @pytest.mark.slow
-def test_split_seed_changes_the_folds_alone(scenery: Path, tmp_path: Path) -> None:
+def test_split_seed_changes_only_the_folds(scenery: Path, tmp_path: Path) -> None:
     same, other = (run(scenery, tmp_path, epochs=1, split_seed=seed) for seed in (0, 1))
     assert same.predictions == run(scenery, tmp_path, epochs=1).predictions
     assert [r.predictions.paths for r in other.results] != [r.predictions.paths for r in same.results]

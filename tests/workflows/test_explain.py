@@ -1,4 +1,4 @@
-"""Heat maps."""
+"""Tests of heat maps."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 
 
 class Corner(nn.Module):
-    """Says how red the upper left quarter is, by a convolution whose output it then changes in place."""
+    """Measures the red of the upper left quarter with a convolution, and changes its output in place."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ def saved(model: nn.Module, size: int) -> SavedModel:
     return SavedModel(model.eval(), "own", ("red", "other"), transform, {}, None, None)
 
 
-def test_heat_maps_show_what_speaks_for_a_class_of_a_frozen_model_that_works_in_place() -> None:
+def test_heat_maps_of_a_frozen_model_with_in_place_operations() -> None:
     model = Corner()
     maps = HeatMaps(saved(model, 8), CPU)
     assert maps.method == "Grad-CAM at maps"
@@ -60,7 +60,7 @@ def test_heat_maps_show_what_speaks_for_a_class_of_a_frozen_model_that_works_in_
 
 
 class Patches(nn.Module):
-    """As a vision transformer: the only maps are at the beginning."""
+    """Like a vision transformer: only its first layer has feature maps."""
 
     def __init__(self) -> None:
         super().__init__()

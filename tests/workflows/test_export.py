@@ -1,4 +1,4 @@
-"""Exported files compute what their model does, say what they are, and are refused when they are changed."""
+"""Tests of exported files: they compute the same as their model, describe themselves, and are refused if changed."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def exported(tmp_path_factory: pytest.TempPathFactory, tracked: Tracked) -> Path
 
 @pytest.fixture
 def there(exported: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of exported files, as the current one."""
+    """The folder of exported files, which is the current folder."""
     monkeypatch.chdir(exported)
     return exported
 
 
 def of_module(model: nn.Module, folder: Path, size: int = 32, architecture: str = "mine", **fields: Any) -> FoundModel:
-    """A model that no run has trained."""
+    """A model without a run."""
     saved = SavedModel(model.eval(), architecture, ("a", "b"), Transform(Preparation(size)), {}, None, None, **fields)
     path = folder / "weights.pt"
     torch.save({"weight": torch.zeros(1)}, path)
@@ -81,7 +81,7 @@ def test_load_exported_gives_the_probabilities_of_the_model_for_any_batch(
         loaded.probabilities(torch.zeros(1, 3, 31, 32, dtype=torch.uint8))
 
 
-def test_a_record_says_what_the_run_knows_and_no_path_of_this_machine(there: Path, tracked: Tracked) -> None:
+def test_record_has_the_origin_and_no_path_of_this_machine(there: Path, tracked: Tracked) -> None:
     run = tracked.run.record
     for name in FORMATS.values():
         record = record_from(json_beside(Path(name)).read_text())
@@ -96,7 +96,7 @@ def test_a_record_says_what_the_run_knows_and_no_path_of_this_machine(there: Pat
         assert record_from(archive.read(inside).decode()).kind == "pt2"
 
 
-def test_the_ten_lines_of_the_page_need_neither_torch_nor_harness(there: Path, tmp_path: Path) -> None:
+def test_code_of_the_page_needs_neither_torch_nor_harness(there: Path, tmp_path: Path) -> None:
     page = (ROOT / "docs/export.md").read_text()
     program = page.partition("```python\n")[2].partition("```")[0]
     assert len([line for line in program.splitlines() if line]) == 10
@@ -122,7 +122,7 @@ def test_the_ten_lines_of_the_page_need_neither_torch_nor_harness(there: Path, t
         np.testing.assert_allclose(list(printed.values()), expected, atol=1e-5 if name == "model.onnx" else 1e-2)
 
 
-def test_load_exported_refuses_a_file_that_was_changed(there: Path, tmp_path: Path) -> None:
+def test_load_exported_refuses_a_changed_file(there: Path, tmp_path: Path) -> None:
     for name in FORMATS.values():
         content = bytearray(Path(name).read_bytes())
         content[len(content) // 2] ^= 1
@@ -133,7 +133,7 @@ def test_load_exported_refuses_a_file_that_was_changed(there: Path, tmp_path: Pa
             load_exported(changed)
 
 
-def test_load_exported_refuses_a_description_that_lies(there: Path, tmp_path: Path) -> None:
+def test_load_exported_refuses_a_wrong_description(there: Path, tmp_path: Path) -> None:
     def with_changes(name: str, **changes: object) -> Path:
         path = tmp_path / name
         path.write_bytes(Path(name).read_bytes())
@@ -159,7 +159,7 @@ def test_load_exported_refuses_a_description_that_lies(there: Path, tmp_path: Pa
         load_exported(tmp_path / "model.pth")
 
 
-def test_load_exported_checks_an_onnx_file_whose_description_is_gone(there: Path, tmp_path: Path) -> None:
+def test_load_exported_checks_an_onnx_file_without_its_description(there: Path, tmp_path: Path) -> None:
     import onnx
 
     path = tmp_path / "model.onnx"
@@ -200,7 +200,7 @@ class Evil:
         return os.mkdir, ("pwned",)
 
 
-def test_load_exported_runs_no_code_of_a_pt2_file_from_elsewhere(
+def test_load_exported_runs_no_code_of_a_foreign_pt2_file(
     there: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import pickle
@@ -219,7 +219,7 @@ def test_load_exported_runs_no_code_of_a_pt2_file_from_elsewhere(
     assert load_exported(there / "model.pt2", trust=True).classes == ("forest", "sea")
 
 
-def test_is_exported_knows_a_file_by_its_name_or_its_description(there: Path, tmp_path: Path) -> None:
+def test_is_exported_uses_the_name_or_the_description(there: Path, tmp_path: Path) -> None:
     assert all(is_exported(Path(name)) for name in FORMATS.values())
     assert not is_exported(tmp_path / "weights.pth")
 
@@ -252,7 +252,7 @@ class Numpys(FixedBatch):
         (Numpys, "cannot be exported"),
     ],
 )
-def test_export_names_what_a_forward_pass_does_that_cannot_be_exported(
+def test_export_explains_why_a_forward_pass_cannot_be_exported(
     model: Callable[[], nn.Module], says: str, tmp_path: Path
 ) -> None:
     images = torch.zeros(3, 3, 32, 32)
@@ -275,7 +275,7 @@ def test_export_refuses_a_dtype_that_onnxruntime_does_not_run(tmp_path: Path) ->
     assert not list(tmp_path.glob("x*"))
 
 
-def test_export_takes_a_compiled_module_apart(tmp_path: Path) -> None:
+def test_export_of_a_compiled_module(tmp_path: Path) -> None:
     model = build("small_cnn", 2, (3, 32, 32))
     found = of_module(torch.compile(model), tmp_path, architecture="small_cnn")
     assert export(found, "safetensors", tmp_path / "x.safetensors").agreement.agree == 64
@@ -301,7 +301,7 @@ def test_export_writes_nothing_if_the_file_disagrees(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_export_says_that_it_compared_on_noise(tmp_path: Path) -> None:
+def test_export_reports_a_comparison_on_noise(tmp_path: Path) -> None:
     found = of_module(build("small_cnn", 2, (3, 32, 32)), tmp_path, architecture="small_cnn")
     agreement = export(found, "state_dict", tmp_path / "x.pth").agreement
     assert agreement.is_noise
@@ -320,7 +320,7 @@ def test_export_keeps_names_in_any_alphabet_and_weights_in_any_order(tmp_path: P
         json_beside(path).read_bytes().decode("ascii")
 
 
-def test_weights_content_takes_weights_that_two_layers_share(tmp_path: Path) -> None:
+def test_weights_content_accepts_shared_weights(tmp_path: Path) -> None:
     from safetensors.torch import load
 
     from harness.workflows.export.bare_weights import weights_content
@@ -341,7 +341,7 @@ def test_export_refuses_a_model_that_gives_nan(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("x*"))
 
 
-def test_export_replaces_a_file_only_when_asked(tracked: Tracked, tmp_path: Path) -> None:
+def test_export_replaces_a_file_only_with_force(tracked: Tracked, tmp_path: Path) -> None:
     found, path = found_model(tracked), tmp_path / "x.pth"
     path.write_text("mine")
     with pytest.raises(UsageError, match="is there already"):
@@ -354,7 +354,7 @@ def test_export_replaces_a_file_only_when_asked(tracked: Tracked, tmp_path: Path
         export(found, "state_dict", path)
 
 
-def test_export_int8_is_calibrated_without_the_test_images_and_counts_a_look(
+def test_export_int8_excludes_test_images_from_calibration_and_counts_a_test(
     there: Path, tracked: Tracked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -372,7 +372,7 @@ def test_export_int8_is_calibrated_without_the_test_images_and_counts_a_look(
     np.testing.assert_allclose(loaded.probabilities(images), probabilities_of(found.saved, images), atol=0.1)
 
 
-def test_calibration_images_leaves_out_what_is_tested(tracked: Tracked, scenery: Path) -> None:
+def test_calibration_images_excludes_test_images(tracked: Tracked, scenery: Path) -> None:
     found = found_model(tracked)
     from harness.workflows.images_to_test import images_to_test
 
@@ -383,7 +383,7 @@ def test_calibration_images_leaves_out_what_is_tested(tracked: Tracked, scenery:
         int8.calibration_images(found.saved, tested)
 
 
-def test_judge_int8_refuses_one_that_is_worse_beyond_chance(
+def test_evaluate_int8_refuses_a_significantly_worse_model(
     tracked: Tracked, scenery: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from harness.workflows.images_to_test import images_to_test
@@ -400,10 +400,10 @@ def test_judge_int8_refuses_one_that_is_worse_beyond_chance(
         return torch.tensor([[1.0, 0.0]]).expand(len(images), 2)
 
     with pytest.raises(GateError, match="the int8 model is worse"):
-        int8.judge_int8(saved, "0" * 64, tested, right, wrong, 1)
+        int8.evaluate_int8(saved, "0" * 64, tested, right, wrong, 1)
 
 
-def test_require_similar_refuses_one_that_predicts_other_classes() -> None:
+def test_require_similar_refuses_other_predictions() -> None:
     few, many = (Agreement("images", 64, agree, 0.1, 1.0, False) for agree in (60, 61))
     int8.require_similar(many, "x.onnx")
     with pytest.raises(GateError, match="predicts other classes"):
@@ -432,7 +432,7 @@ def test_resize_model_resizes_as_pillow_does(rule: str, interpolation: str) -> N
             assert gap.mean() < 0.5
 
 
-def test_require_mode_refuses_what_onnxruntime_cannot_resize_by() -> None:
+def test_require_mode_refuses_unsupported_interpolation() -> None:
     for preparation in (Preparation(interpolation="lanczos"), Preparation(interpolation="bicubic", antialias=False)):
         with pytest.raises(UsageError, match="cannot resize by"):
             require_mode(preparation)
@@ -456,7 +456,7 @@ def mine(classes):
 
 
 @pytest.mark.slow
-def test_export_of_an_own_module_needs_its_code_and_the_exported_program_does_not(
+def test_export_of_weights_needs_the_code_of_the_module(
     project: Path, call: Any, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = project / "experiments/own.py"

@@ -1,4 +1,4 @@
-"""Predictions: the numbers of a test, for any number of images."""
+"""Tests of predictions: they equal those of a test, for any number of images."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.conftest import Tracked
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """19 drawn images of two classes, in a folder per class."""
+    """19 drawn images of two classes, in one folder per class."""
     root = tmp_path_factory.mktemp("photos")
     for name, count in {"sea": 11, "forest": 8}.items():
         (root / name).mkdir()
@@ -63,7 +63,7 @@ def test_predict_files_gives_the_probabilities_of_a_test(
         assert answer.values.sum() == pytest.approx(1)
 
 
-def test_predictor_gives_an_image_the_same_whatever_the_batch(saved: SavedModel, photos: Path) -> None:
+def test_predictor_gives_the_same_result_in_any_batch(saved: SavedModel, photos: Path) -> None:
     predictor = Predictor([saved], "cpu")
     arrays = [array_of(path, predictor.preparation) for path in NamedImages([str(photos)])]
     images = as_batch(arrays)  # type: ignore[arg-type]
@@ -73,7 +73,7 @@ def test_predictor_gives_an_image_the_same_whatever_the_batch(saved: SavedModel,
         assert np.abs(parts - whole).max() < 1e-5
 
 
-def test_predict_files_names_what_cannot_be_read_and_goes_on(saved: SavedModel, photos: Path, tmp_path: Path) -> None:
+def test_predict_files_reports_unreadable_files_and_continues(saved: SavedModel, photos: Path, tmp_path: Path) -> None:
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "text.jpg").write_text("no image")
     (tmp_path / "cut.jpg").write_bytes(b"\xff\xd8\xff\xe0\x00\x10JFIF")
@@ -87,7 +87,7 @@ def test_predict_files_names_what_cannot_be_read_and_goes_on(saved: SavedModel, 
     assert reasons[3:] == ["not a file", "not there"]
 
 
-def test_predict_files_holds_a_few_hundred_images_at_most(saved: SavedModel, photos: Path) -> None:
+def test_predict_files_has_few_images_in_memory(saved: SavedModel, photos: Path) -> None:
     asked = 0
 
     def endless() -> object:
@@ -104,9 +104,7 @@ def test_predict_files_holds_a_few_hundred_images_at_most(saved: SavedModel, pho
     assert not [thread for thread in threading.enumerate() if "ThreadPool" in thread.name]
 
 
-def test_predict_files_leaves_torchs_threads_as_they_were_after_two_uses_at_once(
-    saved: SavedModel, photos: Path
-) -> None:
+def test_predict_files_restores_the_threads_of_torch_after_concurrent_uses(saved: SavedModel, photos: Path) -> None:
     predictor, before = Predictor([saved], "cpu"), torch.get_num_threads()
     first, second = (predict_files(predictor, NamedImages([str(photos)])) for _ in range(2))
     next(first)
@@ -132,7 +130,7 @@ def test_predictor_of_several_models_gives_their_mean(tracked: Tracked, photos: 
     assert np.abs(np.mean(each, axis=0) - mean).max() < 1e-9
 
 
-def test_ask_says_that_a_model_of_an_ensemble_is_gone(tracked: Tracked, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ask_warns_of_a_missing_fold_model(tracked: Tracked, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.workflows.predict.ask.fold_models", lambda *given: fold_models(*given)[:1])
     together = ask(str(tracked.run.path), tracked.run.path.parents[1], ensemble=True, device="cpu")
     assert "1 of the 2 folds' models are not there" in together.notes
@@ -144,7 +142,7 @@ def test_predictor_refuses_models_of_other_classes(saved: SavedModel) -> None:
 
 
 class Fixed(nn.Module):
-    """A head that gets (B, F), or whatever `before` makes of the images."""
+    """A head whose input is (B, F), or the output of `before`."""
 
     def __init__(self, before: nn.Module, features: int) -> None:
         super().__init__()
@@ -155,7 +153,7 @@ class Fixed(nn.Module):
         return self.head(self.before(images))  # type: ignore[no-any-return]
 
 
-def test_features_are_what_the_head_gets(saved: SavedModel, photos: Path) -> None:
+def test_features_are_the_input_of_the_head(saved: SavedModel, photos: Path) -> None:
     predictor = Predictor([saved], "cpu")
     image = array_of(photos / "sea/0.png", predictor.preparation)
     images = as_batch([image, image])  # type: ignore[list-item]
@@ -166,14 +164,14 @@ def test_features_are_what_the_head_gets(saved: SavedModel, photos: Path) -> Non
     assert np.abs(logits.softmax(1).numpy() - predictor.probabilities(images)).max() < 0.02  # bf16, where it is used
 
 
-def test_features_of_a_model_without_a_head_are_an_error(saved: SavedModel) -> None:
+def test_features_of_a_model_without_a_head_raise(saved: SavedModel) -> None:
     bare = dataclasses.replace(saved, model=nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.LayerNorm(3)))
     with pytest.raises(ModelError) as error:
         Predictor([bare], "cpu").features(torch.zeros(1, *saved.transform.shape, dtype=torch.uint8))
     assert "Traceback" not in str(error.value)
 
 
-def test_predictor_names_nan(saved: SavedModel) -> None:
+def test_predictor_raises_for_nan(saved: SavedModel) -> None:
     class Broken(nn.Module):
         def forward(self, images: Tensor) -> Tensor:
             return torch.full((len(images), 2), float("nan"))
@@ -195,14 +193,14 @@ def test_write_features_writes_rows_in_the_order_of_the_table(saved: SavedModel,
     assert sorted(path.name for path in tmp_path.iterdir()) == ["f.csv", "f.npy"]
 
 
-def test_write_features_leaves_nothing_if_it_is_cut_off(saved: SavedModel, photos: Path, tmp_path: Path) -> None:
+def test_write_features_leaves_no_file_if_interrupted(saved: SavedModel, photos: Path, tmp_path: Path) -> None:
     rows = write_features(Predictor([saved], "cpu"), [photos / "sea/0.png"] * 3, tmp_path / "f.npy")
     next(rows)
     rows.close()  # type: ignore[attr-defined]
     assert list(tmp_path.iterdir()) == []
 
 
-def test_names_model_tells_a_model_from_images(tracked: Tracked, photos: Path, tmp_path: Path) -> None:
+def test_names_model_distinguishes_models_from_images(tracked: Tracked, photos: Path, tmp_path: Path) -> None:
     runs = tracked.run.path.parents[1]
     (tmp_path / "model.onnx").touch()
     for text in ("champion", tracked.run.id, tracked.run.id[-4:], str(tracked.run.path), str(tmp_path / "model.onnx")):

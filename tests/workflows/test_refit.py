@@ -1,4 +1,4 @@
-"""One model on all images: the model to use."""
+"""Tests of the refit: one model trained on all images."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def run(data: Path, runs: Path, refit: bool = True, **fields: Any) -> RunFolder:
 
 
 class Sees(Callback):
-    """Writes down how many images each epoch has trained on, and the phases."""
+    """Records the number of training images of each epoch, and the phases."""
 
     seen: list[tuple[float, tuple[str, ...]]] = []
 
@@ -66,7 +66,7 @@ def test_refit_trains_on_all_images_with_the_recipe_of_a_fold(scenery: Path, tmp
     assert len(saved.trained_on or ()) == 33
 
 
-def test_a_test_takes_the_model_on_all_images_and_without_one_the_best_folds(scenery: Path, tmp_path: Path) -> None:
+def test_evaluate_uses_the_refit_or_the_best_fold(scenery: Path, tmp_path: Path) -> None:
     folder = run(scenery, tmp_path, refit=False)
     best = folder.best_fold()
     assert best is not None
@@ -77,7 +77,7 @@ def test_a_test_takes_the_model_on_all_images_and_without_one_the_best_folds(sce
     assert find_checkpoint(str(folder.path), tmp_path) == folder.checkpoint_of(best)
 
 
-def test_a_refit_later_gives_the_same_model_as_one_in_the_run(scenery: Path, tmp_path: Path) -> None:
+def test_refit_run_gives_the_same_model_as_a_refit_in_the_run(scenery: Path, tmp_path: Path) -> None:
     weights = []
     for refit in (True, False):
         folder = run(scenery, tmp_path, refit=refit)
@@ -87,7 +87,7 @@ def test_a_refit_later_gives_the_same_model_as_one_in_the_run(scenery: Path, tmp
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
-def test_what_steers_a_refit_is_an_inner_part_of_all_images(scenery: Path, tmp_path: Path) -> None:
+def test_refit_uses_an_inner_part_of_all_images_for_early_stopping(scenery: Path, tmp_path: Path) -> None:
     plan = make_plan(SMALL.replace(data=str(scenery), patience=1), device="cpu")
     split = refit_split(plan)
     assert split.valid == ()
@@ -106,7 +106,7 @@ class ReadsValidation(Callback):
         print(state.history[-1]["valid_loss"])
 
 
-def test_a_callback_that_needs_validation_images_is_named(scenery: Path, tmp_path: Path) -> None:
+def test_refit_names_a_callback_that_needs_validation_images(scenery: Path, tmp_path: Path) -> None:
     with pytest.raises(UserCodeError, match=r"ReadsValidation\.on_epoch_end") as caught:
         run(scenery, tmp_path, callbacks=[ReadsValidation()])
     assert "valid_loss: this fit has no validation images" in caught.value.why
@@ -114,7 +114,7 @@ def test_a_callback_that_needs_validation_images_is_named(scenery: Path, tmp_pat
     assert len(RunFolder.open(path).record.folds) == 3  # nothing of the folds is lost
 
 
-def test_a_run_that_has_not_finished_or_has_other_images_is_refused(scenery: Path, tmp_path: Path) -> None:
+def test_refit_run_refuses_unfinished_runs_and_other_images(scenery: Path, tmp_path: Path) -> None:
     folder = run(scenery, tmp_path, refit=False)
     folder.update(status=Status.INTERRUPTED)
     with pytest.raises(UsageError, match="cannot be refitted") as caught:
@@ -126,7 +126,7 @@ def test_a_run_that_has_not_finished_or_has_other_images_is_refused(scenery: Pat
 
 
 class WaitsInRefit(Callback):
-    """Holds the fit on all images after its first epoch, until it may go on."""
+    """Pauses the fit on all images after its first epoch, until it is released."""
 
     at_work, go_on = threading.Event(), threading.Event()
 
@@ -136,10 +136,10 @@ class WaitsInRefit(Callback):
             assert self.go_on.wait(60)
 
 
-def test_refit_run_takes_the_model_that_another_process_trains(
+def test_refit_run_waits_for_the_model_of_another_process(
     scenery: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Threads stand for the processes."""
+    """Threads are used instead of processes."""
     WaitsInRefit.go_on.set()
     path = run(scenery, tmp_path, callbacks=[WaitsInRefit()]).path
     WaitsInRefit.go_on.clear()
@@ -162,13 +162,13 @@ def test_refit_run_takes_the_model_that_another_process_trains(
 
 
 def refit_as(folder: RunFolder, plan: Plan) -> RefitRecord:
-    """`refit_run` with a plan that is there: a callback of a test is in no experiment's file."""
+    """`refit_run` with a given plan, because the callback of a test is in no experiment file."""
     with refitting(folder) as made:
         return made or train_on_all_images(plan, folder)
 
 
 @pytest.mark.slow
-def test_an_ensemble_is_the_mean_of_the_folds_models_beside_the_one_model(scenery: Path, tmp_path: Path) -> None:
+def test_ensemble_is_the_mean_of_the_fold_models(scenery: Path, tmp_path: Path) -> None:
     folder = run(scenery, tmp_path)
     path, models = find_checkpoint(str(folder.path), tmp_path), fold_models(str(folder.path), tmp_path)
     evaluation = evaluate(
@@ -189,7 +189,7 @@ def test_an_ensemble_is_the_mean_of_the_folds_models_beside_the_one_model(scener
     assert (record.models, record.accuracy) == (3, joint.predictions.accuracy.value)
 
 
-def test_a_run_of_one_fold_has_no_ensemble(scenery: Path, tmp_path: Path) -> None:
+def test_fold_models_refuses_a_run_of_one_fold(scenery: Path, tmp_path: Path) -> None:
     folder = run(scenery, tmp_path, refit=False, folds=0)
     with pytest.raises(UsageError, match="has no ensemble"):
         fold_models(str(folder.path), tmp_path)

@@ -1,4 +1,4 @@
-"""Which result a report is about: the champion's test, or its run where that test is not here."""
+"""Tests of the choice of result for a report: a run, a study, or the champion's test or run."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def champion(home: Path) -> Path:
-    """A project whose champion passed a test that is here; returns the test's folder."""
+    """Makes a project with a champion and its test; returns the folder of the test."""
     run = lay_run(Path("runs"), predicted("+" * 55 + "-" * 5))
     test = lay_test(Path("runs"), predicted("+" * 27 + "-" * 3))
     kept = Path("models/history/001")
@@ -53,7 +53,7 @@ def champion(home: Path) -> Path:
     return home / test.path
 
 
-def test_report_of_the_champion_is_of_the_test_that_it_passed(champion: Path) -> None:
+def test_report_of_the_champion_shows_its_test(champion: Path) -> None:
     path = report("champion")
     text = Tags(path.read_text(encoding="utf-8")).text
     assert path == Path("champion-1.html")
@@ -64,7 +64,7 @@ def test_report_of_the_champion_is_of_the_test_that_it_passed(champion: Path) ->
     assert "91.7 % (82.0 to 96.0 %)" in text
 
 
-def test_report_of_the_champion_is_of_its_run_where_that_test_is_not_here(champion: Path) -> None:
+def test_report_of_the_champion_shows_its_run_if_the_test_is_missing(champion: Path) -> None:
     shutil.rmtree(champion)
     text = Tags(report("champion").read_text(encoding="utf-8")).text
     assert "91.7 % out-of-fold accuracy" in text
@@ -72,7 +72,7 @@ def test_report_of_the_champion_is_of_its_run_where_that_test_is_not_here(champi
     assert "90.0 % (74.0 to 97.0 %) on 30 images of test images; gate 70.0 %: passed" in text
 
 
-def test_find_result_knows_runs_trials_tests_and_studies(home: Path) -> None:
+def test_find_result_finds_runs_trials_tests_and_studies(home: Path) -> None:
     lay_study(home)
     run = lay_run(Path("runs"), predicted("+++"))
     trial = lay_trial(Path("runs"), "tiny", 2, predicted("+++"))
@@ -84,14 +84,14 @@ def test_find_result_knows_runs_trials_tests_and_studies(home: Path) -> None:
         find_result("nothing", Path("runs"))
 
 
-def test_find_result_asks_which_of_two_studies_of_a_name(home: Path) -> None:
+def test_find_result_refuses_a_name_of_two_studies(home: Path) -> None:
     lay_study(home)
     shutil.copytree("runs/tiny", "runs/other")
     with pytest.raises(UsageError, match="2 studies are called tiny"):
         find_result("tiny", Path("runs"))
 
 
-def test_write_run_report_leaves_out_what_needs_none(home: Path) -> None:
+def test_write_run_report_skips_runs_without_predictions(home: Path) -> None:
     assert not write_run_report(lay_trial(Path("runs"), "tiny", 2, predicted("+++")))
     assert not write_run_report(lay_run(Path("runs"), predicted("+++"), fast_dev_run=True))
     assert not write_run_report(lay_run(Path("runs")))
@@ -101,7 +101,7 @@ def test_write_run_report_leaves_out_what_needs_none(home: Path) -> None:
     assert folder.path / "report.html" in folder.files()
 
 
-def test_a_report_is_a_file_of_its_run_and_counts_as_a_plot() -> None:
+def test_report_file_counts_as_a_plot_of_its_run() -> None:
     entry = Entry(Path("report.html"), 10, (1,), 1)
     assert is_own(entry)
     assert kind_of(entry.path) == PLOTS

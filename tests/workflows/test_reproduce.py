@@ -35,11 +35,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory, scenery: Path) -> Path:
 
 @pytest.fixture
 def run(project: Path, trained: Path) -> RunFolder:
-    """A copy of it, in the current folder."""
+    """A copy of the run, in the current folder."""
     return RunFolder.open(Path(shutil.copytree(trained, Path("runs/tiny") / trained.name)))
 
 
-def test_the_same_comes_out_to_the_bit(run: RunFolder, call: Callable[..., Outcome]) -> None:
+def test_reproduce_gives_the_same_bits(run: RunFolder, call: Callable[..., Outcome]) -> None:
     outcome = call("reproduce", run.id, "--json")
     assert outcome.code == 0
     output = json.loads(outcome.out)
@@ -51,7 +51,7 @@ def test_the_same_comes_out_to_the_bit(run: RunFolder, call: Callable[..., Outco
     assert again.predictions() == run.predictions()
 
 
-def test_what_is_not_as_it_was_is_told_with_the_way_back(run: RunFolder, call: Callable[..., Outcome]) -> None:
+def test_reproduce_lists_differences_and_how_to_restore_them(run: RunFolder, call: Callable[..., Outcome]) -> None:
     versions = {**run.record.versions, "torch": "1.0"}
     run.update(versions=versions, device="cuda", git=GitRecord("a" * 40, True), machine={"cores": 99})
     changes = {each.what: each for each in differences(run, planned(run))}
@@ -65,7 +65,7 @@ def test_what_is_not_as_it_was_is_told_with_the_way_back(run: RunFolder, call: C
     assert "code: uncommitted changes then" in outcome.out
 
 
-def test_another_file_of_weights_is_told(run: RunFolder, call: Callable[..., Outcome], project: Path) -> None:
+def test_reproduce_lists_another_file_of_weights(run: RunFolder, call: Callable[..., Outcome], project: Path) -> None:
     shutil.copy(run.path / "checkpoints/fold1.pt", project / "weights.pt")
     output = json.loads(call("run", "tiny", "-s", "weights=weights.pt", "--json").out)
     after = RunFolder.open(Path(output["run_dir"]))
@@ -76,24 +76,24 @@ def test_another_file_of_weights_is_told(run: RunFolder, call: Callable[..., Out
     assert change.now == file_md5(project / "weights.pt")
 
 
-def test_the_copy_of_the_experiment_counts_and_not_what_became_of_its_file(run: RunFolder, project: Path) -> None:
+def test_reproduce_uses_the_copy_of_the_experiment(run: RunFolder, project: Path) -> None:
     write_experiment(project / "experiments/tiny.py", Path(run.record.data.folder), epochs=9)
     assert planned(run).experiment.epochs == 2
     assert planned(run).experiment.lr == 0.002
 
 
-def test_other_images_end_it_before_anything_is_trained(run: RunFolder, project: Path) -> None:
+def test_reproduce_refuses_other_images_before_training(run: RunFolder, project: Path) -> None:
     run.update(data=dataclasses.replace(run.record.data, digest="0" * 32 + ".dir"))
     with pytest.raises(DataError, match="differ from those of the run"):
         planned(run)
 
 
-def test_of_one_fold_one_fold(project: Path, call: Callable[..., Outcome]) -> None:
+def test_reproduce_of_one_fold_trains_one_fold(project: Path, call: Callable[..., Outcome]) -> None:
     output = json.loads(call("run", "tiny", "--fold", "2", "--json").out)
     assert list(planned(RunFolder.open(Path(output["run_dir"]))).splits) == [2]
 
 
-def test_a_test_cannot_be_reproduced(run: RunFolder) -> None:
+def test_reproduce_refuses_a_test(run: RunFolder) -> None:
     checkpoint = TestedFile("model.pt", "0" * 64)
     fields = {item.name: getattr(run.record, item.name) for item in dataclasses.fields(run.record)}
     run.record = TestRecord(**fields, checkpoint=checkpoint)
@@ -101,7 +101,7 @@ def test_a_test_cannot_be_reproduced(run: RunFolder) -> None:
         planned(run)
 
 
-def test_another_result_is_judged_by_the_paired_test(run: RunFolder, tmp_path: Path) -> None:
+def test_reproduce_compares_results_with_the_paired_test(run: RunFolder, tmp_path: Path) -> None:
     right = [f"sea/{i}.jpg,1,sea,sea,0.1,0.9" for i in range(90)]
     wrong = [f"sea/{i}.jpg,1,sea,forest,0.9,0.1" for i in range(90, 100)]
     head = "path,fold,label,predicted,p_forest,p_sea"

@@ -1,4 +1,4 @@
-"""A run that is cut off goes on in its own folder, to the same bits as one that is not."""
+"""Tests of resuming: an interrupted run gives the same bits as an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 class Interrupted(Callback):
-    """Ctrl-C at one batch of a fold, once."""
+    """Raises KeyboardInterrupt at one batch of a fold, once."""
 
     def __init__(self, at: str) -> None:
         self.at = at
@@ -53,7 +53,7 @@ def experiment(scenery: Path, at: str = "train 2 2", **fields: Any) -> Experimen
 
 
 def interrupted(one: Experiment, fold: int = 1, **options: Any) -> RunFolder:
-    """A run in which Ctrl-C has cut off a fold."""
+    """A run that Ctrl-C interrupted in a fold."""
     Path("cut").touch() if fold == 1 else None
     with pytest.MonkeyPatch.context() as patch:
         if fold > 1:
@@ -80,7 +80,7 @@ def resumed(folder: RunFolder, one: Experiment, **options: Any) -> CrossValidati
 
 
 def require_same(one: Path, other: Path) -> None:
-    """Requires the same bits of two runs: predictions, the history and the weights."""
+    """Asserts that two runs have the same bits in predictions, history and weights."""
     first, second = RunFolder.open(one), RunFolder.open(other)
     assert first.predictions() == second.predictions()
     rows = [[{n: v for n, v in row.items() if n not in TIMES} for row in each.epochs()] for each in (first, second)]
@@ -111,7 +111,7 @@ KINDS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(autouse=True)
 def threads() -> Iterator[None]:
-    """A run that goes on sets the number of threads of the process."""
+    """Restores the number of threads, which a resumed run sets."""
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
@@ -125,24 +125,24 @@ def at_each_batch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("kind", ["onecycle", pytest.param("frozen, augmented", marks=pytest.mark.slow)])
-def test_the_same_bits_come_out(kind: str, at_each_batch: None, scenery: Path, project: Path) -> None:
+def test_resume_gives_the_same_bits(kind: str, at_each_batch: None, scenery: Path, project: Path) -> None:
     require_the_same_bits(kind, scenery)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_same_bits_come_out_of_all_kinds(kind: str, at_each_batch: None, scenery: Path, project: Path) -> None:
+def test_resume_gives_the_same_bits_for_all_kinds(kind: str, at_each_batch: None, scenery: Path, project: Path) -> None:
     require_the_same_bits(kind, scenery)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_same_bits_come_out_after_the_last_whole_epoch(kind: str, scenery: Path, project: Path) -> None:
+def test_resume_after_the_last_complete_epoch_gives_the_same_bits(kind: str, scenery: Path, project: Path) -> None:
     require_the_same_bits(kind, scenery)
 
 
 def require_the_same_bits(kind: str, scenery: Path) -> None:
-    """Cuts a run off in its second fold, lets it go on, and compares it with one that was not cut off."""
+    """Interrupts a run in its second fold, resumes it, and compares it with an uninterrupted run."""
     one = experiment(scenery, "valid 2 1", **KINDS[kind])
     whole = cross_validate(one, runs="whole")
     folder = interrupted(one, fold=2 if one.folds or one.repeats > 1 else 1)
@@ -164,7 +164,7 @@ def require_the_same_bits(kind: str, scenery: Path) -> None:
 
 @pytest.fixture
 def cut_off(scenery: Path, project: Path) -> RunFolder:
-    """A run of the file `experiments/tiny.py` that Ctrl-C cut off in its second fold."""
+    """A run of the file `experiments/tiny.py` that Ctrl-C interrupted in its second fold."""
     file = project / "experiments/tiny.py"
     text = file.read_text().replace("Experiment(", "Experiment(callbacks=[Interrupted('train 2 1')], ")
     file.write_text(f"from tests.workflows.test_resume import Interrupted\n{text}")
@@ -177,13 +177,13 @@ def cut_off(scenery: Path, project: Path) -> RunFolder:
     return RunFolder.open(path)
 
 
-def test_list_says_how_far_it_came_and_how_it_goes_on(cut_off: RunFolder, call: Callable[..., Outcome]) -> None:
+def test_list_shows_the_progress_and_how_to_resume(cut_off: RunFolder, call: Callable[..., Outcome]) -> None:
     listed, short = call("list"), cut_off.id[-4:]
     assert "saved: fold 2 of 2, epoch 1 of 2" in listed.out
     assert f"to continue {short}: harness resume {short}\n" in listed.out
 
 
-def test_the_command_goes_on_and_says_what_that_means(cut_off: RunFolder, call: Callable[..., Outcome]) -> None:
+def test_resume_command_continues_and_prints_differences(cut_off: RunFolder, call: Callable[..., Outcome]) -> None:
     outcome = call("resume", cut_off.id)
     assert outcome.code == 0
     assert f"resumes    {cut_off.path}, after fold 2 of 2, epoch 1 of 2" in outcome.err
@@ -196,7 +196,7 @@ def test_the_command_goes_on_and_says_what_that_means(cut_off: RunFolder, call: 
     ]
 
 
-def test_run_resume_goes_on_with_the_latest_unfinished_run(cut_off: RunFolder, call: Callable[..., Outcome]) -> None:
+def test_run_resume_continues_the_latest_unfinished_run(cut_off: RunFolder, call: Callable[..., Outcome]) -> None:
     output = json.loads(call("run", "tiny", "--resume", "--json").out)
     assert output["run_dir"] == str(cut_off.path)
     again = call("run", "tiny", "--resume", "--json")
@@ -205,7 +205,7 @@ def test_run_resume_goes_on_with_the_latest_unfinished_run(cut_off: RunFolder, c
     assert json.loads(again.out)["accuracy"] == output["accuracy"]
 
 
-def test_an_edited_file_is_refused_and_can_be_forced(cut_off: RunFolder, call: Callable[..., Outcome]) -> None:
+def test_resume_refuses_an_edited_file_without_force(cut_off: RunFolder, call: Callable[..., Outcome]) -> None:
     file = Path("experiments/tiny.py")
     file.write_text(file.read_text() + "\nprint('edited')\n")
     refused = call("run", "tiny", "--resume")
@@ -220,7 +220,7 @@ def test_an_edited_file_is_refused_and_can_be_forced(cut_off: RunFolder, call: C
     assert (cut_off.path / "experiment.py").read_bytes() == file.read_bytes()
 
 
-def test_runs_of_other_settings_are_other_runs(cut_off: RunFolder) -> None:
+def test_latest_unfinished_ignores_other_settings(cut_off: RunFolder) -> None:
     file = load("experiments/tiny.py")
     assert latest_unfinished(file.override({"lr": "0.5"}), Path("runs")) is None
     assert latest_unfinished(file, Path("runs"), fold=1) is None
@@ -229,13 +229,13 @@ def test_runs_of_other_settings_are_other_runs(cut_off: RunFolder) -> None:
     assert found.id == cut_off.id
 
 
-def test_a_newer_run_that_has_finished_ends_the_search(cut_off: RunFolder) -> None:
+def test_latest_unfinished_is_none_after_a_newer_finished_run(cut_off: RunFolder) -> None:
     copy = RunFolder.open(Path(shutil.copytree(cut_off.path, cut_off.path.with_name("21990101-000000-aaaa"))))
     copy.update(status=Status.FINISHED, started="2199-01-01T00:00:00+00:00", id="21990101-000000-aaaa")
     assert latest_unfinished(load("experiments/tiny.py"), Path("runs")) is None
 
 
-def test_other_images_are_refused_and_classes_always(
+def test_resume_refuses_other_images_without_force_and_other_classes_always(
     cut_off: RunFolder, scenery: Path, project: Path, call: Callable[..., Outcome]
 ) -> None:
     shutil.copytree(scenery, project / "images")
@@ -254,7 +254,7 @@ def test_other_images_are_refused_and_classes_always(
     assert "classes: forest, lake then, forest, sea now" in classes.error_lines[1]
 
 
-def test_another_machine_is_a_note_that_is_recorded(cut_off: RunFolder, call: Callable[..., Outcome]) -> None:
+def test_resume_records_another_machine(cut_off: RunFolder, call: Callable[..., Outcome]) -> None:
     versions = {**cut_off.record.versions, "torch": "1.0"}
     cut_off.update(versions=versions, threads=10**3, host="another")
     (cut_off.path / ".alive").touch()
@@ -266,7 +266,7 @@ def test_another_machine_is_a_note_that_is_recorded(cut_off: RunFolder, call: Ca
     assert [each.split(":")[0] for each in resume.differs] == ["torch", "host", "threads"]
 
 
-def test_a_run_on_another_machine_has_died_once_it_is_silent(cut_off: RunFolder) -> None:
+def test_run_on_another_machine_is_dead_without_a_heartbeat(cut_off: RunFolder) -> None:
     cut_off.update(status=Status.RUNNING, host="another", pid=1, since="x:1")
     assert cut_off.status is Status.RUNNING  # of a version that gave no signs of life
     (cut_off.path / ".alive").touch()
@@ -279,7 +279,7 @@ def test_a_run_on_another_machine_has_died_once_it_is_silent(cut_off: RunFolder)
     assert unfinished_run(cut_off.id, Path("runs")).id == cut_off.id
 
 
-def test_only_one_process_goes_on(cut_off: RunFolder) -> None:
+def test_claim_lets_only_one_process_resume(cut_off: RunFolder) -> None:
     other = RunFolder.open(cut_off.path)
     claim(cut_off)
     with pytest.raises(UsageError, match="is already running"):
@@ -290,7 +290,7 @@ def test_only_one_process_goes_on(cut_off: RunFolder) -> None:
     assert "another process resumed it" in refused.value.why
 
 
-def test_trials_and_tests_are_refused(cut_off: RunFolder) -> None:
+def test_unfinished_run_refuses_trials_and_tests(cut_off: RunFolder) -> None:
     cut_off.update(study=TrialOf("tiny", "20260101-000000-aaaa", 3))
     with pytest.raises(UsageError, match="is a trial"):
         unfinished_run(str(cut_off.path), Path("runs"))
@@ -302,7 +302,7 @@ SLOW = [
 
 
 @pytest.mark.parametrize("damage", ["state", *SLOW])
-def test_what_is_damaged_is_trained_again(
+def test_resume_trains_damaged_folds_again(
     damage: str, cut_off: RunFolder, call: Callable[..., Outcome], tmp_path: Path
 ) -> None:
     if damage == "state":
@@ -322,7 +322,7 @@ def test_what_is_damaged_is_trained_again(
     require_same(cut_off.path, Path(whole["run_dir"]))
 
 
-def test_a_refit_goes_on(
+def test_refit_is_resumed(
     cut_off: RunFolder, at_each_batch: None, call: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cut_off.update(asked={"refit": True})
@@ -342,7 +342,7 @@ def test_a_refit_goes_on(
     assert lines == [2, 2]
 
 
-def test_a_run_without_a_saved_state_begins_its_fold_again(scenery: Path, project: Path) -> None:
+def test_resume_without_a_saved_state_restarts_the_fold(scenery: Path, project: Path) -> None:
     one = experiment(scenery, "train 1 1")
     folder = interrupted(one)
     assert not folder.unfinished.exists()
@@ -351,7 +351,7 @@ def test_a_run_without_a_saved_state_begins_its_fold_again(scenery: Path, projec
     require_same(result.run_dir, cross_validate(one, runs="whole").run_dir)
 
 
-def test_what_a_callback_could_not_save_is_said(scenery: Path, project: Path) -> None:
+def test_resume_lists_attributes_that_could_not_be_saved(scenery: Path, project: Path) -> None:
     class Opens(Callback):
         def on_epoch_start(self, state: State) -> None:
             self.hook = state.model.register_forward_hook(lambda *_: None)
@@ -367,7 +367,7 @@ def test_what_a_callback_could_not_save_is_said(scenery: Path, project: Path) ->
     assert text == "could not be saved, and is reset: Opens.hook (RemovableHandle)"
 
 
-def test_the_experiment_is_compared_field_by_field(cut_off: RunFolder) -> None:
+def test_resume_compares_each_field_of_the_experiment(cut_off: RunFolder) -> None:
     file = write_experiment(Path("other.py"), Path(cut_off.record.data.folder), lr=0.5, workers=1, name="tiny")
     (change,) = [each for each in compare_with(cut_off, make_plan(load(file))).changes if each.what == "lr"]
     assert (change.then, change.now) == ("0.001", "0.5")

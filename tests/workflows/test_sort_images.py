@@ -1,4 +1,4 @@
-"""Copies in a folder per class."""
+"""Tests of copying images to one folder per class."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def photo(path: Path, content: bytes = b"1") -> Path:
     return path
 
 
-def test_copy_overwrites_nothing(tmp_path: Path) -> None:
+def test_copy_overwrites_no_file(tmp_path: Path) -> None:
     made = SortedImages(tmp_path / "out", ["sea", "forest"])
     one, other = photo(tmp_path / "a/x.jpg"), photo(tmp_path / "b/x.jpg", b"2")
     assert made.copy(one, "sea") == tmp_path / "out/sea/x.jpg"
@@ -32,7 +32,7 @@ def test_copy_overwrites_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["../up", "/etc", "a/b", "..", ".", "", "C:\\x", "nul", "con.txt", "x\n\x1b[2J", "a" * 300, "海" * 120]
 )
-def test_copy_stays_in_the_folder_whatever_a_class_is_called(tmp_path: Path, name: str) -> None:
+def test_copy_stays_in_the_folder_with_odd_class_names(tmp_path: Path, name: str) -> None:
     made = SortedImages(tmp_path / "out", [name, "sea"])
     place = made.copy(photo(tmp_path / "x.jpg"), name)
     assert place.resolve().parents[1] == tmp_path / "out"
@@ -40,14 +40,14 @@ def test_copy_stays_in_the_folder_whatever_a_class_is_called(tmp_path: Path, nam
     assert place.parent.name not in ("", ".", "..")
 
 
-def test_copy_keeps_classes_apart_that_look_the_same_to_a_disk(tmp_path: Path) -> None:
+def test_copy_separates_classes_that_differ_only_in_case(tmp_path: Path) -> None:
     made = SortedImages(tmp_path / "out", ["Sea", "sea", "a/b", "a:b", "unsure"])
     image = photo(tmp_path / "x.jpg")
     places = [made.copy(image, name) for name in ("Sea", "sea", "a/b", "a:b", "unsure", None)]
     assert len({str(place.parent).lower() for place in places}) == 6
 
 
-def test_copy_follows_no_link_out_of_the_folder(tmp_path: Path) -> None:
+def test_copy_refuses_a_link_out_of_the_folder(tmp_path: Path) -> None:
     made = SortedImages(tmp_path / "out", ["sea"])
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "out/sea").symlink_to(tmp_path / "elsewhere")
@@ -56,7 +56,7 @@ def test_copy_follows_no_link_out_of_the_folder(tmp_path: Path) -> None:
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
-def test_copy_names_an_image_that_has_gone_and_a_folder_that_is_a_file(tmp_path: Path) -> None:
+def test_copy_refuses_a_missing_image_and_a_file_as_folder(tmp_path: Path) -> None:
     made = SortedImages(tmp_path / "out", ["sea"])
     with pytest.raises(DataError, match="gone"):
         made.copy(tmp_path / "none.jpg", "sea")
@@ -67,7 +67,7 @@ def test_copy_names_an_image_that_has_gone_and_a_folder_that_is_a_file(tmp_path:
         SortedImages(tmp_path / "out", ["forest"]).copy(photo(tmp_path / "x.jpg"), "forest")
 
 
-def test_copy_takes_names_as_long_as_a_disk_does(tmp_path: Path) -> None:
+def test_copy_accepts_the_longest_names_of_a_disk(tmp_path: Path) -> None:
     made = SortedImages(tmp_path / "out", ["sea"])
     name = "é" * 125 + ".jpg"  # 254 bytes
     assert made.copy(photo(tmp_path / "a" / name), "sea").name == name
@@ -76,7 +76,7 @@ def test_copy_takes_names_as_long_as_a_disk_does(tmp_path: Path) -> None:
     assert second.read_bytes() == b"2"
 
 
-def test_copy_keeps_classes_apart_that_differ_in_the_form_of_an_accent(tmp_path: Path) -> None:
+def test_copy_separates_classes_that_differ_only_in_unicode_form(tmp_path: Path) -> None:
     made = SortedImages(tmp_path / "out", ["caf\u00e9", "cafe\u0301"])
     homes = {made.copy(photo(tmp_path / "x.jpg"), name).parent.name for name in ("caf\u00e9", "cafe\u0301")}
     assert homes == {"caf\u00e9", "cafe\u0301_2"}

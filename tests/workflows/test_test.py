@@ -26,7 +26,7 @@ from tests.conftest import Tracked, write_experiment
 
 @pytest.fixture(scope="module")
 def unseen(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """9 seas and 6 forests that no model was trained on."""
+    """9 images of sea and 6 of forest, on which no model was trained."""
     root = tmp_path_factory.mktemp("unseen")
     for name, count in {"sea": 9, "forest": 6}.items():
         (root / name).mkdir()
@@ -40,7 +40,7 @@ def evaluate_run(tracked: Tracked, data: Path | None, runs: Path, **options: Any
     return evaluate(load_model(path), path, data, trackers=[], runs=runs, **options)
 
 
-def test_the_numbers_are_those_of_the_predictions(tracked: Tracked, unseen: Path, tmp_path: Path) -> None:
+def test_evaluate_computes_its_numbers_from_the_predictions(tracked: Tracked, unseen: Path, tmp_path: Path) -> None:
     evaluation = evaluate_run(tracked, unseen, tmp_path)
     rows = read_csv((evaluation.run_dir / "predictions.csv").read_bytes())
     labels, predicted = ([rows.classes[i] for i in column] for column in (rows.labels, rows.predicted))
@@ -61,8 +61,8 @@ def test_the_numbers_are_those_of_the_predictions(tracked: Tracked, unseen: Path
     assert (record["kind"], record["status"], record["accuracy"]) == ("test", "finished", numbers["accuracy"])
 
 
-def test_the_model_says_what_it_said_in_training(tracked: Tracked, scenery: Path, tmp_path: Path) -> None:
-    """On the images of its own fold's validation, the logits of the run itself."""
+def test_evaluate_gives_the_logits_of_training(tracked: Tracked, scenery: Path, tmp_path: Path) -> None:
+    """On the validation images of its fold, a test gives the logits of the run."""
     evaluation = evaluate_run(tracked, scenery, tmp_path, allow_leak=True)
     best = tracked.run.best_fold()
     assert best is not None
@@ -73,7 +73,7 @@ def test_the_model_says_what_it_said_in_training(tracked: Tracked, scenery: Path
         assert ours[path] == pytest.approx(shares, abs=1e-5)
 
 
-def test_the_loss_is_the_mean_cross_entropy(tracked: Tracked, unseen: Path, tmp_path: Path) -> None:
+def test_evaluate_loss_is_the_mean_cross_entropy(tracked: Tracked, unseen: Path, tmp_path: Path) -> None:
     evaluation = evaluate_run(tracked, unseen, tmp_path)
     logs = evaluation.predictions.of_true_class
     mean = -torch.tensor(logs, dtype=torch.float64).log().mean().item()
@@ -83,7 +83,9 @@ def test_the_loss_is_the_mean_cross_entropy(tracked: Tracked, unseen: Path, tmp_
     assert evaluation.numbers()["temperature"] == evaluation.model.temperature
 
 
-def test_the_gate_is_the_experiments_or_what_is_asked_for(tracked: Tracked, unseen: Path, tmp_path: Path) -> None:
+def test_evaluate_uses_the_gate_of_the_experiment_or_the_given_one(
+    tracked: Tracked, unseen: Path, tmp_path: Path
+) -> None:
     evaluation = evaluate_run(tracked, unseen, tmp_path)
     assert evaluation.gate.least == 0.7
     exactly = evaluate_run(tracked, unseen, tmp_path, gate=Gate(evaluation.accuracy.value))
@@ -95,7 +97,7 @@ def test_the_gate_is_the_experiments_or_what_is_asked_for(tracked: Tracked, unse
     assert [floor["name"] for floor in recorded["floors"]] == ["accuracy"]
 
 
-def test_images_that_were_trained_on_are_refused_or_recorded(
+def test_evaluate_refuses_or_records_training_images(
     tracked: Tracked, unseen: Path, scenery: Path, tmp_path: Path
 ) -> None:
     assert evaluate_run(tracked, unseen, tmp_path).notes == ()
@@ -114,9 +116,7 @@ def test_images_that_were_trained_on_are_refused_or_recorded(
     assert (record["leaked"], record["data"]["leaked"]) == (1, 1)
 
 
-def test_a_class_that_is_missing_is_refused_unless_that_is_meant(
-    tracked: Tracked, unseen: Path, tmp_path: Path
-) -> None:
+def test_evaluate_refuses_a_missing_class_without_allow_missing(tracked: Tracked, unseen: Path, tmp_path: Path) -> None:
     half = Path(shutil.copytree(unseen, tmp_path / "half"))
     shutil.rmtree(half / "sea")
     with pytest.raises(DataError, match="sea"):
@@ -126,7 +126,9 @@ def test_a_class_that_is_missing_is_refused_unless_that_is_meant(
     assert evaluation.to_dict()["per_class"]["sea"]["recall"] is None
 
 
-def test_an_image_that_cannot_be_decoded(tracked: Tracked, unseen: Path, tmp_path: Path) -> None:
+def test_evaluate_refuses_or_skips_an_image_that_cannot_be_decoded(
+    tracked: Tracked, unseen: Path, tmp_path: Path
+) -> None:
     copy = Path(shutil.copytree(unseen, tmp_path / "copy"))
     (copy / "sea/0.png").write_bytes(b"")
     with pytest.raises(DataError, match="1 of 15 images"):
@@ -136,7 +138,7 @@ def test_an_image_that_cannot_be_decoded(tracked: Tracked, unseen: Path, tmp_pat
     assert "sea/0.png" in evaluation.notes[0]
 
 
-def test_a_class_of_which_no_image_is_left_is_missing(tracked: Tracked, unseen: Path, tmp_path: Path) -> None:
+def test_evaluate_refuses_a_class_without_readable_images(tracked: Tracked, unseen: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(unseen, tmp_path / "copy"))
     for path in (copy / "sea").iterdir():
         path.write_bytes(b"garbage")
@@ -149,20 +151,20 @@ def test_a_class_of_which_no_image_is_left_is_missing(tracked: Tracked, unseen: 
         evaluate_run(tracked, copy, tmp_path, skip_corrupt=True, allow_missing=True)
 
 
-def test_the_same_folder_each_time(tracked: Tracked, unseen: Path, tmp_path: Path) -> None:
+def test_evaluate_writes_to_the_given_folder_again(tracked: Tracked, unseen: Path, tmp_path: Path) -> None:
     for _ in range(2):
         assert evaluate_run(tracked, unseen, tmp_path, out=tmp_path / "out").run_dir == tmp_path / "out"
     assert json.loads((tmp_path / "out/metrics.json").read_text())["n"] == 15
 
 
-def test_nothing_is_written_over_a_run(tracked: Tracked, unseen: Path, tmp_path: Path) -> None:
+def test_evaluate_overwrites_no_run(tracked: Tracked, unseen: Path, tmp_path: Path) -> None:
     before = (tracked.run.path / "run.json").read_bytes()
     with pytest.raises(UsageError, match="cannot be the folder of a test"):
         evaluate_run(tracked, unseen, tmp_path, out=tracked.run.path)
     assert (tracked.run.path / "run.json").read_bytes() == before
 
 
-def test_what_has_no_model(tracked: Tracked, unseen: Path, tmp_path: Path) -> None:
+def test_find_checkpoint_refuses_runs_without_a_model(tracked: Tracked, unseen: Path, tmp_path: Path) -> None:
     test = evaluate_run(tracked, unseen, tmp_path)
     with pytest.raises(UsageError, match="has no model to test"):
         find_checkpoint(str(test.run_dir), tmp_path)
@@ -170,7 +172,7 @@ def test_what_has_no_model(tracked: Tracked, unseen: Path, tmp_path: Path) -> No
         find_checkpoint("nothing", tmp_path)
 
 
-def test_a_model_of_the_users_own_is_built_from_the_copy_beside_it(scenery: Path, unseen: Path, tmp_path: Path) -> None:
+def test_evaluate_builds_a_users_model_from_the_copy_of_its_file(scenery: Path, unseen: Path, tmp_path: Path) -> None:
     file = write_experiment(tmp_path / "mine.py", scenery)
     text = file.read_text().replace("model='small_cnn'", "model=mine").replace("weights=None, ", "")
     layers = "nn.Sequential(nn.Flatten(), nn.Linear(3072, classes))"
@@ -197,8 +199,8 @@ def test_a_model_of_the_users_own_is_built_from_the_copy_beside_it(scenery: Path
     ],
     ids=lambda fields: "-".join(map(str, fields)),
 )
-def test_the_test_prepares_images_as_the_training_did(fields: dict[str, Any], scenery: Path, tmp_path: Path) -> None:
-    """A program that letterboxes in one of the two and crops in the other is wrong in silence (darknet 3157)."""
+def test_evaluate_prepares_images_as_in_training(fields: dict[str, Any], scenery: Path, tmp_path: Path) -> None:
+    """In darknet 3157, training and test resized images in different ways, and no error was raised."""
     wide = tmp_path / "wide"
     for path in scenery.rglob("*.jpg"):
         (wide / path.parent.name).mkdir(parents=True, exist_ok=True)
@@ -215,9 +217,7 @@ def test_the_test_prepares_images_as_the_training_did(fields: dict[str, Any], sc
         assert again[path] == pytest.approx(shares, abs=1e-5)
 
 
-def test_groups_of_a_test_by_a_pattern_that_has_a_colon_or_does_not_match(
-    unseen: Path, scenery: Path, tmp_path: Path
-) -> None:
+def test_evaluate_groups_images_by_a_pattern_that_may_not_match(unseen: Path, scenery: Path, tmp_path: Path) -> None:
     values = {"model": "small_cnn", "weights": None, "image_size": 32, "epochs": 1, "folds": 2, "precision": "fp32"}
     experiment = Experiment(name="x", data=str(scenery), groups=r"(?:sea|forest)(\d)", trackers=(), **values)
     path = cross_validate(experiment, runs=tmp_path / "runs").results[0].checkpoint
@@ -228,7 +228,7 @@ def test_groups_of_a_test_by_a_pattern_that_has_a_colon_or_does_not_match(
     assert "finds no group of 15 images, so each image is its own group" in other.notes[0]
 
 
-def test_a_model_of_inner_class_folders_is_tested_on_a_folder_per_class(
+def test_evaluate_of_a_model_with_inner_class_folders_accepts_outer_ones(
     unseen: Path, scenery: Path, tmp_path: Path
 ) -> None:
     for name in ("sea", "forest"):

@@ -1,4 +1,4 @@
-"""Images that appear in a folder."""
+"""Tests of watching a folder for new images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class EndedError(Exception):
     pass
 
 
-def test_new_images_gives_each_image_once_and_never_half_written(tmp_path: Path) -> None:
+def test_new_images_yields_each_complete_image_once(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"1")
     steps = iter(
         [
