@@ -1,4 +1,4 @@
-"""What an image looks like in a few numbers: its brightness, its contrast and its blur."""
+"""Measures of the appearance of an image: brightness, contrast and blur."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from harness.data.decode import Raw, to_image
 from harness.data.depth import Range
 
 Grey = NDArray[np.uint8]  # (H, W)
-Row = NDArray[np.float64]  # (ROW,) the columns of `Appearance`, then the pixel values that 0 and 255 stand for
+Row = NDArray[np.float64]  # (ROW,) the columns of `Appearance`, then the pixel values that became 0 and 255
 
-LONG_SIDE = 256  # pixels; larger images are made smaller, so that a number means the same for all
+LONG_SIDE = 256  # pixels; larger images are reduced to this size, so that the numbers are comparable
 STEPS = 6  # pixels over which the change at an edge is measured
-STRONGEST = 0.01  # share of the pixels that count as edges: an image is sharp if its sharpest part is
+STRONGEST = 0.01  # share of the pixels that count as edges: an image is sharp if its sharpest part is sharp
 SHORT_SIDE = 64  # pixels; reduced to 64, 0.7 % of sharp photographs measure more than 0.67; to 48, 1.9 %; to 32, 5 %
-FAINTEST = 16  # grey levels: edges with a smaller change (fog, an empty sky) say nothing about blur
+FAINTEST = 16  # grey levels; blur is not measured at edges with a smaller change (fog, an empty sky)
 DIRECTIONS = ((0, 1, 1), (1, 0, 1), (1, 1, 1), (1, 1, -1))  # step down, step right, whether the image is mirrored
-RARE = 0.1  # percent of an image's values of more than 8 bits that are cut at each end: hot and dead pixels
+RARE = 0.1  # percent of the values of more than 8 bits that are clipped at each end: hot and dead pixels
 
 
 class Appearance(NamedTuple):
@@ -33,7 +33,7 @@ class Appearance(NamedTuple):
         low: 1st percentile.
         high: 99th percentile.
         highest: Brightest pixel.
-        blur: From 0 (sharp) to 1; see `blur_of`. NaN also for an image that has no edge or is too small.
+        blur: From 0 (sharp) to 1; see `blur_of`. Also NaN for an image that has no edge or is too small.
     """
 
     brightness: NDArray[np.float64]
@@ -49,10 +49,10 @@ ROW = len(Appearance._fields) + 2
 
 
 def row_of(raw: Raw) -> Row:
-    """The numbers of one image, (ROW,) float64, which do not depend on any other image.
+    """Measures one image: (ROW,) float64. The numbers do not depend on other images.
 
-    Transparent pixels count as white. The last two numbers are NaN if the image has 8 bits or says its own range. If
-    not, they are the pixel values that became 0 and 255.
+    Transparent pixels count as white. The last two numbers are the pixel values that became 0 and 255. They are NaN
+    if the image has 8 bits, or if its file declares the range of its values.
     """
     black = white = np.nan
     if raw.needs_range:
@@ -72,11 +72,11 @@ def row_of(raw: Raw) -> Row:
 
 
 def appearance_of(rows: NDArray[np.float64], value_range: Range | None) -> Appearance:
-    """The columns of (N, ROW) rows.
+    """Converts (N, ROW) rows to columns.
 
     Args:
-        rows: What `row_of` returned.
-        value_range: Values shown as black and as white, of images with more than 8 bits that do not say their range.
+        rows: One row of `row_of` per image.
+        value_range: Pixel values shown as black and as white, for images of more than 8 bits without a declared range.
     """
     *columns, blur, black, white = rows.T.copy()
     wide = np.isfinite(black)
@@ -96,27 +96,28 @@ def appearance_of(rows: NDArray[np.float64], value_range: Range | None) -> Appea
 def blur_of(grey: Grey) -> float:
     """How blurred a grey image is, from 0 to 1; NaN if a side has fewer than 64 pixels or there is no edge.
 
-    The 1 % of the pixels around which the values change most over 6 pixels are the edges. Of that change, a sharp edge
-    has most between two neighbours, and a blurred one has a sixth. The result is 1 minus that share, for the one of
-    four directions in which it is largest, because a camera that moves blurs only one. Edges are compared with
-    themselves, as Marziliano et al. (2002, "A no-reference perceptual blur metric") do, so that a smooth sea is not
-    called blurred.
+    Edges are the 1 % of the pixels where the values change most over 6 pixels. At a sharp edge, most of this change
+    is between two neighbouring pixels; at a blurred edge, it is one sixth. The result is 1 minus this share. It is
+    computed in four directions, and the largest result counts, because a moving camera blurs only one direction.
+    Only edges are measured, as in Marziliano et al. (2002, "A no-reference perceptual blur metric"), so that a smooth
+    sea does not count as blurred.
 
-    Of 748 photographs blurred by a Gaussian of sigma 3 pixels at 224, and moved by 7 of 100 pixels in three directions,
-    it finds 100 % and 99 to 100 % with 0.5 % false alarms. The variance of the Laplacian finds 99 % and 5 to 28 %, the
-    measure of Crété-Roffet et al. (2007, "The blur effect") with a filter of 9 pixels 75 % and 17 to 88 %.
+    Test with 748 photographs, at 0.5 % false alarms. It finds 100 % of those blurred by a Gaussian (sigma 3 pixels at
+    224), and 99 to 100 % of those moved by 7 of 100 pixels in three directions. The variance of the Laplacian finds
+    99 % and 5 to 28 %. The measure of Crété-Roffet et al. (2007, "The blur effect"), with a filter of 9 pixels, finds
+    75 % and 17 to 88 %.
     """
     if min(grey.shape) < SHORT_SIDE:
         return float("nan")
-    found = [_blur_along(grey[:, ::mirror], (down, right)) for down, right, mirror in DIRECTIONS]
-    return float(np.nanmax(found)) if np.isfinite(found).any() else float("nan")
+    blurs = [_blur_along(grey[:, ::mirror], (down, right)) for down, right, mirror in DIRECTIONS]
+    return float(np.nanmax(blurs)) if np.isfinite(blurs).any() else float("nan")
 
 
 def _blur_along(grey: Grey, step: tuple[int, int]) -> float:
     """`blur_of` in one direction: 1 - (largest change between neighbours) / (change over STEPS pixels) at edges."""
     change = _difference(*_pairs(grey, step, STEPS))
     steepest = _difference(*_pairs(grey, step, 1))
-    for distance in (1, 2, 2):  # of 2, then 4, then all 6 steps within the change
+    for distance in (1, 2, 2):  # the largest of 2, then of 4, then of all 6 steps
         steepest = np.maximum(*_pairs(steepest, step, distance))
     counts = np.bincount(change.ravel(), minlength=256)
     limit = 255 - int(np.searchsorted(np.cumsum(counts[::-1]), STRONGEST * change.size))
@@ -126,7 +127,7 @@ def _blur_along(grey: Grey, step: tuple[int, int]) -> float:
 
 
 def _pairs(values: Grey, step: tuple[int, int], distance: int) -> tuple[Grey, Grey]:
-    """All values that have another one `distance` steps further, and those others."""
+    """All values that have a neighbour `distance` steps away, and these neighbours."""
     down, right = step[0] * distance, step[1] * distance
     height, width = values.shape
     return values[: height - down, : width - right], values[down:, right:]
@@ -137,7 +138,7 @@ def _difference(first: Grey, second: Grey) -> Grey:
 
 
 def _own_range(raw: Raw) -> Range:
-    """The values of one image that are made black and white, so that 256 levels are enough for it."""
+    """The pixel values of one image that become black and white."""
     values = raw.colours[np.isfinite(raw.colours)]
     low, high = np.percentile(values, [RARE, 100 - RARE]) if values.size else (0.0, 0.0)
     if not high > low and values.size:
@@ -146,7 +147,7 @@ def _own_range(raw: Raw) -> Range:
 
 
 def _smaller(raw: Raw) -> Raw:
-    """Large images of 8 bits are averaged first, which is several times as fast as `resize` alone."""
+    """Averages blocks of pixels of a large 8-bit image, which is several times faster than only `resize`."""
     image = raw.image
     factor = max(image.size) // (2 * LONG_SIDE) if image is not None and image.mode in ("RGB", "L") else 1
     transparent = image is not None and image.has_transparency_data
@@ -154,7 +155,7 @@ def _smaller(raw: Raw) -> Raw:
 
 
 def _of_side(image: Image.Image, side: int) -> Image.Image:
-    """The image with a long side of at most `side` pixels, in its own proportions."""
+    """Resizes an image so that its long side has at most `side` pixels. Keeps the proportions."""
     longest = max(image.size)
     if longest <= side:
         return image

@@ -1,4 +1,4 @@
-"""Reading every image once before the first epoch: which cannot be decoded, which are the same, and a digest of all."""
+"""Reads all images once before the first epoch. Finds files that cannot be decoded and equal images."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from harness.util.files import folder_md5, md5_of
 from harness.util.parallel import in_threads
 from harness.util.text import few
 
-Row = NDArray[np.int64]  # (ROW,) fingerprint, width and height of an image, the bits of `Depth.to_array`, its sketch
+Row = NDArray[np.int64]  # (ROW,) fingerprint, width, height, the bits of `Depth.to_array`, sketch
 FACTS = 3
 DEPTH = FACTS + len(Depth().to_array())
 ROW = DEPTH + SIDE * SIDE // 8
@@ -37,16 +37,16 @@ SOUND = Recipe("checks", "images that were decoded", {**DECODER, "check": 3})
 
 @dataclass(frozen=True)
 class Check:
-    """What reading every image found.
+    """The results of reading all images.
 
     Attributes:
         hashes: (N,) MD5 of each file, in the order of the images; "" if it could not be read.
-        fingerprints: (N,) int64, equal if and only if the decoded pixels are; 0 if they could not be decoded.
+        fingerprints: (N,) int64, equal if and only if the decoded pixels are equal; 0 if they could not be decoded.
         problems: Path -> why it cannot be decoded.
-        sizes: (N, 2) int64, width and height in pixels, upright.
-        sketches: (N, SIDE, SIDE) uint8, as `sketch_of` gives them.
-        depths: (N,) statistics of the values of files with more than 8 bits whose range is not in the file.
-        pixels: What was decoded, if a preparation was given.
+        sizes: (N, 2) int64, width and height in pixels, after rotation.
+        sketches: (N, SIDE, SIDE) uint8, made by `sketch_of`.
+        depths: (N,) statistics of the values of files with more than 8 bits that do not declare their range.
+        pixels: The decoded images, if a preparation was given.
     """
 
     hashes: tuple[str, ...]
@@ -59,7 +59,7 @@ class Check:
 
     @property
     def deep(self) -> int:
-        """Number of files with more than 8 bits whose range is not in the file."""
+        """Number of files with more than 8 bits that do not declare their range."""
         return sum(depth.values > 0 for depth in self.depths)
 
     @property
@@ -68,38 +68,38 @@ class Check:
         return sum(self.depths, Depth())
 
     def digest(self, images: Images) -> str:
-        """One MD5 of all paths and contents: the number that DVC gives to a folder of just these files."""
+        """One MD5 of all paths and contents. DVC computes the same MD5 for a folder with only these files."""
         names = [images.on_disk.get(path, path) for path in images.paths]
         return folder_md5(dict(zip(names, self.hashes, strict=True)))
 
     def looks(self) -> list[int | None]:
-        """(N,) fingerprint of each image; None if it could not be decoded."""
+        """(N,) the fingerprint of each image; None if it could not be decoded."""
         return [value or None for value in self.fingerprints.tolist()]
 
     def without(self, images: Images) -> tuple[Images, Check]:
-        """The images that can be decoded, and the check of those."""
-        sound = [i for i, path in enumerate(images.paths) if path not in self.problems]
+        """The images that can be decoded, and their part of the check."""
+        decodable = [i for i, path in enumerate(images.paths) if path not in self.problems]
         pixels = None if self.pixels is None else self.pixels.without(self.problems)
-        hashes = tuple(self.hashes[i] for i in sound)
-        depths = tuple(self.depths[i] for i in sound)
-        return images.take(sound), replace(
+        hashes = tuple(self.hashes[i] for i in decodable)
+        depths = tuple(self.depths[i] for i in decodable)
+        return images.take(decodable), replace(
             self,
             hashes=hashes,
-            fingerprints=self.fingerprints[sound],
+            fingerprints=self.fingerprints[decodable],
             problems={},
-            sizes=self.sizes[sound],
-            sketches=self.sketches[sound],
+            sizes=self.sizes[decodable],
+            sketches=self.sketches[decodable],
             depths=depths,
             pixels=pixels,
         )
 
 
 def check_images(images: Images, preparation: Preparation | None = None, cache: Cache | None = None) -> Check:
-    """Reads and decodes every image, on all cores, with a bar on a terminal.
+    """Reads and decodes all images, on all cores, with a progress bar on a terminal.
 
-    With a `preparation` the decoded images are there afterwards, as far as there is room for them. If files have more
-    than 8 bits and the preparation has no range for them, `pixels.preparation` has the range of all these files.
-    Files that `cache` knows from an earlier check are only read.
+    With a `preparation`, the result holds the decoded images, if they fit in memory. If files have more than 8 bits
+    and the preparation has no range of values, `pixels.preparation` gets the range of all these files. A file that
+    `cache` has from an earlier check is read, but not decoded.
 
     Raises:
         DataError: The range of values cannot be inferred.
@@ -114,15 +114,15 @@ def check_images(images: Images, preparation: Preparation | None = None, cache: 
             return md5, known.get(md5), why
         row: Row | None = None
 
-        def look(content: bytes) -> None:
+        def decode(content: bytes) -> None:
             nonlocal row
             raw = read(content)
-            found = _row(raw)
+            new_row = _row(raw)
             if pixels is not None:
                 pixels.put(index, raw)
-            row = found
+            row = new_row
 
-        why = problem(content, look)
+        why = problem(content, decode)
         return md5, None if why else row, why
 
     checks = in_threads(check_one, range(len(images)))
@@ -142,19 +142,19 @@ def check_images(images: Images, preparation: Preparation | None = None, cache: 
         if check.deep and pixels.preparation.value_range is None:
             pixels.preparation = pixels.preparation.with_range(infer_range(check.depth))
     if cache is not None:
-        sound = {md5: row for md5, row, _ in results if row is not None}
-        if not sound.keys() <= known.keys():
-            cache.rows(SOUND, sorted(sound), lambda items: _stacked(sound, items), quiet=True)
+        decoded = {md5: row for md5, row, _ in results if row is not None}
+        if not decoded.keys() <= known.keys():
+            cache.rows(SOUND, sorted(decoded), lambda items: _stacked(decoded, items), quiet=True)
     return check
 
 
 def _stacked(rows: Mapping[str, Row], items: Sequence[str]) -> Iterator[Row]:
-    """The rows of `items`, some at a time: of 100,000 images, all of them take 100 MB."""
+    """The rows of `items`, 1,000 at a time: the rows of 100,000 images take 100 MB."""
     return (np.array([rows[md5] for md5 in items[start : start + 1000]]) for start in range(0, len(items), 1000))
 
 
 def _row(raw: Raw) -> Row:
-    """What the cache keeps of an image that was read."""
+    """The row that the cache stores for an image."""
     depth = Depth.of(raw.colours) if raw.needs_range else Depth()
     if raw.needs_range and not depth.values:
         raise UnreadableError("none of its values is a number")
@@ -173,29 +173,29 @@ def undecodable_error(check: Check, images: Images) -> DataError:
         f"{len(check.problems)} of {len(images)} images in {images.root} cannot be decoded: "
         f"{unreadable_by_class(images, check.problems)}",
         "; ".join(f"{few(paths, 20)} ({why})" for why, paths in reasons.items()),
-        f"{mend}, or go on without them: --skip-corrupt",
+        f"{repair}, or leave them out: --skip-corrupt",
     )
 
 
 def unreadable_by_class(images: Images, problems: Collection[str]) -> str:
-    """For people: "dog 9 of 12, cat 1 of 12". `images` are all, those with problems included."""
+    """Formats counts as "dog 9 of 12, cat 1 of 12". `images` are all images, also those with problems."""
     counts = images.counts()
     return ", ".join(f"{name} {count} of {counts[name]}" for name, count in images.count_by_class(problems).items())
 
 
 def content_of(path: Path) -> tuple[bytes, str]:
-    """(the content of a file, why it cannot be read): one of them is empty. An empty file has neither."""
+    """(the content of a file, why it cannot be read): one of them is empty. For an empty file, both are empty."""
     try:
         if path.is_symlink() and not path.exists():
             return b"", "a broken link"
         if path.is_dir():
             return b"", "a folder" if os.access(path, os.R_OK | os.X_OK) else "a folder that is not permitted"
         if not path.is_file():
-            return b"", "not a file" if path.exists() else "not there"  # reading a pipe may never end
+            return b"", "not a file" if path.exists() else "not there"  # to read a pipe may never end
         return path.read_bytes(), ""
     except PermissionError:
         return b"", "not permitted"
-    except (OSError, ValueError) as error:  # a name with a null character, say
+    except (OSError, ValueError) as error:  # such as a name with a null character
         return b"", str(getattr(error, "strerror", None) or error)
 
 

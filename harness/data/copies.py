@@ -1,4 +1,4 @@
-"""Which images of a data set are copies: with equal pixels, or near copies that were changed."""
+"""Finds copies among the images of a data set: images with equal pixels, and near copies."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Copies:
 
     Attributes:
         first: (N,) index of the first image with the same pixels, often the image itself; -1 if it was not decoded.
-        near: Pairs of near copies. Each image stands for all with the same pixels, and is the first of them.
-        is_cut: Whether too many images look alike for all of them to be compared: there may be more near copies.
+        near: Pairs of near copies. Of several images with equal pixels, only the first is in a pair.
+        is_cut: Whether there were too many similar images to compare all of them. There may be more near copies.
     """
 
     first: NDArray[np.int64]
@@ -33,7 +33,7 @@ class Copies:
 
     @cached_property
     def members(self) -> dict[int, list[int]]:
-        """First image -> all images with its pixels."""
+        """First image -> all images with the same pixels, including itself."""
         members: dict[int, list[int]] = {}
         for i, first in enumerate(self.first.tolist()):
             if first >= 0:
@@ -41,14 +41,14 @@ class Copies:
         return members
 
     def near_across(self, judged: Collection[int], trained_on: Collection[int]) -> list[int]:
-        """The images of `judged` that have a near copy among those of `trained_on`, in their order.
+        """The images of `judged` that have a near copy among the images of `trained_on`, in their order.
 
-        Copies with equal pixels are not counted: they are leaks, which end a run.
+        Copies with equal pixels are not counted. They are leaks, which end a run.
         """
         return list(self.partners_across(judged, trained_on))
 
     def partners_across(self, judged: Collection[int], trained_on: Collection[int]) -> dict[int, tuple[int, NearCopy]]:
-        """Image of `judged` -> (its nearest copy among `trained_on`, their pair); as `near_across`, and in order."""
+        """Image of `judged` -> (its nearest copy among `trained_on`, their pair), for the images of `near_across`."""
         judged, trained_on = set(judged), set(trained_on)
         partners: dict[int, tuple[int, NearCopy]] = {}
         for pair in sorted(self.near, key=lambda pair: -pair.agreement):
@@ -66,46 +66,45 @@ def find_copies(
     cache: Cache | None = None,
     across: int | None = None,
 ) -> Copies:
-    """Returns the copies among the images of all `checks`, which are numbered through.
+    """Finds the copies among the images of all `checks`. Images are numbered in the order of the checks.
 
-    Near copies are not looked for among images smaller than 16 pixels.
+    Images smaller than 16 pixels are not compared for near copies.
 
     Args:
-        checks: Of the sides of a data set, say.
-        step: Called at most `near_copies.STEPS` times on the way, for a progress bar.
-        cache: Where the near copies of these images are kept, so that they are looked for once.
-        across: Only near copies of one of the first `across` images and one of the others; None for all.
+        checks: Such as one for each split of a data set.
+        step: Called at most `near_copies.STEPS` times, for a progress bar.
+        cache: Stores the near copies, so that the next call finds them without a search.
+        across: Only near copies between the first `across` images and the others. None: all near copies.
     """
     prints = np.concatenate([check.fingerprints for check in checks])
     sizes = np.concatenate([check.sizes for check in checks])
-    # of 100,000 images, a copy of the sketches takes 100 MB
+    # a copy of the sketches of 100,000 images would take 100 MB
     sketches = checks[0].sketches if len(checks) == 1 else np.concatenate([check.sketches for check in checks])
     _, firsts, inverse = np.unique(prints, return_index=True, return_inverse=True)
     first = np.where(prints != 0, firsts[inverse.reshape(-1)], -1).astype(np.int64)
     compared = np.unique(first[(first >= 0) & (sizes.min(1) >= LEAST_SIDE)])
     sides = None if across is None else int(np.searchsorted(compared, across))
-    found = _near(sketches if len(compared) == len(sketches) else sketches[compared], step, cache, sides)
+    near_copies = _near(sketches if len(compared) == len(sketches) else sketches[compared], step, cache, sides)
     near = [
         NearCopy(int(compared[pair.first]), int(compared[pair.second]), pair.bits, pair.agreement, pair.turn)
-        for pair in found.pairs
+        for pair in near_copies.pairs
     ]
-    return Copies(first, tuple(near), found.is_cut)
+    return Copies(first, tuple(near), near_copies.is_cut)
 
 
 def _near(
     sketches: NDArray[np.uint8], step: Callable[[], object], cache: Cache | None, across: int | None
 ) -> NearCopies:
-    """The near copies, which `cache` keeps as one row for all of these sketches in this order."""
+    """Finds the near copies, or reads them from `cache`, which has one row for these sketches in this order."""
     if cache is None:
         return find_near_copies(sketches, step, across)
     names = list(TURNS)
 
     def make(_: Sequence[str]) -> Iterator[NDArray[np.float64]]:
-        found = find_near_copies(sketches, step, across)
-        rows = [(p.first, p.second, p.bits, p.agreement, names.index(p.turn)) for p in found.pairs]
-        yield np.array([(len(rows), found.is_cut, 0, 0, 0), *rows], np.float64)[
-            None
-        ]  # an entry of no bytes cannot be kept
+        near_copies = find_near_copies(sketches, step, across)
+        rows = [(p.first, p.second, p.bits, p.agreement, names.index(p.turn)) for p in near_copies.pairs]
+        # the first row makes sure that there is one: an empty entry cannot be stored
+        yield np.array([(len(rows), near_copies.is_cut, 0, 0, 0), *rows], np.float64)[None]
 
     digest = hashlib.sha256(np.ascontiguousarray(sketches).data).hexdigest()
     recipe = Recipe("copies", f"near copies among {len(sketches)} images", {"version": VERSION})

@@ -1,7 +1,7 @@
-"""Any image file as 8-bit RGB or grey, the way a person sees it.
+"""Decodes any image file to an upright 8-bit RGB or grey image.
 
-Decoding has two steps, because the range of values of more than 8 bits is decided for a whole data set between them
-(`depth.infer_range`): `read` loads the pixels, `to_image` makes them 8-bit.
+Decoding has two steps: `read` loads the pixels, and `to_image` converts them to 8 bits. Between them, the range of
+values of more than 8 bits is inferred for the whole data set (`depth.infer_range`).
 """
 
 from __future__ import annotations
@@ -32,25 +32,25 @@ from harness.errors import DataError
 class Raw:
     """The pixels of a file, upright: either `image` or `values`."""
 
-    image: Image.Image | None = None  # of any 8-bit mode
+    image: Image.Image | None = None  # in any 8-bit mode
     values: Values | None = None  # (H, W), or (H, W, C) with C of 2 (grey, alpha), 3 (RGB) or 4 (RGB, alpha)
-    declared: float | None = None  # the largest possible value, if the file says so
+    declared: float | None = None  # the largest possible value, if the file declares it
     inverted: bool = False  # whether 0 is white
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height in pixels; of a large image, after it was made smaller."""
+        """Width and height in pixels. For a large image, the size after it was reduced."""
         shape = (0, 0) if self.values is None else self.values.shape
         return (shape[1], shape[0]) if self.image is None else self.image.size
 
     @property
     def needs_range(self) -> bool:
-        """Whether the values have more than 8 bits, and the file does not say their range."""
+        """Whether the values have more than 8 bits, and the file does not declare their range."""
         return self.values is not None and self.declared is None
 
     @property
     def colours(self) -> Values:
-        """`values` without alpha, as `Depth.of` takes them. Raises ValueError for an 8-bit image."""
+        """`values` without alpha, for `Depth.of`. Raises ValueError for an 8-bit image."""
         if self.values is None:
             raise ValueError("an 8-bit image has no values of more than 8 bits")
         has_alpha = self.values.ndim == 3 and self.values.shape[2] in (2, 4)
@@ -60,19 +60,21 @@ class Raw:
 def read(content: bytes, side: int = 0) -> Raw:
     """Opens a file and loads its pixels, with the camera's rotation (EXIF) applied.
 
-    Of an animation or a file with several pages, the first counts. Images of more than 89 megapixels are read one at a
-    time and made smaller: JPEG while it is decoded, others by averaging blocks of pixels. The shorter side keeps at
-    least 4096 pixels, unless more than 89 megapixels would be left.
+    Only the first frame of an animation is read, and only the first page of a file. An image of more than 89
+    megapixels is reduced: a JPEG while it is decoded, other formats by averaging blocks of pixels. The shorter side
+    keeps at least 4096 pixels, unless more than 89 megapixels would be left. Only one such image is read at a time.
 
-    Peak memory of such a read, measured with 120 megapixels: 0.2 GB for JPEG (0.5 GB for progressive JPEG), 0.7 GB for
-    other files of 8 bits (6 bytes a pixel), 1.8 GB for colour PNG of 16 bits (15 bytes a pixel). It grows with the
+    Peak memory for an image of 120 megapixels: 0.2 GB for JPEG (0.5 GB for progressive JPEG), 0.7 GB for other 8-bit
+    files (6 bytes per pixel), 1.8 GB for 16-bit colour PNG (15 bytes per pixel). It is proportional to the number of
     pixels: expect 3 GB for 500 megapixels of 8 bits.
 
-    With `side`, a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, if both sides keep that many pixels. It is
-    several times as fast, for those who need no detail.
+    Args:
+        content: The bytes of the file.
+        side: Pixels. If not 0, a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, as long as both sides keep this
+            number of pixels. This is several times faster, but loses detail.
 
     Raises:
-        UnreadableError: The file is no image, of a format that is not read, or too large; `reason` says which.
+        UnreadableError: The file is not an image, its format is not supported, or it is too large; see `reason`.
         Exception: Pillow's decoders raise many types if a file is damaged; `problem` names the reason.
     """
     kind = unreadable_kind(content)
@@ -91,26 +93,26 @@ def read(content: bytes, side: int = 0) -> Raw:
 
 
 def of_pillow(image: Image.Image) -> Raw:
-    """What `read` returns for the file that a PIL image was opened from; its values of more than 8 bits are kept."""
+    """Converts a PIL image to what `read` returns for its file. Values of more than 8 bits are kept."""
     if image.mode.startswith("I") or image.mode == "F":
         return Raw(values=deep.upright(_values(image), _orientation(image)))
     return Raw(image=_upright(image))
 
 
 def to_image(raw: Raw, value_range: Range | None, channels: int = 3, background: str = "white") -> Image.Image:
-    """Makes what `read` returned an 8-bit image.
+    """Converts the result of `read` to an 8-bit image.
 
-    Values of more than 8 bits are scaled linearly and rounded, `v * 255 / high` (see `deep.to_eight_bits`): from 0 to
-    `declared` if the file declares its largest value, from `value_range` if not.
+    Values of more than 8 bits are scaled linearly and rounded (see `deep.to_eight_bits`). The range is 0 to `declared`
+    if the file declares its largest value, or else `value_range`.
 
     Args:
-        raw: What `read` returned.
-        value_range: The values shown as black and as white; may be None for 8-bit images and for declared ones.
+        raw: The result of `read`.
+        value_range: The pixel values shown as black and as white. May be None if no range is needed.
         channels: 3 for mode RGB, 1 for mode L.
-        background: The colour behind transparent pixels, as Pillow names it: "white", "#808080".
+        background: The colour behind transparent pixels, a colour name of Pillow: "white", "#808080".
 
     Raises:
-        ValueError: The range is missing or empty, or `background` is no colour.
+        ValueError: The range is missing or empty, or `background` is not a colour.
     """
     if raw.image is not None:
         image = raw.image
@@ -131,9 +133,9 @@ def to_image(raw: Raw, value_range: Range | None, channels: int = 3, background:
 def decode(
     content: bytes, value_range: Range | None = None, channels: int = 3, background: str = "white"
 ) -> Image.Image:
-    """Decodes a file's bytes: `read`, then `to_image`. Raises what those raise.
+    """Decodes a file's bytes with `read` and `to_image`. Raises the same errors.
 
-    Without `value_range`, the range of values of more than 8 bits is inferred from this file alone.
+    Without `value_range`, the range of values of more than 8 bits is inferred from this file only.
     """
     raw = read(content)
     if raw.needs_range and value_range is None:
@@ -142,7 +144,7 @@ def decode(
 
 
 def problem(content: bytes, decoder: Callable[[bytes], Any] = decode) -> str:
-    """Why these bytes cannot be decoded, in a few words; empty if they can. `decoder` decodes them."""
+    """Returns why these bytes cannot be decoded by `decoder`, in a few words; "" if they can be decoded."""
     if not content:
         return "empty"
     try:
@@ -159,7 +161,7 @@ def problem(content: bytes, decoder: Callable[[bytes], Any] = decode) -> str:
 
 
 def _read_tiff(content: bytes) -> Raw:
-    """A TIFF of more than 8 bits: one channel by Pillow, the others and what Pillow cannot read by tifffile."""
+    """Reads a TIFF of more than 8 bits: with Pillow if it has one channel, or else with tifffile."""
     tags = tiff_tags(content)
     bits, kind, channels, photometric = (deep.tag(tags, number) for number in (258, 339, 277, 262))
     inverted = photometric == 0
@@ -172,14 +174,14 @@ def _read_tiff(content: bytes) -> Raw:
         if values is None:
             values = deep.tiff(content, tags)
         elif (bits, kind) == (32, 1):
-            values = values.view(np.uint32)  # Pillow has no such mode, and takes the bits as signed
+            values = values.view(np.uint32)  # Pillow has no unsigned mode, and reads the bits as signed
         values = deep.reduced(values, reduction(values.shape[1], values.shape[0]))
     declared = None if bits in (16, 32, 64) or kind != 1 else 2.0**bits - 1
     return Raw(values=values, declared=declared, inverted=inverted)
 
 
 def _load(file: ImageFile.ImageFile, content: bytes, side: int) -> Raw:
-    """Loads an opened file; a large one is made smaller."""
+    """Loads an opened file, and reduces a large image."""
     declared, values = None, None
     if file.format == "SGI" and content[3] == 2:
         raise UnreadableError("16-bit SGI; save it as PNG")  # Pillow would keep the top byte
@@ -189,7 +191,7 @@ def _load(file: ImageFile.ImageFile, content: bytes, side: int) -> Raw:
         values = deep.jpeg2000(content)
     else:
         if side or is_large(*file.size):
-            file.draft(None, (side or SIDE, side or SIDE))  # only JPEG can; the other formats do nothing here
+            file.draft(None, (side or SIDE, side or SIDE))  # has an effect only for JPEG
         file.load()
         if file.mode.startswith("I") or file.mode == "F":
             values = _values(file)
@@ -201,7 +203,7 @@ def _load(file: ImageFile.ImageFile, content: bytes, side: int) -> Raw:
         values = deep.with_transparency(values, file.info["transparency"])
     if file.format != "PNG" or any(
         name in content for name in (b"eXIf", b"xmp", b"Raw profile")
-    ):  # else it loads again
+    ):  # without metadata there is no rotation, and to ask for it would load the file again
         values = deep.upright(values, _orientation(file))
     return Raw(values=deep.reduced(values, factor), declared=declared)
 
@@ -214,7 +216,7 @@ def _values(file: Image.Image) -> Values:
 def _declared(file: ImageFile.ImageFile, content: bytes) -> float | None:
     """65535 if the header declares fewer than 16 bits, because Pillow scales the values of these formats to 16 bits.
 
-    A header that declares 16 bits says as little as a 16-bit PNG does: many programs write it for 12 bits.
+    A header that declares 16 bits is not reliable, as in a 16-bit PNG: many programs write it for 12 bits.
     """
     if file.mode == "F":
         return None
@@ -226,19 +228,19 @@ def _declared(file: ImageFile.ImageFile, content: bytes) -> float | None:
 def _upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
-    except Exception:  # a damaged EXIF block says nothing about the pixels
+    except Exception:  # the pixels can be valid although the EXIF block is damaged
         return image.copy()
 
 
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # a damaged EXIF block says nothing about the pixels
+    except Exception:  # the pixels can be valid although the EXIF block is damaged
         return 1
 
 
 def _lab_to_rgb(image: Image.Image) -> Image.Image:
-    """CIE Lab (a TIFF from a print program), which `Image.convert` cannot read."""
+    """Converts CIE Lab (a TIFF of a print program), which `Image.convert` does not support."""
     from PIL import ImageCms
 
     lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")

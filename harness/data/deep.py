@@ -1,4 +1,4 @@
-"""Values of more than 8 bits: reading those that Pillow would cut to 8 bits silently, and scaling them to 8 bits."""
+"""Reads values of more than 8 bits, also in files that Pillow silently reads as 8 bits, and scales them to 8 bits."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from harness.util.packages import install_command
 Values = NDArray[Any]  # (H, W) or (H, W, C); C is 2 (grey, alpha), 3 (RGB) or 4 (RGB, alpha)
 
 FULL = 65535  # the largest value of 16 bits
-STRIP = 256  # rows that are scaled or averaged at once, so that floats of a whole image are never in memory
+STRIP = 256  # rows that are scaled or averaged at once, so that memory never holds the floats of a whole image
 GREY_ALPHA, RGBA = 4, 6  # PNG's colour types
 # TIFF's PhotometricInterpretation (white is zero, black is zero, RGB, CMYK) -> channels
 CHANNELS = {0: 1, 1: 1, 2: 3, 5: 4}
 PHOTOMETRICS = {2: "colour ", 3: "palette ", 5: "CMYK ", 6: "YCbCr ", 8: "Lab "}
-# (bits per value, SampleFormat: 1 unsigned, 2 signed, 3 float) of one channel that Pillow reads without loss
+# (bits per value, SampleFormat: 1 unsigned, 2 signed, 3 float) of TIFFs of one channel that Pillow reads without loss
 PILLOW_TIFFS = {(12, 1), (16, 1), (16, 2), (32, 1), (32, 2), (32, 3)}
 
 
 def colour_png(content: bytes) -> Values:
-    """A 16-bit PNG with more than one channel, (H, W, C) uint16.
+    """Reads a 16-bit PNG with more than one channel, (H, W, C) uint16.
 
-    Pillow keeps one byte of each value: the high one with the file's true byte order, the low one with the
-    other. Two passes read both. Grey with alpha has four bytes per pixel, as 8-bit RGBA has, and is read as
-    that. torchvision's decoder would do in one pass, but is deprecated since 0.29 and warns.
+    Pillow keeps only one byte of each value: the high byte if it gets the file's byte order, the low byte if it gets
+    the opposite order. So the file is read twice. Grey with alpha has four bytes per pixel, like 8-bit RGBA, and is
+    read as 8-bit RGBA. torchvision's decoder needs only one pass, but it is deprecated since 0.29 and prints a warning.
     """
     if content[25] == GREY_ALPHA:
         header = b"IHDR" + content[16:24] + bytes((8, RGBA)) + content[26:29]
@@ -50,13 +50,13 @@ def _png_bytes(content: bytes, order: str) -> NDArray[np.uint8]:
     with PngImagePlugin.PngImageFile(io.BytesIO(content)) as file:
         ((decoder, box, offset, rawmode),) = file.tile
         if rawmode not in ("RGB;16B", "RGBA;16B"):
-            raise UnreadableError(f"16-bit colour PNG, in a way that this Pillow reads differently ({rawmode})")
+            raise UnreadableError(f"16-bit colour PNG, which this version of Pillow reads differently ({rawmode})")
         file.tile = [(decoder, box, offset, rawmode[:-1] + order)]  # type: ignore[list-item,unused-ignore]
         return np.asarray(file)
 
 
 def with_transparency(values: Values, transparent: Any) -> Values:
-    """Adds alpha to a 16-bit PNG in which one colour counts as transparent."""
+    """Adds an alpha channel to a 16-bit PNG whose header declares one colour as transparent."""
     matches = values == np.asarray(transparent)
     alpha = np.where(matches if values.ndim == 2 else matches.all(axis=2), 0, FULL).astype(values.dtype)
     return np.dstack([values, alpha])
@@ -72,16 +72,16 @@ def is_deep_tiff(content: bytes) -> bool:
 
 
 def tag(tags: Mapping[int, Any], number: int) -> int:
-    """The largest value of a TIFF's tag; 1, the default of those that are asked for here, if it has none."""
+    """The largest value of a TIFF's tag. 1 if there is no such tag: the default of all tags that are read here."""
     value = tags.get(number, 1)
     return int(max(value) if isinstance(value, tuple) else value)
 
 
 def tiff(content: bytes, tags: Mapping[int, Any]) -> Values:
-    """A TIFF's first page as tifffile reads it: colour, and what Pillow cannot read.
+    """Reads a TIFF's first page with tifffile: colour images, and files that Pillow cannot read.
 
     Raises:
-        UnreadableError: tifffile is not installed, or the page is no picture of 1 to 4 channels.
+        UnreadableError: tifffile is not installed, or the page is not an image of 1 to 4 channels.
     """
     bits, kind, channels, photometric = (tag(tags, number) for number in (258, 339, 277, 262))
     name = f"{bits}-bit {PHOTOMETRICS.get(photometric, '')}{ {2: 'signed ', 3: 'float '}.get(kind, '') }TIFF"
@@ -109,7 +109,7 @@ def tiff(content: bytes, tags: Mapping[int, Any]) -> Values:
 
 
 def jpeg2000(content: bytes) -> Values:
-    """A 16-bit JPEG 2000 with more than one channel, (H, W, C) uint16; Pillow would keep the top byte of each value."""
+    """Reads a 16-bit JPEG 2000 with several channels, (H, W, C) uint16. Pillow would keep only the high byte."""
     try:
         from imagecodecs import jpeg2k_decode  # type: ignore[import-not-found,import-untyped,unused-ignore]
     except ImportError as error:
@@ -130,7 +130,7 @@ def pnm_maximum(content: bytes) -> int:
 
 
 def upright(values: Values, orientation: int) -> Values:
-    """Applies an EXIF orientation, 1 to 8, by views."""
+    """Applies an EXIF orientation, 1 to 8. Returns a view."""
     if orientation in (5, 6, 7, 8):
         values = values.swapaxes(0, 1)
     rows = slice(None, None, -1 if orientation in (3, 4, 7, 8) else 1)
@@ -139,7 +139,7 @@ def upright(values: Values, orientation: int) -> Values:
 
 
 def reduced(values: Values, factor: int) -> Values:
-    """Means of blocks of factor × factor pixels, in the same dtype; an incomplete block at an edge is left out."""
+    """Averages blocks of factor × factor pixels, in the same dtype. Incomplete blocks at an edge are left out."""
     if factor == 1:
         return values
     height, width = (side // factor for side in values.shape[:2])
@@ -155,9 +155,9 @@ def reduced(values: Values, factor: int) -> Values:
 def to_eight_bits(values: Values, low: float, high: float, inverted: bool = False) -> Image.Image:
     """Scales values to an image of mode L, LA, RGB or RGBA: floor((v - low) / (high - low) * 255 + 0.5), clipped.
 
-    For 16 bits that is v / 257 rounded; the top byte, v // 256, differs from it by 1 at most. NaN becomes `low`.
-    Alpha is scaled by the largest value of 8, 10, 12, 14 or 16 bits (of floats: 1) that its own largest needs, because
-    some part of an image is opaque.
+    For 16 bits this is v / 257, rounded; the high byte, v // 256, differs from it by at most 1. NaN becomes `low`.
+    Alpha is scaled by the largest value of 8, 10, 12, 14 or 16 bits, whichever is the first that is large enough (1
+    for floats): some part of an image is always opaque.
     """
     channels = 1 if values.ndim == 2 else values.shape[2]
     result = np.empty(values.shape, np.uint8)
@@ -189,7 +189,7 @@ def _alpha_high(values: Values) -> float:
 
 
 def _unmultiplied(values: Values) -> Values:
-    """Colours that were multiplied by alpha (TIFF's associated alpha), as they were before."""
+    """Divides colours by alpha, which undoes TIFF's associated alpha."""
     high = 1.0 if values.dtype.kind == "f" else float(np.iinfo(values.dtype).max)
     alpha = values[..., -1:] / high
     colours = np.divide(values[..., :-1], alpha, out=np.zeros(values[..., :-1].shape), where=alpha > 0).clip(0, high)
@@ -197,6 +197,6 @@ def _unmultiplied(values: Values) -> Values:
 
 
 def _cmyk_to_rgb(values: Values, high: float) -> Values:
-    """Pillow's own conversion, in more bits: (high - ink) * (high - black) / high."""
+    """The conversion of Pillow, with more bits: (high - ink) * (high - black) / high."""
     inks = high - values.astype(np.float64)
     return np.asarray(np.rint(inks[..., :3] * inks[..., 3:4] / high), values.dtype)

@@ -1,11 +1,11 @@
-"""The demo data: drawings of seas and forests, the same to the bit on every call and machine of the same constraints.
+"""Draws the demo data: images of seas and forests, with the same bytes on every machine that has constraints.txt.
 
-Only exactly rounded arithmetic is used (+, -, *, /, comparisons, integers): sines and sums over arrays differ in their
-last bit from one processor to the next. Pillow enlarges noise and writes JPEG in whole numbers, which do not.
+Only exactly rounded arithmetic is used (+, -, *, /, comparisons, integers), because the last bit of sines and of sums
+over arrays depends on the processor. Pillow resizes noise and writes JPEG in integers, which are exact.
 
-The two classes share their light: hue, brightness and contrast are drawn from the same ranges, skies stand over both,
-and seas may be green as forests may be blue. What tells them apart is structure: waves under a level horizon against
-trunks and canopies. A model of the mean colour alone does poorly, and a test holds it to that.
+Hue, brightness and contrast of the two classes are drawn from the same ranges. Both have skies, seas may be green and
+forests may be blue. The classes differ in structure: waves below a level horizon, or trunks and canopies. A model of
+only the mean colour has a low accuracy, which a test checks.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from harness.util.signals import in_one_piece
 SIZE = 96  # pixels
 COUNTS = {("train", "sea"): 475, ("train", "forest"): 474, ("test", "sea"): 15, ("test", "forest"): 20}
 SEED = 20240607
-DIGEST = "dc508c8523601616c1c96a84427877de.dir"  # that DVC gives to all of it, with the versions of constraints.txt
+DIGEST = "dc508c8523601616c1c96a84427877de.dir"  # of the whole folder in DVC, with the versions of constraints.txt
 
 Field = npt.NDArray[np.float64]  # (96, 96) in 0..1, or (96, 96, 3) colours in 0..1
 Rng = np.random.Generator
@@ -37,10 +37,10 @@ ROWS, COLUMNS = (axis.astype(np.float64) for axis in np.mgrid[0:SIZE, 0:SIZE])
 
 
 def draw_demo(folder: Path, force: bool = False) -> tuple[dict[str, int], bool]:
-    """Draws `folder/{train,test}/{sea,forest}`. Returns the images per part, and whether anything had to be drawn.
+    """Draws `folder/{train,test}/{sea,forest}`. Returns the images per class folder, and whether they were drawn now.
 
-    A folder that holds the demo already is left as it is. Another process that draws it is waited for. Raises DataError
-    where it holds something else, unless `force`; StorageError where it cannot be written.
+    A folder that already contains the demo data is not changed. If another process draws them, waits for it. Raises
+    DataError if the folder contains other files, unless `force`; StorageError if it cannot be written.
     """
     folder = folder.absolute()
     counted = {f"{part}/{name}": count for (part, name), count in COUNTS.items()}
@@ -48,13 +48,13 @@ def draw_demo(folder: Path, force: bool = False) -> tuple[dict[str, int], bool]:
         return counted, False
     lock = folder.with_name(f".{folder.name}.lock")
 
-    def tell(who: str) -> None:
+    def print_waiting(who: str) -> None:
         print_line(f"{who} draws {folder}: waiting for it")
 
     with storage_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with lock_of(lock, True, "--to with another folder", tell, required=False):
+        with lock_of(lock, True, "--to with another folder", print_waiting, required=False):
             return counted, _draw_alone(folder, force)
     finally:
         with contextlib.suppress(OSError):
@@ -71,14 +71,14 @@ def _wanted() -> dict[str, tuple[str, str, int]]:
 
 
 def _draw_alone(folder: Path, force: bool) -> bool:
-    """Draws all images, while no other process does; False if they are there."""
+    """Draws all images, while this process holds the lock. Returns False if they exist already."""
     wanted, present = _wanted(), _files_in(folder)
     if present == set(wanted) and not force:
         return False
     if present and not force:
         raise DataError(
-            f"{folder} holds other files than the demo data",
-            f"{len(present - set(wanted))} files are not its own, {len(set(wanted) - present)} of its own are missing",
+            f"{folder} contains other files than the demo data",
+            f"{len(present - set(wanted))} other files are in it, {len(set(wanted) - present)} files are missing",
             f"harness data demo --to OTHER, or --force to replace {folder}",
         )
     unfinished, replaced = (folder.with_name(f".{folder.name}.{word}") for word in ("unfinished", "replaced"))
@@ -92,7 +92,7 @@ def _draw_alone(folder: Path, force: bool) -> bool:
                 draw(part, name, number).save(file, quality=90)
             with in_one_piece():
                 if folder.exists():
-                    folder.replace(replaced)  # what was there is deleted only once its successor stands
+                    folder.replace(replaced)  # the old folder is deleted after the new one is in place
                 unfinished.replace(folder)
         except BaseException:
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -102,22 +102,22 @@ def _draw_alone(folder: Path, force: bool) -> bool:
 
 
 def _files_in(folder: Path) -> set[str]:
-    """The files under `folder`, none where there is no such folder. Raises DataError where it may not be replaced."""
+    """The files below `folder`; empty if it does not exist. Raises DataError if the folder must not be replaced."""
     here, real = Path.cwd().resolve(), folder.resolve()
     if folder.is_symlink() or real == here or real in here.parents:
-        why = "it is a link" if folder.is_symlink() else f"this shell stands in it: {here}"
-        raise DataError(f"{folder} is no place to draw into", why, "harness data demo --to data")
+        why = "it is a link" if folder.is_symlink() else f"the current folder is in it: {here}"
+        raise DataError(f"the demo data cannot be drawn in {folder}", why, "harness data demo --to data")
     if folder.exists() and not folder.is_dir():
-        raise DataError(f"{folder} is no folder", "it is a file", "harness data demo --to OTHER")
+        raise DataError(f"{folder} is not a folder", "it is a file", "harness data demo --to OTHER")
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
 def draw(part: str, name: str, number: int) -> Image.Image:
-    """Image `number` of one class: a function of its arguments alone, so that any image can be drawn by itself."""
+    """Draws image `number` of one class. It depends only on the arguments, so any image can be drawn separately."""
     rng = np.random.Generator(np.random.PCG64([SEED, sorted(COUNTS).index((part, name)), number]))
     scene: Callable[[Rng], Field] = {"sea": _sea, "forest": _forest}[name]
     picture = Image.fromarray((_light(rng, scene(rng)).clip(0, 1) * 255).astype(np.uint8))
-    if rng.random() < 0.4:  # a closer look, where the horizon or the crowns may be outside
+    if rng.random() < 0.4:  # an enlarged part, which may not contain the horizon or the crowns
         side = int(rng.integers(SIZE // 3, SIZE))
         left, top = (int(start) for start in rng.integers(0, SIZE - side + 1, 2))
         picture = picture.resize((SIZE, SIZE), Image.Resampling.BICUBIC, (left, top, left + side, top + side))
@@ -128,7 +128,7 @@ def draw(part: str, name: str, number: int) -> Image.Image:
 
 
 def _light(rng: Rng, picture: Field) -> Field:
-    """One light for all that is in the picture: brightness, contrast, a cast of colour, haze and the sensor's grain."""
+    """Applies the light to a whole picture: brightness, contrast, a colour cast, haze and the sensor's grain."""
     middle = _between(rng, 0.32, 0.62)
     mean = np.array([_mean(picture[..., channel]) for channel in range(3)])
     contrast = _between(rng, 0.7, 1.15) * (_between(rng, 0.1, 0.5) if rng.random() < 0.15 else 1)  # some in fog or dusk
@@ -140,24 +140,24 @@ def _light(rng: Rng, picture: Field) -> Field:
 
 
 def _between(rng: Rng, low: float, high: float, count: int | None = None) -> Any:
-    """`rng.uniform`, less the multiply-and-add that some processors round once and others twice."""
+    """Like `rng.uniform`, but without its multiply-and-add, which some processors round once and others twice."""
     return low + (high - low) * rng.random(count)
 
 
 def _mean(values: Field) -> float:
-    """A mean that is summed in whole numbers, whose sum does not depend on the order of its terms."""
+    """A mean computed with integers, whose sum does not depend on the order of the terms."""
     return float((values * 65536).astype(np.int64).sum()) / 65536 / values.size
 
 
 def _noise(rng: Rng, columns: int, rows: int, size: tuple[int, int] = (SIZE, SIZE)) -> Field:
-    """Smooth noise in 0..1 of so many blobs across and down, as an array of `size` (width, height)."""
+    """Smooth noise in 0..1 with `columns` × `rows` blobs, as an array of `size` (width, height)."""
     blobs = Image.fromarray(rng.integers(0, 256, (rows, columns), dtype=np.uint8))
     smooth: Field = np.asarray(blobs.resize(size, Image.Resampling.BICUBIC)) / 255.0
     return smooth
 
 
 def _mix(below: Field, above: Field, share: Field) -> Field:
-    """`above` painted over `below`; share (96, 96) is 1 where it covers."""
+    """Paints `above` over `below`; `share` (96, 96) is 1 where it covers."""
     share = share.clip(0, 1)[..., None]
     return below * (1 - share) + above * share
 
@@ -186,7 +186,7 @@ EARTH = [(0.34, 0.28, 0.20), (0.28, 0.36, 0.18), (0.55, 0.50, 0.42), (0.42, 0.34
 
 
 def _sea(rng: Rng) -> Field:
-    """Waves that grow towards the viewer under a level horizon; perhaps a coast, a sun, a beach, rocks."""
+    """Waves that become larger towards the viewer, below a level horizon; perhaps a coast, a sun, a beach, rocks."""
     picture = _sky(rng)
     level = _between(rng, 18, 58) + _between(rng, -0.05, 0.05) * (COLUMNS - SIZE / 2)
     if rng.random() < 0.4:
@@ -219,7 +219,7 @@ def _water(rng: Rng, depth: Field) -> Field:
 
 
 def _waves(rng: Rng, depth: Field) -> Field:
-    """Noise on a plane that is seen from `rise` above it, so that rows crowd towards the horizon."""
+    """Noise on a plane seen from a height of `rise`, so that the rows are closer together near the horizon."""
     rise = _between(rng, 250, 600)
     plane = _noise(rng, 96, 128, (768, 256))
     away = rise / (depth + 5)
@@ -286,7 +286,7 @@ def _leaves(rng: Rng) -> Field:
 
 
 def _trunk(rng: Rng, picture: Field, ground: Field, near: float, mist: Field, misty: float) -> Field:
-    """One trunk, from its foot up out of the picture, round by its shading; the nearer, the wider and the lower."""
+    """One trunk, from its foot to the top of the picture. A nearer trunk is wider and its foot is lower."""
     half = 0.6 + near * _between(rng, 0.5, 5)
     lean = _between(rng, -0.12, 0.12)
     centre = _between(rng, 0, SIZE) + lean * (SIZE - ROWS) + 1.5 * _noise(rng, 1, 4)

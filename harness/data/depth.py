@@ -1,7 +1,7 @@
-"""The range of pixel values of more than 8 bits, inferred once for a whole data set.
+"""Infers the range of pixel values of more than 8 bits, once for a whole data set.
 
 A 16-bit file does not say how many of its bits are used: cameras and scanners write 8, 10, 12, 14 or 16. A range per
-image would remove the differences in brightness between images, which may be what tells the classes apart.
+image would remove differences in brightness between images, and the classes may differ in just that.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from harness.errors import DataError
 
 HIGHS = (255, 1023, 4095, 16383, 65535)  # the largest values of 8, 10, 12, 14 and 16 bits
 THRESHOLDS = (1, 16, *HIGHS)
-RARE = 0.001  # share of values that may lie beyond the range: hot pixels and burnt-in marks are fewer
-DARKEST = 1 / 16  # floats that all lie below would be nearly black in a range of 0 to 1
+RARE = 0.001  # share of the values that may be outside the range, such as hot pixels and burnt-in marks
+DARKEST = 1 / 16  # if all floats are below this, a range of 0 to 1 would show them as nearly black
 
 Range = tuple[float, float]  # (the value shown as black, the value shown as white)
 
@@ -26,7 +26,7 @@ Range = tuple[float, float]  # (the value shown as black, the value shown as whi
 class Depth:
     """Statistics of the pixel values of one or more images. `+` combines them.
 
-    Values are those of all colour channels; NaN and infinity are not counted, and alpha is left out by the caller.
+    The values of all colour channels are counted. NaN and infinity are not; the caller leaves out alpha.
     """
 
     values: int = 0
@@ -61,7 +61,7 @@ class Depth:
         )
 
     def to_array(self) -> NDArray[np.float64]:
-        """The statistics as (12,) float64, whole numbers up to 2^53 exactly."""
+        """The statistics as (12,) float64, exact for whole numbers up to 2^53."""
         values, above, *rest = astuple(self)
         return np.array([values, *above, *rest], np.float64)
 
@@ -74,14 +74,14 @@ class Depth:
 
 
 def infer_range(depth: Depth) -> Range:
-    """The range of a data set's pixel values, from 0 to 1, 255, 1023, 4095, 16383 or 65535.
+    """Infers the range of a data set's pixel values: from 0 to 1, 255, 1023, 4095, 16383 or 65535.
 
-    It is the smallest with at most 0.1 % of the values beyond it. Whole numbers have a range of 0 to 1 only if they
-    are all 0 or 1 (a mask). Files that declare their largest value do not belong in `depth`.
+    It is the smallest range with at most 0.1 % of the values outside. Whole numbers get the range 0 to 1 only if all
+    of them are 0 or 1 (a mask). `depth` must not contain files that declare their largest value.
 
     Raises:
-        DataError: The range depends on what the values mean: negative numbers, more than 16 bits, floats that are
-            nearly all between 1 and 16 at most (a stretched 0..1, or a physical unit), floats below 1/16.
+        DataError: The range depends on the meaning of the values: negative numbers, more than 16 bits, floats whose
+            largest is between 1 and 16 (a stretched 0..1, or a physical unit), or only floats below 1/16.
     """
     if not depth.values:
         return 0.0, 255.0
@@ -95,7 +95,7 @@ def infer_range(depth: Depth) -> Range:
         if above[1] <= rare:
             return 0.0, 1.0
         if above[16] <= rare:
-            raise _unknown_range(depth, "floats of this size fit neither a range of 0 to 1 nor one of 0 to 255")
+            raise _unknown_range(depth, "floats of this size fit neither the range 0 to 1 nor the range 0 to 255")
     elif 0 < depth.maximum <= 1:
         return 0.0, 1.0
     for high in HIGHS:
@@ -105,10 +105,10 @@ def infer_range(depth: Depth) -> Range:
 
 
 def clipped(depth: Depth, value_range: Range) -> float:
-    """The share of the values that lie beyond `value_range` and are clipped, between 0 and 1.
+    """The share of the values that are outside `value_range` and are clipped, from 0 to 1.
 
-    It is exact for an inferred range and for one that holds all values. For a range in between it is at least this
-    share: the values beyond the next threshold, since `depth` keeps no others.
+    It is exact for an inferred range, and for a range that contains all values. For other ranges it is a lower bound,
+    because `depth` only counts the values above its thresholds.
     """
     low, high = value_range
     if not depth.values:
@@ -123,14 +123,14 @@ def clipped(depth: Depth, value_range: Range) -> float:
 
 
 def clipped_text(depth: Depth, value_range: Range) -> str:
-    """ "0.4 % of the values lie beyond 0 to 4095 and are clipped", or "" if none do."""
+    """ "0.4 % of the values are outside 0 to 4095 and are clipped", or "" if none are."""
     share = clipped(depth, value_range)
     low, high = (f"{bound:.6g}" for bound in value_range)
-    return f"{_percent(share)} of the values lie beyond {low} to {high} and are clipped" if share else ""
+    return f"{_percent(share)} of the values are outside {low} to {high} and are clipped" if share else ""
 
 
 def _percent(share: float) -> str:
-    """At least two digits, so that a few hot pixels are not "0.0 %"."""
+    """Formats a share with two significant digits, so that a few hot pixels are not "0.0 %"."""
     return f"{100 * share:.2g} %" if share < 0.0995 else f"{100 * share:.0f} %"
 
 
@@ -138,6 +138,6 @@ def _unknown_range(depth: Depth, why: str) -> DataError:
     low, high = (f"{bound:.9g}" for bound in (depth.minimum, depth.maximum))
     return DataError(
         "the range of the pixel values cannot be inferred",
-        f"{why}; the values lie between {low} and {high}",
+        f"{why}; the values are from {low} to {high}",
         f"-s value_range={low},{high} (LOW,HIGH: the values shown as black and as white)",
     )

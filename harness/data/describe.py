@@ -1,4 +1,4 @@
-"""Reading the facts of every file and the appearance of every image, once, for a check of the data."""
+"""Reads the facts of each file and measures the appearance of each image, for a check of the data."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ APPEARANCE = Recipe("checks", "brightness, contrast and blur", {**DECODER, "appe
 def describe_images(
     images: Images, check: Check, cache: Cache | None = None, value_range: Range | None = None
 ) -> tuple[list[FileFacts], Appearance]:
-    """Reads every file on all cores, with a bar on a terminal. Decodes those that `cache` does not know.
+    """Reads all files on all cores, with a progress bar on a terminal. Decodes those that are not in `cache`.
 
-    It needs less than 1 kB of memory an image, besides the images that are being decoded.
+    It needs less than 1 kB of memory per image, plus the images that are being decoded.
 
     Args:
         images: All images, also those that cannot be decoded.
-        check: What `check_images` found in these images.
-        cache: Keeps the appearance of each image under the MD5 of its file.
-        value_range: Values shown as black and as white, of images with more than 8 bits that do not say their range.
-            Inferred from the data set if None.
+        check: The result of `check_images` for these images.
+        cache: Stores the appearance of each image under the MD5 of its file.
+        value_range: Pixel values shown as black and as white, for images of more than 8 bits without a declared range.
+            None: inferred from the data set.
 
     Returns:
-        (N,) facts, and the columns of the appearance; they are NaN for images that cannot be decoded.
+        (N,) facts, and the columns of the appearance, with NaN for images that cannot be decoded.
     """
     files = images.files()
     known = {} if cache is None else cache.known(APPEARANCE)
@@ -51,16 +51,16 @@ def describe_images(
             return facts, known[check.hashes[index]]
         row: Row | None = None
 
-        def look(content: bytes) -> None:
+        def measure(content: bytes) -> None:
             nonlocal row
             row = row_of(read(content, LONG_SIDE))
 
-        problem(content, look)  # one that was damaged since it was checked has no row
+        problem(content, measure)  # leaves row None if the file was damaged after the check
         return facts, row
 
     facts: list[FileFacts] = []
     rows = np.full((len(images), ROW), np.nan)
-    decoded: dict[str, int] = {}  # MD5 -> an image whose file has it
+    decoded: dict[str, int] = {}  # MD5 -> index of an image with this MD5
     described = in_threads(describe_one, range(len(images)))
     for index, (fact, row) in enumerate(counted(described, len(images), "describing images", "image")):
         facts.append(fact)
@@ -77,7 +77,7 @@ def _keep(cache: Cache, rows: NDArray[np.float64], decoded: dict[str, int]) -> N
 
 
 def _range_of(check: Check) -> Range | None:
-    """The range of the data set's values of more than 8 bits; from its lowest to its highest if it is not clear."""
+    """The range of the data set's values of more than 8 bits; from the lowest to the highest if it is not clear."""
     depth = check.depth
     if not depth.values:
         return None

@@ -1,4 +1,4 @@
-"""What a file says about its image without any pixel: format, mode, size, camera, JPEG quality."""
+"""Reads facts about an image file without decoding pixels: format, mode, size, camera, JPEG quality."""
 
 from __future__ import annotations
 
@@ -19,8 +19,13 @@ from harness.data.formats import file_format, tiff_tags, unreadable_kind
 from harness.data.large import LARGE, room_for
 from harness.data.opening import opened
 
-LONGEST = 60  # characters of a camera or a program that are kept: a damaged file may have thousands
-ANIMATED = ("AVIF", "GIF", "PNG", "WEBP")  # formats that can be animated; JPEG and TIFF hold pages or previews
+LONGEST = 60  # characters of the name of a camera or a program; a damaged file may have thousands
+ANIMATED = (
+    "AVIF",
+    "GIF",
+    "PNG",
+    "WEBP",
+)  # formats that can be animated; in JPEG and TIFF, frames are pages or previews
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 # The luminance table of quality 50, ITU-T T.81 (1992), table K.1; libjpeg scales it for all other qualities
 LUMINANCE = (
@@ -36,22 +41,22 @@ def _sum_of_table(quality: int) -> int:
     return sum(min(max((value * scale + 50) // 100, 1), 255) for value in LUMINANCE)
 
 
-SUMS = [-_sum_of_table(quality) for quality in range(1, 101)]  # negative, so that they rise
+SUMS = [-_sum_of_table(quality) for quality in range(1, 101)]  # negative, so that they are in ascending order
 
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """What a file says about its image.
+    """Facts about an image file.
 
     Attributes:
-        format: The format in Pillow's words: JPEG, MPO, PNG; "" if it is unknown.
+        format: The name of the format in Pillow: JPEG, MPO, PNG; "" if it is unknown.
         suffix: The end of the file's name, in lower case: ".jpg".
-        mode: Pillow's mode: RGB, L, P, CMYK; with ";16" or alike if each value has more than 8 bits. "" if unknown.
+        mode: Pillow's mode: RGB, L, P, CMYK; with the bits if they are more than 8: "RGB;16". "" if it is unknown.
         width: Pixels, after the camera's rotation (EXIF); 0 if unknown.
         height: Pixels, after the camera's rotation (EXIF); 0 if unknown.
         camera: Make and model; "" if the file names none.
         software: The program that wrote the file; "" if the file names none.
-        quality: JPEG quality from 1 to 100, estimated from the file's quantisation table; None if it is no JPEG.
+        quality: JPEG quality from 1 to 100, estimated from the file's quantisation table; None for other formats.
         has_exif: Whether the file has EXIF metadata, damaged or not.
         has_profile: Whether the file has an ICC colour profile.
         is_animated: Whether a GIF, PNG, WebP or AVIF has more than one frame.
@@ -76,10 +81,10 @@ class FileFacts:
 
 
 def facts_of(content: bytes, name: str = "") -> FileFacts:
-    """What a file's bytes, and its name, say about its image. Decodes no pixel and never raises.
+    """Reads the facts from a file's bytes and name. Decodes no pixels and never raises.
 
-    Opens the same formats as `decode.read`. A file that is not opened has the facts that are known: its suffix, the
-    format that its first bytes stand for, and the size and mode of a TIFF.
+    Opens the same formats as `decode.read`. If the file cannot be opened, only these facts are known: the suffix, the
+    format by the first bytes, and the size and mode of a TIFF.
     """
     suffix = sys.intern(PurePath(name).suffix.lower())
     kind = ""
@@ -89,7 +94,7 @@ def facts_of(content: bytes, name: str = "") -> FileFacts:
             return FileFacts(suffix=suffix)
         return _facts(_header(content), content, suffix)
     with contextlib.suppress(Exception):
-        if kind == "TIFF":  # one that Pillow cannot read, but tifffile perhaps can
+        if kind == "TIFF":  # tifffile can read some files that Pillow cannot
             tags = tiff_tags(content)
             width, height = _upright_size(int(tags[256]), int(tags[257]), tags.get(274))
             return FileFacts(kind, suffix, _tiff_mode(tags), width, height)
@@ -97,10 +102,10 @@ def facts_of(content: bytes, name: str = "") -> FileFacts:
 
 
 def shortcut_facts(facts: Sequence[FileFacts]) -> dict[str, NDArray[Any]]:
-    """The facts by which a model could tell classes apart without looking at what the image shows.
+    """The facts that are possible shortcuts: a model could use them to classify without looking at the content.
 
-    They depend on who took and stored the image. Facts that follow from what it shows are no shortcuts, and they
-    are left out: a forest has more detail than the sea, so its file has more bytes per pixel.
+    They depend on how the image was taken and stored. Facts that depend on the content are left out, because they are
+    not shortcuts: a forest has more detail than the sea, so its file has more bytes per pixel.
 
     Returns:
         Name -> (N,) column: object arrays of str for categories, float64 for numbers; NaN if a number is unknown.
@@ -129,7 +134,7 @@ def _header(content: bytes) -> ImageFile.ImageFile:
     try:
         return opened(content)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        with room_for(LARGE + 1, 1):  # some of Pillow's plugins refuse large images while they are opened
+        with room_for(LARGE + 1, 1):  # some of Pillow's plugins refuse a large image when it is opened
             return opened(content)
 
 
@@ -150,7 +155,7 @@ def _facts(file: ImageFile.ImageFile, content: bytes, suffix: str) -> FileFacts:
         if file.format == "PNG" and content[24] == 16:
             mode = {2: "RGB;16", 4: "LA;16", 6: "RGBA;16"}.get(content[25], mode)
         elif tags is not None:
-            width, height = int(tags[256]), int(tags[257])  # some versions of Pillow exchange them in `size`
+            width, height = int(tags[256]), int(tags[257])  # some versions of Pillow swap them in `size`
             mode = _tiff_mode(tags) if deep.is_deep_tiff(content) else mode
     with contextlib.suppress(Exception):
         width, height = _upright_size(width, height, exif.get(ExifTags.Base.Orientation))
@@ -163,7 +168,7 @@ def _facts(file: ImageFile.ImageFile, content: bytes, suffix: str) -> FileFacts:
         width,
         height,
         sys.intern(_camera(_text(exif, ExifTags.Base.Make), _text(exif, ExifTags.Base.Model))),
-        sys.intern(_text(exif, ExifTags.Base.Software) or _tidy(file.info.get("Software"))),
+        sys.intern(_text(exif, ExifTags.Base.Software) or _clean(file.info.get("Software"))),
         _quality(file),
         has_exif,
         bool(file.info.get("icc_profile")),
@@ -172,7 +177,7 @@ def _facts(file: ImageFile.ImageFile, content: bytes, suffix: str) -> FileFacts:
 
 
 def _late_exif(content: bytes) -> bytes:
-    """The eXIf chunk of a PNG, wherever it is: macOS writes it after the pixels. Empty if there is none."""
+    """The eXIf chunk of a PNG at any position: macOS writes it after the pixels. Empty if there is none."""
     place = 8
     while place < len(content):
         length = int.from_bytes(content[place : place + 4], "big")
@@ -187,7 +192,7 @@ def _upright_size(width: int, height: int, orientation: Any) -> tuple[int, int]:
 
 
 def _tiff_mode(tags: Any) -> str:
-    """ "RGB;16", "L;32F": channels, bits and "F" for floats, since Pillow's modes say neither of a TIFF's colours."""
+    """ "RGB;16", "L;32F": channels, bits and "F" for floats. Pillow's modes do not have them for colour TIFFs."""
     bits, kind, channels = (deep.tag(tags, number) for number in (258, 339, 277))
     if channels == 1 and kind != 3:
         return f"I;{bits}"
@@ -197,13 +202,13 @@ def _tiff_mode(tags: Any) -> str:
 
 def _text(exif: Image.Exif, tag: int) -> str:
     try:
-        return _tidy(exif.get(tag))
-    except Exception:  # each value is read on its own, and may be damaged
+        return _clean(exif.get(tag))
+    except Exception:  # a value may be damaged
         return ""
 
 
-def _tidy(value: Any) -> str:
-    """One short line of a metadata value: up to its first null character, without control characters."""
+def _clean(value: Any) -> str:
+    """A metadata value as one short line: up to its first null character, without control characters."""
     value = value[0] if isinstance(value, tuple) and value else value
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
     if not isinstance(text, str):
@@ -213,16 +218,16 @@ def _tidy(value: Any) -> str:
 
 
 def _camera(make: str, model: str) -> str:
-    """ "NIKON D90" of "NIKON CORPORATION" and "NIKON D90"; "Apple iPhone 12" of "Apple" and "iPhone 12"."""
+    """Joins make and model: "NIKON CORPORATION", "NIKON D90" -> "NIKON D90"; "Apple", "iPhone 12" -> both."""
     repeated = make and model.lower().startswith(make.split()[0].lower())
     return model if repeated else f"{make} {model}".strip()
 
 
 def _quality(file: ImageFile.ImageFile) -> int | None:
-    """The quality whose standard luminance table has the sum nearest to that of the file's.
+    """The quality whose standard luminance table has a sum nearest to the sum of the file's table.
 
-    Exact for libjpeg and all that use it (Pillow, ImageMagick, OpenCV). Cameras and Photoshop have tables of their
-    own, for which it is an estimate.
+    Exact for libjpeg and programs that use it (Pillow, ImageMagick, OpenCV). It is an estimate for cameras and
+    Photoshop, which use other tables.
     """
     tables = getattr(file, "quantization", None)
     if not tables:

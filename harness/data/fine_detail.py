@@ -1,4 +1,4 @@
-"""The fine detail of small images, by which two that are aligned are known to be copies."""
+"""The fine detail of small images. Two aligned images are copies if it is equal."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from harness.evaluation.sampling import spread_evenly
 
 Floats = NDArray[np.float32]
 
-FEW = 50  # images from which can be learned what all have in common
-SHARED = 10  # patterns that many images share, as a frame or a caption, which are removed before the comparison
-SAMPLE = 2000  # images from which these are learned
-SCALES = (1.0, 0.975, 0.95, 0.925, 0.9)  # of the crops that are tried
+FEW = 50  # with fewer images, shared patterns cannot be learned
+SHARED = 10  # number of shared patterns, such as a frame or a caption, that are removed before the comparison
+SAMPLE = 2000  # images from which the patterns are learned
+SCALES = (1.0, 0.975, 0.95, 0.925, 0.9)  # scales of the crops to try
 
 
 class Detail:
-    """The fine detail of images as unit vectors, without what the images of a data set have in common.
+    """The fine detail of images as unit vectors, without the patterns that many images of the data set share.
 
-    A frame, a caption or a round mask that many images share would make any two of them agree. So each pixel's mean
-    and scale over the data set are removed, and the `SHARED` strongest patterns of variation (principal components).
+    A shared frame, caption or round mask would make any two images agree. So the mean and the scale of each pixel over
+    the data set are removed, and the `SHARED` strongest patterns of variation (principal components).
     """
 
     def __init__(self, mean: Floats, scale: Floats, shared: Floats) -> None:
@@ -40,26 +40,26 @@ class Detail:
 
     @classmethod
     def learned(cls, values: NDArray[np.uint8], turns: Sequence[str]) -> Detail:
-        """Learns from a sample what images have in common; from fewer than `FEW` images, nothing."""
+        """Learns the shared patterns from a sample of the images. Learns nothing from fewer than `FEW` images."""
         some = sample_of(values).astype(np.float32)
         pixels = (SIDE - 2) ** 2
         if len(some) < FEW:
             return cls(np.zeros(pixels, np.float32), np.ones(pixels, np.float32), np.zeros((0, pixels), np.float32))
         units = np.concatenate([_unit(_fine(turned_by(some, [turn]))) for turn in turns])
         mean, scale = units.mean(0), units.std(0)
-        scale += 0.3 * np.median(scale) + 1e-6  # a pixel that hardly varies shows noise alone
+        scale += 0.3 * np.median(scale) + 1e-6  # limits the weight of pixels that show only noise
         centred = (units - mean) / scale
         components = np.linalg.eigh(centred.T @ centred)[1].T[::-1]
         return cls(mean, scale, np.ascontiguousarray(components[: min(SHARED, len(some) // 20)]))
 
     def vectors(self, values: Floats) -> Floats:
-        """(N, pixels) unit vectors of (N, SIDE, SIDE)."""
+        """Converts images (N, SIDE, SIDE) to unit vectors (N, pixels)."""
         own = (_unit(_fine(values)) - self._mean) / self._scale
         return _unit(own - own @ self._shared.T @ self._shared)
 
 
 def _fine(values: Floats) -> Floats:
-    """(N, pixels): each pixel less the mean of the 5 × 5 around it, without the outermost pixels."""
+    """(N, pixels): each pixel minus the mean of the 5 × 5 pixels around it, without the outermost pixels."""
     mean = _box()
     fine = (values - mean @ values @ mean.T)[:, 1:-1, 1:-1]
     flat: Floats = fine.reshape(len(values), -1)
@@ -67,7 +67,7 @@ def _fine(values: Floats) -> Floats:
 
 
 def _unit(vectors: Floats) -> Floats:
-    """Each row less its mean, with length 1."""
+    """Subtracts the mean of each row, and scales the row to length 1."""
     centred = vectors - vectors.mean(1, keepdims=True)
     scaled: Floats = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-6)
     return scaled
@@ -75,7 +75,7 @@ def _unit(vectors: Floats) -> Floats:
 
 @cache
 def _box() -> Floats:
-    """(SIDE, SIDE): the mean of five neighbours; at the ends, the image is reflected."""
+    """(SIDE, SIDE): a matrix that computes the mean of five neighbours; the image is reflected at its edges."""
     matrix = np.zeros((SIDE, SIDE), np.float32)
     for row, offset in product(range(SIDE), range(-2, 3)):
         place = row + offset
@@ -96,7 +96,7 @@ def crops() -> list[tuple[Floats, Floats]]:
 
 
 def _resampling(scale: float, start: float) -> Floats:
-    """(SIDE, SIDE): a part of a row of pixels, resized to the whole by linear interpolation; both as shares of it."""
+    """(SIDE, SIDE): a matrix that resizes a part of a row to the whole row. `scale` and `start` are shares of a row."""
     places = np.clip((np.arange(SIDE) + 0.5) * scale + start * SIDE - 0.5, 0, SIDE - 1)
     left = np.minimum(places.astype(np.int64), SIDE - 2)
     matrix = np.zeros((SIDE, SIDE), np.float32)
@@ -106,6 +106,6 @@ def _resampling(scale: float, start: float) -> Floats:
 
 
 def sample_of(values: NDArray[Any]) -> NDArray[Any]:
-    """Returns at most `SAMPLE` of them, spread evenly, so that the same images give the same sample."""
+    """Returns at most `SAMPLE` of the values, evenly spread: the same images always give the same sample."""
     taken: NDArray[Any] = values[spread_evenly(len(values), SAMPLE)]
     return taken

@@ -1,4 +1,4 @@
-"""By what an image is known: its decoded pixels, whatever its file is called and however it is compressed."""
+"""The fingerprint of an image: a hash of its decoded pixels, independent of the file's name and compression."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.data.decode import Raw
 def fingerprint(raw: Raw) -> int:
     """64 bits of the SHA-1 of an image's size and pixels, never 0.
 
-    An image has the same as PNG, as BMP, and with an alpha channel that hides nothing.
+    It is the same for an image as PNG, as BMP, and with an alpha channel that is fully opaque.
     """
     if raw.image is not None:
         values = np.asarray(raw.image.convert("RGBA" if raw.image.has_transparency_data else "RGB"))

@@ -1,4 +1,4 @@
-"""A folder with a folder per class, as a sorted list that does not depend on the file system."""
+"""Lists a folder with one folder per class, in an order that does not depend on the file system."""
 
 from __future__ import annotations
 
@@ -18,11 +18,17 @@ from harness.versioning.tracked import tracking_file
 def list_folder(
     root: Path, classes: Sequence[str] | None = None, *, inner: bool = False, notes: Sequence[str] = ()
 ) -> Images:
-    """Lists the images under `root`, whose folders are the classes; with `inner`, the folders in these are.
+    """Lists the images below `root`.
 
-    With `classes` given (those a model knows), folders are matched to them by name, never by position: a class that has
-    no folder here has no images; a folder that is none of them is refused. Raises DataError, also if there is no class,
-    only one, or a class without images.
+    Args:
+        root: A folder.
+        classes: The classes that a model knows. Folders are matched to them by name; a class without a folder has no
+            images. None: the folders are the classes.
+        inner: The classes are not the folders in `root`, but the folders one level below.
+        notes: The notes of the listing.
+
+    Raises:
+        DataError: There is no class, only one class or a class without images; or a folder is not one of `classes`.
     """
     entries = list(root.iterdir())
     stray = sorted(entry.name for entry in entries if not entry.is_dir())
@@ -56,11 +62,13 @@ def list_folder(
         if len(actual) == count and classes is None:
             raise DataError(
                 f"class {name!r} is empty",
-                f"{root / its_folders[0]} holds no image ({others} other files)",
+                f"{root / its_folders[0]} contains no images ({others} other files)",
                 f"add images to it, or rmdir {quote(str(root / its_folders[0]))}",
             )
     if not actual:
-        raise DataError(f"{root} has no images", f"its folders {', '.join(by_class)} hold none", "name another folder")
+        raise DataError(
+            f"{root} has no images", f"its folders {', '.join(by_class)} contain no images", "give another folder"
+        )
     paths, on_disk = compose_paths(path for path, _ in actual)
     rows = sorted(zip((label for _, label in actual), paths, strict=True), key=lambda row: (names[row[0]], row[1]))
     return Images(
@@ -76,19 +84,19 @@ def list_folder(
 
 
 def require_every_class(images: Images) -> None:
-    """Raises DataError if a class has no image: no number could say anything of it."""
+    """Raises DataError if a class has no images: no metric can be computed for it."""
     absent = [name for name, count in images.counts().items() if not count]
     if absent:
         raise DataError(
             f"{images.root} has no images of {', '.join(absent)}",
-            f"the model knows {', '.join(images.classes)}; the folder holds images of "
+            f"the model knows {', '.join(images.classes)}; the folder contains images of "
             f"{', '.join(name for name in images.classes if name not in absent)}",
             f"add images to {images.root / absent[0]}, or --allow-missing to test the other classes",
         )
 
 
 def _by_class(root: Path, folders: Sequence[str]) -> dict[str, list[str]]:
-    """Class in NFC -> its folders, relative to `root`. Raises DataError for a name in two forms."""
+    """Class in NFC -> its folders, relative to `root`. Raises DataError for a name in two Unicode forms."""
     by_class: dict[str, list[str]] = {}
     for folder in folders:
         by_class.setdefault(composed(folder.rpartition("/")[2]), []).append(folder)
@@ -96,7 +104,7 @@ def _by_class(root: Path, folders: Sequence[str]) -> dict[str, list[str]]:
         if len({composed(folder) for folder in same}) < len(same):
             raise DataError(
                 f"{root} has the class {name!r} twice",
-                "two folders look the same and differ in the Unicode form of their names (NFC and NFD), as happens "
+                "the names of two folders look equal, but have different Unicode forms (NFC and NFD); this happens "
                 "when files are copied between macOS and other systems",
                 f"move the images of one into the other: {' and '.join(ascii(folder) for folder in same)}",
             )
@@ -104,9 +112,9 @@ def _by_class(root: Path, folders: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _walk(root: Path, name: str, elsewhere: set[str]) -> tuple[list[str], list[str], list[str]]:
-    """(images, other files, foreign folders) under one class, at any depth.
+    """(images, other files, foreign folders) below one class, at any depth.
 
-    Links are followed, none twice, and none to `elsewhere`.
+    Links are followed, but no folder is read twice, and no folder of `elsewhere` is read.
     """
     images: list[str] = []
     others: list[str] = []
@@ -135,18 +143,18 @@ def _walk(root: Path, name: str, elsewhere: set[str]) -> tuple[list[str], list[s
 
 
 def no_folder(root: Path, option: str) -> DataError:
-    """The error for a folder that is not there."""
+    """The error for a folder that does not exist."""
     tracked = tracking_file(root)
     if root.exists():
         return DataError(
-            f"{root} is no folder",
-            "it is a file, and no table of images (.csv, .tsv or .parquet)",
-            "name the folder that holds a folder per class",
+            f"{root} is not a folder",
+            "it is a file, but not a table of images (.csv, .tsv or .parquet)",
+            "give the folder that contains one folder per class",
         )
     if tracked is not None:
         return DataError(
             f"{root} is not there",
-            f"{tracked} tracks it, but it has not been fetched",
+            f"{tracked} tracks it, but it was not downloaded yet",
             f"harness data ready {str(tracked).removesuffix('.dvc')}",
         )
     return DataError(
@@ -162,14 +170,14 @@ def _no_classes(root: Path, stray: Sequence[str]) -> DataError:
         is_class = len(_image_folders(above)) > 1
         return DataError(
             f"{root} has no classes",
-            f"its images lie loose in it; each class is a folder of images ({len(stray)} files)",
+            f"its images are not in class folders ({len(stray)} files)",
             f"-s data={above}, if {root.absolute().name!r} is one of the classes"
             if is_class
-            else "a folder for each class, or a table of path,label: -s data=labels.csv",
+            else "one folder per class, or a table with columns path,label: -s data=labels.csv",
         )
     return DataError(
         f"{root} has no classes",
-        f"it holds no folders; each class is a folder of images ({len(stray)} other files)",
+        f"it contains no folders; each class must be a folder of images ({len(stray)} other files)",
         f"mkdir {root}/sea {root}/forest, and move the images there",
     )
 
@@ -177,16 +185,16 @@ def _no_classes(root: Path, stray: Sequence[str]) -> DataError:
 def _require_two(root: Path, folders: Sequence[str]) -> None:
     if len(folders) == 1:
         above = root.absolute().parent
-        also = f", or name the folder above: -s data={above}" if len(_image_folders(above)) > 1 else ""
+        also = f", or use the folder above: -s data={above}" if len(_image_folders(above)) > 1 else ""
         raise DataError(
             f"{root} has one class only",
-            f"its only folder is {folders[0]!r}; telling classes apart takes two",
+            f"its only folder is {folders[0]!r}; classification needs two classes",
             f"add a folder for another class{also}",
         )
 
 
 def _image_folders(folder: Path) -> list[Path]:
-    """The folders in it that hold images, at any depth."""
+    """The folders in `folder` that contain images, at any depth."""
     return [
         inside
         for inside in subfolders(folder)
@@ -199,6 +207,6 @@ def _require_known(root: Path, folders: Sequence[str], classes: Sequence[str]) -
     if unknown:
         raise DataError(
             f"{root} has unknown classes: {', '.join(unknown)}{nearest(unknown[0], classes)}",
-            f"the model knows {', '.join(classes)}; the folder holds {', '.join(folders)}",
-            "--data with a folder of its classes, which are matched by name",
+            f"the model knows {', '.join(classes)}; the folder contains {', '.join(folders)}",
+            "--data FOLDER, whose folders have the names of the model's classes",
         )

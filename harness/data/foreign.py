@@ -1,12 +1,12 @@
-"""Folders that other programs, or harness itself, put among images: never a class, and their files are no images."""
+"""Folders that other programs or harness create among images. They are not classes, and their files are not used."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-# In lower case. macOS archives; Synology, QNAP and Samba; Windows; ext4; Python; MLflow; hidden folders with copies of
-# pictures. Other names that begin with a dot (.git, .cache) are left out without being counted.
+# In lower case: macOS archives; Synology, QNAP and Samba; Windows; ext4, Python, MLflow; hidden folders with copies of
+# images. Other folders whose name begins with a dot (.git, .cache) are left out and not counted.
 NAMES = frozenset(
     (
         *("__macosx",),
@@ -16,14 +16,14 @@ NAMES = frozenset(
         *(".thumbnails", ".thumbs", ".ipynb_checkpoints", ".picasaoriginals", ".trash", ".trashes"),
     )
 )
-# a project's own folders -> the files that show that they are
+# a folder of a harness project -> files that identify it
 MARKS = {"runs": "*/*/run.json", "models": "champion.json", "experiments": "*.py"}
 
-CHANGES, LOG = "-changes", "log.json"  # how the name of a folder ends that has what was removed, and its mark
+CHANGES, LOG = "-changes", "log.json"  # a folder of removed images: the end of its name, and a file that identifies it
 
 
 def is_foreign(folder: Path) -> bool:
-    """Whether no person has put images there: by its name, or because it is a folder of a project of harness."""
+    """Whether a folder was made by a program: by its name, or because it is a folder of a harness project."""
     name = folder.name.lower()
     if name.endswith(CHANGES) and any(folder.glob(f"*/{LOG}")):
         return True
@@ -31,10 +31,10 @@ def is_foreign(folder: Path) -> bool:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a folder is nothing that people put images in, and nothing to be counted."""
+    """Whether a folder is hidden, so that it is left out and not counted."""
     return name.startswith(".") and name.lower() not in NAMES
 
 
 def count_files(folder: Path) -> int:
-    """Files in the folder, at any depth; links are not followed."""
+    """Number of files in the folder, at any depth. Links are not followed."""
     return sum(len(files) for _, _, files in os.walk(folder))

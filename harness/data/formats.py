@@ -1,4 +1,4 @@
-"""Image formats that can be read, file names that count as images, and names for other kinds of files."""
+"""Image formats that can be read, file names that count as images, and descriptions of other kinds of files."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import PurePosixPath
 
 from PIL import Image, TiffImagePlugin
 
-# Pillow's formats that hold pictures and start no program. Pillow gives EPS to Ghostscript and WMF to Windows, whatever
-# the file's name says. PSD is left out: without Photoshop's compatibility option its picture is white. TGA is last
-# because its first bytes say nothing.
+# Pillow's image formats that are safe to open. EPS and WMF are left out, because Pillow gives them to Ghostscript and
+# to Windows, whatever the file's name is. PSD is left out, because without Photoshop's compatibility option its image
+# is white. TGA is last, because it cannot be recognised by its first bytes.
 READABLE = (
     *("AVIF", "BMP", "DDS", "DIB", "GIF", "ICNS", "ICO", "JPEG", "JPEG2000", "PCX", "PNG", "PPM", "QOI", "SGI", "SUN"),
     *("TIFF", "WEBP", "XBM", "XPM", "TGA"),
@@ -22,13 +22,13 @@ _READABLE_SUFFIXES = (
     ".jpg .jpeg .jpe .jfif .mpo .png .apng .webp .avif .avifs .bmp .dib .gif .tif .tiff .jp2 .j2k .j2c .jpc .jpf .jpx "
     ".pbm .pgm .ppm .pnm .pfm .tga .icb .vda .vst .dds .pcx .ico .icns .qoi .sgi .rgb .rgba .bw .ras .xbm .xpm"
 )
-# They need an extra package or a conversion. They count as images, so that they are reported and not left out silently.
+# These need an extra package or a conversion. They count as images, so that an error reports them.
 _OTHER_SUFFIXES = (
     ".heic .heif .hif .jxl .cr2 .cr3 .crw .nef .nrw .arw .sr2 .srf .dng .orf .rw2 .raf .pef .srw .x3f .dcm .dicom"
 )
 SUFFIXES = frozenset(f"{_READABLE_SUFFIXES} {_OTHER_SUFFIXES}".split())  # lower case
 
-# (offset, bytes) -> name, of files that are never opened as an image
+# (offset, bytes) -> description of files that are never opened as an image
 _UNREADABLE: dict[tuple[int, bytes], str] = {
     (0, b"%PDF"): "a PDF",
     (0, b"%!PS"): "an EPS",
@@ -94,7 +94,7 @@ _READABLE_STARTS = {
 
 
 class UnreadableError(OSError):
-    """A file that is not decoded, for a reason that has a name. `reason` is a few words: "a PDF"."""
+    """A file is not decoded, for a known reason. `reason` is a few words, such as "a PDF"."""
 
     def __init__(self, reason: str, message: str = "") -> None:
         super().__init__(message or reason)
@@ -102,7 +102,7 @@ class UnreadableError(OSError):
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a file is a picture by its name; one that begins with a dot is some system's own note about a picture."""
+    """Whether a file is an image by its name. Files that begin with a dot are not: systems store metadata in them."""
     return PurePosixPath(name).suffix.lower() in SUFFIXES and not name.startswith(".")
 
 
@@ -114,14 +114,11 @@ def pillow_formats() -> tuple[str, ...]:
 
 
 def file_format(content: bytes) -> str:
-    """The format that a file's first bytes stand for, in Pillow's words; "" for formats that nothing here depends on.
-
-    Returns HEIF, AVIF, WEBP or a name of the table above.
-    """
+    """The format of a file by its first bytes: HEIF, AVIF, WEBP or a value of `_READABLE_STARTS`; "" for the others."""
     brands = _brands(content)
     if brands and brands[0] in (b"avif", b"avis"):
         return "AVIF"
-    if brands and brands[0] in _HEIF_BRANDS:  # mif1 only says that it is a picture; the next brands say which
+    if brands and brands[0] in _HEIF_BRANDS:  # mif1 is any image; the next brands say which format
         return "AVIF" if {b"avif", b"avis"} & set(brands) and not {b"heic", b"heix"} & set(brands) else "HEIF"
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return "WEBP"
@@ -129,7 +126,7 @@ def file_format(content: bytes) -> str:
 
 
 def unreadable_kind(content: bytes) -> str:
-    """What a file is that must not be opened as an image: "a PDF", "an MP4 video"; "" for all others."""
+    """Describes a file that must not be opened as an image: "a PDF", "an MP4 video". Returns "" for other files."""
     for (offset, start), name in _UNREADABLE.items():
         if content.startswith(start, offset):
             return name
@@ -139,12 +136,12 @@ def unreadable_kind(content: bytes) -> str:
             return "a camera raw file (CR3)"
         return "a QuickTime video" if brands[0] == b"qt  " else "an MP4 video"
     if file_format(content) == "TIFF" and _is_camera_raw(content):
-        return "a camera raw file (DNG, NEF, ARW or alike)"
+        return "a camera raw file (DNG, NEF, ARW or similar)"
     return _markup(content[:4096])
 
 
 def other_kind(content: bytes) -> str:
-    """What a file is that no reader could open, as far as its bytes tell: "a text file", "only zero bytes"."""
+    """Describes a file that no decoder accepts, by its bytes: "a text file", "only zero bytes"."""
     start = content[:4096]
     if not content.strip(b"\0"):
         return "only zero bytes"
@@ -158,7 +155,7 @@ def other_kind(content: bytes) -> str:
 
 
 def tiff_tags(content: bytes) -> TiffImagePlugin.ImageFileDirectory_v2:
-    """The tags of a TIFF's first page. Raises whatever Pillow raises if they are damaged."""
+    """The tags of a TIFF's first page. Raises an error of Pillow if they are damaged."""
     header = content[: 16 if content[2:4] in (b"+\0", b"\0+") else 8]  # a BigTIFF's header has 16 bytes
     tags = TiffImagePlugin.ImageFileDirectory_v2(header)
     file = io.BytesIO(content)
@@ -177,17 +174,17 @@ def _brands(content: bytes) -> list[bytes]:
 
 
 def _is_camera_raw(content: bytes) -> bool:
-    """DNG, NEF, ARW and PEF are TIFFs whose first page is a thumbnail, which Pillow would return as the picture."""
+    """Whether a TIFF is a DNG, NEF, ARW or PEF. Their first page is a thumbnail, which Pillow would return."""
     try:
         tags = tiff_tags(content)
-    except Exception:  # a damaged TIFF, which its reader names
+    except Exception:  # a damaged TIFF; the decoder reports it
         return False
     thumbnail = bool(tags.get(254, 0) & 1) and 330 in tags  # NewSubfileType "reduced resolution", with SubIFDs
     return 50706 in tags or tags.get(262) in (32803, 34892) or thumbnail  # DNGVersion; colour filter array, linear raw
 
 
 def _markup(start: bytes) -> str:
-    """The name of a text in HTML, SVG or XML: what a failed download leaves under an image's name."""
+    """Describes HTML, SVG or XML. A failed download often saves an HTML page under an image's name."""
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if not text.startswith(b"<"):
         return ""

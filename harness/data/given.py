@@ -1,4 +1,4 @@
-"""Images that Python code hands over: paths, bytes, PIL images, arrays, tensors."""
+"""Images that a Python function receives: paths, bytes, PIL images, arrays, tensors."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from harness.data.check import content_of
 from harness.data.decode import Raw, of_pillow, problem, read
 from harness.errors import DataError, UsageError
 
-# what `values_of` and `is_one` take: a path, the bytes of a file, a PIL image, an array or a tensor
+# one or several images: a path, the bytes of a file, a PIL image, an array or a tensor
 Given = Any
 
 
 def is_one(given: Given) -> bool:
-    """Whether `given` is one image, and not several. Raises UsageError for anything that holds no images.
+    """Whether `given` is one image, and not several. Raises UsageError if it is neither.
 
-    An array of four dimensions and a tensor of four are several images.
+    An array or a tensor with four dimensions is several images.
     """
     if isinstance(given, (str, os.PathLike, bytes, bytearray, memoryview, Image.Image)) or _is_open_file(given):
         return True
     if _is_names(given):
         return False
-    if isinstance(given, Mapping):  # iterated, it gives its keys
+    if isinstance(given, Mapping):  # iterable, but over its keys
         raise _no_image(given)
     if isinstance(given, (np.ndarray, torch.Tensor)):
         return given.ndim != 4
@@ -38,16 +38,16 @@ def is_one(given: Given) -> bool:
 
 
 def raw_of(given: Given) -> Raw:
-    """The pixels of one image, upright, as `decode.read` returns those of a file.
+    """Converts one image to the result of `decode.read`: its pixels, with the camera's rotation (EXIF) applied.
 
     Args:
-        given: A path; the bytes of a file, or an open one; a PIL image, which the camera's rotation (EXIF) is applied
-            to as to a file; an array (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA; a tensor (C, H, W) or (H, W).
-            The values of arrays and tensors are uint8, uint16, or real numbers from 0 to 1.
+        given: A path; the bytes of a file; an open file; a PIL image; an array (H, W), (H, W, 1), (H, W, 3) RGB or
+            (H, W, 4) RGBA; a tensor (C, H, W) or (H, W). Arrays and tensors have dtype uint8, uint16, or float with
+            values from 0 to 1.
 
     Raises:
         DataError: The file cannot be read.
-        UsageError: It is no image, or its values say nothing of their range.
+        UsageError: `given` is not an image, or the range of its values is not known.
     """
     if isinstance(given, (str, os.PathLike)):
         content, why = content_of(Path(given))
@@ -68,7 +68,7 @@ def raw_of(given: Given) -> Raw:
 
 
 def _is_open_file(given: object) -> bool:
-    """Whether it is a file: also one of `tempfile` or of a web framework, which is no `io.IOBase`."""
+    """Whether it is a file. Files of `tempfile` and of web frameworks are not an `io.IOBase`."""
     return callable(getattr(given, "read", None)) and not isinstance(given, (np.ndarray, torch.Tensor))
 
 
@@ -85,9 +85,9 @@ def _content(file: Any) -> bytes:
     except UnicodeDecodeError:
         content = ""
     except (OSError, ValueError) as error:  # such as a file that is closed
-        raise DataError(f"{name} cannot be read", str(error), "open it, and close it after the prediction") from error
+        raise DataError(f"{name} cannot be read", str(error), "close the file after the prediction") from error
     if not isinstance(content, (bytes, bytearray, memoryview)):
-        raise UsageError(f"{name} gives no bytes", "it was opened as text", 'open(path, "rb"), or the path alone')
+        raise UsageError(f"{name} returns no bytes", "it was opened as text", 'open(path, "rb"), or only the path')
     return bytes(content)
 
 
@@ -104,7 +104,7 @@ def _of_array(values: np.ndarray[Any, Any], what: str) -> Raw:
         values = values[..., 0]
     if values.ndim not in (2, 3) or 0 in values.shape or (values.ndim == 3 and values.shape[2] not in (3, 4)):
         raise UsageError(
-            f"the shape {tuple(values.shape)} is no image",
+            f"an array of shape {tuple(values.shape)} is not an image",
             f"an image is one {what} of 1, 3 (RGB) or 4 (RGBA) channels",
             "array.transpose(1, 2, 0) if its channels come first" if "array" in what else "tensor.permute(2, 0, 1)",
         )
@@ -120,20 +120,20 @@ def _of_array(values: np.ndarray[Any, Any], what: str) -> Raw:
         if low >= 0 and high <= 1:
             return Raw(image=Image.fromarray(np.ascontiguousarray(np.rint(values * 255).astype(np.uint8))))
         raise UsageError(
-            f"the values go from {low:g} to {high:g}",
-            "real numbers count from 0 (black) to 1 (white); nan and normalised values do not say what white is",
-            "the image before its normalisation, or uint8 from 0 to 255",
+            f"the float values are from {low:g} to {high:g}",
+            "floats must be from 0 (black) to 1 (white), without nan, and must not be normalised",
+            "the image before normalisation, or uint8 values from 0 to 255",
         )
     raise UsageError(
-        f"an image of {values.dtype} says nothing of its range",
-        "uint8 goes from 0 to 255, uint16 is as in a file, real numbers go from 0 to 1",
+        f"the range of an image of dtype {values.dtype} is not known",
+        "uint8 is from 0 to 255, uint16 is as in a file, float is from 0 to 1",
         "array.astype('uint8') if white is 255",
     )
 
 
 def _no_image(given: object) -> UsageError:
     return UsageError(
-        f"a {type(given).__name__} is no image",
+        f"an object of type {type(given).__name__} is not an image",
         "an image is a path, the bytes of a file, a PIL image, an array or a tensor",
         'model.predict("photo.jpg")',
     )

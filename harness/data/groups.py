@@ -1,4 +1,4 @@
-"""Which images are not independent of each other: copies of one picture, and those of one patient, place or video."""
+"""Groups of images that depend on each other: copies, and images of one patient, place or video."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ FOLDER = "folder"
 
 
 def group_names(images: Images, groups: str | Callable[[str], object] | None, inner: bool = False) -> list[str | None]:
-    """(N,) the group of each image by name; None for an image that is independent of all others.
+    """Returns the name of the group of each image, (N,); None for an image that is independent of all others.
 
     Args:
         images: A listing.
-        groups: "folder" for the folder between the class and the image; a regular expression, whose first group or
-            whole match names the group; a function of the path; None for the group column of a table.
+        groups: "folder": the folder between the class folder and the image. A regular expression: its first group in
+            the path, or its whole match. A function of the path. None: the group column of a table.
         inner: Whether the inner of two levels of folders names the class.
 
     Raises:
-        DataError: The expression finds nothing in a path.
+        DataError: The expression does not match a path.
         UserCodeError: The function fails.
     """
     if groups is None:
@@ -42,27 +42,27 @@ def group_names(images: Images, groups: str | Callable[[str], object] | None, in
             _folder(path, images.classes[label], inner) for path, label in zip(images.paths, images.labels, strict=True)
         ]
     try:
-        found = [re.search(groups, path) for path in images.paths]
+        matches = [re.search(groups, path) for path in images.paths]
     except re.error as error:
         raise DataError(
-            f"groups={groups} is no regular expression", str(error), "-s groups=none, or a regular expression"
+            f"groups={groups} is not a regular expression", str(error), "-s groups=none, or a regular expression"
         ) from error
-    missing = [path for path, match in zip(images.paths, found, strict=True) if match is None]
+    missing = [path for path, match in zip(images.paths, matches, strict=True) if match is None]
     if missing:
         raise DataError(
-            f"groups={groups} finds no group of {len(missing)} images",
+            f"groups={groups} finds no group for {len(missing)} images",
             f"it does not match {few(missing, 3)}",
             "a regular expression that matches every path below the data folder, as groups='patient(\\d+)'",
         )
-    return [match[1 if match.re.groups else 0] for match in found if match is not None]
+    return [match[1 if match.re.groups else 0] for match in matches if match is not None]
 
 
 def numbered(*keys: Sequence[Hashable | None]) -> Groups | None:
-    """(N,) a number for each set of images that depend on each other; None if every image is independent.
+    """Returns the number of the group of each image, (N,); None if all images are independent.
 
     Args:
-        keys: (N,) each. Two images depend on each other if they have the same key, other than None, in one of these;
-            and so do two that depend on a third.
+        keys: One or more sequences of N keys. Two images are in one group if they have the same key in one of the
+            sequences, or if both are in one group with a third image. The key None stands for no group.
     """
     count = len(keys[0])
     parents = list(range(count))
@@ -96,7 +96,7 @@ def sets_of(groups: Groups | None) -> list[tuple[int, ...]]:
 
 
 def number_of(groups: Groups | None, indices: Iterable[int]) -> int:
-    """How many groups the images at `indices` belong to."""
+    """Number of groups that the images at `indices` belong to."""
     indices = list(indices)
     return len(indices) if groups is None else len(np.unique(groups[indices]))
 

@@ -1,4 +1,4 @@
-"""`Images`: which images there are, and the class of each. Nothing is decoded yet."""
+"""`Images`: a list of image files with their classes, before they are decoded."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.errors import DataError
 
 
 class Side(str, Enum):
-    """What images are for."""
+    """The splits of a data set."""
 
     TRAIN = "train"
     VALID = "valid"
@@ -32,11 +32,11 @@ class Images:
         classes: Names in Unicode's composed form (NFC), in the order of the logits.
         paths: (N,) relative to `root`, "/" on every system, in NFC; sorted by class and name.
         labels: (N,) index into `classes`.
-        ignored: Files that are no images by their name, relative to `root`.
-        foreign: Folders that other programs made, which are left out -> number of their files.
+        ignored: Files that are not images by their name, relative to `root`.
+        foreign: Folders of other programs, which are left out -> number of their files.
         groups: (N,) the value of a table's group column; None if there is none.
-        on_disk: Path -> its name on the disk, where that is not in NFC.
-        notes: How the images were found, for people.
+        on_disk: Path -> its path on the disk, if that is not in NFC.
+        notes: How the images were found, as sentences.
     """
 
     root: Path
@@ -66,17 +66,17 @@ class Images:
         return {name: counted[label] for label, name in enumerate(self.classes)}
 
     def count_by_class(self, paths: Collection[str]) -> dict[str, int]:
-        """How many of `paths` each class has; without the classes that have none."""
+        """Number of `paths` per class, without classes that have none."""
         wanted = set(paths)
         counted = Counter(label for path, label in zip(self.paths, self.labels, strict=True) if path in wanted)
         return {name: counted[label] for label, name in enumerate(self.classes) if counted[label]}
 
     def without(self, paths: Collection[str]) -> Images:
-        """The same, less those `paths`."""
+        """The listing without `paths`."""
         return self.take([i for i, path in enumerate(self.paths) if path not in paths])
 
     def take(self, indices: Sequence[int]) -> Images:
-        """Those at `indices`, in that order."""
+        """The images at `indices`, in that order."""
         groups = None if self.groups is None else tuple(self.groups[i] for i in indices)
         return replace(
             self,
@@ -86,7 +86,7 @@ class Images:
         )
 
     def below(self, root: Path) -> Images:
-        """The same with paths relative to `root`, a folder above."""
+        """The listing with paths relative to `root`, a folder above."""
         inside = PurePosixPath(Path(os.path.relpath(self.root, root)).as_posix())
         names = {path: composed(str(inside / path)) for path in (*self.paths, *self.ignored, *self.foreign)}
         on_disk = {
@@ -105,7 +105,7 @@ class Images:
 
 
 def joined(training: Images, validation: Images) -> Images:
-    """Both listings as one, the training images first, with a common root. They must have the same classes."""
+    """Joins two listings with the same classes: the training images first, with a common root."""
     root = common_folder([training.root, validation.root])
     one, other = training.below(root), validation.below(root)
     groups = None
@@ -124,14 +124,14 @@ def joined(training: Images, validation: Images) -> Images:
 
 
 def common_folder(folders: Iterable[Path]) -> Path:
-    """The lowest folder that holds all `folders`; relative if they are. Raises DataError for two drives."""
+    """The lowest folder that contains all `folders`; relative if they are. Raises DataError for two drives."""
     folders = list(folders)
     absolute = [os.path.normpath(folder.absolute()) for folder in folders]
     try:
         common = os.path.commonpath(absolute)
     except ValueError as error:
         raise DataError(
-            "the images lie on two drives", f"{folders[0]} and {folders[-1]}", "move them to one of the drives"
+            "the images are on two drives", f"{folders[0]} and {folders[-1]}", "move them to one of the drives"
         ) from error
     for folder, path in zip(folders, absolute, strict=True):
         if path == common:
@@ -141,14 +141,14 @@ def common_folder(folders: Iterable[Path]) -> Path:
 
 
 def composed(name: str) -> str:
-    """A name in Unicode's composed form (NFC); macOS writes "é" as two characters (NFD), Linux and Windows as one."""
+    """Converts a name to Unicode's composed form (NFC). macOS writes "é" as two characters (NFD)."""
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def compose_paths(actual: Iterable[str]) -> tuple[list[str], dict[str, str]]:
-    """(paths in NFC, of those that differ from the name on the disk: path -> that name).
+    """Returns the paths in NFC, and path -> name on the disk for those that differ.
 
-    Two files whose names differ in nothing but the form keep their own names.
+    Two files whose names differ only in the Unicode form keep their names.
     """
     actual = list(actual)
     counted = Counter(composed(name) for name in actual)
@@ -157,6 +157,6 @@ def compose_paths(actual: Iterable[str]) -> tuple[list[str], dict[str, str]]:
 
 
 def file_of(root: Path, path: str) -> Path:
-    """The file of a path in NFC, which may lie on the disk in the decomposed form."""
+    """The file of a path in NFC. Its name on the disk may have the decomposed form (NFD)."""
     file = root / path
     return file if path.isascii() or file.exists() else root / unicodedata.normalize("NFD", path)

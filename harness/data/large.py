@@ -1,4 +1,4 @@
-"""Large images: refused beyond 500 megapixels, read one at a time beyond 89, and made smaller."""
+"""Large images: above 89 megapixels they are read one at a time and reduced, above 500 megapixels they are refused."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from PIL import Image
 
 from harness.data.formats import UnreadableError
 
-MOST_PIXELS = 500_000_000  # an image of more is refused
-LARGE = 89_478_485  # pixels (Pillow's own limit); larger images are read one at a time, and made smaller
-SIDE = 4096  # pixels that the shorter side of a larger image keeps, unless more than LARGE pixels would be left
+MOST_PIXELS = 500_000_000  # larger images are refused
+LARGE = 89_478_485  # pixels (Pillow's limit); larger images are read one at a time, and reduced
+SIDE = 4096  # least pixels of the shorter side of a reduced image, unless more than LARGE pixels would be left
 STRIP = 256  # rows of the result that are averaged at once
 
-_large_image = threading.Lock()  # held while one is read: two at a time would need twice the memory
+_large_image = threading.Lock()  # held while a large image is read: two at a time would need twice the memory
 
 
 def is_large(width: int, height: int) -> bool:
@@ -31,10 +31,10 @@ def require_readable(width: int, height: int) -> None:
 
 @contextlib.contextmanager
 def room_for(width: int, height: int) -> Iterator[None]:
-    """Refuses too many pixels; holds the lock while a large image is read.
+    """Refuses an image with too many pixels, and holds the lock while a large image is read.
 
-    Pillow has one limit for the whole process. It is raised while the lock is held, and restored afterwards: another
-    thread of the user's own may read an image of up to MOST_PIXELS without a warning in that time.
+    Pillow has one limit for the whole process. It is raised while the lock is held, and restored afterwards. During
+    this time, another thread can read an image of up to MOST_PIXELS without a warning.
     """
     require_readable(width, height)
     if not is_large(width, height):
@@ -51,14 +51,14 @@ def room_for(width: int, height: int) -> Iterator[None]:
 
 
 def reduction(width: int, height: int) -> int:
-    """By what the sides of a large image are divided."""
+    """The number by which the sides of a large image are divided; 1 for other images."""
     if width * height <= LARGE:
         return 1
     return max(min(width, height) // SIDE, math.ceil(math.sqrt(width * height / LARGE)))
 
 
 def smaller(image: Image.Image, factor: int) -> Image.Image:
-    """Averages blocks of pixels, strip by strip. Modes whose numbers are no brightness are converted first."""
+    """Averages blocks of pixels, strip by strip. Palette and 1-bit images are converted first."""
     mode = {"1": "L", "P": "RGB"}.get(image.mode, image.mode)
     if image.has_transparency_data:
         mode = "RGBA"

@@ -1,4 +1,4 @@
-"""Layouts of image folders: which folder holds the classes, and which is for training, validation or the test."""
+"""Layouts of image folders: which folder contains the classes, and which are for training, validation and test."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.data.images import Side, composed
 from harness.errors import DataError
 from harness.util.text import few
 
-# As Kaggle, Roboflow, Ultralytics, Keras and torchvision name these folders; in lower case.
+# Names of these folders in data sets of Kaggle, Roboflow, Ultralytics, Keras and torchvision, in lower case.
 SIDES = {
     Side.TRAIN: ("train", "training", "trn"),
     Side.VALID: ("val", "valid", "validation", "dev", "eval"),
@@ -31,9 +31,9 @@ class Layout:
     """Where the classes are.
 
     Attributes:
-        root: The folder whose folders are the classes; with `sides`, the folder that holds those.
-        sides: The folder of each side; empty if the data set has no such folders.
-        notes: What was decided, for people.
+        root: The folder whose folders are the classes; with `sides`, the folder that contains the splits.
+        sides: The folder of each split; empty if the data set is not split into folders.
+        notes: How the layout was read, as sentences.
     """
 
     root: Path
@@ -47,19 +47,19 @@ class Layout:
 
 
 def find_layout(named: Path, known: Collection[str] = (), class_folder: str | None = None) -> Layout:
-    """The layout of the folder `named`. Nothing is read but names.
+    """Finds the layout of the folder `named`. Reads only names, no files.
 
     Args:
-        named: A folder that exists.
-        known: Classes that a model knows: a folder of that name is a class, whatever its name.
-        class_folder: "outer" or "inner" if the user said which of two levels of folders names the class.
+        named: An existing folder.
+        known: Classes that a model knows. A folder with such a name is a class, even if it is named like a split.
+        class_folder: "outer" or "inner" if the user chose which of two levels of folders names the class.
 
     Raises:
-        DataError: More than one reading is possible.
+        DataError: The layout has more than one possible meaning.
         OSError: A folder cannot be listed.
     """
     root = _descend(named, known, class_folder)
-    notes = [] if root == named else [f"{named} holds nothing but {_below(root, named)}, whose folders are the classes"]
+    notes = [] if root == named else [f"{named} contains only {_below(root, named)}, whose folders are the classes"]
     folders = subfolders(root)
     is_flat = not any(subfolders(folder) for folder in folders)
     is_known = {composed(folder.name) for folder in folders} <= {composed(name) for name in known}
@@ -72,11 +72,9 @@ def find_layout(named: Path, known: Collection[str] = (), class_folder: str | No
         below = {side: _descend(path, classes, class_folder, within_side=True) for side, path in sides.items()}
         below[Side.TRAIN] = training
         roles = {Side.TRAIN: "for training", Side.VALID: "for validation", Side.TEST: "for the test"}
-        used = ", ".join(f"{_below(path, root)} {roles[side]}" for side, path in below.items())
-        notes = [f"{root} is split into folders: {used}"]
-        notes += [
-            f"{path} has no folder of a class: its images have no labels, and are not used" for path in unlabelled
-        ]
+        splits = ", ".join(f"{_below(path, root)} {roles[side]}" for side, path in below.items())
+        notes = [f"{root} is split into folders: {splits}"]
+        notes += [f"{path} has no class folders: its images have no labels, and are not used" for path in unlabelled]
         for path in below.values():
             _require_one_reading(path, known, class_folder)
         return Layout(root, below, tuple(notes))
@@ -85,15 +83,15 @@ def find_layout(named: Path, known: Collection[str] = (), class_folder: str | No
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """The folders in it that people made, sorted by name in NFC."""
+    """The folders in `folder` without hidden and foreign ones, sorted by name in NFC."""
     entries = [entry for entry in folder.iterdir() if entry.is_dir() and not is_hidden(entry.name)]
     return sorted((entry for entry in entries if not is_foreign(entry)), key=lambda entry: composed(entry.name))
 
 
 def _descend(folder: Path, known: Collection[str], class_folder: str | None, within_side: bool = False) -> Path:
-    """The folder below that holds the classes, if each one on the way holds a single folder.
+    """Goes down as long as a folder contains a single folder. Returns the folder that contains the classes.
 
-    A folder that is named after a side ends the way down, but for `seg_train` within `seg_train` (`within_side`).
+    Stops at a folder that is named like a split, except for `seg_train` in `seg_train` (`within_side`).
     """
     seen = {folder.resolve()}
     while class_folder is None:
@@ -111,7 +109,7 @@ def _descend(folder: Path, known: Collection[str], class_folder: str | None, wit
 
 
 def _sides(root: Path, folders: Sequence[Path]) -> tuple[dict[Side, Path], list[Path]]:
-    """(the folder of each side, those without class folders); empty unless all `folders` are named after sides."""
+    """(the folder of each split, folders without class folders); empty unless all `folders` are named like splits."""
     named = [(folder, *side_of(folder.name)) for folder in folders]
     is_layout = any(side is Side.TRAIN for _, side, _ in named) and all(
         side is not None or rest is not None for _, side, rest in named
@@ -129,9 +127,9 @@ def _sides(root: Path, folders: Sequence[Path]) -> tuple[dict[Side, Path], list[
     if not any(side is Side.TRAIN for _, side in labelled):
         raise DataError(
             f"{root} has no classes",
-            f"its folders {', '.join(folder.name for folder in folders)} are the sides of a split, and hold "
-            "images without a folder per class",
-            "a table of path,label: -s data=labels.csv; or -s class_folder=outer, if these are the classes",
+            f"its folders {', '.join(folder.name for folder in folders)} are named like splits, but contain "
+            "no class folders",
+            "a table with columns path,label: -s data=labels.csv; or -s class_folder=outer, if these are the classes",
         )
     doubled = [side for side, count in Counter(side for _, side in labelled).items() if count > 1]
     if doubled:
@@ -139,29 +137,29 @@ def _sides(root: Path, folders: Sequence[Path]) -> tuple[dict[Side, Path], list[
         field_of = {Side.TRAIN: "data", Side.VALID: "valid_data", Side.TEST: "test_data"}[doubled[0]]
         raise DataError(
             f"{root} has {len(both)} folders for {doubled[0]}: {', '.join(both)}",
-            "one of them can be used at a time",
+            "only one of them can be used",
             f"-s data={quote(str(next(f for f, s in labelled if s is Side.TRAIN)))} -s {field_of}={root / both[0]}",
         )
     return {side: folder for side in Side for folder, its in labelled if its is side}, flat
 
 
 def _require_same_spelling(folder: Path, names: set[str], classes: set[str]) -> None:
-    """Raises DataError if a side has other names for the classes, which differ in case or spaces alone."""
+    """Raises DataError if the class names of a split differ from those of training only in case or spaces."""
     spelled = {" ".join(name.casefold().split()): name for name in classes}
     other = [name for name in sorted(names - classes) if " ".join(name.casefold().split()) in spelled]
     if other:
         known = [spelled[" ".join(name.casefold().split())] for name in other]
         raise DataError(
-            f"{folder} spells classes otherwise than the training images: {few(other)}",
+            f"{folder} spells classes differently from the training images: {few(other)}",
             f"the training images have {few(known)}",
-            "rename the folders, so that a class has one name",
+            "rename the folders, so that each class has one name",
         )
 
 
 def side_of(name: str) -> tuple[Side | None, tuple[str, ...] | None]:
-    """(the side that a folder's name says, its other words); (None, None) for a name that says none.
+    """(the split in a folder's name, the other words of the name); (None, None) if the name contains no split.
 
-    Of a folder of images without labels, the side is None: `seg_pred` gives (None, ("seg",)).
+    For a folder of images without labels, the split is None: `seg_pred` gives (None, ("seg",)).
     """
     words = re.findall(r"[a-z]+", name.lower())
     sides = [word for word in words if word in WORDS or word in UNLABELLED]
@@ -171,7 +169,7 @@ def side_of(name: str) -> tuple[Side | None, tuple[str, ...] | None]:
 
 
 def _require_one_reading(root: Path, known: Collection[str], class_folder: str | None) -> None:
-    """Raises DataError if either of two levels of folders may name the class, as in siteA|siteB/{benign,malignant}."""
+    """Raises DataError if two levels of folders may both be the classes, as in siteA|siteB/{benign,malignant}."""
     folders = subfolders(root)
     if class_folder is not None or len(folders) < 2 or {composed(folder.name) for folder in folders} & {*known}:
         return
@@ -187,12 +185,12 @@ def _require_one_reading(root: Path, known: Collection[str], class_folder: str |
     if training and len(sides) > 1:
         raise DataError(
             f"{root} is not only split into training and test images",
-            f"it holds {outer}; either these are the classes, or {inner}",
-            f"-s data={quote(str(training[0]))}, and valid_data and test_data likewise; or -s class_folder=outer",
+            f"it contains {outer}; the classes are either these, or {inner}",
+            f"-s data={quote(str(training[0]))}, and also set valid_data and test_data; or -s class_folder=outer",
         )
     raise DataError(
-        f"{root} has two levels of folders, and either may name the class",
-        f"the outer folders are {outer}; the inner ones, which occur in several of these, are {inner}",
+        f"{root} has two levels of folders, and both may be the classes",
+        f"the outer folders are {outer}; the inner folders, which are in several outer folders, are {inner}",
         f"-s class_folder=inner for the classes {inner}; -s class_folder=outer for {outer}",
     )
 

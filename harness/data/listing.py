@@ -1,4 +1,4 @@
-"""Lists images: of a folder, in whatever layout people have it, or of a table."""
+"""Lists the images of a folder, in any known layout, or of a table."""
 
 from __future__ import annotations
 
@@ -21,18 +21,20 @@ def list_images(
     columns: Sequence[str] = (),
     class_folder: str | None = None,
 ) -> Images:
-    """Lists the images that `data` has for `side`.
+    """Lists the images of one split of `data`.
 
     Args:
-        data: A folder with a folder per class; a folder that holds such folders for training, validation and test:
-            that of `side` is taken; or a table.
-        classes: Classes that a model knows, which folders are matched to by name; None if the folders are the classes.
-        side: What the images are for.
+        data: A folder with one folder per class; a folder that contains such folders for training, validation and
+            test; or a table.
+        classes: The classes that a model knows, which must be the names of the folders. None: the folders are the
+            classes.
+        side: The split to list.
         columns: Names of a table's columns, each as "path=filename".
         class_folder: "outer" or "inner" if two levels of folders may name the class.
 
     Raises:
-        DataError: There is no such folder, no class, only one, a class without images, or more than one reading.
+        DataError: The folder does not exist, has no class, only one class or a class without images, or its layout has
+            more than one possible meaning.
     """
     data = Path(data)
     if is_table(data):
@@ -51,9 +53,9 @@ def list_images(
 
 
 def sides_of(data: Path | str, *, columns: Sequence[str] = (), class_folder: str | None = None) -> dict[Side, str]:
-    """The sides that `data` has labelled images for, each with what names these images; empty if it is not split.
+    """Split -> the folder or table with its labelled images; empty if `data` is not split.
 
-    Raises DataError as `list_images` does.
+    Raises DataError, like `list_images`.
     """
     data = Path(data)
     if is_table(data):
@@ -63,7 +65,7 @@ def sides_of(data: Path | str, *, columns: Sequence[str] = (), class_folder: str
 
 
 def layout_of(data: Path, known: Sequence[str], class_folder: str | None, option: str) -> Layout:
-    """The layout of a folder. Raises DataError, also if there is no such folder; `option` names one."""
+    """Finds the layout of a folder. Raises DataError, also if it does not exist; `option` is for the error."""
     with _listing(data):
         if not data.is_dir():
             raise no_folder(data, option)
@@ -72,10 +74,10 @@ def layout_of(data: Path, known: Sequence[str], class_folder: str | None, option
 
 @contextlib.contextmanager
 def _listing(root: Path) -> Iterator[None]:
-    """Turns what the system refuses within into a DataError."""
+    """Converts an OSError to a DataError."""
     try:
         yield
     except OSError as error:
         raise DataError(
-            f"{error.filename or root} cannot be listed", str(error.strerror), "name a folder that you may read"
+            f"{error.filename or root} cannot be listed", str(error.strerror), "give a folder that you may read"
         ) from error

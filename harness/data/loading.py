@@ -1,4 +1,4 @@
-"""Batches of images in an order that is a function of (seed, epoch), and of nothing else."""
+"""Batches of images, in an order that depends only on (seed, epoch)."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from harness.data.transforms import Augment, Transform, augmented, seeded
 from harness.errors import HarnessError
 from harness.util import signals
 
-Key = tuple[int, int]  # (epoch, index): loader processes outlive an epoch, so each request says which it is for
+Key = tuple[int, int]  # (epoch, index): loader processes live longer than an epoch, so each request names its epoch
 AHEAD = 3  # batches that wait for a GPU
 
 
 class Source(Protocol):
-    """Where the inputs of a model come from, in two steps: on the CPU, in any process; then on the device."""
+    """Makes the inputs of a model in two steps: `load` on the CPU, in any process; then `finish` on the device."""
 
-    random: bool  # whether `load` seeds the global generators for a moment, which only one thread may do
+    random: bool  # whether `load` seeds the global random generators, which only one thread may do at a time
 
     def load(self, keys: Sequence[Key]) -> Tensor:
-        """What is to be copied to the device for these keys."""
+        """Loads the tensor to copy to the device for these keys."""
 
     def finish(self, loaded: Tensor) -> Tensor:
-        """The inputs, from what `load` gave, which is on the device now."""
+        """Computes the inputs from the tensor of `load`, which is on the device now."""
 
 
 class ImageSource:
-    """Images as a model sees them. What one looks like is a function of (seed, epoch, index).
+    """Augmented and normalised images. The pixels of an image depend only on (seed, epoch, index).
 
-    With `views` an image is augmented in only so many ways: those that it would have in as many first epochs.
+    With `views`, only this number of augmented versions of each image is used: those of the first `views` epochs.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class ImageSource:
 
 
 class Views:
-    """(epoch, index) -> which of `count` views of an image that epoch shows, 1-based; without `count`, the epoch."""
+    """(epoch, index) -> number of the view of an image in that epoch, from 1 to `count`; without `count`, the epoch."""
 
     def __init__(self, count: int | None, seed: int, images: int) -> None:
         self._count, self._seed, self._images = count, seed, images
@@ -92,7 +92,7 @@ class Views:
 
 
 class EpochSampler(Sampler[list[Key]]):
-    """Lists of keys, a batch each: shuffled by (seed, epoch), or in order where `shuffle` is off."""
+    """Yields a list of keys per batch: shuffled by (seed, epoch), or in order without `shuffle`."""
 
     def __init__(self, indices: Sequence[int], batch_size: int, seed: int, shuffle: bool) -> None:
         self.indices = list(indices)
@@ -100,7 +100,7 @@ class EpochSampler(Sampler[list[Key]]):
         self.seed = seed
         self.shuffle = shuffle
         self.epoch = 0
-        self.first = 0  # batch, in this epoch: those before it are left out
+        self.first = 0  # first batch of this epoch; earlier batches are left out
 
     def __len__(self) -> int:
         return len(self._starts())
@@ -117,14 +117,14 @@ class EpochSampler(Sampler[list[Key]]):
     def _starts(self) -> list[int]:
         starts = list(range(0, len(self.indices), self.batch_size))
         if self.shuffle and len(starts) > 1 and len(self.indices) - starts[-1] == 1:
-            starts.pop()  # a last batch of one joins the one before: BatchNorm cannot train on a single example
+            starts.pop()  # a last batch of one image is joined to the batch before: BatchNorm cannot train on one image
         return starts
 
 
 class Batches:
-    """An iterable of (inputs, targets) on `device` for `Trainer`: a batch for each list of keys of `sampler`.
+    """An iterable of (inputs, targets) on `device` for `Trainer`, with one batch per list of keys of `sampler`.
 
-    `workers` processes load them, or this one; the batches are the same.
+    The batches are loaded by `workers` processes, or by this process if `workers` is 0. They are the same.
     """
 
     def __init__(
@@ -145,14 +145,14 @@ class Batches:
         if workers:
             self._loader = DataLoader(
                 _Requests(source.load),
-                batch_size=None,  # a request is a batch already
+                batch_size=None,  # each request is a whole batch
                 sampler=sampler,
                 num_workers=workers,
                 persistent_workers=True,
                 worker_init_fn=_leave_signals_to_the_parent,
-                # forked workers share the functions of an experiment file, which a fresh interpreter could not import
+                # forked workers have the functions of an experiment file, which a new interpreter could not import
                 multiprocessing_context="fork" if sys.platform == "linux" else None,
-                generator=torch.Generator(),  # else each epoch would draw from the global one, which dropout also uses
+                generator=torch.Generator(),  # by default it would use the global generator, as dropout does
             )
 
     def set_epoch(self, epoch: int) -> None:
@@ -160,9 +160,9 @@ class Batches:
             self.sampler.epoch, self.sampler.first = epoch, 0
 
     def start_at(self, count: int) -> None:
-        """Leaves out the first `count` batches of this epoch, which are not loaded."""
+        """Skips the first `count` batches of this epoch. They are not loaded."""
         if not isinstance(self.sampler, EpochSampler):
-            raise TypeError("only the batches of an epoch can be left out")
+            raise TypeError("only the batches of an epoch can be skipped")
         self.sampler.first = count
 
     def __len__(self) -> int:
@@ -188,12 +188,12 @@ class Batches:
             yield inputs, self._labels[[index for _, index in keys]]
 
     def _pinned(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """In memory that a GPU copies from by itself."""
+        """The batches in pinned memory, from which a GPU can copy asynchronously."""
         return ((inputs.pin_memory(), targets.pin_memory()) for inputs, targets in self._loaded())
 
 
 class _Requests(Dataset[Any]):
-    """What DataLoader asks in its processes: a batch, or the error in its place."""
+    """The data set of a DataLoader process: returns a batch, or the error that loading it raised."""
 
     def __init__(self, load: Callable[[Sequence[Key]], Tensor]) -> None:
         self._load = load
@@ -201,15 +201,15 @@ class _Requests(Dataset[Any]):
     def __getitem__(self, keys: Any) -> Any:
         try:
             return shared(self._load(keys))
-        except HarnessError as error:  # DataLoader would raise a text in its place
+        except HarnessError as error:  # DataLoader would raise another error, with only the text
             return error
 
 
 def _watched(loader: DataLoader[Any]) -> Iterator[Any]:
-    """What the loader processes pass on. Raises TrainingError where they cannot be started, or one is killed."""
+    """The batches of the loader processes. Raises TrainingError if they cannot be started, or if one is killed."""
     try:
         batches = iter(loader)
-    except OSError as error:  # a lock between processes lies in shared memory
+    except OSError as error:  # locks between processes are in shared memory
         raise lack(error) from error
     while True:
         try:
@@ -222,12 +222,12 @@ def _watched(loader: DataLoader[Any]) -> Iterator[Any]:
 
 
 def _ahead(batches: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
-    """The same, made by a thread, a few ahead of the reader: a GPU should not wait for them."""
+    """Loads batches in a thread, a few before they are needed, so that a GPU does not wait."""
     ready: queue.Queue[Any] = queue.Queue(AHEAD)
-    left = threading.Event()  # the reader has had enough
+    stopped = threading.Event()  # set when the reader stops early
 
     def offer(item: object) -> None:
-        while not left.is_set():
+        while not stopped.is_set():
             with contextlib.suppress(queue.Full):
                 ready.put(item, timeout=0.1)
                 break
@@ -236,10 +236,10 @@ def _ahead(batches: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, T
         try:
             for batch in batches:
                 offer(batch)
-                if left.is_set():
+                if stopped.is_set():
                     return
             offer(None)
-        except BaseException as error:  # it is raised where the batches are read
+        except BaseException as error:  # raised again in the thread that reads the batches
             offer(error)
 
     thread = threading.Thread(target=work, daemon=True)
@@ -250,10 +250,10 @@ def _ahead(batches: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, T
                 raise batch
             yield batch
     finally:
-        left.set()
+        stopped.set()
         thread.join()
 
 
 def _leave_signals_to_the_parent(_: int) -> None:
-    """A signal to the whole group must end the run as such, and not as a loader process that died."""
+    """A signal goes to all processes of the group. Only the parent handles it, so the run ends as interrupted."""
     signals.ignore()

@@ -1,4 +1,4 @@
-"""Images that a person names for a prediction: files, folders, patterns. They have no class."""
+"""Finds the images to predict, given as files, folders or patterns. They have no class."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from harness.util.files import is_folder
 
 
 class NamedImages:
-    """The files that some paths stand for, found while they are iterated, so that a million take no memory.
+    """An iterable of the image files that some paths stand for. Files are found lazily, so a million need no memory.
 
-    A folder stands for the images in it, at any depth, sorted by name: hidden folders and those that other programs
-    made are left out, and links are followed once. A pattern such as `photos/*.jpg` stands for what it matches. Any
-    other path stands for one file, whether it is there or not.
+    A folder stands for the images in it, at any depth, sorted by name. Hidden folders and folders of other programs
+    are left out; links are followed once. A pattern such as `photos/*.jpg` stands for its matches. Any other path
+    stands for one file, which need not exist.
 
     Attributes:
-        others: Number of files in folders that are no images by their name, found so far.
+        others: Number of files found so far that are in folders and are not images by their name.
     """
 
     def __init__(self, typed: Iterable[str], leave_out: Collection[Path] = ()) -> None:
@@ -40,7 +40,7 @@ class NamedImages:
                 yield path
 
     def count(self) -> int:
-        """How many files there are now. The folders are read, and no file is opened."""
+        """Number of files. Reads the folders, but opens no file."""
         return sum(1 for _ in self)
 
     def _within(self, root: Path) -> Iterator[Path]:
@@ -58,12 +58,12 @@ class NamedImages:
                     yield Path(folder, name)
                 else:
                     self.others += 1
-        yield from (Path(str(error.filename)) for error in closed)  # who reads the files says so
+        yield from (Path(str(error.filename)) for error in closed)  # reading them raises the error
 
     def _matching(self, pattern: str) -> Iterator[Path]:
         matches = sorted(glob.iglob(pattern, recursive=True))  # noqa: PTH207 - the pattern may be absolute
         if not matches:
-            yield Path(pattern)  # which is not there: the reader of the file says so
+            yield Path(pattern)  # does not exist; reading it raises the error
         for match in matches:
             if is_folder(match):
                 if "**" not in pattern:

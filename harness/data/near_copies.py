@@ -1,9 +1,9 @@
-"""Near copies: the same picture saved again, resized, cropped by a few percent, mirrored, turned or made brighter.
+"""Finds near copies: an image that was saved again, resized, cropped by a few percent, mirrored, rotated or brightened.
 
 Candidates are pairs whose perceptual hashes (the signs of the lowest frequencies of a DCT; Zauner 2010) differ in few
-bits. Many of them only share a layout, as a bright sky above a dark ground. So each candidate is aligned, by trying
-small crops of one image, and the fine detail of the two is correlated: this is near 1 for copies and near 0 for two
-pictures of one kind.
+bits. Many of them only share a layout, such as a bright sky above a dark ground. So each pair is aligned, by trying
+small crops of one image, and the correlation of their fine detail is computed. It is near 1 for copies, and near 0 for
+two different images of the same kind.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ T = TypeVar("T")
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
 
-VERSION = 3  # of how they are found, for the cache
+VERSION = 3  # of this algorithm, for the cache
 LOW = 8  # frequencies of the hash along each axis
 BITS = LOW * LOW - 1  # all of them but the mean brightness
-MOST_BITS = 16  # that the hashes of a candidate differ in
-MOST_CANDIDATES = 50_000  # that are compared in detail: in a large data set, hashes must differ in fewer bits
+MOST_BITS = 16  # the hashes of a candidate differ in at most this number of bits
+MOST_CANDIDATES = 50_000  # candidates compared in detail; in a large data set, hashes must differ in fewer bits
 FEWEST_BITS = 6
-BITS_OF_MOST = 10  # that the hashes of 96 % of planted near copies differ in at most
-ALWAYS = 0.97  # agreement from which two images are copies, whatever the others are like
-STEP = 0.1  # of agreement, by which its distribution is judged
-FALLING = 0.85  # a step has fewer pairs than this share of the one before it, if they agree by chance
-CHANCE = 5  # pairs in a step that say nothing about a distribution
+BITS_OF_MOST = 10  # the hashes of 96 % of planted near copies differ in at most this number of bits
+ALWAYS = 0.97  # two images with at least this agreement are always copies
+STEP = 0.1  # width of a bin of the distribution of agreements
+FALLING = 0.85  # if pairs agree by chance, a bin has fewer than this share of the pairs of the bin before
+CHANCE = 5  # a bin with at most this number of pairs says nothing about the distribution
 FLAT = 3.0  # standard deviation of the grey values (0 to 255) below which an image shows too little to compare
 LEAST_SIDE = 16  # pixels of the shorter side; smaller images are too coarse to compare
-ALL_TURNS = 20_000  # images up to which turned copies are looked for
+ALL_TURNS = 20_000  # in larger data sets, only mirrored copies are searched, not rotated ones
 BLOCK = 1024  # images whose hashes are compared at once
 CROPPED = 64  # images whose crops are compared at once
 STEPS = 100  # of a progress bar
@@ -48,14 +48,14 @@ STEPS = 100  # of a progress bar
 
 @dataclass(frozen=True)
 class NearCopy:
-    """Two images that show the same picture.
+    """Two images that are near copies.
 
     Attributes:
         first: Index of one image.
-        second: Index of the other, larger than `first`.
-        bits: Bits of the perceptual hash, of `BITS`, in which they differ.
-        agreement: Correlation of the fine detail of the two, once they are aligned, at most 1.
-        turn: What was done to one of them: a key of `TURNS`.
+        second: Index of the other image, larger than `first`.
+        bits: Number of bits, out of `BITS`, in which the perceptual hashes differ.
+        agreement: Correlation of the fine detail of the two aligned images, at most 1.
+        turn: How one image was mirrored or rotated: a key of `TURNS`.
     """
 
     first: int
@@ -69,7 +69,7 @@ class NearCopy:
 class NearCopies:
     """Attributes:
     pairs: Ordered by their images.
-    is_cut: Whether too many images look alike from afar for all of them to be compared in detail.
+    is_cut: Whether there were too many similar images to compare all of them in detail.
     """
 
     pairs: tuple[NearCopy, ...] = ()
@@ -81,12 +81,12 @@ def find_near_copies(
 ) -> NearCopies:
     """Returns the pairs of near copies.
 
-    Args:
-        sketches: (N, SIDE, SIDE), as `sketch_of` gives them. Images that are equal should be here once.
-        step: Called at most `STEPS` times on the way, for a progress bar.
-        across: Only pairs of one of the first `across` images and one of the others; None for all pairs.
+    Time grows with the square of N, memory with N. The page about data has numbers.
 
-    Time grows with the square of N, memory with N: see the page about data for figures.
+    Args:
+        sketches: (N, SIDE, SIDE), made by `sketch_of`. Of several equal images, pass only one.
+        step: Called at most `STEPS` times, for a progress bar.
+        across: Only pairs between the first `across` images and the others. None: all pairs.
     """
     drawn = np.flatnonzero(_deviations(sketches) >= FLAT)
     if len(drawn) < 2:
@@ -94,7 +94,7 @@ def find_near_copies(
     values = sketches if len(drawn) == len(sketches) else sketches[drawn]
     turns = list(TURNS) if len(drawn) <= ALL_TURNS else list(TURNS)[:2]
     sides = None if across is None else int(np.searchsorted(drawn, across))
-    with one_thread():  # of each product: the blocks are what is computed on all cores
+    with one_thread():  # one thread for each matrix product, because the blocks are computed in parallel
         pairs, bits, turned, is_cut = _candidates(values, turns, step, sides)
         if not len(pairs):
             return NearCopies()
@@ -106,39 +106,40 @@ def find_near_copies(
             np.maximum.at(agreed, part, values_of_part)
     limits = least_agreement(bits, detail.knows_the_set)
     limits = np.minimum(limits + margin_of(agreed - limits), ALWAYS)
-    found = [
+    near_copies = [
         NearCopy(
             int(drawn[pairs[i, 0]]), int(drawn[pairs[i, 1]]), int(bits[i]), min(1.0, float(agreed[i])), turns[turned[i]]
         )
         for i in np.flatnonzero(agreed >= limits)
     ]
-    return NearCopies(tuple(found), is_cut)
+    return NearCopies(tuple(near_copies), is_cut)
 
 
 def _deviations(sketches: NDArray[np.uint8]) -> Floats:
-    """(N,) standard deviation of each sketch, a block at a time: numpy would make 64-bit copies of all."""
+    """(N,) standard deviation of each sketch. Computed in blocks, because numpy would make 64-bit copies of all."""
     parts = [sketches[start : start + BLOCK].std((1, 2), dtype=np.float32) for start in range(0, len(sketches), BLOCK)]
     return np.concatenate([np.zeros(0, np.float32), *parts])
 
 
 def least_agreement(bits: Indices, knows_the_set: bool) -> NDArray[np.float64]:
-    """(P,) correlation of detail from which two images are copies; more is asked of two that differ in more bits.
+    """(P,) the least correlation of detail at which two images are copies. It is higher if more bits differ.
 
-    Planted copies of photographs have 0.74 to 1. With what all images share removed, other pairs rarely reach 0.6.
+    Planted copies of photographs have 0.74 to 1. If shared patterns are removed, other pairs rarely reach 0.6.
     """
     least: NDArray[np.float64] = 0.015 * bits.astype(np.float64) + (0.55 if knows_the_set else 0.65)
     return least
 
 
 def margin_of(excess: NDArray[np.float64]) -> float:
-    """How far agreements must lie above their limits, so that about 1 % of the pairs that are found are false.
+    """How much higher than its limit an agreement must be, so that about 1 % of the reported pairs are false.
 
-    It is 0 for most data sets. But digits, screens of one program and other simple shapes agree by chance. Then the
-    number of pairs falls off steadily through the limit; that of copies, and of the frames of a video, does not. What
-    lies above a limit by chance is estimated from the two steps of `STEP` below it, as if their ratio went on.
+    It is 0 for most data sets. But simple shapes, such as digits or screenshots of one program, agree by chance. Then
+    the number of pairs per bin decreases steadily across the limit. For copies, and for frames of a video, it does not.
+    The number of chance pairs above the limit is extrapolated from the two bins of width `STEP` below it, with a
+    constant ratio from bin to bin.
 
     Args:
-        excess: (P,) agreements of candidates less their limits.
+        excess: (P,) agreements of the candidates minus their limits.
     """
     below, first, second = (int(((excess >= low) & (excess < low + STEP)).sum()) for low in (-STEP, 0.0, STEP))
     if below <= CHANCE or first >= FALLING * below or second >= FALLING * max(first, 1):
@@ -158,27 +159,27 @@ def _candidates(
 ) -> tuple[Indices, Indices, Indices, bool]:
     """((P, 2) pairs, (P,) bits in which their hashes differ, (P,) turn of the second image, whether some are left out).
 
-    In a large data set, pairs that differ in many bits are left out, which costs some crops. That counts only if pairs
-    of `BITS_OF_MOST` bits are left out, too.
+    In a large data set, pairs that differ in many bits are left out, and some cropped copies are missed. The last
+    value is True only if pairs that differ in `BITS_OF_MOST` bits are left out, too.
     """
     frequencies = _low_frequencies(values)
     centre = _centre(frequencies, turns)
     signs = [_signs(turned_by(frequencies, [turn], are_frequencies=True), centre) for turn in turns]
-    found: list[Indices] = [np.zeros((0, 4), np.int64)]
+    kept_parts: list[Indices] = [np.zeros((0, 4), np.int64)]
     counts = np.zeros(MOST_BITS + 1, np.int64)
     most = MOST_BITS
     blocks = _blocks(len(values), across)
     candidates = in_threads(lambda block: _candidates_of(signs, *block, most), blocks)
     for part in _stepping(candidates, len(blocks), step):
-        found.append(part[part[:, 2] <= most])  # it may have been found when `most` was larger
-        counts += np.bincount(found[-1][:, 2], minlength=MOST_BITS + 1)
+        kept_parts.append(part[part[:, 2] <= most])  # the part may have been computed when `most` was larger
+        counts += np.bincount(kept_parts[-1][:, 2], minlength=MOST_BITS + 1)
         while most > FEWEST_BITS and counts[: most + 1].sum() > MOST_CANDIDATES:
             most -= 1
-            found = [part[part[:, 2] <= most] for part in found]
-    together = np.concatenate(found)
+            kept_parts = [part[part[:, 2] <= most] for part in kept_parts]
+    together = np.concatenate(kept_parts)
     together = together[np.lexsort((together[:, 1], together[:, 0]))]
     is_cut = most < BITS_OF_MOST or len(together) > MOST_CANDIDATES
-    if len(together) > MOST_CANDIDATES:  # thousands of pictures with one layout: the most alike
+    if len(together) > MOST_CANDIDATES:  # thousands of images with one layout: keep the most similar pairs
         together = together[np.sort(np.argsort(together[:, 2], kind="stable")[:MOST_CANDIDATES])]
     return together[:, :2], together[:, 2], together[:, 3], is_cut
 
@@ -198,9 +199,9 @@ def _candidates_of(signs: Sequence[Floats], rows: slice, columns: slice, most: i
 
 
 def _by_cropped(pairs: Indices, turned: Indices) -> list[Indices]:
-    """Returns rows of (cropped image, whole image, turn of the whole one, pair), some cropped images at a time.
+    """Returns lists of rows (cropped image, whole image, turn of the whole image, pair).
 
-    Each pair is there twice, since either image may be a crop of the other. All rows of a cropped image come together.
+    Each pair has two rows, since each image may be a crop of the other. All rows of a cropped image are in one list.
     """
     number = np.arange(len(pairs))
     names = list(TURNS)
@@ -212,7 +213,7 @@ def _by_cropped(pairs: Indices, turned: Indices) -> list[Indices]:
 
 
 def _agreements(values: NDArray[np.uint8], rows: Indices, detail: Detail) -> tuple[Indices, Floats]:
-    """((R,) pair, (R,) the largest correlation of the detail over all crops) of rows of `_by_cropped`."""
+    """For R rows of `_by_cropped`: (R,) the pair, and (R,) the largest correlation of detail over all crops."""
     images, starts = np.unique(rows[:, 0], return_index=True)
     cropped = values[images].astype(np.float32)
     # (images, crops, pixels)
@@ -225,7 +226,7 @@ def _agreements(values: NDArray[np.uint8], rows: Indices, detail: Detail) -> tup
 
 
 def _blocks(count: int, across: int | None) -> list[tuple[slice, slice]]:
-    """The blocks of a square on and above its diagonal; or the rows before `across` and the columns from there on."""
+    """The blocks of a square on and above its diagonal; or its rows before `across` and its columns from `across`."""
     if across is not None:
         return list(product(_parts(0, across), _parts(across, count)))
     parts = _parts(0, count)
@@ -237,7 +238,7 @@ def _parts(first: int, end: int) -> list[slice]:
 
 
 def _stepping(items: Iterable[T], count: int, step: Callable[[], object]) -> Iterator[T]:
-    """The items, which are `count`, with up to `STEPS` / 2 calls of `step` in between."""
+    """Yields the `count` items, and calls `step` up to `STEPS` / 2 times in between."""
     for number, item in enumerate(items, start=1):
         yield item
         for _ in range(number * STEPS // 2 // count - (number - 1) * STEPS // 2 // count):
@@ -263,7 +264,7 @@ def _centre(frequencies: Floats, turns: Sequence[str]) -> Floats:
 
 
 def _signs(turned: Floats, centre: Floats) -> Floats:
-    """(N, BITS) of 1 and -1: the hash. Each frequency is compared with that of `_centre`."""
+    """The hash, (N, BITS) of 1 and -1: whether each frequency is above that of `_centre`."""
     flat = (turned - centre).reshape(len(turned), -1)[:, 1:]
     signs: Floats = np.where(flat > 0, np.float32(1), np.float32(-1))
     return signs

@@ -1,4 +1,4 @@
-"""Pictures of noise, in place of photographs that are not at hand; and the colour behind pictures, as numbers."""
+"""Images of noise, for checks without photographs, and the background colour as numbers."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ SIDES = ((75, 100), (333, 250), (64, 64), (480, 640))  # heights and widths, in 
 
 
 def noise_images(preparation: Preparation, count: int) -> Bytes:
-    """(count, C, H, W) images of noise, always the same."""
+    """(count, C, H, W) images of noise, the same in each call."""
     return np.random.default_rng(0).integers(0, 256, (count, *preparation.shape), np.uint8)
 
 
 def noise_pictures(preparation: Preparation) -> Iterator[tuple[Bytes, Bytes]]:
-    """Pairs of a picture of noise (h, w, C), each of another size, and the same prepared, (H, W, C)."""
+    """Pairs of an image of noise (h, w, C), each with another size, and the same image prepared, (H, W, C)."""
     random = np.random.default_rng(1)
     for sides in SIDES:
         noise = random.integers(0, 256, (*sides, preparation.channels), np.uint8)
@@ -27,6 +27,6 @@ def noise_pictures(preparation: Preparation) -> Iterator[tuple[Bytes, Bytes]]:
 
 
 def background_values(preparation: Preparation) -> tuple[int, ...]:
-    """(C,) the value of each channel, from 0 to 255, that lies beside a padded picture."""
+    """(C,) the background colour around a padded image, from 0 to 255 per channel."""
     colour = ImageColor.getcolor(preparation.background, "RGB" if preparation.channels == 3 else "L")
     return colour if isinstance(colour, tuple) else (colour,)

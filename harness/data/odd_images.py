@@ -1,4 +1,4 @@
-"""Images that are unlike the others of their data set, or of no use: blank, dark, blurred, small, narrow."""
+"""Finds images that differ from the others of their data set or are useless: blank, dark, blurred, small, narrow."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from harness.data.file_facts import FileFacts
 from harness.data.images import Images
 from harness.util.text import few
 
-# Each kind has a limit and a comparison with the data set: an image must be beyond both. The counts are of the
-# 2244 photographs of scenes (100 x 100 pixels, JPEG): none is called so, unless a comment says how many.
-BLANK_CONTRAST = 2.0  # grey levels, standard deviation, or a quarter of the median; the photographs have 12 or more
-BLANK_RANGE = 16  # grey levels between the darkest and the brightest pixel: stars on black are no blank image
-DARK = 64  # grey levels that 99 % of the pixels are below; the lowest of the photographs is 87
-BRIGHT = 210  # grey levels, mean, or half of the way from the median to 255; the highest of the photographs is 204
-BRIGHT_LOW = 80  # grey levels that 99 % of the pixels of a bright image are above: white paper with text is not bright
-# 5 of the photographs (0.2 %), all of them soft, and 11 after JPEG of quality 60. Found: 99.8 % of those blurred by a
-# Gaussian of sigma 3 pixels at 224, and 85 to 99.9 % of those moved by 7 of 100 pixels (horizontal, vertical,
-# diagonal, 30 degrees).
+# Each kind has an absolute limit and a comparison with the data set: an image must exceed both. The limits were tested
+# on 2244 photographs of scenes (100 x 100 pixels, JPEG). None of them is reported, unless a comment gives a number.
+BLANK_CONTRAST = 2.0  # grey levels, standard deviation; or a quarter of the median. The photographs have 12 or more
+BLANK_RANGE = 16  # grey levels between the darkest and the brightest pixel: an image of stars on black is not blank
+DARK = 64  # grey levels; 99 % of the pixels of a dark image are below. The lowest of the photographs is 87
+BRIGHT = 210  # grey levels, mean; or the middle between the median and 255. The highest of the photographs is 204
+BRIGHT_LOW = 80  # grey levels; 99 % of the pixels of a bright image are above: white paper with text is not bright
+# Reports 5 of the photographs (0.2 %), all slightly blurred, and 11 after JPEG of quality 60. Finds 99.8 % of those
+# blurred by a Gaussian (sigma 3 pixels at 224), and 85 to 99.9 % of those moved by 7 of 100 pixels (horizontal,
+# vertical, diagonal, 30 degrees).
 BLURRED = 0.67
-TINY = 32  # pixels of the shorter side: the last feature map of a ResNet then has one cell
-AREAS = 16.0  # times the median number of pixels, or a 16th of it: four times the side
-NARROW = 3.0  # long side / short side; nearly all cameras and screens stay below
+TINY = 32  # pixels of the shorter side: with these, the last feature map of a ResNet has one cell
+AREAS = 16.0  # factor between the number of pixels and the median: four times the side
+NARROW = 3.0  # long side / short side; nearly all cameras and screens are below
 DEVIATIONS = 3.5  # robust standard deviations from the median (Iglewicz and Hoaglin, 1993)
-FEWEST = 10  # images; among fewer nothing is usual
-COMMON = 0.1  # share of the images: what more of them have is no exception, but a part of the data set
-COMMON_IN_CLASS = 0.25  # share of the images of a class, such as pictures of the night
+FEWEST = 10  # with fewer images, the data set has no usual values
+COMMON = 0.1  # share of the images; a kind that is more common is a part of the data set, not an exception
+COMMON_IN_CLASS = 0.25  # share of the images of a class, such as photographs of the night
 COMMON_BLANK = 0.5
 
 Chosen = tuple[NDArray[np.bool_], Callable[[int], str]]  # (N,) which images, and position -> reason
 
 
 class Oddity(NamedTuple):
-    """An unusual image: its position, the kind of `runs.data_check_record.OddKind`, and why, for people."""
+    """An unusual image: its position, its kind (`runs.data_check_record.OddKind`), and the reason as text."""
 
     position: int
     kind: str
@@ -47,32 +47,32 @@ class Oddity(NamedTuple):
 def odd_images(
     images: Images, facts: Sequence[FileFacts], appearance: Appearance, problems: Mapping[str, str]
 ) -> tuple[list[Oddity], list[str]]:
-    """Finds the images that cannot be decoded, are blank, or are far from the others of the data set.
+    """Finds the images that cannot be decoded, are blank, or are very different from the others of the data set.
 
-    An image can be of several kinds. One that is blank is not called dark, bright or blurred as well, and one that is
-    narrow is not called small.
+    An image can be of several kinds. But a blank image is not also dark, bright or blurred, and a narrow image is not
+    also small.
 
     Args:
         images: All images.
-        facts: (N,) those of their files.
-        appearance: (N,) numbers of each; NaN for images that cannot be decoded.
+        facts: (N,) the facts of their files.
+        appearance: (N,) the measures of each image; NaN for images that cannot be decoded.
         problems: Path -> why it cannot be decoded.
 
     Returns:
-        The images in their order, and notes for people about what is too common to be an exception, and is not listed:
-        a kind of more than 10 % of all images or 25 % of the images of a class (of blank images 50 % of all).
+        The unusual images in their order, and notes. A note names a kind that is too common to be an exception: it has
+        more than 10 % of all images or 25 % of the images of a class (blank: 50 % of all). Its images are not listed.
     """
     broken = np.array([path in problems for path in images.paths], bool)
-    found = [Oddity(int(i), "cannot be decoded", problems[images.paths[i]]) for i in np.flatnonzero(broken)]
+    oddities = [Oddity(int(i), "cannot be decoded", problems[images.paths[i]]) for i in np.flatnonzero(broken)]
     notes: list[str] = []
     for kind, (chosen, reason) in {**_by_appearance(appearance), **_by_size(facts, broken)}.items():
         notes += _leave_out_common(kind, chosen, images, broken)
-        found += [Oddity(int(i), kind, reason(int(i))) for i in np.flatnonzero(chosen)]
-    return sorted(found, key=lambda odd: odd.position), notes
+        oddities += [Oddity(int(i), kind, reason(int(i))) for i in np.flatnonzero(chosen)]
+    return sorted(oddities, key=lambda odd: odd.position), notes
 
 
 def _leave_out_common(kind: str, chosen: NDArray[np.bool_], images: Images, broken: NDArray[np.bool_]) -> list[str]:
-    """Unmarks in `chosen` what too many images are, of a class or of all. Returns notes that say so."""
+    """Removes from `chosen` a kind that is too common in a class or in the data set. Returns notes about it."""
     chosen &= ~broken
     labels, classes = np.asarray(images.labels, np.int64), len(images.classes)
     sizes, counts = (np.bincount(labels[those], minlength=classes) for those in (~broken, chosen))
@@ -90,7 +90,7 @@ def _leave_out_common(kind: str, chosen: NDArray[np.bool_], images: Images, brok
 
 
 def _by_appearance(appearance: Appearance) -> dict[str, Chosen]:
-    """The kinds that are seen in the pixels."""
+    """The kinds that depend on the pixels."""
     brightness, contrast, lowest, low, high, highest, blur = appearance
     blank = (contrast < min(BLANK_CONTRAST, _median(contrast) / 4)) & (highest - lowest <= BLANK_RANGE)
     blank |= highest == lowest
@@ -112,7 +112,7 @@ def _reason(what: str, values: NDArray[np.float64], digits: int = 0, most: str =
 
 
 def _by_size(facts: Sequence[FileFacts], broken: NDArray[np.bool_]) -> dict[str, Chosen]:
-    """The kinds that are a matter of width and height."""
+    """The kinds that depend on width and height."""
     sizes = np.array([(fact.width, fact.height) for fact in facts], np.float64).reshape(-1, 2)
     sizes[broken | (sizes.min(axis=1) <= 0)] = np.nan
     short, long = sizes.min(axis=1), sizes.max(axis=1)
@@ -130,7 +130,7 @@ def _by_size(facts: Sequence[FileFacts], broken: NDArray[np.bool_]) -> dict[str,
 
 
 def _far_below(values: NDArray[np.float64], least: float) -> NDArray[np.bool_]:
-    """Which values lie far below the median; False for NaN. `least` is the smallest standard deviation assumed."""
+    """Whether each value is far below the median; False for NaN. `least` is the smallest standard deviation assumed."""
     known = values[np.isfinite(values)]
     if len(known) < FEWEST:
         return np.zeros(len(values), bool)

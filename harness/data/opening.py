@@ -1,4 +1,4 @@
-"""Opening an image file: its header is read by one of the plugins of Pillow that are allowed to."""
+"""Opens an image file with an allowed plugin of Pillow, which reads the header."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image, ImageFile, PngImagePlugin
 from harness.data.formats import UnreadableError, file_format, other_kind, pillow_formats
 from harness.util.packages import install_command
 
-# Pillow warns of damaged metadata, once per file. The pixels are sound, and `read` goes on without it.
+# Pillow warns of damaged metadata, once per file. The pixels are valid, and `read` ignores the metadata.
 for _message in ("Corrupt EXIF data", "Possibly corrupt EXIF data", "Metadata Warning", "Tag data larger than file"):
     warnings.filterwarnings("ignore", message=_message, category=UserWarning)
 for _message in ("Truncated File Read", "Image appears to be a malformed MPO", "Invalid APNG"):
@@ -24,9 +24,9 @@ PngImagePlugin.MAX_TEXT_MEMORY = max(PngImagePlugin.MAX_TEXT_MEMORY, 256 * 2**20
 
 
 def opened(content: bytes) -> ImageFile.ImageFile:
-    """The file's header, read by the first of Pillow's plugins that accepts it.
+    """Reads a file's header with the first of Pillow's plugins that accepts it.
 
-    Image.open does the same, and warns of an image of more than LARGE pixels or refuses it before its size is known.
+    Image.open does the same. But it warns of a large image, or refuses it, before the size is known.
     """
     kind = file_format(content)
     formats = ("HEIF",) if kind == "HEIF" and _can_read_heif() else pillow_formats()
@@ -38,14 +38,14 @@ def opened(content: bytes) -> ImageFile.ImageFile:
             continue
         try:
             return factory(io.BytesIO(content), "")
-        except (SyntaxError, IndexError, TypeError, struct.error) as error:  # how a plugin says that it is not its own
-            own_words = isinstance(error, SyntaxError) and error.__cause__ is None
-            message = message or (str(error) if own_words else "its header is incomplete")
+        except (SyntaxError, IndexError, TypeError, struct.error) as error:  # the file is not of this plugin's format
+            has_message = isinstance(error, SyntaxError) and error.__cause__ is None
+            message = message or (str(error) if has_message else "its header is incomplete")
     raise _unidentified(content, kind, message)
 
 
 def _unidentified(content: bytes, kind: str, message: str) -> UnreadableError:
-    """The error for bytes that no plugin accepts; `message` is from the first plugin that tried."""
+    """The error for bytes that no plugin accepts. `message` is from the first plugin that tried."""
     if kind == "HEIF" and not _can_read_heif():
         return UnreadableError(f"HEIC needs pillow-heif: {install_command('heic')}")
     if kind and kind not in (*pillow_formats(), "HEIF"):

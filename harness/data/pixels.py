@@ -1,4 +1,4 @@
-"""Images decoded and resized once, to 8 bits: in memory where they fit, in the cache where they do not."""
+"""Stores decoded and resized 8-bit images: in memory if they fit, or else in the cache."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from harness.util.text import size_text
 
 Bytes = NDArray[np.uint8]
 
-MEMORY = 256 * 2**20  # bytes of decoded images that are held: 1,783 of 224 px
-AT_ONCE = 256  # images that are decoded before any is written
-DECODER = {"pillow": metadata.version("pillow"), "decoder": 2}  # what pixels are a function of, besides a file's bytes
+MEMORY = 256 * 2**20  # bytes of decoded images to hold in memory: 1,783 images of 224 px
+AT_ONCE = 256  # images that are decoded before they are written
+DECODER = {"pillow": metadata.version("pillow"), "decoder": 2}  # the pixels depend on these and on the file's bytes
 
 
 class Pixels:
-    """What the images of a listing look like, (H, W, C) uint8 each. `hashes` are the MD5s of their files.
+    """The pixels of the images of a listing, (H, W, C) uint8 each. `hashes` are the MD5s of their files.
 
-    An image is decoded when it is first asked for, and held as far as all of them fit `memory` bytes. Others are
-    decoded again each time, unless `keep_in` gives them a place on the disk.
+    An image is decoded when it is first used. It stays in memory if all images fit in `memory` bytes. If they do not,
+    images are decoded again in each use, unless `keep_in` stores them on disk.
     """
 
     def __init__(self, images: Images, hashes: Sequence[str], preparation: Preparation, memory: int = MEMORY) -> None:
@@ -42,24 +42,24 @@ class Pixels:
         channels, height, width = preparation.shape
         shape = (len(images), height, width, channels)
         self._held: Bytes | None = np.empty(shape, np.uint8) if np.prod(shape) <= memory else None
-        self._here = np.zeros(len(images), bool)  # of those that are held, which are decoded
+        self._here = np.zeros(len(images), bool)  # whether each image in memory is decoded
         self._kept: Rows | None = None
 
     @property
     def held(self) -> bool:
-        """Whether there is room in memory for all."""
+        """Whether all images fit in memory."""
         return self._held is not None
 
     def put(self, index: int, raw: Raw) -> None:
-        """Holds an image that was read, if there is room and the range of its values is known."""
+        """Stores an image in memory, if all fit and the range of its values is known."""
         if self._held is not None and not self.preparation.needs_range(raw):
             self._held[index] = self.preparation.array(self.preparation.picture(raw))
             self._here[index] = True
 
     def take(self, indices: Sequence[int]) -> Tensor:
-        """A copy of these images, (B, C, H, W) uint8, channels last in memory.
+        """Returns a copy of these images, (B, C, H, W) uint8, channels last in memory.
 
-        Raises DataError where a file is gone, or is another than it was.
+        Raises DataError if a file was removed or changed.
         """
         if self._kept is not None:
             rows = self._kept.take(self._kept.positions(self.hashes[i] for i in indices))
@@ -71,7 +71,7 @@ class Pixels:
         return torch.from_numpy(rows).permute(0, 3, 1, 2)
 
     def keep_in(self, cache: Cache | None, indices: Sequence[int]) -> None:
-        """Has these images at hand from now on: in memory if there is room for all, else in `cache`, if any."""
+        """Stores these images in memory if all fit, or else in `cache`, if it is not None."""
         if self._held is not None:
             self._fill(self._held, indices)
         elif cache is not None:
@@ -81,7 +81,7 @@ class Pixels:
             self._kept = cache.rows(recipe, [self.hashes[i] for i in indices], self._make)
 
     def without(self, paths: Iterable[str]) -> Pixels:
-        """The same, less those `paths`."""
+        """The pixels of the listing without `paths`."""
         dropped = set(paths)
         left = [i for i, path in enumerate(self.images.paths) if path not in dropped]
         rest = Pixels(self.images.without(dropped), [self.hashes[i] for i in left], self.preparation, memory=0)
@@ -90,7 +90,7 @@ class Pixels:
         return rest
 
     def _fill(self, held: Bytes, indices: Sequence[int]) -> None:
-        """Decodes those that are not here yet."""
+        """Decodes the images that are not in memory yet."""
         missing = [i for i in indices if not self._here[i]]
         for index, image in zip(missing, in_threads(self._decode, missing), strict=True):
             held[index] = image
@@ -103,11 +103,11 @@ class Pixels:
 
     def _decode(self, index: int) -> Bytes:
         path = self.images.file(self.images.paths[index])
-        fix = "leave the images alone during a run"
+        fix = "do not change the images during a run"
         try:
             content = path.read_bytes()
         except OSError as error:
             raise DataError(f"{path} cannot be read any more", str(error.strerror), fix) from error
         if md5_of(content) != self.hashes[index]:
-            raise DataError(f"{path} is another image than it was", "its bytes changed after the run had begun", fix)
+            raise DataError(f"{path} has changed", "its bytes are different from those at the start of the run", fix)
         return self.preparation.decode(content)

@@ -1,4 +1,4 @@
-"""From a decoded picture to an array of the size and the channels that all images of a run have."""
+"""Prepares an image: converts it to an array with the size and the channels of all images of a run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.data.decode import Raw, read, to_image
 from harness.data.depth import Depth, infer_range
 from harness.errors import UsageError
 
-if TYPE_CHECKING:  # else it and what it imports would travel with each model that MLflow gets
+if TYPE_CHECKING:  # a real import would add this module and its imports to each model that is sent to MLflow
     from harness.config.experiment import Experiment
 
 ImageSize = int | tuple[int, int]  # the side of a square, or (height, width), in pixels
@@ -33,20 +33,20 @@ FILTERS = {
 
 @dataclass(frozen=True)
 class Preparation:
-    """How a picture becomes an array (H, W, C) uint8. Plain values: it travels in the checkpoint.
+    """How an image is converted to an array (H, W, C) uint8. It has plain values, and is stored in the checkpoint.
 
     Attributes:
         image_size: Pixels: the side of a square, or (height, width).
-        resize: "squash" changes the picture's proportions; "crop" keeps them and cuts the longer side, in the middle,
-            as torchvision's and timm's evaluation does;
-            "pad" keeps them and fills the rest with the background.
-        center_crop: The share of the resized sides that is kept, in the middle: 0.875 resizes to 256 px for 224.
+        resize: "squash" changes the proportions; "crop" keeps them and cuts the longer side around the centre, as
+            torchvision and timm do in evaluation; "pad" keeps them and fills the rest with the background.
+        center_crop: The share of each side that is kept after resizing, around the centre: with 0.875, an image of 224
+            px is resized to 256 px first.
         interpolation: "nearest", "bilinear", "bicubic" or "lanczos".
-        antialias: Whether a picture that becomes smaller is smoothed first, as Pillow does; torchvision and OpenCV have
-            versions that do not.
+        antialias: Whether an image is smoothed before it becomes smaller, as in Pillow. In torchvision and OpenCV, this
+            can be switched off.
         channels: 3 for red, green and blue; 1 for grey.
-        background: What lies behind transparent pixels and beside a padded picture: white, grey, black or #rrggbb.
-        value_range: (low, high) that become 0 and 255, of files with more than 8 bits; None if there are no such files.
+        background: The colour behind transparent pixels and around a padded image: white, grey, black or #rrggbb.
+        value_range: (low, high) that become 0 and 255 in files with more than 8 bits; None if there are no such files.
     """
 
     image_size: ImageSize = 224
@@ -72,31 +72,31 @@ class Preparation:
         return self.channels, self.height, self.width
 
     def decode(self, content: bytes) -> Bytes:
-        """The image in a file's bytes as (H, W, C). Raises what `read` raises."""
+        """Decodes a file's bytes to (H, W, C). Raises the errors of `read`."""
         return self.array(self.picture(read(content)))
 
     def picture(self, raw: Raw) -> Image.Image:
-        """The image in mode RGB or L, not resized yet."""
+        """The image in mode RGB or L, before it is resized."""
         return to_image(raw, self.value_range, self.channels, self.background)
 
     def needs_range(self, raw: Raw) -> bool:
-        """Whether an image cannot be shown before the range of the data set is known."""
+        """Whether an image cannot be converted before the range of the data set is known."""
         return self.value_range is None and raw.needs_range
 
     def alone(self, raw: Raw) -> Preparation:
-        """The preparation of an image on its own: the same, with the image's own range if a range is needed.
+        """The preparation for a single image: with the range of this image, if a range is needed.
 
-        Raises DataError if its range cannot be inferred.
+        Raises DataError if the range cannot be inferred.
         """
         return self.with_range(infer_range(Depth.of(raw.colours))) if self.needs_range(raw) else self
 
     def array(self, image: Image.Image) -> Bytes:
-        """An image of mode RGB or L as (H, W, C)."""
+        """Converts an image of mode RGB or L to (H, W, C)."""
         array = np.array(self._resized(image))
         return array.reshape(self.height, self.width, self.channels)
 
     def with_range(self, value_range: tuple[float, float] | None) -> Preparation:
-        """The same with another range of values."""
+        """A copy with another range of values."""
         return replace(self, value_range=value_range)
 
     def to_dict(self) -> dict[str, Any]:
@@ -130,7 +130,7 @@ class Preparation:
 
 
 def preparation_of(experiment: Experiment) -> Preparation:
-    """The preparation that an experiment says. Raises UsageError for one that there is not."""
+    """The preparation of an experiment. Raises UsageError if its fields contradict each other."""
     if experiment.interpolation == "lanczos" and not experiment.antialias:
         raise UsageError(
             "interpolation=lanczos is not possible with antialias=false",
@@ -141,10 +141,7 @@ def preparation_of(experiment: Experiment) -> Preparation:
 
 
 def preparation_from(plain: Mapping[str, Any]) -> Preparation:
-    """The preparation that a checkpoint says; what it does not say is as it was in version 0.1.0.
-
-    That kept the top 8 of 16 bits.
-    """
+    """The preparation of a checkpoint. Missing values are those of version 0.1.0, which used the high 8 of 16 bits."""
     names = [item.name for item in fields(Preparation) if item.name in plain]
     values: dict[str, Any] = {
         name: tuple(plain[name]) if isinstance(plain[name], list) else plain[name] for name in names
@@ -153,26 +150,26 @@ def preparation_from(plain: Mapping[str, Any]) -> Preparation:
 
 
 def _around(size: tuple[int, int], wanted: tuple[int, int]) -> tuple[int, int]:
-    """The smallest size of the picture's own proportions around `wanted`, rounded as torchvision's Resize rounds."""
+    """The smallest size with the image's proportions that covers `wanted`, rounded as in torchvision's Resize."""
     if size[0] * wanted[1] <= size[1] * wanted[0]:
         return wanted[0], max(wanted[1], int(wanted[0] * size[1] / size[0]))
     return max(wanted[0], int(wanted[1] * size[0] / size[1])), wanted[1]
 
 
 def _middle(size: tuple[int, int], wanted: tuple[int, int]) -> tuple[int, int, int, int]:
-    """The box of the size `wanted` in the middle of a picture, as torchvision's CenterCrop cuts it."""
+    """The box of size `wanted` around the centre of an image, as in torchvision's CenterCrop."""
     left, top = (round((side - inner) / 2) for side, inner in zip(size, wanted, strict=True))
     return left, top, left + wanted[0], top + wanted[1]
 
 
 def _inside(size: tuple[int, int], wanted: tuple[int, int]) -> tuple[int, int]:
-    """The largest size of the picture's own proportions that fits."""
+    """The largest size with the image's proportions that fits in `wanted`."""
     scale = min(wanted[0] / size[0], wanted[1] / size[1])
     return max(1, min(wanted[0], round(size[0] * scale))), max(1, min(wanted[1], round(size[1] * scale)))
 
 
 def _without_antialias(image: Image.Image, size: tuple[int, int], interpolation: str) -> Image.Image:
-    """As torch and OpenCV resize by default: each new pixel is made of the few old ones around its centre."""
+    """Resizes as torch and OpenCV do by default: a new pixel depends only on the few old pixels around its centre."""
     array = np.array(image)
     values = torch.from_numpy(array.reshape(*array.shape[:2], -1)).permute(2, 0, 1)[None].float()
     scaled = functional.interpolate(values, size=size[::-1], mode=interpolation, align_corners=False)

@@ -1,4 +1,4 @@
-"""Gives images of a table other labels, or takes their lines out. Every other cell stays as it is."""
+"""Changes labels of images in a table, or removes their lines. All other cells stay the same."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ BY_HAND = "change the table in the program that made it"
 
 
 def rewritten(table: Path, columns: Sequence[str], changes: Mapping[Side, Mapping[Path, str | None]]) -> bytes:
-    """The content of a table in which images have other labels.
+    """Returns the content of a table with changed labels.
 
-    Of a text, all that is not changed stays to the byte: the delimiter, quotes, line ends, spaces around a label. Of a
-    Parquet file, the columns' types, the metadata and the compression stay.
+    In a text, all other bytes stay the same: delimiters, quotes, line ends, spaces around a label. In a Parquet file,
+    the types of the columns, the metadata and the compression stay the same.
 
     Args:
-        table: The table, which is only read.
+        table: The table. It is only read.
         columns: Names of its columns, as in `list_table`.
-        changes: Side -> file, as a whole path -> its label; None takes its lines out.
+        changes: Split -> absolute path of a file -> its new label, or None to remove its lines.
 
     Raises:
-        DataError: The table cannot be read, or not be written so that every other cell is read as before.
+        DataError: The table cannot be read, or another cell would change.
     """
     rows = read_rows(table, columns)
     files = files_of(table, rows)
@@ -75,12 +75,12 @@ def _text(table: Path, columns: Sequence[str], new: Mapping[int, str | None]) ->
             expected.append(cells)
     text = "".join(parts)
     if list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)) != expected:
-        raise ValueError("its quotes are such that other cells would be read differently")
+        raise ValueError("its quotes are unusual: other cells would change")
     return (mark + text).encode()
 
 
 def _relabelled(raw: str, cells: list[str], place: int, label: str, delimiter: str) -> tuple[str, list[str]]:
-    """A record with another label, as text and as cells; spaces around the label stay, and quotes."""
+    """Changes the label of a record. Returns its text and its cells. Spaces around the label and quotes stay."""
     start, end = _spans(raw, delimiter)[place]
     old = cells[place]
     bare = old.strip()
@@ -93,7 +93,7 @@ def _relabelled(raw: str, cells: list[str], place: int, label: str, delimiter: s
 
 
 def _spans(raw: str, delimiter: str) -> list[tuple[int, int]]:
-    """(first, end) of each cell in a record's text, as `csv.reader` parts them."""
+    """(start, end) of each cell in a record's text, split in the same way as by `csv.reader`."""
     spans: list[tuple[int, int]] = []
     start, place, quoted = 0, 0, False
     while place < len(raw):

@@ -1,7 +1,7 @@
-"""The shared memory that loader processes pass their batches through: how much there is, and how a lack shows.
+"""The shared memory through which loader processes send their batches: its size, and the error if it is too small.
 
-A container has 64 MB by default. A loader process that finds too little of it fails in a thread that nobody looks at,
-and the training would wait without end. So each batch is put there where an error can be passed on.
+A container has 64 MB by default. If a batch does not fit, DataLoader fails in a background thread without an error, and
+the training waits without end. So each batch is moved to shared memory in a place where an error can be reported.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MORE = "-s workers=0; or more of it: docker run --shm-size=8g, mount -o remount,
 
 
 def free_bytes(folder: Path = FOLDER) -> int | None:
-    """Returns the free shared memory; None where the system does not keep it in a folder."""
+    """Returns the free shared memory in bytes; None if it is not a folder on this system."""
     try:
         return shutil.disk_usage(folder).free
     except OSError:
@@ -27,7 +27,7 @@ def free_bytes(folder: Path = FOLDER) -> int | None:
 
 
 def shared(batch: Tensor) -> Tensor:
-    """Moves a batch to shared memory, as passing it on would. Raises TrainingError if there is too little."""
+    """Moves a batch to shared memory. Raises TrainingError if it does not fit."""
     try:
         batch.share_memory_()  # type: ignore[no-untyped-call]
     except (RuntimeError, OSError) as error:
@@ -36,16 +36,16 @@ def shared(batch: Tensor) -> Tensor:
 
 
 def lack(error: BaseException, size: int | None = None) -> TrainingError:
-    """Returns what to tell a person if `error` is about shared memory."""
+    """Returns the error for a user if `error` is about shared memory."""
     free = free_bytes()
     known = "" if free is None else f"{FOLDER} has {free / 1e6:.1f} MB left, "
     known += "" if size is None else f"a batch takes {size / 1e6:.1f} MB, "
     first = (str(error).splitlines() or [type(error).__name__])[0]
-    return TrainingError("a loader process cannot pass on its batch", known + first, MORE)
+    return TrainingError("a loader process cannot send its batch", known + first, MORE)
 
 
 def loader_ended(error: RuntimeError) -> TrainingError | None:
-    """Returns what to tell a person if a loader process was killed; None if `error` says something else."""
+    """Returns the error for a user if a loader process was killed; None if `error` has another cause."""
     text = str(error)
     if "DataLoader worker" not in text:
         return None
@@ -56,13 +56,13 @@ def loader_ended(error: RuntimeError) -> TrainingError | None:
 
 
 def most_workers(wanted: int, batch: int, waiting: int, free: int | None) -> int:
-    """Returns how many loader processes have room for their batches, at most `wanted`.
+    """Returns the number of loader processes whose batches fit in shared memory, at most `wanted`.
 
     Args:
         wanted: Number of processes.
         batch: Bytes of one batch.
-        waiting: Batches that wait for the training besides two of each process.
-        free: Free bytes of shared memory; None if they are not known.
+        waiting: Batches that wait for the training, in addition to two per process.
+        free: Free bytes of shared memory; None if not known.
     """
     if free is None or not batch:
         return wanted

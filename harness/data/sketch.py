@@ -1,4 +1,4 @@
-"""A sketch of an image: 32 × 32 grey values, by which copies are found that were cropped, resized or saved again."""
+"""A sketch of an image: 32 × 32 grey values, used to find copies that were cropped, resized or saved again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RESIZED = Image.Resampling.BILINEAR
 
 
 def sketch_of(raw: Raw) -> Sketch:
-    """Returns (SIDE, SIDE) uint8. Values of more than 8 bits are scaled by the image's own range."""
+    """Returns (SIDE, SIDE) uint8. Values of more than 8 bits are scaled by the range of this image."""
     if raw.image is not None:
         small = to_image(raw, None, channels=1).resize((SIDE, SIDE), RESIZED, reducing_gap=2)
         return np.asarray(small)

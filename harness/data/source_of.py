@@ -1,4 +1,4 @@
-"""Whether a file belongs to the data, so that nothing else is written to its place."""
+"""Checks whether a file belongs to the data, so that no output overwrites it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from harness.util.schema import is_inside
 
 
 def source_of(file: Path, sources: Iterable[Path | str | None], columns: Sequence[str] = ()) -> str:
-    """Why `file` belongs to the data, for people; empty if it does not.
+    """Returns why `file` belongs to the data, as text; empty if it does not.
 
-    It is one of the tables, an image that a table names, or an image in a folder.
+    A file belongs to the data if it is one of the tables, an image named in a table, or an image in a folder.
 
     Args:
-        file: The file, which need not be there.
-        sources: Folders and tables of images; None is passed over.
+        file: The file, which need not exist.
+        sources: Folders and tables of images; None is ignored.
         columns: Names of columns of the tables, as in `list_table`.
     """
     for source in dict.fromkeys(Path(source) for source in sources if source is not None):
@@ -35,14 +35,14 @@ def source_of(file: Path, sources: Iterable[Path | str | None], columns: Sequenc
 def _is_named(file: Path, table: Path, columns: Sequence[str]) -> bool:
     try:
         images = files_of(table, read_rows(table, columns)).values()
-    except DataError:  # the check itself says so
+    except DataError:  # the check of the data reports it
         return False
     return any(_is_same(file, image) for image in images)
 
 
 def _is_same(one: Path, other: Path) -> bool:
-    """Whether two paths lead to one file, also by links and on a disk that takes upper and lower case for the same."""
+    """Whether two paths are the same file, also through links and on a disk that ignores upper and lower case."""
     try:
         return one.samefile(other)
-    except (OSError, ValueError):  # one of them is not there
+    except (OSError, ValueError):  # one of them does not exist
         return os.path.realpath(one) == os.path.realpath(other)

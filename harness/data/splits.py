@@ -1,4 +1,4 @@
-"""Which images a model learns from and which it is judged on."""
+"""Splits images into training and validation sets."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from harness.data.groups import Groups, number_of
 from harness.data.images import Images
 from harness.errors import DataError
 
-HOLD_OUT = 0.2  # the share of images that one hold-out keeps for validation
-SMALL_GROUP = 0.02  # share of the images up to which a group counts as one unit where units are drawn
-HOLD_OUT_FOLDS = 5  # one of these folds is the hold-out of whole groups
+HOLD_OUT = 0.2  # share of the images in the validation set of a hold-out
+SMALL_GROUP = 0.02  # share of the images; groups up to this size are drawn like single images
+HOLD_OUT_FOLDS = 5  # a hold-out of whole groups is one of these folds
 WITHOUT_INNER = "-s patience=none -s scheduler=none -s epoch=last -s inner_fraction=none"
-NO_SUCH_GROUPS = "the groups are too few or too large to have each class on both sides"
+NO_SUCH_GROUPS = "the groups are too few or too large to have each class in both sets"
 
 
 @dataclass(frozen=True)
 class Split:
-    """Indices into an `Images`, sorted; no index is in two of them.
+    """Sorted indices into an `Images`. No index is in two sets.
 
     Attributes:
-        train: Trained on.
-        valid: Judged by. Nothing about the model is chosen on them.
-        inner: Steer the training: early stopping, a plateau's schedule, the choice of an epoch.
+        train: The training set.
+        valid: The validation set. It is only evaluated: no choice about the model depends on it.
+        inner: The inner validation set, for choices in training: early stopping, a plateau scheduler, the best epoch.
     """
 
     train: tuple[int, ...]
@@ -34,25 +34,26 @@ class Split:
 
     @property
     def training_side(self) -> tuple[int, ...]:
-        """All images that have an influence on the model."""
+        """All images that influence the model."""
         return tuple(sorted((*self.train, *self.inner)))
 
 
 def stratified_splits(
     images: Images, folds: int, seed: int, groups: Groups | None = None, uneven: bool = False
 ) -> list[Split]:
-    """`folds` splits whose validation sides are disjoint and together are all images; or, for 0, one hold-out.
+    """Makes the splits of a cross-validation, or one hold-out.
 
-    Every side has each class in the proportion of the whole, as far as the groups allow, and every group is on one
-    side. A function of the sorted listing, the groups and `seed` alone.
+    The validation sets of the folds are disjoint, and together they are all images. Each set has the classes in the
+    same proportions as all images, as far as the groups allow. The images of a group are all in the same set. The
+    result depends only on the sorted listing, the groups and `seed`.
 
     Args:
         images: A listing.
-        folds: 0, or 2 and more.
-        seed: Of the shuffling.
-        groups: (N,) images with the same number stay on one side; None if all are independent.
-        uneven: Whether groups may be large or of several classes. Then scikit-learn's StratifiedGroupKFold balances the
-            sides by images; otherwise the groups themselves are split as if each were one image.
+        folds: Number of folds, at least 2; or 0 for one hold-out.
+        seed: Random seed.
+        groups: (N,) the group of each image; None if all images are independent.
+        uneven: Whether groups may be large or contain several classes. Then scikit-learn's StratifiedGroupKFold
+            balances the number of images. Otherwise groups are split as if each were one image.
 
     Raises:
         DataError: A class has fewer images, or groups, than there are folds.
@@ -79,17 +80,17 @@ def stratified_splits(
 
 
 def with_inner(images: Images, split: Split, fraction: float, seed: int, groups: Groups | None = None) -> Split:
-    """The split with an inner part of its training side: stratified, in whole groups, a function of `seed`.
+    """Moves a part of the training set to the inner validation set: stratified, in whole groups.
 
     Args:
         images: A listing.
-        split: Whose training side is divided.
-        fraction: Share of the training side, as nearly as classes and groups allow.
-        seed: Of the shuffling.
-        groups: (N,) images with the same number stay together; None if all are independent.
+        split: The split whose training set is divided.
+        fraction: Share of the training set, as exactly as classes and groups allow.
+        seed: Random seed.
+        groups: (N,) the group of each image; None if all images are independent.
 
     Raises:
-        DataError: A class has no two images or groups on the training side.
+        DataError: A class has fewer than two images or groups in the training set.
     """
     side = np.array(split.training_side)
     labels = np.asarray(images.labels)[side]
@@ -102,8 +103,8 @@ def with_inner(images: Images, split: Split, fraction: float, seed: int, groups:
     ]
     if few:
         raise DataError(
-            f"there is no image of {', '.join(few)} for the inner part, which steers the training",
-            "it would take the only one, or the only group, from the training images",
+            f"there is no image of {', '.join(few)} for the inner validation set",
+            "the training set needs its only image, or its only group of images",
             f"{WITHOUT_INNER}, or more images",
         )
     if groups is not None and (counts.max() > SMALL_GROUP * len(side) or _of_several_classes(labels, own)):
@@ -112,7 +113,7 @@ def with_inner(images: Images, split: Split, fraction: float, seed: int, groups:
         chosen = np.isin(own, _share_of_each(units, labels[first], fraction, seed))
     if chosen is None:
         raise DataError(
-            "no inner part of whole groups has every class",
+            "no inner validation set of whole groups has every class",
             NO_SUCH_GROUPS,
             f"{WITHOUT_INNER}, or smaller groups",
         )
@@ -120,7 +121,7 @@ def with_inner(images: Images, split: Split, fraction: float, seed: int, groups:
 
 
 def _share_of_each(units: Groups, labels: Groups, fraction: float, seed: int) -> Groups:
-    """Random units of each class: a share of them, and one at least. scikit-learn may leave a small class out."""
+    """Draws a share of the units of each class, at least one. scikit-learn may leave out a small class."""
     random = np.random.default_rng(seed)
     shuffled = [random.permutation(units[labels == label]) for label in np.unique(labels)]
     return np.concatenate([own[: max(1, round(fraction * len(own)))] for own in shuffled])
@@ -131,9 +132,9 @@ def _of_several_classes(labels: Groups, groups: Groups) -> bool:
 
 
 def _part_of_groups(labels: Groups, groups: Groups, most: int, seed: int) -> NDArray[np.bool_] | None:
-    """(n,) which images are one of `most` parts of whole groups, or of fewer, with every class on both sides.
+    """Divides the images into at most `most` parts of whole groups. Returns one part, as a mask (n,).
 
-    None if there is no such part.
+    Each class is in the part and in the rest. None if there is no such part.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
@@ -172,14 +173,14 @@ def _require_enough(images: Images, folds: int, groups: Groups | None) -> None:
 
 
 def _group_folds(images: Images, folds: int, seed: int, groups: Groups) -> list[Split]:
-    """Folds of whole groups. Raises DataError if one of them leaves nothing of a class to learn from."""
+    """Folds of whole groups. Raises DataError if the training set of a fold lacks a class."""
     splits = _by_group(images, folds, seed, groups)
     absent = _lacking(images, splits)
     if absent:
         fewer = range(folds - 1, 1, -1)
         possible = [n for n in fewer if not _lacking(images, _by_group(images, n, seed, groups))]
         raise DataError(
-            f"{folds} folds leave no image of {absent[0]} to learn from",
+            f"{folds} folds leave no training image of {absent[0]}",
             "the groups are too few or too large to spread each class over the folds",
             f"-s folds={possible[0]}" if possible else "smaller groups, or more images of that class",
         )
@@ -187,13 +188,13 @@ def _group_folds(images: Images, folds: int, seed: int, groups: Groups) -> list[
 
 
 def _group_hold_out(images: Images, seed: int, groups: Groups) -> Split:
-    """A fifth of the images in whole groups, or more. Raises DataError if none has every class on both sides."""
+    """A hold-out of whole groups, at least a fifth of the images. Raises DataError if a set would lack a class."""
     chosen = _part_of_groups(np.asarray(images.labels), groups, HOLD_OUT_FOLDS, seed)
     if chosen is None:
         raise DataError(
             "no hold-out of whole groups has every class",
             NO_SUCH_GROUPS,
-            "smaller groups, or a hold-out of your own: -s valid_data=FOLDER",
+            "smaller groups, or your own validation set: -s valid_data=FOLDER",
         )
     return _split(np.flatnonzero(~chosen), np.flatnonzero(chosen))
 
@@ -212,13 +213,13 @@ def _by_group(images: Images, folds: int, seed: int, groups: Groups) -> list[Spl
 
 
 def require_learnable(images: Images, split: Split) -> list[str]:
-    """The classes that a hold-out lacks. Raises DataError if there is nothing of a class to learn from."""
-    unlearnt = _absent(images, split.train)
-    if unlearnt:
+    """The classes that the validation set lacks. Raises DataError if the training set lacks a class."""
+    untrained = _absent(images, split.train)
+    if untrained:
         raise DataError(
-            f"there is no image of {', '.join(unlearnt)} to learn from",
-            "none of the training images of this class can be used",
-            "mend the images, or remove the class",
+            f"there is no training image of {', '.join(untrained)}",
+            "none of the images of this class can be used",
+            "repair the images, or remove the class",
         )
     return _absent(images, split.valid)
 

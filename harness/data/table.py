@@ -1,4 +1,4 @@
-"""A table of images: a line per image with its path and label, and optionally its split and group."""
+"""Lists the images of a table, with one line per image: path and label, and optionally split and group."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from harness.errors import DataError, nearest
 from harness.util.text import few
 
 TABLES = {".csv", ".tsv", ".parquet"}
-ALSO = {  # names that people give these columns, for the advice in an error; none is taken without being named
+ALSO = {  # other common names of these columns, only for the suggestion in an error
     "path": ("file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "img", "image_id", "id"),
     "label": ("class", "class_name", "category", "target", "species", "diagnosis", "dx", "y"),
 }
@@ -29,7 +29,7 @@ ALSO = {  # names that people give these columns, for the advice in an error; no
 class Row:
     """A line of a table, as text."""
 
-    number: int  # of the line, from 1; the header is line 1
+    number: int  # of the line; the header is line 1
     path: str
     label: str
     split: str
@@ -37,23 +37,23 @@ class Row:
 
 
 def is_table(data: Path) -> bool:
-    """Whether `data` is a table by its name, and no folder."""
+    """Whether `data` is a table by its name, and not a folder."""
     return data.suffix.lower() in TABLES and not data.is_dir()
 
 
 def list_table(table: Path, classes: Sequence[str] | None, side: Side, columns: Sequence[str] = ()) -> Images:
-    """Lists the images of one side of a table; of a table without a split column, all.
+    """Lists the images of one split of a table, or all images if the table has no split column.
 
-    Paths are relative to the folder of the table, or absolute; the suffix may be left out.
+    Paths are absolute, or relative to the folder of the table. The suffix may be left out.
 
     Args:
         table: A CSV file (comma, semicolon or tab, UTF-8, with a header), or a Parquet file.
-        classes: Classes that a model knows; None if the labels are the classes.
-        side: The side whose rows are listed.
+        classes: The classes that a model knows. None: the labels are the classes.
+        side: The split to list.
         columns: Names of columns, each as "path=filename".
 
     Raises:
-        DataError: The table cannot be read, lacks a column, or names no image of this side.
+        DataError: The table cannot be read, lacks a column, or has no image of this split.
     """
     everything = read_rows(table, columns)
     file_of = files_of(table, everything)
@@ -64,23 +64,23 @@ def list_table(table: Path, classes: Sequence[str] | None, side: Side, columns: 
     if unknown:
         raise DataError(
             f"{table} has unknown classes: {few(unknown)}{nearest(unknown[0], names)}",
-            f"the model knows {few(names)}; the table holds {few(labels)}",
-            "a table with labels of its classes, which are matched by name",
+            f"the model knows {few(names)}; the table contains {few(labels)}",
+            "a table whose labels are the names of the model's classes",
         )
     if classes is None and len(labels) < 2:
         raise DataError(
             f"{table} has one class only",
-            f"its only label is {labels[0]!r}; telling classes apart takes two",
-            "-s columns=label=NAME, if another column holds the labels",
+            f"its only label is {labels[0]!r}; classification needs two classes",
+            "-s columns=label=NAME, if another column has the labels",
         )
     files = [file_of[row.number] for row in rows]
     if not any(map(_exists, files)):
         raise DataError(
-            f"no image of {table} is there",
+            f"none of the images of {table} exists",
             f"its first line names {rows[0].path}, looked for at {files[0]}",
             f"paths that are absolute, or relative to {table.absolute().parent}",
         )
-    root = common_folder([table.parent, *{file.parent for file in file_of.values()}])  # one root for all sides
+    root = common_folder([table.parent, *{file.parent for file in file_of.values()}])  # one root for all splits
     actual = [Path(os.path.relpath(file, root)).as_posix() for file in files]
     paths, on_disk = compose_paths(dict.fromkeys(actual))
     path_of = dict(zip(dict.fromkeys(actual), paths, strict=True))
@@ -89,7 +89,7 @@ def list_table(table: Path, classes: Sequence[str] | None, side: Side, columns: 
         before = unique.setdefault(path_of[name], row)
         if (before.label, before.group) != (row.label, row.group):
             raise DataError(
-                f"{table} says two things of {row.path}",
+                f"{table} has two different lines for {row.path}",
                 f"line {before.number}: {before.label} {before.group}; line {row.number}: {row.label} {row.group}",
                 "remove one of the two lines",
             )
@@ -109,18 +109,18 @@ def list_table(table: Path, classes: Sequence[str] | None, side: Side, columns: 
 
 
 def sides_in_table(table: Path, columns: Sequence[str] = ()) -> list[Side]:
-    """The sides that a table's split column names; empty if it has no such column. Raises DataError."""
+    """The splits in a table's split column; empty if it has no such column. Raises DataError."""
     splits = dict.fromkeys(row.split for row in read_rows(table, columns) if row.split)
     return [side for side in Side if any(side_of_split(split, table) is side for split in splits)]
 
 
 def _rows_of(table: Path, rows: list[Row], side: Side) -> list[Row]:
-    """The rows of one side. Raises DataError if one of them lacks something."""
+    """The rows of one split. Raises DataError if a row is incomplete."""
     if any(row.split for row in rows):
         without = next((row for row in rows if not row.split), None)
         if without is not None:
             raise DataError(
-                f"{table} does not say which split line {without.number} is of",
+                f"line {without.number} of {table} has no split",
                 f"its split is empty: {without.path}",
                 "write train, valid or test there",
             )
@@ -140,33 +140,33 @@ def _rows_of(table: Path, rows: list[Row], side: Side) -> list[Row]:
             "rename the class",
         )
     if not rows:
-        raise DataError(f"{table} has no images for {side}", "no line is of this split", "name another table")
+        raise DataError(f"{table} has no images for {side}", "no line has this split", "give another table")
     return rows
 
 
 def side_of_split(split: str, table: Path) -> Side:
-    """The side that a table's split column names by a word. Raises DataError if there is none."""
+    """The split for a word in a table's split column. Raises DataError if the word is unknown."""
     side = WORDS.get(split.lower())
     if side is None:
         raise DataError(
             f"{table} has the split {split!r}{nearest(split, WORDS)}",
             "a split is train, valid or test",
-            "-s columns=split=NAME, if another column holds it; rename the column, if it holds something else",
+            "-s columns=split=NAME, if another column has the split; or rename the column, if it has another meaning",
         )
     return side
 
 
 class _Files:
-    """Finds the files that the lines of a table mean, however they are written."""
+    """Finds the files that the lines of a table name, in several spellings."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._suffix = ""  # that the last path lacked: the next ones will, too
+        self._suffix = ""  # missing from the last path, and probably from the next
 
     def find(self, named: str) -> Path:
-        """The file as it is written; in Windows' or another Unicode form; or with a suffix that the table leaves out.
+        """Finds a file by its path: as written, with Windows' separators, in another Unicode form, or without suffix.
 
-        The path as it is written if there is none.
+        Returns the path as written if no such file exists.
         """
         for form in dict.fromkeys(
             (named, named.replace("\\", "/"), *(unicodedata.normalize(form, named) for form in ("NFC", "NFD")))
@@ -186,20 +186,20 @@ class _Files:
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except (OSError, ValueError):  # a name that is too long, or no name
+    except (OSError, ValueError):  # the name is too long, or invalid
         return False
 
 
 def files_of(table: Path, rows: Iterable[Row]) -> dict[int, Path]:
-    """Number of a row -> the whole path of the file that it means."""
+    """Number of a row -> the absolute path of its file."""
     found = _Files(table.parent)
     return {row.number: Path(os.path.normpath(found.find(row.path).absolute())) for row in rows}
 
 
 def read_rows(table: Path, columns: Sequence[str] = ()) -> list[Row]:
-    """The lines of a table that are not empty, of all sides. Raises DataError."""
+    """The lines of a table that are not empty, of all splits. Raises DataError."""
     if table.exists() and not table.is_file():  # to read a pipe may never end
-        raise DataError(f"{table} is no table", "it is a folder, a pipe or a device", "a CSV or Parquet file")
+        raise DataError(f"{table} is not a table", "it is a folder, a pipe or a device", "give a CSV or Parquet file")
     try:
         header, lines = _parquet(table) if table.suffix.lower() == ".parquet" else _text(table)
     except FileNotFoundError as error:
@@ -216,12 +216,12 @@ def read_rows(table: Path, columns: Sequence[str] = ()) -> list[Row]:
             row = {name: cells.get(name, "") for name in COLUMNS}
             rows.append(Row(number, row["path"], composed(row["label"]), row["split"], composed(row["group"])))
     if not rows:
-        raise DataError(f"{table} has no lines", "it holds a header alone", "a line per image: path,label")
+        raise DataError(f"{table} has no lines", "it contains only a header", "add one line per image: path,label")
     return rows
 
 
 def places_of(table: Path, header: Sequence[str], columns: Sequence[str] = ()) -> dict[str, int]:
-    """Which column of the table holds what. Raises DataError if a required one, or one that was named, is not there."""
+    """Column of `COLUMNS` -> its position in the table. Raises DataError if a required or named column is missing."""
     named: Mapping[str, str] = dict(column.split("=", 1) for column in columns)
     lower = [name.lower() for name in header]
     places = {}
@@ -236,7 +236,7 @@ def places_of(table: Path, header: Sequence[str], columns: Sequence[str] = ()) -
             raise DataError(
                 f"{table} has no column {wanted!r}",
                 f"its columns are {few(header, 8)}",
-                f"-s columns={column}={quote(likely)}, with the name of the column that holds the {column}",
+                f"-s columns={column}={quote(likely)}, with the name of the column that contains the {column}",
             )
     return places
 
@@ -246,7 +246,7 @@ def _cell(line: Sequence[str], place: int) -> str:
 
 
 def delimiter_of(header: str) -> str:
-    """What parts the cells of a table, by its first line."""
+    """The delimiter of a table, found in its first line."""
     return max(",;\t", key=header.count)
 
 
@@ -272,7 +272,7 @@ def _parquet(table: Path) -> tuple[list[str], list[list[str]]]:
 
 
 def text_of(value: object) -> str:
-    """A value of a Parquet file as text: an empty one as "", a whole number without its ".0"."""
+    """Converts a value of a Parquet file to text: a missing value to "", a whole number without ".0"."""
     if value is None or value != value:
         return ""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

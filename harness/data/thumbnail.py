@@ -1,4 +1,4 @@
-"""A small JPEG of an image, to show on a page: pixels alone, without EXIF."""
+"""Makes a small JPEG of an image, to show on a page. It contains only pixels, no EXIF."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ QUALITY = 85
 def thumbnail(image: Image.Image, side: int) -> bytes:
     """Returns an image of mode RGB or L as a JPEG of at most `side` pixels in width and height."""
     small = image.copy()
-    small.info.clear()  # else Pillow writes a colour profile and comments again
+    small.info.clear()  # Pillow would write the colour profile and comments to the JPEG
     small.thumbnail((side, side), Image.Resampling.BILINEAR)
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=QUALITY)

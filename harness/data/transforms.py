@@ -1,4 +1,4 @@
-"""From an array of 8 bits to what a model sees: augment (training only), normalise."""
+"""Converts a uint8 array to a model's input: augments (training only) and normalises."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from harness.util.user_code import calling, returned
 
 Augment = Callable[[Tensor], Tensor]  # (C, H, W) uint8 -> (C, H, W) uint8
 
-# Mean and standard deviation per channel of ImageNet's training images in 0..1, which torchvision's weights expect.
+# Mean and standard deviation per channel of ImageNet's training images, from 0 to 1; torchvision's weights expect them.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
 class Transform:
-    """From a decoded picture to a model's input. Plain values: it travels in the checkpoint.
+    """How a decoded image is converted to a model's input. It has plain values, and is stored in the checkpoint.
 
     Attributes:
-        preparation: How a picture becomes an array.
-        mean: Per channel, of values from 0 to 1.
-        std: Per channel.
+        preparation: How an image is converted to an array.
+        mean: Mean per channel, for values from 0 to 1.
+        std: Standard deviation per channel.
     """
 
     preparation: Preparation
@@ -37,7 +37,7 @@ class Transform:
     std: tuple[float, ...] = IMAGENET_STD
 
     def __post_init__(self) -> None:
-        """A grey image is normalised by the average over the three channels."""
+        """Uses the average over three channels to normalise a grey image."""
         if self.preparation.channels == 1 and len(self.mean) == 3:
             object.__setattr__(self, "mean", (sum(self.mean) / 3,))
             object.__setattr__(self, "std", (sum(self.std) / 3,))
@@ -52,16 +52,13 @@ class Transform:
         return self.preparation.shape
 
     def normalise(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) uint8 -> float32 of mean 0 and deviation 1 per channel, by the mean and deviation above.
-
-        It stays on its device, and in its order in memory.
-        """
+        """Normalises (B, C, H, W) uint8 to float32, with `mean` and `std`. The device and the memory order stay."""
         values = torch.tensor((self.mean, self.std), dtype=torch.float32, device=images.device)
         mean, std = values.view(2, -1, 1, 1)
         return torch.addcmul(-mean / std, images, 1 / (255 * std))  # one pass over the images instead of four
 
     def picture(self, inputs: Tensor) -> Tensor:
-        """What `normalise` made, (B, C, H, W), as uint8 images again, for people to look at."""
+        """Undoes `normalise`: (B, C, H, W) float32 to uint8 images, for display."""
         mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (self.mean, self.std))
         return inputs.mul(std).add_(mean).mul_(255).round_().clamp_(0, 255).to(torch.uint8)
 
@@ -70,7 +67,7 @@ class Transform:
 
 
 def augmentation(kind: str | Augment | None, preparation: Preparation) -> Augment | None:
-    """The function that "flip" or "standard" stands for; a function of the user's is returned as it is."""
+    """The function for "flip" or "standard". A user's function is returned unchanged."""
     if kind is None or callable(kind):
         return kind
     from torchvision.transforms import v2
@@ -88,9 +85,9 @@ def augmentation(kind: str | Augment | None, preparation: Preparation) -> Augmen
 
 @contextlib.contextmanager
 def seeded(*parts: int) -> Iterator[None]:
-    """Within, torch's, numpy's and Python's global generators start from `parts`; afterwards they are as they were.
+    """Seeds the global random generators of torch, numpy and Python with `parts`, and restores them afterwards.
 
-    So whatever an augmentation draws from is a function of (seed, epoch, index), in any process and in any order.
+    So the random numbers of an augmentation depend only on (seed, epoch, index), in any process and in any order.
     """
     words = np.random.SeedSequence(parts).generate_state(4)
     states = torch.get_rng_state(), np.random.get_state(), random.getstate()
@@ -106,9 +103,9 @@ def seeded(*parts: int) -> Iterator[None]:
 
 
 def augmented(augment: Augment, image: Tensor, preparation: Preparation) -> Tensor:
-    """What an augmentation makes of an image, resized to (C, H, W) uint8 of the preparation.
+    """Augments an image and resizes it to the (C, H, W) of the preparation, uint8.
 
-    Raises UserCodeError where it fails, or returns anything but an image.
+    Raises UserCodeError if the augmentation fails or does not return an image.
     """
     with calling("augment", augment):
         result = augment(image)

@@ -1,4 +1,4 @@
-"""Images that are mirrored or turned by a quarter: what was done, and how it is done to pixels and to frequencies."""
+"""Mirrors images and rotates them by multiples of 90°, as pixels or as frequencies."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ TURNS = {
     "turned by 270°": (True, False, True),
     "turned by 270° and mirrored": (True, True, True),
 }
-# name -> the turn that takes it back: that of 90° by that of 270°; each other one, done twice, changes nothing
+# name -> the turn that undoes it: 90° and 270° undo each other; each of the others undoes itself
 UNDONE_BY = {name: name for name in TURNS} | {"turned by 90°": "turned by 270°", "turned by 270°": "turned by 90°"}
 
 
 def turned_by(values: NDArray[np.float32], turns: Sequence[str], are_frequencies: bool = False) -> NDArray[np.float32]:
-    """Returns (N, S, S) images, or their frequencies, with one turn for all or one for each.
+    """Turns (N, S, S) images, or their frequencies, with one turn for all or one for each.
 
-    To flip an image changes the sign of each odd frequency along that axis.
+    Flipping an image changes the sign of each odd frequency along that axis.
     """
     result = np.empty_like(values)
     for turn in dict.fromkeys(turns):

@@ -202,7 +202,7 @@ CASES = [
     Case("an image size that is too large", 2, "is not possible", settings("image_size=10000")),
     Case("no data", 4, "harness data demo", settings("data=data/train")),
     Case("data that DVC has not fetched", 4, "harness data ready data", dvc_file),
-    Case("data that is a file", 4, "is no folder", settings("data=experiments/tiny.py")),
+    Case("data that is a file", 4, "is not a folder", settings("data=experiments/tiny.py")),
     Case("no classes", 4, "has no classes", settings("data=experiments")),
     Case("one class only", 4, "one class only", with_data(lambda data: shutil.rmtree(data / "sea"))),
     Case("an empty class", 4, "class 'lake' is empty", with_data(lambda data: (data / "lake").mkdir())),
@@ -452,7 +452,7 @@ AFTER = [
     Case(
         "a test folder that is a file",
         4,
-        "is no folder",
+        "is not a folder",
         words("test", "{checkpoint}", "--data", "experiments/tiny.py"),
     ),
     Case("a truncated test image", 4, "sea/sea00.jpg", judging(lambda data: truncate(data / "sea/sea00.jpg"))),

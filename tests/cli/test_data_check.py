@@ -164,7 +164,7 @@ def test_data_check_does_not_wait_for_a_pipe(call: Callable[..., Outcome], label
     for data in (("p.csv",), ("labels.csv", "-s", "valid_data=p.csv")):
         outcome = call("data", "check", *data)
         assert outcome.code == 4
-        assert outcome.error_lines[:2] == ["error: p.csv is no table", "  why: it is a folder, a pipe or a device"]
+        assert outcome.error_lines[:2] == ["error: p.csv is not a table", "  why: it is a folder, a pipe or a device"]
     outcome = call("data", "check", "labels.csv", "-s", "test_data=p.csv")
     assert "the test images are not checked: p.csv is no table" in outcome.out
     for force in ((), ("--force",)):

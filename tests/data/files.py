@@ -15,7 +15,7 @@ Array = np.ndarray[Any, Any]
 
 
 def file_of(image: Image.Image | Array, kind: str = "PNG", **options: Any) -> bytes:
-    """An image as Pillow writes it."""
+    """An image file written by Pillow."""
     buffer = io.BytesIO()
     (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(buffer, kind, **options)
     return buffer.getvalue()

@@ -22,7 +22,7 @@ def seen(content: bytes, value_range: tuple[float, float] | None = None) -> list
 
 
 def scene(side: int = 128, sky: int = 200) -> Image.Image:
-    """A sky with a slight gradient, and in front of it some objects with sharp edges, aslant and upright."""
+    """A sky with a slight gradient, and objects with sharp edges in front, some tilted and some upright."""
     image = Image.fromarray(np.linspace(sky, sky - 20, side).astype(np.uint8)[:, None].repeat(side, axis=1))
     draw, rng = ImageDraw.Draw(image), np.random.default_rng(0)
     for _ in range(12):
@@ -37,13 +37,13 @@ def blurred(image: Image.Image, sigma: float) -> Grey:
 
 
 def moved(image: Image.Image, down: int, right: int, steps: int) -> Grey:
-    """The image as a camera sees it that moves by `steps` pixels while the shutter is open."""
+    """The image of a camera that moves by `steps` pixels during the exposure."""
     values = np.asarray(image, np.float64)
     shifted = [np.roll(values, (down * step, right * step), (0, 1)) for step in range(steps)]
     return np.mean(shifted, axis=0).round().astype(np.uint8)
 
 
-def test_row_of_has_the_numbers_of_the_pixels() -> None:
+def test_row_of_measures_the_pixels() -> None:
     row = row_of(Raw(Image.fromarray(RAMP)))
     assert row.shape == (ROW,)
     assert row.dtype == np.float64
@@ -51,7 +51,7 @@ def test_row_of_has_the_numbers_of_the_pixels() -> None:
     assert np.isnan(row[7:]).all()
 
 
-def test_row_of_is_about_the_same_at_every_size() -> None:
+def test_row_of_is_almost_the_same_at_every_size() -> None:
     small = row_of(Raw(scene(256)))
     for side in (400, 1024, 3000):
         large = row_of(Raw(scene(256).resize((side, side), Image.Resampling.BICUBIC).convert("RGB")))
@@ -76,15 +76,15 @@ def test_row_of_takes_transparent_pixels_as_white() -> None:
 
 
 @pytest.mark.parametrize("high", [1023, 4095, 65535])
-def test_appearance_of_more_than_8_bits_is_that_of_8_bits(high: int) -> None:
+def test_appearance_of_more_than_8_bits_equals_that_of_8_bits(high: int) -> None:
     expected = seen(file_of(RAMP))
     values = (RAMP.astype(np.float64) * high / 255).round().astype(np.uint16)
     for content in (png(values), tiff(values), png(np.dstack([values] * 3)), tiff(values.astype(np.float32))):
         assert np.abs(np.array(seen(content, (0, high))) - expected).max() < 1.5
 
 
-def test_appearance_of_more_than_8_bits_of_which_few_are_used() -> None:
-    """All values lie below 300 of 65535: that is dark, if another image of the data set has all values."""
+def test_appearance_of_is_dark_if_few_of_16_bits_are_used() -> None:
+    """All values are below 300 of 65535. That is dark if another image of the data set uses all values."""
     assert seen(tiff(RAMP.astype(np.uint16)), (0, 65535))[4] < 1
     assert seen(tiff(RAMP.astype(np.uint16)), (0, 255))[:2] == pytest.approx([99, RAMP.std()], abs=1)
 
@@ -98,7 +98,7 @@ def test_appearance_of_inverted_values() -> None:
     assert inverted[2] <= inverted[3] <= inverted[0] <= inverted[4] <= inverted[5]
 
 
-def test_row_of_is_not_misled_by_hot_pixels() -> None:
+def test_row_of_ignores_hot_pixels() -> None:
     values = RAMP.astype(np.uint16)
     values[0, 0] = 65535
     assert seen(tiff(values), (0, 255))[:2] == pytest.approx([99, RAMP.std()], abs=1)
@@ -128,13 +128,13 @@ def test_blur_of_rises_with_the_radius() -> None:
 
 
 @pytest.mark.parametrize(("down", "right"), [(0, 1), (1, 0), (1, 1), (1, -1)])
-def test_blur_of_finds_a_camera_that_moved(down: int, right: int) -> None:
+def test_blur_of_finds_motion_blur(down: int, right: int) -> None:
     assert blur_of(moved(scene(), down, right, 1)) < 0.3
     assert blur_of(moved(scene(), down, right, 8)) > 0.67
 
 
-def test_blur_of_takes_no_smooth_subject_for_blurred() -> None:
-    """cleanlab/cleanvision#120, tokenrove/blur-detection#14: uniform images and skies count as blurred."""
+def test_blur_of_does_not_call_a_smooth_subject_blurred() -> None:
+    """In cleanlab/cleanvision#120 and tokenrove/blur-detection#14, uniform images and skies count as blurred."""
     sky = scene(sky=150).crop((0, 0, 128, 128))
     for image in (Image.new("L", (128, 128), 90), Image.fromarray(RAMP), Image.linear_gradient("L")):
         assert np.isnan(blur_of(np.asarray(image)))
@@ -144,16 +144,16 @@ def test_blur_of_takes_no_smooth_subject_for_blurred() -> None:
     assert blur_of(np.asarray(sky)) < 0.3
 
 
-def test_blur_of_takes_no_object_before_black_for_blurred() -> None:
-    """cleanlab/cleanvision#185: one sharp object before a black background has little detail."""
+def test_blur_of_does_not_call_a_sharp_object_on_black_blurred() -> None:
+    """In cleanlab/cleanvision#185, a sharp object on a black background counts as blurred: it has little detail."""
     image = Image.new("L", (128, 128))
     ImageDraw.Draw(image).ellipse((40, 40, 90, 90), fill=180)
     assert blur_of(np.asarray(image)) < 0.3
     assert blur_of(blurred(image, 3)) > 0.7
 
 
-def test_blur_of_takes_no_texture_for_sharp() -> None:
-    """deepchecks/deepchecks#1945: blurred leaves count as sharper than one sharp object on a plain background."""
+def test_blur_of_does_not_call_a_blurred_texture_sharp() -> None:
+    """In deepchecks/deepchecks#1945, blurred leaves count as sharper than a sharp object on a plain background."""
     leaves = Image.fromarray(np.random.default_rng(0).integers(0, 256, (128, 128), np.uint8))
     object_ = Image.new("L", (128, 128), 200)
     ImageDraw.Draw(object_).ellipse((40, 40, 90, 90), fill=60)
@@ -161,7 +161,7 @@ def test_blur_of_takes_no_texture_for_sharp() -> None:
 
 
 def test_blur_of_a_large_image_with_little_contrast() -> None:
-    """cleanlab/cleanvision#119: images of high resolution and low contrast count as blurred."""
+    """In cleanlab/cleanvision#119, images of high resolution and low contrast count as blurred."""
     faint = scene(1600).point(lambda value: 100 + value // 4)
     assert row_of(Raw(faint.convert("RGB")))[6] < 0.5
 
@@ -175,5 +175,5 @@ def test_blur_of_an_image_that_is_too_small() -> None:
 def test_blur_of_real_photographs(scenes: Path) -> None:
     images = [Image.open(path).convert("L") for path in sorted((scenes / "test").rglob("*.jpg"))]
     sharp, soft = ([blur_of(blurred(image, sigma)) for image in images] for sigma in (0, 3 * 100 / 224))
-    assert sum(blur > 0.67 for blur in sharp) <= 1  # of 35: a wave from near, which is soft
+    assert sum(blur > 0.67 for blur in sharp) <= 1  # of 35: a close wave, which is slightly blurred
     assert np.quantile(soft, 0.1) > 0.67

@@ -27,7 +27,7 @@ def copy(scenery: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(scenery, tmp_path / "copy"))
 
 
-def test_sound_images(scenery: Path) -> None:
+def test_check_images_finds_no_problem_in_valid_images(scenery: Path) -> None:
     images = list_images(scenery)
     check = check_images(images)
     assert check.problems == {}
@@ -35,7 +35,7 @@ def test_sound_images(scenery: Path) -> None:
     assert numbered(check.hashes, check.looks()) is None
 
 
-def test_every_image_that_cannot_be_decoded_is_named_with_its_reason(copy: Path) -> None:
+def test_check_images_names_each_undecodable_image_and_the_reason(copy: Path) -> None:
     whole = (copy / "sea/sea00.jpg").read_bytes()
     (copy / "sea/sea00.jpg").write_bytes(whole[: len(whole) // 2])
     (copy / "sea/sea01.jpg").write_bytes(b"")
@@ -59,13 +59,13 @@ def test_every_image_that_cannot_be_decoded_is_named_with_its_reason(copy: Path)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="permissions differ")
-def test_an_image_that_may_not_be_read(copy: Path) -> None:
+def test_check_images_names_an_image_without_read_permission(copy: Path) -> None:
     (copy / "sea/sea00.jpg").chmod(0)
     images = list_images(copy)
-    if os.geteuid() == 0:  # root may read all: be someone else for a moment
+    if os.geteuid() == 0:  # root may read all files: become another user for this call
         for folder in (copy, *copy.parents[:4]):
             folder.chmod(0o755)
-        check_images(images)  # loads what is imported late
+        check_images(images)  # loads the modules that are imported late
         os.seteuid(65534)
         try:
             problems = check_images(images).problems
@@ -77,12 +77,12 @@ def test_an_image_that_may_not_be_read(copy: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no named pipes")
-def test_a_pipe_is_named_and_not_waited_for(copy: Path) -> None:
+def test_check_images_names_a_pipe_and_does_not_wait_for_it(copy: Path) -> None:
     os.mkfifo(copy / "sea/pipe.jpg")
     assert check_images(list_images(copy)).problems == {"sea/pipe.jpg": "not a file"}
 
 
-def test_copies_are_found(copy: Path) -> None:
+def test_check_images_gives_copies_the_same_fingerprint(copy: Path) -> None:
     shutil.copy(copy / "sea/sea00.jpg", copy / "forest/again.jpg")
     Image.open(copy / "sea/sea01.jpg").save(copy / "sea/other.png")  # other bytes, the same pixels
     images = list_images(copy)
@@ -91,7 +91,7 @@ def test_copies_are_found(copy: Path) -> None:
     assert copies == [["forest/again.jpg", "sea/sea00.jpg"], ["sea/other.png", "sea/sea01.jpg"]]
 
 
-def test_check_images_knows_the_fingerprints_of_files_that_it_decoded_before(
+def test_check_images_takes_fingerprints_from_the_cache(
     copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache, images = Cache(tmp_path / "cache"), list_images(copy)
@@ -102,7 +102,7 @@ def test_check_images_knows_the_fingerprints_of_files_that_it_decoded_before(
     assert 0 not in again.fingerprints
 
 
-def test_the_digest_is_of_names_and_contents(copy: Path) -> None:
+def test_digest_depends_on_names_and_contents(copy: Path) -> None:
     def digest() -> str:
         images = list_images(copy)
         return check_images(images).digest(images)
@@ -116,7 +116,7 @@ def test_the_digest_is_of_names_and_contents(copy: Path) -> None:
     assert digest() not in (first, moved)
 
 
-def test_the_digest_is_the_one_of_dvc(copy: Path) -> None:
+def test_digest_equals_the_digest_of_dvc(copy: Path) -> None:
     pytest.importorskip("dvc")
     for command in (["init", "--no-scm", "-q"], ["add", "-q", "copy"]):
         subprocess.run([sys.executable, "-m", "dvc", *command], cwd=copy.parent, check=True, env={**os.environ})
@@ -124,7 +124,7 @@ def test_the_digest_is_the_one_of_dvc(copy: Path) -> None:
     assert f"md5: {check_images(images).digest(images)}" in (copy.parent / "copy.dvc").read_text()
 
 
-def test_a_fingerprint_ignores_alpha_that_hides_nothing(copy: Path) -> None:
+def test_fingerprint_ignores_an_opaque_alpha_channel(copy: Path) -> None:
     def print_of(image: Image.Image, **options: Any) -> int:
         buffer = io.BytesIO()
         image.save(buffer, "PNG", **options)
@@ -137,7 +137,7 @@ def test_a_fingerprint_ignores_alpha_that_hides_nothing(copy: Path) -> None:
     assert print_of(picture.convert("L")) == print_of(picture.convert("LA"))
 
 
-def test_check_images_names_a_file_without_any_number(copy: Path) -> None:
+def test_check_images_names_a_file_whose_values_are_all_nan(copy: Path) -> None:
     Image.fromarray(np.full((4, 4), np.nan, np.float32)).save(copy / "sea/nan.tif")
     check = check_images(list_images(copy), Preparation(16))
     assert check.problems == {"sea/nan.tif": "none of its values is a number"}

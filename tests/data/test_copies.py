@@ -14,7 +14,7 @@ from tests.data.test_near_copies import saved, textures
 
 
 def test_find_copies_of_two_listings(tmp_path: Path) -> None:
-    """Image 0 is there three times, as PNG and as JPEG; image 1 of the test is a crop of image 1 of training."""
+    """There are three files of image 0, PNG and JPEG. Image 1 of the test is a crop of image 1 of training."""
     images = textures(6)
     for side, names in (("train", ("a", "b", "c")), ("test", ("a", "b"))):
         for label in ("x", "y"):
@@ -36,7 +36,7 @@ def test_find_copies_of_two_listings(tmp_path: Path) -> None:
     assert copies.near_across([0, 2], range(5, 9)) == []
 
 
-def test_find_copies_leaves_tiny_images_alone(tmp_path: Path) -> None:
+def test_find_copies_does_not_compare_tiny_images(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for label in ("x", "y"):
         (tmp_path / label).mkdir()
@@ -49,7 +49,7 @@ def test_find_copies_leaves_tiny_images_alone(tmp_path: Path) -> None:
 
 
 def check_of(folder: Path, images: list[Image.Image]) -> Check:
-    """The check of these images in one class, and of a white one in another, which is the last."""
+    """The check of these images in one class, and of a white image, the last one, in another class."""
     for number, image in enumerate([*images, Image.new("RGB", (20, 20), "white")]):
         path = folder / "xy"[number == len(images)] / f"{number}.png"
         path.parent.mkdir(exist_ok=True)
@@ -57,7 +57,7 @@ def check_of(folder: Path, images: list[Image.Image]) -> Check:
     return check_images(list_images(folder))
 
 
-def test_find_copies_keeps_near_copies_in_the_cache(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_find_copies_stores_near_copies_in_the_cache(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     images, kept = textures(5), tmp_path_factory.mktemp("kept")
     check = check_of(tmp_path, [*images, ImageOps.mirror(images[2]), saved(images[4], quality=40)])
     steps: list[int] = []
@@ -72,7 +72,7 @@ def test_find_copies_keeps_near_copies_in_the_cache(tmp_path: Path, tmp_path_fac
     assert len(Cache(kept).entries()) == 3
 
 
-def test_find_copies_keeps_in_the_cache_that_there_are_none(tmp_path: Path) -> None:
+def test_find_copies_stores_an_empty_result_in_the_cache(tmp_path: Path) -> None:
     check, lines = check_of(tmp_path, textures(3)), list[str]()
     cache = Cache(tmp_path / "cache", print_line=lines.append)
     assert find_copies([check], cache=cache).near == find_copies([check], cache=cache).near == ()
@@ -91,14 +91,14 @@ def test_partners_across_names_the_nearest_copy(tmp_path: Path) -> None:
     assert [everything[i][0] for i in (1, 3, 5, 6)] == [5, 6, 1, 3]
 
 
-def test_find_copies_turns_images_as_their_exif_says(tmp_path: Path) -> None:
-    """From btd/sharp-phash pull request 1 and jhnc/findimagedupes issue 3: one is turned by its pixels, one by EXIF."""
+def test_find_copies_applies_the_exif_rotation(tmp_path: Path) -> None:
+    """As in btd/sharp-phash#1 and jhnc/findimagedupes#3: the pixels of one image are rotated, the other has EXIF."""
     for number, image in enumerate(textures(4)):
         folder = tmp_path / "xy"[number % 2]
         folder.mkdir(exist_ok=True)
         image.save(folder / f"{number}.png")
         exif = Image.Exif()
-        exif[0x0112] = 6  # to be shown turned clockwise by 90 degrees
+        exif[0x0112] = 6  # to be rotated clockwise by 90 degrees for display
         image.transpose(Image.Transpose.ROTATE_90).save(folder / f"{number}.jpg", exif=exif, quality=80)
     copies = find_copies([check_images(list_images(tmp_path))])
     assert [(pair.first, pair.second, pair.turn) for pair in copies.near] == [(i, i + 1, "") for i in (0, 2, 4, 6)]

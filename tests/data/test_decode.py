@@ -31,18 +31,18 @@ def decoded(image: Image.Image, kind: str = "PNG", **options: Any) -> np.ndarray
 GREY = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
 
 
-def test_grey_becomes_three_equal_channels() -> None:
+def test_decode_converts_grey_to_three_equal_channels() -> None:
     assert np.array_equal(decoded(Image.fromarray(GREY)), np.stack([GREY] * 3, axis=2))
 
 
-def test_a_palette_becomes_its_colours() -> None:
+def test_decode_converts_a_palette_to_its_colours() -> None:
     image = Image.new("P", (2, 1))
     image.putpalette([255, 0, 0, 0, 0, 255])
     image.putdata([0, 1])
     assert decoded(image).tolist() == [[[255, 0, 0], [0, 0, 255]]]
 
 
-def test_what_is_transparent_lies_on_white() -> None:
+def test_decode_puts_transparent_pixels_on_white() -> None:
     image = Image.new("RGBA", (3, 1))
     image.putdata([(200, 100, 0, 255), (200, 100, 0, 0), (0, 0, 0, 51)])
     assert decoded(image).tolist() == [[[200, 100, 0], [255, 255, 255], [204, 204, 204]]]
@@ -55,35 +55,35 @@ def test_what_is_transparent_lies_on_white() -> None:
     assert decoded(grey)[0, :, 0].tolist() == [10, 255]
 
 
-def test_cmyk_comes_out_as_the_colour_that_was_printed() -> None:
+def test_decode_converts_cmyk_to_rgb() -> None:
     image = Image.new("RGB", (16, 16), (220, 40, 30)).convert("CMYK")
     assert np.abs(decoded(image, "JPEG", quality=95).astype(int) - [220, 40, 30]).max() <= 4
 
 
-def test_sixteen_bits_keep_their_brightness() -> None:
+def test_decode_keeps_the_brightness_of_16_bits() -> None:
     values = np.array([[0, 256, 32768, 65535]], dtype=np.uint16)
     assert decoded(Image.fromarray(values))[0, :, 0].tolist() == [0, 1, 128, 255]
     assert decoded(Image.fromarray(values), "TIFF")[0, :, 0].tolist() == [0, 1, 128, 255]
 
 
-def test_floats_in_0_to_1_are_stretched() -> None:
+def test_decode_scales_floats_from_0_to_1() -> None:
     image = Image.fromarray(np.array([[0.0, 0.5, 1.0]], dtype=np.float32))
     assert decoded(image, "TIFF")[0, :, 0].tolist() == [0, 128, 255]
 
 
 @pytest.mark.parametrize(("orientation", "first"), [(1, 0), (3, 63 * 4), (6, 56 * 4), (8, 7 * 4)])
-def test_the_rotation_of_the_camera_is_applied(orientation: int, first: int) -> None:
+def test_decode_applies_the_exif_rotation(orientation: int, first: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     assert decoded(Image.fromarray(GREY), exif=exif)[0, 0, 0] == first
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
-def test_a_damaged_exif_block_does_not_matter() -> None:
+def test_decode_ignores_a_damaged_exif_block() -> None:
     assert decoded(Image.fromarray(GREY), "JPEG", quality=100, exif=b"Exif\x00\x00MM\x00*garbage").shape == (8, 8, 3)
 
 
-def test_an_animation_is_its_first_frame() -> None:
+def test_decode_reads_the_first_frame_of_an_animation() -> None:
     frames = [Image.new("L", (4, 4), value) for value in (10, 200)]
     content = file_of(frames[0], "GIF", save_all=True, append_images=frames[1:])
     assert np.asarray(decode(content)).max() == 10
@@ -103,7 +103,7 @@ def grey16(values: list[int], kind: str = "PNG", dtype: Any = np.uint16) -> byte
         (grey16([-1000, -2, 2976], "TIFF", np.int32), (-1000, 2976)),
     ],
 )
-def test_values_of_more_than_8_bits_are_scaled_by_the_range_of_the_data_set(
+def test_to_image_scales_more_than_8_bits_by_the_range_of_the_data_set(
     content: bytes, value_range: tuple[float, float]
 ) -> None:
     raw = read(content)
@@ -130,15 +130,15 @@ def colour16(values: Any, kind: int = 2) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks) + struct.pack(">I", 0) + b"IEND\xaeB`\x82"
 
 
-def test_colour_png_of_12_bits_is_not_cut_to_8() -> None:
-    """Pillow keeps the top byte, so that all of this would be black (torchvision reads it unchanged)."""
+def test_read_keeps_12_bits_of_a_colour_png() -> None:
+    """Pillow keeps only the high byte, so the whole image would be black. torchvision reads all bits."""
     values = np.array([[[0, 1024, 4095], [4095, 2048, 16]]], np.uint16)
     raw = read(colour16(values))
     assert np.array_equal(raw.values, values)  # type: ignore[arg-type]
     assert np.asarray(to_image(raw, (0, 4095))).tolist() == [[[0, 64, 255], [255, 128, 1]]]
 
 
-def test_transparent_pixels_of_16_bits_lie_on_the_background() -> None:
+def test_to_image_puts_transparent_16_bit_pixels_on_the_background() -> None:
     values = np.array([[[4095, 0, 0, 65535], [4095, 0, 0, 0]]], np.uint16)
     raw = read(colour16(values, kind=6))
     assert raw.colours.shape == (1, 2, 3)
@@ -147,7 +147,7 @@ def test_transparent_pixels_of_16_bits_lie_on_the_background() -> None:
     assert np.asarray(to_image(grey, (0, 255)))[0, :, 0].tolist() == [255, 255]
 
 
-def test_a_16_bit_colour_tiff_is_read_by_tifffile_or_named() -> None:
+def test_read_needs_tifffile_for_a_16_bit_colour_tiff() -> None:
     entries = [(256, 4, 2), (257, 4, 1), (258, 3, 8 + 2 + 9 * 12 + 4), (259, 3, 1), (262, 3, 2), (273, 4, 130)]
     entries += [(277, 3, 3), (278, 4, 1), (279, 4, 12)]
     header = struct.pack("<2sHIH", b"II", 42, 8, len(entries))
@@ -163,14 +163,14 @@ def test_a_16_bit_colour_tiff_is_read_by_tifffile_or_named() -> None:
 
 
 @pytest.mark.parametrize(("maximum", "declared"), [(4095, 65535.0), (1023, 65535.0), (65535, None)])
-def test_a_pgm_that_says_its_largest_value_needs_no_range(maximum: int, declared: float | None) -> None:
+def test_read_takes_the_range_from_the_header_of_a_pgm(maximum: int, declared: float | None) -> None:
     values = np.array([[0, maximum // 2 + 1, maximum]], ">u2")
     raw = read(f"P5 3 1 {maximum}\n".encode() + values.tobytes())
     assert raw.declared == declared
     assert np.asarray(to_image(raw, (0, 65535)))[0, :, 0].tolist() == [0, 128, 255]
 
 
-def test_channels_and_background() -> None:
+def test_to_image_has_the_channels_and_the_background() -> None:
     image = Image.new("RGBA", (2, 1))
     image.putdata([(200, 100, 0, 255), (200, 100, 0, 0)])
     raw = read(file_of(image))
@@ -179,7 +179,7 @@ def test_channels_and_background() -> None:
 
 
 @pytest.mark.parametrize("kind", ["AVIF", "WEBP", "JPEG2000", "TGA", "BMP", "PCX", "ICO", "DDS", "QOI", "SGI", "PPM"])
-def test_other_formats_are_read_whatever_the_name_of_the_file(kind: str) -> None:
+def test_decode_reads_other_formats(kind: str) -> None:
     if kind not in pillow_formats() or kind not in Image.SAVE:
         pytest.skip(f"this Pillow does not write {kind}")
     colours = Image.fromarray(np.repeat(np.repeat(GREY[:, :, None], 4, 0), 4, 1).repeat(3, 2))
@@ -187,7 +187,7 @@ def test_other_formats_are_read_whatever_the_name_of_the_file(kind: str) -> None
     assert np.abs(decoded(colours, kind).astype(int) - np.asarray(colours)).mean() < 4
 
 
-def test_a_png_with_a_large_profile_or_comment_decodes() -> None:
+def test_decode_reads_a_png_with_a_large_profile_or_comment() -> None:
     info = PngImagePlugin.PngInfo()
     info.add_text("Comment", "x" * 3_000_000, zip=True)
     content = file_of(Image.fromarray(GREY), pnginfo=info, icc_profile=bytes(2_000_000))
@@ -195,13 +195,13 @@ def test_a_png_with_a_large_profile_or_comment_decodes() -> None:
     assert np.asarray(decode(content))[1, 0, 0] == 32
 
 
-def test_a_jpeg_of_a_camera_that_holds_a_second_picture() -> None:
+def test_decode_reads_the_first_image_of_an_mpo() -> None:
     frames = [Image.fromarray(GREY), Image.new("L", (8, 8))]
     content = file_of(frames[0], "MPO", save_all=True, append_images=frames[1:], quality=100)
     assert np.abs(np.asarray(decode(content))[:, :, 0].astype(int) - GREY).max() <= 2
 
 
-def test_an_eps_is_never_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decode_never_opens_an_eps(monkeypatch: pytest.MonkeyPatch) -> None:
     def run(*_: object, **__: object) -> None:
         raise AssertionError("a program was started")
 
@@ -218,15 +218,15 @@ def png_header(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize("size", [(30_000, 20_400), (60_000, 60_000)])
-def test_too_many_pixels_are_refused_by_number_before_they_are_read(size: tuple[int, int]) -> None:
+def test_read_refuses_too_many_pixels_by_the_header(size: tuple[int, int]) -> None:
     most = Image.MAX_IMAGE_PIXELS
     assert problem(png_header(*size)) == f"{size[0] * size[1] / 1e6:.0f} megapixels; at most 500 are read"
     assert most == Image.MAX_IMAGE_PIXELS
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_a_picture_beyond_pillows_limit_is_read_smaller(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Warnings are errors here, Pillow's own of a decompression bomb among them."""
+def test_read_reduces_an_image_above_the_limit_of_pillow(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Warnings are errors in tests, also Pillow's warning of a decompression bomb."""
     monkeypatch.setattr("harness.data.large.LARGE", 200 * 100 - 1)
     monkeypatch.setattr("harness.data.large.SIDE", 25)
     monkeypatch.setattr("harness.data.decode.SIDE", 25)
@@ -269,11 +269,11 @@ HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40)
         (file_of(Image.fromarray(GREY)), ""),
     ],
 )
-def test_why_a_file_cannot_be_decoded(content: bytes, why: str) -> None:
+def test_problem_names_the_reason(content: bytes, why: str) -> None:
     assert problem(content) == why
 
 
-def test_a_heic_names_the_package_that_reads_it() -> None:
+def test_problem_names_the_package_for_heic() -> None:
     if importlib.util.find_spec("pillow_heif") is None:
         assert problem(HEIC) == f"HEIC needs pillow-heif: {install_command('heic')}"
     else:

@@ -56,7 +56,7 @@ def test_decode_scales_grey_from_its_range(content: bytes, high: float) -> None:
         assert np.array_equal(decoded(content), np.stack([GREY] * 3, axis=2))
 
 
-def test_sixteen_bits_differ_from_their_top_byte_by_one_at_most() -> None:
+def test_to_eight_bits_differs_from_the_high_byte_by_at_most_one() -> None:
     every = np.arange(65536, dtype=np.uint16).reshape(256, 256)
     image = decoded(png(every))[..., 0].astype(int)
     assert np.array_equal(image, np.floor(every / 257 + 0.5))
@@ -71,20 +71,20 @@ def test_sixteen_bits_differ_from_their_top_byte_by_one_at_most() -> None:
         (tiff(np.array([[0, 16, 2048, 4095]], np.uint16), bits=12), 4095, [0, 1, 128, 255]),
     ],
 )
-def test_a_declared_largest_value_decides(content: bytes, declared: float, expected: list[int]) -> None:
+def test_to_image_uses_a_declared_largest_value(content: bytes, declared: float, expected: list[int]) -> None:
     raw = read(content)
     assert raw.declared == declared
-    for value_range in (None, (0, 100)):  # the data set's range is for other files
+    for value_range in (None, (0, 100)):  # the range of the data set is ignored
         assert np.asarray(to_image(raw, value_range))[0, :, 0].tolist() == expected
 
 
-def test_colour_of_a_ppm_is_scaled_by_pillow() -> None:
+def test_read_takes_the_scaled_colours_of_a_ppm() -> None:
     content = b"P6 1 1 4095\n" + np.array([0, 2048, 4095], ">u2").tobytes()
     assert read(content).values is None
     assert decoded(content).tolist() == [[[0, 128, 255]]]
 
 
-def test_jpeg_2000_declares_fewer_than_16_bits() -> None:
+def test_jpeg2000_bits_reads_the_declared_bits() -> None:
     codec = pytest.importorskip("imagecodecs")
     twelve = codec.jpeg2k_encode(GREY.astype(np.uint16) * 16, level=0, bitspersample=12, reversible=True)
     assert read(twelve).declared == 65535
@@ -94,17 +94,17 @@ def test_jpeg_2000_declares_fewer_than_16_bits() -> None:
 
 
 @pytest.mark.parametrize("channels", [2, 3, 4])
-def test_colour_png_of_16_bits_keeps_all_bits(channels: int) -> None:
+def test_read_keeps_all_bits_of_a_16_bit_colour_png(channels: int) -> None:
     values = np.random.default_rng(0).integers(0, 65536, (23, 17, channels)).astype(np.uint16)
     assert np.array_equal(values_of(png(values)), values)
     assert np.array_equal(values_of(png(values, png_chunk(b"eXIf", exif(6)))), np.rot90(values, -1))
 
 
-def test_colour_png_of_12_bits() -> None:
+def test_decode_scales_a_12_bit_colour_png() -> None:
     assert close(decoded(png(COLOUR.astype(np.uint16) * 16)), COLOUR)
 
 
-def test_transparency_of_16_bits_lies_on_the_background() -> None:
+def test_to_image_puts_16_bit_transparency_on_the_background() -> None:
     colours = np.array([[[65535, 0, 0, 65535], [65535, 0, 0, 0], [0, 0, 0, 13107]]], np.uint16)
     assert decoded(png(colours)).tolist() == [[[255, 0, 0], [255, 255, 255], [204, 204, 204]]]
     assert decoded(png(colours), background="black").tolist() == [[[255, 0, 0], [0, 0, 0], [0, 0, 0]]]
@@ -114,7 +114,7 @@ def test_transparency_of_16_bits_lies_on_the_background() -> None:
     assert decoded(keyed)[0, :, 0].tolist() == [255, 255, 0]
 
 
-def test_alpha_does_not_enter_the_range() -> None:
+def test_infer_range_ignores_alpha() -> None:
     values = np.dstack([GREY.astype(np.uint16) * 16, np.full((16, 16), 65535, np.uint16)])
     raw = read(png(values))
     assert Depth.of(raw.colours).maximum == 4080
@@ -122,7 +122,7 @@ def test_alpha_does_not_enter_the_range() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.int32, np.float32])
-def test_signed_values_need_a_range(dtype: type) -> None:
+def test_read_of_signed_values_needs_a_range(dtype: type) -> None:
     hounsfield = tiff((GREY.astype(dtype) - 100) * 10)
     with pytest.raises(DataError, match="cannot be inferred"):
         decode(hounsfield)
@@ -130,30 +130,30 @@ def test_signed_values_need_a_range(dtype: type) -> None:
     assert decoded(hounsfield, value_range=(0, 100))[..., 0].max() == 255
 
 
-def test_unsigned_32_bits_are_not_taken_as_signed() -> None:
+def test_read_does_not_take_unsigned_32_bits_as_signed() -> None:
     assert values_of(tiff(np.array([[0, 2**31, 2**32 - 1]], np.uint32))).tolist() == [[0, 2**31, 2**32 - 1]]
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.float32])
-def test_white_is_zero(dtype: type) -> None:
+def test_read_inverts_if_white_is_zero(dtype: type) -> None:
     content = tiff(GREY.astype(dtype), photometric=0)
     assert np.array_equal(decoded(content)[..., 0], 255 - GREY)
 
 
-def test_nan_is_black_and_infinity_is_clipped() -> None:
+def test_to_eight_bits_shows_nan_as_black_and_clips_infinity() -> None:
     values = np.array([[0, np.nan, np.inf, -np.inf, 1, 0.5]], np.float32)
     assert decoded(tiff(values), value_range=(0, 1))[0, :, 0].tolist() == [0, 0, 255, 0, 255, 128]
 
 
 @pytest.mark.parametrize("photometric", [2, 1])  # GDAL writes RGB of 16 bits as three greys
-def test_colour_tiff_of_16_bits(photometric: int) -> None:
+def test_read_of_a_16_bit_colour_tiff(photometric: int) -> None:
     pytest.importorskip("tifffile")
     assert np.array_equal(values_of(tiff(COLOUR.astype(np.uint16) * 16, photometric=photometric)), COLOUR * 16.0)
     turned = tiff(COLOUR.astype(np.uint16) * 16, tag274=6)
     assert np.array_equal(values_of(turned), np.rot90(COLOUR, -1) * 16.0)
 
 
-def test_tiff_that_pillow_cannot_read() -> None:
+def test_read_of_a_tiff_that_pillow_cannot_read() -> None:
     pytest.importorskip("tifffile")
     pytest.importorskip("imagecodecs")
     for content in (tiff(GREY.astype(np.float64)), tiff(GREY.astype(np.uint16), bits=10), tiff(GREY.astype(np.uint64))):
@@ -171,7 +171,7 @@ def test_tiff_that_pillow_cannot_read() -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_the_rotation_of_the_camera_is_applied(orientation: int) -> None:
+def test_upright_applies_each_orientation(orientation: int) -> None:
     values = np.arange(6, dtype=np.uint16).reshape(2, 3) * 1000
     eight_bits = np.asarray(decode(file_of((values // 100).astype(np.uint8), exif=exif(orientation))))[..., 0]
     assert np.array_equal(values_of(png(values, png_chunk(b"eXIf", exif(orientation)))), eight_bits.astype(int) * 100)
@@ -195,7 +195,7 @@ def test_to_eight_bits_works_strip_by_strip(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def exif(orientation: int) -> bytes:
-    """EXIF that holds an orientation, without the six bytes that it has in a JPEG."""
+    """EXIF with an orientation, without the first six bytes that it has in a JPEG."""
     block = Image.Exif()
     block[0x0112] = orientation
     return block.tobytes().removeprefix(b"Exif\0\0")

@@ -27,13 +27,13 @@ from harness.util.locks import locked
 DIGEST = "0c2a6788280198a842d1471acbd588c8.dir"
 
 
-def test_it_has_the_counts_of_the_first_program_for_this_task(demo: Path) -> None:
+def test_draw_demo_draws_the_documented_number_of_images(demo: Path) -> None:
     assert list_images(demo / "train").counts() == {"forest": 474, "sea": 475}
     assert list_images(demo / "test").counts() == {"forest": 20, "sea": 15}
     assert draw("test", "sea", 3).size == (96, 96)
 
 
-def test_it_is_the_same_to_the_bit(demo: Path) -> None:
+def test_draw_demo_always_draws_the_same_bytes(demo: Path) -> None:
     images = list_images(demo / "train")
     check = check_images(images)
     assert check.problems == {}
@@ -45,12 +45,12 @@ def test_it_is_the_same_to_the_bit(demo: Path) -> None:
     assert (demo.parent / "again.jpg").read_bytes() == (demo / "train/forest/forest_0007.jpg").read_bytes()
 
 
-def test_no_test_image_is_a_training_image(demo: Path) -> None:
+def test_draw_demo_draws_no_test_image_that_is_a_training_image(demo: Path) -> None:
     train, test = (set(check_images(list_images(demo / part)).hashes) for part in ("train", "test"))
     assert not train & test
 
 
-def test_the_mean_colour_does_not_tell_the_classes_apart(demo: Path) -> None:
+def test_draw_demo_classes_do_not_differ_in_the_mean_colour(demo: Path) -> None:
     colours, labels = [], []
     for name in ("sea", "forest"):
         for path in sorted((demo / "train" / name).iterdir()):
@@ -66,7 +66,7 @@ def test_the_mean_colour_does_not_tell_the_classes_apart(demo: Path) -> None:
 def test_draw_demo_waits_for_a_process_that_draws_the_same(
     demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The lock is held by this process; a thread stands for the one that waits."""
+    """This process holds the lock; a thread plays the process that waits."""
     folder, err = tmp_path / "data", ""
     with ThreadPoolExecutor() as pool:
         with locked(tmp_path / ".data.lock", tell=print):
@@ -81,7 +81,7 @@ def test_draw_demo_waits_for_a_process_that_draws_the_same(
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
-def test_a_second_call_draws_nothing_and_other_files_are_never_overwritten(demo: Path, tmp_path: Path) -> None:
+def test_draw_demo_draws_nothing_twice_and_overwrites_no_other_files(demo: Path, tmp_path: Path) -> None:
     before = hashlib.md5((demo / "train/sea/sea_0000.jpg").read_bytes()).hexdigest()
     assert not draw_demo(demo)[1]
     (tmp_path / "mine").mkdir()

@@ -21,7 +21,7 @@ def copy(scenery: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(scenery, tmp_path / "copy"))
 
 
-def test_describe_images_is_in_the_order_of_the_images(copy: Path) -> None:
+def test_describe_images_keeps_the_order_of_the_images(copy: Path) -> None:
     Image.new("L", (30, 20), 7).save(copy / "sea" / "dark.png")
     images = list_images(copy)
     facts, appearance = describe_images(images, check_images(images))
@@ -33,7 +33,7 @@ def test_describe_images_is_in_the_order_of_the_images(copy: Path) -> None:
     assert np.isfinite(appearance.brightness).all()
 
 
-def test_describe_images_says_what_is_known_of_damaged_files(copy: Path) -> None:
+def test_describe_images_returns_the_known_facts_of_damaged_files(copy: Path) -> None:
     whole = (copy / "sea/sea00.jpg").read_bytes()
     (copy / "sea/sea00.jpg").write_bytes(whole[:-40])
     (copy / "sea/sea01.jpg").write_bytes(b"")
@@ -61,8 +61,8 @@ def test_describe_images_decodes_a_file_once(copy: Path, tmp_path: Path, monkeyp
     assert np.array_equal(np.array(first), np.array(second), equal_nan=True)
 
 
-def test_describe_images_has_one_range_for_all_images_of_16_bits(tmp_path: Path) -> None:
-    """visual-layer/fastdup#69: images of 16 bits are read as if they had 8."""
+def test_describe_images_uses_one_range_for_all_16_bit_images(tmp_path: Path) -> None:
+    """In visual-layer/fastdup#69, 16-bit images are read as 8-bit images."""
     for name, factor in {"whole": 20, "dark": 2}.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "a.tif").write_bytes(tiff(RAMP.astype(np.uint16) * factor))

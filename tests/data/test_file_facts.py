@@ -35,7 +35,7 @@ def test_facts_of_a_photograph() -> None:
     )
 
 
-def test_facts_of_says_the_jpeg_quality_that_pillow_wrote() -> None:
+def test_facts_of_finds_the_jpeg_quality_that_pillow_wrote() -> None:
     for quality in range(1, 101):
         assert facts_of(file_of(WIDE, "JPEG", quality=quality)).quality == quality
     assert facts_of(file_of(WIDE, "PNG")).quality is None
@@ -43,8 +43,8 @@ def test_facts_of_says_the_jpeg_quality_that_pillow_wrote() -> None:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("orientation", [1, 3, 5, 6, 8])
-def test_facts_of_says_the_size_that_the_decoded_image_has(kind: str, orientation: int) -> None:
-    """voxel51/fiftyone#2047, #3778, shibukawa/imagesize_py#61: width and height are exchanged."""
+def test_facts_of_has_the_size_of_the_decoded_image(kind: str, orientation: int) -> None:
+    """voxel51/fiftyone#2047, #3778, shibukawa/imagesize_py#61: width and height are swapped."""
     content = file_of(WIDE, kind, exif=exif_of(Orientation=orientation))
     facts = facts_of(content)
     assert (facts.width, facts.height) == decode(content).size
@@ -97,7 +97,7 @@ def test_facts_of_reads_an_orientation_in_xmp() -> None:
         (tiff(np.dstack([GREY.astype(np.float64)] * 3)), "TIFF", "RGB;64F"),
     ],
 )
-def test_facts_of_says_format_and_mode(content: bytes, kind: str, mode: str) -> None:
+def test_facts_of_has_format_and_mode(content: bytes, kind: str, mode: str) -> None:
     facts = facts_of(content)
     assert (facts.format, facts.mode) == (kind, mode)
     assert (facts.width, facts.height) in ((8, 8), (8, 4))
@@ -122,12 +122,12 @@ def test_facts_of_finds_software_in_the_text_of_a_png() -> None:
         ("Sony\x1b[31m", "\x07A7", "Sony[31m A7"),
     ],
 )
-def test_facts_of_tidies_the_camera(make: str, model: str, camera: str) -> None:
+def test_facts_of_cleans_the_name_of_the_camera(make: str, model: str, camera: str) -> None:
     assert facts_of(jpeg(Make=make, Model=model)).camera == camera
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF", "ignore:Possibly corrupt EXIF", "ignore:Truncated File Read")
-def test_facts_of_survives_damaged_exif() -> None:
+def test_facts_of_accepts_damaged_exif() -> None:
     block = exif_of(Make="Canon", Model="Canon EOS 5D", Orientation=6).tobytes()
     for end in range(len(b"Exif\0\0"), len(block)):
         facts = facts_of(file_of(WIDE, "JPEG", quality=75, exif=block[:end]))
@@ -137,7 +137,7 @@ def test_facts_of_survives_damaged_exif() -> None:
     assert facts_of(file_of(WIDE, "JPEG", exif=wrong_type)).has_exif
 
 
-def test_facts_of_never_raises_and_decodes_no_pixel(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_facts_of_never_raises_and_decodes_no_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     files = [
         jpeg(Make="Canon", Orientation=6),
         file_of(WIDE, "PNG", exif=exif_of(Orientation=6)),
@@ -156,20 +156,20 @@ def test_facts_of_never_raises_and_decodes_no_pixel(monkeypatch: pytest.MonkeyPa
             facts_of(content[:place] + b"\xff" + content[place + 1 :])
 
 
-def test_facts_of_opens_no_format_that_is_not_read() -> None:
+def test_facts_of_does_not_open_unsupported_formats() -> None:
     postscript = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n"
     assert facts_of(postscript, "sea.jpg") == FileFacts(suffix=".jpg")
     assert facts_of(b"", "sea.png") == FileFacts(suffix=".png")
     assert facts_of(b"no image") == FileFacts()
 
 
-def test_facts_of_says_the_size_of_a_file_whose_pixels_are_cut_off() -> None:
+def test_facts_of_has_the_size_of_a_truncated_file() -> None:
     content = file_of(Image.new("RGB", (640, 480)), "JPEG")
     facts = facts_of(content[: len(content) // 2])
     assert (facts.width, facts.height) == (640, 480)
 
 
-def test_facts_of_says_the_size_of_an_image_that_is_too_large_to_decode() -> None:
+def test_facts_of_has_the_size_of_an_image_that_is_too_large_to_decode() -> None:
     header = (60_000).to_bytes(4, "big") + (50_000).to_bytes(4, "big") + bytes((8, 2, 0, 0, 0))
     content = b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", b"")
     assert facts_of(content).pixels == 3_000_000_000
@@ -177,7 +177,7 @@ def test_facts_of_says_the_size_of_an_image_that_is_too_large_to_decode() -> Non
     assert facts_of(large).pixels == 600_000_000
 
 
-def test_facts_of_a_frame_and_of_several() -> None:
+def test_facts_of_says_whether_there_are_several_frames() -> None:
     frames = [Image.new("RGB", (8, 4), color) for color in ("red", "green", "blue")]
     for kind in ("GIF", "WEBP", "PNG"):
         assert not facts_of(file_of(frames[0], kind)).is_animated
@@ -198,7 +198,7 @@ def test_shortcut_facts_are_columns() -> None:
     assert {len(column) for column in shortcut_facts([]).values()} == {0}
 
 
-def test_shortcut_facts_tell_classes_of_another_format_or_quality_apart() -> None:
+def test_shortcut_facts_differ_for_classes_of_another_format_or_quality() -> None:
     """ZhendongWang6/DIRE#30, Ouxiang-Li/SAFE#7: the real images are JPEG, the false ones PNG or of another quality.
 
     The detector learned that, and was right on all images of its test set.
@@ -209,8 +209,8 @@ def test_shortcut_facts_tell_classes_of_another_format_or_quality_apart() -> Non
     assert columns["JPEG quality"][:4].tolist() == [75, 75, 96, 96]
 
 
-def test_shortcut_facts_leave_out_what_follows_from_the_content() -> None:
-    """A file of a noisy image has more bytes than that of a smooth one, and no other column."""
+def test_shortcut_facts_do_not_depend_on_the_content() -> None:
+    """The files of a noisy and of a smooth image differ in bytes, but in no column."""
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
     smooth = Image.new("RGB", (64, 64), "blue")
     columns = shortcut_facts([facts_of(file_of(image, "JPEG"), "a.jpg") for image in (noise, smooth)])

@@ -17,7 +17,7 @@ def make(root: Path, *paths: str) -> Path:
     return root
 
 
-def test_the_listing_is_sorted_and_in_posix_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_images_returns_sorted_posix_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(tmp_path, "sea/b.jpg", "sea/a.PNG", "forest/z/c.jpeg", "forest/a.jpg")
     (tmp_path / "forest/alias").symlink_to(tmp_path / "forest/z", target_is_directory=True)
     images = list_images(tmp_path)
@@ -35,7 +35,7 @@ def test_the_listing_is_sorted_and_in_posix_paths(tmp_path: Path, monkeypatch: p
     assert list_images(tmp_path) == images
 
 
-def test_what_is_no_image_is_counted_and_left_out(tmp_path: Path) -> None:
+def test_list_images_counts_and_leaves_out_other_files(tmp_path: Path) -> None:
     make(tmp_path, "a/1.jpg", "b/1.jpg", "b/notes.txt", "b/._1.jpg", "README.md", ".git/x.jpg", "b/.cache/x.jpg")
     images = list_images(tmp_path)
     assert images.classes == ("a", "b")
@@ -43,7 +43,7 @@ def test_what_is_no_image_is_counted_and_left_out(tmp_path: Path) -> None:
     assert images.counts() == {"a": 1, "b": 1}
 
 
-def test_a_loop_of_links_ends(tmp_path: Path) -> None:
+def test_list_images_ends_in_a_loop_of_links(tmp_path: Path) -> None:
     make(tmp_path, "a/1.jpg", "b/1.jpg")
     try:
         (tmp_path / "a/loop").symlink_to(tmp_path / "a", target_is_directory=True)
@@ -52,14 +52,14 @@ def test_a_loop_of_links_ends(tmp_path: Path) -> None:
     assert list_images(tmp_path).paths == ("a/1.jpg", "b/1.jpg")
 
 
-def test_a_link_to_other_classes_does_not_make_their_images_ones_own(tmp_path: Path) -> None:
+def test_list_images_does_not_follow_a_link_to_another_class(tmp_path: Path) -> None:
     make(tmp_path, "forest/1.jpg", "sea/1.jpg")
     (tmp_path / "sea/up").symlink_to(tmp_path, target_is_directory=True)
     (tmp_path / "sea/aside").symlink_to(tmp_path / "forest", target_is_directory=True)
     assert list_images(tmp_path).paths == ("forest/1.jpg", "sea/1.jpg")
 
 
-def test_known_classes_are_matched_by_name_never_by_position(tmp_path: Path) -> None:
+def test_list_images_matches_known_classes_by_name(tmp_path: Path) -> None:
     make(tmp_path, "sea/1.jpg", "zoo/1.jpg")
     images = list_images(tmp_path, classes=["zoo", "forest", "sea"])
     assert images.classes == ("zoo", "forest", "sea")
@@ -67,40 +67,40 @@ def test_known_classes_are_matched_by_name_never_by_position(tmp_path: Path) -> 
     assert images.counts() == {"zoo": 1, "forest": 0, "sea": 1}
 
 
-def test_an_unknown_class_is_refused_with_both_lists_and_the_nearest(tmp_path: Path) -> None:
+def test_list_images_refuses_an_unknown_class_and_names_the_nearest(tmp_path: Path) -> None:
     make(tmp_path, "sea/1.jpg", "forrest/1.jpg")
     with pytest.raises(DataError) as caught:
         list_images(tmp_path, classes=["forest", "sea"])
     assert "forrest; did you mean 'forest'?" in caught.value.what
     assert "knows forest, sea" in caught.value.why
-    assert "holds forrest, sea" in caught.value.why
+    assert "contains forrest, sea" in caught.value.why
 
 
 @pytest.mark.parametrize(
     ("paths", "message"),
     [
-        (["loose.jpg"], "its images lie loose"),
-        (["notes.txt"], "it holds no folders"),
+        (["loose.jpg"], "its images are not in class folders"),
+        (["notes.txt"], "it contains no folders"),
         (["sea/1.jpg"], "one class only"),
         (["sea/1.jpg", "forest/notes.txt"], "class 'forest' is empty"),
     ],
 )
-def test_folders_that_are_no_data_set(paths: list[str], message: str, tmp_path: Path) -> None:
+def test_list_images_refuses_a_folder_that_is_not_a_data_set(paths: list[str], message: str, tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         list_images(make(tmp_path, *paths))
     assert message in str(caught.value)
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+def test_list_images_refuses_a_missing_folder_and_a_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is not there") as caught:
         list_images(tmp_path / "data")
     assert "harness data demo" in caught.value.fix
     make(tmp_path, "file")
-    with pytest.raises(DataError, match="is no folder"):
+    with pytest.raises(DataError, match="is not a folder"):
         list_images(tmp_path / "file")
 
 
-def test_a_folder_that_dvc_tracks_but_has_not_fetched(tmp_path: Path) -> None:
+def test_list_images_suggests_data_ready_for_a_folder_tracked_by_dvc(tmp_path: Path) -> None:
     make(tmp_path, "data.dvc")
     assert tracking_file(tmp_path / "data" / "train") == tmp_path / "data.dvc"
     with pytest.raises(DataError) as caught:
@@ -148,6 +148,6 @@ def test_list_images_leaves_out_the_folders_of_a_project(tmp_path: Path) -> None
     assert list_images(images).classes == ("experiments", "models")
 
 
-def test_list_images_takes_a_class_that_the_model_knows_whatever_its_name(tmp_path: Path) -> None:
+def test_list_images_takes_a_known_class_with_the_name_of_a_foreign_folder(tmp_path: Path) -> None:
     make(tmp_path, "mlruns/1.jpg", "dog/1.jpg")
     assert list_images(tmp_path, ("dog", "mlruns")).counts() == {"dog": 1, "mlruns": 1}

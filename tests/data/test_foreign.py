@@ -1,4 +1,4 @@
-"""Folders that are no classes."""
+"""Folders that are not classes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tests.conftest import write_files
     ("name", "files", "foreign"),
     [
         ("data-changes", ("20261127-200000/log.json", "20261127-200000/removed/sea/1.jpg"), True),
-        ("data-changes", ("before/1.jpg", "after/1.jpg"), False),  # a class of this name
+        ("data-changes", ("before/1.jpg", "after/1.jpg"), False),  # a class with this name
         ("sea", ("20261127-200000/log.json",), False),
     ],
 )
-def test_is_foreign_knows_a_folder_of_changes_by_its_log(
+def test_is_foreign_recognises_a_folder_of_changes_by_its_log(
     tmp_path: Path, name: str, files: tuple[str, ...], foreign: bool
 ) -> None:
     write_files(tmp_path / name, dict.fromkeys(files, b"{}"))

@@ -49,9 +49,9 @@ def ftyp(*brands: bytes) -> bytes:
         (ftyp(b"crx ", b"isom"), "a camera raw file (CR3)"),
         (b"II*\0\x10\0\0\0CR\x02\0" + bytes(60), "a camera raw file (CR2)"),
         (b"FUJIFILMCCD-RAW 0201", "a camera raw file (RAF)"),
-        (tiff(GREY, tag50706=1), "a camera raw file (DNG, NEF, ARW or alike)"),
-        (tiff(GREY, tag254=1, tag330=8), "a camera raw file (DNG, NEF, ARW or alike)"),
-        (tiff(GREY, photometric=32803), "a camera raw file (DNG, NEF, ARW or alike)"),
+        (tiff(GREY, tag50706=1), "a camera raw file (DNG, NEF, ARW or similar)"),
+        (tiff(GREY, tag254=1, tag330=8), "a camera raw file (DNG, NEF, ARW or similar)"),
+        (tiff(GREY, photometric=32803), "a camera raw file (DNG, NEF, ARW or similar)"),
         (b"\x93NUMPY\x01\0v\0", "a NumPy array"),
         (bytes(128) + b"DICM" + bytes(60), "a DICOM"),
         (b"8BPS\0\x01", "a Photoshop file"),
@@ -66,7 +66,7 @@ def test_problem_names_the_reason(content: bytes, why: str) -> None:
     assert problem(content) == why
 
 
-def test_problem_of_what_needs_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_problem_names_the_package_that_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     for package in ("pillow_heif", "tifffile", "imagecodecs"):
         monkeypatch.setitem(sys.modules, package, None)
     _can_read_heif.cache_clear()
@@ -83,7 +83,7 @@ def test_problem_of_what_needs_a_package(monkeypatch: pytest.MonkeyPatch) -> Non
     pillow_formats.cache_clear()
 
 
-def test_problem_passes_on_the_decoders_reasons() -> None:
+def test_problem_returns_the_reason_of_the_decoder() -> None:
     def fails(content: bytes) -> None:
         raise {b"d": DataError("what", "why", "fix"), b"m": MemoryError(), b"k": KeyError()}[content]
 
@@ -91,7 +91,7 @@ def test_problem_passes_on_the_decoders_reasons() -> None:
     assert reasons == ["what: why", "too large for the free memory", "damaged: KeyError"]
 
 
-def test_decode_goes_by_the_content_whatever_the_name() -> None:
+def test_decode_ignores_the_name_of_the_file() -> None:
     for kind in ("PNG", "WEBP", "BMP", "GIF"):
         options = {"lossless": True} if kind == "WEBP" else {}
         assert np.array_equal(np.asarray(decode(file_of(GREY, kind, **options)))[..., 0], GREY)
@@ -107,18 +107,18 @@ def test_decode_never_opens_eps(monkeypatch: pytest.MonkeyPatch) -> None:
             decode(content)
 
 
-def test_readable_formats_start_no_program() -> None:
+def test_pillow_formats_contain_no_format_that_starts_a_program() -> None:
     assert not {"EPS", "WMF", "EMF", "PDF", "MPEG", "HDF5", "GRIB", "BUFR"} & set(READABLE)
     assert {"JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP"} <= set(pillow_formats()) <= set(READABLE)
 
 
-def test_file_format_tells_avif_from_heic() -> None:
+def test_file_format_distinguishes_avif_from_heic() -> None:
     assert file_format(ftyp(b"avif", b"mif1")) == file_format(ftyp(b"mif1", b"avif")) == "AVIF"
     assert file_format(ftyp(b"heic", b"mif1")) == file_format(ftyp(b"mif1", b"heic")) == "HEIF"
     assert file_format(ftyp(b"isom")) == ""
 
 
-def test_suffixes_hold_what_pillow_names_and_what_cameras_write() -> None:
+def test_suffixes_contain_those_of_pillow_and_of_cameras() -> None:
     assert {".jpg", ".png", ".tif", ".webp", ".avif", ".heic"} <= SUFFIXES
     assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in SUFFIXES)
     Image.init()

@@ -1,4 +1,4 @@
-"""Images that Python code hands over."""
+"""Images that Python functions receive."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_raw_of_gives_the_same_pixels_for_every_kind(given: Any) -> None:
     assert (picture(given) == PIXELS).all()
 
 
-def test_raw_of_turns_a_pil_image_as_its_file_is_turned(tmp_path: Path) -> None:
+def test_raw_of_applies_the_exif_rotation_to_a_pil_image(tmp_path: Path) -> None:
     """A camera's rotation is in the file's EXIF block, which `Image.open` does not apply."""
     exif = Image.Exif()
     exif[274] = 6
@@ -87,17 +87,17 @@ def test_raw_of_takes_grey_images(grey: Any) -> None:
     [
         (np.zeros((3, 5, 7), np.uint8), "transpose"),
         (torch.zeros(5, 7, 3), "permute"),
-        (np.zeros((0, 7, 3), np.uint8), "no image"),
+        (np.zeros((0, 7, 3), np.uint8), "not an image"),
         (PIXELS.astype(np.float32), "from 0 to 255"),
         ((PIXELS / 255 - 0.45) / 0.22, "normalisation"),
         (np.full((5, 7), np.nan), "nan"),
         (PIXELS.astype(np.int64), "uint8"),
-        (3, "is no image"),
-        (None, "is no image"),
+        (3, "is not an image"),
+        (None, "is not an image"),
     ],
     ids=["channels first", "channels last", "empty", "0 to 255", "normalised", "nan", "int64", "number", "none"],
 )
-def test_raw_of_refuses_what_says_nothing_of_its_range(given: Any, says: str) -> None:
+def test_raw_of_refuses_values_without_a_known_range(given: Any, says: str) -> None:
     with pytest.raises(UsageError) as error:
         raw_of(given)
     assert says in str(error.value)
@@ -111,7 +111,7 @@ def test_raw_of_names_a_file_that_cannot_be_read(tmp_path: Path) -> None:
         assert str(path) in error.value.what
 
 
-def test_is_one_tells_one_image_from_several() -> None:
+def test_is_one_distinguishes_one_image_from_several() -> None:
     assert is_one("a.jpg")
     assert not is_one(["a.jpg"])
     assert not is_one(iter([]))
@@ -119,27 +119,27 @@ def test_is_one_tells_one_image_from_several() -> None:
     assert not is_one(torch.zeros(2, 3, 5, 7))
 
 
-def test_raw_of_takes_open_files_of_every_kind_and_names_those_that_it_cannot(tmp_path: Path) -> None:
+def test_raw_of_takes_open_binary_files_and_refuses_text_and_closed_files(tmp_path: Path) -> None:
     path = tmp_path / "x.png"
     Image.new("RGB", (3, 2), (1, 2, 3)).save(path)
-    with tempfile.NamedTemporaryFile() as upload:  # no io.IOBase, as the uploads of web frameworks
+    with tempfile.NamedTemporaryFile() as upload:  # not an io.IOBase, like the uploads of web frameworks
         upload.write(path.read_bytes())
         upload.seek(0)
         assert is_one(upload)
         assert picture(upload)[0, 0].tolist() == [1, 2, 3]
-    with path.open(encoding="utf-8") as text, pytest.raises(UsageError, match="gives no bytes"):
+    with path.open(encoding="utf-8") as text, pytest.raises(UsageError, match="returns no bytes"):
         raw_of(text)
     with pytest.raises(DataError, match=r"x\.png cannot be read"):
         raw_of(text)  # closed by now
 
 
-def test_is_one_takes_an_array_of_paths_and_no_dictionary() -> None:
+def test_is_one_takes_an_array_of_paths_and_refuses_a_dictionary() -> None:
     assert not is_one(np.array(["a.jpg", "b.jpg"]))
     assert not is_one(np.array([Path("a.jpg")], object))
-    with pytest.raises(UsageError, match="a dict is no image"):
+    with pytest.raises(UsageError, match="of type dict is not an image"):
         is_one({"path": "a.jpg"})
 
 
-def test_raw_of_takes_values_in_the_other_byte_order() -> None:
+def test_raw_of_takes_values_in_either_byte_order() -> None:
     values = np.arange(12, dtype=np.uint16).reshape(3, 4) * 999
     assert np.array_equal(raw_of(values.astype(">u2")).colours, raw_of(values).colours)

@@ -16,7 +16,7 @@ def test_group_names_by_folder_are_the_same_in_each_class() -> None:
     assert group_names(IMAGES, "folder") == ["p1", "p2", "p1/a", None]
 
 
-def test_group_names_by_folder_where_the_inner_folder_is_the_class() -> None:
+def test_group_names_by_folder_if_the_inner_folder_is_the_class() -> None:
     images = Images(Path(), ("cat", "dog"), ("siteA/cat/1.jpg", "siteB/cat/1.jpg", "siteA/dog/x/1.jpg"), (0, 0, 1))
     assert group_names(images, "folder", inner=True) == ["siteA", "siteB", "siteA/x"]
 
@@ -24,7 +24,7 @@ def test_group_names_by_folder_where_the_inner_folder_is_the_class() -> None:
 def test_group_names_by_pattern() -> None:
     assert group_names(IMAGES, r"^\w+") == ["cat", "cat", "dog", "dog"]
     assert group_names(IMAGES, r"(\d)\.jpg") == ["1", "1", "1", "1"]
-    with pytest.raises(DataError, match="finds no group of 1 images") as caught:
+    with pytest.raises(DataError, match="finds no group for 1 images") as caught:
         group_names(IMAGES, r"p(\d)")
     assert "dog/1.jpg" in caught.value.why
 
@@ -48,7 +48,7 @@ def test_numbered_joins_images_that_depend_on_a_third() -> None:
     assert number_of(groups, [0, 1, 2]) == 2
 
 
-def test_numbered_is_none_where_all_are_independent() -> None:
+def test_numbered_is_none_if_all_are_independent() -> None:
     assert numbered(["a", "b", None, None], [1, 2, 3, None]) is None
     assert sets_of(None) == []
     assert number_of(None, range(3)) == 3

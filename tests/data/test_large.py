@@ -18,7 +18,7 @@ BLOCKS = np.kron(GREY, np.ones((4, 4), np.uint8))  # (32, 32)
 
 @pytest.fixture
 def low_limits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Images of more than 100 pixels are large, and the shorter side keeps 8."""
+    """Sets the limits: an image is large above 100 pixels, and its shorter side is reduced to 8."""
     for module in (large, decode_module):
         monkeypatch.setattr(module, "LARGE", 100)
         monkeypatch.setattr(module, "SIDE", 8)
@@ -39,12 +39,12 @@ def test_read_refuses_more_than_500_megapixels_by_its_header() -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "BMP", "GIF"])
-def test_read_makes_a_large_image_smaller(low_limits: None, kind: str) -> None:
+def test_read_reduces_a_large_image(low_limits: None, kind: str) -> None:
     options = {"lossless": True} if kind == "WEBP" else {}
     assert np.array_equal(np.asarray(decode(file_of(BLOCKS, kind, **options)))[..., 0], GREY)
 
 
-def test_read_makes_a_large_jpeg_smaller_while_it_is_decoded(low_limits: None) -> None:
+def test_read_reduces_a_large_jpeg_while_it_is_decoded(low_limits: None) -> None:
     exif = Image.Exif()
     exif[0x0112] = 3
     image = np.asarray(decode(file_of(BLOCKS, "JPEG", quality=95, exif=exif)))[..., 0].astype(int)
@@ -65,7 +65,7 @@ def test_read_keeps_transparency_palette_and_rotation_of_a_large_image(low_limit
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.float32])
-def test_read_makes_large_values_smaller(low_limits: None, dtype: type) -> None:
+def test_read_reduces_large_values(low_limits: None, dtype: type) -> None:
     values = read(tiff(BLOCKS.astype(dtype) * 16)).values
     assert values is not None
     assert values.dtype == dtype
@@ -83,7 +83,7 @@ def test_read_ignores_a_lower_limit_of_the_user(monkeypatch: pytest.MonkeyPatch)
     assert Image.MAX_IMAGE_PIXELS == 10
 
 
-def test_read_holds_one_large_image_at_a_time(low_limits: None) -> None:
+def test_read_decodes_one_large_image_at_a_time(low_limits: None) -> None:
     done = threading.Event()
 
     def decode_large() -> None:
@@ -94,7 +94,7 @@ def test_read_holds_one_large_image_at_a_time(low_limits: None) -> None:
     with large.room_for(32, 32):
         thread.start()
         assert not done.wait(0.2)
-        assert decode(file_of(GREY)).size == (8, 8)  # small images go on
+        assert decode(file_of(GREY)).size == (8, 8)  # small images do not wait
     thread.join()
     assert done.is_set()
 
@@ -108,7 +108,7 @@ def test_reduction_keeps_the_shorter_side_and_bounds_the_pixels() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP"])
-def test_read_never_meets_the_limit_of_pillow(kind: str) -> None:
+def test_read_accepts_twice_the_limit_of_pillow(kind: str) -> None:
     image = Image.new("L", (14_000, 13_000), 77)  # 182 megapixels: more than twice Pillow's limit
     limit = Image.MAX_IMAGE_PIXELS
     decoded = decode(file_of(image, kind))

@@ -21,12 +21,12 @@ CAFE, CAFE_NFD = "Café", unicodedata.normalize("NFD", "Café")
         ("train", "val", "test"),
         ("Train", "VALID", "Testing"),
         ("training_set", "validation_set", "test_set"),
-        ("seg_train", "seg_dev", "seg_test"),  # as the Intel scenes on Kaggle
+        ("seg_train", "seg_dev", "seg_test"),  # as in the Intel scenes on Kaggle
         ("train2017", "val2017", "test2017"),
         ("Training Data", "Validation Data", "Test Data"),
     ],
 )
-def test_list_images_takes_each_side_of_a_split_folder(train: str, valid: str, test: str, tmp_path: Path) -> None:
+def test_list_images_lists_each_split_of_a_split_folder(train: str, valid: str, test: str, tmp_path: Path) -> None:
     names = [f"{side}/{name}/{side}{i}.jpg" for side in (train, valid, test) for name in ("cat", "dog") for i in "12"]
     root = make(tmp_path / "pets", *names, "README.md")
     for side, folder in zip(Side, (train, valid, test), strict=True):
@@ -40,7 +40,7 @@ def test_list_images_takes_each_side_of_a_split_folder(train: str, valid: str, t
     )
 
 
-def test_list_images_goes_down_within_each_side(tmp_path: Path) -> None:
+def test_list_images_goes_down_in_each_split(tmp_path: Path) -> None:
     root = make(
         tmp_path,
         *(f"archive/seg_{side}/seg_{side}/{name}/1.jpg" for side in ("train", "test") for name in ("sea", "forest")),
@@ -55,17 +55,17 @@ def test_list_images_goes_down_within_each_side(tmp_path: Path) -> None:
     assert list_images(root).classes == ("forest", "sea")
 
 
-def test_a_test_folder_without_class_folders_has_no_labels(tmp_path: Path) -> None:
+def test_list_images_refuses_a_test_folder_without_class_folders(tmp_path: Path) -> None:
     root = make(tmp_path, "train/cat/1.jpg", "train/dog/1.jpg", "test/1.jpg", "test/2.jpg")
     images = list_images(root)
     assert images.classes == ("cat", "dog")
-    assert images.notes[1] == f"{root}/test has no folder of a class: its images have no labels, and are not used"
+    assert images.notes[1] == f"{root}/test has no class folders: its images have no labels, and are not used"
     with pytest.raises(DataError, match="has no labelled images for test") as caught:
         list_images(root, ("cat", "dog"), Side.TEST)
     assert caught.value.fix == f"--data {root}/train for the training images"
 
 
-def test_flat_folders_beside_labelled_ones(tmp_path: Path) -> None:
+def test_find_layout_ignores_folders_without_class_folders(tmp_path: Path) -> None:
     """As in fastai 2336 (a flat test/ and a table) and perceptionCLIP 3 (ImageNet's flat val/)."""
     root = make(tmp_path, "train/0/1.png", "train/1/1.png", "test/1.png", "val/1.png", "labels.csv")
     images = list_images(root)
@@ -74,8 +74,8 @@ def test_flat_folders_beside_labelled_ones(tmp_path: Path) -> None:
     assert len(images.notes) == 3
 
 
-def test_folders_named_after_sides_that_hold_images_alone_are_no_classes(tmp_path: Path) -> None:
-    root = make(tmp_path, "train/cat.1.jpg", "train/dog.1.jpg", "test/1.jpg")  # as Kaggle's dogs and cats
+def test_find_layout_refuses_splits_without_class_folders(tmp_path: Path) -> None:
+    root = make(tmp_path, "train/cat.1.jpg", "train/dog.1.jpg", "test/1.jpg")  # as in Kaggle's dogs and cats
     with pytest.raises(DataError, match="has no classes") as caught:
         list_images(root)
     assert "-s data=labels.csv" in caught.value.fix
@@ -83,25 +83,25 @@ def test_folders_named_after_sides_that_hold_images_alone_are_no_classes(tmp_pat
 
 
 @pytest.mark.parametrize("names", [("bus", "car", "train"), ("train station", "test track"), ("valley", "tester")])
-def test_classes_whose_names_hold_such_words_are_classes(names: tuple[str, ...], tmp_path: Path) -> None:
+def test_find_layout_accepts_classes_with_the_words_of_splits(names: tuple[str, ...], tmp_path: Path) -> None:
     images = list_images(make(tmp_path, *(f"{name}/1.jpg" for name in names)))
     assert images.classes == tuple(sorted(names))
     assert images.notes == ()
 
 
-def test_a_model_that_knows_a_class_train_finds_it(tmp_path: Path) -> None:
+def test_find_layout_accepts_a_known_class_named_train(tmp_path: Path) -> None:
     root = make(tmp_path, "train/a/1.jpg", "train/b/1.jpg", "test/a/1.jpg")
     assert list_images(root, ("test", "train")).counts() == {"test": 1, "train": 2}
 
 
-def test_two_folders_for_one_side_are_refused(tmp_path: Path) -> None:
+def test_find_layout_refuses_two_folders_for_one_split(tmp_path: Path) -> None:
     root = make(tmp_path, *(f"{side}/{name}/1.jpg" for side in ("train", "test1", "test2") for name in "ab"))
     with pytest.raises(DataError, match="2 folders for test: test1, test2") as caught:
         list_images(root)
     assert f"-s data={root}/train -s test_data={root}/test1" in caught.value.fix
 
 
-def test_sides_beside_another_folder_are_refused(tmp_path: Path) -> None:
+def test_find_layout_refuses_splits_beside_another_folder(tmp_path: Path) -> None:
     root = make(tmp_path, *(f"{side}/{name}/1.jpg" for side in ("train", "val") for name in "ab"), "notes/x.txt")
     with pytest.raises(DataError, match="is not only split") as caught:
         list_images(root)
@@ -111,7 +111,7 @@ def test_sides_beside_another_folder_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("outer", "inner"), [(("siteA", "siteB"), ("benign", "malignant")), (("2023", "2024"), ("cat", "dog"))]
 )
-def test_two_levels_that_may_name_the_class_are_refused_with_both_commands(
+def test_find_layout_refuses_two_possible_levels_and_names_both_commands(
     outer: tuple[str, ...], inner: tuple[str, ...], tmp_path: Path
 ) -> None:
     root = make(tmp_path, *(f"{a}/{b}/{a}.jpg" for a in outer for b in inner))
@@ -129,29 +129,29 @@ def test_two_levels_that_may_name_the_class_are_refused_with_both_commands(
 @pytest.mark.parametrize(
     "paths",
     [
-        ("n01/images/1.jpg", "n02/images/1.jpg"),  # as Tiny ImageNet
+        ("n01/images/1.jpg", "n02/images/1.jpg"),  # as in Tiny ImageNet
         ("cat/indoor/1.jpg", "dog/outdoor/1.jpg"),
         ("cat/p1/1.jpg", "cat/p2/1.jpg", "dog/p3/1.jpg"),
         ("cat/left/1.jpg", "dog/left/1.jpg", "cat/right/1.jpg", "dog/right/1.jpg", "dog/1.jpg"),
     ],
 )
-def test_folders_within_classes_are_no_second_reading(paths: tuple[str, ...], tmp_path: Path) -> None:
+def test_find_layout_accepts_folders_in_class_folders(paths: tuple[str, ...], tmp_path: Path) -> None:
     images = list_images(make(tmp_path, *paths))
     assert len(images.classes) == 2
     assert len(images) == len(paths)
 
 
-def test_one_folder_too_many_is_gone_down_and_said(tmp_path: Path) -> None:
+def test_find_layout_goes_down_a_single_folder_and_notes_it(tmp_path: Path) -> None:
     root = make(
         tmp_path / "photos", "photos/cat/1.jpg", "photos/dog/1.jpg", "__MACOSX/x/1.jpg", "README.md", "cover.jpg"
     )
     images = list_images(root)
     assert images.root == root / "photos"
-    assert images.notes == (f"{root} holds nothing but photos/, whose folders are the classes",)
+    assert images.notes == (f"{root} contains only photos/, whose folders are the classes",)
     assert list_images(root, ("cat", "dog"), Side.TEST).paths == images.paths
 
 
-def test_one_folder_too_few_names_the_folder_above_only_where_it_helps(tmp_path: Path) -> None:
+def test_list_images_suggests_the_folder_above_only_if_it_has_classes(tmp_path: Path) -> None:
     make(tmp_path, "photos/cat/1.jpg", "photos/dog/1.jpg", "alone/cat/1.jpg")
     with pytest.raises(DataError) as caught:
         list_images(tmp_path / "photos/cat")
@@ -161,7 +161,7 @@ def test_one_folder_too_few_names_the_folder_above_only_where_it_helps(tmp_path:
     assert "alone" not in caught.value.fix
 
 
-def test_a_name_in_two_unicode_forms_is_one_class(tmp_path: Path) -> None:
+def test_list_images_joins_a_class_in_two_unicode_forms(tmp_path: Path) -> None:
     make(tmp_path, f"train/{CAFE}/{CAFE}.jpg", "train/dog/1.jpg", f"test/{CAFE_NFD}/{CAFE_NFD}.jpg", "test/dog/1.jpg")
     images = list_images(tmp_path / "train")
     test = list_images(tmp_path / "test", images.classes)
@@ -170,7 +170,7 @@ def test_a_name_in_two_unicode_forms_is_one_class(tmp_path: Path) -> None:
     assert all(file.is_file() for file in (*images.files(), *test.files()))
 
 
-def test_two_folders_that_differ_in_the_unicode_form_alone_are_refused(tmp_path: Path) -> None:
+def test_list_images_refuses_two_folders_that_differ_only_in_unicode_form(tmp_path: Path) -> None:
     make(tmp_path, f"{CAFE}/1.jpg", f"{CAFE_NFD}/2.jpg", "dog/1.jpg")
     if len(list(tmp_path.iterdir())) < 3:
         pytest.skip("this file system knows one form only")
@@ -181,7 +181,7 @@ def test_two_folders_that_differ_in_the_unicode_form_alone_are_refused(tmp_path:
     assert list_images(tmp_path).classes == (CAFE, "dog")
 
 
-def test_side_of_says_which_other_words_a_name_has() -> None:
+def test_side_of_returns_the_other_words_of_a_name() -> None:
     assert side_of("seg_train") == (Side.TRAIN, ("seg",))
     assert side_of("seg_pred") == (None, ("seg",))
     assert side_of("Test-Set") == (Side.TEST, ())
@@ -198,7 +198,7 @@ def test_find_layout_ends_in_a_loop_of_links(tmp_path: Path) -> None:
     assert find_layout(tmp_path).root in (tmp_path, tmp_path / "a")
 
 
-def test_a_third_folder_with_loose_images_does_not_make_sides_classes(tmp_path: Path) -> None:
+def test_find_layout_refuses_splits_beside_a_folder_of_loose_images(tmp_path: Path) -> None:
     root = make(
         tmp_path, *(f"{side}/{name}/1.jpg" for side in ("train", "val") for name in ("cat", "dog")), "samples/1.jpg"
     )
@@ -207,7 +207,7 @@ def test_a_third_folder_with_loose_images_does_not_make_sides_classes(tmp_path: 
     assert f"-s data={root}/train" in caught.value.fix
 
 
-def test_class_folder_counts_within_each_side(tmp_path: Path) -> None:
+def test_list_images_applies_class_folder_to_each_split(tmp_path: Path) -> None:
     names = [f"{side}/{name}/p{i}/1.jpg" for side in ("train", "val") for name in ("cat", "dog") for i in "12"]
     root = make(tmp_path, *names)
     with pytest.raises(DataError, match="two levels"):
@@ -216,12 +216,12 @@ def test_class_folder_counts_within_each_side(tmp_path: Path) -> None:
     assert list_images(root, ("cat", "dog"), Side.VALID, class_folder="outer").root == root / "val"
 
 
-def test_a_side_with_one_class_that_has_folders_is_not_gone_down(tmp_path: Path) -> None:
+def test_find_layout_does_not_go_down_in_a_split_with_one_class(tmp_path: Path) -> None:
     root = make(tmp_path, "train/cat/1.jpg", "train/dog/1.jpg", "val/cat/p1/1.jpg", "val/cat/p2/1.jpg")
     assert list_images(root, ("cat", "dog"), Side.VALID).counts() == {"cat": 2, "dog": 0}
 
 
-def test_a_side_that_spells_the_classes_otherwise_is_refused(tmp_path: Path) -> None:
+def test_find_layout_refuses_a_split_with_other_spellings_of_classes(tmp_path: Path) -> None:
     root = make(tmp_path, "train/cat/1.jpg", "train/dog/1.jpg", "val/Cat/1.jpg", "val/Dog/1.jpg")
-    with pytest.raises(DataError, match="spells classes otherwise than the training images: Cat, Dog"):
+    with pytest.raises(DataError, match="spells classes differently from the training images: Cat, Dog"):
         list_images(root)

@@ -47,7 +47,7 @@ def test_batches_do_not_depend_on_the_number_of_workers(augment: object, scenery
     assert all(torch.equal(one, other) for one, other in zip(alone, helped, strict=True))
 
 
-def test_order_and_augmentation_change_from_epoch_to_epoch(scenery: Path) -> None:
+def test_batches_change_order_and_augmentation_in_each_epoch(scenery: Path) -> None:
     first, second = load(scenery, augment="standard", shuffle=False)
     assert not torch.equal(first, second)
     ordered = load(scenery, shuffle=False)
@@ -57,7 +57,7 @@ def test_order_and_augmentation_change_from_epoch_to_epoch(scenery: Path) -> Non
     assert torch.equal(shuffled[0].sum(1).sort()[0], shuffled[1].sum(1).sort()[0])
 
 
-def test_order_is_a_function_of_seed_and_epoch() -> None:
+def test_epoch_sampler_order_depends_only_on_seed_and_epoch() -> None:
     def order(seed: int, epoch: int) -> tuple[int, ...]:
         sampler = EpochSampler(range(100), 8, seed, shuffle=True)
         sampler.epoch = epoch
@@ -71,8 +71,8 @@ def test_order_is_a_function_of_seed_and_epoch() -> None:
     assert {tuple(sorted(indices)) for indices in orders} == {tuple(range(100))}
 
 
-def test_an_augmentation_is_a_function_of_seed_epoch_and_index(tmp_path: Path) -> None:
-    """Of images that are all alike, so that what differs is the augmentation."""
+def test_image_source_augmentation_depends_only_on_seed_epoch_and_index(tmp_path: Path) -> None:
+    """All images are equal, so that only the augmentation differs."""
     for name in ("a/0.png", "a/1.png", "b/0.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         draw("train", "sea", 0).save(tmp_path / name)
@@ -89,7 +89,7 @@ def test_an_augmentation_is_a_function_of_seed_epoch_and_index(tmp_path: Path) -
     assert [view(*key) for key in reversed(keys)] == views[::-1]
 
 
-def test_loading_leaves_the_global_chance_alone(scenery: Path) -> None:
+def test_batches_do_not_change_the_global_random_generators(scenery: Path) -> None:
     torch.manual_seed(1)
     expected = torch.rand(2)
     torch.manual_seed(1)
@@ -97,7 +97,7 @@ def test_loading_leaves_the_global_chance_alone(scenery: Path) -> None:
     assert torch.equal(torch.rand(2), expected)
 
 
-def test_a_last_batch_of_one_joins_the_one_before_in_training_only() -> None:
+def test_epoch_sampler_joins_a_last_batch_of_one_only_in_training() -> None:
     training = EpochSampler(range(9), 4, seed=0, shuffle=True)
     assert [len(keys) for keys in training] == [4, 5]
     assert len(training) == 2
@@ -106,7 +106,7 @@ def test_a_last_batch_of_one_joins_the_one_before_in_training_only() -> None:
     assert [len(keys) for keys in EpochSampler(range(1), 4, seed=0, shuffle=True)] == [1]
 
 
-def test_views_are_so_many_and_those_of_as_many_first_epochs(scenery: Path) -> None:
+def test_views_are_the_augmentations_of_the_first_epochs(scenery: Path) -> None:
     pixels = check_images(list_images(scenery), Preparation(24)).pixels
     assert pixels is not None
     few = ImageSource(pixels, Transform(Preparation(24)), augmentation("standard", Preparation(24)), 3, views=2)
@@ -122,7 +122,7 @@ def test_views_are_so_many_and_those_of_as_many_first_epochs(scenery: Path) -> N
     assert drawn != [Views(4, 5, 1000)(1, index) for index in range(1000)]
 
 
-def test_a_thread_that_loads_ahead_keeps_the_order_passes_errors_on_and_ends() -> None:
+def test_ahead_keeps_the_order_raises_errors_and_ends() -> None:
     def failing() -> Iterator[int]:
         yield from range(5)
         raise OSError("gone")

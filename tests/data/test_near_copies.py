@@ -46,7 +46,7 @@ TURNS = ("mirrored", "turned by 90°", "turned by 270°", "upside down")
 
 
 def textures(count: int, seed: int = 0) -> list[Image.Image]:
-    """Pictures with structures of all sizes, as photographs have: noise whose power falls with its frequency."""
+    """Images with structures of all sizes, like photographs: noise whose power decreases with its frequency."""
     rng = np.random.default_rng(seed)
     frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(96), np.fft.rfftfreq(96), indexing="ij")) + 1 / 96
     spectra = rng.standard_normal((count, *frequency.shape)) + 1j * rng.standard_normal((count, *frequency.shape))
@@ -71,12 +71,12 @@ def test_find_near_copies_finds_a_changed_copy_and_nothing_else(name: str, count
     assert all(0.7 < pair.agreement <= 1 for pair in found)
 
 
-def test_find_near_copies_finds_none_among_different_images() -> None:
+def test_find_near_copies_finds_nothing_among_different_images() -> None:
     assert near_copies(sketches(textures(400))) == []
 
 
-def test_find_near_copies_ignores_what_all_images_share() -> None:
-    """A caption and a round mask make all pictures of a microscope or of a wildlife camera alike."""
+def test_find_near_copies_ignores_patterns_that_all_images_share() -> None:
+    """A caption and a round mask make all images of a microscope or of a wildlife camera similar."""
 
     def framed(image: Image.Image) -> Image.Image:
         mask = Image.new("L", image.size)
@@ -92,15 +92,15 @@ def test_find_near_copies_ignores_what_all_images_share() -> None:
 
 
 def digits(count: int) -> list[Image.Image]:
-    """Written digits of 28 pixels, as scikit-learn has them with 8."""
+    """Handwritten digits of 28 pixels, enlarged from the 8 pixels in scikit-learn."""
     from sklearn.datasets import load_digits
 
     values = (16 * load_digits().images[:count]).clip(0, 255).astype(np.uint8)
     return [Image.fromarray(value).resize((28, 28), Image.Resampling.BILINEAR) for value in values]
 
 
-def test_find_near_copies_does_not_take_simple_shapes_for_copies() -> None:
-    """Two written ones agree like copies that were saved again; only copies that agree very well are named."""
+def test_find_near_copies_does_not_report_simple_shapes() -> None:
+    """Two handwritten ones agree as well as copies that were saved again. Only a very high agreement is reported."""
     small = [image.convert("RGB") for image in digits(1200)]
     with_a_margin = [ImageOps.expand(image.resize((20, 20)), 4) for image in small]  # as in MNIST
     for images in (small, with_a_margin):
@@ -109,7 +109,7 @@ def test_find_near_copies_does_not_take_simple_shapes_for_copies() -> None:
         assert len(found) < 20  # of 720,600 pairs
 
 
-def test_find_near_copies_does_not_take_screens_of_one_program_for_copies() -> None:
+def test_find_near_copies_does_not_report_screenshots_of_one_program() -> None:
     rng = np.random.default_rng(0)
     screens = []
     for _ in range(200):
@@ -123,7 +123,7 @@ def test_find_near_copies_does_not_take_screens_of_one_program_for_copies() -> N
     assert len(near_copies(sketches(screens))) <= 1  # of 19,900 pairs
 
 
-def test_find_near_copies_says_that_not_all_could_be_compared() -> None:
+def test_find_near_copies_sets_is_cut_if_not_all_were_compared() -> None:
     one = textures(1)[0]
     rng = np.random.default_rng(0)
     noisy = [np.asarray(one, int) + rng.integers(-20, 21, (96, 96, 1)) for _ in range(400)]
@@ -132,8 +132,8 @@ def test_find_near_copies_says_that_not_all_could_be_compared() -> None:
     assert find_near_copies(frames).is_cut  # 79,800 pairs
 
 
-def test_find_near_copies_does_not_take_pages_of_text_for_copies() -> None:
-    """From idealo/imagededup issues 80 and 86: pages of text are all alike from afar."""
+def test_find_near_copies_does_not_report_pages_of_text() -> None:
+    """As in idealo/imagededup#80 and #86: the layouts of all pages of text are similar."""
     rng = np.random.default_rng(0)
     pages = []
     for _ in range(60):
@@ -146,8 +146,8 @@ def test_find_near_copies_does_not_take_pages_of_text_for_copies() -> None:
     assert near_copies(sketches(pages)) == []
 
 
-def test_find_near_copies_among_the_frames_of_a_video() -> None:
-    """Frames that follow each other are near copies, and frames of two scenes are none."""
+def test_find_near_copies_reports_consecutive_frames_of_a_video() -> None:
+    """Consecutive frames are near copies. Frames of two scenes are not."""
     frames = []
     for scene in range(3):
         wide = textures(1, seed=100 + scene)[0].resize((300, 300))
@@ -159,7 +159,7 @@ def test_find_near_copies_among_the_frames_of_a_video() -> None:
 
 
 def test_find_near_copies_is_the_same_in_several_blocks() -> None:
-    """From elisemercury/Duplicate-Image-Finder issue 103: pairs were wrong as soon as one batch was full."""
+    """In elisemercury/Duplicate-Image-Finder#103, pairs are wrong as soon as one batch is full."""
     images = textures(30)
     few = sketches([*images[:20], *(saved(image, 50) for image in images[:10])])
     others = np.random.default_rng(0).integers(0, 256, (2500, 32, 32)).astype(np.uint8)
@@ -167,18 +167,18 @@ def test_find_near_copies_is_the_same_in_several_blocks() -> None:
     assert [(pair.first, pair.second) for pair in found] == [(i, 2520 + i) for i in range(10)]
 
 
-def test_find_near_copies_finds_all_pairs_of_a_picture_that_is_there_often() -> None:
+def test_find_near_copies_finds_all_pairs_of_many_copies() -> None:
     images = textures(60)
     found = near_copies(sketches([*images, saved(images[7], quality=50), saved(images[7], quality=20)]))
     assert {(pair.first, pair.second) for pair in found} == set(combinations((7, 60, 61), 2))
 
 
-def test_find_near_copies_takes_no_flat_images() -> None:
+def test_find_near_copies_ignores_flat_images() -> None:
     flat = [Image.new("RGB", (50, 50), (level, level, level)) for level in range(100, 120)]
     assert near_copies(sketches(flat)) == []
 
 
-def test_find_near_copies_of_images_that_no_hash_calls_alike() -> None:
+def test_find_near_copies_finds_nothing_if_all_hashes_differ() -> None:
     assert near_copies(sketches(textures(2))) == []
 
 
@@ -204,7 +204,7 @@ def test_find_near_copies_among_photographs(scenes: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [30, 120])
-def test_find_near_copies_across_finds_those_between_the_two_parts_alone(count: int) -> None:
+def test_find_near_copies_across_finds_only_pairs_between_the_two_parts(count: int) -> None:
     images = textures(count)
     images += [saved(images[3], quality=40), Image.new("RGB", (50, 50)), saved(images[-1], quality=40)]
     pairs = {(pair.first, pair.second) for pair in near_copies(sketches(images))}

@@ -6,7 +6,7 @@ from harness.data.noise import background_values, noise_images, noise_pictures
 from harness.data.prepare import Preparation
 
 
-def test_noise_images_are_always_the_same_and_use_all_values() -> None:
+def test_noise_images_are_always_equal_and_use_all_values() -> None:
     preparation = Preparation((24, 40), channels=1)
     images = noise_images(preparation, 3)
     assert images.shape == (3, 1, 24, 40)
@@ -15,7 +15,7 @@ def test_noise_images_are_always_the_same_and_use_all_values() -> None:
     np.testing.assert_array_equal(images, noise_images(preparation, 3))
 
 
-def test_noise_pictures_are_prepared_as_any_other() -> None:
+def test_noise_pictures_are_prepared_like_other_images() -> None:
     for channels in (1, 3):
         preparation = Preparation((24, 40), "pad", channels=channels, background="#1080f0")
         pairs = list(noise_pictures(preparation))
@@ -24,6 +24,6 @@ def test_noise_pictures_are_prepared_as_any_other() -> None:
         assert pairs[2][1][0, 0].tolist() == list(background_values(preparation))  # the square one is padded
 
 
-def test_background_values_are_those_that_pillow_pads_with() -> None:
+def test_background_values_equal_the_padding_of_pillow() -> None:
     assert background_values(Preparation(background="#1080f0")) == (16, 128, 240)
     assert background_values(Preparation(background="white", channels=1)) == (255,)

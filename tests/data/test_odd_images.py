@@ -33,7 +33,7 @@ def kinds_of(pictures: Sequence[Image.Image]) -> list[tuple[int, str]]:
 
 
 def picture(seed: int, side: int = 96) -> Image.Image:
-    """Shapes of many shades before a background."""
+    """Shapes of many shades on a background."""
     rng = np.random.default_rng(seed)
     image = Image.new("RGB", (side, side), tuple(rng.integers(60, 200, 3).tolist()))
     draw = ImageDraw.Draw(image)
@@ -70,7 +70,7 @@ def pictures() -> list[Image.Image]:
     return [picture(seed) for seed in range(40)]
 
 
-def test_odd_images_finds_none_among_usual_ones(pictures: list[Image.Image]) -> None:
+def test_odd_images_finds_nothing_among_usual_images(pictures: list[Image.Image]) -> None:
     assert found_in(pictures) == ([], [])
     assert found_in([]) == ([], [])
 
@@ -81,28 +81,28 @@ def test_odd_images_finds_a_kind(kind: str, pictures: list[Image.Image]) -> None
     assert kinds_of(changed) == [(3, kind), (30, kind)]
 
 
-def test_odd_images_finds_none_where_all_are_nearly_black(pictures: list[Image.Image]) -> None:
+def test_odd_images_finds_nothing_if_all_are_nearly_black(pictures: list[Image.Image]) -> None:
     assert found_in([image.point(lambda value: value // 20) for image in pictures]) == ([], [])
 
 
 @pytest.mark.parametrize("kind", ["dark", "bright", "blurred", "small", "large", "narrow"])
-def test_odd_images_finds_none_where_all_are_so(kind: str, pictures: list[Image.Image]) -> None:
+def test_odd_images_finds_nothing_if_all_are_of_the_kind(kind: str, pictures: list[Image.Image]) -> None:
     assert found_in([CHANGES[kind](image) for image in pictures]) == ([], [])
 
 
-def test_odd_images_does_not_mind_a_few_pixels(pictures: list[Image.Image]) -> None:
+def test_odd_images_ignores_a_difference_of_a_few_pixels(pictures: list[Image.Image]) -> None:
     """cleanlab/cleanvision#247: if most images have one size, the quartiles are equal, and all others count as odd."""
     changed = [image.resize((95 + place, 98)) if place < 3 else image for place, image in enumerate(pictures)]
     assert found_in(changed) == ([], [])
 
 
 @pytest.mark.parametrize("side", [28, 32])
-def test_odd_images_finds_none_in_a_set_of_small_images(side: int) -> None:
+def test_odd_images_finds_nothing_in_a_set_of_small_images(side: int) -> None:
     """MNIST has images of 28 pixels, CIFAR of 32."""
     assert found_in([picture(seed, 96).resize((side, side)) for seed in range(40)]) == ([], [])
 
 
-def test_odd_images_says_the_value_and_the_median(pictures: list[Image.Image]) -> None:
+def test_odd_images_gives_the_value_and_the_median(pictures: list[Image.Image]) -> None:
     changed = [*pictures, *(CHANGES[kind](pictures[0]) for kind in ("blank", "dark", "small", "narrow"))]
     reasons = [reason for _, _, reason in found_in(changed)[0]]
     assert reasons[0].startswith("contrast 0.0 of 255; median of the data set ")
@@ -111,7 +111,7 @@ def test_odd_images_says_the_value_and_the_median(pictures: list[Image.Image]) -
     assert reasons[3] == "96 x 24 pixels; median of the data set 96 x 96"
 
 
-def test_odd_images_names_what_cannot_be_decoded(pictures: list[Image.Image]) -> None:
+def test_odd_images_names_undecodable_images(pictures: list[Image.Image]) -> None:
     found, notes = found_in(pictures, {"0002.png": "truncated", "0005.png": "a PDF"})
     assert found == [Oddity(2, "cannot be decoded", "truncated"), Oddity(5, "cannot be decoded", "a PDF")]
     assert notes == []
@@ -123,8 +123,8 @@ def test_odd_images_uses_the_kinds_of_the_record() -> None:
     assert {*CHANGES, "cannot be decoded"} == {kind.value for kind in OddKind}
 
 
-def test_odd_images_notes_what_is_too_common_to_be_listed(pictures: list[Image.Image]) -> None:
-    """A third is small: that is another source of images, not some odd ones."""
+def test_odd_images_notes_a_kind_that_is_too_common(pictures: list[Image.Image]) -> None:
+    """A third of the images is small: they are another source of images, not exceptions."""
     changed = [CHANGES["small"](image) if place % 3 == 0 else image for place, image in enumerate(pictures)]
     found, notes = found_in(changed)
     assert [odd.kind for odd in found] == []
@@ -132,7 +132,7 @@ def test_odd_images_notes_what_is_too_common_to_be_listed(pictures: list[Image.I
 
 
 def test_odd_images_does_not_list_a_class_of_dark_images(pictures: list[Image.Image]) -> None:
-    """Nine of ten images of the night are dark, and one of the forest."""
+    """Nine of ten images of the night are dark, and one image of the forest."""
     night = [CHANGES["dark"](image) if place else image for place, image in enumerate(pictures[:10])]
     forest = [*pictures, *pictures, CHANGES["dark"](pictures[0])]
     paths = tuple(map(str, range(len(night) + len(forest))))
@@ -144,24 +144,24 @@ def test_odd_images_does_not_list_a_class_of_dark_images(pictures: list[Image.Im
     assert notes == ["dark: 9 of 10 images of night, too many to be exceptions, and not listed one by one"]
 
 
-def test_odd_images_lists_blank_ones_even_if_they_are_many(pictures: list[Image.Image]) -> None:
+def test_odd_images_lists_many_blank_images(pictures: list[Image.Image]) -> None:
     changed = [CHANGES["blank"](image) if place % 3 == 0 else image for place, image in enumerate(pictures)]
     assert Counter(kind for _, kind in kinds_of(changed)) == {"blank": 14}
     whole = "40 of 40 images, too many to be exceptions, and not listed one by one"
     assert found_in([CHANGES["blank"](image) for image in pictures]) == ([], [f"blank: {whole}"])
 
 
-def test_odd_images_compares_nothing_in_a_handful_of_images(pictures: list[Image.Image]) -> None:
+def test_odd_images_compares_nothing_in_a_few_images(pictures: list[Image.Image]) -> None:
     assert kinds_of([*pictures[:5], CHANGES["dark"](pictures[5]), CHANGES["large"](pictures[6])]) == []
     assert kinds_of([*pictures[:5], CHANGES["blank"](pictures[5])]) == [(5, "blank")]
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "LA"])
-def test_odd_images_does_not_mind_another_mode(mode: str, pictures: list[Image.Image]) -> None:
+def test_odd_images_ignores_another_mode(mode: str, pictures: list[Image.Image]) -> None:
     assert kinds_of([*pictures, *(image.convert(mode) for image in pictures[:3])]) == []
 
 
-def test_odd_images_does_not_call_a_drawing_before_nothing_dark(pictures: list[Image.Image]) -> None:
+def test_odd_images_does_not_call_a_transparent_drawing_dark(pictures: list[Image.Image]) -> None:
     """elisemercury/Duplicate-Image-Finder#30: black lines before a transparent background are read as all black."""
     drawing = Image.new("RGBA", (96, 96), (0, 0, 0, 0))
     for place in range(5, 90, 10):
@@ -177,7 +177,7 @@ def test_odd_images_does_not_call_a_cut_out_object_bright(pictures: list[Image.I
     assert kinds_of([*pictures, cut_out]) == []
 
 
-def test_odd_images_does_not_call_stars_before_black_blank(pictures: list[Image.Image]) -> None:
+def test_odd_images_does_not_call_stars_on_black_blank(pictures: list[Image.Image]) -> None:
     sky = Image.new("RGB", (96, 96))
     sky.putpixel((40, 40), (255, 255, 255))
     assert kinds_of([*pictures, sky]) == [(40, "dark")]
@@ -192,7 +192,7 @@ def test_odd_images_does_not_call_stars_before_black_blank(pictures: list[Image.
 
 
 def test_odd_images_among_real_photographs(scenes: Path) -> None:
-    """At most 1 % of photographs of sea and forest are odd, and of those changed at least 90 % are found."""
+    """Finds at most 1 % of normal photographs of sea and forest, and at least 90 % of changed ones."""
     paths = sorted((scenes / "train").rglob("*.jpg"))[::8]
     photographs = [Image.open(path).convert("RGB") for path in paths]
     assert len(found_in(photographs)[0]) <= 0.01 * len(photographs)

@@ -37,7 +37,7 @@ def pixels_of(root: Path, memory: int = module.MEMORY) -> Pixels:
 
 
 @pytest.mark.parametrize("memory", [module.MEMORY, 0], ids=["held", "not held"])
-def test_they_are_what_the_files_show(scenery: Path, memory: int) -> None:
+def test_take_returns_the_pixels_of_the_files(scenery: Path, memory: int) -> None:
     pixels = pixels_of(scenery, memory)
     taken = pixels.take([5, 0, 5])
     assert taken.shape == (3, 3, 24, 24)
@@ -46,13 +46,11 @@ def test_they_are_what_the_files_show(scenery: Path, memory: int) -> None:
     for row, index in enumerate([5, 0, 5]):
         expected = Preparation(24).decode((scenery / pixels.images.paths[index]).read_bytes())
         assert torch.equal(taken[row].permute(1, 2, 0), torch.from_numpy(expected))
-    taken.zero_()  # a copy: who changes it changes nobody else's
+    taken.zero_()  # a copy: changing it must not change the stored pixels
     assert pixels.take([5]).any()
 
 
-def test_what_is_held_is_decoded_once_and_what_has_no_room_lies_on_the_disk(
-    scenery: Path, tmp_path: Path, decoded: list[int]
-) -> None:
+def test_keep_in_stores_images_in_memory_or_on_disk(scenery: Path, tmp_path: Path, decoded: list[int]) -> None:
     held, cached, live = pixels_of(scenery), pixels_of(scenery, memory=1000), pixels_of(scenery, memory=1000)
     decoded.clear()  # what the checks decoded
     assert (held.held, cached.held) == (True, False)
@@ -71,7 +69,7 @@ def test_what_is_held_is_decoded_once_and_what_has_no_room_lies_on_the_disk(
     assert len(decoded) == 2
 
 
-def test_images_of_another_size_or_decoder_are_others(
+def test_keep_in_decodes_again_for_another_size_or_decoder(
     scenery: Path, tmp_path: Path, decoded: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images = list_images(scenery)
@@ -90,7 +88,7 @@ def test_images_of_another_size_or_decoder_are_others(
     assert keep(24) == 33
 
 
-def test_the_check_leaves_them_decoded_and_knows_what_was_decoded_before(
+def test_check_images_stores_decoded_pixels_and_uses_the_cache(
     scenery: Path, tmp_path: Path, decoded: list[int]
 ) -> None:
     images, cache = list_images(scenery), Cache(tmp_path)
@@ -107,7 +105,7 @@ def test_the_check_leaves_them_decoded_and_knows_what_was_decoded_before(
     assert len(decoded) == 66
 
 
-def test_without_some_of_them(scenery: Path) -> None:
+def test_without_removes_images(scenery: Path) -> None:
     pixels = pixels_of(scenery)
     pixels.take([0])
     rest = pixels.without([pixels.images.paths[1]])
@@ -115,19 +113,19 @@ def test_without_some_of_them(scenery: Path) -> None:
     assert rest.hashes == (pixels.hashes[0], *pixels.hashes[2:])
 
 
-def test_an_image_that_changes_during_a_run_is_told(scenery: Path, tmp_path: Path) -> None:
+def test_take_raises_if_an_image_changes_during_a_run(scenery: Path, tmp_path: Path) -> None:
     shutil.copytree(scenery, tmp_path / "copy")
     pixels = pixels_of(tmp_path / "copy")
     path = tmp_path / "copy" / pixels.images.paths[0]
     path.write_bytes(path.read_bytes() + b" ")
-    with pytest.raises(DataError, match="is another image than it was"):
+    with pytest.raises(DataError, match="has changed"):
         pixels.take([0])
     path.unlink()
     with pytest.raises(DataError, match="cannot be read any more"):
         pixels.take([0])
 
 
-def test_threads_keep_the_order_and_stay_only_a_few_ahead() -> None:
+def test_in_threads_keeps_the_order_and_stays_only_a_few_ahead() -> None:
     begun: list[int] = []
 
     def square(number: int) -> int:

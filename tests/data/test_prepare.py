@@ -17,17 +17,17 @@ WIDE = Image.fromarray(  # a grey band on the left, a white middle, a black band
 )
 
 
-def test_squash_keeps_all_of_a_picture_and_crop_its_middle_and_pad_its_proportions() -> None:
+def test_array_with_squash_crop_and_pad() -> None:
     squashed, cropped, padded = (Preparation(32, resize=how).array(WIDE)[:, :, 0] for how in ("squash", "crop", "pad"))
     assert [array.shape for array in (squashed, cropped, padded)] == [(32, 32)] * 3
     assert (squashed[16, 0], squashed[16, 16], squashed[16, 31]) == (128, 255, 0)
-    assert (cropped[:, 1:-1] == 255).all()  # the outermost columns take in a part of what is cut off
+    assert (cropped[:, 1:-1] == 255).all()  # the outermost columns mix with the pixels beyond the crop
     assert (padded[:7] == 255).all()  # the background
     assert padded[7:25, 1].tolist() == [128] * 18
     assert (padded[25:] == 255).all()
 
 
-def test_images_of_any_height_and_width() -> None:
+def test_array_of_any_height_and_width() -> None:
     preparation = Preparation((18, 32), resize="crop")
     assert preparation.shape == (3, 18, 32)
     array = preparation.array(WIDE)
@@ -36,7 +36,7 @@ def test_images_of_any_height_and_width() -> None:
     assert Preparation((18, 32), resize="pad").array(WIDE).tolist() == array.tolist()
 
 
-def test_pad_fills_with_the_background() -> None:
+def test_array_with_pad_fills_with_the_background() -> None:
     tall = Image.new("RGB", (10, 40), "red")
     array = Preparation(40, resize="pad", background="#0000ff").array(tall)
     assert array[20, 0].tolist() == [0, 0, 255]
@@ -46,13 +46,13 @@ def test_pad_fills_with_the_background() -> None:
     assert (grey[20, 0, 0], grey[20, 20, 0]) == (0, 76)
 
 
-def test_a_picture_of_the_right_size_is_untouched() -> None:
+def test_array_does_not_change_an_image_of_the_right_size() -> None:
     for how in ("squash", "crop", "pad"):
         assert (Preparation((90, 160), resize=how).array(WIDE) == np.array(WIDE)).all()
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
-def test_without_antialias_it_is_what_torch_gives(interpolation: str) -> None:
+def test_array_without_antialias_equals_the_result_of_torch(interpolation: str) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (50, 80, 3), dtype=np.uint8)
     ours = Preparation((20, 30), interpolation=interpolation, antialias=False).array(Image.fromarray(noise))
     values = torch.from_numpy(noise).permute(2, 0, 1)[None].float()
@@ -62,13 +62,13 @@ def test_without_antialias_it_is_what_torch_gives(interpolation: str) -> None:
     assert smooth.std() < ours.std()
 
 
-def test_interpolation_is_pillows() -> None:
+def test_array_interpolates_like_pillow() -> None:
     for name in ("nearest", "lanczos", "bicubic"):
         expected = np.array(WIDE.resize((48, 48), Image.Resampling[name.upper()]))
         assert (Preparation(48, interpolation=name).array(WIDE) == expected).all()
 
 
-def test_the_extremes_of_shape() -> None:
+def test_array_of_extreme_shapes() -> None:
     line = Image.new("RGB", (4000, 1), "red")
     for how in ("squash", "crop", "pad"):
         array = Preparation(16, resize=how).array(line)
@@ -86,6 +86,6 @@ def test_preparation_of_an_experiment_and_back_from_a_checkpoint() -> None:
     )  # of 0.1.0
 
 
-def test_preparation_of_refuses_what_lanczos_cannot_do() -> None:
+def test_preparation_of_refuses_lanczos_without_antialias() -> None:
     with pytest.raises(UsageError, match="lanczos is not possible with antialias=false"):
         preparation_of(Experiment(interpolation="lanczos", antialias=False))

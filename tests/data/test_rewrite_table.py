@@ -1,4 +1,4 @@
-"""A table whose labels change while every other cell stays."""
+"""Changes labels of a table; all other cells stay the same."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ def test_rewritten_changes_the_label_and_no_other_byte(home: Path, before: bytes
     assert changed(home, before, a="forest") == after
 
 
-def test_rewritten_takes_lines_out(home: Path) -> None:
+def test_rewritten_removes_lines(home: Path) -> None:
     content = b'path,label,note\na.jpg,sea,"x\ny"\nb.jpg,forest,\nc.jpg,sea,z'
     assert changed(home, content, a=None) == b"path,label,note\nb.jpg,forest,\nc.jpg,sea,z"
     assert changed(home, content, c=None) == b'path,label,note\na.jpg,sea,"x\ny"\nb.jpg,forest,\n'
 
 
-def test_rewritten_spells_a_label_as_the_table_does(home: Path) -> None:
+def test_rewritten_spells_a_label_as_in_the_table(home: Path) -> None:
     nfd = "e\u0301te\u0301".encode()
     content = b"path,label\na.jpg,sea\nb.jpg," + nfd + b"\n"
     assert changed(home, content, a="\u00e9t\u00e9") == b"path,label\na.jpg," + nfd + b"\nb.jpg," + nfd + b"\n"
@@ -79,20 +79,20 @@ def test_rewritten_quotes_a_label_that_needs_it(home: Path) -> None:
     assert changed(home, content, a='sand, "fine"').splitlines()[1] == b'a.jpg,"sand, ""fine"""'
 
 
-def test_rewritten_changes_the_lines_of_one_side(home: Path) -> None:
+def test_rewritten_changes_the_lines_of_one_split(home: Path) -> None:
     content = b"path,label,split\na.jpg,sea,train\na.jpg,sea,test\nb.jpg,forest,train\n"
     (home / "t.csv").write_bytes(content)
     new = rewritten(home / "t.csv", (), {Side.TRAIN: {home / "a.jpg": None}, Side.TEST: {home / "a.jpg": "forest"}})
     assert new == b"path,label,split\na.jpg,forest,test\nb.jpg,forest,train\n"
 
 
-def test_rewritten_knows_columns_by_their_names(home: Path) -> None:
+def test_rewritten_takes_the_names_of_columns(home: Path) -> None:
     content = b"dx,image_id\nnv,a\nmel,b\n"
     assert changed(home, content, columns=("path=image_id", "label=dx"), a="mel") == b"dx,image_id\nmel,a\nmel,b\n"
 
 
-def test_rewritten_keeps_any_table_that_it_can_read(home: Path) -> None:
-    """Tables of random pieces: either the label alone is another one, or the table is refused."""
+def test_rewritten_changes_only_labels_in_random_tables(home: Path) -> None:
+    """For tables of random pieces, either only the label changes, or the table is refused."""
     pieces = ['"', '""', ",", "\n", "\r\n", " ", "x", "é", '"a,b"', "a.jpg", "sea", "\\", "'"]
     random.seed(0)
     count = 0

@@ -1,4 +1,4 @@
-"""Loader processes without room for their batches end the run within seconds, with what to type."""
+"""If shared memory is full, a run ends within seconds and says what to type."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ batches.close()
 
 
 def small_memory(size: str) -> list[str]:
-    """A command before another one, by which that has so much shared memory."""
+    """A prefix that runs a command with `size` of shared memory."""
     command = ["unshare", "-rm", "sh", "-c", f'mount -t tmpfs -o size={size} tmpfs /dev/shm && "$@"', "sh"]
     try:
         subprocess.run([*command, "true"], check=True, capture_output=True, timeout=10)
@@ -51,10 +51,10 @@ def output(*before: str, arguments: tuple[str, ...] = ()) -> str:
     return subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="shared memory is a folder on Linux alone")
-def test_shared_ends_a_run_without_room_for_a_batch() -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="shared memory is a folder only on Linux")
+def test_shared_ends_a_run_if_a_batch_does_not_fit() -> None:
     said = output(*small_memory("1M"))
-    assert "error: a loader process cannot pass on its batch" in said
+    assert "error: a loader process cannot send its batch" in said
     assert "/dev/shm has 1.0 MB left, a batch takes 4.8 MB" in said
     assert "-s workers=0" in said
     assert "--shm-size" in said
@@ -67,10 +67,10 @@ def test_loader_ended_names_a_loader_process_that_was_killed() -> None:
     assert "-s workers=0" in said
 
 
-def test_loader_ended_tells_errors_apart() -> None:
+def test_loader_ended_distinguishes_errors() -> None:
     bus = loader_ended(RuntimeError("DataLoader worker (pid 3) is killed by signal: Bus error. It is possible ..."))
     assert bus is not None
-    assert bus.what == "a loader process cannot pass on its batch"
+    assert bus.what == "a loader process cannot send its batch"
     assert loader_ended(RuntimeError("mat1 and mat2 shapes cannot be multiplied")) is None
 
 
@@ -94,7 +94,7 @@ def test_most_workers_have_room_for_two_batches_each() -> None:
     assert [most_workers(8, 10 * mb, 3, free * mb) for free in (0, 49, 50, 64, 190, 9000)] == [0, 0, 1, 1, 8, 8]
 
 
-def test_free_bytes_is_none_where_there_is_no_folder(tmp_path: Path) -> None:
+def test_free_bytes_is_none_without_the_folder(tmp_path: Path) -> None:
     assert free_bytes(tmp_path / "no") is None
     assert (free_bytes(tmp_path) or 0) > 0
     assert core_count() >= 1

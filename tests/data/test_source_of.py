@@ -6,7 +6,7 @@ from harness.data.source_of import source_of
 from tests.data.test_folders import make
 
 
-def test_source_of_names_what_a_file_belongs_to(tmp_path: Path) -> None:
+def test_source_of_says_why_a_file_belongs_to_the_data(tmp_path: Path) -> None:
     make(tmp_path, "data/sea/1.jpg", "data/notes.csv", "shots/2", "other.csv")
     table = tmp_path / "labels.csv"
     table.write_text("name,label\nshots/2,sea\n")

@@ -18,7 +18,7 @@ def images(**counts: int) -> Images:
 
 
 @pytest.mark.parametrize("folds", [2, 3, 5])
-def test_every_image_is_judged_once_and_never_by_what_it_taught(folds: int) -> None:
+def test_stratified_splits_validate_each_image_once_and_never_train_on_it(folds: int) -> None:
     listed = images(sea=31, forest=20)
     splits = stratified_splits(listed, folds, seed=1)
     assert len(splits) == folds
@@ -31,26 +31,26 @@ def test_every_image_is_judged_once_and_never_by_what_it_taught(folds: int) -> N
         assert abs(counts[1] - 31 / folds) < 1
 
 
-def test_folds_are_a_function_of_the_seed() -> None:
+def test_stratified_splits_depend_on_the_seed() -> None:
     for folds in (4, 0):
         assert stratified_splits(images(a=20, b=20), folds, 1) == stratified_splits(images(a=20, b=20), folds, 1)
         assert stratified_splits(images(a=20, b=20), folds, 1) != stratified_splits(images(a=20, b=20), folds, 2)
 
 
-def test_no_folds_is_one_stratified_hold_out_of_a_fifth() -> None:
+def test_stratified_splits_with_0_folds_is_a_hold_out_of_a_fifth() -> None:
     listed = images(a=50, b=25)
     (split,) = stratified_splits(listed, 0, 0)
     assert Counter(listed.labels[i] for i in split.valid) == {0: 10, 1: 5}
     assert len(split.train) == 60
 
 
-def test_a_hold_out_of_few_images_keeps_one_of_each_class() -> None:
+def test_stratified_splits_hold_out_one_image_per_class_at_least() -> None:
     listed = images(a=2, b=2, c=2)
     (split,) = stratified_splits(listed, 0, 0)
     assert {listed.labels[i] for i in split.valid} == {0, 1, 2} == {listed.labels[i] for i in split.train}
 
 
-def test_fewer_images_in_a_class_than_folds() -> None:
+def test_stratified_splits_refuse_a_class_with_fewer_images_than_folds() -> None:
     with pytest.raises(DataError) as caught:
         stratified_splits(images(a=20, b=3), 5, 0)
     assert "b (3)" in caught.value.why
@@ -59,7 +59,7 @@ def test_fewer_images_in_a_class_than_folds() -> None:
         stratified_splits(images(a=20, b=1), 0, 0)
 
 
-def test_stratified_splits_of_distinct_groups_are_those_without_groups() -> None:
+def test_stratified_splits_of_distinct_groups_equal_those_without_groups() -> None:
     listed = images(sea=31, forest=20)
     for folds in (3, 0):
         assert stratified_splits(listed, folds, 1, np.arange(51)) == stratified_splits(listed, folds, 1)
@@ -67,7 +67,7 @@ def test_stratified_splits_of_distinct_groups_are_those_without_groups() -> None
 
 @pytest.mark.parametrize("uneven", [False, True])
 @pytest.mark.parametrize("folds", [3, 0])
-def test_stratified_splits_keep_groups_on_one_side(folds: int, uneven: bool) -> None:
+def test_stratified_splits_keep_groups_in_one_set(folds: int, uneven: bool) -> None:
     listed = images(sea=60, forest=30)
     groups = np.concatenate([np.arange(30) // 3, 10 + np.arange(60) // 3])
     splits = stratified_splits(listed, folds, 1, groups, uneven)
@@ -80,7 +80,7 @@ def test_stratified_splits_keep_groups_on_one_side(folds: int, uneven: bool) -> 
         assert sorted(i for split in splits for i in split.valid) == list(range(90))
 
 
-def test_stratified_splits_of_groups_that_hold_several_classes() -> None:
+def test_stratified_splits_of_groups_with_several_classes() -> None:
     listed = images(a=20, b=20)
     groups = np.tile(np.arange(10), 4)  # each patient has two images of each class
     for split in stratified_splits(listed, 5, 0, groups, uneven=True):
@@ -101,7 +101,7 @@ def test_stratified_splits_refuse_too_few_groups_of_a_class() -> None:
 
 
 @pytest.mark.parametrize("kind", ["alone", "copies", "places"])
-def test_with_inner_takes_a_stratified_part_of_the_training_side_in_whole_groups(kind: str) -> None:
+def test_with_inner_takes_a_stratified_part_of_the_training_set_in_whole_groups(kind: str) -> None:
     listed = images(a=80, b=40)
     groups = {
         "alone": None,
@@ -122,12 +122,12 @@ def test_with_inner_takes_a_stratified_part_of_the_training_side_in_whole_groups
     assert with_inner(listed, outer, 0.2, 1, groups) != split
 
 
-def test_with_inner_has_every_class_on_both_sides_or_says_which_it_lacks() -> None:
+def test_with_inner_has_each_class_in_both_sets_or_names_the_missing_class() -> None:
     listed = images(a=30, b=2)
     split = with_inner(listed, Split(tuple(range(32)), ()), 0.2, 0)
     assert {listed.labels[i] for i in split.inner} == {0, 1} == {listed.labels[i] for i in split.train}
-    with pytest.raises(DataError, match="no image of b for the inner part") as caught:
+    with pytest.raises(DataError, match="no image of b for the inner validation set") as caught:
         with_inner(listed, Split((*range(30), 30), (31,)), 0.2, 0)
     assert "-s patience=none" in caught.value.fix
-    with pytest.raises(DataError, match="no image of a, b for the inner part"):
+    with pytest.raises(DataError, match="no image of a, b for the inner validation set"):
         with_inner(listed, Split(tuple(range(32)), ()), 0.2, 0, np.arange(32) // 30)

@@ -40,13 +40,13 @@ def test_list_images_of_a_table(tmp_path: Path) -> None:
         ('path\tlabel\nimg/1.jpg\t"cat"\n\nimg/2.jpg\tdog\n', "x.tsv", "utf-8"),
     ],
 )
-def test_tables_as_other_programs_write_them(text: str, name: str, encoding: str, tmp_path: Path) -> None:
+def test_list_images_reads_tables_of_other_programs(text: str, name: str, encoding: str, tmp_path: Path) -> None:
     images = list_images(table(tmp_path, text, name, encoding))
     assert images.paths == ("img/1.jpg", "img/2.jpg")
     assert images.classes == ("cat", "dog")
 
 
-def test_a_table_with_splits_and_groups(tmp_path: Path) -> None:
+def test_list_images_of_a_table_with_splits_and_groups(tmp_path: Path) -> None:
     text = "path,label,split,group\nimg/1.jpg,cat,Train,p1\nimg/2.jpg,dog,train,p2\nimg/3.jpg,cat,val,p3\n"
     path = table(tmp_path, text + "img/4.jpg,dog,test,p4\n")
     assert sides_of(path) == {side: str(path) for side in Side}
@@ -55,7 +55,7 @@ def test_a_table_with_splits_and_groups(tmp_path: Path) -> None:
     assert list_images(path, ("cat", "dog"), Side.TEST).counts() == {"cat": 0, "dog": 1}
 
 
-def test_a_parquet_file_with_columns_of_other_names(tmp_path: Path) -> None:
+def test_list_images_of_a_parquet_file_with_other_column_names(tmp_path: Path) -> None:
     table(tmp_path, "")
     content = pa.table({"file": ["img/1.jpg", "img/2.jpg"], "y": [1.0, 0.0], "patient": [7, None]})
     pq.write_table(content, tmp_path / "labels.parquet")
@@ -66,7 +66,7 @@ def test_a_parquet_file_with_columns_of_other_names(tmp_path: Path) -> None:
     assert images.groups == ("", "7")
 
 
-def test_paths_elsewhere_have_a_common_root(tmp_path: Path) -> None:
+def test_list_images_of_a_table_finds_a_common_root(tmp_path: Path) -> None:
     make(tmp_path, "photos/1.jpg", "photos/2.jpg", "tables/x")
     (tmp_path / "tables/t.csv").write_text(f"path,label\n../photos/1.jpg,a\n{tmp_path}/photos/2.jpg,b\n")
     images = list_images(tmp_path / "tables/t.csv")
@@ -74,7 +74,7 @@ def test_paths_elsewhere_have_a_common_root(tmp_path: Path) -> None:
     assert images.paths == ("photos/1.jpg", "photos/2.jpg")
 
 
-def test_a_path_in_another_unicode_form_is_found(tmp_path: Path) -> None:
+def test_list_images_of_a_table_finds_a_path_in_another_unicode_form(tmp_path: Path) -> None:
     make(tmp_path, unicodedata.normalize("NFD", "é.jpg"), "2.jpg")
     (tmp_path / "t.csv").write_text(unicodedata.normalize("NFC", "path,label\né.jpg,é\n2.jpg,b\n"), encoding="utf-8")
     images = list_images(tmp_path / "t.csv")
@@ -90,23 +90,23 @@ def test_a_path_in_another_unicode_form_is_found(tmp_path: Path) -> None:
         ("path,diagnosis\nimg/1.jpg,a\n", "no column 'label'", "-s columns=label=diagnosis"),
         ("path,label\nimg/1.jpg,a\nimg/2.jpg,a\n", "one class only", "columns=label"),
         ("path,label\nimg/1.jpg,a\nimg/2.jpg,\n", "line 3 of .* lacks its label", "fill it in"),
-        ("path,label\nimg/1.jpg,a\nimg/1.jpg,b\n", "says two things of img/1.jpg", "remove one"),
-        ("path,label\nnowhere/1.jpg,a\nnowhere/2.jpg,b\n", "no image of .* is there", "relative to"),
+        ("path,label\nimg/1.jpg,a\nimg/1.jpg,b\n", "has two different lines for img/1.jpg", "remove one"),
+        ("path,label\nnowhere/1.jpg,a\nnowhere/2.jpg,b\n", "none of the images of .* exists", "relative to"),
         ("path,label,split\nimg/1.jpg,a,3\nimg/2.jpg,b,4\n", "has the split '[34]'", "columns=split"),
-        ("path,label,split\nimg/1.jpg,a,train\nimg/2.jpg,b,\n", "which split line 3 is of", "train, valid or test"),
+        ("path,label,split\nimg/1.jpg,a,train\nimg/2.jpg,b,\n", "line 3 of .* has no split", "train, valid or test"),
         ("path,label\nimg/1.jpg,a/b\nimg/2.jpg,c\n", "cannot be the name of a class", "rename"),
-        ("path,label\n", "has no lines", "a line per image"),
+        ("path,label\n", "has no lines", "one line per image"),
         ("", "cannot be read", "UTF-8"),
     ],
 )
-def test_tables_that_are_refused(text: str, what: str, fix: str, tmp_path: Path) -> None:
+def test_list_images_refuses_an_invalid_table(text: str, what: str, fix: str, tmp_path: Path) -> None:
     path = table(tmp_path, text)
     with pytest.raises(DataError, match=what) as caught:
         list_images(path, side=next(iter(sides_of(path)), Side.TRAIN))
     assert fix in caught.value.fix
 
 
-def test_a_table_that_is_not_there_or_is_no_table(tmp_path: Path) -> None:
+def test_list_images_refuses_a_missing_table(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is not there"):
         list_images(tmp_path / "labels.csv")
     (tmp_path / "labels.csv").write_bytes(b"\xff\xfe\x00")
@@ -117,20 +117,20 @@ def test_a_table_that_is_not_there_or_is_no_table(tmp_path: Path) -> None:
         list_images(tmp_path / "labels.parquet")
 
 
-def test_labels_that_the_model_does_not_know(tmp_path: Path) -> None:
+def test_list_images_refuses_a_label_that_the_model_does_not_know(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="unknown classes: cat"):
         list_images(table(tmp_path, "path,label\n" + ROWS), ("bird", "dog"))
 
 
-def test_a_line_that_is_there_twice_counts_once(tmp_path: Path) -> None:
+def test_list_images_counts_a_repeated_line_once(tmp_path: Path) -> None:
     images = list_images(table(tmp_path, "path,label\nimg/1.jpg,a\nimg/1.jpg,a\nimg/2.jpg,b\n"))
     assert images.paths == ("img/1.jpg", "img/2.jpg")
     assert images.notes == (f"1 line of {tmp_path / 'labels.csv'} is there twice",)
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".JPEG"])
-def test_paths_without_a_suffix_and_with_spaces(suffix: str, tmp_path: Path) -> None:
-    """As the tables of food-101 and ISIC (fastai 937, isic-challenge-scoring 62)."""
+def test_list_images_finds_paths_without_suffix_and_with_spaces(suffix: str, tmp_path: Path) -> None:
+    """As in the tables of food-101 and ISIC (fastai 937, isic-challenge-scoring 62)."""
     make(tmp_path, f"apple pie/10.0{suffix}", f"soup/11{suffix}")
     (tmp_path / "labels.csv").write_text("label, path\napple pie, apple pie/10.0\nsoup, soup/11\n")
     images = list_images(tmp_path / "labels.csv")
@@ -138,7 +138,7 @@ def test_paths_without_a_suffix_and_with_spaces(suffix: str, tmp_path: Path) -> 
     assert images.classes == ("apple pie", "soup")
 
 
-def test_all_sides_of_a_table_have_one_root(tmp_path: Path) -> None:
+def test_list_images_of_a_table_has_one_root_for_all_splits(tmp_path: Path) -> None:
     make(tmp_path, "other/1.jpg", "t/p1/2.jpg", "t/p1/3.jpg", "t/p1/4.jpg")
     lines = ["../other/1.jpg,a,train", "p1/2.jpg,b,train", "p1/3.jpg,a,val", "p1/4.jpg,b,val", " , , ", ",,"]
     (tmp_path / "t/l.csv").write_text("path,label,split\n" + "\n".join(lines))
@@ -148,7 +148,7 @@ def test_all_sides_of_a_table_have_one_root(tmp_path: Path) -> None:
         assert images.paths[-1].startswith("t/p1/")
 
 
-def test_a_path_that_is_too_long_is_not_there(tmp_path: Path) -> None:
+def test_list_images_refuses_a_path_that_is_too_long(tmp_path: Path) -> None:
     images = list_images(table(tmp_path, f"path,label\nimg/1.jpg,a\n{'x' * 300},b\n"))
     assert len(images) == 2
 
@@ -161,7 +161,7 @@ def test_read_rows_refuses_a_pipe_and_a_folder_as_a_table(tmp_path: Path) -> Non
     for name in ("pipe.csv", "pipe.parquet", "folder.csv"):
         with pytest.raises(DataError, match="it is a folder, a pipe or a device"):
             read_rows(tmp_path / name)
-    with pytest.raises(DataError, match="is no table"):
+    with pytest.raises(DataError, match="is not a table"):
         sides_of(tmp_path / "pipe.csv")
 
 

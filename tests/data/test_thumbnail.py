@@ -19,6 +19,6 @@ def test_thumbnail_is_a_small_jpeg_without_metadata(mode: str) -> None:
     assert image.size == (400, 200)
 
 
-def test_thumbnail_enlarges_nothing() -> None:
+def test_thumbnail_does_not_enlarge_an_image() -> None:
     with Image.open(io.BytesIO(thumbnail(Image.new("RGB", (8, 4)), 100))) as small:
         assert small.size == (8, 4)

@@ -15,7 +15,7 @@ from harness.data.transforms import Transform, augmentation, augmented, seeded
 from harness.errors import UserCodeError
 
 
-def test_resize_keeps_all_of_the_image_and_normalise_centres_it() -> None:
+def test_normalise_centres_a_resized_image() -> None:
     transform = Transform(Preparation(32))
     square = Preparation(32).array(Image.new("RGB", (80, 20), (124, 116, 104)))
     assert square.shape == (32, 32, 3)
@@ -34,7 +34,7 @@ def picture() -> Tensor:
 
 
 @pytest.mark.parametrize("kind", ["flip", "standard"])
-def test_augmentations_change_images_and_keep_their_form(kind: str) -> None:
+def test_augmentation_changes_images_and_keeps_their_shape(kind: str) -> None:
     augment = augmentation(kind, Preparation(48))
     assert augment is not None
     seen = []
@@ -46,12 +46,12 @@ def test_augmentations_change_images_and_keep_their_form(kind: str) -> None:
     assert len(distinct) == 2 if kind == "flip" else len(distinct) == 12
 
 
-def test_none_and_ones_own() -> None:
+def test_augmentation_returns_none_and_a_users_function_unchanged() -> None:
     assert augmentation(None, Preparation(48)) is None
     assert augmentation(torch.flipud, Preparation(48)) is torch.flipud
 
 
-def test_seeded_chance_is_a_function_of_the_seed_and_leaves_no_trace() -> None:
+def test_seeded_depends_on_the_seed_and_restores_the_generators() -> None:
     def draws() -> tuple[float, float, float]:
         return torch.rand(1).item(), float(np.random.rand()), random.random()
 
@@ -71,14 +71,14 @@ def test_seeded_chance_is_a_function_of_the_seed_and_leaves_no_trace() -> None:
         assert draws() != first
 
 
-def test_what_a_users_augmentation_returns_is_made_square_or_refused(tmp_path: Path) -> None:
+def test_augmented_resizes_or_refuses_the_result_of_a_users_function(tmp_path: Path) -> None:
     assert augmented(lambda image: image[:, :20], picture(), Preparation(48)).shape == (3, 48, 48)
     for wrong in (picture().float(), picture()[0], None):
         with pytest.raises(UserCodeError, match="it must return a uint8 tensor"):
             augmented(lambda image, returned=wrong: returned, picture(), Preparation(48))
 
 
-def test_an_augmentation_that_makes_colour_of_grey_is_named() -> None:
+def test_augmented_refuses_colour_for_a_grey_image() -> None:
     """As in yolov3 625."""
     grey = Preparation(48, channels=1)
     image = torch.zeros(1, 48, 48, dtype=torch.uint8)

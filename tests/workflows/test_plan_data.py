@@ -208,7 +208,7 @@ def test_values_beyond_the_range_are_clipped_and_said(tmp_path: Path) -> None:
     data = deep(tmp_path / "deep", 16, np.uint16, ".png")
     made = plan(Experiment(data=str(data), folds=2, value_range=(0, 1023), **SMALL))
     assert made.notes[0] == "12 images have more than 8 bits: 0 becomes black and 1023 white"
-    assert "of the values lie beyond 0 to 1023 and are clipped" in made.notes[1]
+    assert "of the values are outside 0 to 1023 and are clipped" in made.notes[1]
 
 
 def test_a_mix_of_8_bits_and_more_scales_the_deep_files_alone(tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_a_class_without_any_training_image_left_is_refused_and_without_a_valida
     assert "the hold-out has no image of forest, so it cannot evaluate that class" in made.notes
     for path in (split / "train/sea").iterdir():
         path.write_bytes(b"")
-    with pytest.raises(DataError, match="no image of sea to learn from"):
+    with pytest.raises(DataError, match="there is no training image of sea"):
         plan(Experiment(data=str(split), **SMALL), skip_corrupt=True)
 
 
