@@ -15,7 +15,7 @@ from tests.predicted import lay_run, lay_test, predicted
 Call = Callable[..., Outcome]
 
 
-def test_experiments_and_runs_are_shown_newest_first(call: Call, project: Path) -> None:
+def test_list_shows_experiments_and_newest_runs_first(call: Call, project: Path) -> None:
     (project / "experiments/broken.py").write_text("x = \n")
     assert "no runs in runs yet: harness run EXPERIMENT" in call("list").out
     for epochs in (1, 2):

@@ -14,7 +14,7 @@ from tests.conftest import Outcome
 Call = Callable[..., Outcome]
 
 
-def test_help_names_every_verb_and_the_exit_codes(call: Call) -> None:
+def test_help_lists_all_commands_and_exit_codes(call: Call) -> None:
     outcome = call("--help")
     assert outcome.code == 0
     assert all(f"  {verb} " in outcome.out for verb in ("data", "list", "run"))
@@ -23,7 +23,7 @@ def test_help_names_every_verb_and_the_exit_codes(call: Call) -> None:
     assert call("run", "-h").code == 0
 
 
-def test_the_module_is_the_command() -> None:
+def test_python_m_harness_runs_the_command() -> None:
     done = subprocess.run([sys.executable, "-m", "harness", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("harness, version ")
 
@@ -42,7 +42,7 @@ def test_the_module_is_the_command() -> None:
         (["data"], "harness data does nothing by itself"),
     ],
 )
-def test_a_mistyped_command_is_three_lines_and_exit_code_2(arguments: list[str], message: str, call: Call) -> None:
+def test_mistyped_command_exits_with_2_and_three_lines(arguments: list[str], message: str, call: Call) -> None:
     outcome = call(*arguments)
     assert outcome.code == 2
     assert outcome.out == ""
@@ -50,11 +50,11 @@ def test_a_mistyped_command_is_three_lines_and_exit_code_2(arguments: list[str],
     assert message in outcome.err
 
 
-def test_a_missing_argument_is_said_to_be_needed(call: Call) -> None:
+def test_missing_argument_is_reported(call: Call) -> None:
     assert "why: harness report cannot do without it" in call("report").err
 
 
-def test_code_of_the_users_that_fails_is_three_lines_and_debug_shows_all(
+def test_error_in_user_code_is_three_lines_and_debug_shows_the_traceback(
     call: Call, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = project / "experiments/mine.py"
@@ -74,7 +74,7 @@ def test_code_of_the_users_that_fails_is_three_lines_and_debug_shows_all(
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_an_end_of_file_in_code_of_the_users_is_not_ctrl_c(call: Call, project: Path) -> None:
+def test_eof_error_in_user_code_is_not_reported_as_ctrl_c(call: Call, project: Path) -> None:
     text = (project / "experiments/tiny.py").read_text()
     body = "def broken(image):\n    raise EOFError\n\n"
     (project / "experiments/mine.py").write_text(body + text[:-2] + ", augment=broken)\n")
@@ -96,7 +96,7 @@ def test_run_command_says_where_to_report_an_internal_error(
     assert "report it on the project's page, under Issues" in outcome.error_lines[2]
 
 
-def test_an_experiment_may_import_what_lies_beside_it(call: Call, project: Path) -> None:
+def test_experiment_can_import_modules_beside_it(call: Call, project: Path) -> None:
     (project / "experiments/_common_parts.py").write_text("RATE = 0.25\n")
     text = (project / "experiments/tiny.py").read_text()
     (project / "experiments/mine.py").write_text("from _common_parts import RATE\n" + text[:-2] + ", lr=RATE)\n")
@@ -105,7 +105,7 @@ def test_an_experiment_may_import_what_lies_beside_it(call: Call, project: Path)
     assert "_common_parts" not in call("list").out
 
 
-def test_a_reader_that_leaves_is_told_nothing(project: Path) -> None:
+def test_closed_stdout_prints_no_error(project: Path) -> None:
     script = "import sys; from harness.cli.main import main; main(['list', '-n', '0'])"
     read, write = os.pipe()
     os.close(read)

@@ -22,7 +22,7 @@ def only_run(project: Path, name: str = "tiny") -> dict[str, Any]:
     return dict(json.loads(path.read_text()))
 
 
-def test_a_run_says_what_will_happen_what_happened_and_what_to_type_next(
+def test_run_prints_plan_result_and_next_commands(
     call: Call, project: Path, rendered: None
 ) -> None:
     outcome = call("run", "tiny")
@@ -39,7 +39,7 @@ def test_a_run_says_what_will_happen_what_happened_and_what_to_type_next(
     assert "next         harness" in outcome.out
 
 
-def test_json_is_one_object_on_stdout(call: Call, project: Path) -> None:
+def test_run_json_is_one_object_on_stdout(call: Call, project: Path) -> None:
     outcome = call("run", "tiny", "--json")
     output = json.loads(outcome.out)
     assert outcome.out.count("\n") == 1
@@ -52,7 +52,7 @@ def test_json_is_one_object_on_stdout(call: Call, project: Path) -> None:
     assert only_run(project)["accuracy"] == output["accuracy"]
 
 
-def test_overrides_are_taken_and_recorded(call: Call, project: Path) -> None:
+def test_run_applies_and_records_overrides(call: Call, project: Path) -> None:
     assert call("run", "tiny", "-s", "lr=0.5", "-s", "epochs=1", "--fold", "2", "--runs", "elsewhere").code == 0
     (path,) = (project / "elsewhere/tiny").glob("*/run.json")
     written = json.loads(path.read_text())
@@ -61,7 +61,7 @@ def test_overrides_are_taken_and_recorded(call: Call, project: Path) -> None:
     assert [fold["fold"] for fold in written["folds"]] == [2]
 
 
-def test_a_dry_run_shows_every_field_with_its_origin_and_trains_nothing(call: Call, project: Path) -> None:
+def test_run_dry_run_shows_every_field_with_its_origin(call: Call, project: Path) -> None:
     outcome = call("run", "tiny", "--dry-run", "-s", "seed=7")
     rows = {line.split()[0]: line for line in outcome.out.splitlines()}
     assert "command line" in rows["seed"]
@@ -73,7 +73,7 @@ def test_a_dry_run_shows_every_field_with_its_origin_and_trains_nothing(call: Ca
     assert values["image_size"] == {"value": 32, "origin": "experiment file"}
 
 
-def test_a_fast_dev_run_goes_through_everything(call: Call, project: Path, scenery: Path) -> None:
+def test_run_fast_dev_run_executes_every_step(call: Call, project: Path, scenery: Path) -> None:
     write_experiment(project / "experiments/long.py", scenery, epochs=500, batch_size=4)
     outcome = call("run", "long", "--fast-dev-run")
     assert outcome.code == 0
@@ -87,7 +87,7 @@ def test_a_fast_dev_run_goes_through_everything(call: Call, project: Path, scene
     assert all(json.loads(line)["step"] == 2 for line in lines)
 
 
-def test_an_experiment_file_runs_itself(project: Path) -> None:
+def test_run_file_runs_the_experiment(project: Path) -> None:
     path = project / "experiments/tiny.py"
     ending = '\nif __name__ == "__main__":\n    run_file(__file__)\n'
     path.write_text(path.read_text().replace("import Experiment", "import Experiment, run_file") + ending)
@@ -100,7 +100,7 @@ def test_an_experiment_file_runs_itself(project: Path) -> None:
     assert only_run(project)["command"] == ["experiments/tiny.py", "-s", "epochs=1", "--json"]
 
 
-def test_corrupt_images_can_be_skipped(call: Call, project: Path, scenery: Path) -> None:
+def test_run_skip_corrupt_leaves_out_corrupt_images(call: Call, project: Path, scenery: Path) -> None:
     (project / "data").mkdir()
     for folder in scenery.iterdir():
         (project / "data" / folder.name).mkdir()
@@ -132,7 +132,7 @@ def epochs_of(project: Path, name: str) -> int:
         (signal.SIGKILL, -9, "died"),
     ],
 )
-def test_a_run_that_is_ended_keeps_what_it_has(
+def test_run_stopped_by_a_signal_keeps_its_results(
     number: int, code: int, status: str, call: Call, project: Path, scenery: Path
 ) -> None:
     write_experiment(project / "experiments/long.py", scenery, epochs=5000)
@@ -157,7 +157,7 @@ def test_a_run_that_is_ended_keeps_what_it_has(
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals differ")
-def test_a_signal_to_the_loader_processes_too_is_no_failure(project: Path, scenery: Path) -> None:
+def test_run_reports_a_signal_to_loader_processes_as_an_interruption(project: Path, scenery: Path) -> None:
     write_experiment(project / "experiments/long.py", scenery, epochs=5000, workers=2)
     command = [sys.executable, "-m", "harness", "run", "long"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
@@ -171,7 +171,7 @@ def test_a_signal_to_the_loader_processes_too_is_no_failure(project: Path, scene
     assert only_run(project, "long")["status"] == "interrupted"
 
 
-def test_a_reader_of_the_progress_that_leaves_does_not_end_the_run(project: Path) -> None:
+def test_run_continues_if_stderr_is_closed(project: Path) -> None:
     command = [sys.executable, "-m", "harness", "run", "tiny"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
     assert process.stderr is not None
@@ -180,7 +180,7 @@ def test_a_reader_of_the_progress_that_leaves_does_not_end_the_run(project: Path
     assert only_run(project)["status"] == "finished"
 
 
-def test_what_an_experiment_prints_is_no_result(call: Call, project: Path) -> None:
+def test_run_json_does_not_contain_prints_of_the_experiment(call: Call, project: Path) -> None:
     path = project / "experiments/tiny.py"
     path.write_text("print('hello')\n" + path.read_text())
     outcome = call("run", "tiny", "-s", "epochs=1", "--json")
@@ -188,7 +188,7 @@ def test_what_an_experiment_prints_is_no_result(call: Call, project: Path) -> No
     assert outcome.err.startswith("hello\n")
 
 
-def test_a_run_may_take_the_place_of_the_one_before(project: Path, call: Callable[..., Outcome]) -> None:
+def test_run_out_replaces_the_earlier_run(project: Path, call: Callable[..., Outcome]) -> None:
     for fold in ("1", "2"):
         outcome = call("run", "tiny", "--fold", fold, "--out", "out/here", "--json")
         assert outcome.code == 0
@@ -200,7 +200,7 @@ def test_a_run_may_take_the_place_of_the_one_before(project: Path, call: Callabl
     assert [path.name for path in (project / "mine").iterdir()] == ["precious.txt"]
 
 
-def test_what_could_not_be_traced_is_not_trained(project: Path, call: Callable[..., Outcome]) -> None:
+def test_run_require_clean_refuses_untraceable_code(project: Path, call: Callable[..., Outcome]) -> None:
     outcome = call("run", "tiny", "--require-clean")
     assert (outcome.code, len(outcome.error_lines)) == (2, 3)
     assert not (project / "runs").exists()

@@ -19,7 +19,7 @@ Call = Callable[..., Outcome]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are another matter there")
-def test_both_are_started_their_addresses_are_printed_and_ctrl_c_stops_both(tracked: Tracked) -> None:
+def test_ui_starts_both_prints_addresses_and_stops_at_ctrl_c(tracked: Tracked) -> None:
     environment = {**os.environ, "MLFLOW_TRACKING_URI": tracked.uri, "SSH_CONNECTION": "a 1 b 22"}
     process = subprocess.Popen(
         [sys.executable, "-m", "harness", "ui"],
@@ -59,7 +59,7 @@ def test_both_are_started_their_addresses_are_printed_and_ctrl_c_stops_both(trac
             assert probe.connect_ex(("127.0.0.1", int(port))) != 0
 
 
-def test_a_server_of_ones_own_is_named_and_not_started(
+def test_ui_names_a_running_server_and_starts_no_other(
     call: Call, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@box.example/mlflow/")
