@@ -51,7 +51,7 @@ def refit_text(record: RunRecord) -> str:
     """One line about the model that was trained on all images, with its expected accuracy."""
     refit = record.refit
     assert refit is not None
-    inner = f" and {refit.inner} inner validation images" if refit.inner else ""
+    inner = f" and {refit.inner} images of the inner part" if refit.inner else ""
     low, high = (100 * bound for bound in record.interval or (0.0, 1.0))
     return (
         f"one model on {refit.images} images{inner}, {refit.epoch} epochs; expected accuracy "

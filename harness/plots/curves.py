@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from harness.plots.figure import BLUE, GREEN, ORANGE, legend, saved_figure
 
 SIDES: dict[str, tuple[str, Any]] = {"train": (ORANGE, "--"), "inner": (GREEN, ":"), "valid": (BLUE, "-")}
-NAMES = {"train": "training", "inner": "inner validation", "valid": "validation"}
+NAMES = {"train": "training", "inner": "inner part", "valid": "validation"}
 
 
 def draw_curves(path: Path, title: str, rows: Sequence[Mapping[str, Any]], judged: Mapping[int, int]) -> None:

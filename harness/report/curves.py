@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.report.charts import Chart, horizontal, short_number, ticks, vertical
 
-SIDES = {"train": ("training", "train"), "inner": ("inner validation", "inner"), "valid": ("validation", "valid")}
+SIDES = {"train": ("training", "train"), "inner": ("inner part", "inner"), "valid": ("validation", "valid")}
 Rows = Sequence[Mapping[str, Any]]
 
 

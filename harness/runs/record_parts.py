@@ -181,7 +181,7 @@ class PrecisionRecord:
 
 @dataclass(frozen=True)
 class SplitSizes:
-    """The numbers of training, validation and inner validation images of a fold."""
+    """The numbers of training and validation images of a fold, and of its inner part."""
 
     train: Count
     valid: Count
