@@ -212,8 +212,8 @@ def run_file(path: str) -> NoReturn:
     Args:
         path: The experiment file, which is `__file__` inside that file.
 
-    Raises:
-        SystemExit: Never. The process ends at once with the exit code of `harness run`.
+    Returns:
+        Never. The process ends at once, with the exit code of `harness run`.
 
     Example:
         The last lines of `experiments/photos.py`:
@@ -221,7 +221,7 @@ def run_file(path: str) -> NoReturn:
         >>> import harness
         >>> experiment = harness.Experiment(data="photos")
         >>> if __name__ == "__main__":
-        ...     harness.run_file(__file__)  # doctest: +SKIP
+        ...     harness.run_file(__file__)
     """
     main(["run", short_path(path), *sys.argv[1:]])
 
