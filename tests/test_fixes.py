@@ -155,3 +155,17 @@ def all_commands(command: click.Command) -> Iterator[click.Command]:
 )
 def test_fitting_fix_suggests_options_of_the_command_only(fix: str, command: str, fitting: str) -> None:
     assert fitting_fix(fix, [command]) == fitting
+
+
+def test_each_page_that_a_message_names_is_there() -> None:
+    named = set()
+    for path in PACKAGE.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        named |= {*re.findall(r"docs/([\w-]+)\.md", text), *re.findall(r"\bsee\([\"']([\w-]+)[\"']\)", text)}
+        named |= {*re.findall(r"\{DOCUMENTATION\}/([\w-]+)\.md", text)}
+    assert {"data", "data-versioning", "index", "scale-out", "start", "test"} <= named
+    assert {name for name in named if not (PACKAGE.parent / f"docs/{name}.md").is_file()} == set()
+
+
+def test_help_names_the_documentation() -> None:
+    assert "docs/start.md" in group.get_help(click.Context(group, info_name="harness"))

@@ -35,6 +35,7 @@ from harness.errors import (
 from harness.util import signals
 from harness.util.addresses import addresses, without_secrets
 from harness.util.console_log import copied_output
+from harness.util.text import DOCUMENTATION
 from harness.util.user_code import OURS, TRACEBACK, frame_of, short_path
 from harness.version import __version__
 
@@ -111,7 +112,11 @@ class Commands(click.Group):
             formatter.write_dl(list(VERBS.items()))
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Commands,
+    epilog=f"Documentation: {DOCUMENTATION}/start.md (a first project), {DOCUMENTATION}/index.md (all pages).",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="harness")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error. Goes anywhere on the line.")
 def harness(debug: bool) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import DataError
+from harness.util.text import see
 
 HIGHS = (255, 1023, 4095, 16383, 65535)  # the largest values of 8, 10, 12, 14 and 16 bits
 THRESHOLDS = (1, 16, *HIGHS)
@@ -139,5 +140,5 @@ def _unknown_range(depth: Depth, why: str) -> DataError:
     return DataError(
         "the range of the pixel values cannot be inferred",
         f"{why}; the values are from {low} to {high}",
-        f"-s value_range={low},{high} (LOW,HIGH: the values shown as black and as white)",
+        f"-s value_range={low},{high} (LOW,HIGH: the values shown as black and as white); {see('data')}",
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from harness.data.images import Images
 from harness.errors import DataError
-from harness.util.text import few
+from harness.util.text import few, see
 from harness.util.user_code import calling
 
 Groups = NDArray[np.int64]
@@ -45,7 +45,9 @@ def group_names(images: Images, groups: str | Callable[[str], object] | None, in
         matches = [re.search(groups, path) for path in images.paths]
     except re.error as error:
         raise DataError(
-            f"groups={groups} is not a regular expression", str(error), "-s groups=none, or a regular expression"
+            f"groups={groups} is not a regular expression",
+            str(error),
+            f"-s groups=none, or a regular expression; {see('data')}",
         ) from error
     missing = [path for path, match in zip(images.paths, matches, strict=True) if match is None]
     if missing:

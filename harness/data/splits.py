@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from harness.data.groups import Groups, number_of
 from harness.data.images import Images
 from harness.errors import DataError
+from harness.util.text import see
 
 HOLD_OUT = 0.2  # share of the images in the validation set of a hold-out
 SMALL_GROUP = 0.02  # share of the images; groups up to this size are drawn like single images
@@ -194,7 +195,7 @@ def _group_hold_out(images: Images, seed: int, groups: Groups) -> Split:
         raise DataError(
             "no hold-out of whole groups has every class",
             NO_SUCH_GROUPS,
-            "smaller groups, or your own validation set: -s valid_data=FOLDER",
+            f"smaller groups, or your own validation set: -s valid_data=FOLDER; {see('data')}",
         )
     return _split(np.flatnonzero(~chosen), np.flatnonzero(chosen))
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 LONGEST_REPR = 800  # characters
+DOCUMENTATION = "docs"  # where its pages are: a folder of the project, which has no address yet
 
 
 def few(names: Sequence[str], most: int = 5) -> str:
     """The first of them."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def see(page: str) -> str:
+    """The reference to a page of the documentation, for the end of an error: "see docs/data.md"."""
+    return f"see {DOCUMENTATION}/{page}.md"
 
 
 def short_repr(value: object, text: str) -> str:

@@ -12,12 +12,13 @@ from configobj import ConfigObj, ConfigObjError
 from harness.errors import RemoteError, UsageError
 from harness.util.addresses import has_secrets, short_address
 from harness.util.files import write_whole
+from harness.util.text import see
 
 PLACEHOLDER = "PUT-THE-ID-OF-YOUR-FOLDER-HERE"  # of a Google Drive folder; what `.dvc/config` has before anybody chose
 GDRIVE = "gdrive_remote"
 STORAGE = "storage"
 KEY_PATH = "gdrive_service_account_json_file_path"
-HOW = "harness data remote gdrive FOLDER_ID, or harness data remote FOLDER"
+HOW = f"harness data remote gdrive FOLDER_ID, or harness data remote FOLDER; {see('data-versioning')}"
 LONGEST = 1000  # characters of an address or path
 CORE = {"autostage": "true", "analytics": "false", "check_update": "false"}
 

@@ -12,7 +12,7 @@ from harness.data.check import Check, check_images
 from harness.data.groups import group_names
 from harness.data.images import Images, Side
 from harness.errors import DataError
-from harness.util.text import few
+from harness.util.text import few, see
 from harness.workflows.plan_data import DataPlan, listed
 
 ALLOWED = "are also in the training set, as copies or in the same groups (--allow-leak), so the accuracy is too good"
@@ -99,5 +99,5 @@ def _error(paths: list[str], count: int, root: Path) -> DataError:
     return DataError(
         f"{len(paths)} of {count} images in {root} are also in the training set",
         f"{few(paths)}: copies of training images, or from the same groups, so the accuracy would be too good",
-        "remove them from one of the two folders; or --allow-leak, which is recorded",
+        f"remove them from one of the two folders; or --allow-leak, which is recorded; {see('data')}",
     )

@@ -18,7 +18,7 @@ from harness.errors import DataError, HarnessError, UsageError
 from harness.models.saved import SavedModel
 from harness.util.console import print_line
 from harness.util.schema import is_on_this_machine
-from harness.util.text import few
+from harness.util.text import few, see
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class TestImages:
             raise DataError(
                 seen_text(self.seen, len(self.images)),
                 f"{few(self.seen)}: the same files or the same pixels, so the accuracy would be too good",
-                "--data FOLDER, with images that it was never trained on; or --allow-leak, which is recorded",
+                "--data FOLDER, with images that it was never trained on; or --allow-leak, which is recorded; " + see("test"),
             )
 
 

@@ -24,7 +24,7 @@ import torch
 from harness.errors import HarnessError
 
 CODE = (  # the files that `served.py` imports, and the files that these import; a test checks the list
-    *("errors.py", "util/addresses.py", "util/packages.py", "util/user_code.py"),
+    *("errors.py", "util/addresses.py", "util/packages.py", "util/text.py", "util/user_code.py"),
     *(
         f"data/{name}.py"
         for name in ("decode", "deep", "depth", "formats", "large", "opening", "prepare", "transforms")

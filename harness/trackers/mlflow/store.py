@@ -20,6 +20,7 @@ from harness.trackers.mlflow.condition import Condition, StoreState, examine
 from harness.trackers.mlflow.database import UpgradeError, make_whole, never
 from harness.trackers.mlflow.explained import explained, mlflow_version
 from harness.util.addresses import address_id, short_address, without_secrets
+from harness.util.text import see
 
 DEFAULT = "sqlite:///mlflow.db"
 ADDRESS = "MLFLOW_TRACKING_URI"
@@ -124,7 +125,7 @@ def _require_writable(uri: str, path: Path) -> None:
 
 
 def _unusable(uri: str, why: str, fix: str) -> RemoteError:
-    return RemoteError(f"MLflow at {short_address(uri)} cannot be used", why, fix)
+    return RemoteError(f"MLflow at {short_address(uri)} cannot be used", why, f"{fix}; {see('scale-out')}")
 
 
 @contextlib.contextmanager
