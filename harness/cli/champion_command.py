@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli import main as cli
-from harness.cli.output import echo, echo_json
+from harness.cli.output import echo, echo_fitting, echo_json
 
 if TYPE_CHECKING:
     from harness.runs.champion import Champion
@@ -213,6 +213,6 @@ def _gate(passed: bool, least: float) -> str:
 def _print(title: str, rows: dict[str, str], notes: Sequence[str]) -> None:
     echo(title)
     for name, text in rows.items():
-        echo(f"  {name:<9}  {text}")
+        echo_fitting(f"  {name:<9}  {text}")
     for note in notes:
-        echo(f"  {'next':<9}  {note}" if note.startswith("git") else f"  {'':<9}  {note}")
+        echo_fitting(f"  {'next':<9}  {note}" if note.startswith("git") else f"  {'':<9}  {note}")

@@ -14,7 +14,7 @@ import click
 
 from harness.cli import main as cli
 from harness.cli.bare_weights import bare_weights_options, class_names
-from harness.cli.output import echo
+from harness.cli.output import echo, echo_fitting
 from harness.cli.predict_text import Csv, Json, Lines, Printer
 from harness.errors import DataError, UsageError
 from harness.util.files import is_folder
@@ -117,7 +117,7 @@ def command(
         weights_key=weights_key,
     )
     worth = [f"accuracy    {asked.worth}"] if asked.worth else []
-    echo(f"model       {asked.source}", *worth, *(f"note        {note}" for note in asked.notes), err=True)
+    echo_fitting(f"model       {asked.source}", *worth, *(f"note        {note}" for note in asked.notes), err=True)
     images = NamedImages(_names_on_stdin() if from_stdin else typed, output_folders)
     if features is not None:
         _write_features(asked, images, features, force, total=None if from_stdin else images.count())

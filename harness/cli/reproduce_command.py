@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from harness.cli import main as cli
-from harness.cli.output import echo, echo_json
+from harness.cli.output import echo, echo_fitting, echo_json
 
 
 @click.command("reproduce", short_help=cli.VERBS["reproduce"])
@@ -43,7 +43,7 @@ def command(run: str, dry_run: bool, trust: bool, device: str, runs: str, as_jso
         "  settings   from the copy of the experiment in the run's folder",
         *(f"  differs    {text}" for text in lines),
     ]
-    echo(*plan.lines(), *([] if dry_run and not as_json else notes), err=True)
+    echo_fitting(*plan.lines(), *([] if dry_run and not as_json else notes), err=True)
     output = {"run_dir": str(old.path), "differs": [dataclasses.asdict(each) for each in changes]}
     if dry_run:
         if as_json:
@@ -65,5 +65,5 @@ def command(run: str, dry_run: bool, trust: bool, device: str, runs: str, as_jso
             "images": f"{outcome.changed} have another predicted class",
         }
         echo("", f"{old.id}: {outcome.word}")
-        echo(*(f"  {name:<10}  {text}" for name, text in rows.items()))
+        echo_fitting(*(f"  {name:<10}  {text}" for name, text in rows.items()))
     outcome.require_same()

@@ -11,7 +11,7 @@ import click
 
 from harness import STARTED
 from harness.cli import main as cli
-from harness.cli.output import echo
+from harness.cli.output import echo_fitting
 from harness.cli.run_text import print_result
 
 
@@ -39,6 +39,6 @@ def command(run: str, force: bool, trust: bool, device: str, runs: str, as_json:
         unfinished = compare_with(folder, plan)
         resume = unfinished.resume(force)
         with contextlib.suppress(OSError):  # the reader of stderr may have left
-            echo(*plan.lines(), *unfinished.lines(), err=True)
+            echo_fitting(*plan.lines(), *unfinished.lines(), err=True)
         result = cross_validate(plan, runs=runs, refit=bool(record.asked.get("refit")), resume=resume)
     print_result(result, time.perf_counter() - STARTED, None, record.fast_dev_run, as_json)

@@ -13,7 +13,7 @@ import click
 
 from harness import STARTED
 from harness.cli import main as cli
-from harness.cli.output import echo, echo_json
+from harness.cli.output import echo, echo_fitting, echo_json
 from harness.cli.run_text import print_result
 from harness.errors import UsageError
 from harness.trackers.follower import start_early
@@ -100,7 +100,7 @@ def command(
             unfinished = compare_with(folder, plan, file)
             going_on = unfinished.resume(force)
         with contextlib.suppress(OSError):  # whoever read stderr has left; that must not end the run
-            echo(*plan.lines(), *([] if folder is None else unfinished.lines()), err=True)
+            echo_fitting(*plan.lines(), *([] if folder is None else unfinished.lines()), err=True)
         start.close()
         if not dry_run:
             result = cross_validate(

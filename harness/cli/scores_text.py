@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.cli.output import FIXED_SPACE
 from harness.evaluation.abstention import Abstention
 from harness.evaluation.scorecard import Reliability, Scorecard
 from harness.evaluation.scores import ClassScore
@@ -15,21 +16,21 @@ FEW_CLASSES = 10  # whose table is printed; of more, run.json has it
 def metric_text(scores: Scorecard) -> str:
     """The metrics in one line."""
     named = {name: value for name, value in scores.metrics.items() if name not in ("accuracy", "calibration_error")}
-    return ", ".join(f"{name.replace('_', ' ')} {_number(value)}" for name, value in named.items())
+    texts = (f"{name.replace('_', ' ')} {_number(value)}" for name, value in named.items())
+    return ", ".join(text.replace(" ", FIXED_SPACE) for text in texts)
 
 
-def calibration_text(scores: Scorecard) -> str:
-    """The calibration error without and with the temperature."""
+def calibration_text(scores: Scorecard) -> list[str]:
+    """The calibration error without the temperature, and a line with it."""
+    before = f"error {_error(scores.before)}, log loss {scores.before.log_loss:.4f}"
     if scores.temperature == 1:
-        return f"error {_error(scores.before)}, log loss {scores.before.log_loss:.4f}; no temperature"
-    return (
-        f"error {_error(scores.before)}, log loss {scores.before.log_loss:.4f}; with temperature "
-        f"{scores.temperature:.2f}: error {_error(scores.after)}, log loss {scores.after.log_loss:.4f}"
-    )
+        return [f"{before}; no temperature"]
+    after = f"error {_error(scores.after)}, log loss {scores.after.log_loss:.4f}"
+    return [before, f"{after}, with temperature {scores.temperature:.2f}"]
 
 
 def abstention_text(rows: Sequence[Abstention]) -> list[str]:
-    """A line for each threshold that changes what is answered."""
+    """A line for each threshold that changes the share of predictions: with less confidence, the model abstains."""
     lines, before = [], -1
     for row in rows:
         if row.answered == before:
@@ -37,24 +38,29 @@ def abstention_text(rows: Sequence[Abstention]) -> list[str]:
         before = row.answered
         accuracy = row.accuracy
         if accuracy is None:
-            lines.append(f"confidence {row.threshold:g} or more: answers none")
+            lines.append(f">= {row.threshold:<4g}  no predictions")
             continue
         low, high = (100 * bound for bound in accuracy.interval)
         lines.append(
-            f"confidence {row.threshold:g} or more: answers {100 * row.share:.1f} %, and {100 * accuracy.value:.1f} % "
-            f"of the answers are right ({low:.1f} to {high:.1f} %)"
+            f">= {row.threshold:<4g}  {100 * row.share:5.1f} % of images, "
+            f"accuracy {100 * accuracy.value:5.1f} % ({low:.1f} to {high:.1f} %)"
         )
     return lines
+
+
+def named_rows(name: str, texts: Sequence[str]) -> list[tuple[str, str]]:
+    """The rows of a table for several texts: the first one has the name."""
+    return [(name if i == 0 else "", text) for i, text in enumerate(texts)]
 
 
 def noise_text(noise: NoiseRecord) -> str:
     """How much the accuracy varies with the seed."""
     text = ", ".join(f"{100 * value:.1f}" for value in noise.repeats) + " %"
     if noise.deviation is not None:
-        text += f": standard deviation {100 * noise.deviation:.2f} points, by the seed alone"
+        text += f": standard deviation {100 * noise.deviation:.2f} points, from the seed alone"
     if noise.of_a_model is not None and noise.interval is not None:
         low, high = (100 * bound for bound in noise.interval)
-        text += f"; of one model {100 * noise.of_a_model:.2f} ({low:.2f} to {high:.2f})"
+        text += f"; for one model {100 * noise.of_a_model:.2f} ({low:.2f} to {high:.2f})"
     return text
 
 

@@ -14,7 +14,7 @@ import click
 
 from harness import STARTED
 from harness.cli import main as cli
-from harness.cli.output import echo, echo_json
+from harness.cli.output import echo, echo_fitting, echo_json
 from harness.cli.run_command import parse_settings
 from harness.cli.stopped import again
 from harness.errors import StoppedError, Terminated, UsageError
@@ -111,7 +111,7 @@ def command(experiment: str, settings: tuple[str, ...], limit: str | None, **opt
             keep_output_in(search.folder.path)
         if not worker:
             with contextlib.suppress(OSError):  # the reader of stderr may have closed it
-                echo(*plan_lines(search, study, workers), err=True)
+                echo_fitting(*plan_lines(search, study, workers), err=True)
     if dry_run:
         if as_json:
             echo_json({"study": study.name, "trials": search.total, "space": search.folder.record.space})
@@ -132,7 +132,7 @@ def command(experiment: str, settings: tuple[str, ...], limit: str | None, **opt
         return
     from harness.tuning.report import report
 
-    echo(*report(search, study, result, time.perf_counter() - STARTED, _longer(search.total)))
+    echo_fitting(*report(search, study, result, time.perf_counter() - STARTED, _longer(search.total)))
 
 
 def _search(search: SearchPlan, study: Study, deadline: Any, progress: Any, workers: int, storage: str) -> StudyResult:

@@ -10,7 +10,7 @@ import click
 
 from harness.cli import main as cli
 from harness.cli.bare_weights import bare_weights_options, class_names
-from harness.cli.output import echo, echo_json
+from harness.cli.output import echo_fitting, echo_json
 from harness.errors import UsageError, storage_errors
 from harness.util.escape import markdown
 from harness.util.text import size_text
@@ -108,7 +108,7 @@ def command(
     if as_json:
         echo_json({"run_dir": str(evaluation.run_dir), "checkpoint": str(path), **evaluation.to_dict()})
     else:
-        echo(*_report(evaluation, path))
+        echo_fitting(*_report(evaluation, path))
     evaluation.require_passed()
 
 
@@ -123,12 +123,12 @@ def _recalls(typed: tuple[str, ...]) -> dict[str, float]:
             recalls[name] = math.nan
         if not name or not 0 <= recalls[name] <= 1:
             why = "it takes a class and a number from 0 to 1"
-            raise UsageError(f"--min-recall {text} is no floor", why, "--min-recall sea=0.9")
+            raise UsageError(f"--min-recall {text} is not a floor", why, "--min-recall sea=0.9")
     return recalls
 
 
 def _report(evaluation: Evaluation, path: Path) -> list[str]:
-    from harness.cli.scores_text import abstention_text, calibration_text, class_table, metric_text
+    from harness.cli.scores_text import abstention_text, calibration_text, class_table, metric_text, named_rows
     from harness.runs.record_parts import leak_text
 
     numbers, saved = evaluation.to_dict(), evaluation.model
@@ -140,24 +140,24 @@ def _report(evaluation: Evaluation, path: Path) -> list[str]:
     rows = [
         ("model", f"{path}{trained}: {named} at {size_text(saved.transform.image_size)}"),
         ("data", f"{evaluation.images.root}: {accuracy.n} images ({counts})"),
-        *(("note", note) for note in evaluation.notes),
+        *(("warning", note) for note in evaluation.notes),
         ("accuracy", f"{accuracy}{leak_text(len(evaluation.leaked), accuracy.n)}"),
-        *([("copies", near)] if (near := evaluation.near_copies_text) else []),
-        ("looks", str(evaluation.looks or "not counted: .harness/tests.jsonl cannot be written")),
+        *([("near copies", near)] if (near := evaluation.near_copies_text) else []),
+        ("tested", str(evaluation.looks or "not counted: .harness/tests.jsonl cannot be written")),
         ("wrong", f"{100 * numbers['misclassification_rate']:.1f} % misclassified, {wrong} of {accuracy.n}"),
         *([("ensemble", str(evaluation.ensemble))] if evaluation.ensemble else []),
         ("metrics", metric_text(evaluation.scores)),
-        ("calibrated", calibration_text(evaluation.scores)),
-        *(("answers" if i == 0 else "", text) for i, text in enumerate(abstention_text(evaluation.scores.abstention))),
+        *named_rows("calibration", calibration_text(evaluation.scores)),
+        *named_rows("confidence", abstention_text(evaluation.scores.abstention)),
     ]
     return [
-        *(f"{name:<10}  {text}" for name, text in rows),
+        *(f"{name:<11}  {text}" for name, text in rows),
         "",
         *class_table(evaluation.per_class),
         "",
         *_confusion_table(evaluation),
-        f"{'written to':<10}  {evaluation.run_dir}: metrics.json, predictions.csv, plots/",
-        *(f"{'gate' if i == 0 else '':<10}  {text}" for i, text in enumerate(_gate(evaluation))),
+        f"{'written to':<11}  {evaluation.run_dir}: metrics.json, predictions.csv, plots/",
+        *(f"{'gate' if i == 0 else '':<11}  {text}" for i, text in enumerate(_gate(evaluation))),
     ]
 
 
@@ -211,19 +211,19 @@ def _confusion_table(evaluation: Evaluation) -> list[str]:
 
 
 def _gate(evaluation: Evaluation) -> list[str]:
-    """A line for each floor, and what it would take to be sure of the first."""
+    """A line for each floor, and how many right predictions would put the first one's interval above it."""
     lines = [f"{'PASS' if floor.passed else 'FAIL'}: {floor}" for floor in evaluation.floors]
     first = evaluation.floors[0]
     if first.passed and not first.is_sure and evaluation.gate.metric == "accuracy":
-        lines.append(f"to be sure of it, all of the interval must be: {_needed(evaluation, first.least)}")
+        lines.append(f"for the whole interval to pass, {_needed(evaluation, first.least)}")
     return lines
 
 
 def _needed(evaluation: Evaluation, least: float) -> str:
-    """How many right predictions of as many images would put the whole interval above the gate."""
+    """How many right predictions, on as many images, put the whole interval above the gate."""
     from harness.evaluation.accuracy import wilson_interval
 
     n = evaluation.accuracy.n
     worth = (evaluation.accuracy.effective or n) / n  # of an image, where groups count
     enough = next((right for right in range(n + 1) if wilson_interval(right * worth, n * worth)[0] >= least), None)
-    return "that takes more images" if enough is None else f"that would take {enough} of {n}"
+    return "more images are needed" if enough is None else f"{enough} of {n} predictions must be right"

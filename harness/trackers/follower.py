@@ -175,10 +175,8 @@ def wait_for_rest() -> None:
             if rest.ends(rest.seconds - PATIENCE_SECONDS):
                 _tell(rest)
                 continue
-        _print_line(
-            "the rest is sent to MLflow in the background: harness list shows when that is done, "
-            f"harness sync {quote(str(rest.folder.path))} waits for it"
-        )
+        _print_line("the rest is sent to MLflow in the background; harness list shows when that is done")
+        _print_line(f"to wait for it: harness sync {quote(str(rest.folder.path))}")
 
 
 def _tell(rest: _Rest) -> None:

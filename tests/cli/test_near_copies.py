@@ -53,7 +53,7 @@ def test_run_shows_the_accuracy_without_near_copies(call: Call, near: Path) -> N
     assert re.fullmatch(
         rf"{count} of 26 images have a near copy in the training part of their fold; without them {rest}", line
     )
-    assert outcome.out.index("guessing  ") < outcome.out.index("near copies  ")
+    assert outcome.out.index("baseline  ") < outcome.out.index("near copies  ")
     (folder,) = (near / "runs/near").iterdir()
     assert record(folder)["data"]["near_copies"] == record(folder)["near_copies"]["images"] == count
     assert line.split(";")[0] in (folder / "report.html").read_text()

@@ -27,7 +27,7 @@ def test_what_is_printed_and_what_is_written(call: Call, project: Path, tracked:
     assert "95 % interval" in outcome.out
     assert "misclassified" in outcome.out
     assert "class   precision  recall     F1  support" in outcome.out
-    assert outcome.out.rstrip().splitlines()[-1].startswith("gate        PASS: ")
+    assert outcome.out.rstrip().splitlines()[-1].startswith("gate         PASS: ")
     (folder,) = (project / "runs/tiny").iterdir()
     assert {path.name for path in folder.iterdir()} == {
         "run.json",
@@ -71,7 +71,7 @@ def test_floors_of_classes_and_looks_at_the_images(call: Call, project: Path, tr
         "forest=1",
     )
     first = call("test", tracked.run.path, *options)
-    assert "looks       the first test on these 33 images" in first.out
+    assert "tested       the first test on these 33 images" in first.out
     outcome = call("test", tracked.run.path, *options, *gate, "--min-recall", "forest=1", "--confident", "--json")
     output = json.loads(outcome.out)
     assert outcome.code == 3

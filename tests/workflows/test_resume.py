@@ -188,7 +188,7 @@ def test_resume_command_continues_and_prints_differences(cut_off: RunFolder, cal
     assert outcome.code == 0
     assert f"resumes    {cut_off.path}, after fold 2 of 2, epoch 1 of 2" in outcome.err
     assert "fold 1/2" not in outcome.err
-    assert "resumed      fold 2, after epoch 1, to the same bits as a run that is not cut off" in outcome.out
+    assert "resumed      fold 2, after epoch 1, bit-identical to an uninterrupted run" in outcome.out
     assert call("resume", cut_off.id).error_lines == [
         f"error: {cut_off.path} cannot be resumed",
         "  why: its status is finished",

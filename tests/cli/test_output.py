@@ -1,0 +1,98 @@
+"""Lines that people read fit 100 columns, and are aligned."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.cli.output import FIXED_SPACE, WIDTH, fitting
+from tests.conftest import Outcome, Tracked
+
+Call = Callable[..., Outcome]
+WORDS = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen end"
+
+
+def require_fitting(text: str, *, epochs: bool = False) -> None:
+    """Only a line with a long path alone may be longer, and the line of an epoch."""
+    for line in text.splitlines():
+        is_path = len(line.split()) <= 2 and "/" in line
+        assert len(line) <= WIDTH or is_path or (epochs and " epoch " in line), line
+
+
+def require_aligned(lines: list[str], column: int) -> None:
+    """Each line has its text in that column."""
+    for line in lines:
+        assert line[column] != " ", line
+        assert line[column - 2 : column] == "  ", line
+
+
+@pytest.mark.parametrize("line", ["", "short", "  name  text", "a" * 200, f"{'x' * 90} {'y' * 90}"])
+def test_fitting_keeps_lines_and_words_that_are_short_or_alone(line: str) -> None:
+    assert " ".join(fitting(line)).split() == line.split()
+    assert "".join(fitting(line)).startswith(line[:90])
+
+
+def test_fitting_puts_the_rest_below_the_text() -> None:
+    first, second = fitting(f"  some name  {WORDS}")
+    assert first.startswith("  some name  one two")
+    assert re.match(r" {13}\w", second)
+    assert f"{first} {second.strip()}" == f"  some name  {WORDS}"
+    assert [len(part) <= WIDTH for part in (first, second)] == [True, True]
+
+
+def test_fitting_puts_the_rest_below_the_last_of_several_names() -> None:
+    _, second = fitting(f"             {WORDS} {WORDS}")
+    assert re.match(r" {13}\w", second)
+
+
+def test_fitting_breaks_no_line_at_a_fixed_space() -> None:
+    text = ", ".join(f"name of a metric 0.{number:04}" for number in range(9)).replace(" ", FIXED_SPACE)
+    lines = fitting("  metrics  " + text.replace(f",{FIXED_SPACE}", ", "))
+    assert all(FIXED_SPACE not in line for line in lines)
+    assert all(line.startswith(("  metrics  name", "           name")) for line in lines)
+    assert fitting(f"a{FIXED_SPACE}b") == ["a b"]
+
+
+def test_lines_of_a_run_and_its_test_fit_and_are_aligned(call: Call, project: Path, scenery: Path) -> None:
+    run = call("run", "tiny")
+    require_fitting(run.err, epochs=True)
+    require_fitting(run.out)
+    require_aligned([line for line in run.err.splitlines()[1:] if line.startswith("  ")], 13)
+    last = run.out.splitlines()
+    require_aligned(
+        [line for line in last if line.startswith("  ") and not re.match(r"  (class|forest|sea) ", line)], 15
+    )
+    commands = last[last.index(next(line for line in last if line.startswith("  next"))) :]
+    assert len({re.search(r"  (?=\S+( \S+)*$)", line).end() for line in commands}) == 1  # type: ignore[union-attr]
+    assert all(line[15:].startswith("harness ") for line in commands)
+    (folder,) = (project / "runs/tiny").iterdir()
+    test = call("test", folder.name, "--data", scenery, "--allow-leak", "--min-accuracy", "0.1", "--confident")
+    require_fitting(test.out)
+    assert "PASS: accuracy" in test.out
+    assert " >= 10.0 %" in test.out
+    require_aligned([line for line in test.out.split("\n\n")[0].splitlines() if line], 13)
+
+
+def test_lines_of_a_search_fit(call: Call, project: Path) -> None:
+    search = call("search", "tiny", "-n", "2", "-s", "epochs=1")
+    assert search.code == 0, search.err
+    require_fitting(search.out)
+    require_fitting(search.err, epochs=True)
+
+
+def test_lines_of_champion_compare_and_predict_fit(
+    call: Call, tracked: Tracked, scenery: Path, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tracked.run.path
+    require_fitting(call("compare", run, run).out)
+    image = next(scenery.rglob("*.jpg"))
+    predicted = call("predict", run, image)
+    assert predicted.code == 0
+    require_fitting(predicted.err)
+    require_fitting(predicted.out.replace(str(image), image.name))
+    promoted = call("champion", "promote", run, "--data", scenery, "--allow-leak", "--min-accuracy", "0.1")
+    require_fitting(promoted.out)
+    require_fitting(call("champion", "show").out)
