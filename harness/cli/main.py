@@ -82,7 +82,7 @@ SHARE = Share(0, 1)
 trust_option = click.option(
     "--trust",
     is_flag=True,
-    help="Run the experiment's file that came with the model, although it was made elsewhere. Read it first.",
+    help="Run the experiment file that came with the model although it was made elsewhere. Read it first.",
 )
 
 
@@ -137,7 +137,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         code = run_command([a for a in arguments if a != "--debug"], debug="--debug" in arguments)
     except (KeyboardInterrupt, Terminated) as stop:  # it has come after the command's end
         code = 128 + _number(stop)
-    signals.ignore()  # all is said and written: another signal must not spoil the end
+    signals.ignore()  # all is printed and written: another signal must not change the end
     _leave(code)
 
 
@@ -152,7 +152,7 @@ def run_command(arguments: list[str], debug: bool = False) -> int:
 
 
 def _run(arguments: list[str], debug: bool) -> int:
-    """The exit code of a command, once all that it has to say is printed; MLflow may lack the rest of a run."""
+    """Returns the exit code of a command, once its output is printed; MLflow may still lack a part of a run."""
     signals.begin()
     known = addresses([*arguments, *(os.environ.get(name, "") for name in ADDRESSES)])
     try:
@@ -160,7 +160,7 @@ def _run(arguments: list[str], debug: bool) -> int:
             harness.invoke(context)
     except click.exceptions.Exit as end:  # after --help and --version
         return end.exit_code
-    except BaseException as error:  # SystemExit of a callback is no success
+    except BaseException as error:  # a callback's SystemExit is a failure
         number = _number(error)
         if number:
             say_stopped(number, arguments)
@@ -171,7 +171,7 @@ def _run(arguments: list[str], debug: bool) -> int:
         if isinstance(error, click.ClickException):
             return _failed(_usage(error, known), debug, 2, known)
         if isinstance(error, BrokenPipeError) and _is_of_printing(error):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left; there is no more to say
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has ended: no more output
             return 1
         failure = _unforeseen(error, known)
         return _failed(failure, debug, failure.exit_code, known)
@@ -180,7 +180,7 @@ def _run(arguments: list[str], debug: bool) -> int:
 
 @contextlib.contextmanager
 def only_a_warning() -> Iterator[None]:
-    """Within, an error that has a name costs one line: what matters is done."""
+    """Within, a HarnessError prints one line and does not end the command: its main work is done."""
     try:
         yield
     except HarnessError as error:
@@ -189,7 +189,7 @@ def only_a_warning() -> Iterator[None]:
 
 @contextlib.contextmanager
 def without_collecting() -> Iterator[None]:
-    """Within, no garbage is looked for: while torch and scikit-learn are imported that takes a second, for nothing."""
+    """Within, garbage collection is off: it would take a second of the imports, and free nothing."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -200,10 +200,10 @@ def without_collecting() -> Iterator[None]:
 
 
 def _leave(code: int) -> NoReturn:
-    """Ends the process at once: to take apart all that torch has imported, object by object, takes 1.6 seconds."""
+    """Ends the process at once: to free all objects that torch has imported takes 1.6 seconds."""
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError, AttributeError):  # whoever read it has left
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # its reader has ended
             stream.flush()
     os._exit(code)
 

@@ -48,7 +48,7 @@ BLOCK = 1 << 16  # bytes of a list on stdin
 @click.option("--force", is_flag=True, help="Replace an existing .npy file.")
 @bare_weights_options
 @cli.trust_option
-@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps, or the best there is.")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps, or auto: the fastest.")
 @click.option("--runs", default="runs", show_default=True, help="Folder of all runs.")
 def command(
     words: tuple[str, ...],

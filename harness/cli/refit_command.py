@@ -14,7 +14,7 @@ from harness.runs.records import RunRecord
 @click.command("refit", short_help=cli.VERBS["refit"])
 @click.argument("run")
 @cli.trust_option
-@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps, or the best there is.")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps, or auto: the fastest.")
 @click.option("--runs", default="runs", show_default=True, help="Folder of all runs.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout.")
 def command(run: str, trust: bool, device: str, runs: str, as_json: bool) -> None:

@@ -15,7 +15,7 @@ from harness.cli.output import echo, echo_fitting, echo_json
 @click.argument("run")
 @click.option("--dry-run", is_flag=True, help="Show what differs from the run, and train nothing.")
 @cli.trust_option
-@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps, or the best there is.")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps, or auto: the fastest.")
 @click.option("--runs", default="runs", show_default=True, help="Folder of all runs.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout.")
 def command(run: str, dry_run: bool, trust: bool, device: str, runs: str, as_json: bool) -> None:

@@ -19,7 +19,7 @@ from harness.cli.run_text import print_result
 @click.argument("run")
 @click.option("--force", is_flag=True, help="Continue even if the images have changed. The run's record says so.")
 @cli.trust_option
-@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps, or the best there is.")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps, or auto: the fastest.")
 @click.option("--runs", default="runs", show_default=True, help="Folder of all runs.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout.")
 def command(run: str, force: bool, trust: bool, device: str, runs: str, as_json: bool) -> None:

@@ -32,23 +32,27 @@ LATEST = "the latest"  # what --resume without a value means
     "--set-from", type=click.Path(path_type=Path), help="Override the fields that a YAML file has below `set`."
 )
 @click.option("--fold", type=click.IntRange(min=1), help="Train this fold only (1 is the first).")
-@click.option("--fast-dev-run", is_flag=True, help="Go through everything with two batches and one epoch.")
+@click.option(
+    "--fast-dev-run", is_flag=True, help="Run every step once, with two batches and one epoch, to find errors."
+)
 @click.option("--dry-run", is_flag=True, help="Print the plan and every field with its origin; train nothing.")
 @click.option("--refit", is_flag=True, help="Then train one model on all images: the model to use.")
 @click.option("--skip-corrupt", is_flag=True, help="Leave out images that cannot be decoded.")
-@click.option("--require-clean", is_flag=True, help="Refuse if code or data are not as their commit and .dvc file say.")
-@click.option("--allow-leak", is_flag=True, help="Go on if images that are judged are also trained on.")
-@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps, or the best there is.")
+@click.option("--require-clean", is_flag=True, help="Stop if code or data differ from their commit or .dvc file.")
+@click.option("--allow-leak", is_flag=True, help="Continue if validation or test images are also training images.")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps, or auto: the fastest.")
 @click.option("--runs", default="runs", show_default=True, help="Folder that run folders go to.")
-@click.option("--out", help="Write to this folder, the same each time, as DVC wants it.")
+@click.option("--out", help="Write to this folder, in the place of an earlier run (for DVC).")
 @click.option(
     "--resume",
     is_flag=False,
     flag_value=LATEST,
     metavar="[RUN]",
-    help="Go on with RUN, or the latest unfinished run of EXPERIMENT, if there is one.",
+    help="Continue RUN, or the latest unfinished run of EXPERIMENT, if there is one.",
 )
-@click.option("--force", is_flag=True, help="Go on although the experiment or the images are others; it is recorded.")
+@click.option(
+    "--force", is_flag=True, help="Continue although the experiment or the images have changed; it is recorded."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout.")
 def command(
     experiment: str,
@@ -73,9 +77,9 @@ def command(
     from harness.config.settings_file import read_settings
     from harness.util.files import require_writable
 
-    result, going_on = None, None
+    result, resume_state = None, None
     with contextlib.redirect_stdout(sys.stderr), contextlib.ExitStack() as start:
-        # what an experiment's own code prints is no result
+        # only the result goes to stdout, and nothing that the experiment's code prints
         start.enter_context(cli.without_collecting())
         file = ExperimentFile.run(find(experiment))
         typed = {} if set_from is None else read_settings(set_from)
@@ -98,8 +102,8 @@ def command(
             from harness.workflows.resume import compare_with
 
             unfinished = compare_with(folder, plan, file)
-            going_on = unfinished.resume(force)
-        with contextlib.suppress(OSError):  # whoever read stderr has left; that must not end the run
+            resume_state = unfinished.resume(force)
+        with contextlib.suppress(OSError):  # the reader of stderr has ended; the run continues
             echo_fitting(*plan.lines(), *([] if folder is None else unfinished.lines()), err=True)
         start.close()
         if not dry_run:
@@ -110,7 +114,7 @@ def command(
                 follower=follower,
                 out=None if out is None else Path(out),
                 refit=refit,
-                resume=going_on,
+                resume=resume_state,
             )
     if result is None:
         if as_json:
@@ -123,7 +127,7 @@ def command(
 
 
 def _to_resume(named: str, experiment: Experiment, fold: int | None, runs: Path, out: str | None) -> RunFolder | None:
-    """The unfinished run that --resume means; None if there is none, which is said. Raises UsageError."""
+    """The unfinished run that --resume means; None, with a message, if there is none. Raises UsageError."""
     from harness.runs.run_folder import RunFolder
     from harness.runs.unfinished import UNFINISHED
     from harness.workflows.resume import latest_unfinished, unfinished_run
@@ -160,14 +164,14 @@ def _resolved(experiment: Experiment) -> dict[str, Any]:
 def _table(experiment: Experiment) -> list[str]:
     values = experiment.to_dict()
     rows = [
-        (item.name, _shown(values[item.name]), experiment.origin(item.name), item.metadata["about"])
+        (item.name, _cell(values[item.name]), experiment.origin(item.name), item.metadata["about"])
         for item in dataclasses.fields(experiment)
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)) for row in rows]
 
 
-def _shown(value: Any) -> str:
+def _cell(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"
     return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -24,22 +24,20 @@ if TYPE_CHECKING:
 @click.option("--data", help="Test images, a folder per class. By default the experiment's test_data.")
 @click.option("--min-accuracy", type=cli.SHARE, help="The gate. By default the experiment's, or 0.7.")
 @click.option(
-    "--metric", type=click.Choice(["accuracy", "balanced_accuracy"]), default="accuracy", help="What the gate is about."
+    "--metric", type=click.Choice(["accuracy", "balanced_accuracy"]), default="accuracy", help="The metric of the gate."
 )
-@click.option("--min-recall", multiple=True, help="A floor for one class, as in sea=0.9. May be given several times.")
+@click.option("--min-recall", multiple=True, help="The least recall of a class, as in sea=0.9. May be repeated.")
 @click.option("--confident", is_flag=True, help="Pass only if the lower end of each 95 % interval passes.")
 @bare_weights_options
-@click.option(
-    "--ensemble", is_flag=True, help="Compare the mean of all folds' models with the one model, and its cost."
-)
-@click.option("--allow-missing", is_flag=True, help="Go on where a class has no images.")
+@click.option("--ensemble", is_flag=True, help="Also test the mean of all folds' models, and measure its time.")
+@click.option("--allow-missing", is_flag=True, help="Continue if a class has no images.")
 @click.option("--skip-corrupt", is_flag=True, help="Leave out images that cannot be decoded.")
-@click.option("--allow-leak", is_flag=True, help="Go on if the model was trained on some of the images.")
+@click.option("--allow-leak", is_flag=True, help="Continue if the model was trained on some of the images.")
 @cli.trust_option
-@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps, or the best there is.")
-@click.option("--tracker", type=click.Choice(["mlflow", "none"]), help="By default as the experiment says.")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps, or auto: the fastest.")
+@click.option("--tracker", type=click.Choice(["mlflow", "none"]), help="By default, as in the experiment.")
 @click.option("--runs", default="runs", show_default=True, help="Folder that run folders lie in.")
-@click.option("--out", help="Write to this folder, the same each time, as DVC wants it.")
+@click.option("--out", help="Write to this folder, in the place of an earlier test (for DVC).")
 @click.option("--summary", type=click.Path(path_type=Path), help="Append the result in Markdown to this file.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout.")
 def command(
@@ -67,9 +65,9 @@ def command(
 ) -> None:
     """Test MODEL on images that it was never trained on.
 
-    MODEL is a run, a checkpoint, or champion. Of a run it is the model on all images, or else the best fold's.
+    MODEL is a run, a checkpoint or champion. The model of a run is the one on all images, or the best fold's.
 
-    Ends with exit code 3 if the model is below the gate.
+    The exit code is 3 if the model does not reach the gate.
     """
     recalls = _recalls(min_recall)
     names = class_names(classes)

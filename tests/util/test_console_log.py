@@ -167,3 +167,15 @@ def test_copied_output_reaches_a_stream_without_utf_8(tmp_path: Path, monkeypatc
         click.echo("größer")
     assert stream.buffer.getvalue().decode() == "größer\n"  # type: ignore[attr-defined]
     assert lines(tmp_path) == ["größer"]
+
+
+def test_copied_output_keeps_what_other_libraries_ask_of_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Progress bars ask for isatty, faulthandler for fileno; logging keeps the stream after the command's end."""
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with copied_output("harness run x"):
+        stream = sys.stderr
+        assert stream.isatty()
+        assert sys.stdout.encoding
+        stream.writelines(["a", "b"])
+    print("after the end", file=stream)
+    assert sys.stderr.getvalue() == "abafter the end\n"  # type: ignore[attr-defined]
