@@ -34,8 +34,8 @@ def trackers(shell: Shell) -> tuple[Image.Image, Image.Image]:
     do(shell, "harness run quickstart -s lr=1e-3 --json", "harness sync runs/quickstart/2*")
     pictures = []
     for name, query, (width, height) in (
-        ("tensorboard", "/?smoothing=0#timeseries", (1560, 860)),
-        ("mlflow", "/#/experiments/1/runs?workflowType=machine_learning", (1620, 560)),
+        ("tensorboard", "/?smoothing=0&runFilter=valid&tagFilter=%5E(loss%7Caccuracy)%24#timeseries", (1280, 700)),
+        ("mlflow", "/#/experiments/1/runs?workflowType=machine_learning", (1620, 480)),
     ):
         command = [sys.executable, "-m", "harness", "ui", "--only", name]
         server = subprocess.Popen(
@@ -47,10 +47,11 @@ def trackers(shell: Shell) -> tuple[Image.Image, Image.Image]:
         while "Ctrl-C" not in printed:
             printed += server.stdout.readline()
         address = re.findall(r"http://127\.0\.0\.1:\d+", printed)[0]
-        pictures.append(screenshot(address + query, (width, height), 25).crop((0, 0, 1280, height)))
+        pictures.append(screenshot(address + query, (width, height), 25))
         server.terminate()
         server.communicate(timeout=60)
-    return pictures[0], pictures[1]
+    tensorboard, mlflow = pictures
+    return tensorboard, mlflow.crop((0, 0, 1203, mlflow.height))  # without the assistant's pane
 
 
 def check(shell: Shell) -> Image.Image:
@@ -66,7 +67,7 @@ def check(shell: Shell) -> Image.Image:
         with Image.open(data / f"train/sea/sea_{number:04d}.jpg") as image:
             image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(data / f"train/sea/mirrored_{number}.jpg")
     Image.new("RGB", (96, 96), (128, 128, 128)).save(data / "train/forest/blank.jpg")
-    do(shell, "harness data check quickstart")
+    do(shell, "harness run quickstart -s trackers=", "harness data check quickstart")
     return screenshot((shell.home / "runs/data_check/quickstart.html").as_uri(), (1180, 1490))
 
 
