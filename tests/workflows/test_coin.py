@@ -1,4 +1,4 @@
-"""Labels drawn by a coin, through the whole product: a headline above 50 % would be a choice made on what is judged."""
+"""Random labels: an accuracy above 50 % would mean that something was chosen on the validation images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TOLERANCE = 0.035  # of the mean of five sets; that of one set deviates by about
 
 
 def draw_noise(folder: Path, seed: int, copies: int) -> Path:
-    """200 images of noise in the folders of two classes, which a coin chooses; each image `copies` times."""
+    """200 images of noise in the folders of two random classes; each image `copies` times."""
     random = np.random.default_rng(seed)
     for name in ("heads", "tails"):
         (folder / name).mkdir(parents=True)
@@ -32,7 +32,7 @@ def draw_noise(folder: Path, seed: int, copies: int) -> Path:
 
 
 def judge(folder: Path, seed: int, copies: int, **fields: Any) -> CrossValidation:
-    """The cross-validation of one set."""
+    """Cross-validates one data set."""
     values = {"model": "small_cnn", "weights": None, "image_size": 16, "folds": 3, "batch_size": 20, "epochs": 8}
     values |= {"lr": 0.005, "precision": "fp32", "seed": seed, "trackers": ()}
     data = draw_noise(folder / "data", seed, copies)
@@ -41,7 +41,7 @@ def judge(folder: Path, seed: int, copies: int, **fields: Any) -> CrossValidatio
 
 @pytest.mark.slow
 @pytest.mark.parametrize("copies", [1, 2])
-def test_cross_validate_gives_labels_by_a_coin_50_percent(tmp_path: Path, copies: int) -> None:
+def test_cross_validate_of_random_labels_is_right_on_50_percent(tmp_path: Path, copies: int) -> None:
     results = [judge(tmp_path / str(seed), seed, copies) for seed in range(SETS)]
     for result in results:
         assert result.accuracy.n == IMAGES * copies

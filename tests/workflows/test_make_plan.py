@@ -30,7 +30,7 @@ def copy(scenery: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(scenery, tmp_path / "copy"))
 
 
-def test_the_first_lines_say_what_will_happen(scenery: Path) -> None:
+def test_plan_lines_describe_the_run(scenery: Path) -> None:
     text = "\n".join(plan(scenery, freeze=True).lines())
     assert "33 images (forest 15, sea 18); training set 22, validation set 11" in text
     assert "258 parameters to train, 97,680 frozen" in text
@@ -38,7 +38,7 @@ def test_the_first_lines_say_what_will_happen(scenery: Path) -> None:
     assert "fp32: as requested" in text
 
 
-def test_make_plan_counts_folders_of_other_programs_and_splits_as_without_them(copy: Path, scenery: Path) -> None:
+def test_make_plan_ignores_folders_of_other_programs(copy: Path, scenery: Path) -> None:
     for name in ("forest", "sea"):  # as a Synology NAS keeps thumbnails beside the pictures
         shutil.copytree(scenery / name, copy / name / "@eaDir")
     made, plain = plan(copy), plan(scenery)
@@ -49,7 +49,7 @@ def test_make_plan_counts_folders_of_other_programs_and_splits_as_without_them(c
     )
 
 
-def test_the_size_that_weights_were_evaluated_at_is_said_where_nobody_chose_another() -> None:
+def test_make_plan_warns_of_another_size_than_that_of_the_weights() -> None:
     """https://github.com/pytorch/vision/issues/4936, https://github.com/lukemelas/EfficientNet-PyTorch/issues/231"""
 
     def notes(**fields: Any) -> list[str]:
@@ -66,7 +66,7 @@ def test_the_size_that_weights_were_evaluated_at_is_said_where_nobody_chose_anot
         assert notes(model=name) == []
 
 
-def test_dropout_that_freezing_turns_off_is_said(scenery: Path) -> None:
+def test_make_plan_warns_of_dropout_that_freezing_turns_off(scenery: Path) -> None:
     made = plan(scenery, model=dropping, freeze=True, batch_size=8)
     assert any("dropout is off in the frozen part (0.1)" in note for note in made.notes)
     assert not any("dropout" in note for note in plan(scenery, model=dropping, batch_size=8).notes)
@@ -77,13 +77,13 @@ def dropping(classes: int) -> nn.Module:
     return nn.Sequential(body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, classes))
 
 
-def test_one_fold(scenery: Path) -> None:
+def test_make_plan_of_one_fold(scenery: Path) -> None:
     assert list(plan(scenery, fold=2).splits) == [2]
     with pytest.raises(UsageError, match="no fold 4"):
         plan(scenery, fold=4)
 
 
-def test_corrupt_images_are_refused_or_left_out_and_recorded(copy: Path) -> None:
+def test_make_plan_refuses_or_skips_corrupt_images(copy: Path) -> None:
     (copy / "sea/sea00.jpg").write_bytes(b"")
     with pytest.raises(DataError, match="1 of 33 images"):
         plan(copy)
@@ -95,7 +95,7 @@ def test_corrupt_images_are_refused_or_left_out_and_recorded(copy: Path) -> None
     assert sorted(i for split in made.splits.values() for i in split.valid) == list(range(32))
 
 
-def test_a_class_that_has_only_corrupt_images(copy: Path) -> None:
+def test_make_plan_refuses_a_class_with_only_corrupt_images(copy: Path) -> None:
     for path in (copy / "forest").iterdir():
         path.write_bytes(b"")
     with pytest.raises(DataError, match="at least 3 images of each class") as caught:
@@ -103,7 +103,7 @@ def test_a_class_that_has_only_corrupt_images(copy: Path) -> None:
     assert "forest (0)" in caught.value.why
 
 
-def test_make_plan_names_the_same_picture_in_two_classes_first(copy: Path) -> None:
+def test_make_plan_warns_first_of_an_image_in_two_classes(copy: Path) -> None:
     shutil.copy(copy / "sea/sea00.jpg", copy / "forest/again.jpg")
     (copy / "sea/notes.txt").touch()
     first, second, _ = plan(copy).notes
@@ -128,7 +128,7 @@ def test_make_plan_keeps_copies_in_one_fold(copy: Path) -> None:
     assert sorted(i for split in made.splits.values() for i in split.valid) == list(range(69))
 
 
-def test_make_plan_refuses_test_images_that_are_trained_on(copy: Path, tmp_path: Path) -> None:
+def test_make_plan_refuses_a_leak_into_the_test(copy: Path, tmp_path: Path) -> None:
     (tmp_path / "test/sea").mkdir(parents=True)
     Image.open(copy / "sea/sea01.jpg").save(tmp_path / "test/sea/leaked.png")
     with pytest.raises(DataError, match=r"1 of 1 images in .* are also in the training set") as caught:
@@ -139,37 +139,37 @@ def test_make_plan_refuses_test_images_that_are_trained_on(copy: Path, tmp_path:
     assert note.startswith("1 of 1 test images")
 
 
-def test_a_test_folder_that_will_be_refused_is_told_but_stops_nothing(scenery: Path, tmp_path: Path) -> None:
+def test_make_plan_warns_of_a_test_folder_that_a_test_would_refuse(scenery: Path, tmp_path: Path) -> None:
     (tmp_path / "test/desert").mkdir(parents=True)
     notes = " ".join(plan(scenery, test_data=str(tmp_path / "test")).notes)
     assert "unknown classes: desert" in notes
 
 
-def test_patience_that_can_never_act_is_told(scenery: Path) -> None:
+def test_make_plan_warns_of_patience_without_effect(scenery: Path) -> None:
     assert plan(scenery, patience=10, epochs=2).notes == ("patience=10 can never stop a fold of 2 epochs",)
     (note,) = plan(scenery, patience=2, epochs=10).notes
     assert "-s epoch=best uses the best epoch of the inner part" in note
     assert plan(scenery, patience=2, epochs=10, epoch="best").notes == ()
 
 
-def test_a_tracker_that_is_not_installed_is_told_once(scenery: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_make_plan_warns_once_of_a_missing_tracker(scenery: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert plan(scenery, trackers=["mlflow", "tensorboard"]).notes == ()
     monkeypatch.setitem(sys.modules, "mlflow", None)
     (note,) = plan(scenery, trackers=["mlflow", "tensorboard"]).notes
     assert note.startswith("mlflow is not installed")
 
 
-def test_a_monitor_that_will_not_exist(tmp_path: Path) -> None:
+def test_make_plan_refuses_an_unknown_monitor(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="'val_loss' to monitor; did you mean 'valid_loss'"):
         plan(tmp_path, monitor="val_loss")
 
 
-def test_weights_are_read_before_the_images_are(scenery: Path, tmp_path: Path) -> None:
+def test_make_plan_reads_weights_before_images(scenery: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="does not exist"):
         plan(scenery, weights=str(tmp_path / "w.pth"))
 
 
-def test_make_plan_says_of_which_class_files_are_left_out(copy: Path) -> None:
+def test_make_plan_counts_skipped_files_by_class(copy: Path) -> None:
     for name in ("sea/a.psd", "sea/b.psd", "forest/notes.txt", "README.md"):
         (copy / name).touch()
     (note,) = plan(copy).notes

@@ -31,7 +31,7 @@ def put(image: Image.Image, path: Path) -> None:
 
 @pytest.fixture
 def train(tmp_path: Path) -> Path:
-    """12 different pictures of each class."""
+    """12 different images of each class."""
     for number, image in enumerate(IMAGES[:24]):
         put(image, tmp_path / "train" / ("forest" if number < 12 else "sea") / f"{number:02d}.png")
     return tmp_path / "train"
@@ -39,7 +39,7 @@ def train(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def test(tmp_path: Path) -> Path:
-    """4 pictures of each class that are in no other folder."""
+    """4 images of each class that are in no other folder."""
     for number, image in enumerate(IMAGES[24:]):
         put(image, tmp_path / "test" / ("forest" if number < 4 else "sea") / f"{24 + number}.png")
     return tmp_path / "test"
@@ -50,7 +50,7 @@ def without_cache(data: Path, **fields: Any) -> Plan:
 
 
 def torn(made: Plan, *pairs: tuple[str, str]) -> set[str]:
-    """Images of `pairs` that are judged in a fold that trains on the other one."""
+    """Validation images of `pairs` whose partner is in the training set of the same fold."""
     result = set()
     for one, other in (*pairs, *((b, a) for a, b in pairs)):
         for split in made.splits.values():
@@ -69,7 +69,7 @@ def test_find_near_finds_none_among_different_images(train: Path, test: Path) ->
     assert made.near_copies == ()
 
 
-def test_find_near_names_copies_of_test_images(train: Path, test: Path) -> None:
+def test_find_near_warns_of_copies_of_test_images(train: Path, test: Path) -> None:
     put(ImageOps.mirror(IMAGES[3]), test / "forest/again.png")
     put(saved(IMAGES[20], quality=40), test / "sea/saved.png")
     made = without_cache(train, test_data=str(test))
@@ -80,8 +80,8 @@ def test_find_near_names_copies_of_test_images(train: Path, test: Path) -> None:
     assert made.near_copies == ()
 
 
-def test_find_near_leaves_out_images_that_are_leaks(train: Path, test: Path) -> None:
-    """An image with equal pixels is a leak and has a note, even if another image is a near copy of it."""
+def test_find_near_excludes_leaks(train: Path, test: Path) -> None:
+    """An image with equal pixels is reported as a leak, even if another image is a near copy of it."""
     shutil.copy(train / "sea/20.png", test / "sea/leak.png")
     put(saved(IMAGES[20], quality=40), train / "sea/saved.png")
     made = without_cache(train, test_data=str(test), allow_leak=True, groups=r"(sea/20|sea/saved)|.*")
@@ -91,7 +91,7 @@ def test_find_near_leaves_out_images_that_are_leaks(train: Path, test: Path) -> 
     )
 
 
-def test_find_near_names_copies_between_the_sides_of_a_fold(train: Path) -> None:
+def test_find_near_warns_of_copies_between_training_and_validation(train: Path) -> None:
     pairs = (("forest/02.png", "forest/2a.png"), ("sea/15.png", "sea/2b.png"), ("sea/16.png", "sea/2c.png"))
     put(saved(IMAGES[2], quality=40), train / "forest/2a.png")
     put(cropped(IMAGES[15]), train / "sea/2b.png")
@@ -114,13 +114,13 @@ def test_find_near_names_copies_between_the_sides_of_a_fold(train: Path) -> None
     assert varied.notes == ()
 
 
-def test_find_near_names_none_that_groups_keep_on_one_side(train: Path) -> None:
+def test_find_near_ignores_copies_in_one_group(train: Path) -> None:
     put(saved(IMAGES[2], quality=40), train / "forest/02b.png")
     put(cropped(IMAGES[15]), train / "sea/15b.png")
     assert without_cache(train, groups=r"\d\d").notes == ()
 
 
-def test_find_near_names_copies_of_a_hold_out(train: Path, test: Path) -> None:
+def test_find_near_warns_of_copies_of_a_hold_out(train: Path, test: Path) -> None:
     put(cropped(IMAGES[4]), test / "forest/a.png")
     made = without_cache(train, valid_data=str(test), folds=0)
     assert near(made) == {"test/forest/a.png"}
@@ -131,7 +131,7 @@ def test_find_near_names_copies_of_a_hold_out(train: Path, test: Path) -> None:
     )
 
 
-def test_find_near_names_copies_in_two_classes_first(train: Path, test: Path) -> None:
+def test_find_near_warns_first_of_copies_in_two_classes(train: Path, test: Path) -> None:
     put(ImageOps.mirror(IMAGES[20]), train / "forest/other.png")
     put(saved(IMAGES[5], quality=40), test / "sea/other.png")
     notes = without_cache(train, test_data=str(test)).notes
@@ -157,7 +157,7 @@ def test_find_near_of_frames_of_videos_is_one_line(tmp_path: Path) -> None:
     assert len(note) < 500
 
 
-def test_find_near_looks_once_for_the_same_images(train: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_find_near_caches_its_result(train: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     searched = []
 
     def search(*arguments: Any) -> Any:
@@ -177,7 +177,7 @@ def test_find_near_looks_once_for_the_same_images(train: Path, monkeypatch: pyte
     assert len(searched) == 2
 
 
-def test_find_near_of_very_many_images_compares_the_test_alone(
+def test_find_near_of_many_images_compares_only_the_test(
     train: Path, test: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(near_copies, "MOST_COMPARED", 20)
@@ -197,7 +197,7 @@ def test_find_near_of_very_many_images_compares_the_test_alone(
 
 
 def test_find_near_names_the_right_files_if_others_are_left_out(train: Path, test: Path) -> None:
-    """https://github.com/visual-layer/fastdup/issues/11: pairs of other files, since an index was shifted."""
+    """https://github.com/visual-layer/fastdup/issues/11: wrong pairs of files, because an index was shifted."""
     for path in (train / "forest/00a.png", train / "sea/13.png", test / "forest/23.png"):
         path.write_bytes(b"no image")
     put(Image.new("RGB", (64, 64), "grey"), train / "forest/00b.png")
@@ -212,7 +212,7 @@ def test_find_near_names_the_right_files_if_others_are_left_out(train: Path, tes
     assert near(made) == torn(made, ("forest/11.png", "sea/11.png"))
 
 
-def test_find_near_of_sides_that_hold_the_same_images(train: Path) -> None:
+def test_find_near_of_identical_splits(train: Path) -> None:
     """https://github.com/voxel51/fiftyone-brain/pull/203: an error if images were in both splits."""
     put(saved(IMAGES[2], quality=40), train / "forest/2a.png")
     made = without_cache(train, valid_data=str(train), test_data=str(train), folds=0, allow_leak=True)
@@ -289,7 +289,7 @@ def test_cross_validate_counts_an_image_once_if_folds_are_repeated(train: Path, 
     assert record.groups is None
 
 
-def test_cross_validate_has_no_such_number_without_near_copies(train: Path, tmp_path: Path) -> None:
+def test_cross_validate_without_near_copies_has_no_second_accuracy(train: Path, tmp_path: Path) -> None:
     result, folder = judged(train, tmp_path)
     assert result.to_dict()["near_copies"] is folder.record.near_copies is None
     assert folder.record.near_copies_text == ""
@@ -303,7 +303,7 @@ def test_cross_validate_gives_no_accuracy_of_leaked_images(train: Path, test: Pa
     assert folder.record.near_copies_text == "1 of 10 images has a near copy among the training images"
 
 
-def test_without_near_copies_of_images_that_all_have_one(train: Path, tmp_path: Path) -> None:
+def test_without_near_copies_if_all_images_have_one(train: Path, tmp_path: Path) -> None:
     shutil.rmtree(train)
     for number in range(6):
         name = "forest" if number < 3 else "sea"

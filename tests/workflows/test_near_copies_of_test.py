@@ -82,7 +82,7 @@ def test_evaluate_gives_the_accuracy_without_near_copies(home: Path, tmp_path: P
     assert record.near_copies_text == evaluation.near_copies_text
 
 
-def test_evaluate_says_nothing_without_near_copies(home: Path, copy: Path, tmp_path: Path) -> None:
+def test_evaluate_does_not_warn_without_near_copies(home: Path, copy: Path, tmp_path: Path) -> None:
     for name in ("forest/03.png", "sea/20.png"):
         (copy / name).unlink()
     evaluation = judge(home, copy, tmp_path)
@@ -91,16 +91,14 @@ def test_evaluate_says_nothing_without_near_copies(home: Path, copy: Path, tmp_p
 
 
 @pytest.mark.parametrize("data", ["elsewhere", "//server/share", "s3://bucket/images", ""])
-def test_evaluate_says_nothing_if_the_training_images_are_not_at_hand(home: Path, tmp_path: Path, data: str) -> None:
+def test_evaluate_does_not_warn_if_training_images_are_missing(home: Path, tmp_path: Path, data: str) -> None:
     evaluation = judge(home, home / "test", tmp_path, experiment={"data": data})
     assert evaluation.notes == ()
     assert evaluation.near_copies is None
 
 
-def test_evaluate_compares_with_images_that_the_model_was_trained_on_alone(
-    home: Path, copy: Path, tmp_path: Path
-) -> None:
-    """The training folder has changed since: one image is new, and is no training image of this model."""
+def test_evaluate_compares_only_with_training_images_of_the_model(home: Path, copy: Path, tmp_path: Path) -> None:
+    """The training folder has a new image, which is not a training image of this model."""
     train = Path(shutil.copytree(home / "train", tmp_path / "train"))
     put(IMAGES[25], train / "forest/new.png")
     put(saved(IMAGES[25], quality=40), copy / "forest/again.png")
@@ -114,7 +112,7 @@ def test_evaluate_compares_with_images_that_the_model_was_trained_on_alone(
     assert judge(home, copy, tmp_path, experiment={"data": str(other)}).notes == ()
 
 
-def test_evaluate_compares_with_the_hold_out_that_the_model_was_trained_on(home: Path, tmp_path: Path) -> None:
+def test_evaluate_compares_with_a_hold_out_that_was_trained_on(home: Path, tmp_path: Path) -> None:
     for side in ("train", "valid"):
         shutil.copytree(home / "train", tmp_path / side)
     for name in ("forest/03.png", "sea/20.png"):

@@ -37,7 +37,7 @@ def plan(experiment: Experiment, **options: Any) -> Plan:
     return make_plan(experiment, device="cpu", **options)
 
 
-def test_the_validation_folder_is_the_hold_out_and_the_test_folder_the_test(split: Path) -> None:
+def test_plan_data_uses_the_validation_and_test_folders(split: Path) -> None:
     made = plan(Experiment(data=str(split), **SMALL))
     experiment = made.experiment
     assert (experiment.folds, experiment.valid_data, experiment.test_data) == (0, f"{split}/val", f"{split}/test")
@@ -51,7 +51,7 @@ def test_the_validation_folder_is_the_hold_out_and_the_test_folder_the_test(spli
     assert (len(only.train), len(only.valid)) == (12, 6)
 
 
-def test_a_run_on_a_hold_out_of_its_own(split: Path, tmp_path: Path) -> None:
+def test_cross_validate_on_a_separate_hold_out(split: Path, tmp_path: Path) -> None:
     result = cross_validate(plan(Experiment(data=str(split), trackers=(), **SMALL)), runs=tmp_path / "runs")
     assert result.accuracy.n == 6
     assert all(path.startswith("val/") for path in result.predictions.paths)
@@ -67,7 +67,7 @@ def test_a_run_on_a_hold_out_of_its_own(split: Path, tmp_path: Path) -> None:
         ({}, {"folds": "0"}, True),
     ],
 )
-def test_who_wins_where_folds_and_a_validation_folder_meet(
+def test_plan_data_uses_folds_or_the_validation_folder(
     written: dict[str, Any], typed: dict[str, str], valid: bool, split: Path
 ) -> None:
     typed = {name: str(split) if value == "here" else value for name, value in typed.items()}
@@ -78,7 +78,7 @@ def test_who_wins_where_folds_and_a_validation_folder_meet(
     assert any(note.startswith(says) for note in data.notes) or written.get("folds") == 0 or typed == {"folds": "0"}
 
 
-def test_valid_data_and_folds_contradict_each_other_unless_one_was_said_later(split: Path) -> None:
+def test_plan_data_refuses_valid_data_with_folds_of_the_same_origin(split: Path) -> None:
     train, val = str(split / "train"), str(split / "val")
     with pytest.raises(UsageError, match="valid_data and folds=3 contradict"):
         plan_data(Experiment(data=train, valid_data=val, folds=3, **SMALL))
@@ -89,7 +89,7 @@ def test_valid_data_and_folds_contradict_each_other_unless_one_was_said_later(sp
     assert plan_data(images_later).experiment.folds == 0
 
 
-def test_test_data_of_the_experiment_wins_over_a_test_folder_and_that_is_said(split: Path) -> None:
+def test_plan_data_prefers_test_data_to_a_test_folder_and_warns(split: Path) -> None:
     experiment = Experiment(data=str(split), test_data=str(split / "val"), folds=3, **SMALL)
     data = plan_data(experiment)
     assert data.experiment.test_data == f"{split}/val"
@@ -98,7 +98,7 @@ def test_test_data_of_the_experiment_wins_over_a_test_folder_and_that_is_said(sp
     assert plan_data(typed).experiment.test_data == f"{split}/test"  # what belongs to the data that were typed
 
 
-def test_images_of_the_hold_out_that_are_trained_on_are_refused(split: Path) -> None:
+def test_make_plan_refuses_a_leak_into_the_hold_out(split: Path) -> None:
     Image.open(split / "train/sea/0.png").save(split / "val/sea/again.bmp")
     with pytest.raises(DataError, match=r"1 of 7 images in .*val are also in the training set") as caught:
         plan(Experiment(data=str(split), **SMALL))
@@ -108,7 +108,7 @@ def test_images_of_the_hold_out_that_are_trained_on_are_refused(split: Path) -> 
     assert any("1 of 7 validation images" in note and "--allow-leak" in note for note in made.notes)
 
 
-def test_a_patient_on_both_sides_is_refused(split: Path) -> None:
+def test_make_plan_refuses_a_group_in_two_splits(split: Path) -> None:
     for side in ("train", "val"):
         for name in ("sea", "forest"):
             (split / side / name / "p1").mkdir()
@@ -118,7 +118,7 @@ def test_a_patient_on_both_sides_is_refused(split: Path) -> None:
         plan(Experiment(data=str(split), groups="folder", **SMALL))
 
 
-def test_unreadable_images_of_either_side_are_left_out(split: Path) -> None:
+def test_make_plan_skips_unreadable_images_of_both_splits(split: Path) -> None:
     (split / "train/sea/0.png").write_bytes(b"")
     (split / "val/forest/0.png").write_bytes(b"")
     made = plan(Experiment(data=str(split), **SMALL), skip_corrupt=True)
@@ -128,7 +128,7 @@ def test_unreadable_images_of_either_side_are_left_out(split: Path) -> None:
     assert made.lines()[0].endswith("left out: forest 1 of 9, sea 1 of 9")
 
 
-def test_groups_stay_in_one_fold(split: Path) -> None:
+def test_make_plan_keeps_groups_in_one_fold(split: Path) -> None:
     for name in ("sea", "forest"):
         shutil.copytree(split / "test" / name, split / "train" / name / "p2")
     made = plan(Experiment(data=str(split / "train"), groups=r"^\w+/(\w+)", folds=2, **SMALL))
@@ -138,7 +138,7 @@ def test_groups_stay_in_one_fold(split: Path) -> None:
     assert "in 7 groups" in made.lines()[1]
 
 
-def test_a_table_says_sides_and_groups(split: Path) -> None:
+def test_plan_data_reads_splits_and_groups_from_a_table(split: Path) -> None:
     lines = ["file,class,split,patient"]
     for side in ("train", "val", "test"):
         paths = sorted((split / side).rglob("*.png"))
@@ -172,7 +172,7 @@ def deep(folder: Path, scale: int, dtype: Any, suffix: str) -> Path:
         pytest.param(16, np.float32, ".tif", (0, 4095), marks=pytest.mark.slow),
     ],
 )
-def test_the_range_of_deep_files_is_found_said_kept_and_used_in_the_test(
+def test_value_range_of_deep_files_is_kept_for_the_test(
     scale: int, dtype: Any, suffix: str, expected: tuple[float, float], tmp_path: Path
 ) -> None:
     data = deep(tmp_path / "deep", scale, dtype, suffix)
@@ -204,14 +204,14 @@ def test_the_range_of_deep_files_is_found_said_kept_and_used_in_the_test(
         assert again[path] == pytest.approx(shares, abs=1e-5)
 
 
-def test_values_beyond_the_range_are_clipped_and_said(tmp_path: Path) -> None:
+def test_make_plan_warns_of_clipped_values(tmp_path: Path) -> None:
     data = deep(tmp_path / "deep", 16, np.uint16, ".png")
     made = plan(Experiment(data=str(data), folds=2, value_range=(0, 1023), **SMALL))
     assert made.notes[0] == "12 images have more than 8 bits: 0 becomes black and 1023 white"
     assert "of the values are outside 0 to 1023 and are clipped" in made.notes[1]
 
 
-def test_a_mix_of_8_bits_and_more_scales_the_deep_files_alone(tmp_path: Path) -> None:
+def test_make_plan_scales_only_deep_files(tmp_path: Path) -> None:
     data = deep(tmp_path / "deep", 16, np.uint16, ".png")
     draw("train", "sea", 9).resize((32, 32)).save(data / "sea/plain.png")
     made = plan(Experiment(data=str(data), folds=2, **SMALL))
@@ -221,7 +221,7 @@ def test_a_mix_of_8_bits_and_more_scales_the_deep_files_alone(tmp_path: Path) ->
     assert "12 images have more than 8 bits" in made.notes[0]
 
 
-def test_the_cache_knows_the_range_of_files_that_it_has_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_keeps_the_value_range_of_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = deep(tmp_path / "deep", 16, np.uint16, ".png")
     experiment = Experiment(data=str(data), folds=2, **SMALL)
     first = plan(experiment)
@@ -231,7 +231,7 @@ def test_the_cache_knows_the_range_of_files_that_it_has_seen(tmp_path: Path, mon
     assert again.pixels.take([0, 7]).tolist() == first.pixels.take([0, 7]).tolist()
 
 
-def test_a_class_without_any_training_image_left_is_refused_and_without_a_validation_image_said(split: Path) -> None:
+def test_make_plan_refuses_a_class_without_training_images(split: Path) -> None:
     for path in (split / "val/forest").iterdir():
         path.write_bytes(b"")
     made = plan(Experiment(data=str(split), **SMALL), skip_corrupt=True)
@@ -242,7 +242,7 @@ def test_a_class_without_any_training_image_left_is_refused_and_without_a_valida
         plan(Experiment(data=str(split), **SMALL), skip_corrupt=True)
 
 
-def test_data_that_are_typed_leave_the_files_own_hold_out(split: Path) -> None:
+def test_plan_data_ignores_the_files_hold_out_if_data_is_typed(split: Path) -> None:
     written = Experiment(data="elsewhere", valid_data="elsewhere/val", **SMALL)
     typed = plan_data(written.override({"data": str(split)})).experiment
     assert typed.valid_data == f"{split}/val"
@@ -252,7 +252,7 @@ def test_data_that_are_typed_leave_the_files_own_hold_out(split: Path) -> None:
     assert (none.valid_data, none.test_data, none.folds) == (None, None, 5)
 
 
-def test_plan_data_says_that_there_are_no_folders_to_group_by(split: Path) -> None:
+def test_plan_data_warns_if_there_are_no_group_folders(split: Path) -> None:
     grouped = Experiment(data=str(split / "train"), groups="folder", **SMALL)
     assert any("groups=folder has no effect: no folder lies between" in note for note in plan_data(grouped).notes)
     assert not any("groups=folder" in note for note in plan_data(Experiment(data=str(split / "train"), **SMALL)).notes)

@@ -8,7 +8,7 @@ from harness.workflows.without_near_copies import without_near_copies
 
 
 def nearest(points: np.ndarray, labels: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """The label of the nearest point, as a model says that has learned its images by heart."""
+    """The label of the nearest point, like the prediction of a model that memorised its images."""
     distances = (points**2).sum(1) - 2 * others @ points.T
     found: np.ndarray = labels[distances.argmin(1)]
     return found
@@ -50,7 +50,7 @@ def test_without_near_copies_is_the_accuracy_on_new_images() -> None:
     assert abs(np.mean(rest) - np.mean(new)) < 0.01
 
 
-def test_without_near_copies_of_paths_that_are_not_among_the_predictions() -> None:
+def test_without_near_copies_ignores_paths_without_a_prediction() -> None:
     predictions = Predictions(("a", "b"), ("x",), np.ones(1, np.int64), np.zeros(1, np.int64), np.array([[1.0, 0.0]]))
     assert without_near_copies(predictions, {"y"}, leaked=False) is None
     assert without_near_copies(predictions, {"x"}, leaked=False) == NearCopiesRecord(1)

@@ -36,7 +36,7 @@ def require_packages(names: tuple[str, ...] = WRITING) -> None:
 
 
 def onnx_model(program: Any, record: ExportRecord) -> Any:
-    """The ModelProto of a program, with the record in its metadata. Raises ModelError if ONNX has no such operator."""
+    """The ModelProto of a program, with the record in its metadata. Raises ModelError if ONNX lacks an operator."""
     try:
         with quietly():
             exported = torch.onnx.export(
@@ -48,13 +48,13 @@ def onnx_model(program: Any, record: ExportRecord) -> Any:
             )
             assert exported is not None
             model = exported.model_proto
-    except Exception as error:  # whatever the exporter raises
+    except Exception as error:  # the exporter may raise anything
         raise ModelError(
             f"{record.architecture} cannot be exported to ONNX", first_line(error), "harness export MODEL --to pt2"
         ) from error
     _name_batch(model)
     for node in _messages(model, "NodeProto"):
-        del node.metadata_props[:]  # where the source code lies on this machine, among others
+        del node.metadata_props[:]  # they contain paths of source code on this machine
     model.producer_name, model.producer_version = "harness", __version__
     describe(model, record)
     return model

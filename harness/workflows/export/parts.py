@@ -1,4 +1,4 @@
-"""What an exported file consists of: its description, and its content."""
+"""Makes the description and the content of an exported file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.workflows.find_model import FoundModel
 
 
 def new_record(found: FoundModel, to: str) -> ExportRecord:
-    """The description of an export of a model."""
+    """Makes the description of an exported model."""
     saved, fields = found.saved, found.saved.transform.to_dict()
     channels, height, width = saved.transform.shape
     colours = "RGB" if channels == 3 else "grey"
@@ -30,7 +30,7 @@ def new_record(found: FoundModel, to: str) -> ExportRecord:
             ArrayRecord("probabilities", "float32", ["batch", count], "softmax(logits / temperature): calibrated"),
         ]
     else:
-        meaning = f"{colours} images of {height} x {width} pixels: (values / 255 - mean) / std, channel by channel"
+        meaning = f"{colours} images of {height} x {width} pixels, normalised per channel: (values / 255 - mean) / std"
         inputs = [ArrayRecord("images", "float32", ["batch", channels, height, width], meaning)]
         outputs = [ArrayRecord("logits", "float32", ["batch", count], "softmax(logits / temperature) is calibrated")]
     return ExportRecord(
@@ -53,13 +53,13 @@ def any_size(record: ExportRecord) -> ExportRecord:
     takes = record.inputs[0]
     channels = takes.shape[3]
     colours = "RGB" if channels == 3 else "grey"
-    meaning = f"{colours} images of any size, all of one size in a batch, values from 0 to 255, not normalised"
+    meaning = f"{colours} images of any size (one size per batch), values from 0 to 255, not normalised"
     changed = ArrayRecord(takes.name, takes.dtype, ["batch", "height", "width", channels], meaning)
     return replace(record, inputs=[changed], resize_inside=True)
 
 
 def make_content(saved: SavedModel, record: ExportRecord) -> bytes:
-    """The file of that kind. Raises ModelError if the model cannot be exported to it."""
+    """Makes the content of a file in the format of the record. Raises ModelError if the model cannot be exported."""
     if record.kind in ("state_dict", "safetensors"):
         return bare_weights.weights_content(saved.model, record)
     if record.kind == "onnx":
@@ -71,10 +71,10 @@ def make_content(saved: SavedModel, record: ExportRecord) -> bytes:
 
 
 def _require_dtype(saved: SavedModel) -> None:
-    """Raises ModelError for parameters that onnxruntime cannot compute with."""
+    """Raises ModelError if onnxruntime does not support the dtype of the parameters."""
     if any(value.dtype == torch.bfloat16 for value in saved.model.state_dict().values() if isinstance(value, Tensor)):
         raise ModelError(
             f"{saved.architecture} cannot be exported to ONNX",
-            "its parameters are bfloat16, which onnxruntime does not compute with",
+            "its parameters are bfloat16, which onnxruntime does not support",
             "return model.float() from its function; or --to pt2",
         )

@@ -48,20 +48,20 @@ class Predictor:
 
     Args:
         models: In eval mode. They are moved to the device.
-        device: "cpu", "cuda", "cuda:1", "mps", or "auto" for the best that there is.
+        device: "cpu", "cuda", "cuda:1", "mps", or "auto" for the best available one.
 
     Raises:
         UsageError: There is no such device.
-        ModelError: The models have other classes or inputs.
+        ModelError: The models differ in their classes or inputs.
     """
 
     def __init__(self, models: Sequence[SavedModel], device: str = "auto") -> None:
         first = models[0]
         if any((m.classes, m.transform.preparation) != (first.classes, first.transform.preparation) for m in models):
             raise ModelError(
-                "the models are no ensemble",
-                "their classes or the way in which their images are made differ",
-                "models of one run",
+                "these models cannot be an ensemble",
+                "they differ in their classes or in the preparation of images",
+                "use the models of one run",
             )
         self.models = tuple(models)
         self.device = choose_device(device)
@@ -74,7 +74,7 @@ class Predictor:
             self._trainer.move_model(model.model).eval()
         if self.device.type == "cpu":
             keep_freed_memory()
-        # a module of the user's may keep something between two lines of its forward
+        # the forward pass of a user's module may change its state, so threads take turns
         own = any(":" in model.architecture for model in models)
         self._alone: AbstractContextManager[object] = threading.Lock() if own else contextlib.nullcontext()
 
@@ -88,7 +88,7 @@ class Predictor:
 
     @property
     def preparation(self) -> Preparation:
-        """How a picture becomes an array."""
+        """How an image becomes an array."""
         return self.transform.preparation
 
     @property
@@ -97,7 +97,7 @@ class Predictor:
         return self._trainer.precision.name
 
     def with_models(self, models: Sequence[SavedModel]) -> Predictor:
-        """The same for some of its models."""
+        """Returns a copy with some of its models."""
         other = copy.copy(self)
         other.models = tuple(models)
         return other

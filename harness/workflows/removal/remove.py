@@ -187,7 +187,7 @@ def _remove_models(folder: RunFolder | StudyFolder, outcome: Outcome) -> None:
                 (run.path / entry.path).unlink(missing_ok=True)
             except OSError as error:
                 outcome.problems.append(f"{run.path / entry.path}: {error.strerror or error}")
-        with contextlib.suppress(OSError):  # a file of somebody is in it
+        with contextlib.suppress(OSError):  # it contains a file that harness did not write
             run.checkpoints.rmdir()
         if not is_recorded:
             run.update(models_removed=moment)
@@ -212,7 +212,7 @@ def _delete(staged: Path, runs: Path, outcome: Outcome) -> None:
 
 @contextlib.contextmanager
 def _alone_in(folder: RunFolder | StudyFolder) -> Iterator[str]:
-    """Locks a folder: within, nobody can go on with it, refit it, or send it.
+    """Locks a folder, so that no other process can resume, refit or send it.
 
     Yields why it must not be removed now; empty if nothing is against it.
     """
