@@ -15,7 +15,7 @@ from harness.errors import DataError
 from harness.util.text import few, see
 from harness.workflows.plan_data import DataPlan, listed
 
-ALLOWED = "are also in the training set, as copies or in the same groups (--allow-leak), so the accuracy is too good"
+ALLOWED = "also in the training set, as copies or in the same groups (--allow-leak), so the accuracy is too good"
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,12 @@ def find_leaks(experiment: Experiment, data: DataPlan, check: Check, cache: Cach
         if valid:
             count = len(data.split.valid)
             errors.append(_error(valid, count, Path(experiment.valid_data or "")))
-            notes.append(f"{len(valid)} of {count} validation images {ALLOWED}")
+            notes.append(f"{len(valid)} of {count} validation images {_verb(valid)} {ALLOWED}")
     test, test_notes, leaked = _of_test(experiment, data, cache, set().union(*keys))
     if leaked and test is not None:
         count, root = len(test.images), test.images.root
         errors.append(_error(leaked, count, root))
-        notes.append(f"{len(leaked)} of {count} test images in {root} {ALLOWED}")
+        notes.append(f"{len(leaked)} of {count} test images in {root} {_verb(leaked)} {ALLOWED}")
     return Leaks(len(valid), errors[0] if errors else None, (*notes, *test_notes), test)
 
 
@@ -95,9 +95,13 @@ def _keys(check: Check, groups: Sequence[str | None]) -> list[set[object]]:
     return [{key for key in (md5, look, ("group", group) if group else None) if key} for md5, look, group in columns]
 
 
+def _verb(paths: list[str]) -> str:
+    return "is" if len(paths) == 1 else "are"
+
+
 def _error(paths: list[str], count: int, root: Path) -> DataError:
     return DataError(
-        f"{len(paths)} of {count} images in {root} are also in the training set",
+        f"{len(paths)} of {count} images in {root} {_verb(paths)} also in the training set",
         f"{few(paths)}: copies of training images, or from the same groups, so the accuracy would be too good",
         f"remove them from one of the two folders; or --allow-leak, which is recorded; {see('data')}",
     )

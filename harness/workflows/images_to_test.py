@@ -47,7 +47,8 @@ class TestImages:
             raise DataError(
                 seen_text(self.seen, len(self.images)),
                 f"{few(self.seen)}: the same files or the same pixels, so the accuracy would be too good",
-                "--data FOLDER, with images that it was never trained on; or --allow-leak, which is recorded; " + see("test"),
+                "--data FOLDER, with images that it was never trained on; or --allow-leak, which is recorded; "
+                + see("test"),
             )
 
 

@@ -92,7 +92,7 @@ def test_undo_names_files_that_are_gone(home: Path, call: Call) -> None:
 
 def test_apply_and_undo_report_errors_in_three_lines(home: Path, call: Call) -> None:
     assert_reported(call("data", "apply", "none.csv"), 2, "none.csv does not exist")
-    assert_reported(call("data", "apply", "my data"), 2, "is no table of fixes")
+    assert_reported(call("data", "apply", "my data"), 2, "is not a table of fixes")
     assert_reported(call("data", "undo"), 2, "nothing to undo")
     assert_reported(call("data", "undo", "my data"), 2, "nothing to undo in my data")
     assert_reported(call("data", "undo", "none"), 2, "nothing to undo in none")

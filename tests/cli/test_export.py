@@ -33,7 +33,10 @@ def model(tracked: Tracked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_export_prints_inputs_and_agreement(call: Call, model: Path) -> None:
     done = call("export", model, "--to", "state_dict", "--out", "a.pth")
     assert done.code == 0, done.err
-    assert "float32 (batch, 3, 32, 32): RGB images of 32 x 32 pixels, normalised per channel: (values / 255 - mean) / std" in done.out
+    assert (
+        "float32 (batch, 3, 32, 32): RGB images of 32 x 32 pixels, normalised per channel: (values / 255 - mean) / std"
+        in done.out
+    )
     assert "33 of 33 predictions agree with the model's (33 images of " in done.out
     assert "a.pth (0.4 MB), a.pth.json" in done.out
     assert sorted(path.name for path in Path().iterdir()) == ["a.pth", "a.pth.json"]

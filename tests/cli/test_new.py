@@ -42,7 +42,7 @@ def test_new_writes_an_experiment_that_runs(call: Callable[..., Outcome], here: 
     ]
     assert "note: images that cannot be decoded: dog 1 of 4" in lines
     assert any(
-        line.startswith("note: 1 of 7 images in photos/test are also in the training set: cat/copy.png")
+        line.startswith("note: 1 of 7 images in photos/test is also in the training set: cat/copy.png")
         for line in lines
     )
     assert lines[-1] == "next: harness run pets --dry-run --skip-corrupt --allow-leak"

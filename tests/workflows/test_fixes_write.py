@@ -189,7 +189,11 @@ def test_write_fixes_replaces_a_file_only_with_force(tmp_path: Path) -> None:
         write_fixes(record, path)
     assert path.read_text() == "mine"
     assert write_fixes(record, path, force=True) == 1
-    for wrong, why in ((tmp_path / "a.xlsx", "no CSV"), (tmp_path / "no/a.csv", "not there"), (tmp_path, "no CSV")):
+    for wrong, why in (
+        (tmp_path / "a.xlsx", "is not a CSV file"),
+        (tmp_path / "no/a.csv", "not there"),
+        (tmp_path, "no CSV"),
+    ):
         with pytest.raises(UsageError, match=why):
             write_fixes(record, wrong)
 

@@ -67,7 +67,7 @@ def test_look_reports_a_leak(tmp_path: Path) -> None:
     draw_into(tmp_path, *numbered("train/cat", "train/dog", "test/cat", "test/dog", count=3))
     shutil.copy(tmp_path / "train/cat/0.png", tmp_path / "test/cat/copy.png")
     facts = look(Experiment(data=str(tmp_path)))
-    assert facts.leak.startswith(f"1 of 7 images in {tmp_path / 'test'} are also in the training set: cat/copy.png")
+    assert facts.leak.startswith(f"1 of 7 images in {tmp_path / 'test'} is also in the training set: cat/copy.png")
 
 
 def test_look_leaves_out_images_that_cannot_be_decoded(tmp_path: Path) -> None:

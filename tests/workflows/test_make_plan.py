@@ -131,7 +131,7 @@ def test_make_plan_keeps_copies_in_one_fold(copy: Path) -> None:
 def test_make_plan_refuses_a_leak_into_the_test(copy: Path, tmp_path: Path) -> None:
     (tmp_path / "test/sea").mkdir(parents=True)
     Image.open(copy / "sea/sea01.jpg").save(tmp_path / "test/sea/leaked.png")
-    with pytest.raises(DataError, match=r"1 of 1 images in .* are also in the training set") as caught:
+    with pytest.raises(DataError, match=r"1 of 1 images in .* is also in the training set") as caught:
         plan(copy, test_data=str(tmp_path / "test"))
     assert "sea/leaked.png" in caught.value.why
     assert "--allow-leak" in caught.value.fix

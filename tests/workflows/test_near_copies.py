@@ -87,7 +87,7 @@ def test_find_near_excludes_leaks(train: Path, test: Path) -> None:
     made = without_cache(train, test_data=str(test), allow_leak=True, groups=r"(sea/20|sea/saved)|.*")
     (note,) = (note for note in made.notes if "test images" in note)
     assert note.startswith(
-        f"1 of 9 test images in {test} are also in the training set, as copies or in the same groups (--allow-leak)"
+        f"1 of 9 test images in {test} is also in the training set, as copies or in the same groups (--allow-leak)"
     )
 
 

@@ -100,7 +100,7 @@ def test_plan_data_prefers_test_data_to_a_test_folder_and_warns(split: Path) -> 
 
 def test_make_plan_refuses_a_leak_into_the_hold_out(split: Path) -> None:
     Image.open(split / "train/sea/0.png").save(split / "val/sea/again.bmp")
-    with pytest.raises(DataError, match=r"1 of 7 images in .*val are also in the training set") as caught:
+    with pytest.raises(DataError, match=r"1 of 7 images in .*val is also in the training set") as caught:
         plan(Experiment(data=str(split), **SMALL))
     assert "val/sea/again.bmp" in caught.value.why
     made = plan(Experiment(data=str(split), **SMALL), allow_leak=True)

@@ -155,15 +155,11 @@ def _features(data: Gathered, options: CheckOptions, device: str, has_run: bool)
         return None, f"{without} (--no-features)"
     if options.features is None:
         if experiment.weights == "imagenet" and experiment.origin("weights") == "default" and not _on_disk(experiment):
-            return (
-                None,
-                f"{without}: this needs features of a model (--features downloads the weights of {experiment.model})",
-            )
+            fix = f"--features downloads the weights of {experiment.model}"
+            return None, f"{without}, because this needs features of a model ({fix})"
         if device == "cpu" and len(sound) > MOST_FEATURES:
-            return (
-                None,
-                f"{without}: features of {len(sound):,} images take a long time on a CPU (--features computes them)",
-            )
+            why = f"features of {len(sound):,} images take a long time on a CPU"
+            return None, f"{without}, because {why} (--features computes them)"
     images, check = data.check.without(data.images)
     assert check.pixels is not None
     try:
@@ -173,7 +169,7 @@ def _features(data: Gathered, options: CheckOptions, device: str, has_run: bool)
         is_typed = experiment.origin("weights") == "command line" and experiment.weights is not None
         if options.features or is_typed:
             raise
-        return None, f"{without}: {note_of(error)}"
+        return None, f"{without}, because {note_of(error)}"
 
 
 @contextmanager

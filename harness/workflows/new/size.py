@@ -36,7 +36,7 @@ def image_size(sizes: Sequence[Size], pretrained: bool) -> tuple[int | Size, str
         return (height if height == width else (height, width)), why
     longer = round(statistics.median(max(size) for size in sizes))
     if longer <= FROM_SCRATCH:
-        return max(SMALLEST, longer), "about the size of the images"
+        return max(SMALLEST, longer), "about their size"
     return 96, "enough for a small network, and fast"
 
 
