@@ -14,7 +14,7 @@ from harness.config.experiment import Experiment
 from harness.workflows.crossval import CrossValidation, cross_validate
 
 SETS, IMAGES = 5, 200
-TOLERANCE = 0.035  # of the mean of five sets; that of one set deviates by about 4 points
+TOLERANCE = 0.035  # for the mean of five data sets; one set deviates by about 4 points
 
 
 def draw_noise(folder: Path, seed: int, copies: int) -> Path:
@@ -47,5 +47,5 @@ def test_cross_validate_of_random_labels_is_right_on_50_percent(tmp_path: Path, 
         assert result.accuracy.n == IMAGES * copies
         assert result.accuracy.groups == (None if copies == 1 else IMAGES)
     assert np.mean([result.accuracy.value for result in results]) == pytest.approx(0.5, abs=TOLERANCE)
-    # the best epochs of the same fits are outside of it: the test can tell the two rules apart
+    # the best epochs of the same fits are outside this range, so the test distinguishes the two rules
     assert np.mean([result.best_on_curves for result in results]) > 0.5 + TOLERANCE

@@ -137,14 +137,17 @@ def test_compare_runs_averages_repeats(runs: Path) -> None:
     rows = {each.path: each for each in found.disagreements()}
     assert rows["sea/1.jpg"].right == pytest.approx((1 / 3, 1.0))
     assert rows["sea/1.jpg"].said == ("forest", "sea")
-    assert rows["forest/2.jpg"].said == ("forest", "forest")  # right less often is a difference, too
+    assert rows["forest/2.jpg"].said == (
+        "forest",
+        "forest",
+    )  # a smaller share of right predictions is also a difference
     assert rows["forest/2.jpg"].confidence == pytest.approx((1.9 / 3, 0.9))
 
 
 def test_compare_runs_counts_copies_once_and_groups_as_one(runs: Path) -> None:
     copies = predicted("++++", prints=[1, 2, 1, 3], groups=[0, 1, 0, 2])
     found = compared(runs, lay_run(runs, copies), lay_run(runs, predicted("+-+", prints=[1, 2, 3])))
-    assert found.n == 3 - 1  # the third image is of another class there
+    assert found.n == 3 - 1  # there the third image has another class
     assert "A has copies of images: the same pixels count once" in notes(found)
     places = predicted(GOOD, groups=[i // 6 for i in range(60)])
     grouped = lay_run(runs, places, experiment={"groups": "folder"})
@@ -185,7 +188,7 @@ def test_compare_runs_shows_the_settings_of_each_side(runs: Path) -> None:
         for lr, more in ((0.5, {}), (0.4, {"seed": 3}))
     ]
     found = compared(runs, *folders)
-    assert found.settings == {"lr": [0.5, 0.4]}  # a field that one version does not record is no difference
+    assert found.settings == {"lr": [0.5, 0.4]}  # a field that one version does not record does not differ
     first, second = found.to_dict()["sides"]
     assert (first["settings"], second["settings"]) == ({"lr": 0.5}, {"lr": 0.4})
     assert first["name"] != second["name"]

@@ -58,7 +58,7 @@ def test_write_files_writes_two_tables_and_two_plots(home: Path) -> None:
     assert write_files(found, home / "out") == (WRITTEN, [])
     assert {path.name for path in (home / "out").iterdir()} == {*WRITTEN, ".again"}
     (home / "images").rename(home / "elsewhere")
-    names, notes = write_files(found, home / "out")  # again: the picture of before must not stay
+    names, notes = write_files(found, home / "out")  # again: the earlier plot must not stay
     assert names == WRITTEN[:3]
     assert notes == ["no plot of images: they are no longer in images; images.csv lists them"]
     assert {path.name for path in (home / "out").iterdir()} == {*WRITTEN[:3], ".again"}

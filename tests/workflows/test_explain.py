@@ -56,7 +56,7 @@ def test_heat_maps_of_a_frozen_model_with_in_place_operations() -> None:
     assert heat.shape == (8, 8)
     assert heat[0, 0] == 1
     assert heat[5:, 5:].max() == 0
-    assert isinstance(model.maps, nn.Conv2d)  # the model itself is as it was
+    assert isinstance(model.maps, nn.Conv2d)  # the model is unchanged
 
 
 class Patches(nn.Module):

@@ -164,7 +164,7 @@ def test_load_exported_checks_an_onnx_file_without_its_description(there: Path, 
 
     path = tmp_path / "model.onnx"
     path.write_bytes(Path("model.onnx").read_bytes())
-    assert load_exported(path).classes == ("forest", "sea")  # the metadata say it
+    assert load_exported(path).classes == ("forest", "sea")  # the metadata contain it
 
     model = onnx.load("model.onnx")
     for entry in model.metadata_props:
@@ -184,7 +184,7 @@ def test_load_exported_checks_an_onnx_file_without_its_description(there: Path, 
         load_exported(path)
 
     model = onnx.load("model.onnx")
-    max(model.graph.initializer, key=lambda tensor: len(tensor.raw_data)).dims[0] = 2**36  # numbers that are not there
+    max(model.graph.initializer, key=lambda tensor: len(tensor.raw_data)).dims[0] = 2**36  # missing numbers
     path.write_bytes(model.SerializeToString())
     with pytest.raises(ModelError, match="damaged"):
         load_exported(path)
@@ -427,7 +427,7 @@ def test_resize_model_resizes_as_pillow_does(rule: str, interpolation: str) -> N
             expected = preparation.array(Image.fromarray(picture.squeeze(2) if channels == 1 else picture))
             gap = np.abs(made[0].astype(int) - expected)
             assert made[0].shape == expected.shape
-            # a wrong size, or a crop that is a pixel aside, gives a mean of 60 on noise
+            # on noise, a wrong size or a crop shifted by one pixel gives a mean of 60
             assert gap.max() <= {"nearest": 0, "bilinear": 1, "bicubic": 20}[interpolation], (sides, size)
             assert gap.mean() < 0.5
 

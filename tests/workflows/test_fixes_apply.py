@@ -32,7 +32,7 @@ def test_apply_moves_images_and_undo_moves_them_back(home: Path) -> None:
     applied = apply_fixes(table)
     assert contents(home / "data") == {
         "forest/3.jpg": b"forest 3",
-        "forest/3-2.jpg": b"sea 3",  # its own name is taken
+        "forest/3-2.jpg": b"sea 3",  # its old name is taken
         "sea/1.jpg": b"sea 1",
         "sea/1-2.jpg": b"forest 1",
         "sea/2.jpg": b"sea 2",

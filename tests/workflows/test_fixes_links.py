@@ -20,7 +20,7 @@ from harness.workflows.fixes.undo import undo_changes
 from tests.conftest import write_files
 from tests.fixes import SIX, checked, contents, table_of
 
-# a process in which the second move fails, and the place of the first one is taken by then
+# the second move fails, and another file takes the old place of the first one
 TAKEN = """
 import os
 from pathlib import Path

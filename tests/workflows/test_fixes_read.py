@@ -70,7 +70,7 @@ SAVED: dict[str, Callable[[list[Row]], bytes]] = {
 def test_read_fixes_accepts_all_forms_of_spreadsheets(home: Path, saved: Callable[[list[Row]], bytes]) -> None:
     table = table_of(home / "fixes.csv", ACTIONS, checked("data"), "data")
     rows = read_table(table)
-    rows.sort(key=lambda row: row["action"] != "keep")  # one that says keep is the first
+    rows.sort(key=lambda row: row["action"] != "keep")  # the first row is a keep row
     table.write_bytes(saved(rows))
     applied = apply_fixes(table)
     assert contents(home / "data") == {"forêt, été/2.jpg": b"2", "forêt, été/4.jpg": b"4", "sea/ü 1.jpg": b"1"}

@@ -214,7 +214,7 @@ def test_write_fixes_never_replaces_a_table_of_the_data(tmp_path: Path, side: st
             assert "--force" not in str(caught.value)
     assert table.read_text() == "path,label\n1.jpg,sea\n"
     (tmp_path / "second.csv").unlink()
-    table.unlink()  # as where DVC has yet to fetch it
+    table.unlink()  # as before DVC fetches it
     with pytest.raises(UsageError, match="it is a table of the images"):
         write_fixes(record, table, force=True)
     assert write_fixes(record, tmp_path / "fixes.csv") == 1

@@ -39,7 +39,7 @@ def test_plan_lines_describe_the_run(scenery: Path) -> None:
 
 
 def test_make_plan_ignores_folders_of_other_programs(copy: Path, scenery: Path) -> None:
-    for name in ("forest", "sea"):  # as a Synology NAS keeps thumbnails beside the pictures
+    for name in ("forest", "sea"):  # a Synology NAS stores thumbnails beside images
         shutil.copytree(scenery / name, copy / name / "@eaDir")
     made, plain = plan(copy), plan(scenery)
     assert made.splits == plain.splits

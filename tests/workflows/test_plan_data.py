@@ -60,8 +60,8 @@ def test_cross_validate_on_a_separate_hold_out(split: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("written", "typed", "valid"),
     [
-        ({"folds": 3}, {}, False),  # folds were asked for beside the data
-        ({"folds": 3}, {"data": "here"}, True),  # other data than the folds were written for
+        ({"folds": 3}, {}, False),  # folds were typed together with the data
+        ({"folds": 3}, {"data": "here"}, True),  # data other than those of the folds
         ({}, {"data": "here", "folds": "3"}, False),
         ({"folds": 0}, {}, True),
         ({}, {"folds": "0"}, True),
@@ -95,7 +95,7 @@ def test_plan_data_prefers_test_data_to_a_test_folder_and_warns(split: Path) -> 
     assert data.experiment.test_data == f"{split}/val"
     assert f"the test images in {split}/test are not used: test_data={split}/val" in data.notes
     typed = Experiment(test_data="elsewhere", folds=3, **SMALL).override({"data": str(split)})
-    assert plan_data(typed).experiment.test_data == f"{split}/test"  # what belongs to the data that were typed
+    assert plan_data(typed).experiment.test_data == f"{split}/test"  # settings that belong to the typed data
 
 
 def test_make_plan_refuses_a_leak_into_the_hold_out(split: Path) -> None:
@@ -194,7 +194,7 @@ def test_value_range_of_deep_files_is_kept_for_the_test(
     result = cross_validate(made, runs=tmp_path / "runs")
     saved = load_model(result.results[0].checkpoint)
     assert saved.transform.preparation.value_range == expected
-    dark = deep(tmp_path / "dark", 1, dtype, suffix)  # alone it would be stretched to another range
+    dark = deep(tmp_path / "dark", 1, dtype, suffix)  # without the common range, it would be scaled to its own
     own = evaluate(saved, result.results[0].checkpoint, data, allow_leak=True, runs=tmp_path, trackers=[])
     other = evaluate(saved, result.results[0].checkpoint, dark, allow_leak=True, runs=tmp_path, trackers=[])
     assert (own.predictions.probabilities != other.predictions.probabilities).any() or scale == 1

@@ -108,7 +108,7 @@ def test_predict_files_restores_the_threads_of_torch_after_concurrent_uses(saved
     predictor, before = Predictor([saved], "cpu"), torch.get_num_threads()
     first, second = (predict_files(predictor, NamedImages([str(photos)])) for _ in range(2))
     next(first)
-    next(second)  # it begins while the other one has set the number to 1
+    next(second)  # it starts after the other one has set the number to 1
     assert len(list(first)) == len(list(second)) == 18
     seen: list[int] = []
     thread = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
@@ -161,7 +161,7 @@ def test_features_are_the_input_of_the_head(saved: SavedModel, photos: Path) -> 
     heads = [module for module in saved.model.modules() if isinstance(module, nn.Linear)]
     assert features.shape == (2, heads[-1].in_features)
     logits = heads[-1](torch.from_numpy(features)).detach().double() / saved.temperature
-    assert np.abs(logits.softmax(1).numpy() - predictor.probabilities(images)).max() < 0.02  # bf16, where it is used
+    assert np.abs(logits.softmax(1).numpy() - predictor.probabilities(images)).max() < 0.02  # the tolerance is for bf16
 
 
 def test_features_of_a_model_without_a_head_raise(saved: SavedModel) -> None:
@@ -208,5 +208,5 @@ def test_names_model_distinguishes_models_from_images(tracked: Tracked, photos: 
     for text in (str(photos), str(photos / "sea/0.png"), "*.jpg", "none.jpg", "trial-000/none.jpg", ""):
         assert not names_model(text, runs)
     shutil.copytree(tracked.run.path, tmp_path / "runs/tiny/study-tiny/trial-002")
-    assert names_model("study-tiny/trial-002", tmp_path / "runs")  # as `harness test` takes it
+    assert names_model("study-tiny/trial-002", tmp_path / "runs")  # as the argument of `harness test`
     assert not names_model("study-tiny/trial-003", tmp_path / "runs")

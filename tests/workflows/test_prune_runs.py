@@ -58,7 +58,7 @@ def test_to_prune_keeps_the_best_of_each_experiment_on_the_same_images(runs: Pat
     one_fold = add(runs, 0.5, folds=best.record.folds[:1], n=50)
     cut_off = add(runs, None, status=Status.INTERRUPTED)
     doubtful = {optimistic.path, leaky.path, fast.path}
-    assert pruned(runs, keep_best=3) == {older.path, *doubtful}  # of equal ones the newest stays
+    assert pruned(runs, keep_best=3) == {older.path, *doubtful}  # the newest of equal runs stays
     assert pruned(runs, keep_best=1) == {second.path, older.path, newer.path, *doubtful}
     assert pruned(runs, keep_best=0, statuses=["interrupted"]) == set()  # it meets one of two conditions
     assert pruned(runs, statuses=["interrupted"]) == {cut_off.path}
@@ -74,7 +74,7 @@ def test_to_prune_keeps_the_best_of_each_experiment_on_the_same_images(runs: Pat
 
 def test_to_prune_counts_links_and_copies_as_one_run(runs: Path) -> None:
     best, second, third = add(runs, 0.95), add(runs, 0.94), add(runs, 0.93)
-    for number in range(3):  # whatever order a folder is read in
+    for number in range(3):  # in any order of the folder
         (best.path.parent / f"{number}best").symlink_to(best.path.name)
     shutil.copytree(best.path, best.path.with_name("backup"))
     assert pruned(runs, keep_best=1) == {second.path, third.path}
@@ -117,7 +117,7 @@ def test_protection_keeps_running_and_needed_runs(runs: Path) -> None:
     }
     chosen = [item for item in every if item.path in (base.path, source.path)]
     going, kept = without_needed(chosen, every, Protection(runs))
-    assert going == []  # of each, the run that needs it stays
+    assert going == []  # a run that needs it stays
     assert sorted(kept.values()) == [
         f"it holds the weights of {fine_tuned.path}",
         f"it is reproduced by {reproduction.path}",
@@ -144,7 +144,7 @@ def test_protection_finds_the_champion_of_the_project_of_the_runs(runs: Path, mo
 
 def test_protection_refuses_if_the_champion_is_unknown(runs: Path) -> None:
     empty = "outs:\n- {{md5: d751713988987e9331980363e24189ce.dir, size: 0, nfiles: {}, hash: md5, path: models}}\n"
-    Path("models.dvc").write_text(empty.format(0))  # as in a fresh clone, before the first champion
+    Path("models.dvc").write_text(empty.format(0))  # as in a new clone before the first champion
     Protection(runs)
     Path("models.dvc").write_text(empty.format(3))
     with pytest.raises(DataError, match="the champion is unknown"):

@@ -59,7 +59,7 @@ def test_refit_trains_on_all_images_with_the_recipe_of_a_fold(scenery: Path, tmp
     rows = [json.loads(line) for line in (folder.path / "refit.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows] == [1, 2]
     assert "valid_loss" not in rows[0]
-    assert len(folder.epochs()) == 6  # those of the folds alone
+    assert len(folder.epochs()) == 6  # only those of the folds
     saved = load_model(folder.checkpoint_of(record))
     assert saved.is_refit
     assert saved.fold is None
@@ -111,7 +111,7 @@ def test_refit_names_a_callback_that_needs_validation_images(scenery: Path, tmp_
         run(scenery, tmp_path, callbacks=[ReadsValidation()])
     assert "valid_loss: this fit has no validation images" in caught.value.why
     (path,) = (tmp_path / "small").iterdir()
-    assert len(RunFolder.open(path).record.folds) == 3  # nothing of the folds is lost
+    assert len(RunFolder.open(path).record.folds) == 3  # the folds are complete
 
 
 def test_refit_run_refuses_unfinished_runs_and_other_images(scenery: Path, tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_refit_run_waits_for_the_model_of_another_process(
     with ThreadPoolExecutor() as pool:
         made = pool.submit(refit_as, first, plan)
         assert WaitsInRefit.at_work.wait(60)
-        assert RunFolder.open(path).model_to_use() == first.best_fold()  # not a model that is half trained
+        assert RunFolder.open(path).model_to_use() == first.best_fold()  # not a partly trained model
         taken, err = pool.submit(refit_run, second), ""
         while "waiting" not in err:
             assert not taken.done()

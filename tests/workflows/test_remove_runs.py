@@ -98,7 +98,7 @@ def test_remove_of_models_keeps_the_numbers_and_records_it(runs: Path) -> None:
     assert 10_000 <= plan.bytes < 20_000
     assert "harness resume" in plan.kept[next(item for item in plan.kept if item.path == unfinished.path)]
     assert remove(plan, runs).removed == [folder.path]
-    assert not folder.checkpoints.exists()  # by which a search tells which trials have weights
+    assert not folder.checkpoints.exists()  # a search uses it to find trials with weights
     assert RunFolder.open(folder.path).record.models_removed is not None
     assert RunFolder.open(folder.path).record.accuracy == folder.record.accuracy
     assert plan_pruning(Conditions(older_than=0), runs, models_only=True).going == ()

@@ -29,7 +29,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, scenery: Path) -> Path:
     home = tmp_path_factory.mktemp("trained")
     file = write_experiment(home / "tiny.py", scenery)
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(home)  # which is in no repository
+        patch.chdir(home)  # which is outside a repository
         return home / cross_validate(load(file).override({"lr": "0.002"}), source=file).run_dir
 
 
@@ -44,7 +44,7 @@ def test_reproduce_gives_the_same_bits(run: RunFolder, call: Callable[..., Outco
     assert outcome.code == 0
     output = json.loads(outcome.out)
     assert (output["outcome"], output["changed"]) == (IDENTICAL, 0)
-    assert [each["what"] for each in output["differs"]] == ["code"]  # without git nobody knows
+    assert [each["what"] for each in output["differs"]] == ["code"]  # unknown without git
     again = RunFolder.open(Path(output["again"]))
     assert again.record.reproduces == run.id
     assert again.record.experiment == run.record.experiment
@@ -122,7 +122,7 @@ def test_reproduce_compares_results_with_the_paired_test(run: RunFolder, tmp_pat
         "better", [*right, *(row.replace("forest,0.9,0.1", "sea,0.1,0.9") for row in wrong[:6]), *wrong[6:]]
     )
     assert then.predictions().accuracy.interval[0] < 0.96 < then.predictions().accuracy.interval[1] + 0.02
-    outcome = compare(then, better)  # 96 % then 90 %: it was called the same while p was 0.03
+    outcome = compare(then, better)  # 96 % and 90 %: once reported as no significant difference, although p was 0.03
     assert outcome.p == 0.03125
     assert outcome.word == DIFFERENT
     assert outcome.difference == pytest.approx(0.06)

@@ -245,7 +245,7 @@ def test_resume_refuses_other_images_without_force_and_other_classes_always(
     assert "images: 33 (00000000000000000000000000000000.dir) then, 33 (" in refused.error_lines[1]
     assert call("resume", cut_off.id, "--force").code == 0
     record = RunFolder.open(cut_off.path).record
-    assert record.resumes[0].progress == ProgressRecord(2, 0, 0)  # what was saved is of other images
+    assert record.resumes[0].progress == ProgressRecord(2, 0, 0)  # the saved state is of other images
     cut_off.reload()
     counts = {"forest": 15, "lake": 18}
     cut_off.update(status=Status.DIED, data=dataclasses.replace(cut_off.record.data, classes=counts))
@@ -268,7 +268,7 @@ def test_resume_records_another_machine(cut_off: RunFolder, call: Callable[..., 
 
 def test_run_on_another_machine_is_dead_without_a_heartbeat(cut_off: RunFolder) -> None:
     cut_off.update(status=Status.RUNNING, host="another", pid=1, since="x:1")
-    assert cut_off.status is Status.RUNNING  # of a version that gave no signs of life
+    assert cut_off.status is Status.RUNNING  # from a version without heartbeats
     (cut_off.path / ".alive").touch()
     assert cut_off.status is Status.RUNNING
     with pytest.raises(UsageError, match="is still running"):

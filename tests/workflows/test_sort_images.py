@@ -22,7 +22,7 @@ def test_copy_overwrites_no_file(tmp_path: Path) -> None:
     assert made.copy(one, "sea") == tmp_path / "out/sea/x.jpg"
     assert made.copy(other, "sea") == tmp_path / "out/sea/x-2.jpg"
     assert (tmp_path / "out/sea/x.jpg").read_bytes() == b"1"
-    assert made.copy(other, "sea") == tmp_path / "out/sea/x-2.jpg"  # the same bytes are there already
+    assert made.copy(other, "sea") == tmp_path / "out/sea/x-2.jpg"  # the same bytes already exist
     assert (made.copied, made.already_there) == (2, 1)
     assert made.copy(one, None) == tmp_path / "out/unsure/x.jpg"
     assert one.exists()
