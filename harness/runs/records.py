@@ -153,7 +153,7 @@ class RunRecord(Origin):
         if self.near_copies is None:
             return ""
         if self.kind == "run" and self.experiment.get("folds"):
-            return self.near_copies.text(self.n, "in the training part of their fold")
+            return self.near_copies.text(self.n, "in the training set of their fold")
         return self.near_copies.text(self.n)
 
     def __post_init__(self) -> None:

@@ -145,7 +145,7 @@ def test_run_page_of_a_complete_run_has_no_warnings(home: Path) -> None:
         ),
         (
             {"near_copies": NearCopiesRecord(2, 0.5, [0.4, 0.6], 58), "experiment": {"folds": 3}},
-            "Near copies: 2 of 60 images have a near copy in the training part of their fold; without them 50.0 % "
+            "Near copies: 2 of 60 images have a near copy in the training set of their fold; without them 50.0 % "
             "(95 % interval 40.0 to 60.0 %, n = 58).",
         ),
         ({"fast_dev_run": True}, "Fast dev run: trained on two batches to check that everything works."),

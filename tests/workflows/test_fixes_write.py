@@ -191,8 +191,8 @@ def test_write_fixes_replaces_a_file_only_with_force(tmp_path: Path) -> None:
     assert write_fixes(record, path, force=True) == 1
     for wrong, why in (
         (tmp_path / "a.xlsx", "is not a CSV file"),
-        (tmp_path / "no/a.csv", "not there"),
-        (tmp_path, "no CSV"),
+        (tmp_path / "no/a.csv", "does not exist"),
+        (tmp_path, "is not a CSV file"),
     ):
         with pytest.raises(UsageError, match=why):
             write_fixes(record, wrong)

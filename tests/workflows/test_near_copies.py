@@ -273,7 +273,7 @@ def test_cross_validate_gives_the_accuracy_without_near_copies(train: Path, tmp_
     low, high = (100 * bound for bound in expected.interval)
     interval = f"95 % interval {low:.1f} to {high:.1f} %, n = {record.n} in {record.groups} groups"
     assert folder.record.near_copies_text == (
-        f"{record.images} of 31 images have a near copy in the training part of their fold; without them "
+        f"{record.images} of 31 images have a near copy in the training set of their fold; without them "
         f"{100 * expected.value:.1f} % ({interval})"
     )
 
@@ -311,5 +311,5 @@ def test_without_near_copies_if_all_images_have_one(train: Path, tmp_path: Path)
             put(saved(IMAGES[number], quality=quality), train / name / f"{number}-{quality}.png")
     _, folder = judged(train, tmp_path, folds=2)
     assert folder.record.near_copies_text == (
-        "30 of 30 images have a near copy in the training part of their fold, so nothing is known of new images"
+        "30 of 30 images have a near copy in the training set of their fold, so nothing is known of new images"
     )
