@@ -1,4 +1,4 @@
-"""Checks of the machine, the data, the stores and the repository, each with what to type.
+"""Checks of the machine, the data, the stores and the repository. Each finding says what to type.
 
-Also keys and tokens in git, and the hook that refuses them. Nothing here trains or writes a run.
+Also finds keys and tokens in git, and installs the hook that refuses them. Nothing here trains or writes a run.
 """

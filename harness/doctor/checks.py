@@ -1,4 +1,4 @@
-"""All checks, in the order in which they are shown."""
+"""All checks, in the order in which they are printed."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
 
 
 def run_checks() -> Iterator[Finding]:
-    """Every finding, as it is found. A check that fails is itself a finding, and ends no other."""
+    """Runs all checks and yields their findings. If a check raises an error, that is a finding, and the others run."""
     for check in CHECKS:
         try:
             yield from check()
         except HarnessError as error:
             yield Finding(check.__name__, PROBLEM, f"{error.what}: {error.why}", error.fix)
-        except Exception as error:  # whatever a library of somebody's raises
+        except Exception as error:  # other libraries may raise anything
             text = without_secrets(str(error).strip(), tracking_uri())
             first = (text or type(error).__name__).splitlines()[0]
             yield Finding(check.__name__, PROBLEM, f"{type(error).__name__}: {first}", "harness doctor --debug")

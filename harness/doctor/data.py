@@ -1,4 +1,4 @@
-"""Data and models against their `.dvc` files, the remote that they come from, and its key."""
+"""Checks of tracked data and models, of their remote, and of its key."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from harness.versioning.credentials import VARIABLE, service_account
 from harness.versioning.remote import HOW, Remote, default_remote
 from harness.versioning.tracked import CLEAN, dvc_files, read_tracked, state_of
 
-LIMITS = "it can read what is shared with it, and cannot push to a person's My Drive: docs/data-versioning.md"
+LIMITS = "it can read folders shared with it, but cannot push to a user's My Drive: docs/data-versioning.md"
 
 
 def tracked() -> Iterator[Finding]:
-    """What lies here against each `.dvc` file."""
+    """Compares the data on disk with each `.dvc` file."""
     files = dvc_files()
     if not files:
         yield Finding("data", WARNING, "nothing is tracked by DVC here", "harness data track data")
@@ -31,7 +31,7 @@ def tracked() -> Iterator[Finding]:
 
 
 def remote() -> Iterator[Finding]:
-    """DVC, its default remote, and who may use it."""
+    """Checks DVC, its default remote, and the credentials."""
     if find_spec("dvc") is None:
         yield Finding(
             "dvc", WARNING, "DVC is not installed: data and models cannot be fetched", 'pip install "dvc[gdrive]"'
@@ -43,13 +43,13 @@ def remote() -> Iterator[Finding]:
         return
     if default.folder is not None and not default.folder.is_dir():
         text = f"{default.name}: there is no folder {default.folder}"
-        yield Finding("remote", WARNING, text, "harness data push, which makes it; or mount its disk")
+        yield Finding("remote", WARNING, text, "harness data push, which creates it; or mount its disk")
         return
     yield Finding("remote", OK, f"{default.name}: {short_address(default.url)}")
     if default.has_service_account:
         yield from _key(default)
     elif default.is_gdrive:
-        text = "a person's login, in a browser: the first dvc push or dvc pull here opens one"
+        text = "a user's login, in a browser: the first dvc push or dvc pull opens it"
         yield Finding("credentials", OK, text)
 
 
@@ -65,11 +65,11 @@ def _key(remote: Remote) -> Iterator[Finding]:
         yield Finding(
             "credentials",
             WARNING,
-            f"no key: neither a file nor ${VARIABLE}",
+            f"there is no key, neither as a file nor in ${VARIABLE}",
             "harness data remote gdrive FOLDER_ID --service-account FILE",
         )
         return
     yield Finding(
         "credentials", OK, f"service account {account.email}, from {account.source}: share the folder with it"
     )
-    yield Finding("push", WARNING, LIMITS, "harness data pull, which works; for push, one of the two ways in that page")
+    yield Finding("push", WARNING, LIMITS, "harness data pull, which works; for push, one of the two ways on that page")

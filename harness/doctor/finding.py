@@ -1,4 +1,4 @@
-"""What one check has found."""
+"""The result of one check."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ OK, WARNING, PROBLEM = "ok", "warning", "problem"
 
 @dataclass(frozen=True)
 class Finding:
-    """`word` is OK, WARNING (it works, and something is missing) or PROBLEM (something does not work)."""
+    """`word` is OK, WARNING (it works, but something is missing) or PROBLEM (something does not work)."""
 
     subject: str
     word: str

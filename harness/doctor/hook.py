@@ -1,4 +1,4 @@
-"""The git hook that refuses a commit with a key or token in it."""
+"""The git hook that refuses a commit that contains a key or token."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ exec "$python" -m {mark}
 
 
 def hook_file(root: Path) -> Path | None:
-    """Where git looks for the hook; None where there is no repository, or no git."""
+    """The path of the hook; None if there is no repository, or git is not installed."""
     try:
         return root / os.fsdecode(ask_git(root, "rev-parse", "--git-path", "hooks/pre-commit")).strip()
     except HarnessError:
@@ -33,21 +33,23 @@ def hook_file(root: Path) -> Path | None:
 
 
 def is_ours(path: Path) -> bool:
-    """Whether the hook there searches for secrets."""
+    """Whether the hook at `path` searches for secrets."""
     return MARK in _text(path)
 
 
 def install_hook(root: Path = Path()) -> Path:
-    """Writes the hook, for commits and merges. Raises UsageError where there is another one, which is somebody's."""
+    """Writes the hook, for commits and merges. Raises UsageError if the repository has another hook."""
     path = hook_file(root)
     if path is None:
-        raise UsageError("this is no git repository", f"looked in {root.absolute()}", "git init")
+        raise UsageError("this is not a git repository", f"looked in {root.absolute()}", "git init")
     text = TEXT.format(python=sys.executable, mark=MARK)
     places = (path, path.with_name("pre-merge-commit"))
     for target in places:
         if target.exists() and _without_python(_text(target)) != _without_python(text):
             raise UsageError(
-                f"{target} is there already", "it is somebody's", f'add to it: "{sys.executable}" -m {MARK} || exit 1'
+                f"{target} exists already",
+                "it is another hook, which is not replaced",
+                f'add to it: "{sys.executable}" -m {MARK} || exit 1',
             )
     for target in places:
         with storage_errors(target):

@@ -1,6 +1,6 @@
-"""Keys, tokens and passwords in git: in the tree, in the next commit, in the history.
+"""Finds keys, tokens and passwords in git: in the working tree, in the next commit, in the history.
 
-A finding names the place and the kind, and never quotes the secret.
+A finding names the place and the kind. It never contains the secret.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from harness.doctor.secret_kinds import secrets_in
 from harness.errors import HarnessError
 from harness.versioning.git import ask_git
 
-SUBMODULE = "160000"  # git's mode of one: it has a history of its own
-LARGEST = 50_000_000  # bytes of a file: a longer one is data
+SUBMODULE = "160000"  # git's mode of a submodule, which has a separate history
+LARGEST = 50_000_000  # bytes; a larger file is data
 
 
 @dataclass(frozen=True)
 class Leak:
-    """One secret: where, and of what kind."""
+    """The place and the kind of one secret."""
 
     kind: str
     path: str
     line: int
-    commit: str = ""  # in the history: the commit that added it
+    commit: str = ""  # the commit that added it, if it is in the history
 
     def __str__(self) -> str:
         return f"{self.kind} in {self.path}, line {self.line}" + (f", commit {self.commit[:10]}" if self.commit else "")
 
 
 def in_text(text: str, path: str) -> list[Leak]:
-    """Returns the secrets in the text of a file, one of a kind for each line."""
+    """Returns the secrets in the text of a file, at most one of each kind per line."""
     return [Leak(kind, path, line) for line, kind in secrets_in(text, path)]
 
 
@@ -44,19 +44,19 @@ def in_tree(root: Path = Path()) -> list[Leak]:
     leaks = []
     for path in sorted({root / name for name in names if name}):
         with suppress(OSError):
-            # of a link, git keeps the target's name
+            # git stores only the target's name of a link
             if path.is_file() and not path.is_symlink() and path.stat().st_size <= LARGEST:
                 leaks += _in_bytes(path.read_bytes(), path.relative_to(root).as_posix())
     return leaks
 
 
 def tracked_names(root: Path = Path()) -> set[str]:
-    """Returns the files that git tracks, or that the next commit adds."""
+    """Returns the names of the files that git tracks, or that the next commit adds."""
     return {name for name in _git(_top(root), "ls-files", "-z", "--cached").split("\0") if name}
 
 
 def in_index(root: Path = Path()) -> list[Leak]:
-    """Returns the secrets in what the next commit adds or changes."""
+    """Returns the secrets in files that the next commit adds or changes."""
     root = _top(root)
     fields = _git(
         root, "diff", "--cached", "--no-relative", "--raw", "--no-abbrev", "--no-renames", "-z", "--diff-filter=ACMT"
@@ -81,17 +81,17 @@ def in_history(root: Path = Path()) -> list[Leak]:
 
 
 def is_shallow(root: Path = Path()) -> bool:
-    """Whether the history was cut short when it was cloned."""
+    """Whether the repository was cloned without its whole history."""
     return _git(root, "rev-parse", "--is-shallow-repository").strip() == "true"
 
 
 def _top(root: Path) -> Path:
-    """The folder of the whole repository: a search that began below it would not see all."""
+    """The top folder of the repository, so that the whole repository is searched."""
     return Path(_git(root, "rev-parse", "--show-toplevel").rstrip("\n"))
 
 
 def _blobs(root: Path, named: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str, bytes]]:
-    """(object, name, content) of each that is a file and not too long."""
+    """(object, name, content) of each object that is a file and not too large."""
     command = ["git", "-C", str(root), "cat-file", "--batch"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None and process.stdout is not None  # noqa: PT018
@@ -100,14 +100,14 @@ def _blobs(root: Path, named: Sequence[tuple[str, str]]) -> Iterator[tuple[str, 
             process.stdin.flush()
             _, kind, *size = process.stdout.readline().decode().split()
             if not size:
-                raise HarnessError("git cannot read its own history", f"{sha} of {name}: {kind}", "git fsck")
+                raise HarnessError("git cannot read the history", f"{sha} of {name}: {kind}", "git fsck")
             content = process.stdout.read(int(size[0]) + 1)[:-1]
             if kind == "blob" and len(content) <= LARGEST:
                 yield sha, name, content
 
 
 def _in_bytes(content: bytes, path: str) -> list[Leak]:
-    """Zeros are passed over, so that a text of two bytes a letter is read, too."""
+    """Searches bytes. Zero bytes are removed first, so that UTF-16 text is searched, too."""
     return in_text(content.replace(b"\0", b"").decode("utf-8", "replace"), path)
 
 

@@ -1,4 +1,4 @@
-"""Python, packages, device and disk."""
+"""Checks of Python, packages, device and disk."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from harness.version import __version__
 OLDEST = (3, 10)
 NEEDED = ("torch", "torchvision", "numpy", "pillow", "scikit-learn", "matplotlib", "tqdm", "click", "optuna")
 PACKAGES = ("torch", "torchvision", "mlflow", "tensorboard", "optuna", "dvc", "dvc-gdrive", "scikit-learn")
-LITTLE, TOO_LITTLE = 5e9, 5e8  # bytes free: a run's checkpoints take 45 MB times two for each fold
+LITTLE, TOO_LITTLE = 5e9, 5e8  # free bytes; the checkpoints of a run take twice 45 MB per fold
 
 
 def python() -> Iterator[Finding]:
-    """Its version, and the packages."""
+    """Checks the version of Python, and the packages."""
     word = OK if sys.version_info >= OLDEST else PROBLEM
-    where = "in an environment of its own" if sys.prefix != sys.base_prefix else "of the system"
+    where = "in a virtual environment" if sys.prefix != sys.base_prefix else "of the system"
     yield Finding(
         "python", word, f"{platform.python_version()}, {where}; harness {__version__}", "python 3.10 or newer"
     )
@@ -37,7 +37,7 @@ def python() -> Iterator[Finding]:
 
 
 def device() -> Iterator[Finding]:
-    """What trains here, and in which arithmetic."""
+    """Reports the device for training, and its dtype."""
     import torch
 
     from harness.engine.device import choose_device
@@ -50,15 +50,17 @@ def device() -> Iterator[Finding]:
 
 
 def disk() -> Iterator[Finding]:
-    """Room where runs and the cache go."""
+    """Checks the free disk space for runs and for the cache."""
     for subject, folder in {"disk, runs": Path(), "disk, cache": cache_folder()}.items():
         there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
         if not os.access(there, os.W_OK):
-            yield Finding(subject, PROBLEM, f"{there} may not be written", f"chmod u+w {there}")
+            yield Finding(subject, PROBLEM, f"{there} is not writable", f"chmod u+w {there}")
             continue
         free = shutil.disk_usage(there).free
         word = PROBLEM if free < TOO_LITTLE else WARNING if free < LITTLE else OK
-        yield Finding(subject, word, f"{free / 1e9:.0f} GB free at {there}", "harness cache clear, or make room")
+        yield Finding(
+            subject, word, f"{free / 1e9:.0f} GB free at {there}", "harness cache clear, or delete other files"
+        )
 
 
 def _version(name: str) -> str | None:

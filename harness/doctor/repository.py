@@ -1,4 +1,4 @@
-"""Git: the hook that refuses secrets, and secrets that are there already."""
+"""Checks of the git repository: the hook that refuses secrets, and secrets that are already in it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from harness.doctor.finding import OK, PROBLEM, WARNING, Finding
 from harness.doctor.hook import hook_file, is_ours
 from harness.errors import HarnessError
 
-MOST = 5  # places that are named
-REVOKE = "first make it worthless, where it was made (Google's console: Keys, Delete)"
-# filter-repo takes the address of the remote away, and `--all` leaves tags out
+MOST = 5  # number of places to name
+REVOKE = "first revoke it, where it was created (Google's console: Keys, Delete)"
+# filter-repo removes the address of the remote, and `--all` does not push tags
 PURGE = (
     "pip install git-filter-repo; git filter-repo --force --invert-paths --path {}; "
     "git remote add origin ADDRESS; git push --force --all; git push --force --tags"
@@ -22,22 +22,22 @@ PURGE = (
 
 
 def hook() -> Iterator[Finding]:
-    """Whether commits are looked at."""
+    """Checks whether the hook is installed."""
     path = hook_file(Path())
     if path is None:
-        yield Finding("git", WARNING, "this is no git repository: runs cannot say which code made them", "git init")
-    elif is_ours(path) and os.access(path, os.X_OK):  # git passes over one that is not executable
+        yield Finding("git", WARNING, "this is not a git repository: runs cannot record their code version", "git init")
+    elif is_ours(path) and os.access(path, os.X_OK):  # git ignores a hook that is not executable
         yield Finding("git hook", OK, "each commit is searched for keys and tokens")
     else:
         yield Finding(
-            "git hook", WARNING, "no hook keeps keys and tokens out of commits", "harness doctor --install-hook"
+            "git hook", WARNING, "no hook searches commits for keys and tokens", "harness doctor --install-hook"
         )
 
 
 def secrets(alone: bool = False) -> Iterator[Finding]:
-    """Keys and tokens in the tree and in the history. Asked for `alone`, a search that cannot be made is a problem."""
+    """Searches the working tree and the history. If this is the only check (`alone`), a failed search is a problem."""
     if hook_file(Path()) is None and not alone:
-        return  # of which `hook` has told
+        return  # `hook` has reported it
     try:
         here, before = leaks.in_tree(), leaks.in_history()
     except HarnessError as error:
@@ -46,13 +46,11 @@ def secrets(alone: bool = False) -> Iterator[Finding]:
     if not here and not before:
         yield Finding("secrets", OK, "no key or token in the tree or in the history")
     if leaks.is_shallow():
-        yield Finding(
-            "history", WARNING, "it was cut short when it was cloned: only a part was searched", "git fetch --unshallow"
-        )
+        yield Finding("history", WARNING, "this is a shallow clone: only a part was searched", "git fetch --unshallow")
     if here:
         tracked = leaks.tracked_names()
         known = sorted({shlex.quote(leak.path) for leak in here if leak.path in tracked})
-        fix = "move it out of the project"  # of a file that git has never seen, nothing is lost
+        fix = "move it out of the project"  # enough for a file that git has not tracked
         if known:
             fix = f"{REVOKE}; then git rm --cached {' '.join(known)}, and {fix}"
         yield Finding("secrets", PROBLEM, _listed(here), fix)

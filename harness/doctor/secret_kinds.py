@@ -1,7 +1,7 @@
-"""What a key, a token or a password looks like in a text.
+"""Patterns of keys, tokens and passwords in text.
 
-`detect-secrets` knows most kinds; the patterns below are for what it lacks. A finding is a line and a kind, and never
-the secret. A line that ends in `# pragma: allowlist secret` is passed over.
+`detect-secrets` knows most kinds. The patterns below are for kinds that it does not know. A finding is a line and a
+kind, and never the secret. A line that ends in `# pragma: allowlist secret` is ignored.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from detect_secrets.plugins.jwt import JwtTokenDetector
 from detect_secrets.util.code_snippet import get_code_snippet
 from detect_secrets.util.filetype import determine_file_type
 
-# "Private Key" flags code that names a key's header; an IP is no secret; KeywordDetector finds the other kinds faster
+# "Private Key" reports code that names a key's header; an IP is not a secret; KeywordDetector finds the others faster
 LEFT_OUT = re.compile("Private Key|Public IP|Cloudant|IBM|NPM|SoftLayer")
-WHOLE = {  # what must be before and after a match: these patterns also match inside base64, a hash or a word
+WHOLE = {  # required before and after a match, because these patterns also match inside base64, a hash or a word
     "Artifactory Credentials": (r"(?!A)(?=\W?A(?:[A-Za-z]{0,40}\d){3})", ""),
     "AWS Access Key": (r"(?<![A-Za-z0-9+/])|(?<=//)", r"(?![A-Za-z0-9+/=])"),
     "Telegram Bot Token": ("", r"(?![\w\-])"),
@@ -29,7 +29,7 @@ OURS = {  # kinds that detect-secrets misses
     "Google API key": r"\bAIza[\w\-]{35}(?![\w\-])",
     "Google OAuth client secret": r"\bGOCSPX-[\w\-]{28}(?![\w\-])",
     "Google OAuth token": r"\bya29\.[\w\-]{20}|1//0(?<![\w/.\-]1//0)[\w\-]{40}",
-    "Google service account key": r"""["']private_key_id["']\s*:\s*["'][0-9a-f]{40}""",  # an id, by its name
+    "Google service account key": r"""["']private_key_id["']\s*:\s*["'][0-9a-f]{40}""",  # an id after its name
     "key in base64": (  # "-----BEGIN PRIVATE KEY", also RSA and OPENSSH; "service_account" at each offset
         r"LS0tLS1CRUdJTiB(?:QUklWQVRFIEtFWS|SU0EgUFJJVkFURSBLRV|PUEVOU1NIIFBSSVZBVEUgS0VZ)[A-Za-z0-9+/]{40}"
         r"|(?:c2VydmljZV9hY2NvdW50|zZXJ2aWNlX2FjY291bn|NlcnZpY2VfYWNjb3Vud)[A-Za-z0-9+/]{100}"
@@ -49,7 +49,7 @@ OURS = {  # kinds that detect-secrets misses
     "Basic Auth in base64": r"(?:auth[\"']?\s*[:=]\s*[\"']?|\b[Bb]asic[ :]+)((?:[A-Za-z0-9+/]{4}){2,99})",
     "Bearer token": r"\b[Bb]earer +(?!eyJ)(?=\S*[a-z])(?=\S*[A-Z])(?=\S*\d)[\w~+/\-]{20}",
 }
-SEVERAL_LINES = {  # kinds that it misses because it reads single lines; a group is the password
+SEVERAL_LINES = {  # kinds that detect-secrets misses because it reads single lines; a group is the password
     "Private Key": (  # header and body
         r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----"
         r"(?:(?:Proc-Type|DEK-Info|Version|Comment|Charset|Hash): ?[^\n]*|[\s\"'+,\\#>*;]|//)*[A-Za-z0-9+/=]{20}"
@@ -59,25 +59,25 @@ SEVERAL_LINES = {  # kinds that it misses because it reads single lines; a group
     "Basic Auth in code": r"auth\s?=\s?\(\s{0,99}[\"'][^\"'\n]+[\"'],\s{0,99}[\"'](?=[^\"']*\d)([^\"'\s]{6,99})[\"']",
     "password in .pgpass": r"(?m)^[\w.*\-]+:(?:\d{4,5}|\*):[\w.*$\-]+:[\w.\-]+:(?=\S*\d)(\S{6,200})$",
 }
-NAME = re.compile(  # names of secrets: those of KeywordDetector, and some that it misses
+NAME = re.compile(  # names of secrets: those of KeywordDetector, and others
     "(?i)" + "|".join(keyword.DENYLIST).replace("_?", "[_-]?") + r"|token|passphrase|(?:access|kaggle)[_-]?key"
     r"|(?:user|root|admin|mail|smtp|ftp|pg|mysql|postgres|redis)_?pass(?![a-z])"
 )
 STEMS = "contrase|key|pass|pwd|secret|token"
 STEMS = f"{STEMS}|{STEMS.title()}|{STEMS.upper()}"
 ASSIGNED = re.compile(rf"(?:{STEMS})\w{{0,60}}(?!\w)(?=[\"'\]]{{0,2}}\s{{0,9}}[!=:,(])")  # end of a name
-OTHER_NAME = re.compile(  # names of digests, of places and texts, and of a language model's tokens
+OTHER_NAME = re.compile(  # names that are not of secrets: digests, places, texts, and a language model's tokens
     r"(?i)hash(?!i)|digest|md5|sha\d|checksum|fingerprint|public|tokeni[sz]|(?:next|page|pad|[be]os|unk|mask|cls|sep)_?tok"
     r"|(?:name|file|path|dir|folder|field|label|env|var|variable|url|uri|endpoint|arn|ref|type|policy|prompt|help|hint|space"
     r"|format|length|size|count|pattern|regex|column|message|error|title|description|header|param|version|fix|[^s]s)$"
 )
-SPELLINGS = (  # assignments that KeywordDetector misses, rewritten as one that it finds
+SPELLINGS = (  # rewrite assignments that KeywordDetector misses to a form that it finds
     (re.compile(r"^[\"']?\s*[,(]\s*(?=[\"'])"), "=="),  # setenv("TOKEN", "…"), SecretStr("…")
     (re.compile(r"^([\"'\]]{0,2})\s*:\s*[\w.\[\], |]{1,60}=(?=\s*\w{0,2}[\"'])"), r"\1="),  # password: str = "…"
     (re.compile(r"^([\"'\]]{0,2}\s*[:=]\s*)[bru]{0,2}([\"'])[!#%&*+@^~\-]*(?=\w)"), r"\1\2"),  # b"…", "!…"
 )
 VALUE = re.compile(r"[\"'\]]{0,2}[^\w\"'`]{0,20}(?:[\"'`][^\"'`]{0,400}[\"'`]|[^\"'`]{0,100})")  # after a name
-# Where a value without quotes is a literal: in some files, in a shell command, in an address
+# places where a value without quotes is a literal: some files, a shell command, an address
 PLAIN_FILE = re.compile(r"(?:^|[/.])env(?:rc)?(?:\.|$)|\.(?:sh|bash|zsh)$|rc$|(?:^|/)credentials$")
 PLAIN = re.compile(r"(?:\b(?:export|env|ENV|set)|%env|-e|--env|--build-arg) +[\"']?$|[?&;]$")
 BLANK = re.compile(r"[xX]{5}|EXAMPLE|\*{3}|\.{3}|…")
@@ -90,7 +90,7 @@ PLACEHOLDER = re.compile(  # placeholders and paths
     r"(?:pass(?:word|wd|phrase)?|pwd|secret|token|key|credentials?)(?:[-_./ ][a-z]+)*[-_]?\d{0,4}$"
 )
 RANDOM = re.compile(r"[0-9a-f]{32,}|(?=.*[a-z])(?=.*[A-Z])(?=.*\d.*\d)[\w+/=~\-]{20,}")
-HUMAN = re.compile(r"(?i)passw|passphrase|contrase|.pwd|pass$")  # chosen by a person: letters only are enough
+HUMAN = re.compile(r"(?i)passw|passphrase|contrase|.pwd|pass$")  # chosen by a person: may be letters only
 NOWHERE = re.compile(  # reserved hosts (RFC 2606), users of examples, and image:tag@sha256:…
     r"[^@]*@(?:(?:[\w-]+\.)*(?:example(?:\.(?:com|net|org))?|test|invalid)(?![\w.-])|sha256:)|(?:me|\w)@[\w-]*(?![\w.-])"
 )
@@ -101,11 +101,11 @@ DETECTORS = {kind: detector for kind, detector in KNOWN.items() if not LEFT_OUT.
 PATTERNS = [(kind, re.compile(pattern)) for kind, pattern in OURS.items()]
 PATTERNS += [(kind, pattern) for kind, detector in DETECTORS.items() for pattern in getattr(detector, "denylist", ())]
 KEYWORDS, PLAIN_SHAPES = keyword.KeywordDetector(), keyword.CONFIG_DENYLIST_REGEX_TO_GROUP
-PIECE, OVERLAP = 8192, 2048  # characters: long lines are cut, because some patterns take quadratic time
+PIECE, OVERLAP = 8192, 2048  # characters; long lines are split, because some patterns take quadratic time
 
 
 def secrets_in(text: str, path: str) -> list[tuple[int, str]]:
-    """Returns (line, kind) of each secret in the text of the file `path`, one of a kind for each line."""
+    """Returns (line, kind) of each secret in the text of the file `path`, at most one of each kind per line."""
     text = re.sub(r"\\{1,4}([\"'])", r"\1", re.sub(r"\\{1,4}[nrt]", " ", text))  # a notebook is JSON
     lines = text.split("\n")
     shapes = keyword.REGEX_BY_FILETYPE.get(determine_file_type(path), {})
@@ -119,7 +119,7 @@ def secrets_in(text: str, path: str) -> list[tuple[int, str]]:
     for kind, pattern in SEVERAL_LINES.items():
         starts = [match.start() for match in re.finditer(pattern, text) if _is_secret(kind, match)]
         secrets |= {(text.count("\n", 0, start) + 1, kind) for start in starts}
-    known = {number for number, kind in secrets if kind != KEYWORDS.secret_type}  # known by its own pattern
+    known = {number for number, kind in secrets if kind != KEYWORDS.secret_type}  # found by a more specific pattern
     secrets -= {(number, KEYWORDS.secret_type) for number in known}
     return [
         (number, kind)
@@ -130,7 +130,7 @@ def secrets_in(text: str, path: str) -> list[tuple[int, str]]:
 
 @lru_cache(maxsize=1 << 15)  # most lines of a history occur many times
 def _kinds(line: str, plain: bool, code: bool) -> set[str]:
-    """The kinds of secret in a line. Without quotes, a value in a `plain` file is a literal; in `code`, a reference."""
+    """The kinds of secret in a line. A value without quotes is a literal in a `plain` file, a reference in `code`."""
     patterns = PATTERNS if POSSIBLE.search(line) else []
     kinds = {kind for kind, pattern in patterns for match in pattern.finditer(line) if _is_secret(kind, match)}
     if any(_is_assigned(line, end, plain, code) for end in ASSIGNED.finditer(line, 0, PIECE - 500)):
@@ -139,7 +139,7 @@ def _kinds(line: str, plain: bool, code: bool) -> set[str]:
 
 
 def _is_secret(kind: str, match: re.Match[str]) -> bool:
-    """Whether a match is valid and no placeholder."""
+    """Whether a match is valid and not a placeholder."""
     text = match.group()
     if kind in SEVERAL_LINES:
         return not match.re.groups or _is_password(match.group(1))

@@ -1,4 +1,4 @@
-"""Where runs are shown: MLflow's store and TensorBoard."""
+"""Checks of the trackers: MLflow's store and TensorBoard."""
 
 from __future__ import annotations
 
@@ -14,21 +14,19 @@ from harness.util.packages import installed
 
 
 def mlflow() -> Iterator[Finding]:
-    """Whether the store answers, and is of this version. A store is neither made nor changed."""
+    """Checks whether the store answers and has this version's schema. Does not create or change a store."""
     if not installed("mlflow"):
-        yield Finding(
-            "mlflow", WARNING, "not installed: runs are recorded in their folders alone", "pip install mlflow"
-        )
+        yield Finding("mlflow", WARNING, "not installed: runs are recorded only in their folders", "pip install mlflow")
         return
     uri = tracking_uri()
     file, address = sqlite_file(uri), short_address(uri)
     try:
         state = require_store(uri)
         if file is not None and state.condition is Condition.ABSENT:
-            yield Finding("mlflow", OK, f"{address}, which the first run makes")
+            yield Finding("mlflow", OK, f"{address}, which the first run creates")
         elif file is not None and state.condition is Condition.HALF_MADE:
-            fix = f"nothing: the next run renames it to {file.name}.unfinished and makes a new one"
-            yield Finding("mlflow", WARNING, f"{address} is half made and holds no runs", fix)
+            fix = f"nothing: the next run renames it to {file.name}.unfinished and creates a new one"
+            yield Finding("mlflow", WARNING, f"{address} is incomplete and has no runs", fix)
         elif file is not None and state.condition is Condition.OLDER:
             fix = f"nothing: the next run copies it to {file.name}.before-{state.revision}, then migrates it"
             yield Finding("mlflow", WARNING, f"{address} has an earlier schema ({state.revision or 'none'})", fix)
@@ -40,7 +38,7 @@ def mlflow() -> Iterator[Finding]:
 
 
 def tensorboard(runs: Path = Path("runs")) -> Iterator[Finding]:
-    """Whether it can be started, and has something to show."""
+    """Checks whether TensorBoard can be started, and counts the runs."""
     if not installed("tensorboard"):
         yield Finding("tensorboard", WARNING, "not installed: no curves in the browser", "pip install tensorboard")
         return

@@ -1,4 +1,4 @@
-"""What the tests of the doctor share: a folder outside git, a clean repository, and short ways to read findings."""
+"""Shared by the tests of the doctor: a folder outside git, a clean repository, and helpers to read findings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def git(*arguments: str) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder outside git, which is the current one."""
+    """An empty folder outside git, as the current folder."""
     home = tmp_path / "project"
     home.mkdir()
     monkeypatch.chdir(home)
@@ -30,7 +30,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def repo(folder: Path) -> Path:
-    """A git repository with one clean commit, and data that are what `data.dvc` says."""
+    """A git repository with one clean commit, and data that match `data.dvc`."""
     (folder / "data").mkdir()
     (folder / "data/a.txt").write_bytes(b"a")
     md5 = folder_md5({"a.txt": md5_of(b"a")})

@@ -1,4 +1,4 @@
-"""The other checks, as far as what they look for can be brought about, and the verb that shows them all."""
+"""The checks of machine, stores and repository, and the command `harness doctor`."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ SUBJECTS = [
 ]
 
 
-def test_a_store_that_is_not_there_yet_is_none_the_worse_and_is_not_made(folder: Path) -> None:
+def test_mlflow_accepts_a_missing_store_and_does_not_create_it(folder: Path) -> None:
     assert only(stores.mlflow()).word == OK
     assert list(folder.iterdir()) == []
 
 
-def test_a_damaged_store_is_a_problem(folder: Path) -> None:
+def test_mlflow_reports_a_damaged_store(folder: Path) -> None:
     (folder / "mlflow.db").write_bytes(b"this is no database, and never was one" * 100)
     finding = only(stores.mlflow())
     assert (finding.word, "damaged" in finding.text) == (PROBLEM, True)
@@ -52,7 +52,7 @@ def test_a_damaged_store_is_a_problem(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("statements", "text", "fix"),
     [
-        ("UPDATE alembic_version SET version_num = '75868b020152'", "is half made and holds no runs", "unfinished"),
+        ("UPDATE alembic_version SET version_num = '75868b020152'", "is incomplete and has no runs", "unfinished"),
         (
             "UPDATE alembic_version SET version_num = '75868b020152'; INSERT INTO runs (run_uuid) VALUES ('a')",
             "has an earlier schema (75868b020152)",
@@ -66,7 +66,7 @@ def test_a_damaged_store_is_a_problem(folder: Path) -> None:
         ("DROP TABLE experiments", "it is the database of another program", "sqlite:///harness-mlflow.db"),
     ],
 )
-def test_a_store_that_cannot_be_used_is_described_and_left_as_it_is(
+def test_mlflow_describes_an_unusable_store_and_does_not_change_it(
     folder: Path, new_database: Path, statements: str, text: str, fix: str
 ) -> None:
     shutil.copy(new_database, folder / "mlflow.db")
@@ -79,9 +79,7 @@ def test_a_store_that_cannot_be_used_is_described_and_left_as_it_is(
     assert ((folder / "mlflow.db").read_bytes(), len(list(folder.iterdir()))) == (content, 1)
 
 
-def test_a_store_that_answers_is_fine_and_a_password_in_its_address_is_not_shown(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_mlflow_hides_the_password_of_a_working_store(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     monkeypatch.setattr(stores, "require_usable", lambda uri: asked.append(uri) or [])
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:hunter2@example.org")
@@ -90,12 +88,12 @@ def test_a_store_that_answers_is_fine_and_a_password_in_its_address_is_not_shown
     assert asked == ["https://me:hunter2@example.org"]
 
 
-def test_trackers_that_are_not_installed_are_missed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mlflow_and_tensorboard_warn_if_they_are_not_installed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stores, "installed", lambda name: False)
     assert {**words(stores.mlflow()), **words(stores.tensorboard())} == {"mlflow": WARNING, "tensorboard": WARNING}
 
 
-def test_the_runs_that_tensorboard_would_show_are_counted(folder: Path) -> None:
+def test_tensorboard_counts_the_runs(folder: Path) -> None:
     assert "nothing to show yet" in only(stores.tensorboard()).text
     for name in ("one", "two"):
         (folder / "runs/tiny" / name).mkdir(parents=True)
@@ -103,7 +101,7 @@ def test_the_runs_that_tensorboard_would_show_are_counted(folder: Path) -> None:
     assert only(stores.tensorboard()).text == "2 runs to show"
 
 
-def test_a_missing_package_and_an_old_python_are_problems(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_reports_a_missing_package_and_an_old_version(monkeypatch: pytest.MonkeyPatch) -> None:
     assert words(machine.python()) == {"python": OK, "packages": OK}
     monkeypatch.setattr(machine, "NEEDED", ("torch", "no-such-package-of-ours"))
     monkeypatch.setattr(machine, "OLDEST", (99, 0))
@@ -112,13 +110,13 @@ def test_a_missing_package_and_an_old_python_are_problems(monkeypatch: pytest.Mo
     assert packages.fix == "pip install no-such-package-of-ours"
 
 
-def test_the_device_is_told_with_its_arithmetic() -> None:
+def test_device_reports_the_device_and_its_dtype() -> None:
     finding = only(machine.device())
     assert (finding.word, finding.text.startswith("cpu (")) == (OK, True)
 
 
 @pytest.mark.parametrize(("free", "word"), [(50e9, OK), (2e9, WARNING), (1e8, PROBLEM)])
-def test_a_disk_that_is_nearly_full(folder: Path, monkeypatch: pytest.MonkeyPatch, free: float, word: str) -> None:
+def test_disk_reports_a_nearly_full_disk(folder: Path, monkeypatch: pytest.MonkeyPatch, free: float, word: str) -> None:
     usage = namedtuple("usage", "free")(free)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     monkeypatch.setenv("HARNESS_CACHE", str(folder / "not/there/yet"))
@@ -126,17 +124,17 @@ def test_a_disk_that_is_nearly_full(folder: Path, monkeypatch: pytest.MonkeyPatc
     assert not (folder / "not").exists()
 
 
-def test_a_disk_that_may_not_be_written_is_a_problem(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disk_reports_a_read_only_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     assert words(machine.disk()) == {"disk, runs": PROBLEM, "disk, cache": PROBLEM}
 
 
-def test_a_folder_outside_git_is_told_once(folder: Path) -> None:
+def test_hook_warns_once_outside_git(folder: Path) -> None:
     assert words(repository.hook()) == {"git": WARNING}
     assert list(repository.secrets()) == []
 
 
-def test_the_hook_is_missed_until_it_is_there_and_can_be_executed(repo: Path) -> None:
+def test_hook_warns_until_the_hook_is_installed_and_executable(repo: Path) -> None:
     missing = only(repository.hook())
     assert (missing.word, missing.fix) == (WARNING, "harness doctor --install-hook")
     path = install_hook()
@@ -148,7 +146,7 @@ def test_the_hook_is_missed_until_it_is_there_and_can_be_executed(repo: Path) ->
     assert only(repository.hook()).word == WARNING
 
 
-def test_a_key_in_the_tree_is_a_problem_and_one_is_told_what_to_do_first(repo: Path) -> None:
+def test_secrets_reports_a_key_in_the_tree_and_what_to_do_first(repo: Path) -> None:
     assert only(repository.secrets()).word == OK
     (repo / "key.txt").write_text(f"\n{TOKEN}\n")
     finding = only(repository.secrets())
@@ -157,11 +155,11 @@ def test_a_key_in_the_tree_is_a_problem_and_one_is_told_what_to_do_first(repo: P
     assert finding.fix == "move it out of the project"
     git("add", "key.txt")
     finding = only(repository.secrets())
-    assert finding.fix.startswith("first make it worthless")
+    assert finding.fix.startswith("first revoke it")
     assert "git rm --cached key.txt, and move it out" in finding.fix
 
 
-def test_a_key_in_the_history_is_a_problem_also_where_it_is_gone_from_the_tree(repo: Path) -> None:
+def test_secrets_reports_a_key_that_is_only_in_the_history(repo: Path) -> None:
     (repo / "key.txt").write_text(TOKEN)
     git("add", "-A")
     git("commit", "-qm", "x")
@@ -174,15 +172,13 @@ def test_a_key_in_the_history_is_a_problem_also_where_it_is_gone_from_the_tree(r
     assert "git filter-repo --force --invert-paths --path key.txt; " in finding.fix
 
 
-def test_of_many_secrets_some_places_are_named_and_the_rest_counted(repo: Path) -> None:
+def test_secrets_names_some_places_and_counts_the_others(repo: Path) -> None:
     for number in range(repository.MOST + 3):
         (repo / f"key{number}.txt").write_text(TOKEN)
     assert only(repository.secrets()).text.endswith("line 1, and 3 more")
 
 
-def test_a_search_that_fails_is_a_warning_and_no_proof_of_cleanness(
-    repo: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_secrets_warns_if_the_search_fails(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def search(*_: object) -> list[object]:
         raise DataError("what", "why", "fix")
 
@@ -190,7 +186,7 @@ def test_a_search_that_fails_is_a_warning_and_no_proof_of_cleanness(
     assert only(repository.secrets()).word == WARNING
 
 
-def test_a_check_that_raises_is_itself_a_finding_and_ends_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_checks_reports_a_check_that_raises_and_runs_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     def first() -> Iterator[Finding]:
         yield Finding("first", OK, "fine")
         raise KeyError("what\na library raises")
@@ -218,7 +214,7 @@ def test_a_check_that_raises_is_itself_a_finding_and_ends_no_other(monkeypatch: 
     assert findings[3].text == "RuntimeError: RuntimeError"
 
 
-def test_warnings_alone_are_no_failure(repo: Path, call: Call) -> None:
+def test_doctor_exits_with_0_if_there_are_only_warnings(repo: Path, call: Call) -> None:
     outcome = call("doctor")
     assert (outcome.code, outcome.err) == (0, ""), outcome.out
     assert outcome.out.splitlines()[-1].startswith("no problems; ")
@@ -228,19 +224,19 @@ def test_warnings_alone_are_no_failure(repo: Path, call: Call) -> None:
     assert len(fixes) == sum(line.startswith("warning") for line in outcome.out.splitlines()) > 0
 
 
-def test_where_all_is_there_nothing_is_asked_for(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_suggests_nothing_if_all_is_ok(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "CHECKS", (lambda: iter([Finding("one", OK, "fine", "not shown")]),))
     outcome = call("doctor")
     assert (outcome.code, outcome.out) == (0, "ok       one              fine\n\neverything works\n")
 
 
 @pytest.mark.parametrize(("count", "summary"), [(1, "1 warning"), (2, "2 warnings")])
-def test_warnings_are_counted(call: Call, monkeypatch: pytest.MonkeyPatch, count: int, summary: str) -> None:
+def test_doctor_counts_warnings(call: Call, monkeypatch: pytest.MonkeyPatch, count: int, summary: str) -> None:
     monkeypatch.setattr(checks, "CHECKS", (lambda: iter([Finding("one", WARNING, "odd", "mend it")]),) * count)
     assert call("doctor").out.splitlines()[-1] == f"no problems; {summary}"
 
 
-def test_the_findings_as_json(repo: Path, call: Call) -> None:
+def test_doctor_prints_the_findings_as_json(repo: Path, call: Call) -> None:
     outcome = call("doctor", "--json")
     output = json.loads(outcome.out)
     assert (outcome.code, output["ok"]) == (0, True)
@@ -251,7 +247,7 @@ def test_the_findings_as_json(repo: Path, call: Call) -> None:
         assert bool(finding["fix"]) == (finding["word"] != OK), finding
 
 
-def test_a_problem_is_exit_code_5_in_three_lines_and_the_rest_is_shown_nevertheless(repo: Path, call: Call) -> None:
+def test_doctor_exits_with_5_for_a_problem_after_all_findings(repo: Path, call: Call) -> None:
     (repo / "key.txt").write_text(TOKEN)
     outcome = call("doctor")
     assert (outcome.code, len(outcome.error_lines)) == (5, 3)
@@ -263,7 +259,7 @@ def test_a_problem_is_exit_code_5_in_three_lines_and_the_rest_is_shown_neverthel
     assert (as_json.code, json.loads(as_json.out)["ok"]) == (5, False)
 
 
-def test_the_search_for_secrets_alone(repo: Path, call: Call) -> None:
+def test_doctor_with_secrets_searches_only_for_secrets(repo: Path, call: Call) -> None:
     clean = call("doctor", "--secrets")
     assert clean.code == 0
     (line,) = clean.out.splitlines()
@@ -274,7 +270,7 @@ def test_the_search_for_secrets_alone(repo: Path, call: Call) -> None:
     assert [finding["subject"] for finding in json.loads(outcome.out)["findings"]] == ["secrets"]
 
 
-def test_what_is_about_to_be_committed_alone(repo: Path, call: Call) -> None:
+def test_doctor_with_staged_searches_only_the_next_commit(repo: Path, call: Call) -> None:
     (repo / "key.txt").write_text(TOKEN)
     clean = call("doctor", "--staged")
     assert (clean.code, clean.out, clean.err) == (0, "", "")
@@ -286,9 +282,7 @@ def test_what_is_about_to_be_committed_alone(repo: Path, call: Call) -> None:
     assert TOKEN not in refused.err
 
 
-def test_a_search_for_secrets_that_cannot_be_made_is_a_problem(
-    folder: Path, call: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_doctor_with_secrets_reports_a_failed_search(folder: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     outside = call("doctor", "--secrets")
     assert (outcome_words(outside), outside.code) == (["problem", "secrets"], 5)
     monkeypatch.setenv("PATH", str(folder))

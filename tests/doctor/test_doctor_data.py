@@ -1,4 +1,4 @@
-"""The checks of data and models, of their remote and of its key."""
+"""The checks of tracked data, of their remote and of its key."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def set_remote(folder: Path, url: str, options: str = "", local: str = "") -> No
     (folder / ".dvc/config.local").write_text(f"{section}{local}" if local else "")
 
 
-def test_data_against_what_their_dvc_file_says(repo: Path) -> None:
+def test_tracked_compares_data_with_the_dvc_file(repo: Path) -> None:
     clean = only(data.tracked())
     assert (clean.subject, clean.word) == ("data", OK)
     assert "clean, 1 files" in clean.text
     (repo / "data/a.txt").write_bytes(b"b")
     differs = only(data.tracked())
-    fix = "harness data track data keeps it as a new version; harness data pull --force data gives it up"
+    fix = "harness data track data saves it as a new version; harness data pull --force data discards it"
     assert (differs.word, differs.fix) == (WARNING, fix)
     assert differs.text.startswith("differs")
     shutil.rmtree(repo / "data")
@@ -45,20 +45,20 @@ def test_data_against_what_their_dvc_file_says(repo: Path) -> None:
     assert absent.text.startswith("absent")
 
 
-def test_each_tracked_folder_has_its_finding_and_a_damaged_file_is_a_problem(repo: Path) -> None:
+def test_tracked_has_a_finding_per_folder_and_reports_a_damaged_file(repo: Path) -> None:
     (repo / "models.dvc").write_text("<<<<<<< HEAD\n")
     findings = {finding.subject: finding for finding in data.tracked()}
     assert (findings["data"].word, findings["models"].word) == (OK, PROBLEM)
     assert "git checkout models.dvc" in findings["models"].fix
 
 
-def test_where_nothing_is_tracked_that_is_said_also_beside_the_folder_of_dvc(folder: Path) -> None:
+def test_tracked_warns_if_nothing_is_tracked(folder: Path) -> None:
     (folder / ".dvc").mkdir()
     finding = only(data.tracked())
     assert (finding.word, finding.fix) == (WARNING, "harness data track data")
 
 
-def test_a_remote_is_missed_where_there_is_none_or_only_a_placeholder(folder: Path) -> None:
+def test_remote_warns_if_there_is_none_or_only_a_placeholder(folder: Path) -> None:
     finding = only(data.remote())
     assert (finding.word, "there is none" in finding.text) == (WARNING, True)
     set_remote(folder, f"gdrive://{PLACEHOLDER}", "    gdrive_use_service_account = true\n")
@@ -67,7 +67,7 @@ def test_a_remote_is_missed_where_there_is_none_or_only_a_placeholder(folder: Pa
     assert "harness data remote" in finding.fix
 
 
-def test_a_plain_folder_as_remote_needs_no_credentials(folder: Path, tmp_path: Path) -> None:
+def test_remote_in_a_folder_needs_no_credentials(folder: Path, tmp_path: Path) -> None:
     set_remote(folder, str(tmp_path))
     finding = only(data.remote())
     assert (finding.word, finding.text) == (OK, f"ours: {tmp_path}")
@@ -76,19 +76,17 @@ def test_a_plain_folder_as_remote_needs_no_credentials(folder: Path, tmp_path: P
     assert (finding.word, "there is no folder" in finding.text) == (WARNING, True)
 
 
-def test_a_person_needs_no_key(folder: Path) -> None:
+def test_remote_of_a_user_needs_no_key(folder: Path) -> None:
     set_remote(folder, "gdrive://1aTeamFolderOfOurs0000")
     assert words(data.remote()) == {"remote": OK, "credentials": OK}
 
 
-def test_a_password_in_the_address_of_a_remote_is_not_shown(folder: Path) -> None:
+def test_remote_hides_the_password_of_an_address(folder: Path) -> None:
     set_remote(folder, "https://me:hunter2@example.org/data")
     assert "hunter2" not in only(data.remote()).text
 
 
-def test_dvc_and_its_driver_are_missed_where_they_are_not_installed(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_remote_warns_if_dvc_or_its_driver_is_not_installed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data, "find_spec", lambda name: None)
     set_remote(folder, "gdrive://1aTeamFolderOfOurs0000", "    gdrive_use_service_account = true\n")
     assert words(data.remote()) == {"dvc": WARNING, "remote": OK, "gdrive": PROBLEM, "credentials": WARNING}
@@ -99,13 +97,13 @@ def key_findings(folder: Path, local: str = "") -> list[Finding]:
     return [finding for finding in data.remote() if finding.subject in ("credentials", "push")]
 
 
-def test_a_key_that_is_missing_is_missed(folder: Path) -> None:
+def test_remote_warns_if_the_key_is_missing(folder: Path) -> None:
     (finding,) = key_findings(folder)
     assert (finding.word, "no key" in finding.text) == (WARNING, True)
     assert "--service-account FILE" in finding.fix
 
 
-def test_a_valid_key_is_told_by_its_email_and_never_shown(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_remote_shows_the_email_of_a_valid_key_and_not_the_key(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GDRIVE_CREDENTIALS_DATA", json.dumps(KEY))
     valid, limits = key_findings(folder)
     assert (valid.subject, valid.word) == ("credentials", OK)
@@ -116,7 +114,7 @@ def test_a_valid_key_is_told_by_its_email_and_never_shown(folder: Path, monkeypa
     assert SECRET not in valid.text + limits.text
 
 
-def test_a_key_in_a_file_wins_over_the_variable(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_remote_prefers_a_key_file_to_the_variable(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GDRIVE_CREDENTIALS_DATA", json.dumps(KEY | {"client_email": "other@example.org"}))
     path = folder.parent / "key.json"
     path.write_text(json.dumps(KEY))
@@ -126,7 +124,7 @@ def test_a_key_in_a_file_wins_over_the_variable(folder: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("text", ["{", json.dumps({"type": "authorized_user", "refresh_token": SECRET}), SECRET])
-def test_a_key_that_is_none_is_a_problem_and_never_shown(
+def test_remote_reports_an_invalid_key_and_does_not_show_it(
     folder: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     monkeypatch.setenv("GDRIVE_CREDENTIALS_DATA", text)
@@ -135,7 +133,7 @@ def test_a_key_that_is_none_is_a_problem_and_never_shown(
     assert SECRET not in finding.text + finding.fix
 
 
-def test_a_damaged_configuration_of_dvc_is_a_problem(folder: Path) -> None:
+def test_remote_reports_a_damaged_configuration_of_dvc(folder: Path) -> None:
     (folder / ".dvc").mkdir()
     (folder / ".dvc/config").write_text("[core\n")
     finding = {each.subject: each for each in checks.run_checks()}["remote"]

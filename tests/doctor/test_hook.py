@@ -1,4 +1,4 @@
-"""The git hook, in real commits."""
+"""The git hook, tested with real commits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SECRET = "ghp_" + "a1B2" * 9
 
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty git repository, which is the current folder."""
+    """An empty git repository, as the current folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     for role in ("AUTHOR", "COMMITTER"):
@@ -35,7 +35,7 @@ def git(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_the_hook_refuses_a_commit_with_a_key_and_lets_a_clean_one_pass(
+def test_hook_refuses_a_commit_with_a_key_and_accepts_a_clean_one(
     repository: Path, call: Callable[..., Outcome]
 ) -> None:
     outcome = call("doctor", "--install-hook")
@@ -58,7 +58,7 @@ def test_the_hook_refuses_a_commit_with_a_key_and_lets_a_clean_one_pass(
     assert git("ls-tree", "--name-only", "HEAD").stdout.split() == ["clean.txt"]
 
 
-def test_a_commit_of_named_files_is_searched_as_well_and_from_a_folder_below(
+def test_hook_searches_a_commit_of_named_files_from_a_subfolder(
     repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (repository / "deep").mkdir()
@@ -73,7 +73,7 @@ def test_a_commit_of_named_files_is_searched_as_well_and_from_a_folder_below(
     assert "GitHub Token in deep/a.txt, line 1" in refused.stderr
 
 
-def test_the_hook_can_be_executed_and_names_this_python(repository: Path) -> None:
+def test_install_hook_writes_an_executable_file_with_this_python(repository: Path) -> None:
     path = install_hook()
     assert path == Path(".git/hooks/pre-commit")
     assert os.access(path, os.X_OK)
@@ -81,7 +81,7 @@ def test_the_hook_can_be_executed_and_names_this_python(repository: Path) -> Non
     assert is_ours(path)
 
 
-def test_all_files_with_a_secret_are_named_at_once(repository: Path) -> None:
+def test_hook_names_all_files_with_a_secret(repository: Path) -> None:
     install_hook()
     for name in ("b.txt", "a.txt"):
         (repository / name).write_text(SECRET)
@@ -91,9 +91,7 @@ def test_all_files_with_a_secret_are_named_at_once(repository: Path) -> None:
     assert "try: git rm --cached a.txt b.txt, and keep" in refused.stderr
 
 
-def test_where_the_python_of_the_hook_is_gone_nothing_is_committed_and_that_is_told(
-    repository: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_hook_refuses_all_commits_if_its_python_was_removed(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as gone:
         gone.setattr(sys, "executable", str(repository / "gone/python"))
         install_hook()
@@ -105,7 +103,7 @@ def test_where_the_python_of_the_hook_is_gone_nothing_is_committed_and_that_is_t
     assert "harness doctor --install-hook" in refused.stderr
 
 
-def test_the_hook_may_be_installed_again_and_is_then_mended(repository: Path) -> None:
+def test_install_hook_repairs_an_installed_hook(repository: Path) -> None:
     path = install_hook()
     path.write_text(path.read_text().replace(sys.executable, "/nowhere/python"))
     path.chmod(0o644)
@@ -114,9 +112,7 @@ def test_the_hook_may_be_installed_again_and_is_then_mended(repository: Path) ->
     assert "/nowhere" not in path.read_text()
 
 
-def test_somebody_elses_hook_is_left_as_it_is_and_one_is_told_what_to_add(
-    repository: Path, call: Callable[..., Outcome]
-) -> None:
+def test_install_hook_keeps_another_hook_and_says_what_to_add(repository: Path, call: Callable[..., Outcome]) -> None:
     path = repository / ".git/hooks/pre-commit"
     path.parent.mkdir(exist_ok=True)
     path.write_text("#!/bin/sh\nmake lint\n")
@@ -129,7 +125,7 @@ def test_somebody_elses_hook_is_left_as_it_is_and_one_is_told_what_to_add(
     assert is_ours(path)
 
 
-def test_the_hook_goes_where_git_looks_for_it(repository: Path) -> None:
+def test_install_hook_writes_to_the_hooks_path_of_git(repository: Path) -> None:
     (repository / "deep").mkdir()
     git("config", "core.hooksPath", str(repository / "hooks"))
     assert hook_file(repository / "deep") == repository / "hooks/pre-commit"
@@ -137,10 +133,10 @@ def test_the_hook_goes_where_git_looks_for_it(repository: Path) -> None:
     assert (repository / "hooks/pre-commit").is_file()
 
 
-def test_where_there_is_no_repository_there_is_no_hook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_install_hook_raises_outside_a_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert hook_file(tmp_path) is None
-    with pytest.raises(UsageError, match="this is no git repository"):
+    with pytest.raises(UsageError, match="this is not a git repository"):
         install_hook(tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert hook_file(tmp_path) is None

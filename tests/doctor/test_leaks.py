@@ -1,4 +1,4 @@
-"""Keys, tokens and passwords in git. Each one is put together while the test runs, so that no file holds any."""
+"""Keys, tokens and passwords in git. Each secret is assembled while the test runs, so that no file contains one."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ BY_OUR_PATTERNS = {
     "key in base64": encoded("-----BEGIN " + "PRIVATE KEY-----" + "MIIEvQ" * 20),
     "token of a service": f"nvapi-{MIXED40}{MIXED20}abcd",
 }
-# A password or key after its name, and the file's name; reports say where another tool missed such a secret
+# The file's name, and a line with a secret after its name; the links are reports of tools that missed such a secret
 ASSIGNED = [
     ("a.py", f'password = "{PASSWORD}"'),
     ("a.py", f"db_passwd='{PASSWORD}'"),
@@ -174,7 +174,7 @@ def commit(folder: Path, message: str = "x") -> str:
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """One commit of a clean file."""
+    """A repository with one commit of a clean file."""
     git(tmp_path, "init", "-q", "-b", "main")
     (tmp_path / "clean.py").write_text("password = input()\n" * 5)
     commit(tmp_path, "clean")
@@ -182,7 +182,7 @@ def repository(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("kind", "secret"), [*BY_DETECT_SECRETS.items(), *BY_OUR_PATTERNS.items()])
-def test_each_kind_of_secret_is_found_on_its_line_and_never_quoted(kind: str, secret: str) -> None:
+def test_in_text_finds_each_kind_of_secret_and_does_not_quote_it(kind: str, secret: str) -> None:
     (leak,) = in_text(f"one\n\nkey = {secret}\n{'a1' * 40}\n", "a/b.txt")
     assert leak == Leak(kind, "a/b.txt", 3)
     assert str(leak) == f"{kind} in a/b.txt, line 3"
@@ -190,7 +190,7 @@ def test_each_kind_of_secret_is_found_on_its_line_and_never_quoted(kind: str, se
 
 
 @pytest.mark.parametrize(("path", "line"), ASSIGNED)
-def test_a_secret_is_found_by_the_name_that_it_is_assigned_to(path: str, line: str) -> None:
+def test_in_text_finds_a_secret_by_the_name_before_it(path: str, line: str) -> None:
     assert in_text(f"one\n{line}\n", path) == [Leak("Secret Keyword", path, 2)]
 
 
@@ -219,16 +219,16 @@ def test_a_secret_is_found_by_the_name_that_it_is_assigned_to(path: str, line: s
         ("age secret key", "AGE-PLUGIN-" + f"YUBIKEY-1{BECH32[:20]}"),
     ],
 )
-def test_kinds_are_found_in_their_other_spellings(kind: str, text: str) -> None:
+def test_in_text_finds_other_spellings_of_each_kind(kind: str, text: str) -> None:
     assert in_text(text, "a.txt") == [Leak(kind, "a.txt", 1)]
 
 
 @pytest.mark.parametrize(("path", "line"), INNOCENT)
-def test_placeholders_references_digests_and_prose_are_no_secrets(path: str, line: str) -> None:
+def test_in_text_ignores_placeholders_references_digests_and_prose(path: str, line: str) -> None:
     assert in_text(line, path) == []
 
 
-def test_a_line_that_is_marked_as_harmless_is_passed_over() -> None:
+def test_in_text_ignores_a_line_with_an_allowlist_comment() -> None:
     line = f'password = "{PASSWORD}"'
     assert in_text(f"{line}  # pragma: allowlist secret", "a.py") == []
     assert in_text(f"# pragma: allowlist nextline secret\n{line}\n{line}", "a.py") == [
@@ -236,7 +236,7 @@ def test_a_line_that_is_marked_as_harmless_is_passed_over() -> None:
     ]
 
 
-def test_a_whole_key_of_a_service_account_is_found_by_both_of_its_marks() -> None:
+def test_in_text_finds_both_parts_of_a_service_accounts_key() -> None:
     text = (
         '{\n  "private_key_id": "'
         + HEX40
@@ -250,13 +250,13 @@ def test_a_whole_key_of_a_service_account_is_found_by_both_of_its_marks() -> Non
 
 
 @pytest.mark.parametrize("prefix", ["# ", "// ", "> ", "    ", "\\t"])
-def test_a_key_that_is_commented_out_or_quoted_is_one(prefix: str) -> None:
+def test_in_text_finds_a_key_that_is_commented_out_or_quoted(prefix: str) -> None:
     lines = ["-----BEGIN " + "PRIVATE KEY-----", "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC"]
     assert [leak.kind for leak in in_text("\n".join(prefix + line for line in lines), "a")] == ["Private Key"]
 
 
 @pytest.mark.parametrize("begin", ["", "x", "xy"])
-def test_a_service_accounts_key_in_base64_is_found_wherever_it_begins(begin: str) -> None:
+def test_in_text_finds_a_service_accounts_key_at_each_base64_offset(begin: str) -> None:
     text = base64.b64encode(
         begin.encode() + b'{"type": "service_' + b'account", "project_id": "p"}' + b"x" * 200
     ).decode()
@@ -279,13 +279,13 @@ def test_a_service_accounts_key_in_base64_is_found_wherever_it_begins(begin: str
     ],
     ids=["escapes", "double escapes", "comments", "minified", "base64", "one line", "lines", "word", "eyJ", "names"],
 )
-def test_the_search_ends_in_any_text(text: str) -> None:
+def test_in_text_ends_for_any_text(text: str) -> None:
     began = time.monotonic()
     assert in_text(text, "a") == []
-    assert time.monotonic() - began < 30  # a few seconds; a pattern that takes quadratic time takes hours
+    assert time.monotonic() - began < 30  # it takes a few seconds; a pattern with quadratic time would take hours
 
 
-def test_words_and_hashes_are_no_secrets() -> None:
+def test_in_text_ignores_words_and_hashes() -> None:
     text = """
     md5: d751713988987e9331980363e24189ce.dir
     commit 9e20f803e459760768f1248b06ab3dc84f3b389d
@@ -297,22 +297,22 @@ def test_words_and_hashes_are_no_secrets() -> None:
 
 
 @pytest.mark.parametrize("search", [in_tree, in_history])
-def test_the_projects_own_files_hold_none_in_any_version(search: Callable[[Path], list[Leak]]) -> None:
+def test_search_finds_no_secret_in_this_project(search: Callable[[Path], list[Leak]]) -> None:
     if subprocess.run(["git", "-C", str(ROOT), "rev-parse"], capture_output=True, check=False).returncode:
-        pytest.skip("this is no git repository, or somebody else's")
+        pytest.skip("this is not a git repository, or another user's")
     assert search(ROOT) == []
 
 
-def test_nothing_is_found_in_a_clean_repository(repository: Path) -> None:
+def test_search_finds_nothing_in_a_clean_repository(repository: Path) -> None:
     assert (in_tree(repository), in_index(repository), in_history(repository)) == ([], [], [])
 
 
-def test_a_repository_without_any_commit_is_clean(tmp_path: Path) -> None:
+def test_search_finds_nothing_in_a_repository_without_commits(tmp_path: Path) -> None:
     git(tmp_path, "init", "-q")
     assert (in_tree(tmp_path), in_index(tmp_path), in_history(tmp_path)) == ([], [], [])
 
 
-def test_the_tree_is_what_git_has_and_what_it_would_take(repository: Path) -> None:
+def test_in_tree_searches_tracked_and_new_files(repository: Path) -> None:
     (repository / "deep").mkdir()
     (repository / "deep/été.txt").write_text(f"\n{GITHUB}\n")
     assert in_tree(repository) == [Leak("GitHub Token", "deep/été.txt", 2)]
@@ -322,13 +322,13 @@ def test_the_tree_is_what_git_has_and_what_it_would_take(repository: Path) -> No
     assert in_tree(repository) == []
 
 
-def test_what_git_ignores_is_passed_over(repository: Path) -> None:
+def test_in_tree_does_not_search_ignored_files(repository: Path) -> None:
     (repository / ".gitignore").write_text("*.json\n")
     (repository / "key.json").write_text(GITHUB)
     assert in_tree(repository) == []
 
 
-def test_only_very_large_files_are_passed_over(repository: Path) -> None:
+def test_in_tree_skips_only_very_large_files(repository: Path) -> None:
     secret = GITHUB.encode()
     (repository / "large.txt").write_bytes(b"\n" * LARGEST + secret)
     assert in_tree(repository) == []
@@ -340,7 +340,7 @@ def test_only_very_large_files_are_passed_over(repository: Path) -> None:
         assert [leak.path for leak in leaks] == ["image.bin", "latin.txt", "windows.txt"]
 
 
-def test_a_file_is_found_whatever_its_name_and_whatever_git_takes_it_for(repository: Path) -> None:
+def test_in_tree_searches_files_with_unusual_names_and_attributes(repository: Path) -> None:
     (repository / ".gitattributes").write_text("*.txt -diff\n")
     (repository / "0:key.txt").write_text(GITHUB)
     git(repository, "add", "-A")
@@ -350,7 +350,7 @@ def test_a_file_is_found_whatever_its_name_and_whatever_git_takes_it_for(reposit
     assert [leak.path for leak in in_history(repository)] == ["0:key.txt"]
 
 
-def test_code_may_name_the_first_line_of_a_key() -> None:
+def test_in_text_accepts_code_that_contains_only_the_first_line_of_a_key() -> None:
     head = "-----BEGIN " + "PRIVATE KEY-----"
     assert in_text(f'if text.startswith("{head}"):\n    return\n', "a.py") == []
     body = "MIIEvQIBADANBgkqhkiG9w0BAQEF"
@@ -358,7 +358,7 @@ def test_code_may_name_the_first_line_of_a_key() -> None:
         assert [leak.kind for leak in in_text(text, "key")] == ["Private Key"]
 
 
-def test_of_a_link_git_keeps_only_where_it_leads(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_in_tree_does_not_follow_links(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     outside = tmp_path_factory.mktemp("outside") / "key.txt"
     outside.write_text(GITHUB)
     (repository / "link").symlink_to(outside)
@@ -366,7 +366,7 @@ def test_of_a_link_git_keeps_only_where_it_leads(repository: Path, tmp_path_fact
     assert in_tree(repository) == []
 
 
-def test_the_index_is_what_the_next_commit_would_take_and_not_what_lies_in_the_folder(repository: Path) -> None:
+def test_in_index_searches_the_next_commit_and_not_the_working_tree(repository: Path) -> None:
     (repository / "config.py").write_text(f"token = '{GITHUB}'\n")
     assert in_index(repository) == []
     git(repository, "add", "config.py")
@@ -376,7 +376,7 @@ def test_the_index_is_what_the_next_commit_would_take_and_not_what_lies_in_the_f
     assert in_index(repository) == []
 
 
-def test_the_index_is_searched_for_changed_and_renamed_files_and_from_any_folder(repository: Path) -> None:
+def test_in_index_searches_changed_and_renamed_files_from_any_folder(repository: Path) -> None:
     (repository / "deep").mkdir()
     (repository / "clean.py").rename(repository / "deep/a b.py")
     with (repository / "deep/a b.py").open("a") as file:
@@ -387,14 +387,14 @@ def test_the_index_is_searched_for_changed_and_renamed_files_and_from_any_folder
     assert in_index(repository / "deep") == leaks
 
 
-def test_a_file_that_the_next_commit_deletes_is_not_searched(repository: Path) -> None:
+def test_in_index_does_not_search_deleted_files(repository: Path) -> None:
     (repository / "key.txt").write_text(GITHUB)
     commit(repository)
     git(repository, "rm", "-q", "key.txt")
     assert in_index(repository) == []
 
 
-def test_what_was_deleted_is_still_in_the_history_with_the_commit_that_added_it(repository: Path) -> None:
+def test_in_history_finds_a_deleted_secret_and_the_commit_that_added_it(repository: Path) -> None:
     (repository / "deep").mkdir()
     (repository / "deep/été 森.txt").write_text(f"1\n2\n{GITHUB}\n")
     added = commit(repository, "the secret")
@@ -406,7 +406,7 @@ def test_what_was_deleted_is_still_in_the_history_with_the_commit_that_added_it(
     assert str(leak) == f"GitHub Token in deep/été 森.txt, line 3, commit {added[:10]}"
 
 
-def test_the_history_tells_the_line_also_in_the_middle_of_a_file(repository: Path) -> None:
+def test_in_history_gives_the_line_in_the_middle_of_a_file(repository: Path) -> None:
     lines = (repository / "clean.py").read_text().splitlines()
     lines[1:1] = ["++ looks like the head of a file", "-- and so does this", "@@ and this"]
     lines[6:6] = [GITHUB]
@@ -415,7 +415,7 @@ def test_the_history_tells_the_line_also_in_the_middle_of_a_file(repository: Pat
     assert in_history(repository) == [Leak("GitHub Token", "clean.py", 7, added)]
 
 
-def test_the_history_of_every_branch_counts(repository: Path) -> None:
+def test_in_history_searches_all_branches(repository: Path) -> None:
     git(repository, "checkout", "-qb", "other")
     (repository / "key.txt").write_text(GITHUB)
     added = commit(repository)
@@ -424,7 +424,7 @@ def test_the_history_of_every_branch_counts(repository: Path) -> None:
     assert [leak.commit for leak in in_history(repository)] == [added]
 
 
-def test_what_came_with_a_merge_alone_is_found_in_it(repository: Path) -> None:
+def test_in_history_finds_a_secret_that_a_merge_added(repository: Path) -> None:
     git(repository, "checkout", "-qb", "other")
     (repository / "clean.py").write_text("theirs\n")
     commit(repository)
@@ -438,7 +438,7 @@ def test_what_came_with_a_merge_alone_is_found_in_it(repository: Path) -> None:
     assert in_history(repository) == [Leak("GitHub Token", "clean.py", 3, merged)]
 
 
-def test_the_history_does_not_depend_on_how_somebody_has_git_show_it(repository: Path) -> None:
+def test_in_history_ignores_the_users_git_settings(repository: Path) -> None:
     (repository / "key.txt").write_text(f"\n{GITHUB}")
     added = commit(repository)
     settings = {"diff.noprefix": "true", "color.ui": "always", "diff.mnemonicPrefix": "true", "diff.context": "9"}
@@ -447,22 +447,20 @@ def test_the_history_does_not_depend_on_how_somebody_has_git_show_it(repository:
     assert in_history(repository) == [Leak("GitHub Token", "key.txt", 2, added)]
 
 
-def test_outside_git_there_is_nothing_to_search_and_that_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_search_raises_outside_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     for search in (in_tree, in_index):
         with pytest.raises(HarnessError, match="cannot be searched"):
             search(tmp_path)
 
 
-def test_without_git_itself_that_is_told(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_search_raises_if_git_is_not_installed(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(repository))
     with pytest.raises(HarnessError, match="git cannot be run"):
         in_tree(repository)
 
 
-def test_a_name_that_looks_like_two_lines_hides_nothing(repository: Path) -> None:
+def test_search_handles_a_file_name_with_a_line_break(repository: Path) -> None:
     (repository / "odd\u2028name.txt").write_text("x")
     commit(repository)
     (repository / "key.txt").write_text(GITHUB)
@@ -472,14 +470,14 @@ def test_a_name_that_looks_like_two_lines_hides_nothing(repository: Path) -> Non
     assert [leak.path for leak in in_history(repository)] == ["key.txt"]
 
 
-def test_every_stash_is_searched(repository: Path) -> None:
+def test_in_history_searches_all_stashes(repository: Path) -> None:
     for text in (GITHUB, "nothing"):
         (repository / "clean.py").write_text(text)
         git(repository, "-c", "user.name=a", "-c", "user.email=a@b.org", "stash")
     assert [leak.path for leak in in_history(repository)] == ["clean.py"]
 
 
-def test_a_submodule_is_no_file(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_search_ignores_submodules(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     other = tmp_path_factory.mktemp("other")
     git(other, "init", "-q")
     (other / "a").write_text("a")
@@ -490,7 +488,7 @@ def test_a_submodule_is_no_file(repository: Path, tmp_path_factory: pytest.TempP
     assert (in_tree(repository), in_history(repository)) == ([], [])
 
 
-def test_the_whole_repository_is_searched_from_wherever_one_stands(repository: Path) -> None:
+def test_search_covers_the_whole_repository_from_a_subfolder(repository: Path) -> None:
     (repository / "deep").mkdir()
     (repository / "key.txt").write_text(GITHUB)
     git(repository, "config", "diff.relative", "true")
