@@ -1,4 +1,4 @@
 """Data and models under DVC and git: `.dvc` files, remotes, credentials.
 
-Which version a run had is in `runs/provenance.py`.
+The version that a run used is recorded in `runs/provenance.py`.
 """

@@ -1,4 +1,4 @@
-"""Questions to git."""
+"""Runs git commands that only read."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from harness.errors import HarnessError
 
 
 def ask_git(folder: Path | str, *arguments: str, seconds: float | None = None) -> bytes:
-    """What git says in `folder`. Raises HarnessError where it cannot be run, refuses, or takes longer than that."""
+    """Returns what a git command prints. Raises HarnessError if git is not installed, fails or exceeds `seconds`."""
     try:
-        # a repository's own settings may name a program to run at each question
+        # settings of a repository could make git run any program
         settings = ["core.fsmonitor=false", "safe.bareRepository=explicit"]
         settings += (
             [f"core.hooksPath={os.devnull}"] if arguments[0] != "rev-parse" else []
-        )  # which says where hooks are
+        )  # rev-parse is used to find the hooks
         options = [part for setting in settings for part in ("-c", setting)]
         command = ["git", "--no-optional-locks", "-C", str(folder), *options, *arguments]
         done = subprocess.run(command, capture_output=True, timeout=seconds, check=False)
@@ -25,8 +25,8 @@ def ask_git(folder: Path | str, *arguments: str, seconds: float | None = None) -
             "git cannot be run", getattr(error, "strerror", None) or f"no answer in {seconds} s", "install git"
         ) from error
     if done.returncode:
-        message = (done.stderr.decode("utf-8", "replace").strip() or "it says nothing").split("\n")[0]
+        message = (done.stderr.decode("utf-8", "replace").strip() or "no message").split("\n")[0]
         raise HarnessError(
-            "the repository cannot be searched", f"git: {message}", "git status, until git has nothing against"
+            "the repository cannot be searched", f"git: {message}", "git status, and correct what it reports"
         )
     return done.stdout

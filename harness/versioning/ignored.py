@@ -1,4 +1,4 @@
-"""Which files of a tracked folder count for DVC: not those of version control, nor what `.dvcignore` names."""
+"""Finds the files of a tracked folder that DVC tracks: all but those of version control and of `.dvcignore`."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from pathlib import Path
 
 from harness.errors import DataError
 
-VERSION_CONTROL = (".hg/", ".git/", ".git", ".dvc/")  # which DVC passes over wherever they lie
+VERSION_CONTROL = (".hg/", ".git/", ".git", ".dvc/")  # DVC ignores these everywhere
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One line of a `.dvcignore`, or of DVC's own."""
+    """One line of a `.dvcignore`, or a built-in rule of DVC."""
 
-    base: str  # the folder that the line counts from, with a "/" at its end
-    ignores: bool  # False of a line that begins with "!"
+    base: str  # the folder that the pattern is relative to, with a "/" at its end
+    ignores: bool  # False for a line that begins with "!"
     only_folders: bool
     pattern: re.Pattern[str]
 
 
 def project_of(path: Path) -> Path:
-    """The DVC project that `path` lies in; without one, its own folder."""
+    """The DVC project that contains `path`; if there is none, the folder of `path`."""
     above = path.absolute().parents
     return next((folder for folder in above if (folder / ".dvc").is_dir()), above[0])
 
 
 def kept_by_dvc(folder: Path) -> list[str]:
-    """Every file under `folder` that counts, relative to it, "/" on every system, sorted.
+    """The files below `folder` that DVC tracks: sorted, relative to `folder`, with "/" on every system.
 
-    Links are followed, none into itself. Raises DataError where a `.dvcignore` cannot be read.
+    Links are followed, except into a folder above. Raises DataError if a `.dvcignore` cannot be read.
     """
     rules, start = _rules(folder), len(folder.absolute().as_posix()) + 1
     paths: list[str] = []
-    above = {str(folder): {os.path.realpath(folder)}}  # of each folder: where it and those above it lie in truth
+    above = {str(folder): {os.path.realpath(folder)}}  # folder -> the resolved paths of it and of those above it
     for here, folders, files in os.walk(str(folder), followlinks=True):
         whole = Path(here).absolute().as_posix()
         allowed = [name for name in folders if not _is_ignored(f"{whole}/{name}", rules, is_folder=True)]
@@ -47,7 +47,7 @@ def kept_by_dvc(folder: Path) -> list[str]:
 
 
 def _is_ignored(path: str, rules: list[Rule], is_folder: bool = False) -> bool:
-    """What the last line says that fits; a folder is looked at with and without a "/" at its end, as by DVC."""
+    """Applies the last rule that matches. As in DVC, a folder is matched with and without a "/" at its end."""
     for rule in reversed(rules):
         if (rule.only_folders and not is_folder) or not path.startswith(rule.base):
             continue
@@ -58,9 +58,9 @@ def _is_ignored(path: str, rules: list[Rule], is_folder: bool = False) -> bool:
 
 
 def _rules(folder: Path) -> list[Rule]:
-    """DVC's own, then those of the `.dvcignore` files from the project's down to the one beside `folder`.
+    """The built-in rules, then those of each `.dvcignore` from the project's folder down to the parent of `folder`.
 
-    Inside of a tracked folder DVC permits none.
+    DVC allows no `.dvcignore` inside a tracked folder.
     """
     project = project_of(folder)
     rules = [_rule(line, project) for line in VERSION_CONTROL]
@@ -72,12 +72,12 @@ def _rules(folder: Path) -> list[Rule]:
             lines = [line.strip() for line in file.read_text(encoding="utf-8").split("\n")]
             rules += [_rule(line, above) for line in lines if line and not line.startswith("#")]
         except (OSError, ValueError, re.error) as error:
-            raise DataError(f"{file} cannot be read", str(error), f"mend {file}, or remove it") from error
+            raise DataError(f"{file} cannot be read", str(error), f"correct {file}, or remove it") from error
     return [rule for rule in rules if rule is not None]
 
 
 def _rule(line: str, base: Path) -> Rule | None:
-    """Raises ValueError for what is no pattern of git's."""
+    """Parses a line; None for a blank line or a comment. Raises ValueError if git does not accept the pattern."""
     from pathspec import GitIgnoreSpec
 
     pattern = GitIgnoreSpec.from_lines([line]).patterns[0]

@@ -1,4 +1,4 @@
-"""What DVC, Google's client and the network raise, in three lines."""
+"""Converts errors of DVC, Google's client and the network to errors of three lines."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from harness.util.text import few
 from harness.versioning.remote import HOW, Remote, no_project
 
 KEY = "harness data remote gdrive FOLDER_ID --service-account FILE, or export GDRIVE_CREDENTIALS_DATA"
-# Words of an error -> what is the matter, and what to type. The first that fits counts.
+# Parts of an error's text -> why it happened, and what to type. The first match is used.
 KNOWN: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (
         ("storageQuotaExceeded", "do not have storage quota", "storage quota has been exceeded"),
-        "that Drive has no room for who pushes: a service account has no storage of its own in a person's My Drive",
-        "push to a Shared Drive, or as yourself: docs/data-versioning.md",
+        "a service account has no storage in a user's My Drive, or the Drive is full",
+        "push to a Shared Drive, or with your own login: docs/data-versioning.md",
     ),
     (
         ("rateLimitExceeded", "quotaExceeded", "dailyLimitExceeded"),
@@ -36,8 +36,8 @@ KNOWN: tuple[tuple[tuple[str, ...], str, str], ...] = (
     ),
     (
         ("insufficientFilePermissions", "insufficientPermissions", "does not have sufficient permissions"),
-        "the account may read the folder, and not write to it",
-        "share the folder with it as Editor",
+        "the account can read the folder, but not write to it",
+        "share the folder with the account as Editor",
     ),
     (
         ("accessNotConfigured", "has not been used in project"),
@@ -57,8 +57,8 @@ KNOWN: tuple[tuple[tuple[str, ...], str, str], ...] = (
             "getaddrinfo",
             "nodename nor servname",
         ),
-        "there is no network, or no such host",
-        "the same command, once the network is there",
+        "there is no network, or the host does not exist",
+        "the same command, when the network works",
     ),
     (
         (
@@ -70,7 +70,7 @@ KNOWN: tuple[tuple[tuple[str, ...], str, str], ...] = (
             "ConnectError",
         ),
         "the remote does not answer",
-        "the same command, once it does",
+        "the same command, when it answers again",
     ),
     (
         (
@@ -83,15 +83,15 @@ KNOWN: tuple[tuple[tuple[str, ...], str, str], ...] = (
             "Permission denied",
             "PermissionError",
         ),
-        "the remote refuses: the credentials do not permit it",
-        "harness doctor, which looks at remote and credentials",
+        "the remote refuses access: the credentials do not allow it",
+        "harness doctor, which checks remote and credentials",
     ),
     (("No space left", "Disk quota"), "the disk is full", "make room (df -h), then the same command"),
 )
 
 
 def explained(errors: Sequence[BaseException], remote: Remote | None) -> HarnessError:
-    """One error for a person out of what was raised and logged."""
+    """Makes one error of three lines from the errors that were raised and logged."""
     messages = [f"{type(error).__name__}: {error}" for error in _chain(errors)]
     text = "\n".join(messages)
     kind = type(errors[0]).__name__
@@ -107,22 +107,24 @@ def explained(errors: Sequence[BaseException], remote: Remote | None) -> Harness
     where = f"the remote {remote.name} ({short_address(remote.url)})" if remote is not None else "DVC"
     if kind == "LockError":
         return RemoteError(
-            "another DVC command is at work here", _message(errors[0], remote), "the same command, once it has ended"
+            "another DVC command is running here", _message(errors[0], remote), "the same command, after it has ended"
         )
     if kind == "ConfirmRemoveError" or "unsaved files without confirmation" in text:
         return DataError(
             "files here would be lost",
-            f"no version has {_unsaved(errors[0])}",
-            "harness data track PATH, to keep them as a new version; or harness data pull --force, to lose them",
+            f"no version contains {_unsaved(errors[0])}",
+            "harness data track PATH, to save them as a new version; or harness data pull --force, to discard them",
         )
     if kind == "OutputAlreadyTrackedError":
-        return UsageError("git has it already", "one file is kept by git, or by DVC", "git rm -r --cached PATH, first")
+        return UsageError(
+            "git tracks it already", "git and DVC cannot both track a file", "git rm -r --cached PATH, then this again"
+        )
     if kind == "OverlappingOutputPathsError":
         return UsageError("a part of it is tracked already", _message(errors[0], remote), "harness data status")
     if "Failed to authenticate GDrive" in text and remote is not None and not remote.has_service_account:
         return RemoteError(
             f"{where} cannot be used",
-            "nobody has logged in here yet, or the login has run out",
+            "no user has logged in here yet, or the login has expired",
             "dvc push or dvc pull, once, in a terminal: a browser opens",
         )
     for words, why, fix in KNOWN:
@@ -132,7 +134,7 @@ def explained(errors: Sequence[BaseException], remote: Remote | None) -> Harness
         return RemoteError(f"{where} cannot be used", "Google Drive refuses the credentials", KEY)
     if kind == "CheckoutError" or "missing cache" in text.lower() or kind in ("DownloadError", "FileTransferError"):
         return RemoteError(
-            f"{where} has not all that the .dvc files stand for",
+            f"{where} does not have all files of the .dvc files",
             _message(errors[0], remote),
             "harness data push, where the data is",
         )
@@ -142,13 +144,13 @@ def explained(errors: Sequence[BaseException], remote: Remote | None) -> Harness
 
 
 def _unsaved(error: BaseException) -> str:
-    """The files that DVC would have to remove, which stand below its message."""
+    """The files that DVC would remove. DVC lists them below its message."""
     names = [os.path.relpath(line.strip()) for line in str(error).splitlines()[1:] if line.strip()]
     return without_secrets(few(names)) if names else _message(error, None)
 
 
 def _chain(errors: Sequence[BaseException]) -> Iterator[BaseException]:
-    """Each error, and what led to it."""
+    """Each error, and its causes."""
     seen: set[int] = set()
     left = list(errors)
     while left:
@@ -161,12 +163,12 @@ def _chain(errors: Sequence[BaseException]) -> Iterator[BaseException]:
 
 
 def _is_in(text: str, word: str) -> bool:
-    """Whether it is said; a number only where it stands by itself, and not within a hash."""
+    """Whether the text contains the word. A number must be a whole word, and not a part of a hash."""
     return re.search(rf"\b{word}\b", text) is not None if word.isdecimal() else word in text
 
 
 def _message(error: BaseException, remote: Remote | None) -> str:
-    """A message in one line, without secrets. The path in a bucket is not secret: "data" may be a part of it."""
+    """The error's message on one line, without secrets. A path in a bucket is not secret: it may contain "data"."""
     text = " ".join((str(error).strip() or type(error).__name__).split())
     may_be_secret = remote is not None and (remote.url.startswith("http") or has_secrets(remote.url))
     return without_secrets(text, *([remote.url] if remote is not None and may_be_secret else []))[:300]

@@ -1,4 +1,4 @@
-"""The default remote of a project: where it is, whether anybody has said so, and whose key opens it."""
+"""The default remote of a project: its address, its configuration and its key."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.util.addresses import has_secrets, short_address
 from harness.util.files import write_whole
 from harness.util.text import see
 
-PLACEHOLDER = "PUT-THE-ID-OF-YOUR-FOLDER-HERE"  # of a Google Drive folder; what `.dvc/config` has before anybody chose
+PLACEHOLDER = "PUT-THE-ID-OF-YOUR-FOLDER-HERE"  # the id of the Google Drive folder in a new project's `.dvc/config`
 GDRIVE = "gdrive_remote"
 STORAGE = "storage"
 KEY_PATH = "gdrive_service_account_json_file_path"
@@ -25,12 +25,12 @@ CORE = {"autostage": "true", "analytics": "false", "check_update": "false"}
 
 @dataclass(frozen=True)
 class Remote:
-    """DVC's default remote, as DVC's configuration describes it: of the system, the user, the project and the clone."""
+    """DVC's default remote, by DVC's configuration of the system, the user, the project and the clone."""
 
     name: str
     url: str
     options: dict[str, str] = field(default_factory=dict)
-    base: Path = Path(".dvc")  # the folder that a relative path counts from
+    base: Path = Path(".dvc")  # the folder that a relative address starts from
 
     @property
     def is_gdrive(self) -> bool:
@@ -38,7 +38,7 @@ class Remote:
 
     @property
     def folder(self) -> Path | None:
-        """Where it lies on a disk of this machine; None of any other."""
+        """The folder of a remote on a disk of this machine; None for other remotes."""
         return None if "://" in self.url else self.base / Path(self.url).expanduser()
 
     @property
@@ -47,40 +47,40 @@ class Remote:
 
     @property
     def has_service_account(self) -> bool:
-        """Whether it is a service account that opens it, and not a person with a browser."""
+        """Whether a service account is used, and not a user's login in a browser."""
         return self.is_gdrive and self.options.get("gdrive_use_service_account", "").lower() in ("true", "1", "yes")
 
     @property
     def key_file(self) -> Path | None:
-        """The file of the service account's key, where the configuration names one."""
+        """The file with the service account's key, if the configuration names one."""
         path = self.options.get(KEY_PATH)
         return Path(path) if path else None
 
 
 def default_remote(root: Path = Path()) -> Remote | None:
-    """The remote that DVC uses where none is named; None where there is none. Raises UsageError for a damaged file."""
+    """The remote that DVC uses by default; None if there is none. Raises UsageError for a damaged file."""
     name = _merged(root).get("core", {}).get("remote")
     return _named(name, root) if name else None
 
 
 def require_usable(remote: Remote) -> None:
-    """Raises RemoteError where the remote is the one that nobody has set up yet."""
+    """Raises RemoteError if the remote is still the placeholder."""
     if remote.is_placeholder:
-        raise RemoteError("no remote is set up", f".dvc/config still names the placeholder {PLACEHOLDER}", HOW)
+        raise RemoteError("no remote is set up", f".dvc/config still has the placeholder {PLACEHOLDER}", HOW)
 
 
 def no_project() -> RemoteError:
-    return RemoteError("this folder is no DVC project", "it has no .dvc folder", "git init, then dvc init")
+    return RemoteError("this folder is not a DVC project", "it has no .dvc folder", "git init, then dvc init")
 
 
 def set_gdrive(folder: str, key: Path | None, root: Path = Path()) -> Remote:
-    """Makes a Google Drive folder the default remote; the path of the key goes to `.dvc/config.local` alone."""
+    """Makes a Google Drive folder the default remote. The path of the key is written only to `.dvc/config.local`."""
     require_plain(folder, "FOLDER_ID")
     match = re.search(r"(?:folders/|^)([\w-]{10,})(?:[?/#].*)?$", folder)
     if match is None or match[1] == PLACEHOLDER:
         raise UsageError(
-            f"{folder!r} is no folder id",
-            "it is the last part of the folder's address: https://drive.google.com/drive/folders/ID",
+            f"{folder!r} is not the id of a folder",
+            "the id is the last part of the folder's address: https://drive.google.com/drive/folders/ID",
             "harness data remote gdrive ID --service-account FILE",
         )
     public = {
@@ -93,14 +93,14 @@ def set_gdrive(folder: str, key: Path | None, root: Path = Path()) -> Remote:
 
 
 def set_storage(url: str, root: Path = Path()) -> Remote:
-    """Makes a folder, or any address that DVC knows, the default remote."""
+    """Makes a folder, or any address that DVC accepts, the default remote."""
     require_plain(url, "the address")
-    nameless = re.sub(r"^ssh://[\w.-]+@", "ssh://", url)  # a user's name alone is no secret
+    nameless = re.sub(r"^ssh://[\w.-]+@", "ssh://", url)  # a user name without a password is not a secret
     if has_secrets(nameless):
         raise UsageError(
-            f"{short_address(url)} carries a password, or a token",
-            ".dvc/config is public: whoever has the project can read it",
-            f"the address without it, then dvc remote modify --local {STORAGE} password PASSWORD",
+            f"{short_address(url)} contains a password or a token",
+            ".dvc/config is public: anyone who has the project can read it",
+            f"the address without the password, then dvc remote modify --local {STORAGE} password PASSWORD",
         )
     if "://" not in url:
         url = Path(os.path.normpath(Path(url).expanduser().absolute())).as_posix()
@@ -108,17 +108,17 @@ def set_storage(url: str, root: Path = Path()) -> Remote:
 
 
 def require_plain(value: str, what: str) -> None:
-    """Raises UsageError for what is no name of anything, which may be a key itself: it is not quoted."""
+    """Raises UsageError if a value is not a valid name or address. The error does not contain it: it may be a key."""
     if "PRIVATE KEY" in value or "{" in value or len(value) > LONGEST:
         raise UsageError(
-            f"{what} is no name of a file or folder",
-            "it looks like the content of a key, which belongs nowhere but in a file outside the project",
+            f"{what} is not the name of a file or folder",
+            "it looks like the content of a key, which must only be in a file outside the project",
             "harness data remote gdrive FOLDER_ID --service-account FILE",
         )
     if not value.strip() or value != value.strip() or not value.isprintable() or set(value) & set("#,;\"'`"):
         raise UsageError(
             f"{what} cannot be written to .dvc/config",
-            "it is empty, or has a line break, a quote, a comma, ';' or '#' in it, which DVC would read otherwise",
+            "it is empty, or contains a line break, a quote, a comma, ';' or '#', which DVC would not read correctly",
             "harness data remote FOLDER, with another name",
         )
 
@@ -132,7 +132,7 @@ def _set(name: str, public: dict[str, str], private: dict[str, str], root: Path)
     if chosen != name:
         raise UsageError(
             f"the default remote of this machine is {chosen}",
-            f"{own_path} says so, and it counts more than .dvc/config",
+            f"{own_path} sets it, and has priority over .dvc/config",
             "dvc config --local --unset core.remote, then the same command",
         )
     if private:
@@ -149,12 +149,12 @@ def _set(name: str, public: dict[str, str], private: dict[str, str], root: Path)
 def _named(name: str, root: Path) -> Remote:
     section = f'remote "{name}"'.lower()
     options = _merged(root).get(section, {})
-    says_where = [path.parent for path in _files(root) if "url" in _sections(path).get(section, {})]
-    return Remote(name, options.get("url", ""), options, says_where[-1] if says_where else root / ".dvc")
+    bases = [path.parent for path in _files(root) if "url" in _sections(path).get(section, {})]
+    return Remote(name, options.get("url", ""), options, bases[-1] if bases else root / ".dvc")
 
 
 def _merged(root: Path) -> dict[str, dict[str, str]]:
-    """The sections and options of all files; what a later one says counts more."""
+    """The sections and options of all files. A later file has priority."""
     merged: dict[str, dict[str, str]] = {}
     for path in _files(root):
         for section, options in _sections(path).items():
@@ -163,7 +163,7 @@ def _merged(root: Path) -> dict[str, dict[str, str]]:
 
 
 def _sections(path: Path) -> dict[str, dict[str, str]]:
-    """A file's sections and options; names in lower case, since case does not matter to DVC."""
+    """A file's sections and options, with names in lower case, because DVC ignores case."""
     return {
         section.lower(): {key.lower(): value for key, value in options.items() if isinstance(value, str)}
         for section, options in _read(path).items()
@@ -172,7 +172,7 @@ def _sections(path: Path) -> dict[str, dict[str, str]]:
 
 
 def _files(root: Path) -> list[Path]:
-    """The files of DVC's configuration, of the system, the user, the project and the clone, as far as DVC is there."""
+    """DVC's configuration files of the system and the user (if DVC is installed), the project and the clone."""
     above = (folder for folder in (root, *root.absolute().parents) if (folder / ".dvc").is_dir())
     project = next(above, root) / ".dvc"
     try:
@@ -184,19 +184,19 @@ def _files(root: Path) -> list[Path]:
 
 
 def _read(path: Path) -> ConfigObj:
-    """A file of DVC's configuration, as DVC reads it; empty if there is none. Raises UsageError if it is damaged."""
+    """Reads a configuration file of DVC; empty if it does not exist. Raises UsageError if it is damaged."""
     try:
         config = ConfigObj(path.read_text(encoding="utf-8").splitlines() if path.is_file() else [])
-        config.dict()  # which fills in %(name)s
+        config.dict()  # replaces %(name)s, which may fail
     except (ConfigObjError, UnicodeDecodeError) as error:
         line = getattr(error, "line_number", None)
         why = f"damaged{f', in line {line}' if line else ''}"
         raise UsageError(
-            f"{path} cannot be read", why, f"git checkout {path}, or mend it"
-        ) from None  # it would be quoted
+            f"{path} cannot be read", why, f"git checkout {path}, or correct it"
+        ) from None  # the cause would quote the damaged line, which may have a password
     return config
 
 
 def _write(path: Path, config: ConfigObj) -> None:
-    config.indent_type = config.indent_type or "    "  # as DVC
+    config.indent_type = config.indent_type or "    "  # like DVC
     write_whole(path, "".join(f"{line}\n" for line in config.write()).encode())

@@ -1,4 +1,4 @@
-"""What `harness` asks of DVC: add, pull and push. DVC does the work; its errors become ours."""
+"""Runs DVC's add, pull and push, and converts DVC's errors to `HarnessError`s."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ from harness.versioning.tracked import (
     state_of,
 )
 
-LOCKED = "LockError"  # which DVC raises after some seconds
+LOCKED = "LockError"  # raised by DVC after some seconds
 LOGGERS = ("dvc", "dvc_data", "dvc_objects", "dvc_gdrive", "pydrive2", "googleapiclient", "oauth2client")
 
 
 def pull(files: Sequence[Path], root: Path = Path(), *, force: bool = False) -> dict[str, Any]:
-    """Fetches what these `.dvc` files stand for, and puts it in its place once all of it is here.
+    """Fetches the versions of these `.dvc` files, and puts the files in place after all of them have arrived.
 
-    What DVC's cache has already needs no remote. Files that were changed here and never tracked are kept, unless it is
-    forced: raises DataError. RemoteError for what the remote refuses or has not; what lies here stays then.
+    Files in DVC's cache are not fetched. Raises DataError if a file here has changes that were never tracked, unless
+    `force`; RemoteError if the remote refuses or lacks a file, and then the files here are not changed.
     """
     for file in files:
         _require_pullable(read_tracked(file))
@@ -55,7 +55,7 @@ def pull(files: Sequence[Path], root: Path = Path(), *, force: bool = False) -> 
         raise RemoteError(
             f"the remote {remote.name} is not there",
             f"there is no folder {remote.folder}",
-            "harness data remote FOLDER, if it is elsewhere; if it is a disk of its own, mount it",
+            "harness data remote FOLDER, if it has another path; if it is on another disk, mount the disk",
         )
     with _repository(root, remote) as repo:
         if remote is not None:
@@ -74,7 +74,7 @@ def pull(files: Sequence[Path], root: Path = Path(), *, force: bool = False) -> 
 
 
 def push(files: Sequence[Path], root: Path = Path()) -> int:
-    """Sends what these `.dvc` files stand for. Returns how many files the remote did not have."""
+    """Sends the versions of these `.dvc` files. Returns the number of files that the remote did not have."""
     remote = _usable(root)
     make_empty(root)
     with _repository(root, remote) as repo:
@@ -82,22 +82,22 @@ def push(files: Sequence[Path], root: Path = Path()) -> int:
             _require_cached(repo, file)
         if remote.folder is not None:
             if not remote.folder.exists():
-                print_line(f"note: {remote.folder} is not there yet, and is made")
+                print_line(f"note: {remote.folder} does not exist yet, and is created")
             for file in files:
                 _forget_lost(repo, remote.name, read_tracked(file))
         return int(repo.push(targets=[str(file) for file in files]))
 
 
 def track(path: str, root: Path = Path(), wait: bool = False) -> list[str]:
-    """Puts `path` under DVC, or its new version. Returns the `.dvc` files that git should keep.
+    """Tracks `path`, or its new version, with DVC. Returns the `.dvc` files to commit to git.
 
-    With `wait`, it waits for the end of another DVC command, which else is an error.
+    If another DVC command is running, waits for it with `wait`. Without `wait`, this is an error.
     """
     if not Path(path).exists():
-        raise UsageError(f"{path} is not there", "only what is there can be tracked", "harness data track data")
+        raise UsageError(f"{path} is not there", "only existing files can be tracked", "harness data track data")
     if not Path(os.path.normpath(Path(path).absolute())).is_relative_to(root.absolute()):
-        raise UsageError(f"{path} lies outside the project", "DVC keeps what lies in it", f"cp -r {quote(path)} .")
-    told = False
+        raise UsageError(f"{path} is outside the project", "DVC tracks only files in it", f"cp -r {quote(path)} .")
+    has_printed = False
     while True:
         try:
             with _repository(root) as repo:
@@ -105,41 +105,41 @@ def track(path: str, root: Path = Path(), wait: bool = False) -> list[str]:
         except HarnessError as error:
             if not wait or type(error.__cause__).__name__ != LOCKED:
                 raise
-        if not told:
-            print_line(f"another DVC command is at work here: waiting for it, to keep {path}")
-            told = True
+        if not has_printed:
+            print_line(f"another DVC command is running here: waiting for it, to track {path}")
+            has_printed = True
 
 
 def keep(file: Path, root: Path = Path()) -> None:
-    """Puts what lies here, and is what `file` says, into DVC's cache, so that DVC too takes it for its own."""
+    """Adds the files here, which match the version in `file`, to DVC's cache, so that DVC knows them."""
     with _repository(root) as repo:
         repo.commit(str(file), force=True)
 
 
 @contextlib.contextmanager
 def _repository(root: Path, remote: Remote | None = None) -> Iterator[Any]:
-    """DVC's own object for the project at `root`. What it raises or logs within becomes a HarnessError."""
+    """DVC's object for the project at `root`. Converts errors that DVC raises or logs to a HarnessError."""
     os.environ.setdefault("DVC_NO_ANALYTICS", "1")
-    os.environ.setdefault("GDRIVE_NON_INTERACTIVE", "1")  # else it would open a browser and wait
-    default_remote(root)  # a configuration that is damaged is told in our words, which do not quote it
+    os.environ.setdefault("GDRIVE_NON_INTERACTIVE", "1")  # DVC would open a browser and wait
+    default_remote(root)  # raises our error for a damaged configuration, which does not quote the damaged line
     try:
         from dvc.repo import Repo
     except ImportError as error:
         raise RemoteError("DVC is not installed", str(error), 'pip install "dvc[gdrive]"') from error
-    with _captured_events() as heard, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # its own use of what is deprecated is its own business
+    with _captured_events() as logged, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # DVC's uses of deprecated functions
         try:
             with Repo(str(root)) as repo:
                 yield repo
         except HarnessError:
             raise
         except Exception as error:
-            raise explained([error, *heard], remote) from error
+            raise explained([error, *logged], remote) from error
 
 
 @contextlib.contextmanager
 def _without_key() -> Iterator[None]:
-    """Within, DVC's driver for Google Drive opens without a key: it is asked for one even where all is here."""
+    """Lets DVC's driver for Google Drive start without a key. It asks for one even if nothing has to be fetched."""
     missing = VARIABLE not in os.environ
     if missing:
         os.environ[VARIABLE] = NONE
@@ -152,9 +152,7 @@ def _without_key() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _captured_events() -> Iterator[list[BaseException]]:
-    """Within, what DVC logs is not printed, and the exceptions among it are in the list: of a file that cannot be
-    transferred it logs why, and raises how many there were.
-    """
+    """Hides DVC's log, and collects its exceptions: DVC logs why each file failed, and raises only their number."""
     errors: list[BaseException] = []
 
     class ErrorCollector(logging.Handler):
@@ -163,9 +161,9 @@ def _captured_events() -> Iterator[list[BaseException]]:
                 errors.append(record.exc_info[1])
 
     before = {name: (logging.getLogger(name).handlers, logging.getLogger(name).propagate) for name in LOGGERS}
-    ear = ErrorCollector()
+    collector = ErrorCollector()
     for name in LOGGERS:
-        logging.getLogger(name).handlers, logging.getLogger(name).propagate = [ear], False
+        logging.getLogger(name).handlers, logging.getLogger(name).propagate = [collector], False
     try:
         yield errors
     finally:
@@ -174,20 +172,20 @@ def _captured_events() -> Iterator[list[BaseException]]:
 
 
 def _usable(root: Path) -> Remote:
-    """The default remote. Raises RemoteError where it can be seen without any network that it will not do."""
+    """The default remote. Raises RemoteError if it is certain, without network access, that it cannot be used."""
     remote = default_remote(root)
     if remote is None:
         raise RemoteError("no remote is set up", ".dvc/config names no default remote", HOW)
     require_usable(remote)
     if remote.has_service_account and service_account(remote) is None:
         raise RemoteError(
-            f"there are no credentials for {remote.name}", f"neither a key's file nor ${VARIABLE} is there", KEY
+            f"there are no credentials for {remote.name}", f"there is neither a key file nor ${VARIABLE}", KEY
         )
     return remote
 
 
 def missing_objects(repo: Any, tracked: Tracked) -> list[str]:
-    """The MD5s of what it stands for that DVC's cache has not, or not to the byte: the list of files before all."""
+    """The MD5s of a version that are missing or damaged in DVC's cache: that of the file list first."""
 
     digest_of = dos2unix_md5 if tracked.legacy else file_md5
 
@@ -202,29 +200,30 @@ def missing_objects(repo: Any, tracked: Tracked) -> list[str]:
 
 
 def drop_damaged(repo: Any, file: Path) -> list[str]:
-    """What of it DVC's cache lacks. What is there with another content is removed, since DVC would trust it."""
+    """Removes damaged files of a version from DVC's cache, because DVC would trust them. Returns all missing MD5s."""
     tracked = read_tracked(file)
     missing = missing_objects(repo, tracked)
     for path in (cached(repo, tracked, md5) for md5 in missing):
-        if is_inside(path.parent / "-", Path(database_of(repo, tracked).path)):  # what lies behind a link is not DVC's
+        if is_inside(path.parent / "-", Path(database_of(repo, tracked).path)):  # a file behind a link is not DVC's
             path.unlink(missing_ok=True)
     return missing
 
 
 def _require_pullable(tracked: Tracked) -> None:
-    """Raises DataError for a `.dvc` file that would send DVC elsewhere: its author would choose where."""
+    """Raises DataError for a `.dvc` file that would make DVC use other places, which its author chooses."""
     if tracked.beyond:
         raise DataError(
             f"{tracked.file} is not pulled",
-            f"it also has {tracked.beyond}, by which DVC would ask other places, or run something",
+            f"it also has {tracked.beyond}: DVC would fetch from other places, or run a program",
             f"dvc pull {quote(str(tracked.file))}, if you trust its author",
         )
     require_inside_project(tracked)
 
 
 def _forget_lost(repo: Any, remote: str, tracked: Tracked) -> None:
-    """Removes from a remote that is a folder what is there in another size than here, and the list of files of a
-    version that has such, or lacks one: where the list is, DVC takes all to be there, and sends nothing.
+    """Removes files with a wrong size from a remote that is a folder.
+
+    If a file is missing or removed, removes the file list, too: DVC would assume that all files are there.
     """
     wanted = [*contents(repo, tracked), tracked.md5]
     database = remote_database_of(repo, remote, tracked, "push")
@@ -239,14 +238,14 @@ def _size(path: Path) -> int:
 
 
 def _require_fetched(repo: Any, remote: Remote, partial: Sequence[Path], files: Sequence[Path]) -> None:
-    """Raises RemoteError where of those of `files` that were not whole not all has come, or not as it was."""
+    """Raises RemoteError if a file of the incomplete versions (`partial`) is still missing or damaged."""
     lost = {str(file): missing for file in partial if (missing := drop_damaged(repo, file))}
     if lost:
         raise _not_all(remote, lost, files)
 
 
 def _not_all(remote: Remote, lost: Mapping[str, Sequence[str]], files: Sequence[Path]) -> RemoteError:
-    """The error of `lost`: `.dvc` file -> the MD5s that the remote lacks, or has otherwise."""
+    """The error for `lost`: `.dvc` file -> the MD5s that are missing or damaged in the remote."""
     others = [str(file) for file in files if str(file) not in lost]
     file, missing = next(iter(lost.items()))
     tracked = read_tracked(Path(file))
@@ -254,40 +253,40 @@ def _not_all(remote: Remote, lost: Mapping[str, Sequence[str]], files: Sequence[
     fix = "harness data push, where that version is"
     why = "that version was never pushed"
     if tracked.legacy:
-        why += f", or by DVC 3: {file} has no hash: md5, so DVC looks where DVC 2 kept files"
+        why += f", or was pushed by DVC 3: {file} has no hash: md5, so DVC searches where DVC 2 stored files"
         fix = "dvc cache migrate --dvc-files and harness data push, where that version is"
-    if whole not in missing:  # the list of its files is there, by which DVC takes all of them to be there
+    if whole not in missing:  # the file list is there, so DVC assumes that all files are
         stored = [f"{prefix}{md5[:2]}/{md5[2:]}" for md5 in missing]
         why = f"missing or damaged there: {few(stored)}"
         fix = f"remove these and {prefix}{whole[:2]}/{whole[2:]} there, then {fix}"
     return RemoteError(
-        f"the remote {remote.name} has not all that {', '.join(lost)} stands for",
-        f"{why}; what lies here is as it was",
+        f"the remote {remote.name} does not have all files of {', '.join(lost)}",
+        f"{why}; the files here are not changed",
         fix + (f"; harness data pull {' '.join(map(quote, others))} for the others" if others else ""),
     )
 
 
 def _require_cached(repo: Any, file: Path) -> None:
-    """Raises DataError where nothing here is what `file` stands for: DVC would send less, and say nothing."""
+    """Raises DataError if the version in `file` is not complete here. DVC would silently send a part of it."""
     tracked = read_tracked(file)
     state, is_cached = state_of(tracked), not missing_objects(repo, tracked)
     if state.word == CLEAN and not is_cached:
         repo.commit(str(file), force=True)
         is_cached = not missing_objects(repo, tracked)
     elif state.word == DIFFERS:
-        print_line(f"note: {tracked.path} is not what {file} stands for, which is what is sent ({state.fix})")
+        print_line(f"note: {tracked.path} differs from the version in {file}; that version is sent ({state.fix})")
     if is_cached:
         return
     path = quote(str(tracked.path))
     raise DataError(
         f"{tracked.path} cannot be sent",
-        f"the version that {file} stands for is neither there nor in DVC's cache",
-        f"harness data track {path}, for what is there now; or harness data pull {path}",
+        f"the version in {file} is neither there nor in DVC's cache",
+        f"harness data track {path}, to track the files as they are now; or harness data pull {path}",
     )
 
 
 def make_empty(root: Path) -> None:
-    """Folders that are tracked as empty, as `models` before the first champion: no remote has to hold nothing."""
+    """Creates folders that are tracked as empty, like `models` before the first champion. This needs no remote."""
     for file in dvc_files(root):
         tracked = read_tracked(file)
         if tracked.files == 0 and not tracked.path.exists():

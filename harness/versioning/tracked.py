@@ -1,6 +1,6 @@
-"""What a `.dvc` file says of the data beside it, and whether that is what lies there.
+"""Reads `.dvc` files, and compares the data on disk with the tracked version.
 
-In plain Python: a run asks it each time, and importing DVC takes as long as a frozen fold does.
+It does not use DVC, because each run does this, and to import DVC takes as long as to train a frozen fold.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from harness.versioning.legacy import dos2unix_md5
 from harness.versioning.schemas import DvcFile, Listed
 
 CLEAN, DIFFERS, ABSENT = "clean", "differs", "absent"
-MOST_BYTES = 2**20  # of a `.dvc` file
+MOST_BYTES = 2**20  # largest `.dvc` file
 CODE = "experiments"
 NEVER = {".git", ".hg", ".dvc"}
-# where programs look for what to do, at the top of a project and by the end of a file's name
+# names at the top of a project, and ends of file names, of files that programs run or read their settings from
 PROGRAMS = {"experiments", "harness", "scripts", "tests", "setup", "conftest"}
 ENDINGS = {*(".py", ".pyc", ".pth", ".so", ".pyd", ".sh", ".cfg", ".toml", ".ini", ".yaml", ".yml", ".db", ".journal")}
-PLAIN = {"outs", "wdir", "md5", "meta", "desc", "frozen"}  # of a `.dvc` file: what sends DVC nowhere else
+PLAIN = {"outs", "wdir", "md5", "meta", "desc", "frozen"}  # keys of a `.dvc` file that are safe for any author
 PLAIN_OUT = {
     "md5",
     "size",
@@ -48,24 +48,24 @@ PLAIN_OUT = {
 
 @dataclass(frozen=True)
 class Tracked:
-    """One `.dvc` file: `md5`, which ends in ".dir" for a folder, is the version of `path` that it stands for."""
+    """One `.dvc` file: it tracks the version `md5` of `path`. The MD5 of a folder ends in ".dir"."""
 
     file: Path
     path: Path
     md5: str
-    files: int | None  # None of a single file, or where an older DVC wrote it
-    beyond: str = ""  # what else it says, by which DVC would go elsewhere for it; nothing of a plain one
-    legacy: bool = False  # whether DVC 2 wrote it, which took another MD5 of texts
+    files: int | None  # None for a single file, or if an older DVC wrote it
+    beyond: str = ""  # other keys, which make DVC use other places; empty for a normal file
+    legacy: bool = False  # whether DVC 2 wrote it, which computed MD5s of texts differently
 
     def is_cached(self, md5: str) -> bool:
-        """Whether DVC's cache has what has that MD5; of a folder, the list of its files."""
+        """Whether DVC's cache has a file with this MD5; for a folder, the list of its files."""
         from harness.versioning.cache import cached_here
 
         path = cached_here(self, md5)
         return path is not None and path.is_file()
 
     def listed(self) -> dict[str, str] | None:
-        """The files of this version, path -> MD5, as DVC's cache lists them; None where it does not."""
+        """Path -> MD5 of the files of this version, from DVC's cache; None if they are not listed there."""
         from harness.versioning.cache import cached_here
 
         path = cached_here(self, self.md5)
@@ -77,16 +77,16 @@ class Tracked:
 
 @dataclass(frozen=True)
 class State:
-    """What lies at a tracked path now."""
+    """The files at a tracked path now."""
 
     tracked: Tracked
     word: str  # CLEAN, DIFFERS or ABSENT
-    md5: str | None  # None where it is absent
-    files: dict[str, str]  # path relative to the tracked folder -> MD5; of a single file, its name
+    md5: str | None  # None if it is absent
+    files: dict[str, str]  # path relative to the tracked folder (or the name of a single file) -> MD5
 
     @property
     def fix(self) -> str:
-        """What to type for the tracked version, or to keep what is here; nothing where it is clean."""
+        """What to type to get the tracked version or to save the files here; empty if they are equal."""
         path = quote(str(self.tracked.path))
         if self.word == CLEAN:
             return ""
@@ -95,11 +95,11 @@ class State:
         if not self.files:
             return f"harness data pull {path}"
         if self.md5 and self.tracked.is_cached(self.md5):
-            return f"harness data pull {path} (what is here is another version, which DVC has)"
-        return f"harness data track {path} keeps it as a new version; harness data pull --force {path} gives it up"
+            return f"harness data pull {path} (the files here are another version, which DVC has)"
+        return f"harness data track {path} saves it as a new version; harness data pull --force {path} discards it"
 
     def changes(self) -> dict[str, int] | None:
-        """How many files are changed, new and missing; None where the tracked version is not in DVC's cache."""
+        """Number of changed, new and missing files; None if the tracked version is not in DVC's cache."""
         known = self.tracked.listed()
         if known is None:
             return None
@@ -123,7 +123,7 @@ def tracking_file(path: Path | str) -> Path | None:
 def dvc_files(folder: Path = Path()) -> list[Path]:
     """The `.dvc` files in `folder` and below, those of `folder` first.
 
-    Tracked folders, hidden ones and virtual environments are not entered: they are no place for a `.dvc` file.
+    Tracked folders, hidden folders and virtual environments are not searched.
     """
     return sorted(_below(folder), key=lambda file: (len(file.parts), file))
 
@@ -140,7 +140,7 @@ def _below(folder: Path) -> Iterator[Path]:
 
 
 def tracked_files(paths: Sequence[str] = (), folder: Path = Path()) -> list[Path]:
-    """The `.dvc` files of `paths`, or all in `folder`. Raises UsageError where there is none."""
+    """The `.dvc` files of `paths`, or all in `folder`. Raises UsageError if there is none."""
     if not paths:
         tracked = dvc_files(folder)
         if not tracked:
@@ -158,19 +158,19 @@ def tracked_files(paths: Sequence[str] = (), folder: Path = Path()) -> list[Path
 
 
 def read_tracked(file: Path) -> Tracked:
-    """What a `.dvc` file says. Raises DataError where it is none, stands for several things, or for one elsewhere."""
+    """Reads a `.dvc` file. Raises DataError if it is damaged, tracks several paths, or a path outside its folder."""
     import yaml
 
     try:
         content = validate(schema_of(DvcFile), yaml.safe_load(read_text(file, MOST_BYTES)))
     except yaml.YAMLError as error:
-        raise _damaged(file, "it is no YAML") from error
+        raise _damaged(file, "it is not valid YAML") from error
     except RecursionError as error:
         raise _damaged(file, "it is nested too deep") from error
     except (OSError, ValueError) as error:
         raise _damaged(file, str(getattr(error, "strerror", None) or error)) from error
     if len(content["outs"]) != 1:
-        raise _damaged(file, "it stands for several things, or none")
+        raise _damaged(file, "it must track exactly one path")
     (out,) = content["outs"]
     where = Path(os.path.normpath(file.parent / content.get("wdir", ".") / out["path"]))
     _require_place(file, where)
@@ -178,28 +178,28 @@ def read_tracked(file: Path) -> Tracked:
 
 
 def listed_files(content: bytes) -> dict[str, str]:
-    """The files of a version, path -> MD5, of DVC's list of them. Raises ValueError where it is none.
+    """Reads DVC's list of a version's files: path -> MD5. Raises ValueError if the list is invalid.
 
-    A list may come from anywhere: a path in it that leaves the folder, or an MD5 that is a path, makes it none.
+    The list may come from an untrusted author. It is invalid if a path points outside the folder or an MD5 is a path.
     """
     entries = validate(schema_of(list[Listed]), json.loads(content))
     for entry in entries:
-        if not NEVER.isdisjoint(entry["relpath"].lower().split("/")[:-1]):  # DVC enters none of these folders
-            raise ValueError(f"{quoted(entry['relpath'])} is no data")
+        if not NEVER.isdisjoint(entry["relpath"].lower().split("/")[:-1]):  # DVC ignores these folders
+            raise ValueError(f"{quoted(entry['relpath'])} is not data")
     return {entry["relpath"]: entry["md5"] for entry in entries}
 
 
 def require_inside_project(tracked: Tracked, paths: Iterable[str] = ()) -> None:
-    """Raises DataError where what is tracked, or one of its `paths`, lies elsewhere once links are resolved.
+    """Raises DataError if it is not safe to write a tracked path, or one of its `paths`, after links are resolved.
 
-    Elsewhere is outside the project, and where programs run what lies there. For whatever writes: reading may follow a
-    link that a person has made to another disk.
+    It is not safe outside the project, and in places from which programs run files or read settings. Only for writing:
+    to read, a link to another disk is allowed.
     """
     home, folders = project_of(tracked.file), {Path(path).parent for path in paths}
     if tracked.path != tracked.file.with_suffix(""):
         raise DataError(
             f"{tracked.path} is not written to",
-            f"{tracked.file} stands beside no such path, as harness data track makes it",
+            f"{tracked.file} is not next to that path, where harness data track would have put it",
             f"dvc pull {quote(str(tracked.file))}, if you trust its author",
         )
     real = Path(os.path.realpath(tracked.path))
@@ -207,7 +207,7 @@ def require_inside_project(tracked: Tracked, paths: Iterable[str] = ()) -> None:
     if not parts or _is_reserved(parts) or _is_program(parts):
         raise DataError(
             f"{tracked.path} is not written to",
-            f"it lies at {real}, where programs look for what to do, or outside of {home}",
+            f"it is {real}, which is outside of {home}, or is run or read as settings by programs",
             f"dvc pull {quote(str(tracked.file))}, if you trust its author",
         )
     for folder in sorted(folders):
@@ -215,15 +215,15 @@ def require_inside_project(tracked: Tracked, paths: Iterable[str] = ()) -> None:
         if parent != tracked.path and not is_inside(parent, tracked.path):
             raise DataError(
                 f"{parent} is not written to",
-                f"it leads out of {tracked.path}",
+                f"it points outside {tracked.path}",
                 f"rm {quote(str(parent))}, if it is a link",
             )
 
 
 def state_of(tracked: Tracked, known: Mapping[Path, str] | None = None) -> State:
-    """What lies there now. Files whose MD5 is in `known`, by their resolved path, are not read again.
+    """Compares the files on disk with the tracked version. A file whose MD5 is in `known` is not read again.
 
-    Raises DataError where a file cannot be read.
+    Raises DataError if a file cannot be read.
     """
     if not tracked.path.exists():
         return State(tracked, CLEAN if tracked.files == 0 else ABSENT, None, {})
@@ -244,7 +244,7 @@ def state_of(tracked: Tracked, known: Mapping[Path, str] | None = None) -> State
 
 def _md5(path: Path, digest_of: Callable[[Path], str]) -> str:
     if path.exists() and not path.is_file():
-        raise DataError(f"{path} is no file", "it is a pipe, a socket or a device", f"rm {quote(str(path))}")
+        raise DataError(f"{path} is not a file", "it is a pipe, a socket or a device", f"rm {quote(str(path))}")
     return digest_of(path)
 
 
@@ -255,22 +255,22 @@ def _beyond(content: Mapping[str, Any], out: Mapping[str, Any]) -> str:
 
 
 def _require_place(file: Path, where: Path) -> None:
-    """Raises DataError where a `.dvc` file stands for what does not lie below its folder, or is no data."""
+    """Raises DataError if a `.dvc` file tracks a path that is not below its folder, or is not data."""
     home = Path(os.path.normpath(file.parent))
     parts = where.relative_to(home).parts if where.is_relative_to(home) else ()
     if not parts:
-        raise _damaged(file, f"{quoted(str(where))} does not lie below {home}")
+        raise _damaged(file, f"{quoted(str(where))} is not below {home}")
     if _is_reserved(parts):
-        raise _damaged(file, f"{quoted(str(where))} is no place for data: programs run what lies there")
+        raise _damaged(file, f"{quoted(str(where))} cannot be data: programs run files in that folder")
 
 
 def _is_reserved(parts: Sequence[str]) -> bool:
-    """Whether a path in the project is no data: hidden, as `.git` is, or an experiment."""
+    """Whether a path in the project cannot be data: it is hidden, like `.git`, or an experiment."""
     return any(part.startswith(".") for part in parts) or parts[0].lower() == CODE
 
 
 def _is_program(parts: Sequence[str]) -> bool:
-    """Whether a path in the project lies where programs look for what to do."""
+    """Whether programs may run a path in the project, or read their settings from it."""
     last = PurePath(parts[-1].lower())
     return parts[0].lower().partition(".")[0] in PROGRAMS or last.suffix in ENDINGS or last.name == "makefile"
 

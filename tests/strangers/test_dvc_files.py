@@ -179,4 +179,4 @@ def test_nothing_is_pulled_to_where_programs_look_for_what_to_do(tracked: Sandbo
         assert (outcome.code, len(outcome.error_lines)) == (4, 3), outcome.err
     assert not (tracked.project / name).exists()
     (tracked.project / "notes.dvc").write_text(file.read_text().replace(name, "other.txt"))
-    assert "stands beside no such path" in tracked.runs("data", "pull", "notes.dvc").err
+    assert "is not next to that path" in tracked.runs("data", "pull", "notes.dvc").err

@@ -1,4 +1,4 @@
-"""What the tests of versioning share: a small project, and its data in a folder beside it."""
+"""Shared by the tests of versioning: a small project, and a remote in a folder next to it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def content_of(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A git and DVC project with five small files in `data/`, and nothing tracked."""
+    """A git and DVC project with five small files in `data/`, which are not tracked."""
 
     def make(home: Path) -> None:
         write_files(home / "data", FILES)
@@ -40,7 +40,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it, which is the current folder."""
+    """A copy of `template`, as the current folder."""
     home = Path(shutil.copytree(template, tmp_path / "project"))
     monkeypatch.chdir(home)
     monkeypatch.delenv("GDRIVE_CREDENTIALS_DATA", raising=False)
@@ -51,7 +51,7 @@ def project(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture
 def stored(project: Path, call: Call) -> Path:
-    """The project, whose data are tracked and lie in the folder `storage` beside it, too."""
+    """The project, with tracked data that are also in the remote, the folder `storage` next to it."""
     for arguments in (("remote", project.parent / "storage"), ("track", "data"), ("push",)):
         outcome = call("data", *arguments)
         assert outcome.code == 0, outcome.err
@@ -64,7 +64,7 @@ def forget(project: Path, *names: str) -> None:
 
 
 def assert_reported(outcome: Outcome, code: int, *words: str) -> None:
-    """An error of three lines, and nothing else."""
+    """Asserts that a command prints only an error of three lines."""
     assert (outcome.code, outcome.out) == (code, ""), outcome.err
     assert len(outcome.error_lines) == len(outcome.err.splitlines()) == 3, outcome.err
     for word in words:

@@ -1,4 +1,4 @@
-"""A stand-in for Google's Drive API (v2), as far as DVC's client uses it, on this machine.
+"""A fake of Google's Drive API (v2) on this machine, with the parts that DVC's client uses.
 
 The address of the API is fixed in Google's client, so `redirect` gives a folder for PYTHONPATH whose `sitecustomize.py`
 sends its requests here. The key of a service account names its own token server, and needs no such thing.
@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 FOLDER_TYPE = "application/vnd.google-apps.folder"
-SAID = {  # what Google says of each reason
+SAID = {  # Google's message for each reason
     "storageQuotaExceeded": "Service Accounts do not have storage quota. Leverage shared drives instead.",
     "insufficientFilePermissions": "The user does not have sufficient permissions for this file.",
 }
@@ -41,7 +41,7 @@ httplib2.Http.request = request
 
 @dataclass
 class Drive:
-    """What lies there, and what it refuses."""
+    """The files on the drive, and the requests that it refuses."""
 
     address: str = ""
     folder: str = "1aTeamFolderOfOurs0000"
@@ -153,13 +153,13 @@ def running() -> Iterator[Drive]:
 
 
 def redirect(folder: Path) -> Path:
-    """A folder for PYTHONPATH, in which Google's client is sent to $FAKE_DRIVE."""
+    """A folder for PYTHONPATH, which makes Google's client use $FAKE_DRIVE."""
     (folder / "sitecustomize.py").write_text(REDIRECT, encoding="utf-8")
     return folder
 
 
 def key(drive: Drive) -> dict[str, str]:
-    """A service account's key, made for this test, whose tokens come from the stand-in."""
+    """A service account's key, created for this test, whose tokens come from the fake."""
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import rsa
 

@@ -1,4 +1,4 @@
-"""The key of a service account: where its path is kept, and what is no key. None is ever shown."""
+"""The key of a service account: where its path is stored, and invalid keys. A key is never printed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KEY = {
 }
 
 
-def test_the_folders_id_goes_to_git_and_the_path_of_the_key_stays_on_this_machine(project: Path, call: Call) -> None:
+def test_set_gdrive_writes_the_folder_to_config_and_the_key_to_config_local(project: Path, call: Call) -> None:
     path = project.parent / "key.json"
     path.write_text(json.dumps(KEY))
     outcome = call("data", "remote", "gdrive", ID, "--service-account", path)
@@ -39,7 +39,7 @@ def test_the_folders_id_goes_to_git_and_the_path_of_the_key_stays_on_this_machin
     assert call("data", "remote").out == f"gdrive_remote: gdrive://{ID}, the default remote\n"
 
 
-def test_the_path_of_the_key_is_kept_from_wherever_it_was_typed(project: Path, call: Call) -> None:
+def test_set_gdrive_stores_the_absolute_path_of_the_key(project: Path, call: Call) -> None:
     (project.parent / "key.json").write_text(json.dumps(KEY))
     call("data", "remote", "gdrive", ID, "--service-account", "../key.json")
     remote = default_remote(project)
@@ -54,10 +54,10 @@ def test_the_path_of_the_key_is_kept_from_wherever_it_was_typed(project: Path, c
 
 
 NO_KEYS = {
-    "no JSON": ("it is no valid JSON", json.dumps(KEY)[:-20]),
-    "only the key's text": ("it is no valid JSON", KEY["private_key"]),
+    "no JSON": ("it is not valid JSON", json.dumps(KEY)[:-20]),
+    "only the key's text": ("it is not valid JSON", KEY["private_key"]),
     "a person's login": (
-        "it is the login of a person",
+        "it is the login of a user",
         json.dumps({"type": "authorized_user", "refresh_token": SECRET}),
     ),
     "an OAuth client": ("it is the client of an OAuth login", json.dumps({"installed": {"client_secret": SECRET}})),
@@ -70,7 +70,9 @@ NO_KEYS = {
 
 
 @pytest.mark.parametrize(("why", "text"), NO_KEYS.values(), ids=NO_KEYS)
-def test_what_is_no_key_is_told_apart_and_never_quoted(project: Path, call: Call, why: str, text: str) -> None:
+def test_read_key_describes_an_invalid_key_and_does_not_quote_it(
+    project: Path, call: Call, why: str, text: str
+) -> None:
     path = project.parent / "key.json"
     path.write_text(text)
     outcome = call("data", "remote", "gdrive", ID, "--service-account", path)
@@ -80,37 +82,37 @@ def test_what_is_no_key_is_told_apart_and_never_quoted(project: Path, call: Call
     assert ID not in (project / ".dvc/config").read_text()
 
 
-def test_a_key_that_cannot_be_read_is_told(project: Path, call: Call) -> None:
+def test_read_key_raises_if_the_file_cannot_be_read(project: Path, call: Call) -> None:
     missing = project.parent / "nowhere.json"
     assert_reported(
         call("data", "remote", "gdrive", ID, "--service-account", missing), 5, "No such file", "nowhere.json"
     )
     missing.write_bytes(b"\xff\xfe" + SECRET.encode("utf-16-le"))
-    assert_reported(call("data", "remote", "gdrive", ID, "--service-account", missing), 5, "it is no text")
+    assert_reported(call("data", "remote", "gdrive", ID, "--service-account", missing), 5, "it is not a text file")
 
 
-def test_a_key_with_a_byte_order_mark_is_a_key(project: Path, call: Call) -> None:
+def test_read_key_accepts_a_byte_order_mark(project: Path, call: Call) -> None:
     path = project.parent / "key.json"
     path.write_bytes(b"\xef\xbb\xbf" + json.dumps(KEY).encode())
     assert call("data", "remote", "gdrive", ID, "--service-account", path).code == 0
 
 
-def test_a_key_in_the_environment_that_is_none_is_told_and_never_quoted() -> None:
-    with pytest.raises(RemoteError, match=r"\$GDRIVE_CREDENTIALS_DATA is no key") as caught:
+def test_service_account_raises_for_an_invalid_key_in_the_environment() -> None:
+    with pytest.raises(RemoteError, match=r"\$GDRIVE_CREDENTIALS_DATA is not a key") as caught:
         parsed(SECRET, "$GDRIVE_CREDENTIALS_DATA")
     assert SECRET not in str(caught.value)
     assert SECRET not in str(parsed(json.dumps(KEY), "here"))
 
 
 @pytest.mark.parametrize("verb", ["push", "pull"])
-def test_without_any_key_nobody_waits_for_a_browser(
+def test_pull_without_a_key_does_not_wait_for_a_browser(
     project: Path, call: Call, monkeypatch: pytest.MonkeyPatch, verb: str
 ) -> None:
     call("data", "track", "data")
     call("data", "remote", "gdrive", ID)
-    forget(project, ".dvc/cache")  # else nothing would have to be fetched
+    forget(project, ".dvc/cache")  # so that there is something to fetch
     assert_reported(call("data", verb), 5, "there are no credentials for gdrive_remote", "--service-account FILE")
     monkeypatch.setenv("GDRIVE_CREDENTIALS_DATA", SECRET)
     outcome = call("data", verb)
-    assert_reported(outcome, 5, "$GDRIVE_CREDENTIALS_DATA is no key")
+    assert_reported(outcome, 5, "$GDRIVE_CREDENTIALS_DATA is not a key")
     assert SECRET not in outcome.err

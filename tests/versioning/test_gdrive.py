@@ -1,4 +1,4 @@
-"""Google Drive: the whole way from the configuration to the bytes, against a stand-in for its API."""
+"""Google Drive, from the configuration to the bytes, with a fake of its API."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def run(project: Path, drive: Drive, *arguments: str, secret: str | None = None)
     )
 
 
-def test_a_key_in_the_environment_pushes_and_pulls_the_very_bytes(project: Path, drive: Drive) -> None:
+def test_push_and_pull_with_a_key_in_the_environment(project: Path, drive: Drive) -> None:
     secret = json.dumps(key(drive))
     assert run(project, drive, "remote", "gdrive", drive.folder).returncode == 0
     assert run(project, drive, "track", "data").returncode == 0
     pushed = run(project, drive, "push", secret=secret)
     assert pushed.returncode == 0, pushed.stderr
-    assert len(drive.contents) == 3  # two files and the list of them
+    assert len(drive.contents) == 3  # two files and their list
     before = {path.name: path.read_bytes() for path in (project / "data").rglob("*.txt")}
     subprocess.run(["rm", "-rf", str(project / "data"), str(project / ".dvc" / "cache")], check=True)
     pulled = run(project, drive, "pull", secret=secret)
@@ -62,9 +62,7 @@ def test_a_key_in_the_environment_pushes_and_pulls_the_very_bytes(project: Path,
     assert {path.name: path.read_bytes() for path in (project / "data").rglob("*.txt")} == before
 
 
-def test_a_key_in_a_file_does_the_same_and_only_its_path_is_kept_on_this_machine_alone(
-    project: Path, drive: Drive, tmp_path: Path
-) -> None:
+def test_push_and_pull_with_a_key_in_a_file(project: Path, drive: Drive, tmp_path: Path) -> None:
     made = key(drive)
     (tmp_path / "key.json").write_text(json.dumps(made))
     configured = run(project, drive, "remote", "gdrive", drive.folder, "--service-account", str(tmp_path / "key.json"))
@@ -85,14 +83,14 @@ def test_a_key_in_a_file_does_the_same_and_only_its_path_is_kept_on_this_machine
 @pytest.mark.parametrize(
     ("trouble", "message"),
     [
-        ({"refuse": (403, "storageQuotaExceeded")}, "no storage of its own"),
-        pytest.param({"refuse": (403, "insufficientFilePermissions")}, "may read the folder", marks=pytest.mark.slow),
+        ({"refuse": (403, "storageQuotaExceeded")}, "has no storage in a user's My Drive"),
+        pytest.param({"refuse": (403, "insufficientFilePermissions")}, "can read the folder", marks=pytest.mark.slow),
         pytest.param({"bad_key": True}, "Google refuses the credentials", marks=pytest.mark.slow),
         pytest.param({"hidden": True}, "cannot see that folder", marks=pytest.mark.slow),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else None,
 )
-def test_what_google_refuses_is_told_and_the_key_is_not(
+def test_push_reports_a_refusal_of_google_and_not_the_key(
     project: Path, drive: Drive, trouble: dict[str, object], message: str
 ) -> None:
     made = key(drive)
@@ -107,7 +105,7 @@ def test_what_google_refuses_is_told_and_the_key_is_not(
 
 
 def assert_nowhere(secret: str, project: Path, process: subprocess.CompletedProcess[str]) -> None:
-    """A line of the key is in no output and in no file of the project."""
+    """Asserts that no line of the key is in an output or in a file of the project."""
     assert secret not in process.stdout + process.stderr
     files = [path for path in project.rglob("*") if path.is_file()]
     assert files

@@ -1,4 +1,4 @@
-"""Which files of a tracked folder count, against what DVC itself counts."""
+"""The files of a tracked folder that DVC tracks, compared with DVC."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_what_dvcignore_names_counts_neither_for_dvc_nor_here(home: Path) -> None:
+def test_kept_by_dvc_leaves_out_the_files_of_dvcignore(home: Path) -> None:
     state = state_of(read_tracked(home / "sub/data.dvc"))
     assert set(state.files) == {"a.png", "sea/b.png", "raw/keep.png"}
     assert (state.word, state.tracked.listed()) == (CLEAN, state.files)
@@ -65,7 +65,7 @@ def test_what_dvcignore_names_counts_neither_for_dvc_nor_here(home: Path) -> Non
         "s?a\n[a-c].png\n\\#x\n",
     ],
 )
-def test_odd_rules_are_read_as_dvc_reads_them(tmp_path: Path, rules: str) -> None:
+def test_kept_by_dvc_reads_unusual_rules_like_dvc(tmp_path: Path, rules: str) -> None:
     for name in (*FILES, "sub/data/notes/.git"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
@@ -76,18 +76,18 @@ def test_odd_rules_are_read_as_dvc_reads_them(tmp_path: Path, rules: str) -> Non
 
 
 @pytest.mark.parametrize("rules", [b"caf\xe9", b"!", b"[z-a].png"])
-def test_rules_that_cannot_be_read_are_told(home: Path, rules: bytes) -> None:
+def test_kept_by_dvc_raises_if_rules_cannot_be_read(home: Path, rules: bytes) -> None:
     (home / ".dvcignore").write_bytes(rules)
     with pytest.raises(DataError, match="dvcignore cannot be read"):
         kept_by_dvc(home / "sub/data")
 
 
-def test_rules_count_from_wherever_one_stands(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kept_by_dvc_does_not_depend_on_the_current_folder(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(home / "sub")
     assert kept_by_dvc(Path("data")) == kept_by_dvc(home / "sub/data") == ["a.png", "raw/keep.png", "sea/b.png"]
 
 
-def test_rules_above_the_project_are_another_ones(tmp_path: Path) -> None:
+def test_kept_by_dvc_ignores_rules_above_the_project(tmp_path: Path) -> None:
     (tmp_path / ".dvcignore").write_text("*.png\n")
     (tmp_path / "project/.dvc").mkdir(parents=True)
     (tmp_path / "project/data").mkdir()

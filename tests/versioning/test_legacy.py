@@ -1,4 +1,4 @@
-"""A project of DVC 2, and one whose cache and remote are configured outside of it: `pull` does as `dvc pull` does."""
+"""`pull` of a project of DVC 2, and with a cache and a remote configured outside the project, equals `dvc pull`."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def without_git(project: Path) -> Path:
     ],
     ids=range(8),
 )
-def test_dos2unix_md5_is_what_dvc_says(tmp_path: Path, content: bytes) -> None:
+def test_dos2unix_md5_equals_the_md5_of_dvc(tmp_path: Path, content: bytes) -> None:
     from dvc_data.hashfile.hash import file_md5
 
     (tmp_path / "x").write_bytes(content)
@@ -87,7 +87,7 @@ def test_pull_brings_a_project_of_dvc_2_without_git(without_git: Path, call: Cal
     assert content_of(without_git / "data") == TEXTS
 
 
-def test_pull_names_the_migration_where_the_remote_has_only_the_layout_of_dvc_3(without_git: Path, call: Call) -> None:
+def test_pull_suggests_to_migrate_if_the_remote_has_only_the_layout_of_dvc_3(without_git: Path, call: Call) -> None:
     storage = without_git.parent / "storage"
     dvc_2(without_git, "data", storage / "files/md5", {"a": b"a"})
     call("data", "remote", storage)
@@ -95,7 +95,7 @@ def test_pull_names_the_migration_where_the_remote_has_only_the_layout_of_dvc_3(
     assert_reported(outcome, 5, "data.dvc has no hash: md5", "dvc cache migrate --dvc-files")
 
 
-def test_pull_mends_a_damaged_object_in_the_cache_of_dvc_2(without_git: Path, call: Call) -> None:
+def test_pull_repairs_a_damaged_object_in_the_cache_of_dvc_2(without_git: Path, call: Call) -> None:
     storage = without_git.parent / "storage"
     dvc_2(without_git, "data", storage, TEXTS)
     call("data", "remote", storage)
@@ -109,7 +109,7 @@ def test_pull_mends_a_damaged_object_in_the_cache_of_dvc_2(without_git: Path, ca
     assert content_of(without_git / "data") == TEXTS
 
 
-def test_a_cache_elsewhere_is_used(stored: Path, call: Call) -> None:
+def test_pull_uses_a_cache_in_another_place(stored: Path, call: Call) -> None:
     elsewhere = stored.parent / "cache elsewhere"
     with (stored / ".dvc/config.local").open("a") as file:
         file.write(f"[cache]\n    dir = {elsewhere}\n")
@@ -124,11 +124,11 @@ def test_a_cache_elsewhere_is_used(stored: Path, call: Call) -> None:
     (stored / "data.dvc").write_bytes(before)
     state = state_of(read_tracked(Path("data.dvc")))
     assert (state.word, state.changes()) == (DIFFERS, {"changed": 0, "new": 1, "missing": 0})
-    assert "what is here is another version, which DVC has" in state.fix
+    assert "the files here are another version, which DVC has" in state.fix
 
 
 @pytest.mark.parametrize("level", ["GLOBAL", "SYSTEM"])
-def test_default_remote_is_that_of_the_user_or_the_system(
+def test_default_remote_reads_the_configuration_of_user_and_system(
     stored: Path, call: Call, monkeypatch: pytest.MonkeyPatch, level: str
 ) -> None:
     configured = stored.parent / "configured"

@@ -1,4 +1,4 @@
-"""A plain folder as DVC's remote: what is pushed comes back, and what cannot be is told."""
+"""A folder as DVC's remote: pushing and pulling, and their errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.versioning.conftest import FILES, Call, assert_reported, content_of, 
 pytest.importorskip("dvc")
 
 
-def test_what_is_pushed_comes_back_to_the_byte(project: Path, call: Call) -> None:
+def test_pull_returns_the_pushed_bytes(project: Path, call: Call) -> None:
     storage = project.parent / "storage"
     assert f"storage: {storage}, the default remote" in call("data", "remote", storage).out
     tracked = call("data", "track", "data")
@@ -26,7 +26,8 @@ def test_what_is_pushed_comes_back_to_the_byte(project: Path, call: Call) -> Non
     assert "git add data.dvc .gitignore; git commit" in tracked.out
     assert call("data", "track", "data").out == f"{tracked.out.splitlines()[0]}, unchanged\n"
     pushed = call("data", "push")
-    assert (pushed.code, pushed.out) == (0, "data.dvc: 5 files sent\n")  # two are the same, and the list of all
+    # 5 files, because two of the data files are equal, and the list is a file, too
+    assert (pushed.code, pushed.out) == (0, "data.dvc: 5 files sent\n")
     forget(project)
     pulled = call("data", "pull")
     assert (pulled.code, pulled.err) == (0, "")
@@ -34,14 +35,14 @@ def test_what_is_pushed_comes_back_to_the_byte(project: Path, call: Call) -> Non
     assert content_of(project / "data") == FILES
 
 
-def test_git_keeps_the_tracking_file_and_not_the_data(stored: Path) -> None:
+def test_track_adds_the_dvc_file_to_git_and_not_the_data(stored: Path) -> None:
     git(stored, "add", "-A")
     files = git(stored, "ls-files").split()
     assert {"data.dvc", ".gitignore", ".dvc/config"} <= set(files)
     assert not [name for name in files if name.startswith(("data/", ".dvc/cache"))]
 
 
-def test_a_clone_of_the_project_pulls_the_very_same(stored: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pull_in_a_clone_returns_the_same_bytes(stored: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     git(stored, "add", "-A")
     git(stored, "commit", "-qm", "data")
     git(stored.parent, "clone", "-q", str(stored), "clone")
@@ -53,14 +54,14 @@ def test_a_clone_of_the_project_pulls_the_very_same(stored: Path, call: Call, mo
     assert git(stored.parent / "clone", "status", "--porcelain") == ""
 
 
-def test_a_second_push_says_that_the_remote_has_it_all(stored: Path, call: Call) -> None:
+def test_push_says_that_the_remote_has_all_files(stored: Path, call: Call) -> None:
     assert call("data", "push").out == "data.dvc: the remote has all files\n"
     (stored / "data/new").write_bytes(b"new")
     assert call("data", "track", "data").code == 0
     assert call("data", "push", "data").out == "data.dvc: 2 files sent\n"
 
 
-def test_a_single_file_is_kept_as_a_folder_is(project: Path, call: Call) -> None:
+def test_track_push_and_pull_of_a_single_file(project: Path, call: Call) -> None:
     (project / "one.bin").write_bytes(b"one")
     call("data", "remote", project.parent / "storage")
     assert "files" not in call("data", "track", "one.bin").out.splitlines()[0]
@@ -71,20 +72,20 @@ def test_a_single_file_is_kept_as_a_folder_is(project: Path, call: Call) -> None
     assert (project / "one.bin").read_bytes() == b"one"
 
 
-def test_what_lies_here_and_not_in_the_cache_is_sent(stored: Path, call: Call) -> None:
+def test_push_sends_files_that_are_not_in_the_cache(stored: Path, call: Call) -> None:
     forget(stored, ".dvc/cache")
     shutil.rmtree(stored.parent / "storage")
     assert call("data", "push").out == "data.dvc: 5 files sent\n"
 
 
-def test_what_lies_in_the_cache_and_not_here_is_sent(stored: Path, call: Call) -> None:
+def test_push_sends_files_that_are_only_in_the_cache(stored: Path, call: Call) -> None:
     forget(stored, "data")
     shutil.rmtree(stored.parent / "storage")
     assert call("data", "push").out == "data.dvc: 5 files sent\n"
 
 
 @pytest.mark.parametrize("lost", [("data", ".dvc/cache"), (".dvc/cache",)], ids=["all", "the-cache-and-a-file"])
-def test_what_is_neither_here_nor_in_the_cache_cannot_be_sent_and_that_is_told(
+def test_push_raises_if_files_are_neither_here_nor_in_the_cache(
     stored: Path, call: Call, lost: tuple[str, ...]
 ) -> None:
     forget(stored, *lost)
@@ -95,7 +96,7 @@ def test_what_is_neither_here_nor_in_the_cache_cannot_be_sent_and_that_is_told(
         assert word in outcome.err
 
 
-def test_data_in_a_folder_below_are_sent_from_the_cache_as_well(stored: Path, call: Call) -> None:
+def test_push_sends_data_of_a_subfolder_from_the_cache(stored: Path, call: Call) -> None:
     (stored / "sub").mkdir()
     (stored / "data").rename(stored / "sub/data")
     assert call("data", "track", "sub/data").code == 0
@@ -104,17 +105,17 @@ def test_data_in_a_folder_below_are_sent_from_the_cache_as_well(stored: Path, ca
     assert call("data", "push", "sub/data").out == "sub/data.dvc: 5 files sent\n"
 
 
-def test_a_pull_replaces_no_file_that_was_changed_here(stored: Path, call: Call) -> None:
+def test_pull_does_not_replace_changed_files(stored: Path, call: Call) -> None:
     (stored / "data/empty").write_bytes(b"precious")
     assert_reported(call("data", "pull"), 4, "files here would be lost", "harness data track")
     assert (stored / "data/empty").read_bytes() == b"precious"
 
 
-def test_a_pull_of_what_the_remote_has_lost_is_told(stored: Path, call: Call) -> None:
+def test_pull_raises_if_the_remote_has_lost_files(stored: Path, call: Call) -> None:
     forget(stored)
     shutil.rmtree(stored.parent / "storage/files")
     assert_reported(
-        call("data", "pull"), 5, "the remote storage has not all that data.dvc stands for", "harness data push"
+        call("data", "pull"), 5, "the remote storage does not have all files of data.dvc", "harness data push"
     )
     shutil.rmtree(stored.parent / "storage")
     assert_reported(
@@ -122,13 +123,13 @@ def test_a_pull_of_what_the_remote_has_lost_is_told(stored: Path, call: Call) ->
     )
 
 
-def test_a_hash_with_403_in_it_is_no_answer_of_a_server(stored: Path) -> None:
+def test_explained_does_not_take_403_in_a_hash_for_a_status(stored: Path) -> None:
     lost = FileNotFoundError("storage/files/md5/40/31aa403bb401")
     assert "refuses" not in str(explained([lost], default_remote(stored)))
     assert "refuses" in str(explained([OSError("<HttpError 403 when requesting it>")], default_remote(stored)))
 
 
-def test_a_folder_that_is_tracked_as_empty_needs_no_remote_to_hold_it(stored: Path, call: Call) -> None:
+def test_pull_creates_an_empty_folder_without_a_remote(stored: Path, call: Call) -> None:
     (stored / "models").mkdir()
     assert call("data", "track", "models").code == 0
     forget(stored, "models", ".dvc/cache")
@@ -140,14 +141,14 @@ def test_a_folder_that_is_tracked_as_empty_needs_no_remote_to_hold_it(stored: Pa
 
 
 @pytest.mark.parametrize("verb", ["push", "pull"])
-def test_without_a_remote_nothing_can_be_sent_or_fetched(project: Path, call: Call, verb: str) -> None:
+def test_push_and_pull_raise_without_a_remote(project: Path, call: Call, verb: str) -> None:
     call("data", "track", "data")
     assert "no remote" in call("data", "remote").out
     forget(project, ".dvc/cache")
     assert_reported(call("data", verb), 5, "no remote is set up", "harness data remote FOLDER")
 
 
-def test_a_remote_whose_driver_is_not_installed(project: Path, call: Call) -> None:
+def test_push_names_the_driver_that_is_not_installed(project: Path, call: Call) -> None:
     if find_spec("dvc_s3") is not None:
         pytest.skip("the driver is installed")
     assert call("data", "remote", "s3://ours/data").code == 0
@@ -157,7 +158,7 @@ def test_a_remote_whose_driver_is_not_installed(project: Path, call: Call) -> No
     assert_reported(call("data", "pull"), 5, "DVC has no driver for s3")
 
 
-def test_another_dvc_command_at_work_is_told_and_a_promotion_waits_for_it(
+def test_track_raises_or_waits_if_another_dvc_command_is_running(
     stored: Path, call: Call, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import dvc.lock
@@ -167,10 +168,10 @@ def test_another_dvc_command_at_work_is_told_and_a_promotion_waits_for_it(
     lock = zc.lockfile.LockFile(str(stored / ".dvc/tmp/lock"))
     try:
         outcome = call("data", "pull")
-        assert_reported(outcome, 5, "another DVC command is at work here", "once it has ended")
+        assert_reported(outcome, 5, "another DVC command is running here", "after it has ended")
         with ThreadPoolExecutor() as pool:
             tracked, err = pool.submit(track, "data", wait=True), ""
-            while "waiting for it, to keep data" not in err:
+            while "waiting for it, to track data" not in err:
                 assert not tracked.done()
                 err += capsys.readouterr().err
             lock.close()
@@ -179,7 +180,7 @@ def test_another_dvc_command_at_work_is_told_and_a_promotion_waits_for_it(
         lock.close()
 
 
-def test_a_remote_folder_that_is_a_file_is_told(project: Path, call: Call) -> None:
+def test_push_raises_if_the_remote_folder_is_a_file(project: Path, call: Call) -> None:
     (project.parent / "storage").write_text("")
     call("data", "remote", project.parent / "storage")
     call("data", "track", "data")

@@ -1,4 +1,4 @@
-"""`harness data remote`: what it writes, and what it refuses to."""
+"""`harness data remote`: what it writes, and what it refuses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ID = "1aTeamFolderOfOurs0000"
 
 
 @pytest.mark.parametrize("verb", ["push", "pull"])
-def test_the_placeholder_is_no_remote(project: Path, call: Call, verb: str) -> None:
+def test_push_and_pull_refuse_the_placeholder(project: Path, call: Call, verb: str) -> None:
     call("data", "track", "data")
     config = project / ".dvc/config"
     config.write_text(f"[core]\n    remote = ours\n['remote \"ours\"']\n    url = gdrive://{PLACEHOLDER}\n")
@@ -27,26 +27,26 @@ def test_the_placeholder_is_no_remote(project: Path, call: Call, verb: str) -> N
         assert call("data", "remote", "gdrive", typed).code == 2
 
 
-def test_a_folder_that_is_no_dvc_project_is_told_and_left_as_it_is(
+def test_data_commands_raise_outside_a_dvc_project_and_change_nothing(
     tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data/a").write_bytes(b"a")
     monkeypatch.chdir(tmp_path)
-    problem = "this folder is no DVC project"
+    problem = "this folder is not a DVC project"
     assert_reported(call("data", "track", "data"), 5, problem, "dvc init")
     assert_reported(call("data", "remote", "storage"), 5, problem, "dvc init")
     assert_reported(call("data", "remote", "gdrive", ID), 5, problem, "dvc init")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
 
 
-def test_a_damaged_configuration_is_told(stored: Path, call: Call) -> None:
+def test_data_commands_raise_for_a_damaged_configuration(stored: Path, call: Call) -> None:
     (stored / ".dvc/config").write_text("[core\n")
     for verb in ("push", "pull", "remote"):
         assert_reported(call("data", verb), 2, "config cannot be read", "git checkout")
 
 
-def test_a_new_remote_leaves_the_rest_of_the_configuration_alone(project: Path, call: Call) -> None:
+def test_set_storage_changes_only_the_remote(project: Path, call: Call) -> None:
     other = "['remote \"other\"']\n    url = /elsewhere\n"
     (project / ".dvc/config").write_text(f"[core]\n    autostage = false\n[cache]\n    type = copy\n{other}")
     assert call("data", "remote", "../storage").code == 0
@@ -69,7 +69,7 @@ def test_a_new_remote_leaves_the_rest_of_the_configuration_alone(project: Path, 
         f"https://drive.google.com/drive/folders/{ID}/",
     ],
 )
-def test_the_address_of_a_drive_folder_is_taken_for_its_id(project: Path, call: Call, typed: str) -> None:
+def test_set_gdrive_takes_the_id_from_the_address_of_a_folder(project: Path, call: Call, typed: str) -> None:
     assert call("data", "remote", "gdrive", typed).code == 0
     remote = default_remote(project)
     assert remote is not None
@@ -77,13 +77,13 @@ def test_the_address_of_a_drive_folder_is_taken_for_its_id(project: Path, call: 
 
 
 @pytest.mark.parametrize("typed", ["short", "https://drive.google.com/drive/my-drive", "two words of it"])
-def test_what_is_no_folder_id_is_refused(project: Path, call: Call, typed: str) -> None:
+def test_set_gdrive_refuses_an_invalid_folder_id(project: Path, call: Call, typed: str) -> None:
     before = (project / ".dvc/config").read_text()
-    assert_reported(call("data", "remote", "gdrive", typed), 2, "is no folder id", "drive/folders/ID")
+    assert_reported(call("data", "remote", "gdrive", typed), 2, "is not the id of a folder", "drive/folders/ID")
     assert (project / ".dvc/config").read_text() == before
 
 
-def test_a_remote_takes_what_belongs_to_it_alone(project: Path, call: Call) -> None:
+def test_set_storage_removes_the_options_of_google_drive(project: Path, call: Call) -> None:
     assert_reported(call("data", "remote", "gdrive"), 2, "the folder's id is missing")
     assert_reported(call("data", "remote", "folder", ID), 2, "takes no FOLDER_ID and no key")
     assert_reported(call("data", "remote", "folder", "--service-account", "key.json"), 2, "only gdrive takes these")
@@ -92,16 +92,14 @@ def test_a_remote_takes_what_belongs_to_it_alone(project: Path, call: Call) -> N
 @pytest.mark.parametrize(
     "address", ["https://me:hunter2@example.org/data", "ssh://me:hunter2@host/data", "s3://ours/data?secret=hunter2"]
 )
-def test_an_address_with_a_password_is_refused_and_the_password_printed_nowhere(
-    project: Path, call: Call, address: str
-) -> None:
+def test_set_storage_refuses_a_password_and_does_not_print_it(project: Path, call: Call, address: str) -> None:
     outcome = call("data", "remote", address)
-    assert_reported(outcome, 2, "carries a password", ".dvc/config is public", "--local")
+    assert_reported(outcome, 2, "contains a password", ".dvc/config is public", "--local")
     assert "hunter2" not in outcome.err
     assert not [path for path in project.rglob("*") if path.is_file() and b"hunter2" in path.read_bytes()]
 
 
-def test_the_name_of_a_user_is_no_password(project: Path, call: Call) -> None:
+def test_set_storage_accepts_a_user_name(project: Path, call: Call) -> None:
     assert call("data", "remote", "ssh://me@host/data").code == 0
     remote = default_remote(project)
     assert remote is not None
@@ -119,7 +117,7 @@ PLACES = (("gdrive", "KEY"), ("KEY",), ("gdrive", ID, "--service-account", "KEY"
 
 @pytest.mark.parametrize("typed", PLACES, ids=["folder-id", "address", "service-account"])
 @pytest.mark.parametrize("key", KEYS.values(), ids=KEYS)
-def test_what_looks_like_a_key_is_refused_and_never_quoted(
+def test_require_plain_refuses_a_key_and_does_not_quote_it(
     project: Path, call: Call, typed: tuple[str, ...], key: str
 ) -> None:
     before = (project / ".dvc/config").read_bytes()
@@ -132,7 +130,7 @@ def test_what_looks_like_a_key_is_refused_and_never_quoted(
 
 @pytest.mark.parametrize("typed", PLACES, ids=["folder-id", "address", "service-account"])
 @pytest.mark.parametrize("value", ["", " ", "two\nlines", "it's", 'a"b', "a,b", "a;b", "a#b", "a`b"])
-def test_what_dvc_would_read_otherwise_is_not_written(
+def test_require_plain_refuses_characters_that_dvc_would_not_read_correctly(
     project: Path, call: Call, typed: tuple[str, ...], value: str
 ) -> None:
     before = (project / ".dvc/config").read_bytes()
@@ -141,7 +139,7 @@ def test_what_dvc_would_read_otherwise_is_not_written(
     assert (project / ".dvc/config").read_bytes() == before
 
 
-def test_comments_and_what_else_is_set_are_kept(project: Path, call: Call) -> None:
+def test_set_storage_keeps_comments_and_other_settings(project: Path, call: Call) -> None:
     others = "# ours\n[core]\n    autostage = false\n['remote \"other\"']\n    url = /elsewhere  # of others\n"
     options = "    jobs = 4\n    # to be sure\n    verify = true\n"
     (project / ".dvc/config").write_text(f"{others}['remote \"storage\"']\n    url = /old\n{options}")
@@ -165,7 +163,7 @@ def test_comments_and_what_else_is_set_are_kept(project: Path, call: Call) -> No
         "\n# ours\n[core]\n    remote = 'ours'\n['remote \"ours\"']\n    url = s3://bucket/a b\n    jobs = 4\n",
     ],
 )
-def test_default_remote_reads_a_configuration_as_dvc_does(project: Path, text: str) -> None:
+def test_default_remote_reads_a_configuration_like_dvc(project: Path, text: str) -> None:
     from dvc.config import Config
 
     (project / ".dvc/config").write_text(text)
@@ -175,7 +173,7 @@ def test_default_remote_reads_a_configuration_as_dvc_does(project: Path, text: s
     assert remote.url == theirs["remote"][theirs["core"]["remote"].lower()]["url"]
 
 
-def test_where_this_machine_has_another_default_remote_that_is_told(project: Path, call: Call) -> None:
+def test_set_storage_raises_if_this_machine_has_another_default_remote(project: Path, call: Call) -> None:
     (project / ".dvc/config.local").write_text("[core]\n    remote = mine\n")
     before = (project / ".dvc/config").read_bytes()
     assert_reported(
@@ -186,14 +184,14 @@ def test_where_this_machine_has_another_default_remote_that_is_told(project: Pat
 
 @pytest.mark.parametrize("line", ["hunter2", "[core", "url hunter2"])
 @pytest.mark.parametrize("verb", ["push", "pull", "remote"])
-def test_a_damaged_line_may_hold_a_password_and_is_not_quoted(stored: Path, call: Call, verb: str, line: str) -> None:
+def test_data_commands_do_not_quote_a_damaged_line(stored: Path, call: Call, verb: str, line: str) -> None:
     (stored / ".dvc/config").write_text(f"{line}\n['remote \"storage\"']\n    hunter2\n")
     outcome = call("data", verb)
     assert_reported(outcome, 2, "config cannot be read")
     assert "hunter2" not in outcome.err
 
 
-def test_a_damaged_line_is_not_quoted_in_a_traceback_either(stored: Path) -> None:
+def test_data_commands_do_not_quote_a_damaged_line_in_a_traceback(stored: Path) -> None:
     (stored / ".dvc/config").write_text("[core\n    url hunter2\n")
     command = [sys.executable, "-m", "harness", "data", "push", "--debug"]
     done = subprocess.run(command, cwd=stored, capture_output=True, text=True, check=False)

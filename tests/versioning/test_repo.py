@@ -1,4 +1,4 @@
-"""What is sent and fetched where something is damaged, missing or of another version, and what lies here stays."""
+"""Pushes and pulls if files are damaged, missing or of another version. Files here are not lost."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WAVES = md5_of(FILES["train/sea/a.bin"])
 
 
 def damage(store: Path, md5: str = WAVES) -> Path:
-    """Other bytes under the name of an object, in DVC's cache or in a folder that is a remote."""
+    """Writes other bytes to an object, in DVC's cache or in a remote that is a folder."""
     path = store / "files/md5" / md5[:2] / md5[2:]
     path.chmod(0o644)
     path.write_bytes(b"damaged")
@@ -39,7 +39,7 @@ def is_kept_whole(project: Path, file: str) -> bool:
 
 
 def replace_version(project: Path, call: Call) -> str:
-    """Tracks v2 of the data, which is not pushed, and puts v1 back here; returns what `data.dvc` says of v2."""
+    """Tracks v2 of the data without pushing it, and restores v1. Returns the content of `data.dvc` for v2."""
     first = (project / "data.dvc").read_text()
     (project / "data/new").write_bytes(b"v2")
     assert call("data", "track", "data").code == 0
@@ -51,9 +51,7 @@ def replace_version(project: Path, call: Call) -> str:
 
 
 @pytest.mark.parametrize("path", ["data", "one.bin"])
-def test_a_version_is_kept_whole_only_where_every_byte_of_it_is_in_the_cache(
-    project: Path, call: Call, path: str
-) -> None:
+def test_missing_objects_names_missing_and_damaged_files(project: Path, call: Call, path: str) -> None:
     (project / "one.bin").write_bytes(FILES["train/sea/a.bin"])
     assert call("data", "track", path).code == 0
     assert is_kept_whole(project, f"{path}.dvc")
@@ -63,24 +61,24 @@ def test_a_version_is_kept_whole_only_where_every_byte_of_it_is_in_the_cache(
     assert not is_kept_whole(project, f"{path}.dvc")
 
 
-def test_a_damaged_list_is_not_whole(stored: Path) -> None:
+def test_missing_objects_names_a_damaged_list(stored: Path) -> None:
     damage(stored / ".dvc/cache", read_tracked(stored / "data.dvc").md5)
     assert not is_kept_whole(stored, "data.dvc")
 
 
-def test_a_pull_that_fails_leaves_what_lies_here_as_it_was(stored: Path, call: Call) -> None:
+def test_pull_changes_no_files_if_it_fails(stored: Path, call: Call) -> None:
     second = replace_version(stored, call)
     forget(stored, ".dvc/cache")
     (stored / "data.dvc").write_text(second)
     outcome = call("data", "pull")
     assert_reported(
-        outcome, 5, "the remote storage has not all that data.dvc stands for", "what lies here is as it was"
+        outcome, 5, "the remote storage does not have all files of data.dvc", "the files here are not changed"
     )
     assert content_of(stored / "data") == FILES
 
 
 @pytest.mark.parametrize("remote", ["none", "placeholder", "no key", "gone"])
-def test_what_the_cache_has_needs_no_remote(stored: Path, call: Call, remote: str) -> None:
+def test_pull_from_the_cache_needs_no_remote(stored: Path, call: Call, remote: str) -> None:
     second = replace_version(stored, call)
     shutil.rmtree(stored.parent / "storage")
     gdrive = (
@@ -96,7 +94,7 @@ def test_what_the_cache_has_needs_no_remote(stored: Path, call: Call, remote: st
     assert content_of(stored / "data") == FILES | {"new": b"v2"}
 
 
-def test_a_damaged_object_in_the_remote_is_no_success(stored: Path, call: Call) -> None:
+def test_pull_raises_if_an_object_in_the_remote_is_damaged(stored: Path, call: Call) -> None:
     damage(stored.parent / "storage")
     forget(stored)
     outcome = call("data", "pull")
@@ -104,9 +102,9 @@ def test_a_damaged_object_in_the_remote_is_no_success(stored: Path, call: Call) 
     assert b"damaged" not in content_of(stored / "data").values()
 
 
-def test_what_is_told_of_a_damaged_object_in_the_remote_puts_it_right(stored: Path, call: Call, tmp_path: Path) -> None:
+def test_pull_suggests_a_fix_that_repairs_the_remote(stored: Path, call: Call, tmp_path: Path) -> None:
     bad = damage(stored.parent / "storage")
-    bad.write_bytes(bytes(len(FILES["train/sea/a.bin"])))  # of the right size, which only a pull can see
+    bad.write_bytes(bytes(len(FILES["train/sea/a.bin"])))  # of the right size: only a pull can notice
     clone = shutil.copytree(stored, tmp_path / "clone")
     forget(stored)
     outcome = call("data", "pull")
@@ -119,12 +117,12 @@ def test_what_is_told_of_a_damaged_object_in_the_remote_puts_it_right(stored: Pa
     os.chdir(clone)
     assert call("data", "push").out == "data.dvc: 2 files sent\n"
     os.chdir(stored)
-    assert call("data", "pull").code == 0  # what had come damaged is no more in the cache
+    assert call("data", "pull").code == 0  # the damaged file was removed from the cache
     assert content_of(stored / "data") == FILES
 
 
 @pytest.mark.parametrize("how", ["emptied", "removed", "the list cut short"])
-def test_a_push_sends_again_what_the_remote_has_lost(stored: Path, call: Call, how: str) -> None:
+def test_push_sends_lost_files_again(stored: Path, call: Call, how: str) -> None:
     storage = stored.parent / "storage"
     bad = damage(storage, read_tracked(stored / "data.dvc").md5 if how == "the list cut short" else WAVES)
     if how == "removed":
@@ -137,7 +135,7 @@ def test_a_push_sends_again_what_the_remote_has_lost(stored: Path, call: Call, h
     assert content_of(stored / "data") == FILES
 
 
-def test_of_several_the_others_can_be_had_by_name(stored: Path, call: Call) -> None:
+def test_pull_suggests_to_pull_the_other_files_by_name(stored: Path, call: Call) -> None:
     (stored / "photos").mkdir()
     (stored / "photos/a").write_bytes(b"never pushed")
     assert call("data", "track", "photos").code == 0
@@ -147,23 +145,23 @@ def test_of_several_the_others_can_be_had_by_name(stored: Path, call: Call) -> N
     assert content_of(stored / "data") == FILES
 
 
-def test_a_change_can_be_given_up(stored: Path, call: Call) -> None:
+def test_pull_with_force_discards_changes(stored: Path, call: Call) -> None:
     (stored / "data/empty").write_bytes(b"a mistake")
     (stored / "data/new").write_bytes(b"another")
     refused = call("data", "pull")
-    assert_reported(refused, 4, "data/empty", "data/new", "harness data pull --force, to lose them")
+    assert_reported(refused, 4, "data/empty", "data/new", "harness data pull --force, to discard them")
     assert call("data", "pull", "--force").code == 0
     assert content_of(stored / "data") == FILES
 
 
-def test_a_damaged_object_in_the_cache_is_put_right_from_what_lies_here(stored: Path, call: Call) -> None:
+def test_push_repairs_a_damaged_object_in_the_cache_from_the_file_here(stored: Path, call: Call) -> None:
     shutil.rmtree(stored.parent / "storage")
     forget(stored, "data")
     assert call("data", "pull").code == 0
     one = stored / "data/train/sea/a.bin"
     content = one.read_bytes()
     damage(stored / ".dvc/cache")
-    one.unlink()  # where it is the same file as the one in the cache
+    one.unlink()  # in case it is the same file as the one in the cache
     one.write_bytes(content)
     (stored / "data/train/sea/same.bin").unlink()
     (stored / "data/train/sea/same.bin").write_bytes(content)
@@ -173,7 +171,7 @@ def test_a_damaged_object_in_the_cache_is_put_right_from_what_lies_here(stored: 
     assert content_of(stored / "data") == FILES
 
 
-def test_a_damaged_object_in_the_cache_is_not_sent(stored: Path, call: Call) -> None:
+def test_push_does_not_send_a_damaged_object(stored: Path, call: Call) -> None:
     shutil.rmtree(stored.parent / "storage")
     forget(stored, "data")
     damage(stored / ".dvc/cache")
@@ -181,20 +179,20 @@ def test_a_damaged_object_in_the_cache_is_not_sent(stored: Path, call: Call) -> 
     assert not (stored.parent / "storage/files").exists()
 
 
-def test_where_the_data_differ_it_is_told_that_the_tracked_version_is_sent(stored: Path, call: Call) -> None:
+def test_push_notes_that_the_tracked_version_is_sent(stored: Path, call: Call) -> None:
     shutil.rmtree(stored.parent / "storage")
     (stored / "data/new").write_bytes(b"never tracked")
     outcome = call("data", "push")
     assert (outcome.code, outcome.out) == (0, "data.dvc: 5 files sent\n")
-    assert outcome.err.startswith("note: data is not what data.dvc stands for, ")
+    assert outcome.err.startswith("note: data differs from the version in data.dvc; ")
     forget(stored)
     assert call("data", "pull").code == 0
     assert content_of(stored / "data") == FILES
 
 
-def test_what_cannot_be_tracked_is_told(stored: Path, call: Call, tmp_path: Path) -> None:
+def test_track_says_why_a_path_cannot_be_tracked(stored: Path, call: Call, tmp_path: Path) -> None:
     (stored / "notes").write_text("of git's")
     git(stored, "add", "notes")
-    assert_reported(call("data", "track", "notes"), 2, "git has it already")
+    assert_reported(call("data", "track", "notes"), 2, "git tracks it already")
     (tmp_path / "elsewhere").mkdir()
-    assert_reported(call("data", "track", tmp_path / "elsewhere"), 2, "lies outside the project")
+    assert_reported(call("data", "track", tmp_path / "elsewhere"), 2, "is outside the project")

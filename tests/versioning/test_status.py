@@ -1,4 +1,4 @@
-"""`harness data status` and `harness data ready`: what is here, against what is tracked."""
+"""`harness data status` and `harness data ready` compare the data here with the tracked version."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from tests.versioning.conftest import FILES, Call, assert_reported, content_of, 
 pytest.importorskip("dvc")
 
 
-def test_the_status_says_clean_differs_or_absent_and_what_to_type(stored: Path, call: Call) -> None:
+def test_status_prints_clean_differs_or_absent_and_what_to_type(stored: Path, call: Call) -> None:
     md5 = json.loads(call("data", "status", "--json").out)["tracked"][0]["md5"]
     assert call("data", "status").out == f"data  clean    5 files  matches data.dvc: {md5}\n"
     (stored / "data/new").write_bytes(b"new")
     (stored / "data/empty").write_bytes(b"not now")
     differs = call("data", "status", "data").out
     assert "differs" in differs
-    fix = "harness data track data keeps it as a new version; harness data pull --force data gives it up"
+    fix = "harness data track data saves it as a new version; harness data pull --force data discards it"
     assert f": 1 changed, 1 new: {fix}\n" in differs
     forget(stored, "data")
     absent = call("data", "status", "data/").out
     assert absent == f"data  absent   no files  data.dvc names {md5} (5 files): harness data ready data\n"
 
 
-def test_the_status_as_json(stored: Path, call: Call) -> None:
+def test_status_prints_json(stored: Path, call: Call) -> None:
     clean = json.loads(call("data", "status", "--json").out)
     (entry,) = clean["tracked"]
     assert entry == {
@@ -48,7 +48,7 @@ def test_the_status_as_json(stored: Path, call: Call) -> None:
     assert (absent["status"], absent["md5"], absent["files"], absent["changes"]) == ("absent", None, 0, None)
 
 
-def test_a_path_that_is_not_tracked_is_told(stored: Path, call: Call) -> None:
+def test_status_raises_for_a_path_that_is_not_tracked(stored: Path, call: Call) -> None:
     for verb in ("status", "push", "pull", "ready"):
         assert_reported(call("data", verb, "nothing"), 2, "nothing is not tracked", "harness data track nothing")
     assert_reported(call("data", "track", "nothing"), 2, "nothing is not there")
@@ -56,7 +56,7 @@ def test_a_path_that_is_not_tracked_is_told(stored: Path, call: Call) -> None:
     assert_reported(call("data", "status"), 2, "nothing is tracked here")
 
 
-def test_data_that_are_as_they_should_be_are_ready(stored: Path, call: Call) -> None:
+def test_ready_accepts_clean_data(stored: Path, call: Call) -> None:
     outcome = call("data", "ready", "data", "--receipt", "made/receipt.json")
     assert outcome.code == 0, outcome.err
     assert outcome.out.startswith("data  clean")
@@ -66,21 +66,21 @@ def test_data_that_are_as_they_should_be_are_ready(stored: Path, call: Call) -> 
 
 
 @pytest.mark.parametrize("receipt", ["data.dvc", "data/new.json", ".", ""])
-def test_a_receipt_takes_nobodys_place(stored: Path, call: Call, receipt: str) -> None:
+def test_ready_does_not_overwrite_a_file_with_the_receipt(stored: Path, call: Call, receipt: str) -> None:
     before = (stored / "data.dvc").read_bytes()
     assert_reported(call("data", "ready", "data", "--receipt", receipt), 2, "cannot be the receipt")
     assert (stored / "data.dvc").read_bytes() == before
     assert content_of(stored / "data") == FILES
 
 
-def test_data_that_are_absent_are_pulled_to_be_ready(stored: Path, call: Call) -> None:
+def test_ready_pulls_absent_data(stored: Path, call: Call) -> None:
     forget(stored)
     outcome = call("data", "ready")
     assert outcome.code == 0, outcome.err
     assert content_of(stored / "data") == FILES
 
 
-def test_data_that_differ_are_not_ready_and_are_left_alone(stored: Path, call: Call) -> None:
+def test_ready_refuses_data_that_differ_and_does_not_change_them(stored: Path, call: Call) -> None:
     (stored / "data/empty").write_bytes(b"precious")
     outcome = call("data", "ready", "--receipt", "receipt.json")
     assert_reported(outcome, 4, "data does not match data.dvc", "1 changed", "harness data status data")
@@ -88,17 +88,17 @@ def test_data_that_differ_are_not_ready_and_are_left_alone(stored: Path, call: C
     assert not (stored / "receipt.json").exists()
 
 
-def test_another_version_than_the_wanted_one_is_not_ready(stored: Path, call: Call) -> None:
+def test_ready_refuses_another_version_than_the_required_one(stored: Path, call: Call) -> None:
     assert_reported(call("data", "ready", "--md5", "0.dir"), 4, "data.dvc names another version", "not 0.dir")
 
 
-def test_absent_data_without_a_remote_are_not_ready(project: Path, call: Call) -> None:
+def test_ready_raises_for_absent_data_without_a_remote(project: Path, call: Call) -> None:
     call("data", "track", "data")
     forget(project)
     assert_reported(call("data", "ready"), 5, "no remote is set up")
 
 
-def test_absent_demo_data_are_drawn_and_need_no_remote(
+def test_ready_draws_absent_demo_data(
     project: Path, call: Call, template: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     call("data", "track", "data")
@@ -110,5 +110,5 @@ def test_absent_demo_data_are_drawn_and_need_no_remote(
     assert content_of(project / "data") == FILES
     forget(project, "data")
     call("data", "remote", project.parent / "storage")
-    assert call("data", "pull").code == 0  # out of DVC's cache, which has taken them for its own
+    assert call("data", "pull").code == 0  # from DVC's cache, which contains them now
     assert content_of(project / "data") == FILES

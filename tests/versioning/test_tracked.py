@@ -1,4 +1,4 @@
-"""What lies at a tracked path, against what DVC itself says of it."""
+"""The state of tracked data, compared with DVC."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ FILES = {
     "été 森.txt": "森".encode(),
     'a "quote".txt': b"\r\n",
 }
-EMPTY = "d751713988987e9331980363e24189ce.dir"  # that DVC gives to a folder without files
+EMPTY = "d751713988987e9331980363e24189ce.dir"  # the MD5 that DVC computes for an empty folder
 
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project in which DVC itself has tracked the folders `data` and `sub/déjà vu`, and the file `one.bin`."""
+    """A project in which DVC has tracked the folders `data` and `sub/déjà vu`, and the file `one.bin`."""
     home = tmp_path_factory.mktemp("tracked-by-dvc")
     write_files(home / "data", FILES)
-    (home / "data" / ".git").mkdir()  # which DVC passes over
+    (home / "data" / ".git").mkdir()  # which DVC ignores
     (home / "data" / ".git" / "config").write_bytes(b"x")
     (home / "sub" / "déjà vu").mkdir(parents=True)
     (home / "sub" / "déjà vu" / "a.txt").write_bytes(b"a")
@@ -50,7 +50,7 @@ def home(template: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(template, tmp_path / "home"))
 
 
-def test_the_hash_of_a_folder_is_the_one_that_dvc_gives(template: Path) -> None:
+def test_state_of_a_folder_has_the_hash_of_dvc(template: Path) -> None:
     known = read_tracked(template / "data.dvc")
     files = {name: md5_of(content) for name, content in FILES.items()}
     assert folder_md5(files) == known.md5
@@ -59,21 +59,21 @@ def test_the_hash_of_a_folder_is_the_one_that_dvc_gives(template: Path) -> None:
     assert known.listed() == files
 
 
-def test_the_hash_of_a_folder_does_not_depend_on_the_order_in_which_its_files_are_given() -> None:
+def test_folder_md5_does_not_depend_on_the_order_of_files() -> None:
     files = {name: md5_of(content) for name, content in FILES.items()}
     assert folder_md5(dict(reversed(files.items()))) == folder_md5(files)
     assert folder_md5(files | {"sea.txt": "0" * 32}) != folder_md5(files)
     assert folder_md5({}) == EMPTY
 
 
-def test_the_hash_of_a_single_file_is_the_one_that_dvc_gives(template: Path) -> None:
+def test_state_of_a_single_file_has_the_hash_of_dvc(template: Path) -> None:
     known = read_tracked(template / "one.bin.dvc")
     assert known.md5 == file_md5(template / "one.bin") == md5_of((template / "one.bin").read_bytes())
     assert known.files is None
     assert state_of(known).word == CLEAN
 
 
-def test_what_dvc_has_just_tracked_is_clean(template: Path) -> None:
+def test_state_of_is_clean_after_dvc_add(template: Path) -> None:
     for file in ("data.dvc", "one.bin.dvc", "sub/déjà vu.dvc"):
         state = state_of(read_tracked(template / file))
         assert (state.word, state.md5) == (CLEAN, state.tracked.md5), file
@@ -81,7 +81,7 @@ def test_what_dvc_has_just_tracked_is_clean(template: Path) -> None:
     assert set(state_of(read_tracked(template / "data.dvc")).files) == set(FILES)
 
 
-def test_which_files_are_changed_new_and_missing(home: Path) -> None:
+def test_changes_counts_changed_new_and_missing_files(home: Path) -> None:
     (home / "data/sea.txt").write_bytes(b"other")
     (home / "data/.dot").write_bytes(b"other")
     (home / "data/new.txt").write_bytes(b"new")
@@ -93,19 +93,19 @@ def test_which_files_are_changed_new_and_missing(home: Path) -> None:
     assert state.changes() == {"changed": 2, "new": 1, "missing": 3}
 
 
-def test_a_file_that_only_has_another_name_differs(home: Path) -> None:
+def test_state_of_differs_if_a_file_is_renamed(home: Path) -> None:
     (home / "data/sea.txt").rename(home / "data/lake.txt")
     state = state_of(read_tracked(home / "data.dvc"))
     assert (state.word, state.changes()) == (DIFFERS, {"changed": 0, "new": 1, "missing": 1})
 
 
-def test_a_single_file_that_was_changed_differs(home: Path) -> None:
+def test_state_of_differs_if_a_single_file_is_changed(home: Path) -> None:
     (home / "one.bin").write_bytes(b"2")
     state = state_of(read_tracked(home / "one.bin.dvc"))
     assert (state.word, state.md5, state.files) == (DIFFERS, md5_of(b"2"), {"one.bin": md5_of(b"2")})
 
 
-def test_what_is_not_there_is_absent(home: Path) -> None:
+def test_state_of_is_absent_if_the_path_does_not_exist(home: Path) -> None:
     shutil.rmtree(home / "data")
     (home / "one.bin").unlink()
     for file in ("data.dvc", "one.bin.dvc"):
@@ -113,14 +113,14 @@ def test_what_is_not_there_is_absent(home: Path) -> None:
         assert (state.word, state.md5, state.files) == (ABSENT, None, {}), file
 
 
-def test_an_empty_folder_is_not_what_a_full_one_stood_for(home: Path) -> None:
+def test_state_of_differs_if_the_folder_is_empty(home: Path) -> None:
     shutil.rmtree(home / "data")
     (home / "data").mkdir()
     state = state_of(read_tracked(home / "data.dvc"))
     assert (state.word, state.md5) == (DIFFERS, EMPTY)
 
 
-def test_a_folder_that_is_tracked_as_empty_is_clean_whether_it_is_there_or_not(tmp_path: Path) -> None:
+def test_state_of_is_clean_for_a_missing_folder_tracked_as_empty(tmp_path: Path) -> None:
     file = tmp_path / "models.dvc"
     file.write_text(f"outs:\n- md5: {EMPTY}\n  size: 0\n  nfiles: 0\n  hash: md5\n  path: models\n")
     assert state_of(read_tracked(file)).word == CLEAN
@@ -130,7 +130,7 @@ def test_a_folder_that_is_tracked_as_empty_is_clean_whether_it_is_there_or_not(t
     assert state_of(read_tracked(file)).word == DIFFERS
 
 
-def test_where_the_cache_does_not_list_the_files_nobody_says_which_changed(home: Path) -> None:
+def test_changes_is_none_without_a_list_in_the_cache(home: Path) -> None:
     shutil.rmtree(home / ".dvc/cache")
     (home / "data/sea.txt").write_bytes(b"other")
     state = state_of(read_tracked(home / "data.dvc"))
@@ -138,7 +138,7 @@ def test_where_the_cache_does_not_list_the_files_nobody_says_which_changed(home:
 
 
 @pytest.mark.parametrize("content", [b"not json", b"{}", b"[1]", b'[{"md5": "0"}]', b"\xff"])
-def test_a_damaged_list_in_the_cache_is_no_list(home: Path, content: bytes) -> None:
+def test_listed_is_none_for_a_damaged_list_in_the_cache(home: Path, content: bytes) -> None:
     known = read_tracked(home / "data.dvc")
     listing = cached_here(known, known.md5)
     assert listing is not None
@@ -159,7 +159,7 @@ def test_a_damaged_list_in_the_cache_is_no_list(home: Path, content: bytes) -> N
         b"\xff\xfe\x00",
     ],
 )
-def test_a_damaged_dvc_file_is_told_in_three_lines(tmp_path: Path, content: bytes) -> None:
+def test_read_tracked_raises_for_a_damaged_dvc_file(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "data.dvc").write_bytes(content)
     with pytest.raises(DataError, match="damaged") as caught:
         read_tracked(tmp_path / "data.dvc")
@@ -167,19 +167,19 @@ def test_a_damaged_dvc_file_is_told_in_three_lines(tmp_path: Path, content: byte
     assert "git checkout" in caught.value.fix
 
 
-def test_a_number_of_files_that_is_none_is_damage(tmp_path: Path) -> None:
+def test_read_tracked_raises_for_an_invalid_number_of_files(tmp_path: Path) -> None:
     (tmp_path / "data.dvc").write_text(f"outs:\n- md5: {EMPTY}\n  nfiles: many\n  path: data\n")
     with pytest.raises(DataError, match=r"outs\.0\.nfiles is 'many'"):
         read_tracked(tmp_path / "data.dvc")
 
 
-def test_quotes_in_a_dvc_file_belong_to_yaml_and_not_to_the_value(tmp_path: Path) -> None:
+def test_read_tracked_reads_quoted_yaml_values(tmp_path: Path) -> None:
     (tmp_path / "data.dvc").write_text(f"outs:\n- md5: '{EMPTY}'\n  path: \"data\"\n")
     known = read_tracked(tmp_path / "data.dvc")
     assert (known.md5, known.path) == (EMPTY, tmp_path / "data")
 
 
-def test_only_what_a_stage_puts_out_counts_and_where_it_works(tmp_path: Path) -> None:
+def test_read_tracked_reads_only_outs_and_wdir_of_a_stage(tmp_path: Path) -> None:
     text = "wdir: sub\ndeps:\n- md5: 9.dir\n  path: raw\nmeta:\n  path: x\n"
     text += f"outs:\n- {{path: data, md5: {EMPTY}}}\n"
     (tmp_path / "data.dvc").write_text(text)
@@ -188,48 +188,48 @@ def test_only_what_a_stage_puts_out_counts_and_where_it_works(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("outs", ["[]", f"[{{md5: {EMPTY}, path: a}}, {{md5: {EMPTY}, path: b}}]"])
-def test_a_dvc_file_stands_for_one_thing(tmp_path: Path, outs: str) -> None:
+def test_read_tracked_raises_unless_there_is_one_path(tmp_path: Path, outs: str) -> None:
     (tmp_path / "data.dvc").write_text(f"outs: {outs}\n")
-    with pytest.raises(DataError, match="stands for several things, or none"):
+    with pytest.raises(DataError, match="it must track exactly one path"):
         read_tracked(tmp_path / "data.dvc")
 
 
-def test_what_to_type_depends_on_what_would_be_lost(home: Path) -> None:
+def test_fix_depends_on_what_would_be_lost(home: Path) -> None:
     known = read_tracked(home / "data.dvc")
     path = home / "data"
     assert state_of(known).fix == ""
     (path / "new.txt").write_bytes(b"new")
     unknown = state_of(known)
-    keep = f"harness data track {path} keeps it as a new version; harness data pull --force {path} gives it up"
+    keep = f"harness data track {path} saves it as a new version; harness data pull --force {path} discards it"
     assert unknown.fix == keep
     assert unknown.md5 is not None
     listing = cached_here(known, unknown.md5)
     assert listing is not None
     listing.parent.mkdir(exist_ok=True)
-    listing.write_bytes(b"[]")  # as if DVC had tracked it
-    back = f"harness data pull {path} (what is here is another version, which DVC has)"
+    listing.write_bytes(b"[]")  # as after dvc add
+    back = f"harness data pull {path} (the files here are another version, which DVC has)"
     assert state_of(known).fix == back
     shutil.rmtree(path)
     assert state_of(known).fix == f"harness data ready {path}"
     path.mkdir()
-    assert state_of(known).fix == f"harness data pull {path}"  # there is nothing to keep
+    assert state_of(known).fix == f"harness data pull {path}"  # there are no changes to save
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has none")
-def test_what_can_never_be_read_to_its_end_is_told(home: Path) -> None:
+def test_state_of_raises_for_a_pipe(home: Path) -> None:
     os.mkfifo(home / "data/pipe")
-    with pytest.raises(DataError, match="pipe is no file"):
+    with pytest.raises(DataError, match="pipe is not a file"):
         state_of(read_tracked(home / "data.dvc"))
 
 
-def test_links_to_a_folder_that_they_lie_in_are_not_followed(home: Path) -> None:
+def test_state_of_does_not_follow_a_link_to_a_folder_above(home: Path) -> None:
     for name in ("one", "two"):
         (home / "data" / name).symlink_to(".")
         (home / "data/sea" / name).symlink_to("..")
     assert state_of(read_tracked(home / "data.dvc")).word == CLEAN
 
 
-def test_files_whose_hash_is_known_are_not_read_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_state_of_does_not_read_files_with_a_known_hash(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
 
     def noted(path: Path) -> str:
@@ -242,22 +242,20 @@ def test_files_whose_hash_is_known_are_not_read_again(home: Path, monkeypatch: p
     assert read == ["sea.txt"]
 
 
-def test_a_known_hash_counts_also_where_the_path_is_given_from_here(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_state_of_uses_known_hashes_for_relative_paths(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(home)
     monkeypatch.setattr(tracked, "file_md5", lambda path: pytest.fail(f"{path} was read"))
     known = {(home / "data" / name).absolute(): md5_of(content) for name, content in FILES.items()}
     assert state_of(read_tracked(Path("data.dvc")), known).word == CLEAN
 
 
-def test_a_file_that_cannot_be_read_is_told(home: Path) -> None:
+def test_state_of_raises_if_a_file_cannot_be_read(home: Path) -> None:
     (home / "data/gone.txt").symlink_to(home / "nowhere")
     with pytest.raises(DataError, match=r"gone\.txt cannot be read"):
         state_of(read_tracked(home / "data.dvc"))
 
 
-def test_the_tracking_file_of_a_folder_is_that_of_the_next_tracked_folder_above_it(home: Path) -> None:
+def test_tracking_file_finds_the_nearest_tracked_folder_above(home: Path) -> None:
     assert tracking_file(home / "data") == home / "data.dvc"
     assert tracking_file(home / "data/sea/more") == home / "data.dvc"
     assert tracking_file(home / "one.bin") == home / "one.bin.dvc"
@@ -268,7 +266,7 @@ def test_the_tracking_file_of_a_folder_is_that_of_the_next_tracked_folder_above_
     assert tracking_file(home / "data/sea/more") == home / "data/sea.dvc"
 
 
-def test_the_folder_of_dvc_tracks_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tracking_file_ignores_the_folder_of_dvc(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(home)
     assert (home / ".dvc").is_dir()
     assert tracked_files() == [Path("data.dvc"), Path("one.bin.dvc"), Path("sub/déjà vu.dvc")]
@@ -284,7 +282,7 @@ def test_the_folder_of_dvc_tracks_nothing(home: Path, monkeypatch: pytest.Monkey
         tracked_files()
 
 
-def test_a_tracked_path_is_found_however_it_is_typed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tracked_files_accepts_all_forms_of_a_path(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(home)
     for typed in ("data", "data/", "data.dvc"):
         assert tracked_files([typed]) == [Path("data.dvc")], typed
@@ -292,6 +290,6 @@ def test_a_tracked_path_is_found_however_it_is_typed(home: Path, monkeypatch: py
         tracked_files(["data", "nothing"])
 
 
-def test_the_state_is_told_without_importing_dvc() -> None:
+def test_state_of_does_not_import_dvc() -> None:
     code = "import sys, harness.runs.provenance; sys.exit('dvc' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
