@@ -1,7 +1,7 @@
-"""Addresses without their secrets: how a database, a server or a remote is printed and recorded.
+"""Removes secrets from the addresses of databases, servers and remotes, before they are printed or recorded.
 
-An address may hold a password or a token anywhere: before the host, in the path, in the query, or in place of the host.
-So a server's address is shortened to scheme and host. A file's address keeps its path.
+An address may contain a password or a token anywhere: before the host, in the path, in the query, or as the host. So
+the address of a server is shortened to scheme and host. The address of a file keeps its path.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import quote, unquote, unquote_plus
 
-# Schemes whose addresses begin with a host, a bucket or the id of a folder; with any other it may be a token.
+# Schemes whose addresses begin with a host, a bucket or the id of a folder. With other schemes it may be a token.
 DATABASES = frozenset(("postgresql", "postgres", "mysql", "mariadb", "mssql", "oracle", "redis", "rediss"))
 SERVERS = frozenset(("http", "https", "ftp", "ftps", "sftp", "ssh", "scp", "grpc", "grpcs", "webdav", "webdavs"))
 HADOOP = frozenset(("hdfs", "webhdfs", "swebhdfs"))
 CLOUDS = frozenset(("s3", "s3a", "gs", "gcs", "gdrive", "azure", "abfs", "abfss", "wasb", "wasbs", "adl", "oss"))
 HOSTS = DATABASES | SERVERS | HADOOP | CLOUDS
 FILES = frozenset(("sqlite", "file"))
-NO_HOSTS = frozenset(("databricks", "uc"))  # schemes that a profile follows, or the token itself
-UNKNOWN = "…"  # in place of a host that may be a secret
+NO_HOSTS = frozenset(("databricks", "uc"))  # schemes followed by a profile or a token
+UNKNOWN = "…"  # replaces a host that may be a secret
 HIDDEN = "***"
-SHORTEST = 4  # characters of a part that is hidden in a text; shorter ones are parts of ordinary words
+SHORTEST = 4  # least characters of a part to hide in a text; a shorter part may be in ordinary words
 ID_DIGITS = 16
 
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{1,60})://")  # two letters at least: `C://x` is a path
 ONE_HOST = r"(?:[\w.-]+|\[[\w:.%]+\])(?::\d*)?"
 HOST = re.compile(rf"{ONE_HOST}(?:,{ONE_HOST})*")
 FULL_HOST = re.compile(r"(?:[^@]*@)?(?:localhost|[\w-]+(?:\.[\w-]+)+|\[[\w:.%]+\])(?::\d*)?")
-USER = re.compile(r"[^/\\@:]{2,}:[^/\\@]+@")  # before a host whose scheme was forgotten
+USER = re.compile(r"[^/\\@:]{2,}:[^/\\@]+@")  # before a host without a scheme
 PAIR = re.compile(
     r"""((?<!\w)\w*(?:pass|pwd|token|secret|key|signature|credential)\w*|\bsig)=(?:'[^'\n]*'|"[^"\n]*")?[^&\s]*""",
     re.IGNORECASE,
@@ -39,17 +39,17 @@ HEADER = re.compile(r"\b(Bearer|Basic)\s+(?=[^\s'\"]*[\d=])[\w.~+/=-]{8,}", re.I
 NAMED = re.compile(r"""((?<!\w)\w*(?:password|passwd|token|secret)\w*["']?\s*:\s*["']?)[\w.~+/=-]{8,}""", re.IGNORECASE)
 # Variables whose values are secrets: of MLflow, Databricks, DVC's remotes, Optuna's databases
 SECRET_NAME = re.compile(r"(TOKEN|PASSWORD|PASSWD|SECRET|ACCESS_KEY|API_KEY|CONNECTION_STRING|CREDENTIALS_DATA)$")
-SHORTEST_SECRET = 6  # characters of such a value; a shorter one may be a part of an ordinary word
+SHORTEST_SECRET = 6  # least characters of such a value; a shorter value may be in ordinary words
 CLOSING = "'\"`)]}>.,;:!?"  # punctuation that may follow an address in a text
 
 
 @dataclass(frozen=True)
 class _Address:
-    scheme: str = ""  # none in the path of a file
-    user: str = ""  # with the password
-    host: str = ""  # with the port
+    scheme: str = ""  # empty for the path of a file
+    user: str = ""  # includes the password
+    host: str = ""  # includes the port
     path: str = ""
-    query: str = ""  # with the fragment
+    query: str = ""  # includes the fragment
     certain: bool = True  # False if the host may be a part of the password
 
     def has_scheme_of(self, known: frozenset[str]) -> bool:
@@ -57,7 +57,7 @@ class _Address:
 
 
 def short_address(uri: str) -> str:
-    """Returns an address as it may be printed: `scheme://host:port`, `scheme://…`, or the path of a file.
+    """Shortens an address for printing: `scheme://host:port`, `scheme://…`, or the path of a file.
 
     Example:
         >>> short_address("postgresql://me:secret@db:5432/mlflow?sslmode=require")
@@ -82,28 +82,28 @@ def short_address(uri: str) -> str:
 
 
 def address_id(uri: str) -> str:
-    """Returns what tells two stores apart: 16 hexadecimal digits of a SHA-256 without user, password and query."""
+    """Returns an id of a store: 16 hexadecimal digits of the SHA-256 of its address without user and query."""
     address = _parsed(uri.strip())
     text = "\n".join((address.scheme.lower(), address.host, address.path.rstrip("/")))
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:ID_DIGITS]
 
 
 def has_secrets(uri: str) -> bool:
-    """Returns whether an address holds a user, a password or a query."""
+    """Returns whether an address contains a user, a password or a query."""
     rest = uri.partition("://")[2]
     return "@" in rest or "?" in rest or PAIR.search(uri) is not None
 
 
 def without_secrets(text: str, *about: str) -> str:
-    """Returns a text with its addresses shortened, and with `***` for each password, token and key in it.
+    """Shortens the addresses in a text, and replaces passwords, tokens and keys by `***`.
 
-    These are the value of each `password=…`, `token: …` or `Bearer …`, and of each variable of the environment that
-    is named as a secret, such as `MLFLOW_TRACKING_TOKEN`.
+    These are the values after `password=`, `token: ` or `Bearer `, and the values of environment variables with the
+    name of a secret, such as `MLFLOW_TRACKING_TOKEN`.
 
     Args:
         text: An error message, a traceback or a log.
-        about: Addresses that the text is about. Each part of them that `short_address` leaves out becomes `***`,
-            also where the text quotes a path or a password alone.
+        about: Addresses that the text is about. Each part of them that `short_address` removes becomes `***`, even if
+            the text contains only this part.
     """
     known = sorted({uri.strip() for uri in about if SCHEME.match(uri.strip())}, key=len, reverse=True)
     pieces = re.split("(" + "|".join(rf"{re.escape(uri)}\S*" for uri in known) + ")", text) if known else [text]
@@ -117,12 +117,12 @@ def without_secrets(text: str, *about: str) -> str:
 
 
 def typed_without_secrets(arguments: Iterable[str]) -> list[str]:
-    """Returns a command line with the address in each argument shortened."""
+    """Shortens the address in each argument of a command line."""
     return [_typed(argument) for argument in arguments]
 
 
 def addresses(texts: Iterable[str]) -> list[str]:
-    """Returns the address in each text that has one, such as `--storage=ADDRESS`; it ends where the text does."""
+    """Returns the address in each text that has one, such as `--storage=ADDRESS`. It ends at the end of the text."""
     return [text[match.start() :] for text in texts if (match := SCHEME.search(text)) is not None]
 
 
@@ -160,7 +160,7 @@ def _parsed(uri: str) -> _Address:
 def _authority(rest: str, database: bool) -> tuple[str, str, str, bool]:
     """(user, host, the rest, whether the host is certain) of what follows `://`.
 
-    A password that is not URL-encoded may hold "@", and SQLAlchemy takes one with "/", "?" and "#", too.
+    A password that is not URL-encoded may contain "@". SQLAlchemy also accepts "/", "?" and "#" in it.
     """
     host, tail = _cut(rest)
     user, _, host = host.rpartition("@")
@@ -188,7 +188,7 @@ def _shortened(text: str) -> str:
 
 
 def _after_scheme(line: str) -> str:
-    """What belongs to an address at the beginning of `line`: all up to a space, unless its password holds a space."""
+    """The part of an address at the beginning of `line`: up to the first space that is not in the password."""
     word = line.split(maxsplit=1)[0] if line[:1].strip() else ""
     following = SCHEME.search(line, len(word))
     line = line[: following.start()] if following else line
@@ -199,7 +199,7 @@ def _after_scheme(line: str) -> str:
 
 
 def _is_whole(word: str) -> bool:
-    """Whether it has a host already: what begins with `user:` may be cut off within a password."""
+    """Whether it has a host. If it only begins with `user:`, the password may contain a space and continue."""
     authority = _cut(word)[0]
     return FULL_HOST.fullmatch(authority) is not None or not {"@", ":"} & set(authority)
 
@@ -209,7 +209,7 @@ def _closing(word: str) -> str:
 
 
 def _left_out(uri: str) -> set[str]:
-    """The parts of an address that `short_address` leaves out, also URL-decoded and URL-encoded."""
+    """The parts of an address that `short_address` removes, also URL-decoded and URL-encoded."""
     address, short = _parsed(uri), short_address(uri)
     rest = uri.partition("://")[2] if address.scheme else f"{address.user}@{address.query}"
     parts = {rest, address.user, *address.user.partition(":"), address.query, *re.split(r"[/?#&=:@;]", rest)}

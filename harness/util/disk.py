@@ -1,4 +1,4 @@
-"""Room on the disk: what files really take. A file that has several names, hard links, takes it once."""
+"""Measures the disk space of files. A file with several names (hard links) is counted once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-BLOCK = 512  # bytes; what `st_blocks` counts, on every system that has it
+BLOCK = 512  # bytes; the unit of `st_blocks`, on every system that has it
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,9 @@ class Entry:
 
     Attributes:
         path: Relative to the folder that was read.
-        bytes: What it takes on the disk; of a link, the link alone.
+        bytes: Its disk space; for a link, the space of the link.
         key: Two names of one file have the same key.
-        names: Number of names that the file has, here and elsewhere.
+        names: Number of names of the file, in this folder and in others.
         is_folder: Whether it is a folder.
         is_link: Whether it is a symbolic link.
     """
@@ -33,9 +33,9 @@ class Entry:
 
 
 def entries_below(folder: Path) -> Iterator[Entry]:
-    """Yields `folder` itself, as ".", and all that lies in it, to any depth. No link is followed.
+    """Yields `folder`, as ".", and all entries below it, at any depth. Links are not followed.
 
-    What cannot be read, or was removed a moment ago, is left out.
+    Entries that cannot be read, or that were just removed, are left out.
     """
     left = [Path()]
     while left:
@@ -53,12 +53,12 @@ def entries_below(folder: Path) -> Iterator[Entry]:
 
 
 def room_of(entries: Iterable[Entry]) -> int:
-    """Returns the bytes that they take together, as `du` counts them."""
+    """Returns the total disk space of the entries in bytes, counted like `du`."""
     return sum({entry.key: entry.bytes for entry in entries}.values())
 
 
 def room_freed(entries: Iterable[Entry]) -> int:
-    """Returns the bytes that are free once all of them are removed: a file with another name elsewhere frees none."""
+    """Returns the bytes that removing all entries frees. A file with another name elsewhere frees none."""
     named: dict[tuple[object, ...], list[Entry]] = {}
     for entry in entries:
         named.setdefault(entry.key, []).append(entry)
@@ -66,7 +66,7 @@ def room_freed(entries: Iterable[Entry]) -> int:
 
 
 def bytes_text(count: float) -> str:
-    """Bytes for people: "45 MB", "1.2 GB"."""
+    """Formats a number of bytes: "45 MB", "1.2 GB"."""
     for unit in ("B", "kB", "MB"):
         if count < 999.5:
             return f"{count:.0f} {unit}"
@@ -75,13 +75,13 @@ def bytes_text(count: float) -> str:
 
 
 def _entry(folder: Path, path: Path) -> Entry:
-    found = os.lstat(folder / path)
-    blocks = getattr(found, "st_blocks", None)  # Windows has none
+    status = os.lstat(folder / path)
+    blocks = getattr(status, "st_blocks", None)  # not on Windows
     return Entry(
         path=path,
-        bytes=found.st_size if blocks is None else BLOCK * blocks,
-        key=(found.st_dev, found.st_ino) if found.st_ino else (str(folder), str(path)),
-        names=found.st_nlink,
-        is_folder=stat.S_ISDIR(found.st_mode),
-        is_link=stat.S_ISLNK(found.st_mode),
+        bytes=status.st_size if blocks is None else BLOCK * blocks,
+        key=(status.st_dev, status.st_ino) if status.st_ino else (str(folder), str(path)),
+        names=status.st_nlink,
+        is_folder=stat.S_ISDIR(status.st_mode),
+        is_link=stat.S_ISLNK(status.st_mode),
     )

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, their MD5, and names of files as text."""
+"""Writes files completely or not at all, computes their MD5, and converts their names to text."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from harness.util.escape import terminal
 
 BLOCK = 1 << 20  # bytes
 LONGEST_NAME = 255  # bytes of a file's name
-PROBE = 16384  # bytes that a run's first files take at least
+PROBE = 16384  # least bytes of the first files of a run
 
 
 def write_whole(path: Path, content: bytes | memoryview, fix: str = ELSEWHERE) -> None:
-    """Replaces the file at `path` by `content` in one step. Raises StorageError, and then leaves nothing behind.
+    """Replaces the file at `path` by `content` in one step. If it raises StorageError, no temporary file is left.
 
-    `fix` is what to type if the file may not be written.
+    `fix` is what to type if the file is not writable.
     """
     with storage_errors(path, fix):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,7 +43,7 @@ def write_whole(path: Path, content: bytes | memoryview, fix: str = ELSEWHERE) -
 
 
 def append_lines(path: Path, *lines: str) -> None:
-    """Adds lines to a text file, all of them or none. They start on a new line if the last one was cut short.
+    """Adds lines to a text file, all or none. Starts a new line first if the last line is incomplete.
 
     For one writer at a time. Raises OSError.
     """
@@ -56,7 +56,7 @@ def append_lines(path: Path, *lines: str) -> None:
 
 
 def add_whole(file: FileIO, content: bytes) -> None:
-    """Adds all of `content` to the end of a file without a buffer, or nothing: a full disk may take a part of it.
+    """Adds all of `content` to the end of an unbuffered file, or nothing if the disk is full.
 
     For one writer at a time. Raises OSError.
     """
@@ -71,7 +71,7 @@ def add_whole(file: FileIO, content: bytes) -> None:
 
 
 def is_file(path: Path | str) -> bool:
-    """As `Path.is_file`, but False for a name that no system takes, and for a folder that may not be searched."""
+    """Like `Path.is_file`, but False for an invalid name, and for a file in a folder without permission."""
     try:
         return Path(path).is_file()
     except OSError:
@@ -79,7 +79,7 @@ def is_file(path: Path | str) -> bool:
 
 
 def is_folder(path: Path | str) -> bool:
-    """As `Path.is_dir`, but False where that raises; see `is_file`."""
+    """Like `Path.is_dir`, but False where that would raise; see `is_file`."""
     try:
         return Path(path).is_dir()
     except OSError:
@@ -87,26 +87,26 @@ def is_folder(path: Path | str) -> bool:
 
 
 def fitting_name(stem: str, ending: str = "", most: int = LONGEST_NAME) -> str:
-    """`stem` and `ending` as a name that a disk takes, of up to `most` bytes; it is the stem that is cut."""
+    """Joins `stem` and `ending` to a name of at most `most` bytes. The stem is shortened if necessary."""
     while stem and len(os.fsencode(stem + ending)) > most:
         stem = stem[:-1]
     return stem + ending
 
 
 def require_writable(folder: Path) -> None:
-    """Raises StorageError if no file can be written in `folder`, or where it would be made. Leaves nothing behind."""
+    """Raises StorageError if no file can be written in `folder` or in its nearest existing parent."""
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     with storage_errors(folder), tempfile.TemporaryFile(dir=there, buffering=0) as file:
         file.write(b"." * PROBE)
 
 
 def md5_of(content: bytes) -> str:
-    """By which DVC, and so everything here, names a content: a name, and no protection against forgery."""
+    """The MD5 of bytes. DVC and this package use it as a name for content, not for protection against forgery."""
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def file_md5(path: Path) -> str:
-    """The MD5 of a file of any size. Raises OSError where it cannot be read, and for a pipe or a device."""
+    """The MD5 of a file of any size. Raises OSError if it cannot be read, and for a pipe or a device."""
     mode = path.stat().st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # to read a pipe may never end
         raise OSError(errno.EINVAL, "it is a pipe or a device", str(path))
@@ -118,18 +118,18 @@ def file_md5(path: Path) -> str:
 
 
 def folder_md5(files: Mapping[str, str]) -> str:
-    """One MD5 of a folder's files, given as path -> MD5: the very number that DVC gives to the folder."""
+    """One MD5 of a folder's files, given as path -> MD5. DVC computes the same MD5 for the folder."""
     entries = [{"md5": md5, "relpath": path} for path, md5 in sorted(files.items())]
     return md5_of(json.dumps(entries, sort_keys=True).encode()) + ".dir"
 
 
 def as_text(name: str) -> str:
-    """A file's name in letters that every program takes: those of its bytes that are no UTF-8 become "?"."""
+    """A file's name as printable text. Bytes that are not UTF-8 become "?"."""
     return terminal(name.encode("utf-8", "replace").decode())
 
 
 def short(text: str, most: int = 18) -> str:
-    """The text, cut in the middle where it is longer, in letters that can be drawn."""
+    """Shortens a text in the middle to at most `most` characters, as printable text."""
     text = as_text(text)
     if len(text) <= most:
         return text
@@ -138,7 +138,7 @@ def short(text: str, most: int = 18) -> str:
 
 
 def _replace(temporary: Path, path: Path) -> None:
-    """In one step; on Windows once nobody has the old file open, for which it waits a moment."""
+    """Renames in one step. On Windows, waits a moment if another program has the old file open."""
     for wait in (0.01, 0.05, 0.2) if os.name == "nt" else ():
         try:
             temporary.replace(path)

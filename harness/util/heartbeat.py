@@ -1,4 +1,4 @@
-"""Signs of life: whether a process that works on something, perhaps on another machine, still does."""
+"""Heartbeats, which show whether a process is still running, also on another machine."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import Any
 from harness.util.processes import has_ended
 
 BEAT_SECONDS = 30.0
-STALE_SECONDS = 150.0  # five beats missed: the machine is gone, or cut off
+STALE_SECONDS = 150.0  # five missed heartbeats: the machine is off or has no network
 
 
 def is_gone(owner: Mapping[str, Any], beat: float) -> bool:
-    """Whether that process has ended. Of another machine's, whether its last sign of life, at `beat`, is too old."""
+    """Whether a process has ended. For a process of another machine: whether its last heartbeat, `beat`, is too old."""
     ended = has_ended(owner)
     return time.time() - beat > STALE_SECONDS if ended is None else ended
 
 
 @contextlib.contextmanager
 def heartbeat(beat: Callable[[], None]) -> Iterator[None]:
-    """Within, `beat` is called every half minute, by a thread of its own; that it fails is for the main one to find."""
+    """Calls `beat` every 30 s in a separate thread. Its errors are ignored: the main thread meets the same problem."""
     ended = threading.Event()
 
     def run() -> None:

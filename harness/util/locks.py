@@ -1,4 +1,4 @@
-"""Locks between processes: a file that one process at a time holds, until it lets go or ends, also by kill -9."""
+"""Locks between processes: one process at a time holds a lock file, until it releases it or ends (also by kill -9)."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from harness.errors import storage_errors
 from harness.util.processes import has_ended, this_process
 
 POLL_SECONDS = 0.01
-NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)  # the file system has none, such as NFS without its lock server
-SIGNATURE_AT, SIGNATURE_BYTES = 1, 256  # in the lock's file; Windows lets nobody read the first byte, which it locks
-SHARED_BY = 0o022  # the bits of a folder that others may write to
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)  # a file system without locks, such as NFS without lock server
+SIGNATURE_AT, SIGNATURE_BYTES = 1, 256  # position in the lock file; on Windows, the locked first byte is not readable
+SHARED_BY = 0o022  # permission bits of a folder that other users may write to
 
 Tell = Callable[[str], object]
 
 
 @contextlib.contextmanager
 def locked(path: Path, wait: bool = False, required: bool = True, tell: Tell | None = None) -> Iterator[bool]:
-    """Locks the file `path`, which stays when the lock ends. Yields True, or False if another process holds the lock.
+    """Locks the file `path`. Yields True, or False if another process holds the lock. The file is not removed.
 
     Args:
-        path: Is created where it is missing, for all who may write to its folder. A link is refused, since its target
-            would be created.
+        path: The lock file. It is created if it is missing, writable for all users who may write to its folder. A link
+            is refused, because its target would be created.
         wait: Wait for the other process instead.
-        required: False goes on without a lock, and yields True, where the file system has none.
-        tell: Is called with the name of the holder before this process waits for it. The lock then holds the
-            signature of this process, for others who wait.
+        required: If False, and the file system has no locks, continues without a lock and yields True.
+        tell: Called with the name of the holder before this process waits for it. With it, this process writes its
+            signature to the lock file, for others that wait.
 
     Raises:
         OSError: The file cannot be opened or locked.
     """
     shared = path.parent.stat().st_mode & SHARED_BY  # FileLock would create the folder
     mode: dict[str, Any] = {"mode": 0o644 | shared} if shared and os.name == "posix" else {}
-    # Instead of a lock that the kernel keeps, FileLock would take the file's existence, which outlives kill -9.
+    # Without kernel locks, FileLock would use the existence of the file as a lock, which stays after kill -9.
     lock = FileLock(path, timeout=0, poll_interval=POLL_SECONDS, fallback_to_soft=False, **mode)
     try:
         alone = _acquired(lock)
@@ -70,9 +70,9 @@ def lock_of(
     tell: Tell | None = None,
     required: bool = True,
 ) -> Iterator[bool]:
-    """As `locked`. Raises StorageError if the file cannot be locked, with `fix` as what to type."""
+    """Like `locked`. Raises StorageError if the file cannot be locked; `fix` is what to type."""
     if path.is_symlink() or path.is_dir():
-        fix = f"rm -r {quote(str(path))}, which is no lock of this program"
+        fix = f"rm -r {quote(str(path))}, which is not a lock of this program"
     with contextlib.ExitStack() as stack:
         with storage_errors(path, fix):
             alone = stack.enter_context(locked(path, wait, required, tell))
@@ -80,7 +80,7 @@ def lock_of(
 
 
 def holder(path: Path) -> str:
-    """The process that holds a lock, for people: "process 4711", with its machine if that is another one."""
+    """The process that holds a lock, as text: "process 4711", with its machine if it is another one."""
     process = _signature(path)
     ended = has_ended(process)
     if not isinstance(process.get("pid"), int) or ended:  # an earlier holder's signature
@@ -89,31 +89,31 @@ def holder(path: Path) -> str:
 
 
 def is_signed_here(path: Path) -> bool:
-    """Whether this process holds a signed lock: False where the file system has no locks."""
+    """Whether this process has signed the lock. False if the file system has no locks."""
     return _signature(path) == this_process()
 
 
 def remove_lock(path: Path) -> None:
-    """Removes a lock's file unless a process holds it. Raises OSError."""
+    """Removes a lock file unless a process holds the lock. Raises OSError."""
     if not path.exists():
         return
     with locked(path, required=False) as alone:
-        if alone and os.name != "nt":  # while it is held: who has it open sees that it is gone, and makes another
+        if alone and os.name != "nt":  # removed while locked: a process that has it open notices, and creates another
             path.unlink(missing_ok=True)
-    if alone and os.name == "nt":  # which removes no file that is open
+    if alone and os.name == "nt":  # Windows cannot remove an open file
         with contextlib.suppress(PermissionError):
             path.unlink()
 
 
 def _acquired(lock: BaseFileLock) -> bool:
-    """Whether the lock is this process's now; False if another process holds it."""
+    """Tries to lock. False if another process holds the lock."""
     with contextlib.suppress(Timeout):
         return bool(lock.acquire())
     return False
 
 
 def _sign(path: Path) -> None:
-    """Writes this process into the file of a lock that it holds; never into a file that is no lock."""
+    """Writes this process's signature to a lock file that it holds, but never to another kind of file."""
     with contextlib.suppress(OSError):
         file = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
         try:
@@ -126,7 +126,7 @@ def _sign(path: Path) -> None:
 
 
 def _signature(path: Path) -> dict[str, Any]:
-    """The process that has signed a lock; nothing if none has."""
+    """The process that has signed a lock; empty if there is none."""
     with contextlib.suppress(OSError, ValueError, RecursionError), path.open("rb", buffering=0) as file:
         file.seek(SIGNATURE_AT)
         process = json.loads(file.read(SIGNATURE_BYTES))

@@ -1,4 +1,4 @@
-"""Which packages are installed, and how to install more."""
+"""Checks which packages are installed, and names the command that installs more."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from shlex import quote
 
-DISTRIBUTION = "image-harness"  # what pip knows this package by: `harness` on PyPI is another project
+DISTRIBUTION = "image-harness"  # the name of this package for pip; `harness` on PyPI is another project
 EXTRAS = {  # extra -> its packages; setup.cfg has the versions
     "dvc": "dvc dvc-gdrive",
     "explain": "captum",
@@ -22,7 +22,7 @@ CLONE = Path(__file__).resolve().parents[2]  # the folder of setup.cfg, unless h
 
 
 def installed(package: str) -> bool:
-    """Whether a package can be imported; it is not."""
+    """Whether a package is installed. Imports nothing."""
     with contextlib.suppress(ValueError):
         return importlib.util.find_spec(package) is not None
     return False
@@ -31,8 +31,8 @@ def installed(package: str) -> bool:
 def install_command(extra: str) -> str:
     """The command that installs an extra of this package, for the way in which harness is installed.
 
-    In a clone, pip takes the extra from the clone's `setup.cfg`; of a wheel, from the installed metadata. Where neither
-    is there, as in a model of MLflow, the packages are named.
+    In a clone, pip reads the extra from `setup.cfg`; for a wheel, from the installed metadata. If there is neither, as
+    in a model of MLflow, the command names the packages.
     """
     if (CLONE / "setup.cfg").is_file():
         clone = "." if Path.cwd() == CLONE else str(CLONE)

@@ -1,4 +1,4 @@
-"""Many things at once, on all cores."""
+"""Calls a function for many items in parallel."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ U = TypeVar("U")
 
 
 def in_threads(function: Callable[[T], U], items: Iterable[T]) -> Iterator[U]:
-    """What `function` gives for each, in order, computed on all cores; never more than a few ahead of the reader."""
+    """Yields `function(item)` for each item, in order, computed on all cores. Only a few results are computed ahead."""
     workers = os.cpu_count() or 1
     left = iter(items)
     pool = ThreadPoolExecutor(workers)
@@ -24,4 +24,4 @@ def in_threads(function: Callable[[T], U], items: Iterable[T]) -> Iterator[U]:
             yield ahead.popleft().result()
             ahead.extend(pool.submit(function, item) for item in islice(left, 1))
     finally:
-        pool.shutdown(cancel_futures=True)  # after Ctrl-C, or an error, nobody wants the others
+        pool.shutdown(cancel_futures=True)  # after Ctrl-C or an error, the other items are not needed

@@ -1,4 +1,4 @@
-"""Which process did something, and whether it is still there."""
+"""Identifies processes, and checks whether they are still running."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from typing import Any
 
 import psutil
 
-# Between two readings of one start: on macOS, a correction of the clock moves it
+# largest difference in seconds between two readings of one start time; on macOS, clock corrections change it
 TOLERANCE = 0.5 if sys.platform == "linux" else 60.0
 
 
 def this_process() -> dict[str, Any]:
-    """Plain values that name this process, on this machine, for as long as there are machines."""
+    """Plain values that identify this process uniquely, on this machine and for all time."""
     return {"host": socket.gethostname(), "pid": os.getpid(), "since": _since(os.getpid())}
 
 
 def python_module(module: str, *arguments: str) -> list[str]:
-    """The command `python -m MODULE`, but for the current folder: Python would look there for modules first.
+    """The command `python -m MODULE`, but without the current folder in Python's search path.
 
-    A project that somebody sent could bring a `torchvision.py`.
+    An untrusted project could contain a `torchvision.py`, which Python would import first.
     """
     start = "import sys; sys.path[:] = [p for p in sys.path if p]; import runpy; "
     return [sys.executable, "-c", f"{start}runpy.run_module({module!r}, None, '__main__', True)", *arguments]
 
 
 def has_ended(process: Mapping[str, Any]) -> bool | None:
-    """Whether that process has ended; None where nobody here can know: it is another machine's, or container's.
+    """Whether a process has ended. None if it is of another machine or container, where it cannot be checked.
 
-    A zombie has ended. A process that this user may not look at has not.
+    True for a zombie process. False for a process that this user has no permission to inspect.
     """
     if process.get("host") != socket.gethostname():
         return None
     since = str(process.get("since") or "")
     if since and since.partition(":")[0] != _namespace():
-        return None  # its number means nothing here
+        return None  # its process id is not valid here
     try:
         pid = int(process.get("pid") or -1)
         if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
@@ -54,16 +54,16 @@ def has_ended(process: Mapping[str, Any]) -> bool | None:
 
 
 def kill_tree(pid: int) -> None:
-    """Kills a process and all that it has started, also through others."""
+    """Kills a process and all processes that it has started, directly or indirectly."""
     with contextlib.suppress(psutil.NoSuchProcess):
-        process = psutil.Process(pid)
-        for each in (*process.children(recursive=True), process):
+        root = psutil.Process(pid)
+        for process in (*root.children(recursive=True), root):
             with contextlib.suppress(psutil.NoSuchProcess):
-                each.kill()
+                process.kill()
 
 
 def _since(pid: int) -> str:
-    """Among which processes one counts, and when it began; nothing where the system does not say."""
+    """The namespace and the start time of a process; empty if the system does not provide them."""
     try:
         return f"{_namespace()}:{_began(pid):.15g}"
     except (OSError, psutil.Error):
@@ -71,15 +71,15 @@ def _since(pid: int) -> str:
 
 
 def _began(pid: int) -> float:
-    """When a process began: on Linux in ticks since the machine started, elsewhere in seconds since 1970."""
+    """The start time of a process: on Linux in ticks since the machine started, elsewhere in seconds since 1970."""
     if sys.platform != "linux":
         return float(psutil.Process(pid).create_time())
-    # psutil's create_time() follows the clock: after a correction, a running process would seem to be another one
+    # psutil's create_time() depends on the clock: after a correction, a running process would look like another one
     return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
 
 
 def _is_hidden(pid: int) -> bool:
-    """Whether it is a process of another user that /proc does not show, since it is mounted with hidepid=2."""
+    """Whether it is a process of another user that /proc hides, because it is mounted with hidepid=2."""
     if os.name == "posix":  # on Windows, os.kill would end it
         with contextlib.suppress(ProcessLookupError, OverflowError):
             try:
@@ -90,7 +90,7 @@ def _is_hidden(pid: int) -> bool:
 
 
 def _namespace() -> str:
-    """Which processes have numbers together, since the machine has started: a container has numbers of its own."""
+    """The namespace of process ids since the machine has started. Each container has a separate namespace."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
         return f"{boot}-{Path('/proc/self/ns/pid').readlink().name[5:-1]}"

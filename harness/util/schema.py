@@ -1,7 +1,7 @@
-"""Checked types: what a value that comes from a file must be before it is used.
+"""Types that validate values from files before they are used.
 
-Runs, checkpoints, `.dvc` files and studies are sent from person to person. What they hold is data: each value goes
-through one of these types where its file is read, and nowhere is it used before.
+Runs, checkpoints, `.dvc` files and studies may come from untrusted authors. Each value in them is validated by one of
+these types when its file is read.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import Annotated, Any, TypeVar, cast
 from pydantic import AfterValidator, ConfigDict, Field, PlainValidator, TypeAdapter, ValidationError, with_config
 
 T = TypeVar("T")
-record = with_config(ConfigDict(strict=True, extra="allow"))  # no "5" for 5; what a newer version adds is kept
-# of experiments and studies: valid as a folder on every system, and no option of any program
+record = with_config(ConfigDict(strict=True, extra="allow"))  # "5" is not 5; fields of newer versions are kept
+# names of experiments and studies: valid as a folder on every system, and never an option of a program
 NAME = re.compile(r"(?!-)[a-z0-9._-]{0,99}[a-z0-9_-]")
 LONGEST = 100_000  # characters of a text
 LONGEST_PATH = 4096
 LONGEST_NAME = 255  # bytes of a file's name
 LARGEST = 64 * 2**20  # bytes of a record
-QUOTED = 80  # characters of a value that an error quotes
+QUOTED = 80  # characters of a value in an error
 
 
 def _text(value: Any) -> str:
@@ -34,7 +34,7 @@ def _text(value: Any) -> str:
     try:
         value.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
-        raise ValueError("it must be text: a part of it stands for no byte and no letter") from None
+        raise ValueError("it must be text: a part of it is neither a byte nor a letter") from None
     return value
 
 
@@ -51,9 +51,9 @@ def _path(value: str) -> str:
 
 
 def path_below(value: str, anywhere: bool = False) -> str:
-    """`value`, a path that stays below its folder: here, or `anywhere`, on Windows too, where "\\" and "C:" count.
+    """Returns `value` if it is a path below its folder: on this system, or with `anywhere` also on Windows.
 
-    Raises SchemaError where it is absolute, has "..", or a part that is too long for a file system.
+    Raises SchemaError if it is absolute, contains "..", or has a part that is too long for a file system.
     """
     windows = anywhere or os.name == "nt"
     parts = (value.replace("\\", "/") if windows else value).split("/")
@@ -77,7 +77,7 @@ def _moment(value: str) -> str:
 
 
 def _like(pattern: str, takes: str) -> AfterValidator:
-    """What checks a text against a regular expression; `takes` says in words what fits."""
+    """A validator of texts by a regular expression; `takes` describes it for the error."""
     known = re.compile(pattern)
 
     def check(value: str) -> str:
@@ -88,13 +88,13 @@ def _like(pattern: str, takes: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-Text = Annotated[str, PlainValidator(_text)]  # also of bytes that are no UTF-8, as a file's name may have
+Text = Annotated[str, PlainValidator(_text)]  # also with bytes that are not UTF-8, as in some file names
 Name = Annotated[Text, AfterValidator(_name)]
-AnyPath = Annotated[Text, AfterValidator(_path)]  # to read from: anywhere
+AnyPath = Annotated[Text, AfterValidator(_path)]  # a path to read from, in any folder
 PathBelow = Annotated[AnyPath, AfterValidator(path_below)]  # relative, without ".."
 PathBelowAnywhere = Annotated[AnyPath, AfterValidator(lambda value: path_below(value, anywhere=True))]
 ClassName = Annotated[Text, AfterValidator(_class_name)]
-Moment = Annotated[Text, AfterValidator(_moment)]  # as datetime.isoformat writes it
+Moment = Annotated[Text, AfterValidator(_moment)]  # in the format of datetime.isoformat
 Digest = Annotated[Text, _like(r"[0-9a-f]{32}(\.dir)?", "an MD5: 32 hexadecimal digits, and .dir of a folder")]
 FileDigest = Annotated[Text, _like(r"[0-9a-f]{32}", "an MD5: 32 hexadecimal digits")]
 Sha256 = Annotated[Text, _like(r"[0-9a-f]{64}", "a SHA-256: 64 hexadecimal digits")]
@@ -110,28 +110,28 @@ Ordinal = Annotated[int, Field(strict=True, ge=1, le=10**6)]  # of a fold or an 
 Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=True)]
 Seconds = Annotated[float, Field(strict=True, ge=0, le=1e10, allow_inf_nan=False)]
-NameOrNone = Annotated[Text, AfterValidator(lambda value: value and _name(value))]  # "" where there is none
+NameOrNone = Annotated[Text, AfterValidator(lambda value: value and _name(value))]  # "" if there is none
 Interval = Annotated[list[Share], Field(min_length=2, max_length=2)]
 
 
 class SchemaError(ValueError):
-    """A value has not the form that it must have. The message names the field, and quotes the value in short."""
+    """A value has the wrong form. The message names the field, and quotes the beginning of the value."""
 
 
 @cache
 def schema_of(kind: Any) -> TypeAdapter[Any]:
-    """What checks a value against the class of a record."""
+    """The validator for the class of a record."""
     return TypeAdapter(kind)
 
 
 def validate(kind: TypeAdapter[T], value: object) -> T:
-    """`value` itself, which then has that form. Raises SchemaError for the first field that has not."""
+    """Returns `value` unchanged if it is valid. Raises SchemaError for the first field that is not."""
     parse(kind, value)
     return cast(T, value)  # pydantic's copy has its fields in another order
 
 
 def parse(kind: TypeAdapter[T], value: object) -> T:
-    """What `value` stands for: of a dictionary, the dataclass. Raises SchemaError for the first field that is wrong."""
+    """Converts `value`, such as a dictionary to a dataclass. Raises SchemaError for the first wrong field."""
     try:
         return kind.validate_python(value)
     except ValidationError as error:
@@ -145,7 +145,7 @@ def parse(kind: TypeAdapter[T], value: object) -> T:
 
 
 def quoted(value: object) -> str:
-    """A value as an error quotes it: short, also where it is huge or refers to itself."""
+    """Formats a value for an error: always short, even if it is huge or contains itself."""
     if isinstance(value, (dict, list)):
         return f"a {type(value).__name__} of {len(value)}"
     if isinstance(value, int) and abs(value) >= 10**30:
@@ -155,9 +155,9 @@ def quoted(value: object) -> str:
 
 
 def read_text(path: Path, most: int = LARGEST) -> str:
-    """The text of a small file. Raises OSError, and SchemaError for a large one or what is no file."""
+    """Reads the text of a small file. Raises OSError, and SchemaError if it is large or not a file."""
     if path.exists() and not path.is_file():
-        raise SchemaError("it is no file")
+        raise SchemaError("it is not a file")
     with path.open("rb") as file:
         content = file.read(most + 1)
     if len(content) > most:
@@ -166,25 +166,25 @@ def read_text(path: Path, most: int = LARGEST) -> str:
 
 
 def is_inside(path: Path, folder: Path) -> bool:
-    """Whether `path` lies in `folder`, once all links are resolved. Neither need exist."""
+    """Whether `path` is in `folder` after all links are resolved. Neither needs to exist."""
     real, home = os.path.realpath(path), os.path.realpath(folder)
     return real.startswith(home.rstrip(os.sep) + os.sep)
 
 
 def is_on_this_machine(path: str) -> bool:
-    """Whether a path names no other machine: asked for one, Windows sends it who is logged in here."""
+    """Whether a path is on this machine. For a path on another one, Windows would send the user's login there."""
     return not path.startswith(("\\\\", "//", "\\/", "/\\")) and "://" not in path
 
 
 def require_inside(path: Path, folder: Path) -> Path:
-    """`path`, as it is. Raises SchemaError where it leads out of `folder`, by a link."""
+    """Returns `path` unchanged. Raises SchemaError if a link makes it point outside `folder`."""
     if not is_inside(path, folder):
-        raise SchemaError(f"{path} is a link that leads out of {folder}, and is not followed")
+        raise SchemaError(f"{path} is a link that points outside {folder}, and is not followed")
     return path
 
 
 def _is_choice(part: object) -> bool:
-    """Whether pydantic has added it to a field's place: which of several types it tried."""
+    """Whether pydantic has added this part to the place of a field, to name one of several types."""
     return isinstance(part, str) and ("[" in part or part in ("float", "int", "str", "bool", "none"))
 
 

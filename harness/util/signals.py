@@ -1,8 +1,8 @@
-"""Signals that end this process: the first one with all that has to be tidied up, the second one at once.
+"""Handles the signals that end this process: the first signal after cleaning up, the second one immediately.
 
-The handler raises KeyboardInterrupt or `Terminated` in the main thread. That is not enough: Python calls a handler only
-between two of its instructions, not within a long step of C code, and what the handler raises may be swallowed or
-wait for something. So a thread watches, too. It ends the process `MOST_SECONDS` after the first signal.
+The handler raises KeyboardInterrupt or `Terminated` in the main thread. This is not enough: Python calls a handler only
+between two of its instructions and not during a long call of C code, and other code may catch the exception or delay
+it. So a thread watches the signals, too. It ends the process `MOST_SECONDS` after the first signal.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from harness.errors import Terminated
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
 ENDING = tuple(int(getattr(signal, name)) for name in NAMES if hasattr(signal, name))
 MOST_SECONDS = 4.0  # from the first signal to the end of the process
-SOON_SECONDS = 1.5  # the same, after a Ctrl-C that was only noted
-SAME_SECONDS = 0.5  # `timeout`, `uv run` and a closing terminal send a signal twice: these count as one
-LAST_SECONDS = 0.7  # for what is done before the process is ended from outside its main thread
+SOON_SECONDS = 1.5  # the same, if an earlier Ctrl-C was only noted
+SAME_SECONDS = 0.5  # `timeout`, `uv run` and a closing terminal send a signal twice, which counts as one
+LAST_SECONDS = 0.7  # for the last actions, when another thread ends the process
 
 Action = Callable[[], object]
 Handler = Callable[[int, FrameType | None], object]
 
 
 class _Presses:
-    """Tells signals apart. Those that arrive within `SAME_SECONDS` of another one are the same."""
+    """Counts signals. Signals that arrive within `SAME_SECONDS` of each other count as one."""
 
     def __init__(self) -> None:
         self._last = float("-inf")
 
     def is_another(self, now: float) -> bool:
-        """Whether a signal that arrives now is another one."""
+        """Whether a signal that arrives now counts as a new one."""
         if now - self._last < SAME_SECONDS:
             return False
         self._last = now
@@ -46,16 +46,16 @@ class _Presses:
 
 
 class _Process:
-    """What this process knows of the signals that it got. There is one."""
+    """The state of signal handling in this process. There is one instance."""
 
     def __init__(self) -> None:
-        self.pid = 0  # 0 where `handle` was not called
+        self.pid = 0  # 0 if `handle` was not called
         self.handled, self.seen = _Presses(), _Presses()  # by the handler, and by the thread that watches
         self.number = 0  # of the signal that ends this process
         self.raised = False  # whether the handler has raised already
         self.deadline: float | None = None
         self.noting = False  # whether the next Ctrl-C is only noted
-        self.is_soon = False  # whether one was
+        self.is_soon = False  # whether a Ctrl-C was noted
         self.ends = threading.Lock()  # held by the thread that ends the process
         self.kills: list[Action] = []
         self.marks: list[Action] = []
@@ -65,7 +65,7 @@ class _Process:
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         """The handler, in the main thread."""
-        if os.getpid() != self.pid:  # a copy of this process that has not got its own handlers yet
+        if os.getpid() != self.pid:  # a forked process that has not set its handlers yet
             os._exit(128 + number)
         if not self.handled.is_another(time.monotonic()):
             return
@@ -75,7 +75,7 @@ class _Process:
         raise KeyboardInterrupt if number == signal.SIGINT else Terminated(number)
 
     def on_arrival(self, number: int, now: float) -> None:
-        """The same signal, in the thread that watches: it comes here even if the main thread cannot take it."""
+        """Handles the same signal in the watching thread, where it arrives even if the main thread is blocked."""
         if number not in ENDING or not self.seen.is_another(now):
             return
         if self.noting and number == signal.SIGINT:
@@ -99,12 +99,12 @@ _process = _Process()
 
 
 def handle(say: Callable[[int], object] | None = None) -> None:
-    """From now on, the first signal raises in the main thread, and the second one ends this process at once.
+    """Installs the handlers: the first signal raises in the main thread, and the second one ends this process.
 
-    A signal that is ignored already stays ignored: `nohup` ignores SIGHUP, and a shell SIGINT for `command &`.
+    A signal that is already ignored stays ignored: `nohup` ignores SIGHUP, and a shell ignores SIGINT for `command &`.
 
     Args:
-        say: Prints the message for a signal's number, if the process has to be ended before it could print it.
+        say: Prints the message for a signal's number, if the process has to end before the command prints it.
     """
     if say is not None:
         _process.say = say
@@ -123,39 +123,39 @@ def handle(say: Callable[[int], object] | None = None) -> None:
 
 
 def ignore() -> None:
-    """From now on, no signal ends this process: it is about to end, or somebody else ends it."""
+    """Ignores all signals from now on: this process is about to end, or its parent ends it."""
     for number in ENDING:
         signal.signal(number, signal.SIG_IGN)
 
 
 def begin() -> None:
-    """A command begins: nobody has advised anything yet, and no message is printed."""
+    """Resets the advice and the message at the start of a command."""
     _process.advice, _process.told = None, False
 
 
 def is_first_to_tell() -> bool:
-    """Whether the caller is the one that prints the message: it is printed once."""
+    """Whether the caller should print the message. True only once, so that it is printed once."""
     first, _process.told = not _process.told, True
     return first
 
 
 def advise(why: str, fix: str) -> None:
-    """Sets what the message says if a signal ends this process from now on: what is kept, and what to type."""
+    """Sets the message for a signal that ends this process from now on: what is saved, and what to type."""
     _process.advice = why, fix
 
 
 def advice() -> tuple[str, str] | None:
-    """What the last `advise` has set; None if nobody has."""
+    """The message that `advise` has set; None if there is none."""
     return _process.advice
 
 
 def stopped_by() -> int:
-    """The number of the signal that ends this process, whatever became of what the handler raised; 0 if none came."""
+    """The number of the signal that ends this process, even if its exception was caught; 0 if there was none."""
     return _process.number
 
 
 def require_not_stopped() -> None:
-    """Raises again what a signal has raised if it was swallowed, as by the wait for a tracker at a run's end."""
+    """Raises the exception of a signal again, in case other code caught it, such as a tracker at the end of a run."""
     if _process.number == signal.SIGINT:
         raise KeyboardInterrupt
     if _process.number:
@@ -164,11 +164,11 @@ def require_not_stopped() -> None:
 
 @contextlib.contextmanager
 def at_once(kill: Action | None = None, mark: Action | None = None) -> Iterator[None]:
-    """Within, what has to be done if the process is ended from outside its main thread.
+    """Registers actions for the case that another thread ends the process.
 
     Args:
-        kill: Ends a process that would stay.
-        mark: Writes down that this process was interrupted. It is left out after a second signal.
+        kill: Ends a child process that would continue.
+        mark: Records that this process was interrupted. It is not called after a second signal.
     """
     added = [(actions, do) for actions, do in ((_process.kills, kill), (_process.marks, mark)) if do is not None]
     for actions, do in added:
@@ -182,9 +182,9 @@ def at_once(kill: Action | None = None, mark: Action | None = None) -> Iterator[
 
 @contextlib.contextmanager
 def interrupt_noted(tell: Action) -> Iterator[Callable[[], bool]]:
-    """Within, the first Ctrl-C calls `tell` and raises nothing; the next one is as ever.
+    """Makes the first Ctrl-C call `tell` instead of raising. The next one raises as usual.
 
-    Yields the function that says whether Ctrl-C was pressed.
+    Yields a function that returns whether Ctrl-C was pressed.
     """
     noted = threading.Event()
     before = signal.getsignal(signal.SIGINT)
@@ -209,7 +209,7 @@ def interrupt_noted(tell: Action) -> Iterator[Callable[[], bool]]:
 
 @contextlib.contextmanager
 def in_one_piece() -> Iterator[None]:
-    """Within, no signal interrupts: what the first one raises is raised at the end. For what takes no time."""
+    """Delays signals to the end of the block, where the first one raises. Only for short blocks."""
     held: list[int] = []
     before: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
@@ -227,7 +227,7 @@ def in_one_piece() -> Iterator[None]:
 
 
 def _forget() -> None:
-    """In a copy of this process: signals are as at its start, and the thread that watches is not there."""
+    """Resets signal handling in a forked process, which has no watching thread."""
     if _process.pid == 0:
         return
     _process.pid = 0
@@ -238,7 +238,7 @@ def _forget() -> None:
 
 
 def _end_at_once(number: int, marked: bool) -> NoReturn:
-    """Ends this process, from any thread, with the exit code of the signal; takes no longer than `LAST_SECONDS`."""
+    """Ends this process, from any thread, with the exit code of the signal. Takes at most `LAST_SECONDS`."""
 
     def finish() -> None:
         loaders = sys.modules.get("multiprocessing")
@@ -248,9 +248,9 @@ def _end_at_once(number: int, marked: bool) -> NoReturn:
                 action()
         _process.say(number)
 
-    if not _process.ends.acquire(blocking=False):  # another thread does so
+    if not _process.ends.acquire(blocking=False):  # another thread is doing it
         time.sleep(2 * LAST_SECONDS)
-    last = threading.Thread(target=finish, daemon=True)  # a disk that hangs must not keep the process
+    last = threading.Thread(target=finish, daemon=True)  # a disk that hangs must not block the end
     last.start()
     last.join(LAST_SECONDS)
     os._exit(128 + number)

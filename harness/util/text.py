@@ -1,4 +1,4 @@
-"""Texts for people."""
+"""Formats values as text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ DOCUMENTATION = "docs"  # where its pages are: a folder of the project, which ha
 
 
 def few(names: Sequence[str], most: int = 5) -> str:
-    """The first of them."""
+    """Joins the first `most` names, and says how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 
@@ -26,6 +26,6 @@ def short_repr(value: object, text: str) -> str:
 
 
 def size_text(image_size: int | Sequence[int]) -> str:
-    """The size of images for people: "224 px", or "192 x 320 px", the height first."""
+    """Formats the size of images: "224 px", or "192 x 320 px" with the height first."""
     sides = (image_size,) if isinstance(image_size, int) else dict.fromkeys(image_size)
     return f"{' x '.join(map(str, sides))} px"

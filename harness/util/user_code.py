@@ -1,4 +1,4 @@
-"""Functions that a user brings: their names, their places, and an error that names them when one fails."""
+"""The user's functions: their names and places, and the errors if one fails."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ INSTALLED = {"site-packages", "dist-packages"}
 
 @contextlib.contextmanager
 def calling(part: str, function: object, name: str = "") -> Iterator[None]:
-    """Turns what `function`, a user's, raises within into a `UserCodeError`.
+    """Converts an error of a user's function to a `UserCodeError`.
 
-    Errors that have their three lines already, Ctrl-C and SIGTERM pass unchanged. So does whatever a function of this
-    package raises.
+    A HarnessError, Ctrl-C and SIGTERM are raised unchanged, and also all errors of this package's functions.
 
     Args:
-        part: What the function is: a key of `CONTRACTS`.
-        name: For people; by default the function's own.
+        part: The kind of the function: a key of `CONTRACTS`.
+        function: The function that is called.
+        name: The name to show. Default: the name of the function.
     """
     try:
         yield
@@ -55,7 +55,7 @@ def calling(part: str, function: object, name: str = "") -> Iterator[None]:
 
 
 def raised(part: str, function: object, error: BaseException, name: str = "") -> UserCodeError:
-    """The error for what `function` raised. Names the innermost line of the user's that led to it."""
+    """The error for an exception in `function`. Names the innermost line of the user's code."""
     frame = frame_of(error)
     named = name or name_of(function)
     what = f"{_label(part, named)} failed at {frame}" if frame else f"{title(part, function, named)} failed"
@@ -74,13 +74,13 @@ def reason(error: BaseException) -> str:
 
 
 def title(part: str, function: object, name: str = "") -> str:
-    """A function for people: its part, its name, and where it begins if it is the user's."""
+    """Describes a function: its part, its name, and its first line if it is the user's."""
     location = place_of(function)
     return _label(part, name or name_of(function)) + (f" ({location})" if location else "")
 
 
 def described(value: Any) -> str:
-    """A value for people: what it is, with the shape, dtype and device of a tensor."""
+    """Describes a value: its type, and for a tensor its shape, dtype and device."""
     if value is None:
         return "None"
     if hasattr(value, "requires_grad") and hasattr(value, "shape"):
@@ -90,7 +90,7 @@ def described(value: Any) -> str:
 
 
 def name_of(function: Any) -> str:
-    """The name of a function or class; of an object, that of its class."""
+    """The name of a function or class; for an object, the name of its class."""
     while isinstance(function, functools.partial):
         function = function.func
     named = function if hasattr(function, "__qualname__") else type(function)
@@ -98,13 +98,13 @@ def name_of(function: Any) -> str:
 
 
 def place_of(function: Any) -> str:
-    """`file:line` where a function of the user's begins; nothing for a library's."""
+    """`file:line` of the first line of a user's function; empty for a library's function."""
     code = _code_of(function)
     return f"{short_path(code.co_filename)}:{code.co_firstlineno}" if code and is_users(code.co_filename) else ""
 
 
 def frame_of(error: BaseException) -> str:
-    """`file:line` of the innermost line of the user's that led to `error`; nothing where there is none."""
+    """`file:line` of the innermost line of the user's code that led to `error`; empty if there is none."""
     location, trace = "", error.__traceback__
     while trace is not None:
         location = _place(trace) or location
@@ -114,7 +114,7 @@ def frame_of(error: BaseException) -> str:
 
 @functools.lru_cache(maxsize=1024)
 def is_users(filename: str) -> bool:
-    """Whether code of that file is the user's: not of Python, of an installed package, or of this one."""
+    """Whether a file is the user's code, and not of Python, an installed package or this package."""
     path = Path(filename)
     if filename.startswith("<") or not INSTALLED.isdisjoint(path.parts):
         return False
@@ -122,13 +122,13 @@ def is_users(filename: str) -> bool:
 
 
 def is_ours(function: Any) -> bool:
-    """Whether a function stands in this package."""
+    """Whether a function is defined in this package."""
     code = _code_of(function)
     return code is not None and Path(code.co_filename).is_relative_to(OURS)
 
 
 def short_path(path: str) -> str:
-    """A path as it is typed here: relative where it is below this folder."""
+    """A path relative to the current folder, if it is below it."""
     with contextlib.suppress(ValueError, OSError):
         return str(Path(path).resolve().relative_to(Path.cwd()))
     return path
@@ -140,7 +140,7 @@ def _place(trace: TracebackType) -> str:
 
 
 def _code_of(function: Any) -> CodeType | None:
-    """The code that runs when `function` is called: of a class its `__init__`, of a module its `forward`."""
+    """The code that runs when `function` is called: `__init__` of a class, `forward` of a module."""
     while isinstance(function, functools.partial):
         function = function.func
     if inspect.isclass(function):

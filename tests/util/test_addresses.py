@@ -42,7 +42,7 @@ SHORT = {
     "webhdfs://me@host:50070/x?token=y": "webhdfs://host:50070",
     " http://h/x\n": "http://h",
     "jdbc:postgresql://u:secret@h/db": "jdbc:postgresql://h",
-    # a host that is none, or may be a secret
+    # not a host, or possibly a secret
     f"databricks://{TOKEN}": "databricks://…",
     f"uc:{TOKEN}": f"uc:{TOKEN}",
     f"databricks-uc://profile:{TOKEN}": "databricks-uc://…",
@@ -156,7 +156,7 @@ def test_has_secrets(uri: str, expected: bool) -> None:
     assert has_secrets(uri) == expected
 
 
-def test_address_id_is_of_scheme_host_port_and_path() -> None:
+def test_address_id_depends_on_scheme_host_port_and_path() -> None:
     known = address_id("http://h:5000/one")
     assert len(known) == 16
     for same in ("http://me:secret@h:5000/one", "http://h:5000/one/", "http://h:5000/one?sig=x", "HTTP://h:5000/one#x"):
@@ -190,7 +190,7 @@ def test_address_id_is_of_scheme_host_port_and_path() -> None:
         ("no token: it was not sent", "no token: it was not sent"),
     ],
 )
-def test_without_secrets_hides_tokens_outside_of_addresses(text: str, expected: str) -> None:
+def test_without_secrets_hides_tokens_outside_addresses(text: str, expected: str) -> None:
     assert without_secrets(text) == expected
 
 
@@ -206,7 +206,7 @@ def test_without_secrets_hides_the_secrets_of_the_environment(monkeypatch: pytes
 
 
 @pytest.mark.parametrize("unit", ["a", "a1", "a-"])
-def test_without_secrets_takes_long_words_in_no_time(unit: str) -> None:
+def test_without_secrets_is_fast_for_long_words(unit: str) -> None:
     start = time.perf_counter()
     assert without_secrets(unit * 100_000) == unit * 100_000
-    assert time.perf_counter() - start < 5  # an hour, before
+    assert time.perf_counter() - start < 5  # an hour with an earlier pattern

@@ -23,7 +23,7 @@ def test_room_of_counts_a_file_with_two_names_once_as_du_does(tmp_path: Path) ->
     assert room_freed(entries) == room_of(entries)
     assert [str(entry.path) for entry in entries if entry.is_link] == ["link"]
     os.link(run / "checkpoints/fold1.pt", tmp_path / "kept.pt")
-    assert room_freed(entries_below(run)) < 100_000  # the file stays under its third name
+    assert room_freed(entries_below(run)) < 100_000  # the file still exists under its third name
     assert list(entries_below(tmp_path / "nowhere")) == []
 
 

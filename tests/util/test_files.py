@@ -11,14 +11,14 @@ from harness.errors import StorageError
 from harness.util.files import append_lines, as_text, file_md5, require_writable, write_whole
 
 
-def test_a_file_is_replaced_whole_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
+def test_write_whole_replaces_a_file_and_leaves_no_temporary_file(tmp_path: Path) -> None:
     for content in (b"one", b"two"):
         write_whole(tmp_path / "new/x", content)
         assert (tmp_path / "new/x").read_bytes() == content
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["x"]
 
 
-def test_write_whole_syncs_the_new_content_before_it_takes_the_place_of_the_old(
+def test_write_whole_syncs_the_new_content_before_it_replaces_the_old(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "x").write_bytes(b"old")
@@ -31,19 +31,19 @@ def test_write_whole_syncs_the_new_content_before_it_takes_the_place_of_the_old(
     assert (tmp_path / "x").read_bytes() == b"longer"
 
 
-def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+def test_write_whole_raises_if_the_place_is_not_writable(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError):
         write_whole(tmp_path / "file/x", b"")
 
 
-def test_a_name_that_is_no_utf8_is_shown_nevertheless() -> None:
+def test_as_text_shows_a_name_that_is_not_utf8() -> None:
     assert as_text("a\udcff") == "a?"
     assert as_text("ça 森") == "ça 森"
 
 
-def test_append_lines_starts_a_new_line_after_one_that_was_cut_short(tmp_path: Path) -> None:
-    """Else the whole line would be lost with the torn one (elizaOS/eliza #30878, Tracer-Cloud/opensre #5750)."""
+def test_append_lines_starts_a_new_line_after_an_incomplete_one(tmp_path: Path) -> None:
+    """Otherwise the new line is lost, too (elizaOS/eliza#30878, Tracer-Cloud/opensre#5750)."""
     path = tmp_path / "log.jsonl"
     append_lines(path, '{"a": 1}')
     with path.open("a") as file:
@@ -63,14 +63,14 @@ for _ in range(20):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limit of a file's size")
-def test_append_lines_leaves_no_half_line_where_the_disk_takes_no_more(tmp_path: Path) -> None:
+def test_append_lines_leaves_no_incomplete_line_on_a_full_disk(tmp_path: Path) -> None:
     path = tmp_path / "log"
     done = subprocess.run([sys.executable, "-c", LIMITED, path], capture_output=True, text=True, check=False)
     assert "File too large" in done.stderr
     assert path.read_text() == "0123456789abc\n" * 7
 
 
-def test_require_writable_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_require_writable_leaves_no_files(tmp_path: Path) -> None:
     require_writable(tmp_path / "runs/name")
     assert not [*tmp_path.iterdir()]
     (tmp_path / "file").write_text("x")
@@ -79,7 +79,7 @@ def test_require_writable_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
-def test_require_writable_refuses_a_folder_that_may_only_be_read(tmp_path: Path) -> None:
+def test_require_writable_refuses_a_read_only_folder(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(StorageError, match="cannot be written"):
         require_writable(tmp_path / "runs")

@@ -1,4 +1,4 @@
-"""Locks, with real processes that hold them, are killed, and fork."""
+"""Locks between real processes, which are killed or fork."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    """From here on, the file system answers each call for a lock with this error."""
+    """From now on, the file system refuses all locks with this error."""
 
     def refused(*_: object) -> None:
         raise OSError(number, os.strerror(number))
@@ -80,8 +80,8 @@ def test_locked_waits_until_the_other_process_is_killed(tmp_path: Path, holder: 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no fork")
-def test_a_forked_process_does_not_keep_the_lock(tmp_path: Path) -> None:
-    """As the loader processes, which may live longer than a run that was killed."""
+def test_locked_is_released_although_a_forked_process_lives(tmp_path: Path) -> None:
+    """Like loader processes, which may live longer than a killed run."""
     with locked(tmp_path / "x.lock") as alone:
         assert alone
         child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
@@ -94,17 +94,17 @@ def test_a_forked_process_does_not_keep_the_lock(tmp_path: Path) -> None:
         child.join()
 
 
-def test_locked_makes_no_folder_and_follows_no_link(tmp_path: Path) -> None:
+def test_locked_creates_no_folder_and_follows_no_link(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), locked(tmp_path / "gone/x.lock"):
         pass
     assert not (tmp_path / "gone").exists()
     (tmp_path / "x.lock").symlink_to(tmp_path / "target")
-    with pytest.raises(StorageError, match="no lock of this program"), lock_of(tmp_path / "x.lock"):
+    with pytest.raises(StorageError, match="not a lock of this program"), lock_of(tmp_path / "x.lock"):
         pass
     assert not (tmp_path / "target").exists()
 
 
-def test_holder_names_the_process_that_has_signed_and_lives(tmp_path: Path) -> None:
+def test_holder_names_the_running_process_that_has_signed(tmp_path: Path) -> None:
     path = tmp_path / "x.lock"
     assert locks.holder(path) == "another process"
     with locked(path, tell=print):
@@ -114,7 +114,7 @@ def test_holder_names_the_process_that_has_signed_and_lives(tmp_path: Path) -> N
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a link needs rights there")
-def test_locked_signs_no_file_that_is_no_lock(tmp_path: Path) -> None:
+def test_locked_does_not_write_to_other_files(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("precious")
     (tmp_path / "x.lock").hardlink_to(tmp_path / "mine")
     (tmp_path / "y.lock").write_text("precious, too")
@@ -127,7 +127,9 @@ def test_locked_signs_no_file_that_is_no_lock(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="these are errors of flock")
 @pytest.mark.parametrize("number", [*NO_LOCKS, errno.EIO])
-def test_a_file_system_without_locks_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+def test_locked_raises_if_the_file_system_has_no_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
     """On ENOSYS, filelock waited forever (tox-dev/filelock#67), then took a file that outlives kill -9 (#480)."""
     refuse(monkeypatch, number)
     for waits in (False, True):
@@ -142,7 +144,7 @@ def test_a_file_system_without_locks_is_an_error(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="these are errors of flock")
-def test_a_lock_that_is_not_required_is_done_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_locked_continues_without_locks_if_not_required(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for number in NO_LOCKS:
         refuse(monkeypatch, number)
@@ -156,7 +158,7 @@ def test_a_lock_that_is_not_required_is_done_without(tmp_path: Path, monkeypatch
         pass
 
 
-def test_clearing_the_cache_leaves_a_lock_that_somebody_holds(tmp_path: Path) -> None:
+def test_remove_lock_keeps_a_lock_that_a_process_holds(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
     rows(cache)
     lock = tmp_path / f"{RECIPE.key(ITEMS)}.lock"

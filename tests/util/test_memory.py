@@ -25,5 +25,5 @@ assert after < usual / 10, (usual, after)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="this is about glibc")
-def test_freed_memory_is_not_asked_for_again() -> None:
+def test_keep_freed_memory_avoids_page_faults() -> None:
     subprocess.run([sys.executable, "-c", SCRIPT], check=True)

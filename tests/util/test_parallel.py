@@ -12,8 +12,8 @@ def test_in_threads_keeps_the_order() -> None:
     assert list(in_threads(lambda number: number * number, range(100))) == [number * number for number in range(100)]
 
 
-# treeverse/dvc#2792, python/cpython#125886: after Ctrl-C a pool of threads went on with all that was queued
-def test_in_threads_starts_nothing_more_after_an_error() -> None:
+# treeverse/dvc#2792, python/cpython#125886: after Ctrl-C, a thread pool still did all queued work
+def test_in_threads_starts_no_more_calls_after_an_error() -> None:
     started = []
 
     def work(number: int) -> int:

@@ -46,27 +46,29 @@ def test_has_ended_is_true_for_a_zombie(child: subprocess.Popen[bytes]) -> None:
     assert child.stdin is not None
     child.stdin.write(b"\n")
     child.stdin.flush()
-    wait(lambda: has_ended(record))  # nobody has waited for it, so its number is still there
+    wait(lambda: has_ended(record))  # its parent has not waited for it, so its process id still exists
     assert psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE
 
 
 @linux
 def test_has_ended_reads_records_of_0_1_0() -> None:
-    """Which have the boot, the namespace of processes, and the ticks from the 22nd field of /proc/PID/stat."""
+    """They contain the boot id, the namespace, and the ticks of the 22nd field of /proc/PID/stat."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
     space = Path("/proc/self/ns/pid").readlink().name[5:-1]
     began = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
     record = this_process()
     assert record["since"] == f"{boot}-{space}:{began}"
-    assert has_ended({**record, "since": f"{boot}-{space}:{began - 1}"}) is True  # the number is another process's now
-    assert has_ended({**record, "since": f"another:{began}"}) is None  # a container of the same name
+    assert (
+        has_ended({**record, "since": f"{boot}-{space}:{began - 1}"}) is True
+    )  # another process has this process id now
+    assert has_ended({**record, "since": f"another:{began}"}) is None  # a container with the same name
 
 
 @linux
 def test_has_ended_is_false_after_the_clock_was_corrected(
     child: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """psutil's create_time() then says another time (giampaolo/psutil#1724, #2526)."""
+    """Then psutil's create_time() returns another time (giampaolo/psutil#1724, #2526)."""
     record = record_of(child.pid)
     before = psutil.Process(child.pid).create_time()
     real = psutil._pslinux.boot_time
@@ -77,7 +79,9 @@ def test_has_ended_is_false_after_the_clock_was_corrected(
     assert has_ended(record) is False
 
 
-def test_has_ended_elsewhere_compares_seconds(child: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_has_ended_compares_seconds_on_other_systems(
+    child: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.setattr(processes, "TOLERANCE", 60.0)
     record = record_of(child.pid)
@@ -88,7 +92,7 @@ def test_has_ended_elsewhere_compares_seconds(child: subprocess.Popen[bytes], mo
     assert has_ended({**record, "since": f"{name}:{float(began) - 3600}"}) is True
 
 
-def test_has_ended_is_false_for_a_process_that_may_not_be_looked_at(
+def test_has_ended_is_false_for_a_process_without_permission(
     child: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = record_of(child.pid)
@@ -104,7 +108,7 @@ def test_has_ended_is_false_for_a_process_that_may_not_be_looked_at(
 def test_has_ended_is_false_for_a_process_that_proc_hides(
     child: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With hidepid=2, psutil takes the processes of other users for ended; the kernel still refuses them signals."""
+    """With hidepid=2, psutil reports processes of other users as ended. The kernel still refuses signals to them."""
     record = record_of(child.pid)
 
     def refused(pid: int, number: int) -> None:
@@ -116,8 +120,8 @@ def test_has_ended_is_false_for_a_process_that_proc_hides(
 
 
 @linux
-def test_has_ended_takes_any_name(tmp_path: Path) -> None:
-    """Linux cuts a name after 15 bytes, which may be within a letter."""
+def test_has_ended_accepts_any_process_name(tmp_path: Path) -> None:
+    """Linux cuts a name after 15 bytes, which may be inside a multi-byte letter."""
     program = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff) R 1"))
     program.symlink_to("/bin/cat")
     with subprocess.Popen([os.fsencode(program)], stdin=subprocess.PIPE) as process:
@@ -126,13 +130,13 @@ def test_has_ended_takes_any_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pid", [None, "x", -1, 0, 2**70, [1]])
-def test_has_ended_is_no_error_for_an_odd_record(pid: object) -> None:
+def test_has_ended_does_not_raise_for_an_invalid_record(pid: object) -> None:
     assert has_ended({"host": socket.gethostname(), "pid": pid, "since": ""}) in (None, True)
     assert has_ended({"host": "elsewhere", "pid": pid}) is None
     assert has_ended({**this_process(), "since": f"{processes._namespace()}:odd"}) is None
 
 
-def test_kill_tree_ends_what_a_process_has_started(tmp_path: Path) -> None:
+def test_kill_tree_ends_the_children_of_a_process(tmp_path: Path) -> None:
     worker = "import os, pathlib, time; pathlib.Path(r'{}', str(os.getpid())).touch(); time.sleep(60)"
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {worker.format(tmp_path)!r}])"
     with subprocess.Popen([sys.executable, "-c", parent]) as process:
@@ -141,4 +145,4 @@ def test_kill_tree_ends_what_a_process_has_started(tmp_path: Path) -> None:
         assert has_ended(grandchild) is False
         kill_tree(process.pid)
         wait(lambda: has_ended(grandchild))
-    kill_tree(process.pid)  # there is nobody left
+    kill_tree(process.pid)  # no process is left, and this is not an error

@@ -1,4 +1,4 @@
-"""Each rule in a separate process, which imports nothing heavy and gets real signals."""
+"""Each test starts a process without slow imports, and sends real signals to it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def begin():
 
 
 class Child:
-    """A process that runs `code`, which calls `begin()` where it is ready for signals."""
+    """A process that runs `code`, which calls `begin()` when it is ready for signals."""
 
     def __init__(self, code: str, ignored: tuple[int, ...] = ()) -> None:
         before = {number: signal.signal(number, signal.SIG_IGN) for number in ignored}
@@ -62,7 +62,7 @@ class Child:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_handle_raises_once_and_the_code_is_the_signals(number: int, code: int) -> None:
+def test_handle_raises_once_and_ends_with_the_code_of_the_signal(number: int, code: int) -> None:
     child = Child("""
 try:
     begin()
@@ -79,8 +79,8 @@ except Terminated as stop:
 
 
 # GNU timeout sends its signal to the command, then to the group that the command is in; `uv run` sends Ctrl-C again
-# after 200 ms (astral-sh/uv#13756, marimo-team/marimo#4596): a second one at once must not cost the tidying up
-def test_handle_counts_two_signals_at_once_as_one() -> None:
+# after 200 ms (astral-sh/uv#13756, marimo-team/marimo#4596). Such a second signal must not prevent the clean-up
+def test_handle_counts_two_signals_within_half_a_second_as_one() -> None:
     child = Child("""
 try:
     begin()
@@ -94,7 +94,7 @@ except Terminated as stop:
     assert child.end() == (143, ["tidied up"])
 
 
-def test_handle_ends_at_once_at_the_second_signal() -> None:
+def test_handle_ends_the_process_at_the_second_signal() -> None:
     child = Child("""
 signals.MOST_SECONDS = 30.0
 with signals.at_once(kill=lambda: print("killed", flush=True), mark=lambda: print("marked", flush=True)):
@@ -112,7 +112,7 @@ with signals.at_once(kill=lambda: print("killed", flush=True), mark=lambda: prin
     assert child.end(5) == (130, ["killed", "said 2"])
 
 
-# spd's SIGTERM flag was looked at between steps only, and none of six preempted jobs saved (goodfire-ai/spd#741)
+# spd checked its SIGTERM flag only between steps, and none of six preempted jobs was saved (goodfire-ai/spd#741)
 @pytest.mark.parametrize(
     "work",
     [
@@ -120,7 +120,7 @@ with signals.at_once(kill=lambda: print("killed", flush=True), mark=lambda: prin
         pytest.param("time.sleep(30)", id="tidying up takes long"),
     ],
 )
-def test_handle_ends_in_time_where_the_main_thread_does_not(work: str) -> None:
+def test_handle_ends_the_process_in_time_if_the_main_thread_is_blocked(work: str) -> None:
     child = Child(f"""
 with signals.at_once(kill=lambda: print("killed", flush=True), mark=lambda: print("marked", flush=True)):
     try:
@@ -135,7 +135,7 @@ with signals.at_once(kill=lambda: print("killed", flush=True), mark=lambda: prin
     assert 0.3 < time.monotonic() - began < 3
 
 
-# Python prints and forgets what a handler raises within __del__; a callback may catch everything
+# Python ignores an exception that a handler raises in __del__; a callback may catch all exceptions
 @pytest.mark.parametrize(
     "work",
     [
@@ -143,7 +143,7 @@ with signals.at_once(kill=lambda: print("killed", flush=True), mark=lambda: prin
         pytest.param("try:\n    part.__del__()\nexcept BaseException:\n    pass", id="by except"),
     ],
 )
-def test_handle_ends_in_time_where_the_exception_is_swallowed(work: str) -> None:
+def test_handle_ends_the_process_in_time_if_the_exception_is_caught(work: str) -> None:
     child = Child(f"""
 class Part:
     def __del__(self):
@@ -157,7 +157,7 @@ time.sleep(30)
     assert child.end(5) == (130, ["said 2"])
 
 
-def test_handle_says_nothing_if_an_action_hangs() -> None:
+def test_handle_prints_nothing_if_an_action_hangs() -> None:
     child = Child("""
 with signals.at_once(mark=lambda: time.sleep(30)):
     try:
@@ -170,10 +170,10 @@ with signals.at_once(mark=lambda: time.sleep(30)):
     assert child.end(5) == (143, [])
 
 
-# gem/oq-engine#4027, fish-shell/fish-shell#4007: an own handler undoes nohup. facebookresearch/ParlAI#1808: a shell
+# gem/oq-engine#4027, fish-shell/fish-shell#4007: a custom handler disables nohup. facebookresearch/ParlAI#1808: a shell
 # without job control ignores SIGINT for `command &`
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
-def test_handle_leaves_ignored_what_was_ignored(number: int) -> None:
+def test_handle_keeps_ignored_signals_ignored(number: int) -> None:
     child = Child(
         "with signals.interrupt_noted(lambda: print('noted')), signals.in_one_piece():\n"
         "    begin()\n    time.sleep(0.3)\nprint('end')",
@@ -206,7 +206,7 @@ finally:
     wait(lambda: not psutil.pid_exists(int((tmp_path / "pid").read_text())), 5)
 
 
-def test_handle_is_not_for_copies_of_the_process() -> None:
+def test_handle_does_not_apply_to_forked_processes() -> None:
     child = Child("""
 begin()
 out, into = os.pipe()
@@ -222,7 +222,7 @@ signals.require_not_stopped()
     assert child.end() == (0, [str(int(signal.SIGTERM))])
 
 
-def test_interrupt_noted_notes_the_first_and_raises_at_the_second() -> None:
+def test_interrupt_noted_raises_at_the_second_ctrl_c() -> None:
     child = Child("""
 with signals.interrupt_noted(lambda: print("noted", flush=True)) as is_noted:
     try:
@@ -243,7 +243,7 @@ with signals.interrupt_noted(lambda: print("noted", flush=True)) as is_noted:
     assert child.end() == (130, ["raised"])
 
 
-def test_in_one_piece_raises_at_its_end() -> None:
+def test_in_one_piece_raises_at_the_end_of_the_block() -> None:
     child = Child("""
 signals.MOST_SECONDS = 30.0
 try:
@@ -259,8 +259,8 @@ except Terminated as stop:
     assert child.end() == (143, ["all of it is done"])
 
 
-# Lightning-AI/pytorch-lightning#11924: Ctrl-C ended the fit alone, and the script went on as after a good one
-def test_require_not_stopped_raises_what_was_swallowed() -> None:
+# Lightning-AI/pytorch-lightning#11924: Ctrl-C ended only the fit, and the script continued as after a complete one
+def test_require_not_stopped_raises_a_caught_exception_again() -> None:
     child = Child("""
 try:
     begin()
@@ -276,6 +276,6 @@ except KeyboardInterrupt:
     assert child.end() == (0, ["again"])
 
 
-def test_only_the_first_who_asks_tells() -> None:
+def test_is_first_to_tell_is_true_only_once() -> None:
     child = Child("begin()\nprint(signals.is_first_to_tell(), signals.is_first_to_tell())")
     assert child.end() == (0, ["True False"])

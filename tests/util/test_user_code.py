@@ -49,17 +49,17 @@ def line_of(text: str) -> int:
         (5, None),
     ],
 )
-def test_place_of_is_where_the_users_code_begins(function: object, line: str | None) -> None:
+def test_place_of_is_the_first_line_of_the_users_code(function: object, line: str | None) -> None:
     location = place_of(function)
     assert location == ("" if line is None else f"tests/util/test_user_code.py:{line_of(line)}")
 
 
-def test_name_of_is_the_functions_or_the_classs() -> None:
+def test_name_of_is_the_name_of_the_function_or_of_the_class() -> None:
     names = [name_of(f) for f in (fails, functools.partial(fails), Net, nn.BCELoss(), lambda: 1, Net().forward)]
     assert names == ["fails", "fails", "Net", "BCELoss", "<lambda>", "Net.forward"]
 
 
-def test_is_users_tells_code_of_the_user_from_that_of_libraries() -> None:
+def test_is_users_distinguishes_the_users_code_from_libraries() -> None:
     others = [json.__file__, torch.__file__, sys.modules["harness"].__file__, "<frozen importlib._bootstrap>"]
     assert not any(is_users(str(file)) for file in others)
     assert is_users(str(HERE))
@@ -67,7 +67,7 @@ def test_is_users_tells_code_of_the_user_from_that_of_libraries() -> None:
     assert is_users("/usr/src/app/experiments/x.py")
 
 
-def test_described_says_what_a_value_is() -> None:
+def test_described_names_the_type_of_a_value() -> None:
     values = (None, 1, [1], torch.zeros(2, 3), torch.zeros(1, device="meta", dtype=torch.half))
     assert [described(value) for value in values] == [
         *("None", "an int", "a list", "a tensor (2, 3) of float32 on cpu", "a tensor (1,) of float16 on meta"),
@@ -75,13 +75,13 @@ def test_described_says_what_a_value_is() -> None:
 
 
 @pytest.mark.parametrize("error", [DataError("a", "b", "c"), KeyboardInterrupt(), Terminated(), GeneratorExit()])
-def test_calling_lets_named_errors_and_signals_pass(error: BaseException) -> None:
+def test_calling_does_not_change_harness_errors_and_signals(error: BaseException) -> None:
     with pytest.raises(type(error)) as caught, calling("loss", fails):
         raise error
     assert caught.value is error
 
 
-def test_calling_leaves_a_defect_of_this_package_alone() -> None:
+def test_calling_does_not_change_errors_of_this_package() -> None:
     with pytest.raises(TypeError):
         build(SmallCNN, "two", (3, 32, 32))  # type: ignore[arg-type]
 
