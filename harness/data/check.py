@@ -168,7 +168,7 @@ def undecodable_error(check: Check, images: Images) -> DataError:
     for path, why in check.problems.items():
         reasons.setdefault(why, []).append(path)
     missing = dict.fromkeys(re.findall(r"pip install (?:-[eU] )?(?:'[^']*'|\S+)", " ".join(reasons)))
-    mend = " and ".join(missing) if missing else "mend or delete them"
+    repair = " and ".join(missing) if missing else "repair or delete them"
     return DataError(
         f"{len(check.problems)} of {len(images)} images in {images.root} cannot be decoded: "
         f"{unreadable_by_class(images, check.problems)}",
