@@ -96,7 +96,10 @@ class State:
             return f"harness data pull {path}"
         if self.md5 and self.tracked.is_cached(self.md5):
             return f"harness data pull {path} (the files here are another version, which DVC has)"
-        return f"harness data track {path} saves it as a new version; harness data pull --force {path} discards it"
+        return (
+            f"harness data track {path}, to save it as a new version; "
+            f"or harness data pull --force {path}, to discard it"
+        )
 
     def changes(self) -> dict[str, int] | None:
         """Number of changed, new and missing files; None if the tracked version is not in DVC's cache."""

@@ -36,7 +36,7 @@ def test_tracked_compares_data_with_the_dvc_file(repo: Path) -> None:
     assert "clean, 1 files" in clean.text
     (repo / "data/a.txt").write_bytes(b"b")
     differs = only(data.tracked())
-    fix = "harness data track data saves it as a new version; harness data pull --force data discards it"
+    fix = "harness data track data, to save it as a new version; or harness data pull --force data, to discard it"
     assert (differs.word, differs.fix) == (WARNING, fix)
     assert differs.text.startswith("differs")
     shutil.rmtree(repo / "data")

@@ -20,7 +20,7 @@ def test_status_prints_clean_differs_or_absent_and_what_to_type(stored: Path, ca
     (stored / "data/empty").write_bytes(b"not now")
     differs = call("data", "status", "data").out
     assert "differs" in differs
-    fix = "harness data track data saves it as a new version; harness data pull --force data discards it"
+    fix = "harness data track data, to save it as a new version; or harness data pull --force data, to discard it"
     assert f": 1 changed, 1 new: {fix}\n" in differs
     forget(stored, "data")
     absent = call("data", "status", "data/").out

@@ -200,7 +200,7 @@ def test_fix_depends_on_what_would_be_lost(home: Path) -> None:
     assert state_of(known).fix == ""
     (path / "new.txt").write_bytes(b"new")
     unknown = state_of(known)
-    keep = f"harness data track {path} saves it as a new version; harness data pull --force {path} discards it"
+    keep = f"harness data track {path}, to save it as a new version; or harness data pull --force {path}, to discard it"
     assert unknown.fix == keep
     assert unknown.md5 is not None
     listing = cached_here(known, unknown.md5)
