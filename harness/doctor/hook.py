@@ -8,20 +8,24 @@ import sys
 from pathlib import Path
 
 from harness.errors import HarnessError, UsageError, storage_errors
+from harness.util.files import md5_of
 from harness.versioning.git import ask_git
 
 MARK = "harness doctor --staged"
 TEXT = """#!/bin/sh
-# Refuses a commit that holds a key or token: {mark}
+# Refuses a commit that contains a key or token: {mark}
 python="{python}"
 if [ ! -x "$python" ]; then
     echo "error: this commit cannot be searched for keys and tokens" >&2
-    echo "  why: the environment is gone that the hook was installed from" >&2
-    echo "  try: harness doctor --install-hook, from another one" >&2
+    echo "  why: the Python environment of the hook was removed" >&2
+    echo "  try: harness doctor --install-hook, in another environment" >&2
     exit 1
 fi
 exec "$python" -m {mark}
 """
+
+
+EARLIER = "836707e21a49a6ce01ce5dc9cd0da993"  # MD5 of the hook of version 0.1.0, without the path of its Python
 
 
 def hook_file(root: Path) -> Path | None:
@@ -45,7 +49,7 @@ def install_hook(root: Path = Path()) -> Path:
     text = TEXT.format(python=sys.executable, mark=MARK)
     places = (path, path.with_name("pre-merge-commit"))
     for target in places:
-        if target.exists() and _without_python(_text(target)) != _without_python(text):
+        if target.exists() and not _is_replaceable(_text(target), text):
             raise UsageError(
                 f"{target} exists already",
                 "it is another hook, which is not replaced",
@@ -57,6 +61,12 @@ def install_hook(root: Path = Path()) -> Path:
             target.write_text(text, encoding="utf-8")
             target.chmod(0o755)
     return path
+
+
+def _is_replaceable(there: str, text: str) -> bool:
+    """Whether an existing hook was written by `install_hook` and was not changed."""
+    there = _without_python(there)
+    return there == _without_python(text) or md5_of(there.encode()) == EARLIER
 
 
 def _without_python(text: str) -> str:

@@ -18,6 +18,19 @@ ROOT = Path(__file__).parents[2]
 SECRET = "ghp_" + "a1B2" * 9
 
 
+HOOK_OF_0_1_0 = """#!/bin/sh
+# Refuses a commit that holds a key or token: harness doctor --staged
+python="/nowhere/python"
+if [ ! -x "$python" ]; then
+    echo "error: this commit cannot be searched for keys and tokens" >&2
+    echo "  why: the environment is gone that the hook was installed from" >&2
+    echo "  try: harness doctor --install-hook, from another one" >&2
+    exit 1
+fi
+exec "$python" -m harness doctor --staged
+"""
+
+
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty git repository, as the current folder."""
@@ -110,6 +123,17 @@ def test_install_hook_repairs_an_installed_hook(repository: Path) -> None:
     assert install_hook() == path
     assert os.access(path, os.X_OK)
     assert "/nowhere" not in path.read_text()
+
+
+def test_install_hook_replaces_the_hook_of_0_1_0(repository: Path) -> None:
+    path = repository / ".git/hooks/pre-commit"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(HOOK_OF_0_1_0)
+    install_hook()
+    assert sys.executable in path.read_text()
+    path.write_text(f"{HOOK_OF_0_1_0}\nmake lint\n")
+    with pytest.raises(UsageError, match="exists already"):
+        install_hook()
 
 
 def test_install_hook_keeps_another_hook_and_says_what_to_add(repository: Path, call: Callable[..., Outcome]) -> None:
