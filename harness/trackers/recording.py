@@ -40,19 +40,19 @@ def recording(
         ):  # the error that ended the run matters more than a full disk
             folder.update(status=_status(error), error=_one_line(error), run_seconds=_since(started))
         with contextlib.suppress(StorageError, UsageError):
-            _show(folder, tracking, pictures and not isinstance(error, StorageError))
+            _finish(folder, tracking, pictures and not isinstance(error, StorageError))
         if isinstance(error, StorageError):
             error.then(_to_go_on(folder))
         raise
     if not folder.is_test and folder.record.study is None:
-        advise(f"the run has ended, and is kept in {folder.path}", "harness list shows the latest runs")
+        advise(f"the run has ended and is saved in {folder.path}", "harness list shows the latest runs")
     try:
-        _show(folder, tracking, pictures)
+        _finish(folder, tracking, pictures)
     except (StorageError, UsageError) as error:  # all results of the run are written
         print_line(f"warning: {error.what}, so it does not record what the trackers have: {error.why}")
 
 
-def _show(folder: RunFolder, tracking: Tracking | None, pictures: bool) -> None:
+def _finish(folder: RunFolder, tracking: Tracking | None, pictures: bool) -> None:
     """Draws the plots and lets the trackers finish; within seconds if a signal ended the run or arrives now."""
     interrupted = folder.record.status is Status.INTERRUPTED
     try:
@@ -73,7 +73,7 @@ def _advise(folder: RunFolder) -> None:
     """Sets the message for a signal that arrives during the run. The commands of tests and searches set their own."""
     if not folder.is_test and folder.record.study is None:
         name = quote(folder.typed)
-        advise(f"what was trained until then is kept in {folder.path}", f"harness resume {name}")
+        advise(f"the training so far is saved in {folder.path}", f"harness resume {name}")
 
 
 def _mark_interrupted(folder: RunFolder, started: float) -> None:

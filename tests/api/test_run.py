@@ -106,7 +106,7 @@ def test_run_says_how_to_continue_if_it_is_interrupted(
         harness.run(path)
     (folder,) = (project / "runs/cut").iterdir()
     printed = capsys.readouterr().err
-    assert f"interrupted: what was trained until then is kept in runs/cut/{folder.name}" in printed
+    assert f"interrupted: the training so far is saved in runs/cut/{folder.name}" in printed
     assert "harness resume" in printed
 
 

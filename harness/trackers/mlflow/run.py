@@ -267,8 +267,8 @@ class MLflow:
         """Sends the run folder's files and plots, without checkpoints and event files. The model is sent separately."""
         for path in self.folder.files():  # only known files: others in the folder may be private
             self._client.log_artifact(self._parent, str(path))
-        for picture in self.folder.pictures():
-            self._client.log_artifact(self._parent, str(picture), "plots")
+        for plot in self.folder.pictures():
+            self._client.log_artifact(self._parent, str(plot), "plots")
 
     def _end(self) -> int:
         """When the run ended, in milliseconds since 1970; for a run that died, the end of its last epoch."""

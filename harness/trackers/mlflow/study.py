@@ -118,8 +118,8 @@ class MLflowStudy:
     def _send_files(self) -> None:
         for path in self.folder.files():
             self._client.log_artifact(self._run, str(path))
-        for picture in self.folder.pictures():
-            self._client.log_artifact(self._run, str(picture), "plots")
+        for plot in self.folder.pictures():
+            self._client.log_artifact(self._run, str(plot), "plots")
 
     def _end_orphans(self) -> None:
         """Ends runs that are RUNNING on this machine although the folder of their trial no longer exists."""
